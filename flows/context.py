@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a flow is given: protocols over the database, the locks, the driver and the bus.
+
+The worker implements them; tests implement them with plain objects. A task asks
+its context for what it needs and never for its caller. Every record method may
+be called a second time after a kill, with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from drivers.interface.records import Record
+from drivers.interface.volume import VolumeDriver
+
+
+class Request(Protocol):
+    """Who asked, and under which request id; shown in logs and notifications."""
+
+    user_id: str | None
+    project_id: str | None
+    request_id: str | None
+    is_admin: bool
+    roles: list[str]
+
+    def elevated(self) -> Request:
+        """Return the same request with administrator's rights."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the keys that travel with an onward cast."""
+
+
+class VolumeRecords(Protocol):
+    """Rows of ``volumes`` (spec/schema §2)."""
+
+    def get(self, volume_id: str) -> Record:
+        """Return the live row. :raises VolumeNotFound: none, or a deleted one."""
+
+    def create(self, **columns: Any) -> Record:
+        """Insert a row and return it; an existing row of that id is returned as it is."""
+
+    def update(self, volume_id: str, **columns: Any) -> None:
+        """Write columns; ``metadata`` and ``admin_metadata`` replace the whole key set.
+
+        :raises ValueError: an unknown column, or a value too long for it.
+        """
+
+    def transition(
+        self,
+        volume_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        commit: Sequence[str] = (),
+        rollback: Sequence[str] = (),
+        done: bool = False,
+        **columns: Any,
+    ) -> None:
+        """Change the status by compare-and-set, with columns, in one transaction.
+
+        A row that already is in ``to`` with these columns counts as changed.
+
+        :param when: statuses from which the change is allowed.
+        :param commit: reservation ids whose quota becomes used.
+        :param rollback: reservation ids whose quota is given back.
+        :param done: the work row of the volume goes as well (spec/volume-rpc §8).
+        :raises StatusChanged: the row is in another status.
+        :raises VolumeNotFound: the row is gone.
+        """
+
+    def destroy(self, volume_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        """Soft-delete the volume and what belongs to it (spec/schema §3).
+
+        Quota is given back in the same transaction, so that a second try after a
+        kill cannot give it back twice.
+
+        :param release: ``{"volumes": 1, "gigabytes": 5}``; the project and the
+            type (``gigabytes_<type name>``) are the row's.
+        :returns: False when the row was already deleted.
+        """
+
+    def pop_admin_metadata(self, volume_id: str, key: str) -> None:
+        """Remove one key of the admin metadata, if it is there."""
+
+    def set_admin_metadata(self, volume_id: str, **pairs: str) -> None:
+        """Set some keys of the admin metadata and leave the others."""
+
+    def copy_image_metadata(
+        self,
+        volume_id: str,
+        *,
+        from_volume: str | None = None,
+        from_snapshot: str | None = None,
+    ) -> None:
+        """Copy the image metadata rows of one source to this volume; repeatable."""
+
+    def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
+        """Return ``{"consumer": …, "specs": {…}}`` of a type, None without one."""
+
+
+class SnapshotRecords(Protocol):
+    """Rows of ``snapshots``; the methods mean what they mean for volumes."""
+
+    def get(self, snapshot_id: str) -> Record:
+        """:raises SnapshotNotFound: no live row."""
+
+    def of_volume(self, volume_id: str) -> list[Record]:
+        """Return the live snapshots of a volume, oldest first."""
+
+    def create(self, **columns: Any) -> Record:
+        """Insert a row and return it; an existing row of that id is returned as it is."""
+
+    def update(self, snapshot_id: str, **columns: Any) -> None:
+        """Write columns."""
+
+    def transition(
+        self,
+        snapshot_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        done: bool = False,
+        **columns: Any,
+    ) -> None:
+        """Change the status by compare-and-set."""
+
+    def destroy(self, snapshot_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        """Soft-delete the snapshot, its metadata and image metadata; give quota back.
+
+        Type-specific quota follows the type of the snapshot's volume.
+        """
+
+    def copy_image_metadata(self, snapshot_id: str, *, from_volume: str) -> None:
+        """Copy the image metadata rows of a volume to the snapshot; repeatable."""
+
+
+class AttachmentRecords(Protocol):
+    """Rows of ``volume_attachment``."""
+
+    def get(self, attachment_id: str) -> Record:
+        """:raises VolumeAttachmentNotFound: no live row."""
+
+    def of_volume(self, volume_id: str) -> list[Record]:
+        """Return the live attachments of a volume."""
+
+    def create(self, **columns: Any) -> Record:
+        """Insert a row and return it; an existing row of that id is returned as it is."""
+
+    def update(self, attachment_id: str, **columns: Any) -> None:
+        """Write columns."""
+
+    def destroy(self, attachment_id: str) -> None:
+        """Soft-delete: ``detached``, detach_time and deleted_at now."""
+
+    def settle_volume(self, volume_id: str) -> str:
+        """Recompute the volume's statuses from its attachments (spec/volume-rpc §3).
+
+        :returns: the volume's status afterwards.
+        """
+
+
+class WorkRows(Protocol):
+    """Rows of ``workers``: what the API and scheduler say is being worked on."""
+
+    def claim(self, resource_type: str, resource_id: str, status: str) -> None:
+        """Take over the row if there is one (``Volume`` or ``Snapshot``)."""
+
+    def offer(self, resource_type: str, resource_id: str, status: str) -> None:
+        """Write an unclaimed row, before the work is handed to another service."""
+
+
+class Messages(Protocol):
+    """User messages (spec/volume-rpc §6)."""
+
+    def create(
+        self,
+        request: Request,
+        resource: Record,
+        *,
+        action: str,
+        detail: str,
+        resource_type: str = "VOLUME",
+    ) -> None:
+        """Insert a message; the resource's project is used when the request has none."""
+
+
+class Initiators(Protocol):
+    """Driver data kept per initiator (spec/interfaces §2.2)."""
+
+    def get(self, initiator: str, namespace: str) -> dict[str, str]:
+        """Return the stored pairs."""
+
+    def save(
+        self,
+        initiator: str,
+        namespace: str,
+        set_values: Mapping[str, Any],
+        remove_values: Iterable[str],
+    ) -> None:
+        """Upsert pairs, then delete keys for good."""
+
+
+class Notifier(Protocol):
+    """Usage notifications (spec/volume-rpc §5); never fails an operation."""
+
+    def volume(self, request: Request, event: str, volume: Record, **extra: Any) -> None:
+        """Send ``volume.<event>``, such as ``volume.create.start``."""
+
+    def snapshot(self, request: Request, event: str, snapshot: Record, **extra: Any) -> None:
+        """Send ``snapshot.<event>``."""
+
+
+class Scheduler(Protocol):
+    """The scheduler service on the bus."""
+
+    def create_volume(
+        self,
+        request: Request,
+        volume: Record,
+        request_spec: Any,
+        filter_properties: Mapping[str, Any],
+    ) -> None:
+        """Hand a volume back so that another backend is tried."""
+
+
+class Backend(Protocol):
+    """One configured backend of this process."""
+
+    name: str
+    host: str
+    """``host@backend``: the part of ``volume.host`` before the pool."""
+
+    service_uuid: str | None
+
+    def require_driver(self) -> VolumeDriver:
+        """:raises DriverNotInitialized: the driver is not up."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """Return the last statistics that passed the check; empty before the first."""
+
+    def allocated(self, volume: Record, gib: int) -> None:
+        """Count capacity (GiB, negative to release) on the volume's pool."""
+
+    def publish_soon(self) -> None:
+        """Ask for a capability report without waiting for it."""
+
+    def initiator_namespace(self) -> str:
+        """Return the namespace under which initiator data is kept."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The few options that change what an operation does."""
+
+    no_snapshot_gb_quota: bool = False
+    report_discard_supported: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a task may ask for; injected anew at each start and resume."""
+
+    request: Request
+    backend: Backend
+    volumes: VolumeRecords
+    snapshots: SnapshotRecords
+    attachments: AttachmentRecords
+    workers: WorkRows
+    messages: Messages
+    initiators: Initiators
+    notifier: Notifier
+    scheduler: Scheduler
+    options: Options = field(default_factory=Options)
+
+    @property
+    def driver(self) -> VolumeDriver:
+        """The driver. :raises DriverNotInitialized: the backend is not up."""
+        return self.backend.require_driver()

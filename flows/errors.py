@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operation may end in, apart from the driver's own errors.
+
+FlowError
+├── Invalid                        the request does not fit the resource
+│   ├── InvalidInput
+│   ├── InvalidVolume
+│   │   └── VolumeAttached
+│   ├── InvalidSnapshot
+│   ├── InvalidUUID
+│   ├── InvalidVolumeAttachMode
+│   ├── BadResetResourceStatus
+│   ├── ExportFailure              the export exists, its data could not be stored
+│   ├── MetadataCopyFailure
+│   └── StatusChanged              lost a compare-and-set
+├── NotFound
+│   ├── VolumeNotFound
+│   ├── SnapshotNotFound
+│   ├── VolumeAttachmentNotFound
+│   └── VolumeTypeNotFound
+├── OverQuota
+├── DriverNotInitialized           the backend did not come up; nothing was asked of it
+├── DriverReturnedRubbish          the driver's answer breaks its contract
+└── OperationInterrupted           cut short too often: reverted instead of resumed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+class FlowError(Exception):
+    """Root of what the operations raise."""
+
+    code = 500
+
+
+class Invalid(FlowError):
+    """The request does not fit the state of the resource."""
+
+    code = 400
+
+
+class InvalidInput(Invalid):
+    """An argument is wrong in itself."""
+
+
+class InvalidVolume(Invalid):
+    """The volume cannot take part in this operation."""
+
+
+class VolumeAttached(InvalidVolume):
+    """The volume is attached to an instance or a host."""
+
+
+class InvalidSnapshot(Invalid):
+    """The snapshot cannot take part in this operation."""
+
+
+class InvalidUUID(Invalid):
+    """An identifier is not a UUID."""
+
+
+class InvalidVolumeAttachMode(Invalid):
+    """A read-only volume was to be attached for writing."""
+
+
+class BadResetResourceStatus(Invalid):
+    """A resource left the status from which it was to be set back."""
+
+
+class ExportFailure(Invalid):
+    """What the driver told about an export could not be stored."""
+
+
+class MetadataCopyFailure(Invalid):
+    """Image metadata could not be copied to the new resource."""
+
+
+class StatusChanged(Invalid):
+    """Somebody else changed the status first.
+
+    :param resource: kind and id, as ``volume 6f1c…``.
+    :param found: the status in the database, None when there is none.
+    :param wanted: the statuses from which the change was allowed.
+    """
+
+    def __init__(self, resource: str, found: str | None, wanted: Collection[str]) -> None:
+        super().__init__(f"{resource} is {found}, not {' or '.join(sorted(wanted))}")
+        self.found = found
+        self.wanted = tuple(sorted(wanted))
+
+
+class NotFound(FlowError):
+    """The resource has no row, or only a deleted one."""
+
+    code = 404
+
+
+class VolumeNotFound(NotFound):
+    """There is no such volume."""
+
+
+class SnapshotNotFound(NotFound):
+    """There is no such snapshot."""
+
+
+class VolumeAttachmentNotFound(NotFound):
+    """There is no such attachment."""
+
+
+class VolumeTypeNotFound(NotFound):
+    """There is no such volume type."""
+
+
+class OverQuota(FlowError):
+    """The project's limit would be passed."""
+
+    code = 413
+
+
+class DriverNotInitialized(FlowError):
+    """The backend did not come up, so nothing is sent to its driver."""
+
+
+class DriverReturnedRubbish(FlowError):
+    """A driver's answer breaks its contract; the text says how."""
+
+
+class OperationInterrupted(FlowError):
+    """The operation was cut short more often than it may be resumed."""
