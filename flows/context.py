@@ -8,6 +8,7 @@ be called a second time after a kill, with the same result.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -260,7 +261,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Context:
-    """Everything a task may ask for; injected anew at each start and resume."""
+    """Everything a task may ask for; injected anew at each start and resume.
+
+    ``resumed`` says that an earlier try was cut short, so that a task first
+    clears away what that try may have left. ``stopping`` is set when the process
+    drains: a task that waits for an outage to end gives up waiting.
+    """
 
     request: Request
     backend: Backend
@@ -273,6 +279,8 @@ class Context:
     notifier: Notifier
     scheduler: Scheduler
     options: Options = field(default_factory=Options)
+    resumed: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def driver(self) -> VolumeDriver:

@@ -21,7 +21,8 @@ FlowError
 ├── OverQuota
 ├── DriverNotInitialized           the backend did not come up; nothing was asked of it
 ├── DriverReturnedRubbish          the driver's answer breaks its contract
-└── OperationInterrupted           cut short too often: reverted instead of resumed
+├── OperationInterrupted           cut short too often: reverted instead of resumed
+└── Unavailable                    the database did not answer: nothing is decided, wait
 """
 
 from __future__ import annotations
@@ -129,3 +130,7 @@ class DriverReturnedRubbish(FlowError):
 
 class OperationInterrupted(FlowError):
     """The operation was cut short more often than it may be resumed."""
+
+
+class Unavailable(FlowError):
+    """The database did not answer; whatever was asked may be asked again."""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge to a driver: what goes in is sane, what comes back keeps its contract."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drivers.interface.records import Record
+from flows.context import Context
+from flows.errors import DriverReturnedRubbish, Invalid, InvalidInput
+
+LOG = logging.getLogger(__name__)
+
+_OURS = frozenset(
+    "attach_status cluster_name created_at deleted deleted_at group_id host"
+    " previous_status project_id scheduled_at size snapshot_id source_volid"
+    " updated_at use_quota user_id volume_id".split()
+)
+"""Columns that the worker or the API owns; a driver does not write them."""
+
+
+def model_update(answer: Any, resource: Record, call: str) -> dict[str, Any]:
+    """Return the columns that a driver wants written, None meaning nothing.
+
+    A ``status`` is dropped: the operation decides it (spec/interfaces §1).
+
+    :raises DriverReturnedRubbish: no dict, another row's id, or a column that is
+        not the driver's to write.
+    """
+    if answer is None:
+        return {}
+    who = f"{call} of {resource.kind} {resource.id}"
+    if not isinstance(answer, Mapping) or not all(isinstance(key, str) for key in answer):
+        raise DriverReturnedRubbish(f"{who} returned {_shown(answer)}, not a dict of columns")
+    update = dict(answer)
+    if update.pop("id", resource.id) != resource.id:
+        raise DriverReturnedRubbish(f"{who} returned an update for {answer['id']}")
+    if (status := update.pop("status", None)) is not None:
+        LOG.warning("%s named the status %s; the operation decides it", who, status)
+    if stolen := sorted(update.keys() & _OURS):
+        raise DriverReturnedRubbish(f"{who} returned {', '.join(stolen)}: not the driver's to set")
+    return update
+
+
+def store(
+    write: Callable[..., None], resource: Record, update: Mapping[str, Any], call: str
+) -> None:
+    """Write a checked update to its row.
+
+    :raises DriverReturnedRubbish: an unknown column, or a value that does not fit.
+    """
+    if not update:
+        return
+    try:
+        write(resource.id, **update)
+    except ValueError as error:
+        raise DriverReturnedRubbish(f"{call} of {resource.kind} {resource.id}: {error}") from error
+
+
+def connection_info(answer: Any, volume: Record) -> dict[str, Any]:
+    """Return a copy of the driver's connection info.
+
+    :raises DriverReturnedRubbish: not a dict with ``driver_volume_type`` and a
+        dict ``data``, or not representable as JSON.
+    """
+    who = f"initialize_connection of volume {volume.id}"
+    if not isinstance(answer, Mapping):
+        raise DriverReturnedRubbish(f"{who} returned {_shown(answer)}, not a dict")
+    if not isinstance(answer.get("driver_volume_type"), str):
+        raise DriverReturnedRubbish(f"{who} returned no driver_volume_type")
+    if not isinstance(answer.get("data"), Mapping):
+        raise DriverReturnedRubbish(f"{who} returned no data")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(answer)))
+    except (TypeError, ValueError) as error:
+        raise DriverReturnedRubbish(f"{who} returned what JSON cannot carry: {error}") from error
+    return copy
+
+
+def positive_gib(size: Any, what: str) -> int:
+    """Return a size in GiB.
+
+    :raises InvalidInput: not a whole number above zero.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
+        raise InvalidInput(f"{what} has size {size!r}, not a whole number of GiB above 0")
+    return size
+
+
+def is_ours(ctx: Context, host: str | None) -> bool:
+    """Say whether a row's host is this backend, whatever its pool."""
+    return bool(host) and str(host).split("#", 1)[0] == ctx.backend.host
+
+
+def require_ours(ctx: Context, resource: Record, host: str | None) -> None:
+    """Refuse a resource that lives on another backend.
+
+    :raises Invalid: names both backends.
+    """
+    if not is_ours(ctx, host):
+        raise Invalid(f"{resource.kind} {resource.id} is on {host}, not on {ctx.backend.host}")
+
+
+def _shown(answer: Any) -> str:
+    return f"a {type(answer).__name__}"

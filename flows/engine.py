@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a flow on taskflow, from its start or from where it was cut short.
+
+This is the only module that knows taskflow's engines. Compiling a flow costs more
+than running it, so a factory without parameters, whose flow always has the same
+shape, is compiled once per concurrent use and kept.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import importlib
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from taskflow import states
+from taskflow.engines.action_engine import compiler
+from taskflow.engines.action_engine.engine import SerialActionEngine
+from taskflow.exceptions import StorageFailure
+from taskflow.flow import Flow
+from taskflow.persistence.models import FlowDetail
+from taskflow.types.failure import Failure
+
+from flows.context import Context
+from flows.errors import OperationInterrupted
+from flows.lifecycle import Step
+
+LOG = logging.getLogger(__name__)
+
+Factory = Callable[..., Flow]
+State = Literal["done", "failed", "suspended"]
+
+RESULT = "result"
+"""What the step that makes a call's answer provides."""
+
+_IN_FLIGHT = (states.RUNNING, states.REVERTING)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    :param state: ``done``; ``failed`` (reverted); ``suspended`` (resumes later).
+    :param failure: what started the reverts.
+    :param result: what the flow provides as ``result``, for calls.
+    """
+
+    state: State
+    failure: Failure | None = None
+    result: Any = None
+
+
+class Running:
+    """A flow on its engine, from construction to outcome."""
+
+    def __init__(
+        self,
+        factory: Factory,
+        args: Mapping[str, Any],
+        ctx: Context,
+        detail: FlowDetail,
+        backend: Any,
+    ) -> None:
+        self._factory = factory
+        self._args = args
+        self._ctx = ctx
+        self._detail = detail
+        self._backend = backend
+        self._suspend = threading.Event()
+
+    def suspend(self) -> None:
+        """Stop at the next task boundary; callable from another thread."""
+        self._suspend.set()
+
+    def run(self, *, revert: bool = False) -> Outcome:
+        """Run to an outcome.
+
+        :param revert: undo what was done instead of going on.
+        :raises StorageFailure: the journal did not take a write; load and run again.
+        """
+        with _shape(self._factory, self._args) as shape:
+            engine = SerialActionEngine(
+                shape.flow, self._detail, self._backend, {"gather_statistics": False}
+            )
+            engine._compiler = shape.compiler
+            engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
+            self._prepare(engine, revert)
+            return _outcome(engine, self._run(engine), shape)
+
+    def _prepare(self, engine: SerialActionEngine, revert: bool) -> None:
+        if not self._ctx.resumed and not revert:
+            return
+        engine.compile()
+        engine.prepare()
+        steps = list(_steps(engine))
+        unsafe = [s for s in steps if _interrupted(engine, s) and not s.second_try_is_safe]
+        if revert:
+            unsafe = [s for s in steps if engine.storage.get_atom_state(s.name) == states.RUNNING]
+            unsafe = (
+                unsafe
+                or [s for s in steps if engine.storage.get_atom_state(s.name) == states.PENDING][:1]
+            )
+        for step in unsafe:
+            cut = OperationInterrupted(f"cut short in {step.name}")
+            engine.storage.save(step.name, Failure.from_exception(cut), states.FAILURE)
+
+    def _run(self, engine: SerialActionEngine) -> Exception | None:
+        try:
+            for _state in engine.run_iter():
+                if self._suspend.is_set():
+                    engine.suspend()
+        except StorageFailure:
+            raise
+        except Exception as error:
+            return error
+        return None
+
+
+def run_in_memory(factory: Factory, args: Mapping[str, Any], ctx: Context) -> Outcome:
+    """Run a flow that nothing resumes: a call, whose caller waits and tries again."""
+    detail = FlowDetail(factory.__module__, _NO_UUID)
+    return Running(factory, args, ctx, detail, _FORGETFUL).run()
+
+
+def factory_of(path: str) -> Factory:
+    """Import ``package.module:name``.
+
+    :raises LookupError: there is no such factory (a journal of a newer version).
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise LookupError(f"no flow factory {path}") from error
+    if not callable(found):
+        raise LookupError(f"{path} is no flow factory")
+    return found  # type: ignore[no-any-return]
+
+
+def path_of(factory: Factory) -> str:
+    """Return the name by which :func:`factory_of` finds a factory again."""
+    return f"{factory.__module__}:{factory.__qualname__}"
+
+
+class _Shape:
+    """A flow and its compiled form, used by one engine at a time."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.compiler = compiler.PatternCompiler(flow)
+        self.answers = RESULT in flow.provides
+
+
+@functools.cache
+def _spares(factory: Factory) -> collections.deque[_Shape]:
+    return collections.deque()
+
+
+@functools.cache
+def _parameters(factory: Factory) -> tuple[str, ...]:
+    return tuple(inspect.signature(factory).parameters)
+
+
+@contextmanager
+def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
+    wanted = _parameters(factory)
+    if wanted:
+        yield _Shape(factory(**{name: args[name] for name in wanted}))
+        return
+    spares = _spares(factory)
+    try:
+        shape = spares.pop()
+    except IndexError:
+        shape = _Shape(factory())
+    try:
+        yield shape
+    finally:
+        spares.append(shape)
+
+
+def _steps(engine: SerialActionEngine) -> Iterator[Step]:
+    graph = engine.compilation.execution_graph
+    for node, attributes in graph.nodes(data=True):
+        if attributes["kind"] in compiler.ATOMS:
+            yield node
+
+
+def _interrupted(engine: SerialActionEngine, step: Step) -> bool:
+    return bool(engine.storage.get_atom_state(step.name) == states.RUNNING)
+
+
+def _outcome(engine: SerialActionEngine, error: Exception | None, shape: _Shape) -> Outcome:
+    state = engine.storage.get_flow_state()
+    if state == states.SUSPENDED:
+        return Outcome("suspended")
+    if error is None and state == states.SUCCESS:
+        return Outcome("done", result=engine.storage.fetch(RESULT) if shape.answers else None)
+    failures = engine.storage.get_execute_failures()
+    for failure in failures.values():
+        return Outcome("failed", failure)
+    cause = error or OperationInterrupted(f"flow ended in {state}")
+    return Outcome("failed", Failure.from_exception(cause))
+
+
+class _Forgetful:
+    """A persistence backend that keeps nothing: the flow detail is in memory anyway."""
+
+    def get_connection(self) -> _Forgetful:
+        return self
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def update_flow_details(self, detail: FlowDetail) -> FlowDetail:
+        return detail
+
+    def update_atom_details(self, detail: Any) -> Any:
+        return detail
+
+
+_FORGETFUL = _Forgetful()
+_NO_UUID = "00000000-0000-0000-0000-000000000000"

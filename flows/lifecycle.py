@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operation shares: its statuses, its steps, and how steps are undone.
+
+Reverts run backwards, so the first step's revert runs last and alone writes the
+failure status. A revert that raised would stop all reverts before it, so no
+revert of a :class:`Step` ever raises: the error is logged and the next one runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from taskflow import task
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import DriverError
+from flows import errors
+from flows.context import Context
+
+LOG = logging.getLogger(__name__)
+
+OUTAGE_WAIT_MAX = 15.0
+"""Longest pause between two tries while the database is away, in seconds."""
+
+
+class Interrupted(BaseException):
+    """The process stops while a step waits: the flow stays as it is and is resumed."""
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """Which status an operation starts from, and which it ends in.
+
+    :param during: the statuses on arrival (spec/volume-rpc §1.2).
+    :param success: the status at the end; None where the row goes or keeps its own.
+    :param failure: error class to status, the most specific first.
+    """
+
+    during: tuple[str, ...]
+    success: str | None
+    failure: Mapping[type[BaseException], str] = field(default_factory=dict)
+
+    def after(self, failure: Failure) -> str:
+        """Return the status that a failure leads to.
+
+        Matches by class name, as a failure that was read back from the journal
+        no longer has its class.
+
+        :raises KeyError: the table has no line for it, which is a bug in the table.
+        """
+        for error, status in self.failure.items():
+            if failure.check(error):
+                return status
+        raise KeyError(f"no failure status for {failure}")
+
+
+class Step(task.Task):  # type: ignore[misc]
+    """One task of an operation.
+
+    ``execute`` may be run again after a kill, so it is idempotent; its docstring
+    says why. ``second_try_is_safe = False`` makes an interrupted execute be
+    reverted instead. An outage of the database is waited for, in either
+    direction, and never fails the operation.
+    """
+
+    second_try_is_safe: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "execute" in cls.__dict__:
+            cls.execute = _persistent(_contained(cls.__dict__["execute"]))
+        if "revert" in cls.__dict__:
+            cls.revert = _undo(_persistent(cls.__dict__["revert"]))
+
+    def __init__(self, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name or _snake(type(self).__name__), **kwargs)
+
+
+def failed_itself(result: Any) -> bool:
+    """Say whether the step that is being reverted is the one that failed."""
+    return isinstance(result, Failure)
+
+
+def cause_of(flow_failures: Mapping[str, Failure]) -> Failure:
+    """Return the failure that started the reverts."""
+    for failure in flow_failures.values():
+        return failure
+    return Failure.from_exception(errors.OperationInterrupted("the operation was reverted"))
+
+
+def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what is no ``Exception`` into one: a driver may raise anything at all."""
+
+    @functools.wraps(execute)
+    def contained(self: Step, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return execute(self, *args, **kwargs)
+        except (Exception, Interrupted):
+            raise
+        except BaseException as error:
+            text = f"{type(error).__name__} raised in {self.name}: {error}"
+            raise DriverError(text) from error
+
+    return contained
+
+
+def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Repeat while the database is away, until the process is told to stop."""
+
+    @functools.wraps(method)
+    def persistent(self: Step, *args: Any, **kwargs: Any) -> Any:
+        pause = 0.5
+        while True:
+            try:
+                return method(self, *args, **kwargs)
+            except errors.Unavailable as error:
+                ctx: Context = kwargs["ctx"]
+                LOG.warning("%s waits %.1f s and tries again: %s", self.name, pause, error)
+                if ctx.stopping.wait(pause):
+                    raise Interrupted(str(error)) from error
+                pause = min(pause * 2, OUTAGE_WAIT_MAX)
+
+    return persistent
+
+
+def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
+    """Log what a revert raises and go on with the reverts before it."""
+
+    @functools.wraps(revert)
+    def undo(self: Step, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return revert(self, *args, **kwargs)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            LOG.exception("%s could not be undone: %s", self.name, error)
+            return {"undo_failed": f"{type(error).__name__}: {error}"}
+
+    # taskflow reads the signature to find out what the revert needs.
+    undo.__signature__ = inspect.signature(revert)  # type: ignore[attr-defined]
+    return undo
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

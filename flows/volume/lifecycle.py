@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""First and last step of an operation that changes one volume's status."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import NotFound, StatusChanged
+from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+
+LOG = logging.getLogger(__name__)
+
+
+class Begin(Step):
+    """Check that the volume is ours and in the status that this operation starts from.
+
+    Idempotent: it only reads, and claims a work row that is already its own.
+    When it fails itself the volume was never ours, and nothing is written.
+    """
+
+    def __init__(self, statuses: Statuses, event: str | None = None) -> None:
+        super().__init__("begin")
+        self._statuses = statuses
+        self._event = event
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        volume = ctx.volumes.get(volume_id)
+        edge.require_ours(ctx, volume, volume.host)
+        if volume.status not in self._statuses.during:
+            raise StatusChanged(f"volume {volume_id}", volume.status, self._statuses.during)
+        ctx.workers.claim("Volume", volume_id, volume.status)
+        self.started(ctx, volume)
+
+    def revert(
+        self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        if failed_itself(result):
+            return
+        volume = ctx.volumes.get(volume_id)
+        failure = cause_of(flow_failures)
+        self.failed(ctx, volume, failure)
+
+    def started(self, ctx: Context, volume: Record) -> None:
+        """Tell that the work begins."""
+        if self._event and volume.use_quota:
+            ctx.notifier.volume(ctx.request, f"{self._event}.start", volume)
+
+    def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
+        """Write the failure status; a subclass adds what else a failure means."""
+        set_failed(ctx, volume, self._statuses.during, self._statuses.after(failure))
+
+
+def set_failed(
+    ctx: Context, volume: Record, when: tuple[str, ...], status: str, **columns: Any
+) -> None:
+    """Write a failure status, unless somebody moved the volume on meanwhile."""
+    try:
+        ctx.volumes.transition(volume.id, status, when=when, done=True, **columns)
+    except (StatusChanged, NotFound) as error:
+        LOG.warning("volume %s is left as it is: %s", volume.id, error)
+
+
+def set_finished(
+    ctx: Context, volume: Record, when: tuple[str, ...], status: str, **columns: Any
+) -> bool:
+    """Write the final status of a success and say whether it took.
+
+    It never raises because the status moved on: a resumed flow may find the
+    volume in use, and a revert would delete somebody's data.
+    """
+    try:
+        ctx.volumes.transition(volume.id, status, when=when, done=True, **columns)
+    except (StatusChanged, NotFound) as error:
+        LOG.warning("volume %s has moved on, nothing is written: %s", volume.id, error)
+        return False
+    return True
