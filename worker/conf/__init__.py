@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration: one module per option group; here they are registered and read."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from worker.conf import check, groups, source
+from worker.conf.problems import ConfigError, Problem
+
+__all__ = ["ConfigError", "Problem", "load", "register_all"]
+
+register_all = groups.register_all
+
+
+def load(
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    project: str = "holdfast",
+    default_config_files: list[str] | None = None,
+    cli_opts: Sequence[cfg.Opt] = (),
+) -> cfg.ConfigOpts:
+    """Read the command line and the configuration files, and refuse what is wrong.
+
+    The result is oslo.config's global object: oslo.messaging finds some of its
+    options nowhere else. It is only handed down from here, never imported.
+
+    :param argv: the arguments, without the program's name; None takes sys.argv.
+    :param prog: the program's name; ``<prog>.conf`` is looked for as well.
+    :param default_config_files: instead of ``<project>.conf`` in ~/.<project>, ~,
+        /etc/<project> and /etc; the command line's --config-file goes first.
+    :param cli_opts: options of this program's command line.
+    :raises ConfigError: a value that is known to be wrong, named with its place.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    conf = cfg.CONF
+    conf.clear()
+    groups.register_all(conf)
+    conf.register_cli_opts(cli_opts)
+    files = source.chosen(args, project, prog, default_config_files)
+    _refuse(check.early(conf, source.Source(files)))
+    try:
+        conf(args, project=project, prog=prog, default_config_files=default_config_files)
+    except cfg.Error as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    _refuse(check.start(conf))
+    return conf
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    first = problems[0]
+    if len(problems) > 1:
+        more = f"{first.text} (and {len(problems) - 1} more: holdfast config check)"
+        first = dataclasses.replace(first, text=more)
+    raise ConfigError(first)

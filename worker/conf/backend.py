@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One backend, whatever its driver; the section named in enabled_backends."""
+
+from __future__ import annotations
+
+from oslo_config import cfg, types
+
+from worker.conf import default
+
+OPTS = [
+    cfg.StrOpt(
+        "volume_driver",
+        default="local",
+        help="Driver of the backend: the name of an entry point in holdfast.volume_drivers, "
+        "as local, or the full path of a class, as package.module.Class.",
+    ),
+    cfg.StrOpt(
+        "volume_backend_name",
+        help="Name under which the scheduler knows the backend; several backends may share it.",
+    ),
+    cfg.Opt(
+        "backend_host",
+        type=default.HOST_NAME,
+        help="Name that this backend uses instead of host, so that another node can take it "
+        "over with its volumes.",
+    ),
+    cfg.StrOpt(
+        "backend_availability_zone",
+        help="Availability zone of this backend, instead of storage_availability_zone.",
+    ),
+    cfg.IntOpt(
+        "processes",
+        default=1,
+        min=1,
+        max=64,
+        help="Processes that serve this backend. They share its queue and its name; more "
+        "than one helps where the processor is the limit.",
+    ),
+    cfg.IntOpt(
+        "reserved_percentage",
+        default=0,
+        min=0,
+        max=100,
+        help="Percentage of the capacity that the scheduler leaves free.",
+    ),
+    cfg.Opt(
+        "max_over_subscription_ratio",
+        type=types.String(regex=r"^(auto|\d*\.\d+|\d+\.?)$"),
+        default="20.0",
+        help="How many times its capacity a thinly provisioned backend may promise, at least "
+        "1, or auto: as many times as is promised of what is in use.",
+    ),
+    cfg.StrOpt(
+        "extra_capabilities",
+        default="{}",
+        help="Capabilities to report besides those of the driver, as a JSON object.",
+    ),
+    cfg.StrOpt(
+        "filter_function",
+        help="Expression by which the scheduler accepts the backend for a volume, unless the "
+        "driver gives one.",
+    ),
+    cfg.StrOpt(
+        "goodness_function",
+        help="Expression by which the scheduler rates the backend for a volume, from 0 to 100, "
+        "unless the driver gives one.",
+    ),
+    cfg.BoolOpt(
+        "report_discard_supported",
+        default=False,
+        help="Tell those who attach a volume that freed blocks can be discarded.",
+    ),
+    cfg.StrOpt(
+        "driver_data_namespace",
+        help="Name under which the driver keeps its data about initiators; volume_backend_name "
+        "if not set.",
+    ),
+    cfg.BoolOpt(
+        "enable_unsupported_driver",
+        default=False,
+        help="Start the backend although its driver says that it is no longer supported.",
+    ),
+]

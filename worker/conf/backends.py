@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backends that are to be served, each with the options of its driver.
+
+A value comes from the backend's section, else from [backend_defaults], else it is
+the default: what all backends share is said once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+
+from worker.conf import backend, default, source, values
+from worker.conf.problems import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from drivers.interface.volume import VolumeDriver
+
+SHARED = "backend_defaults"
+DRIVERS = "holdfast.volume_drivers"
+
+_UNSET = (cfg.Locations.opt_default, cfg.Locations.set_default)
+_ENABLED = next(option for option in default.OPTS if option.dest == "enabled_backends")
+_DRIVER = next(option for option in backend.OPTS if option.dest == "volume_driver")
+_EXTRA = next(option for option in backend.OPTS if option.dest == "extra_capabilities")
+
+
+class BackendConfiguration:
+    """Options of one backend as attributes; what a driver is given.
+
+    Values are read when they are asked for, so a reload is seen at once. A name
+    that no option of the backend has is looked up in [DEFAULT].
+
+    :raises ConfigError: a value is not what its option wants.
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, name: str, driver_opts: Iterable[cfg.Opt] = ()
+    ) -> None:
+        self._conf = conf
+        self._name = name
+        options = [*backend.OPTS, *driver_opts]
+        self._dests = frozenset(option.dest for option in options)
+        problems = faults(conf, name, options)
+        if problems:
+            raise ConfigError(problems[0])
+
+    @property
+    def config_group(self) -> str:
+        """The backend's section, which is its name."""
+        return self._name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self._dests:
+            return getattr(self._conf, name)
+        for section in (self._name, SHARED):
+            if _is_set(self._conf, section, name):
+                return self._conf[section][name]
+        return self._conf[self._name][name]
+
+    def safe_get(self, name: str) -> Any:
+        """Return the value, None where there is no such option."""
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            return None
+
+
+def enabled(conf: cfg.ConfigOpts, only: Sequence[str] = ()) -> list[str]:
+    """Return the names of the backends to serve.
+
+    :param only: names from the command line; empty means all that are enabled.
+    :raises ConfigError: none is enabled, a name is unfit, or its section is missing.
+    """
+    found = source.of(conf)
+    problems = list_faults(conf, found)
+    if problems:
+        raise ConfigError(problems[0])
+    names = list(conf.enabled_backends)
+    strange = sorted(set(only) - set(names))
+    if strange:
+        text = f"{strange[0]} is not among them: {', '.join(names)}"
+        raise ConfigError(found.problem("DEFAULT", _ENABLED, text))
+    return [name for name in names if not only or name in only]
+
+
+def configure(conf: cfg.ConfigOpts, name: str) -> tuple[type[VolumeDriver], BackendConfiguration]:
+    """Return the driver class of a backend and the configuration for it.
+
+    :raises ConfigError: the driver cannot be loaded, or an option of it is wrong.
+    """
+    driver = driver_class(conf, name)
+    return driver, BackendConfiguration(conf, name, driver.OPTS)
+
+
+def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
+    """Return the class that ``volume_driver`` names.
+
+    :raises ConfigError: there is no such class, or it is not a volume driver.
+    """
+    # Programs that only read the configuration do not load what drivers need.
+    from drivers.interface.volume import VolumeDriver
+
+    _register(conf, name, backend.OPTS)
+    section = name if _is_set(conf, name, _DRIVER.dest) else SHARED
+    wanted = conf[section][_DRIVER.dest]
+    try:
+        found = _load(wanted)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(source.of(conf).problem(section, _DRIVER, str(error))) from error
+    if not (isinstance(found, type) and issubclass(found, VolumeDriver)):
+        text = f"{wanted} is not a volume driver (drivers.interface.volume.VolumeDriver)"
+        raise ConfigError(source.of(conf).problem(section, _DRIVER, text))
+    return found
+
+
+def list_faults(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+    """Return what is wrong with the list of backends itself."""
+    names = list(conf.enabled_backends)
+    if not names:
+        read = ", ".join(found.files) or "no configuration file"
+        text = f"names no backend, so there is nothing to serve (read: {read})"
+        return [found.problem("DEFAULT", _ENABLED, text)]
+    texts = [f"{name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
+    texts += [
+        f"{name!r} cannot be a backend: its name becomes part of an address (no @, #, space)"
+        for name in names
+        if not _fits(name)
+    ]
+    texts += [
+        f"{name} has no section [{name}]{_guess(name, _sections(found))}"
+        for name in names
+        if _fits(name) and found.head(name) is None
+    ]
+    return [found.problem("DEFAULT", _ENABLED, text) for text in texts]
+
+
+def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[Problem]:
+    """Return what is wrong with the values of a backend, its own and shared ones."""
+    _register(conf, name, options)
+    found = source.of(conf)
+    placed = [(section, option) for section in (name, SHARED) for option in options]
+    problems = values.wrong(conf, placed, found)
+    if problems:
+        return problems
+    section = name if _is_set(conf, name, _EXTRA.dest) else SHARED
+    try:
+        if not isinstance(json.loads(conf[section][_EXTRA.dest]), dict):
+            raise ValueError("not an object")
+    except ValueError as error:
+        text = f'not a JSON object such as {{"tier": "gold"}}: {error}'
+        return [found.problem(section, _EXTRA, text)]
+    return []
+
+
+def _register(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> None:
+    try:
+        for section in (name, SHARED):
+            conf.register_opts(options, group=section)
+    except cfg.DuplicateOptError as error:
+        text = f"the driver defines {error.opt_name} otherwise than another one does"
+        raise ConfigError(Problem(None, None, name, error.opt_name, text)) from error
+
+
+def _is_set(conf: cfg.ConfigOpts, section: str, name: str) -> bool:
+    place = conf.get_location(name, section)
+    return place is not None and place.location not in _UNSET
+
+
+def _load(wanted: str) -> object:
+    module, dot, name = wanted.rpartition(".")
+    if dot:
+        return getattr(importlib.import_module(module), name)
+    points = {point.name: point for point in metadata.entry_points(group=DRIVERS)}
+    if wanted not in points:
+        known = ", ".join(sorted(points)) or "none is installed"
+        raise ValueError(f"there is no driver {wanted!r}; known: {known}{_guess(wanted, points)}")
+    return points[wanted].load()
+
+
+def _fits(name: str) -> bool:
+    return not any(character in "@#" or character.isspace() for character in name)
+
+
+def _sections(found: source.Source) -> list[str]:
+    return [entry.section for entry in found.entries if entry.option is None]
+
+
+def _guess(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

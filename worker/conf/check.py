@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is wrong with configuration files, not only the first thing.
+
+The start refuses what is fatal and says one line; ``holdfast config check`` says
+all of it, and also what has no effect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from oslo_config import cfg
+
+from worker.conf import backend, backends, groups, source, values
+from worker.conf.libraries import FOREIGN_SECTIONS
+from worker.conf.problems import ConfigError, Problem
+
+
+def check(files: Sequence[str]) -> list[Problem]:
+    """Return the problems of these files, in the order of their lines."""
+    try:
+        found = source.Source(files)
+        conf = cfg.ConfigOpts()
+        groups.register_all(conf)
+        problems = early(conf, found)
+        if not problems:
+            conf([], default_config_files=list(files), default_config_dirs=[])
+            problems = [*_service(conf, found), *_backends(conf, found), *_names(conf, found)]
+    except ConfigError as error:
+        return [error.problem]
+    return sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
+
+
+def early(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+    """Return wrong values of options that the command line takes as well.
+
+    oslo.config reads those before anything else, and stops without naming a file.
+    """
+    problems = []
+    for option, group in conf._all_cli_opts():
+        section = group.name if group else "DEFAULT"
+        entry = found.find(section, option)
+        if entry is None or "$" in entry.value:
+            continue
+        try:
+            option.type(entry.value)
+        except ValueError as error:
+            problems.append(found.problem(section, option, values.short(str(error))))
+    return problems
+
+
+def start(conf: cfg.ConfigOpts) -> list[Problem]:
+    """Return what forbids a start, apart from the backends."""
+    found = source.of(conf)
+    return [problem for problem in _service(conf, found) if problem.fatal]
+
+
+def _service(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+    problems = values.wrong(conf, values.known(conf), found)
+    return problems or _relations(conf, found)
+
+
+def _relations(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+    options = {
+        option.dest: option for section, option in values.known(conf) if section == "DEFAULT"
+    }
+    problems = []
+    if conf.report_interval >= conf.service_down_time:
+        text = (
+            f"a heartbeat every {conf.report_interval} s is too rare for "
+            f"service_down_time = {conf.service_down_time}: the service would look dead"
+        )
+        problems.append(found.problem("DEFAULT", options["report_interval"], text, fatal=False))
+    return problems
+
+
+def _backends(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+    problems = backends.list_faults(conf, found)
+    for name in conf.enabled_backends:
+        if found.head(name) is None:
+            continue
+        options = [*backend.OPTS]
+        try:
+            options += backends.driver_class(conf, name).OPTS
+        except ConfigError as error:
+            problems.append(error.problem)
+        problems += backends.faults(conf, name, options)
+    return [*problems, *_idle(conf, found)]
+
+
+def _idle(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+    """Return sections that look like a backend but are not enabled."""
+    served = {name.lower() for name in conf.enabled_backends} | {backends.SHARED}
+    text = "looks like a backend, but enabled_backends does not name it"
+    return [
+        Problem(entry.file, entry.line, entry.section, None, text, fatal=False)
+        for entry in found.entries
+        if entry.option == "volume_driver" and entry.section.lower() not in served
+    ]
+
+
+def _names(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+    """Return sections and options that nobody reads."""
+    known: dict[str, set[str]] = {}
+    for section, option in values.known(conf):
+        names = known.setdefault(section.lower(), set())
+        names |= {option.dest, option.name}
+        for old in option.deprecated_opts:
+            known.setdefault((old.group or section).lower(), set()).add(old.name or option.dest)
+    idle = {problem.section for problem in _idle(conf, found)}
+    problems = []
+    for entry in found.entries:
+        section = entry.section.lower()
+        if section in FOREIGN_SECTIONS or entry.section in idle:
+            continue
+        if entry.option is None and section not in known:
+            text = f"nobody reads this section{_guess(section, known)}"
+        elif entry.option is not None and section in known and entry.option not in known[section]:
+            text = f"unknown, so it has no effect{_guess(entry.option, known[section])}"
+        else:
+            continue
+        problems.append(
+            Problem(entry.file, entry.line, entry.section, entry.option, text, fatal=False)
+        )
+    return problems
+
+
+def _guess(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
+    return f"; did you mean {close[0]}?" if close else ""

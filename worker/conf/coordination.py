@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Locks between processes and hosts; section [coordination]."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup("coordination", title="Locks between processes and hosts")
+
+OPTS = [
+    cfg.StrOpt(
+        "backend_url",
+        default="file://$state_path",
+        secret=True,
+        help="Where the locks are kept, as a URL of tooz. Files serve one host; the hosts of "
+        "a cluster need etcd3+http://… or redis://…. A Cinder service that works on the same "
+        "volumes must have the same value.",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options of the locks known."""
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service as a whole: its names, its rhythm, its backends; section [DEFAULT]."""
+
+from __future__ import annotations
+
+import socket
+
+from oslo_config import cfg, types
+
+# "@" and "#" divide host, backend and pool in every address on the bus.
+HOST_NAME = types.String(regex=r"^[^@#\s]+$")
+
+# The id is put in by the % operator, so exactly one %s has to be there.
+NAME_TEMPLATE = types.String(regex=r"^[^%]*%s[^%]*$")
+
+OPTS = [
+    cfg.Opt(
+        "host",
+        type=HOST_NAME,
+        default=socket.gethostname(),
+        sample_default="<host name>",
+        help="Name of this node in the services table, in the host column of volumes and in "
+        "the names of queues. It must stay the same for the life of the volumes, and differ "
+        "between nodes that do not share their backends.",
+    ),
+    cfg.StrOpt(
+        "state_path",
+        default="/var/lib/holdfast",
+        help="Directory for what must outlive a restart: the journal and, by default, the "
+        "database, the locks and the local driver's volumes.",
+    ),
+    cfg.ListOpt(
+        "enabled_backends",
+        default=[],
+        help="Names of the backends to serve, comma separated. Each name is a section of "
+        "this file with the options of its driver.",
+    ),
+    cfg.StrOpt(
+        "cluster",
+        default="",
+        help="Name of the cluster to which this service belongs: all its hosts serve the "
+        "same backends from one queue. Empty means no cluster.",
+    ),
+    cfg.IntOpt(
+        "report_interval",
+        default=10,
+        min=1,
+        help="Seconds between two heartbeats in the services table.",
+    ),
+    cfg.IntOpt(
+        "service_down_time",
+        default=60,
+        min=1,
+        help="Seconds without a heartbeat after which a service counts as down. It must be "
+        "longer than report_interval.",
+    ),
+    cfg.IntOpt(
+        "periodic_interval",
+        default=60,
+        min=1,
+        help="Seconds between two rounds of periodic work, such as capability reports.",
+    ),
+    cfg.IntOpt(
+        "periodic_fuzzy_delay",
+        default=60,
+        min=0,
+        help="Upper bound, in seconds, of the random delay before the first round of "
+        "periodic work; it keeps many services from reporting together. 0 means none.",
+    ),
+    cfg.IntOpt(
+        "backend_stats_polling_interval",
+        default=60,
+        min=3,
+        help="Seconds between two requests for fresh statistics of a backend.",
+    ),
+    cfg.IntOpt(
+        "init_host_max_objects_retrieval",
+        default=0,
+        min=0,
+        help="Volumes and snapshots that are read in one query at the start. 0 reads them "
+        "all at once.",
+    ),
+    cfg.StrOpt(
+        "storage_availability_zone",
+        default="nova",
+        help="Availability zone of this node, for backends without backend_availability_zone.",
+    ),
+    cfg.Opt(
+        "volume_name_template",
+        type=NAME_TEMPLATE,
+        default="volume-%s",
+        help="Name of a volume on its backend; %s becomes its id.",
+    ),
+    cfg.Opt(
+        "snapshot_name_template",
+        type=NAME_TEMPLATE,
+        default="snapshot-%s",
+        help="Name of a snapshot on its backend; %s becomes its id.",
+    ),
+    cfg.StrOpt(
+        "default_volume_type",
+        default="__DEFAULT__",
+        help="Volume type of volumes that are requested without one.",
+    ),
+    cfg.IntOpt(
+        "message_ttl",
+        default=2592000,
+        min=0,
+        help="Seconds that a message for the user about a failed operation is kept.",
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options of [DEFAULT] known."""
+    conf.register_opts(OPTS)

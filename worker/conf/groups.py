@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option group that does not belong to a single backend."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from worker.conf import coordination, default, journal, libraries, quota
+
+
+def register_all(conf: cfg.ConfigOpts) -> None:
+    """Make the options of the service and of its libraries known; may be repeated."""
+    for group in (default, quota, coordination, journal, libraries):
+        group.register_opts(conf)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the libraries below us: the log, the database, the bus, the processes."""
+
+from __future__ import annotations
+
+from cotyledon import oslo_config_glue as processes
+from oslo_config import cfg
+from oslo_db import options as database
+from oslo_log import log
+from oslo_service import backend
+
+DATABASE = "sqlite:///$state_path/holdfast.sqlite"
+
+# amqp warns at every orderly stop about an answer that arrives while a channel closes.
+LOG_LEVELS = ("amqp=ERROR", "alembic=WARN", "kombu=WARN", "oslo_service=WARN")
+
+# Sections that these libraries, or Cinder's other services, read without listing them here.
+FOREIGN_SECTIONS = frozenset(
+    {"oslo_concurrency", "oslo_messaging_metrics", "oslo_messaging_tracing", "oslo_policy"}
+)
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options of the libraries known, with our defaults."""
+    set_defaults()
+    log.register_options(conf)
+    database.set_defaults(conf, connection=DATABASE)
+    processes.register_opts(conf)
+    for group, options in _bus_options():
+        conf.register_opts(options, group=group)
+
+
+def set_defaults() -> None:
+    """Change defaults that live in the libraries' own option lists."""
+    ours = {level.partition("=")[0] for level in LOG_LEVELS}
+    theirs = [
+        level for level in log.get_default_log_levels() if level.partition("=")[0] not in ours
+    ]
+    log.set_defaults(default_log_levels=[*theirs, *LOG_LEVELS])
+
+
+def _bus_options() -> list[tuple[str | None, list[cfg.Opt]]]:
+    # oslo.messaging chooses eventlet unless threads are chosen before its import.
+    backend.init_backend(backend.BackendType.THREADING)
+    from oslo_messaging import opts
+
+    return list(opts.list_opts())

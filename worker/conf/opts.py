@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our options as oslo-config-generator wants them, for the sample file."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from cotyledon import oslo_config_glue as processes
+from oslo_config import cfg
+from oslo_db import options as database
+
+from drivers.volume.local import LocalDriver
+from worker.conf import backend, coordination, default, journal, libraries, quota
+from worker.conf.backends import SHARED
+
+Groups = list[tuple[str | cfg.OptGroup, Sequence[cfg.Opt]]]
+
+
+def list_opts() -> Groups:
+    """Return our option groups.
+
+    The options of backends stand under [backend_defaults], which holds for all of
+    them; a backend's own section takes the same names.
+    """
+    groups: Groups = [
+        ("DEFAULT", [*default.OPTS, *quota.OPTS, *processes.service_opts]),
+        (coordination.GROUP, coordination.OPTS),
+        (journal.GROUP, journal.OPTS),
+        (SHARED, [*backend.OPTS, *LocalDriver.OPTS]),
+    ]
+    return copy.deepcopy(groups)
+
+
+def set_defaults() -> None:
+    """Change the defaults of the libraries for the sample as the start does."""
+    libraries.set_defaults()
+    cfg.set_defaults(database.database_opts, connection=libraries.DATABASE)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be wrong with a configuration, and how it is told: in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, and where it is said.
+
+    :param file: the file, None when no file says it.
+    :param line: its line, None when it is not known.
+    :param section: the section, None when the whole file is meant.
+    :param option: the option, None when the whole section is meant.
+    :param text: what was found, what was wanted, what to do; no secret.
+    :param fatal: whether the service refuses to start.
+    """
+
+    file: str | None
+    line: int | None
+    section: str | None
+    option: str | None
+    text: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        place = self.file or ""
+        if self.line is not None:
+            place += f":{self.line}"
+        name = f"[{self.section}]" if self.section else ""
+        if self.option:
+            name += f" {self.option}"
+        return ": ".join(part for part in (place, name.strip(), self.text) if part)
+
+
+class ConfigError(SystemExit):
+    """The configuration does not allow a start.
+
+    Nobody has to catch it: it ends the program with its text, one line, and exit
+    status 1. A boundary that catches ``Exception`` lets it pass.
+    """
+
+    def __init__(self, problem: Problem | str) -> None:
+        super().__init__(str(problem))
+        self.problem = (
+            problem if isinstance(problem, Problem) else Problem(None, None, None, None, problem)
+        )
