@@ -94,6 +94,11 @@ def cause_of(flow_failures: Mapping[str, Failure]) -> Failure:
     return Failure.from_exception(errors.OperationInterrupted("the operation was reverted"))
 
 
+def error_name(failure: Failure) -> str:
+    """Return the class of a failure's error, without its module."""
+    return str(next(iter(failure))).rsplit(".", 1)[-1]
+
+
 def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
     """Turn what is no ``Exception`` into one: a driver may raise anything at all."""
 

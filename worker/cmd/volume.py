@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast-volume: the service that carries out operations on volumes and snapshots."""
+
+from __future__ import annotations
+
+import sys
+
+from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
+
+from oslo_config import cfg  # isort: skip
+from oslo_log import log as logging  # isort: skip
+
+PROG = "holdfast-volume"
+
+CLI_OPTS = [
+    cfg.MultiStrOpt(
+        "backend",
+        default=[],
+        help="Serve only this one of the enabled backends; may be given several times.",
+    ),
+]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the configuration and serve; what is wrong is one line and exit status 1."""
+    from worker import conf as config
+    from worker.conf import backends
+
+    conf = config.load(argv, prog=PROG, cli_opts=CLI_OPTS)
+    names = {}
+    for name in backends.enabled(conf, conf.backend):
+        _driver, configuration = backends.configure(conf, name)
+        names[name] = configuration.processes
+    logging.setup(conf, PROG)
+    _serve(conf, names)
+
+
+def _serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
+    # What costs memory and time to import is imported once, before the processes fork.
+    from worker.rpc import transport
+    from worker.services import process
+
+    log = logging.getLogger(__name__)
+    if warning := transport.durability_warning(conf):
+        log.warning(warning)
+    process.serve(conf, names)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: every cast is written here before the broker may forget it.
+
+It is taskflow's persistence: one logbook and one flow detail per cast. The flow
+detail's uuid is the message's unique id, so a message that is delivered again
+meets itself; the logbook's name is the slot that owns the flow. Entries that
+ended stay for a while, to recognise late duplicates and to tell an operator.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_utils import timeutils
+from taskflow import states
+from taskflow.persistence.backends.impl_sqlalchemy import SQLAlchemyBackend
+from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
+from taskflow.persistence.models import FlowDetail
+from taskflow.types.failure import Failure
+
+from flows.lifecycle import error_name
+from worker import persistence
+from worker.persistence import JournalError
+
+LOG = logging.getLogger(__name__)
+
+REJECTED = "rejected"
+"""Logbook name of messages that are no operation; no slot is called so."""
+
+ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a cast asks for, in JSON values, so that it can be resumed.
+
+    :param factory: ``module:name`` of the flow factory.
+    :param args: its arguments, as JSON.
+    :param request: the request context without secrets.
+    :param resource: kind and id, for listings and log lines.
+    :param locks: names to hold alone while the flow runs.
+    :param shared: names to hold along with other readers.
+    """
+
+    method: str
+    factory: str
+    args: Mapping[str, Any]
+    request: Mapping[str, Any]
+    resource: tuple[str, str]
+    locks: Sequence[str] = ()
+    shared: Sequence[str] = ()
+
+    def to_meta(self) -> dict[str, Any]:
+        """Return the flow detail's meta."""
+        return {
+            "method": self.method,
+            "factory": self.factory,
+            "args": dict(self.args),
+            "request": dict(self.request),
+            "resource": list(self.resource),
+            "locks": list(self.locks),
+            "shared": list(self.shared),
+            "resumes": 0,
+        }
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Any]) -> Accepted:
+        """Read it back. :raises KeyError: no entry of ours."""
+        return cls(
+            method=meta["method"],
+            factory=meta["factory"],
+            args=meta["args"],
+            request=meta["request"],
+            resource=tuple(meta["resource"]),
+            locks=tuple(meta["locks"]),
+            shared=tuple(meta["shared"]),
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing."""
+
+    flow: str
+    slot: str
+    method: str
+    resource: str
+    state: str
+    accepted_at: datetime.datetime
+    updated_at: datetime.datetime | None
+    resumes: int
+    failure: str | None
+    meta: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+class Journal:
+    """Accepted casts and their progress, for one process.
+
+    :param connection: database URL; SQLite files are kept in write-ahead mode.
+    """
+
+    def __init__(self, connection: str) -> None:
+        self._durable, self._engine = persistence.engines(connection)
+        self._tables = taskflow_tables.fetch(sa.MetaData())
+        self._statements = persistence.Statements(self._tables)
+        # SQLite lets one writer in at a time and makes others poll: queue them here instead.
+        sqlite = self._engine.dialect.name == "sqlite"
+        self._gate: Any = threading.Lock() if sqlite else nullcontext()
+
+    def upgrade(self) -> None:
+        """Create or migrate the tables. :raises JournalError: the database refuses."""
+        backend = SQLAlchemyBackend({}, engine=self._engine)
+        with _translated(), closing(backend.get_connection()) as connection:
+            connection.upgrade()
+            persistence.add_indexes(self._engine)
+
+    def close(self) -> None:
+        """Drop the connections; called before a fork as well."""
+        self._engine.dispose()
+        self._durable.dispose()
+
+    def accept(self, unique_id: str, slot: str, accepted: Accepted) -> FlowDetail | None:
+        """Write a cast, ready to run, in one durable transaction.
+
+        :returns: the flow to run; None when this message was accepted before.
+        :raises JournalError: not written; nothing may be acknowledged.
+        """
+        detail = FlowDetail(accepted.method, flow_id(unique_id))
+        detail.meta = accepted.to_meta()
+        detail.state = states.PENDING
+        return detail if self._insert(slot, detail) else None
+
+    def reject(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
+        """Keep a message that is no operation, for an operator to look at."""
+        detail = FlowDetail(method or "?", flow_id(unique_id))
+        detail.meta = {"method": method, "reason": reason, "resumes": 0, **ids}
+        detail.state = states.FAILURE
+        self._insert(REJECTED, detail)
+
+    def progress(self, detail: FlowDetail) -> persistence.Progress:
+        """Return the backend through which one flow's engine writes its progress."""
+        return persistence.Progress(self._statements, self._writing, detail)
+
+    def resumed(self, detail: FlowDetail) -> int:
+        """Count one more resume of a flow and return the count."""
+        detail.meta["resumes"] = int(detail.meta.get("resumes", 0)) + 1
+        with self._writing() as connection:
+            self._statements.set_flow(connection, detail.uuid, detail.state, detail.meta)
+        return int(detail.meta["resumes"])
+
+    def finish(
+        self, detail: FlowDetail, progress: persistence.Progress, failure: Failure | None
+    ) -> None:
+        """Mark a flow as ended; a success keeps only what a listing shows."""
+        kept = {key: detail.meta[key] for key in ("method", "resource", "resumes")}
+        kept["request_id"] = detail.meta["request"].get("request_id")
+        with self._writing() as connection:
+            if failure is None:
+                self._statements.set_flow(connection, detail.uuid, states.SUCCESS, kept)
+                self._statements.drop_atoms(connection, detail.uuid)
+                return
+            progress.write(connection)
+            kept |= {key: detail.meta[key] for key in ("factory", "args", "locks", "shared")}
+            kept["request"] = detail.meta["request"]
+            kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
+            self._statements.set_flow(connection, detail.uuid, states.REVERTED, kept)
+
+    def unfinished(self, slot: str) -> list[FlowDetail]:
+        """Return the flows of a slot that were cut short, the oldest first."""
+        with self._reading() as connection:
+            uuids = self._statements.unfinished(connection, slot, ENDED)
+        return [self.load(flow) for flow in uuids]
+
+    def load(self, flow: str) -> FlowDetail:
+        """Read a flow with its tasks. :raises JournalError: none of that id."""
+        backend = SQLAlchemyBackend({}, engine=self._engine)
+        with _translated(), closing(backend.get_connection()) as connection:
+            return connection.get_flow_details(flow)
+
+    def entries(self, *, rejected: bool = False, limit: int = 1000) -> list[Entry]:
+        """Return what is known, the newest first."""
+        with self._reading() as connection:
+            rows = self._statements.listing(connection, REJECTED, rejected, limit)
+            return [_entry(row) for row in rows]
+
+    def prune(self, finished_before: datetime.datetime, failed_before: datetime.datetime) -> int:
+        """Forget entries that ended before these times (UTC); return how many."""
+        removed = 0
+        for state, before in (
+            (states.SUCCESS, finished_before),
+            (states.REVERTED, failed_before),
+            (states.FAILURE, failed_before),
+        ):
+            with self._writing() as connection:
+                removed += self._statements.prune(connection, state, before)
+        return removed
+
+    def _insert(self, slot: str, detail: FlowDetail) -> bool:
+        with _translated(), self._gate, self._durable.connect() as connection:
+            try:
+                self._statements.insert(connection, slot, detail)
+                connection.commit()
+            except sa.exc.IntegrityError:
+                return False
+        return True
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with _translated(), self._gate, self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _translated(), self._engine.connect() as connection:
+            yield connection
+
+
+def flow_id(unique_id: str) -> str:
+    """Return the flow's uuid for a message: the same for the same message."""
+    try:
+        return str(uuid.UUID(hex=unique_id))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, unique_id))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise JournalError(f"journal: {error.__class__.__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: sa.exc.SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+def _entry(row: Any) -> Entry:
+    meta = row.meta or {}
+    kind, resource_id = (meta.get("resource") or ["", ""])[:2]
+    return Entry(
+        flow=row.uuid,
+        slot=row.slot,
+        method=meta.get("method") or row.name,
+        resource=f"{kind} {resource_id}".strip(),
+        state=row.state,
+        accepted_at=row.created_at or timeutils.utcnow(),
+        updated_at=row.updated_at,
+        resumes=int(meta.get("resumes", 0)),
+        failure=meta.get("failure") or meta.get("reason"),
+        meta=meta,
+    )

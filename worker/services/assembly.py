@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Put one backend's process together: database, driver, journal, locks, bus.
+
+Used by the service and by the demo, so that both run the same thing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from oslo_config import cfg
+
+from drivers.interface.volume import VolumeDriver
+from flows.context import Context, Options
+from worker.conf import backends
+from worker.db.engine import Database
+from worker.db.records import Records
+from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
+from worker.journal import Journal
+from worker.locks import Locks
+from worker.rpc import topics, transport
+from worker.rpc.clients.scheduler import SchedulerClient
+from worker.rpc.context import RequestContext
+from worker.rpc.dispatch import Dispatcher
+from worker.rpc.notifier import Notifier
+from worker.rpc.server import Server
+from worker.services import inventory, loglevels
+from worker.services.backend import Backend
+from worker.services.reports import Reporter
+from worker.services.runner import Runner
+
+LOG = logging.getLogger(__name__)
+
+BINARY = TOPIC = "cinder-volume"
+OBJECT_VERSION = "1.39"
+
+
+class VolumeService:
+    """One process of one backend.
+
+    :param name: the backend's section.
+    :param worker_id: the number of this process among those of the backend.
+    :param beat: called about every second while the service is alive.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        name: str,
+        worker_id: int = 0,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        driver_class, configuration = backends.configure(conf, name)
+        node = configuration.safe_get("backend_host") or conf.host
+        self.host = topics.join(node, name)
+        self.slot = f"{self.host}/{worker_id}"
+        self._conf, self._name, self._node = conf, name, node
+        self._first = worker_id == 0
+        self._configuration = configuration
+        self._stopping = threading.Event()
+        self._database = Database.from_conf(conf)
+        self.records = Records.from_conf(conf, self._database)
+        self.journal = Journal(conf.journal.connection)
+        self._locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
+        self.backend = Backend(
+            name,
+            self.host,
+            lambda: driver_class(configuration, host=self.host),
+            configuration,
+            self._driver_up,
+        )
+        self._options = Options(
+            no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
+            report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
+        )
+        self._beat = beat
+        self._servers: list[Server] = []
+
+    def start(self) -> None:
+        """Come up and consume; a driver that does not come up is tried again meanwhile."""
+        conf = self._conf
+        self.journal.upgrade()
+        self._locks.start()
+        self._hold_slot()
+        self._transport = transport.get(conf, slots=conf.executor_thread_pool_size)
+        self._scheduler = SchedulerClient(self._transport)
+        self._notifier = Notifier(conf, self._transport, host=self.host)
+        self._register()
+        self.runner = Runner(
+            Dispatcher(VolumeEndpoint(self), RPC_VERSION),
+            self.journal,
+            self._locks,
+            self._context,
+            slot=self.slot,
+            size=conf.executor_thread_pool_size,
+            max_resumes=conf.journal.max_resumes,
+        )
+        self.reporter = self._make_reporter()
+        if self.backend.attempt():
+            self._resume()
+        else:
+            threading.Thread(target=self._come_up, name="set-up", daemon=True).start()
+        self._serve()
+        self.reporter.start()
+        LOG.info("%s takes operations for %s", BINARY, self.slot)
+
+    def give_up_starting(self) -> None:
+        """Stop waiting for what a start waits for."""
+        self._stopping.set()
+
+    def stop(self, grace: float) -> None:
+        """Consume no more, let operations end, give up what is held.
+
+        :param grace: seconds after which what still runs is suspended.
+        """
+        self._stopping.set()
+        self.runner.close_intake()
+        for server in self._servers:
+            server.stop()
+        ended = self.runner.stop(grace)
+        self.reporter.stop()
+        self._notifier.close()
+        for server in self._servers:
+            server.listener.cleanup()
+        self._transport.cleanup()
+        self._locks.stop()
+        self.journal.close()
+        LOG.info("%s stopped%s", self.slot, "" if ended else ", operations are left to resume")
+
+    def capabilities(self, discover: bool) -> dict[str, Any]:
+        """Return what the driver can do, fetched anew when asked to discover."""
+        self.backend.require_driver()
+        return self.reporter.capabilities() if discover else dict(self.backend.stats())
+
+    def publish_capabilities(self) -> None:
+        """Report soon, unless the driver is not up."""
+        if self.backend.initialized:
+            self.backend.publish_soon()
+
+    def secure_file_operations_enabled(self) -> bool:
+        """Return what the driver says."""
+        return bool(self.backend.require_driver().secure_file_operations_enabled())
+
+    def set_log_levels(self, prefix: str, level: str) -> None:
+        """Set the level of loggers by prefix."""
+        loglevels.set_levels(prefix, level)
+
+    def log_levels(self, prefix: str) -> Mapping[str, str]:  # type: ignore[override]
+        """Return levels of loggers by prefix."""
+        return loglevels.levels(prefix)
+
+    def _context(
+        self, request: RequestContext, resumed: bool, stopping: threading.Event
+    ) -> Context:
+        records = self.records
+        return Context(
+            request=request,
+            backend=self.backend,
+            volumes=records.volumes,
+            snapshots=records.snapshots,
+            attachments=records.attachments,
+            workers=records.workers,
+            messages=records.messages,
+            initiators=records.initiators,
+            notifier=self._notifier,
+            scheduler=self._scheduler,
+            options=self._options,
+            resumed=resumed,
+            stopping=stopping,
+        )
+
+    def _register(self) -> None:
+        zone = self._configuration.safe_get("backend_availability_zone")
+        self._zone = zone or self._conf.storage_availability_zone
+        row = self.records.services.ensure(
+            host=self.host,
+            binary=BINARY,
+            topic=TOPIC,
+            availability_zone=self._zone,
+            rpc_version=RPC_VERSION,
+            object_version=OBJECT_VERSION,
+        )
+        self.backend.service_uuid = row.uuid
+        self.records.workers.service_id = row.id
+
+    def _driver_up(self, driver: VolumeDriver) -> None:
+        if self._first:
+            inventory.take(self.records, driver, self.host)
+
+    def _come_up(self) -> None:
+        self.backend.initialize(self._stopping)
+        if self.backend.initialized:
+            self._resume()
+            self.backend.publish_soon()
+
+    def _resume(self) -> None:
+        count = self.runner.resume()
+        if count:
+            LOG.info("%d operations that were cut short go on", count)
+
+    def _serve(self) -> None:
+        for target in topics.volume_targets(self._node, self._name, self._conf.cluster):
+            server = Server(self._transport, target, self.runner)
+            server.start()
+            self._servers.append(server)
+
+    def _make_reporter(self) -> Reporter:
+        configuration, conf = self._configuration, self._conf
+        return Reporter(
+            self.backend,
+            self._heartbeat,
+            self._send_report,
+            lambda: self.records.volumes.allocated_by_pool(self.host),
+            report_interval=conf.report_interval,
+            stats_interval=conf.backend_stats_polling_interval,
+            extra=configuration.extra_capabilities,
+            filter_function=configuration.filter_function,
+            goodness_function=configuration.goodness_function,
+            beat=self._beat,
+        )
+
+    def _heartbeat(self) -> None:
+        if self._first:
+            self.records.services.heartbeat(
+                host=self.host, binary=BINARY, topic=TOPIC, availability_zone=self._zone
+            )
+
+    def _send_report(self, capabilities: dict[str, Any]) -> None:
+        self._scheduler.report(RequestContext.admin(), self.host, capabilities)
+
+    def _hold_slot(self) -> None:
+        """Become the one owner of this slot's flows."""
+        name = "slot-" + uuid.uuid5(uuid.NAMESPACE_URL, self.slot).hex
+        told = False
+        while not self._locks.try_hold(name):
+            if not told:
+                LOG.warning("another process still serves %s; waiting for its end", self.slot)
+                told = True
+            if self._stopping.wait(0.5):
+                raise SystemExit(0)

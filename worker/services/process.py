@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of a service: one per slot, supervised by cotyledon."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import cotyledon
+from oslo_config import cfg
+
+from worker.services import systemd
+from worker.services.assembly import VolumeService
+
+LOG = logging.getLogger(__name__)
+
+SUPERVISOR_MARGIN = 5.0
+"""Seconds that a child has, after its grace period, before it is killed."""
+
+_STALL = 30.0
+"""A child that shows no life for this long keeps the watchdog from being fed, in seconds."""
+
+
+class VolumeProcess(cotyledon.Service):  # type: ignore[misc]
+    """One slot of one backend, in its own process."""
+
+    name = "holdfast-volume"
+
+    def __init__(
+        self,
+        worker_id: int,
+        conf: cfg.ConfigOpts,
+        backend: str,
+        pulse: Callable[[int], None],
+    ) -> None:
+        super().__init__(worker_id)
+        self._conf = conf
+        self._stopped = threading.Event()
+        self._started = threading.Lock()
+        self._service = VolumeService(conf, backend, worker_id, lambda: pulse(worker_id))
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        with self._started:
+            if not self._stopped.is_set():
+                self._service.start()
+        self._stopped.wait()
+
+    def terminate(self) -> None:
+        """Drain: running operations end or are suspended, nothing is lost."""
+        self._stopped.set()
+        self._service.give_up_starting()
+        grace = float(self._conf.graceful_shutdown_timeout) or float("inf")
+        with self._started:
+            self._service.stop(grace)
+        logging.shutdown()
+        # A driver call that hangs must not keep the process: the journal has its flow.
+        os._exit(0)
+
+    def reload(self) -> None:
+        """Read the mutable options anew; nothing that runs is disturbed."""
+        self._conf.mutate_config_files()
+        LOG.info("configuration read anew")
+
+
+def serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
+    """Run the processes of several backends until SIGTERM.
+
+    :param names: backend name to number of processes.
+    """
+    feed = systemd.Watchdog.from_environment(sum(names.values()), _STALL)
+    grace = int(conf.graceful_shutdown_timeout)
+    manager = cotyledon.ServiceManager(
+        graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
+    )
+    first = 0
+    for name, processes in names.items():
+        pulse = _pulse(feed, first)
+        manager.add(VolumeProcess, workers=processes, args=(conf, name, pulse))
+        first += processes
+    feed.start()
+    manager.run()
+
+
+def _pulse(feed: systemd.Watchdog, first: int) -> Callable[[int], None]:
+    def pulse(worker_id: int) -> Any:
+        feed.beat(first + worker_id)
+
+    return pulse

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heartbeats and capability reports: what makes a scheduler choose this backend."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.services.backend import Backend
+
+LOG = logging.getLogger(__name__)
+
+REPORT_PAUSE = 1.0
+"""Shortest time between two reports that operations asked for, in seconds."""
+
+_CACHEABLE = ("iscsi", "fc", "nvme")
+
+
+class Reporter:
+    """One thread that keeps the service's row alive and the scheduler informed.
+
+    :param heartbeat: writes the row's heartbeat; raises when the database is away.
+    :param send: sends a capability report.
+    :param allocated: GiB of volumes per pool, from the database.
+    :param beat: called every second, for a watchdog.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        heartbeat: Callable[[], None],
+        send: Callable[[dict[str, Any]], None],
+        allocated: Callable[[], Mapping[str, int]],
+        *,
+        report_interval: float,
+        stats_interval: float,
+        extra: str = "{}",
+        filter_function: str | None = None,
+        goodness_function: str | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._backend = backend
+        self._heartbeat = heartbeat
+        self._send = send
+        self._allocated = allocated
+        self._report_interval = report_interval
+        self._stats_interval = stats_interval
+        self._extra = json.loads(extra or "{}")
+        self._functions = {
+            "filter_function": filter_function,
+            "goodness_function": goodness_function,
+        }
+        self._beat = beat
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="reports", daemon=True)
+        self._missed_since: float | None = None
+
+    def start(self) -> None:
+        """Begin; the first heartbeat and report go out at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, within a second."""
+        self._stop.set()
+        self._backend.report_wanted.set()
+        self._thread.join(5)
+
+    def publish(self) -> None:
+        """Fetch statistics and report them; a failure is logged, the last report stands."""
+        try:
+            self._send(self.capabilities())
+        except Exception as error:
+            LOG.warning("no capability report of %s: %s", self._backend.name, error)
+
+    def capabilities(self) -> dict[str, Any]:
+        """Return what the scheduler is told (spec/service §5)."""
+        stats = dict(self._backend.refresh())
+        allocated = self._allocated()
+        pools = [dict(pool) for pool in stats.get("pools", ())]
+        for pool in pools or [stats]:
+            name = pool.get("pool_name") or stats.get("volume_backend_name")
+            pool.update(self._extra)
+            pool["allocated_capacity_gb"] = allocated.get(str(name), 0)
+            protocol = str(stats.get("storage_protocol", "")).lower()
+            if protocol.startswith(_CACHEABLE):
+                pool.setdefault("cacheable", True)
+        if pools:
+            stats["pools"] = pools
+        for name, configured in self._functions.items():
+            stats.setdefault(name, configured)
+        return stats
+
+    def _loop(self) -> None:
+        next_beat = next_report = 0.0
+        while not self._stop.is_set():
+            self._beat()
+            now = time.monotonic()
+            if self._backend.initialized:
+                if now >= next_beat:
+                    self._try_heartbeat()
+                    next_beat = now + self._report_interval
+                if now >= next_report or self._backend.report_wanted.is_set():
+                    self._backend.report_wanted.clear()
+                    self.publish()
+                    next_report = now + self._stats_interval
+            self._stop.wait(REPORT_PAUSE)
+
+    def _try_heartbeat(self) -> None:
+        try:
+            self._heartbeat()
+        except Exception as error:
+            if self._missed_since is None:
+                self._missed_since = time.monotonic()
+                LOG.warning("no heartbeat of %s: %s", self._backend.host, error)
+            return
+        if self._missed_since is not None:
+            away = time.monotonic() - self._missed_since
+            LOG.info("heartbeats of %s go on after %.0f s", self._backend.host, away)
+            self._missed_since = None
