@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private RabbitMQ, MariaDB and PostgreSQL for tests and for the benchmark.
+
+Each runs on a free loopback port in a temporary directory, is started when it is
+first asked for, and is gone at the end. Nothing here needs pytest::
+
+    with Servers() as servers:
+        bus = servers.broker.vhost()
+        database = servers.mariadb.database()
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from tests.servers.mariadb import MariaDB
+from tests.servers.postgresql import PostgreSQL
+from tests.servers.process import Process, alive, free_port, listens, until
+from tests.servers.rabbitmq import Broker
+from tests.servers.server import Server, find
+
+__all__ = [
+    "Broker",
+    "MariaDB",
+    "PostgreSQL",
+    "Process",
+    "Server",
+    "Servers",
+    "alive",
+    "find",
+    "free_port",
+    "listens",
+    "until",
+]
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+
+class Servers:
+    """The servers of one test run; each starts when it is first asked for.
+
+    :param durable: whether commits reach the disk, as in production.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-"))
+        # PostgreSQL runs as another user, below this directory.
+        self.directory.chmod(0o755)
+        self._durable = durable
+        self._started: list[Server] = []
+        atexit.register(self.close)
+
+    @functools.cached_property
+    def broker(self) -> Broker:
+        """The running RabbitMQ."""
+        return self._start(Broker(self.directory / "rabbitmq"))
+
+    @functools.cached_property
+    def mariadb(self) -> MariaDB:
+        """The running MariaDB."""
+        return self._start(MariaDB(self.directory / "mariadb", durable=self._durable))
+
+    @functools.cached_property
+    def postgresql(self) -> PostgreSQL:
+        """The running PostgreSQL."""
+        return self._start(PostgreSQL(self.directory / "postgresql", durable=self._durable))
+
+    def close(self) -> None:
+        """Stop whatever runs and remove its files."""
+        while self._started:
+            self._started.pop().close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Servers:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self, server: AnyServer) -> AnyServer:
+        missing = server.missing()
+        if missing:
+            raise RuntimeError(f"{server.name} is not installed: no {', '.join(missing)}")
+        self._started.append(server)
+        server.start()
+        return server

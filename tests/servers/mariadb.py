@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private MariaDB."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pymysql
+
+from tests.servers.process import Process
+from tests.servers.server import Server, find
+
+
+class MariaDB(Server):
+    """MariaDB; ``database()`` gives an empty one as an SQLAlchemy URL."""
+
+    name = "MariaDB"
+    programs = ("mariadbd", "mariadb-install-db")
+
+    def database(self) -> str:
+        """Return the URL of an empty database, for this caller alone."""
+        name = f"d{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, statement: str) -> None:
+        """Run a statement as the administrator."""
+        with pymysql.connect(host="127.0.0.1", port=self.port, user="root") as connection:
+            connection.cursor().execute(statement)
+            connection.commit()
+
+    def _prepare(self) -> None:
+        (self.directory / "tmp").mkdir()
+        self._command(
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={self.directory / 'data'}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            *self._rights(),
+        )
+
+    def _run(self, log: Path) -> Process:
+        fast = [] if self._durable else ["--innodb-flush-log-at-trx-commit=0"]
+        return Process(
+            [
+                find("mariadbd") or "mariadbd",
+                "--no-defaults",
+                f"--datadir={self.directory / 'data'}",
+                f"--tmpdir={self.directory / 'tmp'}",
+                f"--socket={self.directory / 'socket'}",
+                f"--pid-file={self.directory / 'pid'}",
+                f"--port={self.port}",
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                *fast,
+                *self._rights(),
+            ],
+            log=log,
+            cwd=self.directory,
+        )
+
+    @staticmethod
+    def _rights() -> list[str]:
+        # It refuses to run as root unless told to.
+        return ["--user=root"] if os.geteuid() == 0 else []

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that tests start: each in its own session, none outlives us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+# Below the kernel's ephemeral range: a client that retries against a stopped server
+# could otherwise be given that very port and connect to itself.
+PORTS = range(15000, 32000)
+
+_given: set[int] = set()
+
+
+class Process:
+    """A running program and all its children.
+
+    It leads its own session, as under systemd, so a signal to its group reaches the
+    whole family and nobody else. A watcher kills the family when we die ourselves,
+    even by SIGKILL, since the pipe on which it waits then closes.
+
+    :param log: where its output goes.
+    :param user: whose rights it takes, if we are root.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
+    ) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        script = 'read -r _; kill -s KILL -- "-$1" 2>/dev/null'
+        self._watcher = subprocess.Popen(
+            ["/bin/sh", "-c", script, "watcher", str(self.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status of the program itself, None while it runs."""
+        return self._process.poll()
+
+    def family(self) -> list[int]:
+        """Return the process ids of the program and its children that still run."""
+        self._process.poll()
+        return [pid for pid, parents in _ancestry().items() if self.pid in parents]
+
+    def send(self, number: signal.Signals, *, family: bool = False) -> None:
+        """Send a signal to the program, or to all its children as well."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if family else os.kill)(self.pid, number)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end of the program and return its exit status."""
+        return self._process.wait(timeout)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 20.0) -> None:
+        """Ask for an end, insist after a while, and see that nobody is left."""
+        if self._process.poll() is None:
+            self.send(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the whole family at once, and see that nobody is left."""
+        family = self.family()
+        self.send(signal.SIGKILL, family=True)
+        for pid in family:  # children may lead groups of their own, PostgreSQL's do
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(10)
+        until(lambda: not alive(family), 10, f"the end of processes {family}")
+        self._watcher.kill()
+        self._watcher.communicate()
+
+    def tail(self, lines: int = 30) -> str:
+        """Return the end of what it printed, for a message."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def alive(pids: Collection[int]) -> list[int]:
+    """Return which of these processes are not yet dead."""
+    return sorted(_ancestry().keys() & set(pids))
+
+
+def until(condition: Callable[[], object], timeout: float, what: str) -> None:
+    """Wait until a condition holds.
+
+    :raises TimeoutError: it did not hold in time; the text names what was waited for.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout:g} s for {what}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses, never the same one twice."""
+    while True:
+        port = random.choice(PORTS)
+        if port in _given:
+            continue
+        with socket.socket() as candidate:
+            try:
+                candidate.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given.add(port)
+        return port
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody accepts connections on a loopback port."""
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _ancestry() -> dict[int, set[int]]:
+    """Return each living process with itself, its group and all its ancestors."""
+    parents: dict[int, tuple[int, int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in the second field may hold blanks; the last ")" ends it.
+            state, parent, group = stat.read_text().rpartition(")")[2].split()[:3]
+            if state not in "ZX":
+                parents[int(stat.parent.name)] = (int(parent), int(group))
+    found = {}
+    for pid in parents:
+        line = {pid}
+        ancestor = pid
+        while ancestor in parents:
+            line |= set(parents[ancestor])
+            ancestor = parents[ancestor][0]
+        found[pid] = line
+    return found
