@@ -54,6 +54,10 @@ class Broker(Server):
             self._names.kill()
             self._names = None
 
+    def pids(self) -> list[int]:
+        """Return the processes of the broker and of its name server."""
+        return [*super().pids(), *([] if self._names is None else self._names.family())]
+
     def ctl(self, *argv: str) -> str:
         """Run rabbitmqctl (about a second)."""
         return self._command("rabbitmqctl", "--quiet", *argv, env=self._env())

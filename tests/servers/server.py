@@ -88,6 +88,10 @@ class Server(abc.ABC):
         """End it for good."""
         self.kill()
 
+    def pids(self) -> list[int]:
+        """Return the processes that run for this server."""
+        return [] if self._process is None else self._process.family()
+
     def freeze(self) -> None:
         """Make it hang: connections stay, answers do not come."""
         if self._process is not None:
