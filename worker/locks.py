@@ -45,6 +45,7 @@ class Locks:
     def __init__(self, url: str, member: str) -> None:
         self._coordinator = coordination.get_coordinator(url, member.encode())
         self._holds: dict[str, _Hold] = {}
+        self._for_life: list[Any] = []
         self._guard = threading.Lock()
 
     def start(self) -> None:
@@ -52,7 +53,9 @@ class Locks:
         self._coordinator.start(start_heart=True)
 
     def stop(self) -> None:
-        """Disconnect; locks that are still held are given up."""
+        """Disconnect; what is still held is given up."""
+        while self._for_life:
+            self._for_life.pop().release()
         self._coordinator.stop()
 
     @contextmanager
@@ -67,7 +70,10 @@ class Locks:
     def try_hold(self, name: str) -> bool:
         """Take a lock for the life of this process, without waiting for it."""
         lock = self._coordinator.get_lock((PREFIX + name).encode())
-        return bool(lock.acquire(blocking=False))
+        if not lock.acquire(blocking=False):
+            return False
+        self._for_life.append(lock)  # a lock that nobody refers to is given up
+        return True
 
     def forget(self, name: str) -> None:
         """Remove what is left of a lock whose resource is gone."""

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service under load, and what the kernel says it used."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tests.servers import Process, until
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Service:
+    """``holdfast-volume`` as a process of its own, with its children.
+
+    :param config: its configuration file.
+    :param wait: whether to wait until it consumes.
+    :param profile: a folder for profiles of its processes; it costs time of its own.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        log: Path,
+        processes: int,
+        *,
+        wait: bool = True,
+        profile: str | None = None,
+    ) -> None:
+        program = ["-m", "worker.cmd.volume"]
+        if profile:
+            program = ["-m", "bench.profiled", profile]
+        argv = [sys.executable, *program, "--config-file", str(config)]
+        root = Path(__file__).resolve().parent.parent
+        start = log.stat().st_size if log.exists() else 0
+        self._process = Process(argv, log=log, cwd=root)
+
+        def ready() -> bool:
+            return log.read_bytes()[start:].count(b"takes operations for") >= processes
+
+        if wait:
+            until(ready, 30, f"the service to be ready, see {log}")
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the whole family so far, user and system."""
+        return sum(_cpu(pid) for pid in self._process.family())
+
+    def pss_mib(self) -> float:
+        """Memory of the family in MiB, what is shared counted once."""
+        time.sleep(1.0)  # what the last operation left to be given back
+        return sum(_pss(pid) for pid in self._process.family()) / 1024
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.stop()
+
+
+def _cpu(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
