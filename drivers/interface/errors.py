@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a driver may raise, and what each means to the operation that called it.
+
+DriverError                                the call did not do what it was asked
+├── VolumeBackendAPIException              the backend refused or failed
+├── VolumeDriverException                  the driver itself cannot do it
+│   ├── InvalidConnectorException          the connector lacks what the driver needs
+│   └── RemoveExportException              an export is still there
+├── ResourceBusy                           in use on the backend, nothing was changed
+│   ├── VolumeIsBusy
+│   └── SnapshotIsBusy
+├── ManageExistingInvalidReference         no such object, or not one to be managed
+├── ManageExistingVolumeTypeMismatch       the object does not fit the volume's type
+├── TargetUpdateFailed                     extended, only the export shows the old size
+├── ImageError                             an image cannot become a volume
+│   ├── ImageTooBig
+│   ├── ImageUnacceptable
+│   ├── ImageCopyFailure
+│   └── ImageConversionNotAllowed
+└── BackupDriverException                  the backup store refused or failed
+    ├── BackupMetadataUnsupportedVersion
+    └── EncryptedBackupOperationFailed
+
+Each takes a text for an operator: which object, what was found, what to do; no
+secret. The names are those that callers on the bus know (spec/interfaces §7).
+"""
+
+from __future__ import annotations
+
+
+class DriverError(Exception):
+    """Root of what a driver raises on purpose."""
+
+
+class VolumeBackendAPIException(DriverError):
+    """The backend refused or failed; the object may be partly changed."""
+
+
+class VolumeDriverException(DriverError):
+    """The driver cannot do what it was asked."""
+
+
+class InvalidConnectorException(VolumeDriverException):
+    """The connector lacks what this driver needs to export to it."""
+
+
+class RemoveExportException(VolumeDriverException):
+    """An export could not be removed and may still be reachable."""
+
+
+class ResourceBusy(DriverError):
+    """The object is in use on the backend; nothing was changed."""
+
+
+class VolumeIsBusy(ResourceBusy):
+    """The volume is attached, or has snapshots, on the backend."""
+
+
+class SnapshotIsBusy(ResourceBusy):
+    """The snapshot is in use, for example by a volume that depends on it."""
+
+
+class ManageExistingInvalidReference(DriverError):
+    """The reference makes no sense, or names no object that could be managed."""
+
+
+class ManageExistingVolumeTypeMismatch(DriverError):
+    """The object does not fit the type of the volume; the text gives the reason."""
+
+
+class TargetUpdateFailed(DriverError):
+    """The volume has its new size, only its export still shows the old one."""
+
+
+class ImageError(DriverError):
+    """An image cannot become a volume, or a volume an image."""
+
+
+class ImageTooBig(ImageError):
+    """There is no room for the image."""
+
+
+class ImageUnacceptable(ImageError):
+    """The image's format or size does not fit."""
+
+
+class ImageCopyFailure(ImageError):
+    """The copy of an image's data failed."""
+
+
+class ImageConversionNotAllowed(ImageError):
+    """The image would have to be converted in a way that is not allowed."""
+
+
+class BackupDriverException(DriverError):
+    """The backup store refused or failed."""
+
+
+class BackupMetadataUnsupportedVersion(BackupDriverException):
+    """The metadata is of a version that is not known."""
+
+
+class EncryptedBackupOperationFailed(BackupDriverException):
+    """The encryption of a backup does not fit its volume."""
