@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backends: which are served, where their values come from, how their drivers are found."""
+
+from __future__ import annotations
+
+import pytest
+from oslo_config import cfg
+
+from drivers.interface.volume import VolumeDriver
+from worker.conf import ConfigError, backends
+
+COLOUR = cfg.StrOpt("colour", default="grey")
+WIDTH = cfg.IntOpt("width", default=1, min=1)
+
+
+class Painter(VolumeDriver):
+    """A driver with options of its own."""
+
+    OPTS = [COLOUR, WIDTH]
+
+
+class Decorator(VolumeDriver):
+    """A driver whose option contradicts the painter's."""
+
+    OPTS = [cfg.IntOpt("colour", default=0)]
+
+
+PAINTER = f"{__name__}.Painter"
+
+
+def configured(load, text, name="b1"):
+    return backends.BackendConfiguration(load(text), name, Painter.OPTS)
+
+
+def test_value_of_the_section_wins_over_the_shared_one(load):
+    found = configured(load, "[b1]\ncolour = red\n[backend_defaults]\ncolour = blue\nwidth = 3\n")
+
+    assert (found.colour, found.width) == ("red", 3)
+
+
+def test_value_of_nobody_is_the_default(load):
+    found = configured(load, "[b1]\n")
+
+    assert (found.colour, found.width) == ("grey", 1)
+    assert (found.volume_driver, found.processes) == ("local", 1)
+    assert (found.reserved_percentage, found.max_over_subscription_ratio) == (0, "20.0")
+    assert found.volume_backend_name is None
+
+
+def test_section_may_repeat_the_default_against_the_shared_value(load):
+    found = configured(load, "[b1]\ncolour = grey\n[backend_defaults]\ncolour = blue\n")
+
+    assert found.colour == "grey"
+
+
+def test_options_of_the_service_are_seen_but_not_set_by_a_section(load):
+    found = configured(
+        load, "[DEFAULT]\nvolume_name_template = v-%s\n[b1]\nvolume_name_template = w-%s\n"
+    )
+
+    assert found.volume_name_template == "v-%s"
+
+
+def test_backends_do_not_share_their_sections(load):
+    conf = load("[b1]\ncolour = red\n[b2]\n")
+
+    found = [backends.BackendConfiguration(conf, name, Painter.OPTS) for name in ("b1", "b2")]
+
+    assert [each.colour for each in found] == ["red", "grey"]
+    assert [each.config_group for each in found] == ["b1", "b2"]
+
+
+def test_safe_get_of_an_unknown_option_is_none(load):
+    found = configured(load, "[b1]\ncolour = red\n")
+
+    assert found.safe_get("colour") == "red"
+    assert found.safe_get("no_such_option") is None
+    with pytest.raises(AttributeError):
+        found.no_such_option  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[b1]\nwidth = wide\n", "2: [b1] width: 'wide' is not a number"),
+        ("[b1]\n[backend_defaults]\nwidth = 0\n", "3: [backend_defaults] width: "),
+        ("[b1]\nreserved_percentage = 101\n", "2: [b1] reserved_percentage: "),
+        ("[b1]\nmax_over_subscription_ratio = many\n", "2: [b1] max_over_subscription_ratio: "),
+        ("[b1]\nextra_capabilities = {\n", "2: [b1] extra_capabilities: not a JSON object"),
+        ("[b1]\nextra_capabilities = [1]\n", "2: [b1] extra_capabilities: not a JSON object"),
+    ],
+)
+def test_wrong_value_is_named_with_file_and_line(load, tmp_path, text, line):
+    with pytest.raises(ConfigError) as caught:
+        configured(load, text)
+
+    assert str(caught.value).startswith(f"{tmp_path}/holdfast.conf:{line}")
+
+
+@pytest.mark.parametrize("ratio", ["auto", "1", "1.5", "20.0", ".5"])
+def test_ratio_of_over_subscription_is_a_number_or_auto(load, ratio):
+    found = configured(load, f"[b1]\nmax_over_subscription_ratio = {ratio}\n")
+
+    assert found.max_over_subscription_ratio == ratio
+
+
+def test_enabled_backends_keep_their_order(load):
+    conf = load("[DEFAULT]\nenabled_backends = b2, b1\n[b1]\n[b2]\n")
+
+    assert backends.enabled(conf) == ["b2", "b1"]
+    assert backends.enabled(conf, ["b1"]) == ["b1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[DEFAULT]\n", "[DEFAULT] enabled_backends: names no backend"),
+        ("[DEFAULT]\nenabled_backends = b1\n", ":2: [DEFAULT] enabled_backends: b1 has no section"),
+        ("[DEFAULT]\nenabled_backends = fsat\n[fast]\n", "; did you mean fast?"),
+        ("[DEFAULT]\nenabled_backends = b1,b1\n[b1]\n", "b1 stands there twice"),
+        ("[DEFAULT]\nenabled_backends = a@b\n[a@b]\n", "'a@b' cannot be a backend"),
+    ],
+)
+def test_wrong_list_of_backends_is_named(load, text, told):
+    with pytest.raises(ConfigError) as caught:
+        backends.enabled(load(text))
+
+    assert told in str(caught.value)
+
+
+def test_backend_of_the_command_line_must_be_enabled(load):
+    conf = load("[DEFAULT]\nenabled_backends = b1\n[b1]\n")
+
+    with pytest.raises(ConfigError) as caught:
+        backends.enabled(conf, ["b2"])
+
+    assert "b2 is not among them: b1" in str(caught.value)
+
+
+def test_driver_is_found_by_the_path_of_its_class(load):
+    conf = load(f"[b1]\nvolume_driver = {PAINTER}\nwidth = 4\n")
+
+    driver, found = backends.configure(conf, "b1")
+
+    assert driver is Painter
+    assert found.width == 4
+
+
+def test_driver_may_be_shared(load):
+    conf = load(f"[b1]\n[backend_defaults]\nvolume_driver = {PAINTER}\n")
+
+    assert backends.driver_class(conf, "b1") is Painter
+
+
+@pytest.mark.parametrize("name", ["local", "noop"])
+def test_driver_is_found_by_its_entry_point(load, name):
+    found = backends.driver_class(load(f"[b1]\nvolume_driver = {name}\n"), "b1")
+
+    assert issubclass(found, VolumeDriver)
+
+
+@pytest.mark.parametrize(
+    ("driver", "told"),
+    [
+        ("locla", "there is no driver 'locla'; known: local, noop; did you mean local?"),
+        ("cinder.volume.drivers.lvm.LVM", "No module named 'cinder'"),
+        (f"{__name__}.Painters", "has no attribute 'Painters'"),
+        ("os.path", "os.path is not a volume driver"),
+        ("collections.OrderedDict", "collections.OrderedDict is not a volume driver"),
+    ],
+)
+def test_driver_that_cannot_be_used_is_named(load, tmp_path, driver, told):
+    conf = load(f"[b1]\nvolume_driver = {driver}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        backends.driver_class(conf, "b1")
+
+    assert str(caught.value).startswith(f"{tmp_path}/holdfast.conf:2: [b1] volume_driver: ")
+    assert told in str(caught.value)
+
+
+def test_drivers_that_contradict_each_other_are_named(load):
+    conf = load("[c1]\n[c2]\n")
+    backends.BackendConfiguration(conf, "c1", Painter.OPTS)
+
+    with pytest.raises(ConfigError) as caught:
+        backends.BackendConfiguration(conf, "c2", Decorator.OPTS)
+
+    assert "[c2] colour: the driver defines" in str(caught.value)
+
+
+def test_reloaded_value_is_seen(load, write):
+    option = cfg.IntOpt("height", default=1, mutable=True)
+    conf = load("[d1]\nheight = 2\n")
+    found = backends.BackendConfiguration(conf, "d1", [option])
+    before = found.height
+
+    write("[d1]\nheight = 3\n")
+    conf.mutate_config_files()
+
+    assert (before, found.height) == (2, 3)

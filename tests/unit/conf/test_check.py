@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``check``: everything that is wrong with a file, and what has no effect."""
+
+from __future__ import annotations
+
+from worker.conf.check import check
+
+GOOD = """
+    [DEFAULT]
+    enabled_backends = b1
+    [b1]
+    volume_driver = noop
+    """
+
+
+def told(path):
+    return [str(problem).removeprefix(path) for problem in check([path])]
+
+
+def test_good_file_has_no_problem(write):
+    assert check([write(GOOD)]) == []
+
+
+def test_all_problems_are_told_in_the_order_of_their_lines(write):
+    path = write("""
+        [DEFAULT]
+        enabled_backends = b1, b2
+        report_intervall = 4
+        report_interval = ten
+        [b1]
+        volume_driver = lcoal
+        reserved_percentage = 150
+        [oslo_messaging_rabit]
+        ssl = yes
+        [journal]
+        max_resumes = no
+        """)
+
+    assert told(path) == [
+        ":2: [DEFAULT] enabled_backends: b2 has no section [b2]",
+        ":3: [DEFAULT] report_intervall: unknown, so it has no effect;"
+        " did you mean report_interval?",
+        ":4: [DEFAULT] report_interval: 'ten' is not a number",
+        ":6: [b1] volume_driver: there is no driver 'lcoal'; known: local, noop;"
+        " did you mean local?",
+        ":7: [b1] reserved_percentage: Should be less than or equal to 100",
+        ":8: [oslo_messaging_rabit]: nobody reads this section;"
+        " did you mean oslo_messaging_rabbit?",
+        ":11: [journal] max_resumes: 'no' is not a number",
+    ]
+
+
+def test_only_what_forbids_a_start_is_fatal(write):
+    path = write("""
+        [DEFAULT]
+        enabled_backends = b1
+        frobnicate = 1
+        report_interval = 60
+        [b1]
+        volume_driver = noop
+        [b2]
+        volume_driver = noop
+        [keystone_authtoken]
+        auth_type = password
+        """)
+
+    problems = check([path])
+
+    assert [(problem.section, problem.line, problem.fatal) for problem in problems] == [
+        ("DEFAULT", 3, False),
+        ("DEFAULT", 4, False),
+        ("b2", 8, False),
+        ("keystone_authtoken", 9, False),
+    ]
+
+
+def test_heartbeat_that_is_too_rare_is_told(write):
+    path = write(GOOD.replace("[b1]", "service_down_time = 10\n    [b1]"))
+
+    [problem] = check([path])
+
+    assert "a heartbeat every 10 s is too rare for service_down_time = 10" in problem.text
+
+
+def test_nothing_enabled_is_fatal(write):
+    path = write("[DEFAULT]\n")
+
+    [problem] = check([path])
+
+    assert problem.fatal
+    assert problem.text == f"names no backend, so there is nothing to serve (read: {path})"
+
+
+def test_unreadable_file_is_one_problem(write, tmp_path):
+    assert told(write("[DEFAULT\n")) == [":1: Invalid section (must end with ]): '[DEFAULT'"]
+    assert told(str(tmp_path / "nowhere")) == [": No such file or directory"]
+
+
+def test_options_under_their_old_names_are_known(write):
+    path = write(GOOD + "[database]\nsql_connection = sqlite://\n")
+
+    assert [problem for problem in check([path]) if problem.section == "database"] == []

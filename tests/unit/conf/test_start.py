@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading the configuration at the start: values, defaults, and the one line of a refusal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from worker import conf
+from worker.conf import ConfigError
+
+ROOT = Path(__file__).parents[3]
+
+
+def refusal(load, text, *arguments):
+    with pytest.raises(ConfigError) as caught:
+        load(text, *arguments)
+    return str(caught.value)
+
+
+def test_cinders_defaults_hold(load):
+    loaded = load("[DEFAULT]\n")
+
+    assert (loaded.report_interval, loaded.service_down_time) == (10, 60)
+    assert (loaded.periodic_interval, loaded.periodic_fuzzy_delay) == (60, 60)
+    assert loaded.backend_stats_polling_interval == 60
+    assert loaded.volume_name_template == "volume-%s"
+    assert loaded.snapshot_name_template == "snapshot-%s"
+    assert loaded.storage_availability_zone == "nova"
+    assert loaded.control_exchange == "openstack"
+    assert loaded.graceful_shutdown_timeout == 60
+    assert loaded.executor_thread_pool_size == 64
+    assert loaded.rpc_response_timeout == 60
+    assert (loaded.quota_volumes, loaded.quota_gigabytes, loaded.quota_snapshots) == (10, 1000, 10)
+    assert (loaded.reservation_expire, loaded.message_ttl) == (86400, 2592000)
+
+
+def test_own_defaults_live_in_the_state_path(load):
+    loaded = load("[DEFAULT]\nstate_path = /srv/h\n")
+
+    assert loaded.journal.connection == "sqlite:////srv/h/journal.sqlite"
+    assert loaded.database.connection == "sqlite:////srv/h/holdfast.sqlite"
+    assert loaded.coordination.backend_url == "file:///srv/h"
+    assert (loaded.journal.max_resumes, loaded.journal.keep_finished) == (3, 24)
+
+
+def test_a_file_of_cinder_is_read_as_it_is(load):
+    loaded = load("""
+        [DEFAULT]
+        osapi_volume_listen = 0.0.0.0
+        enabled_backends = lvmdriver-1
+        transport_url = rabbit://u:p@host:5672/
+        my_ip = 10.0.0.1
+        [lvmdriver-1]
+        volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+        volume_group = stack-volumes
+        [database]
+        connection = mysql+pymysql://root:secret@127.0.0.1/cinder?charset=utf8
+        [keystone_authtoken]
+        memcached_servers = localhost:11211
+        [oslo_messaging_rabbit]
+        amqp_durable_queues = true
+        """)
+
+    assert loaded.enabled_backends == ["lvmdriver-1"]
+    assert loaded.oslo_messaging_rabbit.amqp_durable_queues is True
+    assert loaded.database.connection.startswith("mysql+pymysql://")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "[DEFAULT]\nreport_interval = ten\n",
+            "2: [DEFAULT] report_interval: 'ten' is not a number",
+        ),
+        ("[DEFAULT]\n\nperiodic_interval = 0\n", "3: [DEFAULT] periodic_interval: "),
+        ("[DEFAULT]\ndebug = maybe\n", "2: [DEFAULT] debug: Unexpected boolean value 'maybe'"),
+        ("[DEFAULT]\nhost = a@b\n", "2: [DEFAULT] host: "),
+        ("[DEFAULT]\nvolume_name_template = vol\n", "2: [DEFAULT] volume_name_template: "),
+        ("[journal]\nmax_resumes = -1\n", "2: [journal] max_resumes: "),
+        ("[oslo_messaging_rabbit]\nssl = perhaps\n", "2: [oslo_messaging_rabbit] ssl: "),
+        ("[database]\nmax_retries = x\n", "2: [database] max_retries: 'x' is not a number"),
+        ("[DEFAULT]\nno assignment\n", "2: No ':' or '=' found in assignment: 'no assignment'"),
+        ("host = a\n", "1: an assignment before the first section"),
+        ("[DEFAULT]\nreport_interval = \\\n", "2: [DEFAULT] report_interval: "),
+        ("[DEFAULT]\nreport_interval = 5\nreport_interval = x\n", "3: [DEFAULT] report_interval: "),
+    ],
+)
+def test_wrong_value_is_named_with_file_and_line(load, tmp_path, text, line):
+    told = refusal(load, text)
+
+    assert told.startswith(f"{tmp_path}/holdfast.conf:{line}")
+    assert "\n" not in told
+
+
+def test_secret_value_is_not_shown(load):
+    told = refusal(load, "[database]\nconnection = $nothing_such/sesame\n")
+
+    assert told.endswith(":2: [database] connection: the value is not valid")
+    assert "sesame" not in told
+
+
+def test_several_wrong_values_are_counted(load):
+    told = refusal(load, "[DEFAULT]\nreport_interval = a\nperiodic_interval = b\n")
+
+    assert told.endswith("(and 1 more: holdfast config check)")
+
+
+def test_a_later_file_wins_and_is_named(load, write, tmp_path):
+    later = write("[DEFAULT]\nreport_interval = x\n", "later.conf")
+
+    told = refusal(load, "[DEFAULT]\nreport_interval = 5\n", "--config-file", later)
+
+    assert told.startswith(f"{later}:2: ")
+
+
+def test_a_directory_of_files_is_read(load, write, tmp_path):
+    write("[DEFAULT]\nreport_interval = y\n", "conf.d/50-local.conf")
+
+    told = refusal(load, "[DEFAULT]\n", "--config-dir", str(tmp_path / "conf.d"))
+
+    assert told.startswith(f"{tmp_path}/conf.d/50-local.conf:2: ")
+
+
+@pytest.mark.parametrize("option", ["--config-file", "--config-dir"])
+def test_absent_file_or_directory_is_named(load, option):
+    assert refusal(load, "[DEFAULT]\n", option, "/nowhere/at.all").startswith("/nowhere/at.all: ")
+
+
+def test_two_loads_do_not_mix(load):
+    load("[DEFAULT]\nreport_interval = 5\n")
+
+    assert load("[DEFAULT]\n").report_interval == 10
+
+
+def test_a_program_adds_its_command_line(load):
+    option = cfg.ListOpt("only", default=[])
+
+    loaded = load("[DEFAULT]\n", "--only", "a,b", cli_opts=[option])
+
+    assert loaded.only == ["a", "b"]
+    cfg.CONF.clear()
+    cfg.CONF.unregister_opt(option)
+
+
+def test_refusal_ends_a_program_with_one_line_and_status_1(write):
+    path = write("[DEFAULT]\nreport_interval = ten\n")
+    script = "import sys; from worker import conf; conf.load(sys.argv[1:], prog='p')"
+
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, "--config-file", path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == f"{path}:2: [DEFAULT] report_interval: 'ten' is not a number\n"
+    assert time.monotonic() - begin < 5  # a second on an idle machine
+
+
+def test_register_all_may_be_repeated():
+    private = cfg.ConfigOpts()
+
+    conf.register_all(private)
+    conf.register_all(private)
+
+    assert {"host", "journal", "coordination", "database"} <= set(private)

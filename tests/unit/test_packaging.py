@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is installed: programs, drivers, files beside the code, and the systemd unit."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+UNIT = ROOT / "etc/systemd/holdfast-volume@.service"
+
+
+class Repeating(dict):
+    """Options that may stand several times in a unit, as After= does."""
+
+    def __setitem__(self, key, value):
+        if isinstance(value, list) and key in self:
+            self[key].extend(value)
+        else:
+            super().__setitem__(key, value)
+
+
+@pytest.fixture
+def unit():
+    parser = configparser.RawConfigParser(strict=False, dict_type=Repeating)
+    parser.optionxform = str
+    parser.read(UNIT)
+    return parser
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        point
+        for group in ("console_scripts", "holdfast.volume_drivers", "holdfast.cli")
+        for point in metadata.distribution("holdfast").entry_points.select(group=group)
+    ],
+    ids=lambda point: f"{point.group}:{point.name}",
+)
+def test_entry_point_can_be_loaded(point):
+    assert callable(point.load())
+
+
+def test_entry_points_are_those_of_this_checkout():
+    wanted = PROJECT["project"]["scripts"]
+    installed = metadata.distribution("holdfast").entry_points.select(group="console_scripts")
+
+    assert {point.name: point.value for point in installed} == wanted
+
+
+def test_files_beside_the_code_exist():
+    named = PROJECT["tool"]["setuptools"]["data-files"].values()
+
+    assert [file for files in named for file in files if not (ROOT / file).is_file()] == []
+
+
+def test_every_package_has_an_init():
+    folders = {
+        path.parent
+        for name in ("worker", "flows", "drivers")
+        for path in (ROOT / name).rglob("*.py")
+    }
+    bare = {folder for folder in folders if not (folder / "__init__.py").exists()}
+
+    assert {folder for folder in bare if "migrations" not in folder.parts} == set()
+
+
+def test_wheel_holds_the_code_and_no_tests(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("worker", "flows", "drivers", "etc", "tests"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "README.rst", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(source)],
+        check=True,
+    )
+
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    code = {
+        str(path.relative_to(ROOT))
+        for top in ("worker", "flows", "drivers")
+        for path in (ROOT / top).rglob("*.py")
+    }
+    assert tops == {"worker", "flows", "drivers", "holdfast-0.1.0.dist-info", "holdfast-0.1.0.data"}
+    assert code <= set(names)
+    assert any(name.endswith("share/holdfast/holdfast.conf.sample") for name in names)
+
+
+def test_unit_notifies_restarts_and_drains(unit):
+    service = unit["Service"]
+
+    assert service["Type"] == "notify"
+    assert int(service["WatchdogSec"]) >= 10
+    assert service["Restart"] == "always"
+    assert service["KillMode"] == "mixed"
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert re.search(r"/holdfast-volume .*--backend %i$", service["ExecStart"])
+
+
+def test_unit_waits_longer_than_the_service_drains(unit):
+    from cotyledon.oslo_config_glue import service_opts
+
+    [drain] = [o.default for o in service_opts if o.dest == "graceful_shutdown_timeout"]
+
+    assert int(unit["Service"]["TimeoutStopSec"]) > drain
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_unit(tmp_path):
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
+    instance = tmp_path / "holdfast-volume@b1.service"
+    instance.write_text(text)
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(instance)], capture_output=True, text=True, check=False
+    )
+
+    assert instance.name not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_logging_configuration_is_accepted(tmp_path):
+    config = tmp_path / "holdfast.conf"
+    config.write_text(f"[DEFAULT]\nlog_config_append = {ROOT / 'etc/holdfast/logging.conf'}\n")
+    script = (
+        "import logging, sys; from oslo_log import log; from worker import conf;"
+        "log.setup(conf.load(sys.argv[1:], prog='p'), 'holdfast');"
+        "logging.getLogger('worker.x').info('shown');"
+        "logging.getLogger('amqp').warning('hidden')"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, "--config-file", str(config)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert re.search(r" INFO worker\.x \[.*\] shown$", done.stderr.strip())
