@@ -29,7 +29,6 @@ SQLITE_BUSY_TIMEOUT = 30.0
 Writing = Callable[[], AbstractContextManager[sa.Connection]]
 
 
-
 class JournalError(Exception):
     """The journal's database did not take or give what was asked; try again."""
 
@@ -109,9 +108,7 @@ class Statements:
         """Forget the tasks of a flow that succeeded."""
         connection.execute(self._drop_atoms, {"which": flow})
 
-    def unfinished(
-        self, connection: sa.Connection, slot: str, ended: Sequence[str]
-    ) -> list[str]:
+    def unfinished(self, connection: sa.Connection, slot: str, ended: Sequence[str]) -> list[str]:
         """Return the flows of a slot that have not ended, the oldest first."""
         wanted = self._unfinished.where(self._flows.c.state.not_in(ended))
         return list(connection.scalars(wanted, {"slot": slot}))
@@ -125,9 +122,7 @@ class Statements:
         newest = wanted.order_by(self._flows.c.created_at.desc()).limit(limit)
         return connection.execute(newest).all()
 
-    def prune(
-        self, connection: sa.Connection, state: str, before: datetime.datetime
-    ) -> int:
+    def prune(self, connection: sa.Connection, state: str, before: datetime.datetime) -> int:
         """Delete logbooks, and by cascade their flows, that ended before a time."""
         return connection.execute(self._prune, {"state": state, "before": before}).rowcount
 
@@ -135,9 +130,7 @@ class Statements:
 class Progress:
     """The backend that one flow's engine is given; it is its own connection."""
 
-    def __init__(
-        self, statements: Statements, writing: Writing, detail: models.FlowDetail
-    ) -> None:
+    def __init__(self, statements: Statements, writing: Writing, detail: models.FlowDetail) -> None:
         self._statements = statements
         self._writing = writing
         self._flow = detail.uuid

@@ -88,9 +88,7 @@ class VolumeEndpoint:
         self, request: RequestContext, volume: Any, new_size: Any, reservations: Any = None
     ) -> Operation:
         """Grow a volume to a size in GiB."""
-        return _on_volume(
-            extend.flow, volume, new_size=new_size, reservations=_list(reservations)
-        )
+        return _on_volume(extend.flow, volume, new_size=new_size, reservations=_list(reservations))
 
     @exposed("3.19")
     def extend_volume_completion(
@@ -111,9 +109,7 @@ class VolumeEndpoint:
         )
 
     @exposed("3.15")
-    def revert_to_snapshot(
-        self, request: RequestContext, volume: Any, snapshot: Any
-    ) -> Operation:
+    def revert_to_snapshot(self, request: RequestContext, volume: Any, snapshot: Any) -> Operation:
         """Set a volume back to one of its snapshots."""
         snapshot_id = _id(snapshot, "snapshot")
         operation = _on_volume(revert.flow, volume, snapshot_id=snapshot_id)
@@ -203,9 +199,7 @@ class VolumeEndpoint:
         self, request: RequestContext, attachment_id: str, vref: Any
     ) -> Operation:
         """Disconnect an attachment."""
-        return _on_connection(
-            attachment.delete, _id(vref, "vref"), attachment_id=attachment_id
-        )
+        return _on_connection(attachment.delete, _id(vref, "vref"), attachment_id=attachment_id)
 
     @exposed("3.0", journalled=False)
     def get_capabilities(self, request: RequestContext, discover: bool = False) -> dict[str, Any]:
@@ -218,9 +212,7 @@ class VolumeEndpoint:
         self._service.publish_capabilities()
 
     @exposed("3.0", journalled=False)
-    def secure_file_operations_enabled(
-        self, request: RequestContext, volume: Any = None
-    ) -> bool:
+    def secure_file_operations_enabled(self, request: RequestContext, volume: Any = None) -> bool:
         """Answer whether files are opened as the service's user."""
         return self._service.secure_file_operations_enabled()
 

@@ -67,9 +67,7 @@ class Server(RPCServer):  # type: ignore[misc]
     :param intake: takes over what arrives.
     """
 
-    def __init__(
-        self, transport: Any, target: oslo_messaging.Target, intake: Intake
-    ) -> None:
+    def __init__(self, transport: Any, target: oslo_messaging.Target, intake: Intake) -> None:
         super().__init__(transport, target, dispatcher=_Calls(intake))
         self._intake = intake
 
@@ -80,9 +78,7 @@ class Server(RPCServer):  # type: ignore[misc]
         exchange = driver._get_exchange(self._target)
         topic = self._target.topic
         for name in (topic, f"{topic}.{self._target.server}"):
-            connection.declare_topic_consumer(
-                exchange_name=exchange, topic=name, callback=listener
-            )
+            connection.declare_topic_consumer(exchange_name=exchange, topic=name, callback=listener)
         connection.declare_fanout_consumer(topic, listener)
         for consumer in connection._consumers:
             consumer._callback = listener.guarded(consumer)

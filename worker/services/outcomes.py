@@ -45,4 +45,3 @@ def log_end(accepted: Accepted, outcome: Outcome, seconds: float) -> None:
             failure.exception_str,
             exc_info=failure.exc_info,  # type: ignore[arg-type]
         )
-

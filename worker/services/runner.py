@@ -271,9 +271,7 @@ class Runner:
         request_id = context.get("request_id")
         LOG.error("cast put aside: %s (message %s, request %s)", error, unique_id, request_id)
         reason = f"{type(error).__name__}: {error}"
-        self._insist(
-            lambda: self._journal.reject(unique_id, method, reason, request_id=request_id)
-        )
+        self._insist(lambda: self._journal.reject(unique_id, method, reason, request_id=request_id))
 
     def _insist(self, ask: Callable[[], Any]) -> Any:
         """Ask the journal until it answers. :raises Refused: we are stopping."""
