@@ -122,7 +122,7 @@ class Service:
 
         :param after: byte of the log from which to look, as ``position()`` gave it.
         """
-        wanted = re.compile(pattern)
+        wanted = re.compile(pattern, re.MULTILINE)
         self._wait(lambda: wanted.search(self.text(after)), timeout, f"{pattern!r} in the log")
 
     def position(self) -> int:
