@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from cotyledon import oslo_config_glue as processes
-from oslo_config import cfg
-from oslo_db import options as database
-from oslo_log import log
-from oslo_service import backend
+from worker import nogreen  # noqa: F401  oslo.messaging chooses when it is imported
+
+from cotyledon import oslo_config_glue as processes  # isort: skip
+from oslo_config import cfg  # isort: skip
+from oslo_db import options as database  # isort: skip
+from oslo_log import log  # isort: skip
+from oslo_messaging import opts as bus  # isort: skip
 
 DATABASE = "sqlite:///$state_path/holdfast.sqlite"
 
@@ -26,7 +28,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     log.register_options(conf)
     database.set_defaults(conf, connection=DATABASE)
     processes.register_opts(conf)
-    for group, options in _bus_options():
+    for group, options in bus.list_opts():
         conf.register_opts(options, group=group)
 
 
@@ -37,11 +39,3 @@ def set_defaults() -> None:
         level for level in log.get_default_log_levels() if level.partition("=")[0] not in ours
     ]
     log.set_defaults(default_log_levels=[*theirs, *LOG_LEVELS])
-
-
-def _bus_options() -> list[tuple[str | None, list[cfg.Opt]]]:
-    # oslo.messaging chooses eventlet unless threads are chosen before its import.
-    backend.init_backend(backend.BackendType.THREADING)
-    from oslo_messaging import opts
-
-    return list(opts.list_opts())
