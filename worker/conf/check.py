@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from oslo_config import cfg
 
-from worker.conf import backend, backends, groups, source, values
+from worker.conf import backend, backends, groups, source, urls, values
 from worker.conf.libraries import FOREIGN_SECTIONS
 from worker.conf.problems import ConfigError, Problem
 
@@ -58,7 +58,7 @@ def start(conf: cfg.ConfigOpts) -> list[Problem]:
 
 def _service(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
     problems = values.wrong(conf, values.known(conf), found)
-    return problems or _relations(conf, found)
+    return problems or [*urls.faults(conf, found), *_relations(conf, found)]
 
 
 def _relations(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:

@@ -13,7 +13,7 @@ import pytest
 from oslo_config import cfg
 
 from worker import conf
-from worker.conf import ConfigError
+from worker.conf import ConfigError, state
 
 ROOT = Path(__file__).parents[3]
 
@@ -127,6 +127,62 @@ def test_a_directory_of_files_is_read(load, write, tmp_path):
     told = refusal(load, "[DEFAULT]\n", "--config-dir", str(tmp_path / "conf.d"))
 
     assert told.startswith(f"{tmp_path}/conf.d/50-local.conf:2: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "[DEFAULT]\ntransport_url = rabit://u:sesame@h/\n",
+            "2: [DEFAULT] transport_url: nothing here can open rabit://; did you mean rabbit?",
+        ),
+        (
+            "[database]\nconnection = mysq+pymysql://u:sesame@h/d\n",
+            "2: [database] connection: nothing here can open mysq+pymysql://;"
+            " did you mean mysql+pymysql?",
+        ),
+        (
+            "[database]\nconnection = oracle+oracledb://u:sesame@h/d\n",
+            "2: [database] connection: oracle+oracledb needs a Python package"
+            " that is not installed: oracledb",
+        ),
+        (
+            "[database]\nconnection = sesame\n",
+            "2: [database] connection: is not a database URL,"
+            " such as mysql+pymysql://user:password@host/name",
+        ),
+        ("[journal]\nconnection =\n", "2: [journal] connection: is empty"),
+        (
+            "[coordination]\nbackend_url = fil:///sesame\n",
+            "2: [coordination] backend_url: nothing here can open fil://; did you mean file?",
+        ),
+        (
+            "[coordination]\nbackend_url = /sesame\n",
+            "2: [coordination] backend_url: is not a URL:"
+            " it has no scheme, such as file:// or rabbit://",
+        ),
+    ],
+)
+def test_address_that_nobody_can_open_is_named_without_its_password(load, tmp_path, text, line):
+    assert refusal(load, text) == f"{tmp_path}/holdfast.conf:{line}"
+
+
+def test_state_path_is_made(load, tmp_path):
+    loaded = load(f"[DEFAULT]\nstate_path = {tmp_path}/a/b\n")
+
+    assert state.prepare(loaded) == f"{tmp_path}/a/b"
+    assert state.prepare(loaded) == f"{tmp_path}/a/b"
+    assert (tmp_path / "a/b").is_dir()
+
+
+def test_state_path_that_cannot_be_made_is_named(load, tmp_path):
+    loaded = load("[DEFAULT]\nstate_path = /proc/holdfast\n")
+
+    with pytest.raises(ConfigError) as caught:
+        state.prepare(loaded)
+
+    told = f"{tmp_path}/holdfast.conf:2: [DEFAULT] state_path: /proc/holdfast cannot be made: "
+    assert str(caught.value).startswith(told)
 
 
 @pytest.mark.parametrize("option", ["--config-file", "--config-dir"])
