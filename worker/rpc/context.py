@@ -10,41 +10,48 @@ from typing import Any
 
 from oslo_context import context as oslo_context
 
-_SECRETS = frozenset({"auth_token", "service_catalog", "service_token"})
-"""Never stored: a journal outlives them, and who reads it must not get them."""
+_SECRET_WORDS = ("token", "catalog", "secret", "password", "credential", "auth")
+"""Parts of the names of keys that are never stored, those of senders newer than us included."""
 
-_TRANSPORT = frozenset({"msg_id", "reply_q", "client_timeout"})
+_OF_THE_BUS = frozenset({"msg_id", "reply_q", "client_timeout"})
+"""Keys that oslo.messaging puts beside those of a request."""
+
+_STORABLE = (str, int, float, bool, type(None))
 
 
-class RequestContext(oslo_context.RequestContext):
+class RequestContext(oslo_context.RequestContext):  # type: ignore[misc]
     """A request context that keeps every key it came with.
 
+    Whatever came is taken: a strange value counts as absent, since a cast must
+    not be lost for what only logs and onward messages use.
+
     :param wire: the keys as they came, without the prefix ``_context_``.
+    :param changes: keys with other values.
     """
 
-    def __init__(self, wire: Mapping[str, Any], **overrides: Any) -> None:
-        self._wire = {**wire, **overrides}
-        known = self._wire.get
+    def __init__(self, wire: Mapping[str, Any], **changes: Any) -> None:
+        self._wire = {**wire, **changes}
         super().__init__(
-            auth_token=known("auth_token"),
-            user_id=known("user_id") or known("user"),
-            project_id=known("project_id") or known("project") or known("tenant"),
-            domain_id=known("domain_id") or known("domain"),
-            user_domain_id=known("user_domain"),
-            project_domain_id=known("project_domain"),
-            project_name=known("project_name"),
-            is_admin=bool(known("is_admin")),
-            roles=list(known("roles") or ()),
-            request_id=known("request_id"),
-            global_request_id=known("global_request_id"),
-            resource_uuid=known("resource_uuid"),
+            auth_token=self._text("auth_token"),
+            user_id=self._text("user_id", "user"),
+            project_id=self._text("project_id", "project", "tenant"),
+            domain_id=self._text("domain_id", "domain"),
+            user_domain_id=self._text("user_domain"),
+            project_domain_id=self._text("project_domain"),
+            project_name=self._text("project_name"),
+            system_scope=self._text("system_scope"),
+            is_admin=self._wire.get("is_admin") is True,
+            roles=self._texts("roles"),
+            request_id=self._text("request_id"),
+            global_request_id=self._text("global_request_id"),
             overwrite=False,
         )
+        self.read_deleted = self._text("read_deleted") or "no"
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> RequestContext:
         """Read a context as the bus hands it over; unknown keys are kept."""
-        return cls({key: value for key, value in wire.items() if key not in _TRANSPORT})
+        return cls({key: value for key, value in wire.items() if key not in _OF_THE_BUS})
 
     @classmethod
     def from_journal(cls, stored: Mapping[str, Any]) -> RequestContext:
@@ -54,48 +61,96 @@ class RequestContext(oslo_context.RequestContext):
     @classmethod
     def admin(cls) -> RequestContext:
         """Return the service's own context."""
-        return cls({"is_admin": True, "roles": ["admin"], "read_deleted": "no"})
+        return cls({"is_admin": True, "roles": ["admin"]})
 
     def to_wire(self) -> dict[str, Any]:
-        """Return every key that came, with ours filled in, for an onward message."""
-        timestamp = datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat()
+        """Return every key that came, with what Cinder's services expect besides."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
         ours = {
             "user_id": self.user_id,
             "project_id": self.project_id,
-            "is_admin": bool(self.is_admin),
-            "roles": self.roles,
+            "is_admin": self.is_admin,
+            "roles": list(self.roles),
             "request_id": self.request_id,
-            "global_request_id": self.global_request_id,
-            "auth_token": self.auth_token,
+            "read_deleted": self.read_deleted,
         }
-        return {"timestamp": timestamp, "read_deleted": "no", **self._wire, **ours}
+        return {**_DEFAULTS, "timestamp": now, **self._wire, **ours}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same for libraries that serialize a context."""
-        return {**super().to_dict(), **self.to_wire()}
+        return self.to_wire()
+
+    def to_public(self) -> dict[str, Any]:
+        """Return the keys that travel to listeners whom we do not know: no secrets."""
+        return {key: value for key, value in self.to_wire().items() if not _is_secret(key)}
 
     def to_journal(self) -> dict[str, Any]:
-        """Return what may be stored: everything but secrets."""
-        wire = {k: v for k, v in self._wire.items() if k not in _SECRETS}
-        return {**wire, "request_id": self.request_id}
+        """Return what may be stored: the keys that came, without secrets.
+
+        Of keys that Cinder has not, only plain values are kept.
+        """
+        stored = {
+            key: value
+            for key, value in self._wire.items()
+            if not _is_secret(key) and (key in _DEFAULTS or isinstance(value, _STORABLE))
+        }
+        return {**stored, "request_id": self.request_id}
 
     def elevated(self) -> RequestContext:
-        """Return the same user and project with administrator's rights."""
+        """Return the same user, project and request with administrator's rights."""
         roles = [*self.roles] if "admin" in self.roles else [*self.roles, "admin"]
-        wire = {**self._wire, "request_id": self.request_id}
-        return RequestContext(wire, is_admin=True, roles=roles)
+        return RequestContext(self._wire, request_id=self.request_id, is_admin=True, roles=roles)
+
+    def get_logging_values(self) -> dict[str, Any]:
+        """Return what log formats may show; this is asked for at every line."""
+        return {
+            "request_id": self.request_id,
+            "global_request_id": self.global_request_id,
+            "user": self.user_id,
+            "user_id": self.user_id,
+            "project": self.project_id,
+            "project_id": self.project_id,
+            "project_name": self.project_name,
+            "domain": self.domain_id,
+            "user_domain": self.user_domain_id,
+            "project_domain": self.project_domain_id,
+            "system_scope": self.system_scope,
+            "user_name": self.user_name,
+            "domain_name": self.domain_name,
+            "user_domain_name": self.user_domain_name,
+            "project_domain_name": self.project_domain_name,
+            "resource_uuid": self.resource_uuid,
+            "user_identity": self._identity(),
+        }
 
     @contextmanager
     def bound(self, resource_id: str | None = None) -> Iterator[None]:
         """Put request and resource id into every log line of this thread."""
-        outer = oslo_context.get_current()
-        before, self.resource_uuid = self.resource_uuid, resource_id
+        outer, before = oslo_context.get_current(), self.resource_uuid
+        self.resource_uuid = resource_id or before
         self.update_store()
         try:
             yield
         finally:
             self.resource_uuid = before
             oslo_context._request_store.context = outer
+
+    def _identity(self) -> str:
+        return (
+            f"{self.user_id or '-'} {self.project_id or '-'} {self.domain_id or '-'}"
+            f" {self.user_domain_id or '-'} {self.project_domain_id or '-'}"
+        )
+
+    def _text(self, *names: str) -> str | None:
+        for name in names:
+            value = self._wire.get(name)
+            if isinstance(value, str) and value:
+                return value
+        return None
+
+    def _texts(self, name: str) -> list[str]:
+        value = self._wire.get(name)
+        return [v for v in value if isinstance(v, str)] if isinstance(value, list | tuple) else []
 
 
 class ContextSerializer:
@@ -116,3 +171,48 @@ class ContextSerializer:
     def deserialize_context(self, wire: Mapping[str, Any]) -> RequestContext:
         """Read them back."""
         return RequestContext.from_wire(wire)
+
+
+class PublicContextSerializer(ContextSerializer):
+    """The same for messages to unknown listeners, without secrets."""
+
+    def serialize_context(self, context: RequestContext) -> dict[str, Any]:
+        """Return the keys that may be seen by anybody."""
+        return context.to_public()
+
+
+def _is_secret(key: str) -> bool:
+    return any(word in key for word in _SECRET_WORDS)
+
+
+_DEFAULTS: Mapping[str, Any] = {
+    "user": None,
+    "user_id": None,
+    "project": None,
+    "project_id": None,
+    "project_name": None,
+    "domain": None,
+    "domain_id": None,
+    "user_domain": None,
+    "project_domain": None,
+    "system_scope": None,
+    "user_identity": "- - - - -",
+    "is_admin": False,
+    "is_admin_project": True,
+    "read_only": False,
+    "show_deleted": False,
+    "read_deleted": "no",
+    "auth_token": None,
+    "service_catalog": [],
+    "roles": [],
+    "request_id": None,
+    "global_request_id": None,
+    "resource_uuid": None,
+    "remote_address": None,
+    "timestamp": None,
+    "quota_class": None,
+    "message_resource_id": None,
+    "message_resource_type": None,
+    "message_action": None,
+}
+"""The keys of a context of Cinder 29 (spec/service §2)."""

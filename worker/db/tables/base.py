@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of columns that all tables are made of (spec/schema §1).
+
+Times are naive UTC. Booleans are 0 or 1 in the database, never NULL where we insert.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+metadata = sa.MetaData()
+
+
+def text(
+    name: str,
+    length: int | None,
+    *,
+    primary: bool = False,
+    required: bool = False,
+    refers: str | None = None,
+) -> sa.Column[Any]:
+    """Return a column of text; without a length it is as long as it needs to be."""
+    kind = sa.String(length) if length else sa.Text()
+    extra = [sa.ForeignKey(refers)] if refers else []
+    return sa.Column(name, kind, *extra, primary_key=primary, nullable=not (primary or required))
+
+
+def integer(
+    name: str, *, required: bool = False, default: int | None = None, refers: str | None = None
+) -> sa.Column[Any]:
+    """Return a column of whole numbers."""
+    extra = [sa.ForeignKey(refers)] if refers else []
+    return sa.Column(name, sa.Integer, *extra, nullable=not required, default=default)
+
+
+def key() -> sa.Column[Any]:
+    """Return the number that the database gives to a row."""
+    return sa.Column("id", sa.Integer, primary_key=True, autoincrement=True)
+
+
+def flag(name: str, *, required: bool = False, default: int | None = None) -> sa.Column[Any]:
+    """Return a column of yes and no."""
+    value = None if default is None else bool(default)
+    return sa.Column(name, sa.Boolean, nullable=not required, default=value)
+
+
+def moment(name: str, *, required: bool = False, precise: bool = False) -> sa.Column[Any]:
+    """Return a column of times; MySQL keeps microseconds only where asked."""
+    kind = sa.DateTime()
+    if precise:
+        kind = kind.with_variant(mysql.DATETIME(fsp=6), "mysql")  # type: ignore[assignment]
+    return sa.Column(name, kind, nullable=not required)
+
+
+def soft(*, precise: bool = False) -> tuple[sa.Column[Any], ...]:
+    """Return the four columns of a table whose rows are deleted softly.
+
+    :param precise: whether ``updated_at`` takes part in a compare-and-set.
+    """
+    return (
+        moment("created_at"),
+        moment("updated_at", precise=precise),
+        moment("deleted_at"),
+        flag("deleted", default=0),
+    )
