@@ -116,9 +116,7 @@ def _latency(setting: load.Setting) -> float:
     return (time.monotonic() - began) * 1e3
 
 
-def _soak(
-    setting: load.Setting, service: machine.Service, operations: int
-) -> dict[str, float]:
+def _soak(setting: load.Setting, service: machine.Service, operations: int) -> dict[str, float]:
     """Memory at the quarters of a long run: growth shows between the last ones."""
     marks = []
     for _ in range(4):

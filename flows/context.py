@@ -241,9 +241,6 @@ class Backend(Protocol):
     def stats(self) -> Mapping[str, Any]:
         """Return the last statistics that passed the check; empty before the first."""
 
-    def allocated(self, volume: Record, gib: int) -> None:
-        """Count capacity (GiB, negative to release) on the volume's pool."""
-
     def publish_soon(self) -> None:
         """Ask for a capability report without waiting for it."""
 

@@ -8,9 +8,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from taskflow.types.failure import Failure
+
 from drivers.interface.records import Record
 from flows.context import Context
-from flows.errors import DriverReturnedRubbish, Invalid, InvalidInput
+from flows.errors import DriverNotInitialized, DriverReturnedRubbish, Invalid, InvalidInput
 
 LOG = logging.getLogger(__name__)
 
@@ -88,6 +90,11 @@ def positive_gib(size: Any, what: str) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
         raise InvalidInput(f"{what} has size {size!r}, not a whole number of GiB above 0")
     return size
+
+
+def never_reached_driver(flow_failures: Mapping[str, Failure]) -> bool:
+    """Say whether an operation failed before its driver was asked for anything."""
+    return any(failure.check(DriverNotInitialized) for failure in flow_failures.values())
 
 
 def is_ours(ctx: Context, host: str | None) -> bool:

@@ -59,11 +59,6 @@ class BeginCreate(Begin):
     def __init__(self) -> None:
         super().__init__(STATUSES, "create")
 
-    def started(self, ctx: Context, volume: Record) -> None:
-        if not ctx.resumed:  # the start-up count of a resuming process has it already
-            ctx.backend.allocated(volume, volume.size if isinstance(volume.size, int) else 0)
-        super().started(ctx, volume)
-
     def revert(  # type: ignore[override]
         self,
         ctx: Context,
@@ -81,13 +76,13 @@ class BeginCreate(Begin):
         if allow_reschedule and may_reschedule(request_spec, filter_properties, failure):
             hand_back(ctx, volume, request_spec, filter_properties or {}, failure)
             return
+        self.failed(ctx, volume, failure)
         ctx.messages.create(
             ctx.request,
             volume,
             action=messages.CREATE_VOLUME,
             detail=messages.detail_of(failure, messages.DRIVER_FAILED_CREATE),
         )
-        self.failed(ctx, volume, failure)
 
 
 class Allocate(Step):
@@ -108,9 +103,8 @@ class Allocate(Step):
         _inherit(ctx, volume)
 
     def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
-        if any(f.check(errors.DriverNotInitialized) for f in flow_failures.values()):
-            return
-        ctx.driver.delete_volume(ctx.volumes.get(volume_id))
+        if not edge.never_reached_driver(flow_failures):
+            ctx.driver.delete_volume(ctx.volumes.get(volume_id))
 
 
 class Finish(Step):
@@ -181,7 +175,6 @@ def hand_back(
         LOG.error("volume %s could not be handed to the scheduler: %s", volume.id, error)
         set_failed(ctx, volume, STATUSES.during, "error", host=volume.host)
         return
-    ctx.backend.allocated(volume, -volume.size)
     LOG.info("volume %s goes back to the scheduler for another backend", volume.id)
 
 

@@ -141,7 +141,7 @@ class VolumeEndpoint:
     ) -> Operation:
         """End a connector's access, or everybody's when there is no connector."""
         return _on_connection(
-            connection.terminate, volume_id, connector=connector, force=bool(force)
+            connection.terminate_flow, volume_id, connector=connector, force=bool(force)
         )
 
     @exposed("3.0")

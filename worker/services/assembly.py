@@ -225,10 +225,11 @@ class VolumeService:
         )
 
     def _heartbeat(self) -> None:
-        if self._first:
-            self.records.services.heartbeat(
-                host=self.host, binary=BINARY, topic=TOPIC, availability_zone=self._zone
-            )
+        if self._first and not self.records.services.heartbeat(
+            host=self.host, binary=BINARY, availability_zone=self._zone
+        ):
+            LOG.warning("the services row of %s was gone, it is made anew", self.host)
+            self._register()
 
     def _send_report(self, capabilities: dict[str, Any]) -> None:
         self._scheduler.report(RequestContext.admin(), self.host, capabilities)

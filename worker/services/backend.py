@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.errors import DriverNotInitialized
 from worker.rpc.context import RequestContext
@@ -133,6 +132,3 @@ class Backend:
             self._reason,
             exc_info=None if known else error,
         )
-
-    def allocated(self, volume: Record, gib: int) -> None:
-        """Nothing to count: reports add up the rows, which all processes share."""

@@ -60,11 +60,8 @@ class Services:
 
         return Record("service", self._db.write(work))
 
-    def heartbeat(self, *, host: str, binary: str, topic: str, availability_zone: str) -> bool:
-        """Show that the service lives; a row that is gone is made anew.
-
-        :returns: False when the row had to be made.
-        """
+    def heartbeat(self, *, host: str, binary: str, availability_zone: str) -> bool:
+        """Show that the service lives; False when its row is gone."""
 
         def work(connection: sa.Connection) -> bool:
             alive = (_T.c.host == host, _T.c.binary == binary, _T.c.deleted == sa.false())

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Create a snapshot.
+
+=========  ==========================================  ========================
+task       does                                        undone by
+=========  ==========================================  ========================
+begin      checks that it is ours and ``creating``     the status ``error``
+allocate   driver.create_snapshot; image metadata of   driver.delete_snapshot
+           a bootable volume
+finish     the status ``available``                    (point of no return)
+=========  ==========================================  ========================
+
+Source: seeds, VolumeDriverCore.create_snapshot; spec/volume-rpc, create_snapshot.
+"""
+
+from __future__ import annotations
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge, errors, messages
+from flows.context import Context
+from flows.lifecycle import Statuses, Step
+from flows.snapshot.lifecycle import Begin, set_status
+
+STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
+
+
+class Allocate(Step):
+    """Make the snapshot on the backend and store what the driver says about it.
+
+    Idempotent: on a second try, what the interrupted one left is deleted first;
+    nobody can use the snapshot before ``finish``.
+    """
+
+    def execute(self, ctx: Context, snapshot_id: str) -> None:
+        snapshot = ctx.snapshots.get(snapshot_id)
+        if ctx.resumed:
+            ctx.driver.delete_snapshot(snapshot)
+        answer = ctx.driver.create_snapshot(snapshot)
+        update = edge.model_update(answer, snapshot, "create_snapshot")
+        edge.store(ctx.snapshots.update, snapshot, update, "create_snapshot")
+        _copy_image_metadata(ctx, snapshot)
+
+    def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
+        if not edge.never_reached_driver(flow_failures):
+            ctx.driver.delete_snapshot(ctx.snapshots.get(snapshot_id))
+
+
+class Finish(Step):
+    """Make the snapshot available. Idempotent: one that is available stays so."""
+
+    def execute(self, ctx: Context, snapshot_id: str) -> None:
+        snapshot = ctx.snapshots.get(snapshot_id)
+        columns = {
+            "progress": "100%",
+            "encryption_key_id": snapshot.volume.encryption_key_id,
+        }
+        if set_status(ctx, snapshot, STATUSES.during, "available", **columns):
+            shown = snapshot.replace(status="available", **columns)
+            ctx.notifier.snapshot(ctx.request, "create.end", shown)
+
+
+def flow() -> linear_flow.Flow:
+    """Create a snapshot. Needs ``snapshot_id``."""
+    begin = Begin(STATUSES, "create", messages.CREATE_SNAPSHOT, messages.SNAPSHOT_CREATE)
+    return linear_flow.Flow("create_snapshot").add(begin, Allocate("allocate"), Finish("finish"))
+
+
+def _copy_image_metadata(ctx: Context, snapshot: Record) -> None:
+    if not snapshot.volume.bootable:
+        return
+    try:
+        ctx.snapshots.copy_image_metadata(snapshot.id, from_volume=snapshot.volume_id)
+    except errors.Unavailable:
+        raise
+    except Exception as error:
+        text = f"image metadata of snapshot {snapshot.id} could not be copied: {error}"
+        raise errors.MetadataCopyFailure(text) from error

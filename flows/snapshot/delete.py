@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete a snapshot, or only forget it.
+
+========  ========================================  ============================
+task      does                                      undone by
+========  ========================================  ============================
+begin     checks that it is ours                    busy: ``available``;
+                                                    else ``error_deleting``
+remove    driver.delete_snapshot, or                (what is gone stays gone)
+          driver.unmanage_snapshot
+finish    the row, its metadata and its quota       (point of no return)
+========  ========================================  ============================
+
+Source: seeds, VolumeDriverCore.delete_snapshot; VolumeSnapshotManagementDriver,
+unmanage_snapshot; spec/volume-rpc, delete_snapshot.
+"""
+
+from __future__ import annotations
+
+from taskflow.patterns import linear_flow
+
+from drivers.interface.errors import SnapshotIsBusy, VolumeDriverException
+from drivers.interface.records import Record
+from flows import messages
+from flows.context import Context
+from flows.errors import SnapshotNotFound
+from flows.lifecycle import Statuses, Step
+from flows.snapshot.lifecycle import Begin
+
+STATUSES = Statuses(
+    during=("deleting", "unmanaging"),
+    success=None,
+    failure={SnapshotIsBusy: "available", Exception: "error_deleting"},
+)
+
+
+class Remove(Step):
+    """Take the snapshot off the backend. Idempotent: what is absent is a success."""
+
+    def execute(self, ctx: Context, snapshot_id: str, unmanage_only: bool) -> None:
+        snapshot = ctx.snapshots.get(snapshot_id)
+        if not unmanage_only:
+            ctx.driver.delete_snapshot(snapshot)
+            return
+        unmanage = getattr(ctx.driver, "unmanage_snapshot", None)
+        if unmanage is None:
+            raise VolumeDriverException(f"the driver cannot unmanage snapshot {snapshot_id}")
+        unmanage(snapshot)
+
+
+class Finish(Step):
+    """Forget the row and give its quota back. Idempotent: both happen once, together."""
+
+    def execute(self, ctx: Context, snapshot_id: str) -> None:
+        try:
+            snapshot = ctx.snapshots.get(snapshot_id)
+        except SnapshotNotFound:  # a second try, after the row went
+            return
+        forget(ctx, snapshot)
+
+
+def flow() -> linear_flow.Flow:
+    """Delete a snapshot. Needs ``snapshot_id`` and ``unmanage_only``."""
+    begin = Begin(STATUSES, "delete", messages.DELETE_SNAPSHOT, messages.SNAPSHOT_DELETE)
+    return linear_flow.Flow("delete_snapshot").add(begin, Remove("remove"), Finish("finish"))
+
+
+def forget(ctx: Context, snapshot: Record) -> None:
+    """Delete a snapshot's row, with its quota, and tell so."""
+    shown = snapshot.replace(status="deleted", deleted=True)
+    if ctx.snapshots.destroy(snapshot.id, release=_quota(ctx, snapshot)):
+        ctx.notifier.snapshot(ctx.request, "delete.end", shown)
+
+
+def _quota(ctx: Context, snapshot: Record) -> dict[str, int]:
+    if not snapshot.use_quota:
+        return {}
+    if ctx.options.no_snapshot_gb_quota:
+        return {"snapshots": 1}
+    return {"snapshots": 1, "gigabytes": snapshot.volume_size or 0}

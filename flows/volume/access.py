@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller is told about a connection besides the driver's words.
+
+Source: spec/volume-rpc, initialize_connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drivers.interface.records import Record
+from flows.context import Context
+
+_FRONT_END = ("front-end", "both")
+_PER_GB = "_per_gb"
+
+
+def complete(
+    ctx: Context, volume: Record, connector: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return ``data`` with quality of service, access mode and the like."""
+    full = dict(data)
+    full["qos_specs"] = _qos(ctx, volume)
+    full["access_mode"] = access_mode(volume)
+    full.setdefault("encrypted", bool(volume.encryption_key_id))
+    full["enforce_multipath"] = bool(connector.get("enforce_multipath", False))
+    if full.get("cacheable") is not False and _cacheable(volume):
+        full["cacheable"] = True
+    if ctx.options.report_discard_supported:
+        full.setdefault("discard", True)
+    _block_sizes(volume, full)
+    return full
+
+
+def access_mode(volume: Record) -> str:
+    """Return ``rw`` or ``ro``: as attached before, else by the read-only flag."""
+    admin = volume.admin_metadata
+    if attached := admin.get("attached_mode"):
+        return str(attached)
+    return "ro" if admin.get("readonly") == "True" else "rw"
+
+
+def _cacheable(volume: Record) -> bool:
+    kind = volume.volume_type
+    return bool(kind) and kind.extra_specs.get("cacheable") == "<is> True"
+
+
+def _block_sizes(volume: Record, data: dict[str, Any]) -> None:
+    geometry = data.pop("disk_geometry", None)
+    if isinstance(geometry, Mapping):
+        for name in ("logical_block_size", "physical_block_size"):
+            if name in geometry:
+                data[name] = str(geometry[name])
+
+
+def _qos(ctx: Context, volume: Record) -> dict[str, Any] | None:
+    found = ctx.volumes.qos(volume.volume_type_id)
+    if not found or found["consumer"] not in _FRONT_END:
+        return None
+    return _scaled(found["specs"], volume.size) or None
+
+
+def _scaled(specs: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Multiply ``x_per_gb`` by the size, within ``x_per_gb_min`` and ``x_max``."""
+    scaled: dict[str, Any] = {}
+    for name, value in specs.items():
+        if name.endswith((_PER_GB + "_min", _PER_GB + "_max")):
+            continue
+        if not name.endswith(_PER_GB):
+            scaled[name] = value
+            continue
+        amount = int(value) * size
+        low, high = specs.get(f"{name}_min"), specs.get(f"{name}_max")
+        amount = max(amount, int(low)) if low is not None else amount
+        amount = min(amount, int(high)) if high is not None else amount
+        scaled[name.removesuffix(_PER_GB)] = str(amount)
+    return scaled

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to a volume: initialize, terminate, remove the export.
+
+==========  ======================================  ===========================
+task        does                                    undone by
+==========  ======================================  ===========================
+export      validate_connector, create_export       driver.remove_export
+connect     driver.initialize_connection, saves     (the export goes with it)
+            the initiator's data
+terminate   driver.terminate_connection             (what is gone stays gone)
+unexport    driver.remove_export                    (what is gone stays gone)
+==========  ======================================  ===========================
+
+No status is written: these are calls, whose caller waits, and asks again.
+
+Source: seeds, VolumeDriverCore.initialize_connection, terminate_connection;
+spec/volume-rpc, initialize_connection; spec/interfaces §2.2.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import ExportFailure, InvalidInput, Unavailable
+from flows.lifecycle import Step
+from flows.volume import access
+
+
+class Export(Step):
+    """Check the connector and make the volume reachable. Idempotent: an export is made once."""
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any) -> None:
+        volume = ctx.volumes.get(volume_id)
+        driver = ctx.driver
+        if not isinstance(connector, Mapping):
+            raise InvalidInput(f"volume {volume_id}: the connector is no mapping")
+        try:
+            driver.validate_connector(connector)
+        except InvalidConnectorException as error:
+            raise InvalidInput(f"volume {volume_id}: {error}") from error
+        except Exception as error:
+            raise _backend_error("validate_connector", volume, error) from error
+        try:
+            answer = driver.create_export(ctx.request.elevated(), volume, connector)
+            update = edge.model_update(answer, volume, "create_export")
+        except Exception as error:
+            raise _backend_error("create_export", volume, error) from error
+        try:
+            edge.store(ctx.volumes.update, volume, update, "create_export")
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise ExportFailure(f"volume {volume_id}: {error}") from error
+
+    def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
+        if edge.never_reached_driver(flow_failures) or _refused(flow_failures):
+            return
+        ctx.driver.remove_export(ctx.request.elevated(), ctx.volumes.get(volume_id))
+
+
+class Connect(Step):
+    """Ask the driver how to connect. Idempotent: the seed allows to ask again."""
+
+    default_provides = "result"
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any) -> dict[str, Any]:
+        volume = ctx.volumes.get(volume_id)
+        return connect(ctx, volume, connector)
+
+
+class Terminate(Step):
+    """End a connector's access, or all access without a connector. Idempotent."""
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any, force: bool) -> None:
+        terminate(ctx, ctx.volumes.get(volume_id), connector, force)
+
+
+class Unexport(Step):
+    """Take the export away. Idempotent: none is a success."""
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        volume = ctx.volumes.get(volume_id)
+        try:
+            ctx.driver.remove_export(ctx.request.elevated(), volume)
+        except Exception as error:
+            raise _backend_error("remove_export", volume, error) from error
+
+
+def initialize() -> linear_flow.Flow:
+    """Let a connector reach a volume. Needs ``volume_id`` and ``connector``."""
+    return linear_flow.Flow("initialize_connection").add(Export(), Connect())
+
+
+def terminate_flow() -> linear_flow.Flow:
+    """End access. Needs ``volume_id``, ``connector`` (None for all) and ``force``."""
+    return linear_flow.Flow("terminate_connection").add(Terminate())
+
+
+def remove_export() -> linear_flow.Flow:
+    """Remove the export. Needs ``volume_id``."""
+    return linear_flow.Flow("remove_export").add(Unexport())
+
+
+def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[str, Any]:
+    """Return connection info, completed; the initiator's data is read and saved.
+
+    :raises VolumeBackendAPIException: whatever the driver raised or returned wrongly.
+    """
+    driver = ctx.driver
+    kept = _initiator_data(ctx, driver, connector)
+    try:
+        if kept is None:
+            answer = driver.initialize_connection(volume, connector)
+        else:
+            answer = driver.initialize_connection(volume, connector, initiator_data=kept)
+        info = edge.connection_info(answer, volume)
+    except Exception as error:
+        raise _backend_error("initialize_connection", volume, error) from error
+    _save_updates(ctx, connector, info, volume)
+    info["data"] = access.complete(ctx, volume, connector, info["data"])
+    return info
+
+
+def terminate(
+    ctx: Context, volume: Record, connector: Mapping[str, Any] | None, force: bool
+) -> bool | None:
+    """End access and return what the driver says of connections that are shared."""
+    driver = ctx.driver
+    forced = {"force": force} if _takes(driver.terminate_connection, "force") else {}
+    try:
+        return driver.terminate_connection(volume, connector, **forced)
+    except Exception as error:
+        raise _backend_error("terminate_connection", volume, error) from error
+
+
+def _initiator_data(
+    ctx: Context, driver: Any, connector: Mapping[str, Any]
+) -> dict[str, str] | None:
+    initiator = connector.get("initiator")
+    if initiator is None:
+        return None
+    if not isinstance(initiator, str):
+        raise InvalidInput(f"the connector's initiator is no text: {type(initiator).__name__}")
+    if not _takes(driver.initialize_connection, "initiator_data"):
+        return None
+    return ctx.initiators.get(initiator, ctx.backend.initiator_namespace()) or None
+
+
+def _save_updates(
+    ctx: Context, connector: Mapping[str, Any], info: dict[str, Any], volume: Record
+) -> None:
+    """Save ``initiator_updates`` (older drivers: singular); the caller does not get it."""
+    updates = info.pop("initiator_updates", None)
+    updates = updates or info.pop("initiator_update", None)
+    if not updates:
+        return
+    initiator = connector.get("initiator")
+    set_values = updates.get("set_values") or {} if isinstance(updates, dict) else None
+    removed = updates.get("remove_values") or [] if isinstance(updates, dict) else None
+    if not (initiator and isinstance(set_values, dict) and isinstance(removed, list)):
+        text = f"initiator_updates of volume {volume.id} cannot be saved: initiator {initiator!r}"
+        raise VolumeBackendAPIException(text)
+    ctx.initiators.save(initiator, ctx.backend.initiator_namespace(), set_values, removed)
+
+
+def _takes(method: Any, name: str) -> bool:
+    try:
+        parameters = inspect.signature(method).parameters
+    except (TypeError, ValueError):
+        return False
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _refused(flow_failures: Mapping[str, Failure]) -> bool:
+    return any(failure.check(InvalidInput) for failure in flow_failures.values())
+
+
+def _backend_error(call: str, volume: Record, error: Exception) -> Exception:
+    """What a caller gets for whatever the driver raised; our own refusals stay as they are."""
+    if isinstance(error, InvalidInput | Unavailable):
+        return error
+    return VolumeBackendAPIException(
+        f"{call} of volume {volume.id} failed: {type(error).__name__}: {error}"
+    )

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete a volume, with its snapshots where asked, or only forget it.
+
+=========  ======================================  =============================
+task       does                                    undone by
+=========  ======================================  =============================
+begin      checks the status                       busy: ``available``; else
+                                                   ``error_deleting`` or
+                                                   ``error_unmanaging``
+check      ours, not attached, may be unmanaged    (changes nothing)
+snapshots  deletes each, when cascading            (what is gone stays gone)
+remove     driver.remove_export, and               (what is gone stays gone)
+           driver.delete_volume or unmanage
+finish     the row, what belongs to it, its quota  (point of no return)
+=========  ======================================  =============================
+
+A row that is gone already is a success without a word to the driver. A volume
+that is the destination of a migration has nobody who would look at its error
+status: its row is destroyed instead.
+
+Source: seeds, VolumeDriverCore.delete_volume; VolumeManagementDriver.unmanage;
+spec/volume-rpc, delete_volume.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import ResourceBusy, VolumeDriverException
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import Invalid, InvalidSnapshot, StatusChanged, VolumeAttached, VolumeNotFound
+from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.snapshot import delete as snapshot_delete
+from flows.snapshot.lifecycle import set_status
+from flows.volume.lifecycle import set_failed
+
+LOG = logging.getLogger(__name__)
+
+STATUSES = Statuses(
+    during=("deleting", "unmanaging", "error_managing_deleting"),
+    success=None,
+    failure={ResourceBusy: "available", Exception: "error_deleting"},
+)
+
+UNMANAGE = Statuses(
+    during=STATUSES.during,
+    success=None,
+    failure={ResourceBusy: "available", Exception: "error_unmanaging"},
+)
+
+
+class Begin(Step):
+    """Check the volume's status; a failure of a later step ends in the status for it.
+
+    Idempotent: it only reads, and claims a work row that is already its own.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
+        volume = _find(ctx, volume_id)
+        if volume is None:
+            LOG.info("volume %s is gone already, there is nothing to delete", volume_id)
+            return
+        if volume.status not in STATUSES.during:
+            raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
+        ctx.workers.claim("Volume", volume_id, volume.status)
+        if volume.use_quota:
+            ctx.notifier.volume(ctx.request, f"{_event(unmanage_only)}.start", volume)
+
+    def revert(
+        self,
+        ctx: Context,
+        volume_id: str,
+        unmanage_only: bool,
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        volume = _find(ctx, volume_id)
+        if failed_itself(result) or volume is None:
+            return
+        if str(volume.migration_status or "").startswith("target:"):
+            ctx.volumes.destroy(volume_id)
+            return
+        statuses = UNMANAGE if unmanage_only else STATUSES
+        set_failed(ctx, volume, statuses.during, statuses.after(cause_of(flow_failures)))
+
+
+class Check(Step):
+    """Refuse what must not be deleted here. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool, cascade: bool) -> None:
+        volume = _find(ctx, volume_id)
+        if volume is None:
+            return
+        if volume.attach_status == "attached":
+            raise VolumeAttached(f"volume {volume_id} is attached: detach it first")
+        edge.require_ours(ctx, volume, volume.host)
+        if unmanage_only and cascade:
+            raise Invalid(f"volume {volume_id}: unmanaging does not cascade to snapshots")
+        if unmanage_only and volume.encryption_key_id:
+            raise Invalid(f"volume {volume_id} is encrypted and cannot be unmanaged")
+
+
+class Snapshots(Step):
+    """Delete the volume's snapshots. Idempotent: those that are gone are not met again."""
+
+    def execute(self, ctx: Context, volume_id: str, cascade: bool) -> None:
+        if not cascade:
+            return
+        snapshots = ctx.snapshots.of_volume(volume_id)
+        for snapshot in snapshots:
+            if snapshot.status != "deleting":
+                text = f"snapshot {snapshot.id} is {snapshot.status}, not deleting"
+                raise InvalidSnapshot(f"volume {volume_id} keeps a snapshot: {text}")
+        for snapshot in snapshots:
+            self._delete(ctx, snapshot)
+
+    @staticmethod
+    def _delete(ctx: Context, snapshot: Record) -> None:
+        statuses = snapshot_delete.STATUSES
+        try:
+            ctx.driver.delete_snapshot(snapshot)
+        except Exception as error:
+            status = statuses.after(Failure.from_exception(error))
+            set_status(ctx, snapshot, statuses.during, status)
+            raise
+        snapshot_delete.forget(ctx, snapshot)
+
+
+class Remove(Step):
+    """Take the volume off the backend. Idempotent: what is absent is a success."""
+
+    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
+        volume = _find(ctx, volume_id)
+        if volume is None:
+            return
+        driver = ctx.driver
+        driver.remove_export(ctx.request.elevated(), volume)
+        if not unmanage_only:
+            driver.delete_volume(volume)
+            return
+        unmanage = getattr(driver, "unmanage", None)
+        if unmanage is None:
+            raise VolumeDriverException(f"the driver cannot unmanage volume {volume_id}")
+        unmanage(volume)
+
+
+class Finish(Step):
+    """Forget the row and give its quota back. Idempotent: both happen once, together."""
+
+    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
+        volume = _find(ctx, volume_id)
+        if volume is None:
+            return
+        if ctx.volumes.destroy(volume_id, release=_quota(volume)) and volume.use_quota:
+            shown = volume.replace(status="deleted")
+            ctx.notifier.volume(ctx.request, f"{_event(unmanage_only)}.end", shown)
+        ctx.backend.publish_soon()
+
+
+def flow() -> linear_flow.Flow:
+    """Delete a volume. Needs ``volume_id``, ``unmanage_only`` and ``cascade``."""
+    return linear_flow.Flow("delete_volume").add(Begin(), Check(), Snapshots(), Remove(), Finish())
+
+
+def _find(ctx: Context, volume_id: str) -> Record | None:
+    try:
+        return ctx.volumes.get(volume_id)
+    except VolumeNotFound:
+        return None
+
+
+def _event(unmanage_only: bool) -> str:
+    return "unmanage" if unmanage_only else "delete"
+
+
+def _quota(volume: Record) -> dict[str, int]:
+    if not volume.use_quota:
+        return {}
+    if volume.status == "error_managing_deleting":
+        return {"volumes": 1}  # its gigabytes were never reserved
+    return {"volumes": 1, "gigabytes": volume.size or 0}

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extend a volume.
+
+=======  ===========================================  =============================
+task     does                                         undone by
+=======  ===========================================  =============================
+begin    checks that it is ours and ``extending``     ``error_extending``, and the
+                                                      reservations are given back
+grow     driver.extend_volume                         (a volume never shrinks)
+finish   the size; ``in-use`` with attachments,       (point of no return)
+         else ``available``; reservations are used
+=======  ===========================================  =============================
+
+``completion`` is the second half alone, for a volume whose host took part.
+
+Source: seeds, VolumeDriverCore.extend_volume; spec/volume-rpc, extend_volume.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import TargetUpdateFailed, VolumeBackendAPIException
+from drivers.interface.records import Record
+from flows import edge, messages
+from flows.context import Context
+from flows.errors import InvalidInput
+from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.volume import lifecycle
+from flows.volume.lifecycle import LOG, set_failed, set_finished
+
+STATUSES = Statuses(during=("extending",), success=None, failure={Exception: "error_extending"})
+
+
+class Begin(lifecycle.Begin):
+    """Check the volume; after a failure also give the reservations back."""
+
+    def __init__(self, event: str | None) -> None:
+        super().__init__(STATUSES, event)
+
+    def revert(  # type: ignore[override]
+        self,
+        ctx: Context,
+        volume_id: str,
+        reservations: list[str],
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        if failed_itself(result):
+            return
+        volume = ctx.volumes.get(volume_id)
+        failure = cause_of(flow_failures)
+        status = STATUSES.after(failure)
+        set_failed(ctx, volume, STATUSES.during, status, rollback=reservations)
+        ctx.messages.create(
+            ctx.request,
+            volume,
+            action=messages.EXTEND_VOLUME,
+            detail=messages.detail_of(failure, messages.DRIVER_FAILED_EXTEND),
+        )
+
+
+class Grow(Step):
+    """Make the volume larger on the backend.
+
+    Idempotent: a driver leaves a volume alone that has the size already.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, new_size: Any) -> None:
+        volume = ctx.volumes.get(volume_id)
+        _require_larger(volume, new_size)
+        try:
+            ctx.driver.extend_volume(volume, new_size)
+        except TargetUpdateFailed as error:
+            LOG.warning("volume %s has grown, its export shows the old size: %s", volume_id, error)
+
+
+class Complete(Step):
+    """Take over how the host says that the extension ended. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, volume_id: str, new_size: Any, error: bool) -> None:
+        if error:
+            raise VolumeBackendAPIException(f"the host could not extend volume {volume_id}")
+        _require_larger(ctx.volumes.get(volume_id), new_size)
+
+
+class Finish(Step):
+    """Write the new size and use up the reservations.
+
+    Idempotent: both are one transaction, and a reservation that ended is skipped.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, new_size: int, reservations: list[str]) -> None:
+        volume = ctx.volumes.get(volume_id)
+        status = "in-use" if ctx.attachments.of_volume(volume_id) else "available"
+        if set_finished(ctx, volume, STATUSES.during, status, size=new_size, commit=reservations):
+            shown = volume.replace(size=new_size, status=status)
+            ctx.notifier.volume(ctx.request, "resize.end", shown)
+
+
+def flow() -> linear_flow.Flow:
+    """Extend a volume. Needs ``volume_id``, ``new_size`` in GiB and ``reservations``."""
+    return linear_flow.Flow("extend_volume").add(Begin("resize"), Grow(), Finish())
+
+
+def completion() -> linear_flow.Flow:
+    """End an extension. Needs what :func:`flow` needs, and ``error``."""
+    return linear_flow.Flow("extend_volume_completion").add(Begin(None), Complete(), Finish())
+
+
+def _require_larger(volume: Record, new_size: Any) -> None:
+    edge.positive_gib(new_size, f"the extension of volume {volume.id}")
+    if new_size <= volume.size:
+        raise InvalidInput(f"volume {volume.id} has {volume.size} GiB, {new_size} is not more")
