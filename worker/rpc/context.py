@@ -19,7 +19,7 @@ _OF_THE_BUS = frozenset({"msg_id", "reply_q", "client_timeout"})
 _STORABLE = (str, int, float, bool, type(None))
 
 
-class RequestContext(oslo_context.RequestContext):  # type: ignore[misc]
+class RequestContext(oslo_context.RequestContext):
     """A request context that keeps every key it came with.
 
     Whatever came is taken: a strange value counts as absent, since a cast must
@@ -182,7 +182,7 @@ class PublicContextSerializer(ContextSerializer):
 
 
 def _is_secret(key: str) -> bool:
-    return any(word in key for word in _SECRET_WORDS)
+    return any(word in key.lower() for word in _SECRET_WORDS)
 
 
 _DEFAULTS: Mapping[str, Any] = {

@@ -115,7 +115,7 @@ class Dispatcher:
         if not isinstance(args, Mapping):
             raise BadArguments(f"{method}: the arguments are no mapping")
         try:
-            decoded = {str(name): codec.decode(value) for name, value in args.items()}
+            decoded = {str(name): codec.decode(value, str(name)) for name, value in args.items()}
         except codec.MalformedObject as error:
             raise BadArguments(f"{method}: {error}") from error
         signature = _signature(target.__func__)

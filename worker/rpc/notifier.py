@@ -5,36 +5,56 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
+from oslo_messaging.notify import notifier as oslo_notifier
 
 from drivers.interface.records import Record
-from worker.rpc.context import ContextSerializer, RequestContext
+from worker.rpc import transport as bus
+from worker.rpc.context import PublicContextSerializer
 
 LOG = logging.getLogger(__name__)
 
-_RETRIES = 3
-"""Tries at a broker that does not answer; an operation does not wait for ever."""
+_GROUP = "oslo_messaging_notifications"
+
+_RETRIES = 1
+"""Tries after the first, unless the configuration says how many."""
 
 _WHOLE_HOST = ("create.", "manage_existing.")
 """Events of volumes whose publisher is the row's host with its pool."""
+
+_PRIVATE = frozenset({"connection_info", "connector"})
+"""Columns of attachments that may hold passwords."""
+
+_Payload = Callable[[Record], dict[str, Any]]
 
 
 class Notifier:
     """Sends notifications, or does nothing at all when nobody asked for them.
 
-    :param transport: not used for sending; notifications have their own.
-    :param host: ``host@backend``.
+    A notification never fails an operation: what goes wrong is logged.
+
+    :param host: ``host@backend``, the publisher.
+    :param transport: notifications have their own; it is not used.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, transport: Any, *, host: str) -> None:
+    def __init__(self, conf: cfg.ConfigOpts, transport: Any = None, *, host: str) -> None:
         self._host = host
-        drivers = [driver for driver in conf.oslo_messaging_notifications.driver if driver]
-        self._on = bool(set(drivers) - {"noop"})
-        self._transport = oslo_messaging.get_notification_transport(conf) if self._on else None
+        self._transport: Any = None
+        conf.register_opts(oslo_notifier._notifier_opts, group=_GROUP)
+        settings = conf[_GROUP]
+        self.enabled = bool({driver for driver in settings.driver if driver} - {"noop"})
+        if not self.enabled:
+            return
+        bus.register_opts(conf)
+        self._transport = oslo_messaging.get_notification_transport(conf)
+        retry = _RETRIES if settings.retry < 0 else settings.retry
+        serializer = PublicContextSerializer()
+        # Its drivers are loaded once, here; a copy with another publisher costs nothing.
+        self._base = oslo_messaging.Notifier(self._transport, serializer=serializer, retry=retry)
 
     def close(self) -> None:
         """Give the connection up."""
@@ -43,35 +63,31 @@ class Notifier:
 
     def volume(self, request: Any, event: str, volume: Record, **extra: Any) -> None:
         """Send ``volume.<event>``."""
-        if self._on:
-            whole = event.startswith(_WHOLE_HOST) and volume.host
-            host = volume.host if whole else self._host
-            self._send(request, "volume", event, host, lambda: {**_volume(volume), **extra})
+        if self.enabled:
+            whole = volume.get("host") if event.startswith(_WHOLE_HOST) else None
+            publisher = f"volume.{whole or self._host}"
+            self._send(request, publisher, f"volume.{event}", _volume, volume, extra)
 
     def snapshot(self, request: Any, event: str, snapshot: Record, **extra: Any) -> None:
         """Send ``snapshot.<event>``."""
-        if self._on:
-            payload = lambda: {**_snapshot(snapshot), **extra}  # noqa: E731
-            self._send(request, "snapshot", event, self._host, payload)
+        if self.enabled:
+            publisher = f"snapshot.{self._host}"
+            self._send(request, publisher, f"snapshot.{event}", _snapshot, snapshot, extra)
 
     def _send(
         self,
-        request: RequestContext,
-        kind: str,
+        request: Any,
+        publisher: str,
         event: str,
-        host: str,
-        payload: Callable[[], dict[str, Any]],
+        payload: _Payload,
+        record: Record,
+        extra: Mapping[str, Any],
     ) -> None:
         try:
-            notifier = oslo_messaging.Notifier(
-                self._transport,
-                publisher_id=f"{kind}.{host}",
-                serializer=ContextSerializer(),
-                retry=_RETRIES,
-            )
-            notifier.info(request, f"{kind}.{event}", payload())
-        except Exception as error:  # a notification never fails an operation
-            LOG.warning("notification %s.%s was not sent: %s", kind, event, error)
+            sender = self._base.prepare(publisher_id=publisher)
+            sender.info(request, event, {**payload(record), **extra})
+        except Exception as error:  # noqa: BLE001  drivers of other people may raise anything
+            LOG.warning("notification %s of %s was not sent: %s", event, record.id, error)
 
 
 def _volume(volume: Record) -> dict[str, Any]:
@@ -93,7 +109,7 @@ def _volume(volume: Record) -> dict[str, Any]:
         "replication_extended_status": volume.replication_extended_status,
         "replication_driver_data": volume.replication_driver_data,
         "metadata": _pairs(volume.metadata),
-        "volume_attachment": [_plain(entry) for entry in volume.volume_attachment],
+        "volume_attachment": _attachments(volume.volume_attachment),
     }
     if image := _pairs(volume.glance_metadata):
         payload["glance_metadata"] = image
@@ -113,22 +129,27 @@ def _snapshot(snapshot: Record) -> dict[str, Any]:
         "created_at": _time(snapshot.created_at),
         "status": snapshot.status,
         "deleted": "True" if snapshot.deleted else "",
-        "metadata": str(dict(snapshot.metadata)),
+        "metadata": str(dict(snapshot.metadata or {})),
     }
 
 
 def _time(value: datetime.datetime | None) -> str:
     moment = value or datetime.datetime.now(datetime.UTC)
-    return moment.replace(tzinfo=None, microsecond=0).isoformat() + "+00:00"
+    if moment.tzinfo is None:  # as the database has it
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return moment.isoformat()
 
 
-def _pairs(pairs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": value} for key, value in pairs.items()]
+def _pairs(pairs: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    return [{"key": key, "value": value} for key, value in (pairs or {}).items()]
 
 
-def _plain(attachment: Record) -> dict[str, Any]:
-    return {
-        key: _time(value) if isinstance(value, datetime.datetime) else value
-        for key, value in attachment.to_dict().items()
-        if key not in ("connection_info", "connector")
-    }
+def _attachments(attachments: Iterable[Record] | None) -> list[dict[str, Any]]:
+    return [
+        {
+            key: _time(value) if isinstance(value, datetime.datetime) else value
+            for key, value in attachment.to_dict().items()
+            if key not in _PRIVATE
+        }
+        for attachment in attachments or ()
+    ]

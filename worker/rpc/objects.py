@@ -1,85 +1,175 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our records as the versioned objects that Cinder's services expect.
 
-Names, versions and fields are those of object version 1.39 (spec/service §3).
+Names, versions and fields are those of object version 1.39; a receiver that is
+capped at 1.38 gets the volumes and snapshots of that one (spec/service §3).
+Relations that a row does not have are left out: the receiver then reads them
+from the database itself.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from worker.rpc.codec import encode
 
-_TIMES = ("created_at", "updated_at", "deleted_at")
+OBJECT_VERSION = "1.39"
+"""The list of object versions that we write, and announce in ``services``."""
 
-VOLUME_FIELDS = (
+_OLDER: Mapping[str, Mapping[str, tuple[str, frozenset[str]]]] = {
+    "1.38": {
+        "Volume": ("1.8", frozenset({"use_quota"})),
+        "Snapshot": ("1.5", frozenset({"use_quota"})),
+    },
+    OBJECT_VERSION: {},
+}
+"""Per cap: what is sent in an older version, and without which fields."""
+
+_TIMES = frozenset(
+    {"created_at", "updated_at", "deleted_at", "scheduled_at", "launched_at", "terminated_at"}
+    | {"attach_time", "detach_time", "modified_at"}
+)
+_FLAGS = frozenset({"deleted", "bootable", "multiattach", "is_public", "disabled", "frozen"})
+_NULLABLE_FLAGS = frozenset({"shared_targets"})
+_JSON_TEXTS = frozenset({"connector", "connection_info"})
+
+_Maker = Callable[[Any], Any]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return (*text.split(), "created_at", "updated_at", "deleted_at", "deleted")
+
+
+_VOLUME = _names(
     "id _name_id ec2_id user_id project_id use_quota snapshot_id cluster_name host size"
     " availability_zone status attach_status migration_status scheduled_at launched_at"
     " terminated_at display_name display_description provider_id provider_location"
     " provider_auth provider_geometry volume_type_id source_volid encryption_key_id"
-    " consistencygroup_id group_id deleted bootable multiattach replication_status"
+    " consistencygroup_id group_id bootable multiattach replication_status"
     " replication_extended_status replication_driver_data previous_status service_uuid"
     " shared_targets"
-).split()
-
-SNAPSHOT_FIELDS = (
+)
+_SNAPSHOT = _names(
     "id user_id project_id use_quota volume_id cgsnapshot_id group_snapshot_id status"
     " progress volume_size display_name display_description encryption_key_id"
-    " volume_type_id provider_location provider_id provider_auth deleted"
-).split()
-
-ATTACHMENT_FIELDS = (
+    " volume_type_id provider_location provider_id provider_auth"
+)
+_ATTACHMENT = _names(
     "id volume_id instance_uuid attached_host mountpoint attach_time detach_time"
-    " attach_status attach_mode deleted"
-).split()
-
-_FLAGS = frozenset({"deleted", "bootable", "multiattach", "use_quota"})
-
-
-def volume(record: Mapping[str, Any], *, metadata: bool = True) -> dict[str, Any]:
-    """Return a ``Volume`` 1.9."""
-    fields = _fields(record, VOLUME_FIELDS)
-    if metadata:
-        fields["metadata"] = dict(record.get("metadata") or {})
-        fields["admin_metadata"] = dict(record.get("admin_metadata") or {})
-    return encode("Volume", "1.9", fields)
+    " attach_status attach_mode connection_info connector"
+)
+_VOLUME_TYPE = ("description", *_names("id name is_public extra_specs qos_specs_id"))
+_SERVICE = _names(
+    "id host binary cluster_name topic report_count disabled availability_zone"
+    " disabled_reason modified_at rpc_current_version object_current_version"
+    " replication_status frozen active_backend_id uuid"
+)
 
 
-def snapshot(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a ``Snapshot`` 1.6."""
-    fields = _fields(record, SNAPSHOT_FIELDS)
-    fields["metadata"] = dict(record.get("metadata") or {})
-    return encode("Snapshot", "1.6", fields)
+def volume(record: Mapping[str, Any], cap: str = OBJECT_VERSION) -> dict[str, Any]:
+    """Return a ``Volume`` 1.9.
+
+    :param cap: the receiver's object version.
+    :raises ValueError: there is no such version.
+    """
+    relations = _relations(
+        record,
+        {
+            "metadata": _pairs,
+            "admin_metadata": _pairs,
+            "glance_metadata": _pairs,
+            "volume_type": volume_type,
+            "volume_attachment": attachments,
+        },
+    )
+    return _encode("Volume", "1.9", {**_fields(record, _VOLUME), **relations}, cap)
+
+
+def snapshot(record: Mapping[str, Any], cap: str = OBJECT_VERSION) -> dict[str, Any]:
+    """Return a ``Snapshot`` 1.6. :raises ValueError: there is no such cap."""
+    fields = _fields(record, _SNAPSHOT) | _relations(record, {"metadata": _pairs})
+    return _encode("Snapshot", "1.6", fields, cap)
 
 
 def attachment(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return a ``VolumeAttachment`` 1.3, None for none."""
     if record is None:
         return None
-    return encode("VolumeAttachment", "1.3", _fields(record, ATTACHMENT_FIELDS))
+    return encode("VolumeAttachment", "1.3", _fields(record, _ATTACHMENT))
+
+
+def attachments(records: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Return a ``VolumeAttachmentList`` 1.1."""
+    entries = [attachment(record) for record in records or ()]
+    return encode("VolumeAttachmentList", "1.1", {"objects": entries})
+
+
+def volume_type(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a ``VolumeType`` 1.3 of the columns that are there, None for none."""
+    if record is None:
+        return None
+    present = tuple(name for name in _VOLUME_TYPE if name in record)
+    return encode("VolumeType", "1.3", _fields(record, present))
+
+
+def service(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``Service`` 1.6."""
+    return encode("Service", "1.6", _fields(record, _SERVICE))
 
 
 def log_level(prefix: str, level: str | None = None) -> dict[str, Any]:
     """Return a ``LogLevel`` 1.0."""
-    return encode("LogLevel", "1.0", {"prefix": prefix, "level": level})
+    return encode("LogLevel", "1.0", {"prefix": prefix, "level": level}, ("prefix", "level"))
 
 
 def log_levels(levels: Mapping[str, str]) -> dict[str, Any]:
     """Return a ``LogLevelList`` 1.0 of logger names and levels."""
     entries = [log_level(name, level) for name, level in levels.items()]
-    return encode("LogLevelList", "1.0", {"objects": entries})
+    return encode("LogLevelList", "1.0", {"objects": entries}, ("objects",))
 
 
-def _fields(record: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    fields = {name: _plain(name, record.get(name)) for name in (*names, *_TIMES)}
-    return fields
+def _encode(name: str, version: str, fields: dict[str, Any], cap: str) -> dict[str, Any]:
+    if cap not in _OLDER:
+        raise ValueError(f"no objects of version {cap}, only of {', '.join(sorted(_OLDER))}")
+    version, gone = _OLDER[cap].get(name, (version, frozenset()))
+    return encode(name, version, {k: v for k, v in fields.items() if k not in gone})
+
+
+def _pairs(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(values or {})
+
+
+def _relations(record: Mapping[str, Any], makers: Mapping[str, _Maker]) -> dict[str, Any]:
+    return {name: make(record[name]) for name, make in makers.items() if name in record}
+
+
+def _fields(record: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: _plain(name, record.get(name)) for name in names}
 
 
 def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, datetime.datetime):
-        return value.replace(tzinfo=None, microsecond=0).isoformat() + "Z"
+    if name in _TIMES:
+        return _time(value)
+    if name == "use_quota":
+        return value is None or bool(value)
     if name in _FLAGS:
         return bool(value)
+    if name in _NULLABLE_FLAGS and value is not None:
+        return bool(value)
+    if name in _JSON_TEXTS and isinstance(value, str):
+        return json.loads(value)
     return value
+
+
+def _time(value: Any) -> str | None:
+    """Return a time as Cinder's objects carry it: UTC, whole seconds, with a Z."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = datetime.datetime.fromisoformat(value)
+    if value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return f"{value.isoformat(timespec='seconds')}Z"

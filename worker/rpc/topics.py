@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names on the bus: ``host@backend#pool``, topics and servers (spec/service §1, §2)."""
+"""Names on the bus: ``host@backend#pool``, topics, servers (spec/service §1, §2)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import oslo_messaging
 
@@ -11,6 +12,9 @@ from flows.errors import InvalidVolume
 
 TOPIC = "cinder-volume"
 SCHEDULER_TOPIC = "cinder-scheduler"
+
+DEFAULT_POOL = "_pool0"
+"""The pool of a backend that names none and has no name itself."""
 
 Level = Literal["host", "backend", "pool"]
 
@@ -20,32 +24,54 @@ def join(node: str, backend: str) -> str:
     return f"{node}@{backend}"
 
 
-def append_pool(host: str, pool: str) -> str:
+def append_pool(host: str, pool: str | None) -> str:
     """Return ``host@backend#pool``; a host that has a pool keeps it."""
-    return host if "#" in host else f"{host}#{pool}"
+    return host if not pool or "#" in host else f"{host}#{pool}"
 
 
-def extract(host: str | None, level: Level = "backend") -> str | None:
+def extract_host(host: str | None, level: Level = "backend") -> str | None:
     """Return a part of ``host@backend#pool``.
 
-    The pool is what follows the only ``#``; with more than one there is none.
+    The backend is what precedes the first ``#``, the host what precedes the first
+    ``@`` of that; the pool is what follows the only ``#``, None otherwise.
 
     :raises InvalidVolume: there is no host, as when nothing was scheduled yet.
     """
     if not host:
         raise InvalidVolume("there is no host: the resource was not scheduled to a backend")
-    backend = host.split("#")[0]
+    backend, *pools = host.split("#")
     if level == "backend":
         return backend
     if level == "host":
-        return backend.split("@")[0]
-    parts = host.split("#")
-    return parts[1] if len(parts) == 2 else None
+        return backend.partition("@")[0]
+    return pools[0] if len(pools) == 1 else None
+
+
+def pool_of(host: str, backend_name: str | None = None) -> str:
+    """Return the pool under which a volume's capacity is counted.
+
+    :param backend_name: ``volume_backend_name``, for volumes of backends without pools.
+    """
+    return extract_host(host, "pool") or backend_name or DEFAULT_POOL
 
 
 def same_backend(one: str | None, other: str | None) -> bool:
-    """Say whether two hosts are one backend, whatever their pools."""
-    return extract(one) == extract(other)
+    """Say whether two hosts are one backend, whatever their pools.
+
+    :raises InvalidVolume: one of them is missing.
+    """
+    return extract_host(one) == extract_host(other)
+
+
+def address(row: Mapping[str, Any]) -> str:
+    """Return where a resource is served: its cluster, or else its host.
+
+    :raises InvalidVolume: it has neither.
+    """
+    found = row.get("cluster_name") or row.get("host")
+    if not found:
+        raise InvalidVolume(f"{row.get('id')} has no host: it was not scheduled to a backend")
+    return str(found)
 
 
 def volume_targets(node: str, backend: str, cluster: str | None) -> list[oslo_messaging.Target]:
@@ -64,7 +90,16 @@ def volume_targets(node: str, backend: str, cluster: str | None) -> list[oslo_me
     return targets
 
 
-def volume_target(host: str, version: str) -> oslo_messaging.Target:
-    """Return where to send what concerns a volume on ``host@backend#pool``."""
-    backend, node = extract(host), extract(host, "host")
+def volume_target(host: str | None, version: str) -> oslo_messaging.Target:
+    """Return where to send what concerns a resource of ``host@backend#pool``.
+
+    :param host: the resource's :func:`address`.
+    :raises InvalidVolume: there is no host.
+    """
+    backend, node = extract_host(host), extract_host(host, "host")
     return oslo_messaging.Target(topic=f"{TOPIC}.{backend}", server=node, version=version)
+
+
+def fanout_exchange(topic: str) -> str:
+    """Return the exchange through which every server of a topic is reached."""
+    return f"{topic}_fanout"

@@ -1,25 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The connection to the bus, made from the configuration."""
+"""The connection to the bus, made from the configuration.
+
+TLS, durable queues and quorum queues are oslo.messaging's own options; they are
+passed through as they stand in ``[oslo_messaging_rabbit]``.
+"""
 
 from __future__ import annotations
 
+import importlib
 import logging
 from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
+from oslo_messaging._drivers import amqp, impl_rabbit
+from oslo_utils import strutils
 
 CONTROL_EXCHANGE = "openstack"
 """What an untouched cinder.conf uses (spec/service §2)."""
 
-_REMOTE_MODULES = ["cinder.exception"]
+_RABBIT = "oslo_messaging_rabbit"
+
+_REMOTE_MODULES = ["cinder.exception", "oslo_messaging.exceptions"]
+"""Modules whose exceptions are raised here as they were raised there."""
+
+_UNLISTED = ("_tracing", "_metrics")
+"""Parts of oslo.messaging that register options only on oslo.config's global object."""
+
+_DURABLE = ("rabbit_quorum_queue", "amqp_durable_queues")
+
+_NOT_DURABLE = (
+    "THE QUEUES ON THE BUS ARE NOT DURABLE: a restart of RabbitMQ deletes them, and every"
+    " operation that waits in them is lost without a trace; its volume stays in creating,"
+    " deleting and so on. Set [oslo_messaging_rabbit] rabbit_quorum_queue = true (or"
+    " amqp_durable_queues = true) in the configuration of ALL services on this bus:"
+    " cinder-api, cinder-scheduler, cinder-volume, cinder-backup and holdfast. Change them"
+    " together and delete the old exchange {!r} and queues: RabbitMQ refuses a service whose"
+    " setting differs from what exists (PRECONDITION_FAILED)."
+)
 
 
 class _Harmless(logging.Filter):
-    """Drops the complaint that amqp makes at each orderly stop."""
+    """Drops complaints about what is as it should be."""
+
+    _TEXTS = (
+        "during closing channel",  # the answer to each orderly stop
+        "Heartbeat support requested",  # buses inside one process have none
+    )
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "during closing channel" not in record.getMessage()
+        return not any(text in str(record.msg) for text in self._TEXTS)
+
+
+_HARMLESS = _Harmless()
 
 
 def get(conf: cfg.ConfigOpts, *, slots: int) -> Any:
@@ -29,30 +62,51 @@ def get(conf: cfg.ConfigOpts, *, slots: int) -> Any:
 
     :param slots: how many operations this process runs at once.
     """
-    logging.getLogger("amqp").addFilter(_Harmless())
-    oslo_messaging.set_transport_defaults(control_exchange=CONTROL_EXCHANGE)
+    register_opts(conf)
+    quieten()
     bound_prefetch(conf, slots)
     return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)
 
 
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the bus's options known to a configuration, a private one as well."""
+    oslo_messaging.set_transport_defaults(control_exchange=CONTROL_EXCHANGE)
+    conf.register_opts([*impl_rabbit.rabbit_opts, *amqp.amqp_opts], group=_RABBIT)
+    for part in _UNLISTED:
+        group = f"oslo_messaging{part}"
+        try:
+            client = importlib.import_module(f"oslo_messaging.{part}.client")
+            conf.register_opts(getattr(client, group), group=group)
+        except (ImportError, AttributeError):  # this release has no such part
+            continue
+
+
+def quieten() -> None:
+    """Keep two harmless warnings out of the log."""
+    for name in ("amqp", "oslo.messaging._drivers.impl_rabbit"):
+        logging.getLogger(name).addFilter(_HARMLESS)  # a second time has no effect
+
+
 def bound_prefetch(conf: cfg.ConfigOpts, slots: int) -> int:
-    """Keep the number of messages fetched ahead between 1 and the slots."""
-    asked = conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count
-    bounded = min(asked, slots) if asked > 0 else slots
-    conf.set_override("rabbit_qos_prefetch_count", max(1, bounded), group="oslo_messaging_rabbit")
-    return max(1, bounded)
+    """Keep the number of messages fetched ahead between 1 and the slots; return it.
+
+    0, oslo.messaging's default, means no limit: one process would take the whole queue.
+    """
+    conf.clear_override("rabbit_qos_prefetch_count", group=_RABBIT)
+    asked = conf[_RABBIT].rabbit_qos_prefetch_count
+    bounded = max(1, min(asked, slots) if asked > 0 else slots)
+    conf.set_override("rabbit_qos_prefetch_count", bounded, group=_RABBIT)
+    return bounded
 
 
 def durability_warning(conf: cfg.ConfigOpts) -> str | None:
     """Return what to tell an operator whose queues do not outlive the broker."""
-    rabbit = conf.oslo_messaging_rabbit
-    url = str(conf.transport_url or "")
-    if not url.startswith("rabbit") or rabbit.amqp_durable_queues or rabbit.rabbit_quorum_queue:
+    register_opts(conf)
+    url = oslo_messaging.TransportURL.parse(conf)
+    if url.transport not in ("rabbit", "kombu+amqp", "kombu+pyamqp"):
         return None
-    return (
-        "THE QUEUES ARE NOT DURABLE: a restart of RabbitMQ loses every operation that waits in"
-        " them. Set [oslo_messaging_rabbit] rabbit_quorum_queue = true, or amqp_durable_queues ="
-        " true, in the configuration of ALL services on this bus (cinder-api, cinder-scheduler,"
-        " cinder-volume, cinder-backup, holdfast), and the same everywhere, or the broker"
-        " refuses them."
-    )
+    # Options may stand in the URL as well, where they come first.
+    settings = {name: conf[_RABBIT][name] for name in _DURABLE} | url.query
+    if any(strutils.bool_from_string(settings[name]) for name in _DURABLE):
+        return None
+    return _NOT_DURABLE.format(conf.control_exchange)

@@ -10,28 +10,30 @@ from typing import Any
 import oslo_messaging
 
 from drivers.interface.records import Record
-from worker.rpc import objects, topics
-from worker.rpc.context import ContextSerializer, RequestContext
-
-_RETRIES = 3
-"""Tries at a broker that does not answer; reports are repeated anyway."""
+from worker.rpc import codec, objects, topics
+from worker.rpc.clients.sender import Sender
+from worker.rpc.context import RequestContext
 
 SERVICE = "volume"
+"""Whose capabilities are reported."""
+
+_REPORT_RETRIES = 1
+"""A report is repeated every minute anyway."""
+
+_RESCHEDULE_RETRIES = 8
+"""A volume that cannot be handed back ends in ``error``: outlive a restart of the broker."""
 
 
 class SchedulerClient:
     """Casts to cinder-scheduler.
 
     :param transport: an RPC transport.
+    :param object_version: the oldest object version among the schedulers.
     """
 
-    def __init__(self, transport: Any) -> None:
-        self._client = oslo_messaging.get_rpc_client(
-            transport,
-            oslo_messaging.Target(topic=topics.SCHEDULER_TOPIC, version="3.0"),
-            serializer=ContextSerializer(),
-            retry=_RETRIES,
-        )
+    def __init__(self, transport: Any, object_version: str = objects.OBJECT_VERSION) -> None:
+        self._sender = Sender(transport, topics.SCHEDULER_TOPIC)
+        self._object_version = object_version
 
     def create_volume(
         self,
@@ -40,18 +42,20 @@ class SchedulerClient:
         request_spec: Any,
         filter_properties: Mapping[str, Any],
     ) -> None:
-        """Hand a volume back so that another backend is tried."""
-        spec = _with_volume_id(request_spec, volume.id)
-        self._client.prepare(version="3.0").cast(
-            request,
-            "create_volume",
-            volume=objects.volume(volume),
-            request_spec=spec,
-            filter_properties=dict(filter_properties),
-            snapshot_id=None,
-            image_id=None,
-            backup_id=None,
-        )
+        """Hand a volume back so that another backend is tried.
+
+        :raises BusUnavailable: the scheduler was not told.
+        """
+        args = {
+            "volume": objects.volume(volume, self._object_version),
+            "request_spec": _with_volume_id(codec.raw(request_spec), volume.id),
+            "filter_properties": dict(filter_properties),
+            "snapshot_id": None,
+            "image_id": None,
+            "backup_id": None,
+        }
+        target = oslo_messaging.Target(version="3.0")
+        self._sender.cast(request, target, "create_volume", args, retry=_RESCHEDULE_RETRIES)
 
     def report(
         self,
@@ -60,29 +64,57 @@ class SchedulerClient:
         capabilities: Mapping[str, Any],
         cluster: str | None = None,
     ) -> None:
-        """Tell every scheduler, and one of them for the notice, what a backend can do."""
-        timestamp = datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat()
-        self._client.prepare(fanout=True, version="3.3").cast(
-            request,
-            "update_service_capabilities",
-            service_name=SERVICE,
-            host=host,
-            capabilities=dict(capabilities),
-            cluster_name=cluster,
-            timestamp=timestamp,
-        )
-        self._client.prepare(version="3.5").cast(
-            request,
-            "notify_service_capabilities",
-            service_name=SERVICE,
-            backend=cluster or host,
-            capabilities=dict(capabilities),
-            timestamp=timestamp,
-        )
+        """Tell every scheduler what a backend can do, and one of them for its notice.
+
+        :raises BusUnavailable: a scheduler was not told.
+        """
+        self.update_service_capabilities(request, host, capabilities, cluster)
+        self.notify_service_capabilities(request, cluster or host, capabilities)
+
+    def update_service_capabilities(
+        self,
+        request: RequestContext,
+        host: str,
+        capabilities: Mapping[str, Any],
+        cluster: str | None = None,
+    ) -> None:
+        """Tell every scheduler what a backend can do."""
+        args = {
+            "service_name": SERVICE,
+            "host": host,
+            "capabilities": dict(capabilities),
+            "cluster_name": cluster,
+            "timestamp": _now(),
+        }
+        target = oslo_messaging.Target(fanout=True, version="3.3")
+        method = "update_service_capabilities"
+        self._sender.cast(request, target, method, args, retry=_REPORT_RETRIES)
+
+    def notify_service_capabilities(
+        self, request: RequestContext, backend: str, capabilities: Mapping[str, Any]
+    ) -> None:
+        """Let one scheduler tell its listeners about a backend's capacity.
+
+        :param backend: its cluster, or else its host.
+        """
+        args = {
+            "service_name": SERVICE,
+            "backend": backend,
+            "capabilities": dict(capabilities),
+            "timestamp": _now(),
+        }
+        target = oslo_messaging.Target(version="3.5")
+        method = "notify_service_capabilities"
+        self._sender.cast(request, target, method, args, retry=_REPORT_RETRIES)
+
+
+def _now() -> str:
+    # The scheduler reads exactly this form, and drops what is older than the last one.
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
 
 
 def _with_volume_id(request_spec: Any, volume_id: str) -> Any:
-    data = request_spec.get("versioned_object.data") if isinstance(request_spec, dict) else None
-    if not isinstance(data, dict):
+    if not codec.is_object(request_spec):
         return request_spec
-    return {**request_spec, "versioned_object.data": {**data, "volume_id": volume_id}}
+    key = "versioned_object.data"
+    return {**request_spec, key: {**request_spec[key], "volume_id": volume_id}}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Send a message with a bounded number of tries; one error tells that it did not go out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import kombu.exceptions
+import oslo_messaging
+
+from worker.rpc.context import ContextSerializer, RequestContext
+
+
+class BusUnavailable(Exception):
+    """The broker did not take a message within the tries."""
+
+
+class Sender:
+    """An RPC client whose tries end.
+
+    oslo.messaging's own default is to try for ever.
+
+    :param transport: an RPC transport.
+    :param topic: where messages go that name no other topic.
+    :param timeout: seconds to wait for an answer.
+    """
+
+    def __init__(self, transport: Any, topic: str, timeout: float = 60) -> None:
+        self._client = oslo_messaging.get_rpc_client(
+            transport,
+            oslo_messaging.Target(topic=topic, version="3.0"),
+            serializer=ContextSerializer(),
+            timeout=timeout,
+        )
+
+    def cast(
+        self,
+        request: RequestContext,
+        target: oslo_messaging.Target,
+        method: str,
+        args: Mapping[str, Any],
+        *,
+        retry: int,
+    ) -> None:
+        """Send without waiting for an answer.
+
+        :param retry: tries after the first; with the default intervals 1 takes
+            1 s, 3 take 9 s, and 8 take 64 s.
+        :raises BusUnavailable: it was not sent.
+        """
+        with _sending(method):
+            self._prepared(target, retry).cast(request, method, **args)
+
+    def call(
+        self,
+        request: RequestContext,
+        target: oslo_messaging.Target,
+        method: str,
+        args: Mapping[str, Any],
+        *,
+        retry: int,
+    ) -> Any:
+        """Send and return the answer.
+
+        :raises BusUnavailable: it was not sent.
+        :raises oslo_messaging.MessagingTimeout: no answer in time.
+        :raises oslo_messaging.RemoteError: it failed there.
+        """
+        with _sending(method):
+            return self._prepared(target, retry).call(request, method, **args)
+
+    def _prepared(self, target: oslo_messaging.Target, retry: int) -> Any:
+        return self._client.prepare(
+            topic=target.topic or self._client.target.topic,
+            server=target.server,
+            fanout=target.fanout,
+            version=target.version,
+            retry=retry,
+        )
+
+
+@contextmanager
+def _sending(method: str) -> Iterator[None]:
+    try:
+        yield
+    except (kombu.exceptions.OperationalError, oslo_messaging.MessageDeliveryFailure) as error:
+        raise BusUnavailable(f"{method} was not sent, the bus does not answer: {error}") from error
