@@ -2,186 +2,191 @@
 """The connection to the database: short transactions, repeated when it is away.
 
 Statements are SQLAlchemy Core: an operation is five of them, and sessions and
-objects would cost more than the statements.
+objects would cost more than the statements. Engines come from oslo.db's
+enginefacade, with what :mod:`worker.db.tuning` adds.
 """
 
 from __future__ import annotations
 
-import logging
+import functools
+import os
+import re
 import sqlite3
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from oslo_config import cfg
-from oslo_db import api as db_api
 from oslo_db import exception as db_exception
+from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
-from flows.errors import Unavailable
-
-LOG = logging.getLogger(__name__)
-
-SQLITE_BUSY_TIMEOUT = 30.0
-"""How long one process waits for another one's transaction, in seconds."""
+from worker.db import tuning
+from worker.db.outage import Outages
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 
+_DEFAULTS = {opt.dest: opt.default for opt in db_options.database_opts}
+
+_NOT_FOR_ENGINES = re.compile(
+    "backend|(.+_)?connection|use_db_reconnect|db_.+|max_retries|retry_interval|synchronous_reader"
+)
+"""Options that are ours to heed, or nobody's."""
+
 
 class Database:
-    """One database, for one process.
+    """One database, for one process; connects when it is first asked.
 
     :param connection: an SQLAlchemy URL.
-    :param options: keyword arguments of oslo.db's enginefacade ``configure``.
-    :param retries: how often a transaction is repeated while the database is away.
-    :param interval: seconds before the first repetition; it grows up to ``interval_max``.
+    :param options: further options of ``[database]``, by their names. A replica
+        (``slave_connection``) is not used: a status read from it may be old.
+        ``max_retries`` of the start are the same as ``db_max_retries`` later.
     """
 
-    def __init__(
-        self,
-        connection: str,
-        *,
-        retries: int = 20,
-        interval: float = 1.0,
-        interval_max: float = 10.0,
-        **options: Any,
-    ) -> None:
+    def __init__(self, connection: str, **options: Any) -> None:
+        if unknown := options.keys() - _DEFAULTS.keys():
+            raise TypeError(f"[database] has no option {', '.join(sorted(unknown))}")
         self._url = sa.engine.make_url(connection)
-        self._options = options
-        self._engine_made: sa.Engine | None = None
+        self._options = {**_DEFAULTS, **options}
         self._lock = threading.Lock()
-        self._away_since: float | None = None
-        self._retry = db_api.wrap_db_retry(
-            max_retries=retries,
-            retry_interval=interval,
-            max_retry_interval=interval_max,
-            inc_retry_interval=True,
-            retry_on_disconnect=True,
-            retry_on_deadlock=True,
+        self._engines: tuple[sa.Engine, sa.Engine] | None = None
+        self._process = os.getpid()
+        self._outages = Outages(
+            self.shown,
+            retries=self._options["db_max_retries"],
+            pause=self._options["db_retry_interval"],
+            pause_max=self._options["db_max_retry_interval"],
+            growing=self._options["db_inc_retry_interval"],
         )
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> Database:
         """Read ``[database]``."""
-        section = conf.database
-        return cls(
-            section.connection,
-            retries=section.db_max_retries if section.db_max_retries >= 0 else 10**9,
-            interval=section.db_retry_interval,
-            interval_max=section.db_max_retry_interval,
-            max_pool_size=section.max_pool_size,
-            max_overflow=section.max_overflow,
-            pool_timeout=section.pool_timeout,
-            connection_recycle_time=section.connection_recycle_time,
-            connection_parameters=section.connection_parameters,
-        )
+        section = {name: conf.database[name] for name in _DEFAULTS}
+        return cls(section.pop("connection"), **section)
+
+    @property
+    def shown(self) -> str:
+        """The address without password and parameters, for logs."""
+        bare = self._url.set(password=None, query={})
+        return bare.render_as_string(hide_password=True)
 
     @property
     def engine(self) -> sa.Engine:
-        """The engine; made when it is first used, so after a fork."""
-        with self._lock:
-            if self._engine_made is None:
-                self._engine_made = self._make()
-            return self._engine_made
+        """The engine for transactions."""
+        return (self._engines or self._start())[0]
 
-    def dispose(self) -> None:
-        """Close all connections."""
-        with self._lock:
-            if self._engine_made is not None:
-                self._engine_made.dispose()
-                self._engine_made = None
+    @contextmanager
+    def writer(self) -> Iterator[sa.Connection]:
+        """Open a transaction that nobody repeats; ``write`` is the one that insists."""
+        with self.engine.begin() as connection:
+            yield connection
 
-    def write(self, work: Work[T]) -> T:
+    @contextmanager
+    def reader(self) -> Iterator[sa.Connection]:
+        """Open a connection to read from; each statement sees what is committed then."""
+        with (self._engines or self._start())[1].connect() as connection:
+            yield connection
+
+    def write(self, work: Work[T], *, patient: bool = True) -> T:
         """Run work in one transaction, and all of it again when that is lost.
 
-        :raises Unavailable: the database stayed away.
+        :param patient: whether an outage is waited for.
+        :raises Unavailable: the database did not answer.
         """
-        return self._insist(lambda: self._transaction(work))
+        return self._insist(functools.partial(self._transaction, work), patient)
 
     def read(self, work: Work[T]) -> T:
-        """Run work that only reads. :raises Unavailable: the database stayed away."""
-        return self._insist(lambda: self._connection(work))
+        """Run work that only reads. :raises Unavailable: the database did not answer."""
+        return self._insist(functools.partial(self._reading, work), True)
+
+    def rows(
+        self, statement: sa.Select[Any], parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[sa.Row[Any]]:
+        """Return all rows of one query. :raises Unavailable: the database did not answer."""
+        return self.read(lambda connection: connection.execute(statement, parameters).all())
+
+    def change(
+        self, statement: sa.UpdateBase, parameters: Mapping[str, Any], *, patient: bool = True
+    ) -> int:
+        """Run one statement that is a transaction by itself and return how many rows it met.
+
+        A connection that is lost under it makes it run again, so it must bear that.
+
+        :raises Unavailable: the database did not answer.
+        """
+        work = functools.partial(_count, statement, parameters)
+        if self._url.get_backend_name() == "sqlite":
+            return self.write(work, patient=patient)
+        return self._insist(functools.partial(self._reading, work), patient)
+
+    def give_up(self) -> None:
+        """Stop waiting for a database that is away, because the process stops."""
+        self._outages.give_up()
+
+    def dispose(self) -> None:
+        """Close all connections; in a forked child, forget the parent's without closing them."""
+        with self._lock:
+            ours = self._process == os.getpid()
+            for engine in self._engines or ():
+                engine.dispose(close=ours)
+            self._engines = None
+            self._process = os.getpid()
 
     def _transaction(self, work: Work[T]) -> T:
         with self.engine.begin() as connection:
             return work(connection)
 
-    def _connection(self, work: Work[T]) -> T:
-        with self.engine.connect() as connection:
+    def _reading(self, work: Work[T]) -> T:
+        with (self._engines or self._start())[1].connect() as connection:
             return work(connection)
 
-    def _insist(self, attempt: Callable[[], T]) -> T:
+    def _insist(self, attempt: Callable[[], T], patient: bool) -> T:
         try:
-            answer: T = attempt()
-        except (db_exception.DBConnectionError, db_exception.DBDeadlock) as error:
-            self._note(error)
-            answer = self._again(attempt)
-        if self._away_since is not None:
-            self._back()
+            answer = attempt()
+        except (db_exception.DBError, sa.exc.SQLAlchemyError) as error:
+            answer = self._outages.persist(attempt, error, patient=patient)
+        if self._outages.since is not None:
+            self._outages.over()
         return answer
 
-    def _again(self, attempt: Callable[[], T]) -> T:
-        try:
-            answer: T = self._retry(attempt)()
-        except db_exception.DBConnectionError as error:
-            raise Unavailable(f"database {self._shown()} is away: {_reason(error)}") from error
-        return answer
-
-    def _note(self, error: Exception) -> None:
-        if isinstance(error, db_exception.DBDeadlock):
-            return
+    def _start(self) -> tuple[sa.Engine, sa.Engine]:
         with self._lock:
-            if self._away_since is None:
-                self._away_since = time.monotonic()
-                LOG.warning("database away: %s: %s", self._shown(), _reason(error))
+            if self._engines is None:
+                self._engines = self._make()
+            return self._engines
 
-    def _back(self) -> None:
-        with self._lock:
-            if self._away_since is not None:
-                LOG.info("database back after %.1f s", time.monotonic() - self._away_since)
-                self._away_since = None
-
-    def _shown(self) -> str:
-        return self._url.render_as_string(hide_password=True)
-
-    def _make(self) -> sa.Engine:
-        sqlite = self._url.get_backend_name() == "sqlite"
-        if sqlite and self._url.database:
-            _to_write_ahead(self._url.database)
+    def _make(self) -> tuple[sa.Engine, sa.Engine]:
+        if tuning.is_sqlite(self._url) and not tuning.is_memory(self._url):
+            _to_write_ahead(str(self._url.database))
+        options = {k: v for k, v in self._options.items() if not _NOT_FOR_ENGINES.fullmatch(k)}
         facade = enginefacade.transaction_context()
         facade.configure(
-            connection=self._url.render_as_string(hide_password=False),
+            connection=tuning.for_writing(self._url),
+            # SQLite in memory is one connection, so one engine serves both.
+            slave_connection=None if tuning.is_memory(self._url) else tuning.for_single(self._url),
+            synchronous_reader=True,
             sqlite_fk=True,
-            max_retries=0,
-            **_known(self._options),
+            max_retries=0,  # the first statement waits as every other does
+            thread_checkin=False,
+            **options,
         )
-        engine = facade.writer.get_engine()
-        # A lost connection is noticed by the statement itself and its transaction is
-        # repeated, so asking before each one would be a statement for nothing.
-        engine.pool._pre_ping = False
-        if sqlite:
-            sa.event.listen(engine, "connect", _wait_for_others)
-        return engine
+        return facade.writer.get_engine(), facade.reader.get_engine()
 
 
-def _known(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+def _count(
+    statement: sa.UpdateBase, parameters: Mapping[str, Any], connection: sa.Connection
+) -> int:
+    return connection.execute(statement, parameters).rowcount
 
 
 def _to_write_ahead(path: str) -> None:
     # oslo.db opens a transaction at once, in which the mode cannot be changed.
-    connection = sqlite3.connect(path, isolation_level=None, timeout=SQLITE_BUSY_TIMEOUT)
-    connection.execute("PRAGMA journal_mode=wal")
-    connection.close()
-
-
-def _wait_for_others(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.execute(f"PRAGMA busy_timeout={int(SQLITE_BUSY_TIMEOUT * 1000)}")
-
-
-def _reason(error: Exception) -> str:
-    cause = getattr(error, "inner_exception", None) or error
-    return str(getattr(cause, "orig", None) or cause).splitlines()[0]
+    connection = sqlite3.connect(path, isolation_level=None, timeout=tuning.SQLITE_BUSY_TIMEOUT)
+    try:
+        connection.execute("PRAGMA journal_mode=wal")
+    finally:
+        connection.close()

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from worker.db.tables.base import integer, key, metadata, moment, soft, text
 
-
 backups = sa.Table(
     "backups",
     metadata,

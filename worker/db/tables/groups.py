@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from worker.db.tables.base import flag, key, metadata, soft, text
 
-
 consistencygroups = sa.Table(
     "consistencygroups",
     metadata,

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from worker.db.tables.base import flag, integer, key, metadata, moment, soft, text
 
-
 quota_usages = sa.Table(
     "quota_usages",
     metadata,

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from worker.db.tables.base import flag, integer, key, metadata, moment, soft, text
 
-
 services = sa.Table(
     "services",
     metadata,

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from worker.db.tables.base import flag, integer, key, metadata, soft, text
 
-
 volume_types = sa.Table(
     "volume_types",
     metadata,
