@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
+import itertools
 import re
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+OURS = ("worker", "flows", "drivers")
 UNIT = ROOT / "etc/systemd/holdfast-volume@.service"
 
 
@@ -65,37 +68,66 @@ def test_files_beside_the_code_exist():
 
 
 def test_every_package_has_an_init():
-    folders = {
-        path.parent
-        for name in ("worker", "flows", "drivers")
-        for path in (ROOT / name).rglob("*.py")
-    }
+    folders = {path.parent for package in OURS for path in (ROOT / package).rglob("*.py")}
     bare = {folder for folder in folders if not (folder / "__init__.py").exists()}
 
     assert {folder for folder in bare if "migrations" not in folder.parts} == set()
 
 
+def test_what_is_imported_is_declared():
+    declared = {name(line) for line in PROJECT["project"]["dependencies"]}
+    owners = metadata.packages_distributions()
+    imported = {
+        top
+        for package in OURS
+        for path in (ROOT / package).rglob("*.py")
+        for top in imports(path)
+        if top not in sys.stdlib_module_names and top not in OURS
+    }
+
+    undeclared = {top for top in imported if not declared & {name(o) for o in owners.get(top, ())}}
+    assert undeclared == set()
+
+
+def test_nothing_declared_is_compiled_at_the_installation():
+    # It ships no wheel, and a fresh machine has neither a compiler nor its headers.
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = [*PROJECT["project"]["dependencies"], *itertools.chain(*extras)]
+
+    assert {"psycopg2", "mysqlclient"} & {name(line) for line in wanted} == set()
+    assert not any("taskflow[database]" in line for line in wanted)
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.partition(".")[0]
+
+
+def name(requirement):
+    """Return the normalized name of the distribution in a requirement."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement)[0]).lower()
+
+
 def test_wheel_holds_the_code_and_no_tests(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("worker", "flows", "drivers", "etc", "tests"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in (*OURS, "etc", "tests"):
+        shutil.copytree(
+            ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for name in ("setup.py", "pyproject.toml", "README.rst", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(source)],
-        check=True,
-    )
+    options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
 
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    code = {
-        str(path.relative_to(ROOT))
-        for top in ("worker", "flows", "drivers")
-        for path in (ROOT / top).rglob("*.py")
-    }
-    assert tops == {"worker", "flows", "drivers", "holdfast-0.1.0.dist-info", "holdfast-0.1.0.data"}
+    code = {str(path.relative_to(ROOT)) for top in OURS for path in (ROOT / top).rglob("*.py")}
+    assert tops == {*OURS, "holdfast-0.1.0.dist-info", "holdfast-0.1.0.data"}
     assert code <= set(names)
     assert any(name.endswith("share/holdfast/holdfast.conf.sample") for name in names)
 
