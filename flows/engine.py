@@ -15,11 +15,11 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from taskflow import states
+from taskflow import states, storage
 from taskflow.engines.action_engine import compiler
 from taskflow.engines.action_engine.engine import SerialActionEngine
 from taskflow.exceptions import StorageFailure
@@ -85,10 +85,7 @@ class Running:
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
         with _shape(self._factory, self._args) as shape:
-            engine = SerialActionEngine(
-                shape.flow, self._detail, self._backend, {"gather_statistics": False}
-            )
-            engine._compiler = shape.compiler
+            engine = _Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
             self._prepare(engine, revert)
             return _outcome(engine, self._run(engine), shape)
@@ -146,6 +143,55 @@ def factory_of(path: str) -> Factory:
 def path_of(factory: Factory) -> str:
     """Return the name by which :func:`factory_of` finds a factory again."""
     return f"{factory.__module__}:{factory.__qualname__}"
+
+
+class _Storage(storage.Storage):  # type: ignore[misc]
+    """taskflow's storage for an engine that one thread runs.
+
+    A serial engine needs no locks. Saving only gathers; the backend writes at
+    task boundaries and repeats by itself, so the repetition around each save is
+    left out, and so are the two marks of a task's progress that its state tells.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lock = _NO_LOCK
+
+    def _with_connection(self, functor: Any, source: Any, clone: Any) -> Any:
+        if isinstance(clone, FlowDetail):
+            source.update(self._backend.update_flow_details(clone))
+        else:
+            source.update(self._backend.update_atom_details(clone))
+        return source
+
+    def set_task_progress(self, task_name: str, progress: float, details: Any = None) -> None:
+        if details is not None or progress not in (0.0, 1.0):
+            super().set_task_progress(task_name, progress, details)
+
+
+class _NoLock:
+    def read_lock(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    write_lock = read_lock
+
+
+_NO_LOCK = _NoLock()
+
+
+class _Engine(SerialActionEngine):  # type: ignore[misc]
+    """taskflow's serial engine over a flow that is compiled already."""
+
+    def __init__(self, shape: _Shape, detail: FlowDetail, backend: Any) -> None:
+        super().__init__(shape.flow, detail, backend, {"gather_statistics": False})
+        self._compiler = shape.compiler
+
+    @functools.cached_property
+    def storage(self) -> _Storage:
+        return _Storage(self._flow_detail, backend=self._backend, scope_fetcher=self._scopes)
+
+    def _scopes(self, atom_name: str) -> Any:
+        return self._runtime.fetch_scopes_for(atom_name) if self._compiled else None
 
 
 class _Shape:

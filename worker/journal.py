@@ -110,7 +110,7 @@ class Journal:
     def __init__(self, connection: str) -> None:
         self._durable, self._engine = persistence.engines(connection)
         self._tables = taskflow_tables.fetch(sa.MetaData())
-        self._statements = persistence.Statements(self._tables)
+        self._statements = persistence.Statements(self._tables, self._engine)
         # SQLite lets one writer in at a time and makes others poll: queue them here instead.
         sqlite = self._engine.dialect.name == "sqlite"
         self._gate: Any = threading.Lock() if sqlite else nullcontext()
@@ -152,8 +152,8 @@ class Journal:
     def resumed(self, detail: FlowDetail) -> int:
         """Count one more resume of a flow and return the count."""
         detail.meta["resumes"] = int(detail.meta.get("resumes", 0)) + 1
-        with self._writing() as connection:
-            self._statements.set_flow(connection, detail.uuid, detail.state, detail.meta)
+        with self._writing() as cursor:
+            self._statements.set_flow(cursor, detail.uuid, detail.state, detail.meta)
         return int(detail.meta["resumes"])
 
     def finish(
@@ -162,16 +162,17 @@ class Journal:
         """Mark a flow as ended; a success keeps only what a listing shows."""
         kept = {key: detail.meta[key] for key in ("method", "resource", "resumes")}
         kept["request_id"] = detail.meta["request"].get("request_id")
-        with self._writing() as connection:
+        with self._writing() as cursor:
             if failure is None:
-                self._statements.set_flow(connection, detail.uuid, states.SUCCESS, kept)
-                self._statements.drop_atoms(connection, detail.uuid)
+                self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, kept)
+                if progress.started:
+                    self._statements.drop_atoms(cursor, detail.uuid)
                 return
-            progress.write(connection)
+            progress.write(cursor)
             kept |= {key: detail.meta[key] for key in ("factory", "args", "locks", "shared")}
             kept["request"] = detail.meta["request"]
             kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
-            self._statements.set_flow(connection, detail.uuid, states.REVERTED, kept)
+            self._statements.set_flow(cursor, detail.uuid, states.REVERTED, kept)
 
     def unfinished(self, slot: str) -> list[FlowDetail]:
         """Return the flows of a slot that were cut short, the oldest first."""
@@ -199,23 +200,38 @@ class Journal:
             (states.REVERTED, failed_before),
             (states.FAILURE, failed_before),
         ):
-            with self._writing() as connection:
+            with _translated(), self._gate, self._engine.begin() as connection:
                 removed += self._statements.prune(connection, state, before)
         return removed
 
     def _insert(self, slot: str, detail: FlowDetail) -> bool:
-        with _translated(), self._gate, self._durable.connect() as connection:
-            try:
-                self._statements.insert(connection, slot, detail)
-                connection.commit()
-            except sa.exc.IntegrityError:
-                return False
+        try:
+            with self._writing(self._durable) as cursor:
+                self._statements.insert(cursor, slot, detail)
+        except _Known:
+            return False
         return True
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with _translated(), self._gate, self._engine.begin() as connection:
-            yield connection
+    def _writing(self, engine: sa.Engine | None = None) -> Iterator[Any]:
+        """Give a cursor whose transaction ends with the block."""
+        engine = engine or self._engine
+        errors = engine.dialect.loaded_dbapi
+        try:
+            with self._gate:
+                connection = engine.raw_connection()
+                try:
+                    yield connection.cursor()
+                    connection.commit()
+                except BaseException:
+                    connection.rollback()
+                    raise
+                finally:
+                    connection.close()
+        except errors.IntegrityError as error:
+            raise _Known from error
+        except (errors.Error, sa.exc.SQLAlchemyError) as error:
+            raise _told(error) from error
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -231,16 +247,21 @@ def flow_id(unique_id: str) -> str:
         return str(uuid.uuid5(uuid.NAMESPACE_OID, unique_id))
 
 
+class _Known(Exception):
+    """The key that was to be inserted is there already."""
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        raise JournalError(f"journal: {error.__class__.__name__}: {_first_line(error)}") from error
+        raise _told(error) from error
 
 
-def _first_line(error: sa.exc.SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+def _told(error: Exception) -> JournalError:
+    cause = getattr(error, "orig", None) or error
+    return JournalError(f"journal: {type(cause).__name__}: {str(cause).splitlines()[0]}")
 
 
 def _entry(row: Any) -> Entry:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -26,7 +26,8 @@ from taskflow.persistence.backends.sqlalchemy.tables import Tables
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
 
-Writing = Callable[[], AbstractContextManager[sa.Connection]]
+Writing = Callable[[], AbstractContextManager[Any]]
+"""Gives a cursor in a transaction of its own."""
 
 
 class JournalError(Exception):
@@ -36,17 +37,62 @@ class JournalError(Exception):
 _BOUNDARIES = (states.RUNNING, states.REVERTING)
 
 
-class Statements:
-    """The journal's SQL, built once."""
+class Prepared:
+    """One statement, compiled for the database at hand.
 
-    def __init__(self, tables: Tables) -> None:
+    An operation is five small transactions in the journal; going through
+    SQLAlchemy's execution for each of their statements costs more than the
+    database does. The compiled text and its value conversions are SQLAlchemy's.
+    """
+
+    def __init__(
+        self, statement: sa.sql.expression.UpdateBase, names: str, engine: sa.Engine
+    ) -> None:
+        compiled = statement.compile(dialect=engine.dialect, column_keys=names.split())
+        self._sql = compiled.string
+        self._order: list[str] | None = compiled.positiontup
+        self._processors = compiled._bind_processors
+
+    def run(self, cursor: Any, **values: Any) -> None:
+        """Execute with these values, each named as its column."""
+        self._execute(cursor, values)
+
+    def run_many(self, cursor: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute once for each row."""
+        for row in rows:
+            self._execute(cursor, row)
+
+    def _execute(self, cursor: Any, values: Mapping[str, Any]) -> None:
+        bound = {
+            name: self._processors[name](value) if name in self._processors else value
+            for name, value in values.items()
+        }
+        cursor.execute(self._sql, bound if self._order is None else [bound[n] for n in self._order])
+
+
+_ATOM = "created_at updated_at meta name version state uuid failure results revert_results revert_failure intention atom_type"
+
+
+class Statements:
+    """The journal's SQL, built once for one database."""
+
+    def __init__(self, tables: Tables, engine: sa.Engine) -> None:
         books, flows, atoms = tables.logbooks, tables.flowdetails, tables.atomdetails
-        self._insert_book = sa.insert(books)
-        self._insert_flow = sa.insert(flows)
-        self._insert_atom = sa.insert(atoms)
-        self._update_atom = sa.update(atoms).where(atoms.c.uuid == sa.bindparam("which"))
-        self._update_flow = sa.update(flows).where(flows.c.uuid == sa.bindparam("which"))
-        self._drop_atoms = sa.delete(atoms).where(atoms.c.parent_uuid == sa.bindparam("which"))
+        which = sa.bindparam("which")
+
+        def prepared(statement: Any, names: str) -> Prepared:
+            return Prepared(statement, names, engine)
+
+        self._insert_book = prepared(sa.insert(books), "uuid name meta created_at")
+        self._insert_flow = prepared(
+            sa.insert(flows), "uuid parent_uuid name state meta created_at updated_at"
+        )
+        self._insert_atom = prepared(sa.insert(atoms), f"{_ATOM} parent_uuid")
+        self._update_atom = prepared(sa.update(atoms).where(atoms.c.uuid == which), _ATOM)
+        by_flow = sa.update(flows).where(flows.c.uuid == which)
+        self._set_state = prepared(by_flow, "state updated_at")
+        self._set_meta = prepared(by_flow, "state updated_at meta")
+        self._drop_atoms = prepared(sa.delete(atoms).where(atoms.c.parent_uuid == which), "")
         self._unfinished = (
             sa.select(flows.c.uuid)
             .join(books, flows.c.parent_uuid == books.c.uuid)
@@ -66,47 +112,42 @@ class Statements:
         )
         self._flows, self._books = flows, books
 
-    def insert(self, connection: sa.Connection, slot: str, detail: models.FlowDetail) -> None:
+    def insert(self, cursor: Any, slot: str, detail: models.FlowDetail) -> None:
         """Insert a flow with a logbook of its own."""
         now = timeutils.utcnow()
-        connection.execute(
-            self._insert_book, {"uuid": detail.uuid, "name": slot, "meta": {}, "created_at": now}
-        )
-        connection.execute(
-            self._insert_flow,
-            {
-                "uuid": detail.uuid,
-                "parent_uuid": detail.uuid,
-                "name": detail.name,
-                "state": detail.state,
-                "meta": detail.meta,
-                "created_at": now,
-                "updated_at": now,
-            },
+        self._insert_book.run(cursor, uuid=detail.uuid, name=slot, meta={}, created_at=now)
+        self._insert_flow.run(
+            cursor,
+            uuid=detail.uuid,
+            parent_uuid=detail.uuid,
+            name=detail.name,
+            state=detail.state,
+            meta=detail.meta,
+            created_at=now,
+            updated_at=now,
         )
 
     def set_flow(
-        self, connection: sa.Connection, flow: str, state: str, meta: dict[str, Any] | None = None
+        self, cursor: Any, flow: str, state: str, meta: dict[str, Any] | None = None
     ) -> None:
         """Write a flow's state and, where given, its meta."""
-        values: dict[str, Any] = {"which": flow, "state": state, "updated_at": timeutils.utcnow()}
-        if meta is not None:
-            values["meta"] = meta
-        connection.execute(self._update_flow, values)
+        now = timeutils.utcnow()
+        if meta is None:
+            self._set_state.run(cursor, which=flow, state=state, updated_at=now)
+        else:
+            self._set_meta.run(cursor, which=flow, state=state, updated_at=now, meta=meta)
 
-    def insert_atoms(self, connection: sa.Connection, flow: str, atoms: Sequence[Any]) -> None:
+    def insert_atoms(self, cursor: Any, flow: str, atoms: Sequence[Any]) -> None:
         """Insert tasks that were not written before."""
-        rows = [_atom_row(atom) | {"parent_uuid": flow} for atom in atoms]
-        connection.execute(self._insert_atom, rows)
+        self._insert_atom.run_many(cursor, [_atom_row(a) | {"parent_uuid": flow} for a in atoms])
 
-    def update_atoms(self, connection: sa.Connection, atoms: Sequence[Any]) -> None:
+    def update_atoms(self, cursor: Any, atoms: Sequence[Any]) -> None:
         """Write tasks that are known."""
-        rows = [_atom_row(atom) | {"which": atom.uuid} for atom in atoms]
-        connection.execute(self._update_atom, rows)
+        self._update_atom.run_many(cursor, [_atom_row(a) | {"which": a.uuid} for a in atoms])
 
-    def drop_atoms(self, connection: sa.Connection, flow: str) -> None:
+    def drop_atoms(self, cursor: Any, flow: str) -> None:
         """Forget the tasks of a flow that succeeded."""
-        connection.execute(self._drop_atoms, {"which": flow})
+        self._drop_atoms.run(cursor, which=flow)
 
     def unfinished(self, connection: sa.Connection, slot: str, ended: Sequence[str]) -> list[str]:
         """Return the flows of a slot that have not ended, the oldest first."""
@@ -139,6 +180,11 @@ class Progress:
         self._changed: dict[str, Any] = {}
         self._progressed = any(atom.state != states.PENDING for atom in detail)
 
+    @property
+    def started(self) -> bool:
+        """Whether any task of the flow has been written."""
+        return bool(self._written)
+
     def get_connection(self) -> Progress:
         """Return itself: there is nothing to open."""
         return self
@@ -165,22 +211,22 @@ class Progress:
     def flush(self) -> None:
         """Write what was gathered. :raises StorageFailure: it could not be written."""
         try:
-            with self._writing() as connection:
-                self.write(connection)
+            with self._writing() as cursor:
+                self.write(cursor)
         except JournalError as error:
             raise StorageFailure(str(error)) from error
 
-    def write(self, connection: sa.Connection) -> None:
+    def write(self, cursor: Any) -> None:
         """Write what was gathered, in the caller's transaction."""
         changed = [a for a in self._changed.values() if a.state != states.PENDING]
         known = [atom for atom in changed if atom.uuid in self._written]
         fresh = [atom for atom in changed if atom.uuid not in self._written]
         if self._state is not None:
-            self._statements.set_flow(connection, self._flow, self._state)
+            self._statements.set_flow(cursor, self._flow, self._state)
         if known:
-            self._statements.update_atoms(connection, known)
+            self._statements.update_atoms(cursor, known)
         if fresh:
-            self._statements.insert_atoms(connection, self._flow, fresh)
+            self._statements.insert_atoms(cursor, self._flow, fresh)
         self._written.update((atom.uuid, atom.state) for atom in changed)
         self._changed.clear()
         self._state = None
@@ -239,5 +285,6 @@ def _sqlite_engine(url: sa.URL, synchronous: str) -> sa.Engine:
 def _atom_row(atom: Any) -> dict[str, Any]:
     row: dict[str, Any] = atom.to_dict()
     row["atom_type"] = models.atom_detail_type(atom)
+    row["created_at"] = row.get("created_at") or timeutils.utcnow()
     row["updated_at"] = timeutils.utcnow()
     return row
