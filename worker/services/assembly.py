@@ -33,6 +33,7 @@ from worker.services import inventory, loglevels
 from worker.services.backend import Backend
 from worker.services.reports import Reporter
 from worker.services.runner import Runner
+from worker.services.turnstile import Turnstile
 
 LOG = logging.getLogger(__name__)
 
@@ -67,12 +68,14 @@ class VolumeService:
         self.records = Records.from_conf(conf, self._database)
         self.journal = Journal(conf.journal.connection)
         self._locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
+        self._turnstile = Turnstile()
         self.backend = Backend(
             name,
             self.host,
             lambda: driver_class(configuration, host=self.host),
             configuration,
             self._driver_up,
+            self._turnstile,
         )
         self._options = Options(
             no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
@@ -96,6 +99,7 @@ class VolumeService:
             self.journal,
             self._locks,
             self._context,
+            self._turnstile,
             slot=self.slot,
             size=conf.executor_thread_pool_size,
             max_resumes=conf.journal.max_resumes,

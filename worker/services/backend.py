@@ -7,12 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from drivers.interface.volume import VolumeDriver
 from flows.errors import DriverNotInitialized
 from worker.rpc.context import RequestContext
 from worker.services.stats import StatsCheck, StatsError
+from worker.services.turnstile import Courteous, Turnstile
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Backend:
         driver is set up once (seeds, VolumeDriverCore.do_setup).
     :param configuration: the options of the backend.
     :param ready: called once, when the driver is up and before it is used.
+    :param turnstile: left for each call of the driver.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Backend:
         make: Callable[[], VolumeDriver],
         configuration: Any,
         ready: Callable[[VolumeDriver], None],
+        turnstile: Turnstile,
     ) -> None:
         self.name = name
         self.host = host
@@ -46,8 +49,10 @@ class Backend:
         self._make = make
         self._configuration = configuration
         self._ready = ready
+        self._turnstile = turnstile
         self._driver: VolumeDriver | None = None
         self._reason = "it is still being set up"
+        self._class_name = ""
         self._check = StatsCheck(name)
         self._stats: dict[str, Any] = {}
         self._wanted = threading.Event()
@@ -82,7 +87,7 @@ class Backend:
         """Return where initiator data is kept (spec/interfaces §2.2)."""
         configured = self._configuration.safe_get("driver_data_namespace")
         named = self._configuration.safe_get("volume_backend_name")
-        return str(configured or named or type(self.require_driver()).__name__)
+        return str(configured or named or self._class_name)
 
     def refresh(self) -> Mapping[str, Any]:
         """Fetch statistics anew; what is unusable leaves the last ones."""
@@ -117,7 +122,8 @@ class Backend:
         except BaseException as error:  # a driver may raise anything at all
             self._not_up(error)
             return False
-        self._driver = driver
+        self._driver = cast(VolumeDriver, Courteous(driver, self._turnstile))
+        self._class_name = type(driver).__name__
         version = self._stats.get("driver_version", "?")
         LOG.info("backend %s is up: %s %s", self.name, type(driver).__name__, version)
         return True

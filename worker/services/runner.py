@@ -7,9 +7,11 @@ or an outage cut short is resumed. No more is taken than there are free slots.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadMessage, Bound, Dispatcher
 from worker.rpc.server import Refused
 from worker.services import outcomes
+from worker.services.turnstile import Turnstile
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class Runner:
     :param slot: the name under which its flows stand in the journal.
     :param size: how many operations run at once.
     :param contexts: makes what a flow is given: request, resumed, stopping.
+    :param turnstile: passed by each thread that runs a flow.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Runner:
         journal: Journal,
         locks: Locks,
         contexts: Contexts,
+        turnstile: Turnstile,
         *,
         slot: str,
         size: int,
@@ -63,6 +68,7 @@ class Runner:
         self._journal = journal
         self._locks = locks
         self._contexts = contexts
+        self._turnstile = turnstile
         self._slot = slot
         self._size = size
         self._max_resumes = max_resumes
@@ -201,9 +207,12 @@ class Runner:
 
     def _run(self, detail: FlowDetail, request: RequestContext, resumed: bool) -> None:
         accepted = Accepted.from_meta(detail.meta)
-        with request.bound(resource_id=accepted.resource[1]):
-            with self._locks.held(accepted.locks, accepted.shared):
-                self._run_locked(detail, accepted, request, resumed)
+        with (
+            request.bound(resource_id=accepted.resource[1]),
+            self._locks.held(accepted.locks, accepted.shared),
+            self._turnstile.inside(),
+        ):
+            self._run_locked(detail, accepted, request, resumed)
 
     def _run_locked(
         self, detail: FlowDetail, accepted: Accepted, request: RequestContext, resumed: bool
@@ -217,7 +226,7 @@ class Runner:
                 break
             except StorageFailure as error:
                 LOG.warning("the journal is away, %s waits: %s", accepted.method, error)
-                detail = self._insist(lambda: self._journal.load(detail.uuid))
+                detail = self._insist(functools.partial(self._journal.load, detail.uuid))
                 resumed = True
         outcomes.log_end(accepted, outcome, time.monotonic() - started)
 
@@ -255,7 +264,10 @@ class Runner:
         started = time.monotonic()
         with bound.request.bound(resource_id=operation.resource[1]):
             outcomes.log_start(accepted, False, False)
-            with self._locks.held(operation.exclusive, operation.shared):
+            with (
+                self._locks.held(operation.exclusive, operation.shared),
+                self._turnstile.inside(),
+            ):
                 ctx = self._contexts(bound.request, False, self._stopping)
                 outcome = engine.run_in_memory(operation.factory, operation.args, ctx)
             outcomes.log_end(accepted, outcome, time.monotonic() - started)
@@ -310,6 +322,4 @@ def _error_of(failure: Failure) -> BaseException:
 
 
 def _made_up_id() -> str:
-    import uuid
-
     return uuid.uuid4().hex
