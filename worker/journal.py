@@ -14,14 +14,13 @@ import logging
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
 from taskflow import states
-from taskflow.persistence.backends.impl_sqlalchemy import SQLAlchemyBackend
 from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
@@ -109,7 +108,8 @@ class Journal:
 
     def __init__(self, connection: str) -> None:
         self._durable, self._engine = persistence.engines(connection)
-        self._tables = taskflow_tables.fetch(sa.MetaData())
+        self._metadata = sa.MetaData()
+        self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = persistence.Statements(self._tables, self._engine)
         # SQLite lets one writer in at a time and makes others poll: queue them here instead.
         sqlite = self._engine.dialect.name == "sqlite"
@@ -117,9 +117,8 @@ class Journal:
 
     def upgrade(self) -> None:
         """Create or migrate the tables. :raises JournalError: the database refuses."""
-        backend = SQLAlchemyBackend({}, engine=self._engine)
-        with _translated(), closing(backend.get_connection()) as connection:
-            connection.upgrade()
+        with _translated():
+            persistence.upgrade(self._engine, self._metadata)
             persistence.add_indexes(self._engine)
 
     def close(self) -> None:
@@ -182,9 +181,11 @@ class Journal:
 
     def load(self, flow: str) -> FlowDetail:
         """Read a flow with its tasks. :raises JournalError: none of that id."""
-        backend = SQLAlchemyBackend({}, engine=self._engine)
-        with _translated(), closing(backend.get_connection()) as connection:
-            return connection.get_flow_details(flow)
+        with self._reading() as connection:
+            detail = self._statements.load(connection, flow)
+        if detail is None:
+            raise JournalError(f"journal: there is no flow {flow}")
+        return detail
 
     def entries(self, *, rejected: bool = False, limit: int = 1000) -> list[Entry]:
         """Return what is known, the newest first."""

@@ -110,7 +110,7 @@ class Statements:
                 )
             )
         )
-        self._flows, self._books = flows, books
+        self._flows, self._books, self._atoms = flows, books, atoms
 
     def insert(self, cursor: Any, slot: str, detail: models.FlowDetail) -> None:
         """Insert a flow with a logbook of its own."""
@@ -148,6 +148,19 @@ class Statements:
     def drop_atoms(self, cursor: Any, flow: str) -> None:
         """Forget the tasks of a flow that succeeded."""
         self._drop_atoms.run(cursor, which=flow)
+
+    def load(self, connection: sa.Connection, flow: str) -> models.FlowDetail | None:
+        """Return a flow with its tasks, None where there is none of that id."""
+        wanted = sa.select(self._flows).where(self._flows.c.uuid == flow)
+        row = connection.execute(wanted).mappings().first()
+        if row is None:
+            return None
+        detail = models.FlowDetail.from_dict(dict(row))
+        of_flow = sa.select(self._atoms).where(self._atoms.c.parent_uuid == flow)
+        for atom in connection.execute(of_flow).mappings():
+            kind = models.atom_detail_class(atom["atom_type"])
+            detail.add(kind.from_dict({k: v for k, v in atom.items() if k != "atom_type"}))
+        return detail
 
     def unfinished(self, connection: sa.Connection, slot: str, ended: Sequence[str]) -> list[str]:
         """Return the flows of a slot that have not ended, the oldest first."""
@@ -244,6 +257,22 @@ def engines(connection: str) -> tuple[sa.Engine, sa.Engine]:
     if url.database:
         _to_write_ahead(url.database)
     return _sqlite_engine(url, "full"), _sqlite_engine(url, "normal")
+
+
+def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Make or migrate taskflow's tables.
+
+    taskflow has no migrations for SQLite either; for the others they are its own,
+    imported only then, as alembic costs a service 11 MiB and a tenth of a second.
+    """
+    if engine.dialect.name == "sqlite":
+        metadata.create_all(engine)
+        return
+    from taskflow.persistence.backends.sqlalchemy import migration
+
+    with engine.connect() as connection:
+        migration.db_sync(connection)
+        connection.commit()
 
 
 def add_indexes(engine: sa.Engine) -> None:

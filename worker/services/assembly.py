@@ -11,7 +11,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from oslo_config import cfg
 
@@ -31,6 +31,7 @@ from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
 from worker.services import inventory, loglevels
 from worker.services.backend import Backend
+from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
 from worker.services.runner import Runner
 from worker.services.turnstile import Turnstile
@@ -165,8 +166,8 @@ class VolumeService:
         return Context(
             request=request,
             backend=self.backend,
-            volumes=records.volumes,
-            snapshots=records.snapshots,
+            volumes=cast(Any, Remembered(records.volumes)),
+            snapshots=cast(Any, Remembered(records.snapshots)),
             attachments=records.attachments,
             workers=records.workers,
             messages=records.messages,
