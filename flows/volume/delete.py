@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delete a volume, with its snapshots where asked, or only forget it.
 
-=========  ======================================  =============================
-task       does                                    undone by
-=========  ======================================  =============================
-begin      checks the status                       busy: ``available``; else
+=======  ========================================  =============================
+task     does                                      undone by
+=======  ========================================  =============================
+begin    checks the status                         busy: ``available``; else
                                                    ``error_deleting`` or
                                                    ``error_unmanaging``
-check      ours, not attached, may be unmanaged    (changes nothing)
-snapshots  deletes each, when cascading            (what is gone stays gone)
-remove     driver.remove_export, and               (what is gone stays gone)
-           driver.delete_volume or unmanage
-finish     the row, what belongs to it, its quota  (point of no return)
-=========  ======================================  =============================
+remove   refuses what is attached or not ours;     (what is gone stays gone)
+         each snapshot, when cascading;
+         driver.remove_export, and
+         driver.delete_volume or unmanage
+finish   the row, what belongs to it, its quota    (point of no return)
+=======  ========================================  =============================
 
 A row that is gone already is a success without a word to the driver. A volume
 that is the destination of a migration has nobody who would look at its error
@@ -90,56 +90,20 @@ class Begin(Step):
         set_failed(ctx, volume, statuses.during, statuses.after(cause_of(flow_failures)))
 
 
-class Check(Step):
-    """Refuse what must not be deleted here. Idempotent: it only reads."""
+class Remove(Step):
+    """Take the volume and, when cascading, its snapshots off the backend.
+
+    Idempotent: what is absent is a success, and snapshots that are gone are not met again.
+    """
 
     def execute(self, ctx: Context, volume_id: str, unmanage_only: bool, cascade: bool) -> None:
         volume = _find(ctx, volume_id)
         if volume is None:
             return
-        if volume.attach_status == "attached":
-            raise VolumeAttached(f"volume {volume_id} is attached: detach it first")
-        edge.require_ours(ctx, volume, volume.host)
-        if unmanage_only and cascade:
-            raise Invalid(f"volume {volume_id}: unmanaging does not cascade to snapshots")
-        if unmanage_only and volume.encryption_key_id:
-            raise Invalid(f"volume {volume_id} is encrypted and cannot be unmanaged")
-
-
-class Snapshots(Step):
-    """Delete the volume's snapshots. Idempotent: those that are gone are not met again."""
-
-    def execute(self, ctx: Context, volume_id: str, cascade: bool) -> None:
-        if not cascade:
-            return
-        snapshots = ctx.snapshots.of_volume(volume_id)
-        for snapshot in snapshots:
-            if snapshot.status != "deleting":
-                text = f"snapshot {snapshot.id} is {snapshot.status}, not deleting"
-                raise InvalidSnapshot(f"volume {volume_id} keeps a snapshot: {text}")
-        for snapshot in snapshots:
-            self._delete(ctx, snapshot)
-
-    @staticmethod
-    def _delete(ctx: Context, snapshot: Record) -> None:
-        statuses = snapshot_delete.STATUSES
-        try:
-            ctx.driver.delete_snapshot(snapshot)
-        except Exception as error:
-            status = statuses.after(Failure.from_exception(error))
-            set_status(ctx, snapshot, statuses.during, status)
-            raise
-        snapshot_delete.forget(ctx, snapshot)
-
-
-class Remove(Step):
-    """Take the volume off the backend. Idempotent: what is absent is a success."""
-
-    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
-        volume = _find(ctx, volume_id)
-        if volume is None:
-            return
+        _check(ctx, volume, unmanage_only, cascade)
         driver = ctx.driver
+        if cascade:
+            _remove_snapshots(ctx, volume_id)
         driver.remove_export(ctx.request.elevated(), volume)
         if not unmanage_only:
             driver.delete_volume(volume)
@@ -165,7 +129,39 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Delete a volume. Needs ``volume_id``, ``unmanage_only`` and ``cascade``."""
-    return linear_flow.Flow("delete_volume").add(Begin(), Check(), Snapshots(), Remove(), Finish())
+    return linear_flow.Flow("delete_volume").add(Begin(), Remove(), Finish())
+
+
+def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> None:
+    """Refuse what must not be deleted here."""
+    if volume.attach_status == "attached":
+        raise VolumeAttached(f"volume {volume.id} is attached: detach it first")
+    edge.require_ours(ctx, volume, volume.host)
+    if unmanage_only and cascade:
+        raise Invalid(f"volume {volume.id}: unmanaging does not cascade to snapshots")
+    if unmanage_only and volume.encryption_key_id:
+        raise Invalid(f"volume {volume.id} is encrypted and cannot be unmanaged")
+
+
+def _remove_snapshots(ctx: Context, volume_id: str) -> None:
+    snapshots = ctx.snapshots.of_volume(volume_id)
+    for snapshot in snapshots:
+        if snapshot.status != "deleting":
+            text = f"snapshot {snapshot.id} is {snapshot.status}, not deleting"
+            raise InvalidSnapshot(f"volume {volume_id} keeps a snapshot: {text}")
+    for snapshot in snapshots:
+        _remove_snapshot(ctx, snapshot)
+
+
+def _remove_snapshot(ctx: Context, snapshot: Record) -> None:
+    statuses = snapshot_delete.STATUSES
+    try:
+        ctx.driver.delete_snapshot(snapshot)
+    except Exception as error:
+        status = statuses.after(Failure.from_exception(error))
+        set_status(ctx, snapshot, statuses.during, status)
+        raise
+    snapshot_delete.forget(ctx, snapshot)
 
 
 def _find(ctx: Context, volume_id: str) -> Record | None:
