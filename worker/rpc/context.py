@@ -31,6 +31,7 @@ class RequestContext(oslo_context.RequestContext):
 
     def __init__(self, wire: Mapping[str, Any], **changes: Any) -> None:
         self._wire = {**wire, **changes}
+        outer = oslo_context.get_current()
         super().__init__(
             auth_token=self._text("auth_token"),
             user_id=self._text("user_id", "user"),
@@ -46,6 +47,8 @@ class RequestContext(oslo_context.RequestContext):
             global_request_id=self._text("global_request_id"),
             overwrite=False,
         )
+        # The parent binds the first context of a thread for good; here only bound() binds.
+        _bind(outer)
         self.read_deleted = self._text("read_deleted") or "no"
 
     @classmethod
@@ -80,9 +83,10 @@ class RequestContext(oslo_context.RequestContext):
         """Return the same for libraries that serialize a context."""
         return self.to_wire()
 
-    def to_public(self) -> dict[str, Any]:
-        """Return the keys that travel to listeners whom we do not know: no secrets."""
-        return {key: value for key, value in self.to_wire().items() if not _is_secret(key)}
+    def redacted_copy(self, **changes: Any) -> RequestContext:
+        """Return the same request without secrets, for listeners whom we do not know."""
+        shown = {key: value for key, value in self._wire.items() if not _is_secret(key)}
+        return RequestContext(shown, request_id=self.request_id, **changes)
 
     def to_journal(self) -> dict[str, Any]:
         """Return what may be stored: the keys that came, without secrets.
@@ -128,12 +132,12 @@ class RequestContext(oslo_context.RequestContext):
         """Put request and resource id into every log line of this thread."""
         outer, before = oslo_context.get_current(), self.resource_uuid
         self.resource_uuid = resource_id or before
-        self.update_store()
+        _bind(self)
         try:
             yield
         finally:
             self.resource_uuid = before
-            oslo_context._request_store.context = outer
+            _bind(outer)
 
     def _identity(self) -> str:
         return (
@@ -173,12 +177,8 @@ class ContextSerializer:
         return RequestContext.from_wire(wire)
 
 
-class PublicContextSerializer(ContextSerializer):
-    """The same for messages to unknown listeners, without secrets."""
-
-    def serialize_context(self, context: RequestContext) -> dict[str, Any]:
-        """Return the keys that may be seen by anybody."""
-        return context.to_public()
+def _bind(context: oslo_context.RequestContext | None) -> None:
+    oslo_context._request_store.context = context
 
 
 def _is_secret(key: str) -> bool:

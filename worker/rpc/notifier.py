@@ -14,7 +14,7 @@ from oslo_messaging.notify import notifier as oslo_notifier
 
 from drivers.interface.records import Record
 from worker.rpc import transport as bus
-from worker.rpc.context import PublicContextSerializer
+from worker.rpc.context import ContextSerializer
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Notifier:
         bus.register_opts(conf)
         self._transport = oslo_messaging.get_notification_transport(conf)
         retry = _RETRIES if settings.retry < 0 else settings.retry
-        serializer = PublicContextSerializer()
+        serializer = ContextSerializer()
         # Its drivers are loaded once, here; a copy with another publisher costs nothing.
         self._base = oslo_messaging.Notifier(self._transport, serializer=serializer, retry=retry)
 

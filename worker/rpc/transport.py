@@ -21,7 +21,7 @@ CONTROL_EXCHANGE = "openstack"
 
 _RABBIT = "oslo_messaging_rabbit"
 
-_REMOTE_MODULES = ["cinder.exception", "oslo_messaging.exceptions"]
+_REMOTE_MODULES = ["cinder.exception"]
 """Modules whose exceptions are raised here as they were raised there."""
 
 _UNLISTED = ("_tracing", "_metrics")

@@ -9,6 +9,8 @@ from typing import Any
 
 import kombu.exceptions
 import oslo_messaging
+from oslo_messaging._drivers import amqpdriver
+from oslo_messaging._drivers import common as rpc_common
 
 from worker.rpc.context import ContextSerializer, RequestContext
 
@@ -69,7 +71,18 @@ class Sender:
         :raises oslo_messaging.RemoteError: it failed there.
         """
         with _sending(method):
+            self._reach(retry)
             return self._prepared(target, retry).call(request, method, **args)
+
+    def _reach(self, retry: int) -> None:
+        """Connect within the tries.
+
+        The connection for answers, which a call makes first, tries for ever.
+        """
+        driver = self._client.transport._driver
+        if isinstance(driver, amqpdriver.AMQPDriverBase):
+            with driver._get_connection(rpc_common.PURPOSE_SEND, retry=retry):
+                pass
 
     def _prepared(self, target: oslo_messaging.Target, retry: int) -> Any:
         return self._client.prepare(

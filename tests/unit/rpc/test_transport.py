@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transport: a bounded prefetch, a loud warning, a configuration of one's own."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from worker.rpc import transport
+
+
+class TestDurabilityWarning:
+    def test_tells_what_to_set_everywhere_and_why(self, configured):
+        text = transport.durability_warning(configured())
+
+        for word in (
+            "NOT DURABLE",
+            "restart of RabbitMQ",
+            "lost",
+            "[oslo_messaging_rabbit] rabbit_quorum_queue = true",
+            "amqp_durable_queues = true",
+            "ALL services",
+            "cinder-api",
+            "cinder-scheduler",
+            "'openstack'",
+        ):
+            assert word in text
+
+    def test_names_the_exchange_in_use(self, configured):
+        assert "'mine'" in transport.durability_warning(
+            configured(default={"control_exchange": "mine"})
+        )
+
+    @pytest.mark.parametrize("option", ["rabbit_quorum_queue", "amqp_durable_queues"])
+    def test_is_not_given_for_durable_queues(self, configured, option):
+        assert transport.durability_warning(configured(**{option: "true"})) is None
+        assert transport.durability_warning(configured(f"rabbit://h/?{option}=true")) is None
+        assert transport.durability_warning(configured(**{option: "false"}))
+
+    @pytest.mark.parametrize("url", ["kombu+memory://", "fake://", "kafka://h:1/"])
+    def test_is_not_given_for_a_bus_without_such_queues(self, configured, url):
+        assert transport.durability_warning(configured(url)) is None
+
+
+class TestPrefetch:
+    @pytest.mark.parametrize(
+        ("asked", "slots", "expected"),
+        [(None, 8, 8), (0, 8, 8), (4, 8, 4), (100, 8, 8), (0, 0, 1), (5, 0, 1)],
+    )
+    def test_is_at_least_one_and_at_most_the_slots(self, configured, asked, slots, expected):
+        conf = configured(**({} if asked is None else {"rabbit_qos_prefetch_count": asked}))
+        transport.register_opts(conf)
+
+        assert transport.bound_prefetch(conf, slots) == expected
+        assert conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == expected
+
+    def test_of_a_second_transport_is_bounded_by_its_own_slots(self, configured):
+        conf = configured("kombu+memory://")
+        transport.get(conf, slots=1).cleanup()
+        transport.get(conf, slots=9).cleanup()
+
+        assert conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == 9
+
+    def test_reaches_the_driver(self, configured):
+        bus = transport.get(configured("kombu+memory://"), slots=7)
+
+        assert bus._driver.conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == 7
+
+
+def test_security_and_queue_options_reach_the_driver(configured):
+    conf = configured(
+        "kombu+memory://", ssl="true", ssl_ca_file="/ca.pem", rabbit_quorum_queue="true"
+    )
+    seen = transport.get(conf, slots=1)._driver.conf.oslo_messaging_rabbit
+
+    assert (seen.ssl, seen.ssl_ca_file, seen.rabbit_quorum_queue) == (True, "/ca.pem", True)
+
+
+def test_the_exchange_is_that_of_an_untouched_cinder(configured):
+    conf = configured("kombu+memory://")
+    transport.get(conf, slots=1)
+
+    assert conf.control_exchange == "openstack"
+
+
+def test_errors_of_cinder_are_rebuilt_and_those_of_others_are_not(configured):
+    allowed = transport.get(configured("kombu+memory://"), slots=1)._driver._allowed_remote_exmods
+
+    assert "cinder.exception" in allowed
+    assert not any(module in allowed for module in ("builtins", "os", "subprocess"))
+
+
+@pytest.mark.parametrize(
+    ("logger", "text", "kept"),
+    [
+        ("amqp", "Received method %s during closing channel %s. This method", False),
+        ("amqp", "connection lost", True),
+        ("oslo.messaging._drivers.impl_rabbit", "Heartbeat support requested but it is", False),
+        ("oslo.messaging._drivers.impl_rabbit", "Connection failed: %s", True),
+    ],
+)
+def test_only_harmless_warnings_are_dropped(caplog, logger, text, kept):
+    transport.quieten()
+    transport.quieten()
+    arguments = ("x",) * text.count("%s")
+    logging.getLogger(logger).warning(text, *arguments)
+
+    assert bool(caplog.records) == kept
+    assert len(logging.getLogger(logger).filters) == 1
