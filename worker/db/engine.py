@@ -24,7 +24,7 @@ from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
 from worker.db import tuning
-from worker.db.outage import Outages
+from worker.db.outage import Outages, verdict
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -105,7 +105,7 @@ class Database:
 
     def rows(
         self, statement: sa.Select[Any], parameters: Mapping[str, Any] | None = None
-    ) -> Sequence[sa.Row[Any]]:
+    ) -> Sequence[Any]:
         """Return all rows of one query. :raises Unavailable: the database did not answer."""
         return self.read(lambda connection: connection.execute(statement, parameters).all())
 
@@ -148,6 +148,8 @@ class Database:
         try:
             answer = attempt()
         except (db_exception.DBError, sa.exc.SQLAlchemyError) as error:
+            if verdict(error) is None:
+                raise
             answer = self._outages.persist(attempt, error, patient=patient)
         if self._outages.since is not None:
             self._outages.over()

@@ -89,16 +89,20 @@ class Outages:
         :param patient: whether an outage is waited for; conflicts always are.
         :raises Unavailable: it did not come to an end.
         """
+        if verdict(error) is Verdict.AWAY:
+            try:
+                # Idle connections may have died unnoticed; they left the pool by now.
+                return attempt()
+            except (db_exception.DBError, sa.exc.SQLAlchemyError) as last:
+                if verdict(last) is None:
+                    raise
+                error = last
         try:
-            if verdict(error) is not Verdict.AWAY:
-                return self._repeat(attempt, error, patient)
-            # Idle connections may have died unnoticed; they left the pool by now.
-            return attempt()
+            return self._repeat(attempt, error, patient)
         except (db_exception.DBError, sa.exc.SQLAlchemyError) as last:
             if verdict(last) is None:
                 raise
-            error = last
-        return self._wait(attempt, error, patient)
+            raise Unavailable(f"database {self._shown}: {reason(last)}") from last
 
     def over(self) -> None:
         """Tell that the database answers again."""
@@ -107,14 +111,6 @@ class Outages:
                 away = time.monotonic() - self.since
                 self.since = None
                 LOG.info("database back after %.1f s: %s", away, self._shown)
-
-    def _wait(self, attempt: Callable[[], T], error: Exception, patient: bool) -> T:
-        try:
-            return self._repeat(attempt, error, patient)
-        except (db_exception.DBError, sa.exc.SQLAlchemyError) as last:
-            if verdict(last) is None:
-                raise
-            raise Unavailable(f"database {self._shown}: {reason(last)}") from last
 
     def _repeat(self, attempt: Callable[[], T], error: Exception, patient: bool) -> T:
         """Run attempts under oslo.db's retry, which counts the error at hand as the first."""

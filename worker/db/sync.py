@@ -1,124 +1,108 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the tables of a standalone database, and say whether another one fits."""
+"""Make and migrate the tables of a standalone database.
+
+Our migrations are counted in a table of their own: Cinder's belongs to Cinder,
+and a database without ours is left alone unless it is empty.
+"""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from oslo_utils import timeutils
+from alembic.script import ScriptDirectory
 
 from worker.db import models
+from worker.db.check import Finding, check
 from worker.db.engine import Database
+from worker.db.values import now
+
+__all__ = ["Finding", "NotOurs", "check", "sync"]
 
 VERSION_TABLE = "holdfast_version"
 CINDER_VERSION_TABLE = "alembic_version"
 DEFAULT_TYPE = "__DEFAULT__"
 
+LOCK = "holdfast-sync"
+LOCK_NUMBER = 0x686F6C64
+LOCK_WAIT = 600
+"""How long one migration waits for another one's end, in seconds."""
+
+# The journal may share the database; its library counts in a table named like Cinder's.
+_JOURNAL_TABLES = frozenset({"logbooks", "flowdetails", "atomdetails"})
+
 
 class NotOurs(Exception):
-    """The database belongs to Cinder, which alone migrates it."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What does not fit in one table.
-
-    :param table: its name.
-    :param text: what is wrong with it.
-    """
-
-    table: str
-    text: str
+    """The database belongs to Cinder, which alone migrates it, or to a newer Holdfast."""
 
 
 def sync(database: Database) -> None:
-    """Bring the tables to our version. :raises NotOurs: it is Cinder's database."""
-    engine = database.engine
-    with engine.connect() as connection:
-        tables = set(sa.inspect(connection).get_table_names())
-    if CINDER_VERSION_TABLE in tables or ("volumes" in tables and VERSION_TABLE not in tables):
-        raise NotOurs(
-            "this database has tables that holdfast did not make, most likely Cinder's own:"
-            " it is used as it is and never migrated; run: holdfast db check"
-        )
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    """Bring the tables to our version; may be repeated, also after a kill.
+
+    :raises NotOurs: nothing was changed.
+    """
+    with database.engine.begin() as connection, _alone(connection):
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        _require_ours(connection, ScriptDirectory.from_config(config))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    database.write(_rows)
+        _fill(connection)
 
 
-def check(database: Database) -> list[Finding]:
-    """Return what is missing or different, table by table; nothing when all fits."""
-    with database.engine.connect() as connection:
-        inspector = sa.inspect(connection)
-        tables = set(inspector.get_table_names())
-        findings = []
-        for table in models.metadata.sorted_tables:
-            if table.name not in tables:
-                findings.append(Finding(table.name, "is missing"))
-                continue
-            columns = {c["name"]: c for c in inspector.get_columns(table.name)}
-            findings += [Finding(table.name, text) for text in _differences(table, columns)]
-    return findings
+def _require_ours(connection: sa.Connection, scripts: ScriptDirectory) -> None:
+    tables = set(sa.inspect(connection).get_table_names())
+    if VERSION_TABLE in tables:
+        version = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
+        known = {script.revision for script in scripts.walk_revisions()}
+        if unknown := set(connection.scalars(sa.select(version.c.version_num))) - known:
+            raise NotOurs(
+                f"the tables are at version {', '.join(sorted(unknown))}, which this Holdfast"
+                " does not know: a newer one has migrated them; install that one"
+            )
+        return
+    theirs = tables & models.metadata.tables.keys()
+    if CINDER_VERSION_TABLE in tables and not _JOURNAL_TABLES & tables:
+        theirs.add(CINDER_VERSION_TABLE)
+    if theirs:
+        shown = ", ".join(sorted(theirs)[:3]) + (" …" if len(theirs) > 3 else "")
+        raise NotOurs(
+            f"this database has tables that Holdfast did not make ({shown}), most likely"
+            " Cinder's own: it is used as it is and never migrated; run: holdfast db check"
+        )
 
 
-def _differences(table: sa.Table, found: dict[str, object]) -> list[str]:
-    texts = [f"column {c.name} is missing" for c in table.columns if c.name not in found]
-    for column in table.columns:
-        if column.name in found:
-            texts += _column_differences(column, found[column.name])  # type: ignore[arg-type]
-    known = set(table.columns.keys())
-    for name, other in found.items():
-        required = not other["nullable"] and other["default"] is None  # type: ignore[index]
-        if name not in known and required:
-            texts.append(f"column {name} is not ours to know, but must be filled")
-    return texts
+@contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Keep other migrations out; SQLite's transaction does so by itself."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_NUMBER)))
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    if not connection.scalar(sa.select(sa.func.get_lock(LOCK, LOCK_WAIT))):
+        raise TimeoutError(f"another migration runs for more than {LOCK_WAIT} s")
+    try:
+        yield
+    finally:
+        connection.execute(sa.select(sa.func.release_lock(LOCK)))
 
 
-def _column_differences(ours: sa.Column[object], theirs: dict[str, object]) -> list[str]:
-    wanted, found = _family(ours.type), _family(theirs["type"])  # type: ignore[arg-type]
-    texts = []
-    if wanted != found:
-        texts.append(f"column {ours.name} is {found}, not {wanted}")
-    if not theirs["nullable"] and ours.nullable and theirs["default"] is None:
-        texts.append(f"column {ours.name} must not be NULL, we may leave it so")
-    length, have = getattr(ours.type, "length", None), getattr(theirs["type"], "length", None)
-    if length and have and have < length:
-        texts.append(f"column {ours.name} takes {have} characters, not {length}")
-    return texts
-
-
-def _family(kind: sa.types.TypeEngine[object]) -> str:
-    if isinstance(kind, sa.DateTime | sa.TIMESTAMP):
-        return "a time"
-    # MySQL and SQLite have no boolean of their own.
-    if isinstance(kind, sa.Boolean | sa.Integer):
-        return "a number"
-    if isinstance(kind, sa.String | sa.Text):
-        return "text"
-    return type(kind).__name__.lower()
-
-
-def _rows(connection: sa.Connection) -> None:
-    """Insert what Cinder's own migrations insert."""
-    now = timeutils.utcnow()
+def _fill(connection: sa.Connection) -> None:
+    """Insert the rows that Cinder's own migrations insert."""
     types, work = models.volume_types, models.workers
-    if (
-        connection.execute(sa.select(types.c.id).where(types.c.name == DEFAULT_TYPE)).first()
-        is None
-    ):
+    known = sa.select(types.c.id).where(types.c.name == DEFAULT_TYPE, types.c.deleted == sa.false())
+    times = {"created_at": now(), "updated_at": now(), "deleted": False}
+    if connection.execute(known).first() is None:
         row = {"id": str(uuid.uuid4()), "name": DEFAULT_TYPE, "is_public": True}
-        described = {"description": "Volumes without a type of their own", "deleted": False}
-        connection.execute(sa.insert(types), {**row, **described, "created_at": now})
+        described = {"description": "Volumes without a type of their own"}
+        connection.execute(sa.insert(types), {**row, **described, **times})
     sentinel = sa.select(work.c.id).where(work.c.resource_type == "SENTINEL")
     if connection.execute(sentinel).first() is None:
         row = {"resource_type": "SENTINEL", "resource_id": "SUB-SECOND", "status": "OK"}
-        times = {"created_at": now, "updated_at": now}
-        connection.execute(sa.insert(work), {**row, **times, "deleted": False})
+        connection.execute(sa.insert(work), {**row, **times, "race_preventer": 0})

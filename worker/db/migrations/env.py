@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How alembic runs our migrations: on the connection that it is handed."""
 
+from __future__ import annotations
+
 from alembic import context
 
 from worker.db import models
@@ -10,7 +12,6 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=models.metadata,
     version_table=VERSION_TABLE,
-    render_as_batch=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -3,20 +3,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from oslo_config import cfg
 
 from worker.db.engine import Database
 from worker.db.records.attachment import Attachments
 from worker.db.records.initiator import Initiators
 from worker.db.records.message import Messages
+from worker.db.records.quota import Quotas
 from worker.db.records.service import Services
 from worker.db.records.snapshot import Snapshots
+from worker.db.records.types import VolumeTypes
 from worker.db.records.volume import Volumes
 from worker.db.records.work import WorkRows
 
+DEFAULT_TYPE = "__DEFAULT__"
+
+LIMITS = {
+    "volumes": "quota_volumes",
+    "snapshots": "quota_snapshots",
+    "gigabytes": "quota_gigabytes",
+    "groups": "quota_groups",
+    "backups": "quota_backups",
+    "backup_gigabytes": "quota_backup_gigabytes",
+    "per_volume_gigabytes": "per_volume_size_limit",
+}
+"""Resources and the options that limit them."""
+
 
 class Records:
-    """All records over one database."""
+    """All records over one database.
+
+    :param default_volume_type: name of the type of volumes that are created without one.
+    :param message_ttl: seconds that a user message is kept.
+    :param limits: of quota, by resource, where the database has none; -1 means none.
+    :param reservation_expire: seconds that an open reservation of quota holds.
+    :param no_snapshot_gb_quota: whether snapshots do not count as gigabytes.
+    """
 
     def __init__(
         self,
@@ -24,8 +48,11 @@ class Records:
         *,
         volume_name_template: str = "volume-%s",
         snapshot_name_template: str = "snapshot-%s",
-        default_volume_type: str = "__DEFAULT__",
+        default_volume_type: str = DEFAULT_TYPE,
         message_ttl: int = 2592000,
+        limits: Mapping[str, int] | None = None,
+        reservation_expire: int = 86400,
+        no_snapshot_gb_quota: bool = False,
     ) -> None:
         self.volumes = Volumes(
             database, name_template=volume_name_template, default_type=default_volume_type
@@ -36,6 +63,13 @@ class Records:
         self.messages = Messages(database, ttl=message_ttl)
         self.initiators = Initiators(database)
         self.services = Services(database)
+        self.volume_types = VolumeTypes(database)
+        self.quotas = Quotas(
+            database,
+            limits=limits or {},
+            expire=reservation_expire,
+            count_snapshots=not no_snapshot_gb_quota,
+        )
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts, database: Database) -> Records:
@@ -44,6 +78,9 @@ class Records:
             database,
             volume_name_template=conf.volume_name_template,
             snapshot_name_template=conf.snapshot_name_template,
-            default_volume_type=conf.default_volume_type or "__DEFAULT__",
+            default_volume_type=conf.default_volume_type or DEFAULT_TYPE,
             message_ttl=conf.message_ttl,
+            limits={name: conf[option] for name, option in LIMITS.items() if option in conf},
+            reservation_expire=conf.reservation_expire,
+            no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
         )

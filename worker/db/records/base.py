@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all records share: checked columns, compare-and-set, soft deletion."""
+"""What tables with a text id, a status and soft deletion share."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exception
 from oslo_utils import timeutils
 
 from flows.errors import NotFound, StatusChanged
 from worker.db import models
+from worker.db.criteria import same
 from worker.db.engine import Database
+from worker.db.values import checked, is_key, now
 
 _WHICH = "which"
 _WHEN = "when_status"
 
 
 class Rows:
-    """One table with a text id, a status and soft deletion.
+    """One table, with statements that are built once.
 
     :param kind: the resource in the singular, for messages.
     :param gone: what a missing row raises.
@@ -35,43 +39,54 @@ class Rows:
     ) -> None:
         self._db = database
         self._table = table
+        self._names = table.columns.keys()
         self._kind = kind
         self._gone = gone
         self._work = work
         columns = table.c
-        alive = columns.deleted == sa.false()
-        by_id = columns.id == sa.bindparam(_WHICH)
-        self._select = sa.select(table).where(by_id, alive)
-        self._select_any = sa.select(table).where(by_id)
-        self._update = sa.update(table).where(by_id, alive)
+        by_id = same(columns.id, _WHICH)
+        live = sa.and_(by_id, columns.deleted == sa.false())
+        self._any = sa.select(table).where(by_id)
+        self._live = sa.select(table).where(live)
+        self._update = sa.update(table).where(live)
+        self._insert = sa.insert(table)
         if "status" in columns:
             when = columns.status.in_(sa.bindparam(_WHEN, expanding=True))
             self._compare_and_set = self._update.where(when)
-            self._status = sa.select(columns.status).where(by_id, alive)
+
+    def get(self, row_id: str) -> dict[str, Any]:
+        """Return the live row. :raises NotFound: none, or a deleted one."""
+        for row in self._db.rows(self._live, {_WHICH: self._key(row_id)}):
+            return self.named(row)
+        raise self.missing(row_id)
 
     def fetch(self, connection: sa.Connection, row_id: str) -> dict[str, Any]:
-        """Return the live row as a dict. :raises NotFound: none, or a deleted one."""
-        row = connection.execute(self._select, {_WHICH: row_id}).mappings().first()
+        """Return the live row, in the caller's transaction."""
+        row = connection.execute(self._live, {_WHICH: self._key(row_id)}).first()
         if row is None:
-            raise self._gone(f"{self._kind} {row_id} does not exist")
-        return dict(row)
+            raise self.missing(row_id)
+        return self.named(row)
 
-    def write(self, row_id: str, columns: Mapping[str, Any]) -> None:
+    def stored(self, connection: sa.Connection, row_id: str) -> dict[str, Any] | None:
+        """Return a row, even a deleted one, in the caller's transaction."""
+        row = connection.execute(self._any, {_WHICH: row_id}).first()
+        return None if row is None else self.named(row)
+
+    def named(self, row: sa.Row[Any]) -> dict[str, Any]:
+        """Return a row of the whole table as a dict."""
+        return dict(zip(self._names, row, strict=True))
+
+    def change(self, row_id: str, columns: Mapping[str, Any]) -> None:
         """Update columns of the live row. :raises NotFound: there is none."""
-        checked = self.checked(columns)
-
-        def work(connection: sa.Connection) -> None:
-            self.set_columns(connection, row_id, checked)
-
-        self._db.write(work)
+        if self._db.change(self._update, self._values(row_id, columns)) == 0:
+            raise self.missing(row_id)
 
     def set_columns(
-        self, connection: sa.Connection, row_id: str, checked: Mapping[str, Any]
+        self, connection: sa.Connection, row_id: str, columns: Mapping[str, Any]
     ) -> None:
         """Update columns in the caller's transaction."""
-        values = {_WHICH: row_id, "updated_at": timeutils.utcnow(), **checked}
-        if connection.execute(self._update, values).rowcount == 0:
-            raise self._gone(f"{self._kind} {row_id} does not exist")
+        if connection.execute(self._update, self._values(row_id, columns)).rowcount == 0:
+            raise self.missing(row_id)
 
     def change_status(
         self,
@@ -79,57 +94,58 @@ class Rows:
         row_id: str,
         to: str,
         when: Collection[str],
-        checked: Mapping[str, Any],
+        columns: Mapping[str, Any],
         done: bool,
     ) -> None:
-        """Compare and set in the caller's transaction (see the flows' protocol)."""
-        values = {
-            _WHICH: row_id,
-            _WHEN: list(when),
-            "updated_at": timeutils.utcnow(),
-            **checked,
-            "status": to,
-        }
+        """Compare and set in the caller's transaction (see the flows' protocol).
+
+        Times are not compared when a row is found changed already: they are those
+        of the first try.
+        """
+        values = self._values(row_id, {**columns, "status": to})
+        values[_WHEN] = list(when)
         if connection.execute(self._compare_and_set, values).rowcount == 0:
-            found = connection.execute(self._status, {_WHICH: row_id}).first()
-            if found is None:
-                raise self._gone(f"{self._kind} {row_id} does not exist")
-            if found.status != to:
-                raise StatusChanged(f"{self._kind} {row_id}", found.status, when)
+            found = self.fetch(connection, row_id)
+            if not all(_agrees(found[n], v) for n, v in values.items() if n in self._table.c):
+                raise StatusChanged(f"{self._kind} {row_id}", found["status"], when)
         if done and self._work:
             drop_work(connection, self._work, row_id)
 
     def soft_delete(self, connection: sa.Connection, row_id: str, **columns: Any) -> bool:
         """Mark the row as deleted, keeping ``updated_at``; False when it was already."""
-        values = {
-            _WHICH: row_id,
-            "deleted": True,
-            "deleted_at": timeutils.utcnow(),
-            **columns,
-        }
-        return connection.execute(self._update, values).rowcount > 0
+        values = {"deleted": True, "deleted_at": now(), **columns, _WHICH: row_id}
+        gone = connection.execute(self._update, values).rowcount > 0
+        if self._work:
+            drop_work(connection, self._work, row_id)
+        return gone
 
-    def insert(self, connection: sa.Connection, columns: Mapping[str, Any]) -> None:
-        """Insert a row with the columns that every row has."""
-        values = {"created_at": timeutils.utcnow(), "deleted": False, **columns}
-        connection.execute(sa.insert(self._table), values)
+    def insert(self, connection: sa.Connection, columns: Mapping[str, Any]) -> bool:
+        """Insert a row; False where one of that id is there already, even a deleted one."""
+        if self.stored(connection, columns["id"]) is not None:
+            return False
+        values = {"created_at": now(), "deleted": False, **checked(self._table, columns)}
+        try:
+            connection.execute(self._insert, values)
+        except db_exception.DBDuplicateEntry as error:
+            # Somebody else came first: the transaction begins anew and finds that row.
+            raise db_exception.DBDeadlock(error) from error
+        return True
 
-    def checked(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Return columns that the table takes.
+    def missing(self, row_id: object) -> NotFound:
+        """Return what a missing row raises."""
+        return self._gone(f"{self._kind} {str(row_id)[:40]} does not exist")
 
-        :raises ValueError: an unknown column, or a text too long for it.
-        """
-        for name, value in columns.items():
-            if name not in self._table.c:
-                raise ValueError(f"{self._table.name} has no column {name}")
-            length = getattr(self._table.c[name].type, "length", None)
-            if length and isinstance(value, str) and len(value) > length:
-                where = f"{self._table.name}.{name}"
-                raise ValueError(f"{where} takes {length} characters, not {len(value)}")
-            if isinstance(value, dict | list | tuple | set):
-                kind = type(value).__name__
-                raise ValueError(f"{self._table.name}.{name} takes no {kind}")
-        return dict(columns)
+    def _values(self, row_id: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+        if "id" in columns:
+            raise ValueError(f"{self._table.name}.id: stays as it is")
+        values = {"updated_at": now(), **checked(self._table, columns)}
+        values[_WHICH] = self._key(row_id)
+        return values
+
+    def _key(self, row_id: str) -> str:
+        if not is_key(row_id):
+            raise self.missing(row_id)
+        return row_id
 
 
 _DROP_WORK = sa.delete(models.workers).where(
@@ -143,40 +159,10 @@ def drop_work(connection: sa.Connection, kind: str, resource_id: str) -> None:
     connection.execute(_DROP_WORK, {"kind": kind, _WHICH: resource_id})
 
 
-def pairs(connection: sa.Connection, table: sa.Table, owner: str, owner_id: str) -> dict[str, str]:
-    """Return the live keys and values of one owner."""
-    wanted = sa.select(table.c.key, table.c.value).where(
-        table.c[owner] == owner_id, table.c.deleted == sa.false()
-    )
-    return {row.key: row.value for row in connection.execute(wanted)}
+def precise_now() -> datetime.datetime:
+    """Return the time for a compare-and-set by time: naive UTC, microseconds."""
+    return timeutils.utcnow()
 
 
-def set_pairs(
-    connection: sa.Connection,
-    table: sa.Table,
-    owner: str,
-    owner_id: str,
-    wanted: Mapping[str, Any],
-    *,
-    keep_others: bool,
-) -> None:
-    """Bring the keys and values of one owner to what is wanted."""
-    now = timeutils.utcnow()
-    found = pairs(connection, table, owner, owner_id)
-    text = {key: None if value is None else str(value) for key, value in wanted.items()}
-    changed = [key for key in text if key in found and found[key] != text[key]]
-    stale = [] if keep_others else [key for key in found if key not in text]
-    of_owner = (table.c[owner] == owner_id, table.c.deleted == sa.false())
-    for key in changed:
-        update = sa.update(table).where(*of_owner, table.c.key == key)
-        connection.execute(update.values(value=text[key], updated_at=now))
-    if stale:
-        update = sa.update(table).where(*of_owner, table.c.key.in_(stale))
-        connection.execute(update.values(deleted=True, deleted_at=now))
-    fresh = [
-        {owner: owner_id, "key": key, "value": value, "created_at": now, "deleted": False}
-        for key, value in text.items()
-        if key not in found
-    ]
-    if fresh:
-        connection.execute(sa.insert(table), fresh)
+def _agrees(found: Any, wanted: Any) -> bool:
+    return isinstance(wanted, datetime.datetime) or found == wanted

@@ -7,12 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from oslo_utils import timeutils
+from oslo_db import exception as db_exception
 
 from worker.db import models
 from worker.db.engine import Database
+from worker.db.values import checked, now
 
 _T = models.driver_initiator_data
+_OWN = sa.and_(
+    _T.c.initiator == sa.bindparam("of"), _T.c.namespace == sa.bindparam("named", type_=sa.String())
+)
+_KEY = _T.c.key == sa.bindparam("which_key")
+_SELECT = sa.select(_T.c.key, _T.c.value).where(_OWN)
+_UPDATE = sa.update(_T).where(_OWN, _KEY)
+_DELETE = sa.delete(_T).where(_OWN, _KEY)
+_INSERT = sa.insert(_T)
 
 
 class Initiators:
@@ -23,7 +32,8 @@ class Initiators:
 
     def get(self, initiator: str, namespace: str) -> dict[str, str]:
         """Return the stored pairs."""
-        return self._db.read(lambda c: _pairs(c, initiator, namespace))
+        rows = self._db.rows(_SELECT, {"of": initiator, "named": namespace})
+        return {key: value for key, value in rows}
 
     def save(
         self,
@@ -32,29 +42,32 @@ class Initiators:
         set_values: Mapping[str, Any],
         remove_values: Iterable[str],
     ) -> None:
-        """Upsert pairs, then delete keys for good."""
-        removed = list(remove_values)
-        owner = (_T.c.initiator == initiator, _T.c.namespace == namespace)
+        """Upsert pairs, then delete keys for good.
+
+        :raises ValueError: a key or a value does not fit.
+        """
+        owner = {"of": initiator, "named": namespace}
+        rows = [
+            checked(_T, {"initiator": initiator, "namespace": namespace, "key": k, "value": v})
+            for k, v in sorted(set_values.items())
+        ]
+        removed = sorted(remove_values)
 
         def work(connection: sa.Connection) -> None:
-            found = _pairs(connection, initiator, namespace)
-            now = timeutils.utcnow()
-            for key, value in set_values.items():
-                text = None if value is None else str(value)
-                if key in found:
-                    update = sa.update(_T).where(*owner, _T.c.key == key)
-                    connection.execute(update.values(value=text, updated_at=now))
-                else:
-                    row = {"initiator": initiator, "namespace": namespace, "key": key}
-                    connection.execute(sa.insert(_T), {**row, "value": text, "created_at": now})
-            if removed:
-                connection.execute(sa.delete(_T).where(*owner, _T.c.key.in_(removed)))
+            for row in rows:
+                _put(connection, owner, row)
+            for key in removed:
+                connection.execute(_DELETE, {**owner, "which_key": key})
 
         self._db.write(work)
 
 
-def _pairs(connection: sa.Connection, initiator: str, namespace: str) -> dict[str, str]:
-    wanted = sa.select(_T.c.key, _T.c.value).where(
-        _T.c.initiator == initiator, _T.c.namespace == namespace
-    )
-    return {row.key: row.value for row in connection.execute(wanted)}
+def _put(connection: sa.Connection, owner: dict[str, str], row: dict[str, Any]) -> None:
+    changed = {"value": row["value"], "updated_at": now(), "which_key": row["key"]}
+    if connection.execute(_UPDATE, {**owner, **changed}).rowcount:
+        return
+    try:
+        connection.execute(_INSERT, {**row, "created_at": now()})
+    except db_exception.DBDuplicateEntry as error:
+        # Somebody else came first: the transaction begins anew and updates that row.
+        raise db_exception.DBDeadlock(error) from error

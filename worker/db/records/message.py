@@ -6,17 +6,23 @@ from __future__ import annotations
 import datetime
 import logging
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from flows.context import Request
 from worker.db import models
 from worker.db.engine import Database
+from worker.db.values import checked, now
 
 LOG = logging.getLogger(__name__)
+
+_INSERT = sa.insert(models.messages)
+_NEWEST = sa.select(models.messages).order_by(
+    models.messages.c.created_at.desc(), models.messages.c.id
+)
 
 
 class Messages:
@@ -43,7 +49,7 @@ class Messages:
         if not project_id:
             LOG.warning("no message about %s %s: no project", resource.kind, resource.id)
             return
-        now = timeutils.utcnow()
+        at = now()
         values: dict[str, Any] = {
             "id": str(uuid.uuid4()),
             "project_id": project_id,
@@ -54,14 +60,12 @@ class Messages:
             "detail_id": detail,
             "event_id": f"VOLUME_{resource_type}_{action}_{detail}",
             "message_level": "ERROR",
-            "expires_at": now + datetime.timedelta(seconds=self._ttl),
-            "created_at": now,
+            "expires_at": at + datetime.timedelta(seconds=self._ttl),
+            "created_at": at,
             "deleted": False,
         }
-        self._db.write(lambda c: c.execute(sa.insert(models.messages), values))
+        self._db.change(_INSERT, checked(models.messages, values))
 
-    def list(self) -> list[Record]:
+    def list(self) -> Sequence[Record]:
         """Return all messages, the newest first."""
-        wanted = sa.select(models.messages).order_by(models.messages.c.created_at.desc())
-        rows = self._db.read(lambda c: c.execute(wanted).mappings().all())
-        return [Record("message", row) for row in rows]
+        return [Record("message", row._asdict()) for row in self._db.rows(_NEWEST)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quota: what operations give back or settle, in the transaction of their row.
+"""Quota: what a project uses, what is reserved, what is given back.
 
 Source: spec/volume-rpc §7. Amounts that a row's end releases are taken off
 ``in_use`` at once, without a reservation: they cannot be refused, and one
@@ -8,71 +8,175 @@ transaction with the row cannot be repeated by half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
-from oslo_utils import timeutils
 
 from worker.db import models
-from worker.db.records import types
+from worker.db.engine import Database
+from worker.db.records.limits import Limits
+from worker.db.records.usage import Usages
+from worker.db.values import is_key, now
 
-_USAGES = models.quota_usages
-_RESERVATIONS = models.reservations
+_T = models.quota_usages
+_R = models.reservations
+_TYPES = models.volume_types
+
+_OPEN = (
+    sa.select(_R)
+    .where(_R.c.uuid.in_(sa.bindparam("ids", expanding=True)), _R.c.deleted == sa.false())
+    .order_by(_R.c.usage_id)
+    .with_for_update()
+)
+_CLOSE = sa.update(_R).where(_R.c.id == sa.bindparam("which"), _R.c.deleted == sa.false())
+_RESERVE = sa.insert(_R)
+_TYPE_NAME = sa.select(_TYPES.c.name).where(_TYPES.c.id == sa.bindparam("which"))
+
+
+def _less(column: sa.Column[int], amount: str) -> sa.Case[int]:
+    by: sa.BindParameter[int] = sa.bindparam(amount, type_=sa.Integer())
+    return sa.case((column - by > 0, column - by), else_=0)
+
+
+_RELEASE = (
+    sa.update(_T)
+    .where(
+        _T.c.project_id == sa.bindparam("project"),
+        _T.c.resource.in_(sa.bindparam("resources", expanding=True)),
+        _T.c.deleted == sa.false(),
+    )
+    .values(in_use=_less(_T.c.in_use, "amount"), updated_at=sa.bindparam("at"))
+)
+_SETTLE = (
+    sa.update(_T)
+    .where(_T.c.id == sa.bindparam("which"))
+    .values(
+        reserved=_less(_T.c.reserved, "held"),
+        in_use=_less(_T.c.in_use, "unused"),
+        updated_at=sa.bindparam("at"),
+    )
+)
+
+
+class Quotas:
+    """Reservations against the limits of a project.
+
+    :param limits: by resource; -1 means none. The database's own go first.
+    :param expire: seconds after which others may give an open reservation back.
+    :param count_snapshots: whether snapshots count as gigabytes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limits: Mapping[str, int],
+        expire: int,
+        count_snapshots: bool = True,
+    ) -> None:
+        self._db = database
+        self._expire = datetime.timedelta(seconds=expire)
+        self._limits = Limits(limits)
+        self._usages = Usages(count_snapshots)
+
+    def reserve(
+        self,
+        project_id: str,
+        amounts: Mapping[str, int],
+        *,
+        volume_type_id: str | None = None,
+    ) -> list[str]:
+        """Reserve amounts, also under the name of the volume type; all or none.
+
+        :returns: the ids of the reservations, for ``commit`` and ``rollback``.
+        :raises OverQuota: a limit would be passed; the text has the numbers.
+        """
+
+        def work(connection: sa.Connection) -> list[str]:
+            wanted = typed(connection, amounts, volume_type_id)
+            usages = self._usages.locked(connection, project_id, wanted)
+            self._limits.require(connection, project_id, wanted, usages)
+            return [
+                self._reserve(connection, project_id, name, wanted[name], usage.id)
+                for name, usage in sorted(usages.items())
+            ]
+
+        return self._db.write(work)
+
+    def commit(self, reservation_ids: Sequence[str]) -> None:
+        """Turn reservations into use; those that ended before are skipped."""
+        self._db.write(lambda connection: settle(connection, reservation_ids, used=True))
+
+    def rollback(self, reservation_ids: Sequence[str]) -> None:
+        """Give reservations back; those that ended before are skipped."""
+        self._db.write(lambda connection: settle(connection, reservation_ids, used=False))
+
+    def limit(self, project_id: str, resource: str) -> int:
+        """Return a project's limit of a resource, -1 for none."""
+        return self._db.read(lambda c: self._limits.of(c, project_id, [resource])[resource])
+
+    def _reserve(
+        self, connection: sa.Connection, project_id: str, resource: str, delta: int, usage_id: int
+    ) -> str:
+        reservation = str(uuid.uuid4())
+        connection.execute(
+            _RESERVE,
+            {
+                "uuid": reservation,
+                "usage_id": usage_id,
+                "project_id": project_id,
+                "resource": resource,
+                "delta": delta,
+                "expire": now() + self._expire,
+                "created_at": now(),
+                "deleted": False,
+            },
+        )
+        if delta > 0:
+            # A negative delta reserves nothing: what it frees is free when it is committed.
+            parameters = {"which": usage_id, "held": -delta, "unused": 0, "at": now()}
+            connection.execute(_SETTLE, parameters)
+        return reservation
 
 
 def release(
     connection: sa.Connection,
     project_id: str | None,
-    volume_type_id: str | None,
+    type_name: str | None,
     amounts: Mapping[str, int],
 ) -> None:
     """Take amounts off a project's use, also under the name of the volume type."""
-    wanted = {name: amount for name, amount in amounts.items() if amount}
-    if not wanted:
-        return
-    type_name = types.name_of(connection, volume_type_id)
-    if type_name is not None:
-        wanted |= {f"{name}_{type_name}": amount for name, amount in wanted.items()}
-    amount = sa.case(wanted, value=_USAGES.c.resource, else_=0)
-    connection.execute(
-        sa.update(_USAGES)
-        .where(
-            _USAGES.c.project_id == project_id,
-            _USAGES.c.resource.in_(list(wanted)),
-            _USAGES.c.deleted == sa.false(),
-        )
-        .values(in_use=_not_below_zero(_USAGES.c.in_use, amount), updated_at=timeutils.utcnow())
-    )
+    for resource, amount in sorted(amounts.items()):
+        if amount:
+            names = [resource, *([f"{resource}_{type_name}"] if type_name else [])]
+            parameters = {"project": project_id, "resources": names, "amount": amount}
+            connection.execute(_RELEASE, {**parameters, "at": now()})
 
 
-def settle(connection: sa.Connection, reservation_ids: Sequence[str], *, used: bool) -> None:
+def settle(connection: sa.Connection, reservation_ids: Iterable[str], *, used: bool) -> None:
     """End reservations: what they hold becomes used, or is given back.
 
     One that ended before is skipped, so a second try changes nothing.
     """
-    wanted = (
-        sa.select(_RESERVATIONS)
-        .where(
-            _RESERVATIONS.c.uuid.in_(list(reservation_ids)),
-            _RESERVATIONS.c.deleted == sa.false(),
-        )
-        .order_by(_RESERVATIONS.c.usage_id)
-        .with_for_update()
-    )
-    now = timeutils.utcnow()
-    for row in connection.execute(wanted).all():
-        values = {"updated_at": now}
-        if row.delta > 0:
-            values["reserved"] = _not_below_zero(_USAGES.c.reserved, row.delta)
-        if used:
-            values["in_use"] = _not_below_zero(_USAGES.c.in_use, -row.delta)
-        connection.execute(sa.update(_USAGES).where(_USAGES.c.id == row.usage_id).values(values))
-        connection.execute(
-            sa.update(_RESERVATIONS)
-            .where(_RESERVATIONS.c.id == row.id)
-            .values(deleted=True, deleted_at=now)
-        )
+    ids = [reservation for reservation in reservation_ids if is_key(reservation)]
+    if not ids:
+        return
+    at = now()
+    for row in connection.execute(_OPEN, {"ids": ids}).all():
+        held, unused = max(row.delta, 0), -row.delta if used else 0
+        parameters = {"which": row.usage_id, "held": held, "unused": unused, "at": at}
+        connection.execute(_SETTLE, parameters)
+        connection.execute(_CLOSE, {"which": row.id, "deleted": True, "deleted_at": at})
 
 
-def _not_below_zero(column: sa.Column[int], amount: sa.ColumnElement[int] | int) -> sa.Case[int]:
-    return sa.case((column - amount > 0, column - amount), else_=0)
+def typed(
+    connection: sa.Connection, amounts: Mapping[str, int], volume_type_id: str | None
+) -> dict[str, int]:
+    """Return amounts with those under the name of the type, even of a deleted one."""
+    wanted = {name: amount for name, amount in amounts.items() if amount}
+    name = connection.scalar(_TYPE_NAME, {"which": volume_type_id}) if volume_type_id else None
+    if name is not None:
+        wanted |= {f"{resource}_{name}": amount for resource, amount in wanted.items()}
+    return wanted

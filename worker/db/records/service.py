@@ -4,18 +4,53 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from oslo_utils import timeutils
+from oslo_db import exception as db_exception
 
 from drivers.interface.records import Record
 from worker.db import models
+from worker.db.criteria import host_parameters, on_host, same
 from worker.db.engine import Database
-from worker.db.records.volume import listed, on_host
+from worker.db.records import cluster as clusters
+from worker.db.values import checked, now
 
 _T = models.services
 _V = models.volumes
+
+_ALIVE = sa.and_(same(_T.c.host, "at"), same(_T.c.binary, "of"), _T.c.deleted == sa.false())
+_FIND = sa.select(_T).where(_ALIVE).order_by(_T.c.id).limit(1)
+_BY_ID = sa.select(_T).where(_T.c.id == sa.bindparam("which"))
+_LIVE = sa.select(_T).where(_T.c.deleted == sa.false()).order_by(_T.c.binary, _T.c.host, _T.c.id)
+_FORMER = (
+    sa.select(sa.func.count()).select_from(_T).where(same(_T.c.host, "at"), same(_T.c.binary, "of"))
+)
+_UPDATE = sa.update(_T).where(_T.c.id == sa.bindparam("which"))
+_INSERT = sa.insert(_T)
+_BEAT = (
+    sa.update(_T)
+    .where(_ALIVE)
+    .values(
+        report_count=_T.c.report_count + 1,
+        updated_at=sa.bindparam("at_time"),
+        availability_zone=sa.bindparam("zone"),
+    )
+)
+_REPLICATION = (
+    sa.update(_T)
+    .where(
+        _T.c.id == sa.bindparam("which"),
+        sa.or_(_T.c.replication_status.is_(None), _T.c.replication_status != "failed-over"),
+    )
+    .values(replication_status=sa.bindparam("to"))
+)
+_ADOPT = (
+    sa.update(_V)
+    .where(_V.c.service_uuid.is_(None), _V.c.deleted == sa.false(), on_host(_V.c.host))
+    .values(service_uuid=sa.bindparam("uuid_"), updated_at=sa.bindparam("at_time"))
+)
 
 
 class Services:
@@ -33,97 +68,100 @@ class Services:
         availability_zone: str,
         rpc_version: str,
         object_version: str,
+        cluster: str | None = None,
     ) -> Record:
         """Find or make the row of (host, binary) and bring its versions up to date.
 
-        Volumes of this host that lack a service's uuid get the new one's.
+        Volumes of this host that lack a service's uuid get the new one's. A service
+        that is new in a cluster takes what is on its host along.
         """
+        current = {
+            "topic": topic,
+            "rpc_current_version": rpc_version,
+            "object_current_version": object_version,
+            "cluster_name": cluster,
+        }
+        fresh = {"host": host, "binary": binary, "availability_zone": availability_zone, **current}
+        checked(_T, fresh)
 
         def work(connection: sa.Connection) -> dict[str, Any]:
-            versions = {
-                "rpc_current_version": rpc_version,
-                "object_current_version": object_version,
-            }
-            found = _find(connection, host, binary)
-            if found is not None:
-                connection.execute(sa.update(_T).where(_T.c.id == found["id"]).values(versions))
-                return {**found, **versions}
-            _insert(connection, host, binary, topic, availability_zone, versions)
-            made = _find(connection, host, binary)
-            assert made is not None
-            connection.execute(
-                sa.update(_V)
-                .where(_V.c.service_uuid.is_(None), _V.c.deleted == sa.false(), on_host(_V, host))
-                .values(service_uuid=made["uuid"])
-            )
-            return made
+            row = _find(connection, host, binary)
+            was = None if row is None else row["cluster_name"]
+            if row is None:
+                row = _make(connection, fresh)
+            elif any(row[name] != value for name, value in current.items()):
+                connection.execute(_UPDATE, {**current, "which": row["id"]})
+                row |= current
+            if cluster and was != cluster:
+                clusters.join(connection, cluster, host, binary)
+            return row
 
         return Record("service", self._db.write(work))
 
     def heartbeat(self, *, host: str, binary: str, availability_zone: str) -> bool:
-        """Show that the service lives; False when its row is gone."""
+        """Show that the service lives; False when its row is gone.
 
-        def work(connection: sa.Connection) -> bool:
-            alive = (_T.c.host == host, _T.c.binary == binary, _T.c.deleted == sa.false())
-            beat = (
-                sa.update(_T)
-                .where(*alive)
-                .values(
-                    report_count=_T.c.report_count + 1,
-                    updated_at=timeutils.utcnow(),
-                    availability_zone=availability_zone,
-                )
-            )
-            return connection.execute(beat).rowcount > 0
+        :raises Unavailable: at once; the next heartbeat is the retry.
+        """
+        values = {"at": host, "of": binary, "zone": availability_zone, "at_time": now()}
+        return self._db.change(_BEAT, values, patient=False) > 0
 
-        return self._db.write(work)
+    def get(self, service_id: int) -> Record | None:
+        """Return a row, even a deleted one; None where there is none."""
+        for row in self._db.rows(_BY_ID, {"which": service_id}):
+            return Record("service", row._asdict())
+        return None
+
+    def list(self, **equal: Any) -> Sequence[Record]:
+        """Return live rows by equal columns."""
+        rows = [row._asdict() for row in self._db.rows(_LIVE)]
+        wanted = [row for row in rows if all(row[name] == equal[name] for name in equal)]
+        return [Record("service", row) for row in wanted]
 
     def set_replication_status(self, service_id: int, status: str) -> None:
         """Write the replication status, unless the service is failed over."""
-        update = sa.update(_T).where(
-            _T.c.id == service_id,
-            sa.or_(_T.c.replication_status.is_(None), _T.c.replication_status != "failed-over"),
-        )
-        self._db.write(lambda c: c.execute(update.values(replication_status=status)))
+        self._db.change(_REPLICATION, {"which": service_id, "to": status})
 
-    def list(self, **where: Any) -> list[Record]:
-        """Return live rows by equal columns."""
-        return [Record("service", row) for row in listed(self._db, _T, where)]
+    def set_disabled(self, service_id: int, disabled: bool, reason: str | None = None) -> None:
+        """Disable or enable the service; it lives no longer for that (``updated_at``)."""
+        values = {"disabled": disabled, "disabled_reason": reason, "modified_at": now()}
+        self._db.change(_UPDATE, {**checked(_T, values), "which": service_id})
 
 
 def _find(connection: sa.Connection, host: str, binary: str) -> dict[str, Any] | None:
-    wanted = sa.select(_T).where(
-        _T.c.host == host, _T.c.binary == binary, _T.c.deleted == sa.false()
-    )
-    for row in connection.execute(wanted).mappings():
-        if row["host"] == host:  # MySQL compares without case
-            return dict(row)
-    return None
+    row = connection.execute(_FIND, {"at": host, "of": binary}).first()
+    return None if row is None else dict(row._asdict())
 
 
-def _insert(
-    connection: sa.Connection,
-    host: str,
-    binary: str,
-    topic: str,
-    availability_zone: str,
-    versions: dict[str, str],
-) -> None:
-    now = timeutils.utcnow()
-    connection.execute(
-        sa.insert(_T).values(
-            host=host,
-            binary=binary,
-            topic=topic,
-            availability_zone=availability_zone,
-            report_count=0,
-            disabled=False,
-            frozen=False,
-            deleted=False,
-            uuid=str(uuid.uuid4()),
-            replication_status="not-capable",
-            created_at=now,
-            updated_at=now,
-            **versions,
-        )
-    )
+def _make(connection: sa.Connection, columns: Mapping[str, Any]) -> dict[str, Any]:
+    host, binary = columns["host"], columns["binary"]
+    values = {
+        **columns,
+        "report_count": 0,
+        "disabled": False,
+        "frozen": False,
+        "deleted": False,
+        "replication_status": "not-capable",
+        "uuid": _uuid(connection, host, binary),
+        "created_at": now(),
+        "updated_at": now(),
+    }
+    try:
+        connection.execute(_INSERT, values)
+    except db_exception.DBDuplicateEntry as error:
+        # A sister process made it: the transaction begins anew and finds that row.
+        raise db_exception.DBDeadlock(error) from error
+    adopting = {**host_parameters(host), "uuid_": values["uuid"], "at_time": now()}
+    connection.execute(_ADOPT, adopting)
+    made = _find(connection, host, binary)
+    assert made is not None
+    return made
+
+
+def _uuid(connection: sa.Connection, host: str, binary: str) -> str:
+    """Return the same new uuid in two processes that make the row at once.
+
+    Only the uuid is unique in this table: with random ones both would succeed.
+    """
+    former = connection.scalar(_FORMER, {"at": host, "of": binary})
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"holdfast:{binary}:{host}:{former}"))

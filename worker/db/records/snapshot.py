@@ -3,22 +3,48 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from flows.errors import SnapshotNotFound
 from worker.db import models
+from worker.db.criteria import host_parameters, on_host
 from worker.db.engine import Database
-from worker.db.records import base, quota
+from worker.db.records import quota
 from worker.db.records.base import Rows
-from worker.db.records.volume import Volumes, listed, on_host
+from worker.db.records.belongings import SNAPSHOT
+from worker.db.records.pairs import Pairs
+from worker.db.records.volume import (
+    IMAGE_METADATA,
+    SNAPSHOT_IMAGE_METADATA,
+    Volumes,
+    copy_image_metadata,
+)
+from worker.db.records.volume_lists import BATCH, listed
 
 _T = models.snapshots
+_V = models.volumes
+
+METADATA = Pairs(models.snapshot_metadata, "snapshot_id")
+
+_DEFAULTS = {"status": "creating", "progress": "0%", "use_quota": True}
+_OF_VOLUME = (
+    sa.select(_T)
+    .where(_T.c.volume_id == sa.bindparam("which"), _T.c.deleted == sa.false())
+    .order_by(_T.c.created_at, _T.c.id)
+)
+_NEXT = (
+    sa.select(_T)
+    .join(_V, _V.c.id == _T.c.volume_id)
+    .where(_T.c.deleted == sa.false(), on_host(_V.c.host), _T.c.id > sa.bindparam("after"))
+    .order_by(_T.c.id)
+    .limit(sa.bindparam("batch"))
+)
 
 
 class Snapshots:
@@ -36,68 +62,50 @@ class Snapshots:
 
     def get(self, snapshot_id: str) -> Record:
         """Return the live row."""
-        return self.record(self._db.read(lambda c: self._rows.fetch(c, snapshot_id)))
+        return self.record(self._rows.get(snapshot_id))
 
     def of_volume(self, volume_id: str) -> list[Record]:
         """Return the live snapshots of a volume, oldest first."""
-        return [self.record(r) for r in reversed(listed(self._db, _T, {"volume_id": volume_id}))]
+        rows = self._db.rows(_OF_VOLUME, {"which": volume_id})
+        return [self.record(row._asdict()) for row in rows]
 
-    def list(self, **where: Any) -> list[Record]:
-        """Return live snapshots by equal columns, the newest first."""
-        return [self.record(row) for row in listed(self._db, _T, where)]
-
-    def on_host(self, host: str) -> Iterator[Record]:
-        """Yield the live snapshots of the volumes of ``host@backend``."""
-        volumes = models.volumes
-        wanted = (
-            sa.select(_T)
-            .join(volumes, volumes.c.id == _T.c.volume_id)
-            .where(_T.c.deleted == sa.false(), on_host(volumes, host))
-        )
-        rows = self._db.read(lambda c: [dict(row) for row in c.execute(wanted).mappings()])
-        return (self.record(row) for row in rows)
+    def on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
+        """Yield the live snapshots of the volumes of a host by id, some at a time."""
+        parameters = {**host_parameters(host), "after": "", "batch": batch or BATCH}
+        while rows := self._db.rows(_NEXT, parameters):
+            yield from (self.record(row._asdict()) for row in rows)
+            parameters["after"] = rows[-1].id
 
     def create(self, **columns: Any) -> Record:
-        """Insert a row; an existing one of that id is returned as it is."""
-        snapshot_id = columns.setdefault("id", str(uuid.uuid4()))
-        metadata = columns.pop("metadata", None)
-        checked = self._rows.checked(columns)
+        """Insert a row; an existing one of that id is returned as it is.
 
-        def work(connection: sa.Connection) -> None:
-            if connection.execute(sa.select(_T.c.id).where(_T.c.id == snapshot_id)).first():
-                return
-            self._rows.insert(connection, {"use_quota": True, "progress": "0%", **checked})
-            if metadata:
-                base.set_pairs(
-                    connection,
-                    models.snapshot_metadata,
-                    "snapshot_id",
-                    snapshot_id,
-                    metadata,
-                    keep_others=False,
-                )
+        Type and size are the volume's where they are not given. Quota is not asked.
+        """
+        metadata = METADATA.check(columns.pop("metadata", None) or {})
+        row = {**_DEFAULTS, "id": str(uuid.uuid4()), **columns}
 
-        self._db.write(work)
-        return self.get(snapshot_id)
+        def work(connection: sa.Connection) -> dict[str, Any]:
+            if "volume_type_id" not in row or "volume_size" not in row:
+                volume = self._volumes.get(row["volume_id"])
+                row.setdefault("volume_type_id", volume.volume_type_id)
+                row.setdefault("volume_size", volume.size)
+            if self._rows.insert(connection, row):
+                METADATA.set(connection, row["id"], metadata)
+            return self._rows.stored(connection, row["id"]) or {}
+
+        return self.record(self._db.write(work))
 
     def update(self, snapshot_id: str, **columns: Any) -> None:
         """Write columns; ``metadata`` replaces all keys."""
-        metadata = columns.pop("metadata", None)
-        checked = self._rows.checked(columns)
+        if "metadata" not in columns:
+            return self._rows.change(snapshot_id, columns) if columns else None
+        metadata = METADATA.check(columns.pop("metadata") or {})
 
         def work(connection: sa.Connection) -> None:
-            self._rows.set_columns(connection, snapshot_id, checked)
-            if metadata is not None:
-                base.set_pairs(
-                    connection,
-                    models.snapshot_metadata,
-                    "snapshot_id",
-                    snapshot_id,
-                    metadata,
-                    keep_others=False,
-                )
+            self._rows.set_columns(connection, snapshot_id, columns)
+            METADATA.replace(connection, snapshot_id, metadata)
 
-        self._db.write(work)
+        return self._db.write(work)
 
     def transition(
         self,
@@ -109,65 +117,41 @@ class Snapshots:
         **columns: Any,
     ) -> None:
         """Change the status by compare-and-set."""
-        checked = self._rows.checked(columns)
-        self._db.write(lambda c: self._rows.change_status(c, snapshot_id, to, when, checked, done))
+        self._db.write(lambda c: self._rows.change_status(c, snapshot_id, to, when, columns, done))
 
     def destroy(self, snapshot_id: str, *, release: Mapping[str, int] | None = None) -> bool:
         """Soft-delete the snapshot with its metadata and give its quota back."""
 
         def work(connection: sa.Connection) -> bool:
-            base.drop_work(connection, "Snapshot", snapshot_id)
             if not self._rows.soft_delete(connection, snapshot_id, status="deleted"):
                 return False
-            for table in (models.snapshot_metadata, models.volume_glance_metadata):
-                _delete_pairs(connection, table, snapshot_id)
-            if release:
-                project, kind = _quota_owner(connection, snapshot_id)
-                quota.release(connection, project, kind, release)
+            owner = SNAPSHOT.clear(connection, snapshot_id)
+            quota.release(connection, owner.project_id, owner.type_name, release or {})
             return True
 
         return self._db.write(work)
 
     def copy_image_metadata(self, snapshot_id: str, *, from_volume: str) -> None:
-        """Copy image metadata rows of a volume to the snapshot."""
-        table = models.volume_glance_metadata
+        """Copy image metadata of a volume to the snapshot."""
+        to = SNAPSHOT_IMAGE_METADATA
+        self._db.write(
+            lambda c: copy_image_metadata(c, IMAGE_METADATA, from_volume, to, snapshot_id)
+        )
 
-        def work(connection: sa.Connection) -> None:
-            found = base.pairs(connection, table, "volume_id", from_volume)
-            base.set_pairs(connection, table, "snapshot_id", snapshot_id, found, keep_others=True)
-
-        self._db.write(work)
+    def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:
+        """Return live snapshots by equal columns, the newest first."""
+        return [self.record(row) for row in listed(self._db, _T, equal, limit)]
 
     def record(self, row: Mapping[str, Any]) -> Record:
         """Return a row as flows and drivers see it."""
-        snapshot_id, volume_id = row["id"], row["volume_id"]
-        fields = {**row, "name": self._template % snapshot_id}
-        table = models.snapshot_metadata
+        snapshot_id = row["id"]
+        volume = functools.cache(functools.partial(self._volumes.get, row["volume_id"]))
         return Record(
             "snapshot",
-            fields,
+            {**row, "name": self._template % snapshot_id},
             {
-                "volume": lambda: self._volumes.get(volume_id),
-                "volume_name": lambda: self._volumes.get(volume_id).name,
-                "metadata": lambda: self._db.read(
-                    lambda c: base.pairs(c, table, "snapshot_id", snapshot_id)
-                ),
+                "volume": volume,
+                "volume_name": lambda: volume().name,
+                "metadata": METADATA.reader(self._db, snapshot_id),
             },
         )
-
-
-def _delete_pairs(connection: sa.Connection, table: sa.Table, snapshot_id: str) -> None:
-    live = (table.c.snapshot_id == snapshot_id, table.c.deleted == sa.false())
-    gone = {"deleted": True, "deleted_at": timeutils.utcnow()}
-    connection.execute(sa.update(table).where(*live).values(gone))
-
-
-def _quota_owner(connection: sa.Connection, snapshot_id: str) -> tuple[str | None, str | None]:
-    volumes = models.volumes
-    wanted = (
-        sa.select(_T.c.project_id, volumes.c.volume_type_id)
-        .join(volumes, volumes.c.id == _T.c.volume_id)
-        .where(_T.c.id == snapshot_id)
-    )
-    row = connection.execute(wanted).one()
-    return row.project_id, row.volume_type_id

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,46 +11,76 @@ import sqlalchemy as sa
 from drivers.interface.records import Record
 from flows.errors import VolumeTypeNotFound
 from worker.db import models
+from worker.db.criteria import same
+from worker.db.engine import Database
+from worker.db.records.pairs import Pairs
 
 _TYPES = models.volume_types
-_SPECS = models.volume_type_extra_specs
 _QOS = models.quality_of_service_specs
 
+_SPECS = Pairs(models.volume_type_extra_specs, "volume_type_id")
+_QOS_SPECS = Pairs(_QOS, "specs_id")
 
-def get(connection: sa.Connection, type_id: str | None) -> Record | None:
-    """Return a type with its ``extra_specs``, even a deleted one; None without an id."""
-    row = connection.execute(sa.select(_TYPES).where(_TYPES.c.id == type_id)).mappings().first()
-    if row is None:
-        return None
-    specs = sa.select(_SPECS.c.key, _SPECS.c.value).where(
-        _SPECS.c.volume_type_id == type_id, _SPECS.c.deleted == sa.false()
-    )
-    found = {spec.key: spec.value for spec in connection.execute(specs)}
-    return Record("volume_type", {**row, "extra_specs": found})
+_BY_ID = sa.select(_TYPES).where(_TYPES.c.id == sa.bindparam("which"))
+_LIVE = sa.select(_TYPES).where(_TYPES.c.deleted == sa.false()).order_by(_TYPES.c.name)
+_ID_BY_NAME = sa.select(_TYPES.c.id).where(
+    same(_TYPES.c.name, "name"), _TYPES.c.deleted == sa.false()
+)
+_QOS_OF = sa.select(_QOS.c.id).where(
+    _QOS.c.id.in_(sa.select(_TYPES.c.qos_specs_id).where(_TYPES.c.id == sa.bindparam("which"))),
+    _QOS.c.deleted == sa.false(),
+)
+
+
+class VolumeTypes:
+    """Rows of ``volume_types``."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def get(self, type_id: str | None) -> Record | None:
+        """Return a type with its ``extra_specs``, even a deleted one; None without a row."""
+        return self._db.read(lambda connection: get(connection, type_id)) if type_id else None
+
+    def list(self) -> Sequence[Record]:
+        """Return the live types by name."""
+
+        def work(connection: sa.Connection) -> Sequence[Record]:
+            rows = connection.execute(_LIVE).mappings().all()
+            return [_record(connection, row) for row in rows]
+
+        return self._db.read(work)
+
+    def id_of(self, name: str) -> str:
+        """Return the id of a live type by its name. :raises VolumeTypeNotFound: none."""
+        return self._db.read(lambda connection: id_of(connection, name))
+
+    def qos(self, type_id: str | None) -> dict[str, Any] | None:
+        """Return ``consumer`` and ``specs`` of a type, None without any."""
+        return self._db.read(lambda connection: _qos(connection, type_id)) if type_id else None
+
+
+def get(connection: sa.Connection, type_id: str) -> Record | None:
+    """Return a type, even a deleted one, in the caller's transaction."""
+    row = connection.execute(_BY_ID, {"which": type_id}).mappings().first()
+    return None if row is None else _record(connection, row)
 
 
 def id_of(connection: sa.Connection, name: str) -> str:
-    """Return the id of a live type by its name. :raises VolumeTypeNotFound: none."""
-    wanted = sa.select(_TYPES.c.id).where(_TYPES.c.name == name, _TYPES.c.deleted == sa.false())
-    found = connection.scalar(wanted)
+    """Return the id of a live type, in the caller's transaction."""
+    found = connection.scalar(_ID_BY_NAME, {"name": name})
     if found is None:
         raise VolumeTypeNotFound(f"there is no volume type {name}; run: holdfast db sync")
     return str(found)
 
 
-def name_of(connection: sa.Connection, type_id: str | None) -> str | None:
-    """Return the name of a type, even of a deleted one, as quota is kept under it."""
-    found = connection.scalar(sa.select(_TYPES.c.name).where(_TYPES.c.id == type_id))
-    return None if found is None else str(found)
+def _record(connection: sa.Connection, row: sa.RowMapping) -> Record:
+    return Record("volume_type", {**row, "extra_specs": _SPECS.read(connection, row["id"])})
 
 
-def qos(connection: sa.Connection, type_id: str) -> dict[str, Any] | None:
-    """Return ``consumer`` and ``specs`` of a type's quality of service (spec/schema §5)."""
-    specs_id = connection.scalar(sa.select(_TYPES.c.qos_specs_id).where(_TYPES.c.id == type_id))
-    if not specs_id:
+def _qos(connection: sa.Connection, type_id: str) -> dict[str, Any] | None:
+    root = connection.scalar(_QOS_OF, {"which": type_id})
+    if root is None:
         return None
-    rows = sa.select(_QOS.c.key, _QOS.c.value).where(
-        _QOS.c.specs_id == specs_id, _QOS.c.deleted == sa.false()
-    )
-    specs = {row.key: row.value for row in connection.execute(rows)}
+    specs = _QOS_SPECS.read(connection, str(root))
     return {"consumer": specs.pop("consumer", "back-end"), "specs": specs}

@@ -33,7 +33,8 @@ def integer(
 ) -> sa.Column[Any]:
     """Return a column of whole numbers."""
     extra = [sa.ForeignKey(refers)] if refers else []
-    return sa.Column(name, sa.Integer, *extra, nullable=not required, default=default)
+    given = None if default is None else str(default)
+    return sa.Column(name, sa.Integer, *extra, nullable=not required, server_default=given)
 
 
 def key() -> sa.Column[Any]:
@@ -41,18 +42,18 @@ def key() -> sa.Column[Any]:
     return sa.Column("id", sa.Integer, primary_key=True, autoincrement=True)
 
 
-def flag(name: str, *, required: bool = False, default: int | None = None) -> sa.Column[Any]:
+def flag(name: str, *, required: bool = False, default: bool | None = None) -> sa.Column[Any]:
     """Return a column of yes and no."""
-    value = None if default is None else bool(default)
-    return sa.Column(name, sa.Boolean, nullable=not required, default=value)
+    given = None if default is None else sa.true() if default else sa.false()
+    return sa.Column(name, sa.Boolean, nullable=not required, server_default=given)
 
 
 def moment(name: str, *, required: bool = False, precise: bool = False) -> sa.Column[Any]:
     """Return a column of times; MySQL keeps microseconds only where asked."""
     kind = sa.DateTime()
     if precise:
-        kind = kind.with_variant(mysql.DATETIME(fsp=6), "mysql")  # type: ignore[assignment]
-    return sa.Column(name, kind, nullable=not required)
+        kind = kind.with_variant(mysql.DATETIME(fsp=6), "mysql")
+    return sa.Column(name, kind, nullable=not required, info={"precise": precise})
 
 
 def soft(*, precise: bool = False) -> tuple[sa.Column[Any], ...]:
@@ -64,5 +65,5 @@ def soft(*, precise: bool = False) -> tuple[sa.Column[Any], ...]:
         moment("created_at"),
         moment("updated_at", precise=precise),
         moment("deleted_at"),
-        flag("deleted", default=0),
+        flag("deleted"),
     )

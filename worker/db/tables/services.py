@@ -42,7 +42,7 @@ clusters = sa.Table(
     integer("race_preventer", required=True),
     text("replication_status", 36),
     text("active_backend_id", 255),
-    flag("frozen", required=True, default=0),
+    flag("frozen", required=True, default=False),
     sa.UniqueConstraint("name", "binary", "race_preventer"),
 )
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conditions that mean the same on every database.
+
+MySQL compares text without case and without trailing blanks, so what must be
+equal is compared by its bytes as well; the plain comparison finds the index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+ESCAPE = "!"
+
+
+class Bytes(FunctionElement[Any]):
+    """A text column as MySQL must compare it; elsewhere the column itself."""
+
+    inherit_cache = True
+    name = "bytes"
+
+    @property
+    def column(self) -> Any:
+        """The column inside."""
+        return next(iter(self.clauses))
+
+
+@compiles(Bytes)
+def _plain(element: Bytes, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.column, **options))
+
+
+@compiles(Bytes, "mysql", "mariadb")
+def _cast(element: Bytes, compiler: Any, **options: Any) -> str:
+    return f"CAST({compiler.process(element.column, **options)} AS BINARY)"
+
+
+def same(column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
+    """Match a text to the letter; ``name`` is the bound parameter."""
+    value = sa.bindparam(name, type_=column.type)
+    return sa.and_(column == value, Bytes(column) == value)
+
+
+def on_host(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """Match a host with what lies below it, to the letter (spec/service §1).
+
+    The bound parameters are those of :func:`host_parameters`.
+    """
+    given = sa.bindparam("on_host", type_=sa.String())
+    patterns = [sa.bindparam(name, type_=sa.String()) for name in ("pools", "backends")]
+    starts = [sa.bindparam(name, type_=sa.String()) for name in ("pool_start", "backend_start")]
+    found = sa.or_(column == given, *(column.like(p, escape=ESCAPE) for p in patterns))
+    # LENGTH counts bytes on MySQL, where SUBSTR then does so as well.
+    begins = (sa.func.substr(Bytes(column), 1, sa.func.length(s)) == s for s in starts)
+    exactly = sa.or_(Bytes(column) == given, *begins)
+    return sa.and_(found, exactly)
+
+
+def host_parameters(host: str) -> dict[str, Any]:
+    """Return what :func:`on_host` needs: a node finds its backends, a backend its pools."""
+    below = "#" if "@" in host else "@"
+    escaped = host.replace(ESCAPE, ESCAPE * 2).replace("%", f"{ESCAPE}%").replace("_", f"{ESCAPE}_")
+    return {
+        "on_host": host,
+        "pools": f"{escaped}#%",
+        "backends": f"{escaped}{below}%",
+        "pool_start": f"{host}#",
+        "backend_start": f"{host}{below}",
+    }

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes along with a volume or a snapshot (spec/schema §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from worker.db import models
+from worker.db.values import now
+
+_VOLUMES = models.volumes
+_TYPES = models.volume_types
+
+
+class Belongings:
+    """Tables whose rows are soft-deleted with their owner's.
+
+    One query finds out which of them have any: most owners have none.
+
+    :param owner: the owner's table.
+    :param reference: the column that names the owner.
+    :param type_id: a query for the volume type under which the quota is kept.
+    """
+
+    def __init__(
+        self,
+        owner: sa.Table,
+        reference: str,
+        tables: Sequence[sa.Table],
+        type_id: sa.ColumnElement[Any],
+    ) -> None:
+        self._tables = tables
+        type_name = sa.select(_TYPES.c.name).where(_TYPES.c.id == type_id).scalar_subquery()
+        self._find = sa.select(
+            owner.c.project_id,
+            type_name.label("type_name"),
+            *(_any(table, reference, owner).label(table.name) for table in tables),
+        ).where(owner.c.id == sa.bindparam("which"))
+        self._delete = {
+            table.name: sa.update(table).where(
+                table.c[reference] == sa.bindparam("which"), table.c.deleted == sa.false()
+            )
+            for table in tables
+        }
+
+    def clear(self, connection: sa.Connection, owner_id: str) -> sa.Row[Any]:
+        """Soft-delete all; return the owner's ``project_id`` and ``type_name``."""
+        found = connection.execute(self._find, {"which": owner_id}).one()
+        at = now()
+        for table in self._tables:
+            if found._mapping[table.name]:
+                values: dict[str, Any] = {"which": owner_id, "deleted": True, "deleted_at": at}
+                if table is models.volume_attachment:
+                    values |= {"attach_status": "detached", "detach_time": at}
+                connection.execute(self._delete[table.name], values)
+        return found
+
+
+def _any(table: sa.Table, reference: str, owner: sa.Table) -> sa.Exists:
+    return sa.exists().where(
+        table.c[reference] == sa.bindparam("which"), table.c.deleted == sa.false()
+    )
+
+
+VOLUME = Belongings(
+    _VOLUMES,
+    "volume_id",
+    (
+        models.volume_metadata,
+        models.volume_admin_metadata,
+        models.volume_glance_metadata,
+        models.volume_attachment,
+        models.transfers,
+        models.snapshots,
+    ),
+    _VOLUMES.c.volume_type_id,
+)
+SNAPSHOT = Belongings(
+    models.snapshots,
+    "snapshot_id",
+    (models.snapshot_metadata, models.volume_glance_metadata),
+    # The volume may have been given another type since.
+    sa.select(_VOLUMES.c.volume_type_id)
+    .where(_VOLUMES.c.id == models.snapshots.c.volume_id)
+    .scalar_subquery(),
+)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clusters of services, and how a service's resources come along into one."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+
+from worker.db import models
+from worker.db.criteria import host_parameters, on_host, same
+from worker.db.values import checked, now
+
+_T = models.clusters
+
+_FIND = sa.select(_T.c.id).where(
+    same(_T.c.name, "name"), same(_T.c.binary, "of"), _T.c.deleted == sa.false()
+)
+_INSERT = sa.insert(_T)
+
+
+def _moving(table: sa.Table) -> sa.Update:
+    """Give rows of a host the cluster's name, with the pool where the host has one."""
+    pool: sa.ColumnElement[str] = sa.func.substr(
+        table.c.host, sa.bindparam("pool_from"), type_=sa.String()
+    )
+    name = sa.bindparam("cluster", type_=sa.String()) + pool
+    update = sa.update(table).where(on_host(table.c.host), table.c.cluster_name.is_(None))
+    return update.values(cluster_name=name)
+
+
+_MOVES = [
+    _moving(models.volumes),
+    _moving(models.groups),
+    _moving(models.consistencygroups),
+    _moving(models.image_volume_cache_entries),
+]
+
+
+def join(connection: sa.Connection, name: str, host: str, binary: str) -> None:
+    """Make the cluster where there is none and bring what is on a host into it."""
+    if connection.scalar(_FIND, {"name": name, "of": binary}) is None:
+        _make(connection, name, binary)
+    if binary == "cinder-volume":
+        for move in _MOVES:
+            parameters = {**host_parameters(host), "cluster": name, "pool_from": len(host) + 1}
+            connection.execute(move, parameters)
+
+
+def _make(connection: sa.Connection, name: str, binary: str) -> None:
+    row = {"name": name, "binary": binary, "disabled": False, "frozen": False, "race_preventer": 0}
+    values = {**checked(_T, row), "replication_status": "not-capable"}
+    times = {"created_at": now(), "updated_at": now(), "deleted": False}
+    try:
+        connection.execute(_INSERT, {**values, **times})
+    except db_exception.DBDuplicateEntry as error:
+        raise db_exception.DBDeadlock(error) from error

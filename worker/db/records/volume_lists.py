@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many volumes at once: for a start, a report, an operator's list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from drivers.interface.records import Record
+from worker.db import models
+from worker.db.criteria import host_parameters, on_host
+from worker.db.engine import Database
+
+_T = models.volumes
+_HERE = sa.and_(_T.c.deleted == sa.false(), on_host(_T.c.host))
+
+_NEXT = (
+    sa.select(_T)
+    .where(_HERE, _T.c.id > sa.bindparam("after"))
+    .order_by(_T.c.id)
+    .limit(sa.bindparam("batch"))
+)
+_ALLOCATED = (
+    sa.select(_T.c.host, sa.func.coalesce(sa.func.sum(_T.c.size), 0))
+    .where(_HERE)
+    .group_by(_T.c.host)
+)
+_COUNT = sa.select(sa.func.count()).select_from(_T).where(_HERE)
+
+BATCH = 500
+
+
+class VolumeLists:
+    """What is asked about all volumes of a host or of a project."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def record(self, row: Mapping[str, Any]) -> Record:
+        """Return a row as flows and drivers see it."""
+        raise NotImplementedError
+
+    def on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
+        """Yield the live volumes of a node, a backend or a pool by id, some at a time.
+
+        Volumes that are made meanwhile may be left out.
+        """
+        parameters = {**host_parameters(host), "after": "", "batch": batch or BATCH}
+        while rows := self._db.rows(_NEXT, parameters):
+            yield from (self.record(row._asdict()) for row in rows)
+            parameters["after"] = rows[-1].id
+
+    def count_on_host(self, host: str) -> int:
+        """Return how many live volumes a node, a backend or a pool has."""
+        return int(self._db.rows(_COUNT, host_parameters(host))[0][0])
+
+    def allocated_by_pool(self, host: str) -> dict[str, int]:
+        """Return GiB of live volumes per pool of ``host@backend``.
+
+        A volume without a pool counts under the backend's name.
+        """
+        allocated: dict[str, int] = {}
+        for row_host, gib in self._db.rows(_ALLOCATED, host_parameters(host)):
+            pool = row_host.partition("#")[2] or host.partition("@")[2]
+            allocated[pool] = allocated.get(pool, 0) + int(gib)
+        return allocated
+
+    def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:
+        """Return live volumes by equal columns, the newest first."""
+        return [self.record(row) for row in listed(self._db, _T, equal, limit)]
+
+
+def listed(
+    database: Database, table: sa.Table, equal: Mapping[str, Any], limit: int | None = None
+) -> Sequence[Mapping[str, Any]]:
+    """Return live rows by equal columns, the newest first.
+
+    :raises ValueError: an unknown column.
+    """
+    if unknown := sorted(equal.keys() - table.c.keys()):
+        raise ValueError(f"{table.name}.{unknown[0]}: there is no such column")
+    wanted = sa.select(table).where(table.c.deleted == sa.false())
+    wanted = wanted.where(*(table.c[name] == value for name, value in equal.items()))
+    ordered = wanted.order_by(table.c.created_at.desc(), table.c.id).limit(limit)
+    return [row._asdict() for row in database.rows(ordered)]
