@@ -129,7 +129,8 @@ class TestMalformed:
             decode(broken, "volume")
 
     def test_is_found_deep_inside_and_its_place_is_named(self, broken, text):
-        value = encode("Volume", "1.9", {"kinds": [1, {"best": broken}]})
+        sound = {"sound": [encode("VolumeType", "1.3", {})]}
+        value = encode("Volume", "1.9", {"kinds": [1, {"best": broken}, sound], "more": sound})
 
         with pytest.raises(MalformedObject, match=rf"^volume\.data\.kinds\.1\.best: .*{text}"):
             decode(value, "volume")
