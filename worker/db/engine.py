@@ -23,7 +23,7 @@ from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
-from worker.db import tuning
+from worker.db import packed, tuning
 from worker.db.outage import Outages, verdict
 
 T = TypeVar("T")
@@ -73,6 +73,11 @@ class Database:
         """The address without password and parameters, for logs."""
         bare = self._url.set(password=None, query={})
         return bare.render_as_string(hide_password=True)
+
+    @property
+    def packs_rows(self) -> bool:
+        """Whether single wide rows are better read through :mod:`worker.db.packed`."""
+        return packed.is_worth_it(self._url)
 
     @property
     def engine(self) -> sa.Engine:

@@ -15,6 +15,7 @@ from flows.errors import NotFound, StatusChanged
 from worker.db import models
 from worker.db.criteria import same
 from worker.db.engine import Database
+from worker.db.packed import Packed
 from worker.db.values import checked, is_key, now
 
 _WHICH = "which"
@@ -48,6 +49,10 @@ class Rows:
         live = sa.and_(by_id, columns.deleted == sa.false())
         self._any = sa.select(table).where(by_id)
         self._live = sa.select(table).where(live)
+        self._unpack = self.named
+        if database.packs_rows:
+            packed = Packed(table)
+            self._live, self._unpack = packed.select(live), packed.unpack
         self._update = sa.update(table).where(live)
         self._insert = sa.insert(table)
         if "status" in columns:
@@ -57,7 +62,7 @@ class Rows:
     def get(self, row_id: str) -> dict[str, Any]:
         """Return the live row. :raises NotFound: none, or a deleted one."""
         for row in self._db.rows(self._live, {_WHICH: self._key(row_id)}):
-            return self.named(row)
+            return self._unpack(row)
         raise self.missing(row_id)
 
     def fetch(self, connection: sa.Connection, row_id: str) -> dict[str, Any]:
@@ -65,7 +70,7 @@ class Rows:
         row = connection.execute(self._live, {_WHICH: self._key(row_id)}).first()
         if row is None:
             raise self.missing(row_id)
-        return self.named(row)
+        return self._unpack(row)
 
     def stored(self, connection: sa.Connection, row_id: str) -> dict[str, Any] | None:
         """Return a row, even a deleted one, in the caller's transaction."""
