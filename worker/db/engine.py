@@ -19,12 +19,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from oslo_config import cfg
-from oslo_db import exception as db_exception
 from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
 from worker.db import packed, tuning
-from worker.db.outage import Outages, verdict
+from worker.db.outage import ERRORS, Outages, verdict
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -71,8 +70,7 @@ class Database:
     @property
     def shown(self) -> str:
         """The address without password and parameters, for logs."""
-        bare = self._url.set(password=None, query={})
-        return bare.render_as_string(hide_password=True)
+        return self._url.set(query={}).render_as_string(hide_password=True)
 
     @property
     def packs_rows(self) -> bool:
@@ -152,7 +150,7 @@ class Database:
     def _insist(self, attempt: Callable[[], T], patient: bool) -> T:
         try:
             answer = attempt()
-        except (db_exception.DBError, sa.exc.SQLAlchemyError) as error:
+        except ERRORS as error:
             if verdict(error) is None:
                 raise
             answer = self._outages.persist(attempt, error, patient=patient)

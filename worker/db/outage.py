@@ -7,7 +7,7 @@ verdict    when                                        then
 AWAY       connection lost or refused, disk full,      one new try at once, then
            shutting down, read only after a failover   with growing pauses
 CONFLICT   deadlock, lock not granted in time          again after a short while
-REFUSED    wrong password, no such database            no second try
+REFUSED    wrong password, no such database or file    no second try
 None       anything else: a fault of ours              raised as it is
 =========  ==========================================  ==========================
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import enum
 import itertools
 import logging
+import sqlite3
 import sys
 import threading
 import time
@@ -47,8 +48,12 @@ _POSTGRESQL_AWAY = ("08", "25006", "53", "57", "58")
 _POSTGRESQL_CONFLICT = ("40", "55P03")
 _POSTGRESQL_REFUSED = ("28", "3D")
 _REFUSED_TEXTS = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied")
-_SQLITE_AWAY = ("disk", "readonly", "unable to open")
+_SQLITE_AWAY = ("disk", "readonly")
 _SQLITE_CONFLICT = ("locked", "busy")
+_SQLITE_REFUSED = ("unable to open",)
+
+ERRORS = (db_exception.DBError, sa.exc.SQLAlchemyError, sqlite3.OperationalError)
+"""What may be raised when the database is asked."""
 
 
 class Verdict(enum.Enum):
@@ -93,13 +98,13 @@ class Outages:
             try:
                 # Idle connections may have died unnoticed; they left the pool by now.
                 return attempt()
-            except (db_exception.DBError, sa.exc.SQLAlchemyError) as last:
+            except ERRORS as last:
                 if verdict(last) is None:
                     raise
                 error = last
         try:
             return self._repeat(attempt, error, patient)
-        except (db_exception.DBError, sa.exc.SQLAlchemyError) as last:
+        except ERRORS as last:
             if verdict(last) is None:
                 raise
             raise Unavailable(f"database {self._shown}: {reason(last)}") from last
@@ -161,7 +166,7 @@ def verdict(error: Exception) -> Verdict | None:
     if isinstance(error, db_exception.DBDeadlock):
         return Verdict.CONFLICT
     if isinstance(error, db_exception.DBNonExistentDatabase):
-        return Verdict.AWAY if "unable to open" in str(error) else Verdict.REFUSED
+        return Verdict.REFUSED
     if isinstance(error, db_exception.DBConnectionError | sa.exc.TimeoutError):
         return Verdict.REFUSED if _judge(_cause(error)) is Verdict.REFUSED else Verdict.AWAY
     return _judge(_cause(error))
@@ -211,7 +216,9 @@ def _by_state(cause: BaseException) -> Verdict | None:
 def _by_text(text: str) -> Verdict | None:
     if any(part in text for part in _SQLITE_CONFLICT):
         return Verdict.CONFLICT
-    return Verdict.AWAY if any(part in text for part in _SQLITE_AWAY) else None
+    if any(part in text for part in _SQLITE_AWAY):
+        return Verdict.AWAY
+    return Verdict.REFUSED if any(part in text for part in _SQLITE_REFUSED) else None
 
 
 def _cause(error: BaseException) -> BaseException:

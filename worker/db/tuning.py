@@ -37,7 +37,7 @@ class Writing(CreateEnginePlugin):
         if is_sqlite(url):
             arguments["timeout"] = SQLITE_BUSY_TIMEOUT
             if not is_memory(url):
-                kwargs["poolclass"] = sa.pool.QueuePool
+                kwargs.update(poolclass=sa.pool.QueuePool, max_overflow=-1)
                 arguments["check_same_thread"] = False
             return
         kwargs.update(self.isolation())

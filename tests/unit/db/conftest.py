@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fresh SQLite database for each test."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.unit.db.world import Tables
+from worker.db.engine import Database
+from worker.db.records import Records
+from worker.db.sync import sync
+
+
+@pytest.fixture(scope="session")
+def synced_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with our tables, to be copied."""
+    path = tmp_path_factory.mktemp("db") / "template.sqlite"
+    database = Database(f"sqlite:///{path}")
+    sync(database)
+    database.dispose()
+    return path
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """The URL of a database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'test.sqlite'}"
+
+
+@pytest.fixture
+def database(database_url: str, synced_file: Path) -> Iterator[Database]:
+    """A database with our tables."""
+    target = database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(synced_file)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    database = Database(database_url, sqlite_synchronous=False)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def records(database: Database) -> Records:
+    """All records, with limits for quota."""
+    return Records(database, limits={"volumes": 10, "gigabytes": 100, "snapshots": 10})
+
+
+@pytest.fixture
+def tables(database: Database) -> Tables:
+    """Rows as other programs see and write them."""
+    return Tables(database)

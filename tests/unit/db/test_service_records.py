@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services: one row for a host and a binary, its heartbeat, its cluster."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from flows.errors import Unavailable
+from tests.unit.db.world import LONG_AGO
+from worker.db.engine import Database
+from worker.db.records import Records
+
+BINARY = "cinder-volume"
+WHO = {
+    "host": "h@b",
+    "binary": BINARY,
+    "topic": BINARY,
+    "availability_zone": "nova",
+    "rpc_version": "3.20",
+    "object_version": "1.39",
+}
+BEAT = {"host": "h@b", "binary": BINARY, "availability_zone": "nova"}
+
+
+class TestEnsure:
+    def test_a_new_row_has_what_the_api_and_the_scheduler_look_at(self, records, tables):
+        made = records.services.ensure(**WHO)
+        row = tables.row("services")
+
+        assert made.to_dict() == row
+        assert (row["rpc_current_version"], row["object_current_version"]) == ("3.20", "1.39")
+        assert (row["disabled"], row["frozen"], row["deleted"]) == (False, False, False)
+        assert (row["report_count"], row["replication_status"]) == (0, "not-capable")
+        assert row["updated_at"] is not None
+        assert len(row["uuid"]) == 36
+
+    def test_is_found_again_and_only_its_versions_change(self, records, tables):
+        first = records.services.ensure(**{**WHO, "rpc_version": "3.19"})
+        tables.set("services", first.id, updated_at=LONG_AGO, disabled=True)
+        again = records.services.ensure(**{**WHO, "availability_zone": "other"})
+        row = tables.row("services")
+
+        assert (again.id, again.uuid) == (first.id, first.uuid)
+        assert row["rpc_current_version"] == again.rpc_current_version == "3.20"
+        assert (row["updated_at"], row["disabled"]) == (LONG_AGO, True)
+        assert row["availability_zone"] == "nova"
+
+    @pytest.mark.parametrize("other", [{"host": "H@b"}, {"host": "h@b "}, {"binary": "x"}])
+    def test_another_host_or_binary_is_another_row(self, records, tables, other):
+        first = records.services.ensure(**WHO)
+        second = records.services.ensure(**{**WHO, **other})
+
+        assert first.uuid != second.uuid
+        assert len(tables.rows("services")) == 2
+
+    def test_after_a_deleted_row_there_is_a_new_one(self, records, tables):
+        first = records.services.ensure(**WHO)
+        tables.set("services", first.id, deleted=True)
+        second = records.services.ensure(**WHO)
+
+        assert second.id != first.id
+        assert second.uuid != first.uuid
+        assert records.services.ensure(**WHO).id == second.id
+
+    def test_a_new_row_takes_the_volumes_of_its_host(self, records, tables):
+        old = records.services.ensure(**{**WHO, "host": "old"})
+        hosts = {"mine": "h@b#p", "other": "H@b#p", "owned": "h@b#p"}
+        for volume_id, host in hosts.items():
+            uuid = old.uuid if volume_id == "owned" else None
+            records.volumes.create(id=volume_id, host=host, service_uuid=uuid)
+        made = records.services.ensure(**WHO)
+
+        found = {v["id"]: v["service_uuid"] for v in tables.rows("volumes")}
+        assert found == {"mine": made.uuid, "other": None, "owned": old.uuid}
+
+
+class TestHeartbeat:
+    def test_counts_and_writes_the_time_and_the_zone(self, records, tables):
+        made = records.services.ensure(**WHO)
+        tables.set("services", made.id, updated_at=LONG_AGO)
+
+        assert records.services.heartbeat(**{**BEAT, "availability_zone": "z2"}) is True
+        row = tables.row("services")
+        age = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - row["updated_at"]
+        assert age < datetime.timedelta(minutes=1)
+        assert (row["report_count"], row["availability_zone"]) == (1, "z2")
+
+    def test_says_that_the_row_is_gone(self, records, tables):
+        made = records.services.ensure(**WHO)
+        tables.set("services", made.id, deleted=True)
+
+        assert records.services.heartbeat(**BEAT) is False
+        assert tables.row("services")["report_count"] == 0
+
+    def test_does_not_wait_for_a_database_that_is_away(self, tmp_path):
+        nowhere = Database(f"sqlite:///{tmp_path}/none/x", db_retry_interval=3600)
+
+        with pytest.raises(Unavailable):
+            Records(nowhere).services.heartbeat(**BEAT)
+
+
+class TestServiceColumns:
+    def test_disabling_is_no_heartbeat(self, records, tables):
+        made = records.services.ensure(**WHO)
+        tables.set("services", made.id, updated_at=LONG_AGO)
+        records.services.set_disabled(made.id, True, "frozen")
+        row = tables.row("services")
+
+        assert (row["disabled"], row["disabled_reason"]) == (True, "frozen")
+        assert row["updated_at"] == LONG_AGO
+        assert row["modified_at"] is not None
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [("not-capable", "enabled"), (None, "enabled"), ("failed-over", "failed-over")],
+    )
+    def test_a_failover_outlives_a_start(self, records, tables, before, after):
+        made = records.services.ensure(**WHO)
+        tables.set("services", made.id, replication_status=before)
+        records.services.set_replication_status(made.id, "enabled")
+
+        assert tables.row("services")["replication_status"] == after
+
+    def test_list_and_get(self, records):
+        made = records.services.ensure(**WHO)
+        records.services.ensure(**{**WHO, "binary": "cinder-backup"})
+
+        assert len(records.services.list()) == 2
+        assert [s.id for s in records.services.list(binary=BINARY)] == [made.id]
+        assert records.services.get(made.id).uuid == made.uuid
+        assert records.services.get(99) is None
+
+
+class TestCluster:
+    def test_a_new_member_brings_its_resources_along(self, records, tables):
+        records.volumes.create(id="mine", host="h@b#p")
+        records.volumes.create(id="bare", host="h@b")
+        records.volumes.create(id="other", host="H@b#p")
+        tables.add("groups", id="g", host="h@b#p")
+        records.services.ensure(**WHO, cluster="c@b")
+        records.services.ensure(**WHO, cluster="c@b")
+
+        found = {v["id"]: v["cluster_name"] for v in tables.rows("volumes")}
+        assert found == {"mine": "c@b#p", "bare": "c@b", "other": None}
+        assert tables.row("groups")["cluster_name"] == "c@b#p"
+        assert tables.row("services")["cluster_name"] == "c@b"
+        assert tables.row("clusters")["race_preventer"] == 0
+
+    def test_who_leaves_has_none(self, records, tables):
+        records.services.ensure(**WHO, cluster="c@b")
+        records.services.ensure(**WHO)
+
+        assert tables.row("services")["cluster_name"] is None
