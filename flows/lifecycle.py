@@ -8,6 +8,7 @@ revert of a :class:`Step` ever raises: the error is logged and the next one runs
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import logging
@@ -19,7 +20,7 @@ from typing import Any, ClassVar
 from taskflow import task
 from taskflow.types.failure import Failure
 
-from drivers.interface.errors import DriverError
+from drivers.interface.errors import VolumeBackendAPIException
 from flows import errors
 from flows.context import Context
 
@@ -87,6 +88,19 @@ def failed_itself(result: Any) -> bool:
     return isinstance(result, Failure)
 
 
+def never_began(result: Any) -> bool:
+    """Say whether the first step refused the resource, which then was never ours.
+
+    One that was cut short has refused nothing: the resource waits for an end.
+    """
+    return failed_itself(result) and not was_cut_short(result)
+
+
+def was_cut_short(result: Any) -> bool:
+    """Say whether the step that is being reverted was interrupted, and how far is unknown."""
+    return isinstance(result, Failure) and bool(result.check(errors.OperationInterrupted))
+
+
 def cause_of(flow_failures: Mapping[str, Failure]) -> Failure:
     """Return the failure that started the reverts."""
     for failure in flow_failures.values():
@@ -110,13 +124,16 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except BaseException as error:
             text = f"{type(error).__name__} raised in {self.name}: {error}"
-            raise DriverError(text) from error
+            raise VolumeBackendAPIException(text) from error
 
     return contained
 
 
 def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Repeat while the database is away, until the process is told to stop."""
+    """Repeat while the database is away, until the process is told to stop.
+
+    A repetition is a second try: it clears away what the first one left.
+    """
 
     @functools.wraps(method)
     def persistent(self: Step, *args: Any, **kwargs: Any) -> Any:
@@ -130,17 +147,25 @@ def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
                 if ctx.stopping.wait(pause):
                     raise Interrupted(str(error)) from error
                 pause = min(pause * 2, OUTAGE_WAIT_MAX)
+                kwargs["ctx"] = dataclasses.replace(ctx, resumed=True)
 
     return persistent
 
 
 def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
-    """Log what a revert raises and go on with the reverts before it."""
+    """Log what a revert raises and go on with the reverts before it.
+
+    taskflow hands ``result`` and ``flow_failures`` to every revert; one that does
+    not name them is called without.
+    """
+    parameters = inspect.signature(revert).parameters
+    offered = {"result", "flow_failures"} - parameters.keys()
 
     @functools.wraps(revert)
     def undo(self: Step, *args: Any, **kwargs: Any) -> Any:
         try:
-            return revert(self, *args, **kwargs)
+            wanted = {name: value for name, value in kwargs.items() if name not in offered}
+            return revert(self, *args, **wanted)
         except Interrupted:
             raise
         except BaseException as error:

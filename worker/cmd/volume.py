@@ -24,9 +24,10 @@ CLI_OPTS = [
 def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; what is wrong is one line and exit status 1."""
     from worker import conf as config
-    from worker.conf import backends
+    from worker.conf import backends, state
 
     conf = config.load(argv, prog=PROG, cli_opts=CLI_OPTS)
+    state.prepare(conf)
     names = {}
     for name in backends.enabled(conf, conf.backend):
         _driver, configuration = backends.configure(conf, name)

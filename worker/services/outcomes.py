@@ -8,7 +8,6 @@ import logging
 from drivers.interface.errors import ResourceBusy
 from flows.engine import Outcome
 from flows.errors import FlowError
-from flows.lifecycle import error_name
 from worker.journal import Accepted
 
 LOG = logging.getLogger("worker.operation")
@@ -37,11 +36,5 @@ def log_end(accepted: Accepted, outcome: Outcome, seconds: float) -> None:
     elif failure.check(FlowError):
         LOG.error("%s failed after %.3f s: %s", what, seconds, failure.exception_str)
     else:
-        LOG.error(
-            "%s failed after %.3f s: %s: %s",
-            what,
-            seconds,
-            error_name(failure),
-            failure.exception_str,
-            exc_info=failure.exc_info,  # type: ignore[arg-type]
-        )
+        # The summary of the error is appended by the log's formatter.
+        LOG.error("%s failed after %.3f s", what, seconds, exc_info=failure.exc_info)

@@ -29,6 +29,7 @@ from worker.endpoints.operation import Operation
 from worker.journal import Accepted, Journal
 from worker.locks import Locks
 from worker.persistence import JournalError
+from worker.rpc import codec
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadMessage, Bound, Dispatcher
 from worker.rpc.server import Refused
@@ -192,7 +193,7 @@ class Runner:
     def _work(work: Callable[..., None], *args: Any) -> None:
         try:
             work(*args)
-        except Interrupted as error:
+        except (Interrupted, Refused) as error:
             LOG.warning("an operation waits for the next start: %s", error)
         except BaseException:
             LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
@@ -212,22 +213,29 @@ class Runner:
             self._locks.held(accepted.locks, accepted.shared),
             self._turnstile.inside(),
         ):
-            self._run_locked(detail, accepted, request, resumed)
+            self._run_to_end(detail, accepted, request, resumed)
 
-    def _run_locked(
+    def _run_to_end(
         self, detail: FlowDetail, accepted: Accepted, request: RequestContext, resumed: bool
     ) -> None:
+        """Run until there is an outcome, resuming what an outage or a bug cut short."""
         started = time.monotonic()
-        revert = resumed and self._too_often(detail)
-        outcomes.log_start(accepted, resumed, revert)
         while True:
+            revert = resumed and self._too_often(detail)
+            outcomes.log_start(accepted, resumed, revert)
             try:
                 outcome = self._run_once(detail, accepted, request, resumed, revert)
                 break
             except StorageFailure as error:
                 LOG.warning("the journal is away, %s waits: %s", accepted.method, error)
-                detail = self._insist(functools.partial(self._journal.load, detail.uuid))
-                resumed = True
+            except (Interrupted, Refused):
+                raise
+            except Exception:  # a bug of ours: the resource must not stay as it is
+                LOG.exception("%s was cut short and is tried again", accepted.method)
+                if revert:
+                    raise
+            detail = self._insist(functools.partial(self._journal.load, detail.uuid))
+            resumed = True
         outcomes.log_end(accepted, outcome, time.monotonic() - started)
 
     def _run_once(
@@ -308,7 +316,7 @@ def _accepted(bound: Bound, operation: Operation) -> Accepted:
     return Accepted(
         method=bound.method,
         factory=engine.path_of(operation.factory),
-        args=operation.args,
+        args={name: codec.raw(value) for name, value in operation.args.items()},
         request=bound.request.to_journal(),
         resource=operation.resource,
         locks=operation.exclusive,

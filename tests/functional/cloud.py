@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands around the service in a test: rows, casts, calls, and what came of them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import oslo_messaging
+from oslo_config import cfg
+
+from drivers.interface.records import Record
+from flows.errors import NotFound
+from tests.functional.service import Service
+from tests.scripted import Script
+from tests.servers import until
+from worker.db import sync
+from worker.db.engine import Database
+from worker.db.records import Records
+from worker.journal import Entry, Journal
+from worker.rpc import objects
+
+NODE, BACKEND = "h1", "b1"
+HOST = f"{NODE}@{BACKEND}"
+POOL_HOST = f"{HOST}#pool"
+PROJECT, USER = "p" * 32, "u" * 32
+PATIENCE = 20.0
+
+REQUEST = {
+    "user_id": USER,
+    "project_id": PROJECT,
+    "is_admin": False,
+    "roles": ["member"],
+    "request_id": "req-11111111-2222-3333-4444-555555555555",
+    "auth_token": "a-secret-token",
+}
+
+
+class Cloud:
+    """A bus, a database, a scripted backend and the service between them."""
+
+    def __init__(
+        self,
+        make_service: Callable[..., Service],
+        bus: str,
+        database: str,
+        directory: Path,
+        **sections: Any,
+    ) -> None:
+        self.database = Database(database)
+        sync.sync(self.database)
+        self.records = Records(self.database)
+        self.script = Script(directory / "script")
+        self.backends = {
+            BACKEND: {
+                "volume_driver": "tests.scripted.ScriptedDriver",
+                "volume_backend_name": BACKEND,
+                "script": self.script.directory,
+            }
+        }
+        self.service = make_service(
+            bus=bus, database=database, backends=self.backends, sections=sections
+        )
+        self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=bus)
+        self._bus = bus
+
+    def client(self, version: str = "3.0", timeout: float = 20) -> Any:
+        """Return an RPC client that sends as an untouched scheduler does."""
+        target = oslo_messaging.Target(
+            exchange="openstack", topic=f"cinder-volume.{HOST}", server=NODE, version=version
+        )
+        return oslo_messaging.get_rpc_client(self._transport, target, timeout=timeout)
+
+    def cast(self, method: str, version: str = "3.0", **args: Any) -> None:
+        """Send a cast."""
+        self.client(version).cast(dict(REQUEST), method, **_encoded(args))
+
+    def call(self, method: str, version: str = "3.0", **args: Any) -> Any:
+        """Send a call and return its answer."""
+        return self.client(version).call(dict(REQUEST), method, **_encoded(args))
+
+    def failure(self, method: str, version: str = "3.0", **args: Any) -> tuple[str, str]:
+        """Send a call that fails and return class and text of what the caller gets."""
+        try:
+            answer = self.call(method, version, **args)
+        except oslo_messaging.RemoteError as error:
+            return error.exc_type, error.value
+        raise AssertionError(f"{method} answered {answer!r}")
+
+    def volume(self, status: str = "creating", **columns: Any) -> Record:
+        """Insert a volume's row as the API and the scheduler leave it."""
+        values = {"size": 1, "host": POOL_HOST, "user_id": USER, "project_id": PROJECT}
+        return self.records.volumes.create(**{**values, "status": status, **columns})
+
+    def existing(self, status: str = "available", **columns: Any) -> Record:
+        """Insert a volume that is on the backend."""
+        volume = self.volume(status, **columns)
+        self.script.make(volume.name)
+        return volume
+
+    def snapshot(self, volume: Record, status: str = "creating", **columns: Any) -> Record:
+        """Insert a snapshot's row as the API leaves it."""
+        values = {
+            "volume_id": volume.id,
+            "volume_size": volume.size,
+            "volume_type_id": volume.volume_type_id,
+            "user_id": USER,
+            "project_id": PROJECT,
+        }
+        return self.records.snapshots.create(**{**values, "status": status, **columns})
+
+    def existing_snapshot(self, volume: Record, status: str = "available", **more: Any) -> Record:
+        """Insert a snapshot that is on the backend."""
+        snapshot = self.snapshot(volume, status, **more)
+        self.script.make(snapshot.name)
+        return snapshot
+
+    def attachment(self, volume: Record, status: str = "reserved", **columns: Any) -> Record:
+        """Insert an attachment."""
+        return self.records.attachments.create(
+            volume_id=volume.id, attach_status=status, **columns
+        )
+
+    def status(self, resource: Record) -> str:
+        """Return the status of a volume or snapshot, ``gone`` when its row is deleted."""
+        rows = self.records.volumes if resource.kind == "volume" else self.records.snapshots
+        try:
+            return str(rows.get(resource.id).status)
+        except NotFound:
+            return "gone"
+
+    def wait_status(self, resource: Record, wanted: str) -> Record | None:
+        """Wait for a status and return the row."""
+        until(
+            lambda: self.status(resource) == wanted,
+            PATIENCE,
+            f"{resource.kind} to be {wanted}, it is {self.status(resource)}",
+        )
+        if wanted == "gone":
+            return None
+        rows = self.records.volumes if resource.kind == "volume" else self.records.snapshots
+        return rows.get(resource.id)
+
+    def journal(self) -> Journal:
+        """Open the service's journal."""
+        return Journal(f"sqlite:///{self.service.directory}/state/journal.sqlite")
+
+    def entries(self, *, rejected: bool = False) -> list[Entry]:
+        """Return what the journal lists."""
+        journal = self.journal()
+        try:
+            return journal.entries(rejected=rejected)
+        finally:
+            journal.close()
+
+    def wait_idle(self) -> None:
+        """Wait until every accepted cast has ended."""
+        ended = ("SUCCESS", "REVERTED", "FAILURE")
+        until(
+            lambda: all(entry.state in ended for entry in self.entries()),
+            PATIENCE,
+            "all flows to end",
+        )
+
+    def publish_raw(self, body: bytes, *, content_type: str = "application/json") -> None:
+        """Put bytes into the backend's queue that no client would send."""
+        import kombu
+
+        with kombu.Connection(self._bus.replace("rabbit://", "amqp://")) as connection:
+            producer = connection.Producer()
+            producer.publish(
+                body,
+                exchange=kombu.Exchange("openstack", "topic", durable=False),
+                routing_key=f"cinder-volume.{HOST}.{NODE}",
+                content_type=content_type,
+                content_encoding="utf-8",
+            )
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._transport.cleanup()
+        self.database.dispose()
+
+
+def _encoded(args: dict[str, Any]) -> dict[str, Any]:
+    made = {"volume": objects.volume, "snapshot": objects.snapshot}
+    return {
+        name: made[value.kind](value) if isinstance(value, Record) else value
+        for name, value in args.items()
+    }
+
+
+def envelope(method: str, **message: Any) -> bytes:
+    """Return a message as it stands on the wire, with whatever is wrong in it."""
+    inner = {
+        "method": method,
+        "args": {},
+        "version": "3.0",
+        "_unique_id": uuid.uuid4().hex,
+        **{f"_context_{key}": value for key, value in REQUEST.items()},
+        **message,
+    }
+    return json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}).encode()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One running service for each database; tests differ by the volumes they make."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.cloud import Cloud
+from tests.functional.conftest import DATABASES, require
+from tests.functional.service import Service
+from tests.servers import Broker, MariaDB, PostgreSQL, Servers
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def shared_cloud(
+    request: pytest.FixtureRequest,
+    broker: Broker,
+    servers: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Cloud]:
+    directory = tmp_path_factory.mktemp(f"cloud-{request.param}")
+    made: list[Service] = []
+
+    def make(**options: Any) -> Service:
+        made.append(Service(directory / "service", **options))
+        return made[-1]
+
+    cloud = Cloud(make, broker.vhost(), _database(request.param, servers, directory), directory)
+    cloud.service.start()
+    yield cloud
+    cloud.close()
+    for service in made:
+        service.close()
+
+
+@pytest.fixture
+def cloud(shared_cloud: Cloud) -> Iterator[Cloud]:
+    """The service with an empty script; the end of its log is shown with a failure."""
+    shared_cloud.script.plan()
+    position = shared_cloud.service.position()
+    yield shared_cloud
+    sys.stdout.write(shared_cloud.service.text(position))
+
+
+def _database(kind: str, servers: Servers, directory: Path) -> str:
+    if kind == "sqlite":
+        return f"sqlite:///{directory / 'cinder.sqlite'}"
+    if kind == "mysql":
+        require(MariaDB)
+        return servers.mariadb.database()
+    require(PostgreSQL)
+    return servers.postgresql.database()

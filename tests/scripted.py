@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume driver whose behaviour a test writes into a file, even while it runs.
+
+It keeps its objects as empty files, so a test in another process sees what is left
+on the "backend", and notes each call as a line of JSON.
+
+``plan.json`` maps a method to what it does instead of succeeding::
+
+    {"create_volume": {"raise": "VolumeIsBusy", "text": "busy"},
+     "delete_volume": {"return": 7},
+     "extend_volume": {"wait_for": "/path/that/appears"}}
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from oslo_config import cfg
+
+from drivers.interface import errors
+from drivers.interface.records import Record
+from drivers.interface.volume import Update, VolumeDriver
+
+_PATIENCE = 60.0
+
+
+class Script:
+    """The files through which a test talks to the driver.
+
+    :param directory: ``plan.json``, ``calls`` and ``backend/``.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._plan = directory / "plan.json"
+        self._calls = directory / "calls"
+        self._backend = directory / "backend"
+        self._backend.mkdir(parents=True, exist_ok=True)
+
+    def plan(self, **methods: Any) -> None:
+        """Say what methods do from now on; the others succeed."""
+        fresh = self._plan.with_suffix(".new")
+        fresh.write_text(json.dumps(methods))
+        fresh.replace(self._plan)
+
+    def planned(self, method: str) -> dict[str, Any]:
+        """Return what a method is to do."""
+        if not self._plan.exists():
+            return {}
+        found: dict[str, Any] = json.loads(self._plan.read_text()).get(method, {})
+        return found
+
+    def note(self, method: str, **details: Any) -> None:
+        """Write down a call."""
+        with self._calls.open("a") as calls:
+            calls.write(json.dumps({"method": method, **details}, default=str) + "\n")
+
+    def calls(self, method: str | None = None) -> list[dict[str, Any]]:
+        """Return the calls so far, in order."""
+        if not self._calls.exists():
+            return []
+        noted = [json.loads(line) for line in self._calls.read_text().splitlines()]
+        return [call for call in noted if method in (None, call["method"])]
+
+    def methods(self) -> list[str]:
+        """Return the names of the calls so far, in order."""
+        return [call["method"] for call in self.calls()]
+
+    def make(self, name: str) -> None:
+        """Make an object; making it twice is the error that a real backend gives."""
+        os.close(os.open(self._backend / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+
+    def remove(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        (self._backend / name).unlink(missing_ok=True)
+
+    def objects(self) -> set[str]:
+        """Return what is on the backend."""
+        return {path.name for path in self._backend.iterdir()}
+
+
+class ScriptedDriver(VolumeDriver):
+    """Does what the plan says, and otherwise what a driver should."""
+
+    OPTS: ClassVar[list[cfg.Opt]] = [cfg.StrOpt("script", help="Directory of the script.")]
+
+    def __init__(self, configuration: Any, *, host: str, **_: Any) -> None:
+        super().__init__(configuration, host=host)
+        self._script = Script(Path(configuration.script))
+
+    def do_setup(self, context: Any) -> None:
+        self._play("do_setup", is_admin=context.is_admin)
+
+    def check_for_setup_error(self) -> None:
+        self._play("check_for_setup_error")
+
+    def get_volume_stats(self, refresh: bool = False) -> Mapping[str, Any]:
+        stats = {
+            "volume_backend_name": self.configuration.volume_backend_name,
+            "vendor_name": "Test",
+            "driver_version": "1.2.3",
+            "storage_protocol": "iSCSI",
+            "total_capacity_gb": 100,
+            "free_capacity_gb": 50,
+        }
+        return self._play("get_volume_stats", stats, refresh=refresh)
+
+    def create_volume(self, volume: Record) -> Update:
+        self._script.make(volume.name)
+        return self._play("create_volume", None, id=volume["id"], size=volume.size)
+
+    def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
+        self._script.make(volume.name)
+        details = {"id": volume.id, "snapshot": snapshot.id, "size": volume.size}
+        return self._play("create_volume_from_snapshot", None, **details)
+
+    def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
+        if self._script.planned("create_cloned_volume").get("raise") == "NotImplementedError":
+            raise NotImplementedError
+        self._script.make(volume.name)
+        return self._play("create_cloned_volume", None, id=volume.id, source=src_vref.id)
+
+    def delete_volume(self, volume: Record) -> None:
+        self._play("delete_volume", id=volume.id)
+        self._script.remove(volume.name)
+
+    def extend_volume(self, volume: Record, new_size: int) -> None:
+        self._play("extend_volume", id=volume.id, size=volume.size, new_size=new_size)
+
+    def create_snapshot(self, snapshot: Record) -> Update:
+        self._script.make(snapshot.name)
+        return self._play("create_snapshot", None, id=snapshot.id, volume=snapshot.volume_name)
+
+    def delete_snapshot(self, snapshot: Record) -> None:
+        self._play("delete_snapshot", id=snapshot.id)
+        self._script.remove(snapshot.name)
+
+    def unmanage(self, volume: Record) -> None:
+        """Forget a volume and keep its data."""
+        self._play("unmanage", id=volume.id)
+
+    def unmanage_snapshot(self, snapshot: Record) -> None:
+        """Forget a snapshot and keep its data."""
+        self._play("unmanage_snapshot", id=snapshot.id)
+
+    def revert_to_snapshot(self, context: Any, volume: Record, snapshot: Record) -> None:
+        self._play("revert_to_snapshot", id=volume.id, snapshot=snapshot.id)
+
+    def validate_connector(self, connector: Mapping[str, Any]) -> None:
+        self._play("validate_connector")
+
+    def create_export(
+        self, context: Any, volume: Record, connector: Mapping[str, Any] | None
+    ) -> Update:
+        return self._play("create_export", None, id=volume.id, is_admin=context.is_admin)
+
+    def ensure_export(self, context: Any, volume: Record) -> Update:
+        return self._play("ensure_export", None, id=volume.id)
+
+    def remove_export(self, context: Any, volume: Record) -> None:
+        self._play("remove_export", id=volume.id)
+
+    def initialize_connection(
+        self,
+        volume: Record,
+        connector: Mapping[str, Any],
+        initiator_data: Mapping[str, str] | None = None,
+    ) -> Mapping[str, Any]:
+        info = {"driver_volume_type": "iscsi", "data": {"target_lun": 1}}
+        details = {"id": volume.id, "connector": connector, "initiator_data": initiator_data}
+        return self._play("initialize_connection", info, **details)
+
+    def terminate_connection(
+        self, volume: Record, connector: Mapping[str, Any] | None
+    ) -> bool | None:
+        return self._play("terminate_connection", None, id=volume.id, connector=connector)
+
+    def attach_volume(
+        self,
+        context: Any,
+        volume: Record,
+        instance_uuid: str | None,
+        host_name: str | None,
+        mountpoint: str,
+    ) -> None:
+        details = {"instance": instance_uuid, "host": host_name, "mountpoint": mountpoint}
+        self._play("attach_volume", id=volume.id, **details)
+
+    def detach_volume(
+        self, context: Any, volume: Record, attachment: Record | None = None
+    ) -> None:
+        self._play("detach_volume", id=volume.id, attachment=attachment and attachment.id)
+
+    def secure_file_operations_enabled(self) -> bool:
+        return bool(self._play("secure_file_operations_enabled", True))
+
+    def _play(self, method: str, answer: Any = None, **details: Any) -> Any:
+        self._script.note(method, **details)
+        planned = self._script.planned(method)
+        if "wait_for" in planned:
+            _wait_for(Path(planned["wait_for"]))
+        if "raise" in planned:
+            name = planned["raise"]
+            kind = getattr(errors, name, None) or getattr(builtins, name)
+            raise kind(planned.get("text", f"{method} was told to fail"))
+        return planned.get("return", answer)
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} did not appear")
+        time.sleep(0.02)
