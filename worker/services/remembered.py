@@ -8,6 +8,7 @@ compare-and-set anyway.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from drivers.interface.records import Record
@@ -30,5 +31,11 @@ class Remembered:
         return self._seen[row_id]
 
     def __getattr__(self, name: str) -> Any:
-        self._seen.clear()
-        return getattr(self._rows, name)
+        found = getattr(self._rows, name)
+
+        @functools.wraps(found)
+        def asked(*args: Any, **kwargs: Any) -> Any:
+            self._seen.clear()
+            return found(*args, **kwargs)
+
+        return asked
