@@ -13,18 +13,18 @@ operation knows what that means.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from oslo_config import cfg
 
+from drivers.interface.optional import OptionalMethods, Update
 from drivers.interface.records import Record
 
-Update = Mapping[str, Any] | None
-"""Columns of the resource's own row to be written after success; None for none."""
+__all__ = ["Record", "Update", "VolumeDriver"]
 
 
-class VolumeDriver(abc.ABC):
+class VolumeDriver(OptionalMethods, abc.ABC):
     """A backend that holds volumes.
 
     :param configuration: the backend's options as attributes: those in ``OPTS``
@@ -183,70 +183,11 @@ class VolumeDriver(abc.ABC):
         :param mountpoint: the device's path inside the instance or host.
         """
 
-    def detach_volume(
-        self, context: Any, volume: Record, attachment: Record | None = None
-    ) -> None:
+    def detach_volume(self, context: Any, volume: Record, attachment: Record | None = None) -> None:
         """Learn that the volume is being detached.
 
         :param attachment: which attachment ends, where that is known.
         """
-
-    def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
-        """Create a volume with another one's data as of now, of its size or larger.
-
-        :raises NotImplementedError: a snapshot of the moment is used instead.
-        """
-        raise NotImplementedError
-
-    def revert_to_snapshot(self, context: Any, volume: Record, snapshot: Record) -> None:
-        """Set the volume back to one of its snapshots; its size does not change.
-
-        :raises NotImplementedError: the data is copied from a temporary volume.
-        """
-        raise NotImplementedError
-
-    def snapshot_revert_use_temp_snapshot(self) -> bool:
-        """Say whether a revert that fails half way needs a safety snapshot."""
-        return True
-
-    def validate_connector(self, connector: Mapping[str, Any]) -> None:
-        """Check a connector before anything is exported to it.
-
-        :raises InvalidConnectorException: it lacks something; the text says what.
-        """
-
-    def create_export(
-        self, context: Any, volume: Record, connector: Mapping[str, Any] | None
-    ) -> Update:
-        """Make the volume reachable, before a connection is initialized.
-
-        :returns: columns to write, or None.
-        """
-
-    def ensure_export(self, context: Any, volume: Record) -> Update:
-        """Make an export anew that should be there, after a restart of the host."""
-
-    def remove_export(self, context: Any, volume: Record) -> None:
-        """Make the volume unreachable; absence is success."""
-
-    def secure_file_operations_enabled(self) -> bool:
-        """Say whether the volume's files belong to the service's user."""
-        return False
-
-    def accept_transfer(
-        self, context: Any, volume: Record, new_user: str, new_project: str
-    ) -> Update:
-        """Learn that the volume gets another owner."""
-
-    def update_provider_info(
-        self, volumes: Sequence[Record], snapshots: Sequence[Record]
-    ) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]] | None]:
-        """Correct columns of existing rows at the start; each entry has an ``id``."""
-        return None, None
-
-    def get_pool(self, volume: Record) -> str | None:
-        """Return the pool of a volume whose row does not say it."""
-        return None
 
     def clone_image(
         self,
