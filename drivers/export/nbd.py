@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.interface.errors import RemoveExportException, VolumeBackendAPIException
+from drivers.interface.export import ExportDriver
 
 PROGRAM = "qemu-nbd"
 _START = 10.0
@@ -31,7 +32,7 @@ _CLIENTS = 16
 """Connections at once; a client may open several to one device."""
 
 
-class NbdExport:
+class NbdExport(ExportDriver):
     """Network block devices of one backend.
 
     :param directory: what is known of them, and their sockets.
