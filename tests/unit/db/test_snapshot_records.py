@@ -103,6 +103,8 @@ class TestSnapshotEnd:
 
     def test_quota_follows_the_type_that_the_volume_has_now(self, records, tables, snapshot):
         gold = tables.volume_type("gold")
+        records.volumes.create(id="v0", size=1)
+        records.snapshots.create(id="s0", volume_id="v0")
         records.volumes.update("v1", volume_type_id=gold)
         tables.use(snapshots=2, snapshots_gold=2, snapshots___DEFAULT__=2, gigabytes=9)
         for _ in range(2):

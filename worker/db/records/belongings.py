@@ -37,7 +37,7 @@ class Belongings:
         self._find = sa.select(
             owner.c.project_id,
             type_name.label("type_name"),
-            *(_any(table, reference, owner).label(table.name) for table in tables),
+            *(_any(table, reference).label(table.name) for table in tables),
         ).where(owner.c.id == sa.bindparam("which"))
         self._delete = {
             table.name: sa.update(table).where(
@@ -59,7 +59,7 @@ class Belongings:
         return found
 
 
-def _any(table: sa.Table, reference: str, owner: sa.Table) -> sa.Exists:
+def _any(table: sa.Table, reference: str) -> sa.Exists:
     return sa.exists().where(
         table.c[reference] == sa.bindparam("which"), table.c.deleted == sa.false()
     )
@@ -85,5 +85,6 @@ SNAPSHOT = Belongings(
     # The volume may have been given another type since.
     sa.select(_VOLUMES.c.volume_type_id)
     .where(_VOLUMES.c.id == models.snapshots.c.volume_id)
+    .correlate(models.snapshots)
     .scalar_subquery(),
 )
