@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of a place where backups are kept.
+"""The contract of a store that keeps backups of volumes.
 
-Source: seeds, BackupDriver; spec/interfaces §6, whose reading of ``volume_file``
-is followed: a backup reads from it, a restore writes into it.
+Source: seeds, BackupDriver; spec/interfaces §6, which also says why ``volume_file``
+is read by a backup and written by a restore: the seed has it the other way round.
 
-A backup is read as a mapping or by attributes: ``id``, ``availability_zone``,
-``service`` (this driver), ``user_id``, ``project_id``, ``display_name``,
-``display_description``, ``volume_id``, ``status``, ``container``, ``parent_id``
-(the backup on which this one builds, or None), ``size`` (GiB, the volume's),
-``host``, ``snapshot_id``, ``data_timestamp`` (when the data was as it is in it).
+Calls may take hours and may be repeated after a kill, so each is idempotent. A
+driver never names a status: it raises, and the operation knows what that means.
 """
 
 from __future__ import annotations
@@ -19,75 +16,111 @@ from typing import Any, BinaryIO, ClassVar
 
 from oslo_config import cfg
 
+from drivers.interface.optional import Update
 from drivers.interface.records import Record
-from drivers.interface.volume import Update
 
 
 class BackupDriver(abc.ABC):
-    """A place where backups are kept; every backup driver has at least this."""
+    """A store that keeps backups.
+
+    The ``backup`` record has ``id``, ``availability_zone``, ``service`` (the driver's
+    name), ``user_id``, ``project_id``, ``display_name``, ``display_description``,
+    ``volume_id``, ``container``, ``parent_id`` (the backup that an incremental one
+    builds on, or None), ``size`` (GiB, the volume's), ``host``, ``snapshot_id`` and
+    ``data_timestamp`` (the moment of which the data is).
+
+    :param configuration: the options as attributes, as for a volume driver.
+    :param metadata: what the worker offers for :meth:`get_metadata` and
+        :meth:`put_metadata`: an object with ``get(volume_id)`` and
+        ``put(volume_id, json_metadata)``.
+    """
 
     OPTS: ClassVar[list[cfg.Opt]] = []
+    """The driver's own options."""
 
-    support_force_delete: ClassVar[bool] = False
-    """Whether a backup can be deleted while it is being made."""
+    support_force_delete: bool = False
+    """Whether a backup can be deleted while it is still being made or restored."""
 
-    @abc.abstractmethod
+    def __init__(self, configuration: Any, *, metadata: Any = None, **_: Any) -> None:
+        self.configuration = configuration
+        self.metadata = metadata
+
+    def check_for_setup_error(self) -> None:
+        """Say whether the store can be used.
+
+        :raises BackupDriverException: backups on this host fail until it can.
+        """
+        return
+
     def get_metadata(self, volume_id: str) -> str:
-        """Return all metadata of a volume as JSON.
+        """Return a volume's metadata as it is to be kept with a backup.
 
-        It holds the version that says what a restore brings back of it. The
-        service offers a ready implementation, which is mostly best.
+        The worker's ready implementation serves where the driver has none.
+
+        :returns: a dict as JSON: all metadata, and the version by which a restore
+            decides what of it to bring back.
+        :raises BackupDriverException: the backup fails.
         """
+        return str(self.metadata.get(volume_id))
 
-    @abc.abstractmethod
     def put_metadata(self, volume_id: str, json_metadata: str) -> None:
-        """Bring back what the version of the metadata says.
+        """Bring back what a backup kept of a volume's metadata.
 
-        The service offers a ready implementation, which is mostly best.
-
-        :raises BackupMetadataUnsupportedVersion: unknown; nothing was changed.
+        :param json_metadata: as :meth:`get_metadata` returned it; its version says
+            what is restored.
+        :raises BackupMetadataUnsupportedVersion: nothing was restored of it.
         """
+        self.metadata.put(volume_id, json_metadata)
 
     @abc.abstractmethod
     def backup(
         self, backup: Record, volume_file: BinaryIO, backup_metadata: bool = False
     ) -> Update:
-        """Store a volume's data.
+        """Read a volume and keep its data.
 
-        With a ``parent_id`` only what changed since the parent is stored, unless the
-        parent is of another size: then everything is, so that no data is missing.
+        With a ``parent_id`` only what has changed since the parent is kept. A parent
+        of another size cannot be built on: then all data is kept, and the update
+        says ``parent_id: None``, or a restore would lay it over the parent.
 
-        :param volume_file: the volume, opened for reading at its beginning.
-        :param backup_metadata: whether the volume's metadata is stored as well.
+        A repeated call goes on after, or writes again, what an interrupted one kept.
+
+        :param volume_file: the volume or snapshot, open for reading, at its start.
+        :param backup_metadata: whether the volume's metadata is kept as well.
         :returns: columns of the backup to write, or None.
+        :raises BackupDriverException: incomplete; :meth:`delete_backup` clears it.
         """
 
     @abc.abstractmethod
     def restore(self, backup: Record, volume_id: str, volume_file: BinaryIO) -> None:
-        """Write a backup's data into a volume.
+        """Write a backup's data, with that of the backups it builds on, to a volume.
 
-        :param volume_id: the volume that is written, which may be another one.
-        :param volume_file: that volume, opened for writing at its beginning.
+        A driver that can leave zeros out in a fresh volume takes ``volume_is_new`` as
+        a fourth argument.
+
+        :param volume_id: the volume that is restored to, not always the one of old.
+        :param volume_file: that volume, open for writing, at its start.
+        :raises BackupDriverException: the backup is as it was, the volume's data is
+            to be thrown away.
         """
 
     @abc.abstractmethod
     def delete_backup(self, backup: Record) -> None:
-        """Remove a backup's data; absence is success."""
+        """Remove a backup from the store; absence, of parts too, is success.
+
+        :raises BackupDriverException: it may be partly removed; the call can be
+            repeated.
+        """
 
     def export_record(self, backup: Record) -> Mapping[str, Any]:
-        """Return what another installation needs to know to use the backup.
+        """Return what this driver needs, besides the row, to import the backup elsewhere.
 
-        :returns: a dict that can become text; empty where there is nothing to say.
+        :returns: a dict fit for JSON; empty unless the driver keeps something apart.
         """
         return {}
 
     def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
-        """Take over what :meth:`export_record` returned elsewhere.
+        """Take over what :meth:`export_record` returned; nothing by default.
 
-        A driver that exports nothing has nothing to do.
+        :raises BackupDriverException: the imported backup cannot be used.
         """
-        return
-
-    def check_for_setup_error(self) -> None:
-        """Say whether the driver can work. :raises BackupDriverException: it cannot."""
         return

@@ -7,8 +7,11 @@ Common to all methods. Members and snapshots are records read from the database;
 they are not to be handed back: what is returned is made by the driver. An *update*
 of the group is a dict ``{"status": …, …}`` of columns. A *list of updates* has one
 dict ``{"id": …, "status": …, …}`` per member. None, alone or in each place of the
-tuple, means success with nothing to write. Here a driver does name statuses: it
+tuple, means success with nothing to write; a member without an entry ends as the
+operation does. Here a driver does name statuses: it
 alone knows which members it has finished. Any exception fails the operation.
+Calls are idempotent and may block; what is absent is deleted with success. A volume
+driver announces groups by being one of these as well.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ class VolumeConsistencyGroupDriver(abc.ABC):
 
         Either ``cgsnapshot`` and ``snapshots`` are given, or ``source_cg`` and
         ``source_vols``; each volume stands in line with its source. Success is
-        whatever raises nothing: group and volumes become ``available``.
+        whatever raises nothing: group and volumes become ``available``, even where
+        an entry says ``error``, so a driver that failed has to raise. Then group and
+        volumes end in ``error``.
 
         :returns: an update of the group and one per volume, or None, None.
         """
@@ -115,3 +120,57 @@ class VolumeConsistencyGroupDriver(abc.ABC):
         ``error``, and so does every snapshot if no list was returned. An exception
         puts all of them into ``error``. After a success all are ``deleted``.
         """
+
+
+class VolumeGroupDriver:
+    """A backend with groups of its own, consistent or not (spec/interfaces §5.9).
+
+    Each method means what its namesake above means, under the same rules. One that
+    raises ``NotImplementedError`` has changed nothing, and is done volume by volume,
+    or by its namesake where the group's type asks for consistency.
+    """
+
+    def create_group(self, context: Any, group: Record) -> GroupUpdate:
+        """Make an empty group."""
+        raise NotImplementedError
+
+    def create_group_from_src(
+        self,
+        context: Any,
+        group: Record,
+        volumes: Members,
+        group_snapshot: Record | None = None,
+        snapshots: Members | None = None,
+        source_group: Record | None = None,
+        source_vols: Members | None = None,
+    ) -> tuple[GroupUpdate, MemberUpdates]:
+        """Make a group and its volumes out of a group snapshot or of another group."""
+        raise NotImplementedError
+
+    def delete_group(
+        self, context: Any, group: Record, volumes: Members
+    ) -> tuple[GroupUpdate, MemberUpdates]:
+        """Delete a group and all volumes in it."""
+        raise NotImplementedError
+
+    def update_group(
+        self,
+        context: Any,
+        group: Record,
+        add_volumes: Members | None = None,
+        remove_volumes: Members | None = None,
+    ) -> tuple[GroupUpdate, MemberUpdates, MemberUpdates]:
+        """Let volumes join and leave a group."""
+        raise NotImplementedError
+
+    def create_group_snapshot(
+        self, context: Any, group_snapshot: Record, snapshots: Members
+    ) -> tuple[GroupUpdate, MemberUpdates]:
+        """Snapshot all volumes of a group."""
+        raise NotImplementedError
+
+    def delete_group_snapshot(
+        self, context: Any, group_snapshot: Record, snapshots: Members
+    ) -> tuple[GroupUpdate, MemberUpdates]:
+        """Delete the snapshots that were made together."""
+        raise NotImplementedError

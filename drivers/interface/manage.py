@@ -1,54 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of a backend that takes over volumes it did not make.
+"""The contract of taking existing volumes over, and of letting them go.
 
-Source: seeds, VolumeManagementDriver; spec/interfaces §3.
+Source: seeds, VolumeManagementDriver; listing: spec/interfaces §8. A volume driver
+announces it by being one of these as well. Calls are idempotent and may block.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drivers.interface.optional import Update
 from drivers.interface.records import Record
-from drivers.interface.volume import Update
+
+Reference = Mapping[str, Any]
+"""What the caller of the API wrote to name an object, passed on untouched.
+
+Keys ``source-id`` and/or ``source-name``; what they mean is the driver's affair,
+as long as they lead to one object.
+"""
 
 
 class VolumeManagementDriver(abc.ABC):
-    """A backend whose existing objects can become volumes, and volumes plain objects."""
+    """A backend whose existing objects can become volumes."""
 
     @abc.abstractmethod
-    def manage_existing(self, volume: Record, existing_ref: Mapping[str, Any]) -> Update:
-        """Make an object that is there already the data of a volume.
+    def manage_existing_get_size(self, volume: Record, existing_ref: Reference) -> int:
+        """Return the size of the object, before it is taken over; changes nothing.
 
-        Afterwards every call about the volume must find the object. Either it is
-        renamed to ``volume['name']``, or something is noted, on it or elsewhere in
-        the backend, by which deleting, cloning, attaching, detaching and so on find
-        it. A volume with a type may be compared with the object.
-
-        :param existing_ref: as the caller gave it, with ``source-id`` and/or
-            ``source-name``, whose meaning is the driver's own.
-        :returns: columns to write, or None.
-        :raises ManageExistingInvalidReference: the reference makes no sense, or
-            names nothing that is there; nothing was changed.
-        :raises ManageExistingVolumeTypeMismatch: the object cannot be of the
-            volume's type; the text says why. Nothing was changed.
+        :returns: GiB, rounded up: one byte above n GiB is n + 1, an empty object 1.
+        :raises ManageExistingInvalidReference: it makes no sense, or there is no
+            such object.
         """
 
     @abc.abstractmethod
-    def manage_existing_get_size(self, volume: Record, existing_ref: Mapping[str, Any]) -> int:
-        """Return how large the object is, in GiB, rounded up to the next whole one.
+    def manage_existing(self, volume: Record, existing_ref: Reference) -> Update:
+        """Make an existing object the storage of a volume, and keep its data.
 
-        Asked before :meth:`manage_existing`. An object of exactly n GiB has n, and
-        an empty one has 1.
+        Either rename the object to ``volume['name']``, or keep a note, on the object
+        or elsewhere on the backend, from which every later call (delete, clone,
+        attach, …) finds it. A repeated call finds the object under its new name.
 
-        :raises ManageExistingInvalidReference: as above.
+        The volume may have a type, which the driver may compare with the object.
+
+        :returns: columns to write, or None.
+        :raises ManageExistingInvalidReference: it makes no sense, or there is no
+            such object; nothing was changed.
+        :raises ManageExistingVolumeTypeMismatch: the object does not fit the type,
+            and the text says why; nothing was changed.
         """
 
     @abc.abstractmethod
     def unmanage(self, volume: Record) -> None:
-        """Let go of a volume and keep its data.
+        """Forget a volume and keep the object with its data.
 
-        Mostly there is nothing to do; what the driver noted on the object may be
-        cleaned up here.
+        Most drivers have nothing to do; one that left notes of its own on the object
+        may remove them here.
+
+        :raises DriverError: the object and its data are still there.
         """
+
+    def get_manageable_volumes(
+        self,
+        cinder_volumes: Sequence[Record],
+        marker: str | None,
+        limit: int,
+        offset: int,
+        sort_keys: Sequence[str],
+        sort_dirs: Sequence[str],
+    ) -> list[dict[str, Any]]:
+        """List objects that could be taken over; none by default.
+
+        :param cinder_volumes: the backend's volumes, which are listed as managed.
+        :param marker: the ``reference`` after which the list begins.
+        :returns: dicts with ``reference``, ``size`` in GiB, ``safe_to_manage``,
+            ``reason_not_safe``, ``cinder_id`` and ``extra_info``.
+        """
+        return []

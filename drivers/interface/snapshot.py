@@ -1,49 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of a backend that takes over snapshots it did not make.
+"""The contract of taking existing snapshots over, and of letting them go.
 
-Source: seeds, VolumeSnapshotManagementDriver; spec/interfaces §4.
+Source: seeds, VolumeSnapshotManagementDriver; listing: spec/interfaces §8. A volume
+driver announces it by being one of these as well. Calls are idempotent and may block.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+from drivers.interface.manage import Reference
+from drivers.interface.optional import Update
 from drivers.interface.records import Record
-from drivers.interface.volume import Update
 
 
 class VolumeSnapshotManagementDriver(abc.ABC):
-    """A backend whose existing snapshots can be managed, and let go."""
+    """A backend whose existing objects can become snapshots of a volume."""
 
     @abc.abstractmethod
-    def manage_existing_snapshot(self, snapshot: Record, existing_ref: Mapping[str, Any]) -> Update:
-        """Make a snapshot that is on the backend the data of a snapshot's row.
+    def manage_existing_snapshot_get_size(self, snapshot: Record, existing_ref: Reference) -> int:
+        """Return the size of the object, before it is taken over; changes nothing.
 
-        Either it is renamed to ``snapshot['name']``, or something is noted, on it or
-        elsewhere in the backend, by which later calls such as the deletion find it.
-
-        :param existing_ref: as the caller gave it, with ``source-id`` and/or
-            ``source-name``, enough for the driver to know which object is meant.
-        :returns: columns to write, or None.
-        :raises ManageExistingInvalidReference: the reference makes no sense, or
-            names nothing that is there; nothing was changed.
+        :returns: GiB, rounded up: one byte above n GiB is n + 1, an empty object 1.
+        :raises ManageExistingInvalidReference: it makes no sense, or there is no
+            such object.
         """
 
     @abc.abstractmethod
-    def manage_existing_snapshot_get_size(
-        self, snapshot: Record, existing_ref: Mapping[str, Any]
-    ) -> int:
-        """Return how large the object is, in GiB, rounded up to the next whole one.
+    def manage_existing_snapshot(self, snapshot: Record, existing_ref: Reference) -> Update:
+        """Make an existing object a snapshot of ``snapshot.volume``.
 
-        :raises ManageExistingInvalidReference: as above.
+        Either rename it to ``snapshot['name']``, or keep a note, on the object or
+        elsewhere on the backend, from which every later call, such as its deletion,
+        finds it. A repeated call finds the object under its new name.
+
+        :returns: columns to write, or None.
+        :raises ManageExistingInvalidReference: it makes no sense, or there is no
+            such object; nothing was changed.
         """
 
     @abc.abstractmethod
     def unmanage_snapshot(self, snapshot: Record) -> None:
-        """Let go of a snapshot and keep its data.
+        """Forget a snapshot and keep the object with its data.
 
-        Mostly there is nothing to do; what the driver noted on the object may be
-        cleaned up here.
+        Most drivers have nothing to do; one that left notes of its own on the object
+        may remove them here.
+
+        :raises DriverError: the object and its data are still there.
         """
+
+    def get_manageable_snapshots(
+        self,
+        cinder_snapshots: Sequence[Record],
+        marker: str | None,
+        limit: int,
+        offset: int,
+        sort_keys: Sequence[str],
+        sort_dirs: Sequence[str],
+    ) -> list[dict[str, Any]]:
+        """List objects that could be taken over; none by default.
+
+        :param cinder_snapshots: the backend's snapshots, which are listed as managed.
+        :param marker: the ``reference`` after which the list begins.
+        :returns: dicts as for volumes, with ``source_reference`` of the volume.
+        """
+        return []

@@ -63,29 +63,43 @@ class VolumeDriver(OptionalMethods, abc.ABC):
 
     @abc.abstractmethod
     def get_volume_stats(self, refresh: bool = False) -> Mapping[str, Any]:
-        """Return what the backend has and can do.
+        """Return what the backend has and can do; the worker asks every minute.
 
-        Required: ``volume_backend_name``, ``vendor_name``, ``driver_version``,
-        ``storage_protocol`` (``iSCSI``, ``FC``, ``nfs``, ``ceph``, …), and
-        ``total_capacity_gb`` and ``free_capacity_gb`` in GiB, or ``'unknown'`` or
-        ``'infinite'``, either of which a scheduler ranks last.
+        The answer is kept until a refresh, so that asking often costs nothing.
 
-        Optional: ``reserved_percentage`` (whole percent kept from the scheduler),
-        ``location_info`` (a string of the driver's own), ``QoS_support``,
-        ``provisioned_capacity_gb`` (GiB, what others provisioned included),
-        ``max_over_subscription_ratio``, ``thin_provisioning_support``,
-        ``thick_provisioning_support``, ``total_volumes``, ``filter_function`` and
-        ``goodness_function`` (expressions over ``capabilities``), ``multiattach``
-        (False when absent), ``sparse_copy_volume`` (copies should keep holes),
-        ``online_extend_support`` (True when absent), and ``pools``: a list of
-        dicts of the same shape, each with a ``pool_name``.
+        Required:
 
-        :param refresh: drop what is cached and ask the backend again.
+        - ``volume_backend_name``: the option of that name, or the backend's section.
+        - ``vendor_name``: who answers for the driver.
+        - ``driver_version``: a string, logged at the start.
+        - ``storage_protocol``: how consumers connect, as ``iSCSI``, ``FC``, ``nfs``.
+        - ``total_capacity_gb``, ``free_capacity_gb``: GiB, or ``'unknown'``, or
+          ``'infinite'``. Real figures are better: a scheduler ranks both words last.
+
+        Optional:
+
+        - ``reserved_percentage``: whole percent of the capacity kept from the scheduler.
+        - ``provisioned_capacity_gb``: GiB promised so far, other users' space included.
+        - ``max_over_subscription_ratio``: how many times the capacity may be promised.
+        - ``thin_provisioning_support``, ``thick_provisioning_support``: booleans.
+        - ``total_volumes``: a count, of use in filter functions.
+        - ``filter_function``, ``goodness_function``: expressions over ``capabilities``;
+          whether to take a volume (``capabilities.total_volumes < 10``), and how gladly.
+        - ``multiattach``, ``QoS_support``: booleans, False when absent.
+        - ``sparse_copy_volume``: copies by the worker should keep holes.
+        - ``online_extend_support``: volumes in use can be extended; True when absent.
+        - ``location_info``: a string by which the driver finds its objects again.
+        - ``pools``: a list of dicts of this shape, each with a ``pool_name``.
+
+        :param refresh: drop what is kept and ask the backend again.
         """
 
     @abc.abstractmethod
     def create_volume(self, volume: Record) -> Update:
         """Allocate the volume's storage; export nothing, make nothing reachable.
+
+        A volume that an interrupted try made is no error: one volume is there
+        afterwards, and it is empty.
 
         :param volume: ``name`` is unique on the backend, ``size`` is in GiB.
         :returns: columns to write, or None.
@@ -118,10 +132,13 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         information.
 
         :param connector: who wants to connect: ``host``, ``ip``, ``initiator``, …
-        :param initiator_data: what earlier calls had stored for this initiator.
-        :returns: ``driver_volume_type`` and a dict ``data``; optionally
-            ``initiator_updates`` with ``set_values`` (a dict to store for this
-            initiator) and ``remove_values`` (a list of keys to forget).
+        :param initiator_data: the pairs that earlier calls had stored for this
+            initiator; None or empty when there are none.
+        :returns: ``driver_volume_type`` and a dict ``data``, both fit for JSON;
+            optionally ``initiator_updates`` with ``set_values`` (pairs to store for
+            this initiator) and ``remove_values`` (a list of keys, stored by an
+            earlier call, to forget).
+        :raises DriverError: ``remove_export`` follows; the connector has no access.
         """
 
     @abc.abstractmethod
@@ -130,8 +147,12 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     ) -> bool | None:
         """Take a connector's access away; nothing to take away is success.
 
+        A driver that wants to know whether the detach is forced takes ``force`` as
+        a further keyword.
+
         :param connector: None, as in a forced detach, ends all connections.
         :returns: True when the host still uses a connection that it shares.
+        :raises DriverError: the access may still be there; the call can be repeated.
         """
 
     @abc.abstractmethod
@@ -143,13 +164,20 @@ class VolumeDriver(OptionalMethods, abc.ABC):
 
         :param new_size: GiB, more than ``volume.size``.
         :raises TargetUpdateFailed: grown, only its export shows the old size.
+        :raises DriverError: the data is as it was; the size may be the old or the new.
         """
 
     @abc.abstractmethod
     def create_snapshot(self, snapshot: Record) -> Update:
-        """Keep the state of ``snapshot.volume`` as of now.
+        """Keep the state of ``snapshot.volume`` as of now, also while it is in use.
 
+        A snapshot that an interrupted try finished is left as it is.
+
+        :param snapshot: ``name`` is unique on the backend, ``volume_name`` and
+            ``volume`` say of what, ``volume_size`` is in GiB.
         :returns: columns to write, or None.
+        :raises DriverError: not created; what is left of it is removed by a
+            :meth:`delete_snapshot` that follows; the volume is unchanged.
         """
 
     @abc.abstractmethod
@@ -157,17 +185,19 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         """Remove the snapshot; absence is success.
 
         :raises SnapshotIsBusy: something depends on it; nothing was changed.
+        :raises DriverError: it may be partly removed; the call can be repeated.
         """
 
     @abc.abstractmethod
     def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
         """Create a volume with a snapshot's data.
 
-        The volume may be larger than the snapshot: the driver makes it so. Where
-        the type's extra specs say ``replication: True``, the driver also makes the
-        replica and sets replication up between the two.
+        The volume may be larger than the snapshot: the driver makes it so, nobody
+        extends it afterwards. Where the type's extra specs say ``replication: True``,
+        the driver also makes the replica and sets replication up between the two.
 
         :returns: columns to write, or None.
+        :raises DriverError: as for :meth:`create_volume`; the snapshot is unchanged.
         """
 
     def attach_volume(
@@ -180,13 +210,17 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     ) -> None:
         """Learn that the compute side has attached the volume.
 
+        :param instance_uuid: the instance, None where a host itself attached it.
+        :param host_name: the host, None where an instance attached it.
         :param mountpoint: the device's path inside the instance or host.
+        :raises Exception: the attachment counts as failed.
         """
 
     def detach_volume(self, context: Any, volume: Record, attachment: Record | None = None) -> None:
         """Learn that the volume is being detached.
 
         :param attachment: which attachment ends, where that is known.
+        :raises Exception: the attachment stays, as one that could not be detached.
         """
 
     def clone_image(
@@ -199,10 +233,15 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     ) -> Any:
         """Create a volume from an image without copying its data.
 
+        A driver whose first parameter is called ``context`` is given ``(context,
+        volume, image_location, image_metadata, image_service)`` instead.
+
+        :param volume: not yet there.
         :param image_location: where the image lies: a direct address or None, and
             a list of further locations or None.
+        :param image_metadata: the image's properties: size, formats, checksum.
         :returns: ``(columns or None, whether it was cloned)``; a bare dict of
-            columns counts as cloned, None as not.
+            columns counts as cloned, None as not. Not cloned leaves nothing behind.
         """
         return None, False
 
@@ -211,16 +250,20 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     ) -> Update:
         """Fetch an image and write it into a volume that exists.
 
+        :returns: columns to write, or None.
         :raises NotImplementedError: the worker copies through a connection.
+        :raises ImageError: see its kinds; the volume's data is to be thrown away.
         """
         raise NotImplementedError
 
     def copy_volume_to_image(
         self, context: Any, volume: Record, image_service: Any, image_meta: Mapping[str, Any]
     ) -> Update:
-        """Write a volume's data into an image.
+        """Write a volume's data into an image; the volume is only read.
 
         :param image_meta: ``id``, ``container_format``, ``disk_format``, ….
+        :returns: columns to write, or None.
         :raises NotImplementedError: the worker copies through a connection.
+        :raises DriverError: the image is incomplete and is to be thrown away.
         """
         raise NotImplementedError
