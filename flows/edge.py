@@ -8,19 +8,27 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from oslo_utils import strutils
 from taskflow.types.failure import Failure
 
+from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows.context import Context
-from flows.errors import DriverNotInitialized, DriverReturnedRubbish, Invalid, InvalidInput
+from flows.errors import (
+    DriverNotInitialized,
+    DriverReturnedRubbish,
+    FlowError,
+    Invalid,
+    InvalidInput,
+)
 
 LOG = logging.getLogger(__name__)
 
-_OURS = frozenset(
-    "attach_status cluster_name created_at deleted deleted_at group_id host"
-    " previous_status project_id scheduled_at size snapshot_id source_volid"
-    " updated_at use_quota user_id volume_id".split()
-)
+_OURS = {
+    *("created_at", "updated_at", "deleted_at", "deleted", "scheduled_at"),
+    *("user_id", "project_id", "use_quota", "size", "previous_status", "attach_status"),
+    *("host", "cluster_name", "group_id", "snapshot_id", "source_volid", "volume_id"),
+}
 """Columns that the worker or the API owns; a driver does not write them."""
 
 
@@ -90,6 +98,24 @@ def positive_gib(size: Any, what: str) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
         raise InvalidInput(f"{what} has size {size!r}, not a whole number of GiB above 0")
     return size
+
+
+def backend_error(call: str, volume_id: str, error: BaseException) -> Exception:
+    """Return what a caller on the bus gets for whatever a driver raised.
+
+    Our own refusals stay as they are. A driver's words may quote a connector, so
+    what looks like a secret in them is masked.
+    """
+    if isinstance(error, FlowError) and not isinstance(error, DriverReturnedRubbish):
+        return error
+    return VolumeBackendAPIException(
+        f"{call} of volume {volume_id} failed: {type(error).__name__}: {masked(error)}"
+    )
+
+
+def masked(error: BaseException) -> str:
+    """Return an error's text without what looks like a secret."""
+    return str(strutils.mask_password(str(error)))
 
 
 def never_reached_driver(flow_failures: Mapping[str, Failure]) -> bool:

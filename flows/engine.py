@@ -26,6 +26,7 @@ from taskflow.exceptions import StorageFailure
 from taskflow.flow import Flow
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
+from taskflow.types.notifier import Notifier
 
 from flows.context import Context
 from flows.errors import OperationInterrupted
@@ -36,10 +37,13 @@ LOG = logging.getLogger(__name__)
 Factory = Callable[..., Flow]
 State = Literal["done", "failed", "suspended"]
 
+Observer = Callable[[FlowDetail, str, str], None]
+"""Told of every change of a task's state: the flow, the task, the state."""
+
 RESULT = "result"
 """What the step that makes a call's answer provides."""
 
-_IN_FLIGHT = (states.RUNNING, states.REVERTING)
+_UNDONE = (states.FAILURE, states.REVERTING, states.REVERTED, states.REVERT_FAILURE)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,9 @@ class Running:
         ctx: Context,
         detail: FlowDetail,
         backend: Any,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self._factory = factory
         self._args = args
         self._ctx = ctx
@@ -87,23 +93,21 @@ class Running:
         with _shape(self._factory, self._args) as shape:
             engine = _Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
+            if self._observer is not None:
+                engine.atom_notifier.register(Notifier.ANY, self._tell)
             self._prepare(engine, revert)
             return _outcome(engine, self._run(engine), shape)
+
+    def _tell(self, state: str, details: dict[str, Any]) -> None:
+        if self._observer is not None:
+            self._observer(self._detail, details["task_name"], state)
 
     def _prepare(self, engine: SerialActionEngine, revert: bool) -> None:
         if not self._ctx.resumed and not revert:
             return
         engine.compile()
         engine.prepare()
-        steps = list(_steps(engine))
-        unsafe = [s for s in steps if _interrupted(engine, s) and not s.second_try_is_safe]
-        if revert:
-            unsafe = [s for s in steps if engine.storage.get_atom_state(s.name) == states.RUNNING]
-            unsafe = (
-                unsafe
-                or [s for s in steps if engine.storage.get_atom_state(s.name) == states.PENDING][:1]
-            )
-        for step in unsafe:
+        for step in _to_undo(engine, revert):
             cut = OperationInterrupted(f"cut short in {step.name}")
             engine.storage.save(step.name, Failure.from_exception(cut), states.FAILURE)
 
@@ -114,7 +118,7 @@ class Running:
                     engine.suspend()
         except StorageFailure:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is what the flow ended in
             return error
         return None
 
@@ -237,8 +241,18 @@ def _steps(engine: SerialActionEngine) -> Iterator[Step]:
             yield node
 
 
-def _interrupted(engine: SerialActionEngine, step: Step) -> bool:
-    return bool(engine.storage.get_atom_state(step.name) == states.RUNNING)
+def _to_undo(engine: SerialActionEngine, revert: bool) -> list[Step]:
+    """Return the steps that count as failed, which makes the engine undo what was done.
+
+    A flow whose reverts have begun goes on with them anyway.
+    """
+    found = [(step, engine.storage.get_atom_state(step.name)) for step in _steps(engine)]
+    interrupted = [step for step, state in found if state == states.RUNNING]
+    if not revert:
+        return [step for step in interrupted if not step.second_try_is_safe]
+    if interrupted or any(state in _UNDONE for _step, state in found):
+        return interrupted
+    return [step for step, state in found if state == states.PENDING][:1]
 
 
 def _outcome(engine: SerialActionEngine, error: Exception | None, shape: _Shape) -> Outcome:

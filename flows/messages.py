@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from taskflow.types.failure import Failure
 
-from flows.errors import DriverNotInitialized, InvalidVolumeAttachMode
+from drivers.interface.errors import ImageTooBig, SnapshotIsBusy
+from flows.errors import DriverNotInitialized, InvalidVolumeAttachMode, MetadataCopyFailure
 
 ATTACH_VOLUME = "002"
 EXTEND_VOLUME = "007"
@@ -15,6 +16,7 @@ DELETE_SNAPSHOT = "010"
 
 DRIVER_NOT_INITIALIZED = "002"
 ATTACH_MODE = "005"
+NO_SPACE_FOR_IMAGE = "007"
 ATTACH_FAILED = "021"
 DRIVER_FAILED_EXTEND = "010"
 DRIVER_FAILED_CREATE = "012"
@@ -26,12 +28,18 @@ SNAPSHOT_DELETE = "016"
 _BY_ERROR = {
     DriverNotInitialized: DRIVER_NOT_INITIALIZED,
     InvalidVolumeAttachMode: ATTACH_MODE,
+    ImageTooBig: NO_SPACE_FOR_IMAGE,
+    SnapshotIsBusy: SNAPSHOT_BUSY,
 }
+_BY_ACTION = {(CREATE_SNAPSHOT, MetadataCopyFailure): SNAPSHOT_METADATA}
 
 
-def detail_of(failure: Failure, default: str) -> str:
+def detail_of(action: str, failure: Failure, default: str) -> str:
     """Return the detail number for a failure; its class overrides the default."""
     for error, detail in _BY_ERROR.items():
         if failure.check(error):
+            return detail
+    for (of_action, error), detail in _BY_ACTION.items():
+        if action == of_action and failure.check(error):
             return detail
     return default

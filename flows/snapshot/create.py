@@ -4,7 +4,7 @@
 =========  ==========================================  ========================
 task       does                                        undone by
 =========  ==========================================  ========================
-begin      checks that it is ours and ``creating``     the status ``error``
+begin      checks that it is ours and ``creating``     ``error``, a message
 allocate   driver.create_snapshot; image metadata of   driver.delete_snapshot
            a bootable volume
 finish     the status ``available``                    (point of no return)
@@ -15,6 +15,8 @@ Source: seeds, VolumeDriverCore.create_snapshot; spec/volume-rpc, create_snapsho
 
 from __future__ import annotations
 
+import logging
+
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -22,9 +24,12 @@ from drivers.interface.records import Record
 from flows import edge, errors, messages
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
-from flows.snapshot.lifecycle import Begin, set_status
+from flows.snapshot.lifecycle import Begin, Operation, set_status
+
+LOG = logging.getLogger(__name__)
 
 STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
+OPERATION = Operation(STATUSES, "create", messages.CREATE_SNAPSHOT, messages.SNAPSHOT_CREATE)
 
 
 class Allocate(Step):
@@ -44,8 +49,13 @@ class Allocate(Step):
         _copy_image_metadata(ctx, snapshot)
 
     def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
-        if not edge.never_reached_driver(flow_failures):
-            ctx.driver.delete_snapshot(ctx.snapshots.get(snapshot_id))
+        if edge.never_reached_driver(flow_failures):
+            return
+        snapshot = ctx.snapshots.get(snapshot_id)
+        if snapshot.status not in STATUSES.during:
+            LOG.warning("snapshot %s is %s: its data stays", snapshot_id, snapshot.status)
+            return
+        ctx.driver.delete_snapshot(snapshot)
 
 
 class Finish(Step):
@@ -64,8 +74,9 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Create a snapshot. Needs ``snapshot_id``."""
-    begin = Begin(STATUSES, "create", messages.CREATE_SNAPSHOT, messages.SNAPSHOT_CREATE)
-    return linear_flow.Flow("create_snapshot").add(begin, Allocate("allocate"), Finish("finish"))
+    return linear_flow.Flow("create_snapshot").add(
+        Begin(OPERATION), Allocate("allocate"), Finish("finish")
+    )
 
 
 def _copy_image_metadata(ctx: Context, snapshot: Record) -> None:

@@ -4,8 +4,8 @@
 ========  ========================================  ============================
 task      does                                      undone by
 ========  ========================================  ============================
-begin     checks that it is ours                    busy: ``available``;
-                                                    else ``error_deleting``
+begin     checks that it is ours                    busy: ``available``; else
+                                                    ``error_deleting``; a message
 remove    driver.delete_snapshot, or                (what is gone stays gone)
           driver.unmanage_snapshot
 finish    the row, its metadata and its quota       (point of no return)
@@ -25,13 +25,14 @@ from flows import messages
 from flows.context import Context
 from flows.errors import SnapshotNotFound
 from flows.lifecycle import Statuses, Step
-from flows.snapshot.lifecycle import Begin
+from flows.snapshot.lifecycle import Begin, Operation
 
 STATUSES = Statuses(
     during=("deleting", "unmanaging"),
     success=None,
     failure={SnapshotIsBusy: "available", Exception: "error_deleting"},
 )
+OPERATION = Operation(STATUSES, "delete", messages.DELETE_SNAPSHOT, messages.SNAPSHOT_DELETE)
 
 
 class Remove(Step):
@@ -61,8 +62,9 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Delete a snapshot. Needs ``snapshot_id`` and ``unmanage_only``."""
-    begin = Begin(STATUSES, "delete", messages.DELETE_SNAPSHOT, messages.SNAPSHOT_DELETE)
-    return linear_flow.Flow("delete_snapshot").add(begin, Remove("remove"), Finish("finish"))
+    return linear_flow.Flow("delete_snapshot").add(
+        Begin(OPERATION), Remove("remove"), Finish("finish")
+    )
 
 
 def forget(ctx: Context, snapshot: Record) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""First step of an operation that changes one snapshot's status."""
+"""First step of an operation that changes one snapshot's status, and its failure."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from taskflow.types.failure import Failure
@@ -12,11 +13,26 @@ from drivers.interface.records import Record
 from flows import edge, messages
 from flows.context import Context
 from flows.errors import NotFound, StatusChanged
-from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.lifecycle import Statuses, Step, cause_of, never_began
 
 LOG = logging.getLogger(__name__)
 
 MESSAGE_TYPE = "VOLUME_SNAPSHOT"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What an operation on a snapshot says about itself.
+
+    :param event: notified as ``snapshot.<event>.start`` and ``.end``.
+    :param action: number of the user message about a failure.
+    :param detail: what the message says unless the error says more.
+    """
+
+    statuses: Statuses
+    event: str
+    action: str
+    detail: str
 
 
 class Begin(Step):
@@ -24,42 +40,42 @@ class Begin(Step):
 
     Idempotent: it only reads, and claims a work row that is already its own.
     When it fails itself the snapshot was never ours, and nothing is written.
-
-    :param event: notified as ``snapshot.<event>.start``.
-    :param action: number of the user message about a failure.
-    :param detail: what the message says unless the error says more.
     """
 
-    def __init__(self, statuses: Statuses, event: str, action: str, detail: str) -> None:
+    def __init__(self, operation: Operation) -> None:
         super().__init__("begin")
-        self._statuses = statuses
-        self._event = event
-        self._action = action
-        self._detail = detail
+        self._operation = operation
 
     def execute(self, ctx: Context, snapshot_id: str) -> None:
-        snapshot = ctx.snapshots.get(snapshot_id)
+        snapshot, during = ctx.snapshots.get(snapshot_id), self._operation.statuses.during
         edge.require_ours(ctx, snapshot, snapshot.volume.host)
-        if snapshot.status not in self._statuses.during:
-            raise StatusChanged(f"snapshot {snapshot_id}", snapshot.status, self._statuses.during)
+        if snapshot.status not in during:
+            raise StatusChanged(f"snapshot {snapshot_id}", snapshot.status, during)
         ctx.workers.claim("Snapshot", snapshot_id, snapshot.status)
-        ctx.notifier.snapshot(ctx.request, f"{self._event}.start", snapshot)
+        ctx.notifier.snapshot(ctx.request, f"{self._operation.event}.start", snapshot)
 
     def revert(
         self, ctx: Context, snapshot_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if failed_itself(result):
+        if never_began(result):
             return
         snapshot = ctx.snapshots.get(snapshot_id)
-        failure = cause_of(flow_failures)
-        set_status(ctx, snapshot, self._statuses.during, self._statuses.after(failure))
-        ctx.messages.create(
-            ctx.request,
-            snapshot,
-            action=self._action,
-            detail=messages.detail_of(failure, self._detail),
-            resource_type=MESSAGE_TYPE,
-        )
+        if edge.is_ours(ctx, snapshot.volume.host):
+            set_failed(ctx, snapshot, self._operation, cause_of(flow_failures))
+
+
+def set_failed(ctx: Context, snapshot: Record, operation: Operation, failure: Failure) -> None:
+    """Write the failure status, and the message for the user if it took."""
+    statuses = operation.statuses
+    if not set_status(ctx, snapshot, statuses.during, statuses.after(failure)):
+        return
+    ctx.messages.create(
+        ctx.request,
+        snapshot,
+        action=operation.action,
+        detail=messages.detail_of(operation.action, failure, operation.detail),
+        resource_type=MESSAGE_TYPE,
+    )
 
 
 def set_status(
@@ -73,6 +89,6 @@ def set_status(
     try:
         ctx.snapshots.transition(snapshot.id, status, when=when, done=True, **columns)
     except (StatusChanged, NotFound) as error:
-        LOG.warning("snapshot %s has moved on, nothing is written: %s", snapshot.id, error)
+        LOG.warning("snapshot %s is left as it is: %s", snapshot.id, error)
         return False
     return True

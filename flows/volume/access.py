@@ -6,11 +6,14 @@ Source: spec/volume-rpc, initialize_connection.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from drivers.interface.records import Record
 from flows.context import Context
+
+LOG = logging.getLogger(__name__)
 
 _FRONT_END = ("front-end", "both")
 _PER_GB = "_per_gb"
@@ -23,7 +26,8 @@ def complete(
     full = dict(data)
     full["qos_specs"] = _qos(ctx, volume)
     full["access_mode"] = access_mode(volume)
-    full.setdefault("encrypted", bool(volume.encryption_key_id))
+    if full.get("encrypted") is None:
+        full["encrypted"] = bool(volume.encryption_key_id)
     full["enforce_multipath"] = bool(connector.get("enforce_multipath", False))
     if full.get("cacheable") is not False and _cacheable(volume):
         full["cacheable"] = True
@@ -62,17 +66,16 @@ def _qos(ctx: Context, volume: Record) -> dict[str, Any] | None:
 
 
 def _scaled(specs: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Multiply ``x_per_gb`` by the size, within ``x_per_gb_min`` and ``x_max``."""
-    scaled: dict[str, Any] = {}
-    for name, value in specs.items():
-        if name.endswith((_PER_GB + "_min", _PER_GB + "_max")):
-            continue
+    """Multiply each ``x_per_gb`` by the size, within ``x_per_gb_min`` and ``x_max``."""
+    scaled = dict(specs)
+    for name in specs:
         if not name.endswith(_PER_GB):
-            scaled[name] = value
             continue
-        amount = int(value) * size
-        low, high = specs.get(f"{name}_min"), specs.get(f"{name}_max")
-        amount = max(amount, int(low)) if low is not None else amount
-        amount = min(amount, int(high)) if high is not None else amount
-        scaled[name.removesuffix(_PER_GB)] = str(amount)
+        plain = name.removesuffix(_PER_GB)
+        each, low, high = (scaled.pop(n, None) for n in (name, f"{name}_min", f"{plain}_max"))
+        try:
+            amount = max(int(each) * size, int(low or 0))
+            scaled[plain] = amount if high is None else min(amount, int(high))
+        except (TypeError, ValueError):
+            LOG.warning("the quality of service %s=%s is no whole number: left out", name, each)
     return scaled

@@ -4,7 +4,9 @@
 =========  ========================================  =========================
 task       does                                      undone by
 =========  ========================================  =========================
-export     validate_connector, create_export         driver.remove_export
+check      the attachment is of this volume;         (nothing was changed)
+           driver.validate_connector
+export     driver.create_export                      driver.remove_export
 connect    driver.initialize_connection, saves       driver.terminate_connection
            the initiator's data
 reserve    attachment and volume ``attaching``       (point of no return)
@@ -20,6 +22,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -35,16 +38,15 @@ from flows.volume import connection
 LOG = logging.getLogger(__name__)
 
 
-class Export(connection.Export):
-    """Make the volume reachable, once the attachment is known to exist. Idempotent."""
+class Check(connection.Check):
+    """Check attachment, volume and connector. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, volume_id: str, connector: Any, attachment_id: str) -> None:  # type: ignore[override]
-        attachment, volume = ctx.attachments.get(attachment_id), ctx.volumes.get(volume_id)
-        if attachment.volume_id != volume_id:
-            text = f"attachment {attachment_id} is of volume {attachment.volume_id}"
-            raise InvalidInput(f"{text}, not of {volume_id}")
-        ctx.notifier.volume(ctx.request, "attach.start", volume)
+    def execute(  # type: ignore[override]
+        self, ctx: Context, volume_id: str, connector: Any, attachment_id: str
+    ) -> None:
+        attachment_of(ctx, volume_id, attachment_id)
         super().execute(ctx=ctx, volume_id=volume_id, connector=connector)
+        ctx.notifier.volume(ctx.request, "attach.start", ctx.volumes.get(volume_id))
 
 
 class Connect(Step):
@@ -55,11 +57,8 @@ class Connect(Step):
     def execute(
         self, ctx: Context, volume_id: str, connector: Any, attachment_id: str
     ) -> dict[str, Any]:
-        volume, wanted = ctx.volumes.get(volume_id), dict(connector)
-        mode = ctx.attachments.get(attachment_id).attach_mode
-        if mode and mode != "null":  # the API writes the word where nobody chose
-            wanted["mode"] = mode
-        return connection.connect(ctx, volume, wanted)
+        volume, attachment = ctx.volumes.get(volume_id), ctx.attachments.get(attachment_id)
+        return connection.connect(ctx, volume, _with_mode(connector, attachment))
 
     def revert(
         self, ctx: Context, volume_id: str, connector: Any, flow_failures: dict[str, Failure]
@@ -81,18 +80,18 @@ class Reserve(Step):
         attachment_id: str,
         info: dict[str, Any],
     ) -> dict[str, Any]:
-        attachment = ctx.attachments.get(attachment_id)
+        wanted = _with_mode(connector, ctx.attachments.get(attachment_id))
+        data = info["data"]
         ctx.attachments.update(
             attachment_id,
             attach_status="attaching",
-            connector=json.dumps(connector),
-            attached_host=connector.get("host") or "",
-            mountpoint=connector.get("mountpoint") or "na",
+            connector=json.dumps(wanted),
+            attached_host=wanted.get("host") or "",
+            mountpoint=wanted.get("mountpoint") or "na",
             attach_time=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
-            attach_mode=_mode(attachment, connector, info),
+            attach_mode=wanted.get("mode") or data.get("access_mode") or "rw",
         )
-        ctx.volumes.update(volume_id, **_attaching(ctx, volume_id))
-        data = info.get("data", {})
+        ctx.attachments.settle_volume(volume_id)
         return {
             **data,
             "driver_volume_type": info["driver_volume_type"],
@@ -105,25 +104,28 @@ class Disconnect(Step):
     """End the attachment's access, and its export where no other shares it. Idempotent."""
 
     def execute(self, ctx: Context, volume_id: str, attachment_id: str) -> None:
-        attachment, volume = ctx.attachments.get(attachment_id), ctx.volumes.get(volume_id)
+        volume = connection.of_ours(ctx, volume_id)
+        attachment = attachment_of(ctx, volume_id, attachment_id)
         driver = ctx.driver
         ctx.notifier.volume(ctx.request, "detach.start", volume)
-        if not attachment.connector:
+        connector = _connector_of(attachment)
+        if not connector:  # never None to the driver: that would end everybody's access
             return
-        connector = json.loads(attachment.connector)
-        shared = connection.terminate(ctx, volume, connector, force=False)
-        if shared is True:
+        if connection.terminate(ctx, volume, connector, force=False) is True:
             return
         try:
             driver.remove_export(ctx.request.elevated(), volume)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not raised
             # Access has ended; an export that nobody uses does not keep the attachment.
-            LOG.warning("the export of volume %s is left behind: %s", volume_id, error)
+            text = edge.masked(error)
+            LOG.warning("the export of volume %s is left behind: %s", volume_id, text)
 
 
 def update() -> linear_flow.Flow:
     """Connect an attachment. Needs ``volume_id``, ``connector`` and ``attachment_id``."""
-    return linear_flow.Flow("attachment_update").add(Export(), Connect(), Reserve())
+    return linear_flow.Flow("attachment_update").add(
+        Check(), connection.Export(), Connect(), Reserve()
+    )
 
 
 def delete() -> linear_flow.Flow:
@@ -131,15 +133,29 @@ def delete() -> linear_flow.Flow:
     return linear_flow.Flow("attachment_delete").add(Disconnect())
 
 
-def _mode(attachment: Record, connector: dict[str, Any], info: dict[str, Any]) -> str:
-    if attachment.attach_mode and attachment.attach_mode != "null":
-        return str(attachment.attach_mode)
-    return str(connector.get("mode") or info.get("data", {}).get("access_mode") or "rw")
+def attachment_of(ctx: Context, volume_id: str, attachment_id: str) -> Record:
+    """Return an attachment of this volume. :raises InvalidInput: it is another one's."""
+    attachment = ctx.attachments.get(attachment_id)
+    if attachment.volume_id != volume_id:
+        text = f"attachment {attachment_id} is of volume {attachment.volume_id}"
+        raise InvalidInput(f"{text}, not of {volume_id}")
+    return attachment
 
 
-def _attaching(ctx: Context, volume_id: str) -> dict[str, Any]:
-    """A volume that others have attached stays in use (spec/volume-rpc §3)."""
-    others = {a.attach_status for a in ctx.attachments.of_volume(volume_id)}
-    if "attached" in others:
-        return {"status": "in-use", "attach_status": "attached"}
-    return {"status": "attaching", "attach_status": "attaching"}
+def _with_mode(connector: Mapping[str, Any], attachment: Record) -> dict[str, Any]:
+    """The mode that was chosen with the attachment goes before the connector's."""
+    mode = attachment.attach_mode
+    if mode and mode != "null":  # the API writes the word where nobody chose
+        return {**connector, "mode": mode}
+    return dict(connector)
+
+
+def _connector_of(attachment: Record) -> dict[str, Any] | None:
+    if not attachment.connector:
+        return None
+    try:
+        connector = json.loads(attachment.connector)
+    except ValueError as error:
+        text = f"the connector of attachment {attachment.id} cannot be read"
+        raise InvalidInput(text) from error
+    return connector if isinstance(connector, dict) else None

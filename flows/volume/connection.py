@@ -4,14 +4,17 @@
 ==========  ======================================  ===========================
 task        does                                    undone by
 ==========  ======================================  ===========================
-export      validate_connector, create_export       driver.remove_export
+check       driver.validate_connector               (nothing was changed)
+export      driver.create_export                    driver.remove_export
 connect     driver.initialize_connection, saves     (the export goes with it)
             the initiator's data
 terminate   driver.terminate_connection             (what is gone stays gone)
 unexport    driver.remove_export                    (what is gone stays gone)
 ==========  ======================================  ===========================
 
-No status is written: these are calls, whose caller waits, and asks again.
+No status is written: these are calls, whose caller waits, and asks again. A caller
+gets VolumeBackendAPIException for whatever the driver raised, but InvalidInput for
+a connector that it refused, and ExportFailure where its update could not be stored.
 
 Source: seeds, VolumeDriverCore.initialize_connection, terminate_connection;
 spec/volume-rpc, initialize_connection; spec/interfaces §2.2.
@@ -35,25 +38,23 @@ from flows.lifecycle import Step
 from flows.volume import access
 
 
-class Export(Step):
-    """Check the connector and make the volume reachable. Idempotent: an export is made once."""
+class Check(Step):
+    """Check volume and connector, before anything is exported. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, volume_id: str, connector: Any) -> None:
-        volume = ctx.volumes.get(volume_id)
-        driver = ctx.driver
-        if not isinstance(connector, Mapping):
-            raise InvalidInput(f"volume {volume_id}: the connector is no mapping")
-        try:
-            driver.validate_connector(connector)
-        except InvalidConnectorException as error:
-            raise InvalidInput(f"volume {volume_id}: {error}") from error
-        except Exception as error:
-            raise _backend_error("validate_connector", volume, error) from error
+        check_connector(ctx, of_ours(ctx, volume_id), connector)
+
+
+class Export(Step):
+    """Make the volume reachable. Idempotent: an export is made once."""
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any) -> None:
+        volume, driver = ctx.volumes.get(volume_id), ctx.driver
         try:
             answer = driver.create_export(ctx.request.elevated(), volume, connector)
             update = edge.model_update(answer, volume, "create_export")
         except Exception as error:
-            raise _backend_error("create_export", volume, error) from error
+            raise edge.backend_error("create_export", volume_id, error) from error
         try:
             edge.store(ctx.volumes.update, volume, update, "create_export")
         except Unavailable:
@@ -62,9 +63,8 @@ class Export(Step):
             raise ExportFailure(f"volume {volume_id}: {error}") from error
 
     def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
-        if edge.never_reached_driver(flow_failures) or _refused(flow_failures):
-            return
-        ctx.driver.remove_export(ctx.request.elevated(), ctx.volumes.get(volume_id))
+        if not edge.never_reached_driver(flow_failures):
+            ctx.driver.remove_export(ctx.request.elevated(), ctx.volumes.get(volume_id))
 
 
 class Connect(Step):
@@ -73,31 +73,31 @@ class Connect(Step):
     default_provides = "result"
 
     def execute(self, ctx: Context, volume_id: str, connector: Any) -> dict[str, Any]:
-        volume = ctx.volumes.get(volume_id)
-        return connect(ctx, volume, connector)
+        return connect(ctx, ctx.volumes.get(volume_id), connector)
 
 
 class Terminate(Step):
     """End a connector's access, or all access without a connector. Idempotent."""
 
     def execute(self, ctx: Context, volume_id: str, connector: Any, force: bool) -> None:
-        terminate(ctx, ctx.volumes.get(volume_id), connector, force)
+        terminate(ctx, of_ours(ctx, volume_id), connector, force)
 
 
 class Unexport(Step):
     """Take the export away. Idempotent: none is a success."""
 
     def execute(self, ctx: Context, volume_id: str) -> None:
-        volume = ctx.volumes.get(volume_id)
+        volume = of_ours(ctx, volume_id)
+        driver = ctx.driver
         try:
-            ctx.driver.remove_export(ctx.request.elevated(), volume)
+            driver.remove_export(ctx.request.elevated(), volume)
         except Exception as error:
-            raise _backend_error("remove_export", volume, error) from error
+            raise edge.backend_error("remove_export", volume_id, error) from error
 
 
 def initialize() -> linear_flow.Flow:
     """Let a connector reach a volume. Needs ``volume_id`` and ``connector``."""
-    return linear_flow.Flow("initialize_connection").add(Export(), Connect())
+    return linear_flow.Flow("initialize_connection").add(Check(), Export(), Connect())
 
 
 def terminate_flow() -> linear_flow.Flow:
@@ -108,6 +108,33 @@ def terminate_flow() -> linear_flow.Flow:
 def remove_export() -> linear_flow.Flow:
     """Remove the export. Needs ``volume_id``."""
     return linear_flow.Flow("remove_export").add(Unexport())
+
+
+def of_ours(ctx: Context, volume_id: str) -> Record:
+    """Return a volume of this backend. :raises Invalid: it is another one's."""
+    volume = ctx.volumes.get(volume_id)
+    edge.require_ours(ctx, volume, volume.host)
+    return volume
+
+
+def check_connector(ctx: Context, volume: Record, connector: Any) -> None:
+    """Refuse a connector that is malformed, or that the driver does not take.
+
+    :raises InvalidInput: it lacks something.
+    """
+    driver = ctx.driver
+    if not isinstance(connector, Mapping):
+        raise InvalidInput(f"volume {volume.id}: the connector is no mapping")
+    initiator = connector.get("initiator")
+    if not isinstance(initiator, str | None):
+        kind = type(initiator).__name__
+        raise InvalidInput(f"volume {volume.id}: the connector's initiator is a {kind}, not text")
+    try:
+        driver.validate_connector(connector)
+    except InvalidConnectorException as error:
+        raise InvalidInput(f"volume {volume.id}: {edge.masked(error)}") from error
+    except Exception as error:
+        raise edge.backend_error("validate_connector", volume.id, error) from error
 
 
 def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,9 +150,9 @@ def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[
         else:
             answer = driver.initialize_connection(volume, connector, initiator_data=kept)
         info = edge.connection_info(answer, volume)
+        _save_updates(ctx, connector, info)
     except Exception as error:
-        raise _backend_error("initialize_connection", volume, error) from error
-    _save_updates(ctx, connector, info, volume)
+        raise edge.backend_error("initialize_connection", volume.id, error) from error
     info["data"] = access.complete(ctx, volume, connector, info["data"])
     return info
 
@@ -139,36 +166,30 @@ def terminate(
     try:
         return driver.terminate_connection(volume, connector, **forced)
     except Exception as error:
-        raise _backend_error("terminate_connection", volume, error) from error
+        raise edge.backend_error("terminate_connection", volume.id, error) from error
 
 
 def _initiator_data(
     ctx: Context, driver: Any, connector: Mapping[str, Any]
 ) -> dict[str, str] | None:
     initiator = connector.get("initiator")
-    if initiator is None:
-        return None
-    if not isinstance(initiator, str):
-        raise InvalidInput(f"the connector's initiator is no text: {type(initiator).__name__}")
-    if not _takes(driver.initialize_connection, "initiator_data"):
+    if not initiator or not _takes(driver.initialize_connection, "initiator_data"):
         return None
     return ctx.initiators.get(initiator, ctx.backend.initiator_namespace()) or None
 
 
-def _save_updates(
-    ctx: Context, connector: Mapping[str, Any], info: dict[str, Any], volume: Record
-) -> None:
+def _save_updates(ctx: Context, connector: Mapping[str, Any], info: dict[str, Any]) -> None:
     """Save ``initiator_updates`` (older drivers: singular); the caller does not get it."""
-    updates = info.pop("initiator_updates", None)
-    updates = updates or info.pop("initiator_update", None)
+    asked = [info.pop(name, None) for name in ("initiator_updates", "initiator_update")]
+    updates = asked[0] or asked[1]
     if not updates:
         return
     initiator = connector.get("initiator")
-    set_values = updates.get("set_values") or {} if isinstance(updates, dict) else None
-    removed = updates.get("remove_values") or [] if isinstance(updates, dict) else None
-    if not (initiator and isinstance(set_values, dict) and isinstance(removed, list)):
-        text = f"initiator_updates of volume {volume.id} cannot be saved: initiator {initiator!r}"
-        raise VolumeBackendAPIException(text)
+    if not isinstance(updates, dict) or not initiator:
+        raise VolumeBackendAPIException("initiator_updates is no dict, or has no initiator")
+    set_values, removed = updates.get("set_values") or {}, updates.get("remove_values") or []
+    if not isinstance(set_values, dict) or not isinstance(removed, list):
+        raise VolumeBackendAPIException("initiator_updates wants a dict to set, a list to remove")
     ctx.initiators.save(initiator, ctx.backend.initiator_namespace(), set_values, removed)
 
 
@@ -178,16 +199,3 @@ def _takes(method: Any, name: str) -> bool:
     except (TypeError, ValueError):
         return False
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _refused(flow_failures: Mapping[str, Failure]) -> bool:
-    return any(failure.check(InvalidInput) for failure in flow_failures.values())
-
-
-def _backend_error(call: str, volume: Record, error: Exception) -> Exception:
-    """What a caller gets for whatever the driver raised; our own refusals stay as they are."""
-    if isinstance(error, InvalidInput | Unavailable):
-        return error
-    return VolumeBackendAPIException(
-        f"{call} of volume {volume.id} failed: {type(error).__name__}: {error}"
-    )

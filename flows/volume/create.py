@@ -5,7 +5,7 @@
 task       does                                  undone by
 =========  ====================================  ================================
 begin      checks that it is ours                back to the scheduler, or the
-                                                 status ``error``
+                                                 status ``error`` and a message
 allocate   driver.create_volume, or from a       driver.delete_volume
            snapshot, or a clone
 finish     the status ``available``              (point of no return)
@@ -19,38 +19,25 @@ from __future__ import annotations
 
 import datetime
 import logging
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from drivers.interface import errors as driver_errors
+from drivers.interface.errors import ImageCopyFailure
 from drivers.interface.records import Record
 from flows import edge, errors, messages
 from flows.context import Context
-from flows.lifecycle import Statuses, Step, cause_of, failed_itself
-from flows.volume.lifecycle import Begin, set_failed, set_finished
+from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
+from flows.volume import reschedule, rowless
+from flows.volume.lifecycle import Begin, find, set_failed
 
 LOG = logging.getLogger(__name__)
 
 STATUSES = Statuses(
     during=("creating", "downloading"), success="available", failure={Exception: "error"}
 )
-
-NOT_RESCHEDULED = (
-    driver_errors.ImageCopyFailure,
-    driver_errors.ImageConversionNotAllowed,
-    driver_errors.ImageUnacceptable,
-    driver_errors.ImageTooBig,
-    errors.MetadataCopyFailure,
-    errors.VolumeNotFound,
-    errors.SnapshotNotFound,
-    errors.VolumeTypeNotFound,
-    errors.InvalidInput,
-)
-"""Another backend would fail in the same way."""
 
 
 class BeginCreate(Begin):
@@ -69,20 +56,22 @@ class BeginCreate(Begin):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if failed_itself(result):
+        volume = find(ctx, volume_id)
+        if never_began(result) or volume is None:
             return
-        volume = ctx.volumes.get(volume_id)
+        if volume.host and not edge.is_ours(ctx, volume.host):
+            LOG.info("volume %s is on %s by now", volume_id, volume.host)
+            return
         failure = cause_of(flow_failures)
-        if allow_reschedule and may_reschedule(request_spec, filter_properties, failure):
-            hand_back(ctx, volume, request_spec, filter_properties or {}, failure)
+        if allow_reschedule and reschedule.is_possible(request_spec, filter_properties, failure):
+            reschedule.hand_back(
+                ctx, volume, STATUSES.during, request_spec, filter_properties or {}, failure
+            )
             return
-        self.failed(ctx, volume, failure)
-        ctx.messages.create(
-            ctx.request,
-            volume,
-            action=messages.CREATE_VOLUME,
-            detail=messages.detail_of(failure, messages.DRIVER_FAILED_CREATE),
-        )
+        if set_failed(ctx, volume, STATUSES.during, STATUSES.after(failure)):
+            action = messages.CREATE_VOLUME
+            detail = messages.detail_of(action, failure, messages.DRIVER_FAILED_CREATE)
+            ctx.messages.create(ctx.request, volume, action=action, detail=detail)
 
 
 class Allocate(Step):
@@ -92,35 +81,61 @@ class Allocate(Step):
     nobody can use the volume before ``finish``.
     """
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: Context, volume_id: str, request_spec: Any) -> None:
         volume = ctx.volumes.get(volume_id)
         edge.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
         if ctx.resumed:
             driver.delete_volume(volume)
-        call, answer = _create(ctx, volume)
-        edge.store(ctx.volumes.update, volume, edge.model_update(answer, volume, call), call)
-        _inherit(ctx, volume)
+        call, answer = _create(ctx, volume, request_spec)
+        try:
+            update = edge.model_update(answer, volume, call)
+            edge.store(ctx.volumes.update, volume, update, call)
+            _inherit(ctx, volume)
+        except errors.VolumeNotFound:
+            driver.delete_volume(volume)  # no row tells the revert what to delete
+            raise
 
-    def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
-        if not edge.never_reached_driver(flow_failures):
-            ctx.driver.delete_volume(ctx.volumes.get(volume_id))
+    def revert(
+        self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        volume = find(ctx, volume_id)
+        if edge.never_reached_driver(flow_failures) or volume is None:
+            return
+        if volume.status not in STATUSES.during:
+            LOG.warning("volume %s is %s: its data stays", volume_id, volume.status)
+            return
+        ctx.driver.delete_volume(volume)
+        if volume.source_volid and was_cut_short(result):
+            source = ctx.volumes.get(volume.source_volid)
+            ctx.driver.delete_snapshot(rowless.snapshot_of_now(source, volume_id))
 
 
 class Finish(Step):
     """Make the volume available and tell that it is.
 
-    Idempotent: a volume that is available already stays so.
+    Idempotent: a volume that is available already stays so. Where the row has gone,
+    nobody knows of the volume any more and it is removed.
     """
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        columns = {
+        columns: dict[str, Any] = {
             "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
             "shared_targets": shared_targets(ctx.backend.stats()),
             "service_uuid": ctx.backend.service_uuid,
         }
-        if set_finished(ctx, volume, STATUSES.during, "available", **columns) and volume.use_quota:
+        try:
+            ctx.volumes.transition(
+                volume_id, "available", when=STATUSES.during, done=True, **columns
+            )
+        except errors.StatusChanged as error:
+            LOG.warning("volume %s is left as it is: %s", volume_id, error)
+            return
+        except errors.VolumeNotFound:
+            ctx.driver.delete_volume(volume)
+            raise
+        if volume.use_quota:
             shown = volume.replace(status="available", **columns)
             ctx.notifier.volume(ctx.request, "create.end", shown)
 
@@ -136,48 +151,6 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def may_reschedule(
-    request_spec: Any, filter_properties: Mapping[str, Any] | None, failure: Failure
-) -> bool:
-    """Say whether the scheduler may try another backend (spec/volume-rpc, create_volume)."""
-    if not request_spec or not (filter_properties or {}).get("retry"):
-        return False
-    return failure.check(*NOT_RESCHEDULED) is None
-
-
-def hand_back(
-    ctx: Context,
-    volume: Record,
-    request_spec: Any,
-    filter_properties: Mapping[str, Any],
-    failure: Failure,
-) -> None:
-    """Give the volume back to the scheduler, without a host and still ``creating``.
-
-    The leftover on this backend is gone by now, so it cannot race with the next try.
-    """
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    try:
-        ctx.volumes.transition(
-            volume.id, "creating", when=STATUSES.during, host=None, scheduled_at=now
-        )
-    except (errors.StatusChanged, errors.NotFound) as error:
-        LOG.warning("volume %s is not rescheduled: %s", volume.id, error)
-        return
-    ctx.workers.offer("Volume", volume.id, "creating")
-    retry = {**filter_properties["retry"], "exc": _formatted(failure)}
-    onward = volume.replace(status="creating", host=None, scheduled_at=now)
-    try:
-        ctx.scheduler.create_volume(
-            ctx.request, onward, request_spec, {**filter_properties, "retry": retry}
-        )
-    except Exception as error:  # the bus may raise anything; the volume must not stay creating
-        LOG.error("volume %s could not be handed to the scheduler: %s", volume.id, error)
-        set_failed(ctx, volume, STATUSES.during, "error", host=volume.host)
-        return
-    LOG.info("volume %s goes back to the scheduler for another backend", volume.id)
-
-
 def shared_targets(stats: Mapping[str, Any]) -> bool | None:
     """Return whether attachments must lock the host (spec/volume-rpc, create_volume 10)."""
     if stats.get("shared_targets") is False:
@@ -188,15 +161,36 @@ def shared_targets(stats: Mapping[str, Any]) -> bool | None:
     return protocol == "iscsi"
 
 
-def _create(ctx: Context, volume: Record) -> tuple[str, Any]:
+def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
     driver = ctx.driver
     if volume.snapshot_id:
         snapshot = ctx.snapshots.get(volume.snapshot_id)
+        _require_room(volume, snapshot.volume_size, f"snapshot {snapshot.id}")
         return "create_volume_from_snapshot", driver.create_volume_from_snapshot(volume, snapshot)
     if volume.source_volid:
         source = ctx.volumes.get(volume.source_volid)
+        _require_room(volume, source.size, f"volume {source.id}")
         return _clone(ctx, volume, source)
+    for source_kind in ("image", "backup"):
+        if source_id := _named(request_spec, f"{source_kind}_id"):
+            # An empty volume in place of the data that was asked for would be worse.
+            text = f"volume {volume.id} cannot be made from {source_kind} {source_id} here"
+            raise ImageCopyFailure(text)
     return "create_volume", driver.create_volume(volume)
+
+
+def _require_room(volume: Record, size: int | None, source: str) -> None:
+    if size and volume.size < size:
+        text = f"volume {volume.id} has {volume.size} GiB, {source} needs {size}"
+        raise errors.InvalidInput(text)
+
+
+def _named(request_spec: Any, name: str) -> Any:
+    """Look a field up in a request spec, sent as a plain dict or as an object."""
+    if not isinstance(request_spec, Mapping):
+        return None
+    data = request_spec.get("versioned_object.data")
+    return (data if isinstance(data, Mapping) else request_spec).get(name)
 
 
 def _clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
@@ -205,32 +199,14 @@ def _clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
     try:
         return "create_cloned_volume", driver.create_cloned_volume(volume, source)
     except NotImplementedError:
-        moment = _moment(source, volume)
-    driver.create_snapshot(moment)
+        moment = rowless.snapshot_of_now(source, volume.id)
+    driver.delete_snapshot(moment)  # what an interrupted try left
     try:
+        update = edge.model_update(driver.create_snapshot(moment), moment, "create_snapshot")
+        moment = moment.replace(**update)
         return "create_volume_from_snapshot", driver.create_volume_from_snapshot(volume, moment)
     finally:
         driver.delete_snapshot(moment)
-
-
-def _moment(source: Record, volume: Record) -> Record:
-    """A snapshot that has no row; its id is the clone's, so that a second try finds it."""
-    return Record(
-        "snapshot",
-        {
-            "id": volume.id,
-            "name": f"clone-{volume.id}",
-            "volume_id": source.id,
-            "volume_name": source.name,
-            "volume_size": source.size,
-            "volume": source,
-            "project_id": volume.project_id,
-            "status": "creating",
-            "provider_location": None,
-            "provider_id": None,
-            "metadata": {},
-        },
-    )
 
 
 def _inherit(ctx: Context, volume: Record) -> None:
@@ -249,14 +225,8 @@ def _inherit(ctx: Context, volume: Record) -> None:
     try:
         ctx.volumes.copy_image_metadata(volume.id, **source)
         ctx.volumes.update(volume.id, bootable=True)
-    except errors.Unavailable:
+    except (errors.Unavailable, errors.VolumeNotFound):
         raise
     except Exception as error:
         text = f"image metadata of volume {volume.id} could not be copied: {error}"
         raise errors.MetadataCopyFailure(text) from error
-
-
-def _formatted(failure: Failure) -> list[str]:
-    if failure.exc_info is not None:
-        return traceback.format_exception(*failure.exc_info)
-    return [str(failure.traceback_str), failure.exception_str]

@@ -6,11 +6,13 @@ task     does                                      undone by
 =======  ========================================  =============================
 begin    checks the status                         busy: ``available``; else
                                                    ``error_deleting`` or
-                                                   ``error_unmanaging``
+                                                   ``error_unmanaging``;
+                                                   cascading, snapshots that are
+                                                   left: ``error_deleting``
 remove   refuses what is attached or not ours;     (what is gone stays gone)
-         each snapshot, when cascading;
-         driver.remove_export, and
-         driver.delete_volume or unmanage
+         driver.remove_export; each snapshot,
+         when cascading; driver.delete_volume or
+         unmanage
 finish   the row, what belongs to it, its quota    (point of no return)
 =======  ========================================  =============================
 
@@ -34,11 +36,12 @@ from drivers.interface.errors import ResourceBusy, VolumeDriverException
 from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
-from flows.errors import Invalid, InvalidSnapshot, StatusChanged, VolumeAttached, VolumeNotFound
-from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.errors import Invalid, InvalidSnapshot, StatusChanged, Unavailable, VolumeAttached
+from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.snapshot import delete as snapshot_delete
+from flows.snapshot.lifecycle import set_failed as set_snapshot_failed
 from flows.snapshot.lifecycle import set_status
-from flows.volume.lifecycle import set_failed
+from flows.volume.lifecycle import find, set_finished
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class Begin(Step):
     """
 
     def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
-        volume = _find(ctx, volume_id)
+        volume = find(ctx, volume_id)
         if volume is None:
             LOG.info("volume %s is gone already, there is nothing to delete", volume_id)
             return
@@ -77,17 +80,24 @@ class Begin(Step):
         ctx: Context,
         volume_id: str,
         unmanage_only: bool,
+        cascade: bool,
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        volume = _find(ctx, volume_id)
-        if failed_itself(result) or volume is None:
+        volume = find(ctx, volume_id)
+        if never_began(result) or volume is None:
             return
-        if str(volume.migration_status or "").startswith("target:"):
+        if cascade:
+            _release_snapshots(ctx, volume_id)
+        if str(volume.migration_status or "").startswith("target:") and edge.is_ours(
+            ctx, volume.host
+        ):
             ctx.volumes.destroy(volume_id)
             return
         statuses = UNMANAGE if unmanage_only else STATUSES
-        set_failed(ctx, volume, statuses.during, statuses.after(cause_of(flow_failures)))
+        # Also for a volume of another backend: nobody else was asked to delete it.
+        status = statuses.after(cause_of(flow_failures))
+        set_finished(ctx, volume, statuses.during, status)
 
 
 class Remove(Step):
@@ -97,14 +107,14 @@ class Remove(Step):
     """
 
     def execute(self, ctx: Context, volume_id: str, unmanage_only: bool, cascade: bool) -> None:
-        volume = _find(ctx, volume_id)
+        volume = find(ctx, volume_id)
         if volume is None:
             return
         _check(ctx, volume, unmanage_only, cascade)
         driver = ctx.driver
+        driver.remove_export(ctx.request.elevated(), volume)
         if cascade:
             _remove_snapshots(ctx, volume_id)
-        driver.remove_export(ctx.request.elevated(), volume)
         if not unmanage_only:
             driver.delete_volume(volume)
             return
@@ -118,7 +128,7 @@ class Finish(Step):
     """Forget the row and give its quota back. Idempotent: both happen once, together."""
 
     def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
-        volume = _find(ctx, volume_id)
+        volume = find(ctx, volume_id)
         if volume is None:
             return
         if ctx.volumes.destroy(volume_id, release=_quota(volume)) and volume.use_quota:
@@ -141,34 +151,46 @@ def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> 
         raise Invalid(f"volume {volume.id}: unmanaging does not cascade to snapshots")
     if unmanage_only and volume.encryption_key_id:
         raise Invalid(f"volume {volume.id} is encrypted and cannot be unmanaged")
+    for snapshot in ctx.snapshots.of_volume(volume.id) if cascade else ():
+        if snapshot.status != "deleting":
+            text = f"snapshot {snapshot.id} is {snapshot.status}, not deleting"
+            raise InvalidSnapshot(f"volume {volume.id} keeps a snapshot: {text}")
 
 
 def _remove_snapshots(ctx: Context, volume_id: str) -> None:
-    snapshots = ctx.snapshots.of_volume(volume_id)
-    for snapshot in snapshots:
-        if snapshot.status != "deleting":
-            text = f"snapshot {snapshot.id} is {snapshot.status}, not deleting"
-            raise InvalidSnapshot(f"volume {volume_id} keeps a snapshot: {text}")
-    for snapshot in snapshots:
-        _remove_snapshot(ctx, snapshot)
+    """Delete every snapshot; one that fails does not keep the others.
+
+    :raises Exception: what the first one raised.
+    """
+    first: Exception | None = None
+    for snapshot in ctx.snapshots.of_volume(volume_id):
+        try:
+            _remove_snapshot(ctx, snapshot)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised after the others had their turn
+            LOG.warning("snapshot %s of volume %s stays: %s", snapshot.id, volume_id, error)
+            first = first or error
+    if first is not None:
+        raise first
 
 
 def _remove_snapshot(ctx: Context, snapshot: Record) -> None:
-    statuses = snapshot_delete.STATUSES
+    ctx.notifier.snapshot(ctx.request, "delete.start", snapshot)
     try:
         ctx.driver.delete_snapshot(snapshot)
     except Exception as error:
-        status = statuses.after(Failure.from_exception(error))
-        set_status(ctx, snapshot, statuses.during, status)
+        failure = Failure.from_exception(error)
+        set_snapshot_failed(ctx, snapshot, snapshot_delete.OPERATION, failure)
         raise
     snapshot_delete.forget(ctx, snapshot)
 
 
-def _find(ctx: Context, volume_id: str) -> Record | None:
-    try:
-        return ctx.volumes.get(volume_id)
-    except VolumeNotFound:
-        return None
+def _release_snapshots(ctx: Context, volume_id: str) -> None:
+    """Give snapshots that were to go with the volume a status to try again from."""
+    for snapshot in ctx.snapshots.of_volume(volume_id):
+        if snapshot.status == "deleting":
+            set_status(ctx, snapshot, ("deleting",), "error_deleting")
 
 
 def _event(unmanage_only: bool) -> str:

@@ -28,9 +28,9 @@ from drivers.interface.records import Record
 from flows import edge, messages
 from flows.context import Context
 from flows.errors import InvalidInput
-from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.volume import lifecycle
-from flows.volume.lifecycle import LOG, set_failed, set_finished
+from flows.volume.lifecycle import LOG, find, set_failed, set_finished
 
 STATUSES = Statuses(during=("extending",), success=None, failure={Exception: "error_extending"})
 
@@ -49,18 +49,14 @@ class Begin(lifecycle.Begin):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if failed_itself(result):
+        volume = find(ctx, volume_id)
+        if never_began(result) or volume is None:
             return
-        volume = ctx.volumes.get(volume_id)
-        failure = cause_of(flow_failures)
+        failure, action = cause_of(flow_failures), messages.EXTEND_VOLUME
         status = STATUSES.after(failure)
-        set_failed(ctx, volume, STATUSES.during, status, rollback=reservations)
-        ctx.messages.create(
-            ctx.request,
-            volume,
-            action=messages.EXTEND_VOLUME,
-            detail=messages.detail_of(failure, messages.DRIVER_FAILED_EXTEND),
-        )
+        if set_failed(ctx, volume, STATUSES.during, status, rollback=reservations):
+            detail = messages.detail_of(action, failure, messages.DRIVER_FAILED_EXTEND)
+            ctx.messages.create(ctx.request, volume, action=action, detail=detail)
 
 
 class Grow(Step):
@@ -90,11 +86,14 @@ class Complete(Step):
 class Finish(Step):
     """Write the new size and use up the reservations.
 
-    Idempotent: both are one transaction, and a reservation that ended is skipped.
+    Idempotent: both are one transaction. A row that has the size was finished by the
+    interrupted try, and if it is ``extending`` again that is another extension.
     """
 
     def execute(self, ctx: Context, volume_id: str, new_size: int, reservations: list[str]) -> None:
         volume = ctx.volumes.get(volume_id)
+        if volume.size == new_size:
+            return
         status = "in-use" if ctx.attachments.of_volume(volume_id) else "available"
         if set_finished(ctx, volume, STATUSES.during, status, size=new_size, commit=reservations):
             shown = volume.replace(size=new_size, status=status)

@@ -12,7 +12,7 @@ from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
 from flows.errors import NotFound, StatusChanged
-from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.lifecycle import Statuses, Step, cause_of, never_began
 
 LOG = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ class Begin(Step):
     def revert(
         self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if failed_itself(result):
+        if never_began(result):
             return
-        volume = ctx.volumes.get(volume_id)
-        failure = cause_of(flow_failures)
-        self.failed(ctx, volume, failure)
+        volume = find(ctx, volume_id)
+        if volume is not None:
+            self.failed(ctx, volume, cause_of(flow_failures))
 
     def started(self, ctx: Context, volume: Record) -> None:
         """Tell that the work begins."""
@@ -56,14 +56,25 @@ class Begin(Step):
         set_failed(ctx, volume, self._statuses.during, self._statuses.after(failure))
 
 
+def find(ctx: Context, volume_id: str) -> Record | None:
+    """Return the volume for a revert or a last step; None when its row is gone."""
+    try:
+        return ctx.volumes.get(volume_id)
+    except NotFound:
+        return None
+
+
 def set_failed(
     ctx: Context, volume: Record, when: tuple[str, ...], status: str, **columns: Any
-) -> None:
-    """Write a failure status, unless somebody moved the volume on meanwhile."""
-    try:
-        ctx.volumes.transition(volume.id, status, when=when, done=True, **columns)
-    except (StatusChanged, NotFound) as error:
-        LOG.warning("volume %s is left as it is: %s", volume.id, error)
+) -> bool:
+    """Write a failure status and say whether it took.
+
+    It does not where somebody moved the volume on meanwhile, or to another backend.
+    """
+    if volume.host and not edge.is_ours(ctx, volume.host):
+        LOG.warning("volume %s is on %s now and left as it is", volume.id, volume.host)
+        return False
+    return _transition(ctx, volume, when, status, columns)
 
 
 def set_finished(
@@ -74,9 +85,15 @@ def set_finished(
     It never raises because the status moved on: a resumed flow may find the
     volume in use, and a revert would delete somebody's data.
     """
+    return _transition(ctx, volume, when, status, columns)
+
+
+def _transition(
+    ctx: Context, volume: Record, when: tuple[str, ...], status: str, columns: dict[str, Any]
+) -> bool:
     try:
         ctx.volumes.transition(volume.id, status, when=when, done=True, **columns)
     except (StatusChanged, NotFound) as error:
-        LOG.warning("volume %s has moved on, nothing is written: %s", volume.id, error)
+        LOG.warning("volume %s is left as it is: %s", volume.id, error)
         return False
     return True

@@ -4,10 +4,12 @@
 ========  =======================================  ==========================
 task      does                                     undone by
 ========  =======================================  ==========================
-begin     checks both, ``reverting`` and           volume ``error``,
-          ``restoring``                            snapshot ``available``
-safety    a snapshot of the volume as it is,       (kept for the user)
-          where the driver wants one
+begin     checks that the volume is ours and       volume ``error``,
+          ``reverting``                            snapshot ``available``
+check     that the snapshot is of this volume,     (it only reads)
+          ``restoring`` and of the same size
+safety    a snapshot of the volume as it is,       removed when it failed;
+          where the driver wants one               else kept for the user
 restore   driver.revert_to_snapshot, or a copy     (the safety snapshot has
           from a temporary volume                  what was there before)
 finish    both ``available``                       (point of no return)
@@ -29,11 +31,18 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
-from flows.errors import InvalidSnapshot, NotFound, StatusChanged
-from flows.lifecycle import Statuses, Step, failed_itself
+from flows.errors import InvalidSnapshot, SnapshotNotFound, StatusChanged, Unavailable
+from flows.lifecycle import (
+    Interrupted,
+    Statuses,
+    Step,
+    failed_itself,
+    never_began,
+    was_cut_short,
+)
 from flows.snapshot.lifecycle import set_status
 from flows.volume import lifecycle, transfer
-from flows.volume.lifecycle import set_finished
+from flows.volume.lifecycle import find, set_finished
 
 LOG = logging.getLogger(__name__)
 
@@ -42,20 +51,17 @@ RESTORING = ("restoring",)
 
 
 class Begin(lifecycle.Begin):
-    """Check volume and snapshot. Idempotent: it only reads."""
+    """Check the volume, and choose the id of a safety snapshot. Idempotent: it only reads."""
+
+    default_provides = "spare_id"
 
     def __init__(self) -> None:
         super().__init__(STATUSES, None)
 
-    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:  # type: ignore[override]
-        snapshot = ctx.snapshots.get(snapshot_id)
-        if snapshot.volume_id != volume_id:
-            text = f"snapshot {snapshot_id} is of volume {snapshot.volume_id}"
-            raise InvalidSnapshot(f"{text}, not of {volume_id}")
-        if snapshot.status not in RESTORING:
-            raise StatusChanged(f"snapshot {snapshot_id}", snapshot.status, RESTORING)
+    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> str:  # type: ignore[override]
         super().execute(ctx=ctx, volume_id=volume_id)
         _notify(ctx, volume_id, snapshot_id, "start")
+        return str(uuid.uuid4())
 
     def revert(  # type: ignore[override]
         self,
@@ -65,44 +71,66 @@ class Begin(lifecycle.Begin):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if failed_itself(result):
+        if never_began(result):
             return
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
-        set_status(ctx, ctx.snapshots.get(snapshot_id), RESTORING, "available")
+        snapshot = _snapshot(ctx, snapshot_id)
+        if snapshot is not None and snapshot.volume_id == volume_id:
+            set_status(ctx, snapshot, RESTORING, "available")
         _notify(ctx, volume_id, snapshot_id, "end")
+
+
+class Check(Step):
+    """Check the snapshot. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
+        volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
+        what = f"snapshot {snapshot_id}"
+        if snapshot.volume_id != volume_id:
+            raise InvalidSnapshot(f"{what} is of volume {snapshot.volume_id}, not of {volume_id}")
+        if snapshot.status not in RESTORING:
+            raise StatusChanged(what, snapshot.status, RESTORING)
+        if snapshot.volume_size != volume.size:
+            sizes = f"{snapshot.volume_size} GiB, volume {volume_id} has {volume.size}"
+            raise InvalidSnapshot(f"{what} has {sizes}: a revert never changes the size")
 
 
 class Safety(Step):
     """Keep the volume as it is, where a half-done revert could not be told from a done one.
 
-    Idempotent: its id is made out of the two ids, so a second try finds the row
-    and lets the backend keep the first moment.
+    Idempotent: ``begin`` chose its id, and on a second try what the interrupted one
+    left is deleted first; the volume has not been changed yet.
     """
 
     default_provides = "safety_id"
 
-    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> str | None:
+    def execute(self, ctx: Context, volume_id: str, spare_id: str) -> str | None:
         driver = ctx.driver
         if not driver.snapshot_revert_use_temp_snapshot():
             return None
-        safety_id = str(uuid.uuid5(uuid.UUID(snapshot_id), f"revert {volume_id}"))
         volume = ctx.volumes.get(volume_id)
         safety = ctx.snapshots.create(
-            id=safety_id,
+            id=spare_id,
             volume_id=volume_id,
             volume_size=volume.size,
             volume_type_id=volume.volume_type_id,
             user_id=volume.user_id,
             project_id=volume.project_id,
+            encryption_key_id=volume.encryption_key_id,
             status="creating",
             use_quota=False,
             display_name=f"[revert] volume {volume_id} backup snapshot",
         )
-        if safety.status == "creating":
-            update = edge.model_update(driver.create_snapshot(safety), safety, "create_snapshot")
-            edge.store(ctx.snapshots.update, safety, update, "create_snapshot")
-            set_status(ctx, safety, ("creating",), "available", progress="100%")
-        return safety_id
+        if ctx.resumed:
+            driver.delete_snapshot(safety)
+        update = edge.model_update(driver.create_snapshot(safety), safety, "create_snapshot")
+        edge.store(ctx.snapshots.update, safety, update, "create_snapshot")
+        set_status(ctx, safety, ("creating",), "available", progress="100%")
+        return spare_id
+
+    def revert(self, ctx: Context, spare_id: str, result: Any) -> None:
+        if failed_itself(result):
+            _drop(ctx, spare_id)
 
 
 class Restore(Step):
@@ -115,13 +143,21 @@ class Restore(Step):
         except NotImplementedError:
             transfer.copy_snapshot_over(ctx, volume, snapshot)
 
+    def revert(self, ctx: Context, volume_id: str, snapshot_id: str, result: Any) -> None:
+        if was_cut_short(result):
+            volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
+            transfer.clear_away(ctx, volume, snapshot)
+
 
 class Finish(Step):
     """Make volume and snapshot available. Idempotent: those that are stay so."""
 
     def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
-        set_status(ctx, ctx.snapshots.get(snapshot_id), RESTORING, "available")
-        set_finished(ctx, ctx.volumes.get(volume_id), STATUSES.during, "available")
+        snapshot, volume = _snapshot(ctx, snapshot_id), find(ctx, volume_id)
+        if snapshot is not None:
+            set_status(ctx, snapshot, RESTORING, "available")
+        if volume is not None:
+            set_finished(ctx, volume, STATUSES.during, "available")
 
 
 class Clean(Step):
@@ -137,25 +173,44 @@ class Clean(Step):
             _drop(ctx, safety_id)
         _notify(ctx, volume_id, snapshot_id, "end")
 
+    def revert(self, ctx: Context, safety_id: str | None) -> None:
+        if safety_id is not None:  # half gone is no use to anybody
+            _drop(ctx, safety_id)
+
 
 def flow() -> linear_flow.Flow:
     """Revert a volume to a snapshot. Needs ``volume_id`` and ``snapshot_id``."""
     return linear_flow.Flow("revert_to_snapshot").add(
-        Begin(), Safety(), Restore(), Finish(), Clean()
+        Begin(), Check(), Safety(), Restore(), Finish(), Clean()
     )
 
 
-def _drop(ctx: Context, safety_id: str) -> None:
+def _snapshot(ctx: Context, snapshot_id: str) -> Record | None:
     try:
-        ctx.driver.delete_snapshot(ctx.snapshots.get(safety_id))
-        ctx.snapshots.destroy(safety_id)
-    except NotFound:
+        return ctx.snapshots.get(snapshot_id)
+    except SnapshotNotFound:
+        return None
+
+
+def _drop(ctx: Context, safety_id: str) -> None:
+    safety = _snapshot(ctx, safety_id)
+    if safety is None:
         return
-    except Exception as error:
+    try:
+        ctx.driver.delete_snapshot(safety)
+    except (Interrupted, Unavailable):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
         LOG.warning("the safety snapshot %s is left behind: %s", safety_id, error)
+        if safety.status == "creating":
+            set_status(ctx, safety, ("creating",), "error")
+        return
+    ctx.snapshots.destroy(safety_id)
 
 
 def _notify(ctx: Context, volume_id: str, snapshot_id: str, moment: str) -> None:
-    volume: Record = ctx.volumes.get(volume_id)
-    ctx.notifier.volume(ctx.request, f"revert.{moment}", volume)
-    ctx.notifier.snapshot(ctx.request, f"revert.{moment}", ctx.snapshots.get(snapshot_id))
+    volume, snapshot = find(ctx, volume_id), _snapshot(ctx, snapshot_id)
+    if volume is not None:
+        ctx.notifier.volume(ctx.request, f"revert.{moment}", volume)
+    if snapshot is not None:
+        ctx.notifier.snapshot(ctx.request, f"revert.{moment}", snapshot)

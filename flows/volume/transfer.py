@@ -18,6 +18,7 @@ from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
+from flows.volume import rowless
 
 _CHUNK = 4 * 1024 * 1024
 """Bytes that are read and written at a time."""
@@ -26,44 +27,47 @@ _ZEROS = bytes(_CHUNK)
 
 
 def copy_snapshot_over(ctx: Context, volume: Record, snapshot: Record) -> None:
-    """Write a snapshot's data over its volume, through a temporary volume.
-
-    The temporary volume has no row: its name carries the snapshot's id, so that a
-    second try meets what the first one left, and removes it.
-    """
+    """Write a snapshot's data over its volume, through a temporary volume."""
     driver = ctx.driver
-    temporary = volume.replace(
-        id=snapshot.id,
-        name_id=snapshot.id,
-        name=f"revert-{snapshot.id}",
-        size=snapshot.volume_size,
-        snapshot_id=snapshot.id,
-        status="in-use",
-        use_quota=False,
-    )
-    driver.delete_volume(temporary)
-    driver.create_volume_from_snapshot(temporary, snapshot)
+    temporary = rowless.volume_of_snapshot(volume, snapshot)
+    driver.delete_volume(temporary)  # what an interrupted try left
     try:
+        answer = driver.create_volume_from_snapshot(temporary, snapshot)
+        update = edge.model_update(answer, temporary, "create_volume_from_snapshot")
+        temporary = temporary.replace(**update)
         with connected(ctx, temporary) as source, connected(ctx, volume) as target:
             _copy(source, target)
     finally:
         driver.delete_volume(temporary)
 
 
+def clear_away(ctx: Context, volume: Record, snapshot: Record) -> None:
+    """Remove what a copy that was cut short may have left."""
+    driver, elevated = ctx.driver, ctx.request.elevated()
+    temporary = rowless.volume_of_snapshot(volume, snapshot)
+    driver.remove_export(elevated, volume)
+    driver.remove_export(elevated, temporary)
+    driver.delete_volume(temporary)
+
+
 @contextmanager
 def connected(ctx: Context, volume: Record) -> Iterator[str]:
-    """Connect a volume to this host and give its path.
+    """Connect a volume that nobody uses to this host and give its path.
 
     :raises VolumeBackendAPIException: it is not reachable as a local path.
     """
-    driver, connector = ctx.driver, _connector()
+    driver, connector, elevated = ctx.driver, _connector(), ctx.request.elevated()
     driver.validate_connector(connector)
-    driver.create_export(ctx.request.elevated(), volume, connector)
-    info = edge.connection_info(driver.initialize_connection(volume, connector), volume)
     try:
-        yield _path(info, volume)
+        answer = driver.create_export(elevated, volume, connector)
+        exported = volume.replace(**edge.model_update(answer, volume, "create_export"))
+        info = edge.connection_info(driver.initialize_connection(exported, connector), volume)
+        try:
+            yield _path(info, volume)
+        finally:
+            driver.terminate_connection(exported, connector)
     finally:
-        driver.terminate_connection(volume, connector)
+        driver.remove_export(elevated, volume)
 
 
 def _connector() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
-from flows.volume import attach, attachment, connection, create, delete, extend, revert
+from flows.volume import attach, attachment, connection, create, delete, detach, extend, revert
 from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
 from worker.rpc import codec, objects
 from worker.rpc.context import RequestContext
@@ -180,7 +180,7 @@ class VolumeEndpoint:
         volume: Any = None,
     ) -> Operation:
         """Detach in the manner before attachments."""
-        return _on_connection(attach.detach, volume_id, attachment_id=attachment_id)
+        return _on_connection(detach.detach, volume_id, attachment_id=attachment_id)
 
     @exposed("3.9")
     def attachment_update(

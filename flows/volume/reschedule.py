@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give a volume that could not be created here back to the scheduler.
+
+Source: spec/volume-rpc, create_volume, the table of failures.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.types.failure import Failure
+
+from drivers.interface import errors as driver_errors
+from drivers.interface.records import Record
+from flows import errors
+from flows.context import Context
+from flows.volume.lifecycle import set_failed
+
+LOG = logging.getLogger(__name__)
+
+NOT_RESCHEDULED = (
+    driver_errors.ImageCopyFailure,
+    driver_errors.ImageConversionNotAllowed,
+    driver_errors.ImageUnacceptable,
+    driver_errors.ImageTooBig,
+    errors.MetadataCopyFailure,
+    errors.VolumeNotFound,
+    errors.SnapshotNotFound,
+    errors.VolumeTypeNotFound,
+    errors.InvalidInput,
+    errors.OperationInterrupted,
+)
+"""Another backend would fail in the same way; what kills a service kills the next one too."""
+
+
+def is_possible(
+    request_spec: Any, filter_properties: Mapping[str, Any] | None, failure: Failure
+) -> bool:
+    """Say whether the scheduler may try another backend."""
+    if not request_spec or not (filter_properties or {}).get("retry"):
+        return False
+    return failure.check(*NOT_RESCHEDULED) is None
+
+
+def hand_back(
+    ctx: Context,
+    volume: Record,
+    during: tuple[str, ...],
+    request_spec: Any,
+    filter_properties: Mapping[str, Any],
+    failure: Failure,
+) -> None:
+    """Give the volume back to the scheduler, without a host and still ``creating``.
+
+    The leftover on this backend is gone by now, so it cannot race with the next try.
+    Killed between the row and the cast, it casts again: a second cast is met by a
+    compare-and-set, a lost one by nobody.
+    """
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    try:
+        ctx.volumes.transition(volume.id, "creating", when=during, host=None, scheduled_at=now)
+    except (errors.StatusChanged, errors.NotFound) as error:
+        LOG.warning("volume %s is not rescheduled: %s", volume.id, error)
+        return
+    ctx.workers.offer("Volume", volume.id, "creating")
+    retry = {**filter_properties["retry"], "exc": _formatted(failure)}
+    onward = volume.replace(status="creating", host=None, scheduled_at=now)
+    try:
+        ctx.scheduler.create_volume(
+            ctx.request, onward, request_spec, {**filter_properties, "retry": retry}
+        )
+    except Exception as error:  # noqa: BLE001 - the volume must not stay creating
+        LOG.error("volume %s could not be handed to the scheduler: %s", volume.id, error)
+        set_failed(ctx, volume, during, "error", host=volume.host)
+        return
+    LOG.info("volume %s goes back to the scheduler for another backend", volume.id)
+
+
+def _formatted(failure: Failure) -> list[str]:
+    if failure.exc_info is not None:
+        return traceback.format_exception(*failure.exc_info)
+    return [str(failure.traceback_str), failure.exception_str]

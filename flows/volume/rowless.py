@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Helper objects on a backend that live for one operation and have no row.
+
+Their names carry the id of what the operation works on, so that a second try meets
+what the first one left. What identifies the original on the backend is taken out:
+a driver that goes by it would otherwise delete the original.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drivers.interface.records import Record
+
+_NOWHERE: dict[str, Any] = {"provider_location": None, "provider_id": None, "provider_auth": None}
+
+
+def snapshot_of_now(source: Record, clone_id: str) -> Record:
+    """The moment in which a volume is cloned by a driver that has no clones."""
+    fields = {
+        "id": clone_id,
+        "name": f"clone-{clone_id}",
+        "volume_id": source.id,
+        "volume_name": source.name,
+        "volume_size": source.size,
+        "volume_type_id": source.volume_type_id,
+        "volume": source,
+        "user_id": source.user_id,
+        "project_id": source.project_id,
+        "status": "creating",
+        "encryption_key_id": source.encryption_key_id,
+        "metadata": {},
+    }
+    return Record("snapshot", {**fields, **_NOWHERE})
+
+
+def volume_of_snapshot(volume: Record, snapshot: Record) -> Record:
+    """A volume with a snapshot's data, for a driver that cannot revert by itself."""
+    return volume.replace(
+        id=snapshot.id,
+        _name_id=None,
+        name_id=snapshot.id,
+        name=f"revert-{snapshot.id}",
+        size=snapshot.volume_size,
+        snapshot_id=snapshot.id,
+        source_volid=None,
+        status="in-use",
+        use_quota=False,
+        provider_geometry=None,
+        **_NOWHERE,
+    )

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver that keeps its objects as names, and fails where it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from drivers.interface.records import Record
+from drivers.interface.volume import VolumeDriver
+
+TAKES_FORCE = "takes force"
+
+
+class RecordingDriver(VolumeDriver):
+    """Keeps what it was told to make; a failing creation leaves its half behind.
+
+    :param directory: where the local paths of connected volumes lie.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(None, host="node@backend")
+        self.directory = directory
+        self.objects: set[str] = set()
+        self.sizes: dict[str, int] = {}
+        self.exports: set[str] = set()
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.plan: dict[str, Any] = {}
+        self.missing: set[str] = set()
+
+    def called(self, method: str) -> list[dict[str, Any]]:
+        return [details for name, details in self.calls if name == method]
+
+    def do_setup(self, context: Any) -> None: ...
+
+    def check_for_setup_error(self) -> None: ...
+
+    def get_volume_stats(self, refresh: bool = False) -> Mapping[str, Any]:
+        return {}
+
+    def create_volume(self, volume: Record) -> Any:
+        self._make(volume)
+        return self._play("create_volume", volume=volume)
+
+    def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Any:
+        if snapshot.name not in self.objects:
+            raise AssertionError(f"{snapshot.name} is not on the backend")
+        self._make(volume)
+        return self._play("create_volume_from_snapshot", volume=volume, snapshot=snapshot)
+
+    def create_cloned_volume(self, volume: Record, src_vref: Record) -> Any:
+        self._require("create_cloned_volume")
+        self._make(volume)
+        return self._play("create_cloned_volume", volume=volume, source=src_vref)
+
+    def delete_volume(self, volume: Record) -> None:
+        self._play("delete_volume", volume=volume)
+        self.objects.discard(volume.name)
+
+    def extend_volume(self, volume: Record, new_size: int) -> None:
+        self._play("extend_volume", volume=volume, new_size=new_size)
+        self.sizes[volume.name] = new_size
+
+    def create_snapshot(self, snapshot: Record) -> Any:
+        self._make(snapshot)
+        return self._play("create_snapshot", snapshot=snapshot)
+
+    def delete_snapshot(self, snapshot: Record) -> None:
+        self._play("delete_snapshot", snapshot=snapshot)
+        self.objects.discard(snapshot.name)
+
+    def revert_to_snapshot(self, context: Any, volume: Record, snapshot: Record) -> None:
+        self._require("revert_to_snapshot")
+        self._play("revert_to_snapshot", volume=volume, snapshot=snapshot)
+
+    def snapshot_revert_use_temp_snapshot(self) -> bool:
+        return "safety" not in self.missing
+
+    def unmanage(self, volume: Record) -> None:
+        self._play("unmanage", volume=volume)
+
+    def unmanage_snapshot(self, snapshot: Record) -> None:
+        self._play("unmanage_snapshot", snapshot=snapshot)
+
+    def validate_connector(self, connector: Mapping[str, Any]) -> None:
+        self._play("validate_connector", connector=connector)
+
+    def create_export(self, context: Any, volume: Record, connector: Any) -> Any:
+        assert context.is_admin
+        self.exports.add(volume.name)
+        return self._play("create_export", volume=volume, connector=connector)
+
+    def remove_export(self, context: Any, volume: Record) -> None:
+        assert context.is_admin
+        self._play("remove_export", volume=volume)
+        self.exports.discard(volume.name)
+
+    def initialize_connection(
+        self, volume: Record, connector: Mapping[str, Any], initiator_data: Any = None
+    ) -> Any:
+        path = self.directory / volume.name
+        if not path.exists():
+            path.write_bytes(volume.name.encode())
+        info = {"driver_volume_type": "local", "data": {"device_path": str(path)}}
+        return self._play(
+            "initialize_connection",
+            info,
+            volume=volume,
+            connector=connector,
+            initiator_data=initiator_data,
+        )
+
+    def terminate_connection(
+        self, volume: Record, connector: Mapping[str, Any] | None, **more: Any
+    ) -> Any:
+        return self._play("terminate_connection", volume=volume, connector=connector, **more)
+
+    def attach_volume(
+        self, context: Any, volume: Record, instance_uuid: Any, host_name: Any, mountpoint: Any
+    ) -> None:
+        self._play("attach_volume", instance=instance_uuid, host=host_name, mountpoint=mountpoint)
+
+    def detach_volume(self, context: Any, volume: Record, attachment: Any = None) -> None:
+        self._play("detach_volume", attachment=attachment)
+
+    def _require(self, method: str) -> None:
+        if method in self.missing:
+            raise NotImplementedError(method)
+
+    def _make(self, thing: Record) -> None:
+        if thing.name in self.objects:
+            raise AssertionError(f"{thing.name} is on the backend already")
+        self.objects.add(thing.name)
+
+    def _play(self, method: str, answer: Any = None, **details: Any) -> Any:
+        self.calls.append((method, details))
+        planned = self.plan.get(method, answer)
+        if isinstance(planned, BaseException):
+            raise planned
+        return planned

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every cast, ready to run, and what must hold whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.engine import Factory
+from flows.snapshot import create as snapshot_create
+from flows.snapshot import delete as snapshot_delete
+from flows.volume import create, delete, extend, revert
+from tests.unit.flows.world import World
+
+TERMINAL = {
+    *("available", "in-use", "error", "error_deleting", "error_unmanaging"),
+    *("error_extending", "deleted"),
+}
+CREATE = {"request_spec": None, "filter_properties": None, "allow_reschedule": True}
+DELETE = {"unmanage_only": False, "cascade": False}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cast.
+
+    :param arrange: makes the rows and objects that are there when it arrives.
+    :param keeps: whether the backend object stays when the row goes.
+    """
+
+    name: str
+    factory: Factory
+    arrange: Callable[[World], None]
+    args: Mapping[str, Any] = field(default_factory=dict)
+    keeps: bool = False
+
+    def start(self, world: World) -> dict[str, Any]:
+        """Arrange the world and return the arguments."""
+        self.arrange(world)
+        args = dict(self.args)
+        if "reservations" in args:
+            args["reservations"] = [world.db.quota.reserve("gigabytes", 2)]
+        return args
+
+
+def _create(world: World) -> None:
+    world.add_volume(status="creating", made=False)
+
+
+def _from_snapshot(world: World) -> None:
+    world.add_volume("v0", bootable=True)
+    world.add_snapshot(volume_id="v0")
+    world.add_volume(status="creating", made=False, snapshot_id="s1", size=2)
+
+
+def _clone(world: World) -> None:
+    world.add_volume("v0", bootable=True)
+    world.add_volume(status="creating", made=False, source_volid="v0", size=2)
+
+
+def _clone_by_snapshot(world: World) -> None:
+    _clone(world)
+    world.driver.missing.add("create_cloned_volume")
+
+
+def _delete(world: World) -> None:
+    world.add_volume(status="deleting")
+
+
+def _cascade(world: World) -> None:
+    world.add_volume(status="deleting")
+    for snapshot_id in ("s1", "s2", "s3"):
+        world.add_snapshot(snapshot_id, status="deleting")
+
+
+def _unmanage(world: World) -> None:
+    world.add_volume(status="unmanaging")
+
+
+def _extend(world: World) -> None:
+    world.add_volume(status="extending", size=3)
+
+
+def _create_snapshot(world: World) -> None:
+    world.add_volume(bootable=True)
+    world.add_snapshot(status="creating", made=False)
+
+
+def _delete_snapshot(world: World) -> None:
+    world.add_volume()
+    world.add_snapshot(status="deleting")
+
+
+def _unmanage_snapshot(world: World) -> None:
+    world.add_volume()
+    world.add_snapshot(status="unmanaging")
+
+
+def _revert(world: World) -> None:
+    world.add_volume(status="reverting")
+    world.add_snapshot(status="restoring")
+
+
+def _revert_by_copy(world: World) -> None:
+    _revert(world)
+    world.driver.missing.add("revert_to_snapshot")
+
+
+def _revert_without_safety(world: World) -> None:
+    _revert(world)
+    world.driver.missing.add("safety")
+
+
+_V = {"volume_id": "v1"}
+_S = {"snapshot_id": "s1"}
+_EXTEND = {**_V, "new_size": 5, "reservations": []}
+
+CASES = [
+    Case("create", create.flow, _create, {**_V, **CREATE}),
+    Case("create-from-snapshot", create.flow, _from_snapshot, {**_V, **CREATE}),
+    Case("clone", create.flow, _clone, {**_V, **CREATE}),
+    Case("clone-by-snapshot", create.flow, _clone_by_snapshot, {**_V, **CREATE}),
+    Case("delete", delete.flow, _delete, {**_V, **DELETE}),
+    Case("delete-cascade", delete.flow, _cascade, {**_V, **DELETE, "cascade": True}),
+    Case("unmanage", delete.flow, _unmanage, {**_V, **DELETE, "unmanage_only": True}, True),
+    Case("extend", extend.flow, _extend, _EXTEND),
+    Case("extend-completion", extend.completion, _extend, {**_EXTEND, "error": False}),
+    Case("snapshot-create", snapshot_create.flow, _create_snapshot, _S),
+    Case("snapshot-delete", snapshot_delete.flow, _delete_snapshot, {**_S, "unmanage_only": False}),
+    Case(
+        "snapshot-unmanage",
+        snapshot_delete.flow,
+        _unmanage_snapshot,
+        {**_S, "unmanage_only": True},
+        True,
+    ),
+    Case("revert", revert.flow, _revert, {**_V, **_S}),
+    Case("revert-by-copy", revert.flow, _revert_by_copy, {**_V, **_S}),
+    Case("revert-without-safety", revert.flow, _revert_without_safety, {**_V, **_S}),
+]
+
+
+def effects_of(case: Case, world: World) -> list[str]:
+    """Run a case undisturbed and return its effects in order."""
+    args = case.start(world)
+    assert world.run(case.factory, **args).state == "done"
+    return list(world.effects)
+
+
+def assert_settled(world: World, case: Case, broken: str = "") -> None:
+    """Whatever happened, nothing hangs, nothing is left behind, nothing counts twice.
+
+    :param broken: the driver's method that keeps failing; what only it could
+        remove may be left.
+    """
+    rows = [*world.db.volumes.rows.values(), *world.db.snapshots.rows.values()]
+    hanging = {row["id"]: row["status"] for row in rows if not row["deleted"]}
+    assert set(hanging.values()) <= TERMINAL, hanging
+    assert not world.db.work, "a work row stayed"
+    assert not world.db.quota.open, "a reservation stayed open"
+    assert world.db.quota.used == _counted(world)
+    if not broken.startswith(("delete_", "remove_")):
+        lost = _expected(world, case) ^ world.driver.objects
+        assert lost <= _half_deleted(world), lost
+        assert not world.driver.exports
+
+
+def _counted(world: World) -> dict[str, int]:
+    volumes = [v for v in world.db.volumes.of() if v["use_quota"]]
+    snapshots = [s for s in world.db.snapshots.of() if s["use_quota"]]
+    sizes = [v["size"] for v in volumes] + [s["volume_size"] for s in snapshots]
+    return {"volumes": len(volumes), "snapshots": len(snapshots), "gigabytes": sum(sizes)}
+
+
+def _expected(world: World, case: Case) -> set[str]:
+    volumes = {f"volume-{v['id']}" for v in world.db.volumes.of() if _has_object(case, v)}
+    snapshots = {f"snapshot-{s['id']}" for s in world.db.snapshots.of() if s["status"] != "error"}
+    kept = {"volume-v1"} if case.keeps and "volume_id" in case.args else set()
+    kept |= {"snapshot-s1"} if case.keeps and "snapshot_id" in case.args else set()
+    return volumes | snapshots | kept
+
+
+def _half_deleted(world: World) -> set[str]:
+    """What was to be deleted, and shows in its status that it may be half gone."""
+    volumes = world.db.volumes.of(status="error_deleting")
+    snapshots = world.db.snapshots.of(status="error_deleting")
+    return {f"volume-{v['id']}" for v in volumes} | {f"snapshot-{s['id']}" for s in snapshots}
+
+
+def _has_object(case: Case, row: Mapping[str, Any]) -> bool:
+    """A volume whose creation failed has none; one whose revert failed has."""
+    return row["status"] != "error" or case.factory is not create.flow

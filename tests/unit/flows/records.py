@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The protocols of ``flows.context`` over the tables in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from drivers.interface.records import Record
+from tests.unit.flows.rows import Database
+
+_SETS = ("metadata", "admin_metadata")
+
+
+class Volumes:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, volume_id: str) -> Record:
+        return self._db.volume(self._db.volumes.live(volume_id))
+
+    def create(self, **columns: Any) -> Record:
+        return self._db.volume(self._db.volumes.insert(columns))
+
+    def update(self, volume_id: str, **columns: Any) -> None:
+        sets = {name: columns.pop(name) for name in _SETS if name in columns}
+        self._db.volumes.write(volume_id, columns)
+        for name, pairs in sets.items():
+            if not isinstance(pairs, dict):
+                raise ValueError(f"volume.{name}: takes pairs")
+            self._db.pairs[name, volume_id] = dict(pairs)
+
+    def transition(
+        self,
+        volume_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        commit: Sequence[str] = (),
+        rollback: Sequence[str] = (),
+        done: bool = False,
+        **columns: Any,
+    ) -> None:
+        self._db.volumes.change(volume_id, to, when, columns)
+        self._db.quota.settle(commit, used=True)
+        self._db.quota.settle(rollback, used=False)
+        if done:
+            self._db.work.pop(("Volume", volume_id), None)
+
+    def destroy(self, volume_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        row = self._db.volumes.rows[volume_id]
+        if row["deleted"]:
+            return False
+        row.update(deleted=True, status="deleted", migration_status=None)
+        for snapshot in self._db.snapshots.of(volume_id=volume_id):
+            snapshot["deleted"] = True
+        for attachment in self._db.attachments.of(volume_id=volume_id):
+            attachment.update(deleted=True, attach_status="detached")
+        self._db.quota.release(release)
+        self._db.work.pop(("Volume", volume_id), None)
+        return True
+
+    def pop_admin_metadata(self, volume_id: str, key: str) -> None:
+        self._db.pairs.get(("admin_metadata", volume_id), {}).pop(key, None)
+
+    def set_admin_metadata(self, volume_id: str, **pairs: str) -> None:
+        self._db.pairs.setdefault(("admin_metadata", volume_id), {}).update(pairs)
+
+    def copy_image_metadata(
+        self, volume_id: str, *, from_volume: str | None = None, from_snapshot: str | None = None
+    ) -> None:
+        if self._db.image_metadata_fails:
+            raise RuntimeError("the metadata is too long")
+        found = self._db.pairs.get(("image", str(from_volume or from_snapshot)), {})
+        self._db.pairs["image", volume_id] = dict(found)
+
+    def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
+        return self._db.qos.get(volume_type_id or "")
+
+
+class Snapshots:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, snapshot_id: str) -> Record:
+        return self._db.snapshot(self._db.snapshots.live(snapshot_id))
+
+    def of_volume(self, volume_id: str) -> list[Record]:
+        return [self._db.snapshot(row) for row in self._db.snapshots.of(volume_id=volume_id)]
+
+    def create(self, **columns: Any) -> Record:
+        return self._db.snapshot(self._db.snapshots.insert(columns))
+
+    def update(self, snapshot_id: str, **columns: Any) -> None:
+        self._db.snapshots.write(snapshot_id, columns)
+
+    def transition(
+        self,
+        snapshot_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        done: bool = False,
+        **columns: Any,
+    ) -> None:
+        self._db.snapshots.change(snapshot_id, to, when, columns)
+        if done:
+            self._db.work.pop(("Snapshot", snapshot_id), None)
+
+    def destroy(self, snapshot_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        row = self._db.snapshots.rows[snapshot_id]
+        if row["deleted"]:
+            return False
+        row.update(deleted=True, status="deleted")
+        self._db.quota.release(release)
+        self._db.work.pop(("Snapshot", snapshot_id), None)
+        return True
+
+    def copy_image_metadata(self, snapshot_id: str, *, from_volume: str) -> None:
+        if self._db.image_metadata_fails:
+            raise RuntimeError("the metadata is too long")
+        self._db.pairs["image", snapshot_id] = dict(self._db.pairs.get(("image", from_volume), {}))
+
+
+class Attachments:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, attachment_id: str) -> Record:
+        return Record("attachment", self._db.attachments.live(attachment_id))
+
+    def of_volume(self, volume_id: str) -> list[Record]:
+        return [Record("attachment", row) for row in self._db.attachments.of(volume_id=volume_id)]
+
+    def create(self, **columns: Any) -> Record:
+        return Record("attachment", self._db.attachments.insert(columns))
+
+    def update(self, attachment_id: str, **columns: Any) -> None:
+        self._db.attachments.write(attachment_id, columns)
+
+    def destroy(self, attachment_id: str) -> None:
+        self._db.attachments.rows[attachment_id].update(deleted=True, attach_status="detached")
+
+    def settle_volume(self, volume_id: str) -> str:
+        volume = self._db.volumes.live(volume_id)
+        found = {row["attach_status"] for row in self._db.attachments.of(volume_id=volume_id)}
+        word = min((s for s in found if not s.startswith("error_")), default="detached")
+        status = {"attached": "in-use", "detached": "available"}.get(word, word)
+        migrating = volume["migration_status"] not in (None, "success", "error")
+        if word == "detached" and (migrating or volume["status"] == "uploading"):
+            status = volume["status"]
+        volume.update(status=status, attach_status=word)
+        return str(status)
+
+
+class Work:
+    def __init__(self, db: Database) -> None:
+        self._work = db.work
+
+    def claim(self, resource_type: str, resource_id: str, status: str) -> None:
+        if (resource_type, resource_id) in self._work:
+            self._work[resource_type, resource_id] = "ours"
+
+    def offer(self, resource_type: str, resource_id: str, status: str) -> None:
+        self._work[resource_type, resource_id] = "anybody's"
+
+
+class Initiators:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], dict[str, str]] = {}
+
+    def get(self, initiator: str, namespace: str) -> dict[str, str]:
+        return dict(self.kept.get((initiator, namespace), {}))
+
+    def save(
+        self,
+        initiator: str,
+        namespace: str,
+        set_values: Mapping[str, Any],
+        remove_values: Iterable[str],
+    ) -> None:
+        if not all(isinstance(value, str) for value in set_values.values()):
+            raise ValueError("driver_initiator_data.value: takes text")
+        pairs = self.kept.setdefault((initiator, namespace), {})
+        pairs.update(set_values)
+        for key in remove_values:
+            pairs.pop(key, None)

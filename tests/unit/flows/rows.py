@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records in memory, with the meaning of the database's (``flows.context``)."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from drivers.interface.records import Record
+from flows import errors
+
+LONGEST = 256
+
+
+def _names(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+_COMMON = _names("id created_at updated_at deleted_at deleted status user_id project_id use_quota")
+VOLUME = _COMMON | _names(
+    "_name_id size host migration_status scheduled_at launched_at terminated_at",
+    "snapshot_id source_volid attach_status bootable multiattach previous_status",
+    "provider_location provider_auth provider_geometry provider_id volume_type_id",
+    "encryption_key_id service_uuid shared_targets display_name replication_status",
+)
+SNAPSHOT = _COMMON | _names(
+    "volume_id progress volume_size encryption_key_id volume_type_id display_name",
+    "provider_location provider_auth provider_id",
+)
+ATTACHMENT = _names(
+    "id volume_id instance_uuid attached_host mountpoint attach_time detach_time",
+    "attach_mode attach_status connector connection_info deleted",
+)
+
+
+class Quota:
+    """What is used, and what is reserved but not settled yet."""
+
+    def __init__(self) -> None:
+        self.used = {"volumes": 0, "gigabytes": 0, "snapshots": 0}
+        self.open: dict[str, tuple[str, int]] = {}
+
+    def reserve(self, resource: str, delta: int) -> str:
+        reservation = str(uuid.uuid4())
+        self.open[reservation] = (resource, delta)
+        return reservation
+
+    def settle(self, ids: Sequence[str], *, used: bool) -> None:
+        for reservation in ids:
+            resource, delta = self.open.pop(reservation, ("", 0))
+            if resource and used:
+                self.used[resource] += delta
+
+    def release(self, amounts: Mapping[str, int] | None) -> None:
+        for resource, amount in (amounts or {}).items():
+            self.used[resource] -= amount
+
+
+class Table:
+    """Rows by id, with columns that are checked."""
+
+    def __init__(self, kind: str, columns: frozenset[str], gone: type[errors.NotFound]) -> None:
+        self.kind, self.columns, self.gone = kind, columns, gone
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def live(self, row_id: str) -> dict[str, Any]:
+        row = self.rows.get(row_id)
+        if row is None or row["deleted"]:
+            raise self.gone(f"{self.kind} {row_id} does not exist")
+        return row
+
+    def insert(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        self._check(columns)
+        row = {**dict.fromkeys(self.columns), "id": str(uuid.uuid4()), "deleted": False, **columns}
+        return self.rows.setdefault(row["id"], row)
+
+    def write(self, row_id: str, columns: Mapping[str, Any]) -> None:
+        row = self.live(row_id)
+        self._check(columns)
+        row.update(columns)
+
+    def change(
+        self, row_id: str, to: str, when: Collection[str], columns: Mapping[str, Any]
+    ) -> None:
+        row, wanted = self.live(row_id), {**columns, "status": to}
+        self._check(columns)
+        if row["status"] in when:
+            row.update(wanted)
+            return
+        same = (
+            isinstance(value, datetime.datetime) or row[name] == value
+            for name, value in wanted.items()
+        )
+        if not all(same):
+            raise errors.StatusChanged(f"{self.kind} {row_id}", row["status"], when)
+
+    def of(self, **equal: Any) -> list[dict[str, Any]]:
+        rows = (row for row in self.rows.values() if not row["deleted"])
+        return [row for row in rows if all(row[k] == v for k, v in equal.items())]
+
+    def _check(self, columns: Mapping[str, Any]) -> None:
+        for name, value in columns.items():
+            if name not in self.columns:
+                raise ValueError(f"{self.kind}.{name}: there is no such column")
+            if not isinstance(value, str | int | datetime.datetime | None):
+                raise ValueError(f"{self.kind}.{name}: does not take {type(value).__name__}")
+            if isinstance(value, str) and len(value) > LONGEST and name != "connector":
+                raise ValueError(f"{self.kind}.{name}: too long")
+
+
+class Database:
+    """All tables, and what the records of each kind share."""
+
+    def __init__(self) -> None:
+        self.volumes = Table("volume", VOLUME, errors.VolumeNotFound)
+        self.snapshots = Table("snapshot", SNAPSHOT, errors.SnapshotNotFound)
+        self.attachments = Table("attachment", ATTACHMENT, errors.VolumeAttachmentNotFound)
+        self.quota = Quota()
+        self.work: dict[tuple[str, str], str] = {}
+        self.pairs: dict[tuple[str, str], dict[str, Any]] = {}
+        self.types: dict[str, dict[str, Any]] = {}
+        self.qos: dict[str, dict[str, Any]] = {}
+        self.image_metadata_fails = False
+
+    def volume(self, row: Mapping[str, Any]) -> Record:
+        name_id = row["_name_id"] or row["id"]
+        return Record(
+            "volume",
+            {**row, "name_id": name_id, "name": f"volume-{name_id}"},
+            {
+                "volume_type": lambda: self._type(row["volume_type_id"]),
+                "metadata": lambda: dict(self.pairs.get(("metadata", row["id"]), {})),
+                "admin_metadata": lambda: dict(self.pairs.get(("admin_metadata", row["id"]), {})),
+            },
+        )
+
+    def snapshot(self, row: Mapping[str, Any]) -> Record:
+        return Record(
+            "snapshot",
+            {**row, "name": f"snapshot-{row['id']}", "volume_name": f"volume-{row['volume_id']}"},
+            {"volume": lambda: self.volume(self.volumes.live(row["volume_id"]))},
+        )
+
+    def _type(self, type_id: str | None) -> Record | None:
+        found = self.types.get(type_id or "")
+        return None if found is None else Record("volume_type", {"id": type_id, **found})

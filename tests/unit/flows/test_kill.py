@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Killed at any moment, a flow that is resumed ends as it should, and so does one that is not.
+
+Each cast is killed before and after each of its effects, undisturbed and with each
+of the driver's methods failing; what is resumed is read back from JSON.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.interface.errors import VolumeBackendAPIException
+from flows.engine import Outcome
+from flows.errors import Unavailable
+from tests.unit.flows.cases import CASES, Case, assert_settled, effects_of
+from tests.unit.flows.world import Killed, World
+
+BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+JOURNALS = pytest.mark.parametrize("gathers", [True, False], ids=["gathering", "at-once"])
+MOMENTS = ("before", "after")
+
+
+@dataclass
+class Try:
+    """One world, with a blow to come."""
+
+    case: Case
+    world: World
+    broken: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, *, resumed: bool = False, revert: bool = False) -> Outcome | None:
+        """Return the outcome; None when the blow was deadly."""
+        try:
+            return self.world.run(self.case.factory, resumed=resumed, revert=revert, **self.args)
+        except Killed:
+            self.world.revive()
+            return None
+
+
+def tries(
+    case: Case, directory: Path, gathers: bool = True, error: type[BaseException] = Killed
+) -> Iterator[Try]:
+    """Yield a try per moment in which the case can be struck, undisturbed and disturbed."""
+    effects = effects_of(case, World(directory))
+    methods = {name.split(".")[1] for name in effects if name.startswith("driver.")}
+    for broken, moment in itertools.product(["", *sorted(methods)], MOMENTS):
+        for number in itertools.count():
+            world = World(directory, gathers)
+            args = case.start(world)
+            if broken:
+                world.driver.plan[broken] = VolumeBackendAPIException("out of order")
+            world.strike_at(number, moment, error)
+            yield Try(case, world, broken, args)
+            if number >= len(world.effects):
+                break
+
+
+def undisturbed(case: Case, directory: Path) -> dict[str, str]:
+    """Return how the case ends by itself, by the method that fails."""
+    ends = ((this.broken, this.run()) for this in tries(case, directory))
+    return {broken: outcome.state for broken, outcome in ends if outcome is not None}
+
+
+@BY_NAME
+@JOURNALS
+def test_a_killed_flow_that_is_resumed_ends(case: Case, gathers: bool, tmp_path: Path) -> None:
+    killed = 0
+    for this in tries(case, tmp_path, gathers):
+        outcome = this.run()
+        if outcome is None:
+            killed += 1
+            outcome = this.run(resumed=True)
+
+        assert outcome is not None
+        assert_settled(this.world, case, this.broken)
+
+    assert killed > len(MOMENTS)
+
+
+@BY_NAME
+def test_a_flow_that_is_killed_twice_ends(case: Case, tmp_path: Path) -> None:
+    effects = len(effects_of(case, World(tmp_path)))
+    for first, second in itertools.product(range(effects), range(effects + 2)):
+        world = World(tmp_path)
+        this = Try(case, world, "", case.start(world))
+        world.strike_at(first, "after")
+        assert this.run() is None
+        world.strike_at(second, "after")
+        if this.run(resumed=True) is None:
+            assert this.run(resumed=True) is not None
+
+        assert_settled(world, case)
+
+
+@BY_NAME
+@JOURNALS
+def test_a_killed_flow_that_is_reverted_ends(case: Case, gathers: bool, tmp_path: Path) -> None:
+    for this in tries(case, tmp_path, gathers):
+        outcome = this.run() or this.run(resumed=True, revert=True)
+
+        assert outcome is not None
+        assert_settled(this.world, case, this.broken)
+
+
+@BY_NAME
+def test_a_database_that_is_away_for_a_moment_changes_nothing(case: Case, tmp_path: Path) -> None:
+    alone = undisturbed(case, tmp_path)
+    for this in tries(case, tmp_path, error=Unavailable):
+        outcome = this.run()
+
+        assert outcome is not None
+        # A second try clears away first, so a driver that cannot delete fails it.
+        if not this.broken.startswith("delete_"):
+            assert outcome.state == alone[this.broken]
+        assert_settled(this.world, case, this.broken)

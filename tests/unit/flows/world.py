@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything around a flow, as plain objects: it can be killed at any effect.
+
+An effect is a call that changes something outside the flow: of the driver, a
+record, the notifier, the scheduler. After a kill nothing has effects any more,
+not even a ``finally``, until :meth:`World.revive`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from drivers.interface.records import Record
+from flows import engine, errors
+from flows.context import Context, Options
+from flows.lifecycle import Interrupted
+from tests.unit.flows import records
+from tests.unit.flows.backend import RecordingDriver
+from tests.unit.flows.journal import JsonJournal
+from tests.unit.flows.rows import Database
+
+HOST = "node@backend#pool"
+NAMESPACE = "backend"
+_READS = ("get", "of_volume", "qos", "snapshot_revert_use_temp_snapshot", "called")
+
+
+class Killed(Interrupted):
+    """kill -9, as far as the flow can tell."""
+
+
+class Patient(threading.Event):
+    """A stopping event whose waits take no time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+@dataclasses.dataclass
+class Request:
+    user_id: str | None = "u"
+    project_id: str | None = "p"
+    request_id: str | None = "req-1"
+    is_admin: bool = False
+    roles: list[str] = dataclasses.field(default_factory=list)
+
+    def elevated(self) -> Request:
+        return dataclasses.replace(self, is_admin=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class Noted:
+    """Notes each call of any method as ``(method, positional, named)``."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.error: BaseException | None = None
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def note(*args: Any, **kwargs: Any) -> None:
+            if self.error is not None:
+                raise self.error
+            self.calls.append((name, args, kwargs))
+
+        return note
+
+
+class Watched:
+    """A collaborator whose effects are counted, and cut short where the world says so."""
+
+    def __init__(self, target: Any, name: str, world: World) -> None:
+        self._target, self._name, self._world = target, name, world
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+
+        @functools.wraps(found)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name in _READS:
+                self._world.require_life()
+                return found(*args, **kwargs)
+            with self._world.effect(f"{self._name}.{name}"):
+                return found(*args, **kwargs)
+
+        return call
+
+
+class _Effect:
+    def __init__(self, world: World, name: str) -> None:
+        self._world, self._name = world, name
+
+    def __enter__(self) -> None:
+        self._world.require_life()
+        self._world.effects.append(self._name)
+        self._world.strike("before", self._name)
+
+    def __exit__(self, *_: Any) -> None:
+        self._world.strike("after", self._name)
+
+
+class Backend:
+    name, host, service_uuid = "backend", "node@backend", "service-uuid"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.reports = 0
+
+    def require_driver(self) -> Any:
+        self._world.require_life()
+        if not self._world.driver_up:
+            raise errors.DriverNotInitialized("backend backend is not initialized: no reason")
+        return self._world.watched_driver
+
+    def stats(self) -> Mapping[str, Any]:
+        return self._world.stats
+
+    def publish_soon(self) -> None:
+        self.reports += 1
+
+    def initiator_namespace(self) -> str:
+        return NAMESPACE
+
+
+class World:
+    """A database, a backend and a bus.
+
+    :param gathers: how the journal writes, see :class:`JsonJournal`.
+    """
+
+    def __init__(self, directory: Path, gathers: bool = True) -> None:
+        self.db = Database()
+        self.driver, self.driver_up = RecordingDriver(directory), True
+        self.watched_driver: Any = Watched(self.driver, "driver", self)
+        self.initiators = records.Initiators()
+        self.notifier, self.messages, self.scheduler = Noted(), Noted(), Noted()
+        self.backend = Backend(self)
+        self.stats: dict[str, Any] = {"storage_protocol": "iSCSI"}
+        self.options = Options()
+        self.request = Request()
+        self.stopping: threading.Event = Patient()
+        self.effects: list[str] = []
+        self.dead = False
+        self.blow: tuple[int, str, type[BaseException]] | None = None
+        self.journal = JsonJournal(gathers)
+
+    def context(self, resumed: bool = False) -> Context:
+        def watch(target: Any, name: str) -> Any:
+            return Watched(target, name, self)
+
+        return Context(
+            request=self.request,
+            backend=self.backend,
+            volumes=watch(records.Volumes(self.db), "volumes"),
+            snapshots=watch(records.Snapshots(self.db), "snapshots"),
+            attachments=watch(records.Attachments(self.db), "attachments"),
+            workers=watch(records.Work(self.db), "workers"),
+            messages=watch(self.messages, "messages"),
+            initiators=watch(self.initiators, "initiators"),
+            notifier=watch(self.notifier, "notifier"),
+            scheduler=watch(self.scheduler, "scheduler"),
+            options=self.options,
+            resumed=resumed,
+            stopping=self.stopping,
+        )
+
+    def run(
+        self,
+        factory: engine.Factory,
+        *,
+        resumed: bool = False,
+        revert: bool = False,
+        **args: Any,
+    ) -> engine.Outcome:
+        """Run a cast, from its start or from what the journal has."""
+        detail = self.journal.load()
+        running = engine.Running(factory, args, self.context(resumed), detail, self.journal)
+        return running.run(revert=revert)
+
+    def call(self, factory: engine.Factory, **args: Any) -> Any:
+        """Run a call; return its answer or raise what its caller would get."""
+        outcome = engine.run_in_memory(factory, args, self.context())
+        if outcome.failure is not None:
+            assert outcome.failure.exception is not None
+            raise outcome.failure.exception
+        return outcome.result
+
+    def strike_at(self, number: int, moment: str, error: type[BaseException] = Killed) -> None:
+        """Raise an error before or after an effect, counted from here."""
+        self.effects.clear()
+        self.blow = (number, moment, error)
+
+    def strike(self, moment: str, name: str) -> None:
+        if self.blow is None:
+            return
+        number, wanted, error = self.blow
+        # Only records can be away; a driver that raises is another matter.
+        if len(self.effects) - 1 == number and moment == wanted and _can(error, name):
+            self.blow, self.dead = None, error is Killed
+            raise error(f"{moment} {name}")
+
+    def effect(self, name: str) -> _Effect:
+        return _Effect(self, name)
+
+    def require_life(self) -> None:
+        if self.dead:
+            raise Killed("dead already")
+
+    def revive(self) -> None:
+        self.dead = False
+
+    def volume(self, volume_id: str = "v1") -> dict[str, Any]:
+        """Return a row, a deleted one too."""
+        return self.db.volumes.rows[volume_id]
+
+    def snapshot(self, snapshot_id: str = "s1") -> dict[str, Any]:
+        """Return a row, a deleted one too."""
+        return self.db.snapshots.rows[snapshot_id]
+
+    def add_volume(self, volume_id: str = "v1", *, made: bool = True, **columns: Any) -> str:
+        """Add a row with its quota and, when made, its object on the backend."""
+        given = {"project_id": "p", "user_id": "u", "host": HOST, "size": 1, "use_quota": True}
+        given |= {"volume_type_id": "t1", "status": "available", "attach_status": "detached"}
+        row = self.db.volumes.insert({"id": volume_id, **given, **columns})
+        if row["use_quota"] and isinstance(row["size"], int):
+            self.db.quota.used["volumes"] += 1
+            self.db.quota.used["gigabytes"] += row["size"]
+        if row["status"] in ("creating", "deleting", "unmanaging"):
+            self.db.work["Volume", volume_id] = "nobody's"
+        if made:
+            self.driver.objects.add(f"volume-{volume_id}")
+        return volume_id
+
+    def add_snapshot(
+        self, snapshot_id: str = "s1", volume_id: str = "v1", *, made: bool = True, **columns: Any
+    ) -> str:
+        """Add a row with its quota and, when made, its object on the backend."""
+        given = {"volume_id": volume_id, "project_id": "p", "user_id": "u", "use_quota": True}
+        given |= {"volume_size": 1, "volume_type_id": "t1", "status": "available"}
+        row = self.db.snapshots.insert({"id": snapshot_id, **given, **columns})
+        if row["use_quota"]:
+            self.db.quota.used["snapshots"] += 1
+            self.db.quota.used["gigabytes"] += row["volume_size"]
+        if row["status"] == "creating":
+            self.db.work["Snapshot", snapshot_id] = "nobody's"
+        if made:
+            self.driver.objects.add(f"snapshot-{snapshot_id}")
+        return snapshot_id
+
+    def add_attachment(
+        self, attachment_id: str = "a1", volume_id: str = "v1", **columns: Any
+    ) -> str:
+        given = {"id": attachment_id, "volume_id": volume_id, "attach_status": "attached"}
+        return str(self.db.attachments.insert({**given, **columns})["id"])
+
+    def notified(self) -> list[str]:
+        """Return the events, with their kind, in order."""
+        return [f"{kind}.{args[1]}" for kind, args, _ in self.notifier.calls]
+
+    def messaged(self) -> list[tuple[str, str]]:
+        """Return action and detail of the user messages."""
+        return [(named["action"], named["detail"]) for _, _, named in self.messages.calls]
+
+    def shown(self, event: str) -> Record:
+        """Return what an event was sent with."""
+        (found,) = (a[2] for kind, a, _ in self.notifier.calls if f"{kind}.{a[1]}" == event)
+        return found  # type: ignore[no-any-return]
+
+
+def _can(error: type[BaseException], name: str) -> bool:
+    kind = name.split(".")[0]
+    return error is Killed or kind in ("volumes", "snapshots", "attachments", "workers")
