@@ -54,7 +54,8 @@ def _locks(address: str) -> str | None:
 
 
 def _installed(address: str, group: str) -> str | None:
-    scheme = _scheme(address)
+    # "kombu+memory" is the driver kombu with a transport of its own.
+    scheme = _scheme(address).partition("+")[0]
     names = {point.name for point in metadata.entry_points(group=group)}
     return None if scheme in names else _unknown(scheme, names)
 

@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from drivers.interface.volume import VolumeDriver
 from flows.context import Context, Options
+from flows.engine import Observer
 from worker.conf import backends
 from worker.db.engine import Database
 from worker.db.records import Records
@@ -48,6 +49,7 @@ class VolumeService:
     :param name: the backend's section.
     :param worker_id: the number of this process among those of the backend.
     :param beat: called about every second while the service is alive.
+    :param observer: told of every change of a task's state.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class VolumeService:
         name: str,
         worker_id: int = 0,
         beat: Callable[[], None] = lambda: None,
+        observer: Observer | None = None,
     ) -> None:
         driver_class, configuration = backends.configure(conf, name)
         node = configuration.safe_get("backend_host") or conf.host
@@ -65,8 +68,8 @@ class VolumeService:
         self._first = worker_id == 0
         self._configuration = configuration
         self._stopping = threading.Event()
-        self._database = Database.from_conf(conf)
-        self.records = Records.from_conf(conf, self._database)
+        self.database = Database.from_conf(conf)
+        self.records = Records.from_conf(conf, self.database)
         self.journal = Journal(conf.journal.connection)
         self._locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
         self._turnstile = Turnstile()
@@ -83,6 +86,7 @@ class VolumeService:
             report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
         )
         self._beat = beat
+        self._observer = observer
         self._servers: list[Server] = []
 
     def start(self) -> None:
@@ -104,6 +108,7 @@ class VolumeService:
             slot=self.slot,
             size=conf.executor_thread_pool_size,
             max_resumes=conf.journal.max_resumes,
+            observer=self._observer,
         )
         self.reporter = self._make_reporter()
         if self.backend.attempt():

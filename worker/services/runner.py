@@ -49,6 +49,7 @@ class Runner:
 
     :param slot: the name under which its flows stand in the journal.
     :param size: how many operations run at once.
+    :param observer: told of every change of a task's state, for a demonstration.
     :param contexts: makes what a flow is given: request, resumed, stopping.
     :param turnstile: passed by each thread that runs a flow.
     """
@@ -64,7 +65,9 @@ class Runner:
         slot: str,
         size: int,
         max_resumes: int,
+        observer: engine.Observer | None = None,
     ) -> None:
+        self._observer = observer
         self._dispatcher = dispatcher
         self._journal = journal
         self._locks = locks
@@ -249,7 +252,7 @@ class Runner:
         progress = self._journal.progress(detail)
         ctx = self._contexts(request, resumed, self._stopping)
         factory = engine.factory_of(accepted.factory)
-        running = engine.Running(factory, accepted.args, ctx, detail, progress)
+        running = engine.Running(factory, accepted.args, ctx, detail, progress, self._observer)
         with self._changed:
             self._running.add(running)
         try:
