@@ -20,13 +20,11 @@ from worker.db.values import checked, now
 _T = models.services
 _V = models.volumes
 
-_ALIVE = sa.and_(same(_T.c.host, "at"), same(_T.c.binary, "of"), _T.c.deleted == sa.false())
-_FIND = sa.select(_T).where(_ALIVE).order_by(_T.c.id).limit(1)
+_NAMED = sa.and_(same(_T.c.host, "at"), same(_T.c.binary, "of"))
+_ALIVE = sa.and_(_NAMED, _T.c.deleted == sa.false())
+_FIND = sa.select(_T).where(_NAMED).order_by(_T.c.id)
 _BY_ID = sa.select(_T).where(_T.c.id == sa.bindparam("which"))
 _LIVE = sa.select(_T).where(_T.c.deleted == sa.false()).order_by(_T.c.binary, _T.c.host, _T.c.id)
-_FORMER = (
-    sa.select(sa.func.count()).select_from(_T).where(same(_T.c.host, "at"), same(_T.c.binary, "of"))
-)
 _UPDATE = sa.update(_T).where(_T.c.id == sa.bindparam("which"))
 _INSERT = sa.insert(_T)
 _BEAT = (
@@ -85,10 +83,10 @@ class Services:
         checked(_T, fresh)
 
         def work(connection: sa.Connection) -> dict[str, Any]:
-            row = _find(connection, host, binary)
+            row, last = _find(connection, host, binary)
             was = None if row is None else row["cluster_name"]
             if row is None:
-                row = _make(connection, fresh)
+                row = _make(connection, fresh, last)
             elif any(row[name] != value for name, value in current.items()):
                 connection.execute(_UPDATE, {**current, "which": row["id"]})
                 row |= current
@@ -128,12 +126,14 @@ class Services:
         self._db.change(_UPDATE, {**checked(_T, values), "which": service_id})
 
 
-def _find(connection: sa.Connection, host: str, binary: str) -> dict[str, Any] | None:
-    row = connection.execute(_FIND, {"at": host, "of": binary}).first()
-    return None if row is None else dict(row._asdict())
+def _find(connection: sa.Connection, host: str, binary: str) -> tuple[dict[str, Any] | None, int]:
+    """Return the live row, and the number of the last one there ever was, as of one moment."""
+    rows = [row._asdict() for row in connection.execute(_FIND, {"at": host, "of": binary})]
+    live = next((row for row in rows if row["deleted"] is False), None)
+    return live, rows[-1]["id"] if rows else 0
 
 
-def _make(connection: sa.Connection, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _make(connection: sa.Connection, columns: Mapping[str, Any], last: int) -> dict[str, Any]:
     host, binary = columns["host"], columns["binary"]
     values = {
         **columns,
@@ -142,7 +142,7 @@ def _make(connection: sa.Connection, columns: Mapping[str, Any]) -> dict[str, An
         "frozen": False,
         "deleted": False,
         "replication_status": "not-capable",
-        "uuid": _uuid(connection, host, binary),
+        "uuid": _uuid(host, binary, last),
         "created_at": now(),
         "updated_at": now(),
     }
@@ -153,15 +153,14 @@ def _make(connection: sa.Connection, columns: Mapping[str, Any]) -> dict[str, An
         raise db_exception.DBDeadlock(error) from error
     adopting = {**host_parameters(host), "uuid_": values["uuid"], "at_time": now()}
     connection.execute(_ADOPT, adopting)
-    made = _find(connection, host, binary)
+    made, _ = _find(connection, host, binary)
     assert made is not None
     return made
 
 
-def _uuid(connection: sa.Connection, host: str, binary: str) -> str:
+def _uuid(host: str, binary: str, last: int) -> str:
     """Return the same new uuid in two processes that make the row at once.
 
     Only the uuid is unique in this table: with random ones both would succeed.
     """
-    former = connection.scalar(_FORMER, {"at": host, "of": binary})
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"holdfast:{binary}:{host}:{former}"))
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"holdfast:{binary}:{host}:{last}"))
