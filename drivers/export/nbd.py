@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serve a file as a network block device with qemu-nbd, one process for each.
+"""Serve files as network block devices with qemu-nbd, one process for each.
 
-The processes live on when the service restarts. Each has a file with its pid and
-the address in a directory, so a later service finds it, or starts it again.
+A process lives on when the service restarts; its address and who uses it stand in
+a file, so a later service finds it, or starts it again where it was. Restarted
+under systemd, whose stop ends all processes of a unit, it is the latter.
 """
 
 from __future__ import annotations
@@ -12,154 +13,238 @@ import fcntl
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import time
+import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from drivers.interface.errors import RemoveExportException, VolumeBackendAPIException
+from oslo_config import cfg, types
+
+from drivers.export import qemu
+from drivers.interface.errors import (
+    RemoveExportException,
+    TargetUpdateFailed,
+    VolumeBackendAPIException,
+    VolumeDriverException,
+)
 from drivers.interface.export import ExportDriver
 
-PROGRAM = "qemu-nbd"
-_START = 10.0
-_STOP = 10.0
-"""How long to wait for a server's start and end, in seconds."""
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "local_nbd_address",
+        default="",
+        help="Address on which network block devices are served. Empty: each on a socket "
+        "beside the volumes, for consumers on this host.",
+    ),
+    cfg.Opt(
+        "local_nbd_ports",
+        type=types.Range(min=1024, max=65535),
+        default="10809-11832",
+        help="Ports for network block devices, one for each volume that is in use.",
+    ),
+    cfg.StrOpt(
+        "local_nbd_tls",
+        default="",
+        help="Directory with ca-cert.pem, server-cert.pem and server-key.pem. Consumers then "
+        "need a certificate of that authority; without, who reaches a port reads and writes "
+        "the volume, so an address other than the loopback is refused.",
+    ),
+]
 
-_CLIENTS = 16
-"""Connections at once; a client may open several to one device."""
+_LOOPBACK = ("127.", "::1", "localhost")
+_SOCKET_PATH = 107
+"""Bytes that a socket's path may have."""
+
+_LOCKS = 64
+"""Files that exclude other processes; each volume has one of them, for good."""
+
+
+@dataclass
+class State:
+    """What is kept of one export.
+
+    :param port: 0 for a socket.
+    :param users: who was let in and has not gone.
+    """
+
+    port: int = 0
+    users: list[str] = field(default_factory=list)
 
 
 class NbdExport(ExportDriver):
     """Network block devices of one backend.
 
     :param directory: what is known of them, and their sockets.
-    :param address: where to listen, each on a port of its own; empty for sockets.
+    :param address: where to listen; empty for sockets.
+    :param ports: of which each device gets one.
+    :param tls: directory of certificates, empty for none.
     """
 
-    def __init__(self, directory: Path, address: str = "") -> None:
-        directory.mkdir(mode=0o700, exist_ok=True)
+    OPTS: ClassVar[list[cfg.Opt]] = OPTS
+    protocol: ClassVar[str] = "nbd"
+    multiattach: ClassVar[bool] = True  # one process serves all consumers of a volume
+
+    def __init__(
+        self, directory: Path, address: str = "", ports: range = range(0), tls: str = ""
+    ) -> None:
         self._directory = directory
         self._address = address
+        self._ports = ports
+        self._tls = tls
 
     def check(self) -> None:
-        """:raises VolumeBackendAPIException: the program is not installed."""
-        if shutil.which(PROGRAM) is None:
-            text = f"{PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
+        """Look for the program, and whether the addresses can be used."""
+        if shutil.which(qemu.PROGRAM) is None:
+            text = f"{qemu.PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
             raise VolumeBackendAPIException(text)
+        if self._address and not self._tls and not self._address.startswith(_LOOPBACK):
+            text = "would serve volumes to whoever reaches it: set local_nbd_tls as well"
+            raise VolumeBackendAPIException(f"local_nbd_address = {self._address} {text}")
+        if self._tls and not (Path(self._tls) / "server-cert.pem").is_file():
+            raise VolumeBackendAPIException(f"local_nbd_tls = {self._tls} has no server-cert.pem")
+        try:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            text = f"{self._directory} cannot be made: {error.strerror}"
+            raise VolumeBackendAPIException(text) from error
 
-    def ensure(self, name: str, path: str) -> Mapping[str, Any]:
-        """Serve a file unless it is served already, and return where.
-
-        :returns: ``export``, and ``unix_socket`` or ``host`` and ``port``; ``uri``.
-        """
-        with self._locked():
-            known = self._known(name)
-            if known is not None:
-                return dict(known["where"])
-            self._forget(name)
-            return self._start(name, path)
+    def ensure(self, name: str, path: str) -> None:
+        """Start a server unless there is one."""
+        with self._locked(name):
+            if self._server(name) is None:
+                self._start(name, path, self._state(name))
 
     def is_up(self, name: str) -> bool:
-        """Say whether a device is served."""
-        return self._known(name) is not None
+        """Say whether there is a server."""
+        return self._server(name) is not None
+
+    def connect(self, name: str, who: str) -> Mapping[str, Any]:
+        """Note who uses it and say where it is.
+
+        :returns: ``export`` and ``format``; ``socket``, or ``host`` and ``port``; ``uri``.
+        """
+        with self._locked(name):
+            state = self._state(name)
+            if who not in state.users:
+                state.users.append(who)
+                self._keep(name, state)
+            return self._where(name, state.port)
+
+    def disconnect(self, name: str, who: str | None) -> None:
+        """Note who has gone; the server ends with the last."""
+        with self._locked(name):
+            state = self._state(name)
+            state.users = [user for user in state.users if user != who and who is not None]
+            if state.users:
+                self._keep(name, state)
+            else:
+                self._remove(name)
 
     def remove(self, name: str) -> None:
-        """Stop serving; absence is success. :raises RemoveExportException: it does not end."""
-        with self._locked():
-            known = self._known(name)
-            if known is not None:
-                self._end(name, known["pid"])
-            self._forget(name)
+        """End the server and forget everything about it."""
+        with self._locked(name):
+            self._remove(name)
 
-    def _start(self, name: str, path: str) -> dict[str, Any]:
-        where, arguments = self._where(name)
-        pid_file = self._file(name, "pid")
-        command = [PROGRAM, "--format=raw", "--persistent", f"--shared={_CLIENTS}", "--fork"]
-        command += [f"--export-name={name}", f"--pid-file={pid_file}", "--discard=unmap"]
-        done = subprocess.run(
-            [*command, "--cache=none" if _direct(path) else "--cache=writeback", *arguments, path],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=_START,
-            check=False,
-        )
-        if done.returncode:
-            told = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = told[-1] if told else f"status {done.returncode}"
-            raise VolumeBackendAPIException(f"{PROGRAM} does not serve {name}: {reason}")
-        pid = int(pid_file.read_text())
-        state = {"pid": pid, "born": _born(pid), "where": where}
-        self._file(name, "json").write_text(json.dumps(state))
-        return where
+    def grown(self, name: str, path: str) -> None:
+        """Start the server again, which sees a size only once; not under somebody's feet."""
+        with self._locked(name):
+            server = self._server(name)
+            if server is None:
+                return
+            if server.clients():
+                text = f"{name} has grown; who is connected has to connect again to see it"
+                raise TargetUpdateFailed(text)
+            self._end(name, server)
+            self._start(name, path, self._state(name))
 
-    def _where(self, name: str) -> tuple[dict[str, Any], list[str]]:
-        if not self._address:
-            place = str(self._file(name, "sock"))
-            uri = f"nbd+unix:///{name}?socket={place}"
-            return {"export": name, "unix_socket": place, "uri": uri}, [f"--socket={place}"]
-        port = _free_port(self._address)
-        uri = f"nbd://{self._address}:{port}/{name}"
-        where = {"export": name, "host": self._address, "port": port, "uri": uri}
-        return where, [f"--bind={self._address}", f"--port={port}"]
-
-    def _known(self, name: str) -> dict[str, Any] | None:
+    def _start(self, name: str, path: str, state: State) -> None:
+        """:raises VolumeBackendAPIException: nothing is left of the try."""
+        self._check_socket(name)
+        arguments = qemu.arguments(name, self._file(name, "pid"), self._tls)
         try:
-            state: dict[str, Any] = json.loads(self._file(name, "json").read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        # The pid may be another program's by now; when a process began tells them apart.
-        return state if _born(state["pid"]) == state["born"] else None
+            for port in self._candidates(name, state.port):
+                state.port = port
+                self._keep(name, state)  # before: who is killed here finds what it began
+                if qemu.start([*arguments, *self._listen(name, port), path], name):
+                    return
+        except VolumeBackendAPIException:
+            self._forget(name)
+            raise
+        self._forget(name)
+        text = f"no port of {self._ports.start}-{self._ports.stop - 1} on {self._address} is free"
+        raise VolumeBackendAPIException(f"{name} cannot be served: {text}")
 
-    def _end(self, name: str, pid: int) -> None:
-        deadline = time.monotonic() + _STOP
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        while _born(pid) is not None:
-            if time.monotonic() > deadline:
-                raise RemoveExportException(f"{PROGRAM} of {name}, process {pid}, does not end")
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            time.sleep(0.01)
+    def _candidates(self, name: str, old: int) -> Iterator[int]:
+        if not self._address:
+            yield 0
+            return
+        if old:
+            yield old
+        # Each volume begins elsewhere, so that one seldom takes another's old port.
+        begin = zlib.crc32(name.encode()) % max(1, len(self._ports))
+        yield from self._ports[begin:]
+        yield from self._ports[:begin]
+
+    def _listen(self, name: str, port: int) -> list[str]:
+        if not port:
+            return [f"--socket={self._file(name, 'sock')}"]
+        return [f"--bind={self._address}", f"--port={port}"]
+
+    def _where(self, name: str, port: int) -> dict[str, Any]:
+        where: dict[str, Any] = {"export": name, "format": "raw"}
+        if not port:
+            socket = str(self._file(name, "sock"))
+            return {**where, "socket": socket, "uri": f"nbd+unix:///{name}?socket={socket}"}
+        scheme = "nbds" if self._tls else "nbd"
+        host = f"[{self._address}]" if ":" in self._address else self._address
+        uri = f"{scheme}://{host}:{port}/{name}"
+        return {**where, "host": self._address, "port": port, "uri": uri}
+
+    def _check_socket(self, name: str) -> None:
+        socket = self._file(name, "sock")
+        if not self._address and len(os.fsencode(socket)) > _SOCKET_PATH:
+            text = f"the path of its socket is longer than {_SOCKET_PATH} bytes: {socket}"
+            raise VolumeBackendAPIException(f"{name} cannot be served: {text}")
+
+    def _server(self, name: str) -> qemu.Server | None:
+        return qemu.find(self._file(name, "pid"))
+
+    def _remove(self, name: str) -> None:
+        server = self._server(name)
+        if server is not None:
+            self._end(name, server)
+        self._forget(name)
+
+    def _end(self, name: str, server: qemu.Server) -> None:
+        if not server.end():
+            text = f"{qemu.PROGRAM} of {name}, process {server.pid}, does not end"
+            raise RemoveExportException(text)
+
+    def _state(self, name: str) -> State:
+        try:
+            return State(**json.loads(self._file(name, "json").read_text()))
+        except (FileNotFoundError, ValueError, TypeError):  # none yet, or torn by a crash
+            return State()
+
+    def _keep(self, name: str, state: State) -> None:
+        fresh = self._file(name, "json.new")
+        fresh.write_text(json.dumps(asdict(state)))
+        fresh.replace(self._file(name, "json"))
 
     def _forget(self, name: str) -> None:
-        for kind in ("json", "pid", "sock"):
+        for kind in ("pid", "sock", "json.new", "json"):
             self._file(name, kind).unlink(missing_ok=True)
 
     def _file(self, name: str, kind: str) -> Path:
+        if os.sep in name or name.startswith("."):
+            raise VolumeDriverException(f"{name!r} is no plain file name")
         return self._directory / f"{name}.{kind}"
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Exclude other processes: two servers of one file would both think they own it."""
-        place = self._directory / ".lock"
-        with place.open("w") as held:
+    def _locked(self, name: str) -> Iterator[None]:
+        """Exclude other processes from this volume's export."""
+        number = zlib.crc32(name.encode()) % _LOCKS
+        with (self._directory / f"lock.{number:02}").open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
-
-
-def _born(pid: int) -> str | None:
-    """Return when a process began, None where there is none or it only waits to be buried."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] == "Z" else fields[19]
-
-
-def _direct(path: str) -> bool:
-    """Say whether the file system takes direct input and output; tmpfs does not."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_DIRECT))
-    except OSError:
-        return False
-    return True
-
-
-def _free_port(address: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])

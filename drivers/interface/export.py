@@ -1,25 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of a way to give a local file to a consumer as a block device."""
+"""The contract of a way to give a file or device of this host to a consumer.
+
+Volume drivers whose volumes lie on this host choose one and pass their calls on to
+it, so that each protocol is written once. Source: seeds, VolumeDriverCore
+(connections); spec/interfaces §8 (exports).
+"""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from oslo_config import cfg
 
 
 class ExportDriver(abc.ABC):
-    """Serves files by name. Any call may be repeated; calls may block for seconds."""
+    """Serves files by name.
+
+    Any call may be repeated, may block for as long as a server takes to start or to
+    end, and may come from several processes of a host at once.
+    """
+
+    OPTS: ClassVar[list[cfg.Opt]] = []
+    """Its own options; the volume driver lists them among its own."""
+
+    protocol: ClassVar[str]
+    """What statistics and connection info call it."""
+
+    multiattach: ClassVar[bool] = False
+    """Whether consumers who share a volume see one another's writes."""
+
+    online_extend_support: ClassVar[bool] = False
+    """Whether a consumer sees that its volume has grown without connecting again."""
 
     @abc.abstractmethod
     def check(self) -> None:
-        """:raises VolumeBackendAPIException: what it needs is not installed."""
+        """Say whether it can work.
+
+        :raises VolumeBackendAPIException: the text says what to install or change.
+        """
 
     @abc.abstractmethod
-    def ensure(self, name: str, path: str) -> Mapping[str, Any]:
-        """Serve a file unless it is served already.
+    def ensure(self, name: str, path: str) -> None:
+        """Serve a file unless it is served already; at its old address, if it had one.
 
-        :returns: where: keys of the connection info's ``data``.
+        :param path: the file or device; its content is raw, whatever it looks like.
         :raises VolumeBackendAPIException: it cannot be served; nothing is left.
         """
 
@@ -28,8 +54,29 @@ class ExportDriver(abc.ABC):
         """Say whether a file is served under this name."""
 
     @abc.abstractmethod
-    def remove(self, name: str) -> None:
-        """Stop serving; absence is success.
+    def connect(self, name: str, who: str) -> Mapping[str, Any]:
+        """Let somebody in to what is served; again is the same.
+
+        :returns: the connection info's ``data``.
+        """
+
+    @abc.abstractmethod
+    def disconnect(self, name: str, who: str | None) -> None:
+        """Forget somebody, or all; when nobody is left, nothing is served any more.
 
         :raises RemoveExportException: it is still served.
+        """
+
+    @abc.abstractmethod
+    def remove(self, name: str) -> None:
+        """Stop serving, whoever uses it; absence is success.
+
+        :raises RemoveExportException: it is still served.
+        """
+
+    @abc.abstractmethod
+    def grown(self, name: str, path: str) -> None:
+        """Show the new size of a file that has grown; nothing where it is not served.
+
+        :raises TargetUpdateFailed: who is connected sees the old size until then.
         """

@@ -19,15 +19,10 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-FICLONE = 0x40049409
-"""Linux: share all extents of one file with another (ioctl_ficlone)."""
+from drivers.volume import sparse
 
 _TEMPORARY = ".new-"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_CHUNK = 64 * 1024 * 1024
-"""Bytes per system call of a copy; the call can be interrupted in between."""
-
-_NO_REFLINK = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS}
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}")
 
 
 class UnsafeName(ValueError):
@@ -45,69 +40,87 @@ class Directory:
         self.path = path.resolve()
         self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def close(self) -> None:
+        """Let go of the directory."""
+        os.close(self._fd)
+
     def location(self, name: str) -> str:
         """Return the absolute path of a file. :raises UnsafeName: it is not one of ours."""
         with self.opened(name):
-            return str(self.path / _plain(name))
+            return str(self.path / name)
+
+    def exists(self, name: str) -> bool:
+        """Say whether a file is there. :raises UnsafeName: it is not one of ours."""
+        try:
+            with self.opened(name):
+                return True
+        except FileNotFoundError:
+            return False
 
     def size(self, name: str) -> int:
         """Return a file's length in bytes. :raises FileNotFoundError: there is none."""
         with self.opened(name) as fd:
             return os.fstat(fd).st_size
 
-    def sizes(self) -> dict[str, int]:
-        """Return the lengths of all files in bytes."""
+    def names(self) -> list[str]:
+        """Return the names of all files, unordered."""
+        return [name for name in os.listdir(self._fd) if _NAME.fullmatch(name)]
+
+    def entries(self) -> dict[str, os.stat_result]:
+        """Return what the file system says of each file."""
         found = {}
-        for name in os.listdir(self._fd):
-            if _NAME.fullmatch(name):
-                with contextlib.suppress(FileNotFoundError):
-                    entry = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
-                    if stat.S_ISREG(entry.st_mode):
-                        found[name] = entry.st_size
+        for name in self.names():
+            with contextlib.suppress(FileNotFoundError):
+                entry = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+                if stat.S_ISREG(entry.st_mode):
+                    found[name] = entry
         return found
 
-    def space(self) -> tuple[int, int]:
-        """Return bytes of the file system: all, and free for us."""
+    def space(self) -> tuple[int, int, int]:
+        """Return bytes of the file system: all, in use, and free for us."""
         found = os.fstatvfs(self._fd)
-        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        return found.f_blocks * found.f_frsize, used, found.f_bavail * found.f_frsize
 
     def create(self, name: str, size: int) -> None:
-        """Make an empty sparse file of a length in bytes."""
+        """Make an empty sparse file of a length in bytes; one of that name is replaced."""
         self._make(name, lambda fd: os.ftruncate(fd, size))
 
     def copy(self, source: str, name: str, size: int | None = None) -> None:
-        """Make a file with another one's data.
+        """Make a file with another one's data; one of that name is replaced.
 
-        Extents are shared where the file system can; else only data is copied and
-        holes stay holes. The copy runs without the interpreter's lock.
-
-        :param size: length in bytes if it is not the source's.
+        :param size: length in bytes, at least the source's, which it is by default.
+        :raises ChangedMeanwhile: as :func:`sparse.copy`; nothing was made.
         """
         with self.opened(source) as from_fd:
 
             def fill(fd: int) -> None:
-                copy_sparse(from_fd, fd)
+                sparse.copy(from_fd, fd)
                 if size is not None:
                     os.ftruncate(fd, size)
 
             self._make(name, fill)
 
-    def grow(self, name: str, size: int) -> None:
-        """Lengthen a file to at least a number of bytes."""
+    def grow(self, name: str, size: int) -> bool:
+        """Lengthen a file to at least a number of bytes; say whether it was shorter."""
         with self.opened(name, os.O_RDWR) as fd:
-            if os.fstat(fd).st_size < size:
+            grows = os.fstat(fd).st_size < size
+            if grows:
                 os.ftruncate(fd, size)
-                os.fsync(fd)
+            os.fsync(fd)
+        return grows
 
     def remove(self, name: str) -> None:
-        """Remove a file; absence is success.
+        """Remove a file; absence is success. :raises UnsafeName: it is not one of ours.
 
-        Its blocks go back to the file system, which hands them out zeroed.
+        Its blocks go back to the file system, which shows zeros to whoever gets
+        them next; and a later file of that name is always a new one.
         """
-        try:
-            os.unlink(_plain(name), dir_fd=self._fd)
-        except FileNotFoundError:
+        if not self.exists(name):
+            os.fsync(self._fd)  # an interrupted try may have removed it a moment ago
             return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._fd)
         os.fsync(self._fd)
 
     def sweep(self) -> list[str]:
@@ -115,28 +128,34 @@ class Directory:
 
         The file of a call that still runs, in whichever process, is locked by it.
         """
-        removed = []
-        for name in os.listdir(self._fd):
-            if not name.startswith(_TEMPORARY):
-                continue
-            with contextlib.suppress(FileNotFoundError, BlockingIOError):
-                fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(name, dir_fd=self._fd)
-                    removed.append(name)
-                finally:
-                    os.close(fd)
-        return removed
+        found = [name for name in os.listdir(self._fd) if name.startswith(_TEMPORARY)]
+        return [name for name in found if self._sweep(name)]
+
+    def probe(self) -> bool:
+        """Write, read and remove a file; say whether two files can share data.
+
+        :raises OSError: the directory cannot hold volumes.
+        """
+        marker = secrets.token_bytes(4096)
+        with self._temporary() as (fd, _), self._temporary() as (other, _):
+            os.pwrite(fd, marker, 0)
+            os.fsync(fd)
+            if os.pread(fd, len(marker), 0) != marker:
+                raise OSError(errno.EIO, "it does not keep what is written")
+            return sparse.share(fd, other)
 
     @contextlib.contextmanager
     def opened(self, name: str, flags: int = os.O_RDONLY) -> Iterator[int]:
         """Open a regular file of ours. :raises UnsafeName: a link or something else."""
+        # O_NONBLOCK: a pipe of that name would otherwise wait for its other end.
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            fd = os.open(_plain(name), flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
+            fd = os.open(_plain(name), flags, dir_fd=self._fd)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise UnsafeName(f"{name} is a link, which may lead anywhere") from error
+            if error.errno in (errno.EISDIR, errno.ENXIO):
+                raise UnsafeName(f"{name} is no regular file") from error
             raise
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -146,15 +165,16 @@ class Directory:
             os.close(fd)
 
     def _make(self, name: str, fill: Callable[[int], None]) -> None:
-        final = _plain(name)
+        self.exists(name)  # refuses to replace what is not ours
         with self._temporary() as (fd, temporary):
             fill(fd)
             os.fsync(fd)
-            os.rename(temporary, final, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            os.rename(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
         os.fsync(self._fd)
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[int, str]]:
+        """Make a file that a sweep leaves alone; unless it is renamed, it goes at the end."""
         while True:
             name = _TEMPORARY + secrets.token_hex(8)
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
@@ -162,13 +182,31 @@ class Directory:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if self._is(name, fd):
                 break
-            os.close(fd)  # another process swept it before it was locked
+            os.close(fd)  # swept before it was locked
         try:
             yield fd, name
         finally:
             if self._is(name, fd):
                 os.unlink(name, dir_fd=self._fd)
             os.close(fd)
+
+    def _sweep(self, name: str) -> bool:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            fd = os.open(name, flags, dir_fd=self._fd)
+        except OSError:  # gone meanwhile, or nothing that we made
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its maker may have renamed it between our open and our lock.
+            if not self._is(name, fd):
+                return False
+            os.unlink(name, dir_fd=self._fd)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
 
     def _is(self, name: str, fd: int) -> bool:
         try:
@@ -178,43 +216,7 @@ class Directory:
         return os.path.samestat(entry, os.fstat(fd))
 
 
-def copy_sparse(source: int, target: int) -> None:
-    """Copy a whole file into an empty one, by sharing extents or data by data."""
-    try:
-        fcntl.ioctl(target, FICLONE, source)
-        return
-    except OSError as error:
-        if error.errno not in _NO_REFLINK:
-            raise
-    end = os.fstat(source).st_size
-    os.ftruncate(target, end)
-    at = 0
-    while at < end:
-        try:
-            start = os.lseek(source, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole to the end
-                return
-            raise
-        at = os.lseek(source, start, os.SEEK_HOLE)
-        _copy_range(source, target, start, at)
-
-
-def _copy_range(source: int, target: int, start: int, end: int) -> None:
-    while start < end:
-        length = min(_CHUNK, end - start)
-        try:
-            done = os.copy_file_range(source, target, length, start, start)
-        except OSError as error:
-            if error.errno not in _NO_REFLINK:
-                raise
-            done = os.pwrite(target, os.pread(source, min(length, 1 << 20), start), start)
-        if done == 0:  # the source became shorter
-            return
-        start += done
-
-
 def _plain(name: str) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 255:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UnsafeName(f"{name!r} is no plain file name")
     return name

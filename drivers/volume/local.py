@@ -3,37 +3,36 @@
 
 The embedded default, and a real backend for one host: thin, with snapshots and
 clones that share data where the file system can (XFS, btrfs) and are sparse
-copies where it cannot. Snapshots are files of their own, so a volume that has
-some can be deleted, and nothing depends on anything.
-
-Consumers get the file's path, or a block device over NBD.
+copies where it cannot. A volume is the file of its name, a snapshot the file
+``volume@snapshot``, which depends on nothing; a volume that has some is busy all
+the same, as the contract says. Consumers get the file's path, or a block device.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import logging
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from oslo_config import cfg
 
-from drivers.export.nbd import NbdExport
+from drivers.export import nbd
 from drivers.interface.errors import (
     InvalidConnectorException,
     VolumeBackendAPIException,
-    VolumeDriverException,
+    VolumeIsBusy,
 )
+from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
-from drivers.volume.files import Directory, UnsafeName
+from drivers.volume.capacity import GIB, report
+from drivers.volume.failures import explained
+from drivers.volume.files import Directory
+from drivers.volume.usage import require_unused
 
 LOG = logging.getLogger(__name__)
-
-GIB = 1024**3
-VERSION = "1.0.0"
 
 OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
@@ -51,130 +50,139 @@ OPTS: list[cfg.Opt] = [
         ],
         help="How consumers reach a volume.",
     ),
-    cfg.StrOpt(
-        "local_nbd_address",
-        default="",
-        help="Address on which network block devices are served, each on a port of its own. "
-        "Empty: a socket beside the volumes, for consumers on this host.",
-    ),
 ]
 
 
 class LocalDriver(VolumeDriver):
     """Sparse files in a directory."""
 
-    OPTS: ClassVar[list[cfg.Opt]] = OPTS
+    OPTS: ClassVar[list[cfg.Opt]] = [*OPTS, *nbd.OPTS]
 
     def __init__(self, configuration: Any, *, host: str, **_: Any) -> None:
         super().__init__(configuration, host=host)
         self._stats: dict[str, Any] = {}
-        self._nbd: NbdExport | None = None
+        self._export: ExportDriver | None = None
 
     def do_setup(self, context: Any) -> None:
         """Open the directory and remove what interrupted calls left in it."""
         path = Path(self.configuration.local_path)
-        self._files = Directory(path)
+        try:
+            self._files = Directory(path)
+        except OSError as error:
+            text = f"local_path = {path} cannot be used: {error.strerror}"
+            raise VolumeBackendAPIException(text) from error
         for name in self._files.sweep():
             LOG.info("removed %s, which an interrupted operation left in %s", name, path)
         if self.configuration.local_export == "nbd":
-            address = self.configuration.local_nbd_address
-            self._nbd = NbdExport(self._files.path / ".exports", address)
+            self._export = nbd.NbdExport(
+                self._files.path / ".exports",
+                self.configuration.local_nbd_address,
+                self.configuration.local_nbd_ports,
+                self.configuration.local_nbd_tls,
+            )
 
     def check_for_setup_error(self) -> None:
-        """Write, read and remove a file; look for the export's program."""
-        probe = "holdfast-probe"
+        """Write, read and remove a file; look at what exports need."""
         try:
-            self._files.create(probe, 4096)
-            found = self._files.size(probe)
-            self._files.remove(probe)
+            shares = self._files.probe()
         except OSError as error:
-            text = f"{self._files.path} cannot hold volumes: {error.strerror}"
+            text = f"local_path = {self._files.path} cannot hold volumes: {error.strerror}"
             raise VolumeBackendAPIException(text) from error
-        if found != 4096:
-            raise VolumeBackendAPIException(f"{self._files.path} does not keep what is written")
-        if self._nbd is not None:
-            self._nbd.check()
+        if not shares:
+            LOG.info("%s does not share data: snapshots and clones are copies", self._files.path)
+        if self._export is not None:
+            self._export.check()
 
     def get_volume_stats(self, refresh: bool = False) -> Mapping[str, Any]:
         """Return capacity as of the last refresh."""
         if refresh or not self._stats:
             self._stats = self._fresh_stats()
-        return self._stats
+        return dict(self._stats)
 
     def create_volume(self, volume: Record) -> Update:
         """Make a sparse file; one that an interrupted try left is replaced."""
-        with self._told(f"create volume {volume.id}", volume.size):
+        with explained(self._files, f"create volume {volume.id}", volume.size):
+            require_unused(self._files, self._export, volume)
             self._files.create(volume.name, volume.size * GIB)
         return None
 
     def delete_volume(self, volume: Record) -> None:
-        """Remove the file; the file system zeroes its blocks before anybody reads them."""
-        with self._told(f"delete volume {volume.id}"):
+        """Remove the file, unless somebody uses it or it has snapshots."""
+        with explained(self._files, f"delete volume {volume.id}"):
+            require_unused(self._files, self._export, volume)
+            prefix = f"{volume.name}@"
+            if found := [name for name in self._files.names() if name.startswith(prefix)]:
+                text = f"volume {volume.id} has snapshots, delete them first: {', '.join(found)}"
+                raise VolumeIsBusy(text)
             self._files.remove(volume.name)
 
     def extend_volume(self, volume: Record, new_size: int) -> None:
-        """Lengthen the file; an export of it is made anew with the new size."""
-        with self._told(f"extend volume {volume.id}", new_size):
+        """Lengthen the file."""
+        with explained(self._files, f"extend volume {volume.id}", new_size):
             self._files.grow(volume.name, new_size * GIB)
-        if self._nbd is not None and self._nbd.is_up(volume.name):
-            self._nbd.remove(volume.name)
-            self._nbd.ensure(volume.name, self._files.location(volume.name))
+            if self._export is not None:
+                self._export.grown(volume.name, self._files.location(volume.name))
 
     def create_snapshot(self, snapshot: Record) -> Update:
-        """Copy the volume as it is now."""
-        with self._told(f"create snapshot {snapshot.id}", snapshot.volume_size):
-            self._files.copy(snapshot.volume_name, snapshot.name)
+        """Copy the volume as it is now; a snapshot that is there was finished before."""
+        name = _snapshot_file(snapshot)
+        with explained(self._files, f"create snapshot {snapshot.id}", snapshot.volume_size):
+            if not self._files.exists(name):
+                self._files.copy(snapshot.volume_name, name)
         return None
 
     def delete_snapshot(self, snapshot: Record) -> None:
-        """Remove the copy."""
-        with self._told(f"delete snapshot {snapshot.id}"):
-            self._files.remove(snapshot.name)
+        """Remove the copy; nothing depends on it."""
+        with explained(self._files, f"delete snapshot {snapshot.id}"):
+            self._files.remove(_snapshot_file(snapshot))
 
     def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
         """Copy a snapshot and make the copy as large as the volume is to be."""
-        self._copy(snapshot.name, volume)
-        return None
+        return self._create_from(_snapshot_file(snapshot), volume)
 
     def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
         """Copy a volume and make the copy as large as the new one is to be."""
-        self._copy(src_vref.name, volume)
-        return None
+        return self._create_from(src_vref.name, volume)
 
     def revert_to_snapshot(self, context: Any, volume: Record, snapshot: Record) -> None:
-        """Put a copy of the snapshot in the volume's place, keeping the volume's size."""
-        with self._told(f"revert volume {volume.id}", volume.size):
-            size = max(self._files.size(volume.name), volume.size * GIB)
-            self._files.copy(snapshot.name, volume.name, size)
+        """Put a copy of the snapshot in the volume's place, keeping the volume's size.
+
+        A new file by renaming, not new data in the old file: a crash leaves the one
+        or the other. Whoever had the old file open would go on with it, so nobody may.
+        """
+        with explained(self._files, f"revert volume {volume.id}", volume.size):
+            require_unused(self._files, self._export, volume)
+            size = self._files.size(volume.name)
+            self._files.copy(_snapshot_file(snapshot), volume.name, size)
 
     def snapshot_revert_use_temp_snapshot(self) -> bool:
         """The new file takes the old one's place in one step: there is no half way."""
         return False
 
     def validate_connector(self, connector: Mapping[str, Any]) -> None:
-        """Want a host's name, to know who connects."""
-        if not connector.get("host"):
+        """Want a host's name where it is noted who connects."""
+        if self._export is not None and not connector.get("host"):
             raise InvalidConnectorException("the connector has no host")
 
     def create_export(
         self, context: Any, volume: Record, connector: Mapping[str, Any] | None
     ) -> Update:
-        """Serve the volume over NBD, where that is how consumers reach it."""
-        self.ensure_export(context, volume)
-        return None
+        """Serve the volume, where consumers do not take the file."""
+        return self.ensure_export(context, volume)
 
     def ensure_export(self, context: Any, volume: Record) -> Update:
         """Serve the volume again if it should be and is not."""
-        with self._told(f"export volume {volume.id}"):
+        with explained(self._files, f"export volume {volume.id}"):
             location = self._files.location(volume.name)
-            if self._nbd is not None:
-                self._nbd.ensure(volume.name, location)
+            if self._export is not None:
+                self._export.ensure(volume.name, location)
         return None
 
     def remove_export(self, context: Any, volume: Record) -> None:
         """Stop serving the volume."""
-        if self._nbd is not None:
-            self._nbd.remove(volume.name)
+        if self._export is not None:
+            with explained(self._files, f"remove the export of volume {volume.id}"):
+                self._export.remove(volume.name)
 
     def initialize_connection(
         self,
@@ -183,20 +191,26 @@ class LocalDriver(VolumeDriver):
         initiator_data: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
         """Return the file's path, or where it is served."""
-        with self._told(f"connect volume {volume.id}"):
+        with explained(self._files, f"connect volume {volume.id}"):
             location = self._files.location(volume.name)
-            if self._nbd is None:
+            if self._export is None:
                 return {"driver_volume_type": "local", "data": {"device_path": location}}
-            where = self._nbd.ensure(volume.name, location)
-            return {"driver_volume_type": "nbd", "data": dict(where)}
+            self._export.ensure(volume.name, location)
+            where = self._export.connect(volume.name, str(connector["host"]))
+            return {"driver_volume_type": self._export.protocol, "data": dict(where)}
 
     def terminate_connection(
         self, volume: Record, connector: Mapping[str, Any] | None
     ) -> bool | None:
-        """Nothing is kept per connector; without one, all consumers are cut off."""
-        if connector is None:
-            self.remove_export(None, volume)
-        return None
+        """Let a host go, unless another attachment of it remains; without one, all."""
+        if self._export is None:
+            return None
+        host = None if connector is None else str(connector.get("host"))
+        if host is not None and _attachments(volume, host) > 1:
+            return True
+        with explained(self._files, f"disconnect volume {volume.id}"):
+            self._export.disconnect(volume.name, host)
+        return False
 
     def secure_file_operations_enabled(self) -> bool:
         """The files belong to the service's user."""
@@ -206,54 +220,40 @@ class LocalDriver(VolumeDriver):
         """There is one pool, called like the backend."""
         return self._name()
 
-    def _copy(self, source: str, volume: Record) -> None:
-        with self._told(f"create volume {volume.id}", volume.size):
-            size = max(self._files.size(source), volume.size * GIB)
+    def _create_from(self, source: str, volume: Record) -> Update:
+        with explained(self._files, f"create volume {volume.id}", volume.size):
+            require_unused(self._files, self._export, volume)
+            size = volume.size * GIB
+            if self._files.size(source) > size:
+                text = f"{source} is larger than the {volume.size} GiB of volume {volume.id}"
+                raise VolumeBackendAPIException(text)
             self._files.copy(source, volume.name, size)
+        return None
 
     def _fresh_stats(self) -> dict[str, Any]:
-        total, free = self._files.space()
-        sizes = self._files.sizes()
+        export = self._export
         return {
             "volume_backend_name": self._name(),
             "vendor_name": "Holdfast",
-            "driver_version": VERSION,
-            "storage_protocol": "nbd" if self._nbd else "local",
-            "total_capacity_gb": round(total / GIB, 2),
-            "free_capacity_gb": round(free / GIB, 2),
-            "provisioned_capacity_gb": round(sum(sizes.values()) / GIB, 2),
+            "driver_version": "1.0.0",
+            "storage_protocol": "local" if export is None else export.protocol,
+            **report(self._files.space(), self._files.entries()),
             "reserved_percentage": self.configuration.reserved_percentage,
             "max_over_subscription_ratio": self.configuration.max_over_subscription_ratio,
-            "thin_provisioning_support": True,
-            "thick_provisioning_support": False,
-            "total_volumes": len(sizes),
-            "multiattach": False,
-            "QoS_support": False,
-            "sparse_copy_volume": True,
-            # A consumer of a served device has to connect again to see that it has grown.
-            "online_extend_support": self._nbd is None,
-            "location_info": f"LocalDriver:{self.host}:{self._files.path}",
+            "multiattach": export is not None and export.multiattach,
+            "online_extend_support": export is None or export.online_extend_support,
+            "location_info": f"LocalDriver:{socket.gethostname()}:{self._files.path}",
         }
 
     def _name(self) -> str:
         return self.configuration.safe_get("volume_backend_name") or self.host.partition("@")[2]
 
-    @contextlib.contextmanager
-    def _told(self, what: str, need: int | None = None) -> Iterator[None]:
-        """Tell what went wrong with which resource, and what to do.
 
-        :param need: GiB that were to be held, for the case that they are not there.
-        """
-        try:
-            yield
-        except UnsafeName as error:
-            raise VolumeDriverException(f"cannot {what}: {error}") from error
-        except FileNotFoundError as error:
-            missing = f"{error.filename} is not in {self._files.path}"
-            raise VolumeBackendAPIException(f"cannot {what}: {missing}") from error
-        except OSError as error:
-            text = f"cannot {what} in {self._files.path}: {error.strerror}"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                free = self._files.space()[1] / GIB
-                text += f" ({need} GiB wanted at most, {free:.2f} GiB free): delete or extend"
-            raise VolumeBackendAPIException(text) from error
+def _snapshot_file(snapshot: Record) -> str:
+    return f"{snapshot.volume_name}@{snapshot.name}"
+
+
+def _attachments(volume: Record, host: str) -> int:
+    """Return how many attachments of a volume a host has, the one that ends included."""
+    found = volume.get("volume_attachment") or ()
+    return sum(1 for one in found if one.attached_host == host)

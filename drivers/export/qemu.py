@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes of qemu-nbd: start one, find it again, end it.
+
+It writes its pid into a file before it tells that it has started, so whoever comes
+later finds it, even when the one who started it was killed meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.interface.errors import VolumeBackendAPIException
+
+PROGRAM = "qemu-nbd"
+
+_START = 30
+_STOP = 10
+"""How long to wait for a server's start and for its end, in seconds."""
+
+_IN_USE = "Address already in use"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running process."""
+
+    pid: int
+
+    def clients(self) -> int:
+        """Return how many connections it has; it listens on one socket."""
+        sockets = 0
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(f"/proc/{self.pid}/fd"):
+                with contextlib.suppress(OSError):
+                    sockets += os.readlink(entry.path).startswith("socket:")
+        return max(0, sockets - 1)
+
+    def end(self) -> bool:
+        """End it, gently at first, and say whether it has ended."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, number)
+                if select.select([handle], [], [], _STOP)[0]:
+                    return True
+            return False
+        finally:
+            os.close(handle)
+
+
+def arguments(name: str, pid_file: Path, tls: str) -> list[str]:
+    """Return the part of the command that says how to serve.
+
+    The format is named: guessed, a guest could write a header into its volume that
+    makes the server open other files of this host.
+    """
+    found = [
+        PROGRAM,
+        "--fork",
+        "--persistent",
+        "--format=raw",
+        "--shared=0",  # any number of connections
+        "--discard=unmap",
+        "--detect-zeroes=unmap",
+        f"--export-name={name}",
+        f"--pid-file={pid_file}",
+    ]
+    if tls:
+        credentials = f"tls-creds-x509,id=tls,endpoint=server,verify-peer=yes,dir={tls}"
+        found += ["--object", credentials, "--tls-creds=tls"]
+    return found
+
+
+def start(command: list[str], name: str) -> bool:
+    """Start a server; when this returns it listens.
+
+    :returns: False where its address is taken.
+    :raises VolumeBackendAPIException: it does not start for another reason.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_START,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        text = f"{PROGRAM} cannot be started for {name}: {error}"
+        raise VolumeBackendAPIException(text) from error
+    if done.returncode == 0:
+        return True
+    told = done.stderr.decode(errors="replace").strip()
+    if _IN_USE in told:
+        return False
+    reason = told.splitlines()[-1] if told else f"it ended with {done.returncode}"
+    raise VolumeBackendAPIException(f"{PROGRAM} does not serve {name}: {reason}")
+
+
+def find(pid_file: Path) -> Server | None:
+    """Return the process that a file names, None where it is no server of ours (any more)."""
+    try:
+        pid = int(pid_file.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    # The number may be another process's by now; only ours names this file.
+    ours = f"--pid-file={pid_file}".encode() in command
+    return Server(pid) if ours else None
