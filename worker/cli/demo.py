@@ -245,15 +245,15 @@ def _story(stage: Stage) -> None:
     )
     _compare(stage, "the clone of that volume", stage.path(clone), first)
 
-    volumes.transition(volume.id, "extending", when=("available",))
-    stage.cast("extend_volume", volumes.get(volume.id), "available", new_size=3, reservations=[])
     volumes.transition(volume.id, "reverting", when=("available",))
     snapshots.transition(snapshot.id, "restoring", when=("available",))
     args = {"snapshot": snapshots.get(snapshot.id)}
     volume = stage.cast("revert_to_snapshot", volumes.get(volume.id), "available", **args)
     place = stage.path(volume)
     _compare(stage, "the volume after its revert", place, first)
-    stage.say(f"  its size is still {place.stat().st_size // 1024**3} GiB\n")
+    volumes.transition(volume.id, "extending", when=("available",))
+    stage.cast("extend_volume", volumes.get(volume.id), "available", new_size=3, reservations=[])
+    stage.say(f"  its size is now {place.stat().st_size // 1024**3} GiB\n")
     stage.call("terminate_connection", volume_id=volume.id, connector={"host": "demo"})
 
     stage.say("A driver that fails half way: what it made is removed, the status says so\n")
