@@ -120,9 +120,7 @@ class Cloud:
 
     def attachment(self, volume: Record, status: str = "reserved", **columns: Any) -> Record:
         """Insert an attachment."""
-        return self.records.attachments.create(
-            volume_id=volume.id, attach_status=status, **columns
-        )
+        return self.records.attachments.create(volume_id=volume.id, attach_status=status, **columns)
 
     def status(self, resource: Record) -> str:
         """Return the status of a volume or snapshot, ``gone`` when its row is deleted."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 
@@ -156,3 +157,21 @@ def test_trips_to_the_server(kind, records, monkeypatch, call, trips):
     CALLS[call](records)
 
     assert len(commands) == trips, commands
+
+
+def test_a_forked_child_leaves_the_parents_connections_alone(database, records):
+    records.volumes.create(id="v1")
+    records.volumes.get("v1")
+    opened = []
+    with database.reader() as connection:
+        for engine in {database.engine, connection.engine}:
+            sa.event.listen(engine, "connect", lambda *_: opened.append(1))
+    child = os.fork()
+    if child == 0:
+        database.dispose()
+        os._exit(0)
+    os.waitpid(child, 0)
+    records.volumes.update("v1", size=1)
+
+    assert records.volumes.get("v1").size == 1
+    assert opened == []

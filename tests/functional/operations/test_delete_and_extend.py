@@ -88,9 +88,7 @@ class TestDeleteVolume:
     @pytest.mark.parametrize(
         ("plan", "args", "status"),
         [
-            pytest.param(
-                {"delete_volume": {"raise": "VolumeIsBusy"}}, {}, "available", id="busy"
-            ),
+            pytest.param({"delete_volume": {"raise": "VolumeIsBusy"}}, {}, "available", id="busy"),
             pytest.param(
                 {"delete_volume": {"raise": "OSError"}}, {}, "error_deleting", id="failed"
             ),

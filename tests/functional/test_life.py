@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of the service: start, uninitialized backends, kill, redelivery, stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.cloud import HOST, Cloud, envelope
+from tests.functional.service import Service
+from tests.servers import until
+from worker.rpc import objects
+
+
+@pytest.fixture
+def make_cloud(
+    volume_service: Callable[..., Service], rabbit_url: str, tmp_path: Path
+) -> Iterator[Callable[..., Cloud]]:
+    made: list[Cloud] = []
+
+    def make(**sections: Any) -> Cloud:
+        database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
+        made.append(Cloud(volume_service, rabbit_url, database, tmp_path, **sections))
+        return made[-1]
+
+    yield make
+    for cloud in made:
+        cloud.close()
+
+
+class TestUninitialized:
+    """Source: seeds, check_for_setup_error; spec/volume-rpc §4."""
+
+    @pytest.mark.parametrize("method", ["do_setup", "check_for_setup_error"])
+    def test_it_answers_every_operation_and_comes_up_later(
+        self, make_cloud: Callable[..., Cloud], method: str
+    ) -> None:
+        cloud = make_cloud()
+        cloud.script.plan(**{method: {"raise": "VolumeBackendAPIException", "text": "no array"}})
+        cloud.service.start(ready="takes operations for")
+        created, deleted, extended = (
+            cloud.volume(),
+            cloud.existing("deleting"),
+            cloud.existing("extending"),
+        )
+        source = cloud.existing()
+        snapshot, old = cloud.snapshot(source), cloud.existing_snapshot(source, "deleting")
+        reverted = cloud.existing("reverting")
+        restored = cloud.existing_snapshot(reverted, "restoring")
+        cloud.cast("create_volume", volume=created)
+        cloud.cast("delete_volume", volume=deleted)
+        cloud.cast("extend_volume", volume=extended, new_size=2, reservations=[])
+        cloud.cast("create_snapshot", snapshot=snapshot)
+        cloud.cast("delete_snapshot", snapshot=old)
+        cloud.cast("revert_to_snapshot", "3.15", volume=reverted, snapshot=restored)
+        cloud.wait_status(created, "error")
+        cloud.wait_status(deleted, "error_deleting")
+        cloud.wait_status(extended, "error_extending")
+        cloud.wait_status(snapshot, "error")
+        cloud.wait_status(old, "error_deleting")
+        cloud.wait_status(reverted, "error")
+        cloud.wait_status(restored, "available")
+        kind, text = cloud.failure("initialize_connection", volume=source, connector={})
+
+        assert kind == "DriverNotInitialized"
+        assert "no array" in text
+        (row,) = cloud.records.services.list()
+        assert row.report_count == 0  # no heartbeat: schedulers see it down
+        assert set(cloud.script.methods()) <= {"do_setup", "check_for_setup_error"}
+
+        cloud.script.plan()
+        cloud.service.wait_for_log("backend b1 is up", 30)
+        volume = cloud.volume()
+        cloud.cast("create_volume", volume=volume)
+        cloud.wait_status(volume, "available")
+        until(lambda: cloud.records.services.list()[0].report_count > 0, 10, "a heartbeat")
+        setups = cloud.script.methods()
+        assert setups.count("do_setup") >= 2  # one for each instance
+
+    def test_statistics_that_are_wrong_are_told_once(
+        self, make_cloud: Callable[..., Cloud]
+    ) -> None:
+        cloud = make_cloud()
+        stats = {"volume_backend_name": "b1", "driver_version": 7, "total_capacity_gb": -1}
+        cloud.script.plan(get_volume_stats={"return": stats})
+        cloud.service.start()
+        cloud.call("get_capabilities", discover=True)
+
+        log = cloud.service.text()
+        assert log.count("driver_version is 7, not a string") == 1
+        assert log.count("total_capacity_gb is -1") == 1
+        assert log.count("vendor_name is missing") == 1
+
+
+class TestKill:
+    def test_what_was_accepted_is_finished_after_a_kill(
+        self, make_cloud: Callable[..., Cloud], tmp_path: Path
+    ) -> None:
+        cloud = make_cloud()
+        gate = tmp_path / "gate"
+        cloud.script.plan(create_volume={"wait_for": str(gate)})
+        cloud.service.start()
+        volumes = [cloud.volume() for _ in range(20)]
+        for volume in volumes:
+            cloud.cast("create_volume", volume=volume)
+        until(lambda: len(cloud.script.calls("create_volume")) >= 5, 20, "casts to be under way")
+        cloud.service.kill()
+        gate.touch()
+        cloud.service.start()
+
+        for volume in volumes:
+            cloud.wait_status(volume, "available")
+        cloud.wait_idle()
+        assert cloud.script.objects() == {volume.name for volume in volumes}
+
+    def test_an_interrupted_revert_goes_on(
+        self, make_cloud: Callable[..., Cloud], tmp_path: Path
+    ) -> None:
+        cloud = make_cloud()
+        gate = tmp_path / "gate"
+        cloud.script.plan(
+            create_volume={"raise": "VolumeBackendAPIException"},
+            delete_volume={"wait_for": str(gate)},
+        )
+        cloud.service.start()
+        volume = cloud.volume()
+        cloud.cast("create_volume", volume=volume)
+        until(lambda: cloud.script.calls("delete_volume"), 20, "the revert to begin")
+        cloud.service.kill()
+        gate.touch()
+        cloud.service.start()
+        cloud.wait_status(volume, "error")
+        cloud.wait_idle()
+
+        assert cloud.script.objects() == set()
+
+    def test_a_flow_that_kills_again_and_again_is_reverted(
+        self, make_cloud: Callable[..., Cloud], tmp_path: Path
+    ) -> None:
+        cloud = make_cloud(journal={"max_resumes": 1})
+        cloud.script.plan(create_volume={"wait_for": str(tmp_path / "never")})
+        cloud.service.start()
+        volume = cloud.volume()
+        cloud.cast("create_volume", volume=volume)
+        for count in (1, 2):
+            until(lambda: len(cloud.script.calls("create_volume")) >= count, 20, "a try")  # noqa: B023
+            cloud.service.kill()
+            cloud.service.start()
+        cloud.wait_status(volume, "error")
+        cloud.wait_idle()
+
+        assert len(cloud.script.calls("create_volume")) == 2
+        assert cloud.script.objects() == set()
+
+    def test_a_child_that_is_killed_is_replaced_and_its_flows_go_on(
+        self, make_cloud: Callable[..., Cloud], tmp_path: Path
+    ) -> None:
+        cloud = make_cloud(b1={"processes": 2})
+        gate = tmp_path / "gate"
+        cloud.script.plan(create_volume={"wait_for": str(gate)})
+        cloud.service.start()
+        volumes = [cloud.volume() for _ in range(8)]
+        for volume in volumes:
+            cloud.cast("create_volume", volume=volume)
+        until(lambda: len(cloud.script.calls("create_volume")) == 8, 20, "all to be under way")
+        import os
+
+        os.kill(cloud.service.children()[0], signal.SIGKILL)
+        gate.touch()
+
+        for volume in volumes:
+            cloud.wait_status(volume, "available")
+        cloud.wait_idle()
+        assert cloud.script.objects() == {volume.name for volume in volumes}
+
+
+def test_the_same_message_runs_once(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud()
+    cloud.service.start()
+    volume = cloud.volume()
+    body = envelope("create_volume", args={"volume": objects.volume(volume)})
+    cloud.publish_raw(body)
+    cloud.publish_raw(body)
+    cloud.wait_status(volume, "available")
+    cloud.publish_raw(body)
+    cloud.service.wait_for_log("came twice", 10)
+    marker = cloud.volume()
+    cloud.cast("create_volume", volume=marker)
+    cloud.wait_status(marker, "available")
+
+    assert len([c for c in cloud.script.calls("create_volume") if c["id"] == volume.id]) == 1
+
+
+def test_no_more_is_taken_than_there_are_slots(
+    make_cloud: Callable[..., Cloud], tmp_path: Path
+) -> None:
+    cloud = make_cloud(DEFAULT={"executor_thread_pool_size": 3})
+    gate = tmp_path / "gate"
+    cloud.script.plan(create_volume={"wait_for": str(gate)})
+    cloud.service.start()
+    volumes = [cloud.volume() for _ in range(12)]
+    for volume in volumes:
+        cloud.cast("create_volume", volume=volume)
+    until(lambda: len(cloud.script.calls("create_volume")) == 3, 20, "the slots to fill")
+    taken = len(cloud.entries())
+    gate.touch()
+    for volume in volumes:
+        cloud.wait_status(volume, "available")
+
+    assert 3 <= taken <= 5  # two consumers may each hold one on its way in
+
+
+def test_stopping_drains_and_leaves_the_rest_with_the_broker(
+    make_cloud: Callable[..., Cloud], tmp_path: Path
+) -> None:
+    cloud = make_cloud(DEFAULT={"executor_thread_pool_size": 2})
+    gate = tmp_path / "gate"
+    cloud.script.plan(create_volume={"wait_for": str(gate)})
+    cloud.service.start()
+    volumes = [cloud.volume() for _ in range(6)]
+    for volume in volumes:
+        cloud.cast("create_volume", volume=volume)
+    until(lambda: len(cloud.script.calls("create_volume")) == 2, 20, "two to be under way")
+    assert cloud.service.process is not None
+    cloud.service.process.send(signal.SIGTERM)
+    cloud.service.wait_for_log("graceful exiting of service", 10)
+    gate.touch()
+    assert cloud.service.process.wait(20) == 0
+    done = [cloud.status(volume) for volume in volumes].count("available")
+    cloud.service.start()
+    for volume in volumes:
+        cloud.wait_status(volume, "available")
+
+    assert done >= 2
+    assert len(cloud.script.calls("create_volume")) == 6
+
+
+def test_a_reload_reads_options_and_drops_nothing(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud()
+    cloud.service.start()
+    cloud.service.reload()
+    cloud.service.wait_for_log("configuration read anew", 10)
+    volume = cloud.volume()
+    cloud.cast("create_volume", volume=volume)
+
+    cloud.wait_status(volume, "available")
+
+
+def test_the_schedulers_hear_of_us(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud()
+    cloud.service.start()
+    until(lambda: cloud.records.services.list()[0].report_count > 1, 10, "two heartbeats")
+    (row,) = cloud.records.services.list()
+
+    assert (row.host, row.binary, row.topic) == (HOST, "cinder-volume", "cinder-volume")
+    assert (row.rpc_current_version, row.object_current_version) == ("3.20", "1.39")
+    assert uuid.UUID(row.uuid)
+    assert row.availability_zone == "nova"
+
+
+class TestStart:
+    def start(self, service: Service) -> tuple[int, str, float]:
+        began = time.monotonic()
+        process = service.launch()
+        status = process.wait(10)
+        return status, service.text(), time.monotonic() - began
+
+    @pytest.mark.parametrize(
+        ("sections", "text"),
+        [
+            ({"DEFAULT": {"report_interval": "soon"}}, "report_interval"),
+            ({"DEFAULT": {"enabled_backends": ""}}, "enabled_backends"),
+            ({"DEFAULT": {"enabled_backends": "b1,b2"}}, "b2 has no section"),
+            ({"b1": {"volume_driver": "nonsense"}}, "nonsense"),
+            ({"b1": {"processes": "many"}}, "processes"),
+        ],
+    )
+    def test_a_wrong_configuration_ends_it_at_once_with_one_line(
+        self, make_cloud: Callable[..., Cloud], sections: dict[str, Any], text: str
+    ) -> None:
+        cloud = make_cloud(**sections)
+        status, log, seconds = self.start(cloud.service)
+
+        assert status == 1
+        assert text in log
+        assert len(log.strip().splitlines()) == 1
+        assert seconds < 5  # a second on a quiet machine
+
+    def test_queues_that_are_not_durable_are_warned_of(
+        self, make_cloud: Callable[..., Cloud]
+    ) -> None:
+        cloud = make_cloud()
+        cloud.service.start()
+
+        assert "rabbit_quorum_queue" in cloud.service.text()
