@@ -30,7 +30,7 @@ DEFAULT_TYPE = "__DEFAULT__"
 
 LOCK = "holdfast-sync"
 LOCK_NUMBER = 0x686F6C64
-LOCK_WAIT = 600
+LOCK_WAIT = 60
 """How long one migration waits for another one's end, in seconds."""
 
 # The journal may share the database; its library counts in a table named like Cinder's.
@@ -45,8 +45,13 @@ def sync(database: Database) -> None:
     """Bring the tables to our version; may be repeated, also after a kill.
 
     :raises NotOurs: nothing was changed.
+    :raises Unavailable: the database did not answer.
     """
-    with database.engine.begin() as connection, _alone(connection):
+    database.write(_migrate, patient=False)
+
+
+def _migrate(connection: sa.Connection) -> None:
+    with _alone(connection):
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         _require_ours(connection, ScriptDirectory.from_config(config))

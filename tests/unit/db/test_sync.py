@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from flows.errors import Unavailable
 from worker.db import models
 from worker.db.check import Finding, check
 from worker.db.engine import Database
@@ -99,6 +100,10 @@ class TestSync:
         sync(empty)
 
         assert "volumes" in tables_of(empty)
+
+    def test_a_database_that_cannot_be_opened_is_said_at_once(self, tmp_path):
+        with pytest.raises(Unavailable, match="unable to open"):
+            sync(Database(f"sqlite:///{tmp_path}/none/x", db_retry_interval=3600))
 
     def test_a_newer_version_is_left_alone(self, empty):
         sync(empty)
