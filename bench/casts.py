@@ -20,10 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from worker import nogreen  # noqa: E402, F401  first: it keeps eventlet out of the process
-
 from bench import load, machine  # noqa: E402
 from tests.servers import Servers  # noqa: E402
+from worker import nogreen  # noqa: E402, F401  first: it keeps eventlet out of the process
 
 PEER = {
     "creates_per_s": 40.0,
@@ -50,14 +49,21 @@ def main() -> None:
 
 
 _KEYS = (
-    "creates_per_s deletes_per_s cpu_ms_per_create p50_ms p95_ms p99_ms"
-    " idle_pss_mib after_pss_mib first_op_s"
-).split()
+    "creates_per_s",
+    "deletes_per_s",
+    "cpu_ms_per_create",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "idle_pss_mib",
+    "after_pss_mib",
+    "first_op_s",
+)
 
 
 def _throughput(setting: load.Setting, options: argparse.Namespace) -> dict[str, float]:
     """Casts all at once, to as many processes as there are cores."""
-    with setting.service(processes=options.processes, profile=options.profile) as service:
+    with setting.service(processes=options.processes) as service:
         _round(setting, service, min(50, options.count))  # connections, compiled statements
         rounds = [_round(setting, service, options.count) for _ in range(options.rounds)]
     return {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
@@ -149,7 +155,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2, help="processes of the backend")
     parser.add_argument("--latency", type=int, default=200, help="operations one at a time")
     parser.add_argument("--soak", type=int, default=10_000, help="operations before the last PSS")
-    parser.add_argument("--profile", help="write cProfile data of the children to this folder")
     return parser.parse_args()
 
 

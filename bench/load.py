@@ -71,10 +71,10 @@ class Setting:
         (folder / "state").mkdir()
         return cls(folder, servers.broker.vhost(), servers.mariadb.database())
 
-    def service(self, processes: int, *, wait: bool = True, profile: str | None = None) -> Service:
+    def service(self, processes: int, *, wait: bool = True) -> Service:
         """Start the service."""
         log = self._folder / "service.log"
-        return Service(self._write(processes), log, processes, wait=wait, profile=profile)
+        return Service(self._write(processes), log, processes, wait=wait)
 
     def insert(self, count: int, *, status: str) -> list[str]:
         """Insert rows as cinder-api leaves them."""

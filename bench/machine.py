@@ -19,22 +19,10 @@ class Service:
 
     :param config: its configuration file.
     :param wait: whether to wait until it consumes.
-    :param profile: a folder for profiles of its processes; it costs time of its own.
     """
 
-    def __init__(
-        self,
-        config: Path,
-        log: Path,
-        processes: int,
-        *,
-        wait: bool = True,
-        profile: str | None = None,
-    ) -> None:
-        program = ["-m", "worker.cmd.volume"]
-        if profile:
-            program = ["-m", "bench.profiled", profile]
-        argv = [sys.executable, *program, "--config-file", str(config)]
+    def __init__(self, config: Path, log: Path, processes: int, *, wait: bool = True) -> None:
+        argv = [sys.executable, "-m", "worker.cmd.volume", "--config-file", str(config)]
         root = Path(__file__).resolve().parent.parent
         start = log.stat().st_size if log.exists() else 0
         self._process = Process(argv, log=log, cwd=root)

@@ -20,11 +20,21 @@ from drivers.interface.volume import VolumeDriver
 class Request(Protocol):
     """Who asked, and under which request id; shown in logs and notifications."""
 
-    user_id: str | None
-    project_id: str | None
-    request_id: str | None
-    is_admin: bool
-    roles: list[str]
+    @property
+    def user_id(self) -> str | None:
+        """The user who asked."""
+
+    @property
+    def project_id(self) -> str | None:
+        """The project in whose name."""
+
+    @property
+    def request_id(self) -> str | None:
+        """What all log lines of the request carry."""
+
+    @property
+    def is_admin(self) -> bool | None:
+        """Whether with administrator's rights."""
 
     def elevated(self) -> Request:
         """Return the same request with administrator's rights."""

@@ -192,9 +192,7 @@ class ScriptedDriver(VolumeDriver):
         details = {"instance": instance_uuid, "host": host_name, "mountpoint": mountpoint}
         self._play("attach_volume", id=volume.id, **details)
 
-    def detach_volume(
-        self, context: Any, volume: Record, attachment: Record | None = None
-    ) -> None:
+    def detach_volume(self, context: Any, volume: Record, attachment: Record | None = None) -> None:
         self._play("detach_volume", id=volume.id, attachment=attachment and attachment.id)
 
     def secure_file_operations_enabled(self) -> bool:

@@ -51,7 +51,7 @@ class Prepared:
         compiled = statement.compile(dialect=engine.dialect, column_keys=names.split())
         self._sql = compiled.string
         self._order: list[str] | None = compiled.positiontup
-        self._processors = compiled._bind_processors
+        self._processors: Any = compiled._bind_processors
 
     def run(self, cursor: Any, **values: Any) -> None:
         """Execute with these values, each named as its column."""
@@ -70,7 +70,10 @@ class Prepared:
         cursor.execute(self._sql, bound if self._order is None else [bound[n] for n in self._order])
 
 
-_ATOM = "created_at updated_at meta name version state uuid failure results revert_results revert_failure intention atom_type"
+_ATOM = (
+    "created_at updated_at meta name version state uuid failure results"
+    " revert_results revert_failure intention atom_type"
+)
 
 
 class Statements:
@@ -78,7 +81,7 @@ class Statements:
 
     def __init__(self, tables: Tables, engine: sa.Engine) -> None:
         books, flows, atoms = tables.logbooks, tables.flowdetails, tables.atomdetails
-        which = sa.bindparam("which")
+        which: sa.BindParameter[str] = sa.bindparam("which")
 
         def prepared(statement: Any, names: str) -> Prepared:
             return Prepared(statement, names, engine)

@@ -73,13 +73,13 @@ class _WithAccess:
         return Access(self.app.options.config_file)
 
 
-class Command(_WithAccess, CliffCommand):  # type: ignore[misc]
+class Command(_WithAccess, CliffCommand):
     """A command that does something."""
 
 
-class Lister(_WithAccess, CliffLister):  # type: ignore[misc]
+class Lister(_WithAccess, CliffLister):
     """A command that prints rows."""
 
 
-class ShowOne(_WithAccess, CliffShowOne):  # type: ignore[misc]
+class ShowOne(_WithAccess, CliffShowOne):
     """A command that prints one thing."""

@@ -107,7 +107,7 @@ class Stage:
         """Write to the person who watches."""
         self._write(text)
 
-    def cast(self, method: str, resource: Record, wanted: str, **args: Any) -> Record | None:
+    def cast(self, method: str, resource: Record, wanted: str, **args: Any) -> Record:
         """Cast, wait, and show the flow; what it is to end in is part of the story."""
         key = (
             "snapshot" if method.endswith("_snapshot") and resource.kind == "snapshot" else "volume"
@@ -121,7 +121,7 @@ class Stage:
         self._line(method, status, time.monotonic() - began, tasks)
         if status != wanted:
             raise CommandError(f"{method} ended in {status}, not in {wanted}")
-        return None if status == "deleted" else self._row(resource)
+        return resource if status == "deleted" else self._row(resource)
 
     def call(self, method: str, **args: Any) -> Any:
         """Call and show the answer's kind."""
@@ -163,8 +163,9 @@ class Stage:
             return "deleted"
 
     def _row(self, resource: Record) -> Record:
-        kinds = {"volume": self.records.volumes, "snapshot": self.records.snapshots}
-        return kinds[resource.kind].get(resource.id)
+        if resource.kind == "volume":
+            return self.records.volumes.get(resource.id)
+        return self.records.snapshots.get(resource.id)
 
 
 class _Watch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
 
@@ -14,7 +15,7 @@ from cliff.commandmanager import CommandManager  # isort: skip
 VERSION = "0.1.0"
 
 
-class Holdfast(App):  # type: ignore[misc]
+class Holdfast(App):
     """``holdfast <noun> <verb>``."""
 
     def __init__(self) -> None:
@@ -26,10 +27,13 @@ class Holdfast(App):  # type: ignore[misc]
         )
 
     def build_option_parser(
-        self, description: str, version: str, argparse_kwargs: dict[str, object] | None = None
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, Any] | None = None,
     ) -> argparse.ArgumentParser:
         """Add where the configuration is read from."""
-        parser: argparse.ArgumentParser = super().build_option_parser(description, version)
+        parser = super().build_option_parser(description, version)
         parser.add_argument(
             "--config-file",
             action="append",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from drivers.interface.records import Record
@@ -94,7 +95,7 @@ def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _rows(records: list[Record], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def _rows(records: Sequence[Record], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
     return [tuple(record[name] for name in names) for record in records]
 
 

@@ -31,9 +31,11 @@ def on_wire(error: BaseException) -> BaseException:
     it as an internal error, which it is.
     """
     if isinstance(error, UnsupportedVersion):
-        return dispatcher.UnsupportedVersion(str(error))
+        told: BaseException = dispatcher.UnsupportedVersion(str(error))
+        return told
     if isinstance(error, UnknownMethod):
-        return dispatcher.NoSuchMethod(str(error))
+        unknown: BaseException = dispatcher.NoSuchMethod(str(error))
+        return unknown
     if isinstance(error, BadMessage):
         return _class("Invalid")(str(error))
     if isinstance(error, flow_errors.FlowError | driver_errors.DriverError):

@@ -94,11 +94,11 @@ class _Calls:
     def dispatch(self, incoming: Any) -> Any:
         try:
             return self._intake.call(incoming.message, incoming.ctxt)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             # The intake has logged it: "expected" keeps oslo.messaging from doing so again.
             try:
                 raise failures.on_wire(error) from error
-            except Exception:
+            except Exception:  # noqa: BLE001 - raised two lines above
                 raise ExpectedException() from error
 
 
@@ -124,7 +124,7 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
             message = getattr(consumer.queue.channel, "message_to_python", lambda m: m)(raw)
             try:
                 parsed = RabbitMessage(message)
-            except Exception as error:  # whatever a decoder raises on a broken body
+            except Exception as error:  # noqa: BLE001 - whatever a decoder raises
                 self._intake.malformed(getattr(message, "body", None), error)
                 message.ack()
                 return
@@ -151,7 +151,7 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         self._intake.cast(message, context.to_dict())
         try:
             message.acknowledge()
-        except Exception as error:  # redelivered, and recognised by its id
+        except Exception as error:  # noqa: BLE001 - redelivered, and recognised by its id
             LOG.warning("acknowledging a cast failed, it may come again: %s", error)
 
     def _keep_alive(self) -> None:

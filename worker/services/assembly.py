@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, cast
 
 from oslo_config import cfg
@@ -160,7 +160,7 @@ class VolumeService:
         """Set the level of loggers by prefix."""
         loglevels.set_levels(prefix, level)
 
-    def log_levels(self, prefix: str) -> Mapping[str, str]:  # type: ignore[override]
+    def log_levels(self, prefix: str) -> dict[str, str]:
         """Return levels of loggers by prefix."""
         return loglevels.levels(prefix)
 

@@ -119,7 +119,7 @@ class Backend:
             driver.check_for_setup_error()
             self._stats = self._check.clean(driver.get_volume_stats(refresh=True))
             self._ready(driver)
-        except BaseException as error:  # a driver may raise anything at all
+        except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)
             return False
         self._driver = cast(VolumeDriver, Courteous(driver, self._turnstile))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cotyledon
+from cotyledon.types import WorkerId
 from oslo_config import cfg
 
 from worker.services import systemd
@@ -30,14 +31,14 @@ _STALL = 30.0
 """A child that shows no life for this long keeps the watchdog from being fed, in seconds."""
 
 
-class VolumeProcess(cotyledon.Service):  # type: ignore[misc]
+class VolumeProcess(cotyledon.Service):
     """One slot of one backend, in its own process."""
 
     name = "holdfast-volume"
 
     def __init__(
         self,
-        worker_id: int,
+        worker_id: WorkerId,
         conf: cfg.ConfigOpts,
         backend: str,
         pulse: Callable[[int], None],

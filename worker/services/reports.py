@@ -73,7 +73,7 @@ class Reporter:
         """Fetch statistics and report them; a failure is logged, the last report stands."""
         try:
             self._send(self.capabilities())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the next report makes up for it
             LOG.warning("no capability report of %s: %s", self._backend.name, error)
 
     def capabilities(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Reporter:
     def _try_heartbeat(self) -> None:
         try:
             self._heartbeat()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the next heartbeat makes up for it
             if self._missed_since is None:
                 self._missed_since = time.monotonic()
                 LOG.warning("no heartbeat of %s: %s", self._backend.host, error)

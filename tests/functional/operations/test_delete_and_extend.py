@@ -59,7 +59,7 @@ def reserve(cloud: Cloud, project: str, resource: str, delta: int) -> str:
 class TestDeleteVolume:
     def test_it_is_gone_with_its_quota(self, cloud: Cloud) -> None:
         project = uuid.uuid4().hex
-        use(cloud, project, volumes=3, gigabytes=30, **{"volumes___DEFAULT__": 3})
+        use(cloud, project, volumes=3, gigabytes=30, volumes___DEFAULT__=3)
         volume = cloud.existing("deleting", size=10, project_id=project)
         cloud.cast("delete_volume", volume=volume)
         cloud.wait_status(volume, "gone")
