@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import stat
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,10 +40,8 @@ class Directory:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path.resolve()
         self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        """Let go of the directory."""
-        os.close(self._fd)
+        # A driver that did not come up is thrown away, and tried anew for ever.
+        weakref.finalize(self, os.close, self._fd)
 
     def location(self, name: str) -> str:
         """Return the absolute path of a file. :raises UnsafeName: it is not one of ours."""

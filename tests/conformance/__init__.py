@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of volume drivers, sentence by sentence, for every driver."""

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a driver may offer besides. Source: spec/interfaces §8; seeds, management drivers."""
+
+from __future__ import annotations
+
+import pytest
+
+from drivers.interface.errors import ManageExistingInvalidReference
+from drivers.interface.manage import VolumeManagementDriver
+from drivers.interface.snapshot import VolumeSnapshotManagementDriver
+from tests.conformance.test_volumes import is_update
+
+ABSENT = {"source-name": "no-such-object-e3b0c442"}
+
+
+class TestUpdateProviderInfo:
+    """Correct columns of existing rows at the start."""
+
+    def test_answer_is_two_lists_or_none(self, backend, driver):
+        volume = backend.created()
+        snapshot = backend.snapped(volume)
+
+        volumes, snapshots = driver.update_provider_info([volume], [snapshot])
+
+        assert {entry["id"] for entry in volumes or ()} <= {volume.id}
+        assert {entry["id"] for entry in snapshots or ()} <= {snapshot.id}
+
+
+class TestGetPool:
+    """Return the pool of a volume whose row does not say it."""
+
+    def test_answer_is_a_name_or_none(self, backend, driver):
+        pool = driver.get_pool(backend.created())
+
+        assert pool is None or (isinstance(pool, str) and pool)
+
+
+class TestAcceptTransfer:
+    """Learn that the volume gets another owner."""
+
+    def test_answer_is_an_update_or_none(self, backend, driver):
+        volume = backend.created()
+
+        answer = driver.accept_transfer(backend.context, volume, "user 2", "project 2")
+
+        assert is_update(answer, volume)
+
+
+class TestFlags:
+    """What the worker asks before it does something."""
+
+    @pytest.mark.parametrize(
+        "method",
+        [
+            "secure_file_operations_enabled",
+            "snapshot_revert_use_temp_snapshot",
+            "backup_use_temp_snapshot",
+        ],
+    )
+    def test_answer_is_a_boolean(self, driver, method):
+        assert getattr(driver, method)() in (True, False)
+
+
+class TestCloneImage:
+    """Create a volume from an image without copying its data."""
+
+    def test_unknown_location_is_not_cloned(self, backend, driver):
+        volume = backend.volume()
+
+        answer = driver.clone_image(volume, (None, None), "image", {"id": "image"}, None)
+
+        assert answer in (None, (None, False), ({}, False))
+
+
+class TestImageCopies:
+    """Methods without which the worker copies through a connection."""
+
+    @pytest.mark.parametrize("method", ["copy_image_to_volume", "copy_volume_to_image"])
+    def test_what_is_not_announced_says_so(self, backend, driver, method):
+        volume = backend.created()
+        if method in vars(type(driver)):
+            pytest.skip(f"{method} needs an image service: its own issue")
+
+        with pytest.raises(NotImplementedError):
+            getattr(driver, method)(backend.context, volume, None, {})
+
+
+class TestVolumeManagement:
+    """Take existing volumes over, and let them go."""
+
+    @pytest.fixture(autouse=True)
+    def _announced(self, driver):
+        if not isinstance(driver, VolumeManagementDriver):
+            pytest.skip(f"{type(driver).__name__} is no VolumeManagementDriver")
+
+    def test_reference_to_nothing_is_invalid(self, backend, driver):
+        volume = backend.volume()
+
+        with pytest.raises(ManageExistingInvalidReference):
+            driver.manage_existing_get_size(volume, ABSENT)
+        with pytest.raises(ManageExistingInvalidReference):
+            driver.manage_existing(volume, ABSENT)
+
+    def test_unmanaged_volume_keeps_its_data_and_can_be_managed(self, backend, driver):
+        old, new = backend.created(2), backend.volume(2)
+        backend.write(old, 0, b"kept")
+        driver.unmanage(old)
+        reference = {"source-name": old.name}
+
+        assert driver.manage_existing_get_size(new, reference) == 2
+        managed = backend.updated(new, driver.manage_existing(new, reference))
+        assert backend.read(managed, 0, 4) == b"kept"
+
+
+class TestSnapshotManagement:
+    """Take existing snapshots over, and let them go."""
+
+    @pytest.fixture(autouse=True)
+    def _announced(self, driver):
+        if not isinstance(driver, VolumeSnapshotManagementDriver):
+            pytest.skip(f"{type(driver).__name__} is no VolumeSnapshotManagementDriver")
+
+    def test_reference_to_nothing_is_invalid(self, backend, driver):
+        snapshot = backend.snapshot(backend.created())
+
+        with pytest.raises(ManageExistingInvalidReference):
+            driver.manage_existing_snapshot_get_size(snapshot, ABSENT)
+        with pytest.raises(ManageExistingInvalidReference):
+            driver.manage_existing_snapshot(snapshot, ABSENT)
+
+    def test_unmanaged_snapshot_can_be_managed(self, backend, driver):
+        volume = backend.created()
+        old = backend.snapped(volume)
+        driver.unmanage_snapshot(old)
+        new, reference = backend.snapshot(volume), {"source-name": old.name}
+
+        assert driver.manage_existing_snapshot_get_size(new, reference) == 1
+        backend.updated(new, driver.manage_existing_snapshot(new, reference))
+        driver.delete_snapshot(new)

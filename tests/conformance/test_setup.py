@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Set-up, statistics, and the list of what is tested. Source: seeds, VolumeDriverCore."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from drivers.interface.volume import VolumeDriver
+from tests.conformance.backend import CASES, GROUP, HOST, configuration, load
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+REQUIRED = {
+    "volume_backend_name": str,
+    "vendor_name": str,
+    "driver_version": str,
+    "storage_protocol": str,
+    "total_capacity_gb": (int, float, str),
+    "free_capacity_gb": (int, float, str),
+}
+
+OPTIONAL = {
+    "reserved_percentage": int,
+    "location_info": str,
+    "QoS_support": bool,
+    "provisioned_capacity_gb": (int, float),
+    "max_over_subscription_ratio": (int, float, str),
+    "thin_provisioning_support": bool,
+    "thick_provisioning_support": bool,
+    "total_volumes": int,
+    "filter_function": (str, type(None)),
+    "goodness_function": (str, type(None)),
+    "multiattach": bool,
+    "sparse_copy_volume": bool,
+    "online_extend_support": bool,
+    "pools": list,
+}
+
+
+class TestList:
+    """What is run: a driver that is no longer tested must not go unnoticed."""
+
+    def test_every_driver_of_ours_is_tested(self):
+        points = tomllib.loads(PROJECT.read_text())["project"]["entry-points"][GROUP]
+
+        assert {case.driver for case in CASES} == set(points)
+
+    def test_every_place_is_tested(self):
+        assert [case.name for case in CASES] == [
+            "noop",
+            "local",
+            "local-ext4",
+            "local-xfs",
+            "local-nbd",
+            "local-nbd-tcp",
+        ]
+
+
+class TestClass:
+    """What a driver is."""
+
+    def test_it_is_a_complete_volume_driver(self, case):
+        driver = load(case.driver)
+
+        assert issubclass(driver, VolumeDriver)
+        assert driver.__abstractmethods__ == frozenset()
+
+    def test_construction_touches_nothing(self, case, driver_class, options, tmp_path):
+        moved = {**options, "local_path": str(tmp_path / "absent")}
+
+        driver_class(configuration(driver_class, moved), host=HOST)
+
+        assert not (tmp_path / "absent").exists()
+
+
+class TestDoSetup:
+    """Called once, before anything else; each attempt has an instance of its own."""
+
+    def test_a_second_instance_sets_itself_up(self, backend):
+        assert backend.start() is not backend.driver
+
+    def test_a_second_instance_leaves_volumes_alone(self, backend):
+        volume = backend.created()
+        backend.write(volume, 0, b"kept")
+
+        backend.driver = backend.start()
+
+        assert backend.read(volume, 0, 4) == b"kept"
+
+
+class TestCheckForSetupError:
+    """Called after do_setup; the driver is ready when it returns."""
+
+    def test_driver_is_ready_afterwards(self, driver):
+        assert driver.get_volume_stats()["driver_version"]
+
+    def test_it_leaves_nothing_behind(self, backend):
+        before = backend.driver.get_volume_stats(refresh=True).get("total_volumes")
+
+        again = backend.start()
+
+        assert again.get_volume_stats(refresh=True).get("total_volumes") == before
+
+
+class TestGetVolumeStats:
+    """What the backend has and can do."""
+
+    @pytest.mark.parametrize("field", REQUIRED)
+    def test_required_field_is_there(self, driver, field):
+        assert isinstance(driver.get_volume_stats()[field], REQUIRED[field])
+
+    @pytest.mark.parametrize("field", OPTIONAL)
+    def test_optional_field_is_of_its_kind(self, driver, field):
+        stats = driver.get_volume_stats()
+        if field not in stats:
+            pytest.skip(f"{type(driver).__name__} does not report {field}")
+
+        assert isinstance(stats[field], OPTIONAL[field])
+        assert isinstance(stats[field], bool) == (OPTIONAL[field] is bool)
+
+    @pytest.mark.parametrize("field", ["total_capacity_gb", "free_capacity_gb"])
+    def test_capacity_is_gib_or_one_of_two_words(self, driver, field):
+        value = driver.get_volume_stats()[field]
+
+        assert value in ("unknown", "infinite") or value >= 0
+
+    def test_free_is_at_most_total(self, driver):
+        stats = driver.get_volume_stats()
+        if isinstance(stats["total_capacity_gb"], str):
+            pytest.skip(f"{type(driver).__name__} reports no figures")
+
+        assert stats["free_capacity_gb"] <= stats["total_capacity_gb"]
+
+    def test_backend_name_is_the_configured_one(self, driver):
+        assert driver.get_volume_stats()["volume_backend_name"] == "conformance"
+
+    def test_protocol_is_short(self, driver):
+        assert 0 < len(driver.get_volume_stats()["storage_protocol"]) <= 16
+
+    def test_pools_have_names(self, driver):
+        pools = driver.get_volume_stats().get("pools", [])
+
+        assert all(isinstance(pool["pool_name"], str) for pool in pools)
+
+    def test_answer_is_kept_until_a_refresh(self, backend):
+        driver = backend.driver
+        before = driver.get_volume_stats(refresh=True)
+        if "total_volumes" not in before:
+            pytest.skip(f"{type(driver).__name__} does not count volumes")
+
+        backend.created()
+
+        assert driver.get_volume_stats()["total_volumes"] == before["total_volumes"]
+        assert driver.get_volume_stats(True)["total_volumes"] == before["total_volumes"] + 1
+
+    def test_provisioned_grows_by_the_size_of_a_volume(self, backend):
+        before = backend.driver.get_volume_stats(refresh=True)
+        if "provisioned_capacity_gb" not in before:
+            pytest.skip(f"{type(backend.driver).__name__} does not report what it promised")
+
+        backend.created(3)
+
+        after = backend.driver.get_volume_stats(refresh=True)
+        grown = after["provisioned_capacity_gb"] - before["provisioned_capacity_gb"]
+        assert grown == pytest.approx(3, abs=0.1)
