@@ -22,7 +22,6 @@ sys.path.insert(0, str(ROOT))
 
 from bench import load, machine  # noqa: E402
 from tests.servers import Servers  # noqa: E402
-from worker import nogreen  # noqa: E402, F401  first: it keeps eventlet out of the process
 
 PEER = {
     "creates_per_s": 40.0,
