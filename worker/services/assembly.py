@@ -122,6 +122,7 @@ class VolumeService:
     def give_up_starting(self) -> None:
         """Stop waiting for what a start waits for."""
         self._stopping.set()
+        self.database.give_up()
 
     def stop(self, grace: float) -> None:
         """Consume no more, let operations end, give up what is held.
@@ -133,6 +134,7 @@ class VolumeService:
         for server in self._servers:
             server.stop()
         ended = self.runner.stop(grace)
+        self.database.give_up()
         self.reporter.stop()
         self._notifier.close()
         for server in self._servers:

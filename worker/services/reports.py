@@ -82,9 +82,10 @@ class Reporter:
         allocated = self._allocated()
         pools = [dict(pool) for pool in stats.get("pools", ())]
         for pool in pools or [stats]:
-            name = pool.get("pool_name") or stats.get("volume_backend_name")
             pool.update(self._extra)
-            pool["allocated_capacity_gb"] = allocated.get(str(name), 0)
+            # Without a list of pools there is one, whatever older rows call it.
+            here = allocated.get(str(pool.get("pool_name")), 0)
+            pool["allocated_capacity_gb"] = here if pools else sum(allocated.values())
             protocol = str(stats.get("storage_protocol", "")).lower()
             if protocol.startswith(_CACHEABLE):
                 pool.setdefault("cacheable", True)
