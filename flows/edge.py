@@ -21,6 +21,7 @@ from flows.errors import (
     Invalid,
     InvalidInput,
 )
+from flows.storable import text_of
 
 LOG = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def backend_error(call: str, volume_id: str, error: BaseException) -> Exception:
 
 def masked(error: BaseException) -> str:
     """Return an error's text without what looks like a secret."""
-    return str(strutils.mask_password(str(error)))
+    return str(strutils.mask_password(text_of(error)))
 
 
 def never_reached_driver(flow_failures: Mapping[str, Failure]) -> bool:

@@ -137,7 +137,7 @@ def factory_of(path: str) -> Factory:
     module, _, name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise LookupError(f"no flow factory {path}") from error
     if not callable(found):
         raise LookupError(f"{path} is no flow factory")

@@ -20,8 +20,7 @@ from typing import Any, ClassVar
 from taskflow import task
 from taskflow.types.failure import Failure
 
-from drivers.interface.errors import VolumeBackendAPIException
-from flows import errors
+from flows import errors, storable
 from flows.context import Context
 
 LOG = logging.getLogger(__name__)
@@ -114,17 +113,19 @@ def error_name(failure: Failure) -> str:
 
 
 def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what is no ``Exception`` into one: a driver may raise anything at all."""
+    """Turn what the journal cannot keep into what it can: a driver may raise anything."""
 
     @functools.wraps(execute)
     def contained(self: Step, *args: Any, **kwargs: Any) -> Any:
         try:
             return execute(self, *args, **kwargs)
-        except (Exception, Interrupted):
+        except (errors.Unavailable, Interrupted):
             raise
         except BaseException as error:
-            text = f"{type(error).__name__} raised in {self.name}: {error}"
-            raise VolumeBackendAPIException(text) from error
+            kept = storable.storable(error, self.name)
+            if kept is error:
+                raise
+            raise kept  # noqa: B904 - it has its cause, as far as that can be stored
 
     return contained
 
@@ -169,8 +170,8 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
         except Interrupted:
             raise
         except BaseException as error:
-            LOG.exception("%s could not be undone: %s", self.name, error)
-            return {"undo_failed": f"{type(error).__name__}: {error}"}
+            LOG.exception("%s could not be undone: %s", self.name, storable.text_of(error))
+            return {"undo_failed": f"{type(error).__name__}: {storable.text_of(error)}"}
 
     # taskflow reads the signature to find out what the revert needs.
     undo.__signature__ = inspect.signature(revert)  # type: ignore[attr-defined]

@@ -169,7 +169,8 @@ def _remove_snapshots(ctx: Context, volume_id: str) -> None:
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - raised after the others had their turn
-            LOG.warning("snapshot %s of volume %s stays: %s", snapshot.id, volume_id, error)
+            text = edge.masked(error)
+            LOG.warning("snapshot %s of volume %s stays: %s", snapshot.id, volume_id, text)
             first = first or error
     if first is not None:
         raise first

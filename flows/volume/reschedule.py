@@ -18,6 +18,7 @@ from drivers.interface import errors as driver_errors
 from drivers.interface.records import Record
 from flows import errors
 from flows.context import Context
+from flows.storable import text_of
 from flows.volume.lifecycle import set_failed
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def hand_back(
             ctx.request, onward, request_spec, {**filter_properties, "retry": retry}
         )
     except Exception as error:  # noqa: BLE001 - the volume must not stay creating
-        LOG.error("volume %s could not be handed to the scheduler: %s", volume.id, error)
+        LOG.error("volume %s could not be handed to the scheduler: %s", volume.id, text_of(error))
         set_failed(ctx, volume, during, "error", host=volume.host)
         return
     LOG.info("volume %s goes back to the scheduler for another backend", volume.id)

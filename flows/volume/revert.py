@@ -201,7 +201,7 @@ def _drop(ctx: Context, safety_id: str) -> None:
     except (Interrupted, Unavailable):
         raise
     except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
-        LOG.warning("the safety snapshot %s is left behind: %s", safety_id, error)
+        LOG.warning("the safety snapshot %s is left behind: %s", safety_id, edge.masked(error))
         if safety.status == "creating":
             set_status(ctx, safety, ("creating",), "error")
         return

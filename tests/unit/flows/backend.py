@@ -10,11 +10,13 @@ from typing import Any
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 
-TAKES_FORCE = "takes force"
-
 
 class RecordingDriver(VolumeDriver):
     """Keeps what it was told to make; a failing creation leaves its half behind.
+
+    ``plan`` maps a method to what it does instead: an exception to raise, an answer,
+    or a call that gets its arguments and gives the answer. ``missing`` names methods
+    that this driver does not have.
 
     :param directory: where the local paths of connected volumes lie.
     """
@@ -136,6 +138,8 @@ class RecordingDriver(VolumeDriver):
     def _play(self, method: str, answer: Any = None, **details: Any) -> Any:
         self.calls.append((method, details))
         planned = self.plan.get(method, answer)
+        if callable(planned):
+            planned = planned(**details)
         if isinstance(planned, BaseException):
             raise planned
         return planned

@@ -23,7 +23,6 @@ from tests.unit.flows.world import Killed, World
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 JOURNALS = pytest.mark.parametrize("gathers", [True, False], ids=["gathering", "at-once"])
-MOMENTS = ("before", "after")
 
 
 @dataclass
@@ -50,7 +49,8 @@ def tries(
     """Yield a try per moment in which the case can be struck, undisturbed and disturbed."""
     effects = effects_of(case, World(directory))
     methods = {name.split(".")[1] for name in effects if name.startswith("driver.")}
-    for broken, moment in itertools.product(["", *sorted(methods)], MOMENTS):
+    failing = [(method, "after") for method in sorted(methods)]
+    for broken, moment in [("", "before"), ("", "after"), *failing]:
         for number in itertools.count():
             world = World(directory, gathers)
             args = case.start(world)
@@ -81,7 +81,7 @@ def test_a_killed_flow_that_is_resumed_ends(case: Case, gathers: bool, tmp_path:
         assert outcome is not None
         assert_settled(this.world, case, this.broken)
 
-    assert killed > len(MOMENTS)
+    assert killed > 1
 
 
 @BY_NAME

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extending a volume: spec/volume-rpc, extend_volume and extend_volume_completion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drivers.interface.errors import TargetUpdateFailed
+from flows import errors
+from flows.volume import extend
+from tests.unit.flows.tables import NOT_SIZES, RAISED
+from tests.unit.flows.world import World
+
+
+@pytest.fixture
+def growing(world: World) -> World:
+    world.add_volume(status="extending", size=3)
+    return world
+
+
+def run(world: World, new_size: Any = 5, **how: bool) -> Any:
+    reservations = [world.db.quota.reserve("gigabytes", 2)]
+    args = {"volume_id": "v1", "new_size": new_size, "reservations": reservations}
+    return world.run(extend.flow, **args, **how)
+
+
+def complete(world: World, error: bool, new_size: Any = 5) -> Any:
+    reservations = [world.db.quota.reserve("gigabytes", 2)]
+    args = {"volume_id": "v1", "new_size": new_size, "reservations": reservations}
+    return world.run(extend.completion, error=error, **args)
+
+
+def assert_failed(world: World, detail: str = "010") -> None:
+    assert (world.volume()["status"], world.volume()["size"]) == ("error_extending", 3)
+    assert world.db.quota.open == {}
+    assert world.db.quota.used["gigabytes"] == 3
+    assert world.messaged() == [("007", detail)]
+    assert "volume.resize.end" not in world.notified()
+
+
+def assert_extended(world: World, status: str = "available") -> None:
+    assert (world.volume()["status"], world.volume()["size"]) == (status, 5)
+    assert world.db.quota.open == {}
+    assert world.db.quota.used["gigabytes"] == 5
+    assert world.shown("volume.resize.end").size == 5
+
+
+def test_a_volume_grows(growing: World) -> None:
+    assert run(growing).state == "done"
+
+    assert_extended(growing)
+    assert growing.driver.sizes == {"volume-v1": 5}
+    assert growing.notified() == ["volume.resize.start", "volume.resize.end"]
+
+
+def test_one_with_attachments_is_in_use_again(growing: World) -> None:
+    growing.add_attachment()
+
+    run(growing)
+
+    assert_extended(growing, "in-use")
+
+
+def test_an_export_that_shows_the_old_size_is_a_success(growing: World) -> None:
+    growing.driver.plan["extend_volume"] = TargetUpdateFailed("rescan it")
+
+    assert run(growing).state == "done"
+
+    assert_extended(growing)
+
+
+@pytest.mark.parametrize("error", RAISED)
+def test_whatever_the_driver_raises(growing: World, error: BaseException) -> None:
+    growing.driver.plan["extend_volume"] = error
+
+    assert run(growing).state == "failed"
+
+    assert_failed(growing)
+
+
+def test_a_driver_that_is_not_up(growing: World) -> None:
+    growing.driver_up = False
+
+    run(growing)
+
+    assert_failed(growing, "002")
+
+
+@pytest.mark.parametrize(
+    "size", [*NOT_SIZES, pytest.param(3, id="the same"), pytest.param(2, id="smaller")]
+)
+def test_a_size_that_is_no_growth_never_reaches_the_driver(growing: World, size: Any) -> None:
+    outcome = run(growing, size)
+
+    assert outcome.failure.check(errors.InvalidInput)
+    assert_failed(growing)
+    assert growing.driver.calls == []
+
+
+@pytest.mark.parametrize(
+    ("status", "host"),
+    [
+        pytest.param("available", "node@backend#pool", id="wrong status"),
+        pytest.param("extending", "node@other#pool", id="other backend"),
+    ],
+)
+def test_what_is_not_ours_is_left_as_it_is(world: World, status: str, host: str) -> None:
+    world.add_volume(status=status, host=host)
+    before = dict(world.volume())
+
+    assert run(world).state == "failed"
+
+    assert world.volume() == before
+    assert world.driver.calls == [] and world.messaged() == []
+
+
+def test_an_unknown_volume(world: World) -> None:
+    assert run(world).failure.check(errors.VolumeNotFound)
+
+
+def test_a_second_extension_is_not_ended_by_the_first_ones_resume(growing: World) -> None:
+    """Killed after its last write, while the API asks for more."""
+    first = {"volume_id": "v1", "new_size": 5, "reservations": []}
+    world = growing
+    world.run(extend.flow, **first)
+    world.volume()["status"] = "extending"
+
+    world.run(extend.flow, resumed=True, **first)
+
+    assert world.volume()["status"] == "extending"
+
+
+class TestCompletion:
+    def test_the_host_succeeded(self, growing: World) -> None:
+        assert complete(growing, error=False).state == "done"
+
+        assert_extended(growing)
+        assert growing.driver.calls == []
+
+    def test_the_host_failed(self, growing: World) -> None:
+        complete(growing, error=True)
+
+        assert_failed(growing)
+
+    def test_it_needs_no_driver(self, growing: World) -> None:
+        growing.driver_up = False
+
+        complete(growing, error=False)
+
+        assert_extended(growing)
+
+    @pytest.mark.parametrize("size", NOT_SIZES)
+    def test_a_size_that_is_none(self, growing: World, size: Any) -> None:
+        complete(growing, error=False, new_size=size)
+
+        assert_failed(growing)

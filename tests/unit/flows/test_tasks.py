@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every task of every cast breaks once, before and after what it does."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from flows import lifecycle
+from tests.unit.flows.cases import CASES, Case, assert_settled
+from tests.unit.flows.world import World
+
+
+def tasks(first: int = 0) -> list[Any]:
+    return [
+        pytest.param(case, type(step), id=f"{case.name}-{step.name}")
+        for case in CASES
+        for step, _ in list(case.factory().iter_nodes())[first:]
+    ]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("case", "kind"), tasks())
+def test_a_task_that_breaks_leaves_nothing_behind(
+    case: Case, kind: Any, moment: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = kind.execute
+
+    @functools.wraps(whole)  # taskflow reads the signature
+    def broken(self: Any, **kwargs: Any) -> Any:
+        if moment == "after":
+            whole(self, **kwargs)
+        raise RuntimeError(f"broken {moment} its end")
+
+    args = case.start(world)
+    monkeypatch.setattr(kind, "execute", broken)
+    outcome = world.run(case.factory, **args)
+
+    assert outcome.state == "failed"
+    if kind.__name__.startswith("Begin"):
+        assert_untouched(world)
+    else:
+        assert_settled(world, case)
+
+
+@pytest.mark.parametrize(("case", "kind"), tasks(first=1))
+def test_a_revert_that_breaks_does_not_keep_the_others(
+    case: Case, kind: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first task's revert writes the status, so it must be reached."""
+    steps = [step for step, _ in case.factory().iter_nodes()]
+    args = case.start(world)
+
+    monkeypatch.setattr(type(steps[-1]), "execute", _broken(type(steps[-1]).execute))
+    monkeypatch.setattr(kind, "revert", lifecycle._undo(_broken(kind.revert)))
+    world.run(case.factory, **args)
+
+    statuses = {row["status"] for row in world.db.volumes.of()}
+    assert not statuses & {"creating", "deleting", "extending", "reverting", "unmanaging"}
+
+
+def _broken(method: Any) -> Any:
+    @functools.wraps(method)
+    def broken(self: Any, **_: Any) -> Any:
+        raise RuntimeError("broken")
+
+    return broken
+
+
+def assert_untouched(world: World) -> None:
+    """The resource was never ours: nothing was asked of the driver, nothing written."""
+    assert world.driver.calls == []
+    statuses = {row["status"] for row in world.db.volumes.of()}
+    statuses |= {row["status"] for row in world.db.snapshots.of()}
+    assert not {status for status in statuses if status.startswith("error")}
