@@ -229,7 +229,7 @@ def test_stopping_drains_and_leaves_the_rest_with_the_broker(
     until(lambda: len(cloud.script.calls("create_volume")) == 2, 20, "two to be under way")
     assert cloud.service.process is not None
     cloud.service.process.send(signal.SIGTERM)
-    cloud.service.wait_for_log("graceful exiting of service", 10)
+    cloud.service.wait_for_log("its operations have", 10)
     gate.touch()
     assert cloud.service.process.wait(20) == 0
     done = [cloud.status(volume) for volume in volumes].count("available")

@@ -130,6 +130,7 @@ class VolumeService:
         :param grace: seconds after which what still runs is suspended.
         """
         self._stopping.set()
+        LOG.info("%s stops, its operations have %.0f s to end", self.slot, grace)
         self.runner.close_intake()
         for server in self._servers:
             server.stop()

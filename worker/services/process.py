@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a service: one per slot, supervised by cotyledon."""
+"""The processes of a service: one per slot, supervised by cotyledon.
+
+A service of one process needs no supervisor beside systemd, and so costs a third
+less memory: it is the process itself.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import ctypes
 import gc
 import logging
 import os
+import queue
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -54,23 +60,20 @@ class VolumeProcess(cotyledon.Service):
         with self._started:
             if not self._stopped.is_set():
                 self._service.start()
+                _give_back()
         self._stopped.wait()
 
     def terminate(self) -> None:
         """Drain: running operations end or are suspended, nothing is lost."""
         self._stopped.set()
         self._service.give_up_starting()
-        grace = float(self._conf.graceful_shutdown_timeout) or float("inf")
         with self._started:
-            self._service.stop(grace)
-        logging.shutdown()
-        # A driver call that hangs must not keep the process: the journal has its flow.
-        os._exit(0)
+            self._service.stop(_grace(self._conf))
+        _end()
 
     def reload(self) -> None:
         """Read the mutable options anew; nothing that runs is disturbed."""
-        self._conf.mutate_config_files()
-        LOG.info("configuration read anew")
+        reread(self._conf)
 
 
 def serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
@@ -79,6 +82,36 @@ def serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
     :param names: backend name to number of processes.
     """
     feed = systemd.Watchdog.from_environment(sum(names.values()), _STALL)
+    if sum(names.values()) == 1:
+        _serve_alone(conf, next(iter(names)), feed)
+    else:
+        _serve_several(conf, names, feed)
+
+
+def _serve_alone(conf: cfg.ConfigOpts, name: str, feed: systemd.Watchdog) -> None:
+    """Be the only process: start, wait for a signal, drain."""
+    _spare_memory()
+    service = VolumeService(conf, name, 0, lambda: feed.beat(0))
+    told: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def tell(number: int, _frame: object) -> None:
+        if number != signal.SIGHUP:
+            service.give_up_starting()
+        told.put(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, tell)
+    feed.start()
+    service.start()
+    _give_back()
+    while told.get() == signal.SIGHUP:
+        reread(conf)
+    service.stop(_grace(conf))
+    _end()
+
+
+def _serve_several(conf: cfg.ConfigOpts, names: dict[str, int], feed: systemd.Watchdog) -> None:
+    """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
     manager = cotyledon.ServiceManager(
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
@@ -93,13 +126,42 @@ def serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
     manager.run()
 
 
+def reread(conf: cfg.ConfigOpts) -> None:
+    """Read the mutable options anew; what is wrong leaves those that we have."""
+    try:
+        conf.mutate_config_files()
+    except cfg.Error as error:
+        LOG.error("the configuration is wrong and not taken over: %s", error)
+    else:
+        LOG.info("configuration read anew")
+
+
+def _grace(conf: cfg.ConfigOpts) -> float:
+    """Seconds that running operations have to end; 0 in the configuration is no limit."""
+    return float(conf.graceful_shutdown_timeout) or threading.TIMEOUT_MAX
+
+
+def _end() -> None:
+    logging.shutdown()
+    # A driver call that hangs must not keep the process: the journal has its flow.
+    os._exit(0)
+
+
 def _spare_memory() -> None:
     """Keep pages shared between the processes, and arenas of the allocator few."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+    _give_back()
     # A collection in a child would write to every object that was made before the fork.
     gc.collect()
     gc.freeze()
+
+
+def _give_back() -> None:
+    """Return to the system what imports and the start have freed."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _pulse(feed: systemd.Watchdog, first: int) -> Callable[[int], None]:
