@@ -1,88 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine: outcomes, resumes, reverts, outages; on flows that only note what they do."""
+"""The engine: outcomes, shapes, suspension, outages."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import pytest
 from taskflow.exceptions import StorageFailure
-from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeIsBusy
 from flows import engine, errors
-from flows.lifecycle import Interrupted, Statuses, Step, cause_of, was_cut_short
-from tests.unit.flows.world import Killed, World
-
-NOTES: list[Any] = []
-FAULTS: dict[str, Any] = {}
-STATUSES = Statuses(("busy",), "done", {VolumeIsBusy: "available", Exception: "error"})
+from flows.lifecycle import Interrupted
+from tests.unit.flows import noting
+from tests.unit.flows.doubles import Killed
+from tests.unit.flows.noting import FAULTS, NOTES, answering, flow, run, seen, shaped
+from tests.unit.flows.world import World
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> None:
-    NOTES.clear()
-    FAULTS.clear()
-
-
-def strike(where: str, **details: Any) -> None:
-    NOTES.append(where)
-    fault = FAULTS.pop(where, None)
-    if callable(fault) and not isinstance(fault, type):
-        fault = fault(**details)
-    if fault is not None:
-        raise fault
-
-
-class Noting(Step):
-    def execute(self, ctx: Any) -> str:
-        NOTES.append(f"{self.name} again" if ctx.resumed else self.name)
-        strike(f"in {self.name}")
-        return self.name
-
-    def revert(self, ctx: Any, result: Any, flow_failures: Any) -> None:
-        how = "cut short" if was_cut_short(result) else "done" if result == self.name else "failed"
-        NOTES.append(f"undo {self.name} {how}: {STATUSES.after(cause_of(flow_failures))}")
-        strike(f"undoing {self.name}")
-
-
-class Delicate(Noting):
-    second_try_is_safe: ClassVar[bool] = False
-
-
-class Answering(Step):
-    default_provides = "result"
-
-    def execute(self, ctx: Any, word: str) -> dict[str, Any]:
-        return {"word": word}
-
-
-def flow() -> linear_flow.Flow:
-    return linear_flow.Flow("three").add(Noting("one"), Noting("two"), Noting("three"))
-
-
-def delicate() -> linear_flow.Flow:
-    return linear_flow.Flow("delicate").add(Noting("one"), Delicate("two"), Noting("three"))
-
-
-def answering() -> linear_flow.Flow:
-    return linear_flow.Flow("answering").add(Answering("answer"))
-
-
-def shaped(count: int) -> linear_flow.Flow:
-    return linear_flow.Flow("shaped").add(*(Noting(f"step {n}") for n in range(count)))
-
-
-def seen() -> list[str]:
-    """Return what ran, without the places where faults can be."""
-    return [note for note in NOTES if not note.startswith(("in ", "undoing "))]
-
-
-def run(world: World, factory: Any = flow, **how: Any) -> engine.Outcome | None:
-    try:
-        return world.run(factory, **how)
-    except Killed:
-        return None
+    noting.forget()
 
 
 class TestOutcome:
@@ -151,101 +86,6 @@ class TestFactoryNames:
     def test_an_unknown_path(self, path: str) -> None:
         with pytest.raises(LookupError):
             engine.factory_of(path)
-
-
-class TestResume:
-    def test_an_interrupted_task_runs_again_and_a_finished_one_does_not(self, world: World) -> None:
-        FAULTS["in two"] = Killed()
-        run(world)
-        NOTES.clear()
-
-        assert run(world, resumed=True) == engine.Outcome("done")
-
-        assert seen() == ["two again", "three again"]
-
-    def test_one_whose_second_try_is_unsafe_is_undone(self, world: World) -> None:
-        FAULTS["in two"] = Killed()
-        run(world, delicate)
-        NOTES.clear()
-
-        outcome = run(world, delicate, resumed=True)
-
-        assert outcome is not None and outcome.failure is not None
-        assert outcome.failure.check(errors.OperationInterrupted)
-        assert seen() == ["undo two cut short: error", "undo one done: error"]
-
-    def test_an_unsafe_one_that_was_not_interrupted_runs(self, world: World) -> None:
-        FAULTS["in three"] = Killed()
-        run(world, delicate)
-
-        outcome = run(world, delicate, resumed=True)
-
-        assert outcome is not None and outcome.state == "done"
-
-    def test_a_kill_while_undoing_goes_on_undoing(self, world: World) -> None:
-        FAULTS["in three"] = VolumeIsBusy("busy")
-        FAULTS["undoing two"] = Killed()
-        run(world)
-        NOTES.clear()
-
-        outcome = run(world, resumed=True)
-
-        assert outcome is not None and outcome.failure is not None
-        assert outcome.failure.check(VolumeIsBusy)
-        assert seen() == ["undo two done: available", "undo one done: available"]
-
-
-class TestRevert:
-    """A flow that was cut short too often is undone instead of resumed."""
-
-    @pytest.mark.parametrize(
-        ("killed", "undone"),
-        [
-            ("one", ["undo one cut short: error"]),
-            ("two", ["undo two cut short: error", "undo one done: error"]),
-            (
-                "three",
-                ["undo three cut short: error", "undo two done: error", "undo one done: error"],
-            ),
-        ],
-    )
-    def test_from_where_it_was_cut_short(
-        self, world: World, killed: str, undone: list[str]
-    ) -> None:
-        FAULTS[f"in {killed}"] = Killed()
-        run(world)
-        NOTES.clear()
-
-        outcome = run(world, resumed=True, revert=True)
-
-        assert outcome is not None and outcome.failure is not None
-        assert outcome.failure.check(errors.OperationInterrupted)
-        assert seen() == undone
-
-    def test_one_that_never_started_still_reaches_its_first_task(self, world: World) -> None:
-        run(world, resumed=True, revert=True)
-
-        assert seen() == ["undo one cut short: error"]
-
-    def test_one_that_is_being_undone_goes_on(self, world: World) -> None:
-        FAULTS["in two"] = VolumeIsBusy("busy")
-        FAULTS["undoing two"] = Killed()
-        run(world)
-        NOTES.clear()
-
-        outcome = run(world, resumed=True, revert=True)
-
-        assert outcome is not None and outcome.failure is not None
-        assert outcome.failure.check(VolumeIsBusy)
-        assert seen() == ["undo two failed: available", "undo one done: available"]
-
-    def test_one_that_had_ended_stays_ended(self, world: World) -> None:
-        run(world)
-        world.journal.flush()
-        NOTES.clear()
-
-        assert run(world, resumed=True, revert=True) == engine.Outcome("done")
-        assert seen() == []
 
 
 class TestSuspend:

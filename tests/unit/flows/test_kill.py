@@ -19,7 +19,8 @@ from drivers.interface.errors import VolumeBackendAPIException
 from flows.engine import Outcome
 from flows.errors import Unavailable
 from tests.unit.flows.cases import CASES, Case, assert_settled, effects_of
-from tests.unit.flows.world import Killed, World
+from tests.unit.flows.doubles import Killed
+from tests.unit.flows.world import World
 
 BY_NAME = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 JOURNALS = pytest.mark.parametrize("gathers", [True, False], ids=["gathering", "at-once"])

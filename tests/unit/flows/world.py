@@ -8,100 +8,22 @@ not even a ``finally``, until :meth:`World.revive`.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from drivers.interface.records import Record
 from flows import engine, errors
 from flows.context import Context, Options
-from flows.lifecycle import Interrupted
 from tests.unit.flows import records
 from tests.unit.flows.backend import RecordingDriver
+from tests.unit.flows.doubles import Killed, Noted, Patient, Request, Watched
 from tests.unit.flows.journal import JsonJournal
 from tests.unit.flows.rows import Database
 
 HOST = "node@backend#pool"
 NAMESPACE = "backend"
-_READS = ("get", "of_volume", "qos", "snapshot_revert_use_temp_snapshot", "called")
-
-
-class Killed(Interrupted):
-    """kill -9, as far as the flow can tell."""
-
-
-class Patient(threading.Event):
-    """A stopping event whose waits take no time."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return self.is_set()
-
-
-@dataclasses.dataclass
-class Request:
-    user_id: str | None = "u"
-    project_id: str | None = "p"
-    request_id: str | None = "req-1"
-    is_admin: bool = False
-    roles: list[str] = dataclasses.field(default_factory=list)
-
-    def elevated(self) -> Request:
-        return dataclasses.replace(self, is_admin=True)
-
-    def to_wire(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-
-class Noted:
-    """Notes each call of any method as ``(method, positional, named)``."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self.error: BaseException | None = None
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        def note(*args: Any, **kwargs: Any) -> None:
-            if self.error is not None:
-                raise self.error
-            self.calls.append((name, args, kwargs))
-
-        return note
-
-
-class Watched:
-    """A collaborator whose effects are counted, and cut short where the world says so."""
-
-    def __init__(self, target: Any, name: str, world: World) -> None:
-        self._target, self._name, self._world = target, name, world
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-
-        @functools.wraps(found)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if name in _READS:
-                self._world.require_life()
-                return found(*args, **kwargs)
-            with self._world.effect(f"{self._name}.{name}"):
-                return found(*args, **kwargs)
-
-        return call
-
-
-class _Effect:
-    def __init__(self, world: World, name: str) -> None:
-        self._world, self._name = world, name
-
-    def __enter__(self) -> None:
-        self._world.require_life()
-        self._world.effects.append(self._name)
-        self._world.strike("before", self._name)
-
-    def __exit__(self, *_: Any) -> None:
-        self._world.strike("after", self._name)
 
 
 class Backend:
@@ -203,9 +125,6 @@ class World:
         if len(self.effects) - 1 == number and moment == wanted and _can(error, name):
             self.blow, self.dead = None, error is Killed
             raise error(f"{moment} {name}")
-
-    def effect(self, name: str) -> _Effect:
-        return _Effect(self, name)
 
     def require_life(self) -> None:
         if self.dead:
