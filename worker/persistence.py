@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -35,6 +36,7 @@ class JournalError(Exception):
 
 
 _BOUNDARIES = (states.RUNNING, states.REVERTING)
+_ENDED = (states.SUCCESS, states.FAILURE, states.REVERTED, states.REVERT_FAILURE)
 
 
 class Prepared:
@@ -215,6 +217,7 @@ class Progress:
 
     def update_atom_details(self, atom: Any) -> Any:
         """Gather a change of a task; write when it is about to run or to be reverted."""
+        _note_time(atom)
         self._changed[atom.uuid] = atom
         boundary = atom.state in _BOUNDARIES and self._written.get(atom.uuid) != atom.state
         # The first task's start tells nothing that the accepted entry does not tell.
@@ -312,6 +315,14 @@ def _sqlite_engine(url: sa.URL, synchronous: str) -> sa.Engine:
         connection.execute("PRAGMA foreign_keys=on")
 
     return engine
+
+
+def _note_time(atom: Any) -> None:
+    """Keep when a task began and ended, in seconds since the epoch, for ``flow show``."""
+    if atom.state == states.RUNNING:
+        atom.meta.setdefault("began", time.time())
+    elif atom.state in _ENDED:
+        atom.meta["ended"] = time.time()
 
 
 def _atom_row(atom: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from typing import Any
 
 from oslo_utils import timeutils
@@ -86,7 +87,7 @@ class Show(ShowOne):
             "failure": entry.failure or "",
         }
         for atom in detail:
-            shown[f"task {atom.name}"] = atom.state
+            shown[f"task {atom.name}"] = f"{atom.state}{_took(atom.meta)}"
             if parsed_args.traceback and atom.failure is not None:
                 shown[f"traceback of {atom.name}"] = atom.failure.traceback_str
         return list(shown), list(shown.values())
@@ -122,6 +123,17 @@ class Graph(Command):
         self.app.stdout.write("\n".join(draw(flow, known)) + "\n")
 
 
+def _took(meta: dict[str, Any]) -> str:
+    """Tell when a task began and how long it took, as far as that is known."""
+    if "began" not in meta:
+        return ""
+    began = datetime.datetime.fromtimestamp(meta["began"], datetime.UTC)
+    text = f", began {began:%H:%M:%S}.{began.microsecond // 1000:03d}"
+    if "ended" in meta:
+        text += f", took {meta['ended'] - meta['began']:.3f} s"
+    return text
+
+
 def _steps(flow: Flow) -> list[str]:
     return [node.name for node, _data in flow.iter_nodes()]
 
@@ -145,10 +157,6 @@ def _dot(flow: Flow, known: dict[str, str]) -> list[str]:
 
 def _mermaid(flow: Flow, known: dict[str, str]) -> list[str]:
     steps = _steps(flow)
-    lines = ["flowchart TD"]
-    lines += [
-        f'  {name}["{name} {known.get(name, "")}".strip()]'.replace('".strip()', '"')
-        for name in steps
-    ]
-    lines += [f"  {one} --> {other}" for one, other in zip(steps, steps[1:], strict=False)]
-    return lines
+    labels = {name: " ".join(filter(None, (name, known.get(name)))) for name in steps}
+    lines = ["flowchart TD", *(f'  {name}["{label}"]' for name, label in labels.items())]
+    return lines + [f"  {one} --> {other}" for one, other in zip(steps, steps[1:], strict=False)]
