@@ -126,10 +126,10 @@ class List(Lister):
         """Read the journal."""
         entries = self.access.journal.entries(rejected=parsed_args.rejected)
         if parsed_args.rejected:
-            rows = [(e.flow, e.method, e.accepted_at, e.failure) for e in entries]
+            rows = [(e.flow, e.method, str(e.accepted_at), e.failure) for e in entries]
             return ("Message", "Method", "Received", "Reason"), rows
         heads = ("Flow", "Method", "Resource", "Accepted", "State")
-        return heads, [(e.flow, e.method, e.resource, e.accepted_at, e.state) for e in entries]
+        return heads, [(e.flow, e.method, e.resource, str(e.accepted_at), e.state) for e in entries]
 
 
 def _extra(pairs: list[str]) -> dict[str, Any]:

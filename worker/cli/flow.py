@@ -81,8 +81,8 @@ class Show(ShowOne):
             "slot": entry.slot,
             "request": entry.meta.get("request_id")
             or entry.meta.get("request", {}).get("request_id"),
-            "accepted": entry.accepted_at,
-            "updated": entry.updated_at,
+            "accepted": str(entry.accepted_at),
+            "updated": str(entry.updated_at or ""),
             "resumes": entry.resumes,
             "failure": entry.failure or "",
         }

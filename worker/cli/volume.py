@@ -76,7 +76,7 @@ class ServiceList(Lister):
                 row.availability_zone,
                 "disabled" if row.disabled else "enabled",
                 _state(row.updated_at, down),
-                row.updated_at,
+                str(row.updated_at or ""),
                 row.rpc_current_version,
             )
             for row in self.access.records.services.list()
@@ -102,4 +102,6 @@ def _rows(records: Sequence[Record], names: tuple[str, ...]) -> list[tuple[Any, 
 def _shown(record: Record, more: dict[str, Any]) -> tuple[list[str], list[Any]]:
     fields = {**record.to_dict(), **more}
     shown = {k: v for k, v in sorted(fields.items()) if k not in _SECRET and v is not None}
-    return list(shown), list(shown.values())
+    # A time or a dict is shown as text, in every output format.
+    plain = (str, int, float, bool)
+    return list(shown), [v if isinstance(v, plain) else str(v) for v in shown.values()]

@@ -6,6 +6,7 @@ Used by the service and by the demo, so that both run the same thing.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from oslo_config import cfg
+from oslo_utils import timeutils
 
 from drivers.interface.volume import VolumeDriver
 from flows.context import Context, Options
@@ -235,7 +237,16 @@ class VolumeService:
             filter_function=configuration.filter_function,
             goodness_function=configuration.goodness_function,
             beat=self._beat,
+            tidy=self._tidy,
         )
+
+    def _tidy(self) -> None:
+        """Forget journal entries that ended long ago."""
+        now, kept = timeutils.utcnow(), self._conf.journal
+        finished = now - datetime.timedelta(hours=kept.keep_finished)
+        failed = now - datetime.timedelta(days=kept.keep_failed)
+        count = self.journal.prune(finished, failed)
+        LOG.debug("%d journal entries that ended long ago were forgotten", count)
 
     def _heartbeat(self) -> None:
         if self._first and not self.records.services.heartbeat(

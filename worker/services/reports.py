@@ -17,6 +17,9 @@ LOG = logging.getLogger(__name__)
 REPORT_PAUSE = 1.0
 """Shortest time between two reports that operations asked for, in seconds."""
 
+TIDY_PAUSE = 600.0
+"""Time between two looks for what can be forgotten, in seconds."""
+
 _CACHEABLE = ("iscsi", "fc", "nvme")
 
 
@@ -27,6 +30,7 @@ class Reporter:
     :param send: sends a capability report.
     :param allocated: GiB of volumes per pool, from the database.
     :param beat: called every second, for a watchdog.
+    :param tidy: called every ten minutes, to forget what is old.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Reporter:
         filter_function: str | None = None,
         goodness_function: str | None = None,
         beat: Callable[[], None] = lambda: None,
+        tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self._backend = backend
         self._heartbeat = heartbeat
@@ -55,6 +60,7 @@ class Reporter:
             "goodness_function": goodness_function,
         }
         self._beat = beat
+        self._tidy = tidy
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reports", daemon=True)
         self._missed_since: float | None = None
@@ -97,6 +103,7 @@ class Reporter:
 
     def _loop(self) -> None:
         next_beat = next_report = 0.0
+        next_tidy = time.monotonic() + TIDY_PAUSE
         while not self._stop.is_set():
             self._beat()
             now = time.monotonic()
@@ -108,7 +115,16 @@ class Reporter:
                     self._backend.report_wanted.clear()
                     self.publish()
                     next_report = now + self._stats_interval
+            if now >= next_tidy:
+                self._try_tidy()
+                next_tidy = now + TIDY_PAUSE
             self._stop.wait(REPORT_PAUSE)
+
+    def _try_tidy(self) -> None:
+        try:
+            self._tidy()
+        except Exception as error:  # noqa: BLE001 - what is old can wait for the next time
+            LOG.warning("what is old was not forgotten: %s", error)
 
     def _try_heartbeat(self) -> None:
         try:

@@ -41,6 +41,9 @@ LOG = logging.getLogger(__name__)
 RETRY_MAX = 10.0
 """Longest pause between two tries while the journal is away, in seconds."""
 
+_LAST = frozenset({"delete_volume", "delete_snapshot"})
+"""Methods after which nobody needs the locks of their resource any more."""
+
 Contexts = Callable[[RequestContext, bool, threading.Event], Context]
 
 
@@ -239,6 +242,9 @@ class Runner:
                     raise
             detail = self._insist(functools.partial(self._journal.load, detail.uuid))
             resumed = True
+        if outcome.state == "done" and accepted.method in _LAST:
+            for name in (*accepted.locks, accepted.resource[1]):
+                self._locks.forget(name)
         outcomes.log_end(accepted, outcome, time.monotonic() - started)
 
     def _run_once(
