@@ -248,6 +248,18 @@ class TestLeftovers:
         assert swept
         assert everything(place) == ["volume"]
 
+    def test_file_that_is_finished_at_that_moment_is_left(self, files, place, monkeypatch):
+        (place / ".new-1").write_bytes(b"data")
+
+        def finish(_fd, _how):
+            (place / ".new-1").rename(place / "volume")
+            (place / ".new-1").write_bytes(b"of another call")
+
+        monkeypatch.setattr("drivers.volume.files.fcntl.flock", finish)
+
+        assert files.sweep() == []
+        assert everything(place) == [".new-1", "volume"]
+
     def test_volumes_and_strange_files_are_left(self, good, place):
         (place / "notes.txt").write_text("mine")
         (place / ".new-link").symlink_to("notes.txt")

@@ -262,6 +262,17 @@ class TestAddresses:
             first.remove(NAME)
             second.remove(NAME)
 
+    def test_old_port_is_tried_first(self, scratch, volume):
+        export = NbdExport(scratch / "exports", "127.0.0.1", range(10809, 10909))
+        export.check()
+        export._file(NAME, "json").write_text('{"port": 10999, "users": ["me"]}')
+        try:
+            export.ensure(NAME, volume)
+
+            assert export.connect(NAME, "me")["port"] == 10999
+        finally:
+            export.remove(NAME)
+
     def test_no_port_left_is_told_and_leaves_nothing(self, scratch, volume):
         first = NbdExport(scratch / "a", "127.0.0.1", range(10809, 10810))
         second = NbdExport(scratch / "b", "127.0.0.1", range(10809, 10810))
