@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 
 from tests.functional.cloud import HOST, Cloud, envelope
 from tests.functional.service import Service
 from tests.servers import until
-from worker.rpc import objects
+from worker.rpc import objects, transport
 
 
 @pytest.fixture
@@ -239,6 +240,25 @@ def test_stopping_drains_and_leaves_the_rest_with_the_broker(
 
     assert done >= 2
     assert len(cloud.script.calls("create_volume")) == 6
+
+
+@pytest.mark.parametrize("option", ["amqp_durable_queues", "rabbit_quorum_queue"])
+def test_queues_that_outlive_the_broker_pass_through(
+    make_cloud: Callable[..., Cloud], option: str
+) -> None:
+    group = "oslo_messaging_rabbit"
+    transport.register_opts(cfg.CONF)
+    cfg.CONF.set_override(option, True, group=group)
+    try:
+        cloud = make_cloud(**{group: {option: True}})
+        cloud.service.start()
+        volume = cloud.volume()
+        cloud.cast("create_volume", volume=volume)
+        cloud.wait_status(volume, "available")
+    finally:
+        cfg.CONF.clear_override(option, group=group)
+
+    assert "NOT DURABLE" not in cloud.service.text()
 
 
 def test_a_reload_reads_options_and_drops_nothing(make_cloud: Callable[..., Cloud]) -> None:
