@@ -123,10 +123,20 @@ class Running:
         return None
 
 
-def run_in_memory(factory: Factory, args: Mapping[str, Any], ctx: Context) -> Outcome:
-    """Run a flow that nothing resumes: a call, whose caller waits and tries again."""
+def run_in_memory(
+    factory: Factory,
+    args: Mapping[str, Any],
+    ctx: Context,
+    observer: Observer | None = None,
+    **meta: Any,
+) -> Outcome:
+    """Run a flow that nothing resumes: a call, whose caller waits and tries again.
+
+    :param meta: what the flow detail, which the observer is given, is to tell.
+    """
     detail = FlowDetail(factory.__module__, _NO_UUID)
-    return Running(factory, args, ctx, detail, _FORGETFUL).run()
+    detail.meta = meta
+    return Running(factory, args, ctx, detail, _FORGETFUL, observer).run()
 
 
 def factory_of(path: str) -> Factory:

@@ -158,17 +158,18 @@ class Journal:
     def finish(
         self, detail: FlowDetail, progress: persistence.Progress, failure: Failure | None
     ) -> None:
-        """Mark a flow as ended; a success keeps only what a listing shows."""
-        kept = {key: detail.meta[key] for key in ("method", "resource", "resumes")}
+        """Mark a flow as ended; a success keeps only what an operator is shown."""
+        kept = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
         kept["request_id"] = detail.meta["request"].get("request_id")
         with self._writing() as cursor:
             if failure is None:
+                kept["tasks"] = [(a.name, a.meta.get("began"), a.meta.get("ended")) for a in detail]
                 self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, kept)
                 if progress.started:
                     self._statements.drop_atoms(cursor, detail.uuid)
                 return
             progress.write(cursor)
-            kept |= {key: detail.meta[key] for key in ("factory", "args", "locks", "shared")}
+            kept |= {key: detail.meta[key] for key in ("args", "locks", "shared")}
             kept["request"] = detail.meta["request"]
             kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
             self._statements.set_flow(cursor, detail.uuid, states.REVERTED, kept)
@@ -187,10 +188,23 @@ class Journal:
             raise JournalError(f"journal: there is no flow {flow}")
         return detail
 
-    def entries(self, *, rejected: bool = False, limit: int = 1000) -> list[Entry]:
-        """Return what is known, the newest first."""
+    def entries(
+        self,
+        *,
+        rejected: bool = False,
+        among: Sequence[str] | None = None,
+        beginning: str = "",
+        limit: int = 1000,
+    ) -> list[Entry]:
+        """Return what is known, the newest first.
+
+        :param rejected: messages that are no operation, instead of flows.
+        :param among: only these states.
+        :param beginning: only flows whose id begins like this.
+        """
+        wanted = self._statements.which(REJECTED, rejected, among, beginning)
         with self._reading() as connection:
-            rows = self._statements.listing(connection, REJECTED, rejected, limit)
+            rows = self._statements.listing(connection, wanted, limit)
             return [_entry(row) for row in rows]
 
     def prune(self, finished_before: datetime.datetime, failed_before: datetime.datetime) -> int:

@@ -173,13 +173,31 @@ class Statements:
         return list(connection.scalars(wanted, {"slot": slot}))
 
     def listing(
-        self, connection: sa.Connection, rejected_book: str, rejected: bool, limit: int
+        self,
+        connection: sa.Connection,
+        conditions: Sequence[sa.ColumnElement[bool]],
+        limit: int,
     ) -> Sequence[Any]:
         """Return flows with their slots, the newest first."""
-        name = self._books.c.name
-        wanted = self._listing.where(name == rejected_book if rejected else name != rejected_book)
+        wanted = self._listing.where(*conditions)
         newest = wanted.order_by(self._flows.c.created_at.desc()).limit(limit)
         return connection.execute(newest).all()
+
+    def which(
+        self, rejected_book: str, rejected: bool, among: Sequence[str] | None, beginning: str
+    ) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions of a listing.
+
+        :param among: states; None for any.
+        :param beginning: of the flow's id.
+        """
+        name, flow = self._books.c.name, self._flows.c
+        conditions = [name == rejected_book if rejected else name != rejected_book]
+        if among is not None:
+            conditions.append(flow.state.in_(among))
+        if beginning:
+            conditions.append(flow.uuid.startswith(beginning, autoescape=True))
+        return conditions
 
     def prune(self, connection: sa.Connection, state: str, before: datetime.datetime) -> int:
         """Delete logbooks, and by cascade their flows, that ended before a time."""

@@ -286,7 +286,13 @@ class Runner:
                 self._turnstile.inside(),
             ):
                 ctx = self._contexts(bound.request, False, self._stopping)
-                outcome = engine.run_in_memory(operation.factory, operation.args, ctx)
+                outcome = engine.run_in_memory(
+                    operation.factory,
+                    operation.args,
+                    ctx,
+                    self._observer,
+                    resource=operation.resource,
+                )
             outcomes.log_end(accepted, outcome, time.monotonic() - started)
         if outcome.failure is not None:
             raise _error_of(outcome.failure)

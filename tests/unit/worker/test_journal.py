@@ -190,3 +190,28 @@ def test_a_database_that_refuses_is_told_in_one_line(journal: Journal) -> None:
 def test_a_flow_id_is_the_messages_id_or_made_of_it() -> None:
     assert flow_id("ab" * 16) == "abababab-abab-abab-abab-abababababab"
     assert flow_id("not hex") == flow_id("not hex") != flow_id("not hex either")
+
+
+def test_a_listing_can_be_narrowed_in_the_database(journal: Journal) -> None:
+    open_ones = {accept(journal).uuid for _ in range(3)}
+    done = accept(journal)
+    journal.finish(done, journal.progress(done), None)
+    journal.reject("message-1", "nonsense", "unknown method")
+
+    unfinished = journal.entries(among=[states.PENDING], limit=2)
+    assert len(unfinished) == 2
+    assert {entry.flow for entry in unfinished} < open_ones
+    assert [e.flow for e in journal.entries(beginning=done.uuid[:13])] == [done.uuid]
+    assert journal.entries(beginning="%") == []
+
+
+def test_a_success_keeps_its_tasks_with_their_times(journal: Journal) -> None:
+    detail = accept(journal)
+    task = TaskDetail("begin", uuid.uuid4().hex)
+    task.meta = {"began": 1.0, "ended": 1.5}
+    detail.add(task)
+    journal.finish(detail, journal.progress(detail), None)
+
+    (entry,) = journal.entries()
+    assert entry.meta["tasks"] == [["begin", 1.0, 1.5]]
+    assert entry.meta["factory"] == "flows.volume.create:flow"
