@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from oslo_utils import strutils
@@ -13,13 +13,15 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import Context, SnapshotRecords, VolumeRecords
 from flows.errors import (
     DriverNotInitialized,
     DriverReturnedRubbish,
     FlowError,
     Invalid,
     InvalidInput,
+    NotFound,
+    StatusChanged,
 )
 from flows.storable import text_of
 
@@ -117,6 +119,26 @@ def backend_error(call: str, volume_id: str, error: BaseException) -> Exception:
 def masked(error: BaseException) -> str:
     """Return an error's text without what looks like a secret."""
     return str(strutils.mask_password(text_of(error)))
+
+
+def may_delete(
+    rows: VolumeRecords | SnapshotRecords, resource: Record, during: Collection[str]
+) -> bool:
+    """Ask the database whether what a failed creation made may be deleted.
+
+    Not where it has become somebody's meanwhile; where its row has gone, nobody
+    else will do it. Written, not read: a row that was read may be remembered.
+    """
+    try:
+        if resource.status not in during:
+            raise StatusChanged(f"{resource.kind} {resource.id}", resource.status, during)
+        rows.transition(resource.id, resource.status, when=(resource.status,))
+    except StatusChanged as error:
+        LOG.warning("%s: its data stays", error)
+        return False
+    except NotFound:
+        return True
+    return True
 
 
 def never_reached_driver(flow_failures: Mapping[str, Failure]) -> bool:

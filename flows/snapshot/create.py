@@ -15,8 +15,6 @@ Source: seeds, VolumeDriverCore.create_snapshot; spec/volume-rpc, create_snapsho
 
 from __future__ import annotations
 
-import logging
-
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -25,8 +23,6 @@ from flows import edge, errors, messages
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import Begin, Operation, set_status
-
-LOG = logging.getLogger(__name__)
 
 STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
 OPERATION = Operation(STATUSES, "create", messages.CREATE_SNAPSHOT, messages.SNAPSHOT_CREATE)
@@ -52,10 +48,8 @@ class Allocate(Step):
         if edge.never_reached_driver(flow_failures):
             return
         snapshot = ctx.snapshots.get(snapshot_id)
-        if snapshot.status not in STATUSES.during:
-            LOG.warning("snapshot %s is %s: its data stays", snapshot_id, snapshot.status)
-            return
-        ctx.driver.delete_snapshot(snapshot)
+        if edge.may_delete(ctx.snapshots, snapshot, STATUSES.during):
+            ctx.driver.delete_snapshot(snapshot)
 
 
 class Finish(Step):

@@ -102,8 +102,7 @@ class Allocate(Step):
         volume = find(ctx, volume_id)
         if edge.never_reached_driver(flow_failures) or volume is None:
             return
-        if volume.status not in STATUSES.during:
-            LOG.warning("volume %s is %s: its data stays", volume_id, volume.status)
+        if not edge.may_delete(ctx.volumes, volume, STATUSES.during):
             return
         ctx.driver.delete_volume(volume)
         if volume.source_volid and was_cut_short(result):

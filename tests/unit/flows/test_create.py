@@ -176,6 +176,7 @@ class TestMovedOn:
 
         assert new.volume()["status"] == "in-use"
         assert new.driver.objects == {"volume-v1"}
+        assert new.notified() == ["volume.create.start"]
 
     def test_a_failure_does_not_delete_what_is_in_use(self, new: World) -> None:
         def fail(**_: Any) -> None:
@@ -201,5 +202,4 @@ class TestMovedOn:
         outcome = run(new)
 
         assert outcome.failure.check(errors.VolumeNotFound)
-        if answer is not None:
-            assert new.driver.objects == set()
+        assert new.driver.objects == set()

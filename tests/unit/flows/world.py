@@ -21,6 +21,7 @@ from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Killed, Noted, Patient, Request, Watched
 from tests.unit.flows.journal import JsonJournal
 from tests.unit.flows.rows import Database
+from worker.services.remembered import Remembered
 
 HOST = "node@backend#pool"
 NAMESPACE = "backend"
@@ -50,7 +51,7 @@ class Backend:
 
 
 class World:
-    """A database, a backend and a bus.
+    """A database, a backend and a bus; rows are remembered as the service does it.
 
     :param gathers: how the journal writes, see :class:`JsonJournal`.
     """
@@ -75,11 +76,14 @@ class World:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self)
 
+        def remember(target: Any, name: str) -> Any:
+            return Remembered(watch(target, name))
+
         return Context(
             request=self.request,
             backend=self.backend,
-            volumes=watch(records.Volumes(self.db), "volumes"),
-            snapshots=watch(records.Snapshots(self.db), "snapshots"),
+            volumes=remember(records.Volumes(self.db), "volumes"),
+            snapshots=remember(records.Snapshots(self.db), "snapshots"),
             attachments=watch(records.Attachments(self.db), "attachments"),
             workers=watch(records.Work(self.db), "workers"),
             messages=watch(self.messages, "messages"),
