@@ -315,9 +315,12 @@ def add_indexes(engine: sa.Engine) -> None:
 
 
 def _to_write_ahead(path: str) -> None:
-    with sqlite3.connect(path, isolation_level=None, timeout=SQLITE_BUSY_TIMEOUT) as connection:
-        connection.execute("PRAGMA journal_mode=wal")
-    connection.close()
+    try:
+        opened = sqlite3.connect(path, isolation_level=None, timeout=SQLITE_BUSY_TIMEOUT)
+        opened.execute("PRAGMA journal_mode=wal")
+        opened.close()
+    except sqlite3.Error as error:
+        raise JournalError(f"journal {path}: {error}") from error
 
 
 def _sqlite_engine(url: sa.URL, synchronous: str) -> sa.Engine:

@@ -65,7 +65,7 @@ class Cloud:
             bus=bus, database=database, backends=self.backends, sections=sections
         )
         self._transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=bus)
-        self._bus = bus
+        self.bus = bus
 
     def client(self, version: str = "3.0", timeout: float = 20) -> Any:
         """Return an RPC client that sends as an untouched scheduler does."""
@@ -167,7 +167,7 @@ class Cloud:
         """Put bytes into the backend's queue that no client would send."""
         import kombu
 
-        with kombu.Connection(self._bus.replace("rabbit://", "amqp://")) as connection:
+        with kombu.Connection(self.bus.replace("rabbit://", "amqp://")) as connection:
             producer = connection.Producer()
             producer.publish(
                 body,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import time
 import uuid
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import kombu
 import pytest
 from oslo_config import cfg
 
@@ -284,6 +287,50 @@ def test_the_schedulers_hear_of_us(make_cloud: Callable[..., Cloud]) -> None:
     assert row.availability_zone == "nova"
 
 
+def test_a_fanout_for_capabilities_is_answered_with_a_report(
+    make_cloud: Callable[..., Cloud],
+) -> None:
+    cloud = make_cloud()
+    cloud.volume("available", size=7)
+    with heard(cloud) as reports:
+        cloud.service.start()
+        until(reports, 10, "the first report")
+        before = len(reports())
+        fanout = cloud.client().prepare(topic="cinder-volume", server=None, fanout=True)
+        fanout.cast({}, "publish_service_capabilities")
+        until(lambda: len(reports()) > before, 10, "the answer to the fanout")
+        message = reports()[-1]
+
+    args = message["args"]
+    assert (message["method"], message["version"]) == ("update_service_capabilities", "3.3")
+    assert (args["service_name"], args["host"]) == ("volume", HOST)
+    found = args["capabilities"]
+    assert (found["total_capacity_gb"], found["free_capacity_gb"]) == (100, 50)
+    assert found["allocated_capacity_gb"] == 7
+    assert found["cacheable"] is True  # the driver says iSCSI
+
+
+@contextlib.contextmanager
+def heard(cloud: Cloud) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Listen as a scheduler does, to what goes to all of them."""
+    received: list[dict[str, Any]] = []
+    exchange = kombu.Exchange("cinder-scheduler_fanout", "fanout", durable=False, auto_delete=True)
+    queue = kombu.Queue("", exchange, exclusive=True, auto_delete=True, durable=False)
+    with kombu.Connection(cloud.bus.replace("rabbit://", "amqp://")) as connection:
+        listener = connection.SimpleQueue(queue)
+
+        def reports() -> list[dict[str, Any]]:
+            with contextlib.suppress(listener.Empty):
+                while True:
+                    message = listener.get(timeout=0.1)
+                    message.ack()
+                    received.append(json.loads(message.payload["oslo.message"]))
+            return received
+
+        yield reports
+        listener.close()
+
+
 class TestStart:
     def start(self, service: Service) -> tuple[int, str, float]:
         began = time.monotonic()
@@ -311,6 +358,34 @@ class TestStart:
         assert text in log
         assert len(log.strip().splitlines()) == 1
         assert seconds < 5  # a second on a quiet machine
+
+    @pytest.mark.parametrize(
+        ("sections", "text"),
+        [
+            ({"database": {"connection": "sqlite:///{0}/empty"}}, "holdfast db sync"),
+            ({"journal": {"connection": "sqlite:///{0}/no/such/place"}}, "[journal] connection"),
+        ],
+    )
+    def test_what_cannot_be_used_ends_it_with_a_clear_line(
+        self,
+        make_cloud: Callable[..., Cloud],
+        sections: dict[str, Any],
+        text: str,
+        tmp_path: Path,
+    ) -> None:
+        placed = {
+            section: {name: value.format(tmp_path) for name, value in options.items()}
+            for section, options in sections.items()
+        }
+        cloud = make_cloud()
+        cloud.service.write(
+            bus=cloud.bus, database="sqlite://", backends=cloud.backends, sections=placed
+        )
+        status, log, _seconds = self.start(cloud.service)
+
+        assert status == 1
+        assert text in log.splitlines()[-1]
+        assert "Traceback" not in log
 
     def test_queues_that_are_not_durable_are_warned_of(
         self, make_cloud: Callable[..., Cloud]

@@ -15,17 +15,20 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 from oslo_utils import timeutils
 
 from drivers.interface.volume import VolumeDriver
 from flows.context import Context, Options
 from flows.engine import Observer
+from flows.errors import Unavailable
 from worker.conf import backends
 from worker.db.engine import Database
 from worker.db.records import Records
 from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
 from worker.journal import Journal
 from worker.locks import Locks
+from worker.persistence import JournalError
 from worker.rpc import topics, transport
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.context import RequestContext
@@ -43,6 +46,9 @@ LOG = logging.getLogger(__name__)
 
 BINARY = TOPIC = "cinder-volume"
 OBJECT_VERSION = "1.39"
+
+DATABASE_PAUSE = 5.0
+"""Seconds between two looks for a database that is away at the start."""
 
 
 class VolumeService:
@@ -72,7 +78,6 @@ class VolumeService:
         self._stopping = threading.Event()
         self.database = Database.from_conf(conf)
         self.records = Records.from_conf(conf, self.database)
-        self.journal = Journal(conf.journal.connection)
         self._locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
         self._turnstile = Turnstile()
         self.backend = Backend(
@@ -94,13 +99,13 @@ class VolumeService:
     def start(self) -> None:
         """Come up and consume; a driver that does not come up is tried again meanwhile."""
         conf = self._conf
-        self.journal.upgrade()
+        self._open_journal()
         self._locks.start()
         self._hold_slot()
         self._transport = transport.get(conf, slots=conf.executor_thread_pool_size)
         self._scheduler = SchedulerClient(self._transport)
         self._notifier = Notifier(conf, self._transport, host=self.host)
-        self._register()
+        self._wait_for_database()
         self.runner = Runner(
             Dispatcher(VolumeEndpoint(self), RPC_VERSION),
             self.journal,
@@ -203,6 +208,21 @@ class VolumeService:
         self.backend.service_uuid = row.uuid
         self.records.workers.service_id = row.id
 
+    def _wait_for_database(self) -> None:
+        while True:
+            try:
+                self._register()
+                return
+            except db_exception.DBError as error:
+                where, why = self.database.shown, str(error).splitlines()[0]
+                LOG.error("%s cannot be used: %s; run: holdfast db sync", where, why)
+                self._locks.stop()
+                raise SystemExit(1) from error
+            except Unavailable as error:
+                LOG.warning("the start waits for the database: %s", error)
+                if self._stopping.wait(DATABASE_PAUSE):
+                    raise SystemExit(0) from error
+
     def _driver_up(self, driver: VolumeDriver) -> None:
         if self._first:
             inventory.take(self.records, driver, self.host)
@@ -257,6 +277,15 @@ class VolumeService:
 
     def _send_report(self, capabilities: dict[str, Any]) -> None:
         self._scheduler.report(RequestContext.admin(), self.host, capabilities)
+
+    def _open_journal(self) -> None:
+        try:
+            self.journal = Journal(self._conf.journal.connection)
+            self.journal.upgrade()
+        except JournalError as error:
+            # Without it nothing may be acknowledged, so there is nothing to start for.
+            LOG.error("[journal] connection cannot be used: %s", error)
+            raise SystemExit(1) from error
 
     def _hold_slot(self) -> None:
         """Become the one owner of this slot's flows."""

@@ -161,7 +161,7 @@ def test_without_leave_to_reschedule_it_ends_in_error(cloud: Cloud, args: dict[s
 
 def scheduler(cloud: Cloud) -> Any:
     """Stand in for cinder-scheduler: its queue, and what arrives in it."""
-    return _Scheduler(cloud._bus)
+    return _Scheduler(cloud.bus)
 
 
 class _Scheduler:
