@@ -41,12 +41,15 @@ LOG = logging.getLogger(__name__)
 class Check(connection.Check):
     """Check attachment, volume and connector. Idempotent: it only reads."""
 
+    default_provides = "wanted"
+
     def execute(  # type: ignore[override]
         self, ctx: Context, volume_id: str, connector: Any, attachment_id: str
-    ) -> None:
-        attachment_of(ctx, volume_id, attachment_id)
+    ) -> dict[str, Any]:
+        attachment = attachment_of(ctx, volume_id, attachment_id)
         super().execute(ctx=ctx, volume_id=volume_id, connector=connector)
         ctx.notifier.volume(ctx.request, "attach.start", ctx.volumes.get(volume_id))
+        return _with_mode(connector, attachment)
 
 
 class Connect(Step):
@@ -54,17 +57,18 @@ class Connect(Step):
 
     default_provides = "info"
 
-    def execute(
-        self, ctx: Context, volume_id: str, connector: Any, attachment_id: str
-    ) -> dict[str, Any]:
-        volume, attachment = ctx.volumes.get(volume_id), ctx.attachments.get(attachment_id)
-        return connection.connect(ctx, volume, _with_mode(connector, attachment))
+    def execute(self, ctx: Context, volume_id: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        return connection.connect(ctx, ctx.volumes.get(volume_id), wanted)
 
     def revert(
-        self, ctx: Context, volume_id: str, connector: Any, flow_failures: dict[str, Failure]
+        self,
+        ctx: Context,
+        volume_id: str,
+        wanted: dict[str, Any],
+        flow_failures: dict[str, Failure],
     ) -> None:
         if not edge.never_reached_driver(flow_failures):
-            connection.terminate(ctx, ctx.volumes.get(volume_id), connector, force=False)
+            connection.terminate(ctx, ctx.volumes.get(volume_id), wanted, force=False)
 
 
 class Reserve(Step):
@@ -76,11 +80,10 @@ class Reserve(Step):
         self,
         ctx: Context,
         volume_id: str,
-        connector: dict[str, Any],
+        wanted: dict[str, Any],
         attachment_id: str,
         info: dict[str, Any],
     ) -> dict[str, Any]:
-        wanted = _with_mode(connector, ctx.attachments.get(attachment_id))
         data = info["data"]
         ctx.attachments.update(
             attachment_id,
@@ -96,7 +99,7 @@ class Reserve(Step):
             **data,
             "driver_volume_type": info["driver_volume_type"],
             "attachment_id": attachment_id,
-            "enforce_multipath": bool(connector.get("enforce_multipath", False)),
+            "enforce_multipath": bool(wanted.get("enforce_multipath", False)),
         }
 
 
