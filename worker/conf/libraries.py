@@ -16,12 +16,6 @@ DATABASE = "sqlite:///$state_path/holdfast.sqlite"
 # amqp warns at every orderly stop about an answer that arrives while a channel closes.
 LOG_LEVELS = ("amqp=ERROR", "alembic=WARN", "kombu=WARN", "oslo_service=WARN")
 
-# The request's and the resource's id; the rest of the context is in the notifications.
-LOG_FORMAT = (
-    "%(asctime)s.%(msecs)03d %(process)d %(levelname)s %(name)s"
-    " [%(request_id)s %(project_id)s] %(instance)s%(message)s"
-)
-
 # Sections that these libraries, or Cinder's other services, read without listing them here.
 FOREIGN_SECTIONS = frozenset(
     {"oslo_concurrency", "oslo_messaging_metrics", "oslo_messaging_tracing", "oslo_policy"}
@@ -44,6 +38,4 @@ def set_defaults() -> None:
     theirs = [
         level for level in log.get_default_log_levels() if level.partition("=")[0] not in ours
     ]
-    log.set_defaults(
-        logging_context_format_string=LOG_FORMAT, default_log_levels=[*theirs, *LOG_LEVELS]
-    )
+    log.set_defaults(default_log_levels=[*theirs, *LOG_LEVELS])
