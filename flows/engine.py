@@ -159,6 +159,12 @@ def path_of(factory: Factory) -> str:
     return f"{factory.__module__}:{factory.__qualname__}"
 
 
+@functools.cache
+def parameters_of(factory: Factory) -> tuple[str, ...]:
+    """Return the names of what a factory takes."""
+    return tuple(inspect.signature(factory).parameters)
+
+
 class _Storage(storage.Storage):  # type: ignore[misc]
     """taskflow's storage for an engine that one thread runs.
 
@@ -222,14 +228,9 @@ def _spares(factory: Factory) -> collections.deque[_Shape]:
     return collections.deque()
 
 
-@functools.cache
-def _parameters(factory: Factory) -> tuple[str, ...]:
-    return tuple(inspect.signature(factory).parameters)
-
-
 @contextmanager
 def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
-    wanted = _parameters(factory)
+    wanted = parameters_of(factory)
     if wanted:
         yield _Shape(factory(**{name: args[name] for name in wanted}))
         return

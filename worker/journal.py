@@ -97,6 +97,7 @@ class Entry:
     updated_at: datetime.datetime | None
     resumes: int
     failure: str | None
+    request_id: str | None
     meta: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 
@@ -292,5 +293,6 @@ def _entry(row: Any) -> Entry:
         updated_at=row.updated_at,
         resumes=int(meta.get("resumes", 0)),
         failure=meta.get("failure") or meta.get("reason"),
+        request_id=meta.get("request_id") or (meta.get("request") or {}).get("request_id"),
         meta=meta,
     )

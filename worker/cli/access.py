@@ -1,29 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands work on, opened when it is first needed: configuration, database, journal, bus."""
+"""What commands work on, opened when it is first needed: configuration, database, journal, bus.
+
+Nothing of oslo, SQLAlchemy or taskflow is imported before, so that help is quick.
+"""
 
 from __future__ import annotations
 
+import argparse
 import functools
-from typing import Any
+import os
+import sqlite3
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cliff.command import Command as CliffCommand
 from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
-from oslo_config import cfg
 
-from worker.db.engine import Database
-from worker.db.records import Records
-from worker.journal import Entry, Journal
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from drivers.interface.records import Record
+    from worker.db.engine import Database
+    from worker.db.records import Records
+    from worker.journal import Entry, Journal
+
+_LONG_AGO = 10_000
+"""How many of the newest flows are searched for a resource."""
+
+_FULL_ID = 36
 
 
 class CommandError(Exception):
     """What the person at the command line is told, in one line."""
 
 
+class NoJournal(CommandError):
+    """There is none here, or we may not read it."""
+
+
 class Access:
     """Everything behind the configuration file."""
 
     def __init__(self, files: list[str]) -> None:
+        from worker import nogreen  # noqa: F401  before anything of oslo
+
         self._files = files
 
     @functools.cached_property
@@ -32,45 +53,112 @@ class Access:
         from worker import conf
 
         argv = [f"--config-file={name}" for name in self._files]
-        return conf.load(argv, prog="holdfast")
+        loaded = conf.load(argv, prog="holdfast")
+        # A service waits for its database; a person would rather be told.
+        loaded.set_override("db_max_retries", 1, group="database")
+        return loaded
 
     @functools.cached_property
     def database(self) -> Database:
         """The database."""
+        from worker.db.engine import Database
+
         return Database.from_conf(self.conf)
 
     @functools.cached_property
     def records(self) -> Records:
         """The records in it."""
+        from worker.db.records import Records
+
         return Records.from_conf(self.conf, self.database)
 
     @functools.cached_property
     def journal(self) -> Journal:
-        """The journal; made when there is none yet."""
-        journal = Journal(self.conf.journal.connection)
-        journal.upgrade()
-        return journal
+        """The journal as it is: the service and ``db sync`` make it, under their own user."""
+        import sqlalchemy as sa
+
+        url = sa.engine.make_url(self.conf.journal.connection)
+        place = url.database or ""
+        if url.get_backend_name() == "sqlite" and not os.path.exists(place):
+            raise NoJournal(
+                f"there is no journal {place}: start the service, or run holdfast db sync"
+            )
+        return self.open_journal()
+
+    def open_journal(self) -> Journal:
+        """Open the journal, or begin one."""
+        from worker.journal import Journal
+
+        try:
+            return Journal(self.conf.journal.connection)
+        except sqlite3.Error as error:
+            text = f"the journal cannot be opened ({error}): run this as the service's user"
+            raise NoJournal(text) from error
+
+    def volume(self, wanted: str) -> Record:
+        """Return the volume whose id begins like this."""
+        from flows.errors import VolumeNotFound
+
+        volumes = self.records.volumes
+        try:
+            return volumes.get(wanted)
+        except VolumeNotFound:
+            return _only("volume", wanted, volumes.list() if _is_short(wanted) else ())
+
+    def snapshot(self, wanted: str) -> Record:
+        """Return the snapshot whose id begins like this."""
+        from flows.errors import SnapshotNotFound
+
+        snapshots = self.records.snapshots
+        try:
+            return snapshots.get(wanted)
+        except SnapshotNotFound:
+            return _only("snapshot", wanted, snapshots.list() if _is_short(wanted) else ())
 
     def flow(self, wanted: str) -> Entry:
-        """Return the one flow whose id, or whose resource's id, begins like this."""
+        """Return the flow whose id begins like this, or a resource's newest flow."""
         found = [
-            entry
-            for entry in self.journal.entries()
-            if entry.flow.startswith(wanted) or entry.resource.partition(" ")[2].startswith(wanted)
+            *self.journal.entries(beginning=wanted, limit=2),
+            *self.journal.entries(rejected=True, beginning=wanted, limit=2),
         ]
-        exact = [entry for entry in found if entry.flow.startswith(wanted)] or found
-        if not exact:
+        if len(found) > 1:
+            raise CommandError(f"{wanted} is the beginning of several flows: {_shown(found)}")
+        return found[0] if found else self._newest_of(wanted)
+
+    def _newest_of(self, wanted: str) -> Entry:
+        newest: dict[str, Entry] = {}
+        for entry in self.journal.entries(limit=_LONG_AGO):
+            resource_id = entry.resource.partition(" ")[2]
+            if resource_id.startswith(wanted):
+                newest.setdefault(resource_id, entry)
+        if not newest:
             raise CommandError(f"no flow {wanted}; see: holdfast flow list --all")
-        return exact[0]
+        if len(newest) > 1 and wanted not in newest:
+            several = ", ".join(list(newest)[:3])
+            raise CommandError(f"{wanted} is the beginning of several resources: {several}")
+        return newest.get(wanted) or next(iter(newest.values()))
 
 
 class _WithAccess:
+    """A command that works on something, and whose errors are one line each."""
+
     app: Any
 
     @functools.cached_property
     def access(self) -> Access:
         """What the command works on."""
         return Access(self.app.options.config_file)
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Run the command; cliff would print all lines of an error, a remote traceback's too."""
+        try:
+            return int(super().run(parsed_args) or 0)  # type: ignore[misc]
+        except BrokenPipeError:  # whoever read us has seen enough
+            raise
+        except Exception as error:
+            if self.app.options.debug:
+                raise
+            raise CommandError(_line(error)) from error
 
 
 class Command(_WithAccess, CliffCommand):
@@ -83,3 +171,26 @@ class Lister(_WithAccess, CliffLister):
 
 class ShowOne(_WithAccess, CliffShowOne):
     """A command that prints one thing."""
+
+
+def _only(kind: str, wanted: str, rows: Iterable[Record]) -> Record:
+    found = [row for row in rows if str(row.id).startswith(wanted)]
+    if not found:
+        raise CommandError(f"{kind} {wanted} does not exist; see: holdfast {kind} list")
+    if len(found) > 1:
+        several = ", ".join(str(row.id) for row in found[:3])
+        raise CommandError(f"{wanted} is the beginning of several {kind}s: {several}")
+    return found[0]
+
+
+def _is_short(wanted: str) -> bool:
+    return 0 < len(wanted) < _FULL_ID
+
+
+def _shown(entries: Iterable[Entry]) -> str:
+    return ", ".join(entry.flow for entry in entries)
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

@@ -5,112 +5,73 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from typing import Any
 
-from drivers.interface.records import Record
-from flows.errors import NotFound
-from worker.cli import requests
 from worker.cli.access import Command, CommandError, Lister
 
-_POLL = 0.1
-"""Seconds between two looks at a status."""
+_WAIT = 300.0
 
 
 class Cast(Command):
-    """Prepare the row as the API does, send a cast or call, and wait for the end if asked.
+    """Send a cast or call as a scheduler does, and wait for its end if asked.
+
+    The row is made, or its status set, as the API does it; what cannot be sent
+    changes nothing. A cast tells the id of its volume or snapshot, a call prints
+    its answer as JSON. Exit status 1: not sent, or it did not end as wanted.
+    Ids may be cut short as long as they are clear.
 
     Examples:
       holdfast cast create_volume --size 10 --name data --wait
+      holdfast cast create_volume --snapshot ID --wait
       holdfast cast create_snapshot --volume ID --wait
-      holdfast cast extend_volume --volume ID --size 20 --wait
+      holdfast cast extend_volume --volume ID --size 20 --wait 60
+      holdfast cast revert_to_snapshot --snapshot ID --wait
+      holdfast cast delete_volume --volume ID --cascade --wait
       holdfast cast initialize_connection --volume ID --arg connector='{"host": "me"}'
+      holdfast cast get_capabilities --arg discover=true
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the method and what it works on."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        parser.add_argument("method", metavar="METHOD", help="an RPC method of the volume service")
-        parser.add_argument("--volume", metavar="ID", help="the volume")
-        parser.add_argument(
-            "--snapshot", metavar="ID", help="the snapshot, or the new one's source"
-        )
-        parser.add_argument("--source", metavar="ID", help="the volume to clone")
-        parser.add_argument("--size", type=int, metavar="GIB", help="size, or new size")
-        parser.add_argument("--name", help="display name of what is created")
-        parser.add_argument("--host", metavar="HOST@BACKEND#POOL", help="where; default: the one")
-        parser.add_argument("--project", default="admin", help="project of what is created")
-        parser.add_argument("--cascade", action="store_true", help="delete snapshots as well")
-        parser.add_argument("--unmanage", action="store_true", help="forget it and keep its data")
-        parser.add_argument(
-            "--arg",
-            action="append",
-            default=[],
-            metavar="NAME=JSON",
-            help="a further argument of the method; what is no JSON is text",
-        )
-        parser.add_argument(
-            "--wait",
-            nargs="?",
-            type=float,
-            const=300.0,
-            metavar="SECONDS",
-            help="wait for the end (300 s unless told) and show the tasks",
-        )
+        add = parser.add_argument
+        add("method", metavar="METHOD", help="an RPC method of the volume service")
+        add("--volume", metavar="ID", help="the volume that it is about")
+        add("--snapshot", metavar="ID", help="the snapshot, or what a new volume is made from")
+        add("--source", metavar="ID", help="the volume that a new one is a clone of")
+        add("--size", type=int, metavar="GIB", help="size of a new volume, or new size")
+        add("--name", help="display name of what is created")
+        host = "where a new volume goes; default: the one enabled service"
+        add("--host", metavar="HOST@BACKEND#POOL", help=host)
+        add("--project", default="admin", help="project of what is created (default: admin)")
+        add("--cascade", action="store_true", help="delete the volume's snapshots as well")
+        add("--unmanage", action="store_true", help="forget it, and keep its data")
+        pair = "a further argument of the method; a value that is no JSON is text"
+        add("--arg", action="append", default=[], metavar="NAME=JSON", help=pair)
+        wait = f"wait for the end, {_WAIT:.0f} s unless told, and show the tasks"
+        add("--wait", nargs="?", type=float, const=_WAIT, metavar="SECONDS", help=wait)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Prepare, send, wait."""
-        ask = requests.Ask(self.access, parsed_args, _extra(parsed_args.arg))
-        sent = ask.send()
-        if sent.answer is not None:
-            self.app.stdout.write(json.dumps(sent.answer, indent=2) + "\n")
-        if sent.resource is None or not sent.is_cast:
-            return 0
-        self.app.stdout.write(f"{sent.resource.kind} {sent.resource.id}\n")
-        if parsed_args.wait is None:
-            return 0
-        return self._wait(sent, parsed_args.wait)
+        extra, access = _extra(parsed_args.arg), self.access
+        from worker.cli.requests import Ask
+        from worker.cli.waiting import Waiting
 
-    def _wait(self, sent: requests.Sent, timeout: float) -> int:
-        resource = sent.resource
-        assert resource is not None
-        deadline = time.monotonic() + timeout
-        shown: set[str] = set()
-        while True:
-            status = self._status(resource)
-            self._tell_tasks(resource.id, shown)
-            if status not in sent.during:
-                break
-            if time.monotonic() > deadline:
-                raise CommandError(
-                    f"{resource.kind} {resource.id} is still {status}: is the service running?"
-                )
-            time.sleep(_POLL)
-        self.app.stdout.write(f"{status}\n")
-        if not status.startswith("error"):
+        sent = Ask(access, parsed_args, extra).send()
+        if not sent.is_cast:
+            self._write(json.dumps(sent.answer, indent=2, default=str))
             return 0
-        entry = self.access.flow(resource.id)
-        raise CommandError(f"{resource.kind} {resource.id} is {status}: {entry.failure or '?'}")
+        if sent.resource is not None:
+            self._write(f"{sent.resource.kind} {sent.resource.id}")
+        if parsed_args.wait is not None:
+            self._write(Waiting(access, sent, self._write).until_end(parsed_args.wait))
+        return 0
 
-    def _status(self, resource: Record) -> str:
-        records = self.access.records
-        rows = records.volumes if resource.kind == "volume" else records.snapshots
-        try:
-            return str(rows.get(resource.id).status)
-        except NotFound:
-            return "deleted"
-
-    def _tell_tasks(self, resource_id: str, shown: set[str]) -> None:
-        for entry in self.access.journal.entries(limit=50):
-            if not entry.resource.endswith(resource_id) or entry.state in ("SUCCESS", "REVERTED"):
-                continue
-            for atom in self.access.journal.load(entry.flow):
-                line = f"  {atom.name} {atom.state}"
-                if atom.state != "PENDING" and line not in shown:
-                    shown.add(line)
-                    self.app.stdout.write(line + "\n")
+    def _write(self, line: str) -> None:
+        self.app.stdout.write(line + "\n")
+        self.app.stdout.flush()
 
 
 class List(Lister):
@@ -119,17 +80,35 @@ class List(Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which ones."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--rejected", action="store_true", help="messages that were none")
+        rejected = "messages that were no operation, with the reason"
+        parser.add_argument("--rejected", action="store_true", help=rejected)
+        parser.add_argument("--limit", type=int, default=1000, help="the newest N (default: 1000)")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
-        entries = self.access.journal.entries(rejected=parsed_args.rejected)
-        if parsed_args.rejected:
-            rows = [(e.flow, e.method, str(e.accepted_at), e.failure) for e in entries]
-            return ("Message", "Method", "Received", "Reason"), rows
-        heads = ("Flow", "Method", "Resource", "Accepted", "State")
-        return heads, [(e.flow, e.method, e.resource, str(e.accepted_at), e.state) for e in entries]
+        rejected, limit = parsed_args.rejected, parsed_args.limit
+        entries = self.access.journal.entries(rejected=rejected, limit=limit)
+        last = "Reason" if rejected else "State"
+        heads = (
+            "Message" if rejected else "Flow",
+            "Method",
+            "Resource",
+            "Received",
+            "Request",
+            last,
+        )
+        return heads, [
+            (
+                entry.flow,
+                entry.method,
+                entry.resource,
+                entry.accepted_at,
+                entry.request_id or "",
+                entry.failure if rejected else entry.state,
+            )
+            for entry in entries
+        ]
 
 
 def _extra(pairs: list[str]) -> dict[str, Any]:

@@ -4,45 +4,47 @@
 from __future__ import annotations
 
 import argparse
-import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oslo_utils import timeutils
-from taskflow import states
-from taskflow.flow import Flow
-
-from flows import engine
 from worker.cli.access import Command, CommandError, Lister, ShowOne
-from worker.journal import ENDED, Entry
+from worker.cli.colour import Colour
 
-_SHAPES = {"PENDING": "[ ]", "RUNNING": "[>]", "SUCCESS": "[x]", "REVERTED": "[<]"}
+if TYPE_CHECKING:
+    from worker.cli.tasks import Task
+    from worker.journal import Entry
+
+_UNDONE = ("REVERTED", "FAILURE")
+_UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
+_FORMATS = ("text", "dot", "mermaid")
 
 
 class List(Lister):
-    """List flows: those under way, and with --failed or --all those that ended."""
+    """List flows, the newest first: those under way, or those that ended as well."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which ones."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         which = parser.add_mutually_exclusive_group()
-        which.add_argument("--all", action="store_true", help="those that ended as well")
-        which.add_argument("--failed", action="store_true", help="those that were undone")
         which.add_argument("--unfinished", action="store_true", help="under way (the default)")
+        which.add_argument("--failed", action="store_true", help="failed, and undone")
+        which.add_argument("--all", action="store_true", help="those that ended well, too")
+        parser.add_argument("--limit", type=int, default=1000, help="the newest N (default: 1000)")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
-        entries = self.access.journal.entries()
-        if parsed_args.failed:
-            entries = [e for e in entries if e.state in (states.REVERTED, states.FAILURE)]
-        elif not parsed_args.all:
-            entries = [e for e in entries if e.state not in ENDED]
+        among = _UNDONE if parsed_args.failed else _UNDER_WAY
+        entries = self.access.journal.entries(
+            among=None if parsed_args.all else among, limit=parsed_args.limit
+        )
         heads = ("Flow", "Method", "Resource", "State", "Task", "Age (s)", "Resumes")
         return heads, [self._row(entry) for entry in entries]
 
     def _row(self, entry: Entry) -> tuple[Any, ...]:
+        from oslo_utils import timeutils
+
         age = int((timeutils.utcnow() - entry.accepted_at).total_seconds())
-        task = "" if entry.state in ENDED else self._task(entry)
+        task = self._task(entry) if entry.state in (*_UNDER_WAY, *_UNDONE) else ""
         return (
             entry.flow,
             entry.method,
@@ -54,9 +56,19 @@ class List(Lister):
         )
 
     def _task(self, entry: Entry) -> str:
-        detail = self.access.journal.load(entry.flow)
-        running = [a.name for a in detail if a.state in (states.RUNNING, states.REVERTING)]
-        return running[0] if running else ""
+        """Return the task that runs, or the one that failed."""
+        from worker.cli.tasks import tasks_of
+        from worker.persistence import JournalError
+
+        try:
+            tasks = tasks_of(self.access.journal, entry)
+        except JournalError:  # it was forgotten meanwhile
+            return ""
+        if entry.state in _UNDONE:
+            return next((task.name for task in tasks if task.traceback), "")
+        # What was written last is the beginning of a task; the first one's is not written.
+        going = [task.name for task in tasks if task.state in ("RUNNING", "REVERTING")]
+        return going[0] if going else next((t.name for t in tasks if t.state == "PENDING"), "")
 
 
 class Show(ShowOne):
@@ -65,98 +77,85 @@ class Show(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", metavar="ID", help="beginning of a flow's or resource's id")
+        wanted = "the beginning of a flow's id, or of a resource's, for its newest flow"
+        parser.add_argument("id", metavar="ID", help=wanted)
         parser.add_argument("--traceback", action="store_true", help="where it failed")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
         entry = self.access.flow(parsed_args.id)
-        detail = self.access.journal.load(entry.flow)
+        from worker.cli.tasks import tasks_of
+
+        tasks = tasks_of(self.access.journal, entry)
         shown: dict[str, Any] = {
             "flow": entry.flow,
             "method": entry.method,
             "resource": entry.resource,
             "state": entry.state,
             "slot": entry.slot,
-            "request": entry.meta.get("request_id")
-            or entry.meta.get("request", {}).get("request_id"),
-            "accepted": str(entry.accepted_at),
-            "updated": str(entry.updated_at or ""),
+            "request": entry.request_id or "",
+            "accepted": entry.accepted_at,
+            "updated": entry.updated_at,
             "resumes": entry.resumes,
             "failure": entry.failure or "",
         }
-        for atom in detail:
-            shown[f"task {atom.name}"] = f"{atom.state}{_took(atom.meta)}"
-            if parsed_args.traceback and atom.failure is not None:
-                shown[f"traceback of {atom.name}"] = atom.failure.traceback_str
+        shown |= {f"task {task.name}": _told(task) for task in tasks}
+        # -v is cliff's own; it means the same here.
+        if parsed_args.traceback or self.app.options.verbose_level > 1:
+            failed = [task for task in tasks if task.traceback]
+            shown |= {f"traceback of {task.name}": task.traceback for task in failed}
         return list(shown), list(shown.values())
 
 
 class Graph(Command):
-    """Draw a flow: of an id, with the states of its tasks, or of a factory by name."""
+    """Draw a flow: of an id, with the states of its tasks, or of a factory by name.
+
+    Examples:
+      holdfast flow graph ID
+      holdfast flow graph volume.create
+      holdfast flow graph flows.volume.connection:initialize --format dot
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add what and how."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument(
-            "which", metavar="ID|FACTORY", help="a flow's id, or flows.volume.create:flow"
-        )
-        parser.add_argument("--format", choices=("text", "dot", "mermaid"), default="text")
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        which = "the beginning of a flow's id or of a resource's, or a module of an operation"
+        parser.add_argument("which", metavar="ID|FACTORY", help=which)
+        parser.add_argument("--format", choices=_FORMATS, default="text", help="default: text")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Build the flow and draw it."""
-        known: dict[str, str] = {}
-        factory = parsed_args.which
-        if ":" not in factory:
-            entry = self.access.flow(factory)
-            if "factory" not in entry.meta:
-                raise CommandError(f"flow {entry.flow} succeeded; nothing but its outcome is kept")
-            factory = entry.meta["factory"]
-            known = {atom.name: atom.state for atom in self.access.journal.load(entry.flow)}
-        try:
-            flow = engine.factory_of(factory)()
-        except LookupError as error:
-            raise CommandError(str(error)) from error
-        draw = {"text": _text, "dot": _dot, "mermaid": _mermaid}[parsed_args.format]
-        self.app.stdout.write("\n".join(draw(flow, known)) + "\n")
+        which, access = parsed_args.which, self.access
+        from worker.cli import drawing, tasks
+
+        known: dict[str, Task] = {}
+        if "." in which or ":" in which:
+            flow = tasks.build(_path(which), {})
+        else:
+            entry = access.flow(which)
+            flow = tasks.flow_of(entry)
+            if flow is None:
+                reason = entry.failure or "it is of another version"
+                raise CommandError(f"{entry.flow} cannot be drawn: {reason}")
+            known = {task.name: task for task in tasks.tasks_of(access.journal, entry)}
+        lines = drawing.FORMATS[parsed_args.format](flow, known, Colour(self.app.stdout))
+        self.app.stdout.write("\n".join(lines) + "\n")
 
 
-def _took(meta: dict[str, Any]) -> str:
-    """Tell when a task began and how long it took, as far as that is known."""
-    if "began" not in meta:
-        return ""
-    began = datetime.datetime.fromtimestamp(meta["began"], datetime.UTC)
-    text = f", began {began:%H:%M:%S}.{began.microsecond // 1000:03d}"
-    if "ended" in meta:
-        text += f", took {meta['ended'] - meta['began']:.3f} s"
-    return text
+def _path(which: str) -> str:
+    """Complete a factory's name: ``volume.create`` is ``flows.volume.create:flow``."""
+    module, _, name = which.partition(":")
+    module = module if module.startswith("flows.") else f"flows.{module}"
+    return f"{module}:{name or 'flow'}"
 
 
-def _steps(flow: Flow) -> list[str]:
-    return [node.name for node, _data in flow.iter_nodes()]
-
-
-def _text(flow: Flow, known: dict[str, str]) -> list[str]:
-    lines = [flow.name]
-    for name in _steps(flow):
-        state = known.get(name, "PENDING")
-        mark = _SHAPES.get(state, "[!]")
-        lines += ["  |", f"  {mark} {name}" + (f"  {state}" if known else "")]
-    return lines
-
-
-def _dot(flow: Flow, known: dict[str, str]) -> list[str]:
-    steps = _steps(flow)
-    lines = [f'digraph "{flow.name}" {{', "  node [shape=box];"]
-    lines += [f'  "{name}" [label="{name}\\n{known.get(name, "")}"];' for name in steps]
-    lines += [f'  "{one}" -> "{other}";' for one, other in zip(steps, steps[1:], strict=False)]
-    return [*lines, "}"]
-
-
-def _mermaid(flow: Flow, known: dict[str, str]) -> list[str]:
-    steps = _steps(flow)
-    labels = {name: " ".join(filter(None, (name, known.get(name)))) for name in steps}
-    lines = ["flowchart TD", *(f'  {name}["{label}"]' for name, label in labels.items())]
-    return lines + [f"  {one} --> {other}" for one, other in zip(steps, steps[1:], strict=False)]
+def _told(task: Task) -> str:
+    parts = [task.state]
+    if task.began_text:
+        parts.append(f"began {task.began_text}")
+    if task.took_text:
+        parts.append(f"took {task.took_text}")
+    return ", ".join(parts)

@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from importlib import metadata
 from typing import Any
 
-from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
-
-from cliff.app import App  # isort: skip
-from cliff.commandmanager import CommandManager  # isort: skip
-
-VERSION = "0.1.0"
+from cliff.app import App
+from cliff.commandmanager import CommandManager
+from cliff.help import HelpExit
 
 
 class Holdfast(App):
     """``holdfast <noun> <verb>``."""
 
+    CONSOLE_MESSAGE_FORMAT = "holdfast: %(message)s"
+
     def __init__(self) -> None:
         super().__init__(
             description="Look after holdfast: its database, its casts and flows, its volumes.",
-            version=VERSION,
+            version=metadata.version("holdfast"),
             command_manager=CommandManager("holdfast.cli"),
             deferred_help=True,
         )
@@ -33,7 +34,7 @@ class Holdfast(App):
         argparse_kwargs: dict[str, Any] | None = None,
     ) -> argparse.ArgumentParser:
         """Add where the configuration is read from."""
-        parser = super().build_option_parser(description, version)
+        parser = super().build_option_parser(description, version, {"prog": "holdfast"})
         parser.add_argument(
             "--config-file",
             action="append",
@@ -43,25 +44,16 @@ class Holdfast(App):
         )
         return parser
 
-    def run_subcommand(self, argv: list[str]) -> int:
-        """Run a command; what goes wrong is one line and the exit status 1."""
-        try:
-            return int(super().run_subcommand(argv) or 0)
-        except Exception as error:
-            if self.options.debug:
-                raise
-            sys.stderr.write(f"holdfast: {_line(error)}\n")
-            return 1
+    def interact(self) -> None:
+        """Show what there is: a shell of our own would be one more thing to learn."""
+        self.options.deferred_help = True
+        with contextlib.suppress(HelpExit):
+            self.print_help_if_requested()
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line."""
     return int(Holdfast().run(sys.argv[1:] if argv is None else argv))
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
 
 
 if __name__ == "__main__":

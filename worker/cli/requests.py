@@ -1,40 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the API and the scheduler do before a cast: rows and statuses (spec/volume-rpc §1.2)."""
+"""One request, made as cinder-api and cinder-scheduler make it (spec/volume-rpc §1.2)."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from oslo_messaging import MessagingTimeout, RemoteError
+from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from worker.cli.access import Access, CommandError
+from worker.cli.rows import Rows, require
 from worker.rpc import transport
 from worker.rpc.clients.volume import METHODS, VolumeClient
 from worker.rpc.context import RequestContext
+
+_AT_REST = ("available", "error", "error_deleting")
+_DELETABLE = (*_AT_REST, "error_extending", "error_restoring", "error_managing")
+_USABLE = ("available", "in-use")
 
 
 @dataclass(frozen=True)
 class Sent:
     """What was sent.
 
+    :param request_id: by which the journal knows it.
     :param resource: the volume or snapshot that it is about.
-    :param during: the statuses while it is being carried out.
+    :param during: its statuses while it is being carried out; empty where nobody can tell.
+    :param wanted: the statuses that it is to end in.
     """
 
     is_cast: bool
+    request_id: str
     resource: Record | None = None
     during: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
     answer: Any = None
 
 
-_Prepared = tuple[Record | None, tuple[str, ...], dict[str, Any]]
+@dataclass(frozen=True)
+class _Prepared:
+    """What a method is to be given, and what becomes of its resource."""
+
+    args: Mapping[str, Any] = field(default_factory=dict)
+    resource: Record | None = None
+    during: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
 
 
 class Ask:
-    """One request, made as cinder-api and cinder-scheduler make it.
+    """A method with its arguments.
 
     :param options: the command line.
     :param extra: further arguments of the method.
@@ -48,136 +67,159 @@ class Ask:
         self._extra = dict(extra)
 
     def send(self) -> Sent:
-        """Prepare and send. :raises CommandError: it cannot be sent like this."""
+        """Prepare and send.
+
+        :raises CommandError: it cannot be sent like this; nothing was changed.
+        """
         name = self._options.method
         if name not in METHODS:
             raise CommandError(f"no method {name}; known: {', '.join(sorted(METHODS))}")
-        prepare: Callable[[], _Prepared] = getattr(self, f"_{name}", self._plain)
-        resource, during, args = prepare()
-        host = self._host_of(resource)
-        client = VolumeClient(transport.get(self._access.conf, slots=1))
-        request = RequestContext.admin()
-        try:
-            if not METHODS[name].answers:
-                client.cast(request, host, name, **{**args, **self._extra})
-                return Sent(True, resource, during)
-            answer = client.call(request, host, name, **{**args, **self._extra})
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        return Sent(False, resource, answer=answer)
+        known = (*METHODS[name].arguments, *METHODS[name].optional)
+        if unknown := sorted(self._extra.keys() - set(known)):
+            takes = ", ".join(known) or "none"
+            raise CommandError(f"{name} has no argument {unknown[0]}; it takes: {takes}")
+        counts = not self._access.conf.no_snapshot_gb_quota
+        prepare: Callable[[Rows], _Prepared] = getattr(self, f"_{name}", self._plain)
+        with Rows(self._access.records, gigabytes=counts) as rows:
+            prepared = prepare(rows)
+            sent = self._send(name, prepared)
+            rows.keep()
+        return sent
 
-    def _plain(self) -> _Prepared:
+    def _send(self, name: str, prepared: _Prepared) -> Sent:
+        owner = self._options.project
+        who = {"is_admin": True, "roles": ["admin"], "user_id": owner, "project_id": owner}
+        request = RequestContext(who)
+        host = None if METHODS[name].fanout else self._host_of(prepared.resource)
+        args, seconds = {**prepared.args, **self._extra}, self._access.conf.rpc_response_timeout
+        client = VolumeClient(transport.get(self._access.conf, slots=1), seconds)
+        sent = Sent(True, str(request.request_id), prepared.resource)
+        if not METHODS[name].answers:
+            client.cast(request, host, name, **args)
+            return Sent(True, sent.request_id, sent.resource, prepared.during, prepared.wanted)
+        try:
+            answer = client.call(request, str(host), name, **args)
+        except MessagingTimeout as error:
+            text = f"no answer from {host} within {seconds} s: is it up? see: holdfast service list"
+            raise CommandError(text) from error
+        except RemoteError as error:
+            raise CommandError(f"{name} failed: {error.exc_type}: {error.value}") from error
+        return Sent(False, sent.request_id, sent.resource, answer=answer)
+
+    def _plain(self, rows: Rows) -> _Prepared:
         """Any other method: the volume or snapshot in the form that it wants."""
         method = METHODS[self._options.method]
         args: dict[str, Any] = {}
         resource: Record | None = None
         if self._options.snapshot:
             resource = self._snapshot
-            args |= {k: v for k, v in (("snapshot", resource), ("snapshot_id", resource.id))}
+            args |= {"snapshot": resource, "snapshot_id": resource.id}
         if self._options.volume:
             resource = self._volume
             args |= {"volume": resource, "vref": resource, "volume_id": resource.id}
-        known = {*method.arguments, *method.optional}
-        return resource, (), {name: value for name, value in args.items() if name in known}
+        known = args.keys() & {*method.arguments, *method.optional}
+        return _Prepared({name: args[name] for name in known}, resource)
 
-    def _create_volume(self) -> _Prepared:
-        options, source = self._options, None
-        if options.snapshot:
-            source = self._snapshot.volume_size
-        elif options.source:
-            source = self._access.records.volumes.get(options.source).size
-        size = options.size or source
-        if not size:
+    def _create_volume(self, rows: Rows) -> _Prepared:
+        options, size = self._options, self._options.size
+        sources: dict[str, str] = {}
+        if options.snapshot or options.source:
+            least, sources = self._source()
+            size = size or least
+            if size < least:
+                raise CommandError(f"--size {size} is too small, its source needs {least} GiB")
+        if not size or size < 1:
             raise CommandError("create_volume needs --size, or --snapshot or --source")
-        volume = self._access.records.volumes.create(
+        volume = rows.create_volume(
             size=size,
-            status="creating",
             host=self._host,
             display_name=options.name,
             project_id=options.project,
             user_id=options.project,
-            snapshot_id=options.snapshot,
-            source_volid=options.source,
             availability_zone=self._access.conf.storage_availability_zone,
+            **sources,
         )
-        return volume, ("creating", "downloading"), {"volume": volume}
+        during = ("creating", "downloading")
+        return _Prepared({"volume": volume}, volume, during, ("available",))
 
-    def _delete_volume(self) -> _Prepared:
-        status = "unmanaging" if self._options.unmanage else "deleting"
-        records, volume = self._access.records, self._volume
-        if self._options.cascade:
-            for snapshot in records.snapshots.of_volume(volume.id):
-                records.snapshots.transition(
-                    snapshot.id, "deleting", when=("available", "error", "error_deleting")
-                )
-        self._move(volume, status, ("available", "error", "error_deleting", "error_extending"))
-        args = {"unmanage_only": self._options.unmanage, "cascade": self._options.cascade}
-        return volume, (status,), {"volume": volume, **args}
+    def _source(self) -> tuple[int, dict[str, str]]:
+        """Return the size of the new volume's source, and the column that names it."""
+        if self._options.snapshot:
+            require(self._snapshot, ("available",), "a volume from it")
+            return self._snapshot.volume_size, {"snapshot_id": self._snapshot.id}
+        source = self._access.volume(self._options.source)
+        require(source, _USABLE, "a clone of it")
+        return source.size, {"source_volid": source.id}
 
-    def _extend_volume(self) -> _Prepared:
-        if not self._options.size:
-            raise CommandError("extend_volume needs --size, the new size in GiB")
+    def _delete_volume(self, rows: Rows) -> _Prepared:
+        volume, unmanage, cascade = self._volume, self._options.unmanage, self._options.cascade
+        during = "unmanaging" if unmanage else "deleting"
+        rows.move(volume, during, _DELETABLE, terminated_at=timeutils.utcnow())
+        for snapshot in self._access.records.snapshots.of_volume(volume.id) if cascade else ():
+            rows.move(snapshot, "deleting", _AT_REST)
+        rows.offer(volume, during)
+        args = {"volume": volume, "unmanage_only": unmanage, "cascade": cascade}
+        return _Prepared(args, volume, (during,), ("deleted",))
+
+    def _extend_volume(self, rows: Rows) -> _Prepared:
+        volume, size = self._volume, self._options.size
+        if not size or size <= volume.size:
+            text = f"extend_volume needs --size, the new size, more than {volume.size} GiB"
+            raise CommandError(text)
+        rows.move(volume, "extending", _USABLE, previous_status=volume.status)
+        more = {"gigabytes": size - volume.size}
+        reserved = rows.reserve(volume.project_id, more, volume.volume_type_id)
+        args = {"volume": volume, "new_size": size, "reservations": reserved}
+        return _Prepared(args, volume, ("extending",), _USABLE)
+
+    def _create_snapshot(self, rows: Rows) -> _Prepared:
         volume = self._volume
-        self._move(volume, "extending", ("available", "in-use"), previous_status=volume.status)
-        args = {"new_size": self._options.size, "reservations": []}
-        return volume, ("extending",), {"volume": volume, **args}
+        require(volume, _USABLE, "a snapshot of it")
+        snapshot = rows.create_snapshot(volume, self._options.name)
+        return _Prepared({"snapshot": snapshot}, snapshot, ("creating",), ("available",))
 
-    def _create_snapshot(self) -> _Prepared:
-        volume = self._volume
-        snapshot = self._access.records.snapshots.create(
-            volume_id=volume.id,
-            volume_size=volume.size,
-            volume_type_id=volume.volume_type_id,
-            status="creating",
-            display_name=self._options.name,
-            project_id=volume.project_id,
-            user_id=volume.user_id,
-        )
-        return snapshot, ("creating",), {"snapshot": snapshot}
+    def _delete_snapshot(self, rows: Rows) -> _Prepared:
+        snapshot, unmanage = self._snapshot, self._options.unmanage
+        during = "unmanaging" if unmanage else "deleting"
+        rows.move(snapshot, during, _AT_REST)
+        args = {"snapshot": snapshot, "unmanage_only": unmanage}
+        return _Prepared(args, snapshot, (during,), ("deleted",))
 
-    def _delete_snapshot(self) -> _Prepared:
-        status = "unmanaging" if self._options.unmanage else "deleting"
-        snapshot = self._snapshot
-        self._access.records.snapshots.transition(
-            snapshot.id, status, when=("available", "error", "error_deleting")
-        )
-        args = {"snapshot": snapshot, "unmanage_only": self._options.unmanage}
-        return snapshot, (status,), args
-
-    def _revert_to_snapshot(self) -> _Prepared:
-        snapshot = self._snapshot
-        volume: Record = snapshot.volume
-        self._move(volume, "reverting", ("available",))
-        self._access.records.snapshots.transition(snapshot.id, "restoring", when=("available",))
-        return volume, ("reverting",), {"volume": volume, "snapshot": snapshot}
-
-    def _move(self, volume: Record, to: str, when: tuple[str, ...], **columns: Any) -> None:
-        self._access.records.volumes.transition(volume.id, to, when=when, **columns)
+    def _revert_to_snapshot(self, rows: Rows) -> _Prepared:
+        snapshot, volume = self._snapshot, self._snapshot.volume
+        rows.move(volume, "reverting", ("available",))
+        rows.move(snapshot, "restoring", ("available",))
+        args = {"volume": volume, "snapshot": snapshot}
+        return _Prepared(args, volume, ("reverting",), ("available",))
 
     def _host_of(self, resource: Record | None) -> str:
         if self._options.host or resource is None:
             return self._host
         volume = resource if resource.kind == "volume" else resource.volume
+        if not volume.host:
+            text = f"volume {volume.id} is on no host, no service can be asked"
+            raise CommandError(text)
         return str(volume.host)
 
     @functools.cached_property
     def _volume(self) -> Record:
         if not self._options.volume:
             raise CommandError(f"{self._options.method} needs --volume")
-        return self._access.records.volumes.get(self._options.volume)
+        return self._access.volume(self._options.volume)
 
     @functools.cached_property
     def _snapshot(self) -> Record:
         if not self._options.snapshot:
             raise CommandError(f"{self._options.method} needs --snapshot")
-        return self._access.records.snapshots.get(self._options.snapshot)
+        return self._access.snapshot(self._options.snapshot)
 
     @functools.cached_property
     def _host(self) -> str:
+        """Return where it goes: what was said, or the pool of the one enabled service."""
         if self._options.host:
             return str(self._options.host)
         services = self._access.records.services.list(binary="cinder-volume")
-        hosts = [service.host for service in services]
+        hosts = [service.host for service in services if not service.disabled]
         if len(hosts) != 1:
             found = ", ".join(hosts) or "none has ever been started"
             raise CommandError(f"say which backend with --host; known: {found}")

@@ -6,10 +6,12 @@ from __future__ import annotations
 import argparse
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drivers.interface.records import Record
-from worker.cli.access import Lister, ShowOne
+from worker.cli.access import CommandError, Lister, ShowOne
+
+if TYPE_CHECKING:
+    from drivers.interface.records import Record
 
 _VOLUME = ("id", "display_name", "size", "status", "attach_status", "host")
 _SNAPSHOT = ("id", "display_name", "volume_id", "volume_size", "status", "progress")
@@ -17,16 +19,21 @@ _SECRET = frozenset({"provider_auth", "encryption_key_id"})
 
 
 class VolumeList(Lister):
-    """List volumes."""
+    """List volumes, the newest first."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which ones."""
+        return _with_choice(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the live rows."""
+        found = self.access.records.volumes.list(**_chosen(parsed_args))
         heads = ("ID", "Name", "Size (GiB)", "Status", "Attached", "Host")
-        return heads, _rows(self.access.records.volumes.list(), _VOLUME)
+        return heads, _rows(found, _VOLUME)
 
 
 class VolumeShow(ShowOne):
-    """Show a volume."""
+    """Show a volume, without its secrets."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
@@ -34,19 +41,35 @@ class VolumeShow(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the row and its metadata."""
-        volume = self.access.records.volumes.get(parsed_args.id)
+        volume = self.access.volume(parsed_args.id)
         kind = volume.volume_type
-        more = {"metadata": volume.metadata, "volume_type": kind and kind.name}
+        snapshots = self.access.records.snapshots.of_volume(volume.id)
+        more = {
+            "metadata": volume.metadata,
+            "volume_type": kind and kind.name,
+            "attachments": [_attachment(one) for one in volume.volume_attachment],
+            "snapshots": [snapshot.id for snapshot in snapshots],
+        }
         return _shown(volume, more)
 
 
 class SnapshotList(Lister):
-    """List snapshots."""
+    """List snapshots, the newest first."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which ones."""
+        parser = _with_choice(super().get_parser(prog_name))
+        parser.add_argument("--volume", metavar="ID", help="only those of this volume")
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the live rows."""
+        chosen = _chosen(parsed_args)
+        if parsed_args.volume:
+            chosen["volume_id"] = self.access.volume(parsed_args.volume).id
+        found = self.access.records.snapshots.list(**chosen)
         heads = ("ID", "Name", "Volume", "Size (GiB)", "Status", "Progress")
-        return heads, _rows(self.access.records.snapshots.list(), _SNAPSHOT)
+        return heads, _rows(found, _SNAPSHOT)
 
 
 class SnapshotShow(ShowOne):
@@ -58,12 +81,12 @@ class SnapshotShow(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the row and its metadata."""
-        snapshot = self.access.records.snapshots.get(parsed_args.id)
+        snapshot = self.access.snapshot(parsed_args.id)
         return _shown(snapshot, {"metadata": snapshot.metadata})
 
 
 class ServiceList(Lister):
-    """List services as schedulers see them."""
+    """List services as schedulers see them: up, or down for service_down_time seconds."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the rows and compare their last heartbeats with service_down_time."""
@@ -76,7 +99,7 @@ class ServiceList(Lister):
                 row.availability_zone,
                 "disabled" if row.disabled else "enabled",
                 _state(row.updated_at, down),
-                str(row.updated_at or ""),
+                row.updated_at,
                 row.rpc_current_version,
             )
             for row in self.access.records.services.list()
@@ -91,17 +114,36 @@ def _state(beat: datetime.datetime | None, down: int) -> str:
 
 
 def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("id", metavar="ID", help="its id")
+    parser.add_argument("id", metavar="ID", help="its id, or the beginning of it")
     return parser
 
 
+def _with_choice(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("--status", help="only those in this status")
+    parser.add_argument("--project", metavar="ID", help="only those of this project")
+    parser.add_argument("--limit", type=int, metavar="N", help="the newest N")
+    return parser
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    if options.limit is not None and options.limit < 1:
+        raise CommandError(f"--limit {options.limit} would show nothing")
+    wanted = {"status": options.status, "project_id": options.project, "limit": options.limit}
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _attachment(attachment: Record) -> str:
+    where = attachment.attached_host or attachment.instance_uuid or "?"
+    return f"{attachment.attach_status} to {where} ({attachment.id})"
+
+
 def _rows(records: Sequence[Record], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    return [tuple(record[name] for name in names) for record in records]
+    return [
+        tuple("" if record[name] is None else record[name] for name in names) for record in records
+    ]
 
 
 def _shown(record: Record, more: dict[str, Any]) -> tuple[list[str], list[Any]]:
     fields = {**record.to_dict(), **more}
     shown = {k: v for k, v in sorted(fields.items()) if k not in _SECRET and v is not None}
-    # A time or a dict is shown as text, in every output format.
-    plain = (str, int, float, bool)
-    return list(shown), [v if isinstance(v, plain) else str(v) for v in shown.values()]
+    return list(shown), list(shown.values())

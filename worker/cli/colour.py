@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Colours of states, for a person at a terminal and nobody else."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+_CODES = {"good": 32, "bad": 31, "undone": 33, "running": 36, "faint": 2, "strong": 1}
+
+_MEANING = {
+    "SUCCESS": "good",
+    "RUNNING": "running",
+    "REVERTING": "running",
+    "REVERTED": "undone",
+    "FAILURE": "bad",
+    "REVERT_FAILURE": "bad",
+    "PENDING": "faint",
+    "SUSPENDED": "undone",
+}
+
+FILL = {"good": "palegreen", "bad": "salmon", "undone": "khaki", "running": "lightskyblue"}
+"""Names of colours that Graphviz and browsers know."""
+
+
+class Colour:
+    """Paints, or leaves text as it is.
+
+    :param stream: where the text goes; only a terminal gets colours, and none
+        where NO_COLOR is set (no-color.org).
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._on = stream.isatty() and not os.environ.get("NO_COLOR")
+
+    def __call__(self, text: str, kind: str) -> str:
+        """Paint text as good, bad, undone, running, faint or strong."""
+        return f"\033[{_CODES[kind]}m{text}\033[0m" if self._on and text.strip() else text
+
+    def state(self, text: str, state: str) -> str:
+        """Paint text in the colour of a state."""
+        meaning = meaning_of(state)
+        return self(text, meaning) if meaning else text
+
+
+def meaning_of(state: str) -> str:
+    """Return what a state means to a person; empty where it means nothing yet."""
+    return _MEANING.get(state, "")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows, statuses and quota as the API leaves them for a cast, until it is on its way.
+
+Source: spec/volume-rpc §1.2. Each change says how it is taken back, and is, unless
+:meth:`Rows.keep` is called: what was never sent must not wait in ``creating``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from oslo_utils import timeutils
+
+from drivers.interface.records import Record
+from worker.cli.access import CommandError
+from worker.db.records import Records
+
+
+class Rows:
+    """The changes that one request makes; a context manager.
+
+    :param gigabytes: whether snapshots count as gigabytes.
+    """
+
+    def __init__(self, records: Records, *, gigabytes: bool) -> None:
+        self._records = records
+        self._gigabytes = gigabytes
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Rows:
+        self._undo.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._undo.__exit__(kind, error, where)
+
+    def keep(self) -> None:
+        """Take nothing back: the cast is on its way."""
+        self._undo.pop_all()
+
+    def create_volume(self, **columns: Any) -> Record:
+        """Make a volume in ``creating``, with its quota and its work row."""
+        amounts = {"volumes": 1, "gigabytes": columns["size"]}
+        reserved = self.reserve(columns["project_id"], amounts)
+        volumes = self._records.volumes
+        volume = volumes.create(status="creating", scheduled_at=timeutils.utcnow(), **columns)
+        self._undo.callback(volumes.destroy, volume.id)
+        self._records.quotas.commit(reserved)
+        self._undo.callback(volumes.destroy, volume.id, release=amounts)
+        self._records.workers.offer("Volume", volume.id, volume.status)
+        return volume
+
+    def create_snapshot(self, volume: Record, name: str | None) -> Record:
+        """Make a snapshot in ``creating``, with its quota and its work row."""
+        amounts = {"snapshots": 1, **({"gigabytes": volume.size} if self._gigabytes else {})}
+        reserved = self.reserve(volume.project_id, amounts, volume.volume_type_id)
+        snapshots = self._records.snapshots
+        snapshot = snapshots.create(
+            volume_id=volume.id,
+            volume_size=volume.size,
+            volume_type_id=volume.volume_type_id,
+            status="creating",
+            display_name=name,
+            project_id=volume.project_id,
+            user_id=volume.user_id,
+        )
+        self._undo.callback(snapshots.destroy, snapshot.id)
+        self._records.quotas.commit(reserved)
+        self._undo.callback(snapshots.destroy, snapshot.id, release=amounts)
+        self._records.workers.offer("Snapshot", snapshot.id, snapshot.status)
+        return snapshot
+
+    def move(self, resource: Record, to: str, when: tuple[str, ...], **columns: Any) -> None:
+        """Set a status, of a volume or a snapshot. :raises StatusChanged: it is another one."""
+        rows = self._records.volumes if resource.kind == "volume" else self._records.snapshots
+        rows.transition(resource.id, to, when=when, **columns)
+        self._undo.callback(rows.transition, resource.id, resource.status, when=(to,))
+
+    def offer(self, volume: Record, status: str) -> None:
+        """Leave the work row of a volume."""
+        self._records.workers.offer("Volume", volume.id, status)
+
+    def reserve(
+        self, project_id: str, amounts: Mapping[str, int], volume_type_id: str | None = None
+    ) -> list[str]:
+        """Reserve quota and return the reservations."""
+        quotas = self._records.quotas
+        reserved = quotas.reserve(project_id, amounts, volume_type_id=volume_type_id)
+        self._undo.callback(quotas.rollback, reserved)
+        return reserved
+
+
+def require(resource: Record, statuses: tuple[str, ...], what: str) -> None:
+    """:raises CommandError: the resource is in none of these statuses."""
+    if resource.status not in statuses:
+        wanted = " or ".join(statuses)
+        text = f"{resource.kind} {resource.id} is {resource.status}; {what} needs {wanted}"
+        raise CommandError(text)
