@@ -62,8 +62,7 @@ class VolumeEndpoint:
             ("volume", volume_id),
             {
                 "volume_id": volume_id,
-                "request_spec": codec.raw(request_spec),
-                "filter_properties": codec.raw(filter_properties),
+                **_for_the_scheduler(codec.raw(request_spec), codec.raw(filter_properties)),
                 "allow_reschedule": bool(allow_reschedule),
             },
             exclusive=(volume_lock(volume_id),),
@@ -226,6 +225,18 @@ class VolumeEndpoint:
     def get_log_levels(self, request: RequestContext, log_request: Any) -> dict[str, Any]:
         """Answer log levels by logger prefix."""
         return objects.log_levels(self._service.log_levels(_prefix(log_request)))
+
+
+def _for_the_scheduler(request_spec: Any, filter_properties: Any) -> dict[str, Any]:
+    """Return what a retry on another backend needs, and nothing when there will be none.
+
+    It goes into the journal with every cast. A scheduler writes its own copy of the
+    request into the filter properties each time, so that one is left out.
+    """
+    if not isinstance(filter_properties, dict) or not filter_properties.get("retry"):
+        return {"request_spec": None, "filter_properties": None}
+    kept = {name: value for name, value in filter_properties.items() if name != "request_spec"}
+    return {"request_spec": request_spec, "filter_properties": kept}
 
 
 def _on_volume(factory: Any, volume: Any, **args: Any) -> Operation:
