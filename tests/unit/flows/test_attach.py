@@ -171,6 +171,7 @@ class TestAttach:
         assert only(free)["attach_status"] == "attached"
 
 
+@pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize("run", [run, end])
 class TestRefused:
     def test_an_unknown_volume(self, world: World, run: Any) -> None:

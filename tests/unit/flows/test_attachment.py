@@ -192,6 +192,7 @@ class TestDelete:
         assert "stuck" in caplog.text
 
 
+@pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize("run", [update, delete])
 class TestRefused:
     def test_a_driver_that_is_not_up(self, connected: World, run: Any) -> None:

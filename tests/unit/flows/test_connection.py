@@ -194,6 +194,7 @@ class TestRemoveExport:
             unexport(ready)
 
 
+@pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize("run", [initialize, terminate, unexport])
 class TestRefused:
     def test_a_driver_that_is_not_up(self, ready: World, run: Any) -> None:

@@ -126,6 +126,7 @@ def test_a_size_that_is_none_never_reaches_the_driver(world: World, size: Any) -
     assert world.scheduler.calls == []
 
 
+@pytest.mark.usefixtures("tidy")
 def test_a_driver_that_is_not_up_is_not_asked(new: World) -> None:
     new.driver_up = False
 
@@ -145,6 +146,7 @@ def test_a_driver_that_is_not_up_is_not_asked(new: World) -> None:
         pytest.param("creating", None, errors.Invalid, id="no host"),
     ],
 )
+@pytest.mark.usefixtures("tidy")
 def test_what_is_not_ours_is_left_as_it_is(
     world: World, status: str, host: Any, error: Any
 ) -> None:
@@ -159,6 +161,7 @@ def test_what_is_not_ours_is_left_as_it_is(
     assert world.messaged() == [] and world.notified() == []
 
 
+@pytest.mark.usefixtures("tidy")
 def test_an_unknown_volume_touches_nothing(world: World) -> None:
     outcome = run(world)
 
@@ -192,6 +195,7 @@ class TestMovedOn:
         assert new.messaged() == []
 
     @pytest.mark.parametrize("answer", [None, {"provider_id": "x"}])
+    @pytest.mark.usefixtures("tidy")
     def test_a_row_that_goes_meanwhile_leaves_nothing_behind(self, new: World, answer: Any) -> None:
         def go(**_: Any) -> Any:
             new.volume().update(deleted=True)

@@ -44,6 +44,7 @@ def test_a_volume_goes_with_its_export_and_its_quota(old: World) -> None:
     assert old.db.work == {}
 
 
+@pytest.mark.usefixtures("tidy")
 def test_a_row_that_is_gone_is_a_quiet_success(world: World) -> None:
     assert run(world).state == "done"
 
@@ -94,6 +95,7 @@ def test_busy_is_available_again(old: World, method: str) -> None:
     assert old.db.quota.used["volumes"] == 1
 
 
+@pytest.mark.usefixtures("tidy")
 def test_a_driver_that_is_not_up(old: World) -> None:
     old.driver_up = False
 
@@ -128,6 +130,7 @@ def test_a_driver_that_is_not_up(old: World) -> None:
         pytest.param({}, True, True, errors.Invalid, "error_unmanaging", id="unmanage and cascade"),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("tidy")
 def test_what_is_refused(
     world: World, columns: Any, unmanage: bool, cascade: bool, error: Any, status: str
 ) -> None:
@@ -142,6 +145,7 @@ def test_what_is_refused(
 
 
 @pytest.mark.parametrize("status", ["available", "in-use", "creating", "error_deleting"])
+@pytest.mark.usefixtures("tidy")
 def test_a_wrong_status_is_left_as_it_is(world: World, status: str) -> None:
     world.add_volume(status=status)
 
@@ -196,10 +200,12 @@ class TestUnmanage:
     def test_a_driver_that_cannot(self, managed: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delattr(type(managed.driver), "unmanage")
 
-        run(managed, unmanage_only=True)
+        outcome = run(managed, unmanage_only=True)
 
+        assert "cannot unmanage volume v1" in outcome.failure.exception_str
         assert managed.volume()["status"] == "error_unmanaging"
 
+    @pytest.mark.usefixtures("tidy")
     def test_a_driver_that_is_not_up(self, managed: World) -> None:
         managed.driver_up = False
 

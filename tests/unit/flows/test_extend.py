@@ -80,6 +80,7 @@ def test_whatever_the_driver_raises(growing: World, error: BaseException) -> Non
     assert_failed(growing)
 
 
+@pytest.mark.usefixtures("tidy")
 def test_a_driver_that_is_not_up(growing: World) -> None:
     growing.driver_up = False
 
@@ -106,6 +107,7 @@ def test_a_size_that_is_no_growth_never_reaches_the_driver(growing: World, size:
         pytest.param("extending", "node@other#pool", id="other backend"),
     ],
 )
+@pytest.mark.usefixtures("tidy")
 def test_what_is_not_ours_is_left_as_it_is(world: World, status: str, host: str) -> None:
     world.add_volume(status=status, host=host)
     before = dict(world.volume())
@@ -116,6 +118,7 @@ def test_what_is_not_ours_is_left_as_it_is(world: World, status: str, host: str)
     assert world.driver.calls == [] and world.messaged() == []
 
 
+@pytest.mark.usefixtures("tidy")
 def test_an_unknown_volume(world: World) -> None:
     assert run(world).failure.check(errors.VolumeNotFound)
 

@@ -137,6 +137,7 @@ def test_a_safety_snapshot_that_stays_undoes_nothing(back: World, error: BaseExc
     assert safety["status"] == "available"
 
 
+@pytest.mark.usefixtures("tidy")
 def test_a_driver_that_is_not_up(back: World) -> None:
     back.driver_up = False
 
@@ -164,6 +165,7 @@ class TestBadInput:
         assert back.snapshot()["status"] == "available"
         assert back.driver.calls == []
 
+    @pytest.mark.usefixtures("tidy")
     def test_a_snapshot_that_is_gone(self, back: World) -> None:
         outcome = run(back, "s9")
 
@@ -183,6 +185,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "columns", [{"status": "available"}, {"host": "node@other#pool"}], ids=["status", "host"]
     )
+    @pytest.mark.usefixtures("tidy")
     def test_a_volume_that_is_not_ours_is_left_as_it_is(self, back: World, columns: Any) -> None:
         back.volume().update(columns)
         before = dict(back.volume())

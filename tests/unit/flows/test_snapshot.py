@@ -84,6 +84,7 @@ class TestCreate:
         assert new.snapshot()["status"] == "error"
         assert new.driver.objects == {"volume-v1"}
 
+    @pytest.mark.usefixtures("tidy")
     def test_a_driver_that_is_not_up(self, new: World) -> None:
         new.driver_up = False
 
@@ -172,6 +173,7 @@ class TestDelete:
         assert old.snapshot()["status"] == "available"
         assert old.messaged() == [("010", "015")]
 
+    @pytest.mark.usefixtures("tidy")
     def test_a_driver_that_is_not_up(self, old: World) -> None:
         old.driver_up = False
 
@@ -199,6 +201,7 @@ class TestDelete:
         pytest.param(None, "node@other#pool", errors.Invalid, id="other backend"),
     ],
 )
+@pytest.mark.usefixtures("tidy")
 def test_what_is_not_ours_is_left_as_it_is(
     world: World, run: Any, status: str | None, host: str, error: Any
 ) -> None:
@@ -214,6 +217,7 @@ def test_what_is_not_ours_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("run", [make, drop])
+@pytest.mark.usefixtures("tidy")
 def test_an_unknown_snapshot(world: World, run: Any) -> None:
     outcome = run(world)
 

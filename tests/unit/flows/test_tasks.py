@@ -75,3 +75,21 @@ def assert_untouched(world: World) -> None:
     statuses = {row["status"] for row in world.db.volumes.of()}
     statuses |= {row["status"] for row in world.db.snapshots.of()}
     assert not {status for status in statuses if status.startswith("error")}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_work_row_is_claimed_before_the_driver_works(case: Case, world: World) -> None:
+    args = case.start(world)
+    there = dict(world.db.work)
+    claimed: dict[Any, str] = {}
+
+    def note(**_: Any) -> None:
+        claimed.update(world.db.work)
+
+    for method in ("create_volume", "create_snapshot", "delete_volume", "unmanage"):
+        world.driver.plan[method] = note
+    world.run(case.factory, **args)
+
+    if claimed:
+        assert claimed.keys() >= there.keys()
+        assert set(claimed.values()) == {"ours"}
