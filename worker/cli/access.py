@@ -7,6 +7,7 @@ Nothing of oslo, SQLAlchemy or taskflow is imported before, so that help is quic
 from __future__ import annotations
 
 import argparse
+import datetime
 import functools
 import os
 import sqlite3
@@ -171,6 +172,13 @@ class Lister(_WithAccess, CliffLister):
 
 class ShowOne(_WithAccess, CliffShowOne):
     """A command that prints one thing."""
+
+
+def plain(value: Any) -> Any:
+    """Return a value in a form that every output format has: times as text, no None."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, datetime.datetime) else value
 
 
 def _only(kind: str, wanted: str, rows: Iterable[Record]) -> Record:

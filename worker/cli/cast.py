@@ -7,7 +7,7 @@ import argparse
 import json
 from typing import Any
 
-from worker.cli.access import Command, CommandError, Lister
+from worker.cli.access import Command, CommandError, Lister, plain
 
 _WAIT = 300.0
 
@@ -103,7 +103,7 @@ class List(Lister):
                 entry.flow,
                 entry.method,
                 entry.resource,
-                entry.accepted_at,
+                plain(entry.accepted_at),
                 entry.request_id or "",
                 entry.failure if rejected else entry.state,
             )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.access import Command, CommandError, Lister, ShowOne
+from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.colour import Colour
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ class Show(ShowOne):
             "state": entry.state,
             "slot": entry.slot,
             "request": entry.request_id or "",
-            "accepted": entry.accepted_at,
-            "updated": entry.updated_at,
+            "accepted": plain(entry.accepted_at),
+            "updated": plain(entry.updated_at),
             "resumes": entry.resumes,
             "failure": entry.failure or "",
         }

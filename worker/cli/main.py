@@ -44,6 +44,13 @@ class Holdfast(App):
         )
         return parser
 
+    def configure_logging(self) -> None:
+        """Keep what libraries tell off the screen, unless -v asks for it."""
+        asked = self.options.verbose_level
+        self.options.verbose_level = max(0, asked - 1)
+        super().configure_logging()
+        self.options.verbose_level = asked
+
     def interact(self) -> None:
         """Show what there is: a shell of our own would be one more thing to learn."""
         self.options.deferred_help = True

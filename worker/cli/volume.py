@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.access import CommandError, Lister, ShowOne
+from worker.cli.access import CommandError, Lister, ShowOne, plain
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
@@ -99,7 +99,7 @@ class ServiceList(Lister):
                 row.availability_zone,
                 "disabled" if row.disabled else "enabled",
                 _state(row.updated_at, down),
-                row.updated_at,
+                plain(row.updated_at),
                 row.rpc_current_version,
             )
             for row in self.access.records.services.list()
@@ -138,12 +138,14 @@ def _attachment(attachment: Record) -> str:
 
 
 def _rows(records: Sequence[Record], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    return [
-        tuple("" if record[name] is None else record[name] for name in names) for record in records
-    ]
+    return [tuple(plain(record[name]) for name in names) for record in records]
 
 
 def _shown(record: Record, more: dict[str, Any]) -> tuple[list[str], list[Any]]:
     fields = {**record.to_dict(), **more}
-    shown = {k: v for k, v in sorted(fields.items()) if k not in _SECRET and v is not None}
+    shown = {
+        name: plain(value)
+        for name, value in sorted(fields.items())
+        if name not in _SECRET and value not in (None, [], {})
+    }
     return list(shown), list(shown.values())
