@@ -62,7 +62,8 @@ class VolumeEndpoint:
             ("volume", volume_id),
             {
                 "volume_id": volume_id,
-                **_for_the_scheduler(codec.raw(request_spec), codec.raw(filter_properties)),
+                "request_spec": codec.raw(request_spec),
+                "filter_properties": _for_the_scheduler(codec.raw(filter_properties)),
                 "allow_reschedule": bool(allow_reschedule),
             },
             exclusive=(volume_lock(volume_id),),
@@ -227,16 +228,15 @@ class VolumeEndpoint:
         return objects.log_levels(self._service.log_levels(_prefix(log_request)))
 
 
-def _for_the_scheduler(request_spec: Any, filter_properties: Any) -> dict[str, Any]:
-    """Return what a retry on another backend needs, and nothing when there will be none.
+def _for_the_scheduler(filter_properties: Any) -> dict[str, Any] | None:
+    """Return what a retry on another backend needs, None when there will be none.
 
     It goes into the journal with every cast. A scheduler writes its own copy of the
     request into the filter properties each time, so that one is left out.
     """
     if not isinstance(filter_properties, dict) or not filter_properties.get("retry"):
-        return {"request_spec": None, "filter_properties": None}
-    kept = {name: value for name, value in filter_properties.items() if name != "request_spec"}
-    return {"request_spec": request_spec, "filter_properties": kept}
+        return None
+    return {name: value for name, value in filter_properties.items() if name != "request_spec"}
 
 
 def _on_volume(factory: Any, volume: Any, **args: Any) -> Operation:

@@ -12,7 +12,7 @@ from tests.functional.cloud import HOST, Cloud
 from tests.servers import until
 
 RETRY = {"retry": {"num_attempts": 1, "backends": [HOST], "hosts": [HOST]}}
-SPEC = {
+SPEC: dict[str, Any] = {
     "versioned_object.name": "RequestSpec",
     "versioned_object.namespace": "cinder",
     "versioned_object.version": "1.5",
@@ -112,6 +112,25 @@ def test_a_missing_source_is_an_error_that_no_other_backend_could_mend(
     row = cloud.wait_status(volume, "error")
 
     assert row.host is not None
+
+
+@pytest.mark.parametrize("source", ["image_id", "backup_id"])
+@pytest.mark.parametrize("filter_properties", [{}, RETRY])
+def test_a_source_that_is_not_there_yet_never_makes_an_empty_volume(
+    cloud: Cloud, source: str, filter_properties: dict[str, Any]
+) -> None:
+    data = {**SPEC["versioned_object.data"], source: "11111111-1111-1111-1111-111111111111"}
+    spec = {**SPEC, "versioned_object.data": data}
+    volume = cloud.volume()
+    cloud.cast(
+        "create_volume",
+        volume=volume,
+        request_spec=spec,
+        filter_properties=filter_properties,
+    )
+    cloud.wait_status(volume, "error")
+
+    assert volume.name not in cloud.script.objects()
 
 
 def test_a_failure_goes_back_to_the_scheduler(cloud: Cloud) -> None:
