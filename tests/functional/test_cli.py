@@ -180,6 +180,6 @@ def test_the_demo_ends_well(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "has the same SHA-256" in done.stdout
-    assert re.search(r"create_volume +error .*allocate FAILED, undo allocate", done.stdout)
+    assert re.search(r"create_volume +unlucky +error .*allocate FAILED, undo allocate", done.stdout)
     assert "nothing left behind" in done.stdout.splitlines()[-1]
     assert done.stderr == ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import functools
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -30,6 +31,13 @@ _LONG_AGO = 10_000
 """How many of the newest flows are searched for a resource."""
 
 _FULL_ID = 36
+
+_ADVICE = {
+    "Unavailable": "; see [database] connection, and holdfast db sync",
+    "DBNonExistentTable": "; holdfast db sync makes the tables",
+    "JournalError": "; see [journal] connection, and holdfast db sync",
+}
+"""What to do about errors that do not say it."""
 
 
 class CommandError(Exception):
@@ -57,6 +65,8 @@ class Access:
         loaded = conf.load(argv, prog="holdfast")
         # A service waits for its database; a person would rather be told.
         loaded.set_override("db_max_retries", 1, group="database")
+        # What a service raises is told in one line, whether its class is known here or not.
+        logging.getLogger("oslo_messaging._drivers.common").setLevel(logging.CRITICAL)
         return loaded
 
     @functools.cached_property
@@ -200,5 +210,6 @@ def _shown(entries: Iterable[Entry]) -> str:
 
 
 def _line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    kind = type(error).__name__
+    text = (str(error).strip().splitlines() or [kind])[0]
+    return text + _ADVICE.get(kind, "")

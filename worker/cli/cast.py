@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from worker.cli.access import Command, CommandError, Lister, plain
@@ -61,10 +62,12 @@ class Cast(Command):
 
         sent = Ask(access, parsed_args, extra).send()
         if not sent.is_cast:
-            self._write(json.dumps(sent.answer, indent=2, default=str))
+            self._write(json.dumps(sent.answer, indent=2, default=_plain_object))
             return 0
         if sent.resource is not None:
             self._write(f"{sent.resource.kind} {sent.resource.id}")
+        if sent.warning:
+            self.app.stderr.write(f"holdfast: {sent.warning}\n")
         if parsed_args.wait is not None:
             self._write(Waiting(access, sent, self._write).until_end(parsed_args.wait))
         return 0
@@ -109,6 +112,10 @@ class List(Lister):
             )
             for entry in entries
         ]
+
+
+def _plain_object(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _extra(pairs: list[str]) -> dict[str, Any]:

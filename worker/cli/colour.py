@@ -14,6 +14,7 @@ _MEANING = {
     "REVERTING": "running",
     "REVERTED": "undone",
     "FAILURE": "bad",
+    "FAILED": "bad",
     "REVERT_FAILURE": "bad",
     "PENDING": "faint",
     "SUSPENDED": "undone",

@@ -23,7 +23,7 @@ def text(flow: Flow, known: Known, colour: Colour) -> list[str]:
     lines = [colour(flow.name, "strong")]
     for name in names:
         task = known.get(name)
-        state = task.state if task else ""
+        state = task.shown if task else ""
         line = f"{_MARKS.get(state, '[!]')} {name:<{widest}}"
         if task:
             line += f"  {state:<8}  {task.took_text}"
@@ -66,9 +66,9 @@ def _links(flow: Flow) -> Sequence[tuple[str, str]]:
 
 
 def _meaning(name: str, known: Known) -> str:
-    return meaning_of(known[name].state) if name in known else ""
+    return meaning_of(known[name].shown) if name in known else ""
 
 
 def _label(name: str, known: Known) -> list[str]:
     task = known.get(name)
-    return [name, *filter(None, (task.state, task.took_text))] if task else [name]
+    return [name, *filter(None, (task.shown, task.took_text))] if task else [name]

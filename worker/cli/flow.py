@@ -153,7 +153,7 @@ def _path(which: str) -> str:
 
 
 def _told(task: Task) -> str:
-    parts = [task.state]
+    parts = [task.shown]
     if task.began_text:
         parts.append(f"began {task.began_text}")
     if task.took_text:

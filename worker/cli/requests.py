@@ -14,14 +14,18 @@ from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from worker.cli.access import Access, CommandError
+from worker.cli.destination import Destination
 from worker.cli.rows import Rows, require
 from worker.rpc import transport
 from worker.rpc.clients.volume import METHODS, VolumeClient
 from worker.rpc.context import RequestContext
 
 _AT_REST = ("available", "error", "error_deleting")
-_DELETABLE = (*_AT_REST, "error_extending", "error_restoring", "error_managing")
+_DELETABLE = (*_AT_REST, "error_extending", "error_restoring", "error_managing", "error_unmanaging")
 _USABLE = ("available", "in-use")
+
+_AT_ONCE = frozenset({"publish_service_capabilities", "set_log_levels"})
+"""Casts that change no resource, and so start no flow."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,19 @@ class Sent:
     :param wanted: the statuses that it is to end in.
     """
 
+    method: str
     is_cast: bool
     request_id: str
     resource: Record | None = None
     during: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()
     answer: Any = None
+    warning: str = ""
+
+    @property
+    def journalled(self) -> bool:
+        """Whether the journal tells of it."""
+        return self.method not in _AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ class Ask:
         self._access = access
         self._options = options
         self._extra = dict(extra)
+        self._destination = Destination(access, options.host)
 
     def send(self) -> Sent:
         """Prepare and send.
@@ -90,13 +102,15 @@ class Ask:
         owner = self._options.project
         who = {"is_admin": True, "roles": ["admin"], "user_id": owner, "project_id": owner}
         request = RequestContext(who)
-        host = None if METHODS[name].fanout else self._host_of(prepared.resource)
+        host = None if METHODS[name].fanout else self._destination.of(prepared.resource)
         args, seconds = {**prepared.args, **self._extra}, self._access.conf.rpc_response_timeout
         client = VolumeClient(transport.get(self._access.conf, slots=1), seconds)
-        sent = Sent(True, str(request.request_id), prepared.resource)
+        request_id, resource = str(request.request_id), prepared.resource
         if not METHODS[name].answers:
+            warning = self._destination.warning(host) if host else ""
             client.cast(request, host, name, **args)
-            return Sent(True, sent.request_id, sent.resource, prepared.during, prepared.wanted)
+            statuses = prepared.during, prepared.wanted
+            return Sent(name, True, request_id, resource, *statuses, warning=warning)
         try:
             answer = client.call(request, str(host), name, **args)
         except MessagingTimeout as error:
@@ -104,7 +118,7 @@ class Ask:
             raise CommandError(text) from error
         except RemoteError as error:
             raise CommandError(f"{name} failed: {error.exc_type}: {error.value}") from error
-        return Sent(False, sent.request_id, sent.resource, answer=answer)
+        return Sent(name, False, request_id, resource, answer=answer)
 
     def _plain(self, rows: Rows) -> _Prepared:
         """Any other method: the volume or snapshot in the form that it wants."""
@@ -120,6 +134,9 @@ class Ask:
         known = args.keys() & {*method.arguments, *method.optional}
         return _Prepared({name: args[name] for name in known}, resource)
 
+    def _get_capabilities(self, rows: Rows) -> _Prepared:
+        return _Prepared({"discover": False})
+
     def _create_volume(self, rows: Rows) -> _Prepared:
         options, size = self._options, self._options.size
         sources: dict[str, str] = {}
@@ -132,7 +149,7 @@ class Ask:
             raise CommandError("create_volume needs --size, or --snapshot or --source")
         volume = rows.create_volume(
             size=size,
-            host=self._host,
+            host=self._destination.default,
             display_name=options.name,
             project_id=options.project,
             user_id=options.project,
@@ -153,6 +170,8 @@ class Ask:
 
     def _delete_volume(self, rows: Rows) -> _Prepared:
         volume, unmanage, cascade = self._volume, self._options.unmanage, self._options.cascade
+        if unmanage and cascade:
+            raise CommandError("--unmanage does not go with --cascade: it would lose snapshots")
         during = "unmanaging" if unmanage else "deleting"
         rows.move(volume, during, _DELETABLE, terminated_at=timeutils.utcnow())
         for snapshot in self._access.records.snapshots.of_volume(volume.id) if cascade else ():
@@ -187,19 +206,13 @@ class Ask:
 
     def _revert_to_snapshot(self, rows: Rows) -> _Prepared:
         snapshot, volume = self._snapshot, self._snapshot.volume
+        if volume.size != snapshot.volume_size:
+            sizes = f"{snapshot.volume_size} GiB, its volume {volume.size}"
+            raise CommandError(f"the snapshot has {sizes}: a revert never changes the size")
         rows.move(volume, "reverting", ("available",))
         rows.move(snapshot, "restoring", ("available",))
         args = {"volume": volume, "snapshot": snapshot}
         return _Prepared(args, volume, ("reverting",), ("available",))
-
-    def _host_of(self, resource: Record | None) -> str:
-        if self._options.host or resource is None:
-            return self._host
-        volume = resource if resource.kind == "volume" else resource.volume
-        if not volume.host:
-            text = f"volume {volume.id} is on no host, no service can be asked"
-            raise CommandError(text)
-        return str(volume.host)
 
     @functools.cached_property
     def _volume(self) -> Record:
@@ -212,15 +225,3 @@ class Ask:
         if not self._options.snapshot:
             raise CommandError(f"{self._options.method} needs --snapshot")
         return self._access.snapshot(self._options.snapshot)
-
-    @functools.cached_property
-    def _host(self) -> str:
-        """Return where it goes: what was said, or the pool of the one enabled service."""
-        if self._options.host:
-            return str(self._options.host)
-        services = self._access.records.services.list(binary="cinder-volume")
-        hosts = [service.host for service in services if not service.disabled]
-        if len(hosts) != 1:
-            found = ", ".join(hosts) or "none has ever been started"
-            raise CommandError(f"say which backend with --host; known: {found}")
-        return f"{hosts[0]}#{hosts[0].partition('@')[2]}"

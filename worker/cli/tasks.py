@@ -30,6 +30,11 @@ class Task:
     traceback: str = ""
 
     @property
+    def shown(self) -> str:
+        """The state; the task that failed is told from those that were undone for it."""
+        return "FAILED" if self.traceback and self.state == states.REVERTED else self.state
+
+    @property
     def began_text(self) -> str:
         """The time of day when it began, in UTC."""
         if self.began is None:
@@ -51,15 +56,7 @@ def tasks_of(journal: Journal, entry: Entry) -> list[Task]:
     if entry.state == states.SUCCESS:
         kept = entry.meta.get("tasks", ())
         return [Task(name, states.SUCCESS, *_times(began, ended)) for name, began, ended in kept]
-    known = {
-        atom.name: Task(
-            atom.name,
-            atom.state,
-            *_times(atom.meta.get("began"), atom.meta.get("ended")),
-            atom.failure.traceback_str if atom.failure is not None else "",
-        )
-        for atom in journal.load(entry.flow)
-    }
+    known = {atom.name: _task(atom) for atom in journal.load(entry.flow)}
     return [known.get(name, Task(name)) for name in _names(entry, known)]
 
 
@@ -78,6 +75,14 @@ def build(path: str, args: Mapping[str, Any]) -> Flow:
         return factory(**{name: args.get(name) for name in engine.parameters_of(factory)})
     except TypeError as error:
         raise LookupError(f"{path} makes no flow: {error}") from error
+
+
+def _task(atom: Any) -> Task:
+    began, took = _times(atom.meta.get("began"), atom.meta.get("ended"))
+    if atom.state in (states.RUNNING, states.REVERTING):
+        took = None
+    traceback = atom.failure.traceback_str if atom.failure is not None else ""
+    return Task(atom.name, atom.state, began, took, traceback)
 
 
 def _names(entry: Entry, known: Mapping[str, Task]) -> list[str]:

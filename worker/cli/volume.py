@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +89,8 @@ class ServiceList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the rows and compare their last heartbeats with service_down_time."""
+        from worker.cli.destination import is_up
+
         heads = ("Binary", "Host", "Zone", "Status", "State", "Last heartbeat", "RPC")
         down = self.access.conf.service_down_time
         rows = [
@@ -98,19 +99,13 @@ class ServiceList(Lister):
                 row.host,
                 row.availability_zone,
                 "disabled" if row.disabled else "enabled",
-                _state(row.updated_at, down),
+                "up" if is_up(row.updated_at, down) else "down",
                 plain(row.updated_at),
                 row.rpc_current_version,
             )
             for row in self.access.records.services.list()
         ]
         return heads, rows
-
-
-def _state(beat: datetime.datetime | None, down: int) -> str:
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    alive = beat is not None and (now - beat).total_seconds() <= down
-    return "up" if alive else "down"
 
 
 def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

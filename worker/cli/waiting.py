@@ -42,6 +42,8 @@ class Waiting:
         """Return the status that it ended in. :raises CommandError: not the wanted one."""
         deadline = time.monotonic() + seconds
         resource = self._sent.resource
+        if not self._sent.journalled:
+            return "sent"
         if resource is None or not self._sent.during:
             return self._until_flow_ends(deadline, seconds)
         what = f"{resource.kind} {resource.id}"
@@ -122,7 +124,7 @@ class Waiting:
             return
 
     def _tell_task(self, task: Task) -> None:
-        if task.state == "PENDING" or (task.name, task.state) in self._told:
+        if task.state == "PENDING" or (task.name, task.shown) in self._told:
             return
-        self._told.add((task.name, task.state))
-        self._write(f"  {task.name:<12}{task.state:<10}{task.took_text}".rstrip())
+        self._told.add((task.name, task.shown))
+        self._write(f"  {task.name:<12}{task.shown:<10}{task.took_text}".rstrip())

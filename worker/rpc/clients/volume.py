@@ -144,7 +144,7 @@ class VolumeClient:
         self._sender = Sender(transport, topics.TOPIC, timeout)
         self._object_version = object_version
 
-    def cast(self, request: RequestContext, host: str | None, method: str, **args: Any) -> None:
+    def cast(self, request: RequestContext, host: str | None, method: str, /, **args: Any) -> None:
         """Send a method and wait for nothing; a call may be sent so as well.
 
         :param host: ``topics.address`` of the resource; a fanout without one goes to
@@ -157,7 +157,7 @@ class VolumeClient:
         target, encoded = self._prepared(host, method, args)
         self._sender.cast(request, target, method, encoded, retry=_RETRIES)
 
-    def call(self, request: RequestContext, host: str, method: str, **args: Any) -> Any:
+    def call(self, request: RequestContext, host: str, method: str, /, **args: Any) -> Any:
         """Send a method and return its answer, with its objects readable.
 
         :raises oslo_messaging.RemoteError: it failed there.
