@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import sys
 from importlib import metadata
 from typing import Any
@@ -17,6 +18,8 @@ from cliff.help import HelpExit
 class Holdfast(App):
     """``holdfast <noun> <verb>``."""
 
+    NAME = "holdfast"
+    LOG = logging.getLogger(NAME)
     CONSOLE_MESSAGE_FORMAT = "holdfast: %(message)s"
 
     def __init__(self) -> None:

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast flow: what the journal tells of flows in every state."""
+
+from __future__ import annotations
+
+import io
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from oslo_config import cfg
+from taskflow import states
+from taskflow.persistence.models import TaskDetail
+from taskflow.types.failure import Failure
+
+from tests.unit.cli.conftest import Shell
+from worker.cli import drawing, tasks
+from worker.cli.colour import Colour
+from worker.journal import Accepted, Journal
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def journal(conf: cfg.ConfigOpts) -> Iterator[Journal]:
+    """The journal of the commands, empty."""
+    opened = Journal(conf.journal.connection)
+    opened.upgrade()
+    yield opened
+    opened.close()
+
+
+class Flows:
+    """Writes flows into a journal as the service would."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def make(self, resource: str, **task_states: str) -> str:
+        """Accept a creation, and let tasks get this far; all of them when it succeeded."""
+        accepted = Accepted(
+            method="create_volume",
+            factory="flows.volume.create:flow",
+            args={"volume_id": resource},
+            request={"request_id": f"req-{resource}"},
+            resource=("volume", resource),
+        )
+        detail = self._journal.accept(uuid.uuid4().hex, "cli@local/0", accepted)
+        assert detail is not None
+        progress = self._journal.progress(detail)
+        for number, (name, state) in enumerate(task_states.items()):
+            task = TaskDetail(name, uuid.uuid4().hex)
+            task.state = state
+            if state == states.REVERTED and name == "allocate":
+                task.failure = _failure()
+            detail.add(task)
+            progress.update_atom_details(task)
+            task.meta = {"began": 1000.0 + number, "ended": 1000.25 + number}
+        progress.flush()
+        values = set(task_states.values())
+        if states.REVERTED in values:
+            self._journal.finish(detail, progress, _failure())
+        elif values == {states.SUCCESS} and len(task_states) == 3:
+            self._journal.finish(detail, progress, None)
+        return str(detail.uuid)
+
+
+@pytest.fixture
+def flows(journal: Journal) -> Flows:
+    """Makes flows."""
+    return Flows(journal)
+
+
+def test_a_success_shows_its_tasks_and_times(holdfast: Shell, flows: Flows) -> None:
+    flow = flows.make("done-1", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
+    shown = holdfast("flow", "show", flow[:13], "-f", "json").rows
+
+    assert (shown["state"], shown["request"]) == ("SUCCESS", "req-done-1")
+    assert re.fullmatch(r"SUCCESS, began [\d:]+\.\d{3}, took 0\.250 s", shown["task begin"])
+    assert "task finish" in shown
+
+
+def test_a_failure_shows_which_task_failed_and_where(holdfast: Shell, flows: Flows) -> None:
+    flow = flows.make("failed-1", begin="REVERTED", allocate="REVERTED")
+    plain = holdfast("flow", "show", "failed-1", "-f", "json").rows
+    told = holdfast("flow", "show", flow, "--traceback", "-f", "json").rows
+    listed = holdfast("flow", "list", "--failed", "-f", "json").rows
+
+    assert plain["task begin"].startswith("REVERTED, ")
+    assert plain["task allocate"].startswith("FAILED, ")
+    assert plain["task finish"] == "PENDING"
+    assert plain["failure"] == "ValueError: the shelf is gone"
+    assert not any(name.startswith("traceback") for name in plain)
+    assert "_failure" in told["traceback of allocate"]
+    assert [(row["Flow"], row["Task"]) for row in listed] == [(flow, "allocate")]
+
+
+def test_what_is_under_way_is_listed_by_itself(holdfast: Shell, flows: Flows) -> None:
+    fresh = flows.make("fresh-1")
+    running = flows.make("running-1", begin="SUCCESS", allocate="RUNNING")
+    ended = flows.make("done-2", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
+    listed = {row["Flow"]: row for row in holdfast("flow", "list", "-f", "json").rows}
+    every = {row["Flow"] for row in holdfast("flow", "list", "--all", "-f", "json").rows}
+
+    assert (listed[fresh]["Task"], listed[running]["Task"]) == ("begin", "allocate")
+    assert ended not in listed
+    assert {fresh, running, ended} <= every
+
+
+def test_an_old_flow_is_not_hidden_by_newer_ones(holdfast: Shell, flows: Flows) -> None:
+    stuck = flows.make("stuck-1", begin="SUCCESS", allocate="RUNNING")
+    for number in range(3):
+        flows.make(f"new-{number}", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
+    rows = holdfast("flow", "list", "--limit", "2", "-f", "json").rows
+
+    assert stuck in {row["Flow"] for row in rows}
+
+
+def test_a_beginning_that_fits_several_is_refused(holdfast: Shell, flows: Flows) -> None:
+    flows.make("twin-1")
+    flows.make("twin-2")
+    newest = flows.make("twin-2")
+
+    assert "several resources: " in holdfast("flow", "show", "twin-").errors[0]
+    assert holdfast("flow", "show", "twin-2", "-f", "json").rows["flow"] == newest
+
+
+def test_a_graph_marks_the_states(holdfast: Shell, flows: Flows) -> None:
+    flow = flows.make("failed-2", begin="REVERTED", allocate="REVERTED")
+    text = holdfast("flow", "graph", flow).out
+    dot = holdfast("flow", "graph", flow, "--format", "dot").out
+    mermaid = holdfast("flow", "graph", flow, "--format", "mermaid").out
+
+    assert "[<] begin     REVERTED  0.250 s" in text
+    assert "[!] allocate  FAILED" in text
+    assert "[ ] finish    PENDING" in text
+    assert '"allocate" [label="allocate\\nFAILED\\n0.250 s", fillcolor=salmon];' in dot
+    assert '"begin" -> "allocate";' in dot
+    assert "style allocate fill:salmon" in mermaid
+    assert "begin --> allocate" in mermaid
+
+
+@pytest.mark.parametrize("name", ["volume.create", "flows.volume.connection:initialize"])
+def test_a_factory_can_be_drawn_by_its_name(holdfast: Shell, name: str) -> None:
+    ran = holdfast("flow", "graph", name)
+
+    assert ran.status == 0
+    assert "[ ] " in ran.out
+
+
+def test_only_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    flow, known = (
+        tasks.build("flows.volume.create:flow", {}),
+        {"begin": tasks.Task("begin", "RUNNING")},
+    )
+    on_paper = "\n".join(drawing.text(flow, known, Colour(io.StringIO())))
+    on_screen = "\n".join(drawing.text(flow, known, Colour(Terminal())))
+    monkeypatch.setenv("NO_COLOR", "1")
+    asked_not_to = "\n".join(drawing.text(flow, known, Colour(Terminal())))
+
+    assert "\033[36m[>] begin" in on_screen
+    assert "\033" not in on_paper + asked_not_to
+
+
+def _failure() -> Failure:
+    try:
+        raise ValueError("the shelf is gone")
+    except ValueError:
+        return Failure()

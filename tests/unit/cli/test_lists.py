@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists and details of volumes, snapshots and services, and what commands need to start."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from oslo_utils import timeutils
+
+from drivers.interface.records import Record
+from tests.unit.cli.conftest import Shell
+from worker.cli.destination import is_up
+
+HOST = "cli@local#local"
+
+
+def volume(holdfast: Shell, volume_id: str, **columns: object) -> Record:
+    """Make a volume at rest."""
+    row = {"id": volume_id, "size": 1, "host": HOST, "project_id": "p", "status": "available"}
+    return holdfast.records.volumes.create(**row, **columns)
+
+
+def test_volumes_are_listed_by_what_is_asked_for(holdfast: Shell) -> None:
+    volume(holdfast, "aa-1", display_name="one")
+    holdfast.records.volumes.update("aa-1", status="error")
+    volume(holdfast, "aa-2")
+    broken = holdfast("volume", "list", "--status", "error", "-f", "json").rows
+    newest = holdfast("volume", "list", "--limit", "1", "-f", "json").rows
+
+    assert [(row["ID"], row["Name"], row["Status"]) for row in broken] == [("aa-1", "one", "error")]
+    assert len(newest) == 1
+    assert holdfast("volume", "list", "--project", "nobody", "-f", "json").rows == []
+
+
+def test_a_volume_is_found_by_a_clear_beginning(holdfast: Shell) -> None:
+    volume(holdfast, "bb-1")
+    volume(holdfast, "bb-22")
+    volume(holdfast, "bb-2")
+
+    assert holdfast("volume", "show", "bb-22", "-f", "json").rows["id"] == "bb-22"
+    assert holdfast("volume", "show", "bb-2", "-f", "json").rows["id"] == "bb-2"
+    assert "beginning of several volumes" in holdfast("volume", "show", "bb-").errors[0]
+    assert "volume xx does not exist" in holdfast("volume", "show", "xx").errors[0]
+
+
+def test_a_volume_is_shown_without_its_secrets(holdfast: Shell) -> None:
+    volume(holdfast, "cc-1", provider_auth="CHAP user s3cret", metadata={"colour": "red"})
+    snapshot = holdfast.records.snapshots.create(volume_id="cc-1", project_id="p")
+    ran = holdfast("volume", "show", "cc-1", "-f", "json")
+
+    assert "s3cret" not in ran.out
+    assert ran.rows["metadata"] == {"colour": "red"}
+    assert ran.rows["snapshots"] == [snapshot.id]
+
+
+def test_snapshots_are_listed_by_volume(holdfast: Shell) -> None:
+    volume(holdfast, "dd-1")
+    snapshot = holdfast.records.snapshots.create(volume_id="dd-1", project_id="p")
+    volume(holdfast, "dd-2")
+    holdfast.records.snapshots.create(volume_id="dd-2", project_id="p")
+    (row,) = holdfast("snapshot", "list", "--volume", "dd-1", "-f", "json").rows
+
+    assert (row["ID"], row["Status"]) == (snapshot.id, "creating")
+    assert holdfast("snapshot", "show", snapshot.id[:8], "-f", "json").rows["volume_id"] == "dd-1"
+
+
+def test_services_are_up_or_down(holdfast: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = {"topic": "cinder-volume", "availability_zone": "nova"}
+    versions = {"rpc_version": "3.20", "object_version": "1.39"}
+    holdfast.records.services.ensure(host="cli@local", binary="cinder-volume", **zone, **versions)
+    (up,) = holdfast("service", "list", "-f", "json").rows
+    later = timeutils.utcnow() + datetime.timedelta(seconds=61)
+    monkeypatch.setattr(timeutils, "utcnow", lambda: later)
+    (down,) = holdfast("service", "list", "-f", "json").rows
+
+    assert (up["Host"], up["Status"], up["State"]) == ("cli@local", "enabled", "up")
+    assert (down["Host"], down["State"]) == ("cli@local", "down")
+
+
+def test_a_service_is_down_after_its_time() -> None:
+    now = timeutils.utcnow()
+
+    assert is_up(now - datetime.timedelta(seconds=50), 60)
+    assert not is_up(now - datetime.timedelta(seconds=70), 60)
+    assert not is_up(None, 60)
+
+
+def test_a_listing_makes_no_journal(holdfast: Shell, tmp_path: Path) -> None:
+    place = tmp_path / "journal.sqlite"
+    holdfast.conf.set_override("connection", f"sqlite:///{place}", group="journal")
+    try:
+        ran = holdfast("flow", "list")
+    finally:
+        holdfast.conf.clear_override("connection", group="journal")
+
+    assert ran.status == 1
+    assert ran.errors[0].startswith(f"there is no journal {place}: ")
+    assert not place.exists()
+
+
+def test_a_remote_traceback_is_one_line(holdfast: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: object, _binary: object = None) -> None:
+        raise RuntimeError("Remote error: X\nTraceback (most recent call last):\n  ...")
+
+    monkeypatch.setattr(type(holdfast.records.services), "list", fail)
+
+    assert holdfast("service", "list").errors == ["Remote error: X"]
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    code = (
+        "import sys, io; from worker.cli.main import Holdfast\n"
+        "app = Holdfast(); app.stdout = io.StringIO(); app.run(['--help'])\n"
+        "assert 'flow graph' in app.stdout.getvalue()\n"
+        "heavy = {'sqlalchemy', 'taskflow', 'oslo_messaging', 'oslo_config', 'eventlet'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

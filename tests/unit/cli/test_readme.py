@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents tell people to type: each command exists and takes these words."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cliff.commandmanager import CommandManager
+
+from worker.cli.main import Holdfast
+from worker.conf import check
+
+ROOT = Path(__file__).resolve().parents[3]
+TEXTS = ("README.rst", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst"))))
+
+_SHOWN = re.compile(
+    r"^ +(?:\$ )?(?:sudo (?:-u \w+ )?)?holdfast ([a-z].*)$|``holdfast ([^`]+)``", re.M
+)
+
+
+def commands() -> list[Any]:
+    """Return every command that a document shows, with where it stands."""
+    found = []
+    for name in TEXTS:
+        for match in _SHOWN.finditer((ROOT / name).read_text()):
+            words = (match[1] or match[2]).partition(" #")[0].split()
+            found.append(pytest.param(" ".join(words), id=f"{name}: {' '.join(words)}"))
+    return found
+
+
+def test_the_documents_show_commands() -> None:
+    assert len(commands()) > 10
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_exists_and_takes_these_words(line: str) -> None:
+    words = shlex.split(line)
+    if words == ["demo"] or words[0].startswith("--"):
+        words = words[:1]
+    factory, name, rest = CommandManager("holdfast.cli").find_command(words)
+    if not rest and name == line:
+        return
+    factory(Holdfast(), None).get_parser(f"holdfast {name}").parse_args(rest)
+
+
+def test_the_configuration_of_the_readme_can_be_started(tmp_path: Path) -> None:
+    text = (ROOT / "README.rst").read_text()
+    block = re.search(r"::\n\n((?:       +\[DEFAULT\].*?)(?:\n\n(?=   \S)))", text, re.S)
+    assert block is not None
+    lines = [line.strip() for line in block[1].splitlines()]
+    place = tmp_path / "holdfast.conf"
+    place.write_text("\n".join(lines) + "\n")
+    parser = configparser.ConfigParser()
+    parser.read(place)
+
+    assert "enabled_backends" in parser["DEFAULT"]
+    assert [str(problem) for problem in check.check([str(place)])] == []
+
+
+def test_environments_of_the_readme_exist() -> None:
+    shown = set(re.findall(r"tox -e ([a-z0-9]+)", (ROOT / "README.rst").read_text()))
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+
+    assert {"demo"} <= shown
+    assert {name for name in shown if f"testenv:{name}" not in tox} <= {"py3"}
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    missing = [
+        (name, target)
+        for name in TEXTS
+        for target in re.findall(r"^\.\. _[^:]+: (\S+)$", (ROOT / name).read_text(), re.M)
+        if "://" not in target and not ((ROOT / name).parent / target.split("#")[0]).exists()
+    ]
+
+    assert missing == []
+
+
+def test_each_method_of_the_core_interface_is_in_the_table() -> None:
+    from drivers.interface.volume import VolumeDriver
+
+    text = (ROOT / "README.rst").read_text()
+    table = text[text.index("From method to status") :]
+    methods = {name for name in vars(VolumeDriver) if not name.startswith("_") and name.islower()}
+    required = VolumeDriver.__abstractmethods__ & methods
+
+    assert {name for name in required if not re.search(rf"\b{name}\b", table)} == set()
+
+
+def test_entry_points_are_one_noun_and_one_verb() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = project["entry-points"]["holdfast.cli"]
+
+    assert {name for name in names if name.count("_") > 1} == set()
