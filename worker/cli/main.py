@@ -10,9 +10,11 @@ import sys
 from importlib import metadata
 from typing import Any
 
-from cliff.app import App
-from cliff.commandmanager import CommandManager
-from cliff.help import HelpExit
+from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
+
+from cliff.app import App  # isort: skip
+from cliff.commandmanager import CommandManager  # isort: skip
+from cliff.help import HelpExit  # isort: skip
 
 
 class Holdfast(App):
