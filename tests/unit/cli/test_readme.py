@@ -19,9 +19,8 @@ from worker.conf import check
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = ("README.rst", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst"))))
 
-_SHOWN = re.compile(
-    r"^ +(?:\$ )?(?:sudo (?:-u \w+ )?)?holdfast ([a-z].*)$|``holdfast ([^`]+)``", re.M
-)
+_TYPED = r"^ +(?:sudo -u holdfast )?holdfast ([a-z].*)$"
+_SHOWN = re.compile(rf"{_TYPED}|``holdfast ([^`]+)``", re.MULTILINE)
 
 
 def commands() -> list[Any]:
