@@ -51,11 +51,13 @@ def _create(world: World) -> None:
 def _from_snapshot(world: World) -> None:
     world.add_volume("v0", bootable=True)
     world.add_snapshot(volume_id="v0")
+    world.db.pairs["image", "s1"] = {"os": "linux"}
     world.add_volume(status="creating", made=False, snapshot_id="s1", size=2)
 
 
 def _clone(world: World) -> None:
     world.add_volume("v0", bootable=True)
+    world.db.pairs["image", "v0"] = {"os": "linux"}
     world.add_volume(status="creating", made=False, source_volid="v0", size=2)
 
 
@@ -84,6 +86,7 @@ def _extend(world: World) -> None:
 
 def _create_snapshot(world: World) -> None:
     world.add_volume(bootable=True)
+    world.db.pairs["image", "v1"] = {"os": "linux"}
     world.add_snapshot(status="creating", made=False)
 
 

@@ -73,7 +73,7 @@ def undisturbed(case: Case, directory: Path) -> dict[str, Any]:
 def facts(world: World) -> dict[str, Any]:
     """Return what the rows say, but for times and for ids that are made up."""
     tables = {"volume": world.db.volumes, "snapshot": world.db.snapshots}
-    return {
+    rows = {
         f"{kind} {row['id']}": {
             name: value for name, value in row.items() if not isinstance(value, datetime.datetime)
         }
@@ -81,6 +81,7 @@ def facts(world: World) -> dict[str, Any]:
         for row in table.rows.values()
         if len(row["id"]) < 3
     }
+    return {**rows, "pairs": dict(world.db.pairs)}
 
 
 def assert_same(this: Try, outcome: Outcome, alone: dict[str, Any]) -> None:

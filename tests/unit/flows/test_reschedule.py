@@ -10,6 +10,7 @@ import pytest
 from drivers.interface import errors as driver_errors
 from flows import errors
 from flows.volume import create
+from tests.unit.flows.doubles import Killed
 from tests.unit.flows.tables import RAISED
 from tests.unit.flows.world import HOST, World
 
@@ -67,6 +68,7 @@ class TestReschedule:
         assert properties["other"] == 1
         assert properties["retry"]["hosts"] == [HOST]
         assert all(isinstance(line, str) for line in properties["retry"]["exc"])
+        assert "Traceback" in "".join(properties["retry"]["exc"])
 
     def test_the_leftover_goes_before_the_cast(self, new: World) -> None:
         new.driver.plan["create_volume"] = RuntimeError()
@@ -123,6 +125,32 @@ class TestReschedule:
         run(new, SPEC, RETRY)
 
         assert (new.volume()["status"], new.volume()["host"]) == ("error", HOST)
+
+    def test_a_volume_that_is_in_use_by_now_does_not_go_back(self, new: World) -> None:
+        def fail(**_: Any) -> None:
+            new.volume()["status"] = "in-use"
+            raise RuntimeError
+
+        new.driver.plan["create_volume"] = fail
+
+        run(new, SPEC, RETRY)
+
+        assert (new.volume()["status"], new.volume()["host"]) == ("in-use", HOST)
+        assert new.scheduler.calls == []
+
+    def test_killed_before_the_cast_it_is_cast_after_the_resume(self, new: World) -> None:
+        new.driver.plan["create_volume"] = RuntimeError("no space")
+        args = {"request_spec": SPEC, "filter_properties": RETRY, "allow_reschedule": True}
+        probe = ["workers.claim", "notifier.volume", "driver.create_volume", "volumes.transition"]
+        new.strike_at(len([*probe, "driver.delete_volume", "volumes.transition"]), "before")
+        with pytest.raises(Killed):
+            new.run(create.flow, volume_id="v1", **args)
+        new.revive()
+
+        new.run(create.flow, resumed=True, volume_id="v1", **args)
+
+        ((_, (_, _, _, properties), _),) = new.scheduler.calls
+        assert "no space" in "".join(properties["retry"]["exc"])
 
     def test_a_volume_that_is_on_its_way_elsewhere_is_not_given_back_again(
         self, new: World

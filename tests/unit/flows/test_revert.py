@@ -25,14 +25,6 @@ def back(world: World) -> World:
     return world
 
 
-@pytest.fixture
-def copying(back: World) -> World:
-    back.driver.missing.add("revert_to_snapshot")
-    back.driver.directory.joinpath("volume-v1").write_bytes(b"new" + bytes(8 << 20) + b"new")
-    back.driver.directory.joinpath("revert-s1").write_bytes(b"old" + bytes(8 << 20) + b"old")
-    return back
-
-
 def run(world: World, snapshot_id: str = "s1", **how: bool) -> Any:
     return world.run(revert.flow, volume_id="v1", snapshot_id=snapshot_id, **how)
 
@@ -195,50 +187,3 @@ class TestBadInput:
         assert back.volume() == before
         assert back.snapshot()["status"] == "restoring"
         assert back.driver.calls == []
-
-
-class TestCopy:
-    """A driver that cannot revert: the data comes through a temporary volume."""
-
-    def test_the_data_is_the_snapshots(self, copying: World) -> None:
-        assert run(copying).state == "done"
-
-        written = copying.driver.directory.joinpath("volume-v1").read_bytes()
-        assert written == b"old" + bytes(8 << 20) + b"old"
-        assert copying.volume()["status"] == "available"
-        assert copying.driver.objects == {"volume-v1", "snapshot-s1"}
-        assert copying.driver.exports == set()
-
-    def test_the_temporary_volume_is_not_mistaken_for_the_original(self, copying: World) -> None:
-        copying.driver.plan["create_volume_from_snapshot"] = {"provider_id": "temporary"}
-
-        run(copying)
-
-        deleted = [call["volume"] for call in copying.driver.called("delete_volume")]
-        assert {volume.name for volume in deleted} == {"revert-s1"}
-        assert {volume.provider_id for volume in deleted} <= {None, "temporary"}
-        assert deleted[-1].provider_id == "temporary"
-
-    @pytest.mark.parametrize(
-        "info",
-        [
-            pytest.param(
-                {"driver_volume_type": "iscsi", "data": {"device_path": "/x"}}, id="iscsi"
-            ),
-            pytest.param({"driver_volume_type": "local", "data": {}}, id="no path"),
-            pytest.param(
-                {"driver_volume_type": "local", "data": {"device_path": "/no"}}, id="gone"
-            ),
-            pytest.param({"data": {}}, id="no type"),
-            pytest.param(None, id="nothing"),
-        ],
-    )
-    def test_what_cannot_be_reached_is_a_clear_failure(self, copying: World, info: Any) -> None:
-        copying.driver.plan["initialize_connection"] = info
-
-        assert run(copying).state == "failed"
-
-        assert_failed(copying)
-        assert len(safeties(copying)) == 1
-        assert "revert-s1" not in copying.driver.objects
-        assert copying.driver.exports == set()
