@@ -124,6 +124,7 @@ class TestDelete:
         assert drop(old).state == "done"
 
         assert old.snapshot()["deleted"]
+        assert [name for name, _ in old.driver.calls] == ["delete_snapshot"]
         assert old.driver.objects == {"volume-v1"}
         assert old.db.quota.used == {"volumes": 1, "gigabytes": 1, "snapshots": 0}
         assert old.notified() == ["snapshot.delete.start", "snapshot.delete.end"]
@@ -148,6 +149,7 @@ class TestDelete:
 
         drop(volume, unmanage_only=True)
 
+        assert [name for name, _ in volume.driver.calls] == ["unmanage_snapshot"]
         assert volume.snapshot()["deleted"]
         assert volume.driver.objects == {"volume-v1", "snapshot-s1"}
 
