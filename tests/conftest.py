@@ -1,4 +1,101 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Native threads for every test, as in the programs."""
+"""Servers, buses and databases for whatever test asks for them; native threads for all.
 
-from worker import nogreen  # noqa: F401
+A missing server skips its tests at home; where ``CI`` is set it fails them, so
+that a run in which nothing was tested cannot look green.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from worker import nogreen  # noqa: F401  # isort: skip
+
+from tests.functional.service import Service
+from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers
+
+DATABASES = ("sqlite", "mysql", "postgresql")
+
+
+def require(*kinds: type[Server]) -> None:
+    """Skip, or fail in CI, unless the programs of these servers are installed."""
+    for kind in kinds:
+        missing = kind.missing()
+        if not missing:
+            continue
+        text = f"{kind.name} is not installed (no {', '.join(missing)}): tox -e functional"
+        if os.environ.get("CI"):
+            pytest.fail(text, pytrace=False)
+        pytest.skip(text)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The private servers of this run; each is started when it is first asked for."""
+    # A terminated run unwinds its fixtures, as an interrupted one does.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with Servers() as running:
+        yield running
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def broker(servers: Servers) -> Iterator[Broker]:
+    """The running RabbitMQ; a test that stops it starts it again."""
+    require(Broker)
+    return servers.broker
+
+
+@pytest.fixture
+def rabbit_url(broker: Broker) -> str:
+    """The transport URL of a virtual host that nobody has used."""
+    return broker.vhost()
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    """The URL of an empty database, once for each kind of server."""
+    return new_database(request.param)
+
+
+@pytest.fixture
+def new_database(servers: Servers, tmp_path: Path) -> Callable[[str], str]:
+    """A function from the kind, ``sqlite``, ``mysql`` or ``postgresql``, to an empty database."""
+    numbers = itertools.count(1)
+
+    def create(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / f'database-{next(numbers)}.sqlite'}"
+        if kind == "mysql":
+            require(MariaDB)
+            return servers.mariadb.database()
+        require(PostgreSQL)
+        return servers.postgresql.database()
+
+    return create
+
+
+@pytest.fixture
+def volume_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """A function that makes a ``Service``; whatever was started is killed at the end.
+
+    When the test failed, the end of each service's log is part of its report.
+    """
+    made: list[Service] = []
+
+    def make(*args: object, **options: object) -> Service:
+        service = Service(tmp_path / f"service-{len(made) + 1}", *args, **options)  # type: ignore[arg-type]
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        service.close()
+        sys.stdout.write(f"--- {service.directory.name}\n{service.tail()}\n")

@@ -7,7 +7,7 @@ import kombu
 import pytest
 import sqlalchemy
 
-from tests.functional.conftest import require
+from tests.conftest import require
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers, alive, listens
 
 

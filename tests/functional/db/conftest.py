@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from tests.functional.conftest import require
+from tests.conftest import require
 from tests.servers import MariaDB, PostgreSQL, Servers
 from tests.unit.db.conftest import records, tables
 from worker.db import models

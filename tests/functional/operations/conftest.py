@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.functional.cloud import Cloud
-from tests.functional.conftest import DATABASES, require
+from tests.conftest import DATABASES, require
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Servers
 
