@@ -9,7 +9,7 @@ be called a second time after a kill, with the same result.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -272,7 +272,9 @@ class Context:
 
     ``resumed`` says that an earlier try was cut short, so that a task first
     clears away what that try may have left. ``stopping`` is set when the process
-    drains: a task that waits for an outage to end gives up waiting.
+    drains: a task that waits for an outage to end gives up waiting. ``progress`` is
+    called by a task that moves data with the part that is done, from 0 to 1; it
+    raises when the operation was cancelled.
     """
 
     request: Request
@@ -288,6 +290,7 @@ class Context:
     options: Options = field(default_factory=Options)
     resumed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
+    progress: Callable[[float], None] = lambda _fraction: None
 
     @property
     def driver(self) -> VolumeDriver:

@@ -14,9 +14,10 @@ import importlib
 import inspect
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from taskflow import states, storage
@@ -29,8 +30,8 @@ from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
 from flows.context import Context
-from flows.errors import OperationInterrupted
-from flows.lifecycle import Step
+from flows.errors import FlowError, OperationInterrupted
+from flows.lifecycle import UNDO_FAILED, Step
 
 LOG = logging.getLogger(__name__)
 
@@ -53,11 +54,13 @@ class Outcome:
     :param state: ``done``; ``failed`` (reverted); ``suspended`` (resumes later).
     :param failure: what started the reverts.
     :param result: what the flow provides as ``result``, for calls.
+    :param left: what could not be undone, by step: class and text of the error.
     """
 
     state: State
     failure: Failure | None = None
     result: Any = None
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 class Running:
@@ -75,41 +78,69 @@ class Running:
         self._observer = observer
         self._factory = factory
         self._args = args
-        self._ctx = ctx
+        self._ctx = replace(ctx, progress=self._advance)
         self._detail = detail
         self._backend = backend
         self._suspend = threading.Event()
+        self._cancelled: FlowError | None = None
+        self._set_progress: Callable[[str, float], None] | None = None
+        self.moved = time.monotonic()
+        """When a step last began, ended or told of its progress, in monotonic seconds."""
+
+    @property
+    def step(self) -> Step | None:
+        """The step that is being run or undone; None between two."""
+        for atom in list(self._detail):
+            if atom.state in (states.RUNNING, states.REVERTING):
+                return self._steps.get(atom.name)
+        return None
 
     def suspend(self) -> None:
         """Stop at the next task boundary; callable from another thread."""
         self._suspend.set()
 
-    def run(self, *, revert: bool = False) -> Outcome:
+    def cancel(self, cause: FlowError) -> None:
+        """Undo from the next task boundary on; callable from another thread."""
+        self._cancelled = cause
+        self._suspend.set()
+
+    def run(self, *, revert: FlowError | None = None, reopen: bool = False) -> Outcome:
         """Run to an outcome.
 
-        :param revert: undo what was done instead of going on.
+        :param revert: undo what was done instead of going on, for this reason.
+        :param reopen: first take back what an earlier failure wrote.
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
         with _shape(self._factory, self._args) as shape:
             engine = _Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
-            if self._observer is not None:
-                engine.atom_notifier.register(Notifier.ANY, self._tell)
-            self._prepare(engine, revert)
-            return _outcome(engine, self._run(engine), shape)
+            engine.atom_notifier.register(Notifier.ANY, self._tell)
+            self._steps = shape.steps
+            self._set_progress = engine.storage.set_task_progress
+            if reopen:
+                next(iter(shape.steps.values())).reopen(self._ctx, self._args)
+            if self._ctx.resumed or revert:
+                _undo(engine, revert)
+            error = self._run(engine)
+            if self._cancelled and engine.storage.get_flow_state() == states.SUSPENDED:
+                self._suspend.clear()
+                _undo(engine, self._cancelled)
+                error = self._run(engine)
+            return _outcome(engine, error, shape)
 
     def _tell(self, state: str, details: dict[str, Any]) -> None:
+        self.moved = time.monotonic()
         if self._observer is not None:
             self._observer(self._detail, details["task_name"], state)
 
-    def _prepare(self, engine: SerialActionEngine, revert: bool) -> None:
-        if not self._ctx.resumed and not revert:
-            return
-        engine.compile()
-        engine.prepare()
-        for step in _to_undo(engine, revert):
-            cut = OperationInterrupted(f"cut short in {step.name}")
-            engine.storage.save(step.name, Failure.from_exception(cut), states.FAILURE)
+    def _advance(self, fraction: float) -> None:
+        """Take note of a step's progress. :raises FlowError: the operation was cancelled."""
+        self.moved = time.monotonic()
+        step = self.step
+        if step is not None and self._set_progress is not None:
+            self._set_progress(step.name, fraction)
+        if self._cancelled:
+            raise self._cancelled
 
     def _run(self, engine: SerialActionEngine) -> Exception | None:
         try:
@@ -221,6 +252,7 @@ class _Shape:
         self.flow = flow
         self.compiler = compiler.PatternCompiler(flow)
         self.answers = RESULT in flow.provides
+        self.steps: dict[str, Step] = {node.name: node for node, _data in flow.iter_nodes()}
 
 
 @functools.cache
@@ -252,14 +284,26 @@ def _steps(engine: SerialActionEngine) -> Iterator[Step]:
             yield node
 
 
-def _to_undo(engine: SerialActionEngine, revert: bool) -> list[Step]:
-    """Return the steps that count as failed, which makes the engine undo what was done.
+def _undo(engine: SerialActionEngine, revert: FlowError | None) -> None:
+    """Mark steps as failed, which makes the engine undo what was done.
+
+    :param revert: why all is to be undone; None: only what may not be tried twice.
+    """
+    engine.compile()
+    engine.prepare()
+    for step in _to_undo(engine, revert is not None):
+        cause = revert or OperationInterrupted(f"cut short in {step.name}")
+        engine.storage.save(step.name, Failure.from_exception(cause), states.FAILURE)
+
+
+def _to_undo(engine: SerialActionEngine, everything: bool) -> list[Step]:
+    """Return the steps that count as failed.
 
     A flow whose reverts have begun goes on with them anyway.
     """
     found = [(step, engine.storage.get_atom_state(step.name)) for step in _steps(engine)]
     interrupted = [step for step, state in found if state == states.RUNNING]
-    if not revert:
+    if not everything:
         return [step for step in interrupted if not step.second_try_is_safe]
     if interrupted or any(state in _UNDONE for _step, state in found):
         return interrupted
@@ -272,11 +316,18 @@ def _outcome(engine: SerialActionEngine, error: Exception | None, shape: _Shape)
         return Outcome("suspended")
     if error is None and state == states.SUCCESS:
         return Outcome("done", result=engine.storage.fetch(RESULT) if shape.answers else None)
-    failures = engine.storage.get_execute_failures()
-    for failure in failures.values():
-        return Outcome("failed", failure)
+    left = dict(_left(engine._flow_detail))
+    for failure in engine.storage.get_execute_failures().values():
+        return Outcome("failed", failure, left=left)
     cause = error or OperationInterrupted(f"flow ended in {state}")
-    return Outcome("failed", Failure.from_exception(cause))
+    return Outcome("failed", Failure.from_exception(cause), left=left)
+
+
+def _left(detail: FlowDetail) -> Iterator[tuple[str, str]]:
+    for atom in detail:
+        told = atom.revert_results
+        if isinstance(told, Mapping) and UNDO_FAILED in told:
+            yield atom.name, told[UNDO_FAILED]
 
 
 class _Forgetful:

@@ -21,7 +21,9 @@ FlowError
 ├── OverQuota
 ├── DriverNotInitialized           the backend did not come up; nothing was asked of it
 ├── DriverReturnedRubbish          the driver's answer breaks its contract
-├── OperationInterrupted           cut short too often: reverted instead of resumed
+├── OperationInterrupted           cut short: reverted instead of resumed
+│   ├── OperationCancelled         an operator wished so
+│   └── OperationTimedOut          its driver took too long, or made no progress
 └── Unavailable                    the database did not answer: nothing is decided, wait
 """
 
@@ -129,7 +131,15 @@ class DriverReturnedRubbish(FlowError):
 
 
 class OperationInterrupted(FlowError):
-    """The operation was cut short more often than it may be resumed."""
+    """The operation was cut short where, or more often than, it may be resumed."""
+
+
+class OperationCancelled(OperationInterrupted):
+    """An operator asked for its end."""
+
+
+class OperationTimedOut(OperationInterrupted):
+    """A driver's call did not return, or made no progress, within the time it has."""
 
 
 class Unavailable(FlowError):

@@ -13,6 +13,7 @@ import functools
 import inspect
 import logging
 import re
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -25,12 +26,19 @@ from flows.context import Context
 
 LOG = logging.getLogger(__name__)
 
+UNDO_FAILED = "undo_failed"
+"""Key of a revert's result where it raised: class and text of the error."""
+
 OUTAGE_WAIT_MAX = 15.0
 """Longest pause between two tries while the database is away, in seconds."""
 
 
 class Interrupted(BaseException):
     """The process stops while a step waits: the flow stays as it is and is resumed."""
+
+
+class Abandoned(Interrupted):
+    """The operation ended without this thread, which hung in a driver until now."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,14 @@ class Step(task.Task):  # type: ignore[misc]
 
     def __init__(self, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name or _snake(type(self).__name__), **kwargs)
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Make an operation that failed possible once more, when an operator asks for it.
+
+        The first step of an operation that writes a failure status takes it back here.
+
+        :raises FlowError: the resource is not as the failure left it.
+        """
 
 
 def failed_itself(result: Any) -> bool:
@@ -170,8 +186,10 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
         except Interrupted:
             raise
         except BaseException as error:
-            LOG.exception("%s could not be undone: %s", self.name, storable.text_of(error))
-            return {"undo_failed": f"{type(error).__name__}: {storable.text_of(error)}"}
+            text = storable.text_of(error)
+            LOG.exception("%s could not be undone: %s", self.name, text)
+            shown = "".join(traceback.format_exception(error))
+            return {UNDO_FAILED: f"{type(error).__name__}: {text}", "traceback": shown}
 
     # taskflow reads the signature to find out what the revert needs.
     undo.__signature__ = inspect.signature(revert)  # type: ignore[attr-defined]

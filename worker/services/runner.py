@@ -23,7 +23,7 @@ from taskflow.types.failure import Failure
 
 from flows import engine
 from flows.context import Context
-from flows.errors import DriverNotInitialized, FlowError
+from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted
 from flows.lifecycle import Interrupted
 from worker.endpoints.operation import Operation
 from worker.journal import Accepted, Journal
@@ -262,7 +262,7 @@ class Runner:
         with self._changed:
             self._running.add(running)
         try:
-            outcome = running.run(revert=revert)
+            outcome = running.run(revert=_cut_too_often(accepted) if revert else None)
             if outcome.state == "suspended":
                 progress.flush()
             else:
@@ -337,6 +337,10 @@ def _accepted(bound: Bound, operation: Operation) -> Accepted:
         locks=operation.exclusive,
         shared=operation.shared,
     )
+
+
+def _cut_too_often(accepted: Accepted) -> OperationInterrupted:
+    return OperationInterrupted(f"{accepted.method} was cut short too often to be resumed")
 
 
 def _error_of(failure: Failure) -> BaseException:

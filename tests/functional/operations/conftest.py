@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.functional.cloud import Cloud
 from tests.conftest import DATABASES, require
+from tests.functional.cloud import Cloud
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Servers
 

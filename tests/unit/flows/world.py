@@ -106,7 +106,8 @@ class World:
         """Run a cast, from its start or from what the journal has."""
         detail = self.journal.load()
         running = engine.Running(factory, args, self.context(resumed), detail, self.journal)
-        return running.run(revert=revert)
+        cause = errors.OperationInterrupted("cut short too often") if revert else None
+        return running.run(revert=cause)
 
     def call(self, factory: engine.Factory, **args: Any) -> Any:
         """Run a call; return its answer or raise what its caller would get."""
