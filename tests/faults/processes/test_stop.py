@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGTERM: what runs ends or is suspended between two tasks, the rest stays with the broker."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from drivers.interface.records import Record
+from tests.faults.processes.conftest import Clouds
+from tests.functional.cloud import Cloud
+from tests.servers import until
+
+PROCESSES = pytest.mark.parametrize("processes", [1, 2])
+
+
+def ask(cloud: Cloud, count: int) -> list[Record]:
+    """Cast creations."""
+    volumes = [cloud.volume() for _ in range(count)]
+    for volume in volumes:
+        cloud.cast("create_volume", volume=volume)
+    return volumes
+
+
+def terminate(cloud: Cloud) -> None:
+    """Send SIGTERM to the service, which under systemd is the parent."""
+    assert cloud.service.process is not None
+    cloud.service.process.send(signal.SIGTERM)
+
+
+def ended(cloud: Cloud, timeout: float = 30) -> int:
+    """Wait for the end of the whole service and return its status."""
+    assert cloud.service.process is not None
+    family = cloud.service.process
+    status = family.wait(timeout)
+    until(lambda: not family.family(), 10, "the end of all processes")
+    return status
+
+
+def all_made(cloud: Cloud, volumes: Sequence[Record]) -> None:
+    """Check that each volume was made, and once."""
+    for volume in volumes:
+        cloud.wait_status(volume, "available")
+    cloud.wait_idle()
+    made = [call["id"] for call in cloud.script.calls("create_volume")]
+    assert sorted(made) == sorted(volume.id for volume in volumes)
+    assert cloud.script.objects() == {volume.name for volume in volumes}
+
+
+@PROCESSES
+def test_a_short_grace_under_full_load_loses_and_repeats_nothing(
+    make_cloud: Clouds, processes: int, full: bool
+) -> None:
+    count = 400 if full else 60
+    cloud = make_cloud(
+        processes, 0.25, executor_thread_pool_size=8, graceful_shutdown_timeout=5 if full else 1
+    )
+    cloud.service.start()
+    volumes = ask(cloud, count)
+    until(lambda: len(cloud.script.calls("create_volume")) >= 8, 20, "a full load")
+    terminate(cloud)
+    assert ended(cloud) == 0
+    taken, made = len(cloud.entries()), len(cloud.script.calls("create_volume"))
+    assert made < count  # it did not just wait for all of them
+    assert taken < count  # what no thread was free for is with the broker
+
+    cloud.service.start()
+    all_made(cloud, volumes)
+    assert {entry.state for entry in cloud.entries()} == {"SUCCESS"}
+
+
+@PROCESSES
+def test_what_does_not_end_in_time_is_suspended_between_two_tasks(
+    make_cloud: Clouds, tmp_path: Path, processes: int
+) -> None:
+    gate = tmp_path / "gate"
+    cloud = make_cloud(processes, graceful_shutdown_timeout=1)
+    cloud.script.plan(create_volume={"wait_for": str(gate)})
+    cloud.service.start()
+    volumes = ask(cloud, 6)
+    until(lambda: len(cloud.script.calls("create_volume")) == 6, 20, "all to be under way")
+    terminate(cloud)
+    cloud.service.wait_for_log("operations are suspended", 20)
+    gate.touch()
+    assert ended(cloud) == 0
+    states = {entry.state for entry in cloud.entries()}
+    cloud.service.start()
+
+    all_made(cloud, volumes)
+    assert states == {"SUSPENDED"}
+    assert {entry.resumes for entry in cloud.entries()} == {0}
+
+
+@PROCESSES
+def test_a_second_signal_suspends_at_once(
+    make_cloud: Clouds, tmp_path: Path, processes: int
+) -> None:
+    gate = tmp_path / "gate"
+    cloud = make_cloud(processes, graceful_shutdown_timeout=300)
+    cloud.script.plan(create_volume={"wait_for": str(gate)})
+    cloud.service.start()
+    volumes = ask(cloud, 4)
+    until(lambda: len(cloud.script.calls("create_volume")) == 4, 20, "all to be under way")
+    terminate(cloud)
+    cloud.service.wait_for_log("its operations have", 10)
+    assert "suspended" not in cloud.service.text()
+    terminate(cloud)
+    cloud.service.wait_for_log("operations are suspended", 10)
+    gate.touch()
+    assert ended(cloud) == 0
+    cloud.service.start()
+
+    all_made(cloud, volumes)
