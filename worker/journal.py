@@ -47,6 +47,8 @@ class Accepted:
     :param resource: kind and id, for listings and log lines.
     :param locks: names to hold alone while the flow runs.
     :param shared: names to hold along with other readers.
+    :param when_cut_short: ``finish``: resumed at the next start; ``revert``: undone,
+        as nobody waits for its answer any more.
     """
 
     method: str
@@ -56,6 +58,7 @@ class Accepted:
     resource: tuple[str, str]
     locks: Sequence[str] = ()
     shared: Sequence[str] = ()
+    when_cut_short: str = "finish"
 
     def to_meta(self) -> dict[str, Any]:
         """Return the flow detail's meta."""
@@ -67,6 +70,7 @@ class Accepted:
             "resource": list(self.resource),
             "locks": list(self.locks),
             "shared": list(self.shared),
+            "when_cut_short": self.when_cut_short,
             "resumes": 0,
         }
 
@@ -81,6 +85,7 @@ class Accepted:
             resource=tuple(meta["resource"]),
             locks=tuple(meta["locks"]),
             shared=tuple(meta["shared"]),
+            when_cut_short=meta.get("when_cut_short", "finish"),
         )
 
 
@@ -150,16 +155,30 @@ class Journal:
         return persistence.Progress(self._statements, self._writing, detail)
 
     def resumed(self, detail: FlowDetail) -> int:
-        """Count one more resume of a flow and return the count."""
-        detail.meta["resumes"] = int(detail.meta.get("resumes", 0)) + 1
+        """Count one more resume of a flow and return how often it was cut short.
+
+        A flow that a stop suspended was not cut short.
+        """
+        meta = detail.meta
+        meta["resumes"] = int(meta.get("resumes", 0)) + 1
+        if detail.state == states.SUSPENDED:
+            meta["suspended"] = int(meta.get("suspended", 0)) + 1
+            detail.state = states.RUNNING
         with self._writing() as cursor:
-            self._statements.set_flow(cursor, detail.uuid, detail.state, detail.meta)
-        return int(detail.meta["resumes"])
+            self._statements.set_flow(cursor, detail.uuid, detail.state, meta)
+        return int(meta["resumes"]) - int(meta.get("suspended", 0))
 
     def finish(
-        self, detail: FlowDetail, progress: persistence.Progress, failure: Failure | None
+        self,
+        detail: FlowDetail,
+        progress: persistence.Progress,
+        failure: Failure | None,
+        left: Mapping[str, str] | None = None,
     ) -> None:
-        """Mark a flow as ended; a success keeps only what an operator is shown."""
+        """Mark a flow as ended; a success keeps only what an operator is shown.
+
+        :param left: what could not be undone, by step.
+        """
         kept = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
         kept["request_id"] = detail.meta["request"].get("request_id")
         with self._writing() as cursor:
@@ -170,10 +189,11 @@ class Journal:
                     self._statements.drop_atoms(cursor, detail.uuid)
                 return
             progress.write(cursor)
-            kept |= {key: detail.meta[key] for key in ("args", "locks", "shared")}
-            kept["request"] = detail.meta["request"]
+            kept |= {key: detail.meta[key] for key in ("args", "request", "locks", "shared")}
             kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
-            self._statements.set_flow(cursor, detail.uuid, states.REVERTED, kept)
+            kept["left"] = dict(left or {})
+            state = states.FAILURE if left else states.REVERTED
+            self._statements.set_flow(cursor, detail.uuid, state, kept)
 
     def unfinished(self, slot: str) -> list[FlowDetail]:
         """Return the flows of a slot that were cut short, the oldest first."""

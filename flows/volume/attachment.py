@@ -7,10 +7,13 @@ task       does                                      undone by
 check      the attachment is of this volume;         (nothing was changed)
            driver.validate_connector
 export     driver.create_export                      driver.remove_export
-connect    driver.initialize_connection, saves       driver.terminate_connection
-           the initiator's data
-reserve    attachment and volume ``attaching``       (point of no return)
+connect    driver.initialize_connection, saves       driver.terminate_connection,
+           the initiator's data; attachment and      the attachment as it was
+           volume ``attaching``
 =========  ========================================  =========================
+
+The journal keeps what a step returns until the next one ends. What ``connect``
+returns has secrets of the connection in it, so it is the last step.
 
 Ending one writes no row: the API destroys the attachment.
 
@@ -32,58 +35,42 @@ from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
 from flows.errors import InvalidInput
-from flows.lifecycle import Step
+from flows.lifecycle import Step, cause_of, was_cut_short
 from flows.volume import connection
 
 LOG = logging.getLogger(__name__)
+
+_WRITTEN = ("attach_status", "connector", "attached_host", "mountpoint", "attach_mode")
+"""What connecting writes of an attachment, besides the time."""
 
 
 class Check(connection.Check):
     """Check attachment, volume and connector. Idempotent: it only reads."""
 
-    default_provides = "wanted"
+    default_provides = ("wanted", "former")
 
     def execute(  # type: ignore[override]
         self, ctx: Context, volume_id: str, connector: Any, attachment_id: str
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         attachment = attachment_of(ctx, volume_id, attachment_id)
         super().execute(ctx=ctx, volume_id=volume_id, connector=connector)
         ctx.notifier.volume(ctx.request, "attach.start", ctx.volumes.get(volume_id))
-        return _with_mode(connector, attachment)
+        former = {column: getattr(attachment, column) for column in _WRITTEN}
+        return _with_mode(connector, attachment), former
 
 
 class Connect(Step):
-    """Ask the driver how to connect. Idempotent: the seed allows to ask again."""
+    """Ask the driver how to connect, and write who is attaching.
 
-    default_provides = "info"
-
-    def execute(self, ctx: Context, volume_id: str, wanted: dict[str, Any]) -> dict[str, Any]:
-        return connection.connect(ctx, ctx.volumes.get(volume_id), wanted)
-
-    def revert(
-        self,
-        ctx: Context,
-        volume_id: str,
-        wanted: dict[str, Any],
-        flow_failures: dict[str, Failure],
-    ) -> None:
-        if not edge.never_reached_driver(flow_failures):
-            connection.terminate(ctx, ctx.volumes.get(volume_id), wanted, force=False)
-
-
-class Reserve(Step):
-    """Write who is attaching. Idempotent: the same values again."""
+    Idempotent: the seed allows to ask again, and the same values are written.
+    """
 
     default_provides = "result"
 
     def execute(
-        self,
-        ctx: Context,
-        volume_id: str,
-        wanted: dict[str, Any],
-        attachment_id: str,
-        info: dict[str, Any],
+        self, ctx: Context, volume_id: str, wanted: dict[str, Any], attachment_id: str
     ) -> dict[str, Any]:
+        info = connection.connect(ctx, ctx.volumes.get(volume_id), wanted)
         data = info["data"]
         ctx.attachments.update(
             attachment_id,
@@ -101,6 +88,26 @@ class Reserve(Step):
             "attachment_id": attachment_id,
             "enforce_multipath": bool(wanted.get("enforce_multipath", False)),
         }
+
+    def revert(
+        self,
+        ctx: Context,
+        volume_id: str,
+        wanted: dict[str, Any],
+        former: dict[str, Any],
+        attachment_id: str,
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        cut = was_cut_short(cause_of(flow_failures))
+        if cut and former.get("connector"):
+            LOG.warning("attachment %s was connected before and stays so", attachment_id)
+            return
+        if not edge.never_reached_driver(flow_failures):
+            connection.terminate(ctx, ctx.volumes.get(volume_id), wanted, force=False)
+        if cut:
+            ctx.attachments.update(attachment_id, **former)
+            ctx.attachments.settle_volume(volume_id)
 
 
 class Disconnect(Step):
@@ -126,9 +133,7 @@ class Disconnect(Step):
 
 def update() -> linear_flow.Flow:
     """Connect an attachment. Needs ``volume_id``, ``connector`` and ``attachment_id``."""
-    return linear_flow.Flow("attachment_update").add(
-        Check(), connection.Export(), Connect(), Reserve()
-    )
+    return linear_flow.Flow("attachment_update").add(Check(), connection.Export(), Connect())
 
 
 def delete() -> linear_flow.Flow:

@@ -6,11 +6,14 @@ task        does                                    undone by
 ==========  ======================================  ===========================
 check       driver.validate_connector               (nothing was changed)
 export      driver.create_export                    driver.remove_export
-connect     driver.initialize_connection, saves     (the export goes with it)
-            the initiator's data
+connect     driver.initialize_connection, saves     driver.terminate_connection,
+            the initiator's data                    where it was cut short
 terminate   driver.terminate_connection             (what is gone stays gone)
 unexport    driver.remove_export                    (what is gone stays gone)
 ==========  ======================================  ===========================
+
+What was cut short is undone only where nobody is attached: a connection that is
+asked for again, as after a migration, may serve somebody already.
 
 No status is written: these are calls, whose caller waits, and asks again. A caller
 gets VolumeBackendAPIException for whatever the driver raised, but InvalidInput for
@@ -23,6 +26,7 @@ spec/volume-rpc, initialize_connection; spec/interfaces §2.2.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,8 +38,10 @@ from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
 from flows.errors import ExportFailure, InvalidInput, Unavailable
-from flows.lifecycle import Step
+from flows.lifecycle import Step, cause_of, was_cut_short
 from flows.volume import access
+
+LOG = logging.getLogger(__name__)
 
 
 class Check(Step):
@@ -63,6 +69,9 @@ class Export(Step):
             raise ExportFailure(f"volume {volume_id}: {error}") from error
 
     def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
+        if was_cut_short(cause_of(flow_failures)) and is_used(ctx, volume_id):
+            LOG.warning("volume %s is attached, its export stays", volume_id)
+            return
         if not edge.never_reached_driver(flow_failures):
             ctx.driver.remove_export(ctx.request.elevated(), ctx.volumes.get(volume_id))
 
@@ -74,6 +83,12 @@ class Connect(Step):
 
     def execute(self, ctx: Context, volume_id: str, connector: Any) -> dict[str, Any]:
         return connect(ctx, ctx.volumes.get(volume_id), connector)
+
+    def revert(
+        self, ctx: Context, volume_id: str, connector: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        if was_cut_short(cause_of(flow_failures)) and not is_used(ctx, volume_id):
+            terminate(ctx, ctx.volumes.get(volume_id), connector, force=False)
 
 
 class Terminate(Step):
@@ -115,6 +130,14 @@ def of_ours(ctx: Context, volume_id: str) -> Record:
     volume = ctx.volumes.get(volume_id)
     edge.require_ours(ctx, volume, volume.host)
     return volume
+
+
+def is_used(ctx: Context, volume_id: str) -> bool:
+    """Say whether somebody reaches the volume: an attachment has a connector."""
+    return any(
+        attachment.connector or attachment.attach_status == "attached"
+        for attachment in ctx.attachments.of_volume(volume_id)
+    )
 
 
 def check_connector(ctx: Context, volume: Record, connector: Any) -> None:

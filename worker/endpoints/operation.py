@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from flows.engine import Factory
 
@@ -20,6 +20,8 @@ class Operation:
     :param exclusive: names of locks that no other operation may hold meanwhile.
     :param shared: names of locks that other readers may hold meanwhile.
     :param answer: makes a call's answer out of the flow's result.
+    :param when_cut_short: what becomes of it after a kill: ``finish``, or ``revert``
+        where it is of no use to anybody once its caller has gone.
     """
 
     factory: Factory
@@ -28,6 +30,7 @@ class Operation:
     exclusive: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     answer: Callable[[Any], Any] | None = None
+    when_cut_short: Literal["finish", "revert"] = "finish"
 
 
 def volume_lock(volume_id: str) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
@@ -133,7 +133,12 @@ class VolumeEndpoint:
         self, request: RequestContext, volume: Any, connector: Any
     ) -> Operation:
         """Let a connector reach a volume; answers the connection info."""
-        return _on_connection(connection.initialize, _id(volume, "volume"), connector=connector)
+        return _on_connection(
+            connection.initialize,
+            _id(volume, "volume"),
+            connector=connector,
+            when_cut_short="revert",
+        )
 
     @exposed("3.0")
     def terminate_connection(
@@ -192,6 +197,7 @@ class VolumeEndpoint:
             _id(vref, "vref"),
             connector=connector,
             attachment_id=attachment_id,
+            when_cut_short="revert",
         )
 
     @exposed("3.9")
@@ -260,7 +266,13 @@ def _on_snapshot(factory: Any, snapshot: Any, **args: Any) -> Operation:
     )
 
 
-def _on_connection(factory: Any, volume_id: Any, answer: Any = None, **args: Any) -> Operation:
+def _on_connection(
+    factory: Any,
+    volume_id: Any,
+    answer: Any = None,
+    when_cut_short: Literal["finish", "revert"] = "finish",
+    **args: Any,
+) -> Operation:
     if not isinstance(volume_id, str) or not volume_id:
         raise BadArguments(f"no volume id: {volume_id!r}")
     # One volume's exports change one after another; its own name is Cinder's lock for that.
@@ -270,6 +282,7 @@ def _on_connection(factory: Any, volume_id: Any, answer: Any = None, **args: Any
         {"volume_id": volume_id, **args},
         exclusive=(volume_id,),
         answer=answer,
+        when_cut_short=when_cut_short,
     )
 
 

@@ -18,6 +18,8 @@ _SHOWN_AS = {
     flow_errors.DriverReturnedRubbish: "VolumeBackendAPIException",
     flow_errors.Unavailable: "CinderException",
     flow_errors.OperationInterrupted: "CinderException",
+    flow_errors.OperationCancelled: "CinderException",
+    flow_errors.OperationTimedOut: "CinderException",
     flow_errors.FlowError: "CinderException",
     driver_errors.DriverError: "VolumeDriverException",
 }

@@ -37,6 +37,8 @@ from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
 from worker.services import inventory, loglevels
 from worker.services.backend import Backend
+from worker.services.execution import Execution
+from worker.services.patience import Patience
 from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
 from worker.services.runner import Runner
@@ -110,16 +112,15 @@ class VolumeService:
             Dispatcher(VolumeEndpoint(self), RPC_VERSION),
             self.journal,
             self._locks,
-            self._context,
-            self._turnstile,
+            self._make_execution(),
             slot=self.slot,
             size=conf.executor_thread_pool_size,
-            max_resumes=conf.journal.max_resumes,
-            observer=self._observer,
+            stopping=self._stopping,
         )
+        self._recall()
         self.reporter = self._make_reporter()
         if self.backend.attempt():
-            self._resume()
+            self.runner.resume()
         else:
             threading.Thread(target=self._come_up, name="set-up", daemon=True).start()
         self._serve()
@@ -174,9 +175,7 @@ class VolumeService:
         """Return levels of loggers by prefix."""
         return loglevels.levels(prefix)
 
-    def _context(
-        self, request: RequestContext, resumed: bool, stopping: threading.Event
-    ) -> Context:
+    def _context(self, request: RequestContext, resumed: bool) -> Context:
         records = self.records
         return Context(
             request=request,
@@ -191,7 +190,7 @@ class VolumeService:
             scheduler=self._scheduler,
             options=self._options,
             resumed=resumed,
-            stopping=stopping,
+            stopping=self._stopping,
         )
 
     def _register(self) -> None:
@@ -230,11 +229,22 @@ class VolumeService:
     def _come_up(self) -> None:
         self.backend.initialize(self._stopping)
         if self.backend.initialized:
-            self._resume()
+            self.runner.resume()
             self.backend.publish_soon()
 
-    def _resume(self) -> None:
-        count = self.runner.resume()
+    def _make_execution(self) -> Execution:
+        conf = self._conf
+        return Execution(
+            self.journal,
+            Patience(self._stopping),
+            self._context,
+            self._turnstile,
+            max_resumes=lambda: conf.journal.max_resumes,
+            observer=self._observer,
+        )
+
+    def _recall(self) -> None:
+        count = self.runner.recall()
         if count:
             LOG.info("%d operations that were cut short go on", count)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run what the bus brings: casts from the journal, calls in memory.
+"""Take what the bus brings: written to the journal first, then run in its turn.
 
-A cast is written to the journal, acknowledged, and run on a thread; what a kill
-or an outage cut short is resumed. No more is taken than there are free slots.
+A cast is acknowledged when it is in the journal, and run on a thread; what a kill
+or an outage cut short is resumed. No more is taken than there are free slots. A
+call is in the journal as well while it runs, so that none is left half done.
 """
 
 from __future__ import annotations
@@ -10,41 +11,36 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from taskflow.exceptions import StorageFailure
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows import engine
-from flows.context import Context
-from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted
+from flows.errors import DriverNotInitialized, FlowError
 from flows.lifecycle import Interrupted
 from worker.endpoints.operation import Operation
 from worker.journal import Accepted, Journal
 from worker.locks import Locks
-from worker.persistence import JournalError
 from worker.rpc import codec
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadMessage, Bound, Dispatcher
 from worker.rpc.server import Refused
-from worker.services import outcomes
-from worker.services.turnstile import Turnstile
+from worker.services.execution import Execution, Job
+from worker.services.order import Line, Ticket
+from worker.services.patience import Patience
 
 LOG = logging.getLogger(__name__)
 
-RETRY_MAX = 10.0
-"""Longest pause between two tries while the journal is away, in seconds."""
+RESUMES_AT_ONCE = 16
+"""Threads for what was cut short, beside those for what the bus brings."""
 
 _LAST = frozenset({"delete_volume", "delete_snapshot"})
 """Methods after which nobody needs the locks of their resource any more."""
-
-Contexts = Callable[[RequestContext, bool, threading.Event], Context]
 
 
 class Runner:
@@ -52,9 +48,7 @@ class Runner:
 
     :param slot: the name under which its flows stand in the journal.
     :param size: how many operations run at once.
-    :param observer: told of every change of a task's state, for a demonstration.
-    :param contexts: makes what a flow is given: request, resumed, stopping.
-    :param turnstile: passed by each thread that runs a flow.
+    :param stopping: set when the process stops; nothing is taken any more.
     """
 
     def __init__(
@@ -62,28 +56,26 @@ class Runner:
         dispatcher: Dispatcher,
         journal: Journal,
         locks: Locks,
-        contexts: Contexts,
-        turnstile: Turnstile,
+        execution: Execution,
         *,
         slot: str,
         size: int,
-        max_resumes: int,
-        observer: engine.Observer | None = None,
+        stopping: threading.Event,
     ) -> None:
-        self._observer = observer
         self._dispatcher = dispatcher
         self._journal = journal
         self._locks = locks
-        self._contexts = contexts
-        self._turnstile = turnstile
+        self._execution = execution
         self._slot = slot
         self._size = size
-        self._max_resumes = max_resumes
+        self._stopping = stopping
+        self._patience = Patience(stopping)
+        self._line = Line()
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="operation")
+        self._resumes = ThreadPoolExecutor(RESUMES_AT_ONCE, thread_name_prefix="resumed")
         self._active = 0
         self._changed = threading.Condition()
-        self._running: set[engine.Running] = set()
-        self._stopping = threading.Event()
+        self._waiting: list[Callable[[], None]] | None = []
 
     def wait_for_slot(self, timeout: float) -> bool:
         """Wait for a free slot. :raises Refused: we are stopping."""
@@ -102,14 +94,17 @@ class Runner:
             self._reject(message, context, error)
             return
         if not isinstance(asked, Operation):
-            self._start(self._at_once, bound.method, asked)
+            with self._changed:
+                self._active += 1
+            self._start(self._pool, self._at_once, bound.method, asked)
             return
         accepted = _accepted(bound, asked)
-        detail = self._insist(lambda: self._journal.accept(bound.unique_id, self._slot, accepted))
+        detail = self._patience.insist(lambda: self._accept(bound, accepted))
         if detail is None:
             LOG.info("%s came twice, it is run once: message %s", bound.method, bound.unique_id)
             return
-        self._start(self._run, detail, bound.request, False)
+        job = Job(detail, accepted, bound.request)
+        self._enter(job, functools.partial(self._start, self._pool))
 
     def call(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
         """Carry out a call on the caller's thread and return its answer."""
@@ -129,17 +124,28 @@ class Runner:
         LOG.error("a message that cannot be read was put aside: %s", error)
         shown = bytes(body)[:2000].decode(errors="replace") if isinstance(body, bytes) else body
         reason = f"not a message: {type(error).__name__}: {error}"
-        self._insist(
+        self._patience.insist(
             lambda: self._journal.reject(_made_up_id(), "", reason, body=str(shown)[:2000])
         )
 
-    def resume(self) -> int:
-        """Start again what was cut short in this slot; return how many flows."""
-        details = self._insist(lambda: self._journal.unfinished(self._slot))
-        for detail in details:
-            request = RequestContext.from_journal(detail.meta["request"])
-            self._start(self._run, detail, request, True)
-        return len(details)
+    def recall(self, slot: str | None = None) -> int:
+        """Take over what was cut short in a slot, ours if none is named.
+
+        What arrives from now on waits for those of them that are about the same
+        resource. They go on when :meth:`resume` was called.
+
+        :returns: how many flows.
+        """
+        wanted = slot or self._slot
+        details = self._patience.insist(lambda: self._journal.unfinished(wanted))
+        return sum(self._recall(detail) for detail in details)
+
+    def resume(self) -> None:
+        """Let what was recalled go on: the driver is up."""
+        with self._changed:
+            waiting, self._waiting = self._waiting, None
+        for start in waiting or ():
+            start()
 
     def close_intake(self) -> None:
         """Take nothing more; what the broker has stays with it."""
@@ -154,19 +160,14 @@ class Runner:
         :returns: whether everything ended.
         """
         self.close_intake()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._drained(grace):
+        for pool in (self._pool, self._resumes):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._execution.close()
+        if self._execution.drained(grace):
             return True
-        with self._changed:
-            left = list(self._running)
-        LOG.warning("%d operations are suspended and go on at the next start", len(left))
-        for running in left:
-            running.suspend()
-        return self._drained(1.0)
-
-    def _drained(self, timeout: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._running, timeout)
+        left = self._execution.suspend()
+        LOG.warning("%d operations are suspended and go on at the next start", left)
+        return self._execution.drained(1.0)
 
     def _may_go_on(self) -> bool:
         return self._stopping.is_set() or self._active < self._size
@@ -178,31 +179,52 @@ class Runner:
         try:
             yield
         finally:
-            with self._changed:
-                self._active -= 1
-                self._changed.notify()
+            self._free()
 
-    def _start(self, work: Callable[..., None], *args: Any) -> None:
-        with self._changed:
-            self._active += 1
-        try:
-            self._pool.submit(self._work, work, *args).add_done_callback(self._free)
-        except RuntimeError:  # the pool is shut down: the journal has it
-            self._free(None)
-
-    def _free(self, _done: Any) -> None:
+    def _free(self) -> None:
         with self._changed:
             self._active -= 1
             self._changed.notify()
 
-    @staticmethod
-    def _work(work: Callable[..., None], *args: Any) -> None:
+    def _accept(self, bound: Bound, accepted: Accepted) -> FlowDetail | None:
+        return self._journal.accept(bound.unique_id, self._slot, accepted)
+
+    def _recall(self, detail: FlowDetail) -> bool:
         try:
-            work(*args)
-        except (Interrupted, Refused) as error:
-            LOG.warning("an operation waits for the next start: %s", error)
-        except BaseException:
-            LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
+            accepted = Accepted.from_meta(detail.meta)
+            request = RequestContext.from_journal(detail.meta["request"])
+            engine.factory_of(accepted.factory)
+        except (KeyError, TypeError, ValueError, LookupError) as error:
+            what = f"flow {detail.uuid} of slot {self._slot}"
+            LOG.error("%s cannot be resumed by this version and is left: %r", what, error)
+            return False
+        self._enter(Job(detail, accepted, request, resumed=True), self._start_resume)
+        return True
+
+    def _enter(self, job: Job, start: Callable[..., None]) -> None:
+        """Start a job in its turn."""
+        accepted = job.accepted
+        ticket = Ticket(
+            accepted.locks, accepted.shared, lambda: start(self._run_and_leave, job, ticket)
+        )
+        if not job.resumed:
+            with self._changed:
+                self._active += 1
+        self._line.enter(ticket)
+
+    def _start_resume(self, work: Callable[..., None], *args: Any) -> None:
+        with self._changed:
+            if self._waiting is not None:
+                self._waiting.append(functools.partial(self._start_resume, work, *args))
+                return
+        self._start(self._resumes, work, *args)
+
+    @staticmethod
+    def _start(pool: ThreadPoolExecutor, work: Callable[..., None], *args: Any) -> None:
+        try:
+            pool.submit(work, *args)
+        except RuntimeError:
+            LOG.debug("not begun before the stop: the journal has it")
 
     def _at_once(self, method: str, invoke: Callable[[], Any]) -> None:
         try:
@@ -211,92 +233,64 @@ class Runner:
             LOG.error("%s refused: %s", method, error)
         except (FlowError, DriverNotInitialized) as error:
             LOG.error("%s failed: %s", method, error)
-
-    def _run(self, detail: FlowDetail, request: RequestContext, resumed: bool) -> None:
-        accepted = Accepted.from_meta(detail.meta)
-        with (
-            request.bound(resource_id=accepted.resource[1]),
-            self._locks.held(accepted.locks, accepted.shared),
-            self._turnstile.inside(),
-        ):
-            self._run_to_end(detail, accepted, request, resumed)
-
-    def _run_to_end(
-        self, detail: FlowDetail, accepted: Accepted, request: RequestContext, resumed: bool
-    ) -> None:
-        """Run until there is an outcome, resuming what an outage or a bug cut short."""
-        started = time.monotonic()
-        while True:
-            revert = resumed and self._too_often(detail)
-            outcomes.log_start(accepted, resumed, revert)
-            try:
-                outcome = self._run_once(detail, accepted, request, resumed, revert)
-                break
-            except StorageFailure as error:
-                LOG.warning("the journal is away, %s waits: %s", accepted.method, error)
-            except (Interrupted, Refused):
-                raise
-            except Exception:  # a bug of ours: the resource must not stay as it is
-                LOG.exception("%s was cut short and is tried again", accepted.method)
-                if revert:
-                    raise
-            detail = self._insist(functools.partial(self._journal.load, detail.uuid))
-            resumed = True
-        if outcome.state == "done" and accepted.method in _LAST:
-            for name in (*accepted.locks, accepted.resource[1]):
-                self._locks.forget(name)
-        outcomes.log_end(accepted, outcome, time.monotonic() - started)
-
-    def _run_once(
-        self,
-        detail: FlowDetail,
-        accepted: Accepted,
-        request: RequestContext,
-        resumed: bool,
-        revert: bool,
-    ) -> engine.Outcome:
-        progress = self._journal.progress(detail)
-        ctx = self._contexts(request, resumed, self._stopping)
-        factory = engine.factory_of(accepted.factory)
-        running = engine.Running(factory, accepted.args, ctx, detail, progress, self._observer)
-        with self._changed:
-            self._running.add(running)
-        try:
-            outcome = running.run(revert=_cut_too_often(accepted) if revert else None)
-            if outcome.state == "suspended":
-                progress.flush()
-            else:
-                self._insist(lambda: self._journal.finish(detail, progress, outcome.failure))
-            return outcome
+        except Exception:
+            LOG.exception("%s ended in an unexpected error", method)
         finally:
-            with self._changed:
-                self._running.discard(running)
-                self._changed.notify_all()
+            self._free()
 
-    def _too_often(self, detail: FlowDetail) -> bool:
-        return bool(self._insist(lambda: self._journal.resumed(detail)) > self._max_resumes)
+    def _run_and_leave(self, job: Job, ticket: Ticket) -> None:
+        try:
+            self._run(job)
+        except (Interrupted, Refused) as error:
+            LOG.warning("an operation waits for the next start: %s", error)
+        except BaseException:
+            LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
+        finally:
+            self._line.leave(ticket)
+            if not job.resumed:
+                self._free()
+
+    def _run(self, job: Job) -> engine.Outcome:
+        accepted = job.accepted
+        with (
+            job.request.bound(resource_id=accepted.resource[1]),
+            self._locks.held(accepted.locks, accepted.shared),
+        ):
+            outcome = self._execution.run(job)
+            if outcome.state == "done" and accepted.method in _LAST:
+                for name in (*accepted.locks, accepted.resource[1]):
+                    self._locks.forget(name)
+        return outcome
 
     def _answer(self, bound: Bound, operation: Operation) -> Any:
+        """Run a call and return its answer.
+
+        :raises JournalError: nothing was done; the caller may ask again.
+        :raises Refused: we stop; it is done, or undone, at the next start.
+        """
         accepted = _accepted(bound, operation)
-        started = time.monotonic()
-        with bound.request.bound(resource_id=operation.resource[1]):
-            outcomes.log_start(accepted, False, False)
-            with (
-                self._locks.held(operation.exclusive, operation.shared),
-                self._turnstile.inside(),
-            ):
-                ctx = self._contexts(bound.request, False, self._stopping)
-                outcome = engine.run_in_memory(
-                    operation.factory,
-                    operation.args,
-                    ctx,
-                    self._observer,
-                    resource=operation.resource,
-                )
-            outcomes.log_end(accepted, outcome, time.monotonic() - started)
+        detail = self._accept(bound, accepted)
+        if detail is None:  # its first delivery runs, or has run; asking twice does no harm
+            detail = self._journal.accept(_made_up_id(), self._slot, accepted)
+        assert detail is not None
+        outcome = self._in_turn(Job(detail, accepted, bound.request))
+        if outcome.state == "suspended":
+            raise Refused(f"{bound.method} was interrupted: the service stops")
         if outcome.failure is not None:
             raise _error_of(outcome.failure)
         return operation.answer(outcome.result) if operation.answer else outcome.result
+
+    def _in_turn(self, job: Job) -> engine.Outcome:
+        turn = threading.Event()
+        ticket = Ticket(job.accepted.locks, job.accepted.shared, turn.set)
+        self._line.enter(ticket)
+        try:
+            while not turn.wait(1.0):
+                if self._stopping.is_set():
+                    raise Refused(f"{job.accepted.method} was not begun: the service stops")
+            return self._run(job)
+        finally:
+            self._line.leave(ticket)
 
     def _reject(
         self, message: Mapping[str, Any], context: Mapping[str, Any], error: BadMessage
@@ -306,25 +300,9 @@ class Runner:
         request_id = context.get("request_id")
         LOG.error("cast put aside: %s (message %s, request %s)", error, unique_id, request_id)
         reason = f"{type(error).__name__}: {error}"
-        self._insist(lambda: self._journal.reject(unique_id, method, reason, request_id=request_id))
-
-    def _insist(self, ask: Callable[[], Any]) -> Any:
-        """Ask the journal until it answers. :raises Refused: we are stopping."""
-        pause, away_since = 0.2, None
-        while True:
-            try:
-                answer = ask()
-            except JournalError as error:
-                if away_since is None:
-                    away_since = time.monotonic()
-                    LOG.warning("the journal is away: %s", error)
-                if self._stopping.wait(pause):
-                    raise Refused from error
-                pause = min(pause * 2, RETRY_MAX)
-                continue
-            if away_since is not None:
-                LOG.info("the journal is back after %.1f s", time.monotonic() - away_since)
-            return answer
+        self._patience.insist(
+            lambda: self._journal.reject(unique_id, method, reason, request_id=request_id)
+        )
 
 
 def _accepted(bound: Bound, operation: Operation) -> Accepted:
@@ -336,11 +314,8 @@ def _accepted(bound: Bound, operation: Operation) -> Accepted:
         resource=operation.resource,
         locks=operation.exclusive,
         shared=operation.shared,
+        when_cut_short=operation.when_cut_short,
     )
-
-
-def _cut_too_often(accepted: Accepted) -> OperationInterrupted:
-    return OperationInterrupted(f"{accepted.method} was cut short too often to be resumed")
 
 
 def _error_of(failure: Failure) -> BaseException:

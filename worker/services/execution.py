@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carry one accepted operation to its end, whatever cuts it short.
+
+What was interrupted is resumed; what was interrupted too often is undone; and where
+undoing is cut short as often, the driver is not asked any more: the resource gets
+its error status, and the journal tells what was left.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from taskflow.exceptions import StorageFailure
+from taskflow.persistence.models import FlowDetail
+
+from flows import engine
+from flows.context import Backend, Context
+from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted
+from worker.journal import Accepted, Journal
+from worker.persistence import Progress
+from worker.rpc.context import RequestContext
+from worker.rpc.server import Refused
+from worker.services import outcomes
+from worker.services.patience import Patience
+from worker.services.turnstile import Turnstile
+
+LOG = logging.getLogger(__name__)
+
+Contexts = Callable[[RequestContext, bool], Context]
+"""Makes what a flow is given: request, and whether an earlier try was cut short."""
+
+
+@dataclass(eq=False)
+class Job:
+    """An operation that the journal has.
+
+    :param resumed: it was begun before, by a process that ended.
+    """
+
+    detail: FlowDetail
+    accepted: Accepted
+    request: RequestContext
+    resumed: bool = False
+
+    @property
+    def flow(self) -> str:
+        """The flow's id."""
+        return str(self.detail.uuid)
+
+
+@dataclass(frozen=True)
+class Try:
+    """How an operation is run this time.
+
+    :param resumed: an earlier try was cut short.
+    :param undo: undo what was done instead of going on, for this reason.
+    :param driver: whether the driver may be asked; if not, only rows are written.
+    """
+
+    resumed: bool
+    undo: FlowError | None = None
+    driver: bool = True
+
+
+class Execution:
+    """Runs jobs and knows which are running.
+
+    :param contexts: makes what a flow is given.
+    :param turnstile: passed by each thread that runs a flow.
+    :param max_resumes: how often a flow is resumed before it is undone.
+    :param observer: told of every change of a task's state, for a demonstration.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        patience: Patience,
+        contexts: Contexts,
+        turnstile: Turnstile,
+        *,
+        max_resumes: Callable[[], int],
+        observer: engine.Observer | None = None,
+    ) -> None:
+        self._journal = journal
+        self._patience = patience
+        self._contexts = contexts
+        self._turnstile = turnstile
+        self._max_resumes = max_resumes
+        self._observer = observer
+        self._running: dict[str, engine.Running] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def run(self, job: Job) -> engine.Outcome:
+        """Run until there is an outcome, resuming what an outage or a bug cut short.
+
+        :raises Interrupted: the process stops; the job goes on at the next start.
+        :raises Refused: likewise.
+        :raises LookupError: the journal names a flow that this version does not have.
+        """
+        started = time.monotonic()
+        factory = engine.factory_of(job.accepted.factory)
+        plan = self._plan(job) if job.resumed else Try(False)
+        while True:
+            outcomes.log_start(job.accepted, plan.resumed, plan.undo)
+            try:
+                outcome = self._attempt(job, factory, plan)
+                break
+            except StorageFailure as error:
+                LOG.warning("the journal is away, %s waits: %s", job.accepted.method, error)
+                self._reload(job)
+                plan = replace(plan, resumed=True)
+            except Refused:
+                raise
+            except Exception:  # a bug of ours: the resource must not stay as it is
+                LOG.exception("%s was cut short and is tried again", job.accepted.method)
+                if not plan.driver:
+                    raise
+                self._reload(job)
+                plan = self._plan(job)
+        outcomes.log_end(job.accepted, job.flow, outcome, time.monotonic() - started)
+        return outcome
+
+    def close(self) -> None:
+        """Begin nothing more; what is not begun yet goes on at the next start."""
+        with self._changed:
+            self._closed = True
+
+    def suspend(self) -> int:
+        """Stop every flow at its next task boundary; return how many run."""
+        with self._changed:
+            left = list(self._running.values())
+        for running in left:
+            running.suspend()
+        return len(left)
+
+    def drained(self, timeout: float) -> bool:
+        """Wait until nothing runs and say whether it is so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, timeout)
+
+    def _reload(self, job: Job) -> None:
+        flow = job.flow
+        job.detail = self._patience.insist(lambda: self._journal.load(flow))
+
+    def _plan(self, job: Job) -> Try:
+        """Decide how an operation that was cut short is ended, and count it."""
+        method, most = job.accepted.method, self._max_resumes()
+        cut = self._patience.insist(lambda: self._journal.resumed(job.detail))
+        if cut > 2 * most + 1:
+            text = f"{method} was cut short {cut} times, its undoing too: the driver is not asked"
+            return Try(True, OperationInterrupted(text), driver=False)
+        if job.accepted.when_cut_short == "revert":
+            text = f"{method} was cut short, and nobody waits for its answer any more"
+            return Try(True, OperationInterrupted(text))
+        if cut > most:
+            text = f"{method} was cut short {cut} times: undone instead of resumed"
+            return Try(True, OperationInterrupted(text))
+        return Try(True)
+
+    def _attempt(self, job: Job, factory: engine.Factory, plan: Try) -> engine.Outcome:
+        progress = self._journal.progress(job.detail)
+        ctx = self._contexts(job.request, plan.resumed)
+        if not plan.driver:
+            ctx = replace(ctx, backend=cast(Backend, _Closed(ctx.backend, plan.undo)))
+        args = job.accepted.args
+        running = engine.Running(factory, args, ctx, job.detail, progress, self._observer)
+        with self._changed:
+            if self._closed:
+                raise Refused(f"{job.accepted.method} was not begun: the service stops")
+            self._running[job.flow] = running
+        try:
+            with self._turnstile.inside():
+                outcome = running.run(revert=plan.undo)
+                if outcome.state == "suspended":
+                    progress.flush()
+                else:
+                    self._finish(job, progress, outcome)
+            return outcome
+        finally:
+            with self._changed:
+                self._running.pop(job.flow, None)
+                self._changed.notify_all()
+
+    def _finish(self, job: Job, progress: Progress, outcome: engine.Outcome) -> None:
+        failure, left = outcome.failure, outcome.left
+        self._patience.insist(lambda: self._journal.finish(job.detail, progress, failure, left))
+
+
+class _Closed:
+    """A backend whose driver is not asked any more."""
+
+    def __init__(self, backend: Backend, reason: FlowError | None) -> None:
+        self._backend = backend
+        self._reason = reason
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def require_driver(self) -> Any:
+        """Refuse. :raises DriverNotInitialized: always."""
+        raise DriverNotInitialized(str(self._reason))
