@@ -13,6 +13,7 @@ from oslo_config import cfg
 from oslo_messaging.notify import notifier as oslo_notifier
 
 from drivers.interface.records import Record
+from worker.rpc import presence
 from worker.rpc import transport as bus
 from worker.rpc.context import ContextSerializer
 
@@ -51,6 +52,7 @@ class Notifier:
             return
         bus.register_opts(conf)
         self._transport = oslo_messaging.get_notification_transport(conf)
+        presence.watch(self._transport)
         retry = _RETRIES if settings.retry < 0 else settings.retry
         serializer = ContextSerializer()
         # Its drivers are loaded once, here; a copy with another publisher costs nothing.

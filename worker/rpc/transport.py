@@ -16,6 +16,8 @@ from oslo_config import cfg
 from oslo_messaging._drivers import amqp, impl_rabbit
 from oslo_utils import strutils
 
+from worker.rpc import presence
+
 CONTROL_EXCHANGE = "openstack"
 """What an untouched cinder.conf uses (spec/service §2)."""
 
@@ -65,7 +67,9 @@ def get(conf: cfg.ConfigOpts, *, slots: int) -> Any:
     register_opts(conf)
     quieten()
     bound_prefetch(conf, slots)
-    return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)
+    transport = oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)
+    presence.watch(transport)
+    return transport
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from worker.absence import Absence
 from worker.persistence import JournalError
 from worker.rpc.server import Refused
 
@@ -29,21 +29,21 @@ class Patience:
 
     def __init__(self, stopping: threading.Event) -> None:
         self._stopping = stopping
+        self._absence = Absence("the journal", LOG)
 
     def insist(self, ask: Callable[[], T]) -> T:
         """Return what is asked for. :raises Refused: we are stopping."""
-        pause, away_since = RETRY_FIRST, None
+        pause, waited = RETRY_FIRST, False
         while True:
             try:
                 answer = ask()
             except JournalError as error:
-                if away_since is None:
-                    away_since = time.monotonic()
-                    LOG.warning("the journal is away: %s", error)
+                waited = True
+                self._absence.begin(error)
                 if self._stopping.wait(pause):
                     raise Refused from error
                 pause = min(pause * 2, RETRY_MAX)
                 continue
-            if away_since is not None:
-                LOG.info("the journal is back after %.1f s", time.monotonic() - away_since)
+            if waited:  # another one's answer tells nothing: a full disk can be read
+                self._absence.end()
             return answer

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.faults.outages.proxy import Link
 from tests.servers import Broker, Process, Server
 
-BUS_BACK = r"message bus back after ([\d.]+) s"
+BUS_BACK = r"message bus is back after ([\d.]+) s"
 DATABASE_BACK = r"database back after ([\d.]+) s"
 JOURNAL_BACK = r"journal is back after ([\d.]+) s"
 

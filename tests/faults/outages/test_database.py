@@ -10,21 +10,11 @@ import pytest
 
 from tests.conftest import require
 from tests.faults.outages import kinds, work
+from tests.faults.outages.lengths import LENGTHS
 from tests.functional.cloud import Cloud
 from tests.servers import MariaDB, PostgreSQL, Servers
 
 KINDS = {"mysql": "mariadb", "postgresql": "postgresql"}
-
-QUICK, SHORT, LONG = 2.0, 10.0, 60.0
-
-
-def seconds(length: float) -> object:
-    """One length of an outage; all but the first only in the full run."""
-    marks = [] if length == QUICK else [pytest.mark.full, pytest.mark.timeout(600)]
-    return pytest.param(length, marks=marks, id=f"{length:.0f}s")
-
-
-LENGTHS = [seconds(length) for length in (QUICK, SHORT, LONG)]
 
 
 @pytest.mark.parametrize("length", LENGTHS)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the bus is there, told in one line when it goes and in one when it is back.
+
+oslo.messaging logs every try of every connection, several a second while a broker
+is down. Those lines are taken for signs and dropped. A connection says only in its
+debug log that it works again; ours notes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from oslo_messaging._drivers import impl_rabbit
+
+from worker.absence import Absence
+
+LOG = logging.getLogger(__name__)
+
+_LOGGERS = ("oslo_messaging._drivers.impl_rabbit", "oslo.messaging._drivers.impl_rabbit")
+
+_LOST = (
+    "is unreachable",
+    "the connection. Check login credentials",
+    "Connection failed",
+    "recoverable connection/channel error",
+)
+"""What oslo.messaging logs when a try has failed and another one follows."""
+
+_GIVEN_UP = ("Unable to connect to AMQP server",)
+_CONSEQUENCES = ("Failed to publish message", "Failed to consume message")
+_FOUND = ("Reconnected to AMQP server",)
+
+
+class Presence(logging.Filter):
+    """What all connections of this process know about the bus."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._absence = Absence("the message bus", LOG)
+        self._lock = threading.Lock()
+        # Since when each thread tries to connect: it stays with that until it works.
+        self._trying: dict[int, float] = {}
+        self._thread = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take a line for a sign; say whether it is to be logged as well."""
+        text = str(record.msg)
+        if _any_in(_LOST, text):
+            self._lost(_reason(record))
+            return False
+        if _any_in(_GIVEN_UP, text):
+            # Whoever sent is told; the bus may be away all the same.
+            self._forget()
+            return False
+        if _any_in(_FOUND, text):
+            return False
+        return self._absence.since is None or not _any_in(_CONSEQUENCES, text)
+
+    def listening(self) -> None:
+        """Take note that this thread waits for messages and so sees a loss at once."""
+        self._thread.listens = True
+
+    def found(self) -> None:
+        """Take note that this thread's connection works."""
+        if self._forget() and self._absence.since is not None:
+            self._absence.end()
+
+    def _lost(self, reason: str) -> None:
+        me = threading.get_ident()
+        with self._lock:
+            again = me in self._trying
+            since = self._trying.setdefault(me, time.monotonic())
+        # A sender may meet a loss of long ago: its second try tells whether the bus is there.
+        if again or getattr(self._thread, "listens", False):
+            self._absence.begin(reason, since)
+
+    def _forget(self) -> bool:
+        """Take this thread from those that try, and say whether it was the last one."""
+        with self._lock:
+            if self._trying:
+                alive = {thread.ident for thread in threading.enumerate()}
+                alive.discard(threading.get_ident())
+                self._trying = {who: at for who, at in self._trying.items() if who in alive}
+            return not self._trying
+
+
+PRESENCE = Presence()
+
+
+class Connection(impl_rabbit.Connection):  # type: ignore[misc]
+    """A connection that tells when it works."""
+
+    def consume(self, timeout: float | None = None) -> None:
+        """Wait for messages."""
+        PRESENCE.listening()
+        super().consume(timeout=timeout)
+
+    def _set_current_channel(self, new_channel: Any) -> None:
+        super()._set_current_channel(new_channel)
+        if new_channel is not None:
+            PRESENCE.found()
+
+
+def watch(transport: Any) -> None:
+    """Have the connections of a transport tell whether the bus is there."""
+    pool = getattr(transport._driver, "_connection_pool", None)
+    if pool is not None and pool.connection_cls is impl_rabbit.Connection:
+        pool.connection_cls = Connection
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(PRESENCE)  # a second time has no effect
+
+
+def _any_in(signs: tuple[str, ...], text: str) -> bool:
+    return any(sign in text for sign in signs)
+
+
+def _reason(record: logging.LogRecord) -> str:
+    """Return what the connection said, and where it tried."""
+    said: Any = record.args
+    if isinstance(said, dict):
+        return f"{said.get('hostname')}:{said.get('port')}: {said.get('err_str')}"
+    return str(said[0]) if said else record.getMessage()
