@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import datetime
 import logging
+import random
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -33,6 +35,8 @@ LOG = logging.getLogger(__name__)
 
 REJECTED = "rejected"
 """Logbook name of messages that are no operation; no slot is called so."""
+
+UPGRADE_ATTEMPTS = 5
 
 ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
 
@@ -122,10 +126,21 @@ class Journal:
         self._gate: Any = threading.Lock() if sqlite else nullcontext()
 
     def upgrade(self) -> None:
-        """Create or migrate the tables. :raises JournalError: the database refuses."""
-        with _translated():
-            persistence.upgrade(self._engine, self._metadata)
-            persistence.add_indexes(self._engine)
+        """Create or migrate the tables. :raises JournalError: the database refuses.
+
+        Processes that start together do this together: whoever comes second finds
+        it half done, and looks again.
+        """
+        for attempt in range(UPGRADE_ATTEMPTS):
+            try:
+                with _translated():
+                    persistence.upgrade(self._engine, self._metadata)
+                    persistence.add_indexes(self._engine)
+                return
+            except JournalError:
+                if attempt == UPGRADE_ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0.05, 0.3))
 
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""
@@ -155,18 +170,19 @@ class Journal:
         return persistence.Progress(self._statements, self._writing, detail)
 
     def resumed(self, detail: FlowDetail) -> int:
-        """Count one more resume of a flow and return how often it was cut short.
+        """Take a flow up again and return how often it was cut short.
 
         A flow that a stop suspended was not cut short.
         """
-        meta = detail.meta
-        meta["resumes"] = int(meta.get("resumes", 0)) + 1
-        if detail.state == states.SUSPENDED:
-            meta["suspended"] = int(meta.get("suspended", 0)) + 1
-            detail.state = states.RUNNING
+        meta, state = dict(detail.meta), detail.state
+        if state == states.SUSPENDED:
+            state = states.RUNNING
+        else:
+            meta["resumes"] = int(meta.get("resumes", 0)) + 1
         with self._writing() as cursor:
-            self._statements.set_flow(cursor, detail.uuid, detail.state, meta)
-        return int(meta["resumes"]) - int(meta.get("suspended", 0))
+            self._statements.set_flow(cursor, detail.uuid, state, meta)
+        detail.meta, detail.state = meta, state  # only now: the write may be tried again
+        return int(meta["resumes"])
 
     def finish(
         self,
