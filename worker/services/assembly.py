@@ -78,6 +78,7 @@ class VolumeService:
         self._first = worker_id == 0
         self._configuration = configuration
         self._stopping = threading.Event()
+        self._hurried = False
         self.database = Database.from_conf(conf)
         self.records = Records.from_conf(conf, self.database)
         self._locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
@@ -132,6 +133,10 @@ class VolumeService:
         self._stopping.set()
         self.database.give_up()
 
+    def hurry(self) -> None:
+        """End the grace that a stop gives; callable from a signal handler."""
+        self._hurried = True
+
     def stop(self, grace: float) -> None:
         """Consume no more, let operations end, give up what is held.
 
@@ -142,7 +147,7 @@ class VolumeService:
         self.runner.close_intake()
         for server in self._servers:
             server.stop()
-        ended = self.runner.stop(grace)
+        ended = self.runner.stop(grace, lambda: self._hurried)
         self.database.give_up()
         self.reporter.stop()
         self._notifier.close()

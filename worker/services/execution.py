@@ -31,6 +31,9 @@ from worker.services.turnstile import Turnstile
 
 LOG = logging.getLogger(__name__)
 
+HURRY_PAUSE = 0.2
+"""Seconds between two looks whether a stop has become urgent."""
+
 Contexts = Callable[[RequestContext, bool], Context]
 """Makes what a flow is given: request, and whether an earlier try was cut short."""
 
@@ -139,10 +142,19 @@ class Execution:
             running.suspend()
         return len(left)
 
-    def drained(self, timeout: float) -> bool:
-        """Wait until nothing runs and say whether it is so."""
+    def drained(self, timeout: float, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nothing runs and say whether it is so.
+
+        :param timeout: the longest wait, in seconds.
+        :param hurried: says whether to wait no longer; asked a few times a second.
+        """
+        until = time.monotonic() + timeout
         with self._changed:
-            return self._changed.wait_for(lambda: not self._running, timeout)
+            while self._running and not hurried():
+                if (left := until - time.monotonic()) <= 0:
+                    break
+                self._changed.wait(min(left, HURRY_PAUSE))
+            return not self._running
 
     def _reload(self, job: Job) -> None:
         flow = job.flow

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import multiprocessing
 import os
 import queue
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cotyledon
-from cotyledon.types import WorkerId
+from cotyledon.types import ServiceId, WorkerId
 from oslo_config import cfg
 
 from worker.services import systemd
@@ -53,7 +54,14 @@ class VolumeProcess(cotyledon.Service):
         self._conf = conf
         self._stopped = threading.Event()
         self._started = threading.Lock()
+        self._signals = 0
         self._service = VolumeService(conf, backend, worker_id, lambda: pulse(worker_id))
+
+    def signalled(self) -> None:
+        """Take note of SIGTERM, in its handler: a second one means that it is urgent."""
+        self._signals += 1
+        if self._signals > 1:
+            self._service.hurry()
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -89,25 +97,39 @@ def serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
 
 
 def _serve_alone(conf: cfg.ConfigOpts, name: str, feed: systemd.Watchdog) -> None:
-    """Be the only process: start, wait for a signal, drain."""
+    """Be the only process: its main thread does nothing but wait for signals."""
     _spare_memory()
-    service = VolumeService(conf, name, 0, lambda: feed.beat(0))
+    process = VolumeProcess(WorkerId(0), conf, name, feed.beat)
     told: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-    def tell(number: int, _frame: object) -> None:
-        if number != signal.SIGHUP:
-            service.give_up_starting()
-        told.put(number)
-
+    # A handler interrupts its thread anywhere, so it may take no lock that this thread holds.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, tell)
+        signal.signal(number, lambda number, _frame: told.put(number))
     feed.start()
-    service.start()
-    _give_back()
-    while told.get() == signal.SIGHUP:
-        reread(conf)
-    service.stop(_grace(conf))
-    _end()
+    _in_thread(process.run)
+    stopping = False
+    while True:
+        if told.get() == signal.SIGHUP:
+            process.reload()
+            continue
+        process.signalled()
+        if not stopping:
+            stopping = True
+            _in_thread(process.terminate)
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    """Run a part of the process's life; an error in it is the end of the process."""
+
+    def run() -> None:
+        try:
+            work()
+        except SystemExit as ending:
+            _end(int(ending.code or 0))
+        except BaseException:
+            LOG.critical("the process ends in an unexpected error", exc_info=True)
+            _end(2)
+
+    threading.Thread(target=run, name=work.__name__, daemon=True).start()
 
 
 def _serve_several(conf: cfg.ConfigOpts, names: dict[str, int], feed: systemd.Watchdog) -> None:
@@ -116,6 +138,7 @@ def _serve_several(conf: cfg.ConfigOpts, names: dict[str, int], feed: systemd.Wa
     manager = cotyledon.ServiceManager(
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
     )
+    manager.register_hooks(on_terminate=_pass_on_a_second_signal, on_new_worker=_count_signals)
     first = 0
     for name, processes in names.items():
         pulse = _pulse(feed, first)
@@ -124,6 +147,22 @@ def _serve_several(conf: cfg.ConfigOpts, names: dict[str, int], feed: systemd.Wa
     feed.start()
     _spare_memory()
     manager.run()
+
+
+def _count_signals(_service: ServiceId, _worker: WorkerId, process: cotyledon.Service) -> None:
+    """Have a child, in its main thread, count what it is told."""
+    assert isinstance(process, VolumeProcess)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: process.signalled())
+
+
+def _pass_on_a_second_signal() -> None:
+    """Have the parent, which hears nothing any more once it stops, tell its children."""
+
+    def tell(_number: int, _frame: object) -> None:
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+    signal.signal(signal.SIGTERM, tell)
 
 
 def reread(conf: cfg.ConfigOpts) -> None:
@@ -141,10 +180,10 @@ def _grace(conf: cfg.ConfigOpts) -> float:
     return float(conf.graceful_shutdown_timeout) or threading.TIMEOUT_MAX
 
 
-def _end() -> None:
+def _end(status: int = 0) -> None:
     logging.shutdown()
     # A driver call that hangs must not keep the process: the journal has its flow.
-    os._exit(0)
+    os._exit(status)
 
 
 def _spare_memory() -> None:

@@ -153,17 +153,18 @@ class Runner:
         with self._changed:
             self._changed.notify_all()
 
-    def stop(self, grace: float) -> bool:
+    def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> bool:
         """Let flows end.
 
         :param grace: seconds after which the rest is suspended at a task boundary.
+        :param hurried: says whether to do so at once.
         :returns: whether everything ended.
         """
         self.close_intake()
         for pool in (self._pool, self._resumes):
             pool.shutdown(wait=False, cancel_futures=True)
         self._execution.close()
-        if self._execution.drained(grace):
+        if self._execution.drained(grace, hurried):
             return True
         left = self._execution.suspend()
         LOG.warning("%d operations are suspended and go on at the next start", left)

@@ -31,6 +31,12 @@ def terminate(cloud: Cloud) -> None:
     cloud.service.process.send(signal.SIGTERM)
 
 
+def suspended(cloud: Cloud, processes: int) -> None:
+    """Wait until each process has told its operations to stop between two tasks."""
+    said = "operations are suspended"
+    until(lambda: cloud.service.text().count(said) == processes, 20, "all to be suspended")
+
+
 def ended(cloud: Cloud, timeout: float = 30) -> int:
     """Wait for the end of the whole service and return its status."""
     assert cloud.service.process is not None
@@ -83,7 +89,7 @@ def test_what_does_not_end_in_time_is_suspended_between_two_tasks(
     volumes = ask(cloud, 6)
     until(lambda: len(cloud.script.calls("create_volume")) == 6, 20, "all to be under way")
     terminate(cloud)
-    cloud.service.wait_for_log("operations are suspended", 20)
+    suspended(cloud, processes)
     gate.touch()
     assert ended(cloud) == 0
     states = {entry.state for entry in cloud.entries()}
@@ -108,7 +114,7 @@ def test_a_second_signal_suspends_at_once(
     cloud.service.wait_for_log("its operations have", 10)
     assert "suspended" not in cloud.service.text()
     terminate(cloud)
-    cloud.service.wait_for_log("operations are suspended", 10)
+    suspended(cloud, processes)
     gate.touch()
     assert ended(cloud) == 0
     cloud.service.start()
