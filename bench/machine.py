@@ -40,7 +40,7 @@ class Service:
     def pss_mib(self) -> float:
         """Memory of the family in MiB, what is shared counted once."""
         time.sleep(1.0)  # what the last operation left to be given back
-        return sum(_pss(pid) for pid in self._process.family()) / 1024
+        return sum(pss_kib(pid) for pid in self._process.family()) / 1024
 
     def __enter__(self) -> Service:
         return self
@@ -62,7 +62,8 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
-def _pss(pid: int) -> int:
+def pss_kib(pid: int) -> int:
+    """Return the memory of a process in KiB, what is shared counted in shares."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except FileNotFoundError:
