@@ -106,9 +106,10 @@ def failed_itself(result: Any) -> bool:
 def never_began(result: Any) -> bool:
     """Say whether the first step refused the resource, which then was never ours.
 
-    One that was cut short has refused nothing: the resource waits for an end.
+    One that was cut short, or met a bug, has refused nothing: the resource waits
+    for an end.
     """
-    return failed_itself(result) and not was_cut_short(result)
+    return failed_itself(result) and bool(result.check(errors.Invalid, errors.NotFound))
 
 
 def was_cut_short(result: Any) -> bool:

@@ -65,17 +65,21 @@ class Begin(Step):
 
 
 def set_failed(ctx: Context, snapshot: Record, operation: Operation, failure: Failure) -> None:
-    """Write the failure status, and the message for the user if it took."""
+    """Write the message for the user, and then the failure status.
+
+    In this order: killed in between, it is done again, and the user is told twice
+    rather than never.
+    """
     statuses = operation.statuses
-    if not set_status(ctx, snapshot, statuses.during, statuses.after(failure)):
-        return
-    ctx.messages.create(
-        ctx.request,
-        snapshot,
-        action=operation.action,
-        detail=messages.detail_of(operation.action, failure, operation.detail),
-        resource_type=MESSAGE_TYPE,
-    )
+    if snapshot.status in statuses.during:
+        ctx.messages.create(
+            ctx.request,
+            snapshot,
+            action=operation.action,
+            detail=messages.detail_of(operation.action, failure, operation.detail),
+            resource_type=MESSAGE_TYPE,
+        )
+    set_status(ctx, snapshot, statuses.during, statuses.after(failure))
 
 
 def set_status(

@@ -102,8 +102,7 @@ class Connect(Step):
         cut = was_cut_short(cause_of(flow_failures))
         if cut and former.get("connector"):
             LOG.warning("attachment %s was connected before and stays so", attachment_id)
-            return
-        if not edge.never_reached_driver(flow_failures):
+        elif not edge.never_reached_driver(flow_failures):
             connection.terminate(ctx, ctx.volumes.get(volume_id), wanted, force=False)
         if cut:
             ctx.attachments.update(attachment_id, **former)

@@ -18,12 +18,14 @@ Source: seeds, VolumeDriverCore.detach_volume; spec/volume-rpc, detach_volume.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import RemoveExportException
+from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
 from flows.errors import InvalidVolume, VolumeAttachmentNotFound
@@ -52,7 +54,8 @@ class Find(Step):
         if not result or failed_itself(result):
             return
         if not cause_of(flow_failures).check(RemoveExportException):
-            ctx.attachments.update(result, attach_status="error_detaching")
+            with contextlib.suppress(VolumeAttachmentNotFound):  # it had come as far as that
+                ctx.attachments.update(result, attach_status="error_detaching")
 
 
 class Untell(Step):
@@ -66,17 +69,19 @@ class Untell(Step):
             driver.detach_volume(ctx.request, volume, ctx.attachments.get(found_id))
         except Exception as error:
             raise edge.backend_error("detach_volume", volume_id, error) from error
-        try:
-            driver.remove_export(ctx.request.elevated(), volume)
-        except Exception as error:
-            text = f"the export of volume {volume_id} is still there: {edge.masked(error)}"
-            raise RemoveExportException(text) from error
+        _unexport(ctx, volume)
 
 
 class Detached(Step):
-    """Write that the attachment is gone. Idempotent: it stays gone."""
+    """Write that the attachment is gone. Idempotent: it stays gone.
+
+    A service that starts exports what still has an attachment, so the export that
+    was taken away before a kill is taken away once more.
+    """
 
     def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
+        if ctx.resumed and found_id is not None:
+            _unexport(ctx, ctx.volumes.get(volume_id))
         if found_id is not None:
             ctx.attachments.destroy(found_id)
             ctx.volumes.pop_admin_metadata(volume_id, MODE)
@@ -89,6 +94,15 @@ class Detached(Step):
 def detach() -> linear_flow.Flow:
     """Detach a volume. Needs ``volume_id`` and ``attachment_id`` (None for the only one)."""
     return linear_flow.Flow("detach_volume").add(Find(), Untell(), Detached())
+
+
+def _unexport(ctx: Context, volume: Record) -> None:
+    driver = ctx.driver
+    try:
+        driver.remove_export(ctx.request.elevated(), volume)
+    except Exception as error:
+        text = f"the export of volume {volume.id} is still there: {edge.masked(error)}"
+        raise RemoveExportException(text) from error
 
 
 def _to_detach(ctx: Context, volume_id: str, attachment_id: str | None) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flows import lifecycle
+from flows.errors import Invalid
 from tests.unit.flows.cases import CASES, Case, assert_settled
 from tests.unit.flows.world import World
 
@@ -39,10 +40,26 @@ def test_a_task_that_breaks_leaves_nothing_behind(
     outcome = world.run(case.factory, **args)
 
     assert outcome.state == "failed"
+    assert_settled(world, case)
     if kind.__name__.startswith("Begin"):
-        assert_untouched(world)
-    else:
-        assert_settled(world, case)
+        assert world.driver.calls == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_first_task_that_refuses_leaves_everything_as_it_is(
+    case: Case, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = case.start(world)
+    first = next(step for step, _ in case.factory().iter_nodes())
+
+    @functools.wraps(type(first).execute)
+    def refuses(self: Any, **_: Any) -> Any:
+        raise Invalid("not like this")
+
+    monkeypatch.setattr(type(first), "execute", refuses)
+    assert world.run(case.factory, **args).state == "failed"
+
+    assert_untouched(world)
 
 
 @pytest.mark.parametrize(("case", "kind"), tasks(first=1))
