@@ -38,6 +38,7 @@ from worker.rpc.server import Server
 from worker.services import inventory, loglevels
 from worker.services.backend import Backend
 from worker.services.execution import Execution
+from worker.services.inventory import Inventory
 from worker.services.patience import Patience
 from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
@@ -121,7 +122,7 @@ class VolumeService:
         self._recall()
         self.reporter = self._make_reporter()
         if self.backend.attempt():
-            self.runner.resume()
+            self._go_on()
         else:
             threading.Thread(target=self._come_up, name="set-up", daemon=True).start()
         self._serve()
@@ -229,13 +230,20 @@ class VolumeService:
 
     def _driver_up(self, driver: VolumeDriver) -> None:
         if self._first:
-            inventory.take(self.records, driver, self.host)
+            inventory.correct(self.records, driver, self.host)
 
     def _come_up(self) -> None:
         self.backend.initialize(self._stopping)
         if self.backend.initialized:
-            self.runner.resume()
+            self._go_on()
             self.backend.publish_soon()
+
+    def _go_on(self) -> None:
+        """Resume what was cut short and bring exports back, beside what now comes."""
+        self.runner.resume()
+        if self._first:
+            exports = Inventory(self.records, self._locks, self.host, self._stopping)
+            exports.start(self.backend.require_driver())
 
     def _make_execution(self) -> Execution:
         conf = self._conf

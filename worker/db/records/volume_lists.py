@@ -22,6 +22,14 @@ _NEXT = (
     .order_by(_T.c.id)
     .limit(sa.bindparam("batch"))
 )
+_A = models.volume_attachment
+_CONNECTED = sa.exists().where(
+    _A.c.volume_id == _T.c.id,
+    _A.c.deleted == sa.false(),
+    sa.or_(_A.c.attach_status == "attached", _A.c.connector.is_not(None)),
+)
+_NEXT_IN_USE = _NEXT.where(sa.or_(_T.c.status == "in-use", _CONNECTED))
+_NEXT_WITHOUT_POOL = _NEXT.where(_T.c.host.not_like("%#%"))
 _ALLOCATED = (
     sa.select(_T.c.host, sa.func.coalesce(sa.func.sum(_T.c.size), 0))
     .where(_HERE)
@@ -47,10 +55,15 @@ class VolumeLists:
 
         Volumes that are made meanwhile may be left out.
         """
-        parameters = {**host_parameters(host), "after": "", "batch": batch or BATCH}
-        while rows := self._db.rows(_NEXT, parameters):
-            yield from (self.record(row._asdict()) for row in rows)
-            parameters["after"] = rows[-1].id
+        return self._in_batches(_NEXT, host, batch)
+
+    def in_use_on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
+        """Yield those of them that are in use, or that somebody is connected to."""
+        return self._in_batches(_NEXT_IN_USE, host, batch)
+
+    def without_pool_on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
+        """Yield those of them whose host names no pool."""
+        return self._in_batches(_NEXT_WITHOUT_POOL, host, batch)
 
     def count_on_host(self, host: str) -> int:
         """Return how many live volumes a node, a backend or a pool has."""
@@ -66,6 +79,12 @@ class VolumeLists:
             pool = row_host.partition("#")[2] or host.partition("@")[2]
             allocated[pool] = allocated.get(pool, 0) + int(gib)
         return allocated
+
+    def _in_batches(self, wanted: sa.Select[Any], host: str, batch: int) -> Iterator[Record]:
+        parameters = {**host_parameters(host), "after": "", "batch": batch or BATCH}
+        while rows := self._db.rows(wanted, parameters):
+            yield from (self.record(row._asdict()) for row in rows)
+            parameters["after"] = rows[-1].id
 
     def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:
         """Return live volumes by equal columns, the newest first."""
