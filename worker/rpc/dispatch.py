@@ -77,6 +77,12 @@ class Dispatcher:
         self._endpoint = endpoint
         self._ours = _version(version)
 
+    @staticmethod
+    def journalled(endpoint: type) -> list[str]:
+        """Return the methods of an endpoint class of which a cast survives a kill."""
+        marks = {name: getattr(method, _MARK, None) for name, method in vars(endpoint).items()}
+        return [name for name, mark in marks.items() if mark is not None and mark[1]]
+
     def bind(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Bound:
         """Check a message against the endpoint.
 

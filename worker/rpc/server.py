@@ -92,8 +92,10 @@ class _Calls:
         self._intake = intake
 
     def dispatch(self, incoming: Any) -> Any:
+        # The listener has taken the id out of the message.
+        message = {**incoming.message, "_unique_id": incoming.unique_id}
         try:
-            return self._intake.call(incoming.message, incoming.ctxt)
+            return self._intake.call(message, incoming.ctxt)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
             # The intake has logged it: "expected" keeps oslo.messaging from doing so again.
             try:
