@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m tests.faults.kill``: the whole campaign, or one strike of it again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from worker import nogreen  # noqa: F401  # isort: skip
+
+from tests.faults.kill.campaign import Campaign, Strike
+from tests.faults.kill.cases import CASES
+from tests.faults.kill.world import World
+from tests.servers import Servers
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Strike, print what became of it, and return how many strikes were not survived."""
+    options = _options(argv)
+    print(f"seed {options.seed}", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name, Servers() as servers:
+        world = World(servers, Path(name))
+        try:
+            world.start()
+            campaign = Campaign(world, random.Random(options.seed), _say)
+            if options.replay:
+                strike = Strike.from_json(options.replay)
+                campaign.discover([strike.way.case])
+                campaign.run([strike])
+            else:
+                cases = [case for case in CASES if options.only in case.name]
+                campaign.discover(cases)
+                campaign.run(campaign.singles())
+                if not options.singles:
+                    pairs = campaign.pairs()
+                    random.Random(options.seed).shuffle(pairs)
+                    campaign.run(pairs[: options.pairs])
+        finally:
+            world.close()
+            if options.log:
+                options.log.write_text(world.service.text())
+    return _report(campaign, time.monotonic() - began)
+
+
+def _report(campaign: Campaign, seconds: float) -> int:
+    tally = campaign.tally
+    print("\n".join(tally.table()))
+    bad = tally.bad()
+    if bad:
+        print(f"\n{bad[0].shown()}")
+    ways = len(campaign.known)
+    print(f"\n{len(CASES)} operations, {ways} ways, {seconds:.0f} s")
+    print(json.dumps(tally.figures()))
+    return 1 if bad else 0
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    parser.add_argument("--only", default="", help="operations whose name contains this")
+    parser.add_argument("--singles", action="store_true", help="one kill each, no pairs")
+    parser.add_argument("--pairs", type=int, default=1_000_000, help="pairs at most")
+    parser.add_argument("--replay", help="one strike, as a failure has printed it")
+    parser.add_argument("--log", type=Path, help="where to leave the service's log")
+    return parser.parse_args(argv)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

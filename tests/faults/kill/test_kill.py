@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operation is killed at a random point; the full run kills at each, and at pairs."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import require
+from tests.faults.kill.campaign import Campaign, Strike, Way
+from tests.faults.kill.cases import CASES
+from tests.faults.kill.world import World
+from tests.servers import Broker, MariaDB, Servers
+from worker.endpoints.volume import VolumeEndpoint
+from worker.rpc.dispatch import Dispatcher
+
+
+@pytest.fixture
+def world(servers: Servers) -> Iterator[World]:
+    """A service of its own, in a directory whose name leaves room for sockets."""
+    require(Broker, MariaDB)
+    with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name:
+        made = World(servers, Path(name))
+        made.start()
+        yield made
+        made.close()
+
+
+def test_every_operation_that_changes_something_has_a_case() -> None:
+    assert {case.method for case in CASES} == set(Dispatcher.journalled(VolumeEndpoint))
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_a_random_point_and_once_more(world: World, chance: random.Random) -> None:
+    campaign = Campaign(world, chance, say=lambda line: None)
+    campaign.discover()
+    assert not [verdict.shown() for verdict in campaign.tally.bad()]
+
+    by_way: dict[Way, list[Strike]] = {}
+    for strike in campaign.singles():
+        by_way.setdefault(strike.way, []).append(strike)
+    chosen = [chance.choice(strikes) for strikes in by_way.values()]
+    campaign.run(replace(one, then=chance.choice([None, 0, 1, 2, 3])) for one in chosen)
+
+    assert not [verdict.shown() for verdict in campaign.tally.bad()]
+    assert campaign.tally.kill_points > len(CASES)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast-volume`` whose operations stop at the point that a campaign has named.
+
+Run as a module in place of the service. An operation passes points: it was received,
+journalled, acknowledged; before and after each execute and each revert of a step;
+before and after each call of the driver; after each write to the database; before
+and after its end is written to the journal. No operation or step is named here, so
+a new one is covered as it comes. In the directory ``HOLDFAST_POINTS``:
+
+===============  ================================================================
+``plans/ID``     what is to happen to the operation on resource ID, by the campaign
+``passed/ID``    the points that it has passed, a line each
+``stopped/ID``   it stands at its point now, and stays there until the kill
+===============  ================================================================
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from worker.cmd import volume  # first: it keeps eventlet out of the process
+
+from taskflow.engines.action_engine import executor  # isort: skip
+from taskflow.persistence.models import FlowDetail  # isort: skip
+
+from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
+from drivers.interface.volume import VolumeDriver  # isort: skip
+from drivers.volume.local import LocalDriver  # isort: skip
+from tests.faults.kill.plan import Plan  # isort: skip
+from worker.db.engine import Database  # isort: skip
+from worker.journal import Accepted, Journal  # isort: skip
+from worker.rpc import server  # isort: skip
+from worker.services import assembly, execution, process, runner  # isort: skip
+from worker.services.turnstile import Turnstile  # isort: skip
+
+AT_ONCE = 1000
+"""Operations that may stand still at the same time."""
+
+_CLEARS = ("delete_", "remove_", "terminate_", "detach_", "unmanage")
+
+
+class Points:
+    """Where operations stop.
+
+    :param folder: as the module's table says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = threading.local()
+        self._plans: dict[str, Plan] = {}
+        self._passed: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._count: collections.Counter[str] = collections.Counter()
+
+    @property
+    def current(self) -> str:
+        """The resource whose operation this thread carries out."""
+        return getattr(self._thread, "resource", "")
+
+    @contextmanager
+    def working_on(self, resource: str) -> Iterator[None]:
+        """Have what this thread does count as the operation on a resource."""
+        before, self._thread.resource = self.current, resource
+        try:
+            yield
+        finally:
+            self._thread.resource = before
+
+    def plan(self) -> Plan:
+        """Return what is to happen to this thread's operation."""
+        return (self._plan(self.current) if self.current else None) or Plan()
+
+    def passed(self, name: str, resource: str = "") -> None:
+        """Note a point of an operation, this thread's by default, and stop there if told to."""
+        resource = resource or self.current
+        plan = self._plan(resource) if resource else None
+        if plan is None:
+            return
+        number = self._count[resource]
+        self._count[resource] += 1
+        point = f"{name}#{self._passed[resource, name]}"
+        self._passed[resource, name] += 1
+        with (self._folder / "passed" / resource).open("a") as passed:
+            passed.write(f"{point}\n")
+        if plan.stops(point, number):
+            (self._folder / "stopped" / resource).write_text(point)
+            while True:
+                time.sleep(60)
+
+    def _plan(self, resource: str) -> Plan | None:
+        plan = self._plans.get(resource)
+        if plan is None and (path := self._folder / "plans" / resource).exists():
+            plan = self._plans[resource] = Plan.load(path)
+        return plan
+
+
+POINTS = Points(Path(os.environ.get("HOLDFAST_POINTS", ".")))
+
+
+def watch_message_and_journal() -> None:
+    """Points around what the runner does with a message."""
+
+    def accept(original: Any, self: Journal, unique: str, slot: str, accepted: Accepted) -> Any:
+        resource = accepted.resource[1]
+        POINTS.passed("received", resource)
+        detail = original(self, unique, slot, accepted)
+        POINTS.passed("journalled", resource)
+        # The listener's thread goes on to acknowledge it.
+        POINTS._thread.accepted = resource
+        return detail
+
+    def take(original: Any, self: Any, message: Any) -> None:
+        POINTS._thread.accepted = ""
+        original(self, message)
+        if POINTS._thread.accepted:
+            POINTS.passed("acknowledged", POINTS._thread.accepted)
+
+    def finish(original: Any, self: Journal, detail: FlowDetail, *args: Any) -> None:
+        resource = detail.meta["resource"][1]
+        POINTS.passed("before the journal's end", resource)
+        original(self, detail, *args)
+        POINTS.passed("after the journal's end", resource)
+
+    def attempt(original: Any, self: Any, job: Any, *args: Any) -> Any:
+        with POINTS.working_on(job.accepted.resource[1]):
+            return original(self, job, *args)
+
+    _wrap(Journal, "accept", accept)
+    _wrap(server._Listener, "_take", take)
+    _wrap(Journal, "finish", finish)
+    _wrap(execution.Execution, "_attempt", attempt)
+
+
+def watch_database() -> None:
+    """A point after each transaction."""
+
+    def write(original: Any, self: Database, *args: Any, **kwargs: Any) -> Any:
+        answer = original(self, *args, **kwargs)
+        POINTS.passed("database written")
+        return answer
+
+    _wrap(Database, "write", write)
+
+
+def break_steps() -> None:
+    """Let the step that a plan names fail when it is done."""
+    original = executor._execute_task
+
+    def execute(task: Any, arguments: Any, progress_callback: Any = None) -> Any:
+        event, result = original(task, arguments, progress_callback)
+        if POINTS.plan().broken_step == task.name:
+            try:
+                raise VolumeBackendAPIException(f"{task.name} was broken by the campaign")
+            except VolumeBackendAPIException:
+                result = executor.failure.Failure()
+        return event, result
+
+    executor._execute_task = execute
+
+
+class Driver(LocalDriver):
+    """The local driver, with a point before and after each call, and calls that fail."""
+
+
+def _watched(name: str) -> Callable[..., Any]:
+    original = getattr(LocalDriver, name)
+
+    @functools.wraps(original)
+    def method(self: Driver, *args: Any, **kwargs: Any) -> Any:
+        broken = POINTS.plan().broken_call == name
+        POINTS.passed(f"before driver.{name}")
+        # What makes something fails when it is made, what takes it away before that.
+        if not (broken and name.startswith(_CLEARS)):
+            answer = original(self, *args, **kwargs)
+        if broken:
+            raise VolumeBackendAPIException(f"{name} was broken by the campaign")
+        POINTS.passed(f"after driver.{name}")
+        return answer
+
+    return method
+
+
+for _name in (name for name in vars(VolumeDriver) if not name.startswith("_")):
+    if callable(getattr(LocalDriver, _name)) and not isinstance(
+        vars(VolumeDriver)[_name], property | classmethod | staticmethod
+    ):
+        setattr(Driver, _name, _watched(_name))
+
+
+class Watched(assembly.VolumeService):
+    """The service, each change of a step's state being a point."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "observer": self._changed})
+
+    @staticmethod
+    def _changed(detail: FlowDetail, step: str, state: str) -> None:
+        POINTS.passed(f"{step} {state}", detail.meta["resource"][1])
+
+
+def _wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(original, *args, **kwargs)
+
+    setattr(owner, name, wrapped)
+
+
+def main() -> None:
+    """Serve."""
+    watch_message_and_journal()
+    watch_database()
+    break_steps()
+    # What stands still occupies a thread and a turn: the others must get past.
+    runner.RESUMES_AT_ONCE = AT_ONCE
+    assembly.Turnstile = lambda: Turnstile(AT_ONCE)  # type: ignore[assignment,misc]
+    process.VolumeService = Watched  # type: ignore[misc]
+    volume.main()
+
+
+if __name__ == "__main__":
+    # The driver is loaded by its name: it must find these points, not another module's.
+    import sys
+
+    sys.modules["tests.faults.kill.victim"] = sys.modules["__main__"]
+    main()

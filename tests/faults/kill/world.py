@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service under attack, what stands around it, and what is left when it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import kombu
+import oslo_messaging
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from drivers.export import qemu
+from drivers.interface.records import Record
+from drivers.volume.files import Directory
+from tests.faults.kill.plan import Plan
+from tests.functional.service import Service
+from tests.servers import Servers
+from worker.db import models, sync
+from worker.db.engine import Database
+from worker.db.records import Records
+from worker.rpc import objects
+
+NODE, BACKEND = "h1", "b1"
+HOST = f"{NODE}@{BACKEND}"
+GIB = 1024**3
+CONNECTOR = {"host": "compute", "ip": "127.0.0.1", "initiator": "iqn.2005-03.org.kill:1"}
+_ENDED = ("SUCCESS", "REVERTED", "FAILURE")
+_CALL_TIMEOUT = 30.0
+_UNHEARD = 10.0  # a call that waits longer in the queue than its caller is dropped there
+_SCRATCH = ("volumes", "snapshots", "volume_attachment", "quota_usages", "reservations")
+_SCRATCH += ("workers", "messages", "volume_admin_metadata", "volume_metadata")
+
+
+class World:
+    """RabbitMQ, MariaDB, a directory of volumes, and a victim between them."""
+
+    def __init__(self, servers: Servers, folder: Path) -> None:
+        self.points = folder / "points"
+        self.volumes = folder / "v"  # short: it is part of a socket's path
+        self.bus, url = servers.broker.vhost(), servers.mariadb.database()
+        self.database = Database(url, max_pool_size=20)
+        sync.sync(self.database)
+        self.records = Records(self.database)
+        os.environ["HOLDFAST_POINTS"] = str(self.points)
+        for name in ("plans", "passed", "stopped"):
+            (self.points / name).mkdir(parents=True)
+        self.service = Service(
+            folder / "s",
+            bus=self.bus,
+            database=url,
+            module="tests.faults.kill.victim",
+            backends={
+                BACKEND: {
+                    "volume_driver": "tests.faults.kill.victim.Driver",
+                    "volume_backend_name": BACKEND,
+                    "local_path": self.volumes,
+                    "local_export": "nbd",
+                }
+            },
+            sections={
+                "DEFAULT": {"debug": False, "executor_thread_pool_size": 900},
+                "database": {"max_pool_size": 50},
+            },
+        )
+        transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=self.bus)
+        target = oslo_messaging.Target(
+            exchange="openstack", topic=f"cinder-volume.{HOST}", server=NODE
+        )
+        self._client = oslo_messaging.get_rpc_client(transport, target, timeout=_CALL_TIMEOUT)
+        self._transport = transport
+        self._amqp = kombu.Connection(self.bus.replace("rabbit://", "amqp://"))
+        self._scheduled: set[str] = set()
+        self._hear_the_scheduler()
+
+    @functools.cached_property
+    def files(self) -> Directory:
+        """The backend's directory; the service makes it."""
+        return Directory(self.volumes)
+
+    # -- the service ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the victim and wait until it serves."""
+        self.service.start()
+
+    def kill(self, family: bool) -> None:
+        """Kill the victim, alone or with every process of its family and its exports."""
+        process = self.service.process
+        assert process is not None
+        if not family:
+            os.kill(process.pid, signal.SIGKILL)
+        process.kill()
+        if family:
+            self.kill_exports()
+        for folder in ("stopped", "passed"):
+            shutil.rmtree(self.points / folder)
+            (self.points / folder).mkdir()
+
+    def kill_exports(self) -> None:
+        """Kill what serves the volumes to their consumers."""
+        for path in (self.volumes / ".exports").glob("*.pid"):
+            if (server := qemu.find(path)) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(server.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        self.service.close()
+        if self.volumes.exists():
+            self.kill_exports()
+        self._amqp.release()
+        self._transport.cleanup()
+        self.database.dispose()
+
+    # -- what the API does ---------------------------------------------------------
+
+    def volume(
+        self, project: str, status: str = "available", *, made: bool = True, **more: Any
+    ) -> Record:
+        """Insert a volume with its quota, and its file if it is ``made``."""
+        size = more.setdefault("size", 1)
+        self.records.quotas.commit(
+            self.records.quotas.reserve(project, {"volumes": 1, "gigabytes": size})
+        )
+        values = {"host": f"{HOST}#{BACKEND}", "user_id": "u" * 32, "project_id": project}
+        record = self.records.volumes.create(**values, status=status, **more)
+        if made:
+            self.files.create(record.name, size * GIB)
+        return record
+
+    def snapshot(self, volume: Record, status: str = "available", *, made: bool = True) -> Record:
+        """Insert a snapshot with its quota, and its file if it is ``made``."""
+        quotas, project = self.records.quotas, volume.project_id
+        quotas.commit(quotas.reserve(project, {"snapshots": 1, "gigabytes": volume.size}))
+        record = self.records.snapshots.create(
+            volume_id=volume.id,
+            volume_size=volume.size,
+            user_id="u" * 32,
+            project_id=project,
+            status=status,
+        )
+        if made:
+            self.files.create(f"{volume.name}@{record.name}", volume.size * GIB)
+        return record
+
+    def cast(self, project: str, method: str, version: str, args: dict[str, Any]) -> None:
+        """Send a cast."""
+        self._client.prepare(version=version).cast(_request(project), method, **_encoded(args))
+
+    def call(self, project: str, method: str, version: str, args: dict[str, Any]) -> Any:
+        """Send a call and return its answer."""
+        prepared = self._client.prepare(version=version)
+        return prepared.call(_request(project), method, **_encoded(args))
+
+    def ask(self, project: str, method: str, version: str, args: dict[str, Any]) -> None:
+        """Send a call whose answer nobody waits for, as its caller was killed as well."""
+
+        def work() -> None:
+            prepared = self._client.prepare(version=version, timeout=_UNHEARD)
+            with contextlib.suppress(Exception):
+                prepared.call(_request(project), method, **_encoded(args))
+
+        threading.Thread(target=work, daemon=True).start()
+
+    # -- points --------------------------------------------------------------------
+
+    def plan(self, resource: str, plan: Plan) -> None:
+        """Say what is to happen to the operation on a resource."""
+        plan.save(self.points / "plans" / resource)
+
+    def passed(self, resource: str) -> list[str]:
+        """Return the points that an operation has passed since the last kill."""
+        path = self.points / "passed" / resource
+        return path.read_text().splitlines() if path.exists() else []
+
+    def stopped(self) -> dict[str, str]:
+        """Return who stands at which point."""
+        folder = self.points / "stopped"
+        return {path.name: path.read_text() for path in folder.iterdir()}
+
+    def journal(self) -> dict[str, list[str]]:
+        """Return the states of the flows of each resource; empty while there is no journal."""
+        path = self.service.directory / "state" / "journal.sqlite"
+        found: dict[str, list[str]] = {}
+        opened = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+        with contextlib.closing(opened) as db:
+            for state, meta in db.execute("SELECT state, meta FROM flowdetails"):
+                resource = (json.loads(meta).get("resource") or ["", ""])[1]
+                found.setdefault(resource, []).append(state)
+        return found
+
+    def ended(self) -> set[str]:
+        """Return the resources all of whose flows have ended."""
+        return {r for r, found in self.journal().items() if set(found) <= set(_ENDED)}
+
+    def waiting(self) -> int:
+        """Return how many messages are in the service's queue."""
+        queue = f"cinder-volume.{HOST}.{NODE}"
+        with self._amqp.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+
+    # -- what is left --------------------------------------------------------------
+
+    def facts(self, project: str, roles: dict[str, str]) -> dict[str, Any]:
+        """Return what there is of a project, each id by the name of its role."""
+        with self.database.reader() as connection:
+
+            def rows(table: Any, *where: Any) -> list[Any]:
+                return list(connection.execute(sa.select(table).where(*where)))
+
+            volumes = rows(models.volumes, models.volumes.c.project_id == project)
+            snapshots = rows(models.snapshots, models.snapshots.c.project_id == project)
+            ids = [row.id for row in (*volumes, *snapshots)]
+            attachments = rows(
+                models.volume_attachment, models.volume_attachment.c.volume_id.in_(ids)
+            )
+            usages = rows(models.quota_usages, models.quota_usages.c.project_id == project)
+            held = rows(
+                models.reservations,
+                models.reservations.c.project_id == project,
+                models.reservations.c.deleted == sa.false(),
+            )
+            work = rows(models.workers, models.workers.c.resource_id.in_(ids))
+            told = rows(models.messages, models.messages.c.project_id == project)
+        found: dict[str, Any] = {
+            "quota": {u.resource: u.in_use for u in usages},
+            "reserved": sum(u.reserved for u in usages) + len(held),
+            "work": sorted(_named(row.resource_id, roles) for row in work),
+            "messages": sorted({row.event_id for row in told}),
+            "scheduled": sorted(_named(one, roles) for one in self._scheduled & set(ids)),
+            "files": self._files(roles, ids, {a.volume_id for a in attachments if not a.deleted}),
+        }
+        for row in volumes:
+            told_of = (row.status, row.size, row.attach_status, bool(row.host))
+            found[f"volume {_named(row.id, roles)}"] = "deleted" if row.deleted else told_of
+        for row in snapshots:
+            found[f"snapshot {_named(row.id, roles)}"] = "deleted" if row.deleted else row.status
+        for row in attachments:
+            state = (row.attach_status, row.attach_mode, bool(row.connection_info))
+            found[f"attachment {_named(row.id, roles)}"] = "deleted" if row.deleted else state
+        # What a flow makes for itself and has taken away again has no role.
+        return {k: v for k, v in found.items() if not (v == "deleted" and k.endswith(" ?"))}
+
+    def strays(self, known: set[str]) -> list[str]:
+        """Return files of the backend that belong to none of these ids."""
+        names = [path.name for path in self._present()]
+        return sorted(name for name in names if not any(one in name for one in known))
+
+    def clear(self) -> None:
+        """Forget all operations: rows, files, exports and plans."""
+        self.kill_exports()
+        for path in self._present():
+            path.unlink()
+        with self.database.writer() as connection:
+            connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=0"))
+            for table in _SCRATCH:
+                connection.execute(sa.text(f"DELETE FROM {table}"))
+            connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=1"))
+        for folder in ("plans", "stopped", "passed"):
+            shutil.rmtree(self.points / folder)
+            (self.points / folder).mkdir()
+        self._scheduled.clear()
+
+    def _present(self) -> list[Path]:
+        """Return the backend's files but for those that only exclude other processes."""
+        found = [p for p in self.volumes.rglob("*") if p.is_file() or p.is_socket()]
+        return [path for path in found if not path.name.startswith(("lock.", ".lock"))]
+
+    def _files(self, roles: dict[str, str], ids: list[str], attached: set[str]) -> list[str]:
+        found = []
+        for path in self._present():
+            if not any(one in path.name for one in ids):
+                continue
+            name = path.name
+            for one in ids:
+                name = name.replace(one, _named(one, roles))
+            if path.suffix == ".json":
+                users = json.loads(path.read_text())["users"]
+                up = qemu.find(path.with_suffix(".pid")) is not None
+                if not any(one in path.name for one in attached):
+                    # What has no attachment is not served again when it was killed as well.
+                    found.append(f"{name} for {','.join(users)}")
+                elif users:  # served for nobody yet: a start does that for what is attached
+                    found.append(f"{name} for {','.join(users)}, {'' if up else 'not '}served")
+            elif path.suffix not in (".pid", ".sock"):
+                found.append(f"{name}: {path.stat().st_size / GIB:g} GiB")
+        return sorted(found)
+
+    def hear(self) -> None:
+        """Take what the scheduler was sent."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._amqp.drain_events(timeout=0.2)
+
+    def _hear_the_scheduler(self) -> None:
+        exchange = kombu.Exchange("openstack", "topic", durable=False)
+        queue = kombu.Queue("cinder-scheduler", exchange, "cinder-scheduler", durable=False)
+
+        def heard(message: Any) -> None:
+            sent = json.loads(json.loads(message.body)["oslo.message"])
+            if sent["method"] == "create_volume":
+                self._scheduled.add(sent["args"]["volume"]["versioned_object.data"]["id"])
+            message.ack()
+
+        consumer = kombu.Consumer(self._amqp, [queue], on_message=heard)
+        consumer.consume()
+
+
+def _request(project: str) -> dict[str, Any]:
+    return {
+        "user_id": "u" * 32,
+        "project_id": project,
+        "is_admin": False,
+        "roles": ["member"],
+        "request_id": f"req-{uuid.uuid4()}",
+    }
+
+
+def _encoded(args: dict[str, Any]) -> dict[str, Any]:
+    made = {"volume": objects.volume, "snapshot": objects.snapshot}
+    return {
+        name: made[value.kind](value) if isinstance(value, Record) else value
+        for name, value in args.items()
+    }
+
+
+def _named(one: str, roles: dict[str, str]) -> str:
+    return next((role for role, known in roles.items() if known == one), "?")
