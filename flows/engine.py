@@ -44,6 +44,9 @@ Observer = Callable[[FlowDetail, str, str], None]
 RESULT = "result"
 """What the step that makes a call's answer provides."""
 
+_AT_REST = (states.PENDING, states.SUCCESS, states.FAILURE)
+"""States of tasks in a flow that an operator lets go on."""
+
 _UNDONE = (states.FAILURE, states.REVERTING, states.REVERTED, states.REVERT_FAILURE)
 
 
@@ -108,7 +111,8 @@ class Running:
         """Run to an outcome.
 
         :param revert: undo what was done instead of going on, for this reason.
-        :param reopen: first take back what an earlier failure wrote.
+        :param reopen: first take back what an earlier failure wrote, unless that was
+            done before; an outcome of its own where the resource is not as it was left.
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
         with _shape(self._factory, self._args) as shape:
@@ -117,8 +121,8 @@ class Running:
             engine.atom_notifier.register(Notifier.ANY, self._tell)
             self._steps = shape.steps
             self._set_progress = engine.storage.set_task_progress
-            if reopen:
-                next(iter(shape.steps.values())).reopen(self._ctx, self._args)
+            if reopen and (refusal := self._reopen()):
+                return Outcome("failed", Failure.from_exception(refusal))
             if self._ctx.resumed or revert:
                 _undo(engine, revert)
             error = self._run(engine)
@@ -127,6 +131,19 @@ class Running:
                 _undo(engine, self._cancelled)
                 error = self._run(engine)
             return _outcome(engine, error, shape)
+
+    def _reopen(self) -> FlowError | None:
+        """Take back what the failure wrote; return why that cannot be."""
+        if any(atom.state not in _AT_REST for atom in self._detail):
+            return None  # it was done before, and the flow has gone on since
+        first = next(iter(self._steps.values()))
+        try:
+            first.reopen(self._ctx, self._args)
+        except FlowError as refusal:
+            if not any(self._detail):
+                return refusal
+            LOG.info("it is undone all the same: %s", refusal)
+        return None
 
     def _tell(self, state: str, details: dict[str, Any]) -> None:
         self.moved = time.monotonic()

@@ -30,6 +30,7 @@ from taskflow.types.failure import Failure
 from flows.lifecycle import error_name
 from worker import persistence
 from worker.persistence import JournalError
+from worker.requests import Requests
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ REJECTED = "rejected"
 """Logbook name of messages that are no operation; no slot is called so."""
 
 UPGRADE_ATTEMPTS = 5
+
+_TO_GO_ON = ("args", "request", "locks", "shared", "when_cut_short")
+"""What a failed flow keeps, so that an operator may have it go on."""
 
 ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
 
@@ -121,6 +125,7 @@ class Journal:
         self._metadata = sa.MetaData()
         self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = persistence.Statements(self._tables, self._engine)
+        self.requests = Requests(self._engine)
         # SQLite lets one writer in at a time and makes others poll: queue them here instead.
         sqlite = self._engine.dialect.name == "sqlite"
         self._gate: Any = threading.Lock() if sqlite else nullcontext()
@@ -136,6 +141,7 @@ class Journal:
                 with _translated():
                     persistence.upgrade(self._engine, self._metadata)
                     persistence.add_indexes(self._engine)
+                    self.requests.upgrade()
                 return
             except JournalError:
                 if attempt == UPGRADE_ATTEMPTS - 1:
@@ -205,11 +211,41 @@ class Journal:
                     self._statements.drop_atoms(cursor, detail.uuid)
                 return
             progress.write(cursor)
-            kept |= {key: detail.meta[key] for key in ("args", "request", "locks", "shared")}
+            kept |= {key: detail.meta[key] for key in _TO_GO_ON}
             kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
             kept["left"] = dict(left or {})
             state = states.FAILURE if left else states.REVERTED
             self._statements.set_flow(cursor, detail.uuid, state, kept)
+
+    def wish(self, detail: FlowDetail, reason: str) -> None:
+        """Note that a flow is to be undone, so that a kill does not lose the wish."""
+        meta = {**detail.meta, "undo": reason}
+        with self._writing() as cursor:
+            self._statements.set_meta(cursor, detail.uuid, meta)
+        detail.meta = meta
+
+    def reopen(self, flow: str) -> FlowDetail:
+        """Make a flow that was undone ready to run from its start."""
+        detail = self.load(flow)
+        meta = _again(detail.meta) | {"reopened": True}
+        with self._writing() as cursor:
+            self._statements.drop_atoms(cursor, flow)
+            self._statements.set_flow(cursor, flow, states.PENDING, meta)
+        return self.load(flow)
+
+    def undo_again(self, flow: str) -> FlowDetail:
+        """Make a flow that was not undone entirely ready to be undone once more."""
+        detail = self.load(flow)
+        atoms = list(detail)
+        for atom in atoms:
+            if atom.state == states.REVERTED:
+                atom.state = states.SUCCESS if atom.failure is None else states.FAILURE
+                atom.revert_results = None
+        meta = _again(detail.meta) | {"reopened": True}
+        with self._writing() as cursor:
+            self._statements.update_atoms(cursor, atoms)
+            self._statements.set_flow(cursor, flow, states.SUSPENDED, meta)
+        return self.load(flow)
 
     def unfinished(self, slot: str) -> list[FlowDetail]:
         """Return the flows of a slot that were cut short, the oldest first."""
@@ -289,6 +325,12 @@ class Journal:
     def _reading(self) -> Iterator[sa.Connection]:
         with _translated(), self._engine.connect() as connection:
             yield connection
+
+
+def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the meta of a flow that begins anew after it had ended."""
+    gone = ("failure", "left", "undo", "reopened")
+    return {key: value for key, value in meta.items() if key not in gone} | {"resumes": 0}
 
 
 def flow_id(unique_id: str) -> str:

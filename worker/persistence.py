@@ -97,6 +97,7 @@ class Statements:
         by_flow = sa.update(flows).where(flows.c.uuid == which)
         self._set_state = prepared(by_flow, "state updated_at")
         self._set_meta = prepared(by_flow, "state updated_at meta")
+        self._only_meta = prepared(by_flow, "meta updated_at")
         self._drop_atoms = prepared(sa.delete(atoms).where(atoms.c.parent_uuid == which), "")
         self._unfinished = (
             sa.select(flows.c.uuid)
@@ -141,6 +142,10 @@ class Statements:
             self._set_state.run(cursor, which=flow, state=state, updated_at=now)
         else:
             self._set_meta.run(cursor, which=flow, state=state, updated_at=now, meta=meta)
+
+    def set_meta(self, cursor: Any, flow: str, meta: dict[str, Any]) -> None:
+        """Write a flow's meta and leave its state, which its engine may be changing."""
+        self._only_meta.run(cursor, which=flow, updated_at=timeutils.utcnow(), meta=meta)
 
     def insert_atoms(self, cursor: Any, flow: str, atoms: Sequence[Any]) -> None:
         """Insert tasks that were not written before."""

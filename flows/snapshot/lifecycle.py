@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,14 @@ class Begin(Step):
             raise StatusChanged(f"snapshot {snapshot_id}", snapshot.status, during)
         ctx.workers.claim("Snapshot", snapshot_id, snapshot.status)
         ctx.notifier.snapshot(ctx.request, f"{self._operation.event}.start", snapshot)
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Set the status back to that of the operation."""
+        snapshot, statuses = ctx.snapshots.get(args["snapshot_id"]), self._operation.statuses
+        edge.require_ours(ctx, snapshot, snapshot.volume.host)
+        if snapshot.status not in statuses.during:
+            failed = tuple(statuses.failure.values())
+            ctx.snapshots.transition(snapshot.id, statuses.during[0], when=failed)
 
     def revert(
         self, ctx: Context, snapshot_id: str, result: Any, flow_failures: dict[str, Failure]

@@ -27,6 +27,7 @@ spec/volume-rpc, delete_volume.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -41,6 +42,7 @@ from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot.lifecycle import set_failed as set_snapshot_failed
 from flows.snapshot.lifecycle import set_status
+from flows.volume import lifecycle
 from flows.volume.lifecycle import find, set_finished
 
 LOG = logging.getLogger(__name__)
@@ -74,6 +76,15 @@ class Begin(Step):
         ctx.workers.claim("Volume", volume_id, volume.status)
         if volume.use_quota:
             ctx.notifier.volume(ctx.request, f"{_event(unmanage_only)}.start", volume)
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Set the statuses of the volume and of the snapshots that go with it back."""
+        volume_id, unmanage = args["volume_id"], args["unmanage_only"]
+        statuses = UNMANAGE if unmanage else STATUSES
+        lifecycle.reopen(ctx, volume_id, statuses, "unmanaging" if unmanage else "deleting")
+        for snapshot in ctx.snapshots.of_volume(volume_id) if args["cascade"] else ():
+            if snapshot.status == "error_deleting":
+                set_status(ctx, snapshot, ("error_deleting",), "deleting")
 
     def revert(
         self,

@@ -18,6 +18,7 @@ Source: seeds, VolumeDriverCore.extend_volume; spec/volume-rpc, extend_volume.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -40,6 +41,11 @@ class Begin(lifecycle.Begin):
 
     def __init__(self, event: str | None) -> None:
         super().__init__(STATUSES, event)
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Refuse: the failure has given the reserved quota back."""
+        text = f"volume {args['volume_id']}: its reservations were given back, ask for it again"
+        raise InvalidInput(text)
 
     def revert(  # type: ignore[override]
         self,

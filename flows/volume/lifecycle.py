@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.types.failure import Failure
@@ -46,6 +47,10 @@ class Begin(Step):
         if volume is not None:
             self.failed(ctx, volume, cause_of(flow_failures))
 
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Set the status back to that of the operation."""
+        reopen(ctx, args["volume_id"], self._statuses)
+
     def started(self, ctx: Context, volume: Record) -> None:
         """Tell that the work begins."""
         if self._event and volume.use_quota:
@@ -54,6 +59,20 @@ class Begin(Step):
     def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
         """Write the failure status; a subclass adds what else a failure means."""
         set_failed(ctx, volume, self._statuses.during, self._statuses.after(failure))
+
+
+def reopen(ctx: Context, volume_id: str, statuses: Statuses, during: str | None = None) -> None:
+    """Set a volume back from a status in which an operation failed.
+
+    :param during: the operation's status, where it has several.
+    :raises StatusChanged: it is in another status by now.
+    :raises Invalid: it is on another backend.
+    """
+    volume = ctx.volumes.get(volume_id)
+    edge.require_ours(ctx, volume, volume.host)
+    if volume.status not in statuses.during:
+        failed = tuple(statuses.failure.values())
+        ctx.volumes.transition(volume_id, during or statuses.during[0], when=failed)
 
 
 def find(ctx: Context, volume_id: str) -> Record | None:

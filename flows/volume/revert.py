@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -62,6 +63,13 @@ class Begin(lifecycle.Begin):
         super().execute(ctx=ctx, volume_id=volume_id)
         _notify(ctx, volume_id, snapshot_id, "start")
         return str(uuid.uuid4())
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Set the statuses of the volume and of the snapshot back."""
+        super().reopen(ctx, args)
+        snapshot = ctx.snapshots.get(args["snapshot_id"])
+        if snapshot.status not in RESTORING:
+            ctx.snapshots.transition(snapshot.id, RESTORING[0], when=("available",))
 
     def revert(  # type: ignore[override]
         self,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _UNDONE = ("REVERTED", "FAILURE")
 _UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
+_PATIENCE = 10.0
+"""Seconds to wait for the answer to a request."""
+
 _FORMATS = ("text", "dot", "mermaid")
 
 
@@ -100,12 +104,62 @@ class Show(ShowOne):
             "resumes": entry.resumes,
             "failure": entry.failure or "",
         }
+        left = entry.meta.get("left") or {}
+        shown |= {f"left by {step}": text for step, text in left.items()}
         shown |= {f"task {task.name}": _told(task) for task in tasks}
         # -v is cliff's own; it means the same here.
         if parsed_args.traceback or self.app.options.verbose_level > 1:
             failed = [task for task in tasks if task.traceback]
             shown |= {f"traceback of {task.name}": task.traceback for task in failed}
+            undone = [task for task in tasks if task.left]
+            shown |= {f"traceback of undoing {task.name}": task.left for task in undone}
         return list(shown), list(shown.values())
+
+
+class _Request(Command):
+    """A request to the process that owns the flow."""
+
+    action: str
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the id."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        wanted = "the beginning of a flow's id, or of a resource's, for its newest flow"
+        parser.add_argument("id", metavar="ID", help=wanted)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Ask, and wait for the answer."""
+        entry, requests = self.access.flow(parsed_args.id), self.access.journal.requests
+        number = requests.ask(entry.slot, entry.flow, self.action)
+        until = time.monotonic() + _PATIENCE
+        while (answer := requests.answer_of(number)) is None:
+            if time.monotonic() > until:
+                text = f"no process serves {entry.slot} now; it is done when one does"
+                raise CommandError(f"{self.action} of flow {entry.flow} waits: {text}")
+            time.sleep(0.1)
+        if not answer.done:
+            raise CommandError(answer.text)
+        what = f"{entry.method} of {entry.resource}"
+        self.app.stdout.write(f"{what}: {answer.text}; see: holdfast flow show {entry.flow}\n")
+
+
+class Resume(_Request):
+    """Run an operation once more that failed and was undone."""
+
+    action = "resume"
+
+
+class Revert(_Request):
+    """Undo an operation that runs, or what its undoing has left."""
+
+    action = "revert"
+
+
+class Cancel(_Request):
+    """Undo an operation that runs, from its next task boundary on."""
+
+    action = "cancel"
 
 
 class Graph(Command):

@@ -10,8 +10,10 @@ from typing import Any
 
 from taskflow import states
 from taskflow.flow import Flow
+from taskflow.types.failure import Failure
 
 from flows import engine
+from flows.lifecycle import error_name
 from worker.journal import Entry, Journal
 
 
@@ -21,6 +23,8 @@ class Task:
 
     :param began: seconds since the epoch, None when it has not begun.
     :param took: seconds, None while it runs.
+    :param traceback: where it failed; empty if it did not.
+    :param left: where its undoing failed, with the error's class and text.
     """
 
     name: str
@@ -28,10 +32,13 @@ class Task:
     began: float | None = None
     took: float | None = None
     traceback: str = ""
+    left: str = ""
 
     @property
     def shown(self) -> str:
         """The state; the task that failed is told from those that were undone for it."""
+        if self.left:
+            return "NOT UNDONE"
         return "FAILED" if self.traceback and self.state == states.REVERTED else self.state
 
     @property
@@ -81,8 +88,15 @@ def _task(atom: Any) -> Task:
     began, took = _times(atom.meta.get("began"), atom.meta.get("ended"))
     if atom.state in (states.RUNNING, states.REVERTING):
         took = None
-    traceback = atom.failure.traceback_str if atom.failure is not None else ""
-    return Task(atom.name, atom.state, began, took, traceback)
+    traceback = _traceback(atom.failure) if atom.failure is not None else ""
+    told = atom.revert_results
+    left = told.get("traceback", "") if isinstance(told, Mapping) else ""
+    return Task(atom.name, atom.state, began, took, traceback, left)
+
+
+def _traceback(failure: Failure) -> str:
+    """Return where it failed and, last, in what, as Python shows it."""
+    return f"{failure.traceback_str or ''}{error_name(failure)}: {failure.exception_str}"
 
 
 def _names(entry: Entry, known: Mapping[str, Task]) -> list[str]:

@@ -37,6 +37,7 @@ from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
 from worker.services import inventory, loglevels
 from worker.services.backend import Backend
+from worker.services.desk import Desk
 from worker.services.execution import Execution
 from worker.services.inventory import Inventory
 from worker.services.patience import Patience
@@ -44,6 +45,7 @@ from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
 from worker.services.runner import Runner
 from worker.services.turnstile import Turnstile
+from worker.services.wishes import Wishes
 
 LOG = logging.getLogger(__name__)
 
@@ -110,16 +112,19 @@ class VolumeService:
         self._scheduler = SchedulerClient(self._transport)
         self._notifier = Notifier(conf, self._transport, host=self.host)
         self._wait_for_database()
+        execution = self._make_execution()
         self.runner = Runner(
             Dispatcher(VolumeEndpoint(self), RPC_VERSION),
             self.journal,
             self._locks,
-            self._make_execution(),
+            execution,
             slot=self.slot,
             size=conf.executor_thread_pool_size,
             stopping=self._stopping,
         )
         self._recall()
+        wishes = Wishes(self.journal, execution, self.runner.job, self.runner.take_over)
+        Desk(self.journal, self.slot, wishes, self._stopping).start()
         self.reporter = self._make_reporter()
         if self.backend.attempt():
             self._go_on()
@@ -289,6 +294,7 @@ class VolumeService:
         finished = now - datetime.timedelta(hours=kept.keep_finished)
         failed = now - datetime.timedelta(days=kept.keep_failed)
         count = self.journal.prune(finished, failed)
+        self.journal.requests.prune(finished)
         LOG.debug("%d journal entries that ended long ago were forgotten", count)
 
     def _heartbeat(self) -> None:

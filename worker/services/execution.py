@@ -43,12 +43,14 @@ class Job:
     """An operation that the journal has.
 
     :param resumed: it was begun before, by a process that ended.
+    :param undo: why it is to be undone, as an operator wished.
     """
 
     detail: FlowDetail
     accepted: Accepted
     request: RequestContext
     resumed: bool = False
+    undo: FlowError | None = None
 
     @property
     def flow(self) -> str:
@@ -63,11 +65,13 @@ class Try:
     :param resumed: an earlier try was cut short.
     :param undo: undo what was done instead of going on, for this reason.
     :param driver: whether the driver may be asked; if not, only rows are written.
+    :param reopen: it had ended in a failure, and an operator wishes it to be run again.
     """
 
     resumed: bool
     undo: FlowError | None = None
     driver: bool = True
+    reopen: bool = False
 
 
 class Execution:
@@ -108,7 +112,7 @@ class Execution:
         """
         started = time.monotonic()
         factory = engine.factory_of(job.accepted.factory)
-        plan = self._plan(job) if job.resumed else Try(False)
+        plan = self._plan(job) if job.resumed else Try(False, job.undo)
         while True:
             outcomes.log_start(job.accepted, plan.resumed, plan.undo)
             try:
@@ -128,6 +132,14 @@ class Execution:
                 plan = self._plan(job)
         outcomes.log_end(job.accepted, job.flow, outcome, time.monotonic() - started)
         return outcome
+
+    def cancel(self, job: Job, cause: FlowError) -> None:
+        """Undo a job from its next task boundary on, or from its beginning."""
+        job.undo = cause
+        with self._changed:
+            running = self._running.get(job.flow)
+        if running is not None:
+            running.cancel(cause)
 
     def close(self) -> None:
         """Begin nothing more; what is not begun yet goes on at the next start."""
@@ -167,13 +179,15 @@ class Execution:
         if cut > 2 * most + 1:
             text = f"{method} was cut short {cut} times, its undoing too: the driver is not asked"
             return Try(True, OperationInterrupted(text), driver=False)
+        if job.undo is not None:
+            return Try(True, job.undo)
         if job.accepted.when_cut_short == "revert":
             text = f"{method} was cut short, and nobody waits for its answer any more"
             return Try(True, OperationInterrupted(text))
         if cut > most:
             text = f"{method} was cut short {cut} times: undone instead of resumed"
             return Try(True, OperationInterrupted(text))
-        return Try(True)
+        return Try(True, reopen=bool(job.detail.meta.get("reopened")))
 
     def _attempt(self, job: Job, factory: engine.Factory, plan: Try) -> engine.Outcome:
         progress = self._journal.progress(job.detail)
@@ -186,9 +200,11 @@ class Execution:
             if self._closed:
                 raise Refused(f"{job.accepted.method} was not begun: the service stops")
             self._running[job.flow] = running
+        if job.undo is not None and plan.undo is None:  # asked for while it was being begun
+            running.cancel(job.undo)
         try:
             with self._turnstile.inside():
-                outcome = running.run(revert=plan.undo)
+                outcome = running.run(revert=plan.undo, reopen=plan.reopen)
                 if outcome.state == "suspended":
                     progress.flush()
                 else:

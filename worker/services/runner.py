@@ -21,7 +21,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows import engine
-from flows.errors import DriverNotInitialized, FlowError
+from flows.errors import DriverNotInitialized, FlowError, OperationCancelled
 from flows.lifecycle import Interrupted
 from worker.endpoints.operation import Operation
 from worker.journal import Accepted, Journal
@@ -76,6 +76,7 @@ class Runner:
         self._active = 0
         self._changed = threading.Condition()
         self._waiting: list[Callable[[], None]] | None = []
+        self._jobs: dict[str, Job] = {}
 
     def wait_for_slot(self, timeout: float) -> bool:
         """Wait for a free slot. :raises Refused: we are stopping."""
@@ -138,7 +139,22 @@ class Runner:
         """
         wanted = slot or self._slot
         details = self._patience.insist(lambda: self._journal.unfinished(wanted))
-        return sum(self._recall(detail) for detail in details)
+        return sum(self.take_over(detail) for detail in details)
+
+    def take_over(self, detail: FlowDetail) -> bool:
+        """Let a flow that was begun before go on in its turn; say whether it can."""
+        try:
+            accepted = Accepted.from_meta(detail.meta)
+            request = RequestContext.from_journal(detail.meta["request"])
+            engine.factory_of(accepted.factory)
+        except (KeyError, TypeError, ValueError, LookupError) as error:
+            what = f"flow {detail.uuid} of slot {self._slot}"
+            LOG.error("%s cannot be resumed by this version and is left: %r", what, error)
+            return False
+        wish = detail.meta.get("undo")
+        undo = OperationCancelled(wish) if wish else None
+        self._enter(Job(detail, accepted, request, resumed=True, undo=undo), self._start_resume)
+        return True
 
     def resume(self) -> None:
         """Let what was recalled go on: the driver is up."""
@@ -146,6 +162,10 @@ class Runner:
             waiting, self._waiting = self._waiting, None
         for start in waiting or ():
             start()
+
+    def job(self, flow: str) -> Job | None:
+        """Return an operation that has not ended."""
+        return self._jobs.get(flow)
 
     def close_intake(self) -> None:
         """Take nothing more; what the broker has stays with it."""
@@ -190,26 +210,15 @@ class Runner:
     def _accept(self, bound: Bound, accepted: Accepted) -> FlowDetail | None:
         return self._journal.accept(bound.unique_id, self._slot, accepted)
 
-    def _recall(self, detail: FlowDetail) -> bool:
-        try:
-            accepted = Accepted.from_meta(detail.meta)
-            request = RequestContext.from_journal(detail.meta["request"])
-            engine.factory_of(accepted.factory)
-        except (KeyError, TypeError, ValueError, LookupError) as error:
-            what = f"flow {detail.uuid} of slot {self._slot}"
-            LOG.error("%s cannot be resumed by this version and is left: %r", what, error)
-            return False
-        self._enter(Job(detail, accepted, request, resumed=True), self._start_resume)
-        return True
-
     def _enter(self, job: Job, start: Callable[..., None]) -> None:
         """Start a job in its turn."""
         accepted = job.accepted
         ticket = Ticket(
             accepted.locks, accepted.shared, lambda: start(self._run_and_leave, job, ticket)
         )
-        if not job.resumed:
-            with self._changed:
+        with self._changed:
+            self._jobs[job.flow] = job
+            if not job.resumed:
                 self._active += 1
         self._line.enter(ticket)
 
@@ -248,8 +257,13 @@ class Runner:
             LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
         finally:
             self._line.leave(ticket)
+            self._forget(job)
             if not job.resumed:
                 self._free()
+
+    def _forget(self, job: Job) -> None:
+        with self._changed:
+            self._jobs.pop(job.flow, None)
 
     def _run(self, job: Job) -> engine.Outcome:
         accepted = job.accepted
@@ -284,6 +298,8 @@ class Runner:
     def _in_turn(self, job: Job) -> engine.Outcome:
         turn = threading.Event()
         ticket = Ticket(job.accepted.locks, job.accepted.shared, turn.set)
+        with self._changed:
+            self._jobs[job.flow] = job
         self._line.enter(ticket)
         try:
             while not turn.wait(1.0):
@@ -292,6 +308,7 @@ class Runner:
             return self._run(job)
         finally:
             self._line.leave(ticket)
+            self._forget(job)
 
     def _reject(
         self, message: Mapping[str, Any], context: Mapping[str, Any], error: BadMessage
