@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -274,7 +275,9 @@ class Context:
     clears away what that try may have left. ``stopping`` is set when the process
     drains: a task that waits for an outage to end gives up waiting. ``progress`` is
     called by a task that moves data with the part that is done, from 0 to 1; it
-    raises when the operation was cancelled.
+    raises when the operation was cancelled. ``waiting`` is entered around what may take
+    long and needs no turn of the processor, as moving data; calls of the driver are
+    entered by themselves.
     """
 
     request: Request
@@ -291,6 +294,7 @@ class Context:
     resumed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[float], None] = lambda _fraction: None
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def driver(self) -> VolumeDriver:

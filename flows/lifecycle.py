@@ -79,6 +79,9 @@ class Step(task.Task):  # type: ignore[misc]
 
     second_try_is_safe: ClassVar[bool] = True
 
+    moves_data: ClassVar[bool] = False
+    """Whether it moves a volume's data, so that it should make progress."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "execute" in cls.__dict__:

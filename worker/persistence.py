@@ -27,6 +27,9 @@ from taskflow.persistence.backends.sqlalchemy.tables import Tables
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
 
+PROGRESS_PAUSE = 2.0
+"""Seconds between two writes of a task's progress."""
+
 Writing = Callable[[], AbstractContextManager[Any]]
 """Gives a cursor in a transaction of its own."""
 
@@ -219,6 +222,7 @@ class Progress:
         self._written = {atom.uuid: atom.state for atom in detail}
         self._state: str | None = None
         self._changed: dict[str, Any] = {}
+        self._written_at = time.monotonic()
         self._progressed = any(atom.state != states.PENDING for atom in detail)
 
     @property
@@ -246,9 +250,16 @@ class Progress:
         # The first task's start tells nothing that the accepted entry does not tell.
         if boundary and (self._progressed or atom.state != states.RUNNING):
             self.flush()
+        elif atom.state == states.RUNNING and "progress" in atom.meta:
+            self._show_progress()
         if atom.state != states.PENDING:
             self._progressed = True
         return atom
+
+    def _show_progress(self) -> None:
+        """Write now and then how far a task is, for who looks."""
+        if time.monotonic() - self._written_at >= PROGRESS_PAUSE:
+            self.flush()
 
     def flush(self) -> None:
         """Write what was gathered. :raises StorageFailure: it could not be written."""
@@ -272,6 +283,7 @@ class Progress:
         self._written.update((atom.uuid, atom.state) for atom in changed)
         self._changed.clear()
         self._state = None
+        self._written_at = time.monotonic()
 
 
 def engines(connection: str) -> tuple[sa.Engine, sa.Engine]:

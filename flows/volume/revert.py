@@ -144,6 +144,8 @@ class Safety(Step):
 class Restore(Step):
     """Bring the snapshot's data back. Idempotent: the same data again."""
 
+    moves_data = True
+
     def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
         volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
         try:

@@ -36,7 +36,7 @@ def copy_snapshot_over(ctx: Context, volume: Record, snapshot: Record) -> None:
         update = edge.model_update(answer, temporary, "create_volume_from_snapshot")
         temporary = temporary.replace(**update)
         with connected(ctx, temporary) as source, connected(ctx, volume) as target:
-            _copy(source, target)
+            _copy(ctx, source, target)
     finally:
         driver.delete_volume(temporary)
 
@@ -82,14 +82,24 @@ def _path(info: Mapping[str, Any], volume: Record) -> str:
     return str(path)
 
 
-def _copy(source: str, target: str) -> None:
+def _copy(ctx: Context, source: str, target: str) -> None:
     with open(source, "rb") as reader, open(target, "r+b") as writer:
-        while chunk := reader.read(_CHUNK):
-            if chunk == _ZEROS[: len(chunk)] and _reads_zeros(writer, len(chunk)):
-                continue
+        size = reader.seek(0, os.SEEK_END) or 1
+        reader.seek(0)
+        while _copy_some(ctx, reader, writer):
+            ctx.progress(min(1.0, reader.tell() / size))
+        with ctx.waiting():
+            writer.flush()
+            os.fsync(writer.fileno())
+
+
+def _copy_some(ctx: Context, reader: Any, writer: Any) -> bool:
+    """Copy a piece and say whether there was one."""
+    with ctx.waiting():
+        chunk = reader.read(_CHUNK)
+        if chunk != _ZEROS[: len(chunk)] or not _reads_zeros(writer, len(chunk)):
             writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
+    return bool(chunk)
 
 
 def _reads_zeros(writer: Any, length: int) -> bool:

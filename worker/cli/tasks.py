@@ -24,6 +24,7 @@ class Task:
     :param began: seconds since the epoch, None when it has not begun.
     :param took: seconds, None while it runs.
     :param traceback: where it failed; empty if it did not.
+    :param progress: the part that is done, from 0 to 1; None where it does not tell.
     :param left: where its undoing failed, with the error's class and text.
     """
 
@@ -33,12 +34,15 @@ class Task:
     took: float | None = None
     traceback: str = ""
     left: str = ""
+    progress: float | None = None
 
     @property
     def shown(self) -> str:
         """The state; the task that failed is told from those that were undone for it."""
         if self.left:
             return "NOT UNDONE"
+        if self.state == states.RUNNING and self.progress is not None:
+            return f"{self.state} {self.progress:.0%}"
         return "FAILED" if self.traceback and self.state == states.REVERTED else self.state
 
     @property
@@ -91,7 +95,7 @@ def _task(atom: Any) -> Task:
     traceback = _traceback(atom.failure) if atom.failure is not None else ""
     told = atom.revert_results
     left = told.get("traceback", "") if isinstance(told, Mapping) else ""
-    return Task(atom.name, atom.state, began, took, traceback, left)
+    return Task(atom.name, atom.state, began, took, traceback, left, atom.meta.get("progress"))
 
 
 def _traceback(failure: Failure) -> str:

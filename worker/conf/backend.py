@@ -36,6 +36,29 @@ OPTS = [
         help="Processes that serve this backend. They share its queue and its name; more "
         "than one helps where the processor is the limit.",
     ),
+    cfg.Opt(
+        "operation_timeout",
+        type=types.Dict(types.Integer(min=0)),
+        default={},
+        help="Seconds that an operation may take, by its name, and * for the others, as "
+        "create_volume:600,*:7200; none by default. What takes longer is undone, and a thread "
+        "that hangs in the driver is reported with its stack.",
+    ),
+    cfg.IntOpt(
+        "stall_timeout",
+        default=0,
+        min=0,
+        help="Seconds after which moving data without any progress is reported; 0: never.",
+    ),
+    cfg.StrOpt(
+        "stall_action",
+        default="report",
+        choices=[
+            ("report", "one line in the log, with the stack of the thread"),
+            ("revert", "the operation is undone as well"),
+        ],
+        help="What is done about an operation whose data stands still for stall_timeout.",
+    ),
     cfg.IntOpt(
         "reserved_percentage",
         default=0,

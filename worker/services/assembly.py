@@ -44,6 +44,7 @@ from worker.services.patience import Patience
 from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
 from worker.services.runner import Runner
+from worker.services.supervision import ANY, Limits
 from worker.services.turnstile import Turnstile
 from worker.services.wishes import Wishes
 
@@ -202,6 +203,7 @@ class VolumeService:
             options=self._options,
             resumed=resumed,
             stopping=self._stopping,
+            waiting=self._turnstile.outside,
         )
 
     def _register(self) -> None:
@@ -251,13 +253,18 @@ class VolumeService:
             exports.start(self.backend.require_driver())
 
     def _make_execution(self) -> Execution:
-        conf = self._conf
+        conf, limits = self._conf, Limits.of(self._configuration)
+        known = {ANY, *Dispatcher.journalled(VolumeEndpoint)}
+        for name in sorted(limits.timeouts.keys() - known):
+            LOG.warning("operation_timeout of %s: there is no operation %s", self._name, name)
         return Execution(
             self.journal,
             Patience(self._stopping),
             self._context,
             self._turnstile,
             max_resumes=lambda: conf.journal.max_resumes,
+            limits=limits,
+            take_over=lambda detail: self.runner.take_over(detail),
             observer=self._observer,
         )
 

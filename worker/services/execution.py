@@ -8,11 +8,12 @@ its error status, and the journal tells what was left.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from taskflow.exceptions import StorageFailure
@@ -22,11 +23,12 @@ from flows import engine
 from flows.context import Backend, Context
 from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted
 from worker.journal import Accepted, Journal
-from worker.persistence import Progress
+from worker.persistence import JournalError, Progress
 from worker.rpc.context import RequestContext
 from worker.rpc.server import Refused
 from worker.services import outcomes
 from worker.services.patience import Patience
+from worker.services.supervision import GivenUp, Limits, Watched
 from worker.services.turnstile import Turnstile
 
 LOG = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Job:
     request: RequestContext
     resumed: bool = False
     undo: FlowError | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def flow(self) -> str:
@@ -80,6 +83,8 @@ class Execution:
     :param contexts: makes what a flow is given.
     :param turnstile: passed by each thread that runs a flow.
     :param max_resumes: how often a flow is resumed before it is undone.
+    :param limits: how long operations may take.
+    :param take_over: lets a flow that had ended go on, in its turn.
     :param observer: told of every change of a task's state, for a demonstration.
     """
 
@@ -91,6 +96,8 @@ class Execution:
         turnstile: Turnstile,
         *,
         max_resumes: Callable[[], int],
+        limits: Limits,
+        take_over: Callable[[FlowDetail], object],
         observer: engine.Observer | None = None,
     ) -> None:
         self._journal = journal
@@ -98,6 +105,8 @@ class Execution:
         self._contexts = contexts
         self._turnstile = turnstile
         self._max_resumes = max_resumes
+        self._limits = limits
+        self._take_over = take_over
         self._observer = observer
         self._running: dict[str, engine.Running] = {}
         self._changed = threading.Condition()
@@ -113,23 +122,10 @@ class Execution:
         started = time.monotonic()
         factory = engine.factory_of(job.accepted.factory)
         plan = self._plan(job) if job.resumed else Try(False, job.undo)
-        while True:
-            outcomes.log_start(job.accepted, plan.resumed, plan.undo)
-            try:
-                outcome = self._attempt(job, factory, plan)
-                break
-            except StorageFailure as error:
-                LOG.warning("the journal is away, %s waits: %s", job.accepted.method, error)
-                self._reload(job)
-                plan = replace(plan, resumed=True)
-            except Refused:
-                raise
-            except Exception:  # a bug of ours: the resource must not stay as it is
-                LOG.exception("%s was cut short and is tried again", job.accepted.method)
-                if not plan.driver:
-                    raise
-                self._reload(job)
-                plan = self._plan(job)
+        try:
+            outcome = self._insist(job, factory, plan)
+        finally:
+            job.ended.set()
         outcomes.log_end(job.accepted, job.flow, outcome, time.monotonic() - started)
         return outcome
 
@@ -168,6 +164,29 @@ class Execution:
                 self._changed.wait(min(left, HURRY_PAUSE))
             return not self._running
 
+    def _insist(self, job: Job, factory: engine.Factory, plan: Try) -> engine.Outcome:
+        """Try until there is an outcome."""
+        while True:
+            outcomes.log_start(job.accepted, plan.resumed, plan.undo)
+            try:
+                return self._attempt(job, factory, plan)
+            except StorageFailure as error:
+                LOG.warning("the journal is away, %s waits: %s", job.accepted.method, error)
+                self._reload(job)
+                plan = replace(plan, resumed=True)
+            except GivenUp as error:
+                self._reload(job)
+                # The second time it is the undoing that hangs: then only rows are written.
+                plan = Try(True, error.cause, driver=plan.undo is None)
+            except Refused:
+                raise
+            except Exception:  # a bug of ours: the resource must not stay as it is
+                LOG.exception("%s was cut short and is tried again", job.accepted.method)
+                if not plan.driver:
+                    raise
+                self._reload(job)
+                plan = self._plan(job)
+
     def _reload(self, job: Job) -> None:
         flow = job.flow
         job.detail = self._patience.insist(lambda: self._journal.load(flow))
@@ -203,17 +222,53 @@ class Execution:
         if job.undo is not None and plan.undo is None:  # asked for while it was being begun
             running.cancel(job.undo)
         try:
-            with self._turnstile.inside():
-                outcome = running.run(revert=plan.undo, reopen=plan.reopen)
-                if outcome.state == "suspended":
-                    progress.flush()
-                else:
-                    self._finish(job, progress, outcome)
-            return outcome
+            return self._watched(job, running, progress, plan)
         finally:
             with self._changed:
-                self._running.pop(job.flow, None)
+                if self._running.get(job.flow) is running:
+                    del self._running[job.flow]
                 self._changed.notify_all()
+
+    def _watched(
+        self, job: Job, running: engine.Running, progress: Progress, plan: Try
+    ) -> engine.Outcome:
+        accepted, limits = job.accepted, self._limits
+        # Without a driver nothing can hang.
+        if not plan.driver or not limits.apply_to(accepted.method):
+            return self._carry_out(job, running, progress, plan)
+
+        def work() -> engine.Outcome:
+            with job.request.bound(resource_id=accepted.resource[1]):
+                return self._carry_out(job, running, progress, plan)
+
+        what = " ".join((accepted.method, "of", *accepted.resource))
+        late = functools.partial(self._came_late, job)
+        watched = Watched(what, running, work, self._turnstile, late)
+        timeout = limits.seconds(accepted.method)
+        return watched.wait(timeout, limits.stall, limits.stall_reverts)
+
+    def _came_late(self, job: Job) -> None:
+        """Undo what a driver did after its operation had been undone without it."""
+        job.ended.wait()
+        if self._closed:
+            return
+        try:
+            self._take_over(self._journal.undo_again(job.flow))
+        except JournalError as error:
+            what = " ".join((job.accepted.method, "of", *job.accepted.resource))
+            advice = f"look, then: holdfast flow revert {job.flow}"
+            LOG.error("what %s did too late may be left: %s; %s", what, error, advice)
+
+    def _carry_out(
+        self, job: Job, running: engine.Running, progress: Progress, plan: Try
+    ) -> engine.Outcome:
+        with self._turnstile.inside():
+            outcome = running.run(revert=plan.undo, reopen=plan.reopen)
+            if outcome.state == "suspended":
+                progress.flush()
+            else:
+                self._finish(job, progress, outcome)
+        return outcome
 
     def _finish(self, job: Job, progress: Progress, outcome: engine.Outcome) -> None:
         failure, left = outcome.failure, outcome.left

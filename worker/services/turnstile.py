@@ -15,8 +15,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from flows.lifecycle import Abandoned
+
 WIDTH = 4
 """Threads at once; more than one, because the database's answers are waited for inside."""
+
+
+class Fence:
+    """Keeps a thread that came back too late from an operation that was given up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._away = False
+        self._given_up = False
+
+    def leave(self) -> None:
+        """Go where nobody knows when one comes back. :raises Abandoned: it was given up."""
+        with self._lock:
+            self._check()
+            self._away = True
+
+    def come_back(self) -> None:
+        """Come back. :raises Abandoned: it was given up meanwhile."""
+        with self._lock:
+            self._away = False
+            self._check()
+
+    def give_up(self) -> bool:
+        """Wait no longer for a thread that is away; say whether it is."""
+        with self._lock:
+            self._given_up = self._away
+            return self._given_up
+
+    def _check(self) -> None:
+        if self._given_up:
+            raise Abandoned("the operation ended without this thread")
 
 
 class Turnstile:
@@ -39,16 +72,32 @@ class Turnstile:
             self._leave()
 
     @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Wait for somebody else; a thread that never came in just goes on."""
-        if not getattr(self._mine, "inside", False):
-            yield
-            return
-        self._leave()
+    def fenced(self, fence: Fence) -> Iterator[None]:
+        """Have a fence around what this thread does."""
+        self._mine.fence = fence
         try:
             yield
         finally:
-            self._enter()
+            self._mine.fence = None
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Wait for somebody else; a thread that never came in just goes on.
+
+        :raises Abandoned: the operation was given up while this thread was away.
+        """
+        fence, inside = getattr(self._mine, "fence", None), getattr(self._mine, "inside", False)
+        if fence is not None:
+            fence.leave()
+        if inside:
+            self._leave()
+        try:
+            yield
+        finally:
+            if inside:
+                self._enter()
+            if fence is not None:
+                fence.come_back()
 
     def _enter(self) -> None:
         self._free.acquire()
