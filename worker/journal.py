@@ -253,6 +253,16 @@ class Journal:
             uuids = self._statements.unfinished(connection, slot, ENDED)
         return [self.load(flow) for flow in uuids]
 
+    def slots(self, beginning: str) -> list[str]:
+        """Return the slots whose names begin like this and that have unfinished flows."""
+        with self._reading() as connection:
+            return self._statements.slots(connection, beginning, ENDED)
+
+    def adopt(self, slot: str, by: str) -> None:
+        """Give the flows of a slot that nobody serves any more to another one."""
+        with _translated(), self._gate, self._engine.begin() as connection:
+            self._statements.rename(connection, slot, by)
+
     def load(self, flow: str) -> FlowDetail:
         """Read a flow with its tasks. :raises JournalError: none of that id."""
         with self._reading() as connection:

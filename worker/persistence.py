@@ -108,6 +108,10 @@ class Statements:
             .where(books.c.name == sa.bindparam("slot"))
             .order_by(flows.c.created_at)
         )
+        self._slots = (
+            sa.select(books.c.name).distinct().join(flows, flows.c.parent_uuid == books.c.uuid)
+        )
+        self._rename = sa.update(books).where(books.c.name == sa.bindparam("before"))
         self._listing = sa.select(flows, books.c.name.label("slot")).join(
             books, flows.c.parent_uuid == books.c.uuid
         )
@@ -179,6 +183,16 @@ class Statements:
         """Return the flows of a slot that have not ended, the oldest first."""
         wanted = self._unfinished.where(self._flows.c.state.not_in(ended))
         return list(connection.scalars(wanted, {"slot": slot}))
+
+    def slots(self, connection: sa.Connection, beginning: str, ended: Sequence[str]) -> list[str]:
+        """Return the slots with flows that have not ended."""
+        begins = self._books.c.name.startswith(beginning, autoescape=True)
+        wanted = self._slots.where(self._flows.c.state.not_in(ended), begins)
+        return list(connection.scalars(wanted))
+
+    def rename(self, connection: sa.Connection, before: str, after: str) -> None:
+        """Give all flows of a slot to another one."""
+        connection.execute(self._rename.values(name=after), {"before": before})
 
     def listing(
         self,

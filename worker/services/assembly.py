@@ -268,7 +268,17 @@ class VolumeService:
             observer=self._observer,
         )
 
+    def _adopt(self) -> None:
+        """Take over the flows of processes that there were once, before ``processes`` shrank."""
+        served = {f"{self.host}/{n}" for n in range(self._configuration.processes)}
+        for slot in sorted(set(self.journal.slots(f"{self.host}/")) - served):
+            if self._locks.try_hold(_lock_of(slot)):
+                self.journal.adopt(slot, self.slot)
+                LOG.info("%s takes over the operations of %s", self.slot, slot)
+
     def _recall(self) -> None:
+        if self._first:
+            self._adopt()
         count = self.runner.recall()
         if count:
             LOG.info("%d operations that were cut short go on", count)
@@ -325,11 +335,14 @@ class VolumeService:
 
     def _hold_slot(self) -> None:
         """Become the one owner of this slot's flows."""
-        name = "slot-" + uuid.uuid5(uuid.NAMESPACE_URL, self.slot).hex
         told = False
-        while not self._locks.try_hold(name):
+        while not self._locks.try_hold(_lock_of(self.slot)):
             if not told:
                 LOG.warning("another process still serves %s; waiting for its end", self.slot)
                 told = True
             if self._stopping.wait(0.5):
                 raise SystemExit(0)
+
+
+def _lock_of(slot: str) -> str:
+    return "slot-" + uuid.uuid5(uuid.NAMESPACE_URL, slot).hex
