@@ -8,7 +8,8 @@ on the "backend", and notes each call as a line of JSON.
 
     {"create_volume": {"raise": "VolumeIsBusy", "text": "busy"},
      "delete_volume": {"return": 7},
-     "extend_volume": {"wait_for": "/path/that/appears"}}
+     "extend_volume": {"wait_for": "/path/that/appears"},
+     "create_snapshot": {"exit": true}}
 """
 
 from __future__ import annotations
@@ -203,6 +204,8 @@ class ScriptedDriver(VolumeDriver):
         planned = self._script.planned(method)
         if "wait_for" in planned:
             _wait_for(Path(planned["wait_for"]))
+        if planned.get("exit"):
+            os._exit(9)
         if "raise" in planned:
             name = planned["raise"]
             kind = getattr(errors, name, None) or getattr(builtins, name)

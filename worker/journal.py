@@ -42,6 +42,9 @@ UPGRADE_ATTEMPTS = 5
 _TO_GO_ON = ("args", "request", "locks", "shared", "when_cut_short")
 """What a failed flow keeps, so that an operator may have it go on."""
 
+_SHOWN = 2000
+"""Characters that are kept of a rejected message."""
+
 ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
 
 
@@ -166,10 +169,17 @@ class Journal:
 
     def reject(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
         """Keep a message that is no operation, for an operator to look at."""
-        detail = FlowDetail(method or "?", flow_id(unique_id))
-        detail.meta = {"method": method, "reason": reason, "resumes": 0, **ids}
+        name = _clean(method, 100)
+        detail = FlowDetail(name or "?", flow_id(unique_id))
+        shown = {key: _clean(value, 100 if key != "body" else _SHOWN) for key, value in ids.items()}
+        detail.meta = {"method": name, "reason": _clean(reason, _SHOWN), "resumes": 0, **shown}
         detail.state = states.FAILURE
         self._insert(REJECTED, detail)
+
+    def prune_rejected(self, keep: int) -> None:
+        """Forget all but so many of the messages that were rejected last."""
+        with _translated(), self._gate, self._engine.begin() as connection:
+            self._statements.prune_rejected(connection, REJECTED, keep)
 
     def progress(self, detail: FlowDetail) -> persistence.Progress:
         """Return the backend through which one flow's engine writes its progress."""
@@ -348,7 +358,13 @@ def flow_id(unique_id: str) -> str:
     try:
         return str(uuid.UUID(hex=unique_id))
     except ValueError:
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, unique_id))
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, _clean(unique_id, len(unique_id))))
+
+
+def _clean(text: object, most: int) -> str:
+    """Return what every database can keep of a text that anybody may have made up."""
+    kept = "" if text is None else str(text)[:most]
+    return kept.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:most]
 
 
 class _Known(Exception):

@@ -112,6 +112,16 @@ class Statements:
             sa.select(books.c.name).distinct().join(flows, flows.c.parent_uuid == books.c.uuid)
         )
         self._rename = sa.update(books).where(books.c.name == sa.bindparam("before"))
+        newest = (
+            sa.select(books.c.uuid)
+            .where(books.c.name == sa.bindparam("slot"))
+            .order_by(books.c.created_at.desc())
+            .limit(sa.bindparam("keep", type_=sa.Integer()))
+            .subquery()
+        )
+        self._prune_rejected = sa.delete(books).where(
+            books.c.name == sa.bindparam("slot"), books.c.uuid.not_in(sa.select(newest))
+        )
         self._listing = sa.select(flows, books.c.name.label("slot")).join(
             books, flows.c.parent_uuid == books.c.uuid
         )
@@ -224,6 +234,10 @@ class Statements:
     def prune(self, connection: sa.Connection, state: str, before: datetime.datetime) -> int:
         """Delete logbooks, and by cascade their flows, that ended before a time."""
         return connection.execute(self._prune, {"state": state, "before": before}).rowcount
+
+    def prune_rejected(self, connection: sa.Connection, slot: str, keep: int) -> None:
+        """Delete all but the newest logbooks of a slot, and by cascade their flows."""
+        connection.execute(self._prune_rejected, {"slot": slot, "keep": keep})
 
 
 class Progress:

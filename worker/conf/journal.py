@@ -37,6 +37,14 @@ OPTS = [
         mutable=True,
         help="Days that a failed or rejected cast is remembered.",
     ),
+    cfg.IntOpt(
+        "keep_rejected",
+        default=1000,
+        min=0,
+        mutable=True,
+        help="How many rejected messages are remembered, the newest; whoever can reach the bus "
+        "could fill the disk otherwise.",
+    ),
 ]
 
 

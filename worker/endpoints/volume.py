@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from typing import Any, Literal, Protocol
 
 from flows.snapshot import create as snapshot_create
@@ -14,6 +16,9 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 
 RPC_VERSION = "3.20"
+
+_AN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}")
+"""A UUID, or what somebody else took for ids; never a path, never longer than its column."""
 
 
 class Service(Protocol):
@@ -273,8 +278,7 @@ def _on_connection(
     when_cut_short: Literal["finish", "revert"] = "finish",
     **args: Any,
 ) -> Operation:
-    if not isinstance(volume_id, str) or not volume_id:
-        raise BadArguments(f"no volume id: {volume_id!r}")
+    _check_id(volume_id, "volume_id")
     # One volume's exports change one after another; its own name is Cinder's lock for that.
     return Operation(
         factory,
@@ -295,9 +299,14 @@ def _field(source: Any, name: str, what: str) -> Any:
 
 def _id(source: Any, what: str) -> str:
     found = _field(source, "id", what)
-    if not isinstance(found, str) or not found:
-        raise BadArguments(f"{what} has no usable id: {found!r}")
-    return found
+    _check_id(found, f"the id of {what}")
+    return str(found)
+
+
+def _check_id(found: Any, what: str) -> None:
+    """Refuse what cannot be an id: it becomes part of names of locks and of files."""
+    if not isinstance(found, str) or not _AN_ID.fullmatch(found):
+        raise BadArguments(f"{what} is not usable: {reprlib.repr(found)}")
 
 
 def _ids(source: Any, name: str) -> list[str]:
@@ -305,7 +314,10 @@ def _ids(source: Any, name: str) -> list[str]:
         found = source[name]
     except (KeyError, TypeError):
         return []
-    return [found] if isinstance(found, str) and found else []
+    if not found:
+        return []
+    _check_id(found, name)
+    return [str(found)]
 
 
 def _list(value: Any) -> list[Any]:

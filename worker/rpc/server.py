@@ -33,6 +33,10 @@ SLOT_WAIT = 10.0
 """How long to wait for a free slot between two heartbeats, in seconds."""
 
 
+MESSAGE_MAX = 4 * 1024 * 1024
+"""Bytes of a message that are read; what an API sends has some ten thousand."""
+
+
 class Refused(Exception):
     """The process stops: the message stays with the broker."""
 
@@ -125,6 +129,7 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         def callback(raw: Any) -> None:
             message = getattr(consumer.queue.channel, "message_to_python", lambda m: m)(raw)
             try:
+                _check_size(message)
                 parsed = RabbitMessage(message)
             except Exception as error:  # noqa: BLE001 - whatever a decoder raises
                 self._intake.malformed(getattr(message, "body", None), error)
@@ -161,3 +166,9 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         amqp = self.conn.connection.connection
         if hasattr(amqp, "send_heartbeat"):
             amqp.send_heartbeat()
+
+
+def _check_size(message: Any) -> None:
+    size = len(getattr(message, "body", None) or b"")
+    if size > MESSAGE_MAX:
+        raise ValueError(f"it has {size} bytes, more than {MESSAGE_MAX}")

@@ -41,6 +41,7 @@ from worker.services.desk import Desk
 from worker.services.execution import Execution
 from worker.services.inventory import Inventory
 from worker.services.patience import Patience
+from worker.services.rejects import Rejects
 from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
 from worker.services.runner import Runner
@@ -113,7 +114,8 @@ class VolumeService:
         self._scheduler = SchedulerClient(self._transport)
         self._notifier = Notifier(conf, self._transport, host=self.host)
         self._wait_for_database()
-        execution = self._make_execution()
+        patience = Patience(self._stopping)
+        execution = self._make_execution(patience)
         self.runner = Runner(
             Dispatcher(VolumeEndpoint(self), RPC_VERSION),
             self.journal,
@@ -121,7 +123,9 @@ class VolumeService:
             execution,
             slot=self.slot,
             size=conf.executor_thread_pool_size,
+            patience=patience,
             stopping=self._stopping,
+            rejects=Rejects(self.journal, patience, lambda: conf.journal.keep_rejected),
         )
         self._recall()
         wishes = Wishes(self.journal, execution, self.runner.job, self.runner.take_over)
@@ -252,14 +256,14 @@ class VolumeService:
             exports = Inventory(self.records, self._locks, self.host, self._stopping)
             exports.start(self.backend.require_driver())
 
-    def _make_execution(self) -> Execution:
+    def _make_execution(self, patience: Patience) -> Execution:
         conf, limits = self._conf, Limits.of(self._configuration)
         known = {ANY, *Dispatcher.journalled(VolumeEndpoint)}
         for name in sorted(limits.timeouts.keys() - known):
             LOG.warning("operation_timeout of %s: there is no operation %s", self._name, name)
         return Execution(
             self.journal,
-            Patience(self._stopping),
+            patience,
             self._context,
             self._turnstile,
             max_resumes=lambda: conf.journal.max_resumes,
@@ -312,6 +316,7 @@ class VolumeService:
         failed = now - datetime.timedelta(days=kept.keep_failed)
         count = self.journal.prune(finished, failed)
         self.journal.requests.prune(finished)
+        self.journal.prune_rejected(kept.keep_rejected)
         LOG.debug("%d journal entries that ended long ago were forgotten", count)
 
     def _heartbeat(self) -> None:

@@ -11,18 +11,19 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
+from tooz import ToozError
 
 from flows import engine
 from flows.errors import DriverNotInitialized, FlowError, OperationCancelled
 from flows.lifecycle import Interrupted
+from worker.absence import Absence
 from worker.endpoints.operation import Operation
 from worker.journal import Accepted, Journal
 from worker.locks import Locks
@@ -32,7 +33,8 @@ from worker.rpc.dispatch import BadMessage, Bound, Dispatcher
 from worker.rpc.server import Refused
 from worker.services.execution import Execution, Job
 from worker.services.order import Line, Ticket
-from worker.services.patience import Patience
+from worker.services.patience import RETRY_FIRST, RETRY_MAX, Patience
+from worker.services.rejects import Rejects, made_up_id
 
 LOG = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Runner:
     :param slot: the name under which its flows stand in the journal.
     :param size: how many operations run at once.
     :param stopping: set when the process stops; nothing is taken any more.
+    :param rejects: keeps what is no operation.
     """
 
     def __init__(
@@ -60,7 +63,9 @@ class Runner:
         *,
         slot: str,
         size: int,
+        patience: Patience,
         stopping: threading.Event,
+        rejects: Rejects,
     ) -> None:
         self._dispatcher = dispatcher
         self._journal = journal
@@ -69,7 +74,8 @@ class Runner:
         self._slot = slot
         self._size = size
         self._stopping = stopping
-        self._patience = Patience(stopping)
+        self._patience = patience
+        self._rejects = rejects
         self._line = Line()
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="operation")
         self._resumes = ThreadPoolExecutor(RESUMES_AT_ONCE, thread_name_prefix="resumed")
@@ -77,6 +83,7 @@ class Runner:
         self._changed = threading.Condition()
         self._waiting: list[Callable[[], None]] | None = []
         self._jobs: dict[str, Job] = {}
+        self._no_locks = Absence("the directory of the locks", LOG)
 
     def wait_for_slot(self, timeout: float) -> bool:
         """Wait for a free slot. :raises Refused: we are stopping."""
@@ -92,7 +99,10 @@ class Runner:
             bound = self._dispatcher.bind(message, context)
             asked = bound.invoke if not bound.journalled else bound.invoke()
         except BadMessage as error:
-            self._reject(message, context, error)
+            self._rejects.message(message, context, error)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever somebody made up
+            self._rejects.message(message, context, BadMessage(f"{type(error).__name__}: {error}"))
             return
         if not isinstance(asked, Operation):
             with self._changed:
@@ -122,12 +132,7 @@ class Runner:
 
     def malformed(self, body: Any, error: Exception) -> None:
         """Keep what could not even be read as a message."""
-        LOG.error("a message that cannot be read was put aside: %s", error)
-        shown = bytes(body)[:2000].decode(errors="replace") if isinstance(body, bytes) else body
-        reason = f"not a message: {type(error).__name__}: {error}"
-        self._patience.insist(
-            lambda: self._journal.reject(_made_up_id(), "", reason, body=str(shown)[:2000])
-        )
+        self._rejects.unreadable(body, error)
 
     def recall(self, slot: str | None = None) -> int:
         """Take over what was cut short in a slot, ours if none is named.
@@ -267,15 +272,31 @@ class Runner:
 
     def _run(self, job: Job) -> engine.Outcome:
         accepted = job.accepted
-        with (
-            job.request.bound(resource_id=accepted.resource[1]),
-            self._locks.held(accepted.locks, accepted.shared),
-        ):
+        with ExitStack() as held:
+            held.enter_context(job.request.bound(resource_id=accepted.resource[1]))
+            self._hold(held, accepted)
             outcome = self._execution.run(job)
             if outcome.state == "done" and accepted.method in _LAST:
                 for name in (*accepted.locks, accepted.resource[1]):
                     self._locks.forget(name)
         return outcome
+
+    def _hold(self, held: ExitStack, accepted: Accepted) -> None:
+        """Take the locks; a full disk, or no more descriptors, is waited for."""
+        pause, waited = RETRY_FIRST, False
+        while True:
+            try:
+                held.enter_context(self._locks.held(accepted.locks, accepted.shared))
+            except (OSError, ToozError) as error:
+                waited = True
+                self._no_locks.begin(error)
+                if self._stopping.wait(pause):
+                    raise Refused from error
+                pause = min(pause * 2, RETRY_MAX)
+                continue
+            if waited:
+                self._no_locks.end()
+            return
 
     def _answer(self, bound: Bound, operation: Operation) -> Any:
         """Run a call and return its answer.
@@ -286,7 +307,7 @@ class Runner:
         accepted = _accepted(bound, operation)
         detail = self._accept(bound, accepted)
         if detail is None:  # its first delivery runs, or has run; asking twice does no harm
-            detail = self._journal.accept(_made_up_id(), self._slot, accepted)
+            detail = self._journal.accept(made_up_id(), self._slot, accepted)
         assert detail is not None
         outcome = self._in_turn(Job(detail, accepted, bound.request))
         if outcome.state == "suspended":
@@ -310,18 +331,6 @@ class Runner:
             self._line.leave(ticket)
             self._forget(job)
 
-    def _reject(
-        self, message: Mapping[str, Any], context: Mapping[str, Any], error: BadMessage
-    ) -> None:
-        method = str(message.get("method"))
-        unique_id = str(message.get("_unique_id") or _made_up_id())
-        request_id = context.get("request_id")
-        LOG.error("cast put aside: %s (message %s, request %s)", error, unique_id, request_id)
-        reason = f"{type(error).__name__}: {error}"
-        self._patience.insist(
-            lambda: self._journal.reject(unique_id, method, reason, request_id=request_id)
-        )
-
 
 def _accepted(bound: Bound, operation: Operation) -> Accepted:
     return Accepted(
@@ -339,7 +348,3 @@ def _accepted(bound: Bound, operation: Operation) -> Accepted:
 def _error_of(failure: Failure) -> BaseException:
     error = failure.exception
     return error if error is not None else FlowError(failure.exception_str)
-
-
-def _made_up_id() -> str:
-    return uuid.uuid4().hex
