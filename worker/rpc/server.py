@@ -159,7 +159,7 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         try:
             message.acknowledge()
         except Exception as error:  # noqa: BLE001 - redelivered, and recognised by its id
-            LOG.warning("acknowledging a cast failed, it may come again: %s", error)
+            LOG.info("acknowledging a cast failed, it may come again: %s", error)
 
     def _keep_alive(self) -> None:
         """Tell the broker that we are there while no message is being read."""

@@ -20,13 +20,17 @@ VICTIM = "tests.faults.outages.victim"
 
 
 @pytest.fixture
-def durable() -> Iterator[dict[str, Any]]:
-    """Sections that make queues outlive the broker, for the service and for its clients."""
+def durable(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Sections that make queues outlive the broker, for the service and for its clients.
+
+    Indirect parametrization names the option; durable classic queues otherwise.
+    """
+    option = getattr(request, "param", "amqp_durable_queues")
     transport.register_opts(cfg.CONF)
     group = "oslo_messaging_rabbit"
-    cfg.CONF.set_override("amqp_durable_queues", True, group=group)
-    yield {group: {"amqp_durable_queues": True}}
-    cfg.CONF.clear_override("amqp_durable_queues", group=group)
+    cfg.CONF.set_override(option, True, group=group)
+    yield {group: {option: True}}
+    cfg.CONF.clear_override(option, group=group)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.outages import kinds, work
-from tests.faults.outages.lengths import LENGTHS
+from tests.faults.outages.lengths import LENGTHS, QUICK
 from tests.faults.outages.proxy import Link
 from tests.functional.cloud import Cloud
 from tests.servers import Broker
@@ -82,3 +82,49 @@ def test_the_broker_is_stopped(cloud: Cloud, broker: Broker, length: float) -> N
     assert outage.told
     work.told_once(log, outage.told, length - 1, length + 20)
     work.quiet(log, 10)
+
+
+@pytest.mark.parametrize(
+    ("durable", "kind"),
+    [
+        ("amqp_durable_queues", kinds.broker_restarted),
+        ("rabbit_quorum_queue", kinds.broker_stopped),
+    ],
+    indirect=["durable"],
+)
+def test_the_node_starts_again_with_its_queues(
+    cloud: Cloud, broker: Broker, kind: Callable[[Broker], kinds.Outage]
+) -> None:
+    outage = kind(broker)
+    log = outlast(cloud, outage, QUICK)
+
+    assert outage.told
+    work.told_once(log, outage.told, QUICK - 1, QUICK + 30)
+    work.quiet(log, 10)
+
+
+def test_the_connection_is_cut_in_the_middle_of_casts(cloud: Cloud, link: Link) -> None:
+    jobs = jobs_of(cloud, 15)
+    for job in jobs[::3]:
+        link.cut_within(job.resource.id.encode())
+    for job in jobs:
+        job.send()
+    work.check(cloud, jobs)
+
+    assert link.cuts >= len(jobs) // 5
+    work.quiet(cloud.service.text(), 20)
+
+
+def test_a_broker_that_hangs_loses_nothing(cloud: Cloud, broker: Broker) -> None:
+    outlast(cloud, kinds.broker_frozen(broker), QUICK)
+
+
+@pytest.mark.parametrize("delay", [0.2, pytest.param(1.0, marks=pytest.mark.full)])
+def test_a_slow_broker_loses_nothing(cloud: Cloud, link: Link, delay: float) -> None:
+    with kinds.link_slow(link, delay).during():
+        jobs = jobs_of(cloud, 10)
+        for job in jobs:
+            job.send()
+        work.check(cloud, jobs)
+
+    work.quiet(cloud.service.text(), 10)
