@@ -34,19 +34,27 @@ host = {node}
 enabled_backends = {backend}
 transport_url = {bus}
 state_path = {state}
+{options}
 [database]
 connection = {database}
 [{backend}]
-volume_driver = noop
+volume_driver = {driver}
 volume_backend_name = {backend}
 processes = {processes}
 """
 
 
 class Setting:
-    """A bus, a database and the messages to send."""
+    """A bus, a database and the messages to send.
 
-    def __init__(self, folder: Path, bus: str, database: str) -> None:
+    :param driver: of the backend.
+    :param options: further lines of ``[DEFAULT]``.
+    """
+
+    def __init__(
+        self, folder: Path, bus: str, database: str, driver: str = "noop", options: str = ""
+    ) -> None:
+        self._driver, self._options = driver, options
         self._folder = folder
         self._bus = bus
         self._database = database
@@ -66,10 +74,15 @@ class Setting:
             self._type = connection.scalar(sa.select(types.c.id).limit(1))
 
     @classmethod
-    def prepare(cls, servers: Servers, folder: Path) -> Setting:
+    def prepare(cls, servers: Servers, folder: Path, **others: str) -> Setting:
         """Start the servers and make the tables."""
         (folder / "state").mkdir()
-        return cls(folder, servers.broker.vhost(), servers.mariadb.database())
+        return cls(folder, servers.broker.vhost(), servers.mariadb.database(), **others)
+
+    @property
+    def journal(self) -> Path:
+        """The service's journal."""
+        return self._folder / "state" / "journal.sqlite"
 
     def service(self, processes: int, *, wait: bool = True) -> Service:
         """Start the service."""
@@ -139,6 +152,8 @@ class Setting:
                 state=self._folder / "state",
                 database=self._database,
                 processes=processes,
+                driver=self._driver,
+                options=self._options,
             )
         )
         return path
