@@ -55,7 +55,8 @@ def _report(campaign: Campaign, seconds: float) -> int:
     if bad:
         print(f"\n{bad[0].shown()}")
     ways = len(campaign.known)
-    print(f"\n{len(CASES)} operations, {ways} ways, {seconds:.0f} s")
+    text = f"{len(CASES)} operations, {ways} ways, {seconds:.0f} s"
+    print(f"\n{text}; {tally.missed} strikes came after the end and do not count")
     print(json.dumps(tally.figures()))
     return 1 if bad else 0
 

@@ -144,7 +144,12 @@ class Tally:
         """Return the figures of the campaign."""
         count = collections.Counter(v.what for v in self.verdicts)
         wrong = {what: count[what] for what in ("lost", "stuck", "leaked")}
-        return {"kill_points": self.kill_points, **wrong, "missed": count["missed"]}
+        return {"kill_points": self.kill_points, **wrong}
+
+    @property
+    def missed(self) -> int:
+        """How many ended before the second kill came; they do not count."""
+        return sum(v.what == "missed" for v in self.verdicts)
 
     def table(self) -> Iterator[str]:
         """Yield lines: operation and point, how often it was killed there and survived."""
