@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 REJECTED = "rejected"
 """Logbook name of messages that are no operation; no slot is called so."""
 
-UPGRADE_ATTEMPTS = 5
+UPGRADE_ATTEMPTS = 8
 
 _TO_GO_ON = ("args", "request", "locks", "shared", "when_cut_short")
 """What a failed flow keeps, so that an operator may have it go on."""
