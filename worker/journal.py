@@ -240,7 +240,8 @@ class Journal:
         meta = _again(detail.meta) | {"reopened": True}
         with self._writing() as cursor:
             self._statements.drop_atoms(cursor, flow)
-            self._statements.set_flow(cursor, flow, states.PENDING, meta)
+            # As if it had been suspended: this is no resume after a kill.
+            self._statements.set_flow(cursor, flow, states.SUSPENDED, meta)
         return self.load(flow)
 
     def undo_again(self, flow: str) -> FlowDetail:

@@ -101,7 +101,7 @@ def test_what_failed_is_ready_to_run_again(journal: Journal) -> None:
     assert journal.load(flow).state == states.FAILURE
     again = journal.reopen(flow)
 
-    assert (again.state, list(again), again.meta["resumes"]) == (states.PENDING, [], 0)
+    assert (again.state, list(again), again.meta["resumes"]) == (states.SUSPENDED, [], 0)
     assert again.meta["reopened"]
     assert "failure" not in again.meta
     assert [f.uuid for f in journal.unfinished(SLOT)] == [flow]
