@@ -141,7 +141,7 @@ class Journal:
         """
         for attempt in range(UPGRADE_ATTEMPTS):
             try:
-                with _translated():
+                with _translated(), persistence.alone(self._engine):
                     persistence.upgrade(self._engine, self._metadata)
                     persistence.add_indexes(self._engine)
                     self.requests.upgrade()

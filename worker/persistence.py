@@ -13,8 +13,8 @@ from __future__ import annotations
 import datetime
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +32,16 @@ PROGRESS_PAUSE = 2.0
 
 Writing = Callable[[], AbstractContextManager[Any]]
 """Gives a cursor in a transaction of its own."""
+
+
+_ALONE = {
+    "mysql": (
+        "SELECT GET_LOCK('holdfast_journal', 60)",
+        "SELECT RELEASE_LOCK('holdfast_journal')",
+    ),
+    "postgresql": ("SELECT pg_advisory_lock(748193)", "SELECT pg_advisory_unlock(748193)"),
+}
+_ALONE["mariadb"] = _ALONE["mysql"]
 
 
 class JournalError(Exception):
@@ -342,6 +352,24 @@ def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
     with engine.connect() as connection:
         migration.db_sync(connection)
         connection.commit()
+
+
+@contextmanager
+def alone(engine: sa.Engine) -> Iterator[None]:
+    """Keep other processes from migrating the same server's journals meanwhile.
+
+    SQLite has no such lock; there whoever comes second looks again.
+    """
+    if engine.dialect.name not in _ALONE:
+        yield
+        return
+    take, give = _ALONE[engine.dialect.name]
+    with engine.connect() as connection:
+        connection.execute(sa.text(take))
+        try:
+            yield
+        finally:
+            connection.execute(sa.text(give))
 
 
 def add_indexes(engine: sa.Engine) -> None:
