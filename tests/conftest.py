@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -27,13 +28,15 @@ DATABASES = ("sqlite", "mysql", "postgresql")
 def require(*kinds: type[Server]) -> None:
     """Skip, or fail in CI, unless the programs of these servers are installed."""
     for kind in kinds:
-        missing = kind.missing()
-        if not missing:
-            continue
-        text = f"{kind.name} is not installed (no {', '.join(missing)}): tox -e functional"
-        if os.environ.get("CI"):
-            pytest.fail(text, pytrace=False)
-        pytest.skip(text)
+        if absent := kind.missing():
+            missing(f"{kind.name} is not installed (no {', '.join(absent)}): tox -e functional")
+
+
+def missing(text: str) -> NoReturn:
+    """Skip for want of something that can be installed; in CI, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
 
 
 @pytest.fixture(scope="session")
