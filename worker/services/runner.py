@@ -35,11 +35,9 @@ from worker.services.execution import Execution, Job
 from worker.services.order import Line, Ticket
 from worker.services.patience import RETRY_FIRST, RETRY_MAX, Patience
 from worker.services.rejects import Rejects, made_up_id
+from worker.services.resumption import Resumption
 
 LOG = logging.getLogger(__name__)
-
-RESUMES_AT_ONCE = 16
-"""Threads for what was cut short, beside those for what the bus brings."""
 
 _LAST = frozenset({"delete_volume", "delete_snapshot"})
 """Methods after which nobody needs the locks of their resource any more."""
@@ -78,10 +76,9 @@ class Runner:
         self._rejects = rejects
         self._line = Line()
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="operation")
-        self._resumes = ThreadPoolExecutor(RESUMES_AT_ONCE, thread_name_prefix="resumed")
+        self._resumption = Resumption()
         self._active = 0
         self._changed = threading.Condition()
-        self._waiting: list[Callable[[], None]] | None = []
         self._jobs: dict[str, Job] = {}
         self._no_locks = Absence("the directory of the locks", LOG)
 
@@ -158,15 +155,14 @@ class Runner:
             return False
         wish = detail.meta.get("undo")
         undo = OperationCancelled(wish) if wish else None
-        self._enter(Job(detail, accepted, request, resumed=True, undo=undo), self._start_resume)
+        job = Job(detail, accepted, request, resumed=True, undo=undo)
+        times = int(detail.meta.get("resumes", 0))
+        self._enter(job, functools.partial(self._resumption.start, times))
         return True
 
     def resume(self) -> None:
         """Let what was recalled go on: the driver is up."""
-        with self._changed:
-            waiting, self._waiting = self._waiting, None
-        for start in waiting or ():
-            start()
+        self._resumption.begin()
 
     def job(self, flow: str) -> Job | None:
         """Return an operation that has not ended."""
@@ -186,8 +182,8 @@ class Runner:
         :returns: whether everything ended.
         """
         self.close_intake()
-        for pool in (self._pool, self._resumes):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._resumption.close()
         self._execution.close()
         if self._execution.drained(grace, hurried):
             return True
@@ -226,13 +222,6 @@ class Runner:
             if not job.resumed:
                 self._active += 1
         self._line.enter(ticket)
-
-    def _start_resume(self, work: Callable[..., None], *args: Any) -> None:
-        with self._changed:
-            if self._waiting is not None:
-                self._waiting.append(functools.partial(self._start_resume, work, *args))
-                return
-        self._start(self._resumes, work, *args)
 
     @staticmethod
     def _start(pool: ThreadPoolExecutor, work: Callable[..., None], *args: Any) -> None:

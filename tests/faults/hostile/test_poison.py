@@ -41,9 +41,10 @@ def test_it_is_undone_and_the_others_go_on(cloud: Cloud) -> None:
     for volume in others:
         cloud.cast("create_volume", volume=volume)
 
-    cloud.wait_status(source, "error_extending")
+    # Each death costs a start, and the supervisor pauses between many of them.
+    until(lambda: cloud.status(source) == "error_extending", 90, "an end")
     for volume in others:
-        cloud.wait_status(volume, "available")
+        until(lambda: cloud.status(volume) == "available", 60, "the others")  # noqa: B023
     cloud.wait_idle()
     assert len(cloud.script.calls("extend_volume")) == 1 + MAX_RESUMES
 
@@ -56,7 +57,7 @@ def test_where_undoing_ends_the_process_too_the_driver_is_not_asked_any_more(
     volume = cloud.volume()
     cloud.cast("create_volume", volume=volume)
 
-    until(lambda: cloud.status(volume) == "error", 60, "an end")
+    until(lambda: cloud.status(volume) == "error", 90, "an end")
     cloud.wait_idle()
     entry = cloud.entries()[0]
     assert entry.state == "FAILURE"

@@ -139,7 +139,7 @@ def test_what_excludes_each_other_never_runs_at_once(
     cloud.wait_idle()
 
     noted = timed.calls(cloud.script.directory)
-    assert len({call.pid for call in noted}) > 3
+    assert len({call.pid for call in noted}) >= 3
     assert not timed.overlaps(noted, deaths)
 
 

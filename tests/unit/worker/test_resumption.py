@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was cut short goes on together once, and then one after the other."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from worker.services import resumption
+from worker.services.resumption import Resumption
+
+
+class Runs:
+    """Notes who began and who ran beside him."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.beside: dict[str, int] = {}
+        self.go = threading.Event()
+        self.ended = threading.Semaphore(0)
+        self._now = 0
+        self._guard = threading.Lock()
+
+    def __call__(self, who: str, waits: bool = False) -> None:
+        with self._guard:
+            self.began.append(who)
+            self._now += 1
+            self.beside[who] = self._now
+        if waits:
+            self.go.wait(5)
+        with self._guard:
+            self._now -= 1
+        self.ended.release()
+
+    def wait(self, count: int) -> None:
+        for _ in range(count):
+            assert self.ended.acquire(timeout=5)
+
+
+def test_nothing_begins_before_the_driver_is_up() -> None:
+    resumes, runs = Resumption(), Runs()
+    resumes.start(0, runs, "a")
+    assert runs.began == []
+    resumes.begin()
+    runs.wait(1)
+    resumes.start(0, runs, "b")
+    runs.wait(1)
+
+    assert runs.began == ["a", "b"]
+
+
+def test_those_that_were_cut_short_once_go_on_together() -> None:
+    resumes, runs = Resumption(), Runs()
+    for who in "abc":
+        resumes.start(0, runs, who, True)
+    resumes.begin()
+    while len(runs.began) < 3:
+        pass
+    runs.go.set()
+    runs.wait(3)
+
+    assert max(runs.beside.values()) == 3
+
+
+def test_suspects_go_one_by_one_and_the_least_suspected_first() -> None:
+    resumes, runs = Resumption(), Runs()
+    for who, times in (("worst", 3), ("bad", 2), ("first", 1), ("second", 1)):
+        resumes.start(times, runs, who)
+    resumes.begin()
+    runs.wait(4)
+
+    assert runs.began == ["first", "second", "bad", "worst"]
+    assert set(runs.beside.values()) == {1}
+
+
+def test_a_suspect_that_takes_long_does_not_keep_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resumption, "ALONE", 0.05)
+    resumes, runs = Resumption(), Runs()
+    resumes.start(1, runs, "long", True)
+    resumes.start(1, runs, "short")
+    resumes.begin()
+    runs.wait(1)
+    assert runs.began == ["long", "short"]
+    runs.go.set()
+    runs.wait(1)
+
+
+def test_nothing_begins_after_the_end() -> None:
+    resumes, runs = Resumption(), Runs()
+    resumes.begin()
+    resumes.close()
+    resumes.start(0, runs, "a")
+    resumes.start(1, runs, "b")
+
+    assert runs.began == []
