@@ -11,6 +11,9 @@ import logging
 import threading
 import time
 
+SAME = 1.0
+"""Seconds after an absence in which errors still belong to it."""
+
 
 class Absence:
     """Whether one thing that all threads share is away.
@@ -23,6 +26,7 @@ class Absence:
         self._what = what
         self._log = log
         self._lock = threading.Lock()
+        self._back = -SAME
         self.since: float | None = None
         """When it went away, in monotonic seconds; None while it is there."""
 
@@ -32,7 +36,8 @@ class Absence:
         :param since: when that began, in monotonic seconds; now if it is not given.
         """
         with self._lock:
-            if self.since is None:
+            # Who asked before the end may be told of it only now.
+            if self.since is None and time.monotonic() - self._back > SAME:
                 self.since = time.monotonic() if since is None else since
                 self._log.warning("%s is away: %s", self._what, reason)
 
@@ -44,4 +49,5 @@ class Absence:
             if self.since is not None:
                 away = time.monotonic() - self.since
                 self.since = None
+                self._back = time.monotonic()
                 self._log.info("%s is back after %.1f s", self._what, away)

@@ -56,6 +56,10 @@ ERRORS = (db_exception.DBError, sa.exc.SQLAlchemyError, sqlite3.OperationalError
 """What may be raised when the database is asked."""
 
 
+SAME_OUTAGE = 1.0
+"""Seconds after an outage in which errors still belong to it."""
+
+
 class Verdict(enum.Enum):
     """What an error says about the database."""
 
@@ -81,6 +85,7 @@ class Outages:
         self._pause, self._pause_max, self._growing = pause, pause_max, growing
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._back = -SAME_OUTAGE
         self.since: float | None = None
         """When the database went away, in monotonic seconds; None while it answers."""
 
@@ -115,6 +120,7 @@ class Outages:
             if self.since is not None:
                 away = time.monotonic() - self.since
                 self.since = None
+                self._back = time.monotonic()
                 LOG.info("database back after %.1f s: %s", away, self._shown)
 
     def _repeat(self, attempt: Callable[[], T], error: Exception, patient: bool) -> T:
@@ -156,7 +162,8 @@ class Outages:
 
     def _away(self, error: Exception) -> None:
         with self._lock:
-            if self.since is None:
+            # An attempt that began before the end may be told of it only now.
+            if self.since is None and time.monotonic() - self._back > SAME_OUTAGE:
                 self.since = time.monotonic()
                 LOG.warning("database away: %s: %s", self._shown, reason(error))
 

@@ -152,7 +152,14 @@ class TestWaiting:
         assert [level for level, _ in log()] == ["WARNING"]
         assert "secret" not in str(caught.value.__cause__)
 
-    def test_the_next_outage_is_told_again(self, database, call, log):
+    def test_an_error_that_comes_late_is_of_the_same_outage(self, database, call, log):
+        for _ in range(2):
+            getattr(database, call)(Failing(away(), away()))
+
+        assert [level for level, _ in log()] == ["WARNING", "INFO"]
+
+    def test_the_next_outage_is_told_again(self, database, call, log, monkeypatch):
+        monkeypatch.setattr(outage, "SAME_OUTAGE", 0.0)
         for _ in range(2):
             getattr(database, call)(Failing(away(), away()))
 
