@@ -221,7 +221,7 @@ class Journal:
                     self._statements.drop_atoms(cursor, detail.uuid)
                 return
             progress.write(cursor)
-            kept |= {key: detail.meta[key] for key in _TO_GO_ON}
+            kept |= {key: detail.meta[key] for key in _TO_GO_ON if key in detail.meta}
             kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
             kept["left"] = dict(left or {})
             state = states.FAILURE if left else states.REVERTED
