@@ -41,8 +41,9 @@ class Presence(logging.Filter):
         super().__init__()
         self._absence = Absence("the message bus", LOG)
         self._lock = threading.Lock()
-        # Since when each thread tries to connect: it stays with that until it works.
+        # Since when each thread tries to connect; a sender may give up without a word.
         self._trying: dict[int, float] = {}
+        self._listeners: set[int] = set()
         self._thread = threading.local()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -61,7 +62,10 @@ class Presence(logging.Filter):
 
     def listening(self) -> None:
         """Take note that this thread waits for messages and so sees a loss at once."""
-        self._thread.listens = True
+        if not getattr(self._thread, "listens", False):
+            self._thread.listens = True
+            with self._lock:
+                self._listeners.add(threading.get_ident())
 
     def found(self) -> None:
         """Take note that this thread's connection works."""
@@ -78,13 +82,13 @@ class Presence(logging.Filter):
             self._absence.begin(reason, since)
 
     def _forget(self) -> bool:
-        """Take this thread from those that try, and say whether it was the last one."""
+        """Take this thread from those that try; say whether no listener is left among them."""
         with self._lock:
+            self._trying.pop(threading.get_ident(), None)
             if self._trying:
                 alive = {thread.ident for thread in threading.enumerate()}
-                alive.discard(threading.get_ident())
                 self._trying = {who: at for who, at in self._trying.items() if who in alive}
-            return not self._trying
+            return not self._listeners & self._trying.keys()
 
 
 PRESENCE = Presence()
