@@ -184,6 +184,9 @@ class Campaign:
     def discover(self, cases: Sequence[Case] = CASES) -> None:
         """Run everything undisturbed: each case alone, with each step and each call broken."""
         self._learn([Way(case) for case in cases])
+        for way, known in self.known.items():
+            unmet = {f"{step} RUNNING#0" for step in _steps_of(way.case)} - set(known.points)
+            assert not unmet, f"{way.name} never came to {unmet}"
         ways = []
         for way in list(self.known):
             calls = {point.split("driver.")[1] for point in self._calls_of(way)}

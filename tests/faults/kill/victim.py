@@ -169,6 +169,12 @@ def break_steps() -> None:
 class Driver(LocalDriver):
     """The local driver, with a point before and after each call, and calls that fail."""
 
+    def unmanage(self, volume: Any) -> None:
+        """Forget a volume and keep its file."""
+
+    def unmanage_snapshot(self, snapshot: Any) -> None:
+        """Forget a snapshot and keep its file."""
+
 
 def _watched(name: str) -> Callable[..., Any]:
     original = getattr(LocalDriver, name)
