@@ -86,7 +86,8 @@ class Running:
         self._backend = backend
         self._suspend = threading.Event()
         self._cancelled: FlowError | None = None
-        self._set_progress: Callable[[str, float], None] | None = None
+        self._steps: Mapping[str, Step] = {}
+        self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
         self.moved = time.monotonic()
         """When a step last began, ended or told of its progress, in monotonic seconds."""
 
@@ -124,11 +125,11 @@ class Running:
             if reopen and (refusal := self._reopen()):
                 return Outcome("failed", Failure.from_exception(refusal))
             if self._ctx.resumed or revert:
-                _undo(engine, revert)
+                _undo(engine, shape, revert)
             error = self._run(engine)
             if self._cancelled and engine.storage.get_flow_state() == states.SUSPENDED:
                 self._suspend.clear()
-                _undo(engine, self._cancelled)
+                _undo(engine, shape, self._cancelled)
                 error = self._run(engine)
             return _outcome(engine, error, shape)
 
@@ -154,7 +155,7 @@ class Running:
         """Take note of a step's progress. :raises FlowError: the operation was cancelled."""
         self.moved = time.monotonic()
         step = self.step
-        if step is not None and self._set_progress is not None:
+        if step is not None:
             self._set_progress(step.name, fraction)
         if self._cancelled:
             raise self._cancelled
@@ -269,7 +270,12 @@ class _Shape:
         self.flow = flow
         self.compiler = compiler.PatternCompiler(flow)
         self.answers = RESULT in flow.provides
-        self.steps: dict[str, Step] = {node.name: node for node, _data in flow.iter_nodes()}
+        graph = self.compiler.compile().execution_graph
+        self.steps: dict[str, Step] = {
+            node.name: node
+            for node, attributes in graph.nodes(data=True)
+            if attributes["kind"] in compiler.ATOMS
+        }
 
 
 @functools.cache
@@ -294,31 +300,25 @@ def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
         spares.append(shape)
 
 
-def _steps(engine: SerialActionEngine) -> Iterator[Step]:
-    graph = engine.compilation.execution_graph
-    for node, attributes in graph.nodes(data=True):
-        if attributes["kind"] in compiler.ATOMS:
-            yield node
-
-
-def _undo(engine: SerialActionEngine, revert: FlowError | None) -> None:
+def _undo(engine: SerialActionEngine, shape: _Shape, revert: FlowError | None) -> None:
     """Mark steps as failed, which makes the engine undo what was done.
 
     :param revert: why all is to be undone; None: only what may not be tried twice.
     """
     engine.compile()
     engine.prepare()
-    for step in _to_undo(engine, revert is not None):
+    for step in _to_undo(engine, shape, revert is not None):
         cause = revert or OperationInterrupted(f"cut short in {step.name}")
         engine.storage.save(step.name, Failure.from_exception(cause), states.FAILURE)
 
 
-def _to_undo(engine: SerialActionEngine, everything: bool) -> list[Step]:
+def _to_undo(engine: SerialActionEngine, shape: _Shape, everything: bool) -> list[Step]:
     """Return the steps that count as failed.
 
     A flow whose reverts have begun goes on with them anyway.
     """
-    found = [(step, engine.storage.get_atom_state(step.name)) for step in _steps(engine)]
+    state_of = engine.storage.get_atom_state
+    found = [(step, state_of(name)) for name, step in shape.steps.items()]
     interrupted = [step for step, state in found if state == states.RUNNING]
     if not everything:
         return [step for step in interrupted if not step.second_try_is_safe]

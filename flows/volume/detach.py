@@ -80,9 +80,9 @@ class Detached(Step):
     """
 
     def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
-        if ctx.resumed and found_id is not None:
-            _unexport(ctx, ctx.volumes.get(volume_id))
         if found_id is not None:
+            if ctx.resumed:
+                _unexport(ctx, ctx.volumes.get(volume_id))
             ctx.attachments.destroy(found_id)
             ctx.volumes.pop_admin_metadata(volume_id, MODE)
         status = ctx.attachments.settle_volume(volume_id)

@@ -88,6 +88,16 @@ class TestFactoryNames:
             engine.factory_of(path)
 
 
+class TestStep:
+    def test_supervision_may_ask_before_it_runs(self, world: World) -> None:
+        FAULTS["in two"] = Killed()
+        assert run(world) is None
+
+        running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
+
+        assert running.step is None
+
+
 class TestSuspend:
     def test_it_stops_at_the_next_boundary_and_goes_on_later(self, world: World) -> None:
         running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
