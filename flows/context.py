@@ -111,6 +111,9 @@ class VolumeRecords(Protocol):
     def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
         """Return ``{"consumer": …, "specs": {…}}`` of a type, None without one."""
 
+    def named(self, text: str) -> Record | None:
+        """Return the live volume that has this name on the backend, if one has."""
+
 
 class SnapshotRecords(Protocol):
     """Rows of ``snapshots``; the methods mean what they mean for volumes."""
@@ -134,6 +137,7 @@ class SnapshotRecords(Protocol):
         *,
         when: Collection[str],
         done: bool = False,
+        commit: Sequence[str] = (),
         **columns: Any,
     ) -> None:
         """Change the status by compare-and-set."""
@@ -146,6 +150,28 @@ class SnapshotRecords(Protocol):
 
     def copy_image_metadata(self, snapshot_id: str, *, from_volume: str) -> None:
         """Copy the image metadata rows of a volume to the snapshot; repeatable."""
+
+    def named(self, text: str) -> Record | None:
+        """Return the live snapshot whose name on the backend is part of a text, if one's is."""
+
+
+class QuotaRecords(Protocol):
+    """Rows of ``reservations`` and ``quota_usages`` (spec/volume-rpc §7)."""
+
+    def require_volume_size(self, project_id: str, gib: int) -> None:
+        """Compare a size with the limit for one volume. :raises OverQuota: it is too large."""
+
+    def reserve_for(self, resource: Record, amounts: Mapping[str, int]) -> None:
+        """Reserve amounts under the id of a resource, also under the name of its type.
+
+        A second try meets the reservation of the first. An amount below zero becomes
+        free when the reservation is used.
+
+        :raises OverQuota: a limit would be passed; nothing is reserved.
+        """
+
+    def rollback(self, reservation_ids: Sequence[str]) -> None:
+        """Give reservations back; what was settled stays so."""
 
 
 class AttachmentRecords(Protocol):
@@ -285,6 +311,7 @@ class Context:
     volumes: VolumeRecords
     snapshots: SnapshotRecords
     attachments: AttachmentRecords
+    quotas: QuotaRecords
     workers: WorkRows
     messages: Messages
     initiators: Initiators

@@ -35,11 +35,14 @@ _OURS = {
 """Columns that the worker or the API owns; a driver does not write them."""
 
 
-def model_update(answer: Any, resource: Record, call: str) -> dict[str, Any]:
+def model_update(
+    answer: Any, resource: Record, call: str, *, ignored: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the columns that a driver wants written, None meaning nothing.
 
     A ``status`` is dropped: the operation decides it (spec/interfaces §1).
 
+    :param ignored: columns of ours that a driver may name and the operation decides.
     :raises DriverReturnedRubbish: no dict, another row's id, or a column that is
         not the driver's to write.
     """
@@ -48,7 +51,7 @@ def model_update(answer: Any, resource: Record, call: str) -> dict[str, Any]:
     who = f"{call} of {resource.kind} {resource.id}"
     if not isinstance(answer, Mapping) or not all(isinstance(key, str) for key in answer):
         raise DriverReturnedRubbish(f"{who} returned {_shown(answer)}, not a dict of columns")
-    update = dict(answer)
+    update = {name: value for name, value in answer.items() if name not in ignored}
     if update.pop("id", resource.id) != resource.id:
         raise DriverReturnedRubbish(f"{who} returned an update for {answer['id']}")
     if (status := update.pop("status", None)) is not None:

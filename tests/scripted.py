@@ -81,6 +81,10 @@ class Script:
         """Remove an object, if it is there."""
         (self._backend / name).unlink(missing_ok=True)
 
+    def rename(self, old: str, new: str) -> None:
+        """Rename an object."""
+        (self._backend / old).rename(self._backend / new)
+
     def objects(self) -> set[str]:
         """Return what is on the backend."""
         return {path.name for path in self._backend.iterdir()}
@@ -142,6 +146,35 @@ class ScriptedDriver(VolumeDriver):
         self._play("delete_snapshot", id=snapshot.id)
         self._script.remove(snapshot.name)
 
+    def manage_existing_get_size(self, volume: Record, existing_ref: Any) -> Any:
+        """Return 2 GiB of whatever is on the backend."""
+        self._find(existing_ref, volume)
+        return self._play("manage_existing_get_size", 2, id=volume.id, ref=existing_ref)
+
+    def manage_existing(self, volume: Record, existing_ref: Any) -> Any:
+        """Rename an object to the volume's name."""
+        return self._adopt("manage_existing", volume, existing_ref)
+
+    def manage_existing_snapshot_get_size(self, snapshot: Record, existing_ref: Any) -> Any:
+        """Return 3 GiB of whatever is on the backend."""
+        self._find(existing_ref, snapshot)
+        details = {"id": snapshot.id, "ref": existing_ref}
+        return self._play("manage_existing_snapshot_get_size", 3, **details)
+
+    def manage_existing_snapshot(self, snapshot: Record, existing_ref: Any) -> Any:
+        """Rename an object to the snapshot's name."""
+        return self._adopt("manage_existing_snapshot", snapshot, existing_ref)
+
+    def get_manageable_volumes(self, cinder_volumes: Any, *paging: Any) -> Any:
+        """List what the plan says, with the volumes that are managed as its arguments."""
+        managed = sorted(volume.id for volume in cinder_volumes)
+        return self._play("get_manageable_volumes", [], managed=managed, paging=paging)
+
+    def get_manageable_snapshots(self, cinder_snapshots: Any, *paging: Any) -> Any:
+        """List what the plan says, with the snapshots that are managed as its arguments."""
+        managed = sorted(snapshot.id for snapshot in cinder_snapshots)
+        return self._play("get_manageable_snapshots", [], managed=managed, paging=paging)
+
     def unmanage(self, volume: Record) -> None:
         """Forget a volume and keep its data."""
         self._play("unmanage", id=volume.id)
@@ -198,6 +231,17 @@ class ScriptedDriver(VolumeDriver):
 
     def secure_file_operations_enabled(self) -> bool:
         return bool(self._play("secure_file_operations_enabled", True))
+
+    def _find(self, ref: Any, resource: Record) -> str:
+        """Return the object's old or new name."""
+        for name in (ref.get("source-name"), resource.name):
+            if name in self._script.objects():
+                return str(name)
+        raise errors.ManageExistingInvalidReference(f"there is no {ref}")
+
+    def _adopt(self, method: str, resource: Record, ref: Any) -> Any:
+        self._script.rename(self._find(ref, resource), resource.name)
+        return self._play(method, None, id=resource.id, ref=ref)
 
     def _play(self, method: str, answer: Any = None, **details: Any) -> Any:
         self._script.note(method, **details)

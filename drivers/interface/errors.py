@@ -9,6 +9,7 @@ DriverError                                the call did not do what it was asked
 ├── ResourceBusy                           in use on the backend, nothing was changed
 │   ├── VolumeIsBusy
 │   └── SnapshotIsBusy
+├── InvalidInput                           what the caller asks for makes no sense
 ├── ManageExistingInvalidReference         no such object, or not one to be managed
 ├── ManageExistingVolumeTypeMismatch       the object does not fit the volume's type
 ├── TargetUpdateFailed                     extended, only the export shows the old size
@@ -58,6 +59,10 @@ class VolumeIsBusy(ResourceBusy):
 
 class SnapshotIsBusy(ResourceBusy):
     """The snapshot is in use, for example by a volume that depends on it."""
+
+
+class InvalidInput(DriverError):
+    """What the caller asks for makes no sense; nothing was changed."""
 
 
 class ManageExistingInvalidReference(DriverError):

@@ -35,6 +35,9 @@ def explained(files: Directory, what: str, need: int | None = None) -> Iterator[
         text = f"cannot {what}: its source is in use and was written to while it was copied"
         hint = f"{files.path} does not share data as XFS does, so detach it first"
         raise VolumeIsBusy(f"{text}; {hint}") from error
+    except FileExistsError as error:
+        text = f"{error.filename} is in {files.path} already"
+        raise VolumeBackendAPIException(f"cannot {what}: {text}") from error
     except FileNotFoundError as error:
         missing = f"{error.filename} is not in {files.path}"
         raise VolumeBackendAPIException(f"cannot {what}: {missing}") from error

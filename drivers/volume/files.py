@@ -109,6 +109,19 @@ class Directory:
             os.fsync(fd)
         return grows
 
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name; one that has it already is left as it is.
+
+        :raises FileExistsError: another file has the new name.
+        """
+        if old == new:
+            return
+        with self.opened(old):
+            if self.exists(new):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new)
+            os.rename(_plain(old), _plain(new), src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        os.fsync(self._fd)
+
     def remove(self, name: str) -> None:
         """Remove a file; absence is success. :raises UnsafeName: it is not one of ours.
 

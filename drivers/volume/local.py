@@ -30,6 +30,7 @@ from drivers.interface.volume import Update, VolumeDriver
 from drivers.volume.capacity import GIB, report
 from drivers.volume.failures import explained
 from drivers.volume.files import Directory
+from drivers.volume.managed import ManagedFiles, snapshot_file
 from drivers.volume.usage import require_unused
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ OPTS: list[cfg.Opt] = [
 ]
 
 
-class LocalDriver(VolumeDriver):
+class LocalDriver(ManagedFiles, VolumeDriver):
     """Sparse files in a directory."""
 
     OPTS: ClassVar[list[cfg.Opt]] = [*OPTS, *nbd.OPTS]
@@ -125,7 +126,7 @@ class LocalDriver(VolumeDriver):
 
     def create_snapshot(self, snapshot: Record) -> Update:
         """Copy the volume as it is now; a snapshot that is there was finished before."""
-        name = _snapshot_file(snapshot)
+        name = snapshot_file(snapshot)
         with explained(self._files, f"create snapshot {snapshot.id}", snapshot.volume_size):
             if not self._files.exists(name):
                 self._files.copy(snapshot.volume_name, name)
@@ -134,11 +135,11 @@ class LocalDriver(VolumeDriver):
     def delete_snapshot(self, snapshot: Record) -> None:
         """Remove the copy; nothing depends on it."""
         with explained(self._files, f"delete snapshot {snapshot.id}"):
-            self._files.remove(_snapshot_file(snapshot))
+            self._files.remove(snapshot_file(snapshot))
 
     def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
         """Copy a snapshot and make the copy as large as the volume is to be."""
-        return self._create_from(_snapshot_file(snapshot), volume)
+        return self._create_from(snapshot_file(snapshot), volume)
 
     def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
         """Copy a volume and make the copy as large as the new one is to be."""
@@ -153,7 +154,7 @@ class LocalDriver(VolumeDriver):
         with explained(self._files, f"revert volume {volume.id}", volume.size):
             require_unused(self._files, self._export, volume)
             size = self._files.size(volume.name)
-            self._files.copy(_snapshot_file(snapshot), volume.name, size)
+            self._files.copy(snapshot_file(snapshot), volume.name, size)
 
     def snapshot_revert_use_temp_snapshot(self) -> bool:
         """The new file takes the old one's place in one step: there is no half way."""
@@ -247,10 +248,6 @@ class LocalDriver(VolumeDriver):
 
     def _name(self) -> str:
         return self.configuration.safe_get("volume_backend_name") or self.host.partition("@")[2]
-
-
-def _snapshot_file(snapshot: Record) -> str:
-    return f"{snapshot.volume_name}@{snapshot.name}"
 
 
 def _attachments(volume: Record, host: str) -> int:

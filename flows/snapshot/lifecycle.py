@@ -26,14 +26,14 @@ class Operation:
     """What an operation on a snapshot says about itself.
 
     :param event: notified as ``snapshot.<event>.start`` and ``.end``.
-    :param action: number of the user message about a failure.
+    :param action: number of the user message about a failure; none without it.
     :param detail: what the message says unless the error says more.
     """
 
     statuses: Statuses
     event: str
-    action: str
-    detail: str
+    action: str = ""
+    detail: str = ""
 
 
 class Begin(Step):
@@ -80,7 +80,7 @@ def set_failed(ctx: Context, snapshot: Record, operation: Operation, failure: Fa
     rather than never.
     """
     statuses = operation.statuses
-    if snapshot.status in statuses.during:
+    if operation.action and snapshot.status in statuses.during:
         ctx.messages.create(
             ctx.request,
             snapshot,

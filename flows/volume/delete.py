@@ -11,8 +11,9 @@ begin    checks the status                         busy: ``available``; else
                                                    left: ``error_deleting``
 remove   refuses what is attached or not ours;     (what is gone stays gone)
          driver.remove_export; each snapshot,
-         when cascading; driver.delete_volume or
-         unmanage
+         when cascading; driver.delete_volume, or
+         unmanage, also of what could not be
+         managed
 finish   the row, what belongs to it, its quota    (point of no return)
 =======  ========================================  =============================
 
@@ -121,15 +122,17 @@ class Remove(Step):
         volume = find(ctx, volume_id)
         if volume is None:
             return
+        unmanage = getattr(ctx.driver, "unmanage", None)
+        # An object that could not be taken over was never ours to delete.
+        forgets = unmanage_only or (volume.status == "error_managing_deleting" and unmanage)
         _check(ctx, volume, unmanage_only, cascade)
         driver = ctx.driver
         driver.remove_export(ctx.request.elevated(), volume)
         if cascade:
             _remove_snapshots(ctx, volume_id)
-        if not unmanage_only:
+        if not forgets:
             driver.delete_volume(volume)
             return
-        unmanage = getattr(driver, "unmanage", None)
         if unmanage is None:
             raise VolumeDriverException(f"the driver cannot unmanage volume {volume_id}")
         unmanage(volume)

@@ -86,6 +86,16 @@ class Context(SimpleNamespace):
         super().__init__(is_admin=True, user_id="user", project_id="project", roles=["admin"])
 
 
+def listed(driver: Any, kind: str, managed: list[Record], **page: Any) -> list[dict[str, Any]]:
+    """Return what a driver lists as manageable ``volumes`` or ``snapshots``, by size."""
+    plain = {"marker": None, "limit": 1000, "offset": 0, "sort_keys": ["size"]}
+    wanted = {**plain, "sort_dirs": ["asc"], **page}
+    found: list[dict[str, Any]] = getattr(driver, f"get_manageable_{kind}")(
+        managed, *wanted.values()
+    )
+    return found
+
+
 def load(name: str) -> type[VolumeDriver]:
     """Return a driver class by its entry point's name or its path."""
     for point in metadata.entry_points(group=GROUP, name=name):

@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver may offer besides. Source: spec/interfaces §8; seeds, management drivers."""
+"""What a driver may offer besides. Source: spec/interfaces §8."""
 
 from __future__ import annotations
 
 import pytest
 
-from drivers.interface.errors import ManageExistingInvalidReference
-from drivers.interface.manage import VolumeManagementDriver
-from drivers.interface.snapshot import VolumeSnapshotManagementDriver
 from tests.conformance.test_volumes import is_update
-
-ABSENT = {"source-name": "no-such-object-e3b0c442"}
 
 
 class TestUpdateProviderInfo:
@@ -83,57 +78,3 @@ class TestImageCopies:
 
         with pytest.raises(NotImplementedError):
             getattr(driver, method)(backend.context, volume, None, {})
-
-
-class TestVolumeManagement:
-    """Take existing volumes over, and let them go."""
-
-    @pytest.fixture(autouse=True)
-    def _announced(self, driver):
-        if not isinstance(driver, VolumeManagementDriver):
-            pytest.skip(f"{type(driver).__name__} is no VolumeManagementDriver")
-
-    def test_reference_to_nothing_is_invalid(self, backend, driver):
-        volume = backend.volume()
-
-        with pytest.raises(ManageExistingInvalidReference):
-            driver.manage_existing_get_size(volume, ABSENT)
-        with pytest.raises(ManageExistingInvalidReference):
-            driver.manage_existing(volume, ABSENT)
-
-    def test_unmanaged_volume_keeps_its_data_and_can_be_managed(self, backend, driver):
-        old, new = backend.created(2), backend.volume(2)
-        backend.write(old, 0, b"kept")
-        driver.unmanage(old)
-        reference = {"source-name": old.name}
-
-        assert driver.manage_existing_get_size(new, reference) == 2
-        managed = backend.updated(new, driver.manage_existing(new, reference))
-        assert backend.read(managed, 0, 4) == b"kept"
-
-
-class TestSnapshotManagement:
-    """Take existing snapshots over, and let them go."""
-
-    @pytest.fixture(autouse=True)
-    def _announced(self, driver):
-        if not isinstance(driver, VolumeSnapshotManagementDriver):
-            pytest.skip(f"{type(driver).__name__} is no VolumeSnapshotManagementDriver")
-
-    def test_reference_to_nothing_is_invalid(self, backend, driver):
-        snapshot = backend.snapshot(backend.created())
-
-        with pytest.raises(ManageExistingInvalidReference):
-            driver.manage_existing_snapshot_get_size(snapshot, ABSENT)
-        with pytest.raises(ManageExistingInvalidReference):
-            driver.manage_existing_snapshot(snapshot, ABSENT)
-
-    def test_unmanaged_snapshot_can_be_managed(self, backend, driver):
-        volume = backend.created()
-        old = backend.snapped(volume)
-        driver.unmanage_snapshot(old)
-        new, reference = backend.snapshot(volume), {"source-name": old.name}
-
-        assert driver.manage_existing_snapshot_get_size(new, reference) == 1
-        backend.updated(new, driver.manage_existing_snapshot(new, reference))
-        driver.delete_snapshot(new)

@@ -80,7 +80,7 @@ class Dispatcher:
     @staticmethod
     def journalled(endpoint: type) -> list[str]:
         """Return the methods of an endpoint class of which a cast survives a kill."""
-        marks = {name: getattr(method, _MARK, None) for name, method in vars(endpoint).items()}
+        marks = {name: getattr(getattr(endpoint, name), _MARK, None) for name in dir(endpoint)}
         return [name for name, mark in marks.items() if mark is not None and mark[1]]
 
     def bind(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Bound:

@@ -62,6 +62,7 @@ _ATTACHMENT = _names(
     " attach_status attach_mode connection_info connector"
 )
 _VOLUME_TYPE = ("description", *_names("id name is_public extra_specs qos_specs_id"))
+_MANAGEABLE = ("reference", "size", "safe_to_manage", "reason_not_safe", "cinder_id", "extra_info")
 _SERVICE = _names(
     "id host binary cluster_name topic report_count disabled availability_zone"
     " disabled_reason modified_at rpc_current_version object_current_version"
@@ -120,6 +121,16 @@ def service(record: Mapping[str, Any]) -> dict[str, Any]:
     return encode("Service", "1.6", _fields(record, _SERVICE))
 
 
+def manageable_volume(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``ManageableVolume`` 1.0."""
+    return encode("ManageableVolume", "1.0", _listed(entry, _MANAGEABLE))
+
+
+def manageable_snapshot(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ``ManageableSnapshot`` 1.0."""
+    return encode("ManageableSnapshot", "1.0", _listed(entry, ("source_reference", *_MANAGEABLE)))
+
+
 def log_level(prefix: str, level: str | None = None) -> dict[str, Any]:
     """Return a ``LogLevel`` 1.0."""
     return encode("LogLevel", "1.0", {"prefix": prefix, "level": level}, ("prefix", "level"))
@@ -129,6 +140,10 @@ def log_levels(levels: Mapping[str, str]) -> dict[str, Any]:
     """Return a ``LogLevelList`` 1.0 of logger names and levels."""
     entries = [log_level(name, level) for name, level in levels.items()]
     return encode("LogLevelList", "1.0", {"objects": entries}, ("objects",))
+
+
+def _listed(entry: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: entry.get(name) for name in names}
 
 
 def _encode(name: str, version: str, fields: dict[str, Any], cap: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from worker.services.backend import Backend
 from worker.services.desk import Desk
 from worker.services.execution import Execution
 from worker.services.inventory import Inventory
+from worker.services.manageable import Manageable
 from worker.services.patience import Patience
 from worker.services.rejects import Rejects
 from worker.services.remembered import Remembered
@@ -117,7 +118,9 @@ class VolumeService:
         patience = Patience(self._stopping)
         execution = self._make_execution(patience)
         self.runner = Runner(
-            Dispatcher(VolumeEndpoint(self), RPC_VERSION),
+            Dispatcher(
+                VolumeEndpoint(self, Manageable(self.records, self.backend, self.host)), RPC_VERSION
+            ),
             self.journal,
             self._locks,
             execution,
@@ -199,6 +202,7 @@ class VolumeService:
             volumes=cast(Any, Remembered(records.volumes)),
             snapshots=cast(Any, Remembered(records.snapshots)),
             attachments=records.attachments,
+            quotas=records.quotas,
             workers=records.workers,
             messages=records.messages,
             initiators=records.initiators,

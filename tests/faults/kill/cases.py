@@ -12,8 +12,19 @@ from drivers.interface.records import Record
 from flows.engine import Factory
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
-from flows.volume import attach, attachment, connection, create, delete, detach, extend, revert
-from tests.faults.kill.world import CONNECTOR, World
+from flows.snapshot import manage as snapshot_manage
+from flows.volume import (
+    attach,
+    attachment,
+    connection,
+    create,
+    delete,
+    detach,
+    extend,
+    manage,
+    revert,
+)
+from tests.faults.kill.world import CONNECTOR, GIB, World
 
 INSTANCE = "8d9a2d1e-5f8d-4d2f-9a55-0c8f6a8f7c11"
 SPEC = {"volume_id": "x", "volume_properties": {"size": 1}}
@@ -109,6 +120,21 @@ def _cascade(world: World, project: str) -> Asked:
 def _unmanage(world: World, project: str) -> Asked:
     volume = world.volume(project, "unmanaging")
     return _on(volume, volume=volume, unmanage_only=True)
+
+
+def _manage(world: World, project: str) -> Asked:
+    volume = world.volume(project, "managing", made=False, size=0)
+    name = f"loose-{volume.id}"
+    world.files.create(name, 2 * GIB)
+    return _on(volume, volume=volume, ref={"source-name": name})
+
+
+def _manage_snapshot(world: World, project: str) -> Asked:
+    asked = _create_snapshot(world, project)
+    name = f"loose-{asked.resource}"
+    world.files.create(name, GIB // 2)
+    asked.args["ref"] = {"source-name": name}
+    return asked
 
 
 def _extend(world: World, project: str) -> Asked:
@@ -216,6 +242,8 @@ CASES = (
     Case("delete", "delete_volume", delete.flow, _delete),
     Case("delete, cascading", "delete_volume", delete.flow, _cascade),
     Case("unmanage", "delete_volume", delete.flow, _unmanage),
+    Case("manage", "manage_existing", manage.flow, _manage),
+    Case("manage snapshot", "manage_existing_snapshot", snapshot_manage.flow, _manage_snapshot),
     Case("extend", "extend_volume", extend.flow, _extend),
     Case(
         "extended by its host",

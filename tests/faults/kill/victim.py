@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import inspect
 import os
 import threading
 import time
@@ -32,7 +33,6 @@ from taskflow.engines.action_engine import executor  # isort: skip
 from taskflow.persistence.models import FlowDetail  # isort: skip
 
 from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
-from drivers.interface.volume import VolumeDriver  # isort: skip
 from drivers.volume.local import LocalDriver  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
@@ -169,12 +169,6 @@ def break_steps() -> None:
 class Driver(LocalDriver):
     """The local driver, with a point before and after each call, and calls that fail."""
 
-    def unmanage(self, volume: Any) -> None:
-        """Forget a volume and keep its file."""
-
-    def unmanage_snapshot(self, snapshot: Any) -> None:
-        """Forget a snapshot and keep its file."""
-
 
 def _watched(name: str) -> Callable[..., Any]:
     original = getattr(LocalDriver, name)
@@ -194,10 +188,8 @@ def _watched(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in (name for name in vars(VolumeDriver) if not name.startswith("_")):
-    if callable(getattr(LocalDriver, _name)) and not isinstance(
-        vars(VolumeDriver)[_name], property | classmethod | staticmethod
-    ):
+for _name in (name for name in dir(LocalDriver) if not name.startswith("_")):
+    if inspect.isfunction(getattr(LocalDriver, _name)):
         setattr(Driver, _name, _watched(_name))
 
 

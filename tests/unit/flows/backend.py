@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from drivers.interface.errors import ManageExistingInvalidReference
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 
@@ -79,6 +80,20 @@ class RecordingDriver(VolumeDriver):
     def snapshot_revert_use_temp_snapshot(self) -> bool:
         return "safety" not in self.missing
 
+    def manage_existing_get_size(self, volume: Record, existing_ref: Any) -> Any:
+        self._find(existing_ref, volume)
+        return self._play("manage_existing_get_size", 2, ref=existing_ref)
+
+    def manage_existing(self, volume: Record, existing_ref: Any) -> Any:
+        return self._adopt("manage_existing", volume, existing_ref)
+
+    def manage_existing_snapshot_get_size(self, snapshot: Record, existing_ref: Any) -> Any:
+        self._find(existing_ref, snapshot)
+        return self._play("manage_existing_snapshot_get_size", 3, ref=existing_ref)
+
+    def manage_existing_snapshot(self, snapshot: Record, existing_ref: Any) -> Any:
+        return self._adopt("manage_existing_snapshot", snapshot, existing_ref)
+
     def unmanage(self, volume: Record) -> None:
         self._play("unmanage", volume=volume)
 
@@ -125,6 +140,17 @@ class RecordingDriver(VolumeDriver):
 
     def detach_volume(self, context: Any, volume: Record, attachment: Any = None) -> None:
         self._play("detach_volume", attachment=attachment)
+
+    def _find(self, ref: Any, resource: Record) -> str:
+        for name in (ref["source-name"], resource.name):
+            if name in self.objects:
+                return str(name)
+        raise ManageExistingInvalidReference(f"no {ref}")
+
+    def _adopt(self, method: str, resource: Record, ref: Any) -> Any:
+        self.objects.discard(self._find(ref, resource))
+        self.objects.add(resource.name)
+        return self._play(method, resource=resource, ref=ref)
 
     def _require(self, method: str) -> None:
         if method in self.missing:

@@ -10,14 +10,18 @@ from typing import Any
 from flows.engine import Factory
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
-from flows.volume import create, delete, extend, revert
+from flows.snapshot import manage as snapshot_manage
+from flows.volume import create, delete, extend, manage, revert
 from tests.unit.flows.world import World
 
 TERMINAL = {
     *("available", "in-use", "error", "error_deleting", "error_unmanaging"),
-    *("error_extending", "deleted"),
+    *("error_extending", "error_managing", "deleted"),
 }
 CREATE = {"request_spec": None, "filter_properties": None, "allow_reschedule": True}
+LUN = "lun-1"
+"""An object on the backend that is to be taken over; it must never be lost."""
+REF = {"ref": {"source-name": LUN}}
 DELETE = {"unmanage_only": False, "cascade": False}
 
 
@@ -115,6 +119,17 @@ def _revert_without_safety(world: World) -> None:
     world.driver.missing.add("safety")
 
 
+def _manage(world: World) -> None:
+    world.add_volume(status="managing", made=False, size=0)
+    world.driver.objects.add(LUN)
+
+
+def _manage_snapshot(world: World) -> None:
+    world.add_volume()
+    world.add_snapshot(status="creating", made=False)
+    world.driver.objects.add(LUN)
+
+
 _V = {"volume_id": "v1"}
 _S = {"snapshot_id": "s1"}
 _EXTEND = {**_V, "new_size": 5, "reservations": []}
@@ -138,6 +153,8 @@ CASES = [
         {**_S, "unmanage_only": True},
         True,
     ),
+    Case("manage", manage.flow, _manage, {**_V, **REF}),
+    Case("manage-snapshot", snapshot_manage.flow, _manage_snapshot, {**_S, **REF}),
     Case("revert", revert.flow, _revert, {**_V, **_S}),
     Case("revert-by-copy", revert.flow, _revert_by_copy, {**_V, **_S}),
     Case("revert-without-safety", revert.flow, _revert_without_safety, {**_V, **_S}),
@@ -164,7 +181,7 @@ def assert_settled(world: World, case: Case, broken: str = "") -> None:
     assert not world.db.quota.open, "a reservation stayed open"
     assert world.db.quota.used == _counted(world)
     if not broken.startswith(("delete_", "remove_")):
-        lost = _expected(world, case) ^ world.driver.objects
+        lost = _expected(world, case) ^ _objects(world, case)
         assert lost <= _half_deleted(world), lost
         assert not world.driver.exports
 
@@ -178,10 +195,19 @@ def _counted(world: World) -> dict[str, int]:
 
 def _expected(world: World, case: Case) -> set[str]:
     volumes = {f"volume-{v['id']}" for v in world.db.volumes.of() if _has_object(case, v)}
-    snapshots = {f"snapshot-{s['id']}" for s in world.db.snapshots.of() if s["status"] != "error"}
+    snapshots = {f"snapshot-{s['id']}" for s in world.db.snapshots.of() if _is_kept(case, s)}
     kept = {"volume-v1"} if case.keeps and "volume_id" in case.args else set()
     kept |= {"snapshot-s1"} if case.keeps and "snapshot_id" in case.args else set()
     return volumes | snapshots | kept
+
+
+def _objects(world: World, case: Case) -> set[str]:
+    """Return what is on the backend; what is taken over may have kept its name."""
+    objects = set(world.driver.objects)
+    if LUN in objects:
+        objects.remove(LUN)
+        objects.add("volume-v1" if case.factory is manage.flow else "snapshot-s1")
+    return objects
 
 
 def _half_deleted(world: World) -> set[str]:
@@ -189,6 +215,10 @@ def _half_deleted(world: World) -> set[str]:
     volumes = world.db.volumes.of(status="error_deleting")
     snapshots = world.db.snapshots.of(status="error_deleting")
     return {f"volume-{v['id']}" for v in volumes} | {f"snapshot-{s['id']}" for s in snapshots}
+
+
+def _is_kept(case: Case, row: Mapping[str, Any]) -> bool:
+    return row["status"] != "error" or case.factory is snapshot_manage.flow
 
 
 def _has_object(case: Case, row: Mapping[str, Any]) -> bool:

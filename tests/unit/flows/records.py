@@ -77,6 +77,11 @@ class Volumes:
     def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
         return self._db.qos.get(volume_type_id or "")
 
+    def named(self, text: str) -> Record | None:
+        rows = self._db.volumes.of()
+        found = [row for row in rows if f"volume-{row['_name_id'] or row['id']}" == text]
+        return self._db.volume(found[0]) if found else None
+
 
 class Snapshots:
     def __init__(self, db: Database) -> None:
@@ -101,9 +106,11 @@ class Snapshots:
         *,
         when: Collection[str],
         done: bool = False,
+        commit: Sequence[str] = (),
         **columns: Any,
     ) -> None:
         self._db.snapshots.change(snapshot_id, to, when, columns)
+        self._db.quota.settle(commit, used=True)
         if done:
             self._db.work.pop(("Snapshot", snapshot_id), None)
 
@@ -120,6 +127,10 @@ class Snapshots:
         if self._db.image_metadata_fails:
             raise RuntimeError("the metadata is too long")
         self._db.pairs["image", snapshot_id] = dict(self._db.pairs.get(("image", from_volume), {}))
+
+    def named(self, text: str) -> Record | None:
+        found = [row for row in self._db.snapshots.of() if f"snapshot-{row['id']}" in text]
+        return self._db.snapshot(found[0]) if found else None
 
 
 class Attachments:

@@ -42,10 +42,26 @@ class Quota:
         self.used = {"volumes": 0, "gigabytes": 0, "snapshots": 0}
         self.open: dict[str, tuple[str, int]] = {}
 
+        self.largest = -1
+
     def reserve(self, resource: str, delta: int) -> str:
         reservation = str(uuid.uuid4())
         self.open[reservation] = (resource, delta)
         return reservation
+
+    def require_volume_size(self, project_id: str, gib: int) -> None:
+        if 0 <= self.largest < gib:
+            raise errors.OverQuota(f"{gib} GiB are too many")
+
+    def reserve_for(self, resource: Record, amounts: Mapping[str, int]) -> None:
+        ((name, delta),) = amounts.items()
+        if resource.id not in self.open and delta:
+            if resource.project_id == "poor":
+                raise errors.OverQuota("nothing is left")
+            self.open[resource.id] = (name, delta)
+
+    def rollback(self, ids: Sequence[str]) -> None:
+        self.settle(ids, used=False)
 
     def settle(self, ids: Sequence[str], *, used: bool) -> None:
         for reservation in ids:

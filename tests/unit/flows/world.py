@@ -85,6 +85,7 @@ class World:
             volumes=remember(records.Volumes(self.db), "volumes"),
             snapshots=remember(records.Snapshots(self.db), "snapshots"),
             attachments=watch(records.Attachments(self.db), "attachments"),
+            quotas=watch(self.db.quota, "quotas"),
             workers=watch(records.Work(self.db), "workers"),
             messages=watch(self.messages, "messages"),
             initiators=watch(self.initiators, "initiators"),
@@ -198,4 +199,4 @@ class World:
 
 def _can(error: type[BaseException], name: str) -> bool:
     kind = name.split(".")[0]
-    return error is Killed or kind in ("volumes", "snapshots", "attachments", "workers")
+    return error is Killed or kind in ("volumes", "snapshots", "attachments", "quotas", "workers")

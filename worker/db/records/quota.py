@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
+from drivers.interface.records import Record
+from flows.errors import OverQuota
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.records.limits import Limits
@@ -87,23 +89,38 @@ class Quotas:
         amounts: Mapping[str, int],
         *,
         volume_type_id: str | None = None,
+        key: str | None = None,
     ) -> list[str]:
         """Reserve amounts, also under the name of the volume type; all or none.
 
+        :param key: the id of all of them; while they are open, a second try adds nothing.
         :returns: the ids of the reservations, for ``commit`` and ``rollback``.
         :raises OverQuota: a limit would be passed; the text has the numbers.
         """
 
         def work(connection: sa.Connection) -> list[str]:
+            if key and connection.execute(_OPEN, {"ids": [key]}).first() is not None:
+                return [key]
             wanted = typed(connection, amounts, volume_type_id)
             usages = self._usages.locked(connection, project_id, wanted)
             self._limits.require(connection, project_id, wanted, usages)
             return [
-                self._reserve(connection, project_id, name, wanted[name], usage.id)
+                self._reserve(connection, project_id, name, wanted[name], usage.id, key)
                 for name, usage in sorted(usages.items())
             ]
 
         return self._db.write(work)
+
+    def reserve_for(self, resource: Record, amounts: Mapping[str, int]) -> None:
+        """Reserve amounts under the id of a resource."""
+        type_id = resource.volume_type_id
+        self.reserve(resource.project_id, amounts, volume_type_id=type_id, key=resource.id)
+
+    def require_volume_size(self, project_id: str, gib: int) -> None:
+        """Compare a size with the limit for one volume. :raises OverQuota: it is too large."""
+        limit = self.limit(project_id, "per_volume_gigabytes")
+        if 0 <= limit < gib:
+            raise OverQuota(f"a volume of project {project_id} may have {limit} GiB, not {gib}")
 
     def commit(self, reservation_ids: Sequence[str]) -> None:
         """Turn reservations into use; those that ended before are skipped."""
@@ -118,9 +135,15 @@ class Quotas:
         return self._db.read(lambda c: self._limits.of(c, project_id, [resource])[resource])
 
     def _reserve(
-        self, connection: sa.Connection, project_id: str, resource: str, delta: int, usage_id: int
+        self,
+        connection: sa.Connection,
+        project_id: str,
+        resource: str,
+        delta: int,
+        usage_id: int,
+        key: str | None,
     ) -> str:
-        reservation = str(uuid.uuid4())
+        reservation = key or str(uuid.uuid4())
         connection.execute(
             _RESERVE,
             {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from worker.db.records.volume import (
     SNAPSHOT_IMAGE_METADATA,
     Volumes,
     copy_image_metadata,
+    named_by,
 )
 from worker.db.records.volume_lists import BATCH, listed
 
@@ -58,6 +60,7 @@ class Snapshots:
         self._db = database
         self._volumes = volumes
         self._template = name_template
+        self._name = named_by(name_template)
         self._rows = Rows(database, _T, "snapshot", SnapshotNotFound, "Snapshot")
 
     def get(self, snapshot_id: str) -> Record:
@@ -114,10 +117,16 @@ class Snapshots:
         *,
         when: Collection[str],
         done: bool = False,
+        commit: Sequence[str] = (),
         **columns: Any,
     ) -> None:
         """Change the status by compare-and-set."""
-        self._db.write(lambda c: self._rows.change_status(c, snapshot_id, to, when, columns, done))
+
+        def work(connection: sa.Connection) -> None:
+            self._rows.change_status(connection, snapshot_id, to, when, columns, done)
+            quota.settle(connection, commit, used=True)
+
+        self._db.write(work)
 
     def destroy(self, snapshot_id: str, *, release: Mapping[str, int] | None = None) -> bool:
         """Soft-delete the snapshot with its metadata and give its quota back."""
@@ -137,6 +146,13 @@ class Snapshots:
         self._db.write(
             lambda c: copy_image_metadata(c, IMAGE_METADATA, from_volume, to, snapshot_id)
         )
+
+    def named(self, text: str) -> Record | None:
+        """Return the live snapshot whose name on the backend is part of a text."""
+        for snapshot_id in self._name.findall(text):
+            with contextlib.suppress(SnapshotNotFound):
+                return self.get(snapshot_id)
+        return None
 
     def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:
         """Return live snapshots by equal columns, the newest first."""

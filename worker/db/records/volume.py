@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -45,6 +46,20 @@ _OF_VOLUME = (
     .where(_ATTACHMENTS.c.volume_id == sa.bindparam("which"), _ATTACHMENTS.c.deleted == sa.false())
     .order_by(_ATTACHMENTS.c.created_at, _ATTACHMENTS.c.id)
 )
+_BY_NAME_ID = sa.select(_T).where(
+    _T.c.deleted == sa.false(),
+    sa.or_(
+        _T.c._name_id == sa.bindparam("which"),
+        sa.and_(_T.c.id == sa.bindparam("which"), _T.c._name_id.is_(None)),
+    ),
+)
+_UUID = "([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+
+
+def named_by(template: str) -> re.Pattern[str]:
+    """Return what recognises a name on the backend, with the id as its group."""
+    before, _, after = template.partition("%s")
+    return re.compile(re.escape(before) + _UUID + re.escape(after))
 
 
 class Volumes(VolumeLists):
@@ -59,6 +74,7 @@ class Volumes(VolumeLists):
         self._rows = Rows(database, _T, "volume", VolumeNotFound, "Volume")
         self._types = types.VolumeTypes(database)
         self._template = name_template
+        self._name = named_by(name_template)
         self._default_type = default_type
 
     def get(self, volume_id: str) -> Record:
@@ -165,6 +181,15 @@ class Volumes(VolumeLists):
         self._db.write(
             lambda c: copy_image_metadata(c, source, source_id, IMAGE_METADATA, volume_id)
         )
+
+    def named(self, text: str) -> Record | None:
+        """Return the live volume of a name on the backend."""
+        found = self._name.fullmatch(text)
+        if found is None:
+            return None
+        for row in self._db.rows(_BY_NAME_ID, {"which": found[1]}):
+            return self.record(row._asdict())
+        return None
 
     def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
         """Return the quality of service of a type."""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sort a list of manageable objects and cut a page out of it.
+
+For drivers that list everything at once; one whose backend sorts and pages by
+itself has no need of it. Source: spec/volume-rpc, get_manageable_volumes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drivers.interface.errors import InvalidInput
+
+_KEYS = {"identifier": "reference", "reference": "reference", "size": "size"}
+_DIRECTIONS = {"asc": False, "desc": True}
+
+
+def page(
+    entries: Sequence[Mapping[str, Any]],
+    marker: Any = None,
+    limit: Any = None,
+    offset: Any = None,
+    sort_keys: Sequence[str] | None = None,
+    sort_dirs: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the entries of one page.
+
+    :param entries: each with a ``reference`` (dict of strings) and a ``size`` in GiB.
+    :param marker: the reference after which the page begins, as a dict or as JSON text.
+    :param limit: the longest that a page may be; None for no end.
+    :param offset: how many entries after the marker are left out.
+    :param sort_keys: of ``reference`` (also ``identifier``) and ``size``, the most
+        important first.
+    :param sort_dirs: ``asc`` or ``desc``, one for all keys or one for each.
+    :raises InvalidInput: an unknown key, direction or marker, or numbers that are none.
+    """
+    found = [dict(entry) for entry in entries]
+    for key, backwards in reversed(_order(sort_keys, sort_dirs)):
+        found.sort(key=lambda entry: _sortable(entry[key]), reverse=backwards)
+    begin = _after(found, marker) + _count(offset, "offset", 0)
+    end = None if limit is None else begin + _count(limit, "limit", 0)
+    return found[begin:end]
+
+
+def _order(keys: Sequence[str] | None, directions: Sequence[str] | None) -> list[tuple[str, bool]]:
+    wanted = list(keys or ["reference"])
+    told = list(directions or ["desc"])
+    if unknown := [key for key in wanted if key not in _KEYS]:
+        raise InvalidInput(f"sort key {unknown[0]!r} is none of {', '.join(sorted(_KEYS))}")
+    if unknown := [one for one in told if one not in _DIRECTIONS]:
+        raise InvalidInput(f"sort direction {unknown[0]!r} is neither asc nor desc")
+    if len(told) > len(wanted):
+        raise InvalidInput("there are more sort directions than sort keys")
+    told += [told[-1]] * (len(wanted) - len(told))
+    return [(_KEYS[k], _DIRECTIONS[d]) for k, d in zip(wanted, told, strict=True)]
+
+
+def _sortable(value: Any) -> Any:
+    return (
+        sorted((str(k), str(v)) for k, v in value.items()) if isinstance(value, Mapping) else value
+    )
+
+
+def _after(entries: Sequence[Mapping[str, Any]], marker: Any) -> int:
+    if marker is None or marker == "":
+        return 0
+    wanted = marker
+    if isinstance(marker, str):
+        try:
+            wanted = json.loads(marker)
+        except ValueError:
+            raise InvalidInput(f"marker {marker!r:.80} is no reference in JSON") from None
+    for number, entry in enumerate(entries):
+        if entry["reference"] == wanted:
+            return number + 1
+    raise InvalidInput(f"marker {marker!r:.80} is not in the list")
+
+
+def _count(value: Any, what: str, otherwise: int) -> int:
+    if value is None:
+        return otherwise
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidInput(f"{what} {value!r:.80} is no whole number from 0 on")
+    return value

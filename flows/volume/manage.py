@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take an existing object of the backend over as a volume.
+
+=======  ==========================================  ==============================
+task     does                                        undone by
+=======  ==========================================  ==============================
+begin    checks that it is ours and ``managing``     ``error_managing``
+measure  driver.manage_existing_get_size             (nothing was changed)
+reserve  the limit for one volume; reserves the      the reservation is given back
+         gigabytes, the volume itself was counted
+         by the API
+adopt    driver.manage_existing                      (the object keeps its data)
+finish   size, ``available``; the reservation is     (point of no return)
+         used
+=======  ==========================================  ==============================
+
+An object whose volume failed here is not deleted with the row: see ``delete``.
+
+Source: seeds, VolumeManagementDriver; spec/interfaces §3; spec/volume-rpc,
+manage_existing.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from taskflow.patterns import linear_flow
+
+from flows import edge, reference
+from flows.context import Context
+from flows.lifecycle import Statuses, Step
+from flows.volume.lifecycle import Begin, set_finished
+
+STATUSES = Statuses(
+    during=("managing",), success="available", failure={Exception: "error_managing"}
+)
+
+
+class Measure(Step):
+    """Ask the driver how large the object is, in GiB. Idempotent: it only reads."""
+
+    default_provides = "size"
+
+    def execute(self, ctx: Context, volume_id: str, ref: Any) -> int:
+        ask = getattr(ctx.driver, "manage_existing_get_size", None)
+        return reference.measure(ctx, ctx.volumes.get(volume_id), ref, ask)
+
+
+class Reserve(Step):
+    """Reserve the gigabytes. Idempotent: the volume's own id is that of the reservation."""
+
+    def execute(self, ctx: Context, volume_id: str, size: int) -> None:
+        volume = ctx.volumes.get(volume_id)
+        if volume.use_quota:
+            ctx.quotas.require_volume_size(volume.project_id, size)
+            ctx.quotas.reserve_for(volume, {"gigabytes": size})
+
+    def revert(self, ctx: Context, volume_id: str) -> None:
+        ctx.quotas.rollback([volume_id])
+
+
+class Adopt(Step):
+    """Have the driver tie the object to the volume, and store what it says about it.
+
+    Idempotent: a driver finds the object under its new name on a second try.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, ref: Any) -> None:
+        volume, manage = ctx.volumes.get(volume_id), getattr(ctx.driver, "manage_existing", None)
+        reference.supported(volume, manage)
+        assert manage is not None
+        answer = manage(volume, ref)
+        update = edge.model_update(answer, volume, "manage_existing", ignored=("size",))
+        edge.store(ctx.volumes.update, volume, update, "manage_existing")
+
+
+class Finish(Step):
+    """Make the volume available in its size.
+
+    Idempotent: one that is available stays so, and the reservation is used once.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, size: int) -> None:
+        volume = ctx.volumes.get(volume_id)
+        columns = {
+            "size": size,
+            "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+        }
+        done = set_finished(
+            ctx, volume, STATUSES.during, "available", commit=[volume_id], **columns
+        )
+        if not done:
+            ctx.quotas.rollback([volume_id])
+        elif volume.use_quota:
+            shown = volume.replace(status="available", **columns)
+            ctx.notifier.volume(ctx.request, "manage_existing.end", shown)
+        ctx.backend.publish_soon()
+
+
+def flow() -> linear_flow.Flow:
+    """Take an object over. Needs ``volume_id`` and ``ref`` as the caller wrote it."""
+    return linear_flow.Flow("manage_existing").add(
+        Begin(STATUSES, "manage_existing"), Measure(), Reserve(), Adopt(), Finish()
+    )

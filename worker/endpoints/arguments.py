@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What endpoint methods make out of a message's arguments: ids, locks, operations."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from typing import Any, Literal
+
+from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
+from worker.rpc.dispatch import BadArguments
+
+_AN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}")
+"""A UUID, or what somebody else took for ids; never a path, never longer than its column."""
+
+
+def on_volume(factory: Any, volume: Any, **args: Any) -> Operation:
+    """Return an operation that changes one volume."""
+    volume_id = id_of(volume, "volume")
+    return Operation(
+        factory,
+        ("volume", volume_id),
+        {"volume_id": volume_id, **args},
+        exclusive=(volume_lock(volume_id),),
+    )
+
+
+def on_snapshot(factory: Any, snapshot: Any, **args: Any) -> Operation:
+    """Return an operation that changes one snapshot, while its volume stays as it is."""
+    snapshot_id = id_of(snapshot, "snapshot")
+    return Operation(
+        factory,
+        ("snapshot", snapshot_id),
+        {"snapshot_id": snapshot_id, **args},
+        exclusive=(snapshot_lock(snapshot_id),),
+        shared=tuple(volume_lock(v) for v in ids_of(snapshot, "volume_id")),
+    )
+
+
+def on_connection(
+    factory: Any,
+    volume_id: Any,
+    answer: Any = None,
+    when_cut_short: Literal["finish", "revert"] = "finish",
+    **args: Any,
+) -> Operation:
+    """Return an operation on the export of a volume."""
+    check_id(volume_id, "volume_id")
+    # One volume's exports change one after another; its own name is Cinder's lock for that.
+    return Operation(
+        factory,
+        ("volume", volume_id),
+        {"volume_id": volume_id, **args},
+        exclusive=(volume_id,),
+        answer=answer,
+        when_cut_short=when_cut_short,
+    )
+
+
+def field(source: Any, name: str, what: str) -> Any:
+    """Return a field of an object or dict. :raises BadArguments: there is none."""
+    try:
+        return source[name]
+    except (KeyError, TypeError, IndexError):
+        raise BadArguments(f"{what} has no {name}") from None
+
+
+def id_of(source: Any, what: str) -> str:
+    """Return the id of an object. :raises BadArguments: it has none, or no usable one."""
+    found = field(source, "id", what)
+    check_id(found, f"the id of {what}")
+    return str(found)
+
+
+def check_id(found: Any, what: str) -> None:
+    """Refuse what cannot be an id: it becomes part of names of locks and of files."""
+    if not isinstance(found, str) or not _AN_ID.fullmatch(found):
+        raise BadArguments(f"{what} is not usable: {reprlib.repr(found)}")
+
+
+def ids_of(source: Any, name: str) -> list[str]:
+    """Return the id that a field holds, in a list; an empty one without it."""
+    try:
+        found = source[name]
+    except (KeyError, TypeError):
+        return []
+    if not found:
+        return []
+    check_id(found, name)
+    return [str(found)]
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return what came as a list; an empty one for anything else."""
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def prefix_of(log_request: Any) -> str:
+    """Return the prefix of logger names, empty for all."""
+    try:
+        return str(log_request["prefix"] or "")
+    except (KeyError, TypeError):
+        return ""
