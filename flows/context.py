@@ -174,6 +174,34 @@ class QuotaRecords(Protocol):
         """Give reservations back; what was settled stays so."""
 
 
+class GroupRecords(Protocol):
+    """Rows of groups, or of snapshots of groups, with their members (spec/schema §2).
+
+    Members of a group are volumes, those of a group snapshot are snapshots.
+    """
+
+    def get(self, row_id: str) -> Record:
+        """:raises NotFound: no live row."""
+
+    def members(self, row_id: str) -> list[Record]:
+        """Return the live members, oldest first."""
+
+    def update(self, row_id: str, **columns: Any) -> None:
+        """Write columns. :raises ValueError: an unknown one, or a value that does not fit."""
+
+    def update_members(self, row_id: str, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write columns of members, all of them or none; each entry has an ``id``."""
+
+    def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
+        """Change the status by compare-and-set."""
+
+    def change_members(self, row_id: str, add: Iterable[str], remove: Iterable[str]) -> None:
+        """Let volumes join a group and leave it, all of them or none; repeatable."""
+
+    def destroy(self, row_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        """Soft-delete the row and give its quota back; False when it was gone already."""
+
+
 class AttachmentRecords(Protocol):
     """Rows of ``volume_attachment``."""
 
@@ -249,6 +277,9 @@ class Notifier(Protocol):
     def snapshot(self, request: Request, event: str, snapshot: Record, **extra: Any) -> None:
         """Send ``snapshot.<event>``."""
 
+    def group(self, request: Request, event: str, group: Record, **extra: Any) -> None:
+        """Send ``<kind>.<event>`` of a group or of a snapshot of one."""
+
 
 class Scheduler(Protocol):
     """The scheduler service on the bus."""
@@ -299,17 +330,19 @@ class Context:
 
     ``resumed`` says that an earlier try was cut short, so that a task first
     clears away what that try may have left. ``stopping`` is set when the process
-    drains: a task that waits for an outage to end gives up waiting. ``progress`` is
-    called by a task that moves data with the part that is done, from 0 to 1; it
-    raises when the operation was cancelled. ``waiting`` is entered around what may take
-    long and needs no turn of the processor, as moving data; calls of the driver are
-    entered by themselves.
+    drains: a task that waits for an outage to end gives up waiting. ``groups`` are
+    rows by their kind: ``group``, ``group_snapshot``, ``consistencygroup`` and
+    ``cgsnapshot``. ``progress`` is called by a task that moves data with the part that
+    is done, from 0 to 1; it raises when the operation was cancelled. ``waiting`` is
+    entered around what may take long and needs no turn of the processor, as moving
+    data; calls of the driver are entered by themselves.
     """
 
     request: Request
     backend: Backend
     volumes: VolumeRecords
     snapshots: SnapshotRecords
+    groups: Mapping[str, GroupRecords]
     attachments: AttachmentRecords
     quotas: QuotaRecords
     workers: WorkRows

@@ -31,6 +31,8 @@ _OURS = {
     *("created_at", "updated_at", "deleted_at", "deleted", "scheduled_at"),
     *("user_id", "project_id", "use_quota", "size", "previous_status", "attach_status"),
     *("host", "cluster_name", "group_id", "snapshot_id", "source_volid", "volume_id"),
+    *("consistencygroup_id", "cgsnapshot_id", "group_snapshot_id", "group_type_id"),
+    *("source_group_id", "source_cgid"),
 }
 """Columns that the worker or the API owns; a driver does not write them."""
 

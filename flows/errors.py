@@ -7,6 +7,8 @@ FlowError
 │   ├── InvalidVolume
 │   │   └── VolumeAttached
 │   ├── InvalidSnapshot
+│   ├── InvalidGroup
+│   │   └── InvalidConsistencyGroup
 │   ├── InvalidUUID
 │   ├── InvalidVolumeAttachMode
 │   ├── BadResetResourceStatus
@@ -16,10 +18,13 @@ FlowError
 ├── NotFound
 │   ├── VolumeNotFound
 │   ├── SnapshotNotFound
+│   ├── GroupNotFound
+│   ├── GroupSnapshotNotFound
 │   ├── VolumeAttachmentNotFound
 │   └── VolumeTypeNotFound
 ├── OverQuota
 ├── DriverNotInitialized           the backend did not come up; nothing was asked of it
+├── PartlyFailed                   a group's operation; its members' statuses tell the rest
 ├── DriverReturnedRubbish          the driver's answer breaks its contract
 ├── OperationInterrupted           cut short: reverted instead of resumed
 │   ├── OperationCancelled         an operator wished so
@@ -58,6 +63,14 @@ class VolumeAttached(InvalidVolume):
 
 class InvalidSnapshot(Invalid):
     """The snapshot cannot take part in this operation."""
+
+
+class InvalidGroup(Invalid):
+    """The group, or a member of it, cannot take part in this operation."""
+
+
+class InvalidConsistencyGroup(InvalidGroup):
+    """The same of a consistency group of old."""
 
 
 class InvalidUUID(Invalid):
@@ -108,6 +121,14 @@ class SnapshotNotFound(NotFound):
     """There is no such snapshot."""
 
 
+class GroupNotFound(NotFound):
+    """There is no such group."""
+
+
+class GroupSnapshotNotFound(NotFound):
+    """There is no such snapshot of a group."""
+
+
 class VolumeAttachmentNotFound(NotFound):
     """There is no such attachment."""
 
@@ -124,6 +145,10 @@ class OverQuota(FlowError):
 
 class DriverNotInitialized(FlowError):
     """The backend did not come up, so nothing is sent to its driver."""
+
+
+class PartlyFailed(FlowError):
+    """An operation on a group failed, and what became of its members is written already."""
 
 
 class DriverReturnedRubbish(FlowError):

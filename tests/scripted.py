@@ -9,7 +9,7 @@ on the "backend", and notes each call as a line of JSON.
     {"create_volume": {"raise": "VolumeIsBusy", "text": "busy"},
      "delete_volume": {"return": 7},
      "extend_volume": {"wait_for": "/path/that/appears"},
-     "create_snapshot": {"exit": true}}
+     "create_snapshot": {"exit": true, "only": "the id of a resource"}}
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 from oslo_config import cfg
 
 from drivers.interface import errors
+from drivers.interface.group import VolumeConsistencyGroupDriver, VolumeGroupDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
 
@@ -90,8 +91,11 @@ class Script:
         return {path.name for path in self._backend.iterdir()}
 
 
-class ScriptedDriver(VolumeDriver):
-    """Does what the plan says, and otherwise what a driver should."""
+class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriver):
+    """Does what the plan says, and otherwise what a driver should.
+
+    The methods of generic groups are not supported unless they are planned.
+    """
 
     OPTS: ClassVar[list[cfg.Opt]] = [cfg.StrOpt("script", help="Directory of the script.")]
 
@@ -183,6 +187,57 @@ class ScriptedDriver(VolumeDriver):
         """Forget a snapshot and keep its data."""
         self._play("unmanage_snapshot", id=snapshot.id)
 
+    def create_consistencygroup(self, context: Any, group: Record) -> Any:
+        return self._of_group("create_consistencygroup", group)
+
+    def create_consistencygroup_from_src(
+        self, context: Any, group: Record, volumes: Any, *sources: Any
+    ) -> Any:
+        return self._from_source("create_consistencygroup_from_src", group, volumes, sources)
+
+    def delete_consistencygroup(self, context: Any, group: Record, volumes: Any) -> Any:
+        return self._of_group("delete_consistencygroup", group, volumes, self._script.remove)
+
+    def update_consistencygroup(
+        self, context: Any, group: Record, add_volumes: Any = None, remove_volumes: Any = None
+    ) -> Any:
+        return self._update("update_consistencygroup", group, add_volumes, remove_volumes)
+
+    def create_cgsnapshot(self, context: Any, cgsnapshot: Record, snapshots: Any) -> Any:
+        return self._of_group("create_cgsnapshot", cgsnapshot, snapshots, self._script.make)
+
+    def delete_cgsnapshot(self, context: Any, cgsnapshot: Record, snapshots: Any) -> Any:
+        return self._of_group("delete_cgsnapshot", cgsnapshot, snapshots, self._script.remove)
+
+    def create_group(self, context: Any, group: Record) -> Any:
+        self._require_plan("create_group")
+        return self._of_group("create_group", group)
+
+    def create_group_from_src(
+        self, context: Any, group: Record, volumes: Any, *sources: Any
+    ) -> Any:
+        self._require_plan("create_group_from_src")
+        return self._from_source("create_group_from_src", group, volumes, sources)
+
+    def delete_group(self, context: Any, group: Record, volumes: Any) -> Any:
+        self._require_plan("delete_group")
+        return self._of_group("delete_group", group, volumes, self._script.remove)
+
+    def update_group(
+        self, context: Any, group: Record, add_volumes: Any = None, remove_volumes: Any = None
+    ) -> Any:
+        self._require_plan("update_group")
+        return self._update("update_group", group, add_volumes, remove_volumes)
+
+    def create_group_snapshot(self, context: Any, group_snapshot: Record, snapshots: Any) -> Any:
+        self._require_plan("create_group_snapshot")
+        return self._of_group("create_group_snapshot", group_snapshot, snapshots, self._script.make)
+
+    def delete_group_snapshot(self, context: Any, group_snapshot: Record, snapshots: Any) -> Any:
+        self._require_plan("delete_group_snapshot")
+        remove = self._script.remove
+        return self._of_group("delete_group_snapshot", group_snapshot, snapshots, remove)
+
     def revert_to_snapshot(self, context: Any, volume: Record, snapshot: Record) -> None:
         self._play("revert_to_snapshot", id=volume.id, snapshot=snapshot.id)
 
@@ -232,6 +287,39 @@ class ScriptedDriver(VolumeDriver):
     def secure_file_operations_enabled(self) -> bool:
         return bool(self._play("secure_file_operations_enabled", True))
 
+    def _require_plan(self, method: str) -> None:
+        if not self._script.planned(method):
+            raise NotImplementedError
+
+    def _of_group(
+        self, method: str, group: Record, members: Any = (), work: Any = None, **details: Any
+    ) -> Any:
+        """Play a method on a group; the work on its members is done unless it is planned."""
+        planned = self._script.planned(method)
+        if planned.get("raise") == "NotImplementedError":
+            raise NotImplementedError
+        for member in members if work else ():
+            if "raise" not in planned:
+                work(member.name)
+        answer = (None, None) if method != "create_consistencygroup" else None
+        ids = [member["id"] for member in members]
+        return self._play(method, answer, id=group["id"], members=ids, seen=group.kind, **details)
+
+    def _from_source(self, method: str, group: Record, volumes: Any, sources: Any) -> Any:
+        snapshot, snapshots, source, source_volumes = sources
+        details = {
+            "snapshot": snapshot and snapshot.id,
+            "source": source and source.id,
+            "sources": [one.id for one in snapshots or source_volumes],
+        }
+        return self._of_group(method, group, volumes, self._script.make, **details)
+
+    def _update(self, method: str, group: Record, joins: Any, leaves: Any) -> Any:
+        if self._script.planned(method).get("raise") == "NotImplementedError":
+            raise NotImplementedError
+        details = {"joins": [one.id for one in joins], "leaves": [one.id for one in leaves]}
+        return self._play(method, (None, None, None), id=group.id, seen=group.kind, **details)
+
     def _find(self, ref: Any, resource: Record) -> str:
         """Return the object's old or new name."""
         for name in (ref.get("source-name"), resource.name):
@@ -246,6 +334,8 @@ class ScriptedDriver(VolumeDriver):
     def _play(self, method: str, answer: Any = None, **details: Any) -> Any:
         self._script.note(method, **details)
         planned = self._script.planned(method)
+        if planned.get("only") not in (None, details.get("id")):
+            return answer
         if "wait_for" in planned:
             _wait_for(Path(planned["wait_for"]))
         if planned.get("exit"):

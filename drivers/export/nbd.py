@@ -14,14 +14,15 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from oslo_config import cfg, types
 
-from drivers.export import qemu
+from drivers.export import hold, qemu
 from drivers.interface.errors import (
     RemoveExportException,
     TargetUpdateFailed,
@@ -108,6 +109,8 @@ class NbdExport(ExportDriver):
         except OSError as error:
             text = f"{self._directory} cannot be made: {error.strerror}"
             raise VolumeBackendAPIException(text) from error
+        found = [qemu.find(path) for path in self._directory.glob("*.pid")]
+        hold.let_go([server for server in found if server is not None])
 
     def ensure(self, name: str, path: str) -> None:
         """Start a server unless there is one."""
@@ -157,6 +160,11 @@ class NbdExport(ExportDriver):
                 raise TargetUpdateFailed(text)
             self._end(name, server)
             self._start(name, path, self._state(name))
+
+    def held(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Stop the servers for a moment."""
+        servers = [self._server(name) for name in names]
+        return hold.held([server for server in servers if server is not None])
 
     def _start(self, name: str, path: str, state: State) -> None:
         """:raises VolumeBackendAPIException: nothing is left of the try."""

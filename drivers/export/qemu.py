@@ -41,6 +41,11 @@ class Server:
                     sockets += os.readlink(entry.path).startswith("socket:")
         return max(0, sockets - 1)
 
+    def send(self, number: int) -> None:
+        """Send a signal; one that has ended gets none."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
     def end(self) -> bool:
         """End it, gently at first, and say whether it has ended."""
         try:

@@ -9,7 +9,8 @@ it, so that each protocol is written once. Source: seeds, VolumeDriverCore
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from oslo_config import cfg
@@ -79,4 +80,14 @@ class ExportDriver(abc.ABC):
         """Show the new size of a file that has grown; nothing where it is not served.
 
         :raises TargetUpdateFailed: who is connected sees the old size until then.
+        """
+
+    @abc.abstractmethod
+    def held(self, names: Sequence[str]) -> AbstractContextManager[None]:
+        """Hold back what consumers write to several volumes, while the context lasts.
+
+        What was acknowledged is in the files; what comes meanwhile is written after.
+        Names that are not served are passed over. It ends when its process is killed.
+
+        :raises VolumeBackendAPIException: one cannot be held; none is.
         """

@@ -35,6 +35,10 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     OPTS: ClassVar[list[cfg.Opt]] = []
     """The driver's own options; they are read from the backend's section."""
 
+    members_at_once: ClassVar[int] = 1
+    """How many members of a group the worker may work on at the same time, where the
+    driver has no method for the whole group."""
+
     def __init__(self, configuration: Any, *, host: str, **_: Any) -> None:
         self.configuration = configuration
         self.host = host

@@ -30,6 +30,7 @@ from drivers.interface.volume import Update, VolumeDriver
 from drivers.volume.capacity import GIB, report
 from drivers.volume.failures import explained
 from drivers.volume.files import Directory
+from drivers.volume.grouped import GroupedFiles
 from drivers.volume.managed import ManagedFiles, snapshot_file
 from drivers.volume.usage import require_unused
 
@@ -54,8 +55,10 @@ OPTS: list[cfg.Opt] = [
 ]
 
 
-class LocalDriver(ManagedFiles, VolumeDriver):
+class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
     """Sparse files in a directory."""
+
+    members_at_once: ClassVar[int] = 4
 
     OPTS: ClassVar[list[cfg.Opt]] = [*OPTS, *nbd.OPTS]
 
@@ -243,6 +246,8 @@ class LocalDriver(ManagedFiles, VolumeDriver):
             "max_over_subscription_ratio": self.configuration.max_over_subscription_ratio,
             "multiattach": export is not None and export.multiattach,
             "online_extend_support": export is None or export.online_extend_support,
+            "consistencygroup_support": True,
+            "consistent_group_snapshot_enabled": True,
             "location_info": f"LocalDriver:{socket.gethostname()}:{self._files.path}",
         }
 

@@ -42,7 +42,7 @@ class Allocate(Step):
         answer = ctx.driver.create_snapshot(snapshot)
         update = edge.model_update(answer, snapshot, "create_snapshot")
         edge.store(ctx.snapshots.update, snapshot, update, "create_snapshot")
-        _copy_image_metadata(ctx, snapshot)
+        copy_image_metadata(ctx, snapshot)
 
     def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
         if edge.never_reached_driver(flow_failures):
@@ -73,7 +73,8 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _copy_image_metadata(ctx: Context, snapshot: Record) -> None:
+def copy_image_metadata(ctx: Context, snapshot: Record) -> None:
+    """Copy image metadata of a bootable volume. :raises MetadataCopyFailure: it did not fit."""
     if not snapshot.volume.bootable:
         return
     try:

@@ -91,7 +91,7 @@ class Allocate(Step):
         try:
             update = edge.model_update(answer, volume, call)
             edge.store(ctx.volumes.update, volume, update, call)
-            _inherit(ctx, volume)
+            inherit(ctx, volume)
         except errors.VolumeNotFound:
             driver.delete_volume(volume)  # no row tells the revert what to delete
             raise
@@ -119,11 +119,7 @@ class Finish(Step):
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        columns: dict[str, Any] = {
-            "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
-            "shared_targets": shared_targets(ctx.backend.stats()),
-            "service_uuid": ctx.backend.service_uuid,
-        }
+        columns = launched(ctx)
         try:
             ctx.volumes.transition(
                 volume_id, "available", when=STATUSES.during, done=True, **columns
@@ -150,6 +146,15 @@ def flow() -> linear_flow.Flow:
     )
 
 
+def launched(ctx: Context) -> dict[str, Any]:
+    """Return what is written of a volume when it can be used for the first time."""
+    return {
+        "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+        "shared_targets": shared_targets(ctx.backend.stats()),
+        "service_uuid": ctx.backend.service_uuid,
+    }
+
+
 def shared_targets(stats: Mapping[str, Any]) -> bool | None:
     """Return whether attachments must lock the host (spec/volume-rpc, create_volume 10)."""
     if stats.get("shared_targets") is False:
@@ -164,12 +169,12 @@ def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
     driver = ctx.driver
     if volume.snapshot_id:
         snapshot = ctx.snapshots.get(volume.snapshot_id)
-        _require_room(volume, snapshot.volume_size, f"snapshot {snapshot.id}")
+        require_room(volume, snapshot.volume_size, f"snapshot {snapshot.id}")
         return "create_volume_from_snapshot", driver.create_volume_from_snapshot(volume, snapshot)
     if volume.source_volid:
         source = ctx.volumes.get(volume.source_volid)
-        _require_room(volume, source.size, f"volume {source.id}")
-        return _clone(ctx, volume, source)
+        require_room(volume, source.size, f"volume {source.id}")
+        return clone(ctx, volume, source)
     for source_kind in ("image", "backup"):
         if source_id := _named(request_spec, f"{source_kind}_id"):
             # An empty volume in place of the data that was asked for would be worse.
@@ -178,7 +183,7 @@ def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
     return "create_volume", driver.create_volume(volume)
 
 
-def _require_room(volume: Record, size: int | None, source: str) -> None:
+def require_room(volume: Record, size: int | None, source: str) -> None:
     if size and volume.size < size:
         text = f"volume {volume.id} has {volume.size} GiB, {source} needs {size}"
         raise errors.InvalidInput(text)
@@ -192,8 +197,11 @@ def _named(request_spec: Any, name: str) -> Any:
     return (data if isinstance(data, Mapping) else request_spec).get(name)
 
 
-def _clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
-    """Clone, through a snapshot of the moment where the driver has no clone of its own."""
+def clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
+    """Clone, through a snapshot of the moment where the driver has no clone of its own.
+
+    :returns: the method that made it, and its answer.
+    """
     driver = ctx.driver
     try:
         return "create_cloned_volume", driver.create_cloned_volume(volume, source)
@@ -208,8 +216,11 @@ def _clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
         driver.delete_snapshot(moment)
 
 
-def _inherit(ctx: Context, volume: Record) -> None:
-    """A bootable source makes a bootable volume with the same image metadata."""
+def inherit(ctx: Context, volume: Record) -> None:
+    """A bootable source makes a bootable volume with the same image metadata.
+
+    :raises MetadataCopyFailure: the image metadata did not fit.
+    """
     if volume.snapshot_id:
         snapshot = ctx.snapshots.get(volume.snapshot_id)
         bootable = snapshot.volume.bootable

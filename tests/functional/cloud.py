@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import oslo_messaging
+import sqlalchemy as sa
 from oslo_config import cfg
 
 from drivers.interface.records import Record
@@ -17,7 +18,7 @@ from flows.errors import NotFound
 from tests.functional.service import Service
 from tests.scripted import Script
 from tests.servers import until
-from worker.db import sync
+from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
 from worker.journal import Entry, Journal
@@ -48,19 +49,16 @@ class Cloud:
         bus: str,
         database: str,
         directory: Path,
+        backend: Mapping[str, Any] | None = None,
         **sections: Any,
     ) -> None:
         self.database = Database(database)
         sync.sync(self.database)
         self.records = Records(self.database)
         self.script = Script(directory / "script")
-        self.backends = {
-            BACKEND: {
-                "volume_driver": "tests.scripted.ScriptedDriver",
-                "volume_backend_name": BACKEND,
-                "script": self.script.directory,
-            }
-        }
+        scripted = {"volume_driver": "tests.scripted.ScriptedDriver"}
+        scripted["script"] = str(self.script.directory)
+        self.backends = {BACKEND: {"volume_backend_name": BACKEND, **(backend or scripted)}}
         self.service = make_service(
             bus=bus, database=database, backends=self.backends, sections=sections
         )
@@ -76,11 +74,11 @@ class Cloud:
 
     def cast(self, method: str, version: str = "3.0", **args: Any) -> None:
         """Send a cast."""
-        self.client(version).cast(dict(REQUEST), method, **_encoded(args))
+        self.client(version).cast(dict(REQUEST), method, **encoded(args))
 
     def call(self, method: str, version: str = "3.0", **args: Any) -> Any:
         """Send a call and return its answer."""
-        return self.client(version).call(dict(REQUEST), method, **_encoded(args))
+        return self.client(version).call(dict(REQUEST), method, **encoded(args))
 
     def failure(self, method: str, version: str = "3.0", **args: Any) -> tuple[str, str]:
         """Send a call that fails and return class and text of what the caller gets."""
@@ -118,15 +116,53 @@ class Cloud:
         self.script.make(snapshot.name)
         return snapshot
 
+    def group(self, status: str = "creating", kind: str = "group", **columns: Any) -> Record:
+        """Insert a group of the given kind; a generic one has a consistent type."""
+        values = {"host": POOL_HOST, "user_id": USER, "project_id": PROJECT, "name": "g"}
+        if kind == "group":
+            values["group_type_id"] = self.group_type(consistent=True)
+        rows = self._rows(kind)
+        return rows.create(**{**values, "status": status, **columns})  # type: ignore[no-any-return]
+
+    def group_type(self, *, consistent: bool) -> str:
+        """Return the id of a group type, which is made the first time."""
+        type_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"consistent {consistent}"))
+        with self.database.writer() as connection:
+            found = connection.execute(
+                sa.select(models.group_types).where(models.group_types.c.id == type_id)
+            )
+            if found.first() is None:
+                named = {"id": type_id, "name": f"consistent-{consistent}", "deleted": False}
+                connection.execute(sa.insert(models.group_types).values(**named))
+                spec = {"key": "consistent_group_snapshot_enabled", "value": f"<is> {consistent}"}
+                connection.execute(
+                    sa.insert(models.group_type_specs).values(
+                        group_type_id=type_id, deleted=False, **spec
+                    )
+                )
+        return type_id
+
+    def group_snapshot(self, group: Record, status: str = "creating", **columns: Any) -> Record:
+        """Insert a snapshot of a group."""
+        values = {"user_id": USER, "project_id": PROJECT, "name": "s", "status": status}
+        if group.kind == "group":
+            more = {"group_id": group.id, "group_type_id": group.group_type_id}
+            return self.records.group_snapshots.create(**{**values, **more, **columns})
+        more = {"consistencygroup_id": group.id}
+        return self.records.cgsnapshots.create(**{**values, **more, **columns})
+
+    def _rows(self, kind: str) -> Any:
+        """Return the records of a kind of resource."""
+        return getattr(self.records, f"{kind}s")
+
     def attachment(self, volume: Record, status: str = "reserved", **columns: Any) -> Record:
         """Insert an attachment."""
         return self.records.attachments.create(volume_id=volume.id, attach_status=status, **columns)
 
     def status(self, resource: Record) -> str:
-        """Return the status of a volume or snapshot, ``gone`` when its row is deleted."""
-        rows = self.records.volumes if resource.kind == "volume" else self.records.snapshots
+        """Return the status of a resource, ``gone`` when its row is deleted."""
         try:
-            return str(rows.get(resource.id).status)
+            return str(self._rows(resource.kind).get(resource.id).status)
         except NotFound:
             return "gone"
 
@@ -139,8 +175,7 @@ class Cloud:
         )
         if wanted == "gone":
             return None
-        rows = self.records.volumes if resource.kind == "volume" else self.records.snapshots
-        return rows.get(resource.id)
+        return self._rows(resource.kind).get(resource.id)  # type: ignore[no-any-return]
 
     def journal(self) -> Journal:
         """Open the service's journal."""
@@ -183,8 +218,16 @@ class Cloud:
         self.database.dispose()
 
 
-def _encoded(args: dict[str, Any]) -> dict[str, Any]:
-    made = {"volume": objects.volume, "snapshot": objects.snapshot}
+def encoded(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments with their records as objects."""
+    made = {
+        "volume": objects.volume,
+        "snapshot": objects.snapshot,
+        "group": objects.group,
+        "consistencygroup": objects.group,
+        "group_snapshot": objects.group_snapshot,
+        "cgsnapshot": objects.group_snapshot,
+    }
     return {
         name: made[value.kind](value) if isinstance(value, Record) else value
         for name, value in args.items()

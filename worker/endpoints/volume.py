@@ -18,6 +18,7 @@ from worker.endpoints.arguments import (
     on_volume,
     prefix_of,
 )
+from worker.endpoints.group import GroupMethods
 from worker.endpoints.manage import Listing, ManageMethods
 from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
 from worker.rpc import codec, objects
@@ -46,7 +47,7 @@ class Service(Protocol):
         """Return logger names and levels."""
 
 
-class VolumeEndpoint(ManageMethods):
+class VolumeEndpoint(ManageMethods, GroupMethods):
     """One backend's RPC methods.
 
     :param service: the running service, for what needs no flow.

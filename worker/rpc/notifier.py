@@ -76,6 +76,14 @@ class Notifier:
             publisher = f"snapshot.{self._host}"
             self._send(request, publisher, f"snapshot.{event}", _snapshot, snapshot, extra)
 
+    def group(self, request: Any, event: str, group: Record, **extra: Any) -> None:
+        """Send ``<kind>.<event>`` of a group, or of a snapshot of one."""
+        if self.enabled:
+            publisher = f"{group.kind}.{self._host}"
+            self._send(
+                request, publisher, f"{group.kind}.{event}", _GROUPS[group.kind], group, extra
+            )
+
     def _send(
         self,
         request: Any,
@@ -133,6 +141,47 @@ def _snapshot(snapshot: Record) -> dict[str, Any]:
         "deleted": "True" if snapshot.deleted else "",
         "metadata": str(dict(snapshot.metadata or {})),
     }
+
+
+def _owned(record: Record, *names: str) -> dict[str, Any]:
+    return {
+        "tenant_id": record.project_id,
+        **{name: record[name] for name in ("user_id", *names)},
+        "created_at": _time(record.created_at),
+        "status": record.status,
+    }
+
+
+def _group(group: Record) -> dict[str, Any]:
+    return {
+        "group_id": group.id,
+        "group_type": group.group_type_id,
+        **_owned(group, "availability_zone", "name"),
+    }
+
+
+def _group_snapshot(snapshot: Record) -> dict[str, Any]:
+    return {
+        "group_snapshot_id": snapshot.id,
+        "group_type": snapshot.group_type_id,
+        **_owned(snapshot, "name", "group_id"),
+    }
+
+
+def _consistencygroup(group: Record) -> dict[str, Any]:
+    return {"consistencygroup_id": group.id, **_owned(group, "availability_zone", "name")}
+
+
+def _cgsnapshot(snapshot: Record) -> dict[str, Any]:
+    return {"cgsnapshot_id": snapshot.id, **_owned(snapshot, "name", "consistencygroup_id")}
+
+
+_GROUPS: Mapping[str, _Payload] = {
+    "group": _group,
+    "group_snapshot": _group_snapshot,
+    "consistencygroup": _consistencygroup,
+    "cgsnapshot": _cgsnapshot,
+}
 
 
 def _time(value: datetime.datetime | None) -> str:

@@ -62,6 +62,16 @@ _ATTACHMENT = _names(
     " attach_status attach_mode connection_info connector"
 )
 _VOLUME_TYPE = ("description", *_names("id name is_public extra_specs qos_specs_id"))
+_GROUP = _names(
+    "id user_id project_id cluster_name host availability_zone name description"
+    " group_type_id status group_snapshot_id source_group_id replication_status"
+)
+_GROUP_SNAPSHOT = _names("id group_id project_id user_id name description status group_type_id")
+_CONSISTENCYGROUP = _names(
+    "id user_id project_id cluster_name host availability_zone name description"
+    " volume_type_id status cgsnapshot_id source_cgid"
+)
+_CGSNAPSHOT = _names("id consistencygroup_id project_id user_id name description status")
 _MANAGEABLE = ("reference", "size", "safe_to_manage", "reason_not_safe", "cinder_id", "extra_info")
 _SERVICE = _names(
     "id host binary cluster_name topic report_count disabled availability_zone"
@@ -93,6 +103,21 @@ def snapshot(record: Mapping[str, Any], cap: str = OBJECT_VERSION) -> dict[str, 
     """Return a ``Snapshot`` 1.6. :raises ValueError: there is no such cap."""
     fields = _fields(record, _SNAPSHOT) | _relations(record, {"metadata": _pairs})
     return _encode("Snapshot", "1.6", fields, cap)
+
+
+def group(record: Mapping[str, Any], cap: str = OBJECT_VERSION) -> dict[str, Any]:
+    """Return a ``Group`` 1.2, or a ``ConsistencyGroup`` 1.4 for a row of old."""
+    if "group_type_id" not in record:
+        return _encode("ConsistencyGroup", "1.4", _fields(record, _CONSISTENCYGROUP), cap)
+    types = _relations(record, {"volume_type_ids": list})
+    return _encode("Group", "1.2", {**_fields(record, _GROUP), **types}, cap)
+
+
+def group_snapshot(record: Mapping[str, Any], cap: str = OBJECT_VERSION) -> dict[str, Any]:
+    """Return a ``GroupSnapshot`` 1.0, or a ``CGSnapshot`` 1.1 for a row of old."""
+    if "group_id" not in record:
+        return _encode("CGSnapshot", "1.1", _fields(record, _CGSNAPSHOT), cap)
+    return _encode("GroupSnapshot", "1.0", _fields(record, _GROUP_SNAPSHOT), cap)
 
 
 def attachment(record: Mapping[str, Any] | None) -> dict[str, Any] | None:

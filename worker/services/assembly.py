@@ -201,6 +201,12 @@ class VolumeService:
             backend=self.backend,
             volumes=cast(Any, Remembered(records.volumes)),
             snapshots=cast(Any, Remembered(records.snapshots)),
+            groups={
+                "group": cast(Any, records.groups),
+                "group_snapshot": cast(Any, records.group_snapshots),
+                "consistencygroup": cast(Any, records.consistencygroups),
+                "cgsnapshot": cast(Any, records.cgsnapshots),
+            },
             attachments=records.attachments,
             quotas=records.quotas,
             workers=records.workers,

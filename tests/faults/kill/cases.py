@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from drivers.interface.records import Record
-from flows.engine import Factory
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
@@ -24,52 +20,13 @@ from flows.volume import (
     manage,
     revert,
 )
+from tests.faults.kill import groups
+from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import CONNECTOR, GIB, World
 
 INSTANCE = "8d9a2d1e-5f8d-4d2f-9a55-0c8f6a8f7c11"
 SPEC = {"volume_id": "x", "volume_properties": {"size": 1}}
 RETRY = {"retry": {"num_attempts": 1, "hosts": [["h1@b1#b1", "h1@b1#b1"]]}}
-
-
-@dataclass
-class Asked:
-    """One message that is ready to be sent.
-
-    :param resource: the id by which the journal knows it.
-    :param roles: names for the ids that it is about.
-    """
-
-    project: str
-    resource: str
-    args: dict[str, Any]
-    roles: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One operation.
-
-    :param arrange: makes what is there before it and returns the message.
-    :param call: whether its caller waits for an answer.
-    :param undone: whether it may be undone after a kill, as its caller has gone.
-    """
-
-    name: str
-    method: str
-    factory: Factory
-    arrange: Callable[[World, str], Asked]
-    version: str = "3.0"
-    call: bool = False
-    undone: bool = False
-
-    def prepare(self, world: World) -> Asked:
-        """Arrange it in a project of its own."""
-        return self.arrange(world, uuid.uuid4().hex)
-
-    def send(self, world: World, asked: Asked) -> None:
-        """Send the message."""
-        send = world.ask if self.call else world.cast
-        send(asked.project, self.method, self.version, asked.args)
 
 
 def _on(volume: Record, role: str = "volume", /, **args: Any) -> Asked:
@@ -295,4 +252,5 @@ CASES = (
     Case(
         "delete attachment", "attachment_delete", attachment.delete, _disconnect, "3.9", call=True
     ),
+    *groups.CASES,
 )

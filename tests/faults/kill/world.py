@@ -24,12 +24,12 @@ from drivers.export import qemu
 from drivers.interface.records import Record
 from drivers.volume.files import Directory
 from tests.faults.kill.plan import Plan
+from tests.functional.cloud import encoded
 from tests.functional.service import Service
 from tests.servers import Servers
 from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.rpc import objects
 
 NODE, BACKEND = "h1", "b1"
 HOST = f"{NODE}@{BACKEND}"
@@ -40,6 +40,7 @@ _CALL_TIMEOUT = 30.0
 _UNHEARD = 10.0  # a call that waits longer in the queue than its caller is dropped there
 _SCRATCH = ("volumes", "snapshots", "volume_attachment", "quota_usages", "reservations")
 _SCRATCH += ("workers", "messages", "volume_admin_metadata", "volume_metadata")
+_GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 
 class World:
@@ -139,7 +140,9 @@ class World:
             self.files.create(record.name, size * GIB)
         return record
 
-    def snapshot(self, volume: Record, status: str = "available", *, made: bool = True) -> Record:
+    def snapshot(
+        self, volume: Record, status: str = "available", *, made: bool = True, **more: Any
+    ) -> Record:
         """Insert a snapshot with its quota, and its file if it is ``made``."""
         quotas, project = self.records.quotas, volume.project_id
         quotas.commit(quotas.reserve(project, {"snapshots": 1, "gigabytes": volume.size}))
@@ -149,19 +152,35 @@ class World:
             user_id="u" * 32,
             project_id=project,
             status=status,
+            **more,
         )
         if made:
             self.files.create(f"{volume.name}@{record.name}", volume.size * GIB)
         return record
 
+    def group(self, project: str, kind: str, status: str) -> Record:
+        """Insert a group with its quota; a generic one has no type."""
+        rows = getattr(self.records, f"{kind}s")
+        amounts = {"groups": 1} if kind == "group" else {}
+        self.records.quotas.commit(self.records.quotas.reserve(project, amounts))
+        host = f"{HOST}#{BACKEND}"
+        return rows.create(host=host, user_id="u" * 32, project_id=project, status=status)
+
+    def group_snapshot(self, group: Record, status: str) -> Record:
+        """Insert a snapshot of a group."""
+        kind = "group_snapshot" if group.kind == "group" else "cgsnapshot"
+        values = {"user_id": "u" * 32, "project_id": group.project_id, "status": status}
+        rows = getattr(self.records, f"{kind}s")
+        return rows.create(**{f"{group.kind}_id": group.id}, **values)
+
     def cast(self, project: str, method: str, version: str, args: dict[str, Any]) -> None:
         """Send a cast."""
-        self._client.prepare(version=version).cast(_request(project), method, **_encoded(args))
+        self._client.prepare(version=version).cast(_request(project), method, **encoded(args))
 
     def call(self, project: str, method: str, version: str, args: dict[str, Any]) -> Any:
         """Send a call and return its answer."""
         prepared = self._client.prepare(version=version)
-        return prepared.call(_request(project), method, **_encoded(args))
+        return prepared.call(_request(project), method, **encoded(args))
 
     def ask(self, project: str, method: str, version: str, args: dict[str, Any]) -> None:
         """Send a call whose answer nobody waits for, as its caller was killed as well."""
@@ -169,7 +188,7 @@ class World:
         def work() -> None:
             prepared = self._client.prepare(version=version, timeout=_UNHEARD)
             with contextlib.suppress(Exception):
-                prepared.call(_request(project), method, **_encoded(args))
+                prepared.call(_request(project), method, **encoded(args))
 
         threading.Thread(target=work, daemon=True).start()
 
@@ -221,6 +240,8 @@ class World:
 
             volumes = rows(models.volumes, models.volumes.c.project_id == project)
             snapshots = rows(models.snapshots, models.snapshots.c.project_id == project)
+            tables = {name.removesuffix("s"): getattr(models, name) for name in _GROUPS}
+            groups = {k: rows(table, table.c.project_id == project) for k, table in tables.items()}
             ids = [row.id for row in (*volumes, *snapshots)]
             attachments = rows(
                 models.volume_attachment, models.volume_attachment.c.volume_id.in_(ids)
@@ -241,8 +262,12 @@ class World:
             "scheduled": sorted(_named(one, roles) for one in self._scheduled & set(ids)),
             "files": self._files(roles, ids, {a.volume_id for a in attachments if not a.deleted}),
         }
+        for kind, of_kind in groups.items():
+            for row in of_kind:
+                found[f"{kind} {_named(row.id, roles)}"] = "deleted" if row.deleted else row.status
         for row in volumes:
-            told_of = (row.status, row.size, row.attach_status, bool(row.host))
+            group = _named(row.group_id or row.consistencygroup_id or "", roles)
+            told_of = (row.status, row.size, row.attach_status, bool(row.host), group)
             found[f"volume {_named(row.id, roles)}"] = "deleted" if row.deleted else told_of
         for row in snapshots:
             found[f"snapshot {_named(row.id, roles)}"] = "deleted" if row.deleted else row.status
@@ -264,8 +289,8 @@ class World:
             path.unlink()
         with self.database.writer() as connection:
             connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=0"))
-            for table in _SCRATCH:
-                connection.execute(sa.text(f"DELETE FROM {table}"))
+            for table in (*_SCRATCH, *_GROUPS):
+                connection.execute(sa.text(f"DELETE FROM `{table}`"))
             connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=1"))
         for folder in ("plans", "stopped", "passed"):
             shutil.rmtree(self.points / folder)
@@ -324,14 +349,6 @@ def _request(project: str) -> dict[str, Any]:
         "is_admin": False,
         "roles": ["member"],
         "request_id": f"req-{uuid.uuid4()}",
-    }
-
-
-def _encoded(args: dict[str, Any]) -> dict[str, Any]:
-    made = {"volume": objects.volume, "snapshot": objects.snapshot}
-    return {
-        name: made[value.kind](value) if isinstance(value, Record) else value
-        for name, value in args.items()
     }
 
 

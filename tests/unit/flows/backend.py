@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from drivers.interface.errors import ManageExistingInvalidReference
+from drivers.interface.group import VolumeConsistencyGroupDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 
 
-class RecordingDriver(VolumeDriver):
+class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
     """Keeps what it was told to make; a failing creation leaves its half behind.
 
     ``plan`` maps a method to what it does instead: an exception to raise, an answer,
@@ -99,6 +100,36 @@ class RecordingDriver(VolumeDriver):
 
     def unmanage_snapshot(self, snapshot: Record) -> None:
         self._play("unmanage_snapshot", snapshot=snapshot)
+
+    def create_consistencygroup(self, context: Any, group: Record) -> Any:
+        return self._play("create_consistencygroup", group=group)
+
+    def create_consistencygroup_from_src(
+        self, context: Any, group: Record, volumes: Any, *sources: Any
+    ) -> Any:
+        for volume in volumes:
+            self._make(volume)
+        return self._play("create_consistencygroup_from_src", group=group, sources=sources)
+
+    def delete_consistencygroup(self, context: Any, group: Record, volumes: Any) -> Any:
+        answer = self._play("delete_consistencygroup", group=group, volumes=volumes)
+        self.objects -= {volume.name for volume in volumes}
+        return answer
+
+    def update_consistencygroup(
+        self, context: Any, group: Record, add_volumes: Any = None, remove_volumes: Any = None
+    ) -> Any:
+        return self._play("update_consistencygroup", joins=add_volumes, leaves=remove_volumes)
+
+    def create_cgsnapshot(self, context: Any, cgsnapshot: Record, snapshots: Any) -> Any:
+        for snapshot in snapshots:
+            self._make(snapshot)
+        return self._play("create_cgsnapshot", cgsnapshot=cgsnapshot, snapshots=snapshots)
+
+    def delete_cgsnapshot(self, context: Any, cgsnapshot: Record, snapshots: Any) -> Any:
+        answer = self._play("delete_cgsnapshot", cgsnapshot=cgsnapshot, snapshots=snapshots)
+        self.objects -= {snapshot.name for snapshot in snapshots}
+        return answer
 
     def validate_connector(self, connector: Mapping[str, Any]) -> None:
         self._play("validate_connector", connector=connector)

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flows.engine import Factory
+from flows.group import create as group_create
+from flows.group import create_from, create_snapshot, delete_snapshot
+from flows.group import delete as group_delete
+from flows.group import update as group_update
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
 from flows.volume import create, delete, extend, manage, revert
+from tests.unit.flows import group_cases as groups
 from tests.unit.flows.world import World
 
 TERMINAL = {
@@ -159,6 +165,41 @@ CASES = [
     Case("revert-by-copy", revert.flow, _revert_by_copy, {**_V, **_S}),
     Case("revert-without-safety", revert.flow, _revert_without_safety, {**_V, **_S}),
 ]
+_GROUPS: list[tuple[str, Factory, Callable[[World, str], None], dict[str, Any]]] = [
+    ("create", group_create.flow, groups.empty, groups.ARGS),
+    ("delete", group_delete.flow, groups.deleting, groups.ARGS),
+    (
+        "update",
+        group_update.flow,
+        groups.updating,
+        {**groups.ARGS, "add": ["v3"], "remove": ["v1"]},
+    ),
+    ("snapshot-create", create_snapshot.flow, groups.creating_snapshot, groups.SNAPSHOT_ARGS),
+    ("snapshot-delete", delete_snapshot.flow, groups.deleting_snapshot, groups.SNAPSHOT_ARGS),
+    (
+        "from-snapshot",
+        create_from.flow,
+        groups.from_snapshot,
+        {"resource_id": "g2", "snapshot_id": groups.SNAPSHOT, "source_id": None},
+    ),
+    (
+        "from-group",
+        create_from.flow,
+        groups.from_group,
+        {"resource_id": "g2", "snapshot_id": None, "source_id": groups.GROUP},
+    ),
+]
+_KINDS = {"group": "group_snapshot", "consistencygroup": "cgsnapshot"}
+CASES += [
+    Case(
+        f"{kind}-{name}",
+        factory,
+        functools.partial(arrange, kind=kind),  # type: ignore[call-arg]
+        {"kind": _KINDS[kind] if args is groups.SNAPSHOT_ARGS else kind, **args},
+    )
+    for kind in _KINDS
+    for name, factory, arrange, args in _GROUPS
+]
 
 
 def effects_of(case: Case, world: World) -> list[str]:
@@ -177,12 +218,14 @@ def assert_settled(world: World, case: Case, broken: str = "") -> None:
     rows = [*world.db.volumes.rows.values(), *world.db.snapshots.rows.values()]
     hanging = {row["id"]: row["status"] for row in rows if not row["deleted"]}
     assert set(hanging.values()) <= TERMINAL, hanging
+    groups = [row for table in world.db.groups.values() for row in table.rows.values()]
+    assert {row["status"] for row in groups} <= {"available", "error", "deleted"}, groups
     assert not world.db.work, "a work row stayed"
     assert not world.db.quota.open, "a reservation stayed open"
     assert world.db.quota.used == _counted(world)
     if not broken.startswith(("delete_", "remove_")):
         lost = _expected(world, case) ^ _objects(world, case)
-        assert lost <= _half_deleted(world), lost
+        assert lost <= _half_deleted(world, case), lost
         assert not world.driver.exports
 
 
@@ -190,7 +233,9 @@ def _counted(world: World) -> dict[str, int]:
     volumes = [v for v in world.db.volumes.of() if v["use_quota"]]
     snapshots = [s for s in world.db.snapshots.of() if s["use_quota"]]
     sizes = [v["size"] for v in volumes] + [s["volume_size"] for s in snapshots]
-    return {"volumes": len(volumes), "snapshots": len(snapshots), "gigabytes": sum(sizes)}
+    found = {"volumes": len(volumes), "snapshots": len(snapshots), "gigabytes": sum(sizes)}
+    groups = world.db.groups["group"]
+    return {**found, "groups": len(groups.of())} if groups.rows else found
 
 
 def _expected(world: World, case: Case) -> set[str]:
@@ -210,10 +255,13 @@ def _objects(world: World, case: Case) -> set[str]:
     return objects
 
 
-def _half_deleted(world: World) -> set[str]:
+def _half_deleted(world: World, case: Case) -> set[str]:
     """What was to be deleted, and shows in its status that it may be half gone."""
-    volumes = world.db.volumes.of(status="error_deleting")
-    snapshots = world.db.snapshots.of(status="error_deleting")
+    found = {"error_deleting"}
+    if case.factory in (group_delete.flow, delete_snapshot.flow):
+        found |= {"error", "deleted"}
+    volumes = [v for v in world.db.volumes.of() if v["status"] in found]
+    snapshots = [s for s in world.db.snapshots.of() if s["status"] in found]
     return {f"volume-{v['id']}" for v in volumes} | {f"snapshot-{s['id']}" for s in snapshots}
 
 
@@ -223,4 +271,4 @@ def _is_kept(case: Case, row: Mapping[str, Any]) -> bool:
 
 def _has_object(case: Case, row: Mapping[str, Any]) -> bool:
     """A volume whose creation failed has none; one whose revert failed has."""
-    return row["status"] != "error" or case.factory is not create.flow
+    return row["status"] != "error" or case.factory not in (create.flow, create_from.flow)

@@ -11,7 +11,15 @@ from typing import Any, Protocol
 
 from flows.lifecycle import Interrupted
 
-_READS = ("get", "of_volume", "qos", "snapshot_revert_use_temp_snapshot", "called")
+_READS = (
+    "get",
+    "of_volume",
+    "members",
+    "named",
+    "qos",
+    "snapshot_revert_use_temp_snapshot",
+    "called",
+)
 
 
 class Killed(Interrupted):
@@ -74,6 +82,8 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
+        if not callable(found):
+            return found
 
         @functools.wraps(found)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -133,6 +133,50 @@ class Snapshots:
         return self._db.snapshot(found[0]) if found else None
 
 
+class Groups:
+    """Groups, or snapshots of groups, of one kind."""
+
+    def __init__(self, db: Database, kind: str) -> None:
+        self._db, self._kind, self._column = db, kind, f"{kind}_id"
+        self._table = db.groups[kind]
+        snapshots = kind in ("group_snapshot", "cgsnapshot")
+        self._members = db.snapshots if snapshots else db.volumes
+        self._record = db.snapshot if snapshots else db.volume
+
+    def get(self, row_id: str) -> Record:
+        return self._db.group(self._kind, self._table.live(row_id))
+
+    def members(self, row_id: str) -> list[Record]:
+        return [self._record(row) for row in self._members.of(**{self._column: row_id})]
+
+    def update(self, row_id: str, **columns: Any) -> None:
+        self._table.write(row_id, columns)
+
+    def update_members(self, row_id: str, entries: Iterable[Mapping[str, Any]]) -> None:
+        wanted = [(e["id"], {k: v for k, v in e.items() if k != "id"}) for e in entries]
+        for _, columns in wanted:
+            self._members._check(columns)
+        for member_id, columns in wanted:
+            self._members.write(member_id, columns)
+
+    def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
+        self._table.change(row_id, to, when, columns)
+
+    def change_members(self, row_id: str, add: Iterable[str], remove: Iterable[str]) -> None:
+        for volume_id in add:
+            self._members.write(volume_id, {self._column: row_id})
+        for volume_id in remove:
+            self._members.write(volume_id, {self._column: None})
+
+    def destroy(self, row_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        row = self._table.rows[row_id]
+        if row["deleted"]:
+            return False
+        row.update(deleted=True, status="deleted")
+        self._db.quota.release(release)
+        return True
+
+
 class Attachments:
     def __init__(self, db: Database) -> None:
         self._db = db

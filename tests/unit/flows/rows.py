@@ -24,11 +24,22 @@ VOLUME = _COMMON | _names(
     "snapshot_id source_volid attach_status bootable multiattach previous_status",
     "provider_location provider_auth provider_geometry provider_id volume_type_id",
     "encryption_key_id service_uuid shared_targets display_name replication_status",
+    "group_id consistencygroup_id",
 )
 SNAPSHOT = _COMMON | _names(
     "volume_id progress volume_size encryption_key_id volume_type_id display_name",
-    "provider_location provider_auth provider_id",
+    "provider_location provider_auth provider_id group_snapshot_id cgsnapshot_id",
 )
+_GROUP = _names(
+    "id created_at deleted status user_id project_id cluster_name host availability_zone name",
+    "description",
+)
+GROUPS = {
+    "group": _GROUP | _names("group_type_id group_snapshot_id source_group_id"),
+    "consistencygroup": _GROUP | _names("volume_type_id cgsnapshot_id source_cgid"),
+    "group_snapshot": _GROUP | _names("group_id group_type_id"),
+    "cgsnapshot": _GROUP | _names("consistencygroup_id"),
+}
 ATTACHMENT = _names(
     "id volume_id instance_uuid attached_host mountpoint attach_time detach_time",
     "attach_mode attach_status connector connection_info deleted",
@@ -71,7 +82,8 @@ class Quota:
 
     def release(self, amounts: Mapping[str, int] | None) -> None:
         for resource, amount in (amounts or {}).items():
-            self.used[resource] -= amount
+            if resource in self.used:
+                self.used[resource] -= amount
 
 
 class Table:
@@ -133,6 +145,12 @@ class Database:
         self.volumes = Table("volume", VOLUME, errors.VolumeNotFound)
         self.snapshots = Table("snapshot", SNAPSHOT, errors.SnapshotNotFound)
         self.attachments = Table("attachment", ATTACHMENT, errors.VolumeAttachmentNotFound)
+        gone = {"group": errors.GroupNotFound, "consistencygroup": errors.GroupNotFound}
+        self.groups = {
+            kind: Table(kind, columns, gone.get(kind, errors.GroupSnapshotNotFound))
+            for kind, columns in GROUPS.items()
+        }
+        self.group_type: dict[str, Any] | None = None
         self.quota = Quota()
         self.work: dict[tuple[str, str], str] = {}
         self.pairs: dict[tuple[str, str], dict[str, Any]] = {}
@@ -158,6 +176,16 @@ class Database:
             {**row, "name": f"snapshot-{row['id']}", "volume_name": f"volume-{row['volume_id']}"},
             {"volume": lambda: self.volume(self.volumes.live(row["volume_id"]))},
         )
+
+    def group(self, kind: str, row: Mapping[str, Any]) -> Record:
+        loaders: dict[str, Any] = {"volume_type_ids": lambda: ["t1"]}
+        if kind in ("group_snapshot", "cgsnapshot"):
+            of = "group" if kind == "group_snapshot" else "consistencygroup"
+            loaders[of] = lambda: self.group(of, self.groups[of].live(row[f"{of}_id"]))
+        if kind == "group":
+            found = self.group_type
+            loaders["group_type"] = lambda: found and Record("group_type", found)
+        return Record(kind, row, loaders)
 
     def _type(self, type_id: str | None) -> Record | None:
         found = self.types.get(type_id or "")

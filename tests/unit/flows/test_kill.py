@@ -72,14 +72,14 @@ def undisturbed(case: Case, directory: Path) -> dict[str, Any]:
 
 def facts(world: World) -> dict[str, Any]:
     """Return what the rows say, but for times and for ids that are made up."""
-    tables = {"volume": world.db.volumes, "snapshot": world.db.snapshots}
+    tables = {"volume": world.db.volumes, "snapshot": world.db.snapshots, **world.db.groups}
     rows = {
         f"{kind} {row['id']}": {
             name: value for name, value in row.items() if not isinstance(value, datetime.datetime)
         }
         for kind, table in tables.items()
         for row in table.rows.values()
-        if len(row["id"]) < 3
+        if len(row["id"]) < 4
     }
     return {**rows, "pairs": dict(world.db.pairs)}
 

@@ -24,6 +24,7 @@ from tests.unit.flows.rows import Database
 from worker.services.remembered import Remembered
 
 HOST = "node@backend#pool"
+_DATABASE = ("volumes", "snapshots", "attachments", "quotas", "workers")
 NAMESPACE = "backend"
 
 
@@ -85,6 +86,7 @@ class World:
             volumes=remember(records.Volumes(self.db), "volumes"),
             snapshots=remember(records.Snapshots(self.db), "snapshots"),
             attachments=watch(records.Attachments(self.db), "attachments"),
+            groups={k: watch(records.Groups(self.db, k), f"groups-{k}") for k in self.db.groups},
             quotas=watch(self.db.quota, "quotas"),
             workers=watch(records.Work(self.db), "workers"),
             messages=watch(self.messages, "messages"),
@@ -183,6 +185,14 @@ class World:
         given = {"id": attachment_id, "volume_id": volume_id, "attach_status": "attached"}
         return str(self.db.attachments.insert({**given, **columns})["id"])
 
+    def add_group(self, kind: str = "group", status: str = "creating", **columns: Any) -> str:
+        """Add a group ``g1`` and its quota."""
+        given = {"project_id": "p", "user_id": "u", "host": HOST, "status": status}
+        row = self.db.groups[kind].insert({"id": "g1", **given, **columns})
+        if kind == "group":
+            self.db.quota.used["groups"] = self.db.quota.used.get("groups", 0) + 1
+        return str(row["id"])
+
     def notified(self) -> list[str]:
         """Return the events, with their kind, in order."""
         return [f"{kind}.{args[1]}" for kind, args, _ in self.notifier.calls]
@@ -199,4 +209,4 @@ class World:
 
 def _can(error: type[BaseException], name: str) -> bool:
     kind = name.split(".")[0]
-    return error is Killed or kind in ("volumes", "snapshots", "attachments", "quotas", "workers")
+    return error is Killed or kind in _DATABASE or kind.startswith("groups-")

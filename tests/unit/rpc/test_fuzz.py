@@ -39,7 +39,7 @@ arguments = st.dictionaries(st.sampled_from(NAMES), objects | anything) | anythi
 
 @pytest.fixture(scope="module")
 def dispatcher() -> Dispatcher:
-    return Dispatcher(VolumeEndpoint(None), RPC_VERSION)  # type: ignore[arg-type]
+    return Dispatcher(VolumeEndpoint(None, None), RPC_VERSION)  # type: ignore[arg-type]
 
 
 @settings(max_examples=400, deadline=None)

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 
 from oslo_config import cfg
 
+from worker.db import models
 from worker.db.engine import Database
 from worker.db.records.attachment import Attachments
+from worker.db.records.group import Groups
+from worker.db.records.group_snapshot import GroupSnapshots
 from worker.db.records.initiator import Initiators
 from worker.db.records.message import Messages
 from worker.db.records.quota import Quotas
@@ -58,6 +61,26 @@ class Records:
             database, name_template=volume_name_template, default_type=default_volume_type
         )
         self.snapshots = Snapshots(database, self.volumes, name_template=snapshot_name_template)
+        self.groups = Groups(database, self.volumes, models.groups, "group_id")
+        self.consistencygroups = Groups(
+            database, self.volumes, models.consistencygroups, "consistencygroup_id"
+        )
+        self.group_snapshots = GroupSnapshots(
+            database,
+            self.groups,
+            self.snapshots,
+            models.group_snapshots,
+            group="group_id",
+            member="group_snapshot_id",
+        )
+        self.cgsnapshots = GroupSnapshots(
+            database,
+            self.consistencygroups,
+            self.snapshots,
+            models.cgsnapshots,
+            group="consistencygroup_id",
+            member="cgsnapshot_id",
+        )
         self.attachments = Attachments(database)
         self.workers = WorkRows(database)
         self.messages = Messages(database, ttl=message_ttl)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -109,6 +109,16 @@ class Snapshots:
             METADATA.replace(connection, snapshot_id, metadata)
 
         return self._db.write(work)
+
+    def update_all(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write columns of several snapshots in one transaction; each entry has an ``id``."""
+        wanted = [(entry["id"], {k: v for k, v in entry.items() if k != "id"}) for entry in entries]
+
+        def work(connection: sa.Connection) -> None:
+            for snapshot_id, columns in wanted:
+                self._rows.set_columns(connection, snapshot_id, columns)
+
+        self._db.write(work)
 
     def transition(
         self,

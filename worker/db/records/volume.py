@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -113,6 +113,27 @@ class Volumes(VolumeLists):
                 pairs.replace(connection, volume_id, wanted)
 
         return self._db.write(work)
+
+    def update_all(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write columns of several volumes in one transaction; each entry has an ``id``."""
+        wanted = [
+            (entry["id"], *_sets({k: v for k, v in entry.items() if k != "id"}))
+            for entry in entries
+        ]
+
+        def work(connection: sa.Connection) -> None:
+            for volume_id, sets, columns in wanted:
+                self._rows.set_columns(connection, volume_id, columns)
+                for pairs, values in sets:
+                    pairs.replace(connection, volume_id, values)
+
+        self._db.write(work)
+
+    def set_columns(
+        self, connection: sa.Connection, volume_id: str, columns: Mapping[str, Any]
+    ) -> None:
+        """Write columns in the caller's transaction."""
+        self._rows.set_columns(connection, volume_id, columns)
 
     def transition(
         self,

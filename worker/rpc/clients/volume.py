@@ -123,6 +123,11 @@ _ENCODED: Mapping[str, Callable[[Mapping[str, Any], str], dict[str, Any]]] = {
     "vref": objects.volume,
     "snapshot": objects.snapshot,
     "image_snap": objects.snapshot,
+    "group": objects.group,
+    "source_group": objects.group,
+    "source_cg": objects.group,
+    "group_snapshot": objects.group_snapshot,
+    "cgsnapshot": objects.group_snapshot,
 }
 """Arguments whose records become objects."""
 

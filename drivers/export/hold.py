@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hold servers of volumes for a moment, so that nothing is written meanwhile.
+
+A held server is a stopped process: what it had acknowledged is in the file, what
+comes now waits for its end. Were the one who holds them killed, they would stand
+still for ever; so a guard, a process of its own, lets them go when its pipe closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from drivers.export.qemu import PROGRAM, Server
+from drivers.interface.errors import VolumeBackendAPIException
+
+_PATIENCE = 10.0
+"""How long a server may take to stand still, in seconds: the time of one write to a disk."""
+
+_POLL = 0.001
+_GUARD = 'echo; read _; kill -CONT "$@" 2>/dev/null'
+_STANDING = ("T", "t", "Z", "X")
+
+
+@contextlib.contextmanager
+def held(servers: Sequence[Server]) -> Iterator[None]:
+    """Hold servers.
+
+    :raises VolumeBackendAPIException: one does not stand still; none is held.
+    """
+    if not servers:
+        yield
+        return
+    with _guard(servers):
+        for server in servers:
+            server.send(signal.SIGSTOP)
+        for server in servers:
+            _wait_for(server)
+        yield
+
+
+def let_go(servers: Sequence[Server]) -> None:
+    """Let servers go that are held by nobody any more: the guard was killed as well."""
+    for server in servers:
+        server.send(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _guard(servers: Sequence[Server]) -> Iterator[None]:
+    command = ["/bin/sh", "-c", _GUARD, "guard", *(str(server.pid) for server in servers)]
+    # In a session of its own: what ends our process group leaves it to do its work.
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd="/",
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdout.readline()  # it is there
+            yield
+        finally:
+            let_go(servers)
+            process.stdin.close()
+
+
+def _wait_for(server: Server) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _stands(server.pid):
+        if time.monotonic() > deadline:
+            text = f"{PROGRAM}, process {server.pid}, does not stop writing"
+            raise VolumeBackendAPIException(f"{text}: look at the disk below it")
+        time.sleep(_POLL)
+
+
+def _stands(pid: int) -> bool:
+    """Say whether every thread of a process stands still, or it has ended."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+        return all(_state(pid, thread) in _STANDING for thread in threads)
+    except FileNotFoundError:
+        return True
+
+
+def _state(pid: int, thread: str) -> str:
+    try:
+        text = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+    # After the name, which is in brackets and may have some itself.
+    return text.rpartition(")")[2].split()[0]

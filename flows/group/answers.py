@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a driver's answer about a group and its members means.
+
+Source: seeds, VolumeConsistencyGroupDriver; spec/interfaces §5. A *verdict* is made
+of an answer once and kept in the journal: so it is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.errors import DriverReturnedRubbish
+
+LOG = logging.getLogger(__name__)
+
+ERRORS = ("error", "error_deleting")
+
+_PASSING = ("creating", "deleting", "updating")
+"""Statuses in which nothing may stay when the operation has failed."""
+
+_OF_SNAPSHOTS = {
+    *("creating", "available", "deleting", "deleted", "error", "error_deleting"),
+    *("updating", "unmanaging", "backing-up", "restoring"),
+}
+"""All that a snapshot can be in; Cinder cannot read a row with another (spec/volume-rpc §1.1)."""
+
+
+class Verdict(TypedDict):
+    """What is to be written.
+
+    :param failed: whether the operation has failed, though nothing was raised.
+    :param columns: of the group's row.
+    :param entries: columns of members, each with its ``id``.
+    :param usable: the members that were made although the operation has failed; they
+        become available.
+    """
+
+    failed: bool
+    columns: dict[str, Any]
+    entries: list[dict[str, Any]]
+    usable: list[str]
+
+
+def of_group(answer: Any, group: Record, call: str) -> Verdict:
+    """Judge what a driver says about a group alone (§5.2)."""
+    columns, status = _model(answer, group, call)
+    return _verdict(columns, [], failed=status in ERRORS)
+
+
+def of_created(answer: Any, group: Record, members: Sequence[Record], call: str) -> Verdict:
+    """Judge a creation from a source: whatever raised nothing has succeeded (§5.3)."""
+    model, lists = _parts(answer, 1, group, call)
+    columns, status = _model(model, group, call)
+    entries = _entries(lists[0], members, group, call)
+    failed = [f"{e['id']} {e['status']}" for e in entries or () if e.get("status") in ERRORS]
+    if failed or status in ERRORS:
+        # The contract says so: an operator has to hear of it.
+        told = ", ".join(([f"{group.kind} {status}"] if status in ERRORS else []) + failed)
+        LOG.error(
+            "%s of %s %s raised nothing, so it counts as done, but told of errors: %s",
+            call,
+            group.kind,
+            group.id,
+            told,
+        )
+    return _verdict(columns, _without_status(entries))
+
+
+def of_members(
+    answer: Any, group: Record, members: Sequence[Record], call: str, *, deletes: bool
+) -> Verdict:
+    """Judge what a driver says about a group and each of its members (§5.4, §5.6, §5.7).
+
+    A member in error puts the group into error; a deletion after which a member is
+    there in whatever other status has failed as well.
+    """
+    model, lists = _parts(answer, 1, group, call)
+    columns, status = _model(model, group, call)
+    return verdict(columns, status, _entries(lists[0], members, group, call), deletes=deletes)
+
+
+def of_update(
+    answer: Any, group: Record, added: Sequence[Record], removed: Sequence[Record], call: str
+) -> Verdict:
+    """Judge what a driver says about a group and those that joined and left (§5.5)."""
+    model, lists = _parts(answer, 2, group, call)
+    columns, status = _model(model, group, call)
+    found: list[dict[str, Any]] = []
+    for entries, members in zip(lists, (added, removed), strict=True):
+        found += _entries(entries, members, group, call) or []
+    return _verdict(columns, found, failed=status in ERRORS)
+
+
+def verdict(
+    columns: dict[str, Any],
+    status: str | None,
+    entries: list[dict[str, Any]] | None,
+    *,
+    deletes: bool,
+) -> Verdict:
+    """Put together what was said; members that the failure leaves out end in ``error``."""
+    for entry in entries or ():
+        if entry.get("status") in ERRORS and status not in ERRORS:
+            status = entry["status"]
+    kept = [e for e in entries or () if deletes and _is_kept(e)]
+    if status not in ERRORS and not kept:
+        return _verdict(columns, _without_status(entries))
+    told = [entry for entry in entries or () if entry.get("status") not in (None, *_PASSING)]
+    if deletes:
+        return _verdict(columns, told, failed=True)
+    made = [entry for entry in told if entry["status"] == "available"]
+    rest = [entry for entry in told if entry["status"] != "available"]
+    usable = [entry["id"] for entry in made]
+    return _verdict(columns, rest + _without_status(made), failed=True, usable=usable)
+
+
+NOTHING: Verdict = {"failed": False, "columns": {}, "entries": [], "usable": []}
+"""The driver had nothing to say."""
+
+
+def _verdict(
+    columns: dict[str, Any],
+    entries: list[dict[str, Any]],
+    *,
+    failed: bool = False,
+    usable: Iterable[str] = (),
+) -> Verdict:
+    return {"failed": failed, "columns": columns, "entries": entries, "usable": list(usable)}
+
+
+def _is_kept(entry: Mapping[str, Any]) -> bool:
+    return entry.get("status") not in (None, "deleted", "deleting", *ERRORS)
+
+
+def _without_status(entries: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    found = [{k: v for k, v in entry.items() if k != "status"} for entry in entries or ()]
+    return [entry for entry in found if len(entry) > 1]
+
+
+def _parts(answer: Any, lists: int, group: Record, call: str) -> tuple[Any, Sequence[Any]]:
+    """Take a tuple apart; None alone stands for None in each place."""
+    if answer is None:
+        return None, (None,) * lists
+    if not isinstance(answer, tuple | list) or len(answer) != lists + 1:
+        shown = f"{type(answer).__name__} {answer!r:.80}"
+        wanted = f"an update and {lists} list{'s' if lists > 1 else ''} of updates"
+        raise DriverReturnedRubbish(f"{call} of {group.kind} {group.id} returned {shown}: {wanted}")
+    return answer[0], answer[1:]
+
+
+def _model(answer: Any, group: Record, call: str) -> tuple[dict[str, Any], str | None]:
+    if answer is None:
+        return {}, None
+    update, status = _apart(answer, group, f"{call} of {group.kind} {group.id}")
+    return edge.model_update(update, group, call), status
+
+
+def _entries(
+    answer: Any, members: Sequence[Record], group: Record, call: str
+) -> list[dict[str, Any]] | None:
+    """Return the checked entries of a list; None where there is no list."""
+    if answer is None:
+        return None
+    who = f"{call} of {group.kind} {group.id}"
+    if not isinstance(answer, list | tuple):
+        raise DriverReturnedRubbish(f"{who} returned a {type(answer).__name__}, not a list")
+    known = {member.id: member for member in members}
+    found = []
+    for entry in answer:
+        if not isinstance(entry, Mapping) or entry.get("id") not in known:
+            shown = f"{entry!r:.80}"
+            raise DriverReturnedRubbish(f"{who} returned {shown}, which has no member's id")
+        member = known[entry["id"]]
+        columns, status = _apart(entry, member, who)
+        columns = edge.model_update(columns, member, call)
+        if status is not None:
+            columns["status"] = status
+        found.append({"id": member.id, **columns})
+    return found
+
+
+def _apart(entry: Any, resource: Record, who: str) -> tuple[Any, str | None]:
+    """Part a status from the other columns, and see that all of it is the driver's own."""
+    if isinstance(entry, Record):
+        raise DriverReturnedRubbish(f"{who} returned the record of {resource.id} as an update")
+    if not isinstance(entry, Mapping):
+        return entry, None
+    status = entry.get("status")
+    if status is not None and not isinstance(status, str):
+        raise DriverReturnedRubbish(f"{who} returned the status {status!r:.40} for {resource.id}")
+    if resource.kind == "snapshot" and status not in (None, *_OF_SNAPSHOTS):
+        raise DriverReturnedRubbish(f"{who} returned {status!r:.40} for snapshot {resource.id}")
+    try:
+        json.dumps(dict(entry))
+    except (TypeError, ValueError) as error:
+        raise DriverReturnedRubbish(f"{who} returned what no column takes: {error}") from error
+    return {key: value for key, value in entry.items() if key != "status"}, status

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Create a group without members.
+
+======  ========================================  ==========================
+task    does                                      undone by
+======  ========================================  ==========================
+begin   checks that it is ours and ``creating``   ``error``
+ask     driver.create_group, or                   what was made is deleted,
+        create_consistencygroup, or nothing       unless the driver told of
+                                                  its failure by a status
+store   the driver's columns                      (the row is in ``error``)
+finish  ``available``, created_at                 (point of no return)
+======  ========================================  ==========================
+
+Source: seeds, VolumeConsistencyGroupDriver.create_consistencygroup;
+spec/interfaces §5.2.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from flows import edge
+from flows.context import Context
+from flows.group import answers, methods
+from flows.group.kinds import KINDS
+from flows.group.lifecycle import Begin, Operation, Store, is_settled, set_group, tell
+from flows.lifecycle import Statuses, Step
+
+STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
+OPERATION = Operation("create", STATUSES, members=STATUSES, tells_members=True)
+
+CREATE = methods.Method("create_group", "create_consistencygroup")
+DELETE = methods.Method("delete_group", "delete_consistencygroup", old_needs=False)
+
+
+class Ask(Step):
+    """Have the driver make the group.
+
+    Idempotent: on a second try, what the interrupted one left is deleted first.
+    """
+
+    default_provides = "verdict"
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+        of = KINDS[kind]
+        group = of.rows(ctx).get(resource_id)
+        if ctx.resumed:
+            _remove(ctx, kind, resource_id)
+        answered = methods.call(ctx, of, group, CREATE, lambda view: [view.group(group)])
+        if answered is None:
+            return answers.NOTHING
+        name, answer = answered
+        return answers.of_group(answer, group, name)
+
+    def revert(
+        self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
+    ) -> None:
+        if not edge.never_reached_driver(flow_failures) and not is_settled(flow_failures):
+            _remove(ctx, kind, resource_id)
+
+
+class Finish(Step):
+    """Make the group available. Idempotent: one that is available stays so."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+        of = KINDS[kind]
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=now):
+            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+
+
+def flow() -> linear_flow.Flow:
+    """Create a group. Needs ``kind`` and ``resource_id``."""
+    return linear_flow.Flow("create_group").add(Begin(OPERATION), Ask(), Store(), Finish())
+
+
+def _remove(ctx: Context, kind: str, resource_id: str) -> None:
+    """Delete a group that has no members."""
+    of = KINDS[kind]
+    group = of.rows(ctx).get(resource_id)
+    methods.call(ctx, of, group, DELETE, lambda view: [view.group(group), []])

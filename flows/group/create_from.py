@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Create a group with its volumes out of a group snapshot, or of another group.
+
+======  ============================================  ===========================
+task    does                                          undone by
+======  ============================================  ===========================
+begin   checks that it is ours and ``creating``       group and volumes ``error``
+check   each volume has its source, which is          (nothing was changed)
+        ``available``
+ask     driver.create_group_from_src, or              what was made is deleted,
+        create_consistencygroup_from_src, or per      unless it is written
+        volume create_volume_from_snapshot or         already what became of it
+        create_cloned_volume
+store   what the driver told of group and volumes     (see ``ask``)
+settle  the volumes: image metadata, multiattach,     (they stay; one whose
+        ``available``                                 metadata could not be
+                                                      copied is in ``error``)
+finish  the group: ``available``, created_at          (point of no return)
+======  ============================================  ===========================
+
+Whatever the driver tells of volumes, an operation that raised nothing has succeeded.
+
+Source: seeds, VolumeConsistencyGroupDriver.create_consistencygroup_from_src;
+spec/interfaces §5.3.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import (
+    InvalidConsistencyGroup,
+    InvalidGroup,
+    MetadataCopyFailure,
+)
+from flows.group import answers, create, members, methods
+from flows.group.create import OPERATION, STATUSES
+from flows.group.kinds import KINDS, SNAPSHOT_OF, Kind
+from flows.group.lifecycle import (
+    Begin,
+    Store,
+    is_settled,
+    partly_failed,
+    set_group,
+    set_member,
+    tell,
+    usable,
+)
+from flows.lifecycle import Step
+from flows.volume.create import inherit, launched, require_room
+
+CREATE = methods.Method(
+    "create_group_from_src", "create_consistencygroup_from_src", type_needs=True
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a group is made of: of the two, one is None.
+
+    :param members: the sources of the volumes, in the volumes' order.
+    """
+
+    snapshot: Record | None
+    group: Record | None
+    members: Sequence[Record]
+
+
+class Check(Step):
+    """Line the volumes up with their sources, and see that these can be used.
+
+    Idempotent: it only reads.
+    """
+
+    def execute(
+        self,
+        ctx: Context,
+        kind: str,
+        resource_id: str,
+        snapshot_id: str | None,
+        source_id: str | None,
+    ) -> None:
+        of = KINDS[kind]
+        volumes = of.rows(ctx).members(resource_id)
+        source = _source(ctx, of, resource_id, volumes, snapshot_id, source_id)
+        for volume, one in zip(volumes, source.members, strict=True):
+            if one.status != "available":
+                text = f"{one.kind} {one.id} is {one.status}, not available"
+                raise _unfit(of, f"{kind} {resource_id}: its source {text}")
+            origin = one.volume if one.kind == "snapshot" else one
+            edge.require_ours(ctx, origin, origin.host)
+            size = one.volume_size if one.kind == "snapshot" else one.size
+            require_room(volume, size, f"{one.kind} {one.id}")
+
+
+class Ask(Step):
+    """Have the driver make the group and its volumes.
+
+    Idempotent: on a second try, what the interrupted one left is deleted first.
+    """
+
+    default_provides = "verdict"
+
+    def execute(
+        self,
+        ctx: Context,
+        kind: str,
+        resource_id: str,
+        snapshot_id: str | None,
+        source_id: str | None,
+    ) -> answers.Verdict:
+        of = KINDS[kind]
+        group, volumes = of.rows(ctx).get(resource_id), of.rows(ctx).members(resource_id)
+        source = _source(ctx, of, resource_id, volumes, snapshot_id, source_id)
+        if ctx.resumed:
+            _remove(ctx, of, group, volumes)
+        answered = methods.call(
+            ctx,
+            of,
+            group,
+            CREATE,
+            lambda view: [
+                view.group(group),
+                view.volumes(volumes),
+                view.group_snapshot(source.snapshot),
+                view.snapshots(source.members) if source.snapshot else None,
+                view.group(source.group),
+                view.volumes(source.members) if source.group else None,
+            ],
+        )
+        if answered is None:
+            pairs = zip(volumes, source.members, strict=True)
+            return members.create_volumes(ctx, volumes, {v.id: one for v, one in pairs})
+        name, answer = answered
+        return answers.of_created(answer, group, volumes, name)
+
+    def revert(
+        self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
+    ) -> None:
+        if edge.never_reached_driver(flow_failures) or is_settled(flow_failures):
+            return
+        of = KINDS[kind]
+        made = [v for v in of.rows(ctx).members(resource_id) if v.status in ("creating", "error")]
+        _remove(ctx, of, of.rows(ctx).get(resource_id), made)
+
+
+class Settle(Step):
+    """Make the volumes available. Idempotent: what is available stays so."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: answers.Verdict) -> None:
+        of, failed = KINDS[kind], []
+        for volume in usable(of.rows(ctx).members(resource_id), verdict):
+            try:
+                _inherit(ctx, volume)
+            except MetadataCopyFailure as error:
+                failed.append(str(error))
+                set_member(ctx, of, volume, STATUSES.during, "error")
+                continue
+            columns = {**launched(ctx), "created_at": _now()}
+            set_member(ctx, of, volume, STATUSES.during, "available", **columns)
+        if failed or verdict["failed"]:
+            raise partly_failed(kind, resource_id, verdict, failed)
+
+
+class Finish(Step):
+    """Make the group available. Idempotent: one that is available stays so."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+        of = KINDS[kind]
+        if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=_now()):
+            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+
+
+def flow() -> linear_flow.Flow:
+    """Create a group from a source.
+
+    Needs ``kind``, ``resource_id``, and ``snapshot_id`` of a group snapshot or
+    ``source_id`` of a group; without either the row says it.
+    """
+    return linear_flow.Flow("create_group_from_src").add(
+        Begin(OPERATION), Check(), Ask(), Store(fails=False), Settle(), Finish()
+    )
+
+
+def _source(
+    ctx: Context,
+    of: Kind,
+    group_id: str,
+    volumes: Sequence[Record],
+    snapshot_id: str | None,
+    source_id: str | None,
+) -> Source:
+    """Return what the group is made of.
+
+    :raises InvalidGroup: neither or both are named, or a volume has no source in it.
+    """
+    group = of.rows(ctx).get(group_id)
+    if not snapshot_id and not source_id:
+        names = (
+            ("group_snapshot_id", "source_group_id")
+            if of.generic
+            else ("cgsnapshot_id", "source_cgid")
+        )
+        snapshot_id, source_id = (group[name] for name in names)
+    if bool(snapshot_id) == bool(source_id):
+        text = "is to be made of one group snapshot or of one group"
+        raise _unfit(of, f"{of.name} {group_id} {text}")
+    if snapshot_id:
+        snapshots = KINDS[SNAPSHOT_OF[of.name]].rows(ctx)
+        record, found, column = (
+            snapshots.get(snapshot_id),
+            snapshots.members(snapshot_id),
+            "snapshot_id",
+        )
+        source_group = None
+    else:
+        assert source_id is not None
+        record, column = None, "source_volid"
+        source_group, found = of.rows(ctx).get(source_id), of.rows(ctx).members(source_id)
+    return Source(record, source_group, _lined_up(of, group_id, volumes, found, column))
+
+
+def _lined_up(
+    of: Kind, group_id: str, volumes: Sequence[Record], found: Sequence[Record], column: str
+) -> list[Record]:
+    known = {one.id: one for one in found}
+    wanted = [volume[column] for volume in volumes]
+    if len(volumes) != len(found) or set(wanted) != set(known):
+        text = f"has {len(volumes)} volumes for {len(found)} sources, or one without its own"
+        raise _unfit(of, f"{of.name} {group_id} {text}")
+    return [known[source_id] for source_id in wanted]
+
+
+def _inherit(ctx: Context, volume: Record) -> None:
+    """Take over what a volume's source says of it."""
+    inherit(ctx, volume)
+    if volume.snapshot_id:
+        origin = ctx.snapshots.get(volume.snapshot_id).volume
+    else:
+        origin = ctx.volumes.get(volume.source_volid)
+    if origin.multiattach:
+        ctx.volumes.update(volume.id, multiattach=True)
+
+
+def _remove(ctx: Context, of: Kind, group: Record, volumes: Sequence[Record]) -> None:
+    """Delete what was made of it."""
+    answered = methods.call(
+        ctx, of, group, create.DELETE, lambda view: [view.group(group), view.volumes(volumes)]
+    )
+    if answered is None:
+        members.delete_volumes(ctx, volumes)
+
+
+def _unfit(of: Kind, text: str) -> InvalidGroup:
+    return InvalidGroup(text) if of.generic else InvalidConsistencyGroup(text)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a snapshot of a group: one of each of its volumes.
+
+======  ==========================================  ============================
+task    does                                        undone by
+======  ==========================================  ============================
+begin   checks that it is ours and ``creating``     ``error``, and the snapshots
+                                                    of which nothing was told
+ask     driver.create_group_snapshot, or            what was made is deleted,
+        create_cgsnapshot, or create_snapshot of    unless the driver told of
+        each                                        its failure by a status
+store   what the driver told of the snapshots; an   (statuses stay as told)
+        error among it fails the operation
+settle  the snapshots: image metadata of bootable   (they stay; one whose
+        volumes, ``available`` and ``100%``         metadata could not be copied
+                                                    is in ``error``)
+finish  the group snapshot: ``available``           (point of no return)
+======  ==========================================  ============================
+
+Source: seeds, VolumeConsistencyGroupDriver.create_cgsnapshot; spec/interfaces §5.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import MetadataCopyFailure
+from flows.group import answers, members, methods
+from flows.group.kinds import KINDS, Kind
+from flows.group.lifecycle import (
+    Begin,
+    Operation,
+    Store,
+    is_settled,
+    partly_failed,
+    set_group,
+    set_member,
+    tell,
+    usable,
+)
+from flows.lifecycle import Statuses, Step
+from flows.snapshot.create import copy_image_metadata
+
+STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
+OPERATION = Operation("create", STATUSES, members=STATUSES, tells_members=True)
+
+CREATE = methods.Method("create_group_snapshot", "create_cgsnapshot", type_needs=True)
+DELETE = methods.Method("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
+
+
+class Ask(Step):
+    """Have the driver make all snapshots.
+
+    Idempotent: on a second try all that the interrupted one may have left are deleted
+    first, so that those there are in the end are of one moment.
+    """
+
+    default_provides = "verdict"
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+        of = KINDS[kind]
+        snapshot = of.rows(ctx).get(resource_id)
+        made = of.rows(ctx).members(resource_id)
+        if ctx.resumed:
+            _remove(ctx, of, snapshot, made)
+        answered = methods.call(
+            ctx,
+            of,
+            of.group_of(snapshot),
+            CREATE,
+            lambda view: [view.group_snapshot(snapshot), view.snapshots(made)],
+        )
+        if answered is None:
+            return members.create_snapshots(ctx, made)
+        name, answer = answered
+        return answers.of_members(answer, snapshot, made, name, deletes=False)
+
+    def revert(
+        self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
+    ) -> None:
+        if edge.never_reached_driver(flow_failures) or is_settled(flow_failures):
+            return
+        of = KINDS[kind]
+        made = [one for one in of.rows(ctx).members(resource_id) if _is_new(one)]
+        _remove(ctx, of, of.rows(ctx).get(resource_id), made)
+
+
+class Settle(Step):
+    """Make the snapshots available. Idempotent: what is available stays so."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: answers.Verdict) -> None:
+        of, failed = KINDS[kind], []
+        for snapshot in usable(of.rows(ctx).members(resource_id), verdict):
+            try:
+                copy_image_metadata(ctx, snapshot)
+            except MetadataCopyFailure as error:
+                failed.append(str(error))
+                set_member(ctx, of, snapshot, STATUSES.during, "error")
+                continue
+            columns = {
+                "progress": "100%",
+                "encryption_key_id": snapshot.volume.encryption_key_id,
+            }
+            set_member(ctx, of, snapshot, STATUSES.during, "available", **columns)
+        if failed or verdict["failed"]:
+            raise partly_failed(kind, resource_id, verdict, failed)
+
+
+class Finish(Step):
+    """Make the group snapshot available. Idempotent: one that is available stays so."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+        of = KINDS[kind]
+        if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION):
+            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+
+
+def flow() -> linear_flow.Flow:
+    """Make a snapshot of a group. Needs ``kind`` and ``resource_id``."""
+    return linear_flow.Flow("create_group_snapshot").add(
+        Begin(OPERATION), Ask(), Store(fails=False), Settle(), Finish()
+    )
+
+
+def _is_new(snapshot: Record) -> bool:
+    return snapshot.status in ("creating", "error")
+
+
+def _remove(ctx: Context, of: Kind, snapshot: Record, made: Sequence[Record]) -> None:
+    """Delete what was made of it."""
+    answered = methods.call(
+        ctx,
+        of,
+        of.group_of(snapshot),
+        DELETE,
+        lambda view: [view.group_snapshot(snapshot), view.snapshots(made)],
+    )
+    if answered is None:
+        members.delete_snapshots(ctx, made)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete a group with its volumes.
+
+======  ===========================================  ===========================
+task    does                                         undone by
+======  ===========================================  ===========================
+begin   checks that it is ``deleting``               group ``error``; volumes of
+                                                     which nothing was told:
+                                                     ``error``, or, where the
+                                                     driver was not asked,
+                                                     ``error_deleting``
+check   refuses another backend's group, and         (nothing was changed)
+        attached volumes
+ask     driver.delete_group, or                      (what is gone stays gone)
+        delete_consistencygroup, or per volume
+        remove_export and delete_volume
+store   what the driver told of the volumes; an      (statuses stay as told)
+        error among it fails the operation
+finish  the rows, the quota                          (point of no return)
+======  ===========================================  ===========================
+
+Volumes that were deleted when others could not be are ``deleted`` with their rows:
+these go when the group is deleted once more.
+
+Source: seeds, VolumeConsistencyGroupDriver.delete_consistencygroup;
+spec/interfaces §5.4.
+"""
+
+from __future__ import annotations
+
+from taskflow.patterns import linear_flow
+
+from flows import edge
+from flows.context import Context
+from flows.errors import GroupNotFound, Invalid, VolumeAttached
+from flows.group import answers, members, methods
+from flows.group.create import DELETE
+from flows.group.kinds import KINDS
+from flows.group.lifecycle import Begin, Operation, Store, tell_member
+from flows.lifecycle import Statuses, Step
+
+OPERATION = Operation(
+    "delete",
+    Statuses(during=("deleting",), success=None, failure={Exception: "error"}),
+    members=Statuses(
+        during=("deleting",),
+        success=None,
+        failure={Invalid: "error_deleting", Exception: "error"},
+    ),
+    tells_members=True,
+)
+
+
+class Check(Step):
+    """Refuse what must not be deleted here. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+        rows = KINDS[kind].rows(ctx)
+        group = rows.get(resource_id)
+        edge.require_ours(ctx, group, group.host)
+        for volume in rows.members(resource_id):
+            if volume.attach_status == "attached":
+                text = f"volume {volume.id} is attached: detach it first"
+                raise VolumeAttached(f"{kind} {resource_id}: {text}")
+
+
+class Ask(Step):
+    """Have the driver delete the group. Idempotent: what is absent is a success."""
+
+    default_provides = "verdict"
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+        of = KINDS[kind]
+        group, volumes = of.rows(ctx).get(resource_id), of.rows(ctx).members(resource_id)
+        answered = methods.call(
+            ctx, of, group, DELETE, lambda view: [view.group(group), view.volumes(volumes)]
+        )
+        if answered is None:
+            return members.delete_volumes(ctx, volumes)
+        name, answer = answered
+        return answers.of_members(answer, group, volumes, name, deletes=True)
+
+
+class Finish(Step):
+    """Forget the rows and give their quota back. Idempotent: both happen once for each."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+        of = KINDS[kind]
+        for volume in of.rows(ctx).members(resource_id):
+            release = {"volumes": 1, "gigabytes": volume.size or 0} if volume.use_quota else {}
+            if ctx.volumes.destroy(volume.id, release=release):
+                tell_member(ctx, "delete.end", volume.replace(status="deleted"))
+        try:
+            group = of.rows(ctx).get(resource_id)
+        except GroupNotFound:  # a second try, after the row went
+            return
+        if of.rows(ctx).destroy(resource_id, release={of.quota: 1}):
+            ctx.notifier.group(ctx.request, "delete.end", group.replace(status="deleted"))
+        ctx.backend.publish_soon()
+
+
+def flow() -> linear_flow.Flow:
+    """Delete a group. Needs ``kind`` and ``resource_id``."""
+    return linear_flow.Flow("delete_group").add(
+        Begin(OPERATION, refuses_others=False), Check(), Ask(), Store(), Finish()
+    )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete a snapshot of a group with its snapshots.
+
+======  ==========================================  ============================
+task    does                                        undone by
+======  ==========================================  ============================
+begin   checks that it is ours and ``deleting``     ``error``, and the snapshots
+                                                    of which nothing was told
+ask     driver.delete_group_snapshot, or            (what is gone stays gone)
+        delete_cgsnapshot, or delete_snapshot of
+        each
+store   what the driver told of the snapshots; an   (statuses stay as told)
+        error among it fails the operation
+finish  the rows, the quota                         (point of no return)
+======  ==========================================  ============================
+
+Source: seeds, VolumeConsistencyGroupDriver.delete_cgsnapshot; spec/interfaces §5.7.
+"""
+
+from __future__ import annotations
+
+from taskflow.patterns import linear_flow
+
+from flows.context import Context
+from flows.errors import GroupSnapshotNotFound
+from flows.group import answers, members, methods
+from flows.group.create_snapshot import DELETE
+from flows.group.kinds import KINDS
+from flows.group.lifecycle import Begin, Operation, Store
+from flows.lifecycle import Statuses, Step
+from flows.snapshot.delete import forget
+
+STATUSES = Statuses(during=("deleting",), success=None, failure={Exception: "error"})
+OPERATION = Operation("delete", STATUSES, members=STATUSES, tells_members=True)
+
+
+class Ask(Step):
+    """Have the driver delete all snapshots. Idempotent: what is absent is a success."""
+
+    default_provides = "verdict"
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+        of = KINDS[kind]
+        snapshot = of.rows(ctx).get(resource_id)
+        found = of.rows(ctx).members(resource_id)
+        answered = methods.call(
+            ctx,
+            of,
+            of.group_of(snapshot),
+            DELETE,
+            lambda view: [view.group_snapshot(snapshot), view.snapshots(found)],
+        )
+        if answered is None:
+            return members.delete_snapshots(ctx, found)
+        name, answer = answered
+        return answers.of_members(answer, snapshot, found, name, deletes=True)
+
+
+class Finish(Step):
+    """Forget the rows and give their quota back. Idempotent: both happen once for each."""
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+        of = KINDS[kind]
+        for snapshot in of.rows(ctx).members(resource_id):
+            forget(ctx, snapshot)
+        try:
+            group_snapshot = of.rows(ctx).get(resource_id)
+        except GroupSnapshotNotFound:  # a second try, after the row went
+            return
+        if of.rows(ctx).destroy(resource_id):
+            shown = group_snapshot.replace(status="deleted")
+            ctx.notifier.group(ctx.request, "delete.end", shown)
+
+
+def flow() -> linear_flow.Flow:
+    """Delete a snapshot of a group. Needs ``kind`` and ``resource_id``."""
+    return linear_flow.Flow("delete_group_snapshot").add(Begin(OPERATION), Ask(), Store(), Finish())

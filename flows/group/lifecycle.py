@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""First and last step of an operation on a group, or on a snapshot of one.
+
+The first step's revert runs last: it gives the group its failure status, and
+``error`` to each member that the operation has left in the status from which it
+started, so that none hangs. What a driver has told of members stays as told.
+
+Source: seeds, VolumeConsistencyGroupDriver; spec/interfaces §5.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import (
+    DriverReturnedRubbish,
+    InvalidInput,
+    NotFound,
+    PartlyFailed,
+    StatusChanged,
+)
+from flows.group.answers import Verdict
+from flows.group.kinds import KINDS, Kind
+from flows.lifecycle import Statuses, Step, cause_of, never_began
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What an operation says about itself.
+
+    :param event: notified as ``<kind>.<event>.start`` and ``.end``.
+    :param members: statuses of members while it goes on, and after its failure; none
+        where it is not about the members.
+    :param tells_members: whether each of them is notified of as well.
+    """
+
+    event: str
+    statuses: Statuses
+    members: Statuses = field(default_factory=lambda: Statuses((), None))
+    tells_members: bool = False
+
+
+class Begin(Step):
+    """Check the status of the row, and whether it is ours.
+
+    Idempotent: it only reads. When it refuses, the row was never ours, and nothing
+    is written.
+
+    :param refuses_others: False where a row of another backend is to end in the
+        failure status all the same, as nobody else was asked.
+    """
+
+    def __init__(self, operation: Operation, *, refuses_others: bool = True) -> None:
+        super().__init__("begin")
+        self._operation = operation
+        self._refuses_others = refuses_others
+
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+        of, during = KINDS[kind], self._operation.statuses.during
+        record = of.rows(ctx).get(resource_id)
+        if self._refuses_others:
+            edge.require_ours(ctx, record, of.group_of(record).host)
+        if record.status not in during:
+            raise StatusChanged(f"{kind} {resource_id}", record.status, during)
+        tell(ctx, of, record, self._operation, "start")
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Set the statuses of the row and of its members back."""
+        of, operation = KINDS[args["kind"]], self._operation
+        if not operation.members.during:
+            text = f"{of.name} {args['resource_id']}: what its members were is not known any more"
+            raise InvalidInput(f"{text}; ask for it again")
+        record = of.rows(ctx).get(args["resource_id"])
+        edge.require_ours(ctx, record, of.group_of(record).host)
+        if record.status not in operation.statuses.during:
+            failed = tuple(operation.statuses.failure.values())
+            of.rows(ctx).transition(record.id, operation.statuses.during[0], when=failed)
+        for member in of.rows(ctx).members(record.id):
+            if member.status in operation.members.failure.values():
+                set_member(
+                    ctx, of, member, (member.status,), operation.members.during[0], done=False
+                )
+
+    def revert(
+        self,
+        ctx: Context,
+        kind: str,
+        resource_id: str,
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        of, operation = KINDS[kind], self._operation
+        if never_began(result):
+            return
+        failure = cause_of(flow_failures)
+        rows = of.rows(ctx)
+        for member in rows.members(resource_id) if operation.members.during else ():
+            status = operation.members.after(failure)
+            set_member(ctx, of, member, operation.members.during, status)
+        status = operation.statuses.after(failure)
+        try:
+            rows.transition(resource_id, status, when=operation.statuses.during)
+        except (StatusChanged, NotFound) as error:
+            LOG.warning("%s %s is left as it is: %s", kind, resource_id, error)
+
+
+class Store(Step):
+    """Write what the driver told of the group and its members.
+
+    Idempotent: the same columns are written again. What was told of members is
+    written all together or not at all.
+
+    :param fails: whether it is this step that fails where the driver told of errors.
+    """
+
+    def __init__(self, *, fails: bool = True) -> None:
+        super().__init__("store")
+        self._fails = fails
+
+    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: Verdict) -> None:
+        rows, entries = KINDS[kind].rows(ctx), verdict["entries"]
+        try:
+            if entries:
+                rows.update_members(resource_id, entries)
+            if not verdict["failed"]:
+                rows.update(resource_id, **verdict["columns"])
+        except ValueError as error:
+            text = f"the driver's update of {kind} {resource_id}: {error}"
+            raise DriverReturnedRubbish(text) from error
+        if verdict["failed"] and self._fails:
+            raise partly_failed(kind, resource_id, verdict)
+
+
+def partly_failed(
+    kind: str, resource_id: str, verdict: Verdict, more: Iterable[str] = ()
+) -> PartlyFailed:
+    """Return what says which members have failed."""
+    told = [f"{e['id']} {e['status']}" for e in verdict["entries"] if "status" in e]
+    text = "; ".join([*told, *more]) or "the driver says so"
+    return PartlyFailed(f"{kind} {resource_id} failed: {text}")
+
+
+def usable(members: Iterable[Record], verdict: Verdict) -> list[Record]:
+    """Return the members that become available."""
+    return [one for one in members if not verdict["failed"] or one.id in verdict["usable"]]
+
+
+def set_member(
+    ctx: Context,
+    of: Kind,
+    member: Record,
+    when: Iterable[str],
+    status: str,
+    *,
+    done: bool = True,
+    **columns: Any,
+) -> bool:
+    """Write a member's status and say whether it took; one that moved on is left."""
+    try:
+        of.member_rows(ctx).transition(member.id, status, when=tuple(when), done=done, **columns)
+    except (StatusChanged, NotFound) as error:
+        LOG.info("%s %s is left as it is: %s", member.kind, member.id, error)
+        return False
+    return True
+
+
+def set_group(ctx: Context, of: Kind, record: Record, operation: Operation, **columns: Any) -> bool:
+    """Write the final status of a success and say whether it took."""
+    statuses = operation.statuses
+    assert statuses.success is not None
+    try:
+        of.rows(ctx).transition(record.id, statuses.success, when=statuses.during, **columns)
+    except (StatusChanged, NotFound) as error:
+        LOG.warning("%s %s is left as it is: %s", of.name, record.id, error)
+        return False
+    return True
+
+
+def tell(ctx: Context, of: Kind, record: Record, operation: Operation, moment: str) -> None:
+    """Notify of the group, and of its members where they are told of."""
+    event = f"{operation.event}.{moment}"
+    ctx.notifier.group(ctx.request, event, record)
+    if operation.tells_members:
+        for member in of.rows(ctx).members(record.id):
+            tell_member(ctx, event, member)
+
+
+def tell_member(ctx: Context, event: str, member: Record) -> None:
+    """Notify of a volume or a snapshot."""
+    if member.use_quota:
+        send = ctx.notifier.snapshot if member.kind == "snapshot" else ctx.notifier.volume
+        send(ctx.request, event, member)
+
+
+def is_settled(flow_failures: Mapping[str, Failure]) -> bool:
+    """Say whether it is written already what became of the members."""
+    return any(failure.check(PartlyFailed) for failure in flow_failures.values())

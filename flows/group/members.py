@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operation on a group that the driver does not have, member by member.
+
+What became of each is told as a driver would: by the members' statuses. One that
+fails does not keep the others. Source: spec/interfaces §5.9, the last row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from drivers.interface.errors import ResourceBusy
+from drivers.interface.records import Record
+from flows import edge, parallel
+from flows.context import Context
+from flows.group.answers import Verdict, verdict
+from flows.volume.create import clone
+
+
+def delete_volumes(ctx: Context, volumes: Sequence[Record]) -> Verdict:
+    """Take volumes off the backend; one that is busy becomes ``available`` again."""
+    admin = ctx.request.elevated()
+
+    def delete(volume: Record) -> None:
+        ctx.driver.remove_export(admin, volume)
+        ctx.driver.delete_volume(volume)
+
+    return _deleted(parallel.each(ctx, volumes, "delete_volume", delete))
+
+
+def delete_snapshots(ctx: Context, snapshots: Sequence[Record]) -> Verdict:
+    """Take snapshots off the backend; one that is busy becomes ``available`` again."""
+    delete = ctx.driver.delete_snapshot
+    return _deleted(parallel.each(ctx, snapshots, "delete_snapshot", delete))
+
+
+def create_snapshots(ctx: Context, snapshots: Sequence[Record]) -> Verdict:
+    """Make snapshots, each of its own moment."""
+
+    def create(snapshot: Record) -> Mapping[str, Any]:
+        with _cleared(ctx.driver.delete_snapshot, snapshot):
+            answer = ctx.driver.create_snapshot(snapshot)
+            return edge.model_update(answer, snapshot, "create_snapshot")
+
+    return _made(parallel.each(ctx, snapshots, "create_snapshot", create))
+
+
+def create_volumes(
+    ctx: Context, volumes: Sequence[Record], sources: Mapping[str, Record]
+) -> Verdict:
+    """Make volumes of snapshots or other volumes.
+
+    :param sources: by the id of the volume that is made of it.
+    """
+
+    def create(volume: Record) -> Mapping[str, Any]:
+        source = sources[volume.id]
+        with _cleared(ctx.driver.delete_volume, volume):
+            if source.kind == "snapshot":
+                call = "create_volume_from_snapshot"
+                answer: Any = ctx.driver.create_volume_from_snapshot(volume, source)
+            else:
+                call, answer = clone(ctx, volume, source)
+            return edge.model_update(answer, volume, call)
+
+    return _made(parallel.each(ctx, volumes, "creation", create))
+
+
+@contextlib.contextmanager
+def _cleared(delete: Callable[[Record], Any], member: Record) -> Any:
+    """Leave nothing of a member that could not be made."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            delete(member)
+        raise
+
+
+def _made(outcomes: Sequence[parallel.Outcome]) -> Verdict:
+    entries = [
+        {"id": member.id, "status": "available", **update}
+        if error is None
+        else {"id": member.id, "status": "error"}
+        for member, update, error in outcomes
+    ]
+    return verdict({}, None, entries, deletes=False)
+
+
+def _deleted(outcomes: Sequence[parallel.Outcome]) -> Verdict:
+    entries = [{"id": member.id, "status": _status_after(error)} for member, _, error in outcomes]
+    return verdict({}, None, entries, deletes=True)
+
+
+def _status_after(error: BaseException | None) -> str:
+    if error is None:
+        return "deleted"
+    return "available" if isinstance(error, ResourceBusy) else "error"

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let volumes join a group and leave it.
+
+======  ============================================  ===========================
+task    does                                          undone by
+======  ============================================  ===========================
+begin   checks that it is ours and ``updating``       group ``error``
+check   every volume exists, fits, and is in the      (nothing was changed)
+        right status
+ask     driver.update_group, or                       all volumes of both lists
+        update_consistencygroup, or nothing           ``error``
+store   what the driver told of group and volumes     (see ``ask``)
+finish  membership, ``available``                     (point of no return)
+======  ============================================  ===========================
+
+A volume of which the driver told nothing keeps its status.
+
+Source: seeds, VolumeConsistencyGroupDriver.update_consistencygroup;
+spec/interfaces §5.5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from taskflow.patterns import linear_flow
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import InvalidVolume, NotFound
+from flows.group import answers, methods
+from flows.group.kinds import KINDS, Kind
+from flows.group.lifecycle import Begin, Operation, Store, set_group, tell
+from flows.lifecycle import Statuses, Step
+
+OPERATION = Operation(
+    "update", Statuses(during=("updating",), success="available", failure={Exception: "error"})
+)
+
+UPDATE = methods.Method("update_group", "update_consistencygroup")
+
+_JOIN = ("available", "in-use")
+_LEAVE = ("available", "in-use", "error", "error_deleting")
+
+
+class Check(Step):
+    """Refuse volumes that cannot join or leave. Idempotent: it only reads."""
+
+    def execute(
+        self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
+    ) -> None:
+        of = KINDS[kind]
+        inside = {volume.id for volume in of.rows(ctx).members(resource_id)}
+        for volume in _volumes(ctx, add):
+            _require_status(of, resource_id, volume, _JOIN)
+            edge.require_ours(ctx, volume, volume.host)
+            other = volume["group_id" if of.generic else "consistencygroup_id"]
+            if other not in (None, resource_id):
+                raise InvalidVolume(f"volume {volume.id} is in {kind} {other} already")
+        for volume in _volumes(ctx, remove):
+            _require_status(of, resource_id, volume, _LEAVE)
+            if volume.id not in inside:
+                raise InvalidVolume(f"volume {volume.id} is not in {kind} {resource_id}")
+
+
+class Ask(Step):
+    """Have the driver change the group. Idempotent: a driver's calls can be repeated."""
+
+    default_provides = "verdict"
+
+    def execute(
+        self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
+    ) -> answers.Verdict:
+        of = KINDS[kind]
+        group, joins, leaves = (
+            of.rows(ctx).get(resource_id),
+            _volumes(ctx, add),
+            _volumes(ctx, remove),
+        )
+        answered = methods.call(
+            ctx,
+            of,
+            group,
+            UPDATE,
+            lambda view: [view.group(group), view.volumes(joins), view.volumes(leaves)],
+        )
+        if answered is None:
+            return answers.NOTHING
+        name, answer = answered
+        return answers.of_update(answer, group, joins, leaves, name)
+
+    def revert(self, ctx: Context, add: list[str], remove: list[str]) -> None:
+        for volume_id in (*add, *remove):
+            with contextlib.suppress(NotFound):
+                ctx.volumes.update(volume_id, status="error")
+
+
+class Finish(Step):
+    """Write who is in the group. Idempotent: it is written again."""
+
+    def execute(
+        self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
+    ) -> None:
+        of = KINDS[kind]
+        of.rows(ctx).change_members(resource_id, add, remove)
+        if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION):
+            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+
+
+def flow() -> linear_flow.Flow:
+    """Change a group. Needs ``kind``, ``resource_id``, and the ids ``add`` and ``remove``."""
+    return linear_flow.Flow("update_group").add(Begin(OPERATION), Check(), Ask(), Store(), Finish())
+
+
+def _volumes(ctx: Context, ids: Sequence[str]) -> list[Record]:
+    return [ctx.volumes.get(volume_id) for volume_id in ids]
+
+
+def _require_status(of: Kind, group_id: str, volume: Record, wanted: Sequence[str]) -> None:
+    if volume.status not in wanted:
+        text = f"volume {volume.id} is {volume.status}, not {' or '.join(wanted)}"
+        raise InvalidVolume(f"{of.name} {group_id}: {text}")
