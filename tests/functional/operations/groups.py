@@ -117,7 +117,7 @@ class Group:
 
     @property
     def ids(self) -> dict[str, str]:
-        return dict(zip("AB", (member.id for member in self.members), strict=True))
+        return dict(zip("AB", (member.id for member in self.members), strict=False))
 
     def play(self, method: str, row: Row, **args: Any) -> None:
         """Cast a method to a driver that does what a row says."""
