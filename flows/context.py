@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from drivers.interface.image import Image, ImageService, Pace
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 
@@ -107,6 +108,9 @@ class VolumeRecords(Protocol):
         from_snapshot: str | None = None,
     ) -> None:
         """Copy the image metadata rows of one source to this volume; repeatable."""
+
+    def replace_image_metadata(self, volume_id: str, pairs: Mapping[str, Any]) -> None:
+        """Write the image metadata of a volume, and nothing else of it is left."""
 
     def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
         """Return ``{"consumer": …, "specs": {…}}`` of a type, None without one."""
@@ -268,6 +272,31 @@ class Initiators(Protocol):
         """Upsert pairs, then delete keys for good."""
 
 
+class Images(Protocol):
+    """An image service, and what moves its data."""
+
+    @property
+    def service(self) -> ImageService:
+        """The service, as volume drivers are handed it."""
+
+    def fetch(self, context: Any, image: Image, path: str, size: int, key: str, pace: Pace) -> None:
+        """Write an image over a volume's path, checked; nothing of what was there is left.
+
+        :param size: of the volume, in bytes.
+        :param key: the volume's id: what is put aside meanwhile goes by it.
+        :raises ImageError: the volume's data is to be thrown away.
+        """
+
+    def store(self, context: Any, image: Image, path: str, key: str, pace: Pace) -> None:
+        """Write what is at a volume's path into an image that has no data yet.
+
+        :raises ImageError: the image is incomplete and is to be thrown away.
+        """
+
+    def clear(self, key: str) -> None:
+        """Remove what an interrupted try put aside."""
+
+
 class Notifier(Protocol):
     """Usage notifications (spec/volume-rpc §5); never fails an operation."""
 
@@ -350,6 +379,7 @@ class Context:
     initiators: Initiators
     notifier: Notifier
     scheduler: Scheduler
+    images: Images
     options: Options = field(default_factory=Options)
     resumed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -360,3 +390,8 @@ class Context:
     def driver(self) -> VolumeDriver:
         """The driver. :raises DriverNotInitialized: the backend is not up."""
         return self.backend.require_driver()
+
+    @property
+    def pace(self) -> Pace:
+        """How a copy of data tells of its progress."""
+        return Pace(self.progress, self.waiting)

@@ -5,16 +5,26 @@ from __future__ import annotations
 
 from taskflow.types.failure import Failure
 
-from drivers.interface.errors import ImageTooBig, SnapshotIsBusy
+from drivers.interface.errors import (
+    ImageConversionNotAllowed,
+    ImageTooBig,
+    ImageUnacceptable,
+    SnapshotIsBusy,
+)
 from flows.errors import DriverNotInitialized, InvalidVolumeAttachMode, MetadataCopyFailure
 
 ATTACH_VOLUME = "002"
+COPY_VOLUME_TO_IMAGE = "003"
+COPY_IMAGE_TO_VOLUME = "005"
 EXTEND_VOLUME = "007"
 CREATE_VOLUME = "008"
 CREATE_SNAPSHOT = "009"
 DELETE_SNAPSHOT = "010"
+REIMAGE_VOLUME = "016"
 
+UNKNOWN_ERROR = "001"
 DRIVER_NOT_INITIALIZED = "002"
+GLANCE_UPLOAD = "004"
 ATTACH_MODE = "005"
 NO_SPACE_FOR_IMAGE = "007"
 ATTACH_FAILED = "021"
@@ -24,11 +34,14 @@ SNAPSHOT_CREATE = "013"
 SNAPSHOT_METADATA = "014"
 SNAPSHOT_BUSY = "015"
 SNAPSHOT_DELETE = "016"
+IMAGE_FORMAT = "029"
 
 _BY_ERROR = {
     DriverNotInitialized: DRIVER_NOT_INITIALIZED,
     InvalidVolumeAttachMode: ATTACH_MODE,
     ImageTooBig: NO_SPACE_FOR_IMAGE,
+    ImageConversionNotAllowed: IMAGE_FORMAT,
+    ImageUnacceptable: IMAGE_FORMAT,
     SnapshotIsBusy: SNAPSHOT_BUSY,
 }
 _BY_ACTION = {(CREATE_SNAPSHOT, MetadataCopyFailure): SNAPSHOT_METADATA}

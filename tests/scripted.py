@@ -139,6 +139,29 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
         self._play("delete_volume", id=volume.id)
         self._script.remove(volume.name)
 
+    def clone_image(
+        self, volume: Record, image_location: Any, image_id: str, image_metadata: Any, service: Any
+    ) -> Any:
+        planned = self._script.planned("clone_image")
+        if planned.get("cloned"):
+            self._script.make(volume.name)
+            return self._play("clone_image", ({}, True), id=volume.id, location=image_location)
+        return self._play("clone_image", (None, False), id=volume.id, location=image_location)
+
+    def copy_image_to_volume(
+        self, context: Any, volume: Record, image_service: Any, image_id: str, **options: Any
+    ) -> Any:
+        size = sum(len(piece) for piece in image_service.download(context, image_id))
+        details = {"image": image_id, "read": size, "status": volume.status, **options}
+        return self._play("copy_image_to_volume", None, id=volume.id, **details)
+
+    def copy_volume_to_image(
+        self, context: Any, volume: Record, image_service: Any, image_meta: Any
+    ) -> Any:
+        if "raise" not in self._script.planned("copy_volume_to_image"):
+            image_service.update(context, image_meta["id"], {}, iter([volume.name.encode()]))
+        return self._play("copy_volume_to_image", None, id=volume.id, image=image_meta["id"])
+
     def extend_volume(self, volume: Record, new_size: int) -> None:
         self._play("extend_volume", id=volume.id, size=volume.size, new_size=new_size)
 

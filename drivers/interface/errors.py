@@ -14,6 +14,7 @@ DriverError                                the call did not do what it was asked
 ├── ManageExistingVolumeTypeMismatch       the object does not fit the volume's type
 ├── TargetUpdateFailed                     extended, only the export shows the old size
 ├── ImageError                             an image cannot become a volume
+│   ├── ImageNotFound
 │   ├── ImageTooBig
 │   ├── ImageUnacceptable
 │   ├── ImageCopyFailure
@@ -79,6 +80,10 @@ class TargetUpdateFailed(DriverError):
 
 class ImageError(DriverError):
     """An image cannot become a volume, or a volume an image."""
+
+
+class ImageNotFound(ImageError):
+    """There is no such image, or it has no data."""
 
 
 class ImageTooBig(ImageError):

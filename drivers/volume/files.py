@@ -26,6 +26,10 @@ _TEMPORARY = ".new-"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}")
 
 
+class _NotSharedError(Exception):
+    """The file system cannot share data between two files."""
+
+
 class UnsafeName(ValueError):
     """A name that is no plain file name, or a file that is no regular file."""
 
@@ -99,6 +103,27 @@ class Directory:
                     os.ftruncate(fd, size)
 
             self._make(name, fill)
+
+    def share(self, source: int, name: str, size: int) -> bool:
+        """Make a file that shares the data of another, which may be of another directory.
+
+        :param source: descriptor of that file.
+        :param size: length in bytes.
+        :returns: False, with nothing made, where the file system cannot, or it is longer.
+        """
+        if os.fstat(source).st_size > size:
+            return False
+
+        def fill(fd: int) -> None:
+            if not sparse.share(source, fd):
+                raise _NotSharedError
+            os.ftruncate(fd, size)
+
+        try:
+            self._make(name, fill)
+        except _NotSharedError:
+            return False
+        return True
 
     def grow(self, name: str, size: int) -> bool:
         """Lengthen a file to at least a number of bytes; say whether it was shorter."""

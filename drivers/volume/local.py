@@ -27,6 +27,7 @@ from drivers.interface.errors import (
 from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
+from drivers.volume import images
 from drivers.volume.capacity import GIB, report
 from drivers.volume.failures import explained
 from drivers.volume.files import Directory
@@ -51,6 +52,12 @@ OPTS: list[cfg.Opt] = [
             ("nbd", "a network block device, served by qemu-nbd"),
         ],
         help="How consumers reach a volume.",
+    ),
+    cfg.StrOpt(
+        "local_images",
+        default="$state_path/images",
+        help="Directory of images whose data volumes may share instead of copying it, where the "
+        "image service gives addresses in it and the file system can (XFS, btrfs).",
     ),
 ]
 
@@ -120,6 +127,21 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
                 raise VolumeIsBusy(text)
             self._files.remove(volume.name)
 
+    def clone_image(
+        self,
+        volume: Record,
+        image_location: Any,
+        image_id: str,
+        image_metadata: Mapping[str, Any],
+        image_service: Any,
+    ) -> tuple[Update, bool]:
+        """Share the data of an image's file, where there is one."""
+        with explained(self._files, f"create volume {volume.id}", volume.size):
+            require_unused(self._files, self._export, volume)
+            where, size = Path(self.configuration.local_images), volume.size * GIB
+            files, name = self._files, volume.name
+            return None, images.clone(files, where, image_location, image_metadata, name, size)
+
     def extend_volume(self, volume: Record, new_size: int) -> None:
         """Lengthen the file."""
         with explained(self._files, f"extend volume {volume.id}", new_size):
@@ -171,8 +193,8 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
     def create_export(
         self, context: Any, volume: Record, connector: Mapping[str, Any] | None
     ) -> Update:
-        """Serve the volume, where consumers do not take the file."""
-        return self.ensure_export(context, volume)
+        """Serve the volume, where the consumer does not take the file."""
+        return None if self._takes_file(connector) else self.ensure_export(context, volume)
 
     def ensure_export(self, context: Any, volume: Record) -> Update:
         """Serve the volume again if it should be and is not."""
@@ -197,7 +219,7 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
         """Return the file's path, or where it is served."""
         with explained(self._files, f"connect volume {volume.id}"):
             location = self._files.location(volume.name)
-            if self._export is None:
+            if self._export is None or self._takes_file(connector):
                 return {"driver_volume_type": "local", "data": {"device_path": location}}
             self._export.ensure(volume.name, location)
             where = self._export.connect(volume.name, str(connector["host"]))
@@ -207,7 +229,7 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
         self, volume: Record, connector: Mapping[str, Any] | None
     ) -> bool | None:
         """Let a host go, unless another attachment of it remains; without one, all."""
-        if self._export is None:
+        if self._export is None or self._takes_file(connector):
             return None
         host = None if connector is None else str(connector.get("host"))
         if host is not None and _attachments(volume, host) > 1:
@@ -223,6 +245,12 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
     def get_pool(self, volume: Record) -> str | None:
         """There is one pool, called like the backend."""
         return self._name()
+
+    def _takes_file(self, connector: Mapping[str, Any] | None) -> bool:
+        """Say whether it is the worker itself, on this host, that wants a volume."""
+        if not connector or not connector.get("do_local_attach"):
+            return False
+        return connector.get("host") == socket.gethostname()
 
     def _create_from(self, source: str, volume: Record) -> Update:
         with explained(self._files, f"create volume {volume.id}", volume.size):

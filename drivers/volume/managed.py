@@ -192,11 +192,15 @@ class ManagedFiles(VolumeManagementDriver, VolumeSnapshotManagementDriver):
                 return "it is exported"
             if user := user_of(fd):
                 return f"it is in use by {user}"
-            begin = os.pread(fd, 8, 0)
-        for magic, kind in _OTHER_FORMATS.items():
-            if begin.startswith(magic):
+            if kind := other_format(fd):
                 return f"it is a {kind} image, not a raw disk: convert it with qemu-img first"
         return None
+
+
+def other_format(fd: int) -> str | None:
+    """Return the format of a file that is no raw disk; None where it is one."""
+    begin = os.pread(fd, 8, 0)
+    return next((kind for magic, kind in _OTHER_FORMATS.items() if begin.startswith(magic)), None)
 
 
 def snapshot_file(snapshot: Record) -> str:

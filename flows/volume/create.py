@@ -25,7 +25,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from drivers.interface.errors import ImageCopyFailure
+from drivers.interface.errors import ImageCopyFailure, ImageError
 from drivers.interface.records import Record
 from flows import edge, errors, messages
 from flows.context import Context
@@ -41,10 +41,19 @@ STATUSES = Statuses(
 
 
 class BeginCreate(Begin):
-    """Check the volume; after a failure hand it back to the scheduler, or set ``error``."""
+    """Check the volume; after a failure hand it back to the scheduler, or set ``error``.
 
-    def __init__(self) -> None:
+    :param action: number of the user message about a failure.
+    :param detail: what the message says unless the error says more.
+    """
+
+    def __init__(
+        self,
+        action: str = messages.CREATE_VOLUME,
+        detail: str = messages.DRIVER_FAILED_CREATE,
+    ) -> None:
         super().__init__(STATUSES, "create")
+        self._action, self._detail = action, detail
 
     def revert(  # type: ignore[override]
         self,
@@ -69,8 +78,10 @@ class BeginCreate(Begin):
             )
             return
         if set_failed(ctx, volume, STATUSES.during, STATUSES.after(failure)):
-            action = messages.CREATE_VOLUME
-            detail = messages.detail_of(action, failure, messages.DRIVER_FAILED_CREATE)
+            action, default = self._action, self._detail
+            if not failure.check(ImageError):
+                action, default = messages.CREATE_VOLUME, messages.DRIVER_FAILED_CREATE
+            detail = messages.detail_of(action, failure, default)
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)
 
 
@@ -88,13 +99,7 @@ class Allocate(Step):
         if ctx.resumed:
             driver.delete_volume(volume)
         call, answer = _create(ctx, volume, request_spec)
-        try:
-            update = edge.model_update(answer, volume, call)
-            edge.store(ctx.volumes.update, volume, update, call)
-            inherit(ctx, volume)
-        except errors.VolumeNotFound:
-            driver.delete_volume(volume)  # no row tells the revert what to delete
-            raise
+        store(ctx, volume, call, answer)
 
     def revert(
         self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
@@ -181,6 +186,17 @@ def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
             text = f"volume {volume.id} cannot be made from {source_kind} {source_id} here"
             raise ImageCopyFailure(text)
     return "create_volume", driver.create_volume(volume)
+
+
+def store(ctx: Context, volume: Record, call: str, answer: Any) -> None:
+    """Write what the driver tells of a volume that it has made, and what its source does."""
+    try:
+        update = edge.model_update(answer, volume, call)
+        edge.store(ctx.volumes.update, volume, update, call)
+        inherit(ctx, volume)
+    except errors.VolumeNotFound:
+        ctx.driver.delete_volume(volume)  # no row tells the revert what to delete
+        raise
 
 
 def require_room(volume: Record, size: int | None, source: str) -> None:

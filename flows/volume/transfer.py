@@ -19,6 +19,7 @@ from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
 from flows.volume import rowless
+from flows.volume.connection import is_used
 
 _CHUNK = 4 * 1024 * 1024
 """Bytes that are read and written at a time."""
@@ -52,7 +53,10 @@ def clear_away(ctx: Context, volume: Record, snapshot: Record) -> None:
 
 @contextmanager
 def connected(ctx: Context, volume: Record) -> Iterator[str]:
-    """Connect a volume that nobody uses to this host and give its path.
+    """Connect a volume to this host and give its path.
+
+    Where somebody else uses it, the export stays. The connector says by
+    ``do_local_attach`` that it is this host itself who asks.
 
     :raises VolumeBackendAPIException: it is not reachable as a local path.
     """
@@ -67,7 +71,8 @@ def connected(ctx: Context, volume: Record) -> Iterator[str]:
         finally:
             driver.terminate_connection(exported, connector)
     finally:
-        driver.remove_export(elevated, volume)
+        if not is_used(ctx, volume.id):
+            driver.remove_export(elevated, volume)
 
 
 def _connector() -> dict[str, Any]:

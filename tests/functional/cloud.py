@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import oslo_messaging
 import sqlalchemy as sa
 from oslo_config import cfg
 
+from drivers.image.directory import DirectoryImages
 from drivers.interface.records import Record
 from flows.errors import NotFound
 from tests.functional.service import Service
@@ -150,6 +153,17 @@ class Cloud:
             return self.records.group_snapshots.create(**{**values, **more, **columns})
         more = {"consistencygroup_id": group.id}
         return self.records.cgsnapshots.create(**{**values, **more, **columns})
+
+    @functools.cached_property
+    def images(self) -> DirectoryImages:
+        """The images of the service."""
+        directory = f"{self.service.directory}/state/images"
+        return DirectoryImages(SimpleNamespace(image_directory=directory))
+
+    def image(self, data: bytes | None = b"data of an image", **known: Any) -> dict[str, Any]:
+        """Make an image, ``active`` where it has data."""
+        pieces = None if data is None else iter([data])
+        return dict(self.images.create(None, {"name": "linux", **known}, pieces))
 
     def _rows(self, kind: str) -> Any:
         """Return the records of a kind of resource."""

@@ -7,7 +7,17 @@ from typing import Any, Protocol
 
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
-from flows.volume import attach, attachment, connection, create, delete, detach, extend, revert
+from flows.volume import (
+    attach,
+    attachment,
+    connection,
+    create,
+    create_from_image,
+    delete,
+    detach,
+    extend,
+    revert,
+)
 from worker.endpoints.arguments import (
     as_list,
     field,
@@ -19,6 +29,7 @@ from worker.endpoints.arguments import (
     prefix_of,
 )
 from worker.endpoints.group import GroupMethods
+from worker.endpoints.image import ImageMethods
 from worker.endpoints.manage import Listing, ManageMethods
 from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
 from worker.rpc import codec, objects
@@ -47,7 +58,7 @@ class Service(Protocol):
         """Return logger names and levels."""
 
 
-class VolumeEndpoint(ManageMethods, GroupMethods):
+class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods):
     """One backend's RPC methods.
 
     :param service: the running service, for what needs no flow.
@@ -69,12 +80,16 @@ class VolumeEndpoint(ManageMethods, GroupMethods):
     ) -> Operation:
         """Create a volume, empty or from the source that its row names."""
         volume_id = id_of(volume, "volume")
+        args: dict[str, Any] = {}
+        if image_id := _image_of(volume, request_spec):
+            args["image_id"] = image_id
         shared = [snapshot_lock(s) for s in ids_of(volume, "snapshot_id")]
         shared += [volume_lock(s) for s in ids_of(volume, "source_volid")]
         return Operation(
-            create.flow,
+            create_from_image.flow if args else create.flow,
             ("volume", volume_id),
             {
+                **args,
                 "volume_id": volume_id,
                 "request_spec": codec.raw(request_spec),
                 "filter_properties": _for_the_scheduler(codec.raw(filter_properties)),
@@ -246,6 +261,14 @@ class VolumeEndpoint(ManageMethods, GroupMethods):
     def get_log_levels(self, request: RequestContext, log_request: Any) -> dict[str, Any]:
         """Answer log levels by logger prefix."""
         return objects.log_levels(self._service.log_levels(prefix_of(log_request)))
+
+
+def _image_of(volume: Any, request_spec: Any) -> str | None:
+    """Return the image that a volume is to be made of; another source in its row goes first."""
+    if ids_of(volume, "snapshot_id") or ids_of(volume, "source_volid"):
+        return None
+    found = ids_of(request_spec, "image_id")
+    return found[0] if found else None
 
 
 def _for_the_scheduler(filter_properties: Any) -> dict[str, Any] | None:

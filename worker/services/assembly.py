@@ -35,7 +35,7 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
-from worker.services import inventory, loglevels
+from worker.services import images, inventory, loglevels
 from worker.services.backend import Backend
 from worker.services.desk import Desk
 from worker.services.execution import Execution
@@ -88,6 +88,7 @@ class VolumeService:
         self.database = Database.from_conf(conf)
         self.records = Records.from_conf(conf, self.database)
         self._locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
+        self._images = images.make(conf)
         self._turnstile = Turnstile()
         self.backend = Backend(
             name,
@@ -201,12 +202,7 @@ class VolumeService:
             backend=self.backend,
             volumes=cast(Any, Remembered(records.volumes)),
             snapshots=cast(Any, Remembered(records.snapshots)),
-            groups={
-                "group": cast(Any, records.groups),
-                "group_snapshot": cast(Any, records.group_snapshots),
-                "consistencygroup": cast(Any, records.consistencygroups),
-                "cgsnapshot": cast(Any, records.cgsnapshots),
-            },
+            groups=records.by_group_kind,
             attachments=records.attachments,
             quotas=records.quotas,
             workers=records.workers,
@@ -214,6 +210,7 @@ class VolumeService:
             initiators=records.initiators,
             notifier=self._notifier,
             scheduler=self._scheduler,
+            images=self._images,
             options=self._options,
             resumed=resumed,
             stopping=self._stopping,

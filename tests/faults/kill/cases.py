@@ -20,7 +20,7 @@ from flows.volume import (
     manage,
     revert,
 )
-from tests.faults.kill import groups
+from tests.faults.kill import groups, images
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import CONNECTOR, GIB, World
 
@@ -253,4 +253,5 @@ CASES = (
         "delete attachment", "attachment_delete", attachment.delete, _disconnect, "3.9", call=True
     ),
     *groups.CASES,
+    *images.CASES,
 )

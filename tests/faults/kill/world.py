@@ -10,9 +10,12 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import tempfile
 import threading
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import kombu
@@ -21,6 +24,8 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from drivers.export import qemu
+from drivers.image.directory import DirectoryImages
+from drivers.interface.errors import ImageNotFound
 from drivers.interface.records import Record
 from drivers.volume.files import Directory
 from tests.faults.kill.plan import Plan
@@ -40,6 +45,7 @@ _CALL_TIMEOUT = 30.0
 _UNHEARD = 10.0  # a call that waits longer in the queue than its caller is dropped there
 _SCRATCH = ("volumes", "snapshots", "volume_attachment", "quota_usages", "reservations")
 _SCRATCH += ("workers", "messages", "volume_admin_metadata", "volume_metadata")
+_SCRATCH += ("volume_glance_metadata",)
 _GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 
@@ -173,6 +179,29 @@ class World:
         rows = getattr(self.records, f"{kind}s")
         return rows.create(**{f"{group.kind}_id": group.id}, **values)
 
+    def image(self, disk_format: str, *, data: bool = True) -> dict[str, Any]:
+        """Make an image of a small disk."""
+        disk = b"an image's data".ljust(1 << 16, b"\0")
+        if disk_format == "qcow2" and data:
+            disk = self._qcow2(disk)
+        known = {"disk_format": disk_format, "name": "linux"}
+        return dict(self.images.create(None, known, iter([disk]) if data else None))
+
+    @functools.cache  # noqa: B019 - as long as the campaign
+    def _qcow2(self, disk: bytes) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            raw, made = Path(folder, "raw"), Path(folder, "qcow2")
+            raw.write_bytes(disk)
+            command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(made)]
+            subprocess.run(command, check=True)
+            return made.read_bytes()
+
+    @functools.cached_property
+    def images(self) -> DirectoryImages:
+        """The images of the service."""
+        directory = self.service.directory / "state" / "images"
+        return DirectoryImages(SimpleNamespace(image_directory=str(directory)))
+
     def cast(self, project: str, method: str, version: str, args: dict[str, Any]) -> None:
         """Send a cast."""
         self._client.prepare(version=version).cast(_request(project), method, **encoded(args))
@@ -247,6 +276,11 @@ class World:
                 models.volume_attachment, models.volume_attachment.c.volume_id.in_(ids)
             )
             usages = rows(models.quota_usages, models.quota_usages.c.project_id == project)
+            glance = rows(
+                models.volume_glance_metadata,
+                models.volume_glance_metadata.c.volume_id.in_(ids),
+                models.volume_glance_metadata.c.deleted == sa.false(),
+            )
             held = rows(
                 models.reservations,
                 models.reservations.c.project_id == project,
@@ -260,6 +294,8 @@ class World:
             "work": sorted(_named(row.resource_id, roles) for row in work),
             "messages": sorted({row.event_id for row in told}),
             "scheduled": sorted(_named(one, roles) for one in self._scheduled & set(ids)),
+            "image metadata": sorted({_named(row.volume_id, roles) for row in glance}),
+            "image": self._image_status(roles["image"]) if "image" in roles else None,
             "files": self._files(roles, ids, {a.volume_id for a in attachments if not a.deleted}),
         }
         for kind, of_kind in groups.items():
@@ -276,6 +312,12 @@ class World:
             found[f"attachment {_named(row.id, roles)}"] = "deleted" if row.deleted else state
         # What a flow makes for itself and has taken away again has no role.
         return {k: v for k, v in found.items() if not (v == "deleted" and k.endswith(" ?"))}
+
+    def _image_status(self, image_id: str) -> str:
+        try:
+            return str(self.images.show(None, image_id)["status"])
+        except ImageNotFound:
+            return "deleted"
 
     def strays(self, known: set[str]) -> list[str]:
         """Return files of the backend that belong to none of these ids."""
@@ -299,7 +341,9 @@ class World:
 
     def _present(self) -> list[Path]:
         """Return the backend's files but for those that only exclude other processes."""
-        found = [p for p in self.volumes.rglob("*") if p.is_file() or p.is_socket()]
+        aside = self.service.directory / "state" / "conversion"
+        every = [*self.volumes.rglob("*"), *aside.glob("*")]
+        found = [p for p in every if p.is_file() or p.is_socket()]
         return [path for path in found if not path.name.startswith(("lock.", ".lock"))]
 
     def _files(self, roles: dict[str, str], ids: list[str], attached: set[str]) -> list[str]:
@@ -319,7 +363,7 @@ class World:
                 elif users:  # served for nobody yet: a start does that for what is attached
                     found.append(f"{name} for {','.join(users)}, {'' if up else 'not '}served")
             elif path.suffix not in (".pid", ".sock"):
-                found.append(f"{name}: {path.stat().st_size / GIB:g} GiB")
+                found.append(f"{name}: {path.stat().st_size / GIB:g} GiB{_data_in(path)}")
         return sorted(found)
 
     def hear(self) -> None:
@@ -350,6 +394,13 @@ def _request(project: str) -> dict[str, Any]:
         "roles": ["member"],
         "request_id": f"req-{uuid.uuid4()}",
     }
+
+
+def _data_in(path: Path) -> str:
+    """Return the text with which a file begins."""
+    with path.open("rb") as file:
+        begin = file.read(40).rstrip(b"\0")
+    return f" of {begin!r}" if begin else ""
 
 
 def _named(one: str, roles: dict[str, str]) -> str:

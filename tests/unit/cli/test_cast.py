@@ -207,14 +207,12 @@ def test_a_call_prints_its_answer_as_json(holdfast: Shell) -> None:
 
 
 def test_a_cast_that_the_service_puts_aside_is_told(holdfast: Shell) -> None:
-    ran = holdfast("cast", "create_group", "--arg", "group={}", "--wait", "5")
+    reason = "UnknownMethod: unknown method enable_replication"
+    ran = holdfast("cast", "enable_replication", "--arg", "group={}", "--wait", "5")
     (rejected,) = holdfast("cast", "list", "--rejected", "-f", "json").rows
 
-    assert ran.errors == ["the service put it aside: UnknownMethod: unknown method create_group"]
-    assert (rejected["Method"], rejected["Reason"]) == (
-        "create_group",
-        "UnknownMethod: unknown method create_group",
-    )
+    assert ran.errors == [f"the service put it aside: {reason}"]
+    assert (rejected["Method"], rejected["Reason"]) == ("enable_replication", reason)
 
 
 def test_a_cast_without_a_flow_is_not_waited_for(holdfast: Shell) -> None:

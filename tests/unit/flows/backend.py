@@ -62,6 +62,11 @@ class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
         self._play("delete_volume", volume=volume)
         self.objects.discard(volume.name)
 
+    def clone_image(
+        self, volume: Record, image_location: Any, image_id: str, image_metadata: Any, service: Any
+    ) -> Any:
+        return self._play("clone_image", (None, False), volume=volume)
+
     def extend_volume(self, volume: Record, new_size: int) -> None:
         self._play("extend_volume", volume=volume, new_size=new_size)
         self.sizes[volume.name] = new_size

@@ -16,13 +16,13 @@ from flows.group import update as group_update
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
-from flows.volume import create, delete, extend, manage, revert
+from flows.volume import create, create_from_image, delete, extend, manage, reimage, revert, upload
 from tests.unit.flows import group_cases as groups
 from tests.unit.flows.world import World
 
 TERMINAL = {
     *("available", "in-use", "error", "error_deleting", "error_unmanaging"),
-    *("error_extending", "error_managing", "deleted"),
+    *("error_extending", "error_managing", "deleted", "reserved"),
 }
 CREATE = {"request_spec": None, "filter_properties": None, "allow_reschedule": True}
 LUN = "lun-1"
@@ -136,6 +136,35 @@ def _manage_snapshot(world: World) -> None:
     world.driver.objects.add(LUN)
 
 
+def _from_image(world: World) -> None:
+    world.add_volume(status="creating", made=False)
+
+
+def _cloned_image(world: World) -> None:
+    _from_image(world)
+
+    def clone(volume: Any, **_: Any) -> Any:
+        world.driver.objects.add(volume.name)
+        return {"provider_id": "shared"}, True
+
+    world.driver.plan["clone_image"] = clone
+
+
+def _upload(world: World) -> None:
+    world.add_volume(status="uploading")
+    world.images.service.images["i2"] = {"id": "i2", "status": "queued", "disk_format": "raw"}
+
+
+def _reimage(world: World) -> None:
+    world.add_volume(status="downloading", previous_status="reserved")
+
+
+def _reimage_from_snapshot(world: World) -> None:
+    _reimage(world)
+    world.add_volume("v2")
+    world.add_snapshot(volume_id="v2")
+
+
 _V = {"volume_id": "v1"}
 _S = {"snapshot_id": "s1"}
 _EXTEND = {**_V, "new_size": 5, "reservations": []}
@@ -161,6 +190,18 @@ CASES = [
     ),
     Case("manage", manage.flow, _manage, {**_V, **REF}),
     Case("manage-snapshot", snapshot_manage.flow, _manage_snapshot, {**_S, **REF}),
+    Case("image-create", create_from_image.flow, _from_image, {**_V, **CREATE, "image_id": "i1"}),
+    Case("image-clone", create_from_image.flow, _cloned_image, {**_V, **CREATE, "image_id": "i1"}),
+    Case("upload", upload.flow, _upload, {**_V, "image_meta": {"id": "i2"}}),
+    Case(
+        "reimage", reimage.flow, _reimage, {**_V, "image_meta": {"id": "i1"}, "snapshot_id": None}
+    ),
+    Case(
+        "reimage-from-snapshot",
+        reimage.flow,
+        _reimage_from_snapshot,
+        {**_V, "image_meta": {"id": "i1"}, **_S},
+    ),
     Case("revert", revert.flow, _revert, {**_V, **_S}),
     Case("revert-by-copy", revert.flow, _revert_by_copy, {**_V, **_S}),
     Case("revert-without-safety", revert.flow, _revert_without_safety, {**_V, **_S}),
@@ -222,6 +263,9 @@ def assert_settled(world: World, case: Case, broken: str = "") -> None:
     assert {row["status"] for row in groups} <= {"available", "error", "deleted"}, groups
     assert not world.db.work, "a work row stayed"
     assert not world.db.quota.open, "a reservation stayed open"
+    assert not world.images.aside, "a half-read image was left aside"
+    statuses = {image["status"] for image in world.images.service.images.values()}
+    assert statuses <= {"active"}, "an image without data was left"
     assert world.db.quota.used == _counted(world)
     if not broken.startswith(("delete_", "remove_")):
         lost = _expected(world, case) ^ _objects(world, case)
@@ -269,6 +313,9 @@ def _is_kept(case: Case, row: Mapping[str, Any]) -> bool:
     return row["status"] != "error" or case.factory is snapshot_manage.flow
 
 
+_CREATES = (create.flow, create_from.flow, create_from_image.flow)
+
+
 def _has_object(case: Case, row: Mapping[str, Any]) -> bool:
     """A volume whose creation failed has none; one whose revert failed has."""
-    return row["status"] != "error" or case.factory not in (create.flow, create_from.flow)
+    return row["status"] != "error" or case.factory not in _CREATES

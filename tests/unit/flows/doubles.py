@@ -18,6 +18,8 @@ _READS = (
     "named",
     "qos",
     "snapshot_revert_use_temp_snapshot",
+    "show",
+    "get_location",
     "called",
 )
 

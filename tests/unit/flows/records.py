@@ -77,6 +77,12 @@ class Volumes:
     def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
         return self._db.qos.get(volume_type_id or "")
 
+    def replace_image_metadata(self, volume_id: str, pairs: Mapping[str, Any]) -> None:
+        if self._db.image_metadata_fails:
+            raise ValueError("volume_glance_metadata.key: too long")
+        self._db.volumes.live(volume_id)
+        self._db.pairs["image", volume_id] = dict(pairs)
+
     def named(self, text: str) -> Record | None:
         rows = self._db.volumes.of()
         found = [row for row in rows if f"volume-{row['_name_id'] or row['id']}" == text]

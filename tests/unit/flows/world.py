@@ -19,6 +19,7 @@ from flows.context import Context, Options
 from tests.unit.flows import records
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Killed, Noted, Patient, Request, Watched
+from tests.unit.flows.images import Images
 from tests.unit.flows.journal import JsonJournal
 from tests.unit.flows.rows import Database
 from worker.services.remembered import Remembered
@@ -63,6 +64,7 @@ class World:
         self.watched_driver: Any = Watched(self.driver, "driver", self)
         self.initiators = records.Initiators()
         self.notifier, self.messages, self.scheduler = Noted(), Noted(), Noted()
+        self.images = Images()
         self.backend = Backend(self)
         self.stats: dict[str, Any] = {"storage_protocol": "iSCSI"}
         self.options = Options()
@@ -93,6 +95,7 @@ class World:
             initiators=watch(self.initiators, "initiators"),
             notifier=watch(self.notifier, "notifier"),
             scheduler=watch(self.scheduler, "scheduler"),
+            images=watch(self.images, "images"),
             options=self.options,
             resumed=resumed,
             stopping=self.stopping,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from oslo_config import cfg
 
@@ -81,6 +82,12 @@ class Records:
             group="consistencygroup_id",
             member="cgsnapshot_id",
         )
+        self.by_group_kind: Mapping[str, Any] = {
+            "group": self.groups,
+            "group_snapshot": self.group_snapshots,
+            "consistencygroup": self.consistencygroups,
+            "cgsnapshot": self.cgsnapshots,
+        }
         self.attachments = Attachments(database)
         self.workers = WorkRows(database)
         self.messages = Messages(database, ttl=message_ttl)

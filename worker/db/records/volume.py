@@ -212,6 +212,16 @@ class Volumes(VolumeLists):
             return self.record(row._asdict())
         return None
 
+    def replace_image_metadata(self, volume_id: str, pairs: Mapping[str, Any]) -> None:
+        """Write the image metadata of a volume, and nothing else of it is left."""
+        wanted = IMAGE_METADATA.check(pairs)
+
+        def work(connection: sa.Connection) -> None:
+            self._rows.fetch(connection, volume_id)
+            IMAGE_METADATA.replace(connection, volume_id, wanted)
+
+        self._db.write(work)
+
     def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
         """Return the quality of service of a type."""
         return self._types.qos(volume_type_id)

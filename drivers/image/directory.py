@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images as files in a directory: the embedded default.
+
+An image is the file of its id, and what is known of it the file ``id.json`` beside
+it. Both are written whole under another name and renamed, so a crash leaves an image
+without data rather than with half of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+from oslo_config import cfg
+
+from drivers.interface.errors import ImageCopyFailure, ImageNotFound
+from drivers.interface.image import Image, ImageService, Locations
+
+PIECE = 1024 * 1024
+"""Bytes that are read at a time."""
+
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
+_HASH = "sha512"
+
+
+class DirectoryImages(ImageService):
+    """Images in a directory of this host."""
+
+    OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.StrOpt(
+            "image_directory",
+            default="$state_path/images",
+            help="Directory of the images, where image_service = directory.",
+        )
+    ]
+
+    def __init__(self, conf: Any) -> None:
+        super().__init__(conf)
+        self._path = Path(conf.image_directory)
+
+    def show(self, context: Any, image_id: str) -> Image:
+        """Return what stands beside the image."""
+        try:
+            known: dict[str, Any] = json.loads(self._file(image_id, ".json").read_text())
+        except FileNotFoundError:
+            raise ImageNotFound(f"image {image_id} is not in {self._path}") from None
+        except (OSError, ValueError) as error:
+            raise ImageCopyFailure(f"image {image_id} cannot be looked at: {error}") from error
+        return {"properties": {}, **known}
+
+    def download(
+        self, context: Any, image_id: str, data: BinaryIO | None = None
+    ) -> Iterator[bytes] | None:
+        """Read the file."""
+        if self.show(context, image_id)["status"] != "active":
+            raise ImageNotFound(f"image {image_id} has no data")
+        pieces = self._pieces(image_id)
+        if data is None:
+            return pieces
+        for piece in pieces:
+            data.write(piece)
+        return None
+
+    def update(
+        self,
+        context: Any,
+        image_id: str,
+        image_meta: Image,
+        data: BinaryIO | Iterator[bytes] | None = None,
+        **_: Any,
+    ) -> Image:
+        """Write the file, and what is known of it."""
+        known = {**self.show(context, image_id), **image_meta}
+        if data is not None:
+            known |= self._write(image_id, data)
+        self._note(known)
+        return known
+
+    def delete(self, context: Any, image_id: str) -> None:
+        """Remove both files."""
+        for suffix in (".json", ""):
+            self._file(image_id, suffix).unlink(missing_ok=True)
+
+    def create(
+        self, context: Any, image_meta: Image, data: BinaryIO | Iterator[bytes] | None = None
+    ) -> Image:
+        """Write both files, or that of what is known alone."""
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        empty: dict[str, Any] = {"name": None, "status": "queued", "size": None, "checksum": None}
+        limits: dict[str, Any] = {
+            "min_disk": 0,
+            "min_ram": 0,
+            "virtual_size": None,
+            "properties": {},
+        }
+        formats = {"disk_format": "raw", "container_format": "bare"}
+        image_id = str(image_meta.get("id") or uuid.uuid4())
+        self._note({**empty, **limits, **formats, **image_meta, "id": image_id})
+        return self.update(context, image_id, {}, data)
+
+    def get_location(self, context: Any, image_id: str) -> Locations:
+        """Return the file's address."""
+        url = self._file(image_id, "").absolute().as_uri()
+        return url, [{"url": url, "metadata": {}}]
+
+    def _write(self, image_id: str, data: BinaryIO | Iterator[bytes]) -> dict[str, Any]:
+        size, md5, strong = 0, hashlib.md5(usedforsecurity=False), hashlib.new(_HASH)
+        with self._fresh(image_id) as file:
+            for piece in _pieces_of(data):
+                if piece.strip(b"\0"):
+                    file.write(piece)
+                else:  # a hole, as where it came from
+                    file.truncate(file.seek(len(piece), os.SEEK_CUR))
+                md5.update(piece)
+                strong.update(piece)
+                size += len(piece)
+        hashes = {"os_hash_algo": _HASH, "os_hash_value": strong.hexdigest()}
+        return {"status": "active", "size": size, "checksum": md5.hexdigest(), **hashes}
+
+    def _note(self, known: dict[str, Any]) -> None:
+        with self._fresh(f"{known['id']}.json") as file:
+            file.write(json.dumps(known).encode())
+
+    @contextlib.contextmanager
+    def _fresh(self, name: str) -> Iterator[BinaryIO]:
+        """Give a file that gets its name when it is whole."""
+        temporary = self._path / f".new-{secrets.token_hex(8)}"
+        try:
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(self._path / name)
+        except OSError as error:
+            raise ImageCopyFailure(f"{self._path} does not take {name}: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _pieces(self, image_id: str) -> Iterator[bytes]:
+        try:
+            with self._file(image_id, "").open("rb") as file:
+                yield from iter(lambda: file.read(PIECE), b"")
+        except OSError as error:
+            raise ImageCopyFailure(f"image {image_id} cannot be read: {error}") from error
+
+    def _file(self, image_id: str, suffix: str) -> Path:
+        if not isinstance(image_id, str) or not _ID.fullmatch(image_id):
+            raise ImageNotFound(f"{image_id!r:.80} is no image's id")
+        return self._path / f"{image_id}{suffix}"
+
+
+def _pieces_of(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:
+    read = getattr(data, "read", None)
+    return iter(data) if read is None else iter(lambda: read(PIECE), b"")

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file is, found out without any program that could be led astray by it.
+
+A qcow2 image may name other files of the host as its backing file or its data file;
+QEMU would read them. Such an image is refused before any of QEMU's tools sees it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from drivers.interface.errors import ImageUnacceptable
+
+SUPPORTED = ("raw", "qcow2")
+
+HEAD = 1024
+"""Bytes from which a format is recognised."""
+
+_MAGICS = (
+    (0, b"QFI\xfb", "qcow2"),
+    (0, b"QED\0", "qed"),
+    (0, b"KDMV", "vmdk"),
+    (0, b"COWD", "vmdk"),
+    (0, b"# Disk DescriptorFile", "vmdk"),
+    (0, b"vhdxfile", "vhdx"),
+    (0, b"conectix", "vpc"),
+    (0, b"WithoutFreeSpace", "parallels"),
+    (0, b"WithouFreSpacExt", "parallels"),
+    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
+)
+
+_V2 = struct.Struct(">4sIQIIQIIQQIIQ")
+_V3 = struct.Struct(">QQQII")
+_EXTENSION = struct.Struct(">II")
+_DATA_FILE_NAME = 0x44415441
+
+_DIRTY, _COMPRESSION, _EXTENDED_L2 = 1 << 0, 1 << 3, 1 << 4
+_HARMLESS = _DIRTY | _COMPRESSION | _EXTENDED_L2
+_CLUSTER_BITS = range(9, 22)
+_L1_MAX = 32 * 1024**2
+"""Bytes that the first table of a qcow2 image may have, as for QEMU."""
+
+
+@dataclass(frozen=True)
+class Qcow2:
+    """A qcow2 image that may be converted.
+
+    :param virtual_size: of the disk in it, in bytes.
+    """
+
+    virtual_size: int
+
+
+def recognised(head: bytes) -> str:
+    """Return the format that a file's first bytes show; ``raw`` for all else."""
+    for at, magic, name in _MAGICS:
+        if head[at : at + len(magic)] == magic:
+            return name
+    return "raw"
+
+
+def require(head: bytes, declared: str, what: str) -> None:
+    """Refuse an image that is not what it is said to be.
+
+    :raises ImageUnacceptable: names both formats.
+    """
+    found = recognised(head)
+    if found != declared:
+        raise ImageUnacceptable(f"{what} is said to be {declared}, but it is {found}")
+
+
+def qcow2(file: BinaryIO, what: str) -> Qcow2:
+    """Look at the header of a qcow2 image.
+
+    :raises ImageUnacceptable: it is none, or one that leads out of itself.
+    """
+    head = file.read(64 * 1024)
+    require(head, "qcow2", what)
+    try:
+        return _qcow2(head, what)
+    except struct.error as error:
+        raise ImageUnacceptable(f"{what} is cut off in its header") from error
+
+
+def _qcow2(head: bytes, what: str) -> Qcow2:
+    (_, version, backing, _, cluster_bits, size, crypt, l1_size, *_rest) = _V2.unpack_from(head)
+    if version not in (2, 3):
+        raise ImageUnacceptable(f"{what} is qcow2 of version {version}, not 2 or 3")
+    if backing:
+        raise ImageUnacceptable(f"{what} has a backing file: make it one of its own, see qemu-img")
+    if crypt:
+        raise ImageUnacceptable(f"{what} is encrypted")
+    if cluster_bits not in _CLUSTER_BITS or l1_size * 8 > _L1_MAX:
+        raise ImageUnacceptable(f"{what} has a header that makes no sense")
+    if version == 3:
+        _check_features(head, what)
+    return Qcow2(size)
+
+
+def _check_features(head: bytes, what: str) -> None:
+    incompatible, _, _, _, length = _V3.unpack_from(head, _V2.size)
+    if incompatible & ~_HARMLESS:
+        text = "keeps its data in another file, is damaged, or needs what is not known here"
+        raise ImageUnacceptable(f"{what} {text} (features {incompatible:#x})")
+    at = length
+    while True:
+        kind, size = _EXTENSION.unpack_from(head, at)
+        if kind == _DATA_FILE_NAME:
+            raise ImageUnacceptable(f"{what} names another file for its data")
+        if kind == 0:
+            return
+        at += _EXTENSION.size + -(-size // 8) * 8

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images in Glance, through openstacksdk.
+
+The service asks in its own name (``[service_user]``): a token of the caller's would
+not outlive a restart, and is never written down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, ClassVar, TypeVar
+
+from oslo_config import cfg
+
+from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
+from drivers.interface.image import Image, ImageService, Locations
+
+LOG = logging.getLogger(__name__)
+
+PIECE = 1024 * 1024
+"""Bytes that are read at a time."""
+
+ACCOUNT = "service_user"
+
+_KNOWN = {
+    *("id", "name", "status", "size", "visibility", "container_format", "disk_format"),
+    *("min_disk", "min_ram", "owner", "protected", "tags", "checksum", "os_hash_algo"),
+    *("os_hash_value", "virtual_size", "created_at", "updated_at", "os_hidden", "file"),
+    *("locations", "direct_url", "self", "schema", "stores"),
+}
+"""What Glance says of each image; everything else is a property of it."""
+
+_GONE = (403, 404, 410)
+_PAUSE = 0.5
+
+T = TypeVar("T")
+
+
+class GlanceImages(ImageService):
+    """Images in Glance."""
+
+    OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.ListOpt(
+            "glance_api_servers",
+            default=[],
+            help="Addresses of Glance, as http://controller:9292; the first that answers is "
+            "used. Empty: the one in the catalogue of Keystone.",
+        ),
+        cfg.StrOpt(
+            "auth_strategy",
+            default="keystone",
+            choices=[
+                ("keystone", "with the account in [service_user]"),
+                ("noauth", "without any, for tests"),
+            ],
+            help="How the service makes itself known to Glance.",
+        ),
+        cfg.IntOpt(
+            "glance_num_retries", default=3, min=0, help="How often a request is tried again."
+        ),
+        cfg.BoolOpt(
+            "glance_api_insecure",
+            default=False,
+            help="Whether the certificate of Glance may be anybody's.",
+        ),
+        cfg.StrOpt(
+            "glance_ca_certificates_file",
+            default="",
+            help="File with the authority that signed the certificate of Glance.",
+        ),
+        cfg.IntOpt(
+            "glance_request_timeout",
+            default=600,
+            min=1,
+            help="Seconds after which a request that is not answered has failed.",
+        ),
+    ]
+
+    def __init__(self, conf: Any) -> None:
+        super().__init__(conf)
+        self._lock = threading.Lock()
+        self._proxies: list[Any] = []
+
+    def show(self, context: Any, image_id: str) -> Image:
+        """Ask for what Glance knows."""
+        known = self._insist(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
+        base = {name: value for name, value in known.items() if name in _KNOWN}
+        return {**base, "properties": {n: v for n, v in known.items() if n not in _KNOWN}}
+
+    def download(
+        self, context: Any, image_id: str, data: BinaryIO | None = None
+    ) -> Iterator[bytes] | None:
+        """Ask for the data."""
+        pieces = self._pieces(image_id)
+        if data is None:
+            return pieces
+        for piece in pieces:
+            data.write(piece)
+        return None
+
+    def update(
+        self,
+        context: Any,
+        image_id: str,
+        image_meta: Image,
+        data: BinaryIO | Iterator[bytes] | None = None,
+        **_: Any,
+    ) -> Image:
+        """Send the data."""
+        if data is not None:
+            # Once: what was read of the data cannot be read again.
+            proxy = self._all()[0]
+            headers = {"Content-Type": "application/octet-stream", "Accept": ""}
+            with _explained(f"image {image_id} cannot be written"):
+                answer = proxy.put(f"/images/{image_id}/file", headers=headers, data=_body(data))
+                _check(answer, f"image {image_id}")
+        return self.show(context, image_id)
+
+    def delete(self, context: Any, image_id: str) -> None:
+        """Delete it."""
+
+        def delete(proxy: Any) -> None:
+            answer = proxy.delete(f"/images/{image_id}")
+            if answer.status_code not in (404, 410):
+                _check(answer, f"image {image_id}")
+
+        self._insist(f"image {image_id}", delete)
+
+    def create(
+        self, context: Any, image_meta: Image, data: BinaryIO | Iterator[bytes] | None = None
+    ) -> Image:
+        """Make it, and send the data."""
+        properties = dict(image_meta.get("properties") or {})
+        body = {name: value for name, value in image_meta.items() if name != "properties"}
+
+        def make(proxy: Any) -> str:
+            answer = proxy.post("/images", json={**properties, **body})
+            _check(answer, "a new image")
+            return str(answer.json()["id"])
+
+        return self.update(context, self._insist("a new image", make), {}, data)
+
+    def get_location(self, context: Any, image_id: str) -> Locations:
+        """Return what Glance tells of where the data is."""
+        known = self._insist(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
+        return known.get("direct_url"), known.get("locations")
+
+    def _get(self, proxy: Any, image_id: str) -> dict[str, Any]:
+        answer = proxy.get(f"/images/{image_id}")
+        _check(answer, f"image {image_id}")
+        known: dict[str, Any] = answer.json()
+        return known
+
+    def _pieces(self, image_id: str) -> Iterator[bytes]:
+        def ask(proxy: Any) -> Any:
+            answer = proxy.get(f"/images/{image_id}/file", stream=True)
+            _check(answer, f"image {image_id}")
+            if answer.status_code == 204:
+                raise ImageNotFound(f"image {image_id} has no data")
+            return answer
+
+        answer = self._insist(f"image {image_id}", ask)
+        with answer, _explained(f"image {image_id} cannot be read to its end"):
+            yield from answer.iter_content(PIECE)
+
+    def _insist(self, what: str, ask: Callable[[Any], T]) -> T:
+        """Ask one server after the other, again and again."""
+        for number in range(self.conf.glance_num_retries + 1):
+            for proxy in self._all():
+                try:
+                    with _explained(f"Glance does not answer for {what}"):
+                        return ask(proxy)
+                except ImageNotFound:
+                    raise
+                except ImageError as error:
+                    failure = error
+            LOG.warning("%s; try %d", failure, number + 1)
+            time.sleep(_PAUSE * number)
+        raise failure
+
+    def _all(self) -> list[Any]:
+        """Return a proxy for each server."""
+        with self._lock:
+            if not self._proxies:
+                servers = self.conf.glance_api_servers or [None]
+                self._proxies = [self._proxy(server) for server in servers]
+            return self._proxies
+
+    def _proxy(self, server: str | None) -> Any:
+        try:
+            from keystoneauth1 import loading
+            from openstack.connection import Connection
+        except ImportError as error:
+            text = "image_service = glance needs openstacksdk: pip install 'holdfast[glance]'"
+            raise ImageCopyFailure(text) from error
+        conf = self.conf
+        verify = conf.glance_ca_certificates_file or not conf.glance_api_insecure
+        timeout = conf.glance_request_timeout
+        if conf.auth_strategy == "noauth":
+            options = {"auth_type": "none", "endpoint": server, "image_endpoint_override": server}
+            return Connection(**options, verify=verify, api_timeout=timeout).image
+        loading.register_auth_conf_options(conf, ACCOUNT)
+        loading.register_session_conf_options(conf, ACCOUNT)
+        with _explained(f"[{ACCOUNT}] is no account of Keystone"):
+            auth = loading.load_auth_from_conf_options(conf, ACCOUNT)
+            session = loading.load_session_from_conf_options(conf, ACCOUNT, auth=auth)
+            override = {"image_endpoint_override": server} if server else {}
+            return Connection(session=session, **override).image
+
+
+@contextlib.contextmanager
+def _explained(text: str) -> Iterator[None]:
+    """Turn whatever a library raises into an error of images."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageCopyFailure(f"{text}: {type(error).__name__}: {error}") from error
+
+
+def _check(answer: Any, what: str) -> None:
+    if answer.status_code in _GONE:
+        raise ImageNotFound(f"Glance has no {what} for us: {answer.status_code}")
+    if answer.status_code >= 400:
+        raise ImageCopyFailure(f"Glance refused {what}: {answer.status_code} {answer.text:.200}")
+
+
+def _body(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:
+    """Return pieces, so that the length need not be known."""
+    read = getattr(data, "read", None)
+    return iter(data) if read is None else iter(functools.partial(read, PIECE), b"")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convert images with qemu-img, under limits, and never longer than we live ourselves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
+from drivers.interface.image import Pace
+
+GIB = 1024**3
+
+PROGRAM = "qemu-img"
+_ROUND = 0.2
+"""Seconds between two looks whether the copy is to end."""
+
+_PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
+_TOLD_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one conversion may use.
+
+    :param address_space: memory, in GiB.
+    :param cpu: time of the processor, in seconds.
+    """
+
+    address_space: int = 1
+    cpu: int = 60
+
+
+def convert(
+    source: Path,
+    source_format: str,
+    target: Path,
+    target_format: str,
+    limits: Limits,
+    pace: Pace,
+    *,
+    in_place: bool = False,
+) -> None:
+    """Convert a file or device into another one.
+
+    The formats are named: guessed, the content could choose its own.
+
+    :param in_place: the target is there and keeps its length.
+    :raises ImageUnacceptable: the program refuses the image, or needs more than it may.
+    :raises ImageCopyFailure: it cannot be run.
+    """
+    if shutil.which(PROGRAM) is None:
+        text = f"{PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
+        raise ImageCopyFailure(text)
+    command = [
+        # Ends with us: what goes on alone would write into what is no longer ours.
+        *("setpriv", "--pdeathsig", "KILL"),
+        *("prlimit", f"--as={limits.address_space * GIB}", f"--cpu={limits.cpu}", "--core=0"),
+        *(PROGRAM, "convert", "-p", "-f", source_format, "-O", target_format),
+        *(["-n"] if in_place else []),
+        *(_address(source), _address(target)),
+    ]
+    _run(command, source.name, limits, pace)
+
+
+def _address(path: Path) -> str:
+    """Return a path that is taken for nothing else, whatever is in its name."""
+    return f"file:{path.absolute()}"
+
+
+def _run(command: list[str], what: str, limits: Limits, pace: Pace) -> None:
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise ImageCopyFailure(f"{command[0]} cannot be run: {error}") from error
+    try:
+        told = _watch(process, pace)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    if process.returncode:
+        text = f"{PROGRAM} does not convert {what}: {_reason(told, process.returncode)}"
+        bounds = f"image_conversion_cpu_limit = {limits.cpu}"
+        space = f"image_conversion_address_space_limit = {limits.address_space}"
+        raise ImageUnacceptable(f"{text} (with {bounds}, {space})")
+
+
+def _watch(process: subprocess.Popen[bytes], pace: Pace) -> bytes:
+    """Wait for the end, tell of the progress, and return what was said."""
+    assert process.stdout is not None
+    fd, told = process.stdout.fileno(), b""
+    while True:
+        with pace.waiting():
+            if not select.select([fd], [], [], _ROUND)[0]:
+                piece: bytes | None = None
+            else:
+                piece = os.read(fd, 4096)
+                if not piece:
+                    process.wait()
+        if piece == b"":
+            return told
+        told = (told + (piece or b""))[-_TOLD_MAX:]
+        if found := _PROGRESS.findall(told):
+            pace.tell(min(1.0, float(found[-1]) / 100))
+        else:
+            pace.tell(0.0)
+
+
+def _reason(told: bytes, code: int) -> str:
+    lines = [line for line in re.split(rb"[\r\n]+", told) if line and not _PROGRESS.search(line)]
+    if lines:
+        return lines[-1].decode(errors="replace")
+    return f"it was ended by signal {-code}" if code < 0 else f"it ended with {code}"

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of an image service: where images are kept, and how they are read and written.
+
+The methods have the names and arguments under which volume drivers know an image
+service, as they are handed one (seeds, VolumeDriverCore.clone_image,
+copy_image_to_volume, copy_volume_to_image). Any call may be repeated, may block, and
+may come from several threads at once.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, BinaryIO, ClassVar
+
+from oslo_config import cfg
+
+Image = Mapping[str, Any]
+"""What is known of an image.
+
+``id``, ``name``, ``status`` (``queued`` without data, ``saving`` while it comes,
+``active`` with it), ``size`` in bytes, ``disk_format``, ``container_format``,
+``min_disk`` in GiB, ``min_ram`` in MiB, ``checksum`` (MD5, hexadecimal),
+``os_hash_algo`` and ``os_hash_value``, ``virtual_size`` in bytes or None, and a dict
+``properties`` of whatever else somebody wrote down.
+"""
+
+Locations = tuple[str | None, list[Mapping[str, Any]] | None]
+"""A direct address of an image's data, and a list of further ones; None where unknown."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a copy of data tells how far it is, and how it lets others go on meanwhile.
+
+    :param tell: called now and then with the part that is done, from 0 to 1; it raises
+        when the copy is to end.
+    :param waiting: entered around each thing that may take long.
+    """
+
+    tell: Callable[[float], None] = lambda _fraction: None
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+class ImageService(abc.ABC):
+    """Keeps images.
+
+    :param conf: the configuration, with the options of ``OPTS`` in ``[DEFAULT]``.
+    """
+
+    OPTS: ClassVar[list[cfg.Opt]] = []
+    """Its own options."""
+
+    def __init__(self, conf: Any) -> None:
+        self.conf = conf
+
+    @abc.abstractmethod
+    def show(self, context: Any, image_id: str) -> Image:
+        """Return what is known of an image.
+
+        :raises ImageNotFound: there is none.
+        :raises ImageError: the service does not answer.
+        """
+
+    @abc.abstractmethod
+    def download(
+        self, context: Any, image_id: str, data: BinaryIO | None = None
+    ) -> Iterator[bytes] | None:
+        """Read an image.
+
+        :param data: what to write it to; without, its pieces are returned.
+        :raises ImageNotFound: there is none, or it has no data.
+        :raises ImageError: it cannot be read, or not to its end.
+        """
+
+    @abc.abstractmethod
+    def update(
+        self,
+        context: Any,
+        image_id: str,
+        image_meta: Image,
+        data: BinaryIO | Iterator[bytes] | None = None,
+        **_: Any,
+    ) -> Image:
+        """Write an image's data; afterwards it is ``active``. What it had is replaced.
+
+        :param image_meta: ``disk_format`` and ``container_format``, where they changed.
+        :param data: a file, or pieces; None changes what is known alone.
+        :returns: what is known of it then.
+        :raises ImageNotFound: there is none.
+        :raises ImageError: it is as it was, or without data.
+        """
+
+    @abc.abstractmethod
+    def delete(self, context: Any, image_id: str) -> None:
+        """Remove an image; absence is success. :raises ImageError: it may still be there."""
+
+    @abc.abstractmethod
+    def create(
+        self, context: Any, image_meta: Image, data: BinaryIO | Iterator[bytes] | None = None
+    ) -> Image:
+        """Make an image, with data or without.
+
+        :param image_meta: ``id`` where it matters, ``name``, ``disk_format``, ….
+        """
+
+    def get_location(self, context: Any, image_id: str) -> Locations:
+        """Return where an image's data lies, for drivers that can clone it."""
+        return None, None

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of an image, whether it fits a volume, and what of it a volume keeps.
+
+Source: spec/volume-rpc, create_volume, the kind *image*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
+from drivers.interface.image import Image
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import FlowError, InvalidInput
+from flows.lifecycle import Interrupted
+
+GIB = 1024**3
+
+FORMATS = ("raw", "qcow2")
+"""Formats of disks that are read; every other one would have to be trusted more."""
+
+_CONTAINERS = ("bare", None)
+_KEPT = ("container_format", "disk_format", "checksum", "min_disk", "min_ram", "size")
+
+
+def show(ctx: Context, image_id: str) -> Image:
+    """Ask the image service.
+
+    :raises ImageCopyFailure: it knows no such image, or does not answer.
+    """
+    try:
+        return ctx.images.service.show(ctx.request, image_id)
+    except Exception as error:
+        raise copy_failure(error, f"image {image_id}") from error
+
+
+def require_fits(image: Image, volume: Record) -> None:
+    """Refuse an image that cannot become this volume, before anything is made.
+
+    :raises ImageUnacceptable: names what does not fit.
+    """
+    what = f"image {image['id']}"
+    if image.get("status") != "active":
+        raise ImageUnacceptable(f"{what} is {image.get('status')}, not active")
+    if image.get("container_format") not in _CONTAINERS:
+        raise ImageUnacceptable(f"{what} is packed as {image['container_format']}, not bare")
+    if image.get("disk_format") not in FORMATS:
+        found = image.get("disk_format")
+        text = f"has the format {found}, not {' or '.join(FORMATS)}: convert it with qemu-img"
+        raise ImageUnacceptable(f"{what} {text}")
+    for name, wanted in (
+        ("size", _whole(image.get("size"))),
+        ("virtual_size", _whole(image.get("virtual_size"))),
+        ("min_disk", _whole(image.get("min_disk")) * GIB),
+    ):
+        if wanted > volume.size * GIB:
+            text = f"needs {wanted} bytes ({name}), volume {volume.id} has {volume.size} GiB"
+            raise ImageUnacceptable(f"{what} {text}")
+
+
+def require_image(image_meta: Any) -> Image:
+    """Return what a caller says of an image. :raises InvalidInput: it has no id."""
+    if not isinstance(image_meta, Mapping) or not isinstance(image_meta.get("id"), str):
+        raise InvalidInput(f"image_meta has no id: {image_meta!r:.80}")
+    return image_meta
+
+
+def glance_metadata(image: Image) -> dict[str, str]:
+    """Return what a volume keeps of the image that it was made of."""
+    kept = {"image_id": image["id"], "image_name": image.get("name")}
+    kept |= {name: image.get(name) for name in _KEPT} | dict(image.get("properties") or {})
+    return {str(name): str(value) for name, value in kept.items() if value is not None}
+
+
+def copy_failure(error: BaseException, what: str) -> BaseException:
+    """Return what an operation ends in where data of an image could not be moved.
+
+    Our own refusals, and kinds of errors of images, stay as they are.
+    """
+    if isinstance(error, ImageError | FlowError | Interrupted):
+        return error
+    return ImageCopyFailure(f"{what}: {type(error).__name__}: {edge.masked(error)}")
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value or 0)
+    except (TypeError, ValueError):
+        return 0

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Create a volume from an image.
+
+=========  ====================================  ================================
+task       does                                  undone by
+=========  ====================================  ================================
+begin      checks that it is ours                back to the scheduler, or the
+                                                 status ``error`` and a message
+allocate   checks that the image fits;           driver.delete_volume
+           driver.clone_image, or
+           driver.create_volume
+download   ``downloading``; checks and writes    the image metadata goes
+           the image, unless it was cloned;
+           image metadata, bootable
+finish     the status ``available``              (point of no return)
+=========  ====================================  ================================
+
+A failure that has to do with the image ends in ``error`` at once: it would be the same
+on every backend.
+
+Source: seeds, VolumeDriverCore.clone_image, copy_image_to_volume; spec/volume-rpc,
+create_volume, the kind *image*.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskflow.patterns import linear_flow
+
+from flows import edge, errors, messages
+from flows.context import Context
+from flows.image import facts
+from flows.lifecycle import Step
+from flows.volume import create, fill
+from flows.volume.create import STATUSES, BeginCreate, Finish
+
+
+class Allocate(create.Allocate):
+    """Make the volume, with the image's data where the driver can clone it.
+
+    Idempotent: on a second try, what the interrupted one left is deleted first;
+    nobody can use the volume before ``finish``.
+    """
+
+    default_provides = "cloned"
+
+    def execute(self, ctx: Context, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
+        volume = ctx.volumes.get(volume_id)
+        edge.positive_gib(volume.size, f"volume {volume_id}")
+        driver = ctx.driver
+        image = facts.show(ctx, image_id)
+        facts.require_fits(image, volume)
+        if ctx.resumed:
+            driver.delete_volume(volume)
+        cloned, answer = fill.clone(ctx, volume, image)
+        call = "clone_image"
+        if not cloned:
+            call, answer = "create_volume", driver.create_volume(volume)
+        create.store(ctx, volume, call, answer)
+        return cloned
+
+
+class Download(Step):
+    """Write the image, and what the volume keeps of it.
+
+    Idempotent: on a second try the image is written anew from its begin.
+    """
+
+    moves_data = True
+
+    def execute(self, ctx: Context, volume_id: str, image_id: str, cloned: bool) -> None:
+        volume = ctx.volumes.get(volume_id)
+        image = facts.show(ctx, image_id)
+        if not cloned:
+            ctx.volumes.transition(volume_id, "downloading", when=STATUSES.during)
+            ctx.workers.claim("Volume", volume_id, "downloading")
+            if ctx.resumed:
+                ctx.driver.clear_download(ctx.request, volume)
+            fill.from_image(ctx, volume, image)
+        fill.record(ctx, volume_id, image)
+
+    def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
+        fill.clear_away(ctx, volume_id, result)
+        try:
+            ctx.volumes.replace_image_metadata(volume_id, {})
+        except errors.VolumeNotFound:
+            return
+
+
+def flow() -> linear_flow.Flow:
+    """Create a volume from an image.
+
+    Needs what :func:`flows.volume.create.flow` needs, and ``image_id``.
+    """
+    begin = BeginCreate(messages.COPY_IMAGE_TO_VOLUME, messages.UNKNOWN_ERROR)
+    return linear_flow.Flow("create_volume_from_image").add(
+        begin, Allocate("allocate"), Download("download"), Finish("finish")
+    )

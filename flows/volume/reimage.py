@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write an image over a volume that is there.
+
+=======  ===========================================  ==============================
+task     does                                         undone by
+=======  ===========================================  ==============================
+begin    checks that it is ours and ``downloading``   ``error``; the status that it
+                                                      had is the previous one; a
+                                                      message
+write    driver.copy_image_to_volume, or through a    (the old data is gone)
+         connection, or from a snapshot that has it;
+         image metadata, bootable
+finish   the status that it had before                (point of no return)
+=======  ===========================================  ==============================
+
+Source: seeds, VolumeDriverCore.copy_image_to_volume; spec/volume-rpc, reimage.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import messages
+from flows.context import Context
+from flows.errors import InvalidSnapshot
+from flows.image import facts
+from flows.image.facts import require_image
+from flows.lifecycle import Statuses, Step, was_cut_short
+from flows.volume import fill, lifecycle, transfer
+from flows.volume.fill import record
+from flows.volume.lifecycle import set_failed, set_finished
+
+STATUSES = Statuses(during=("downloading",), success=None, failure={Exception: "error"})
+
+BEFORE = ("available", "error", "reserved")
+"""What a volume may have been in; ``available`` where its row says nothing of the kind."""
+
+
+class Begin(lifecycle.Begin):
+    """Check the volume; after a failure its data is neither the old nor the new."""
+
+    def __init__(self) -> None:
+        super().__init__(STATUSES, None)
+
+    def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
+        """Write ``error``, and tell the user."""
+        columns = {"previous_status": STATUSES.during[0]}
+        if set_failed(ctx, volume, STATUSES.during, "error", **columns):
+            action = messages.REIMAGE_VOLUME
+            detail = messages.detail_of(action, failure, messages.UNKNOWN_ERROR)
+            ctx.messages.create(ctx.request, volume, action=action, detail=detail)
+
+
+class Write(Step):
+    """Write the image, and what the volume keeps of it. Idempotent: the same data again."""
+
+    moves_data = True
+
+    def execute(
+        self, ctx: Context, volume_id: str, image_meta: Any, snapshot_id: str | None
+    ) -> None:
+        volume = ctx.volumes.get(volume_id)
+        if snapshot_id is not None:
+            image = require_image(image_meta)
+            transfer.copy_snapshot_over(ctx, volume, _source(ctx, snapshot_id, volume))
+        else:
+            image = facts.show(ctx, require_image(image_meta)["id"])
+            facts.require_fits(image, volume)
+            if ctx.resumed:
+                ctx.driver.clear_download(ctx.request, volume)
+            fill.from_image(ctx, volume, image, sparse=False)
+        record(ctx, volume_id, image)
+
+    def revert(self, ctx: Context, volume_id: str, snapshot_id: str | None, result: Any) -> None:
+        fill.clear_away(ctx, volume_id, result)
+        if snapshot_id is not None and was_cut_short(result):
+            volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
+            transfer.clear_away(ctx, volume, snapshot)
+
+
+class Finish(Step):
+    """Give the volume the status that it had. Idempotent: it is written again."""
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        volume = ctx.volumes.get(volume_id)
+        before = volume.previous_status
+        set_finished(ctx, volume, STATUSES.during, before if before in BEFORE else "available")
+
+
+def flow() -> linear_flow.Flow:
+    """Write an image over a volume.
+
+    Needs ``volume_id``, ``image_meta`` with its ``id``, and ``snapshot_id`` of a snapshot
+    with the image's data, or None.
+    """
+    return linear_flow.Flow("reimage").add(Begin(), Write(), Finish())
+
+
+def _source(ctx: Context, snapshot_id: str, volume: Record) -> Record:
+    snapshot = ctx.snapshots.get(snapshot_id)
+    if (snapshot.volume_size or 0) > volume.size:
+        text = f"has {snapshot.volume_size} GiB, volume {volume.id} only {volume.size}"
+        raise InvalidSnapshot(f"snapshot {snapshot_id} {text}")
+    return snapshot

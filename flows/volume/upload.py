@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a volume into an image.
+
+=======  ===========================================  ==============================
+task     does                                         undone by
+=======  ===========================================  ==============================
+begin    checks that it is ours and ``uploading``     the image is deleted where it
+                                                      is ``queued`` or ``saving``;
+                                                      ``in-use`` with attachments,
+                                                      else ``available``; a message
+upload   driver.copy_volume_to_image, or through a    what was put aside goes
+         connection
+finish   ``in-use`` with attachments, else            (point of no return)
+         ``available``
+=======  ===========================================  ==============================
+
+Source: seeds, VolumeDriverCore.copy_volume_to_image; spec/volume-rpc,
+copy_volume_to_image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import ImageError
+from drivers.interface.records import Record
+from flows import messages
+from flows.context import Context
+from flows.errors import InvalidInput
+from flows.image import facts
+from flows.image.facts import require_image
+from flows.lifecycle import Statuses, Step, never_began
+from flows.volume import fill, lifecycle
+from flows.volume.lifecycle import LOG, set_failed, set_finished
+
+STATUSES = Statuses(during=("uploading",), success=None)
+
+_INCOMPLETE = ("queued", "saving")
+_FORMATS = ("disk_format", "container_format")
+
+
+class Begin(lifecycle.Begin):
+    """Check the volume; whatever happens, it is as usable as before in the end."""
+
+    def __init__(self) -> None:
+        super().__init__(STATUSES, None)
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Refuse: the image is gone."""
+        raise InvalidInput(f"volume {args['volume_id']}: upload it to another image")
+
+    def revert(  # type: ignore[override]
+        self,
+        ctx: Context,
+        volume_id: str,
+        image_meta: Any,
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        if not never_began(result):
+            _drop(ctx, image_meta)
+        super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
+
+    def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
+        """Give the volume its status back, and tell the user."""
+        if set_failed(ctx, volume, STATUSES.during, _status(ctx, volume)):
+            action = messages.COPY_VOLUME_TO_IMAGE
+            detail = messages.detail_of(action, failure, messages.GLANCE_UPLOAD)
+            ctx.messages.create(ctx.request, volume, action=action, detail=detail)
+
+
+class Upload(Step):
+    """Write the volume into the image.
+
+    Idempotent: an image that is active has its data; else it is written anew.
+    """
+
+    moves_data = True
+
+    def execute(self, ctx: Context, volume_id: str, image_meta: dict[str, Any]) -> None:
+        volume, image_id = ctx.volumes.get(volume_id), require_image(image_meta)["id"]
+        image = facts.show(ctx, image_id)
+        if ctx.resumed:
+            fill.let_go(ctx, volume)
+            if image.get("status") == "active":
+                return
+        wanted = {**image, **{k: v for k, v in image_meta.items() if k in _FORMATS}}
+        fill.to_image(ctx, volume, wanted)
+
+    def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
+        fill.clear_away(ctx, volume_id, result)
+
+
+class Finish(Step):
+    """Give the volume its status back. Idempotent: it is written again."""
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        volume = ctx.volumes.get(volume_id)
+        set_finished(ctx, volume, STATUSES.during, _status(ctx, volume))
+
+
+def flow() -> linear_flow.Flow:
+    """Write a volume into an image. Needs ``volume_id`` and ``image_meta`` with its ``id``."""
+    return linear_flow.Flow("copy_volume_to_image").add(Begin(), Upload(), Finish())
+
+
+def _drop(ctx: Context, image_meta: Any) -> None:
+    """Delete an image that has no data, or half of it."""
+    try:
+        image_id, service = require_image(image_meta)["id"], ctx.images.service
+        if service.show(ctx.request, image_id)["status"] in _INCOMPLETE:
+            service.delete(ctx.request, image_id)
+    except (ImageError, InvalidInput) as error:
+        LOG.warning("an image may be left without data: %s", error)
+
+
+def _status(ctx: Context, volume: Record) -> str:
+    return "in-use" if ctx.attachments.of_volume(volume.id) else "available"

@@ -1,0 +1,487 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images on their way: what they must be, what they must not do, and that nothing is left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.image import formats
+from drivers.image.directory import DirectoryImages
+from drivers.image.qemu_img import Limits
+from drivers.image.sink import Sink
+from drivers.image.transport import ImageTransport
+from drivers.interface.errors import (
+    ImageCopyFailure,
+    ImageError,
+    ImageNotFound,
+    ImageTooBig,
+    ImageUnacceptable,
+)
+from drivers.interface.image import Pace
+from tests.conformance.places import require_programs
+
+MIB = 1024**2
+SIZE = 32 * MIB
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> DirectoryImages:
+    return DirectoryImages(SimpleNamespace(image_directory=str(tmp_path / "images")))
+
+
+@pytest.fixture
+def transport(images: DirectoryImages, tmp_path: Path) -> ImageTransport:
+    return ImageTransport(images, tmp_path / "aside", Limits())
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A volume that is full of somebody's data."""
+    path = tmp_path / "volume"
+    path.write_bytes(b"old!" * (SIZE // 4))
+    return path
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A raw disk with holes."""
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        file.write(os.urandom(MIB))
+        file.seek(20 * MIB)
+        file.write(os.urandom(MIB + 7))
+        file.truncate(24 * MIB)
+    return path
+
+
+def qemu_img(*arguments: Any) -> None:
+    require_programs("qemu-img")
+    subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True)
+
+
+def qcow2(disk: Path, *options: str) -> Path:
+    path = disk.with_suffix(".qcow2")
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", *options, disk, path)
+    return path
+
+
+def kept(images: DirectoryImages, path: Path, kind: str, **known: Any) -> Any:
+    with path.open("rb") as file:
+        return images.create(None, {"disk_format": kind, **known}, file)
+
+
+def left(transport: ImageTransport) -> list[str]:
+    directory = transport._directory
+    return os.listdir(directory) if directory.exists() else []
+
+
+class TestFetch:
+    @pytest.mark.parametrize("kind", ["raw", "qcow2", "qcow2 compressed"])
+    def test_the_volume_has_the_image_and_nothing_else(
+        self, images: Any, transport: Any, volume: Path, disk: Path, kind: str
+    ) -> None:
+        source = disk if kind == "raw" else qcow2(disk, *(["-c"] if "compressed" in kind else []))
+        told: list[float] = []
+        image = kept(images, source, kind.split()[0])
+        transport.fetch(None, image, str(volume), SIZE, "v1", Pace(told.append))
+
+        data = disk.read_bytes()
+        assert volume.read_bytes() == data + bytes(SIZE - len(data))
+        assert volume.stat().st_blocks * 512 < 4 * MIB  # holes stay holes
+        assert told == sorted(told) and 0.9 < told[-1] <= 1
+        assert left(transport) == []
+
+    def test_what_an_interrupted_try_left_is_replaced(
+        self, images: Any, transport: Any, volume: Path, disk: Path
+    ) -> None:
+        transport._directory.mkdir()
+        (transport._directory / "image-v1").write_bytes(b"half")
+        image = kept(images, qcow2(disk), "qcow2")
+        transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+
+        assert left(transport) == []
+
+    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    def test_it_ends_when_it_is_to_end(
+        self, images: Any, transport: Any, volume: Path, disk: Path, kind: str
+    ) -> None:
+        def stop(fraction: float) -> None:
+            if fraction > 0.6:
+                raise InterruptedError("enough")
+
+        source = disk if kind == "raw" else qcow2(disk)
+        with pytest.raises(ImageCopyFailure, match="enough"):
+            transport.fetch(None, kept(images, source, kind), str(volume), SIZE, "v1", Pace(stop))
+        assert left(transport) == []
+
+    @pytest.mark.parametrize(
+        ("known", "error"),
+        [
+            ({"checksum": "0" * 32, "os_hash_value": None}, "md5"),
+            ({"os_hash_value": "0" * 128}, "sha512"),
+            ({"size": 24 * MIB + 1}, "not 25165825"),
+            ({"size": 24 * MIB - 1}, "more than"),
+        ],
+    )
+    def test_data_that_is_not_what_it_should_be(
+        self, images: Any, transport: Any, volume: Path, disk: Path, known: Any, error: str
+    ) -> None:
+        image = {**kept(images, disk, "raw"), **known}
+
+        with pytest.raises(ImageError, match=error):
+            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+
+    def test_a_service_that_knows_no_hash_and_no_size(
+        self, images: Any, transport: Any, volume: Path, disk: Path
+    ) -> None:
+        nothing = {"size": None, "checksum": None, "os_hash_value": None}
+        image = {**kept(images, disk, "raw"), **nothing}
+        transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+
+        assert volume.read_bytes()[: 24 * MIB] == disk.read_bytes()
+
+    def test_an_image_larger_than_the_volume(
+        self, images: Any, transport: Any, volume: Path, disk: Path
+    ) -> None:
+        image = {**kept(images, disk, "raw"), "size": None}
+
+        with pytest.raises(ImageUnacceptable, match="more than"):
+            transport.fetch(None, image, str(volume), 8 * MIB, "v1", Pace())
+
+    def test_no_room_to_convert(
+        self, images: Any, transport: Any, volume: Path, disk: Path, monkeypatch: Any
+    ) -> None:
+        image = kept(images, qcow2(disk), "qcow2")
+        full = SimpleNamespace(f_bavail=1, f_frsize=4096)
+        monkeypatch.setattr(os, "statvfs", lambda _path: full)
+
+        with pytest.raises(ImageTooBig, match="needs"):
+            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+        assert volume.read_bytes()[:4] == b"old!"
+
+
+def _backing(path: Path, secret: Path) -> None:
+    qemu_img("create", "-f", "qcow2", "-b", secret, "-F", "raw", path)
+
+
+def _data_file(path: Path, secret: Path) -> None:
+    qemu_img("create", "-f", "qcow2", "-o", f"data_file={secret},data_file_raw=on", path, "8M")
+
+
+def _encrypted(path: Path, secret: Path) -> None:
+    qemu_img("create", "-f", "qcow2", path, "1M")
+    _patch(path, 32, struct.pack(">I", 1))
+
+
+def _huge(path: Path, secret: Path) -> None:
+    qemu_img("create", "-f", "qcow2", path, "10T")
+
+
+def _odd_version(path: Path, secret: Path) -> None:
+    qemu_img("create", "-f", "qcow2", path, "1M")
+    _patch(path, 4, struct.pack(">I", 9))
+
+
+def _unknown_feature(path: Path, secret: Path) -> None:
+    qemu_img("create", "-f", "qcow2", path, "1M")
+    _patch(path, 72, struct.pack(">Q", 1 << 40))
+
+
+def _endless_table(path: Path, secret: Path) -> None:
+    qemu_img("create", "-f", "qcow2", path, "1M")
+    _patch(path, 36, struct.pack(">I", 0xFFFFFFFF))
+
+
+def _cut_off(path: Path, secret: Path) -> None:
+    path.write_bytes(b"QFI\xfb\0\0\0\3")
+
+
+def _crooked_table(path: Path, secret: Path) -> None:
+    """Only qemu-img itself finds that one out."""
+    qemu_img("create", "-f", "qcow2", path, "1M")
+    _patch(path, 40, struct.pack(">Q", 12345))
+
+
+def _patch(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+HOSTILE = [
+    _backing,
+    _data_file,
+    _encrypted,
+    _huge,
+    _odd_version,
+    _unknown_feature,
+    _endless_table,
+    _cut_off,
+    _crooked_table,
+]
+
+
+class TestHostile:
+    """An image must neither read the host's files nor exhaust it."""
+
+    @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
+    def test_it_is_refused(
+        self,
+        images: Any,
+        transport: Any,
+        volume: Path,
+        tmp_path: Path,
+        make: Callable[[Path, Path], None],
+    ) -> None:
+        secret, evil = tmp_path / "secret", tmp_path / "evil"
+        secret.write_bytes(b"TOP SECRET".ljust(MIB, b"."))
+        make(evil, secret)
+        image = kept(images, evil, "qcow2")
+
+        with pytest.raises(ImageUnacceptable):
+            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+        assert b"SECRET" not in volume.read_bytes()
+        assert left(transport) == []
+
+    @pytest.mark.parametrize("make", [_backing, _data_file], ids=lambda make: make.__name__)
+    def test_qemu_is_not_asked_about_files_of_the_host(
+        self, images: Any, transport: Any, volume: Path, tmp_path: Path, monkeypatch: Any, make: Any
+    ) -> None:
+        secret, evil = tmp_path / "secret", tmp_path / "evil"
+        secret.write_bytes(b"x" * MIB)
+        make(evil, secret)
+        image = kept(images, evil, "qcow2")
+        monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("it was run"))
+
+        with pytest.raises(ImageUnacceptable):
+            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+
+    @pytest.mark.parametrize(
+        ("said", "begin"),
+        [
+            ("raw", b"QFI\xfb"),
+            ("raw", b"KDMV"),
+            ("raw", b"# Disk DescriptorFile"),
+            ("raw", b"vhdxfile"),
+            ("raw", bytes(0x40) + b"\x7f\x10\xda\xbe"),
+            ("qcow2", b"MBR"),
+            ("qcow2", b"KDMV"),
+        ],
+    )
+    def test_it_is_not_what_it_is_said_to_be(
+        self, images: Any, transport: Any, volume: Path, tmp_path: Path, said: str, begin: bytes
+    ) -> None:
+        lie = tmp_path / "lie"
+        lie.write_bytes(begin.ljust(MIB, b"\0"))
+
+        with pytest.raises(ImageUnacceptable, match="is said to be"):
+            transport.fetch(None, kept(images, lie, said), str(volume), SIZE, "v1", Pace())
+        assert volume.read_bytes()[:4] in (b"old!", bytes(4))
+
+    def test_a_format_that_comes_in_tiny_pieces_is_recognised(
+        self, transport: Any, volume: Path, monkeypatch: Any
+    ) -> None:
+        pieces = [bytes([byte]) for byte in b"QFI\xfb".ljust(2000, b"\0")]
+        monkeypatch.setattr(transport.service, "download", lambda *_: iter(pieces))
+
+        with pytest.raises(ImageUnacceptable, match="is said to be"):
+            transport.fetch(
+                None, {"id": "i1", "disk_format": "raw"}, str(volume), SIZE, "v1", Pace()
+            )
+
+    @pytest.mark.parametrize("limits", [Limits(cpu=1), Limits(address_space=1)], ids=str)
+    def test_the_conversion_is_bounded(
+        self,
+        images: Any,
+        volume: Path,
+        disk: Path,
+        tmp_path: Path,
+        limits: Limits,
+        monkeypatch: Any,
+    ) -> None:
+        # A program that takes whatever it can get stands in for a broken qemu-img.
+        greedy = tmp_path / "bin" / "qemu-img"
+        greedy.parent.mkdir()
+        loop = "while :; do :; done" if limits.cpu == 1 else 'x=x; while :; do x="$x$x"; done'
+        image = kept(images, qcow2(disk), "qcow2")
+        greedy.write_text(f"#!/bin/sh\n{loop}\n")
+        greedy.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{greedy.parent}:{os.environ['PATH']}")
+
+        with pytest.raises(ImageUnacceptable, match="image_conversion_"):
+            ImageTransport(images, tmp_path / "aside", limits).fetch(
+                None, image, str(volume), SIZE, "v1", Pace()
+            )
+
+    def test_the_conversion_ends_with_us(
+        self,
+        images: Any,
+        transport: Any,
+        volume: Path,
+        disk: Path,
+        tmp_path: Path,
+        monkeypatch: Any,
+    ) -> None:
+        slow = tmp_path / "bin" / "qemu-img"
+        slow.parent.mkdir()
+        image = kept(images, qcow2(disk), "qcow2")
+        slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+        slow.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+        running = threading.Event()
+
+        def stop(fraction: float) -> None:
+            if fraction >= 0.5 and (tmp_path / "pid").exists():
+                running.set()
+                raise InterruptedError("enough")
+
+        with pytest.raises(ImageCopyFailure):
+            transport.fetch(None, image, str(volume), SIZE, "v1", Pace(stop))
+        assert running.is_set()
+        assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.binary(max_size=300), st.integers(0, 104))
+    def test_no_header_breaks_the_parser(self, noise: bytes, at: int) -> None:
+        head = bytearray(struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 3, 0, 0, 16, MIB, *[0] * 7))
+        head += struct.pack(">QQQII", 0, 0, 0, 4, 104)
+        head[at : at + len(noise)] = noise
+        try:
+            found = formats.qcow2(_Bytes(bytes(head)), "image")  # type: ignore[arg-type]
+        except ImageUnacceptable:
+            return
+        assert found.virtual_size >= 0
+
+
+class _Bytes:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, length: int) -> bytes:
+        return self._data[:length]
+
+
+class TestStore:
+    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    def test_the_image_has_the_volumes_data(
+        self, images: Any, transport: Any, disk: Path, tmp_path: Path, kind: str
+    ) -> None:
+        image = images.create(None, {"disk_format": kind})
+        told: list[float] = []
+        transport.store(None, image, str(disk), "v1", Pace(told.append))
+
+        stored = tmp_path / "images" / image["id"]
+        if kind == "qcow2":
+            qemu_img("convert", "-f", "qcow2", "-O", "raw", stored, tmp_path / "back")
+            stored = tmp_path / "back"
+        assert stored.read_bytes() == disk.read_bytes()
+        assert told == sorted(told) and told[-1] == 1
+        assert left(transport) == []
+
+    def test_a_format_that_is_not_written(self, images: Any, transport: Any, disk: Path) -> None:
+        image = images.create(None, {"disk_format": "vmdk"})
+
+        with pytest.raises(ImageUnacceptable, match="vmdk"):
+            transport.store(None, image, str(disk), "v1", Pace())
+
+    def test_an_image_that_did_not_arrive(
+        self, images: Any, transport: Any, disk: Path, monkeypatch: Any
+    ) -> None:
+        image = images.create(None, {"disk_format": "raw"})
+        write = images._write
+
+        def lose(image_id: str, data: Any) -> Any:
+            return {**write(image_id, data), "checksum": "0" * 32}
+
+        monkeypatch.setattr(images, "_write", lose)
+        with pytest.raises(ImageCopyFailure, match="did not arrive"):
+            transport.store(None, image, str(disk), "v1", Pace())
+
+
+class TestDirectory:
+    def test_what_is_known_of_an_image(self, images: Any, disk: Path) -> None:
+        image = kept(images, disk, "raw", name="linux", properties={"os_distro": "debian"})
+
+        assert images.show(None, image["id"]) == image
+        assert image["checksum"] == hashlib.md5(disk.read_bytes()).hexdigest()
+        assert (image["status"], image["size"]) == ("active", 24 * MIB)
+
+    @pytest.mark.parametrize("image_id", ["../secret", "/etc/passwd", "", ".new-1", None, "a" * 70])
+    def test_never_outside_the_directory(self, images: Any, tmp_path: Path, image_id: Any) -> None:
+        (tmp_path / "secret.json").write_text('{"status": "active"}')
+
+        for call in (images.show, images.download, images.delete):
+            with pytest.raises(ImageNotFound):
+                call(None, image_id)
+
+    def test_an_image_without_data(self, images: Any) -> None:
+        image = images.create(None, {"name": "later"})
+
+        assert image["status"] == "queued"
+        with pytest.raises(ImageNotFound, match="no data"):
+            images.download(None, image["id"])
+
+    def test_a_torn_note(self, images: Any, tmp_path: Path) -> None:
+        image = images.create(None, {})
+        (tmp_path / "images" / f"{image['id']}.json").write_text("{")
+
+        with pytest.raises(ImageCopyFailure):
+            images.show(None, image["id"])
+
+    def test_an_upload_that_breaks_off_leaves_it_without_data(
+        self, images: Any, tmp_path: Path
+    ) -> None:
+        def pieces() -> Any:
+            yield b"half"
+            raise OSError("gone")
+
+        image = images.create(None, {})
+        with pytest.raises(ImageCopyFailure):
+            images.update(None, image["id"], {}, pieces())
+
+        assert images.show(None, image["id"])["status"] == "queued"
+        assert os.listdir(tmp_path / "images") == [f"{image['id']}.json"]
+
+    def test_deleting_twice_is_success(self, images: Any, disk: Path) -> None:
+        image = kept(images, disk, "raw")
+        images.delete(None, image["id"])
+        images.delete(None, image["id"])
+
+        with pytest.raises(ImageNotFound):
+            images.show(None, image["id"])
+
+
+class TestSink:
+    def test_zeros_take_no_space(self, volume: Path) -> None:
+        with Sink(str(volume), SIZE) as sink:
+            sink.write(bytes(MIB) + b"x" + bytes(MIB))
+            sink.finish()
+
+        assert volume.read_bytes() == bytes(MIB) + b"x" + bytes(SIZE - MIB - 1)
+        assert volume.stat().st_blocks * 512 <= 128 * 1024
+
+    def test_where_holes_cannot_be_made_zeros_are_written(
+        self, volume: Path, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr("drivers.image.sink._empty", lambda *_: False)
+        with Sink(str(volume), SIZE) as sink:
+            sink.write(b"new")
+            sink.finish()
+
+        assert volume.read_bytes() == b"new" + bytes(SIZE - 3)
+
+    def test_more_than_fits(self, volume: Path) -> None:
+        with Sink(str(volume), 4) as sink, pytest.raises(OSError, match="space"):
+            sink.write(b"12345")

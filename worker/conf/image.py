@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where images come from, and how they are converted; section [DEFAULT]."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from oslo_config import cfg
+
+from drivers.image.directory import DirectoryImages
+from drivers.image.glance import GlanceImages
+from drivers.interface.image import ImageService
+from worker.conf import source
+from worker.conf.problems import ConfigError
+
+SERVICES = "holdfast.image_services"
+"""Entry points of image services."""
+
+_SERVICE = cfg.StrOpt(
+    "image_service",
+    default="directory",
+    help="What keeps images: 'directory' on this host, or 'glance' (which needs "
+    "openstacksdk: pip install 'holdfast[glance]').",
+)
+
+OPTS = [
+    _SERVICE,
+    cfg.StrOpt(
+        "image_conversion_dir",
+        default="$state_path/conversion",
+        help="Directory for images while they are converted; it needs room for the largest.",
+    ),
+    cfg.IntOpt(
+        "image_conversion_cpu_limit",
+        default=60,
+        min=1,
+        help="Seconds of the processor that the conversion of one image may take.",
+    ),
+    cfg.IntOpt(
+        "image_conversion_address_space_limit",
+        default=1,
+        min=1,
+        help="Memory that the conversion of one image may use, in GiB.",
+    ),
+    *DirectoryImages.OPTS,
+    *GlanceImages.OPTS,
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options known."""
+    conf.register_opts(OPTS)
+
+
+def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
+    """Return the class that ``image_service`` names, its options registered.
+
+    :raises ConfigError: there is none of that name.
+    """
+    wanted = conf.image_service
+    points = {point.name: point for point in metadata.entry_points(group=SERVICES)}
+    if wanted not in points:
+        text = f"there is no image service {wanted!r}; known: {', '.join(sorted(points))}"
+        raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, text))
+    found: type[ImageService] = points[wanted].load()
+    conf.register_opts(found.OPTS)
+    return found
