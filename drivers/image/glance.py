@@ -84,7 +84,7 @@ class GlanceImages(ImageService):
     def __init__(self, conf: Any) -> None:
         super().__init__(conf)
         self._lock = threading.Lock()
-        self._proxies: list[Any] = []
+        self._proxies: dict[str | None, Any] = {}
 
     def show(self, context: Any, image_id: str) -> Image:
         """Ask for what Glance knows."""
@@ -114,9 +114,9 @@ class GlanceImages(ImageService):
         """Send the data."""
         if data is not None:
             # Once: what was read of the data cannot be read again.
-            proxy = self._all()[0]
             headers = {"Content-Type": "application/octet-stream", "Accept": ""}
             with _explained(f"image {image_id} cannot be written"):
+                proxy = self._proxy(self._servers()[0])
                 answer = proxy.put(f"/images/{image_id}/file", headers=headers, data=_body(data))
                 _check(answer, f"image {image_id}")
         return self.show(context, image_id)
@@ -171,10 +171,10 @@ class GlanceImages(ImageService):
     def _insist(self, what: str, ask: Callable[[Any], T]) -> T:
         """Ask one server after the other, again and again."""
         for number in range(self.conf.glance_num_retries + 1):
-            for proxy in self._all():
+            for server in self._servers():
                 try:
                     with _explained(f"Glance does not answer for {what}"):
-                        return ask(proxy)
+                        return ask(self._proxy(server))
                 except ImageNotFound:
                     raise
                 except ImageError as error:
@@ -183,15 +183,17 @@ class GlanceImages(ImageService):
             time.sleep(_PAUSE * number)
         raise failure
 
-    def _all(self) -> list[Any]:
-        """Return a proxy for each server."""
-        with self._lock:
-            if not self._proxies:
-                servers = self.conf.glance_api_servers or [None]
-                self._proxies = [self._proxy(server) for server in servers]
-            return self._proxies
+    def _servers(self) -> list[str | None]:
+        return list(self.conf.glance_api_servers) or [None]
 
     def _proxy(self, server: str | None) -> Any:
+        """Return what speaks to a server; None is that of the catalogue."""
+        with self._lock:
+            if server not in self._proxies:
+                self._proxies[server] = self._connected(server)
+            return self._proxies[server]
+
+    def _connected(self, server: str | None) -> Any:
         try:
             from keystoneauth1 import loading
             from openstack.connection import Connection
@@ -228,7 +230,8 @@ def _check(answer: Any, what: str) -> None:
     if answer.status_code in _GONE:
         raise ImageNotFound(f"Glance has no {what} for us: {answer.status_code}")
     if answer.status_code >= 400:
-        raise ImageCopyFailure(f"Glance refused {what}: {answer.status_code} {answer.text:.200}")
+        told = " ".join(answer.text.split())
+        raise ImageCopyFailure(f"Glance refused {what}: {answer.status_code} {told:.200}")
 
 
 def _body(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:

@@ -78,10 +78,12 @@ def to_image(ctx: Context, volume: Record, image: Image) -> None:
     try:
         answer = driver.copy_volume_to_image(ctx.request, volume, service, image)
     except NotImplementedError:
-        _store(ctx, volume, image)
+        pass
+    else:
+        update = edge.model_update(answer, volume, "copy_volume_to_image")
+        edge.store(ctx.volumes.update, volume, update, "copy_volume_to_image")
         return
-    update = edge.model_update(answer, volume, "copy_volume_to_image")
-    edge.store(ctx.volumes.update, volume, update, "copy_volume_to_image")
+    _store(ctx, volume, image)
 
 
 def let_go(ctx: Context, volume: Record) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private RabbitMQ, MariaDB and PostgreSQL for tests and for the benchmark.
+"""Private RabbitMQ, MariaDB, PostgreSQL and Glance for tests and for the benchmark.
 
 Each runs on a free loopback port in a temporary directory, is started when it is
 first asked for, and is gone at the end. Nothing here needs pytest::
@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from tests.servers.glance import Glance
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import Process, alive, free_port, listens, until
@@ -27,6 +28,7 @@ from tests.servers.server import Server, find
 
 __all__ = [
     "Broker",
+    "Glance",
     "MariaDB",
     "PostgreSQL",
     "Process",
@@ -70,6 +72,11 @@ class Servers:
     def postgresql(self) -> PostgreSQL:
         """The running PostgreSQL."""
         return self._start(PostgreSQL(self.directory / "postgresql", durable=self._durable))
+
+    @functools.cached_property
+    def glance(self) -> Glance:
+        """The running Glance."""
+        return self._start(Glance(self.directory / "glance"))
 
     def close(self) -> None:
         """Stop whatever runs and remove its files."""

@@ -7,16 +7,13 @@ the default: what all backends share is said once.
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import json
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 
-from worker.conf import backend, default, source, values
+from worker.conf import backend, default, plugins, source, values
 from worker.conf.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -113,7 +110,7 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
     section = name if _is_set(conf, name, _DRIVER.dest) else SHARED
     wanted = conf[section][_DRIVER.dest]
     try:
-        found = _load(wanted)
+        found = plugins.load(wanted, DRIVERS, "driver")
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(source.of(conf).problem(section, _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, VolumeDriver)):
@@ -136,7 +133,7 @@ def list_faults(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
         if not _fits(name)
     ]
     texts += [
-        f"{name} has no section [{name}]{_guess(name, _sections(found))}"
+        f"{name} has no section [{name}]{plugins.guess(name, _sections(found))}"
         for name in names
         if _fits(name) and found.head(name) is None
     ]
@@ -175,25 +172,9 @@ def _is_set(conf: cfg.ConfigOpts, section: str, name: str) -> bool:
     return place is not None and place.location not in _UNSET
 
 
-def _load(wanted: str) -> object:
-    module, dot, name = wanted.rpartition(".")
-    if dot:
-        return getattr(importlib.import_module(module), name)
-    points = {point.name: point for point in metadata.entry_points(group=DRIVERS)}
-    if wanted not in points:
-        known = ", ".join(sorted(points)) or "none is installed"
-        raise ValueError(f"there is no driver {wanted!r}; known: {known}{_guess(wanted, points)}")
-    return points[wanted].load()
-
-
 def _fits(name: str) -> bool:
     return not any(character in "@#" or character.isspace() for character in name)
 
 
 def _sections(found: source.Source) -> list[str]:
     return [entry.section for entry in found.entries if entry.option is None]
-
-
-def _guess(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""

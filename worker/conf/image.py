@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 from oslo_config import cfg
 
 from drivers.image.directory import DirectoryImages
 from drivers.image.glance import GlanceImages
 from drivers.interface.image import ImageService
-from worker.conf import source
+from worker.conf import plugins, source
 from worker.conf.problems import ConfigError
 
 SERVICES = "holdfast.image_services"
@@ -19,8 +17,8 @@ SERVICES = "holdfast.image_services"
 _SERVICE = cfg.StrOpt(
     "image_service",
     default="directory",
-    help="What keeps images: 'directory' on this host, or 'glance' (which needs "
-    "openstacksdk: pip install 'holdfast[glance]').",
+    help="What keeps images: 'directory' on this host, 'glance' (which needs openstacksdk: "
+    "pip install 'holdfast[glance]'), or the full path of a class.",
 )
 
 OPTS = [
@@ -58,10 +56,12 @@ def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
     :raises ConfigError: there is none of that name.
     """
     wanted = conf.image_service
-    points = {point.name: point for point in metadata.entry_points(group=SERVICES)}
-    if wanted not in points:
-        text = f"there is no image service {wanted!r}; known: {', '.join(sorted(points))}"
+    try:
+        found = plugins.load(wanted, SERVICES, "image service")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
+    if not (isinstance(found, type) and issubclass(found, ImageService)):
+        text = f"{wanted} is not an image service (drivers.interface.image.ImageService)"
         raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, text))
-    found: type[ImageService] = points[wanted].load()
     conf.register_opts(found.OPTS)
     return found

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data of images through the service: the local driver, and each image service.
+
+What is written into a volume comes back out of an image, by checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from drivers.image.directory import DirectoryImages
+from drivers.image.glance import GlanceImages
+from drivers.interface.errors import ImageCopyFailure, ImageNotFound
+from drivers.interface.image import ImageService
+from drivers.interface.records import Record
+from tests.conformance.places import require_programs
+from tests.conftest import require
+from tests.functional.cloud import BACKEND, HOST, Cloud
+from tests.functional.service import Service
+from tests.servers import Glance, Servers, until
+from worker.cli.tasks import tasks_of
+
+POOL_HOST = f"{HOST}#{BACKEND}"
+MIB = 1024**2
+LENGTH = 40 * MIB
+
+
+class World:
+    """A service with the local driver, and images of one kind."""
+
+    def __init__(self, cloud: Cloud, volumes: Path, images: ImageService) -> None:
+        self.cloud, self.volumes, self.images = cloud, volumes, images
+
+    def volume(self, image: Any, status: str = "available", size: int = 1) -> Record:
+        """Create a volume from an image."""
+        volume = self.cloud.volume(host=POOL_HOST, size=size)
+        self.cloud.cast("create_volume", volume=volume, request_spec={"image_id": image["id"]})
+        row = self.cloud.wait_status(volume, status)
+        assert row is not None
+        return row
+
+    def data(self, volume: Record, length: int = LENGTH) -> str:
+        """Return the checksum of a volume's begin; what follows is zero."""
+        with (self.volumes / volume.name).open("rb") as file:
+            begin = file.read(length)
+            assert not file.read().strip(b"\0")
+        return hashlib.sha256(begin).hexdigest()
+
+    def upload(self, volume: Record, disk_format: str) -> Any:
+        """Write a volume into a new image."""
+        image = self.images.create(
+            None, {"name": "up", "disk_format": disk_format, "container_format": "bare"}
+        )
+        self.cloud.records.volumes.transition(volume.id, "uploading", when=("available",))
+        self.cloud.cast("copy_volume_to_image", volume_id=volume.id, image_meta=dict(image))
+        self.cloud.wait_status(volume, "available")
+        self.cloud.wait_idle()
+        return self.images.show(None, image["id"])
+
+
+def _glance(servers: Servers) -> tuple[GlanceImages, dict[str, Any]]:
+    require(Glance)
+    options = {"glance_api_servers": servers.glance.url, "auth_strategy": "noauth"}
+    conf = SimpleNamespace(
+        glance_api_servers=[servers.glance.url],
+        auth_strategy="noauth",
+        glance_num_retries=1,
+        glance_api_insecure=False,
+        glance_ca_certificates_file="",
+        glance_request_timeout=60,
+    )
+    return GlanceImages(conf), {"image_service": "glance", **options}
+
+
+@pytest.fixture(params=["directory", "glance"])
+def world(
+    request: pytest.FixtureRequest,
+    servers: Servers,
+    volume_service: Callable[..., Service],
+    rabbit_url: str,
+    tmp_path: Path,
+) -> Iterator[World]:
+    require_programs("qemu-img")
+    images: ImageService = DirectoryImages(SimpleNamespace(image_directory=str(tmp_path / "kept")))
+    options: dict[str, Any] = {"image_directory": tmp_path / "kept"}
+    if request.param == "glance":
+        images, options = _glance(servers)
+    backend = {"volume_driver": "local", "local_path": str(tmp_path / "volumes")}
+    database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
+    cloud = Cloud(volume_service, rabbit_url, database, tmp_path, backend, DEFAULT=options)
+    cloud.service.start()
+    yield World(cloud, tmp_path / "volumes", images)
+    cloud.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A disk with data at both ends."""
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        file.write(os.urandom(MIB))
+        file.seek(LENGTH - MIB)
+        file.write(os.urandom(MIB))
+    return path
+
+
+def kept(world: World, path: Path, disk_format: str, **known: Any) -> Any:
+    described = {"name": "linux", "disk_format": disk_format, "container_format": "bare"}
+    with path.open("rb") as file:
+        return world.images.create(None, {**described, **known}, file)
+
+
+def qcow2(disk: Path) -> Path:
+    path = disk.with_suffix(".qcow2")
+    command = ["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", disk, path]
+    subprocess.run(command, check=True)
+    return path
+
+
+@pytest.mark.parametrize("disk_format", ["raw", "qcow2"])
+def test_a_round_trip(world: World, disk: Path, disk_format: str, tmp_path: Path) -> None:
+    wanted = hashlib.sha256(disk.read_bytes()).hexdigest()
+    source = disk if disk_format == "raw" else qcow2(disk)
+    image = kept(world, source, disk_format, properties={"os_distro": "debian"})
+    volume = world.volume(image)
+    uploaded = world.upload(volume, disk_format)
+    again = world.volume(uploaded)
+
+    assert world.data(volume) == world.data(again) == wanted
+    assert volume.glance_metadata["os_distro"] == "debian"
+    assert volume.glance_metadata["checksum"] == image["checksum"]
+    assert (uploaded["status"], uploaded["disk_format"]) == ("active", disk_format)
+    assert (world.volumes / volume.name).stat().st_blocks * 512 < 8 * MIB
+    assert not list((world.cloud.service.directory / "state").glob("conversion/*"))
+
+
+@pytest.mark.parametrize("world", ["directory"], indirect=True)  # Glance refuses it itself
+def test_an_image_that_reads_the_hosts_files(world: World, tmp_path: Path) -> None:
+    secret, evil = tmp_path / "secret", tmp_path / "evil"
+    secret.write_bytes(b"TOP SECRET".ljust(MIB, b"."))
+    command = ["qemu-img", "create", "-f", "qcow2", "-b", secret, "-F", "raw", evil]
+    subprocess.run(command, check=True, capture_output=True)
+    volume = world.volume(kept(world, evil, "qcow2"), "error")
+    world.cloud.wait_idle()
+
+    assert not (world.volumes / volume.name).exists()
+    (entry,) = [e for e in world.cloud.entries() if e.method == "create_volume"]
+    assert entry.failure is not None and "backing file" in entry.failure
+
+
+def test_reimage(world: World, disk: Path) -> None:
+    other = disk.with_name("other")
+    other.write_bytes(b"other" * 1000)
+    volume = world.volume(kept(world, other, "raw"))
+    image = kept(world, qcow2(disk), "qcow2")
+    columns = {"previous_status": "available"}
+    world.cloud.records.volumes.transition(volume.id, "downloading", when=("available",), **columns)
+    volume = world.cloud.records.volumes.get(volume.id)
+    world.cloud.cast("reimage", "3.20", volume=volume, image_meta=dict(image))
+    row = world.cloud.wait_status(volume, "available")
+
+    assert world.data(volume) == hashlib.sha256(disk.read_bytes()).hexdigest()
+    assert row is not None and row.glance_metadata["image_id"] == image["id"]
+
+
+class TestGlance:
+    """What the service says, and what becomes of it."""
+
+    @pytest.fixture
+    def glance(self, servers: Servers) -> GlanceImages:
+        return _glance(servers)[0]
+
+    def test_what_is_known_of_an_image(self, glance: GlanceImages) -> None:
+        described = {"name": "linux", "disk_format": "raw", "container_format": "bare"}
+        more = {"min_disk": 3, "properties": {"os_distro": "debian"}}
+        image = glance.create(None, {**described, **more}, iter([b"some", b"data"]))
+        shown = glance.show(None, image["id"])
+
+        assert (shown["status"], shown["size"], shown["min_disk"]) == ("active", 8, 3)
+        assert shown["checksum"] == hashlib.md5(b"somedata").hexdigest()
+        assert (shown["os_hash_algo"], len(shown["os_hash_value"])) == ("sha512", 128)
+        assert shown["properties"]["os_distro"] == "debian"
+        assert b"".join(glance.download(None, image["id"]) or ()) == b"somedata"
+
+    def test_an_image_that_is_not_there(self, glance: GlanceImages) -> None:
+        missing = "00000000-0000-0000-0000-00000000dead"
+        for call in (glance.show, lambda c, i: list(glance.download(c, i) or ())):
+            with pytest.raises(ImageNotFound):
+                call(None, missing)
+        glance.delete(None, missing)
+
+    def test_an_image_without_data(self, glance: GlanceImages) -> None:
+        described = {"name": "later", "disk_format": "raw", "container_format": "bare"}
+        image = glance.create(None, described)
+
+        assert image["status"] == "queued"
+        with pytest.raises(ImageNotFound):
+            list(glance.download(None, image["id"]) or ())
+        glance.delete(None, image["id"])
+        with pytest.raises(ImageNotFound):
+            glance.show(None, image["id"])
+
+    def test_data_that_was_changed_in_the_store(
+        self, servers: Servers, glance: GlanceImages, tmp_path: Path
+    ) -> None:
+        described = {"name": "linux", "disk_format": "raw", "container_format": "bare"}
+        image = glance.create(None, described, iter([b"data" * 1000]))
+        stored = servers.glance.images / image["id"]
+        stored.write_bytes(b"DATA" + stored.read_bytes()[4:])
+        from drivers.image.qemu_img import Limits
+        from drivers.image.transport import ImageTransport
+        from drivers.interface.image import Pace
+
+        volume = tmp_path / "volume"
+        volume.write_bytes(bytes(MIB))
+        with pytest.raises(ImageCopyFailure, match="sha512"):
+            ImageTransport(glance, tmp_path, Limits()).fetch(
+                None, image, str(volume), MIB, "v1", Pace()
+            )
+
+    def test_a_server_that_does_not_answer(self, tmp_path: Path) -> None:
+        conf = SimpleNamespace(
+            glance_api_servers=["http://127.0.0.1:9"],
+            auth_strategy="noauth",
+            glance_num_retries=1,
+            glance_api_insecure=False,
+            glance_ca_certificates_file="",
+            glance_request_timeout=5,
+        )
+        with pytest.raises(ImageCopyFailure, match="does not answer"):
+            GlanceImages(conf).show(None, "00000000-0000-0000-0000-00000000dead")
+
+
+def test_progress_is_seen(
+    volume_service: Callable[..., Service], rabbit_url: str, tmp_path: Path
+) -> None:
+    """While an image is copied, the operator is told how much of it has come."""
+    kept = tmp_path / "kept"
+    options = {"image_service": "tests.functional.slow.SlowImages", "image_directory": kept}
+    backend = {"volume_driver": "local", "local_path": str(tmp_path / "volumes")}
+    database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
+    cloud = Cloud(volume_service, rabbit_url, database, tmp_path, backend, DEFAULT=options)
+    cloud.service.start()
+    images = DirectoryImages(SimpleNamespace(image_directory=str(kept)))
+    image = images.create(None, {"name": "linux"}, iter([b"x" * (40 * MIB)]))
+    volume = cloud.volume(host=POOL_HOST)
+    cloud.cast("create_volume", volume=volume, request_spec={"image_id": image["id"]})
+    seen: set[str] = set()
+
+    def ended() -> bool:
+        journal = cloud.journal()
+        for entry in journal.entries():
+            shown = [task.shown for task in tasks_of(journal, entry) if task.name == "download"]
+            seen.update(text for text in shown if "%" in text)
+        journal.close()
+        return cloud.status(volume) == "available"
+
+    until(ended, 30, "the volume")
+    cloud.close()
+
+    assert seen
+    assert all(text.startswith("RUNNING ") for text in seen)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classes that an option names: by an entry point's name, or by their full path."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from importlib import metadata
+
+
+def load(wanted: str, group: str, what: str) -> object:
+    """Return what an option names.
+
+    :param group: of the entry points.
+    :param what: it is to be, for the text of a failure.
+    :raises ImportError: the module cannot be imported.
+    :raises AttributeError: it has no such class.
+    :raises ValueError: there is no entry point of that name.
+    """
+    module, dot, name = wanted.rpartition(".")
+    if dot:
+        return getattr(importlib.import_module(module), name)
+    points = {point.name: point for point in metadata.entry_points(group=group)}
+    if wanted not in points:
+        known = ", ".join(sorted(points)) or "none is installed"
+        raise ValueError(f"there is no {what} {wanted!r}; known: {known}{guess(wanted, points)}")
+    return points[wanted].load()
+
+
+def guess(name: str, names: Iterable[str]) -> str:
+    """Return a question after what may have been meant; empty where nothing is close."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
