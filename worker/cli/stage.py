@@ -6,15 +6,18 @@ from __future__ import annotations
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from worker import nogreen  # noqa: F401  before anything of oslo
 
+import sqlalchemy as sa  # isort: skip
 from oslo_config import cfg  # isort: skip
 
 from drivers.interface.errors import VolumeBackendAPIException
+from drivers.interface.image import ImageService
 from drivers.interface.records import Record
 from drivers.interface.volume import Update
 from drivers.volume.local import LocalDriver
@@ -23,7 +26,7 @@ from worker import conf as config
 from worker.cli.access import CommandError
 from worker.cli.colour import Colour
 from worker.conf import state as state_path
-from worker.db import sync
+from worker.db import models, sync
 from worker.journal import ENDED, Entry
 from worker.rpc import transport
 from worker.rpc.clients.volume import VolumeClient
@@ -50,6 +53,7 @@ backend_url = file://{folder}/state
 volume_driver = worker.cli.stage.DemoDriver
 volume_backend_name = local
 local_path = {folder}/volumes
+local_images = {folder}/state/images
 """
 
 _PATIENCE = 20.0
@@ -91,6 +95,24 @@ class Stage:
         self.journal = self._service.journal
         self._client = VolumeClient(transport.get(conf, slots=4), timeout=_PATIENCE)
 
+    @property
+    def images(self) -> ImageService:
+        """The images of the service."""
+        return self._service.images.service
+
+    def group_type(self) -> str:
+        """Return a group type whose groups are consistent."""
+        type_id = str(uuid.uuid5(uuid.NAMESPACE_URL, "consistent"))
+        with self._service.database.writer() as connection:
+            found = sa.select(models.group_types.c.id).where(models.group_types.c.id == type_id)
+            if connection.scalar(found) is None:
+                kind = {"id": type_id, "name": "consistent", "deleted": False}
+                connection.execute(sa.insert(models.group_types).values(**kind))
+                spec = {"key": "consistent_group_snapshot_enabled", "value": "<is> True"}
+                of_type = {"group_type_id": type_id, "deleted": False, **spec}
+                connection.execute(sa.insert(models.group_type_specs).values(**of_type))
+        return type_id
+
     def heads(self) -> None:
         """Write the heads of the table."""
         heads = ("operation", "of", "ends in", "ms", "tasks, with their milliseconds")
@@ -100,15 +122,19 @@ class Stage:
         """Write a line to the person who watches."""
         self._write(text.rstrip("\n") + "\n")
 
-    def cast(self, method: str, resource: Record, wanted: str, **args: Any) -> Record:
+    def cast(
+        self, method: str, resource: Record, wanted: str, *, alone: bool = False, **args: Any
+    ) -> Record:
         """Cast, wait for the end of the flow, and show it.
 
         :param wanted: the status that it ends in; anything else ends the show.
+        :param alone: whether the arguments are all there are, without the resource.
         """
         request = RequestContext.admin()
         self._watch.begin(resource.id)
         began = time.monotonic()
-        self._client.cast(request, POOL, method, **{resource.kind: resource, **args})
+        given = args if alone else {resource.kind: resource, **args}
+        self._client.cast(request, POOL, method, **given)
         entry = self._end_of(str(request.request_id), method)
         seconds = time.monotonic() - began
         status = self._status(resource)
@@ -141,7 +167,9 @@ class Stage:
         self, method: str, resource: Record, status: str, meaning: str, seconds: float
     ) -> None:
         self.count += 1
-        name = resource.display_name or resource.id[:8]
+        named = resource.get("display_name") or resource.get("name")
+        name = named if resource.kind.startswith("group") else resource.display_name
+        name = name or resource.id[:8]
         tasks = self._watch.told(resource.id)
         line = _LINE.format(method, name, status, f"{seconds * 1e3:.0f}", tasks)
         head, found, rest = line.partition(f" {status}")
@@ -163,9 +191,8 @@ class Stage:
             return "deleted"
 
     def _row(self, resource: Record) -> Record:
-        if resource.kind == "volume":
-            return self.records.volumes.get(resource.id)
-        return self.records.snapshots.get(resource.id)
+        rows = getattr(self.records, f"{resource.kind}s")
+        return rows.get(resource.id)  # type: ignore[no-any-return]
 
 
 class _Watch:

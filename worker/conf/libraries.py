@@ -19,6 +19,7 @@ LOG_LEVELS = ("amqp=ERROR", "alembic=WARN", "kombu=WARN", "oslo_service=WARN")
 # Sections that these libraries, or Cinder's other services, read without listing them here.
 FOREIGN_SECTIONS = frozenset(
     {"oslo_concurrency", "oslo_messaging_metrics", "oslo_messaging_tracing", "oslo_policy"}
+    | {"service_user"}  # keystoneauth's, read when Glance is asked for the first time
 )
 
 

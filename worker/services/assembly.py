@@ -88,7 +88,7 @@ class VolumeService:
         self.database = Database.from_conf(conf)
         self.records = Records.from_conf(conf, self.database)
         self._locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
-        self._images = images.make(conf)
+        self.images = images.make(conf)
         self._turnstile = Turnstile()
         self.backend = Backend(
             name,
@@ -210,7 +210,7 @@ class VolumeService:
             initiators=records.initiators,
             notifier=self._notifier,
             scheduler=self._scheduler,
-            images=self._images,
+            images=self.images,
             options=self._options,
             resumed=resumed,
             stopping=self._stopping,

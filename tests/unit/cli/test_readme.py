@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import configparser
+import importlib
+import inspect
 import re
 import shlex
 import tomllib
@@ -15,6 +17,7 @@ from cliff.commandmanager import CommandManager
 
 from worker.cli.main import Holdfast
 from worker.conf import check
+from worker.endpoints.volume import VolumeEndpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = ("README.rst", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst"))))
@@ -82,15 +85,29 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     assert missing == []
 
 
-def test_each_method_of_the_core_interface_is_in_the_table() -> None:
-    from drivers.interface.volume import VolumeDriver
-
+def table() -> list[list[str]]:
+    """Return the rows of the table from method to status."""
     text = (ROOT / "README.rst").read_text()
-    table = text[text.index("From method to status") :]
-    methods = {name for name in vars(VolumeDriver) if not name.startswith("_") and name.islower()}
-    required = VolumeDriver.__abstractmethods__ & methods
+    lines = text[text.index("From method to status") :].splitlines()
+    bars = [number for number, line in enumerate(lines) if line.startswith("=====")][1:4]
+    return [re.split(r"  +", line.strip()) for line in lines[bars[1] + 1 : bars[2]]]
 
-    assert {name for name in required if not re.search(rf"\b{name}\b", table)} == set()
+
+@pytest.mark.parametrize("name", ["volume", "manage", "snapshot", "group"])
+def test_each_method_of_the_interfaces_is_in_the_table(name: str) -> None:
+    module = importlib.import_module(f"drivers.interface.{name}")
+    kinds = [k for k in vars(module).values() if inspect.isclass(k) and k.__module__.endswith(name)]
+    required = {method for kind in kinds for method in getattr(kind, "__abstractmethods__", ())}
+
+    assert required - {row[0] for row in table()} == set()
+
+
+def test_the_table_names_methods_and_flows_that_there_are() -> None:
+    for _method, rpc, flow, _ends in table():
+        if not rpc.startswith("("):
+            assert hasattr(VolumeEndpoint, rpc.split()[0]), rpc
+        if flow != r"\-":
+            assert importlib.import_module(f"flows.{flow}").__doc__, flow
 
 
 def test_entry_points_are_one_noun_and_one_verb() -> None:
