@@ -7,10 +7,12 @@ became of each is for the caller to judge.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from oslo_context import context as oslo_context
 from taskflow import engines, task
 from taskflow.patterns import unordered_flow
 
@@ -27,13 +29,22 @@ Outcome = tuple[Record, Any, BaseException | None]
 
 
 class _Member(task.Task):  # type: ignore[misc]
+    """The work on one member; what surrounds it is that of the thread which made it."""
+
     def __init__(self, member: Record, work: Callable[[Record], Any]) -> None:
         super().__init__(name=member.id)
         self.outcome: Outcome = (member, None, None)
         self._work = work
+        self._around = contextvars.copy_context()
+        self._request = oslo_context.get_current()  # for the log lines of the driver
 
     def execute(self) -> None:
+        self._around.run(self._execute)
+
+    def _execute(self) -> None:
         member = self.outcome[0]
+        if self._request is not None:
+            self._request.update_store()
         try:
             self.outcome = (member, self._work(member), None)
         except BaseException as error:  # noqa: BLE001 - raised or judged by the caller

@@ -97,6 +97,8 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
     The methods of generic groups are not supported unless they are planned.
     """
 
+    members_at_once: ClassVar[int] = 2
+
     OPTS: ClassVar[list[cfg.Opt]] = [cfg.StrOpt("script", help="Directory of the script.")]
 
     def __init__(self, configuration: Any, *, host: str, **_: Any) -> None:

@@ -17,6 +17,7 @@ a new one is covered as it comes. In the directory ``HOLDFAST_POINTS``:
 from __future__ import annotations
 
 import collections
+import contextvars
 import functools
 import inspect
 import os
@@ -44,6 +45,8 @@ from worker.services.turnstile import Turnstile  # isort: skip
 AT_ONCE = 1000
 """Operations that may stand still at the same time."""
 
+_RESOURCE: contextvars.ContextVar[str] = contextvars.ContextVar("resource", default="")
+
 _CLEARS = ("delete_", "remove_", "terminate_", "detach_", "unmanage")
 
 
@@ -56,6 +59,7 @@ class Points:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._thread = threading.local()
+        self._counting = threading.Lock()
         self._plans: dict[str, Plan] = {}
         self._passed: collections.Counter[tuple[str, str]] = collections.Counter()
         self._count: collections.Counter[str] = collections.Counter()
@@ -63,16 +67,16 @@ class Points:
     @property
     def current(self) -> str:
         """The resource whose operation this thread carries out."""
-        return getattr(self._thread, "resource", "")
+        return _RESOURCE.get()
 
     @contextmanager
     def working_on(self, resource: str) -> Iterator[None]:
         """Have what this thread does count as the operation on a resource."""
-        before, self._thread.resource = self.current, resource
+        before = _RESOURCE.set(resource)
         try:
             yield
         finally:
-            self._thread.resource = before
+            _RESOURCE.reset(before)
 
     def plan(self) -> Plan:
         """Return what is to happen to this thread's operation."""
@@ -84,10 +88,11 @@ class Points:
         plan = self._plan(resource) if resource else None
         if plan is None:
             return
-        number = self._count[resource]
-        self._count[resource] += 1
-        point = f"{name}#{self._passed[resource, name]}"
-        self._passed[resource, name] += 1
+        with self._counting:  # members of a group are worked on beside one another
+            number = self._count[resource]
+            self._count[resource] += 1
+            point = f"{name}#{self._passed[resource, name]}"
+            self._passed[resource, name] += 1
         with (self._folder / "passed" / resource).open("a") as passed:
             passed.write(f"{point}\n")
         if plan.stops(point, number):
