@@ -24,6 +24,9 @@ class Cast(Command):
     Examples:
       holdfast cast create_volume --size 10 --name data --wait
       holdfast cast create_volume --snapshot ID --wait
+      holdfast cast create_volume --image ID --size 10 --wait
+      holdfast cast copy_volume_to_image --volume ID --image ID --wait
+      holdfast cast manage_existing --ref source-name=lun-1 --name data --wait
       holdfast cast create_snapshot --volume ID --wait
       holdfast cast extend_volume --volume ID --size 20 --wait 60
       holdfast cast revert_to_snapshot --snapshot ID --wait
@@ -41,6 +44,9 @@ class Cast(Command):
         add("--volume", metavar="ID", help="the volume that it is about")
         add("--snapshot", metavar="ID", help="the snapshot, or what a new volume is made from")
         add("--source", metavar="ID", help="the volume that a new one is a clone of")
+        add("--image", metavar="ID", help="the image that a volume is made from, or becomes")
+        ref = "what names an object to be taken over; may be repeated"
+        add("--ref", action="append", default=[], metavar="KEY=VALUE", help=ref)
         add("--size", type=int, metavar="GIB", help="size of a new volume, or new size")
         add("--name", help="display name of what is created")
         host = "where a new volume goes; default: the one enabled service"

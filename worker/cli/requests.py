@@ -23,6 +23,7 @@ from worker.rpc.context import RequestContext
 _AT_REST = ("available", "error", "error_deleting")
 _DELETABLE = (*_AT_REST, "error_extending", "error_restoring", "error_managing", "error_unmanaging")
 _USABLE = ("available", "in-use")
+_REIMAGED = ("available", "error", "reserved")
 
 _AT_ONCE = frozenset({"publish_service_capabilities", "set_log_levels"})
 """Casts that change no resource, and so start no flow."""
@@ -147,17 +148,62 @@ class Ask:
                 raise CommandError(f"--size {size} is too small, its source needs {least} GiB")
         if not size or size < 1:
             raise CommandError("create_volume needs --size, or --snapshot or --source")
-        volume = rows.create_volume(
-            size=size,
-            host=self._destination.default,
-            display_name=options.name,
-            project_id=options.project,
-            user_id=options.project,
-            availability_zone=self._access.conf.storage_availability_zone,
-            **sources,
-        )
+        volume = rows.create_volume(size=size, **self._new, **sources)
+        args: dict[str, Any] = {"volume": volume}
+        if options.image:
+            properties = {"size": size, "display_name": options.name}
+            args["request_spec"] = {"image_id": options.image, "volume_properties": properties}
         during = ("creating", "downloading")
-        return _Prepared({"volume": volume}, volume, during, ("available",))
+        return _Prepared(args, volume, during, ("available",))
+
+    @property
+    def _new(self) -> dict[str, Any]:
+        """What is the same of each new volume."""
+        options = self._options
+        return {
+            "host": self._destination.default,
+            "display_name": options.name,
+            "project_id": options.project,
+            "user_id": options.project,
+            "availability_zone": self._access.conf.storage_availability_zone,
+        }
+
+    def _copy_volume_to_image(self, rows: Rows) -> _Prepared:
+        volume = self._volume
+        rows.move(volume, "uploading", _USABLE, previous_status=volume.status)
+        args = {"volume_id": volume.id, "image_meta": self._image}
+        return _Prepared(args, volume, ("uploading",), _USABLE)
+
+    def _reimage(self, rows: Rows) -> _Prepared:
+        volume = self._volume
+        rows.move(volume, "downloading", _REIMAGED, previous_status=volume.status)
+        row = self._access.volume(volume.id)
+        args = {"volume": row, "image_meta": self._image}
+        return _Prepared(args, volume, ("downloading",), _REIMAGED)
+
+    def _manage_existing(self, rows: Rows) -> _Prepared:
+        volume = rows.create_managed(**self._new)
+        args = {"volume": volume, "ref": self._ref}
+        return _Prepared(args, volume, ("managing",), ("available",))
+
+    def _manage_existing_snapshot(self, rows: Rows) -> _Prepared:
+        snapshot = rows.create_snapshot(self._volume, self._options.name)
+        args = {"snapshot": snapshot, "ref": self._ref}
+        return _Prepared(args, snapshot, ("creating",), ("available",))
+
+    @property
+    def _image(self) -> dict[str, Any]:
+        if not self._options.image:
+            raise CommandError(f"{self._options.method} needs --image")
+        return {"id": self._options.image}
+
+    @property
+    def _ref(self) -> dict[str, str]:
+        pairs = [pair.partition("=") for pair in self._options.ref]
+        if not pairs or not all(equals for _, equals, _ in pairs):
+            text = "needs --ref, such as --ref source-name=lun-1"
+            raise CommandError(f"{self._options.method} {text}")
+        return {key: value for key, _, value in pairs}
 
     def _source(self) -> tuple[int, dict[str, str]]:
         """Return the size of the new volume's source, and the column that names it."""

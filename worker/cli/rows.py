@@ -49,13 +49,23 @@ class Rows:
     def create_volume(self, **columns: Any) -> Record:
         """Make a volume in ``creating``, with its quota and its work row."""
         amounts = {"volumes": 1, "gigabytes": columns["size"]}
+        volume = self._insert(
+            amounts, status="creating", scheduled_at=timeutils.utcnow(), **columns
+        )
+        self._records.workers.offer("Volume", volume.id, volume.status)
+        return volume
+
+    def create_managed(self, **columns: Any) -> Record:
+        """Make a volume in ``managing``; its size, and so its gigabytes, are not known yet."""
+        return self._insert({"volumes": 1}, status="managing", size=0, **columns)
+
+    def _insert(self, amounts: Mapping[str, int], **columns: Any) -> Record:
         reserved = self.reserve(columns["project_id"], amounts)
         volumes = self._records.volumes
-        volume = volumes.create(status="creating", scheduled_at=timeutils.utcnow(), **columns)
+        volume = volumes.create(**columns)
         self._undo.callback(volumes.destroy, volume.id)
         self._records.quotas.commit(reserved)
         self._undo.callback(volumes.destroy, volume.id, release=amounts)
-        self._records.workers.offer("Volume", volume.id, volume.status)
         return volume
 
     def create_snapshot(self, volume: Record, name: str | None) -> Record:

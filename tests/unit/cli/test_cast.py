@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from drivers.image.directory import DirectoryImages
 from tests.unit.cli.conftest import Shell
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import VolumeClient
@@ -219,3 +221,55 @@ def test_a_cast_without_a_flow_is_not_waited_for(holdfast: Shell) -> None:
     ran = holdfast("cast", "publish_service_capabilities", "--wait", "5")
 
     assert (ran.status, ran.out) == (0, "sent\n")
+
+
+def test_a_volume_of_an_image_and_an_image_of_it(holdfast: Shell, backend: Path) -> None:
+    folder = SimpleNamespace(image_directory=str(backend.parent / "state" / "images"))
+    images = DirectoryImages(folder)
+    image = images.create(None, {"name": "linux"}, iter([b"data"]))
+    volume = create(holdfast, "--image", image["id"], "--size", "1")
+    empty = images.create(None, {"name": "copy", "disk_format": "raw"})
+    words = ("copy_volume_to_image", "--volume", volume, "--image", empty["id"], "--wait")
+    ran = holdfast("cast", *words)
+    again = holdfast("cast", "reimage", "--volume", volume, "--image", image["id"], "--wait")
+
+    assert (ran.status, ran.errors) == (again.status, again.errors) == (0, [])
+    assert images.show(None, empty["id"])["status"] == "active"
+    row = holdfast.records.volumes.get(volume)
+    assert (row.status, row.bootable) == ("available", True)
+    with (backend / f"volume-{volume}").open("rb") as file:
+        assert file.read(8) == b"data" + bytes(4)
+
+
+def test_an_object_is_taken_over(holdfast: Shell, backend: Path) -> None:
+    for name in ("lun-1", "lun-2"):
+        (backend / name).write_bytes(name.encode())
+    words = ("--ref", "source-name=lun-1", "--name", "found", "--wait")
+    ran = holdfast("cast", "manage_existing", *words)
+    volume = ran.out.split()[1]
+    words = ("--volume", volume, "--ref", "source-name=lun-2", "--wait")
+    snapped = holdfast("cast", "manage_existing_snapshot", *words)
+
+    assert (ran.status, ran.errors) == (snapped.status, snapped.errors) == (0, [])
+    row = holdfast.records.volumes.get(volume)
+    assert (row.display_name, row.size, row.status) == ("found", 1, "available")
+    assert (backend / f"volume-{volume}").read_bytes()[:5] == b"lun-1"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("manage_existing",), "needs --ref"),
+        (("manage_existing", "--ref", "lun-1"), "needs --ref"),
+        (("reimage", "--volume", "VOLUME"), "needs --image"),
+    ],
+)
+def test_what_lacks_its_object_changes_nothing(
+    holdfast: Shell, words: tuple[str, ...], text: str
+) -> None:
+    volume = create(holdfast)
+    ran = holdfast("cast", *(volume if word == "VOLUME" else word for word in words))
+
+    assert ran.status == 1
+    assert text in ran.errors[0]
+    assert {row.status for row in holdfast.records.volumes.list()} == {"available"}
