@@ -22,7 +22,6 @@ from drivers.image.qemu_img import Limits
 from drivers.image.sink import Sink
 from drivers.interface.errors import (
     ImageCopyFailure,
-    ImageError,
     ImageTooBig,
     ImageUnacceptable,
 )
@@ -233,7 +232,5 @@ def _explained(image: Image, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, ImageError):
-            raise
         text = f"image {image['id']} and {path}: {error.strerror or error}"
         raise ImageCopyFailure(text) from error

@@ -6,7 +6,8 @@ Source: spec/volume-rpc, create_volume, the kind *image*.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
@@ -31,10 +32,8 @@ def show(ctx: Context, image_id: str) -> Image:
 
     :raises ImageCopyFailure: it knows no such image, or does not answer.
     """
-    try:
+    with explained(f"image {image_id}"):
         return ctx.images.service.show(ctx.request, image_id)
-    except Exception as error:
-        raise copy_failure(error, f"image {image_id}") from error
 
 
 def require_fits(image: Image, volume: Record) -> None:
@@ -75,14 +74,21 @@ def glance_metadata(image: Image) -> dict[str, str]:
     return {str(name): str(value) for name, value in kept.items() if value is not None}
 
 
-def copy_failure(error: BaseException, what: str) -> BaseException:
-    """Return what an operation ends in where data of an image could not be moved.
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn whatever is raised while an image's data is moved into an error of images.
 
     Our own refusals, and kinds of errors of images, stay as they are.
+
+    :raises ImageCopyFailure: with what was moved, and why it could not be.
     """
-    if isinstance(error, ImageError | FlowError | Interrupted):
-        return error
-    return ImageCopyFailure(f"{what}: {type(error).__name__}: {edge.masked(error)}")
+    try:
+        yield
+    except (ImageError, FlowError, Interrupted):
+        raise
+    except BaseException as error:
+        text = f"{what}: {type(error).__name__}: {edge.masked(error)}"
+        raise ImageCopyFailure(text) from error
 
 
 def _whole(value: Any) -> int:

@@ -60,13 +60,10 @@ def from_image(ctx: Context, volume: Record, image: Image, *, sparse: bool = Tru
     :param sparse: whether the driver may leave out what is zero.
     :raises ImageError: the volume's data is to be thrown away.
     """
-    try:
+    with facts.explained(f"image {image['id']} could not be written to volume {volume.id}"):
         answer = _copied(ctx, volume, image, sparse)
         update = edge.model_update(answer, volume, "copy_image_to_volume")
         edge.store(ctx.volumes.update, volume, update, "copy_image_to_volume")
-    except BaseException as error:
-        what = f"image {image['id']} could not be written to volume {volume.id}"
-        raise facts.copy_failure(error, what) from error
 
 
 def to_image(ctx: Context, volume: Record, image: Image) -> None:

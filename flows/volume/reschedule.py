@@ -24,10 +24,7 @@ from flows.volume.lifecycle import set_failed
 LOG = logging.getLogger(__name__)
 
 NOT_RESCHEDULED = (
-    driver_errors.ImageCopyFailure,
-    driver_errors.ImageConversionNotAllowed,
-    driver_errors.ImageUnacceptable,
-    driver_errors.ImageTooBig,
+    driver_errors.ImageError,
     errors.MetadataCopyFailure,
     errors.VolumeNotFound,
     errors.SnapshotNotFound,

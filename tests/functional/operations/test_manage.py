@@ -93,7 +93,7 @@ class TestVolume:
 
 class TestSnapshot:
     def test_it_becomes_available(self, cloud: Cloud, lun: str) -> None:
-        snapshot = cloud.snapshot(cloud.existing())
+        snapshot = cloud.snapshot(cloud.existing(), project_id=uuid.uuid4().hex)
         cloud.cast("manage_existing_snapshot", snapshot=snapshot, ref={"source-name": lun})
         row = cloud.wait_status(snapshot, "available")
 
