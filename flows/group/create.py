@@ -26,6 +26,7 @@ from taskflow.types.failure import Failure
 from flows import edge
 from flows.context import Context
 from flows.group import answers, methods
+from flows.group.delete import take_off
 from flows.group.kinds import KINDS
 from flows.group.lifecycle import Begin, Operation, Store, is_settled, set_group, tell
 from flows.lifecycle import Statuses, Step
@@ -34,7 +35,6 @@ STATUSES = Statuses(during=("creating",), success="available", failure={Exceptio
 OPERATION = Operation("create", STATUSES, members=STATUSES, tells_members=True)
 
 CREATE = methods.Method("create_group", "create_consistencygroup")
-DELETE = methods.Method("delete_group", "delete_consistencygroup", old_needs=False)
 
 
 class Ask(Step):
@@ -49,7 +49,7 @@ class Ask(Step):
         of = KINDS[kind]
         group = of.rows(ctx).get(resource_id)
         if ctx.resumed:
-            _remove(ctx, kind, resource_id)
+            take_off(ctx, of, group, [])
         answered = methods.call(ctx, of, group, CREATE, lambda view: [view.group(group)])
         if answered is None:
             return answers.NOTHING
@@ -60,7 +60,8 @@ class Ask(Step):
         self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
         if not edge.never_reached_driver(flow_failures) and not is_settled(flow_failures):
-            _remove(ctx, kind, resource_id)
+            of = KINDS[kind]
+            take_off(ctx, of, of.rows(ctx).get(resource_id), [])
 
 
 class Finish(Step):
@@ -76,10 +77,3 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Create a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("create_group").add(Begin(OPERATION), Ask(), Store(), Finish())
-
-
-def _remove(ctx: Context, kind: str, resource_id: str) -> None:
-    """Delete a group that has no members."""
-    of = KINDS[kind]
-    group = of.rows(ctx).get(resource_id)
-    methods.call(ctx, of, group, DELETE, lambda view: [view.group(group), []])

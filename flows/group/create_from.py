@@ -41,8 +41,9 @@ from flows.errors import (
     InvalidGroup,
     MetadataCopyFailure,
 )
-from flows.group import answers, create, members, methods
+from flows.group import answers, members, methods
 from flows.group.create import OPERATION, STATUSES
+from flows.group.delete import take_off
 from flows.group.kinds import KINDS, SNAPSHOT_OF, Kind
 from flows.group.lifecycle import (
     Begin,
@@ -121,7 +122,7 @@ class Ask(Step):
         group, volumes = of.rows(ctx).get(resource_id), of.rows(ctx).members(resource_id)
         source = _source(ctx, of, resource_id, volumes, snapshot_id, source_id)
         if ctx.resumed:
-            _remove(ctx, of, group, volumes)
+            take_off(ctx, of, group, volumes)
         answered = methods.call(
             ctx,
             of,
@@ -149,7 +150,7 @@ class Ask(Step):
             return
         of = KINDS[kind]
         made = [v for v in of.rows(ctx).members(resource_id) if v.status in ("creating", "error")]
-        _remove(ctx, of, of.rows(ctx).get(resource_id), made)
+        take_off(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
 class Settle(Step):
@@ -248,15 +249,6 @@ def _inherit(ctx: Context, volume: Record) -> None:
         origin = ctx.volumes.get(volume.source_volid)
     if origin.multiattach:
         ctx.volumes.update(volume.id, multiattach=True)
-
-
-def _remove(ctx: Context, of: Kind, group: Record, volumes: Sequence[Record]) -> None:
-    """Delete what was made of it."""
-    answered = methods.call(
-        ctx, of, group, create.DELETE, lambda view: [view.group(group), view.volumes(volumes)]
-    )
-    if answered is None:
-        members.delete_volumes(ctx, volumes)
 
 
 def _unfit(of: Kind, text: str) -> InvalidGroup:

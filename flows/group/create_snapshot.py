@@ -22,8 +22,6 @@ Source: seeds, VolumeConsistencyGroupDriver.create_cgsnapshot; spec/interfaces Â
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -32,7 +30,8 @@ from flows import edge
 from flows.context import Context
 from flows.errors import MetadataCopyFailure
 from flows.group import answers, members, methods
-from flows.group.kinds import KINDS, Kind
+from flows.group.delete_snapshot import take_off
+from flows.group.kinds import KINDS
 from flows.group.lifecycle import (
     Begin,
     Operation,
@@ -51,7 +50,6 @@ STATUSES = Statuses(during=("creating",), success="available", failure={Exceptio
 OPERATION = Operation("create", STATUSES, members=STATUSES, tells_members=True)
 
 CREATE = methods.Method("create_group_snapshot", "create_cgsnapshot", type_needs=True)
-DELETE = methods.Method("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
 
 
 class Ask(Step):
@@ -68,14 +66,8 @@ class Ask(Step):
         snapshot = of.rows(ctx).get(resource_id)
         made = of.rows(ctx).members(resource_id)
         if ctx.resumed:
-            _remove(ctx, of, snapshot, made)
-        answered = methods.call(
-            ctx,
-            of,
-            of.group_of(snapshot),
-            CREATE,
-            lambda view: [view.group_snapshot(snapshot), view.snapshots(made)],
-        )
+            take_off(ctx, of, snapshot, made)
+        answered = methods.call_for_snapshots(ctx, of, snapshot, made, CREATE)
         if answered is None:
             return members.create_snapshots(ctx, made)
         name, answer = answered
@@ -88,7 +80,7 @@ class Ask(Step):
             return
         of = KINDS[kind]
         made = [one for one in of.rows(ctx).members(resource_id) if _is_new(one)]
-        _remove(ctx, of, of.rows(ctx).get(resource_id), made)
+        take_off(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
 class Settle(Step):
@@ -130,16 +122,3 @@ def flow() -> linear_flow.Flow:
 
 def _is_new(snapshot: Record) -> bool:
     return snapshot.status in ("creating", "error")
-
-
-def _remove(ctx: Context, of: Kind, snapshot: Record, made: Sequence[Record]) -> None:
-    """Delete what was made of it."""
-    answered = methods.call(
-        ctx,
-        of,
-        of.group_of(snapshot),
-        DELETE,
-        lambda view: [view.group_snapshot(snapshot), view.snapshots(made)],
-    )
-    if answered is None:
-        members.delete_snapshots(ctx, made)

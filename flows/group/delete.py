@@ -28,16 +28,20 @@ spec/interfaces §5.4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from taskflow.patterns import linear_flow
 
+from drivers.interface.records import Record
 from flows import edge
 from flows.context import Context
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
 from flows.group import answers, members, methods
-from flows.group.create import DELETE
-from flows.group.kinds import KINDS
+from flows.group.kinds import KINDS, Kind
 from flows.group.lifecycle import Begin, Operation, Store, tell_member
 from flows.lifecycle import Statuses, Step
+
+DELETE = methods.Method("delete_group", "delete_consistencygroup", old_needs=False)
 
 OPERATION = Operation(
     "delete",
@@ -70,15 +74,8 @@ class Ask(Step):
     default_provides = "verdict"
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
-        of = KINDS[kind]
-        group, volumes = of.rows(ctx).get(resource_id), of.rows(ctx).members(resource_id)
-        answered = methods.call(
-            ctx, of, group, DELETE, lambda view: [view.group(group), view.volumes(volumes)]
-        )
-        if answered is None:
-            return members.delete_volumes(ctx, volumes)
-        name, answer = answered
-        return answers.of_members(answer, group, volumes, name, deletes=True)
+        rows = KINDS[kind].rows(ctx)
+        return take_off(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
 
 class Finish(Step):
@@ -97,6 +94,17 @@ class Finish(Step):
         if of.rows(ctx).destroy(resource_id, release={of.quota: 1}):
             ctx.notifier.group(ctx.request, "delete.end", group.replace(status="deleted"))
         ctx.backend.publish_soon()
+
+
+def take_off(ctx: Context, of: Kind, group: Record, volumes: Sequence[Record]) -> answers.Verdict:
+    """Delete a group and volumes of it on the backend; what is absent is a success."""
+    answered = methods.call(
+        ctx, of, group, DELETE, lambda view: [view.group(group), view.volumes(volumes)]
+    )
+    if answered is None:
+        return members.delete_volumes(ctx, volumes)
+    name, answer = answered
+    return answers.of_members(answer, group, volumes, name, deletes=True)
 
 
 def flow() -> linear_flow.Flow:

@@ -19,18 +19,22 @@ Source: seeds, VolumeConsistencyGroupDriver.delete_cgsnapshot; spec/interfaces Â
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from taskflow.patterns import linear_flow
 
+from drivers.interface.records import Record
 from flows.context import Context
 from flows.errors import GroupSnapshotNotFound
 from flows.group import answers, members, methods
-from flows.group.create_snapshot import DELETE
-from flows.group.kinds import KINDS
+from flows.group.kinds import KINDS, Kind
 from flows.group.lifecycle import Begin, Operation, Store
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.delete import forget
 
 STATUSES = Statuses(during=("deleting",), success=None, failure={Exception: "error"})
+DELETE = methods.Method("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
+
 OPERATION = Operation("delete", STATUSES, members=STATUSES, tells_members=True)
 
 
@@ -40,20 +44,8 @@ class Ask(Step):
     default_provides = "verdict"
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
-        of = KINDS[kind]
-        snapshot = of.rows(ctx).get(resource_id)
-        found = of.rows(ctx).members(resource_id)
-        answered = methods.call(
-            ctx,
-            of,
-            of.group_of(snapshot),
-            DELETE,
-            lambda view: [view.group_snapshot(snapshot), view.snapshots(found)],
-        )
-        if answered is None:
-            return members.delete_snapshots(ctx, found)
-        name, answer = answered
-        return answers.of_members(answer, snapshot, found, name, deletes=True)
+        rows = KINDS[kind].rows(ctx)
+        return take_off(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
 
 class Finish(Step):
@@ -70,6 +62,17 @@ class Finish(Step):
         if of.rows(ctx).destroy(resource_id):
             shown = group_snapshot.replace(status="deleted")
             ctx.notifier.group(ctx.request, "delete.end", shown)
+
+
+def take_off(
+    ctx: Context, of: Kind, group_snapshot: Record, snapshots: Sequence[Record]
+) -> answers.Verdict:
+    """Delete snapshots of a group on the backend; what is absent is a success."""
+    answered = methods.call_for_snapshots(ctx, of, group_snapshot, snapshots, DELETE)
+    if answered is None:
+        return members.delete_snapshots(ctx, snapshots)
+    name, answer = answered
+    return answers.of_members(answer, group_snapshot, snapshots, name, deletes=True)
 
 
 def flow() -> linear_flow.Flow:

@@ -81,6 +81,19 @@ def call(
     return answered
 
 
+def call_for_snapshots(
+    ctx: Context, of: Kind, group_snapshot: Record, snapshots: Sequence[Record], method: Method
+) -> tuple[str, Any] | None:
+    """Call the driver about a snapshot of a group and its members, as :func:`call` does."""
+    return call(
+        ctx,
+        of,
+        of.group_of(group_snapshot),
+        method,
+        lambda view: [view.group_snapshot(group_snapshot), view.snapshots(snapshots)],
+    )
+
+
 def is_consistent(group: Record) -> bool:
     """Say whether a generic group's type promises consistency."""
     kind = group.group_type

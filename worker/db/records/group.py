@@ -8,8 +8,7 @@ their table and in the column by which a volume names its group (spec/schema §2
 from __future__ import annotations
 
 import functools
-import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,11 +18,10 @@ from flows.errors import GroupNotFound
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.records import quota
-from worker.db.records.base import Rows
+from worker.db.records.kept import Kept
 from worker.db.records.pairs import Pairs
 from worker.db.records.types import VolumeTypes
 from worker.db.records.volume import Volumes
-from worker.db.records.volume_lists import listed
 from worker.db.values import now
 
 _TYPES = models.group_types
@@ -41,7 +39,7 @@ _FORGET_TYPES = sa.update(_MAPPING).where(
 )
 
 
-class Groups:
+class Groups(Kept):
     """Rows of ``groups``, or of ``consistencygroups``.
 
     :param table: which of the two.
@@ -49,12 +47,10 @@ class Groups:
     """
 
     def __init__(self, database: Database, volumes: Volumes, table: sa.Table, member: str) -> None:
-        self._db = database
+        super().__init__(database, table, GroupNotFound)
         self._volumes = volumes
-        self._table, self._member = table, member
-        self._kind = table.name.removesuffix("s")
+        self._member = member
         self._types = VolumeTypes(database)
-        self._rows = Rows(database, table, self._kind, GroupNotFound)
         column = models.volumes.c[member]
         self._members = (
             sa.select(models.volumes)
@@ -62,45 +58,14 @@ class Groups:
             .order_by(models.volumes.c.created_at, models.volumes.c.id)
         )
 
-    def get(self, group_id: str) -> Record:
-        """Return the live row."""
-        return self.record(self._rows.get(group_id))
-
     def members(self, group_id: str) -> list[Record]:
         """Return the live volumes of a group, oldest first."""
         rows = self._db.rows(self._members, {"which": group_id})
         return [self._volumes.record(row._asdict()) for row in rows]
 
-    def create(self, **columns: Any) -> Record:
-        """Insert a row; an existing one of that id is returned as it is. Quota is not asked.
-
-        ``volume_type_ids`` of a generic group is taken as well.
-        """
-        type_ids = columns.pop("volume_type_ids", ())
-        row = {"id": str(uuid.uuid4()), "status": "creating", **columns}
-
-        def work(connection: sa.Connection) -> dict[str, Any]:
-            if self._rows.insert(connection, row):
-                times = {"created_at": now(), "deleted": False}
-                for type_id in type_ids:
-                    values = {"group_id": row["id"], "volume_type_id": type_id, **times}
-                    connection.execute(sa.insert(_MAPPING), values)
-            return self._rows.stored(connection, row["id"]) or {}
-
-        return self.record(self._db.write(work))
-
-    def update(self, group_id: str, **columns: Any) -> None:
-        """Write columns."""
-        if columns:
-            self._rows.change(group_id, columns)
-
     def update_members(self, group_id: str, entries: Iterable[Mapping[str, Any]]) -> None:
         """Write columns of volumes, in one transaction; each entry has an ``id``."""
         self._volumes.update_all(entries)
-
-    def transition(self, group_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
-        """Change the status by compare-and-set."""
-        self._db.write(lambda c: self._rows.change_status(c, group_id, to, when, columns, False))
 
     def change_members(self, group_id: str, add: Iterable[str], remove: Iterable[str]) -> None:
         """Let volumes join and leave, in one transaction."""
@@ -141,6 +106,16 @@ class Groups:
             }
         return Record(self._kind, row, loaders)
 
+    def _insert(self, connection: sa.Connection, row: dict[str, Any]) -> None:
+        """Insert a row; ``volume_type_ids`` of a generic group is taken as well."""
+        columns = {name: value for name, value in row.items() if name != "volume_type_ids"}
+        if not self._rows.insert(connection, columns):
+            return
+        times = {"created_at": now(), "deleted": False}
+        for type_id in row.get("volume_type_ids", ()):
+            values = {"group_id": row["id"], "volume_type_id": type_id, **times}
+            connection.execute(sa.insert(_MAPPING), values)
+
     def _type_ids(self, group_id: str) -> list[str]:
         return [str(row[0]) for row in self._db.rows(_VOLUME_TYPES, {"which": group_id})]
 
@@ -154,7 +129,3 @@ class Groups:
             return Record("group_type", {**row, "group_specs": _SPECS.read(connection, row["id"])})
 
         return self._db.read(work) if type_id else None
-
-    def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:
-        """Return live groups by equal columns, the newest first."""
-        return [self.record(row) for row in listed(self._db, self._table, equal, limit)]

@@ -7,8 +7,7 @@ The same for those of generic groups and for cgsnapshots (spec/schema §2).
 from __future__ import annotations
 
 import functools
-import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,13 +16,12 @@ from drivers.interface.records import Record
 from flows.errors import GroupSnapshotNotFound
 from worker.db import models
 from worker.db.engine import Database
-from worker.db.records.base import Rows
 from worker.db.records.group import Groups
+from worker.db.records.kept import Kept
 from worker.db.records.snapshot import Snapshots
-from worker.db.records.volume_lists import listed
 
 
-class GroupSnapshots:
+class GroupSnapshots(Kept):
     """Rows of ``group_snapshots``, or of ``cgsnapshots``.
 
     :param groups: for the group of a snapshot.
@@ -42,11 +40,9 @@ class GroupSnapshots:
         group: str,
         member: str,
     ) -> None:
-        self._db = database
+        super().__init__(database, table, GroupSnapshotNotFound)
         self._groups, self._snapshots = groups, snapshots
-        self._table, self._group = table, group
-        self._kind = table.name.removesuffix("s")
-        self._rows = Rows(database, table, self._kind, GroupSnapshotNotFound)
+        self._group = group
         column = models.snapshots.c[member]
         self._members = (
             sa.select(models.snapshots)
@@ -54,41 +50,14 @@ class GroupSnapshots:
             .order_by(models.snapshots.c.created_at, models.snapshots.c.id)
         )
 
-    def get(self, group_snapshot_id: str) -> Record:
-        """Return the live row."""
-        return self.record(self._rows.get(group_snapshot_id))
-
     def members(self, group_snapshot_id: str) -> list[Record]:
         """Return the live snapshots of a group snapshot, oldest first."""
         rows = self._db.rows(self._members, {"which": group_snapshot_id})
         return [self._snapshots.record(row._asdict()) for row in rows]
 
-    def create(self, **columns: Any) -> Record:
-        """Insert a row; an existing one of that id is returned as it is."""
-        row = {"id": str(uuid.uuid4()), "status": "creating", **columns}
-
-        def work(connection: sa.Connection) -> dict[str, Any]:
-            self._rows.insert(connection, row)
-            return self._rows.stored(connection, row["id"]) or {}
-
-        return self.record(self._db.write(work))
-
-    def update(self, group_snapshot_id: str, **columns: Any) -> None:
-        """Write columns."""
-        if columns:
-            self._rows.change(group_snapshot_id, columns)
-
     def update_members(self, group_snapshot_id: str, entries: Iterable[Mapping[str, Any]]) -> None:
         """Write columns of snapshots, in one transaction; each entry has an ``id``."""
         self._snapshots.update_all(entries)
-
-    def transition(
-        self, group_snapshot_id: str, to: str, *, when: Collection[str], **columns: Any
-    ) -> None:
-        """Change the status by compare-and-set."""
-        self._db.write(
-            lambda c: self._rows.change_status(c, group_snapshot_id, to, when, columns, False)
-        )
 
     def destroy(self, group_snapshot_id: str) -> bool:
         """Soft-delete the row; False when it was gone already."""
@@ -106,7 +75,3 @@ class GroupSnapshots:
         if "group_type_id" in row:
             loaders["group_type"] = lambda: group().group_type
         return Record(self._kind, row, loaders)
-
-    def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:
-        """Return live rows by equal columns, the newest first."""
-        return [self.record(row) for row in listed(self._db, self._table, equal, limit)]
