@@ -124,6 +124,47 @@ def test_a_volume_is_told_as_cinder_tells_it(notifier, last, request_context):
     }
 
 
+OWNED = {"user_id": "alice", "created_at": CREATED, "status": "creating", "name": "pair"}
+TOLD = {**OWNED, "tenant_id": "blue", "created_at": "2026-01-02T03:04:05+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "payload"),
+    [
+        (
+            "group",
+            {"id": "g1", "availability_zone": "nova", "group_type_id": "t1"},
+            {"group_id": "g1", "availability_zone": "nova", "group_type": "t1"},
+        ),
+        (
+            "group_snapshot",
+            {"id": "s1", "group_id": "g1", "group_type_id": "t1"},
+            {"group_snapshot_id": "s1", "group_id": "g1", "group_type": "t1"},
+        ),
+        (
+            "consistencygroup",
+            {"id": "g1", "availability_zone": "nova"},
+            {"consistencygroup_id": "g1", "availability_zone": "nova"},
+        ),
+        (
+            "cgsnapshot",
+            {"id": "s1", "consistencygroup_id": "g1"},
+            {"cgsnapshot_id": "s1", "consistencygroup_id": "g1"},
+        ),
+    ],
+)
+def test_a_group_is_told_as_cinder_tells_it(
+    notifier, last, request_context, kind, columns, payload
+):
+    group = Record(kind, {**OWNED, "project_id": "blue", **columns})
+    notifier("test").group(request_context, "create.end", group)
+
+    message, _ = last()
+    assert message["event_type"] == f"{kind}.create.end"
+    assert message["publisher_id"] == f"{kind}.node@lvm"
+    assert message["payload"] == {**TOLD, **payload}
+
+
 def test_an_image_volume_has_its_image(notifier, last, request_context):
     volume = VOLUME.replace(glance_metadata={"image_id": "i1"})
     notifier("test").volume(request_context, "delete.start", volume)
