@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers that are held for a moment go on, whatever becomes of who holds them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.export import hold
+from drivers.export.qemu import Server
+from drivers.interface.errors import VolumeBackendAPIException
+from tests.servers import until
+
+_HOLDER = """\
+import os, signal, sys
+from drivers.export import hold
+from drivers.export.qemu import Server
+with hold.held([Server(int(pid)) for pid in sys.argv[2:]]):
+    os.kill(0 if sys.argv[1] == "family" else os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    """Three processes that do nothing."""
+    made = [subprocess.Popen(["sleep", "600"]) for _ in range(3)]
+    yield [Server(process.pid) for process in made]
+    for process in made:
+        process.kill()
+        process.wait()
+
+
+def state(server: Server) -> str:
+    text = Path(f"/proc/{server.pid}/stat").read_text()
+    return text.rpartition(")")[2].split()[0]
+
+
+def states(servers: list[Server]) -> set[str]:
+    return {state(server) for server in servers}
+
+
+def test_they_stand_still_meanwhile_and_go_on_after(servers: list[Server]) -> None:
+    with hold.held(servers):
+        assert states(servers) == {"T"}
+
+    assert states(servers) == {"S"}
+
+
+def test_they_go_on_after_a_failure(servers: list[Server]) -> None:
+    with pytest.raises(OSError, match="disk"), hold.held(servers):
+        raise OSError("disk")
+
+    assert states(servers) == {"S"}
+
+
+@pytest.mark.parametrize("who", ["alone", "family"])
+def test_they_go_on_when_who_holds_them_is_killed(servers: list[Server], who: str) -> None:
+    """Also together with every process of its group; the guard has a session of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _HOLDER, who, *(str(server.pid) for server in servers)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        start_new_session=True,
+        check=False,
+    )
+
+    assert done.returncode == -signal.SIGKILL
+    until(lambda: states(servers) == {"S"}, 5, "the servers to go on")
+
+
+def test_nobody_is_held_where_one_does_not_stand_still(
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold, "_PATIENCE", 0.05)
+    monkeypatch.setattr(hold, "_stands", lambda pid: pid != servers[1].pid)
+
+    refused = pytest.raises(VolumeBackendAPIException, match="does not stop writing")
+    with refused, hold.held(servers):
+        raise AssertionError("it was held")
+    until(lambda: states(servers) == {"S"}, 5, "the servers to go on")
+
+
+def test_one_that_has_ended_is_passed_over(servers: list[Server]) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+
+    with hold.held([Server(gone.pid), *servers]):
+        assert states(servers) == {"T"}
+
+
+def test_what_nobody_holds_any_more_is_let_go(servers: list[Server]) -> None:
+    """As a start does it: the guard was killed as well."""
+    servers[0].send(signal.SIGSTOP)
+    until(lambda: state(servers[0]) == "T", 5, "it to stop")
+    hold.let_go(servers)
+
+    until(lambda: state(servers[0]) == "S", 5, "it to go on")
+
+
+def test_nobody_is_no_work() -> None:
+    began = time.monotonic()
+    with hold.held([]):
+        pass
+
+    assert time.monotonic() - began < 1
