@@ -328,7 +328,7 @@ class World:
         """Forget all operations: rows, files, exports and plans."""
         self.kill_exports()
         for path in self._present():
-            path.unlink()
+            path.unlink(missing_ok=True)
         with self.database.writer() as connection:
             connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=0"))
             for table in (*_SCRATCH, *_GROUPS):
