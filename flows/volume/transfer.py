@@ -8,10 +8,13 @@ host, and is refused with a clear error.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from typing import Any
 
 from drivers.interface.errors import VolumeBackendAPIException
@@ -88,29 +91,45 @@ def _path(info: Mapping[str, Any], volume: Record) -> str:
 
 
 def _copy(ctx: Context, source: str, target: str) -> None:
-    with open(source, "rb") as reader, open(target, "r+b") as writer:
-        size = reader.seek(0, os.SEEK_END) or 1
-        reader.seek(0)
-        while _copy_some(ctx, reader, writer):
-            ctx.progress(min(1.0, reader.tell() / size))
+    with (
+        open(source, "rb", buffering=0) as reader,
+        open(target, "r+b", buffering=0) as writer,
+    ):
+        size = reader.seek(0, os.SEEK_END)
+        at = 0
+        while (at := _next_data(reader, writer, at, size)) < size:
+            at = _copy_some(ctx, reader, writer, at)
+            ctx.progress(min(1.0, at / size))
         with ctx.waiting():
-            writer.flush()
             os.fsync(writer.fileno())
 
 
-def _copy_some(ctx: Context, reader: Any, writer: Any) -> bool:
-    """Copy a piece and say whether there was one."""
+def _next_data(reader: FileIO, writer: FileIO, at: int, size: int) -> int:
+    """Return where one of the two has data next; what is a hole in both is passed over."""
+    return min(size, _data_from(reader, at), _data_from(writer, at))
+
+
+def _data_from(file: FileIO, at: int) -> int:
+    try:
+        return os.lseek(file.fileno(), at, os.SEEK_DATA)
+    except OSError as error:
+        # A hole to the end; a device, or a file system, may not know its holes.
+        return sys.maxsize if error.errno == errno.ENXIO else at
+
+
+def _copy_some(ctx: Context, reader: FileIO, writer: FileIO, at: int) -> int:
+    """Copy a piece and return where it ends."""
     with ctx.waiting():
-        chunk = reader.read(_CHUNK)
-        if chunk != _ZEROS[: len(chunk)] or not _reads_zeros(writer, len(chunk)):
-            writer.write(chunk)
-    return bool(chunk)
+        chunk = os.pread(reader.fileno(), _CHUNK, at)
+        if not chunk:
+            raise VolumeBackendAPIException(f"the source of a copy ends at {at} bytes meanwhile")
+        if chunk != _ZEROS[: len(chunk)] or os.pread(writer.fileno(), len(chunk), at) != chunk:
+            _write(writer, chunk, at)
+    return at + len(chunk)
 
 
-def _reads_zeros(writer: Any, length: int) -> bool:
-    """Skip what is zero on both sides, so that holes stay holes."""
-    at = writer.tell()
-    same = bool(writer.read(length) == _ZEROS[:length])
-    if not same:
-        writer.seek(at)
-    return same
+def _write(writer: FileIO, chunk: bytes, at: int) -> None:
+    view = memoryview(chunk)
+    while view:
+        done = os.pwrite(writer.fileno(), view, at)
+        view, at = view[done:], at + done
