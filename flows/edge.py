@@ -13,7 +13,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows.context import Context, SnapshotRecords, VolumeRecords
+from flows.context import Context
 from flows.errors import (
     DriverNotInitialized,
     DriverReturnedRubbish,
@@ -23,6 +23,7 @@ from flows.errors import (
     NotFound,
     StatusChanged,
 )
+from flows.records import SnapshotRecords, VolumeRecords
 from flows.storable import text_of
 
 LOG = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.interface.records import Record
-from flows.context import Context, GroupRecords, SnapshotRecords, VolumeRecords
+from flows.context import Context
+from flows.records import GroupRecords, SnapshotRecords, VolumeRecords
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data that drivers keep per initiator: implements :class:`flows.context.Initiators`."""
+"""Data that drivers keep per initiator: implements :class:`flows.records.Initiators`."""
 
 from __future__ import annotations
 

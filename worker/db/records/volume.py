@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes: implements :class:`flows.context.VolumeRecords`."""
+"""Volumes: implements :class:`flows.records.VolumeRecords`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of ``workers``: implements :class:`flows.context.WorkRows` (spec/volume-rpc §8).
+"""Rows of ``workers``: implements :class:`flows.records.WorkRows` (spec/volume-rpc §8).
 
 With a journal of our own they matter to others only: a Cinder service that
 restarts sets a resource to ``error`` whose row nobody has claimed.

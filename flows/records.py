@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database as a flow sees it: protocols, one for each kind of row.
+
+The worker implements them; tests implement them with plain objects. Every method may
+be called a second time after a kill, with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from drivers.interface.records import Record
+
+
+class VolumeRecords(Protocol):
+    """Rows of ``volumes`` (spec/schema §2)."""
+
+    def get(self, volume_id: str) -> Record:
+        """Return the live row. :raises VolumeNotFound: none, or a deleted one."""
+
+    def create(self, **columns: Any) -> Record:
+        """Insert a row and return it; an existing row of that id is returned as it is."""
+
+    def update(self, volume_id: str, **columns: Any) -> None:
+        """Write columns; ``metadata`` and ``admin_metadata`` replace the whole key set.
+
+        :raises ValueError: an unknown column, or a value too long for it.
+        """
+
+    def transition(
+        self,
+        volume_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        commit: Sequence[str] = (),
+        rollback: Sequence[str] = (),
+        done: bool = False,
+        **columns: Any,
+    ) -> None:
+        """Change the status by compare-and-set, with columns, in one transaction.
+
+        A row that already is in ``to`` with these columns counts as changed.
+
+        :param when: statuses from which the change is allowed.
+        :param commit: reservation ids whose quota becomes used.
+        :param rollback: reservation ids whose quota is given back.
+        :param done: the work row of the volume goes as well (spec/volume-rpc §8).
+        :raises StatusChanged: the row is in another status.
+        :raises VolumeNotFound: the row is gone.
+        """
+
+    def destroy(self, volume_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        """Soft-delete the volume and what belongs to it (spec/schema §3).
+
+        Quota is given back in the same transaction, so that a second try after a
+        kill cannot give it back twice.
+
+        :param release: ``{"volumes": 1, "gigabytes": 5}``; the project and the
+            type (``gigabytes_<type name>``) are the row's.
+        :returns: False when the row was already deleted.
+        """
+
+    def pop_admin_metadata(self, volume_id: str, key: str) -> None:
+        """Remove one key of the admin metadata, if it is there."""
+
+    def set_admin_metadata(self, volume_id: str, **pairs: str) -> None:
+        """Set some keys of the admin metadata and leave the others."""
+
+    def copy_image_metadata(
+        self,
+        volume_id: str,
+        *,
+        from_volume: str | None = None,
+        from_snapshot: str | None = None,
+    ) -> None:
+        """Copy the image metadata rows of one source to this volume; repeatable."""
+
+    def replace_image_metadata(self, volume_id: str, pairs: Mapping[str, Any]) -> None:
+        """Write the image metadata of a volume, and nothing else of it is left."""
+
+    def qos(self, volume_type_id: str | None) -> dict[str, Any] | None:
+        """Return ``{"consumer": …, "specs": {…}}`` of a type, None without one."""
+
+    def named(self, text: str) -> Record | None:
+        """Return the live volume that has this name on the backend, if one has."""
+
+
+class SnapshotRecords(Protocol):
+    """Rows of ``snapshots``; the methods mean what they mean for volumes."""
+
+    def get(self, snapshot_id: str) -> Record:
+        """:raises SnapshotNotFound: no live row."""
+
+    def of_volume(self, volume_id: str) -> list[Record]:
+        """Return the live snapshots of a volume, oldest first."""
+
+    def create(self, **columns: Any) -> Record:
+        """Insert a row and return it; an existing row of that id is returned as it is."""
+
+    def update(self, snapshot_id: str, **columns: Any) -> None:
+        """Write columns."""
+
+    def transition(
+        self,
+        snapshot_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        done: bool = False,
+        commit: Sequence[str] = (),
+        **columns: Any,
+    ) -> None:
+        """Change the status by compare-and-set."""
+
+    def destroy(self, snapshot_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        """Soft-delete the snapshot, its metadata and image metadata; give quota back.
+
+        Type-specific quota follows the type of the snapshot's volume.
+        """
+
+    def copy_image_metadata(self, snapshot_id: str, *, from_volume: str) -> None:
+        """Copy the image metadata rows of a volume to the snapshot; repeatable."""
+
+    def named(self, text: str) -> Record | None:
+        """Return the live snapshot whose name on the backend is part of a text, if one's is."""
+
+
+class QuotaRecords(Protocol):
+    """Rows of ``reservations`` and ``quota_usages`` (spec/volume-rpc §7)."""
+
+    def require_volume_size(self, project_id: str, gib: int) -> None:
+        """Compare a size with the limit for one volume. :raises OverQuota: it is too large."""
+
+    def reserve_for(self, resource: Record, amounts: Mapping[str, int]) -> None:
+        """Reserve amounts under the id of a resource, also under the name of its type.
+
+        A second try meets the reservation of the first. An amount below zero becomes
+        free when the reservation is used.
+
+        :raises OverQuota: a limit would be passed; nothing is reserved.
+        """
+
+    def rollback(self, reservation_ids: Sequence[str]) -> None:
+        """Give reservations back; what was settled stays so."""
+
+
+class GroupRecords(Protocol):
+    """Rows of groups, or of snapshots of groups, with their members (spec/schema §2).
+
+    Members of a group are volumes, those of a group snapshot are snapshots.
+    """
+
+    def get(self, row_id: str) -> Record:
+        """:raises NotFound: no live row."""
+
+    def members(self, row_id: str) -> list[Record]:
+        """Return the live members, oldest first."""
+
+    def update(self, row_id: str, **columns: Any) -> None:
+        """Write columns. :raises ValueError: an unknown one, or a value that does not fit."""
+
+    def update_members(self, row_id: str, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write columns of members, all of them or none; each entry has an ``id``."""
+
+    def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
+        """Change the status by compare-and-set."""
+
+    def change_members(self, row_id: str, add: Iterable[str], remove: Iterable[str]) -> None:
+        """Let volumes join a group and leave it, all of them or none; repeatable."""
+
+    def destroy(self, row_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        """Soft-delete the row and give its quota back; False when it was gone already."""
+
+
+class AttachmentRecords(Protocol):
+    """Rows of ``volume_attachment``."""
+
+    def get(self, attachment_id: str) -> Record:
+        """:raises VolumeAttachmentNotFound: no live row."""
+
+    def of_volume(self, volume_id: str) -> list[Record]:
+        """Return the live attachments of a volume."""
+
+    def create(self, **columns: Any) -> Record:
+        """Insert a row and return it; an existing row of that id is returned as it is."""
+
+    def update(self, attachment_id: str, **columns: Any) -> None:
+        """Write columns."""
+
+    def destroy(self, attachment_id: str) -> None:
+        """Soft-delete: ``detached``, detach_time and deleted_at now."""
+
+    def settle_volume(self, volume_id: str) -> str:
+        """Recompute the volume's statuses from its attachments (spec/volume-rpc §3).
+
+        :returns: the volume's status afterwards.
+        """
+
+
+class WorkRows(Protocol):
+    """Rows of ``workers``: what the API and scheduler say is being worked on."""
+
+    def claim(self, resource_type: str, resource_id: str, status: str) -> None:
+        """Take over the row if there is one (``Volume`` or ``Snapshot``)."""
+
+    def offer(self, resource_type: str, resource_id: str, status: str) -> None:
+        """Write an unclaimed row, before the work is handed to another service."""
+
+
+class Initiators(Protocol):
+    """Driver data kept per initiator (spec/interfaces §2.2)."""
+
+    def get(self, initiator: str, namespace: str) -> dict[str, str]:
+        """Return the stored pairs."""
+
+    def save(
+        self,
+        initiator: str,
+        namespace: str,
+        set_values: Mapping[str, Any],
+        remove_values: Iterable[str],
+    ) -> None:
+        """Upsert pairs, then delete keys for good."""
