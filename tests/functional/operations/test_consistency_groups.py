@@ -124,6 +124,7 @@ DELETE = rows(
         ("deleted", "deleted"),
     ),
     Row([{"status": "error"}, [{"id": "A", "status": "deleting"}]], "error", ALL_ERROR),
+    Row([{"status": "error"}, [{"id": "A", "status": "creating"}]], "error", ALL_ERROR),
     Row([{"status": "error"}, [ENTRY]], "error", ALL_ERROR),
     # A member that is still there was not deleted.
     Row([None, [{"id": "A", "status": "available"}]], "error", ("available", "error")),
@@ -180,6 +181,7 @@ CREATE_SNAPSHOT = rows(
     Row([{"status": "error"}, []], "error", ALL_ERROR),
     Row([{"status": "error"}, [BOTH[0]]], "error", ("available", "error")),
     Row([{"status": "error"}, [{"id": "A", "status": "creating"}]], "error", ALL_ERROR),
+    Row([{"status": "error"}, [{"id": "A", "status": "deleting"}]], "error", ALL_ERROR),
     Row([{"status": "error"}, [ENTRY]], "error", ALL_ERROR),
     # No snapshot may be in such a status.
     Row([None, [{"id": "A", "status": "busy"}]], "error", ALL_ERROR),
