@@ -13,7 +13,7 @@ from flows.group import (
     delete_snapshot,
     update,
 )
-from worker.endpoints.arguments import check_id, id_of
+from worker.endpoints.arguments import check_id, id_of, ids_of
 from worker.endpoints.operation import Operation
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
@@ -57,12 +57,12 @@ class GroupMethods:
     @exposed("3.0")
     def create_group_snapshot(self, request: RequestContext, group_snapshot: Any) -> Operation:
         """Make a snapshot of each volume of a group."""
-        return _on(create_snapshot.flow, "group_snapshot", group_snapshot)
+        return _on_snapshot(create_snapshot.flow, "group_snapshot", group_snapshot)
 
     @exposed("3.0")
     def delete_group_snapshot(self, request: RequestContext, group_snapshot: Any) -> Operation:
         """Delete the snapshots of a group snapshot."""
-        return _on(delete_snapshot.flow, "group_snapshot", group_snapshot)
+        return _on_snapshot(delete_snapshot.flow, "group_snapshot", group_snapshot)
 
     @exposed("3.0")
     def create_consistencygroup(self, request: RequestContext, group: Any) -> Operation:
@@ -99,12 +99,12 @@ class GroupMethods:
     @exposed("3.0")
     def create_cgsnapshot(self, request: RequestContext, cgsnapshot: Any) -> Operation:
         """Make a snapshot of each volume of a consistency group."""
-        return _on(create_snapshot.flow, "cgsnapshot", cgsnapshot)
+        return _on_snapshot(create_snapshot.flow, "cgsnapshot", cgsnapshot)
 
     @exposed("3.0")
     def delete_cgsnapshot(self, request: RequestContext, cgsnapshot: Any) -> Operation:
         """Delete the snapshots of a cgsnapshot."""
-        return _on(delete_snapshot.flow, "cgsnapshot", cgsnapshot)
+        return _on_snapshot(delete_snapshot.flow, "cgsnapshot", cgsnapshot)
 
 
 def _on(
@@ -118,6 +118,12 @@ def _on(
         exclusive=(_lock(resource_id),),
         shared=(_lock(source),) if source else (),
     )
+
+
+def _on_snapshot(factory: Any, kind: str, snapshot: Any) -> Operation:
+    """Return an operation on a snapshot of a group, while the group stays as it is."""
+    of = ids_of(snapshot, "group_id") or ids_of(snapshot, "consistencygroup_id")
+    return _on(factory, kind, snapshot, source=of[0] if of else None)
 
 
 def _update(kind: str, group: Any, add: Any, remove: Any) -> Operation:

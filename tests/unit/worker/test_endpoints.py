@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what Cinder sends to a flow, its arguments and its locks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flows.group import create_from, create_snapshot, delete, update
+from flows.volume import create, create_from_image, manage, reimage, upload
+from tests.unit.rpc.samples import SAMPLES, of
+from worker.endpoints.operation import Operation
+from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
+from worker.rpc.dispatch import BadArguments, Dispatcher
+
+VOLUME = "11111111-1111-1111-1111-111111111111"
+IMAGE = "22222222-2222-2222-2222-222222222222"
+
+
+@pytest.fixture
+def dispatcher() -> Dispatcher:
+    return Dispatcher(VolumeEndpoint(None, None), RPC_VERSION)  # type: ignore[arg-type]
+
+
+def asked(dispatcher: Dispatcher, message: Any, context: Any = None) -> Operation:
+    operation = dispatcher.bind(message, context or {}).invoke()
+    assert isinstance(operation, Operation)
+    return operation
+
+
+def sent(dispatcher: Dispatcher, method: str) -> Operation:
+    """Return what a message of a running Cinder asks for."""
+    sample = of(method)
+    return asked(dispatcher, sample.message, sample.context)
+
+
+def made(dispatcher: Dispatcher, method: str, version: str = "3.0", **args: Any) -> Operation:
+    return asked(dispatcher, {"method": method, "version": version, "args": args})
+
+
+class TestGroups:
+    def test_a_snapshot_of_a_group_keeps_the_group(self, dispatcher: Dispatcher) -> None:
+        operation = sent(dispatcher, "create_group_snapshot")
+        data = of("create_group_snapshot").message["args"]["group_snapshot"]
+        group = data["versioned_object.data"]["group_id"]
+
+        assert operation.factory is create_snapshot.flow
+        assert operation.resource[0] == operation.args["kind"] == "group_snapshot"
+        assert operation.exclusive == (f"{operation.resource[1]}-group",)
+        assert operation.shared == (f"{group}-group",)
+
+    def test_a_group_that_is_deleted_waits_for_them(self, dispatcher: Dispatcher) -> None:
+        operation = sent(dispatcher, "delete_group")
+
+        assert operation.factory is delete.flow
+        assert operation.exclusive == (f"{operation.resource[1]}-group",)
+
+    def test_a_source_stays_while_it_is_copied(self, dispatcher: Dispatcher) -> None:
+        operation = sent(dispatcher, "create_group_from_src")
+        source = operation.args["snapshot_id"]
+
+        assert operation.factory is create_from.flow
+        assert operation.args["source_id"] is None
+        assert operation.shared == (f"{source}-group",)
+
+    def test_lists_of_ids(self, dispatcher: Dispatcher) -> None:
+        operation = sent(dispatcher, "update_group")
+
+        assert operation.factory is update.flow
+        assert (len(operation.args["add"]), operation.args["remove"]) == (1, [])
+
+    @pytest.mark.parametrize("ids", ["../x", 7, "a,,b"])
+    def test_lists_that_are_none(self, dispatcher: Dispatcher, ids: Any) -> None:
+        with pytest.raises(BadArguments):
+            made(dispatcher, "update_group", group={"id": VOLUME}, add_volumes=ids)
+
+    def test_groups_of_old_are_of_their_own_kind(self, dispatcher: Dispatcher) -> None:
+        operation = made(dispatcher, "create_cgsnapshot", cgsnapshot={"id": VOLUME})
+
+        assert operation.args == {"kind": "cgsnapshot", "resource_id": VOLUME}
+
+
+class TestImages:
+    @pytest.mark.parametrize(
+        ("volume", "spec", "factory"),
+        [
+            ({}, {"image_id": IMAGE}, create_from_image.flow),
+            ({}, {"image_id": None}, create.flow),
+            ({}, None, create.flow),
+            ({"source_volid": IMAGE}, {"image_id": IMAGE}, create.flow),
+            ({"snapshot_id": IMAGE}, {"image_id": IMAGE}, create.flow),
+        ],
+    )
+    def test_which_flow_creates(
+        self, dispatcher: Dispatcher, volume: Any, spec: Any, factory: Any
+    ) -> None:
+        row = {"id": VOLUME, **volume}
+        operation = made(dispatcher, "create_volume", volume=row, request_spec=spec)
+
+        assert operation.factory is factory
+        assert operation.args.get("image_id") == (
+            IMAGE if factory is create_from_image.flow else None
+        )
+
+    def test_an_image_that_cannot_be_one(self, dispatcher: Dispatcher) -> None:
+        with pytest.raises(BadArguments):
+            spec = {"image_id": "../../etc/passwd"}
+            made(dispatcher, "create_volume", volume={"id": VOLUME}, request_spec=spec)
+
+    def test_upload_and_reimage(self, dispatcher: Dispatcher) -> None:
+        uploaded, reimaged = (sent(dispatcher, m) for m in ("copy_volume_to_image", "reimage"))
+
+        assert (uploaded.factory, reimaged.factory) == (upload.flow, reimage.flow)
+        assert uploaded.args["image_meta"]["disk_format"] == "raw"
+        assert reimaged.args["snapshot_id"] is None
+
+
+def test_a_reference_goes_on_as_it_came(dispatcher: Dispatcher) -> None:
+    operation = sent(dispatcher, "manage_existing")
+
+    assert operation.factory is manage.flow
+    assert operation.args["ref"] == {"source-name": "lun-1"}
+
+
+@pytest.mark.parametrize("sample", [s for s in SAMPLES if s.service == "cinder-volume"], ids=str)
+def test_every_message_of_cinder_is_taken_or_not_known_yet(
+    dispatcher: Dispatcher, sample: Any
+) -> None:
+    if not hasattr(VolumeEndpoint, sample.method):
+        assert sample.method in LATER
+        return
+    dispatcher.bind(sample.message, sample.context)
+
+
+LATER = {
+    *("retype", "migrate_volume", "migrate_volume_completion", "update_migrated_volume"),
+    *("accept_transfer", "get_backup_device", "do_cleanup"),
+    *("enable_replication", "disable_replication", "failover_replication"),
+    *("list_replication_targets", "failover", "freeze_host", "thaw_host"),
+    *("initialize_connection_snapshot", "terminate_connection_snapshot"),
+    "remove_export_snapshot",
+}
+"""What is not there yet."""
