@@ -87,6 +87,7 @@ class Running:
         self._suspend = threading.Event()
         self._cancelled: FlowError | None = None
         self._steps: Mapping[str, Step] = {}
+        self._told: tuple[str | None, float] | None = None
         self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
         self.moved = time.monotonic()
         """When a step last began, ended or told of its progress, in monotonic seconds."""
@@ -152,11 +153,17 @@ class Running:
             self._observer(self._detail, details["task_name"], state)
 
     def _advance(self, fraction: float) -> None:
-        """Take note of a step's progress. :raises FlowError: the operation was cancelled."""
-        self.moved = time.monotonic()
+        """Take note of a step's progress. :raises FlowError: the operation was cancelled.
+
+        To be told the same again is none: what stands still may tell so for ever.
+        """
         step = self.step
-        if step is not None:
-            self._set_progress(step.name, fraction)
+        told = (step.name if step is not None else None, fraction)
+        if told != self._told:
+            self._told = told
+            self.moved = time.monotonic()
+            if step is not None:
+                self._set_progress(step.name, fraction)
         if self._cancelled:
             raise self._cancelled
 

@@ -103,7 +103,7 @@ def _run(command: list[str], what: str, limits: Limits, pace: Pace) -> None:
 def _watch(process: subprocess.Popen[bytes], pace: Pace) -> bytes:
     """Wait for the end, tell of the progress, and return what was said."""
     assert process.stdout is not None
-    fd, told = process.stdout.fileno(), b""
+    fd, told, done = process.stdout.fileno(), b"", 0.0
     while True:
         with pace.waiting():
             if not select.select([fd], [], [], _ROUND)[0]:
@@ -116,9 +116,8 @@ def _watch(process: subprocess.Popen[bytes], pace: Pace) -> bytes:
             return told
         told = (told + (piece or b""))[-_TOLD_MAX:]
         if found := _PROGRESS.findall(told):
-            pace.tell(min(1.0, float(found[-1]) / 100))
-        else:
-            pace.tell(0.0)
+            done = min(1.0, float(found[-1]) / 100)
+        pace.tell(done)
 
 
 def _reason(told: bytes, code: int) -> str:

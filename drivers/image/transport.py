@@ -119,7 +119,7 @@ class ImageTransport:
         :param most: bytes that it may have at all.
         """
         expected, hashed, done, head = image.get("size"), _Hash(image), 0, b""
-        limit = min(n for n in (expected, most, 1 << 62) if n is not None)
+        limit = min(n for n in (expected, most, 1 << 62) if n is not None) or 1
         pieces = self.service.download(context, image["id"])
         assert pieces is not None
         while True:
@@ -135,7 +135,7 @@ class ImageTransport:
             if done > limit:
                 raise ImageUnacceptable(f"image {image['id']} has more than {limit} bytes")
             yield piece
-            pace.tell(done / expected if expected else 0.0)
+            pace.tell(done / limit)
         if expected is not None and done != expected:
             raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")
         hashed.check()

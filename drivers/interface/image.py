@@ -36,7 +36,7 @@ class Pace:
     """How a copy of data tells how far it is, and how it lets others go on meanwhile.
 
     :param tell: called now and then with the part that is done, from 0 to 1; it raises
-        when the copy is to end.
+        when the copy is to end. The same part again means that nothing has moved.
     :param waiting: entered around each thing that may take long.
     """
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from taskflow.exceptions import StorageFailure
 
@@ -96,6 +98,21 @@ class TestStep:
         running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
 
         assert running.step is None
+
+
+class TestProgress:
+    def test_only_what_moves_is_progress(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = iter(range(100))
+        monkeypatch.setattr(engine.time, "monotonic", lambda: next(clock))
+        running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
+        moved = []
+        for fraction in (0.1, 0.1, 0.2, 0.2, 0.2):
+            running._advance(fraction)
+            moved.append(running.moved)
+
+        assert [later > sooner for sooner, later in pairwise(moved)] == [False, True, False, False]
 
 
 class TestSuspend:
