@@ -115,10 +115,10 @@ class DirectoryImages(ImageService):
         size, md5, strong = 0, hashlib.md5(usedforsecurity=False), hashlib.new(_HASH)
         with self._fresh(image_id) as file:
             for piece in _pieces_of(data):
-                if piece.strip(b"\0"):
-                    file.write(piece)
-                else:  # a hole, as where it came from
+                if piece == bytes(len(piece)):  # a hole, as where it came from
                     file.truncate(file.seek(len(piece), os.SEEK_CUR))
+                else:
+                    file.write(piece)
                 md5.update(piece)
                 strong.update(piece)
                 size += len(piece)

@@ -56,7 +56,7 @@ local_path = {folder}/volumes
 local_images = {folder}/state/images
 """
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 """How long one operation may take before the show is called off, in seconds."""
 
 _POLL = 0.005
