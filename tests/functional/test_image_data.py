@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 
 from drivers.image.directory import DirectoryImages
 from drivers.image.glance import GlanceImages
@@ -24,6 +25,7 @@ from drivers.interface.records import Record
 from tests.conformance.places import require_programs
 from tests.conftest import require
 from tests.functional.cloud import BACKEND, HOST, Cloud
+from tests.functional.keystone import Keystone
 from tests.functional.service import Service
 from tests.servers import Glance, Servers, until
 from worker.cli.tasks import tasks_of
@@ -236,6 +238,62 @@ class TestGlance:
             glance_request_timeout=5,
         )
         with pytest.raises(ImageCopyFailure, match="does not answer"):
+            GlanceImages(conf).show(None, "00000000-0000-0000-0000-00000000dead")
+
+
+class TestKeystone:
+    """The service makes itself known by its own account; see also docs/images.rst."""
+
+    @pytest.fixture
+    def keystone(self, servers: Servers) -> Iterator[Keystone]:
+        require(Glance)
+        with Keystone(servers.glance.url, "secret") as running:
+            yield running
+            running.shutdown()
+
+    def images(self, keystone: Keystone, tmp_path: Path, password: str) -> GlanceImages:
+        """Read the configuration as the service does; the catalogue knows where Glance is."""
+        place = tmp_path / "holdfast.conf"
+        place.write_text(
+            f"""[DEFAULT]
+            glance_num_retries = 0
+            [service_user]
+            auth_type = password
+            auth_url = {keystone.url}
+            username = holdfast
+            password = {password}
+            project_name = service
+            user_domain_id = default
+            project_domain_id = default
+            """.replace("            ", "")
+        )
+        conf = cfg.ConfigOpts()
+        conf.register_opts(GlanceImages.OPTS)
+        conf(["--config-file", str(place)], default_config_files=[])
+        return GlanceImages(conf)
+
+    def test_the_catalogue_says_where_glance_is(self, keystone: Keystone, tmp_path: Path) -> None:
+        images = self.images(keystone, tmp_path, "secret")
+        described = {"name": "linux", "disk_format": "raw", "container_format": "bare"}
+        image = images.create(None, described, iter([b"data"]))
+
+        assert images.show(None, image["id"])["status"] == "active"
+        assert keystone.asked == ["holdfast"]
+
+    def test_a_wrong_password_is_told_without_it(self, keystone: Keystone, tmp_path: Path) -> None:
+        images = self.images(keystone, tmp_path, "guessed")
+
+        with pytest.raises(ImageCopyFailure) as told:
+            images.show(None, "00000000-0000-0000-0000-00000000dead")
+        assert "401" in str(told.value) and "guessed" not in str(told.value)
+
+    def test_no_account_is_told_with_its_section(self, tmp_path: Path) -> None:
+        conf = cfg.ConfigOpts()
+        conf.register_opts(GlanceImages.OPTS)
+        conf(["--config-dir", str(tmp_path)], default_config_files=[])
+        conf.set_override("glance_num_retries", 0)
+
+        with pytest.raises(ImageCopyFailure, match=r"\[service_user\]"):
             GlanceImages(conf).show(None, "00000000-0000-0000-0000-00000000dead")
 
 

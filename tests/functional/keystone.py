@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Just enough of Keystone to hand out a token and a catalogue with one Glance in it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN = "a-token-of-the-service"
+
+
+class Keystone(ThreadingHTTPServer):
+    """Knows one account; notes who asked for a token.
+
+    :param glance: what the catalogue says.
+    :param password: of the account ``holdfast``.
+    """
+
+    def __init__(self, glance: str, password: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.glance, self.password = glance, password
+        self.asked: list[str] = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v3"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Keystone
+
+    def do_GET(self) -> None:
+        link = {"rel": "self", "href": f"{self.server.url}/"}
+        version = {"id": "v3.14", "status": "stable", "links": [link]}
+        self._answer(200, {"version": version})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        user = body["auth"]["identity"]["password"]["user"]
+        self.server.asked.append(user["name"])
+        if user["password"] != self.server.password:
+            self._answer(401, {"error": {"code": 401, "message": "wrong", "title": "no"}})
+            return
+        endpoint = {"interface": "public", "region": "r", "region_id": "r", "id": "e"}
+        catalogue = {"type": "image", "name": "glance", "id": "g"}
+        catalogue["endpoints"] = [{**endpoint, "url": self.server.glance}]  # type: ignore[assignment]
+        token = {
+            "methods": ["password"],
+            "expires_at": "2099-01-01T00:00:00.000000Z",
+            "issued_at": "2026-01-01T00:00:00.000000Z",
+            "user": {"id": "u", "name": user["name"], "domain": {"id": "default", "name": "D"}},
+            "project": {"id": "p", "name": "service", "domain": {"id": "default", "name": "D"}},
+            "catalog": [catalogue],
+            "roles": [{"id": "a", "name": "admin"}],
+        }
+        self._answer(201, {"token": token}, token=TOKEN)
+
+    def _answer(self, status: int, body: Any, token: str | None = None) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if token:
+            self.send_header("X-Subject-Token", token)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
