@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import logging
 import threading
 import time
@@ -26,6 +27,8 @@ PIECE = 1024 * 1024
 """Bytes that are read at a time."""
 
 ACCOUNT = "service_user"
+
+_MISSING = "image_service = glance needs openstacksdk: pip install 'holdfast[glance]'"
 
 _KNOWN = {
     *("id", "name", "status", "size", "visibility", "container_format", "disk_format"),
@@ -85,6 +88,11 @@ class GlanceImages(ImageService):
         super().__init__(conf)
         self._lock = threading.Lock()
         self._proxies: dict[str | None, Any] = {}
+
+    def check(self) -> None:
+        """Look for the library, without loading it: that takes memory."""
+        if importlib.util.find_spec("openstack") is None:
+            raise ImageCopyFailure(_MISSING)
 
     def show(self, context: Any, image_id: str) -> Image:
         """Ask for what Glance knows."""
@@ -194,12 +202,9 @@ class GlanceImages(ImageService):
             return self._proxies[server]
 
     def _connected(self, server: str | None) -> Any:
-        try:
-            from keystoneauth1 import loading
-            from openstack.connection import Connection
-        except ImportError as error:
-            text = "image_service = glance needs openstacksdk: pip install 'holdfast[glance]'"
-            raise ImageCopyFailure(text) from error
+        from keystoneauth1 import loading
+        from openstack.connection import Connection
+
         conf = self.conf
         verify = conf.glance_ca_certificates_file or not conf.glance_api_insecure
         timeout = conf.glance_request_timeout

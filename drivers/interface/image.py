@@ -56,6 +56,12 @@ class ImageService(abc.ABC):
     def __init__(self, conf: Any) -> None:
         self.conf = conf
 
+    def check(self) -> None:  # noqa: B027 - a default: it needs nothing
+        """Say whether what it needs on this host is there; asks nobody else.
+
+        :raises ImageError: the text says what to install or change.
+        """
+
     @abc.abstractmethod
     def show(self, context: Any, image_id: str) -> Image:
         """Return what is known of an image.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from oslo_config import cfg
 
-from worker.conf import backend, backends, groups, source, urls, values
+from worker.conf import backend, backends, groups, image, source, urls, values
 from worker.conf.libraries import FOREIGN_SECTIONS
 from worker.conf.problems import ConfigError, Problem
 
@@ -58,7 +58,13 @@ def start(conf: cfg.ConfigOpts) -> list[Problem]:
 
 def _service(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
     problems = values.wrong(conf, values.known(conf), found)
-    return problems or [*urls.faults(conf, found), *_relations(conf, found)]
+    if problems:
+        return problems
+    try:
+        image.service_class(conf)
+    except ConfigError as error:
+        problems.append(error.problem)
+    return [*problems, *urls.faults(conf, found), *_relations(conf, found)]
 
 
 def _relations(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:

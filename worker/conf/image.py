@@ -7,6 +7,7 @@ from oslo_config import cfg
 
 from drivers.image.directory import DirectoryImages
 from drivers.image.glance import GlanceImages
+from drivers.interface.errors import ImageError
 from drivers.interface.image import ImageService
 from worker.conf import plugins, source
 from worker.conf.problems import ConfigError
@@ -53,7 +54,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
     """Return the class that ``image_service`` names, its options registered.
 
-    :raises ConfigError: there is none of that name.
+    :raises ConfigError: there is none of that name, or it lacks what it needs.
     """
     wanted = conf.image_service
     try:
@@ -64,4 +65,8 @@ def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
         text = f"{wanted} is not an image service (drivers.interface.image.ImageService)"
         raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, text))
     conf.register_opts(found.OPTS)
+    try:
+        found(conf).check()
+    except ImageError as error:
+        raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
     return found

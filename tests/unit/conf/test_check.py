@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+
+import pytest
+
 from worker.conf.check import check
 
 GOOD = """
@@ -100,3 +104,44 @@ def test_options_under_their_old_names_are_known(write):
     path = write(GOOD + "[database]\nsql_connection = sqlite://\n")
 
     assert [problem for problem in check([path]) if problem.section == "database"] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ("glanse", "there is no image service 'glanse'; known: directory, glance; did you mean"),
+        ("no.such.Class", "No module named 'no'"),
+        ("worker.conf.check.check", "is not an image service"),
+    ],
+)
+def test_an_image_service_that_is_none(write, wanted, text):
+    path = write(f"""
+        [DEFAULT]
+        enabled_backends = b1
+        image_service = {wanted}
+        [b1]
+        volume_driver = noop
+        """)
+
+    (problem,) = told(path)
+    assert problem.startswith(":3: [DEFAULT] image_service: ")
+    assert text in problem
+
+
+def test_an_image_service_whose_library_is_missing(write, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "openstack" else find(name)
+    )
+    path = write("""
+        [DEFAULT]
+        enabled_backends = b1
+        image_service = glance
+        [service_user]
+        auth_type = password
+        [b1]
+        volume_driver = noop
+        """)
+
+    (problem,) = told(path)
+    assert problem.endswith("needs openstacksdk: pip install 'holdfast[glance]'")
