@@ -160,6 +160,21 @@ class TestFetch:
         with pytest.raises(ImageUnacceptable, match="more than"):
             transport.fetch(None, image, str(volume), 8 * MIB, "v1", Pace())
 
+    def test_an_endless_image_whose_size_nobody_knows(
+        self, transport: Any, volume: Path, monkeypatch: Any
+    ) -> None:
+        def endless() -> Any:
+            yield b"QFI\xfb" + bytes(MIB)
+            while True:
+                yield bytes(MIB)
+
+        monkeypatch.setattr(transport.service, "download", lambda *_: endless())
+        with pytest.raises(ImageUnacceptable, match="more than"):
+            transport.fetch(
+                None, {"id": "i1", "disk_format": "qcow2"}, str(volume), SIZE, "v1", Pace()
+            )
+        assert left(transport) == []
+
     def test_no_room_to_convert(
         self, images: Any, transport: Any, volume: Path, disk: Path, monkeypatch: Any
     ) -> None:
