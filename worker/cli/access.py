@@ -108,23 +108,15 @@ class Access:
 
     def volume(self, wanted: str) -> Record:
         """Return the volume whose id begins like this."""
-        from flows.errors import VolumeNotFound
-
-        volumes = self.records.volumes
-        try:
-            return volumes.get(wanted)
-        except VolumeNotFound:
-            return _only("volume", wanted, volumes.list() if _is_short(wanted) else ())
+        return _found("volume", wanted, self.records.volumes)
 
     def snapshot(self, wanted: str) -> Record:
         """Return the snapshot whose id begins like this."""
-        from flows.errors import SnapshotNotFound
+        return _found("snapshot", wanted, self.records.snapshots)
 
-        snapshots = self.records.snapshots
-        try:
-            return snapshots.get(wanted)
-        except SnapshotNotFound:
-            return _only("snapshot", wanted, snapshots.list() if _is_short(wanted) else ())
+    def group(self, wanted: str) -> Record:
+        """Return the group whose id begins like this."""
+        return _found("group", wanted, self.records.groups)
 
     def flow(self, wanted: str) -> Entry:
         """Return the flow whose id begins like this, or a resource's newest flow."""
@@ -189,6 +181,15 @@ def plain(value: Any) -> Any:
     if value is None:
         return ""
     return str(value) if isinstance(value, datetime.datetime) else value
+
+
+def _found(kind: str, wanted: str, rows: Any) -> Record:
+    from flows.errors import NotFound
+
+    try:
+        return rows.get(wanted)  # type: ignore[no-any-return]
+    except NotFound:
+        return _only(kind, wanted, rows.list() if _is_short(wanted) else ())
 
 
 def _only(kind: str, wanted: str, rows: Iterable[Record]) -> Record:

@@ -22,13 +22,13 @@ class VolumeList(Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which ones."""
-        return _with_choice(super().get_parser(prog_name))
+        return with_choice(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the live rows."""
-        found = self.access.records.volumes.list(**_chosen(parsed_args))
+        found = self.access.records.volumes.list(**chosen(parsed_args))
         heads = ("ID", "Name", "Size (GiB)", "Status", "Attached", "Host")
-        return heads, _rows(found, _VOLUME)
+        return heads, rows(found, _VOLUME)
 
 
 class VolumeShow(ShowOne):
@@ -36,7 +36,7 @@ class VolumeShow(ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
-        return _with_id(super().get_parser(prog_name))
+        return with_id(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the row and its metadata."""
@@ -45,11 +45,12 @@ class VolumeShow(ShowOne):
         snapshots = self.access.records.snapshots.of_volume(volume.id)
         more = {
             "metadata": volume.metadata,
+            "image_metadata": volume.glance_metadata,
             "volume_type": kind and kind.name,
             "attachments": [_attachment(one) for one in volume.volume_attachment],
             "snapshots": [snapshot.id for snapshot in snapshots],
         }
-        return _shown(volume, more)
+        return shown(volume, more)
 
 
 class SnapshotList(Lister):
@@ -57,18 +58,18 @@ class SnapshotList(Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which ones."""
-        parser = _with_choice(super().get_parser(prog_name))
+        parser = with_choice(super().get_parser(prog_name))
         parser.add_argument("--volume", metavar="ID", help="only those of this volume")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the live rows."""
-        chosen = _chosen(parsed_args)
+        wanted = chosen(parsed_args)
         if parsed_args.volume:
-            chosen["volume_id"] = self.access.volume(parsed_args.volume).id
-        found = self.access.records.snapshots.list(**chosen)
+            wanted["volume_id"] = self.access.volume(parsed_args.volume).id
+        found = self.access.records.snapshots.list(**wanted)
         heads = ("ID", "Name", "Volume", "Size (GiB)", "Status", "Progress")
-        return heads, _rows(found, _SNAPSHOT)
+        return heads, rows(found, _SNAPSHOT)
 
 
 class SnapshotShow(ShowOne):
@@ -76,12 +77,12 @@ class SnapshotShow(ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
-        return _with_id(super().get_parser(prog_name))
+        return with_id(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the row and its metadata."""
         snapshot = self.access.snapshot(parsed_args.id)
-        return _shown(snapshot, {"metadata": snapshot.metadata})
+        return shown(snapshot, {"metadata": snapshot.metadata})
 
 
 class ServiceList(Lister):
@@ -93,7 +94,7 @@ class ServiceList(Lister):
 
         heads = ("Binary", "Host", "Zone", "Status", "State", "Last heartbeat", "RPC")
         down = self.access.conf.service_down_time
-        rows = [
+        lines = [
             (
                 row.binary,
                 row.host,
@@ -105,22 +106,25 @@ class ServiceList(Lister):
             )
             for row in self.access.records.services.list()
         ]
-        return heads, rows
+        return heads, lines
 
 
-def _with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Have a command take an id."""
     parser.add_argument("id", metavar="ID", help="its id, or the beginning of it")
     return parser
 
 
-def _with_choice(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def with_choice(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Have a list take what is to be in it."""
     parser.add_argument("--status", help="only those in this status")
     parser.add_argument("--project", metavar="ID", help="only those of this project")
     parser.add_argument("--limit", type=int, metavar="N", help="the newest N")
     return parser
 
 
-def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+def chosen(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what is to be in a list, as records want it."""
     if options.limit is not None and options.limit < 1:
         raise CommandError(f"--limit {options.limit} would show nothing")
     wanted = {"status": options.status, "project_id": options.project, "limit": options.limit}
@@ -132,15 +136,17 @@ def _attachment(attachment: Record) -> str:
     return f"{attachment.attach_status} to {where} ({attachment.id})"
 
 
-def _rows(records: Sequence[Record], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def rows(records: Sequence[Record], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return the lines of a list."""
     return [tuple(plain(record[name]) for name in names) for record in records]
 
 
-def _shown(record: Record, more: dict[str, Any]) -> tuple[list[str], list[Any]]:
+def shown(record: Record, more: dict[str, Any]) -> tuple[list[str], list[Any]]:
+    """Return a record's fields that say something, without its secrets."""
     fields = {**record.to_dict(), **more}
-    shown = {
+    found = {
         name: plain(value)
         for name, value in sorted(fields.items())
         if name not in _SECRET and value not in (None, [], {})
     }
-    return list(shown), list(shown.values())
+    return list(found), list(found.values())

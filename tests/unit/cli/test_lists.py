@@ -122,3 +122,17 @@ def test_help_imports_nothing_that_is_slow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_group_is_shown_with_what_is_in_it(holdfast: Shell) -> None:
+    groups = holdfast.records.groups
+    group = groups.create(id="gg-1", name="pair", host=HOST, project_id="p", status="available")
+    volume(holdfast, "gv-1", group_id=group.id)
+    holdfast.records.group_snapshots.create(id="gs-1", group_id=group.id, status="error")
+    (listed,) = holdfast("group", "list", "--status", "available", "-f", "json").rows
+    shown = holdfast("group", "show", "gg", "-f", "json").rows
+
+    assert (listed["ID"], listed["Name"], listed["Host"]) == ("gg-1", "pair", HOST)
+    assert shown["volumes"] == ["gv-1 available"]
+    assert shown["group_snapshots"] == ["gs-1 error"]
+    assert "group xx does not exist" in holdfast("group", "show", "xx").errors[0]
