@@ -182,11 +182,11 @@ class Cloud:
 
     def wait_status(self, resource: Record, wanted: str) -> Record | None:
         """Wait for a status and return the row."""
-        until(
-            lambda: self.status(resource) == wanted,
-            PATIENCE,
-            f"{resource.kind} to be {wanted}, it is {self.status(resource)}",
-        )
+        try:
+            until(lambda: self.status(resource) == wanted, PATIENCE, "a status")
+        except TimeoutError:
+            found = f"{resource.kind} {resource.id} is {self.status(resource)}, not {wanted}"
+            raise TimeoutError(f"after {PATIENCE:g} s {found}") from None
         if wanted == "gone":
             return None
         return self._rows(resource.kind).get(resource.id)  # type: ignore[no-any-return]
