@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from drivers.interface.image import Image, ImageService, Pace
+from drivers.interface.image import Image, ImageService
+from drivers.interface.pace import Pace
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.records import (

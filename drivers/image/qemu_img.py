@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
-from drivers.interface.image import Pace
+from drivers.interface.pace import Pace
 
 GIB = 1024**3
 

@@ -25,7 +25,8 @@ from drivers.interface.errors import (
     ImageTooBig,
     ImageUnacceptable,
 )
-from drivers.interface.image import Image, ImageService, Pace
+from drivers.interface.image import Image, ImageService
+from drivers.interface.pace import Pace
 
 _PIECE = 4 * 1024 * 1024
 """Bytes that are read from a volume at a time."""

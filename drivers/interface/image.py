@@ -10,9 +10,7 @@ may come from several threads at once.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, ClassVar
 
 from oslo_config import cfg
@@ -29,19 +27,6 @@ Image = Mapping[str, Any]
 
 Locations = tuple[str | None, list[Mapping[str, Any]] | None]
 """A direct address of an image's data, and a list of further ones; None where unknown."""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How a copy of data tells how far it is, and how it lets others go on meanwhile.
-
-    :param tell: called now and then with the part that is done, from 0 to 1; it raises
-        when the copy is to end. The same part again means that nothing has moved.
-    :param waiting: entered around each thing that may take long.
-    """
-
-    tell: Callable[[float], None] = lambda _fraction: None
-    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class ImageService(abc.ABC):

@@ -219,7 +219,7 @@ class TestGlance:
         stored.write_bytes(b"DATA" + stored.read_bytes()[4:])
         from drivers.image.qemu_img import Limits
         from drivers.image.transport import ImageTransport
-        from drivers.interface.image import Pace
+        from drivers.interface.pace import Pace
 
         volume = tmp_path / "volume"
         volume.write_bytes(bytes(MIB))

@@ -29,7 +29,7 @@ from drivers.interface.errors import (
     ImageTooBig,
     ImageUnacceptable,
 )
-from drivers.interface.image import Pace
+from drivers.interface.pace import Pace
 from tests.conformance.places import require_programs
 
 MIB = 1024**2

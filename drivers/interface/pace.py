@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long work tells how far it is, and how it lets others go on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What work that takes long calls on its way.
+
+    :param tell: called now and then with the part that is done, from 0 to 1, on the
+        thread on which the work was begun; it raises when the work is to end. The same
+        part again means that nothing has moved.
+    :param waiting: entered around each thing that may take long.
+    :param key: names the operation: the same for each try of one, another for the next.
+    """
+
+    tell: Callable[[float], None] = lambda _fraction: None
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+    key: str = ""
