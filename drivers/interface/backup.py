@@ -11,13 +11,17 @@ driver never names a status: it raises, and the operation knows what that means.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar
 
 from oslo_config import cfg
 
 from drivers.interface.optional import Update
+from drivers.interface.pace import Pace
 from drivers.interface.records import Record
+
+Parts = Sequence[tuple[int, int]]
+"""Begin and end of parts of a volume, in bytes; in order, without overlap."""
 
 
 class BackupDriver(abc.ABC):
@@ -26,8 +30,10 @@ class BackupDriver(abc.ABC):
     The ``backup`` record has ``id``, ``availability_zone``, ``service`` (the driver's
     name), ``user_id``, ``project_id``, ``display_name``, ``display_description``,
     ``volume_id``, ``container``, ``parent_id`` (the backup that an incremental one
-    builds on, or None), ``size`` (GiB, the volume's), ``host``, ``snapshot_id`` and
-    ``data_timestamp`` (the moment of which the data is).
+    builds on, or None), ``parent`` (its record), ``size`` (GiB, the volume's), ``host``,
+    ``snapshot_id`` and ``data_timestamp`` (the moment of which the data is).
+
+    Keyword arguments behind the seed's own are given to a driver that names them.
 
     :param configuration: the options as attributes, as for a volume driver.
     :param metadata: what the worker offers for :meth:`get_metadata` and
@@ -72,9 +78,26 @@ class BackupDriver(abc.ABC):
         """
         self.metadata.put(volume_id, json_metadata)
 
+    def place(self, backup: Record) -> Update:
+        """Choose where a backup is kept, before the first byte of it is.
+
+        The columns are written first, so that whoever comes after a kill finds what
+        there is. A second call answers what the row says already.
+
+        :returns: ``container``, ``service_metadata`` or whatever locates it.
+        :raises BackupDriverException: the row names a place where nothing can be kept.
+        """
+        return None
+
     @abc.abstractmethod
     def backup(
-        self, backup: Record, volume_file: BinaryIO, backup_metadata: bool = False
+        self,
+        backup: Record,
+        volume_file: BinaryIO,
+        backup_metadata: bool = False,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 - it is immutable
+        changed: Parts | None = None,
     ) -> Update:
         """Read a volume and keep its data.
 
@@ -86,26 +109,48 @@ class BackupDriver(abc.ABC):
 
         :param volume_file: the volume or snapshot, open for reading, at its start.
         :param backup_metadata: whether the volume's metadata is kept as well.
+        :param pace: told how far it is.
+        :param changed: what of the volume may differ from the parent, all else does not;
+            None where nobody knows.
         :returns: columns of the backup to write, or None.
         :raises BackupDriverException: incomplete; :meth:`delete_backup` clears it.
         """
 
     @abc.abstractmethod
-    def restore(self, backup: Record, volume_id: str, volume_file: BinaryIO) -> None:
+    def restore(
+        self,
+        backup: Record,
+        volume_id: str,
+        volume_file: BinaryIO,
+        volume_is_new: bool = False,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 - it is immutable
+    ) -> None:
         """Write a backup's data, with that of the backups it builds on, to a volume.
 
-        A driver that can leave zeros out in a fresh volume takes ``volume_is_new`` as
-        a fourth argument.
+        A repeated call with the same ``pace.key`` goes on where an interrupted one was.
 
         :param volume_id: the volume that is restored to, not always the one of old.
         :param volume_file: that volume, open for writing, at its start.
+        :param volume_is_new: whether it reads as zeros, so that zeros may be left out.
+        :raises BackupDamaged: a part of the backup is missing, or not what was kept.
         :raises BackupDriverException: the backup is as it was, the volume's data is
             to be thrown away.
         """
 
+    def verify(self, backup: Record, *, pace: Pace = Pace()) -> None:  # noqa: B008
+        """Read a backup, and those that it builds on, and compare everything.
+
+        :raises BackupDamaged: a restore would fail, or bring back something else.
+        :raises NotImplementedError: this driver cannot.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
     def delete_backup(self, backup: Record) -> None:
         """Remove a backup from the store; absence, of parts too, is success.
+
+        Whatever an interrupted backup or restore put aside goes as well.
 
         :raises BackupDriverException: it may be partly removed; the call can be
             repeated.

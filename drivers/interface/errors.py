@@ -20,6 +20,7 @@ DriverError                                the call did not do what it was asked
 │   ├── ImageCopyFailure
 │   └── ImageConversionNotAllowed
 └── BackupDriverException                  the backup store refused or failed
+    ├── BackupDamaged                      what is stored is not what was written
     ├── BackupMetadataUnsupportedVersion
     └── EncryptedBackupOperationFailed
 
@@ -104,6 +105,10 @@ class ImageConversionNotAllowed(ImageError):
 
 class BackupDriverException(DriverError):
     """The backup store refused or failed."""
+
+
+class BackupDamaged(BackupDriverException):
+    """A part of a backup is missing, or not what was written; the text names it."""
 
 
 class BackupMetadataUnsupportedVersion(BackupDriverException):

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup driver over any store of objects, in Cinder's chunked format.
+
+Subclasses choose the store and its options. What a transfer under way notes for itself,
+and the hashes of blocks, lie in ``backup_work_path`` of this host until it ends.
+"""
+
+from __future__ import annotations
+
+import abc
+import datetime
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+from isal import isal_zlib
+from oslo_config import cfg
+
+from drivers.backup import compression, layout
+from drivers.backup import digests as hashes
+from drivers.backup.changes import Parent
+from drivers.backup.device import Device
+from drivers.backup.digests import Digests
+from drivers.backup.keeping import Keeping
+from drivers.backup.lanes import Lanes
+from drivers.backup.layout import Manifest
+from drivers.backup.notes import Notes
+from drivers.backup.objects import Target
+from drivers.backup.restoring import Chain, Link, Restoring
+from drivers.backup.store import Missing, Store
+from drivers.interface.backup import BackupDriver, Parts
+from drivers.interface.errors import BackupDamaged, BackupDriverException
+from drivers.interface.optional import Update
+from drivers.interface.pace import Pace
+from drivers.interface.records import Record
+
+LOG = logging.getLogger(__name__)
+
+_MIB = 1024 * 1024
+_MANIFEST_MOST = 512 * _MIB
+"""Bytes of metadata that are read at most."""
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backup_compression_algorithm",
+        default="zlib",
+        ignore_case=True,
+        choices=list(compression.NAMES),
+        help="How objects are compressed; one that does not get smaller is stored as it is. "
+        "none, off and no are the same, and so are zlib and gzip, bz2 and bzip2.",
+    ),
+    cfg.StrOpt(
+        "backup_work_path",
+        default="$state_path/backup-work",
+        help="Directory for what a transfer under way notes for itself: 32 bytes for each block "
+        "of a volume that is no hole, twice that while an incremental backup is made.",
+    ),
+    cfg.IntOpt(
+        "backup_transfers",
+        default=4,
+        min=1,
+        max=64,
+        help="Objects that are on their way at once in each process, whichever backups they "
+        "belong to. Each takes up to 12 MiB of memory.",
+    ),
+    cfg.IntOpt(
+        "backup_threads",
+        default=0,
+        min=0,
+        help="Threads that hash and compress in each process; 0: as many as it has processors.",
+    ),
+    cfg.IntOpt(
+        "backup_bandwidth_limit",
+        default=0,
+        min=0,
+        help="MiB of volumes that each process reads or writes in a second; 0: no limit.",
+    ),
+]
+
+
+class ChunkedDriver(BackupDriver):
+    """Backups as objects in a store."""
+
+    OPTS: ClassVar[list[cfg.Opt]] = OPTS
+
+    support_force_delete = True
+
+    object_size: ClassVar[str]
+    """Name of the option that says how much of a volume is in an object, in bytes."""
+
+    block_size: ClassVar[str]
+    """Name of the option that says of how many bytes a hash is."""
+
+    def __init__(self, configuration: Any, *, metadata: Any = None, **_: Any) -> None:
+        super().__init__(configuration, metadata=metadata)
+        self._store = self.make_store()
+        self._work = Path(configuration.backup_work_path)
+        self._most = int(getattr(configuration, self.object_size))
+        self._block = int(getattr(configuration, self.block_size))
+        self._compression = compression.canonical(configuration.backup_compression_algorithm)
+        threads = configuration.backup_threads or len(os.sched_getaffinity(0))
+        limit = configuration.backup_bandwidth_limit * _MIB
+        self._lanes = Lanes(threads, configuration.backup_transfers, limit)
+
+    @abc.abstractmethod
+    def make_store(self) -> Store:
+        """Return where objects are kept; nothing is asked of it yet."""
+
+    def check_for_setup_error(self) -> None:
+        """Look at the sizes, at the store, and at the directory for notes."""
+        if self._most % self._block:
+            sizes = f"{self.object_size} = {self._most}, {self.block_size} = {self._block}"
+            raise BackupDriverException(f"{sizes}: the first must be a multiple of the second")
+        try:
+            self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"backup_work_path = {self._work} cannot be used: {error.strerror}"
+            raise BackupDriverException(text) from error
+        self._store.check()
+
+    def place(self, backup: Record) -> Update:
+        """Name the container and the objects; what the row names is kept."""
+        container = self._store.container(backup)
+        return {
+            "container": container,
+            "service_metadata": backup.service_metadata or self._store.prefix(backup),
+        }
+
+    def backup(
+        self,
+        backup: Record,
+        volume_file: BinaryIO,
+        backup_metadata: bool = False,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 - it is immutable
+        changed: Parts | None = None,
+    ) -> Update:
+        """Keep what is not yet kept; the metadata is written last."""
+        container, prefix = self._where(backup)
+        device = _device(volume_file, f"backup {backup.id}")
+        if device.size <= 0 or (backup.size or 0) <= 0:
+            raise BackupDriverException(f"backup {backup.id}: the volume has no size")
+        parent = self._parent(backup)
+        update = {"parent_id": None} if backup.parent_id and parent is None else {}
+        if (found := self._finished(backup, container, prefix)) is not None:
+            return {**update, "object_count": found}
+        kept = self.get_metadata(backup.volume_id) if backup_metadata else None
+        self._store.prepare(container)
+        about = {
+            "prefix": prefix,
+            "parent": str(parent.id) if parent else None,
+            "block": self._block,
+            "size": device.size,
+        }
+        target = Target(self._store, container, prefix, self._compression, self._most)
+        with ExitStack() as stack:
+            notes = stack.enter_context(Notes(self._aside(backup.id, "notes"), about))
+            if not notes.found:
+                self._aside(backup.id, "digests").unlink(missing_ok=True)
+            own = stack.enter_context(Digests(self._aside(backup.id, "digests"), self._block))
+            base = stack.enter_context(self._base(backup, parent, changed))
+            objects = Keeping(self._lanes, device, target, own, notes, base).run(pace)
+            facts = _facts(backup)
+            digests = self._write_digests(own, container, prefix, facts)
+        manifest = Manifest(
+            backup_id=str(backup.id),
+            volume_id=facts["volume_id"],
+            parent_id=str(parent.id) if parent else None,
+            objects=objects,
+            backup_name=facts["backup_name"],
+            backup_description=facts["backup_description"],
+            created_at=facts["created_at"],
+            volume_meta=kept,
+            digests=digests,
+        )
+        with self._store.writing(container, f"{prefix}{layout.METADATA}") as sink:
+            sink.write(manifest.render())
+        self._store.settle()
+        self._tidy(backup.id)
+        return {**update, "object_count": len(objects)}
+
+    def restore(
+        self,
+        backup: Record,
+        volume_id: str,
+        volume_file: BinaryIO,
+        volume_is_new: bool = False,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 - it is immutable
+    ) -> None:
+        """Bring data back, then the volume's metadata."""
+        device = _device(volume_file, f"volume {volume_id}")
+        chain = self._chain(backup)
+        kept = chain.links[-1].manifest.volume_meta
+        if kept is not None and (check := getattr(self.metadata, "check", None)) is not None:
+            check(volume_id, kept)
+        aside = self._aside(volume_id, "restore")
+        about = {"key": pace.key, "backup": str(backup.id)}
+        if not pace.key:
+            aside.unlink(missing_ok=True)
+        with Notes(aside, about) as notes:
+            restoring = Restoring(
+                self._lanes, self._store, chain, device, notes, clear=bool(volume_is_new)
+            )
+            restoring.run(pace)
+        aside.unlink(missing_ok=True)
+        if kept is not None:
+            self.put_metadata(volume_id, kept)
+
+    def verify(self, backup: Record, *, pace: Pace = Pace()) -> None:  # noqa: B008
+        """Read everything, and compare it with all that was noted of it."""
+        Restoring(self._lanes, self._store, self._chain(backup)).run(pace)
+
+    def delete_backup(self, backup: Record) -> None:
+        """Remove the objects, the metadata first: what is half there is no backup."""
+        self._tidy(backup.id)
+        if not backup.container or not backup.service_metadata:
+            return
+        container, prefix = self._where(backup)
+        names = self._store.names(container, prefix)
+        for name in sorted(names, key=lambda name: not name.endswith(layout.METADATA)):
+            self._store.delete(container, name)
+        self._store.settle()
+        self._store.forget(container)
+
+    def _where(self, backup: Record) -> tuple[str, str]:
+        container, prefix = self._store.container(backup), backup.service_metadata
+        if not prefix:
+            raise BackupDriverException(f"backup {backup.id} has no service_metadata: not placed")
+        if ".." in prefix or prefix.startswith("/"):
+            raise BackupDriverException(f"backup {backup.id}: {prefix!r:.120} is no prefix")
+        return container, str(prefix)
+
+    def _aside(self, key: str, kind: str) -> Path:
+        return self._work / f"{key}.{kind}"
+
+    def _tidy(self, backup_id: str) -> None:
+        for kind in ("notes", "digests"):
+            self._aside(backup_id, kind).unlink(missing_ok=True)
+
+    def _parent(self, backup: Record) -> Record | None:
+        """Return what a backup builds on; None where all data has to be kept."""
+        if not backup.parent_id:
+            return None
+        parent: Record | None = backup.parent
+        if parent is None:
+            text = f"its parent {backup.parent_id} does not exist any more"
+            raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
+        if parent.size != backup.size:
+            sizes = f"{parent.size} GiB, not the {backup.size} of backup {backup.id}"
+            LOG.warning("backup %s has %s, which becomes a full one", parent.id, sizes)
+            return None
+        return parent
+
+    def _finished(self, backup: Record, container: str, prefix: str) -> int | None:
+        """Return the number of objects of a backup that an earlier try has finished."""
+        try:
+            return len(self._manifest(backup, container, prefix).objects)
+        except Missing:
+            return None
+        except BackupDriverException as error:
+            LOG.warning("backup %s is made anew: %s", backup.id, error)
+            return None
+
+    @contextmanager
+    def _base(
+        self, backup: Record, parent: Record | None, changed: Parts | None
+    ) -> Iterator[Parent | None]:
+        """Give the hashes of the parent's blocks."""
+        if parent is None:
+            yield None
+            return
+        link = self._link(parent)
+        path = self._aside(backup.id, "parent")
+        path.unlink(missing_ok=True)
+        chain = Chain(self._store, [link], self._block, self._work)
+        try:
+            with chain.noted(link, always=True) as noted:
+                assert noted is not None
+                yield Parent(noted, changed)
+        except BackupDamaged as error:
+            raise BackupDriverException(
+                f"backup {backup.id} cannot be incremental: {error}"
+            ) from error
+
+    def _write_digests(
+        self, own: Digests, container: str, prefix: str, facts: dict[str, Any]
+    ) -> tuple[int, int]:
+        size = crc = 0
+        with self._store.writing(container, f"{prefix}{layout.DIGESTS}") as sink:
+            for part in hashes.rendered(own, {**facts, "version": layout.VERSION}):
+                sink.write(part)
+                size, crc = size + len(part), isal_zlib.crc32(part, crc)
+        return size, crc
+
+    def _chain(self, backup: Record) -> Chain:
+        """Return a backup and all that it builds on.
+
+        :raises BackupDamaged: one of them is missing, or the two tell otherwise.
+        """
+        links = [self._link(backup)]
+        one = backup
+        while (wanted := links[0].manifest.parent_id) is not None:
+            parent: Record | None = one.parent if one.parent_id else None
+            if parent is None or parent.id != wanted:
+                text = f"builds on backup {wanted}, which its row does not name"
+                if one.parent_id == wanted:
+                    text = f"builds on backup {wanted}, which does not exist any more"
+                raise BackupDamaged(f"backup {one.id} {text}")
+            if any(link.manifest.backup_id == parent.id for link in links):
+                raise BackupDamaged(f"backup {backup.id} builds on itself")
+            links.insert(0, self._link(parent))
+            one = parent
+        return Chain(self._store, links, self._block, self._work)
+
+    def _link(self, backup: Record) -> Link:
+        container, prefix = self._where(backup)
+        manifest = self._manifest(backup, container, prefix)
+        count = backup.object_count
+        if count is not None and backup.status != "creating" and count != len(manifest.objects):
+            text = f"its metadata lists {len(manifest.objects)} objects, its row {count}"
+            raise BackupDamaged(f"backup {backup.id} is damaged: {text}")
+        return Link(manifest, container, prefix)
+
+    def _manifest(self, backup: Record, container: str, prefix: str) -> Manifest:
+        parts, size = [], 0
+        for part in self._store.reading(container, f"{prefix}{layout.METADATA}"):
+            parts.append(part)
+            size += len(part)
+            if size > _MANIFEST_MOST:
+                raise BackupDamaged(f"backup {backup.id} has too much metadata to be any")
+        return layout.parse(b"".join(parts), prefix, str(backup.id))
+
+
+def _facts(backup: Record) -> dict[str, Any]:
+    created = backup.get("created_at")
+    if isinstance(created, datetime.datetime) and created.tzinfo is None:
+        created = created.replace(tzinfo=datetime.UTC)
+    return {
+        "backup_id": str(backup.id),
+        "volume_id": str(backup.volume_id),
+        "backup_name": backup.display_name,
+        "backup_description": backup.display_description,
+        "created_at": str(created),
+    }
+
+
+def _device(volume_file: Any, what: str) -> Device:
+    if isinstance(volume_file, str):
+        text = f"{volume_file} is a directory, and this driver reads files and devices"
+        raise BackupDriverException(f"{what}: {text}")
+    return Device(volume_file)

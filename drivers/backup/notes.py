@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notes of a transfer under way: what is durable, for the try after a kill.
+
+One line of JSON for each note, with its CRC-32, in a file that is only appended to: a
+line that a kill cut short is no line. A note is taken when what it says is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class Notes:
+    """Notes of one operation.
+
+    :param path: made where it is missing.
+    :param about: what they are about; notes about anything else are thrown away.
+    """
+
+    def __init__(self, path: Path, about: dict[str, Any]) -> None:
+        self.found: list[Any] = []
+        """What an earlier try noted."""
+        lines = list(_lines(path))
+        keeps = bool(lines) and lines[0] == about
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags | (0 if keeps else os.O_TRUNC), 0o600)
+        if keeps:
+            self.found = lines[1:]
+            os.write(self._fd, b"\n")  # a line that was cut short ends here
+        else:
+            self.take(about)
+
+    def __enter__(self) -> Notes:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+
+    def take(self, note: Any) -> None:
+        """Write a note down, so that it outlives the machine."""
+        text = json.dumps(note, sort_keys=True)
+        os.write(self._fd, f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
+        os.fdatasync(self._fd)
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in text.split(b"\n"):
+        crc, _, note = line.partition(b" ")
+        if note and crc == f"{zlib.crc32(note):08x}".encode():
+            yield json.loads(note)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of zeros without reading them: their hashes, and an object full of them.
+
+A volume is mostly zeros. An object of nothing else is a few bytes of bzip2, whatever
+the volume's compression is: Cinder goes by what the metadata says of each object.
+"""
+
+from __future__ import annotations
+
+import bz2
+import functools
+import hashlib
+import threading
+from typing import Any
+
+_STEP = 16 * 1024 * 1024
+"""Bytes between two states of the hash that are kept."""
+
+_ZEROS = bytes(_STEP)
+
+
+class _Md5:
+    """MD5 of as many zeros as somebody wants; what was counted once is kept."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._states = [hashlib.md5(usedforsecurity=False)]
+
+    def of(self, length: int) -> Any:
+        """Return the state after ``length`` zeros, to go on with."""
+        whole, rest = divmod(length, _STEP)
+        with self._guard:
+            while len(self._states) <= whole:
+                state = self._states[-1].copy()
+                state.update(_ZEROS)
+                self._states.append(state)
+            state = self._states[whole].copy()
+        state.update(memoryview(_ZEROS)[:rest])
+        return state
+
+
+md5 = _Md5().of
+"""Return a copy of the MD5 after a number of zeros."""
+
+
+@functools.lru_cache(maxsize=8)
+def sha256(length: int) -> bytes:
+    """Return the SHA-256 of a block of zeros."""
+    return hashlib.sha256(bytes(length)).digest()
+
+
+@functools.lru_cache(maxsize=64)
+def packed(length: int) -> bytes:
+    """Return ``length`` zeros as bzip2: streams one after another, which are one stream."""
+    whole, rest = divmod(length, _STEP)
+    return _packed(_STEP) * whole + (_packed(rest) if rest or not whole else b"")
+
+
+@functools.lru_cache(maxsize=8)
+def _packed(length: int) -> bytes:
+    return bz2.compress(bytes(length))
