@@ -19,6 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,8 @@ from worker.rpc.context import RequestContext  # noqa: E402
 
 STEPS = 5
 GOAL_MS = 3.0
-CONTEXT = Context(
-    *(None,) * 10,  # type: ignore[arg-type]  # no step asks for anything
-    stopping=threading.Event(),
-)
+_NOTHING: dict[str, Any] = {field.name: None for field in fields(Context)}
+CONTEXT = Context(**{**_NOTHING, "stopping": threading.Event()})  # no step asks for anything
 
 Once = Callable[[], None]
 

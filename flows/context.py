@@ -9,17 +9,19 @@ is in :mod:`flows.records`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from drivers.interface.backup import BackupDriver
 from drivers.interface.image import Image, ImageService
 from drivers.interface.pace import Pace
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.records import (
     AttachmentRecords,
+    BackupRecords,
     GroupRecords,
     Initiators,
     QuotaRecords,
@@ -107,6 +109,9 @@ class Notifier(Protocol):
     def group(self, request: Request, event: str, group: Record, **extra: Any) -> None:
         """Send ``<kind>.<event>`` of a group or of a snapshot of one."""
 
+    def backup(self, request: Request, event: str, backup: Record, **extra: Any) -> None:
+        """Send ``backup.<event>``."""
+
 
 class Scheduler(Protocol):
     """The scheduler service on the bus."""
@@ -143,6 +148,112 @@ class Backend(Protocol):
         """Return the namespace under which initiator data is kept."""
 
 
+class BackupService(Protocol):
+    """The backup services on the bus, as the volume service knows them."""
+
+    def continue_backup(self, request: Request, backup: Record, device: Mapping[str, Any]) -> None:
+        """Have the backup's host read what :meth:`device` names. :raises ServiceUnreachable:"""
+
+    def restore_backup(self, request: Request, backup: Record, volume_id: str) -> None:
+        """Have the backup's host restore it to a new volume. :raises ServiceUnreachable:"""
+
+    def device(self, source: Record, secure: bool) -> dict[str, Any]:
+        """Return a volume, or a snapshot, as the thing that a backup is read from.
+
+        :param secure: whether its files belong to the service's user.
+        """
+
+    def alive(self, zone: str | None) -> str | None:
+        """Return the host of a backup service that answers, of this zone where there is one."""
+
+
+class VolumeService(Protocol):
+    """The volume services on the bus, as the backup service knows them.
+
+    A source is a volume or a snapshot. Each call may be repeated.
+
+    :raises ServiceUnreachable: the service of the volume's backend does not answer.
+    :raises ServiceRefused: it did, with an error.
+    """
+
+    def get_backup_device(self, request: Request, backup: Record, volume: Record) -> None:
+        """Have a volume's service choose what is read, and send us ``continue_backup``."""
+
+    def secure_file_operations_enabled(self, request: Request, volume: Record) -> bool:
+        """Say whether the volume's files belong to the service's user."""
+
+    def connect(
+        self, request: Request, source: Record, connector: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Let a connector reach a source, and return how."""
+
+    def disconnect(self, request: Request, source: Record, connector: Mapping[str, Any]) -> None:
+        """End a connector's access."""
+
+    def unexport(self, request: Request, source: Record) -> None:
+        """Take a source's export away."""
+
+    def delete(self, request: Request, source: Record) -> None:
+        """Have a temporary source deleted, some time."""
+
+    def changed_extents(
+        self, request: Request, source: Record, since: str
+    ) -> Sequence[tuple[int, int]] | None:
+        """Return what of a source may differ from a snapshot; None where nobody knows."""
+
+
+class BackupPeers(Protocol):
+    """The other backup services on the bus."""
+
+    def import_record(
+        self,
+        request: Request,
+        host: str,
+        backup: Record,
+        service: str,
+        url: str,
+        hosts: Sequence[str],
+    ) -> None:
+        """Have another host import a record. :raises ServiceUnreachable: it was not told."""
+
+
+class Attacher(Protocol):
+    """Brings a source to this host as something that can be opened."""
+
+    def connector(self) -> Mapping[str, Any]:
+        """Return what a driver needs to know of this host."""
+
+    def opened(
+        self, info: Mapping[str, Any], *, write: bool, secure: bool
+    ) -> AbstractContextManager[BinaryIO]:
+        """Attach, open, and in the end close and detach.
+
+        :param info: connection info, as a driver returns it.
+        :param secure: whether the service's user may open it as it is.
+        :raises AttachFailed: it cannot be opened here.
+        :raises DetachFailed: it could not be detached.
+        """
+
+    def let_go(self, info: Mapping[str, Any]) -> None:
+        """Detach what a try that was cut short may have left. :raises DetachFailed:"""
+
+
+class BackupBackend(Protocol):
+    """The configured store of backups of this process."""
+
+    host: str
+    zone: str
+
+    service: str
+    """The driver's name in ``backups.service``."""
+
+    def require_driver(self) -> BackupDriver:
+        """:raises DriverNotInitialized: the store cannot be used now."""
+
+    def is_ours(self, service: str | None) -> bool:
+        """Say whether backups of that service name can be read here."""
+
+
 @dataclass(frozen=True)
 class Options:
     """The few options that change what an operation does."""
@@ -151,45 +262,78 @@ class Options:
     report_discard_supported: bool = False
 
 
-@dataclass(frozen=True)
-class Context:
-    """Everything a task may ask for; injected anew at each start and resume.
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What the tasks of every service may ask for; injected anew at each start and resume.
 
     ``resumed`` says that an earlier try was cut short, so that a task first
     clears away what that try may have left. ``stopping`` is set when the process
-    drains: a task that waits for an outage to end gives up waiting. ``groups`` are
-    rows by their kind: ``group``, ``group_snapshot``, ``consistencygroup`` and
-    ``cgsnapshot``. ``progress`` is called by a task that moves data with the part that
-    is done, from 0 to 1; it raises when the operation was cancelled. ``waiting`` is
-    entered around what may take long and needs no turn of the processor, as moving
-    data; calls of the driver are entered by themselves.
+    drains: a task that waits for an outage to end gives up waiting. ``progress`` is
+    called by a task that moves data with the part that is done, from 0 to 1; it raises
+    when the operation was cancelled. ``waiting`` is entered around what may take long
+    and needs no turn of the processor, as moving data. ``key`` names the operation: it
+    is the same for each try.
     """
 
     request: Request
-    backend: Backend
+    backend: Any
     volumes: VolumeRecords
     snapshots: SnapshotRecords
-    groups: Mapping[str, GroupRecords]
-    attachments: AttachmentRecords
-    quotas: QuotaRecords
-    workers: WorkRows
+    backups: BackupRecords
     messages: Messages
-    initiators: Initiators
     notifier: Notifier
-    scheduler: Scheduler
-    images: Images
-    options: Options = field(default_factory=Options)
     resumed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[float], None] = lambda _fraction: None
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+    key: str = ""
+
+    @property
+    def pace(self) -> Pace:
+        """How a copy of data tells of its progress."""
+        return Pace(self.progress, self.waiting, self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Common):
+    """Everything a task of the volume service may ask for.
+
+    ``groups`` are rows by their kind: ``group``, ``group_snapshot``, ``consistencygroup``
+    and ``cgsnapshot``. Calls of the driver enter ``waiting`` by themselves.
+    """
+
+    backend: Backend
+    groups: Mapping[str, GroupRecords]
+    attachments: AttachmentRecords
+    quotas: QuotaRecords
+    workers: WorkRows
+    initiators: Initiators
+    scheduler: Scheduler
+    images: Images
+    backup_service: BackupService
+    options: Options = field(default_factory=Options)
 
     @property
     def driver(self) -> VolumeDriver:
         """The driver. :raises DriverNotInitialized: the backend is not up."""
         return self.backend.require_driver()
 
+
+@dataclass(frozen=True, kw_only=True)
+class BackupContext(Common):
+    """Everything a task of the backup service may ask for.
+
+    ``progress_every`` is how often listeners are told of a backup's progress, in
+    seconds; 0 for never.
+    """
+
+    backend: BackupBackend
+    volume_service: VolumeService
+    peers: BackupPeers
+    attacher: Attacher
+    progress_every: float = 0.0
+
     @property
-    def pace(self) -> Pace:
-        """How a copy of data tells of its progress."""
-        return Pace(self.progress, self.waiting)
+    def driver(self) -> BackupDriver:
+        """The driver. :raises DriverNotInitialized: the store cannot be used."""
+        return self.backend.require_driver()

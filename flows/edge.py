@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -34,6 +35,8 @@ _OURS = {
     *("host", "cluster_name", "group_id", "snapshot_id", "source_volid", "volume_id"),
     *("consistencygroup_id", "cgsnapshot_id", "group_snapshot_id", "group_type_id"),
     *("source_group_id", "source_cgid"),
+    *("fail_reason", "temp_volume_id", "temp_snapshot_id", "num_dependent_backups"),
+    *("restore_volume_id", "service"),
 }
 """Columns that the worker or the API owns; a driver does not write them."""
 
@@ -109,7 +112,9 @@ def positive_gib(size: Any, what: str) -> int:
     return size
 
 
-def backend_error(call: str, volume_id: str, error: BaseException) -> Exception:
+def backend_error(
+    call: str, resource_id: str, error: BaseException, kind: str = "volume"
+) -> Exception:
     """Return what a caller on the bus gets for whatever a driver raised.
 
     Our own refusals stay as they are. A driver's words may quote a connector, so
@@ -118,7 +123,7 @@ def backend_error(call: str, volume_id: str, error: BaseException) -> Exception:
     if isinstance(error, FlowError) and not isinstance(error, DriverReturnedRubbish):
         return error
     return VolumeBackendAPIException(
-        f"{call} of volume {volume_id} failed: {type(error).__name__}: {masked(error)}"
+        f"{call} of {kind} {resource_id} failed: {type(error).__name__}: {masked(error)}"
     )
 
 
@@ -150,6 +155,15 @@ def may_delete(
 def never_reached_driver(flow_failures: Mapping[str, Failure]) -> bool:
     """Say whether an operation failed before its driver was asked for anything."""
     return any(failure.check(DriverNotInitialized) for failure in flow_failures.values())
+
+
+def takes(method: Any, name: str) -> bool:
+    """Say whether a driver's method has an argument of that name."""
+    try:
+        parameters = inspect.signature(method).parameters
+    except (TypeError, ValueError):
+        return False
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def is_ours(ctx: Context, host: str | None) -> bool:

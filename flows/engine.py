@@ -29,7 +29,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
-from flows.context import Context
+from flows.context import Common
 from flows.errors import FlowError, OperationInterrupted
 from flows.lifecycle import UNDO_FAILED, Step
 
@@ -73,7 +73,7 @@ class Running:
         self,
         factory: Factory,
         args: Mapping[str, Any],
-        ctx: Context,
+        ctx: Common,
         detail: FlowDetail,
         backend: Any,
         observer: Observer | None = None,
@@ -81,7 +81,7 @@ class Running:
         self._observer = observer
         self._factory = factory
         self._args = args
-        self._ctx = replace(ctx, progress=self._advance)
+        self._ctx = replace(ctx, progress=self._advance, key=str(detail.uuid))
         self._detail = detail
         self._backend = backend
         self._suspend = threading.Event()
@@ -182,7 +182,7 @@ class Running:
 def run_in_memory(
     factory: Factory,
     args: Mapping[str, Any],
-    ctx: Context,
+    ctx: Common,
     observer: Observer | None = None,
     **meta: Any,
 ) -> Outcome:

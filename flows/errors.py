@@ -7,6 +7,7 @@ FlowError
 │   ├── InvalidVolume
 │   │   └── VolumeAttached
 │   ├── InvalidSnapshot
+│   ├── InvalidBackup
 │   ├── InvalidGroup
 │   │   └── InvalidConsistencyGroup
 │   ├── InvalidUUID
@@ -20,10 +21,17 @@ FlowError
 │   ├── SnapshotNotFound
 │   ├── GroupNotFound
 │   ├── GroupSnapshotNotFound
+│   ├── BackupNotFound
 │   ├── VolumeAttachmentNotFound
 │   └── VolumeTypeNotFound
 ├── OverQuota
 ├── DriverNotInitialized           the backend did not come up; nothing was asked of it
+├── ServiceError                   another service on the bus did not do its part
+│   ├── ServiceUnreachable
+│   └── ServiceRefused
+├── AttachFailed                   a volume could not be opened on this host
+├── DetachFailed                   a volume is still attached to this host, or exported to it
+├── BackupUnwanted                 somebody else ended it: its row has another status
 ├── PartlyFailed                   a group's operation; its members' statuses tell the rest
 ├── DriverReturnedRubbish          the driver's answer breaks its contract
 ├── OperationInterrupted           cut short: reverted instead of resumed
@@ -63,6 +71,10 @@ class VolumeAttached(InvalidVolume):
 
 class InvalidSnapshot(Invalid):
     """The snapshot cannot take part in this operation."""
+
+
+class InvalidBackup(Invalid):
+    """The backup cannot take part in this operation."""
 
 
 class InvalidGroup(Invalid):
@@ -129,6 +141,10 @@ class GroupSnapshotNotFound(NotFound):
     """There is no such snapshot of a group."""
 
 
+class BackupNotFound(NotFound):
+    """There is no such backup."""
+
+
 class VolumeAttachmentNotFound(NotFound):
     """There is no such attachment."""
 
@@ -145,6 +161,30 @@ class OverQuota(FlowError):
 
 class DriverNotInitialized(FlowError):
     """The backend did not come up, so nothing is sent to its driver."""
+
+
+class ServiceError(FlowError):
+    """Another service on the bus did not do its part."""
+
+
+class ServiceUnreachable(ServiceError):
+    """It did not answer in time, or was not told."""
+
+
+class ServiceRefused(ServiceError):
+    """It answered with an error, which the text quotes."""
+
+
+class AttachFailed(FlowError):
+    """A volume could not be opened on this host."""
+
+
+class DetachFailed(FlowError):
+    """A volume is still attached to this host, or exported to it."""
+
+
+class BackupUnwanted(FlowError):
+    """A backup, or a restore of it, that is being made is not wanted any more."""
 
 
 class PartlyFailed(FlowError):

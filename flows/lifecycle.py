@@ -22,7 +22,7 @@ from taskflow import task
 from taskflow.types.failure import Failure
 
 from flows import errors, storable
-from flows.context import Context
+from flows.context import Common
 
 LOG = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Step(task.Task):  # type: ignore[misc]
     def __init__(self, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name or _snake(type(self).__name__), **kwargs)
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: Any, args: Mapping[str, Any]) -> None:
         """Make an operation that failed possible once more, when an operator asks for it.
 
         The first step of an operation that writes a failure status takes it back here.
@@ -125,6 +125,11 @@ def cause_of(flow_failures: Mapping[str, Failure]) -> Failure:
     for failure in flow_failures.values():
         return failure
     return Failure.from_exception(errors.OperationInterrupted("the operation was reverted"))
+
+
+def reason(failure: Failure) -> str:
+    """Return a failure's text, or its class where it has none."""
+    return str(failure.exception_str or "").strip() or error_name(failure)
 
 
 def error_name(failure: Failure) -> str:
@@ -163,7 +168,7 @@ def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return method(self, *args, **kwargs)
             except errors.Unavailable as error:
-                ctx: Context = kwargs["ctx"]
+                ctx: Common = kwargs["ctx"]
                 LOG.warning("%s waits %.1f s and tries again: %s", self.name, pause, error)
                 if ctx.stopping.wait(pause):
                     raise Interrupted(str(error)) from error

@@ -11,7 +11,13 @@ from drivers.interface.errors import (
     ImageUnacceptable,
     SnapshotIsBusy,
 )
-from flows.errors import DriverNotInitialized, InvalidVolumeAttachMode, MetadataCopyFailure
+from flows.errors import (
+    AttachFailed,
+    DetachFailed,
+    DriverNotInitialized,
+    InvalidVolumeAttachMode,
+    MetadataCopyFailure,
+)
 
 ATTACH_VOLUME = "002"
 COPY_VOLUME_TO_IMAGE = "003"
@@ -20,6 +26,9 @@ EXTEND_VOLUME = "007"
 CREATE_VOLUME = "008"
 CREATE_SNAPSHOT = "009"
 DELETE_SNAPSHOT = "010"
+CREATE_BACKUP = "013"
+DELETE_BACKUP = "014"
+RESTORE_BACKUP = "015"
 REIMAGE_VOLUME = "016"
 
 UNKNOWN_ERROR = "001"
@@ -34,6 +43,15 @@ SNAPSHOT_CREATE = "013"
 SNAPSHOT_METADATA = "014"
 SNAPSHOT_BUSY = "015"
 SNAPSHOT_DELETE = "016"
+BACKUP_STATE = "017"
+BACKUP_SERVICE_DOWN = "018"
+BACKUP_DEVICE = "019"
+BACKUP_CREATE = "020"
+DETACH_FAILED = "022"
+BACKUP_CLEANUP = "023"
+BACKUP_DELETE = "025"
+BACKUP_RESTORE = "026"
+VOLUME_STATE = "027"
 IMAGE_FORMAT = "029"
 
 _BY_ERROR = {
@@ -44,11 +62,21 @@ _BY_ERROR = {
     ImageUnacceptable: IMAGE_FORMAT,
     SnapshotIsBusy: SNAPSHOT_BUSY,
 }
-_BY_ACTION = {(CREATE_SNAPSHOT, MetadataCopyFailure): SNAPSHOT_METADATA}
+_BY_ACTION: dict[tuple[str, type[Exception]], str] = {
+    (CREATE_SNAPSHOT, MetadataCopyFailure): SNAPSHOT_METADATA,
+    (CREATE_BACKUP, AttachFailed): ATTACH_FAILED,
+    (CREATE_BACKUP, DetachFailed): DETACH_FAILED,
+    (RESTORE_BACKUP, AttachFailed): ATTACH_FAILED,
+    (RESTORE_BACKUP, DetachFailed): DETACH_FAILED,
+}
+_SERVICE_DOWN = (CREATE_BACKUP, DELETE_BACKUP, RESTORE_BACKUP)
+"""Actions of a service that has one store, and does nothing without it."""
 
 
 def detail_of(action: str, failure: Failure, default: str) -> str:
     """Return the detail number for a failure; its class overrides the default."""
+    if action in _SERVICE_DOWN and failure.check(DriverNotInitialized):
+        return BACKUP_SERVICE_DOWN
     for error, detail in _BY_ERROR.items():
         if failure.check(error):
             return detail

@@ -199,6 +199,41 @@ class AttachmentRecords(Protocol):
         """
 
 
+class BackupRecords(Protocol):
+    """Rows of ``backups``; each record has ``parent``, the row that it builds on, or None."""
+
+    def get(self, backup_id: str) -> Record:
+        """:raises BackupNotFound: no live row."""
+
+    def find(self, backup_id: str) -> Record | None:
+        """Return a row, even a deleted one; None where there never was one."""
+
+    def update(self, backup_id: str, **columns: Any) -> None:
+        """Write columns. :raises ValueError: an unknown one, or a value that does not fit."""
+
+    def transition(self, backup_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
+        """Change the status by compare-and-set.
+
+        :raises StatusChanged: the row is in another status.
+        :raises BackupNotFound: the row is gone.
+        """
+
+    def complete(self, backup_id: str, *, when: Collection[str], **columns: Any) -> None:
+        """Make a backup available, and count it with the one that it builds on; once."""
+
+    def destroy(self, backup_id: str, *, release: Mapping[str, int] | None = None) -> bool:
+        """Soft-delete the row, take it off its parent's count, and give its quota back.
+
+        :returns: False when the row was already deleted.
+        """
+
+    def dependants(self, backup_id: str) -> list[str]:
+        """Return the ids of the live backups that build on one."""
+
+    def being_made_of(self, volume_id: str) -> list[str]:
+        """Return the ids of the backups of a volume that are ``creating``."""
+
+
 class WorkRows(Protocol):
     """Rows of ``workers``: what the API and scheduler say is being worked on."""
 

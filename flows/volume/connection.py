@@ -25,7 +25,6 @@ spec/volume-rpc, initialize_connection; spec/interfaces §2.2.
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -185,7 +184,7 @@ def terminate(
 ) -> bool | None:
     """End access and return what the driver says of connections that are shared."""
     driver = ctx.driver
-    forced = {"force": force} if _takes(driver.terminate_connection, "force") else {}
+    forced = {"force": force} if edge.takes(driver.terminate_connection, "force") else {}
     try:
         return driver.terminate_connection(volume, connector, **forced)
     except Exception as error:
@@ -196,7 +195,7 @@ def _initiator_data(
     ctx: Context, driver: Any, connector: Mapping[str, Any]
 ) -> dict[str, str] | None:
     initiator = connector.get("initiator")
-    if not initiator or not _takes(driver.initialize_connection, "initiator_data"):
+    if not initiator or not edge.takes(driver.initialize_connection, "initiator_data"):
         return None
     return ctx.initiators.get(initiator, ctx.backend.initiator_namespace()) or None
 
@@ -214,11 +213,3 @@ def _save_updates(ctx: Context, connector: Mapping[str, Any], info: dict[str, An
     if not isinstance(set_values, dict) or not isinstance(removed, list):
         raise VolumeBackendAPIException("initiator_updates wants a dict to set, a list to remove")
     ctx.initiators.save(initiator, ctx.backend.initiator_namespace(), set_values, removed)
-
-
-def _takes(method: Any, name: str) -> bool:
-    try:
-        parameters = inspect.signature(method).parameters
-    except (TypeError, ValueError):
-        return False
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -132,7 +132,7 @@ def record(ctx: Context, volume_id: str, image: Image) -> None:
 
 def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
     copy, service = ctx.driver.copy_image_to_volume, ctx.images.service
-    options = {} if sparse or not _takes(copy, "disable_sparse") else {"disable_sparse": True}
+    options = {} if sparse or not edge.takes(copy, "disable_sparse") else {"disable_sparse": True}
     try:
         return copy(ctx.request, volume, service, image["id"], **options)
     except NotImplementedError:
@@ -143,8 +143,3 @@ def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
         size = volume.size * facts.GIB
         ctx.images.fetch(ctx.request, image, path, size, volume.id, ctx.pace)
     return None
-
-
-def _takes(method: Any, name: str) -> bool:
-    parameters = inspect.signature(method).parameters.values()
-    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)

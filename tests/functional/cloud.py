@@ -241,6 +241,7 @@ def encoded(args: Mapping[str, Any]) -> dict[str, Any]:
         "consistencygroup": objects.group,
         "group_snapshot": objects.group_snapshot,
         "cgsnapshot": objects.group_snapshot,
+        "backup": objects.backup,
     }
     return {
         name: made[value.kind](value) if isinstance(value, Record) else value

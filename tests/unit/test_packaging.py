@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = ("worker", "flows", "drivers")
 UNIT = ROOT / "etc/systemd/holdfast-volume@.service"
+BACKUP_UNIT = ROOT / "etc/systemd/holdfast-backup.service"
 
 
 class Repeating(dict):
@@ -45,7 +46,10 @@ def unit():
     "point",
     [
         point
-        for group in ("console_scripts", "holdfast.volume_drivers", "holdfast.cli")
+        for group in (
+            *("console_scripts", "holdfast.cli"),
+            *("holdfast.volume_drivers", "holdfast.backup_drivers"),
+        )
         for point in metadata.distribution("holdfast").entry_points.select(group=group)
     ],
     ids=lambda point: f"{point.group}:{point.name}",
@@ -75,8 +79,9 @@ def test_every_package_has_an_init():
 
 
 def test_what_is_imported_is_declared():
-    glance = PROJECT["project"]["optional-dependencies"]["glance"]  # imported where it is used
-    declared = {name(line) for line in [*PROJECT["project"]["dependencies"], *glance]}
+    extras = PROJECT["project"]["optional-dependencies"]
+    lazy = [line for extra in ("attach", "glance", "s3") for line in extras.get(extra, ())]
+    declared = {name(line) for line in [*PROJECT["project"]["dependencies"], *lazy]}
     owners = metadata.packages_distributions()
     imported = {
         top
@@ -153,9 +158,10 @@ def test_unit_waits_longer_than_the_service_drains(unit):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-def test_systemd_accepts_the_unit(tmp_path):
-    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(), flags=re.MULTILINE)
-    instance = tmp_path / "holdfast-volume@b1.service"
+@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT], ids=lambda unit: unit.stem)
+def test_systemd_accepts_the_unit(tmp_path, unit):
+    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+    instance = tmp_path / unit.name.replace("@", "@b1")
     instance.write_text(text)
 
     done = subprocess.run(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
@@ -39,12 +40,16 @@ def main(argv: list[str] | None = None) -> None:
 def _serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
     # What costs memory and time to import is imported once, before the processes fork.
     from worker.rpc import transport
-    from worker.services import process
+    from worker.services import assembly, process
 
     log = logging.getLogger(__name__)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
-    process.serve(conf, names)
+    make = assembly.VolumeService
+    services = [
+        (functools.partial(make, conf, name), processes) for name, processes in names.items()
+    ]
+    process.serve(conf, services)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from cotyledon import oslo_config_glue as processes
 from oslo_config import cfg
 from oslo_db import options as database
 
+from drivers.backup.posix import PosixDriver
 from drivers.volume.local import LocalDriver
-from worker.conf import backend, coordination, default, image, journal, libraries, quota
+from worker.conf import backend, backup, coordination, default, image, journal, libraries, quota
 from worker.conf.backends import SHARED
 
 Groups = list[tuple[str | cfg.OptGroup, Sequence[cfg.Opt]]]
@@ -24,7 +25,17 @@ def list_opts() -> Groups:
     them; a backend's own section takes the same names.
     """
     groups: Groups = [
-        ("DEFAULT", [*default.OPTS, *quota.OPTS, *image.OPTS, *processes.service_opts]),
+        (
+            "DEFAULT",
+            [
+                *default.OPTS,
+                *quota.OPTS,
+                *image.OPTS,
+                *backup.OPTS,
+                *PosixDriver.OPTS,
+                *processes.service_opts,
+            ],
+        ),
         (coordination.GROUP, coordination.OPTS),
         (journal.GROUP, journal.OPTS),
         (SHARED, [*backend.OPTS, *LocalDriver.OPTS]),

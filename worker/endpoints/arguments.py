@@ -7,7 +7,7 @@ import re
 import reprlib
 from typing import Any, Literal
 
-from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
+from worker.endpoints.operation import Operation, backup_lock, snapshot_lock, volume_lock
 from worker.rpc.dispatch import BadArguments
 
 _AN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}")
@@ -34,6 +34,32 @@ def on_snapshot(factory: Any, snapshot: Any, **args: Any) -> Operation:
         {"snapshot_id": snapshot_id, **args},
         exclusive=(snapshot_lock(snapshot_id),),
         shared=tuple(volume_lock(v) for v in ids_of(snapshot, "volume_id")),
+    )
+
+
+def on_backup(
+    factory: Any, backup: Any, *, moves_data: bool = False, answer: Any = None, **args: Any
+) -> Operation:
+    """Return an operation on one backup."""
+    backup_id = id_of(backup, "backup")
+    return Operation(
+        factory,
+        ("backup", backup_id),
+        {"backup_id": backup_id, **args},
+        exclusive=(backup_lock(backup_id),),
+        answer=answer,
+        moves_data=moves_data,
+    )
+
+
+def on_snapshot_connection(factory: Any, snapshot_id: Any, **args: Any) -> Operation:
+    """Return an operation on the export of a snapshot."""
+    check_id(snapshot_id, "snapshot_id")
+    return Operation(
+        factory,
+        ("snapshot", snapshot_id),
+        {"snapshot_id": snapshot_id, **args},
+        exclusive=(snapshot_id,),
     )
 
 

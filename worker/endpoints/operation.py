@@ -22,6 +22,8 @@ class Operation:
     :param answer: makes a call's answer out of the flow's result.
     :param when_cut_short: what becomes of it after a kill: ``finish``, or ``revert``
         where it is of no use to anybody once its caller has gone.
+    :param moves_data: whether it takes as long as its data is large: it waits for others
+        of its kind then, and nothing else waits for it.
     """
 
     factory: Factory
@@ -31,6 +33,7 @@ class Operation:
     shared: tuple[str, ...] = ()
     answer: Callable[[Any], Any] | None = None
     when_cut_short: Literal["finish", "revert"] = "finish"
+    moves_data: bool = False
 
 
 def volume_lock(volume_id: str) -> str:
@@ -41,3 +44,8 @@ def volume_lock(volume_id: str) -> str:
 def snapshot_lock(snapshot_id: str) -> str:
     """The lock of whatever changes a snapshot on its backend (spec/service §6)."""
     return f"{snapshot_id}-delete_snapshot"
+
+
+def backup_lock(backup_id: str) -> str:
+    """The lock of whatever changes a backup in its store."""
+    return f"{backup_id}-backup"

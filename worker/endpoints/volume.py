@@ -32,6 +32,7 @@ from worker.endpoints.group import GroupMethods
 from worker.endpoints.image import ImageMethods
 from worker.endpoints.manage import Listing, ManageMethods
 from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
+from worker.endpoints.reading import ReadingMethods
 from worker.rpc import codec, objects
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
@@ -58,7 +59,7 @@ class Service(Protocol):
         """Return logger names and levels."""
 
 
-class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods):
+class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods):
     """One backend's RPC methods.
 
     :param service: the running service, for what needs no flow.

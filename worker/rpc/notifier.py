@@ -84,6 +84,12 @@ class Notifier:
                 request, publisher, f"{group.kind}.{event}", _GROUPS[group.kind], group, extra
             )
 
+    def backup(self, request: Any, event: str, backup: Record, **extra: Any) -> None:
+        """Send ``backup.<event>``."""
+        if self.enabled:
+            publisher = f"backup.{self._host}"
+            self._send(request, publisher, f"backup.{event}", _backup, backup, extra)
+
     def _send(
         self,
         request: Any,
@@ -140,6 +146,22 @@ def _snapshot(snapshot: Record) -> dict[str, Any]:
         "status": snapshot.status,
         "deleted": "True" if snapshot.deleted else "",
         "metadata": str(dict(snapshot.metadata or {})),
+    }
+
+
+_OF_BACKUPS = (
+    *("user_id", "availability_zone", "host", "display_name", "status", "volume_id", "size"),
+    *("service_metadata", "service", "fail_reason", "parent_id", "num_dependent_backups"),
+    "snapshot_id",
+)
+
+
+def _backup(backup: Record) -> dict[str, Any]:
+    return {
+        "tenant_id": backup.project_id,
+        "backup_id": backup.id,
+        "created_at": _time(backup.created_at),
+        **{name: backup[name] for name in _OF_BACKUPS},
     }
 
 

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from drivers.interface.records import Record
 from worker.rpc.codec import encode
 
 OBJECT_VERSION = "1.39"
@@ -30,7 +31,7 @@ _OLDER: Mapping[str, Mapping[str, tuple[str, frozenset[str]]]] = {
 
 _TIMES = frozenset(
     {"created_at", "updated_at", "deleted_at", "scheduled_at", "launched_at", "terminated_at"}
-    | {"attach_time", "detach_time", "modified_at"}
+    | {"attach_time", "detach_time", "modified_at", "data_timestamp"}
 )
 _FLAGS = frozenset({"deleted", "bootable", "multiattach", "is_public", "disabled", "frozen"})
 _NULLABLE_FLAGS = frozenset({"shared_targets"})
@@ -72,6 +73,12 @@ _CONSISTENCYGROUP = _names(
     " volume_type_id status cgsnapshot_id source_cgid"
 )
 _CGSNAPSHOT = _names("id consistencygroup_id project_id user_id name description status")
+_BACKUP = _names(
+    "id user_id project_id volume_id host availability_zone container parent_id status"
+    " fail_reason size display_name display_description service_metadata service"
+    " object_count temp_volume_id temp_snapshot_id num_dependent_backups snapshot_id"
+    " data_timestamp restore_volume_id encryption_key_id"
+)
 _MANAGEABLE = ("reference", "size", "safe_to_manage", "reason_not_safe", "cinder_id", "extra_info")
 _SERVICE = _names(
     "id host binary cluster_name topic report_count disabled availability_zone"
@@ -118,6 +125,22 @@ def group_snapshot(record: Mapping[str, Any], cap: str = OBJECT_VERSION) -> dict
     if "group_id" not in record:
         return _encode("CGSnapshot", "1.1", _fields(record, _CGSNAPSHOT), cap)
     return _encode("GroupSnapshot", "1.0", _fields(record, _GROUP_SNAPSHOT), cap)
+
+
+def backup(record: Mapping[str, Any], cap: str = OBJECT_VERSION) -> dict[str, Any]:
+    """Return a ``Backup`` 1.7."""
+    fields = _fields(record, _BACKUP) | _relations(record, {"metadata": _pairs})
+    return _encode("Backup", "1.7", fields, cap)
+
+
+def backup_device(source: Record, secure: bool, cap: str = OBJECT_VERSION) -> dict[str, Any]:
+    """Return a volume or snapshot as a ``BackupDeviceInfo`` 1.0.
+
+    :param secure: whether its files belong to the service's user.
+    """
+    kinds = {"volume": volume, "snapshot": snapshot}
+    fields = {source.kind: kinds[source.kind](source, cap), "secure_enabled": secure}
+    return encode("BackupDeviceInfo", "1.0", fields, tuple(fields))
 
 
 def attachment(record: Mapping[str, Any] | None) -> dict[str, Any] | None:

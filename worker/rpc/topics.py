@@ -12,6 +12,7 @@ from flows.errors import InvalidVolume
 
 TOPIC = "cinder-volume"
 SCHEDULER_TOPIC = "cinder-scheduler"
+BACKUP_TOPIC = "cinder-backup"
 
 DEFAULT_POOL = "_pool0"
 """The pool of a backend that names none and has no name itself."""
@@ -98,6 +99,16 @@ def volume_target(host: str | None, version: str) -> oslo_messaging.Target:
     """
     backend, node = extract_host(host), extract_host(host, "host")
     return oslo_messaging.Target(topic=f"{TOPIC}.{backend}", server=node, version=version)
+
+
+def backup_target(host: str | None, version: str | None = None) -> oslo_messaging.Target:
+    """Return what a host's backup service listens on, and where to send to it.
+
+    :raises InvalidVolume: there is no host.
+    """
+    return oslo_messaging.Target(
+        topic=BACKUP_TOPIC, server=extract_host(host, "host"), version=version
+    )
 
 
 def fanout_exchange(topic: str) -> str:

@@ -20,7 +20,7 @@ from taskflow.exceptions import StorageFailure
 from taskflow.persistence.models import FlowDetail
 
 from flows import engine
-from flows.context import Backend, Context
+from flows.context import Backend, Common
 from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted
 from worker.journal import Accepted, Journal
 from worker.persistence import JournalError, Progress
@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 HURRY_PAUSE = 0.2
 """Seconds between two looks whether a stop has become urgent."""
 
-Contexts = Callable[[RequestContext, bool], Context]
+Contexts = Callable[[RequestContext, bool], Common]
 """Makes what a flow is given: request, and whether an earlier try was cut short."""
 
 
@@ -46,6 +46,7 @@ class Job:
 
     :param resumed: it was begun before, by a process that ended.
     :param undo: why it is to be undone, as an operator wished.
+    :param mover: it moves data: it has threads of its own.
     """
 
     detail: FlowDetail
@@ -53,6 +54,7 @@ class Job:
     request: RequestContext
     resumed: bool = False
     undo: FlowError | None = None
+    mover: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property

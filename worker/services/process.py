@@ -16,7 +16,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cotyledon
@@ -24,7 +24,7 @@ from cotyledon.types import ServiceId, WorkerId
 from oslo_config import cfg
 
 from worker.services import systemd
-from worker.services.assembly import VolumeService
+from worker.services.service import Service
 
 LOG = logging.getLogger(__name__)
 
@@ -38,16 +38,20 @@ _STALL = 30.0
 """A child that shows no life for this long keeps the watchdog from being fed, in seconds."""
 
 
-class VolumeProcess(cotyledon.Service):
-    """One slot of one backend, in its own process."""
+Make = Callable[[int, Callable[[], None]], Service]
+"""Makes the service of a process: its number, and what to call while it is alive."""
 
-    name = "holdfast-volume"
+
+class ServiceProcess(cotyledon.Service):
+    """One slot of one service, in its own process."""
+
+    name = "holdfast"
 
     def __init__(
         self,
         worker_id: WorkerId,
         conf: cfg.ConfigOpts,
-        backend: str,
+        make: Make,
         pulse: Callable[[int], None],
     ) -> None:
         super().__init__(worker_id)
@@ -55,7 +59,7 @@ class VolumeProcess(cotyledon.Service):
         self._stopped = threading.Event()
         self._started = threading.Lock()
         self._signals = 0
-        self._service = VolumeService(conf, backend, worker_id, lambda: pulse(worker_id))
+        self._service = make(worker_id, lambda: pulse(worker_id))
 
     def signalled(self) -> None:
         """Take note of SIGTERM, in its handler: a second one means that it is urgent."""
@@ -84,22 +88,23 @@ class VolumeProcess(cotyledon.Service):
         reread(self._conf)
 
 
-def serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
-    """Run the processes of several backends until SIGTERM.
+def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
+    """Run the processes of several services until SIGTERM.
 
-    :param names: backend name to number of processes.
+    :param services: what makes each, and its number of processes.
     """
-    feed = systemd.Watchdog.from_environment(sum(names.values()), _STALL)
-    if sum(names.values()) == 1:
-        _serve_alone(conf, next(iter(names)), feed)
+    count = sum(processes for _make, processes in services)
+    feed = systemd.Watchdog.from_environment(count, _STALL)
+    if count == 1:
+        _serve_alone(conf, services[0][0], feed)
     else:
-        _serve_several(conf, names, feed)
+        _serve_several(conf, services, feed)
 
 
-def _serve_alone(conf: cfg.ConfigOpts, name: str, feed: systemd.Watchdog) -> None:
+def _serve_alone(conf: cfg.ConfigOpts, make: Make, feed: systemd.Watchdog) -> None:
     """Be the only process: its main thread does nothing but wait for signals."""
     _spare_memory()
-    process = VolumeProcess(WorkerId(0), conf, name, feed.beat)
+    process = ServiceProcess(WorkerId(0), conf, make, feed.beat)
     told: queue.SimpleQueue[int] = queue.SimpleQueue()
     # A handler interrupts its thread anywhere, so it may take no lock that this thread holds.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -132,7 +137,9 @@ def _in_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=run, name=work.__name__, daemon=True).start()
 
 
-def _serve_several(conf: cfg.ConfigOpts, names: dict[str, int], feed: systemd.Watchdog) -> None:
+def _serve_several(
+    conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], feed: systemd.Watchdog
+) -> None:
     """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
     manager = cotyledon.ServiceManager(
@@ -140,9 +147,9 @@ def _serve_several(conf: cfg.ConfigOpts, names: dict[str, int], feed: systemd.Wa
     )
     manager.register_hooks(on_terminate=_pass_on_a_second_signal, on_new_worker=_count_signals)
     first = 0
-    for name, processes in names.items():
+    for make, processes in services:
         pulse = _pulse(feed, first)
-        manager.add(VolumeProcess, workers=processes, args=(conf, name, pulse))
+        manager.add(ServiceProcess, workers=processes, args=(conf, make, pulse))
         first += processes
     feed.start()
     _spare_memory()
@@ -151,7 +158,7 @@ def _serve_several(conf: cfg.ConfigOpts, names: dict[str, int], feed: systemd.Wa
 
 def _count_signals(_service: ServiceId, _worker: WorkerId, process: cotyledon.Service) -> None:
     """Have a child, in its main thread, count what it is told."""
-    assert isinstance(process, VolumeProcess)
+    assert isinstance(process, ServiceProcess)
     signal.signal(signal.SIGTERM, lambda _number, _frame: process.signalled())
 
 

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from worker.services.backend import Backend
+from collections.abc import Callable
+from typing import Protocol
 
 LOG = logging.getLogger(__name__)
 
@@ -20,7 +17,20 @@ REPORT_PAUSE = 1.0
 TIDY_PAUSE = 600.0
 """Time between two looks for what can be forgotten, in seconds."""
 
-_CACHEABLE = ("iscsi", "fc", "nvme")
+
+class Reported(Protocol):
+    """Whose service is reported of."""
+
+    name: str
+    host: str
+
+    @property
+    def initialized(self) -> bool:
+        """Whether its driver takes requests: without it there is nothing to tell."""
+
+    @property
+    def report_wanted(self) -> threading.Event:
+        """Set when a report is due before its time."""
 
 
 class Reporter:
@@ -28,37 +38,26 @@ class Reporter:
 
     :param heartbeat: writes the row's heartbeat; raises when the database is away.
     :param send: sends a capability report.
-    :param allocated: GiB of volumes per pool, from the database.
     :param beat: called every second, for a watchdog.
     :param tidy: called every ten minutes, to forget what is old.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Reported,
         heartbeat: Callable[[], None],
-        send: Callable[[dict[str, Any]], None],
-        allocated: Callable[[], Mapping[str, int]],
+        send: Callable[[], None],
         *,
         report_interval: float,
         stats_interval: float,
-        extra: str = "{}",
-        filter_function: str | None = None,
-        goodness_function: str | None = None,
         beat: Callable[[], None] = lambda: None,
         tidy: Callable[[], None] = lambda: None,
     ) -> None:
         self._backend = backend
         self._heartbeat = heartbeat
         self._send = send
-        self._allocated = allocated
         self._report_interval = report_interval
         self._stats_interval = stats_interval
-        self._extra = json.loads(extra or "{}")
-        self._functions = {
-            "filter_function": filter_function,
-            "goodness_function": goodness_function,
-        }
         self._beat = beat
         self._tidy = tidy
         self._stop = threading.Event()
@@ -78,28 +77,9 @@ class Reporter:
     def publish(self) -> None:
         """Fetch statistics and report them; a failure is logged, the last report stands."""
         try:
-            self._send(self.capabilities())
+            self._send()
         except Exception as error:  # noqa: BLE001 - the next report makes up for it
             LOG.warning("no capability report of %s: %s", self._backend.name, error)
-
-    def capabilities(self) -> dict[str, Any]:
-        """Return what the scheduler is told (spec/service §5)."""
-        stats = dict(self._backend.refresh())
-        allocated = self._allocated()
-        pools = [dict(pool) for pool in stats.get("pools", ())]
-        for pool in pools or [stats]:
-            pool.update(self._extra)
-            # Without a list of pools there is one, whatever older rows call it.
-            here = allocated.get(str(pool.get("pool_name")), 0)
-            pool["allocated_capacity_gb"] = here if pools else sum(allocated.values())
-            protocol = str(stats.get("storage_protocol", "")).lower()
-            if protocol.startswith(_CACHEABLE):
-                pool.setdefault("cacheable", True)
-        if pools:
-            stats["pools"] = pools
-        for name, configured in self._functions.items():
-            stats.setdefault(name, configured)
-        return stats
 
     def _loop(self) -> None:
         next_beat = next_report = 0.0

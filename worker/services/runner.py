@@ -39,7 +39,10 @@ from worker.services.resumption import Resumption
 
 LOG = logging.getLogger(__name__)
 
-_LAST = frozenset({"delete_volume", "delete_snapshot"})
+_ENOUGH = 256
+"""Movers where there is no limit."""
+
+_LAST = frozenset({"delete_volume", "delete_snapshot", "delete_backup"})
 """Methods after which nobody needs the locks of their resource any more."""
 
 
@@ -48,6 +51,8 @@ class Runner:
 
     :param slot: the name under which its flows stand in the journal.
     :param size: how many operations run at once.
+    :param movers: how many of those that move data run at once, beside the others; 0 for
+        as many as there are.
     :param stopping: set when the process stops; nothing is taken any more.
     :param rejects: keeps what is no operation.
     """
@@ -61,6 +66,7 @@ class Runner:
         *,
         slot: str,
         size: int,
+        movers: int = 0,
         patience: Patience,
         stopping: threading.Event,
         rejects: Rejects,
@@ -76,6 +82,7 @@ class Runner:
         self._rejects = rejects
         self._line = Line()
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="operation")
+        self._movers = ThreadPoolExecutor(movers or _ENOUGH, thread_name_prefix="mover")
         self._resumption = Resumption()
         self._active = 0
         self._changed = threading.Condition()
@@ -111,8 +118,9 @@ class Runner:
         if detail is None:
             LOG.info("%s came twice, it is run once: message %s", bound.method, bound.unique_id)
             return
-        job = Job(detail, accepted, bound.request)
-        self._enter(job, functools.partial(self._start, self._pool))
+        job = Job(detail, accepted, bound.request, mover=asked.moves_data)
+        pool = self._movers if asked.moves_data else self._pool
+        self._enter(job, functools.partial(self._start, pool))
 
     def call(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
         """Carry out a call on the caller's thread and return its answer."""
@@ -182,7 +190,8 @@ class Runner:
         :returns: whether everything ended.
         """
         self.close_intake()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._movers):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._resumption.close()
         self._execution.close()
         if self._execution.drained(grace, hurried):
@@ -219,7 +228,7 @@ class Runner:
         )
         with self._changed:
             self._jobs[job.flow] = job
-            if not job.resumed:
+            if _counts(job):
                 self._active += 1
         self._line.enter(ticket)
 
@@ -252,7 +261,7 @@ class Runner:
         finally:
             self._line.leave(ticket)
             self._forget(job)
-            if not job.resumed:
+            if _counts(job):
                 self._free()
 
     def _forget(self, job: Job) -> None:
@@ -319,6 +328,11 @@ class Runner:
         finally:
             self._line.leave(ticket)
             self._forget(job)
+
+
+def _counts(job: Job) -> bool:
+    """Say whether a job takes one of the slots that limit what is taken off the bus."""
+    return not job.resumed and not job.mover
 
 
 def _accepted(bound: Bound, operation: Operation) -> Accepted:

@@ -39,7 +39,7 @@ from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
 from worker.journal import Accepted, Journal  # isort: skip
 from worker.rpc import server  # isort: skip
-from worker.services import assembly, execution, process, resumption  # isort: skip
+from worker.services import assembly, execution, resumption, service  # isort: skip
 from worker.services.turnstile import Turnstile  # isort: skip
 
 AT_ONCE = 1000
@@ -227,8 +227,8 @@ def main() -> None:
     # What stands still occupies a thread and a turn: the others must get past.
     resumption.AT_ONCE = AT_ONCE
     resumption.ALONE = 0.01
-    assembly.Turnstile = lambda: Turnstile(AT_ONCE)  # type: ignore[assignment,misc]
-    process.VolumeService = Watched  # type: ignore[misc]
+    service.Turnstile = lambda: Turnstile(AT_ONCE)  # type: ignore[assignment,misc]
+    assembly.VolumeService = Watched  # type: ignore[misc]
     volume.main()
 
 

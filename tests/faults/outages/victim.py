@@ -24,7 +24,7 @@ from worker.cmd import volume  # first: it keeps eventlet out of the process
 
 from taskflow.persistence.models import FlowDetail  # isort: skip
 
-from worker.services import assembly, process  # isort: skip
+from worker.services import assembly, service  # isort: skip
 from worker.services.turnstile import Turnstile  # isort: skip
 
 _PATIENCE = 120.0
@@ -72,6 +72,6 @@ class Observed(assembly.VolumeService):
 
 if __name__ == "__main__":
     # What is parked stands inside the turnstile: the others must get past.
-    assembly.Turnstile = lambda: Turnstile(1000)  # type: ignore[assignment,misc]
-    process.VolumeService = Observed  # type: ignore[misc]
+    service.Turnstile = lambda: Turnstile(1000)  # type: ignore[assignment,misc]
+    assembly.VolumeService = Observed  # type: ignore[misc]
     volume.main()

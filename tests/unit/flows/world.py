@@ -65,6 +65,8 @@ class World:
         self.initiators = records.Initiators()
         self.notifier, self.messages, self.scheduler = Noted(), Noted(), Noted()
         self.images = Images()
+        self.backups: Any = Noted()
+        self.backup_service: Any = Noted()
         self.backend = Backend(self)
         self.stats: dict[str, Any] = {"storage_protocol": "iSCSI"}
         self.options = Options()
@@ -89,6 +91,8 @@ class World:
             snapshots=remember(records.Snapshots(self.db), "snapshots"),
             attachments=watch(records.Attachments(self.db), "attachments"),
             groups={k: watch(records.Groups(self.db, k), f"groups-{k}") for k in self.db.groups},
+            backups=watch(self.backups, "backups"),
+            backup_service=watch(self.backup_service, "backup_service"),
             quotas=watch(self.db.quota, "quotas"),
             workers=watch(records.Work(self.db), "workers"),
             messages=watch(self.messages, "messages"),

@@ -16,7 +16,7 @@ from flows.errors import InvalidVolume
 from tests.unit.rpc.samples import SAMPLES, of
 from worker.rpc import codec, objects, transport
 from worker.rpc.clients import scheduler as scheduler_client
-from worker.rpc.clients import volume as volume_client
+from worker.rpc.clients import service as service_client
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import METHODS, VolumeClient
@@ -58,7 +58,8 @@ class TestMethods:
         unseen = METHODS.keys() - {sample.method for sample in VOLUME_SAMPLES}
 
         assert not {sample.method for sample in VOLUME_SAMPLES} - METHODS.keys()
-        assert unseen == {"failover_host", "failover_completed"} | {
+        ours = {"get_changed_extents"}
+        assert unseen == {"failover_host", "failover_completed", *ours} | {
             name for name in METHODS if "consistencygroup" in name or "cgsnapshot" in name
         }
 
@@ -249,7 +250,7 @@ class TestBrokerAway:
         for name in ("_REPORT_RETRIES", "_RESCHEDULE_RETRIES"):
             assert getattr(scheduler_client, name) > 0
             monkeypatch.setattr(scheduler_client, name, 0)
-        monkeypatch.setattr(volume_client, "_RETRIES", 0)
+        monkeypatch.setattr(service_client, "_RETRIES", 0)
         return transport.get(configured("rabbit://u:hush@127.0.0.1:1/"), slots=1)
 
     @pytest.mark.parametrize(

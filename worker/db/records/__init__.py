@@ -11,6 +11,7 @@ from oslo_config import cfg
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.records.attachment import Attachments
+from worker.db.records.backup import Backups
 from worker.db.records.group import Groups
 from worker.db.records.group_snapshot import GroupSnapshots
 from worker.db.records.initiator import Initiators
@@ -88,6 +89,7 @@ class Records:
             "consistencygroup": self.consistencygroups,
             "cgsnapshot": self.cgsnapshots,
         }
+        self.backups = Backups(database)
         self.attachments = Attachments(database)
         self.workers = WorkRows(database)
         self.messages = Messages(database, ttl=message_ttl)

@@ -101,20 +101,24 @@ class Rows:
         when: Collection[str],
         columns: Mapping[str, Any],
         done: bool,
-    ) -> None:
+    ) -> bool:
         """Compare and set in the caller's transaction (see the flows' protocol).
+
+        Says whether this changed it, and not an earlier try.
 
         Times are not compared when a row is found changed already: they are those
         of the first try.
         """
         values = self._values(row_id, {**columns, "status": to})
         values[_WHEN] = list(when)
-        if connection.execute(self._compare_and_set, values).rowcount == 0:
+        changed = connection.execute(self._compare_and_set, values).rowcount > 0
+        if not changed:
             found = self.fetch(connection, row_id)
             if not all(_agrees(found[n], v) for n, v in values.items() if n in self._table.c):
                 raise StatusChanged(f"{self._kind} {row_id}", found["status"], when)
         if done and self._work:
             drop_work(connection, self._work, row_id)
+        return changed
 
     def soft_delete(self, connection: sa.Connection, row_id: str, **columns: Any) -> bool:
         """Mark the row as deleted, keeping ``updated_at``; False when it was already."""

@@ -14,7 +14,7 @@ from worker.rpc import codec, objects, topics
 from worker.rpc.clients.sender import Sender
 from worker.rpc.context import RequestContext
 
-SERVICE = "volume"
+VOLUME, BACKUP = "volume", "backup"
 """Whose capabilities are reported."""
 
 _REPORT_RETRIES = 1
@@ -29,10 +29,17 @@ class SchedulerClient:
 
     :param transport: an RPC transport.
     :param object_version: the oldest object version among the schedulers.
+    :param service: whose capabilities are reported.
     """
 
-    def __init__(self, transport: Any, object_version: str = objects.OBJECT_VERSION) -> None:
+    def __init__(
+        self,
+        transport: Any,
+        object_version: str = objects.OBJECT_VERSION,
+        service: str = VOLUME,
+    ) -> None:
         self._sender = Sender(transport, topics.SCHEDULER_TOPIC)
+        self._service = service
         self._object_version = object_version
 
     def create_volume(
@@ -80,7 +87,7 @@ class SchedulerClient:
     ) -> None:
         """Tell every scheduler what a backend can do."""
         args = {
-            "service_name": SERVICE,
+            "service_name": self._service,
             "host": host,
             "capabilities": dict(capabilities),
             "cluster_name": cluster,
@@ -98,7 +105,7 @@ class SchedulerClient:
         :param backend: its cluster, or else its host.
         """
         args = {
-            "service_name": SERVICE,
+            "service_name": self._service,
             "backend": backend,
             "capabilities": dict(capabilities),
             "timestamp": _now(),

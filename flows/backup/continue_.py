@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read what the volume's service has named, and keep it.
+
+=======  ==========================================  ==============================
+task     does                                        undone by
+=======  ==========================================  ==============================
+begin    checks that the backup is ``creating``      backup ``error``, a message;
+                                                     what was temporary is deleted;
+                                                     the source as before
+place    driver.place; writes where it is kept       (delete_backup finds it)
+keep     attaches, driver.backup, detaches           what a kill left is detached
+tidy     has the temporary volume or snapshot        (as begin)
+         deleted
+finish   the source as before; ``available``, with   (point of no return)
+         what the driver told; the parent's count
+=======  ==========================================  ==============================
+
+Somebody who deletes a backup while it is made ends it: what was kept goes, the source
+is given back, and no failure is written.
+
+Source: seeds, BackupDriver.backup; spec/backup-rpc §3, continue_backup.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge, messages, source
+from flows.backup import copying
+from flows.context import BackupContext
+from flows.errors import (
+    BackupNotFound,
+    BackupUnwanted,
+    FlowError,
+    InvalidBackup,
+    InvalidInput,
+    NotFound,
+)
+from flows.lifecycle import Step, cause_of, never_began, was_cut_short
+
+LOG = logging.getLogger(__name__)
+
+DURING = ("creating",)
+UNWANTED = ("deleting", "deleted")
+
+_DETAILS = {
+    "place": messages.BACKUP_CREATE,
+    "keep": messages.BACKUP_CREATE,
+    "tidy": messages.BACKUP_CLEANUP,
+}
+
+
+class Begin(Step):
+    """Look whether the backup is still to be made. Idempotent: it only reads."""
+
+    default_provides = "wanted"
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> bool:
+        backup = ctx.backups.find(backup_id)
+        if backup is None:
+            raise BackupNotFound(f"backup {backup_id} does not exist")
+        if backup.deleted or backup.status in UNWANTED:
+            return False
+        if backup.status not in DURING:
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}: it was made already")
+        return True
+
+    def revert(
+        self, ctx: BackupContext, backup_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        backup = ctx.backups.find(backup_id)
+        if never_began(result) or backup is None:
+            return
+        try:
+            remove_temporary(ctx, backup)
+        except FlowError as error:
+            LOG.error("what backup %s was read from may be left: %s", backup_id, error)
+        detail = source.detail_by_step(flow_failures, _DETAILS)
+        source.give_up(ctx, backup, cause_of(flow_failures), detail, DURING)
+
+    def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
+        """Refuse: what it was read from is another moment's by now."""
+        raise InvalidBackup(f"backup {args['backup_id']}: create another one")
+
+
+class Place(Step):
+    """Write where the backup is kept, before it is. Idempotent: a place stays the same."""
+
+    def execute(self, ctx: BackupContext, backup_id: str, wanted: bool) -> None:
+        if not wanted:
+            return
+        backup = ctx.backups.get(backup_id)
+        update = edge.model_update(ctx.driver.place(backup), backup, "place")
+        edge.store(ctx.backups.update, backup, update, "place")
+
+
+class Keep(Step):
+    """Read the data and keep it.
+
+    Idempotent: what is kept durably is not read again, and a backup that is complete
+    is not made again.
+    """
+
+    default_provides = "kept"
+    moves_data = True
+
+    def execute(
+        self, ctx: BackupContext, backup_id: str, device: dict[str, Any], wanted: bool
+    ) -> dict[str, Any] | None:
+        if not wanted:
+            return None
+        backup, driver = ctx.backups.get(backup_id), ctx.driver
+        read = source_of(ctx, device)
+        pace = copying.watched(ctx, backup_id, DURING, _Listeners(ctx, backup).tell)
+        offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
+        try:
+            with copying.opened(ctx, read, write=False, secure=device["secure"]) as file:
+                answer = driver.backup(
+                    backup, file, True, **copying.options(driver.backup, offered)
+                )
+        except BackupUnwanted as ending:
+            LOG.info("%s", ending)
+            driver.delete_backup(backup)
+            return None
+        return edge.model_update(answer, backup, "backup")
+
+    def revert(self, ctx: BackupContext, device: dict[str, Any], wanted: bool, result: Any) -> None:
+        if wanted and was_cut_short(result):
+            copying.let_go(ctx, source_of(ctx, device))
+
+
+class Tidy(Step):
+    """Have what was only made for the backup deleted. Idempotent: it is named in the row."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is not None:
+            remove_temporary(ctx, backup)
+
+
+class Finish(Step):
+    """Give the source back and make the backup available. Idempotent: each happens once."""
+
+    def execute(self, ctx: BackupContext, backup_id: str, kept: dict[str, Any] | None) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is None:
+            return
+        source.release(ctx, backup, source.DONE)
+        if kept is None:
+            return
+        columns = {"size": _size(ctx, backup), **kept}
+        try:
+            ctx.backups.complete(backup_id, when=DURING, **columns)
+        except FlowError as error:
+            LOG.info("backup %s is left as it is: %s", backup_id, error)
+            return
+        shown = backup.replace(status="available", **columns)
+        ctx.notifier.backup(ctx.request, "createprogress", shown, backup_percent=100)
+        ctx.notifier.backup(ctx.request, "create.end", shown)
+
+
+def flow() -> linear_flow.Flow:
+    """Make a backup. Needs ``backup_id`` and ``device``: ``kind``, ``id`` and ``secure``."""
+    return linear_flow.Flow("continue_backup").add(Begin(), Place(), Keep(), Tidy(), Finish())
+
+
+def source_of(ctx: BackupContext, device: Mapping[str, Any]) -> Record:
+    """Return what is read. :raises InvalidInput: it is neither a volume nor a snapshot."""
+    kinds: dict[str, Any] = {"volume": ctx.volumes, "snapshot": ctx.snapshots}
+    if device.get("kind") not in kinds:
+        raise InvalidInput(f"a backup is read from a volume or a snapshot, not {device}")
+    found: Record = kinds[device["kind"]].get(device["id"])
+    return found
+
+
+def remove_temporary(ctx: BackupContext, backup: Record) -> None:
+    """Have a backup's temporary volume or snapshot deleted, and forget it."""
+    held: dict[str, Any] = {"temp_volume_id": ctx.volumes, "temp_snapshot_id": ctx.snapshots}
+    for column, rows in held.items():
+        if not backup[column]:
+            continue
+        try:
+            temporary = rows.get(backup[column])
+        except NotFound:
+            LOG.info("%s %s of backup %s is gone already", column, backup[column], backup.id)
+        else:
+            rows.update(temporary.id, status="deleting")
+            ctx.volume_service.delete(ctx.request, temporary)
+        if not backup.deleted:
+            ctx.backups.update(backup.id, **{column: None})
+
+
+def _size(ctx: BackupContext, backup: Record) -> int:
+    try:
+        return int(ctx.volumes.get(backup.volume_id).size)
+    except NotFound:
+        return int(backup.size)
+
+
+def _changed(ctx: BackupContext, backup: Record, read: Record) -> Any:
+    """Ask which parts may differ from the parent, where it was made from a snapshot."""
+    parent = backup.parent if backup.parent_id else None
+    if parent is None or not parent.snapshot_id or parent.volume_id != backup.volume_id:
+        return None
+    try:
+        ctx.snapshots.get(parent.snapshot_id)
+    except NotFound:
+        return None
+    return ctx.volume_service.changed_extents(ctx.request, read, parent.snapshot_id)
+
+
+class _Listeners:
+    """Those who are told of the progress now and then."""
+
+    def __init__(self, ctx: BackupContext, backup: Record) -> None:
+        self._ctx = ctx
+        self._backup = backup
+        self._told = time.monotonic()
+
+    def tell(self, fraction: float) -> None:
+        every = self._ctx.progress_every
+        if not every or time.monotonic() - self._told < every:
+            return
+        self._told = time.monotonic()
+        percent = int(fraction * 100)
+        self._ctx.notifier.backup(
+            self._ctx.request, "createprogress", self._backup, backup_percent=percent
+        )

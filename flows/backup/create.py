@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Begin a backup: check it, and have the volume's service say what is to be read.
+
+============  =====================================  ===============================
+task          does                                   undone by
+============  =====================================  ===============================
+begin         tells that it begins                   backup ``error``, a message; the
+                                                     volume or snapshot as before
+check_source  the source exists and is               (backup ``error``, and nothing
+              ``backing-up``                         is done to the source)
+check_backup  the backup is ``creating``             (as begin)
+accept        the store works; writes service        (as begin)
+              and availability zone
+ask           casts get_backup_device                (as begin)
+============  =====================================  ===============================
+
+The rest is :mod:`flows.backup.continue_`, when the volume's service has answered.
+
+Source: seeds, BackupDriver.backup; spec/backup-rpc §2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import EncryptedBackupOperationFailed
+from flows import messages, source
+from flows.context import BackupContext
+from flows.errors import InvalidBackup, InvalidSnapshot, InvalidVolume
+from flows.lifecycle import Step, cause_of
+
+DURING = "creating"
+
+_DETAILS = {
+    "check_backup": messages.BACKUP_STATE,
+    "ask": messages.BACKUP_DEVICE,
+}
+_SILENT = "check_source"
+_OURS = ("creating", "available", "error", "error_deleting")
+"""Statuses that a failure may be written over: in the others somebody else is at work."""
+
+
+class Begin(Step):
+    """Tell that a backup begins. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        ctx.notifier.backup(ctx.request, "create.start", ctx.backups.get(backup_id))
+
+    def revert(self, ctx: BackupContext, backup_id: str, flow_failures: dict[str, Failure]) -> None:
+        backup, failure = ctx.backups.find(backup_id), cause_of(flow_failures)
+        if backup is None or backup.deleted:
+            return
+        if _SILENT in flow_failures:
+            source.set_failed(ctx, backup, failure, _OURS)
+            return
+        detail = source.detail_by_step(flow_failures, _DETAILS)
+        source.give_up(ctx, backup, failure, detail, _OURS)
+
+    def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
+        """Refuse: the moment has passed."""
+        raise InvalidBackup(f"backup {args['backup_id']}: create another one")
+
+
+class CheckSource(Step):
+    """Check the volume and the snapshot. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.get(backup_id)
+        volume = ctx.volumes.get(backup.volume_id)
+        if not backup.snapshot_id:
+            if volume.status != "backing-up":
+                raise InvalidVolume(f"volume {volume.id} is {volume.status}, not backing-up")
+            return
+        snapshot = ctx.snapshots.get(backup.snapshot_id)
+        if snapshot.status != "backing-up":
+            raise InvalidSnapshot(f"snapshot {snapshot.id} is {snapshot.status}, not backing-up")
+
+
+class CheckBackup(Step):
+    """Check the backup's own status. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.get(backup_id)
+        if backup.status != DURING:
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {DURING}")
+
+
+class Accept(Step):
+    """Take the backup over. Idempotent: the same is written again."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        _ = ctx.driver  # or there is no use in reading anything
+        backup = ctx.backups.get(backup_id)
+        if ctx.volumes.get(backup.volume_id).encryption_key_id:
+            text = f"volume {backup.volume_id} is encrypted, and this service cannot copy its key"
+            raise EncryptedBackupOperationFailed(text)
+        zone = backup.availability_zone or ctx.backend.zone
+        ctx.backups.update(backup_id, service=ctx.backend.service, availability_zone=zone)
+
+
+class Ask(Step):
+    """Ask the volume's service. Idempotent: it answers twice, and the second is refused."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.get(backup_id)
+        volume = ctx.volumes.get(backup.volume_id)
+        ctx.volume_service.get_backup_device(ctx.request, backup, volume)
+
+
+def flow() -> linear_flow.Flow:
+    """Begin a backup. Needs ``backup_id``."""
+    return linear_flow.Flow("create_backup").add(
+        Begin(), CheckSource(), CheckBackup(), Accept(), Ask()
+    )

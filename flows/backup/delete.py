@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Delete a backup.
+
+============  ====================================  ================================
+task          does                                  undone by
+============  ====================================  ================================
+begin         tells that it begins                  ``error``, a message; see below
+check_status  the backup is ``deleting``            (``error``)
+check_alone   no other backup builds on it          (``available``)
+check_store   the store works, and is ours          (not working: ``error_deleting``)
+remove        driver.delete_backup                  (what is gone stays gone)
+finish        the row, its quota, the parent's      (point of no return)
+              count
+============  ====================================  ================================
+
+A backup that no service ever took has nothing in a store, so only its row goes.
+
+Source: seeds, BackupDriver.delete_backup; spec/backup-rpc §5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from flows import messages, source
+from flows.backup.restore import require_ours
+from flows.context import BackupContext
+from flows.errors import DriverNotInitialized, InvalidBackup
+from flows.lifecycle import Step, cause_of
+
+DURING = ("deleting",)
+
+_DETAILS = {"check_status": messages.BACKUP_STATE, "remove": messages.BACKUP_DELETE}
+_BUSY = frozenset({"creating", "restoring", "deleted"})
+"""Statuses in which another operation is at work: it writes what comes of it."""
+
+
+class Begin(Step):
+    """Tell that a deletion begins. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is not None and not backup.deleted:
+            ctx.notifier.backup(ctx.request, "delete.start", backup)
+
+    def revert(self, ctx: BackupContext, backup_id: str, flow_failures: dict[str, Failure]) -> None:
+        backup, failure = ctx.backups.find(backup_id), cause_of(flow_failures)
+        if backup is None or backup.deleted:
+            return
+        detail = source.detail_by_step(flow_failures, _DETAILS)
+        when = DURING
+        if "check_status" in flow_failures:
+            when = tuple({backup.status} - _BUSY)
+        if "check_alone" not in flow_failures:
+            source.tell(ctx, backup, messages.DELETE_BACKUP, failure, detail)
+        source.set_failed(ctx, backup, failure, when, _status(flow_failures, failure))
+
+    def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
+        """Set the status back to that of a deletion."""
+        failed = ("error", "error_deleting")
+        ctx.backups.transition(args["backup_id"], DURING[0], when=failed)
+
+
+class CheckStatus(Step):
+    """Check the backup's status; one that is gone is a success. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is None or backup.deleted:
+            return
+        if backup.status not in DURING:
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {DURING[0]}")
+
+
+class CheckAlone(Step):
+    """Refuse what others build on. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        if found := ctx.backups.dependants(backup_id):
+            text = f"{len(found)} others build on it: {', '.join(found[:3])}"
+            raise InvalidBackup(f"backup {backup_id} cannot be deleted: {text}")
+
+
+class CheckStore(Step):
+    """Check that the backup is where we look for it. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is not None and not backup.deleted and backup.service:
+            _ = ctx.driver
+            require_ours(ctx, backup)
+
+
+class Remove(Step):
+    """Remove the backup from the store. Idempotent: what is absent is a success."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is not None and not backup.deleted and backup.service:
+            with ctx.waiting():
+                ctx.driver.delete_backup(backup)
+
+
+class Finish(Step):
+    """Forget the row. Idempotent: row, quota and the parent's count go once, together."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is None:
+            return
+        release = {"backups": 1, "backup_gigabytes": backup.size or 0}
+        if ctx.backups.destroy(backup_id, release=release):
+            shown = backup.replace(status="deleted", deleted=True)
+            ctx.notifier.backup(ctx.request, "delete.end", shown)
+
+
+def flow() -> linear_flow.Flow:
+    """Delete a backup. Needs ``backup_id``."""
+    return linear_flow.Flow("delete_backup").add(
+        Begin(), CheckStatus(), CheckAlone(), CheckStore(), Remove(), Finish()
+    )
+
+
+def _status(failures: Mapping[str, Failure], failure: Failure) -> str:
+    if "check_alone" in failures:
+        return "available"
+    return "error_deleting" if failure.check(DriverNotInitialized) else "error"

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tell another installation of a backup, and take over what another one told.
+
+======  ============================================  ============================
+task    does                                          undone by
+======  ============================================  ============================
+export  checks that it is ``available`` and ours;     (nothing was changed)
+        driver.export_record
+take    hands it to a host that has its store, or     ``error`` with the reason
+        driver.import_record; the columns of the
+        record; ``available``
+======  ============================================  ============================
+
+The text is Base64 of JSON with every column, as Cinder writes it.
+
+Source: seeds, BackupDriver.export_record, import_record; spec/backup-rpc §5, §5.1.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import source
+from flows.backup.restore import require_ours
+from flows.context import BackupContext
+from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput
+from flows.lifecycle import Step, cause_of, never_began
+
+COLUMNS = (
+    *("id", "user_id", "project_id", "volume_id", "host", "availability_zone", "container"),
+    *("parent_id", "status", "fail_reason", "size", "display_name", "display_description"),
+    *("service_metadata", "service", "object_count", "temp_volume_id", "temp_snapshot_id"),
+    *("num_dependent_backups", "snapshot_id", "data_timestamp", "restore_volume_id"),
+    *("metadata", "encryption_key_id", "created_at", "updated_at", "deleted_at", "deleted"),
+)
+"""What a record tells."""
+
+_REQUIRED = (
+    *("display_name", "display_description", "container", "size"),
+    *("service_metadata", "object_count", "id"),
+)
+_KEPT = frozenset(
+    {"id", "user_id", "project_id", "deleted_at", "deleted", "fail_reason", "status", "metadata"}
+    | {"created_at", "updated_at", "host", "availability_zone", "service"}
+)
+"""Columns that the row has already, or that are ours to write."""
+
+_TIMES = ("data_timestamp",)
+_MOST = 1024 * 1024
+"""Characters of a record."""
+
+
+class Export(Step):
+    """Make the record. Idempotent: it only reads."""
+
+    default_provides = "result"
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> dict[str, Any]:
+        backup = ctx.backups.get(backup_id)
+        if backup.status != "available":
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not available")
+        require_ours(ctx, backup)
+        info = ctx.driver.export_record(backup)
+        try:
+            text = encode(backup, info or {})
+        except (TypeError, ValueError) as error:
+            who = f"export_record of backup {backup_id}"
+            raise DriverReturnedRubbish(
+                f"{who} returned what JSON cannot carry: {error}"
+            ) from error
+        return {"backup_service": backup.service, "backup_url": text}
+
+
+class Begin(Step):
+    """Check that there is a row to fill. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        ctx.backups.get(backup_id)
+
+    def revert(
+        self, ctx: BackupContext, backup_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        backup = ctx.backups.find(backup_id)
+        if never_began(result) or backup is None or backup.deleted:
+            return
+        source.set_failed(ctx, backup, cause_of(flow_failures), ("creating",))
+
+
+class Take(Step):
+    """Fill the row from the record. Idempotent: the same is written again."""
+
+    def execute(
+        self,
+        ctx: BackupContext,
+        backup_id: str,
+        backup_service: str,
+        backup_url: str,
+        backup_hosts: list[str],
+    ) -> None:
+        backup = ctx.backups.get(backup_id)
+        if not ctx.backend.is_ours(backup_service):
+            hand_on(ctx, backup, backup_service, backup_url, backup_hosts)
+            return
+        record = decode(backup_url)
+        if missing := [name for name in _REQUIRED if name not in record]:
+            raise InvalidBackup(f"the record of backup {backup_id} lacks {', '.join(missing)}")
+        if record["id"] != backup_id:
+            raise InvalidBackup(f"the record is that of backup {record['id']!r:.60}")
+        columns = _columns(record)
+        info = record.get("driver_info") or {}
+        ctx.driver.import_record(backup.replace(**columns), info)
+        ours = {
+            "service": ctx.backend.service,
+            "availability_zone": ctx.backend.zone,
+            "host": ctx.backend.host,
+        }
+        try:
+            ctx.backups.update(backup_id, **columns, **ours)
+        except ValueError as error:
+            raise InvalidBackup(f"the record of backup {backup_id}: {error}") from error
+        source.change(ctx.backups.transition, backup_id, "available", when=("creating",))
+
+
+def export() -> linear_flow.Flow:
+    """Export a record. Needs ``backup_id``."""
+    return linear_flow.Flow("export_record").add(Export())
+
+
+def import_() -> linear_flow.Flow:
+    """Import a record.
+
+    Needs ``backup_id``, ``backup_service``, ``backup_url``, and ``backup_hosts``: where
+    else to look for a service with that store.
+    """
+    return linear_flow.Flow("import_record").add(Begin(), Take())
+
+
+def hand_on(
+    ctx: BackupContext, backup: Record, service: str, url: str, hosts: Sequence[str]
+) -> None:
+    """Hand a record to the next host. :raises InvalidBackup: there is none left."""
+    rest = [host for host in hosts if isinstance(host, str) and host != ctx.backend.host]
+    if not rest:
+        raise InvalidBackup(f"no backup service has the store {service} of backup {backup.id}")
+    ctx.peers.import_record(ctx.request, rest[-1], backup, service, url, rest[:-1])
+
+
+def encode(backup: Record, driver_info: Mapping[str, Any]) -> str:
+    """Return a backup's record. :raises TypeError: the driver's part is not fit for JSON."""
+    facts = {name: _plain(backup.get(name)) for name in COLUMNS}
+    facts["metadata"] = dict(backup.get("metadata") or {})
+    document = {**dict(driver_info), "driver_info": dict(driver_info), **facts}
+    return base64.b64encode(json.dumps(document).encode()).decode()
+
+
+def decode(text: Any) -> dict[str, Any]:
+    """Read a record. :raises InvalidInput: it is none."""
+    if not isinstance(text, str) or len(text) > _MOST:
+        raise InvalidInput("a record is a text of at most 1 MiB")
+    try:
+        found = json.loads(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise InvalidInput(f"the record cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidInput("the record is no JSON object")
+    return found
+
+
+def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {name: record[name] for name in COLUMNS if name in record and name not in _KEPT}
+    for name in _TIMES:
+        if isinstance(columns.get(name), str):
+            columns[name] = _moment(columns[name])
+    return columns
+
+
+def _moment(text: str) -> datetime.datetime:
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput(f"the record has the time {text!r:.40}") from error
+    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return f"{value.isoformat(timespec='seconds')}Z"
+    return value

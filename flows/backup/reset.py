@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write a backup's status as an administrator wishes.
+
+=======  ==========================================  ============================
+task     does                                        undone by
+=======  ==========================================  ============================
+check    the backup is in our store                  (nothing was changed)
+write    the status; after ``error``, what was       (what is written stays)
+         temporary goes
+=======  ==========================================  ============================
+
+Source: spec/backup-rpc §5, reset_status.
+"""
+
+from __future__ import annotations
+
+from taskflow.patterns import linear_flow
+
+from flows.backup.continue_ import remove_temporary
+from flows.backup.restore import require_ours
+from flows.context import BackupContext
+from flows.lifecycle import Step
+
+
+class Check(Step):
+    """Check whose the backup is. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.get(backup_id)
+        if backup.service:
+            require_ours(ctx, backup)
+
+
+class Write(Step):
+    """Write the status. Idempotent: it is written again."""
+
+    def execute(self, ctx: BackupContext, backup_id: str, status: str) -> None:
+        backup = ctx.backups.get(backup_id)
+        if not backup.service:
+            return
+        ctx.backups.update(backup_id, status=status)
+        if status == "error":
+            remove_temporary(ctx, backup)
+        ctx.notifier.backup(ctx.request, "reset_status.end", backup.replace(status=status))
+
+
+def flow() -> linear_flow.Flow:
+    """Reset a status. Needs ``backup_id`` and ``status``."""
+    return linear_flow.Flow("reset_status").add(Check(), Write())

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring a backup's data back to a volume.
+
+============  =====================================  ===============================
+task          does                                   undone by
+============  =====================================  ===============================
+begin         tells that it begins                   volume ``error_restoring``, but
+                                                     ``error`` where it was being
+                                                     created; backup ``available``;
+                                                     a message
+check_volume  the volume is ``restoring-backup`` or  (as begin)
+              ``creating``, and large enough
+check_backup  the backup is ``restoring``            (volume and backup ``error``)
+check_store   the backup is in our store             (volume ``error``, backup
+                                                     ``available``)
+bring         attaches, driver.restore, detaches     what a kill left is detached
+finish        volume ``available``, with             (point of no return)
+              ``src_backup_id``; backup
+              ``available``
+============  =====================================  ===============================
+
+Somebody who gives the backup another status ends the restore: the volume has an
+``error`` then, and no failure is told.
+
+Source: seeds, BackupDriver.restore; spec/backup-rpc §4.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import messages, source
+from flows.backup import copying
+from flows.context import BackupContext
+from flows.errors import BackupUnwanted, InvalidBackup, InvalidInput, InvalidVolume, NotFound
+from flows.lifecycle import Step, cause_of, was_cut_short
+
+LOG = logging.getLogger(__name__)
+
+DURING = ("restoring",)
+VOLUME_DURING = ("restoring-backup", "creating")
+
+SOURCE_KEY = "src_backup_id"
+"""Metadata of a volume that tells of which backup its data is."""
+
+_DETAILS = {
+    "check_volume": messages.VOLUME_STATE,
+    "check_backup": messages.BACKUP_STATE,
+    "bring": messages.BACKUP_RESTORE,
+}
+_GONE = ("deleting", "deleted")
+
+
+class Begin(Step):
+    """Tell that a restore begins. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
+        ctx.notifier.backup(ctx.request, "restore.start", ctx.backups.get(backup_id))
+
+    def revert(
+        self,
+        ctx: BackupContext,
+        backup_id: str,
+        volume_id: str,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        failure = cause_of(flow_failures)
+        backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
+        told = volume if "check_volume" in flow_failures and volume is not None else backup
+        if told is not None:
+            detail = source.detail_by_step(flow_failures, _DETAILS)
+            source.tell(ctx, told, messages.RESTORE_BACKUP, failure, detail)
+        plain = {"check_backup", "check_store"} & flow_failures.keys()
+        if volume is not None:
+            when: tuple[str, ...] = VOLUME_DURING
+            if "check_volume" in flow_failures and volume.status not in _GONE:
+                when = (volume.status,)
+            status = "error" if plain or volume.status == "creating" else "error_restoring"
+            source.change(ctx.volumes.transition, volume_id, status, when=when)
+        if backup is None or backup.deleted:
+            return
+        if "check_backup" in flow_failures:
+            when = tuple({backup.status} - {*_GONE, "creating"})
+            source.set_failed(ctx, backup, failure, when)
+            return
+        source.change(ctx.backups.transition, backup_id, "available", when=DURING)
+
+    def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
+        """Set the statuses back to those of a restore."""
+        failed = ("error_restoring", "error")
+        ctx.backups.transition(args["backup_id"], DURING[0], when=("available",))
+        ctx.volumes.transition(args["volume_id"], VOLUME_DURING[0], when=failed)
+
+
+class CheckVolume(Step):
+    """Check the volume. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
+        volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
+        if volume.status not in VOLUME_DURING:
+            wanted = " or ".join(VOLUME_DURING)
+            raise InvalidVolume(f"volume {volume_id} is {volume.status}, not {wanted}")
+        if volume.size < (backup.size or 0):
+            sizes = f"has {volume.size} GiB, backup {backup_id} needs {backup.size}"
+            raise InvalidVolume(f"volume {volume_id} is too small: it {sizes}")
+
+
+class CheckBackup(Step):
+    """Check the backup. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.get(backup_id)
+        if backup.status not in DURING:
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {DURING[0]}")
+
+
+class CheckStore(Step):
+    """Check that the backup is where we look for it. Idempotent: it only reads."""
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        require_ours(ctx, ctx.backups.get(backup_id))
+
+
+class Bring(Step):
+    """Write the data. Idempotent: what is durable is not written again.
+
+    Provides whether it came to its end: somebody may have ended it.
+    """
+
+    default_provides = "brought"
+    moves_data = True
+
+    def execute(
+        self, ctx: BackupContext, backup_id: str, volume_id: str, volume_is_new: bool
+    ) -> bool:
+        backup, volume, driver = ctx.backups.get(backup_id), ctx.volumes.get(volume_id), ctx.driver
+        if backup.encryption_key_id:
+            raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
+        secure = ctx.volume_service.secure_file_operations_enabled(ctx.request, volume)
+        pace = copying.watched(ctx, backup_id, DURING)
+        offered = {"volume_is_new": volume_is_new, "pace": pace}
+        try:
+            with copying.opened(ctx, volume, write=True, secure=secure) as file:
+                driver.restore(backup, volume_id, file, **copying.options(driver.restore, offered))
+        except BackupUnwanted as ending:
+            LOG.info("%s", ending)
+            return False
+        return True
+
+    def revert(self, ctx: BackupContext, volume_id: str, result: Any) -> None:
+        if was_cut_short(result):
+            copying.let_go(ctx, ctx.volumes.get(volume_id))
+
+
+class Finish(Step):
+    """Make volume and backup available. Idempotent: the same is written again."""
+
+    def execute(self, ctx: BackupContext, backup_id: str, volume_id: str, brought: bool) -> None:
+        backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
+        if volume is not None:
+            if brought:
+                _name_source(ctx, volume, backup_id, backup)
+            launched = {"launched_at": _now()} if volume.status == "creating" and brought else {}
+            status = "available" if brought else "error"
+            source.change(ctx.volumes.transition, volume_id, status, when=VOLUME_DURING, **launched)
+        source.change(ctx.backups.transition, backup_id, "available", when=DURING)
+        if backup is not None:
+            shown = backup.replace(status="available")
+            ctx.notifier.backup(ctx.request, "restore.end", shown)
+
+
+def flow() -> linear_flow.Flow:
+    """Restore a backup. Needs ``backup_id``, ``volume_id`` and ``volume_is_new``."""
+    return linear_flow.Flow("restore_backup").add(
+        Begin(), CheckVolume(), CheckBackup(), CheckStore(), Bring(), Finish()
+    )
+
+
+def require_ours(ctx: BackupContext, backup: Record) -> None:
+    """:raises InvalidBackup: it was kept by another driver than ours."""
+    if not ctx.backend.is_ours(backup.service):
+        text = f"was kept by {backup.service}, this service keeps with {ctx.backend.service}"
+        raise InvalidBackup(f"backup {backup.id} {text}")
+
+
+def _volume(ctx: BackupContext, volume_id: str) -> Record | None:
+    try:
+        return ctx.volumes.get(volume_id)
+    except NotFound:
+        return None
+
+
+def _name_source(ctx: BackupContext, volume: Record, backup_id: str, backup: Record | None) -> None:
+    """Write of which backup the data is, unless it is plain from the volume itself."""
+    known = dict(volume.metadata)
+    other = backup is None or volume.id != backup.volume_id
+    if known.get(SOURCE_KEY) != backup_id and (other or SOURCE_KEY in known):
+        ctx.volumes.update(volume.id, metadata={**known, SOURCE_KEY: backup_id})
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

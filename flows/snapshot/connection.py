@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to a snapshot, for a backup of it: initialize, terminate, remove the export.
+
+==========  ========================================  =================================
+task        does                                      undone by
+==========  ========================================  =================================
+export      driver.create_export_snapshot             driver.remove_export_snapshot
+connect     driver.initialize_connection_snapshot     driver.terminate_connection_snapshot,
+                                                      where it was cut short
+terminate   driver.terminate_connection_snapshot      (what is gone stays gone)
+unexport    driver.remove_export_snapshot             (what is gone stays gone)
+==========  ========================================  =================================
+
+No status is written: these are calls, whose caller waits, and asks again.
+
+Source: seeds, VolumeDriverCore.initialize_connection_snapshot; spec/volume-rpc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.lifecycle import Step, cause_of, was_cut_short
+
+
+class Export(Step):
+    """Make the snapshot reachable. Idempotent: an export is made once."""
+
+    def execute(self, ctx: Context, snapshot_id: str, connector: Any) -> None:
+        snapshot, driver = of_ours(ctx, snapshot_id), ctx.driver
+        answer = _asked(
+            "create_export_snapshot",
+            snapshot,
+            lambda: driver.create_export_snapshot(ctx.request.elevated(), snapshot, connector),
+        )
+        update = edge.model_update(answer, snapshot, "create_export_snapshot")
+        edge.store(ctx.snapshots.update, snapshot, update, "create_export_snapshot")
+
+    def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
+        if not edge.never_reached_driver(flow_failures):
+            snapshot = ctx.snapshots.get(snapshot_id)
+            ctx.driver.remove_export_snapshot(ctx.request.elevated(), snapshot)
+
+
+class Connect(Step):
+    """Ask the driver how to connect. Idempotent: it may be asked again."""
+
+    default_provides = "result"
+
+    def execute(self, ctx: Context, snapshot_id: str, connector: Any) -> dict[str, Any]:
+        snapshot, driver = ctx.snapshots.get(snapshot_id), ctx.driver
+        answer = _asked(
+            "initialize_connection_snapshot",
+            snapshot,
+            lambda: driver.initialize_connection_snapshot(snapshot, connector),
+        )
+        return edge.connection_info(answer, snapshot)
+
+    def revert(
+        self, ctx: Context, snapshot_id: str, connector: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        if was_cut_short(cause_of(flow_failures)):
+            snapshot = ctx.snapshots.get(snapshot_id)
+            ctx.driver.terminate_connection_snapshot(snapshot, connector)
+
+
+class Terminate(Step):
+    """End a connector's access, or all access without a connector. Idempotent."""
+
+    def execute(self, ctx: Context, snapshot_id: str, connector: Any, force: bool) -> None:
+        snapshot, driver = of_ours(ctx, snapshot_id), ctx.driver
+        forced = edge.takes(driver.terminate_connection_snapshot, "force")
+        options = {"force": force} if forced else {}
+        _asked(
+            "terminate_connection_snapshot",
+            snapshot,
+            lambda: driver.terminate_connection_snapshot(snapshot, connector, **options),
+        )
+
+
+class Unexport(Step):
+    """Take the export away. Idempotent: none is a success."""
+
+    def execute(self, ctx: Context, snapshot_id: str) -> None:
+        snapshot, driver = of_ours(ctx, snapshot_id), ctx.driver
+        _asked(
+            "remove_export_snapshot",
+            snapshot,
+            lambda: driver.remove_export_snapshot(ctx.request.elevated(), snapshot),
+        )
+
+
+def initialize() -> linear_flow.Flow:
+    """Let a connector read a snapshot. Needs ``snapshot_id`` and ``connector``."""
+    return linear_flow.Flow("initialize_connection_snapshot").add(Export(), Connect())
+
+
+def terminate() -> linear_flow.Flow:
+    """End access. Needs ``snapshot_id``, ``connector`` (None for all) and ``force``."""
+    return linear_flow.Flow("terminate_connection_snapshot").add(Terminate())
+
+
+def remove_export() -> linear_flow.Flow:
+    """Remove the export. Needs ``snapshot_id``."""
+    return linear_flow.Flow("remove_export_snapshot").add(Unexport())
+
+
+def of_ours(ctx: Context, snapshot_id: str) -> Record:
+    """Return a snapshot of this backend. :raises Invalid: it is another one's."""
+    snapshot = ctx.snapshots.get(snapshot_id)
+    edge.require_ours(ctx, snapshot, snapshot.volume.host)
+    return snapshot
+
+
+def _asked(call: str, snapshot: Record, ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except Exception as error:
+        raise edge.backend_error(call, snapshot.id, error, "snapshot") from error

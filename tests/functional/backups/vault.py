@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cloud with a backup service, and volumes whose bytes a test can look at."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import oslo_messaging
+
+from drivers.interface.records import Record
+from tests.functional.cloud import NODE, PROJECT, REQUEST, USER, Cloud, encoded
+from tests.functional.service import Service
+
+GIB = 1024**3
+SERVICE = "cinder.backup.drivers.posix.PosixBackupDriver"
+
+
+class Vault(Cloud):
+    """A volume service and a backup service of one host.
+
+    :param options: further ones of the backup service.
+    """
+
+    def __init__(
+        self,
+        make_service: Callable[..., Service],
+        bus: str,
+        database: str,
+        directory: Path,
+        backend: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(make_service, bus, database, directory, backend)
+        self.volumes_path = directory / "volumes"
+        self.store = directory / "service" / "state" / "backup"
+        defaults = {"rpc_response_timeout": 5, "backup_driver_stats_polling_interval": 10}
+        self.backup_service = make_service(
+            bus=bus,
+            database=database,
+            backends=self.backends,
+            sections={
+                "DEFAULT": {
+                    **defaults,
+                    "backup_posix_path": self.store,
+                    **(options or {}),
+                }
+            },
+            module="worker.cmd.backup",
+            name="backup",
+        )
+
+    def start(self) -> None:
+        """Start both."""
+        self.service.start()
+        self.backup_service.start()
+
+    def backup_client(self, version: str = "2.0", timeout: float = 20) -> Any:
+        """Return an RPC client that sends as an untouched API does."""
+        target = oslo_messaging.Target(
+            exchange="openstack", topic="cinder-backup", server=NODE, version=version
+        )
+        return oslo_messaging.get_rpc_client(self._transport, target, timeout=timeout)
+
+    def cast_backup(self, method: str, version: str = "2.0", **args: Any) -> None:
+        """Send a cast to the backup service."""
+        self.backup_client(version).cast(dict(REQUEST), method, **encoded(args))
+
+    def call_backup(self, method: str, version: str = "2.0", **args: Any) -> Any:
+        """Send a call to the backup service and return its answer."""
+        return self.backup_client(version).call(dict(REQUEST), method, **encoded(args))
+
+    def backup(self, volume: Record, status: str = "creating", **columns: Any) -> Record:
+        """Insert a backup's row as the API and the scheduler leave it."""
+        values = {
+            "volume_id": volume.id,
+            "size": volume.size,
+            "host": NODE,
+            "user_id": USER,
+            "project_id": PROJECT,
+            "display_name": "b",
+        }
+        return self.records.backups.create(**{**values, "status": status, **columns})
+
+    def begin(self, volume: Record, **columns: Any) -> Record:
+        """Have a backup of a volume begun, as the API does."""
+        before = self.records.volumes.get(volume.id).status
+        if not columns.get("snapshot_id"):
+            self.records.volumes.update(volume.id, status="backing-up", previous_status=before)
+        backup = self.backup(volume, **columns)
+        self.cast_backup("create_backup", backup=backup)
+        return backup
+
+    def made(self, volume: Record, **columns: Any) -> Record:
+        """Make a backup and wait for it."""
+        row = self.wait_status(self.begin(volume, **columns), "available")
+        assert row is not None
+        return row
+
+    def restore(self, backup: Record, volume: Record, new: bool = False) -> None:
+        """Have a backup restored, as the API does."""
+        self.records.backups.update(backup.id, status="restoring", restore_volume_id=volume.id)
+        self.records.volumes.update(volume.id, status="restoring-backup")
+        row = self.records.backups.get(backup.id)
+        self.cast_backup("restore_backup", backup=row, volume_id=volume.id, volume_is_new=new)
+
+    def path(self, volume: Record) -> Path:
+        """Return the file of a volume of the local backend."""
+        return self.volumes_path / volume.name
+
+    def filled(self, seed: int, status: str = "available", **columns: Any) -> Record:
+        """Make a volume with something in it."""
+        volume = self.volume(status="creating", **columns)
+        self.cast("create_volume", volume=volume)
+        self.wait_status(volume, "available")
+        self.scribble(volume, seed)
+        self.records.volumes.update(volume.id, status=status)
+        return self.records.volumes.get(volume.id)
+
+    def scribble(self, volume: Record, seed: int) -> None:
+        """Write some places of a volume."""
+        dice = random.Random(seed)
+        with open(self.path(volume), "r+b") as file:
+            for _ in range(8):
+                file.seek(dice.randrange(volume.size * GIB - 2**20))
+                file.write(dice.randbytes(dice.randrange(1, 2**20)))
+
+    def same(self, one: Record | Path, other: Record | Path) -> bool:
+        """Compare two volumes, where they have data."""
+        paths = [self.path(it) if isinstance(it, Record) else it for it in (one, other)]
+        return _data(paths[0]) == _data(paths[1])
+
+
+def _data(path: Path) -> list[tuple[int, bytes]]:
+    """Return what a file has, without its zeros."""
+    found = []
+    with open(path, "rb") as file:
+        at, end = 0, os.fstat(file.fileno()).st_size
+        while at < end:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            stop = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            for start in range(at - at % 4096, stop, 4096):
+                block = os.pread(file.fileno(), 4096, start)
+                if block.strip(b"\0"):
+                    found.append((start, block))
+            at = stop
+    return found

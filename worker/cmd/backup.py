@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast-backup: the service that keeps backups of volumes, and restores them."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
+
+from oslo_config import cfg  # isort: skip
+from oslo_log import log as logging  # isort: skip
+
+PROG = "holdfast-backup"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read the configuration and serve; what is wrong is one line and exit status 1."""
+    from worker import conf as config
+    from worker.conf import backup, state
+
+    conf = config.load(argv, prog=PROG)
+    state.prepare(conf)
+    backup.driver_class(conf)
+    logging.setup(conf, PROG)
+    _serve(conf)
+
+
+def _serve(conf: cfg.ConfigOpts) -> None:
+    # What costs memory and time to import is imported once, before the processes fork.
+    from worker.rpc import transport
+    from worker.services import backups, process
+
+    log = logging.getLogger(__name__)
+    if warning := transport.durability_warning(conf):
+        log.warning(warning)
+    make = functools.partial(backups.BackupService, conf)
+    process.serve(conf, [(make, conf.backup_workers)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backup service and its store; section [DEFAULT], as Cinder has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+
+from drivers.backup import chunked, posix
+from worker.conf import plugins, source
+from worker.conf.problems import ConfigError
+
+if TYPE_CHECKING:
+    from drivers.interface.backup import BackupDriver
+
+DRIVERS = "holdfast.backup_drivers"
+"""Entry points of stores."""
+
+CINDER = {
+    "cinder.backup.drivers.posix.PosixBackupDriver": "posix",
+}
+"""Class paths of Cinder, each with the name of ours that reads and writes the same."""
+
+_DRIVER = cfg.StrOpt(
+    "backup_driver",
+    default="posix",
+    help="Where backups are kept: 'posix' in a directory, or the full path of a class. "
+    "Cinder's own paths of these drivers mean ours.",
+)
+
+OPTS = [
+    _DRIVER,
+    cfg.IntOpt(
+        "backup_workers",
+        default=1,
+        min=1,
+        max=64,
+        help="Processes of the backup service.",
+    ),
+    cfg.IntOpt(
+        "backup_max_operations",
+        default=15,
+        min=0,
+        help="Backups and restores that move data at once on this host; the others wait. "
+        "0 means no limit.",
+    ),
+    cfg.IntOpt(
+        "backup_metadata_version",
+        default=2,
+        min=1,
+        max=2,
+        help="Version of the volumes' metadata in new backups.",
+    ),
+    cfg.IntOpt(
+        "backup_driver_init_check_interval",
+        default=60,
+        min=5,
+        help="Seconds between two attempts to use a store that cannot be used.",
+    ),
+    cfg.IntOpt(
+        "backup_driver_stats_polling_interval",
+        default=60,
+        min=10,
+        help="Seconds between two reports to the scheduler.",
+    ),
+    cfg.IntOpt(
+        "backup_timer_interval",
+        default=120,
+        min=1,
+        help="Seconds between two notifications of a backup's progress.",
+    ),
+    cfg.BoolOpt(
+        "backup_enable_progress_timer",
+        default=True,
+        help="Whether listeners are notified of a backup's progress.",
+    ),
+    cfg.StrOpt(
+        "backup_root_helper",
+        default="sudo",
+        help="What os-brick runs its commands through, where volumes are not local files.",
+    ),
+    cfg.BoolOpt(
+        "use_multipath_for_image_xfer",
+        default=False,
+        help="Whether volumes are attached to this host over several paths.",
+    ),
+    cfg.StrOpt(
+        "my_ip",
+        help="Address of this host, for drivers that give access by it; found out by itself.",
+    ),
+]
+
+
+class Settings:
+    """Options as attributes; what a driver is given."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._conf, name)
+
+    def safe_get(self, name: str) -> Any:
+        """Return the value, None where there is no such option."""
+        try:
+            return getattr(self._conf, name)
+        except (AttributeError, cfg.NoSuchOptError):
+            return None
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options known, with those of our own stores."""
+    conf.register_opts(OPTS)
+    conf.register_opts(chunked.OPTS)
+    conf.register_opts(posix.OPTS)
+
+
+def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, ...]]:
+    """Return the class that ``backup_driver`` names, its options registered.
+
+    :returns: the class, and the names in ``backups.service`` that mean it: the first one
+        is written.
+    :raises ConfigError: there is no such class, or it is not a backup driver.
+    """
+    from drivers.interface.backup import BackupDriver
+
+    wanted = conf.backup_driver
+    try:
+        found = plugins.load(CINDER.get(wanted, wanted), DRIVERS, "backup driver")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(source.of(conf).problem("DEFAULT", _DRIVER, str(error))) from error
+    if not (isinstance(found, type) and issubclass(found, BackupDriver)):
+        text = f"{wanted} is not a backup driver (drivers.interface.backup.BackupDriver)"
+        raise ConfigError(source.of(conf).problem("DEFAULT", _DRIVER, text))
+    conf.register_opts(found.OPTS)
+    own = f"{found.__module__}.{found.__qualname__}"
+    cinders = [path for path in CINDER if CINDER[path] == wanted or path == wanted]
+    return found, (*cinders, own)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume's metadata in a backup, as versioned JSON (spec/backup-rpc §6).
+
+======= ==========================================================================
+version restored
+======= ==========================================================================
+1       name and description; user metadata; image metadata
+2       these, and the key of an encrypted volume
+======= ==========================================================================
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drivers.interface.errors import (
+    BackupDriverException,
+    BackupMetadataUnsupportedVersion,
+    EncryptedBackupOperationFailed,
+)
+from drivers.interface.records import Record
+from worker.db import models
+from worker.db.records import Records
+
+VERSIONS = (1, 2)
+
+_BASE = "volume-base-metadata"
+_USER = "volume-metadata"
+_IMAGE = "volume-glance-metadata"
+
+_NAMES = ("display_name", "display_description")
+_OF_RESTORE = "restore_backup_"
+"""With what the name of a volume begins that was made for a restore."""
+
+
+class VolumeMetadata:
+    """Saves and restores it.
+
+    :param version: that is written; an option may change while we run.
+    """
+
+    def __init__(self, records: Records, version: Callable[[], int] = lambda: 2) -> None:
+        self._records = records
+        self._version = version
+
+    def get(self, volume_id: str) -> str:
+        """Return all of it. :raises VolumeNotFound: there is no such volume."""
+        volume = self._records.volumes.get(volume_id)
+        base = {name: _plain(volume[name]) for name in models.volumes.c.keys()}  # noqa: SIM118
+        document = {
+            "version": self._version(),
+            _BASE: base,
+            _USER: dict(volume.metadata),
+        }
+        if image := dict(volume.glance_metadata):
+            document[_IMAGE] = image
+        return json.dumps(document)
+
+    def check(self, volume_id: str, json_metadata: str) -> None:
+        """Refuse what could not be restored, before anything is overwritten.
+
+        :raises BackupMetadataUnsupportedVersion: it is of another version.
+        :raises EncryptedBackupOperationFailed: the volume's encryption is another one.
+        """
+        document = _parsed(json_metadata)
+        key = _part(document, _BASE).get("encryption_key_id")
+        if document["version"] >= 2 and key:
+            text = f"volume {volume_id}: the backup has an encryption key, which is not copied here"
+            raise EncryptedBackupOperationFailed(text)
+
+    def put(self, volume_id: str, json_metadata: str) -> None:
+        """Restore what the version says."""
+        document, volumes = _parsed(json_metadata), self._records.volumes
+        volume = volumes.get(volume_id)
+        columns = _named(volume, _part(document, _BASE))
+        if _USER in document:
+            columns["metadata"] = _part(document, _USER)
+        image = _part(document, _IMAGE)
+        try:
+            if image:
+                volumes.replace_image_metadata(volume_id, image)
+                columns["bootable"] = True
+            if columns:
+                volumes.update(volume_id, **columns)
+        except ValueError as error:
+            raise BackupDriverException(f"the backup's metadata does not fit: {error}") from error
+
+
+def _named(volume: Record, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name and description, unless somebody has named the volume himself."""
+    mine = volume.display_name
+    if not base.get("display_name") or (mine and not mine.startswith(_OF_RESTORE)):
+        return {}
+    return {name: base[name] for name in _NAMES if name in base}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BackupDriverException(f"the volume's metadata cannot be read: {error}") from error
+    version = document.get("version") if isinstance(document, dict) else None
+    if isinstance(version, bool) or version not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        text = f"the volume's metadata has the version {version!r:.20}; {known} can be restored"
+        raise BackupMetadataUnsupportedVersion(text)
+    return dict(document)
+
+
+def _part(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise BackupDriverException(f"the volume's metadata is damaged: {name} is no mapping")
+    return dict(found)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    return value
