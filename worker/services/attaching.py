@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import platform
+import shutil
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -59,7 +60,8 @@ class HostAttacher:
             "do_local_attach": True,
         }
         brick = _brick()
-        if brick is None:
+        if brick is None or not shutil.which(self._root_helper.split()[0]):
+            LOG.info("without os-brick and %s only local volumes can be opened", self._root_helper)
             return known
         try:
             found = brick.get_connector_properties(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,18 +15,18 @@ from tests.functional.service import Service
 from tests.servers import Broker
 
 
-@pytest.fixture(scope="module")
-def shared_vault(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    directory = tmp_path_factory.mktemp("vault")
+@contextmanager
+def running(broker: Broker, directory: Path, **options: Any) -> Iterator[Vault]:
+    """Run a volume service with the local driver, and a backup service."""
     made: list[Service] = []
 
-    def make(name: str = "service", **options: Any) -> Service:
-        made.append(Service(directory / name, **options))
+    def make(name: str = "service", **more: Any) -> Service:
+        made.append(Service(directory / name, **more))
         return made[-1]
 
     local = {"volume_driver": "local", "local_path": str(directory / "volumes")}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
-    vault = Vault(make, broker.vhost(), database, directory, local)
+    vault = Vault(make, broker.vhost(), database, directory, local, options)
     vault.start()
     yield vault
     vault.close()
@@ -33,11 +34,29 @@ def shared_vault(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> It
         service.close()
 
 
+@pytest.fixture(scope="module")
+def shared_vault(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    with running(broker, tmp_path_factory.mktemp("vault")) as vault:
+        yield vault
+
+
 @pytest.fixture
 def vault(shared_vault: Vault) -> Iterator[Vault]:
     """The pair; the end of its logs is shown with a failure."""
-    services = (shared_vault.service, shared_vault.backup_service)
+    yield from shown(shared_vault)
+
+
+@pytest.fixture
+def slow_vault(broker: Broker, tmp_path: Path) -> Iterator[Vault]:
+    """A pair whose backups take some seconds: a few objects of a MiB in each."""
+    options = {"backup_bandwidth_limit": 2, "backup_file_size": 32768 * 32, "backup_transfers": 1}
+    with running(broker, tmp_path, **options) as vault:
+        yield from shown(vault)
+
+
+def shown(vault: Vault) -> Iterator[Vault]:
+    services = (vault.service, vault.backup_service)
     positions = [service.position() for service in services]
-    yield shared_vault
+    yield vault
     for service, position in zip(services, positions, strict=True):
         sys.stdout.write(service.text(position))

@@ -3,7 +3,27 @@
 
 from __future__ import annotations
 
-from tests.functional.backups.vault import SERVICE, Vault
+import os
+import time
+
+from tests.functional.backups.vault import GIB, SERVICE, Vault
+from tests.functional.cloud import NODE
+from tests.servers import until
+
+
+def temporary(vault: Vault) -> list[str]:
+    """Return what is on the backend and belongs to no volume or snapshot of a test."""
+    known = {row.name for row in vault.records.volumes.list() if row.use_quota}
+    known |= {row.name for row in vault.records.snapshots.list() if row.use_quota}
+    return sorted(
+        name for name in os.listdir(vault.volumes_path) if name.rpartition("@")[2] not in known
+    )
+
+
+def snapshot_of(vault: Vault, volume):
+    snapshot = vault.snapshot(volume)
+    vault.cast("create_snapshot", snapshot=snapshot)
+    return vault.wait_status(snapshot, "available")
 
 
 class TestRoundTrip:
@@ -21,3 +41,226 @@ class TestRoundTrip:
         vault.wait_status(backup, "available")
         assert vault.same(volume, target)
         assert row is not None and row.metadata == {"src_backup_id": backup.id}
+
+    def test_a_chain_comes_back_link_by_link(self, vault: Vault) -> None:
+        volume = vault.filled(3)
+        chain, copies = [vault.made(volume)], []
+        for seed in (4, 5):
+            copies.append(vault.path(volume).with_suffix(f".{seed}"))
+            os.system(f"cp --sparse=always {vault.path(volume)} {copies[-1]}")
+            vault.scribble(volume, seed)
+            chain.append(vault.made(volume, parent_id=chain[-1].id))
+        counts = [vault.records.backups.get(one.id).num_dependent_backups for one in chain]
+        assert counts == [1, 1, 0]
+        for backup, wanted in zip(chain, [*copies, vault.path(volume)], strict=True):
+            target = vault.filled(6)
+            vault.restore(backup, target)
+            vault.wait_status(target, "available")
+            assert vault.same(wanted, target)
+        for copy in copies:
+            copy.unlink()
+
+    def test_a_volume_in_use_is_read_as_of_one_moment(self, vault: Vault) -> None:
+        volume = vault.filled(7, status="in-use")
+        backup = vault.made(volume)
+        after = vault.records.volumes.get(volume.id)
+        assert (after.status, after.previous_status) == ("in-use", "backing-up")
+        row = vault.records.backups.get(backup.id)
+        assert row.temp_volume_id is None
+        until(lambda: not temporary(vault), 10, "the temporary clone to go")
+        target = vault.filled(8)
+        vault.restore(backup, target)
+        vault.wait_status(target, "available")
+        assert vault.same(volume, target)
+
+    def test_a_snapshot_is_read_and_its_volume_left_alone(self, vault: Vault) -> None:
+        volume = vault.filled(9, status="available")
+        snapshot = snapshot_of(vault, volume)
+        before = vault.path(volume).with_suffix(".before")
+        os.system(f"cp --sparse=always {vault.path(volume)} {before}")
+        vault.scribble(volume, 10)
+        vault.records.snapshots.update(snapshot.id, status="backing-up")
+        backup = vault.made(volume, snapshot_id=snapshot.id)
+        assert vault.status(snapshot) == "available"
+        assert vault.records.volumes.get(volume.id).previous_status is None
+        target = vault.filled(11)
+        vault.restore(backup, target)
+        vault.wait_status(target, "available")
+        assert vault.same(before, target)
+        before.unlink()
+        until(lambda: not temporary(vault), 10, "the temporary volume to go")
+
+    def test_a_new_volume_gets_the_data_and_its_launch(self, vault: Vault) -> None:
+        volume = vault.filled(12)
+        backup = vault.made(volume)
+        target = vault.filled(13, size=2)
+        os.truncate(vault.path(target), 0)
+        os.truncate(vault.path(target), 2 * GIB)
+        vault.restore(backup, target, new=True)
+        vault.wait_status(target, "available")
+        assert vault.same(volume, target)
+        assert vault.path(target).stat().st_blocks * 512 < 32 * 2**20
+
+    def test_a_volume_that_is_being_created_is_available_in_the_end(self, vault: Vault) -> None:
+        volume = vault.filled(14)
+        backup = vault.made(volume)
+        target = vault.filled(15)
+        vault.restore(backup, target)
+        vault.wait_status(target, "available")
+        vault.records.volumes.update(target.id, status="creating", launched_at=None)
+        vault.records.backups.update(backup.id, status="restoring")
+        row = vault.records.backups.get(backup.id)
+        vault.cast_backup("restore_backup", backup=row, volume_id=target.id, volume_is_new=False)
+        done = vault.wait_status(target, "available")
+        assert done is not None and done.launched_at is not None
+
+    def test_metadata_comes_back(self, vault: Vault) -> None:
+        volume = vault.filled(16, display_name="mine", display_description="a text")
+        vault.records.volumes.update(volume.id, metadata={"key": "välue"})
+        vault.records.volumes.replace_image_metadata(volume.id, {"os": "linux"})
+        backup = vault.made(volume)
+        target = vault.filled(17, display_name="restore_backup_x")
+        vault.records.volumes.update(target.id, metadata={"other": "goes"})
+        vault.restore(backup, target)
+        row = vault.wait_status(target, "available")
+        assert row is not None
+        assert (row.display_name, row.display_description) == ("mine", "a text")
+        assert row.metadata == {"key": "välue", "src_backup_id": backup.id}
+        assert row.glance_metadata == {"os": "linux"}
+        assert row.bootable
+
+    def test_a_name_that_somebody_chose_stays(self, vault: Vault) -> None:
+        volume = vault.filled(18, display_name="mine")
+        backup = vault.made(volume)
+        target = vault.filled(19, display_name="yours")
+        vault.restore(backup, target)
+        row = vault.wait_status(target, "available")
+        assert row is not None and row.display_name == "yours"
+
+
+class TestDelete:
+    def test_a_backup_leaves_nothing(self, vault: Vault) -> None:
+        volume = vault.filled(20)
+        full = vault.made(volume)
+        leaf = vault.made(volume, parent_id=full.id)
+        for backup in (leaf, full):
+            assert (vault.store / backup.container).is_dir()
+            vault.records.backups.update(backup.id, status="deleting")
+            vault.cast_backup("delete_backup", backup=backup)
+            vault.wait_status(backup, "gone")
+            assert not (vault.store / backup.container).exists()
+        row = vault.records.backups.find(full.id)
+        assert row is not None and row.num_dependent_backups == 0
+
+    def test_one_that_others_build_on_stays(self, vault: Vault) -> None:
+        volume = vault.filled(21)
+        full = vault.made(volume)
+        leaf = vault.made(volume, parent_id=full.id)
+        vault.records.backups.update(full.id, status="deleting")
+        vault.cast_backup("delete_backup", backup=full)
+        row = vault.wait_status(full, "available")
+        assert row is not None and leaf.id in row.fail_reason
+        target = vault.filled(22)
+        vault.restore(leaf, target)
+        vault.wait_status(target, "available")
+        assert vault.same(volume, target)
+
+    def test_what_is_gone_from_the_store_is_no_failure(self, vault: Vault) -> None:
+        backup = vault.made(vault.filled(23))
+        os.system(f"rm -r {vault.store / backup.container}")
+        vault.records.backups.update(backup.id, status="deleting")
+        vault.cast_backup("delete_backup", backup=backup)
+        vault.wait_status(backup, "gone")
+
+
+class TestRecords:
+    def test_a_record_goes_round(self, vault: Vault) -> None:
+        volume = vault.filled(24)
+        backup = vault.made(volume)
+        told = vault.call_backup("export_record", backup=backup)
+        assert told["backup_service"] == SERVICE
+        vault.records.backups.destroy(backup.id)
+        revived = {"deleted": False, "deleted_at": None, "status": "creating"}
+        gone = {"container": None, "service_metadata": None, "object_count": 0}
+        _revive(vault, backup.id, {**revived, **gone})
+        row = vault.records.backups.get(backup.id)
+        vault.cast_backup("import_record", backup=row, backup_hosts=[], **told)
+        taken = vault.wait_status(backup, "available")
+        assert taken is not None
+        assert (taken.host, taken.container, taken.object_count) == (
+            NODE,
+            backup.container,
+            backup.object_count,
+        )
+        target = vault.filled(25)
+        vault.restore(taken, target)
+        vault.wait_status(target, "available")
+        assert vault.same(volume, target)
+
+
+class TestDamage:
+    def test_a_spoilt_object_ends_in_an_error_that_names_it(self, vault: Vault) -> None:
+        backup = vault.made(vault.filled(26))
+        [first] = (vault.store / backup.container).glob("*-00001")
+        first.write_bytes(first.read_bytes()[:-1])
+        target = vault.filled(27)
+        position = vault.backup_service.position()
+        vault.restore(backup, target)
+        vault.wait_status(target, "error_restoring")
+        vault.wait_status(backup, "available")
+        vault.backup_service.wait_for_log(f"{first.name} is damaged", after=position)
+        told = [m for m in vault.records.messages.list() if m.resource_uuid == backup.id]
+        assert [m.event_id for m in told] == ["VOLUME_VOLUME_BACKUP_015_026"]
+
+
+class TestInterruption:
+    def test_deleting_it_ends_a_backup_under_way(self, slow_vault: Vault) -> None:
+        vault = slow_vault
+        volume = vault.filled(28)
+        backup = vault.begin(volume)
+        until(lambda: [*vault.store.rglob("*-00001")], 20, "the first object")
+        vault.records.backups.update(backup.id, status="deleting")
+        vault.cast_backup("delete_backup", backup=backup)
+        vault.wait_status(backup, "gone")
+        vault.wait_status(volume, "available")
+        assert not [path for path in vault.store.rglob("*") if path.is_file()]
+
+    def test_another_status_ends_a_restore(self, slow_vault: Vault) -> None:
+        vault = slow_vault
+        backup = vault.made(vault.filled(29))
+        target = vault.filled(30)
+        vault.restore(backup, target)
+        time.sleep(0.5)
+        vault.records.backups.update(backup.id, status="available")
+        vault.wait_status(target, "error")
+        assert vault.status(backup) == "available"
+
+    def test_a_killed_backup_goes_on(self, slow_vault: Vault) -> None:
+        vault = slow_vault
+        volume = vault.filled(31)
+        backup = vault.begin(volume)
+        until(lambda: [*vault.store.rglob("*-00003")], 20, "some objects")
+        before = {path: path.stat().st_ino for path in vault.store.rglob("*-0000[12]")}
+        vault.backup_service.kill()
+        vault.backup_service.start()
+        vault.wait_status(backup, "available")
+        vault.wait_status(volume, "available")
+        target = vault.filled(32)
+        vault.restore(backup, target)
+        time.sleep(0.7)
+        vault.backup_service.kill()
+        vault.backup_service.start()
+        vault.wait_status(target, "available")
+        assert vault.same(volume, target)
+        assert before
+
+
+def _revive(vault: Vault, backup_id: str, columns: dict) -> None:
+    import sqlalchemy as sa
+
+    from worker.db import models
+
+    with vault.database.writer() as connection:
+        connection.execute(
+            sa.update(models.backups).where(models.backups.c.id == backup_id).values(**columns)
+        )
