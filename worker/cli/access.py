@@ -114,6 +114,10 @@ class Access:
         """Return the snapshot whose id begins like this."""
         return _found("snapshot", wanted, self.records.snapshots)
 
+    def backup(self, wanted: str) -> Record:
+        """Return the backup whose id begins like this."""
+        return _found("backup", wanted, self.records.backups)
+
     def group(self, wanted: str) -> Record:
         """Return the group whose id begins like this."""
         return _found("group", wanted, self.records.groups)

@@ -88,9 +88,27 @@ class Rows:
         self._records.workers.offer("Snapshot", snapshot.id, snapshot.status)
         return snapshot
 
+    def create_backup(self, volume: Record, **columns: Any) -> Record:
+        """Make a backup in ``creating``, with its quota."""
+        return self.insert_backup(volume_id=volume.id, size=volume.size, **columns)
+
+    def insert_backup(self, **columns: Any) -> Record:
+        """Make a row of a backup, with its quota."""
+        amounts = {"backups": 1, "backup_gigabytes": columns["size"] or 0}
+        reserved = self.reserve(columns["project_id"], amounts)
+        told = {name: value for name, value in columns.items() if value is not None}
+        backups = self._records.backups
+        backup = backups.create(**told)
+        if backup.deleted or backup.status != "creating":
+            raise CommandError(f"backup {backup.id} is there already: {backup.status}")
+        self._undo.callback(backups.destroy, backup.id)
+        self._records.quotas.commit(reserved)
+        self._undo.callback(backups.destroy, backup.id, release=amounts)
+        return backup
+
     def move(self, resource: Record, to: str, when: tuple[str, ...], **columns: Any) -> None:
-        """Set a status, of a volume or a snapshot. :raises StatusChanged: it is another one."""
-        rows = self._records.volumes if resource.kind == "volume" else self._records.snapshots
+        """Set a status of a resource. :raises StatusChanged: it is another one."""
+        rows = getattr(self._records, f"{resource.kind}s")
         rows.transition(resource.id, to, when=when, **columns)
         self._undo.callback(rows.transition, resource.id, resource.status, when=(to,))
 

@@ -77,8 +77,7 @@ class Waiting:
         time.sleep(_POLL)
 
     def _status(self, resource: Record) -> str:
-        records = self._access.records
-        rows = records.volumes if resource.kind == "volume" else records.snapshots
+        rows = getattr(self._access.records, f"{resource.kind}s")
         try:
             return str(rows.get(resource.id).status)
         except NotFound:

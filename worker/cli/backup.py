@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast backup: make, watch, verify, restore and delete backups."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
+from worker.cli.flow import Cancel as FlowCancel
+from worker.cli.volume import chosen, shown, with_choice, with_id
+
+if TYPE_CHECKING:
+    from drivers.interface.records import Record
+    from worker.cli.backup_requests import BackupRequests
+    from worker.cli.requests import Sent
+
+_WAIT = 86400.0
+_UNDER_WAY = ("creating", "restoring")
+_LINE = 0.5
+"""Seconds between two lines of progress."""
+
+
+class List(Lister):
+    """List backups, the newest first, and how far those under way are."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which ones."""
+        parser = with_choice(super().get_parser(prog_name))
+        parser.add_argument("--volume", metavar="ID", help="only those of this volume")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Read the live rows, and the journal."""
+        from worker.cli.progress import under_way
+
+        wanted = chosen(parsed_args)
+        if parsed_args.volume:
+            wanted["volume_id"] = self.access.volume(parsed_args.volume).id
+        found = self.access.records.backups.list(**wanted)
+        moving = {one.id: one.size or 0 for one in found if one.status in _UNDER_WAY}
+        progress = under_way(self.access, moving) if moving else {}
+        heads = ("ID", "Name", "Volume", "Size (GiB)", "Kind", "Status", "Done", "Speed", "Left")
+        return heads, [_line(one, progress.get(one.id)) for one in found]
+
+
+class Show(ShowOne):
+    """Show a backup, and how far it is while it is made or restored."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the id."""
+        return with_id(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Read the row, the backups that belong to it, and the journal."""
+        from worker.cli.progress import under_way
+
+        backup = self.access.backup(parsed_args.id)
+        more: dict[str, Any] = {
+            "kind": _kind(backup),
+            "needed_by": self.access.records.backups.dependants(backup.id),
+        }
+        if backup.status in _UNDER_WAY:
+            progress = under_way(self.access, {backup.id: backup.size or 0}).get(backup.id)
+            more |= {"progress": str(progress)} if progress else {}
+        return shown(backup, more)
+
+
+class _Asking(Command):
+    """A request to the backup service."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add whether to wait."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add = parser.add_argument
+        wait = "wait for the end, and show the tasks"
+        add("--wait", nargs="?", type=float, const=_WAIT, metavar="SECONDS", help=wait)
+        return parser
+
+    def requests(self, options: argparse.Namespace) -> BackupRequests:
+        """Return what makes requests."""
+        access = self.access
+        host, project = getattr(options, "host", None), getattr(options, "project", "admin")
+        _ = access.conf  # before what it configures is imported
+        from worker.cli.backup_requests import BackupRequests
+
+        return BackupRequests(access, project, host)
+
+    def sent(self, sent: Sent, options: argparse.Namespace) -> None:
+        """Tell what was sent, and wait for its end if asked."""
+        from worker.cli.waiting import Waiting
+
+        if sent.resource is not None:
+            self.write(f"{sent.resource.kind} {sent.resource.id}")
+        if options.wait is not None:
+            self.write(Waiting(self.access, sent, self.write).until_end(options.wait))
+
+    def write(self, line: str) -> None:
+        """Write a line."""
+        self.app.stdout.write(line + "\n")
+        self.app.stdout.flush()
+
+
+class Create(_Asking):
+    """Back up a volume or a snapshot.
+
+    Examples:
+      holdfast backup create --volume ID --name nightly --wait
+      holdfast backup create --volume ID --incremental --force
+      holdfast backup create --snapshot ID
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add what, and how."""
+        parser = super().get_parser(prog_name)
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--volume", metavar="ID", help="the volume")
+        what.add_argument("--snapshot", metavar="ID", help="the snapshot")
+        add = parser.add_argument
+        add("--incremental", action="store_true", help="only what changed since the last backup")
+        add("--force", action="store_true", help="also of a volume in use, as of one moment")
+        add("--name", help="display name")
+        add("--description", help="display description")
+        add("--container", help="where in the store; it chooses a place of its own without")
+        add("--host", help="host of the backup service; default: the one that there is")
+        add("--project", default="admin", help="project of the backup (default: admin)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Make the row, and send."""
+        options, access = parsed_args, self.access
+        snapshot = access.snapshot(options.snapshot) if options.snapshot else None
+        volume = snapshot.volume if snapshot is not None else access.volume(options.volume)
+        sent = self.requests(options).create(
+            volume,
+            snapshot,
+            incremental=options.incremental,
+            force=options.force,
+            display_name=options.name,
+            display_description=options.description,
+            container=options.container,
+        )
+        self.sent(sent, options)
+
+
+class Restore(_Asking):
+    """Restore a backup to a volume, whose data is overwritten.
+
+    A larger volume keeps what lies behind the backup's end. For a new volume:
+    holdfast cast create_volume --size N --wait, and then --new here, which spares
+    writing zeros.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add what, and whereto."""
+        parser = with_id(super().get_parser(prog_name))
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.add_argument("--volume", metavar="ID", required=True, help="the volume")
+        parser.add_argument("--new", action="store_true", help="it is new, and reads as zeros")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Set the statuses, and send."""
+        backup, volume = self.access.backup(parsed_args.id), self.access.volume(parsed_args.volume)
+        sent = self.requests(parsed_args).restore(backup, volume, new=parsed_args.new)
+        self.sent(sent, parsed_args)
+
+
+class Delete(_Asking):
+    """Delete a backup."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which one."""
+        parser = with_id(super().get_parser(prog_name))
+        force = "also while it is made or restored, which ends that"
+        parser.add_argument("--force", action="store_true", help=force)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Set the status, and send."""
+        backup = self.access.backup(parsed_args.id)
+        sent = self.requests(parsed_args).delete(backup, force=parsed_args.force)
+        self.sent(sent, parsed_args)
+
+
+class Export(_Asking):
+    """Print a backup's record, with which another installation takes it over."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which one."""
+        return with_id(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Ask the service."""
+        backup = self.access.backup(parsed_args.id)
+        self.write(json.dumps(self.requests(parsed_args).export(backup), indent=2))
+
+
+class Import(_Asking):
+    """Take over a backup by its record, as ``backup export`` prints it."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add where the record is."""
+        parser = super().get_parser(prog_name)
+        add = parser.add_argument
+        add("file", metavar="FILE", help="the record; - reads it from the standard input")
+        add("--host", help="host of the backup service; default: the one that there is")
+        add("--project", default="admin", help="project of the backup (default: admin)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Make the row, and send."""
+        told = _told(parsed_args.file)
+        requests = self.requests(parsed_args)
+        from flows.backup.record import decode
+
+        record = decode(told["backup_url"])
+        if not isinstance(record.get("id"), str):
+            raise CommandError("the record has no id")
+        self.sent(requests.take_over(record, told), parsed_args)
+
+
+class Cancel(FlowCancel):
+    """End a backup or a restore that is under way, and undo it.
+
+    A backup ends in error, and what it was read from is as before; a volume that was
+    being restored has no usable data.
+    """
+
+
+class Verify(Command):
+    """Read a backup, and all that it builds on, and compare every checksum.
+
+    Nothing is restored and nothing is changed. It is read by this command itself, with
+    the options of the configuration file.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which one."""
+        return with_id(super().get_parser(prog_name))
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Read it here."""
+        from drivers.interface.errors import BackupDriverException
+        from drivers.interface.pace import Pace
+
+        access = self.access
+        backup = access.backup(parsed_args.id)
+        if backup.status not in ("available", "restoring"):
+            raise CommandError(f"backup {backup.id} is {backup.status}: there is nothing to verify")
+        from worker.conf import backup as options
+
+        driver_class, services = options.driver_class(access.conf)
+        if backup.service and not any(name.startswith(backup.service) for name in services):
+            raise CommandError(f"backup {backup.id} is kept by {backup.service}, not by us")
+        driver, meter = driver_class(options.Settings(access.conf)), _Meter(self.app, backup)
+        try:
+            driver.verify(backup, pace=Pace(tell=meter.tell))
+        except BackupDriverException as error:
+            raise CommandError(f"backup {backup.id} cannot be restored: {error}") from error
+        except NotImplementedError as error:
+            raise CommandError(f"{backup.service} cannot verify backups") from error
+        finally:
+            meter.end()
+        self.app.stdout.write(f"backup {backup.id} is whole: {meter.summary}\n")
+
+
+class _Meter:
+    """Shows how far it is, where somebody looks."""
+
+    def __init__(self, app: Any, backup: Record) -> None:
+        self._app = app
+        self._size = 0
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._shows = app.stderr.isatty()
+        one: Record | None = backup
+        while one is not None:
+            self._size += (one.size or 0) * 1024**3
+            one = one.parent
+
+    def tell(self, fraction: float) -> None:
+        """Show it, twice a second."""
+        now = time.monotonic()
+        if self._shows and now - self._told >= _LINE:
+            from worker.cli.progress import Progress
+
+            self._told = now
+            shown = Progress(fraction, self._size, now - self._began)
+            self._app.stderr.write(f"\r{shown}\x1b[K")
+            self._app.stderr.flush()
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._shows:
+            self._app.stderr.write("\r\x1b[K")
+
+    @property
+    def summary(self) -> str:
+        """How long it took."""
+        return f"read and compared in {time.monotonic() - self._began:.1f} s"
+
+
+def _kind(backup: Record) -> str:
+    return "incremental" if backup.parent_id else "full"
+
+
+def _line(backup: Record, progress: Any) -> tuple[Any, ...]:
+    told = (progress.percent, progress.rate, progress.left) if progress else ("", "", "")
+    names = ("id", "display_name", "volume_id", "size")
+    return (*(plain(backup[name]) for name in names), _kind(backup), backup.status, *told)
+
+
+def _told(file: str) -> dict[str, Any]:
+    try:
+        if file == "-":
+            told = json.load(sys.stdin)
+        else:
+            with open(file, encoding="utf-8") as opened:
+                told = json.load(opened)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{file} cannot be read: {error}") from error
+    wanted = ("backup_service", "backup_url")
+    if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in wanted):
+        raise CommandError(f"{file} has no {' and '.join(wanted)}, as backup export prints them")
+    return {name: told[name] for name in wanted}
