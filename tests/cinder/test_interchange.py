@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,39 +16,13 @@ import pytest
 
 from drivers.backup.posix import PosixDriver
 from tests.backups import MIB, Metadata, Rows, posix, scribble
+from tests.cinder.process import Peer
 
 if importlib.util.find_spec("cinder") is None:
     pytest.skip("Cinder is installed by tox -e cinder", allow_module_level=True)
 
 SIZE = 24 * MIB
 _OPTIONS = {"backup_file_size": 32768 * 128, "backup_sha_block_size_bytes": 32768}
-
-
-class Peer:
-    """Cinder's driver in a process of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("peer.py")), str(directory)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=open(directory / "cinder.log", "wb"),  # noqa: SIM115 - the process has it
-            text=True,
-        )
-        self._log = directory / "cinder.log"
-
-    def ask(self, **what: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, self._log.read_text()[-4000:]
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +47,8 @@ class Side:
         if self._name == "ours":
             self._rows.keep(self.driver, row, volume)
             return
-        row.update(self._ask("backup", row, volume))
+        told = self._ask("backup", row, volume)
+        row.update({name: value for name, value in told.items() if name != "took"})
         row["status"] = "available"
 
     def bring(self, row: dict[str, Any], volume: Path, *, new: bool) -> None:
