@@ -238,6 +238,31 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
             self._export.disconnect(volume.name, host)
         return False
 
+    def create_export_snapshot(
+        self, context: Any, snapshot: Record, connector: Mapping[str, Any] | None
+    ) -> Update:
+        """A snapshot is read as a file: nothing is to be made."""
+        return None
+
+    def remove_export_snapshot(self, context: Any, snapshot: Record) -> None:
+        """There is none."""
+
+    def initialize_connection_snapshot(
+        self, snapshot: Record, connector: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Return the file's path, to whoever is on this host."""
+        with explained(self._files, f"connect snapshot {snapshot.id}"):
+            if not self._takes_file(connector):
+                raise VolumeBackendAPIException(f"only {socket.gethostname()} reads snapshots")
+            location = self._files.location(snapshot_file(snapshot))
+            return {"driver_volume_type": "local", "data": {"device_path": location}}
+
+    def terminate_connection_snapshot(
+        self, snapshot: Record, connector: Mapping[str, Any] | None
+    ) -> bool | None:
+        """Nobody is kept track of."""
+        return None
+
     def secure_file_operations_enabled(self) -> bool:
         """The files belong to the service's user."""
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private RabbitMQ, MariaDB, PostgreSQL and Glance for tests and for the benchmark.
+"""Private RabbitMQ, MariaDB, PostgreSQL, Glance and S3 for tests and for the benchmark.
 
 Each runs on a free loopback port in a temporary directory, is started when it is
 first asked for, and is gone at the end. Nothing here needs pytest::
@@ -24,9 +24,11 @@ from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import Process, alive, free_port, listens, until
 from tests.servers.rabbitmq import Broker
+from tests.servers.s3 import S3
 from tests.servers.server import Server, find
 
 __all__ = [
+    "S3",
     "Broker",
     "Glance",
     "MariaDB",
@@ -77,6 +79,11 @@ class Servers:
     def glance(self) -> Glance:
         """The running Glance."""
         return self._start(Glance(self.directory / "glance"))
+
+    @functools.cached_property
+    def s3(self) -> S3:
+        """The running store of objects."""
+        return self._start(S3(self.directory / "s3"))
 
     def close(self) -> None:
         """Stop whatever runs and remove its files."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 
-from drivers.backup import chunked, posix
+from drivers.backup import chunked, nfs, posix, s3
 from worker.conf import plugins, source
 from worker.conf.problems import ConfigError
 
@@ -18,14 +18,17 @@ DRIVERS = "holdfast.backup_drivers"
 """Entry points of stores."""
 
 CINDER = {
+    "cinder.backup.drivers.nfs.NFSBackupDriver": "nfs",
     "cinder.backup.drivers.posix.PosixBackupDriver": "posix",
+    "cinder.backup.drivers.s3.S3BackupDriver": "s3",
 }
 """Class paths of Cinder, each with the name of ours that reads and writes the same."""
 
 _DRIVER = cfg.StrOpt(
     "backup_driver",
     default="posix",
-    help="Where backups are kept: 'posix' in a directory, or the full path of a class. "
+    help="Where backups are kept: 'posix' in a directory, 'nfs' in a mounted share, 's3' in a "
+    "bucket (which needs boto3: pip install 'holdfast[s3]'), or the full path of a class. "
     "Cinder's own paths of these drivers mean ours.",
 )
 
@@ -115,7 +118,8 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     """Make the options known, with those of our own stores."""
     conf.register_opts(OPTS)
     conf.register_opts(chunked.OPTS)
-    conf.register_opts(posix.OPTS)
+    for kind in (posix, nfs, s3):
+        conf.register_opts(kind.OPTS)
 
 
 def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from cotyledon import oslo_config_glue as processes
 from oslo_config import cfg
 from oslo_db import options as database
 
-from drivers.backup.posix import PosixDriver
+from drivers.backup import chunked, nfs, posix, s3
 from drivers.volume.local import LocalDriver
 from worker.conf import backend, backup, coordination, default, image, journal, libraries, quota
 from worker.conf.backends import SHARED
@@ -32,7 +32,10 @@ def list_opts() -> Groups:
                 *quota.OPTS,
                 *image.OPTS,
                 *backup.OPTS,
-                *PosixDriver.OPTS,
+                *chunked.OPTS,
+                *posix.OPTS,
+                *nfs.OPTS,
+                *s3.OPTS,
                 *processes.service_opts,
             ],
         ),

@@ -13,49 +13,67 @@ from pathlib import Path
 
 from worker import nogreen  # noqa: F401  # isort: skip
 
-from tests.faults.kill.campaign import Campaign, Strike
-from tests.faults.kill.cases import CASES
+from tests.faults.kill import cases, vault
+from tests.faults.kill.campaign import Campaign, Strike, Tally
+from tests.faults.kill.case import Case
 from tests.faults.kill.world import World
 from tests.servers import Servers
+
+FRONTS = ((World, cases.CASES), (vault.Vault, vault.CASES))
+"""What is attacked, and its operations."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Strike, print what became of it, and return how many strikes were not survived."""
     options = _options(argv)
     print(f"seed {options.seed}", flush=True)
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name, Servers() as servers:
-        world = World(servers, Path(name))
+    began, total, ways = time.monotonic(), Tally(), 0
+    with Servers() as servers:
+        for kind, known in FRONTS:
+            some = [case for case in known if options.only in case.name]
+            replay = None
+            if options.replay:
+                some = [case for case in known if case.name == json.loads(options.replay)[0]]
+                replay = Strike.from_json(options.replay, some[0]) if some else None
+            if some:
+                campaign = _fight(kind, servers, some, replay, options)
+                total.verdicts += campaign.tally.verdicts
+                ways += len(campaign.known)
+    return _report(total, ways, time.monotonic() - began)
+
+
+def _fight(
+    kind: type[World],
+    servers: Servers,
+    some: list[Case],
+    replay: Strike | None,
+    options: argparse.Namespace,
+) -> Campaign:
+    with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name:
+        world = kind(servers, Path(name))
         try:
             world.start()
             campaign = Campaign(world, random.Random(options.seed), _say)
-            if options.replay:
-                strike = Strike.from_json(options.replay)
-                campaign.discover([strike.way.case])
-                campaign.run([strike])
-            else:
-                cases = [case for case in CASES if options.only in case.name]
-                campaign.discover(cases)
-                campaign.run(campaign.singles())
-                if not options.singles:
-                    pairs = campaign.pairs()
-                    random.Random(options.seed).shuffle(pairs)
-                    campaign.run(pairs[: options.pairs])
+            campaign.discover(some)
+            campaign.run([replay] if replay else campaign.singles())
+            if not options.singles and not replay:
+                pairs = campaign.pairs()
+                random.Random(options.seed).shuffle(pairs)
+                campaign.run(pairs[: options.pairs])
         finally:
             world.close()
             if options.log:
                 options.log.write_text(world.service.text())
-    return _report(campaign, time.monotonic() - began)
+    return campaign
 
 
-def _report(campaign: Campaign, seconds: float) -> int:
-    tally = campaign.tally
+def _report(tally: Tally, ways: int, seconds: float) -> int:
     print("\n".join(tally.table()))
     bad = tally.bad()
     if bad:
         print(f"\n{bad[0].shown()}")
-    ways = len(campaign.known)
-    text = f"{len(CASES)} operations, {ways} ways, {seconds:.0f} s"
+    count = sum(len(known) for _kind, known in FRONTS)
+    text = f"{count} operations, {ways} ways, {seconds:.0f} s"
     print(f"\n{text}; {tally.missed} strikes came after the end and do not count")
     print(json.dumps(tally.figures()))
     return 1 if bad else 0

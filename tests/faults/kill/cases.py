@@ -20,7 +20,7 @@ from flows.volume import (
     manage,
     revert,
 )
-from tests.faults.kill import groups, images
+from tests.faults.kill import groups, images, reading
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import CONNECTOR, GIB, World
 
@@ -254,4 +254,5 @@ CASES = (
     ),
     *groups.CASES,
     *images.CASES,
+    *reading.CASES,
 )

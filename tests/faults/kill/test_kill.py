@@ -8,14 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import require
+from tests.faults.kill import cases, vault
 from tests.faults.kill.campaign import Campaign, Strike, Way
-from tests.faults.kill.cases import CASES
 from tests.faults.kill.world import World
 from tests.servers import Broker, MariaDB, Servers
+from worker.endpoints.backup import BackupEndpoint
 from worker.endpoints.volume import VolumeEndpoint
 from worker.rpc.dispatch import Dispatcher
 
@@ -23,25 +25,37 @@ MOST = 100
 """Ways that the quick run takes; which, is chance."""
 
 
-@pytest.fixture
-def world(servers: Servers) -> Iterator[World]:
-    """A service of its own, in a directory whose name leaves room for sockets."""
+FRONTS = {
+    "volume": (World, cases.CASES, VolumeEndpoint),
+    "backup": (vault.Vault, vault.CASES, BackupEndpoint),
+}
+
+
+@pytest.fixture(params=FRONTS)
+def front(request: pytest.FixtureRequest, servers: Servers) -> Iterator[tuple[World, Any]]:
+    """A service of its own, in a directory whose name leaves room for sockets; its cases."""
     require(Broker, MariaDB)
+    kind, known, _endpoint = FRONTS[request.param]
     with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name:
-        made = World(servers, Path(name))
+        made = kind(servers, Path(name))
         made.start()
-        yield made
+        yield made, known
         made.close()
 
 
-def test_every_operation_that_changes_something_has_a_case() -> None:
-    assert {case.method for case in CASES} == set(Dispatcher.journalled(VolumeEndpoint))
+@pytest.mark.parametrize("name", FRONTS)
+def test_every_operation_that_changes_something_has_a_case(name: str) -> None:
+    _world, known, endpoint = FRONTS[name]
+    assert {case.method for case in known} == set(Dispatcher.journalled(endpoint))
 
 
 @pytest.mark.timeout(300)
-def test_killed_at_a_random_point_and_once_more(world: World, chance: random.Random) -> None:
+def test_killed_at_a_random_point_and_once_more(
+    front: tuple[World, Any], chance: random.Random
+) -> None:
+    world, known = front
     campaign = Campaign(world, chance, say=lambda line: None)
-    campaign.discover()
+    campaign.discover(known)
     assert not [verdict.shown() for verdict in campaign.tally.bad()]
 
     by_way: dict[Way, list[Strike]] = {}
@@ -52,4 +66,4 @@ def test_killed_at_a_random_point_and_once_more(world: World, chance: random.Ran
     campaign.run(replace(one, then=chance.choice([None, 0, 1, 2, 3])) for one in chosen)
 
     assert not [verdict.shown() for verdict in campaign.tally.bad()]
-    assert campaign.tally.kill_points > len(CASES)
+    assert campaign.tally.kill_points > len(known)

@@ -175,27 +175,35 @@ class Driver(LocalDriver):
     """The local driver, with a point before and after each call, and calls that fail."""
 
 
-def _watched(name: str) -> Callable[..., Any]:
-    original = getattr(LocalDriver, name)
+def watch_driver(driver: type, base: type, error: type[Exception]) -> None:
+    """Give a driver's class points around each public method, which may fail.
+
+    :param error: what a broken method raises.
+    """
+    for name in (name for name in dir(base) if not name.startswith("_")):
+        if inspect.isfunction(getattr(base, name)):
+            setattr(driver, name, _watched(getattr(base, name), error))
+
+
+def _watched(original: Callable[..., Any], error: type[Exception]) -> Callable[..., Any]:
+    name = original.__name__
 
     @functools.wraps(original)
-    def method(self: Driver, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         broken = POINTS.plan().broken_call == name
         POINTS.passed(f"before driver.{name}")
         # What makes something fails when it is made, what takes it away before that.
         if not (broken and name.startswith(_CLEARS)):
             answer = original(self, *args, **kwargs)
         if broken:
-            raise VolumeBackendAPIException(f"{name} was broken by the campaign")
+            raise error(f"{name} was broken by the campaign")
         POINTS.passed(f"after driver.{name}")
         return answer
 
     return method
 
 
-for _name in (name for name in dir(LocalDriver) if not name.startswith("_")):
-    if inspect.isfunction(getattr(LocalDriver, _name)):
-        setattr(Driver, _name, _watched(_name))
+watch_driver(Driver, LocalDriver, VolumeBackendAPIException)
 
 
 class Watched(assembly.VolumeService):

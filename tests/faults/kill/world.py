@@ -45,17 +45,25 @@ _CALL_TIMEOUT = 30.0
 _UNHEARD = 10.0  # a call that waits longer in the queue than its caller is dropped there
 _SCRATCH = ("volumes", "snapshots", "volume_attachment", "quota_usages", "reservations")
 _SCRATCH += ("workers", "messages", "volume_admin_metadata", "volume_metadata")
-_SCRATCH += ("volume_glance_metadata",)
+_SCRATCH += ("volume_glance_metadata", "backups")
 _GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 
 class World:
     """RabbitMQ, MariaDB, a directory of volumes, and a victim between them."""
 
+    module = "tests.faults.kill.victim"
+    driver = "tests.faults.kill.victim.Driver"
+    queue = f"cinder-volume.{HOST}.{NODE}"
+    """Where the victim's messages wait."""
+
+    target = oslo_messaging.Target(exchange="openstack", topic=f"cinder-volume.{HOST}", server=NODE)
+
     def __init__(self, servers: Servers, folder: Path) -> None:
         self.points = folder / "points"
         self.volumes = folder / "v"  # short: it is part of a socket's path
         self.bus, url = servers.broker.vhost(), servers.mariadb.database()
+        self.database_url = url
         self.database = Database(url, max_pool_size=20)
         sync.sync(self.database)
         self.records = Records(self.database)
@@ -66,29 +74,32 @@ class World:
             folder / "s",
             bus=self.bus,
             database=url,
-            module="tests.faults.kill.victim",
-            backends={
-                BACKEND: {
-                    "volume_driver": "tests.faults.kill.victim.Driver",
-                    "volume_backend_name": BACKEND,
-                    "local_path": self.volumes,
-                    "local_export": "nbd",
-                }
-            },
-            sections={
-                "DEFAULT": {"debug": False, "executor_thread_pool_size": 900},
-                "database": {"max_pool_size": 50},
-            },
+            module=self.module,
+            backends={BACKEND: self.backend(self.driver)},
+            sections=self.sections(folder),
         )
         transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=self.bus)
-        target = oslo_messaging.Target(
-            exchange="openstack", topic=f"cinder-volume.{HOST}", server=NODE
-        )
-        self._client = oslo_messaging.get_rpc_client(transport, target, timeout=_CALL_TIMEOUT)
+        self._client = oslo_messaging.get_rpc_client(transport, self.target, timeout=_CALL_TIMEOUT)
         self._transport = transport
         self._amqp = kombu.Connection(self.bus.replace("rabbit://", "amqp://"))
         self._scheduled: set[str] = set()
         self._hear_the_scheduler()
+
+    def backend(self, driver: str) -> dict[str, Any]:
+        """Return the options of the backend."""
+        return {
+            "volume_driver": driver,
+            "volume_backend_name": BACKEND,
+            "local_path": self.volumes,
+            "local_export": "nbd",
+        }
+
+    def sections(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Return what else the victim is told."""
+        return {
+            "DEFAULT": {"debug": False, "executor_thread_pool_size": 900},
+            "database": {"max_pool_size": 50},
+        }
 
     @functools.cached_property
     def files(self) -> Directory:
@@ -145,6 +156,13 @@ class World:
         if made:
             self.files.create(record.name, size * GIB)
         return record
+
+    def backup(self, volume: Record, status: str = "creating", **more: Any) -> Record:
+        """Insert a backup with its quota."""
+        quotas, project = self.records.quotas, volume.project_id
+        quotas.commit(quotas.reserve(project, {"backups": 1, "backup_gigabytes": volume.size}))
+        values = {"volume_id": volume.id, "size": volume.size, "host": NODE, "user_id": "u" * 32}
+        return self.records.backups.create(**values, project_id=project, status=status, **more)
 
     def snapshot(
         self, volume: Record, status: str = "available", *, made: bool = True, **more: Any
@@ -254,9 +272,8 @@ class World:
 
     def waiting(self) -> int:
         """Return how many messages are in the service's queue."""
-        queue = f"cinder-volume.{HOST}.{NODE}"
         with self._amqp.channel() as channel:
-            return int(channel.queue_declare(queue, passive=True).message_count)
+            return int(channel.queue_declare(self.queue, passive=True).message_count)
 
     # -- what is left --------------------------------------------------------------
 
@@ -288,6 +305,9 @@ class World:
             )
             work = rows(models.workers, models.workers.c.resource_id.in_(ids))
             told = rows(models.messages, models.messages.c.project_id == project)
+            backups = rows(models.backups, models.backups.c.project_id == project)
+        for row in filter(_is_temporary, (*volumes, *snapshots)):
+            roles = {**roles, "temporary": row.id}
         found: dict[str, Any] = {
             "quota": {u.resource: u.in_use for u in usages},
             "reserved": sum(u.reserved for u in usages) + len(held),
@@ -297,10 +317,15 @@ class World:
             "image metadata": sorted({_named(row.volume_id, roles) for row in glance}),
             "image": self._image_status(roles["image"]) if "image" in roles else None,
             "files": self._files(roles, ids, {a.volume_id for a in attachments if not a.deleted}),
+            **self.more_facts(roles),
         }
         for kind, of_kind in groups.items():
             for row in of_kind:
                 found[f"{kind} {_named(row.id, roles)}"] = "deleted" if row.deleted else row.status
+        for row in backups:
+            temporary = [_named(i, roles) for i in (row.temp_volume_id, row.temp_snapshot_id) if i]
+            told_of = (row.status, row.num_dependent_backups, bool(row.fail_reason), temporary)
+            found[f"backup {_named(row.id, roles)}"] = "deleted" if row.deleted else told_of
         for row in volumes:
             group = _named(row.group_id or row.consistencygroup_id or "", roles)
             told_of = (row.status, row.size, row.attach_status, bool(row.host), group)
@@ -312,6 +337,10 @@ class World:
             found[f"attachment {_named(row.id, roles)}"] = "deleted" if row.deleted else state
         # What a flow makes for itself and has taken away again has no role.
         return {k: v for k, v in found.items() if not (v == "deleted" and k.endswith(" ?"))}
+
+    def more_facts(self, roles: dict[str, str]) -> dict[str, Any]:
+        """Return what else there is."""
+        return {}
 
     def _image_status(self, image_id: str) -> str:
         try:
@@ -401,6 +430,11 @@ def _data_in(path: Path) -> str:
     with path.open("rb") as file:
         begin = file.read(40).rstrip(b"\0")
     return f" of {begin!r}" if begin else ""
+
+
+def _is_temporary(row: Any) -> bool:
+    """Say whether a row is what a backup is read from; the backup service removes it."""
+    return not row.deleted and str(row.display_name).startswith("backup-")
 
 
 def _named(one: str, roles: dict[str, str]) -> str:

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups on an NFS share that is mounted already, as Cinder's NFS driver lays them out.
+
+Mounting takes root, which this service does not have: the share is mounted by systemd or
+fstab, below ``backup_mount_point_base``, in the directory that Cinder names after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from oslo_config import cfg
+
+from drivers.backup import chunked, posix
+from drivers.backup.directory import DirectoryStore
+from drivers.backup.posix import PosixDriver
+from drivers.backup.store import Store
+from drivers.interface.errors import BackupDriverException
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt("backup_share", help="The share, as host:/path."),
+    cfg.StrOpt(
+        "backup_mount_point_base",
+        default="$state_path/backup_mount",
+        help="Directory below which the share is mounted, in a directory called as the MD5 of "
+        "backup_share, in hexadecimal.",
+    ),
+]
+
+
+class NfsDriver(PosixDriver):
+    """Backups as files of a share."""
+
+    OPTS: ClassVar[list[cfg.Opt]] = [*chunked.OPTS, *posix.OPTS, *OPTS]
+
+    def make_store(self) -> Store:
+        """Return the share's directory."""
+        return DirectoryStore(self._place)
+
+    def check_for_setup_error(self) -> None:
+        """See that the share is mounted, so that nothing is kept beside it."""
+        if not self.configuration.backup_share:
+            raise BackupDriverException("backup_share names no share, such as host:/backups")
+        if not os.path.ismount(self._place):
+            command = f"mount -t nfs {self.configuration.backup_share} {self._place}"
+            raise BackupDriverException(f"the share is not mounted; {command}")
+        super().check_for_setup_error()
+
+    @property
+    def _place(self) -> Path:
+        share = str(self.configuration.backup_share or "")
+        name = hashlib.md5(share.encode(), usedforsecurity=False).hexdigest()
+        return Path(self.configuration.backup_mount_point_base, name)

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups in a bucket of any store that speaks S3."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from oslo_config import cfg
+
+from drivers.backup import chunked
+from drivers.backup.chunked import ChunkedDriver
+from drivers.backup.store import PART, Missing, Store, StoreError
+from drivers.interface.errors import BackupDriverException
+from drivers.interface.records import Record
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt("backup_s3_endpoint_url", help="Where the store is; empty means Amazon's own."),
+    cfg.StrOpt("backup_s3_store_access_key", secret=True, help="Access key."),
+    cfg.StrOpt("backup_s3_store_secret_key", secret=True, help="Secret key."),
+    cfg.StrOpt(
+        "backup_s3_store_bucket",
+        default="volumebackups",
+        help="Bucket for backups that name no container; made where it is missing.",
+    ),
+    cfg.StrOpt("backup_s3_region", default="us-east-1", help="Region, for the signature."),
+    cfg.IntOpt(
+        "backup_s3_object_size",
+        default=52428800,
+        min=1,
+        help="Bytes of a volume in one object, a multiple of backup_s3_block_size.",
+    ),
+    cfg.IntOpt(
+        "backup_s3_block_size",
+        default=32768,
+        min=1,
+        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
+    ),
+    cfg.StrOpt("backup_s3_http_proxy", default="", help="Proxy for http."),
+    cfg.StrOpt("backup_s3_https_proxy", default="", help="Proxy for https."),
+    cfg.FloatOpt("backup_s3_timeout", default=60, min=0.1, help="Seconds to wait for an answer."),
+    cfg.IntOpt(
+        "backup_s3_max_pool_connections",
+        default=10,
+        min=1,
+        help="Connections that are kept; no fewer than backup_transfers.",
+    ),
+    cfg.IntOpt(
+        "backup_s3_retry_max_attempts",
+        default=4,
+        min=0,
+        help="How often a request that failed is repeated.",
+    ),
+    cfg.StrOpt(
+        "backup_s3_retry_mode",
+        default="legacy",
+        choices=["legacy", "standard", "adaptive"],
+        help="How it is repeated.",
+    ),
+    cfg.BoolOpt("backup_s3_verify_ssl", default=True, help="Whether certificates are checked."),
+    cfg.StrOpt("backup_s3_ca_cert_file", help="Certificates of those who are trusted."),
+    cfg.BoolOpt(
+        "backup_s3_md5_validation",
+        default=True,
+        help="Whether the store compares the MD5 of what it is sent.",
+    ),
+    cfg.StrOpt("backup_s3_sse_customer_key", secret=True, help="Key with which it encrypts."),
+    cfg.StrOpt("backup_s3_sse_customer_algorithm", help="Algorithm with which it encrypts."),
+]
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PIECE = 8 * 1024 * 1024
+"""Bytes that are sent together; what is no more than that is one request."""
+
+_ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
+
+
+class S3Driver(ChunkedDriver):
+    """Backups as objects in buckets."""
+
+    OPTS: ClassVar[list[cfg.Opt]] = [*chunked.OPTS, *OPTS]
+
+    object_size = "backup_s3_object_size"
+    block_size = "backup_s3_block_size"
+
+    def make_store(self) -> Store:
+        """Return the bucket."""
+        return S3Store(self.configuration)
+
+
+class S3Store(Store):
+    """Objects of a store that speaks S3; boto3 makes requests from several threads."""
+
+    def __init__(self, configuration: Any) -> None:
+        self._bucket = configuration.backup_s3_store_bucket
+        self._md5 = configuration.backup_s3_md5_validation
+        self._encryption: dict[str, str] = {}
+        if configuration.backup_s3_sse_customer_key:
+            self._encryption = {
+                "SSECustomerKey": configuration.backup_s3_sse_customer_key,
+                "SSECustomerAlgorithm": configuration.backup_s3_sse_customer_algorithm or "AES256",
+            }
+        self._client = _client(configuration)
+
+    def check(self) -> None:
+        """Write, read and remove an object."""
+        name, marker = f".holdfast-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        self.prepare(self._bucket)
+        with self.writing(self._bucket, name) as sink:
+            sink.write(marker)
+        found = b"".join(self.reading(self._bucket, name))
+        self.delete(self._bucket, name)
+        if found != marker:
+            raise StoreError(f"the bucket {self._bucket} does not keep what is written")
+
+    def container(self, backup: Record) -> str:
+        """Return the bucket of the row, or that of the options."""
+        found = backup.container or self._bucket
+        if not isinstance(found, str) or not _BUCKET.fullmatch(found) or ".." in found:
+            raise BackupDriverException(f"the container {found!r:.80} is no name of a bucket")
+        return found
+
+    def prefix(self, backup: Record) -> str:
+        """Return a name of volume, moment, zone and backup."""
+        now = datetime.datetime.now(datetime.UTC)
+        zone = backup.availability_zone or "nova"
+        return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
+
+    def prepare(self, container: str) -> None:
+        """Make a bucket where it is missing."""
+        with _explained("use", container, ""):
+            try:
+                self._client.head_bucket(Bucket=container)
+            except Exception as error:
+                if _code(error) not in _ABSENT:
+                    raise
+                self._client.create_bucket(Bucket=container)
+
+    def names(self, container: str, prefix: str) -> Mapping[str, int]:
+        """Ask for a list, page after page."""
+        found: dict[str, int] = {}
+        with _explained("list", container, prefix), contextlib.suppress(Missing):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=container, Prefix=prefix):
+                for one in page.get("Contents", ()):
+                    found[one["Key"]] = int(one["Size"])
+        return found
+
+    @contextlib.contextmanager
+    def writing(self, container: str, name: str) -> Iterator[_Upload]:
+        """Send an object, in pieces if it is large; it appears when all is there."""
+        upload = _Upload(self._client, container, name, self._encryption, md5=self._md5)
+        try:
+            yield upload
+            with _explained("write", container, name):
+                upload.finish()
+        except BaseException:
+            upload.abort()
+            raise
+
+    def reading(self, container: str, name: str) -> Iterator[bytes]:
+        """Fetch an object."""
+        with _explained("read", container, name):
+            found = self._client.get_object(Bucket=container, Key=name, **self._encryption)
+            with contextlib.closing(found["Body"]) as body:
+                while part := body.read(PART):
+                    yield part
+
+    def delete(self, container: str, name: str) -> None:
+        """Remove an object; S3 has no error for one that is absent."""
+        with _explained("delete", container, name), contextlib.suppress(Missing):
+            self._client.delete_object(Bucket=container, Key=name)
+
+
+class _Upload:
+    """An object on its way: what fits into one request is sent so."""
+
+    def __init__(
+        self, client: Any, bucket: str, name: str, encryption: Mapping[str, str], *, md5: bool
+    ) -> None:
+        self._client = client
+        self._where = {"Bucket": bucket, "Key": name}
+        self._encryption = dict(encryption)
+        self._md5 = md5
+        self._held = bytearray()
+        self._upload: str | None = None
+        self._parts: list[dict[str, Any]] = []
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append data."""
+        self._held += data
+        if len(self._held) >= _PIECE:
+            with _explained("write", self._where["Bucket"], self._where["Key"]):
+                self._send()
+
+    def finish(self) -> None:
+        """Send the rest, and have the object appear."""
+        if self._upload is None:
+            body = bytes(self._held)
+            self._client.put_object(
+                **self._where, Body=body, **self._checked(body), **self._encryption
+            )
+            return
+        if self._held:
+            self._send()
+        self._client.complete_multipart_upload(
+            **self._where, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
+        )
+
+    def abort(self) -> None:
+        """Give it up; the store forgets its pieces."""
+        if self._upload is not None:
+            with contextlib.suppress(Exception):
+                self._client.abort_multipart_upload(**self._where, UploadId=self._upload)
+
+    def _send(self) -> None:
+        if self._upload is None:
+            begun = self._client.create_multipart_upload(**self._where, **self._encryption)
+            self._upload = begun["UploadId"]
+        body, self._held = bytes(self._held), bytearray()
+        number = len(self._parts) + 1
+        sent = self._client.upload_part(
+            **self._where,
+            UploadId=self._upload,
+            PartNumber=number,
+            Body=body,
+            **self._checked(body),
+            **self._encryption,
+        )
+        self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+
+    def _checked(self, body: bytes) -> dict[str, str]:
+        if not self._md5:
+            return {}
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        return {"ContentMD5": base64.b64encode(digest).decode()}
+
+
+def _client(configuration: Any) -> Any:
+    """Make a client. :raises BackupDriverException: boto3 is not installed."""
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError as error:
+        raise BackupDriverException("S3 needs boto3: pip install 'holdfast[s3]'") from error
+    proxies = {
+        kind: address
+        for kind, address in (
+            ("http", configuration.backup_s3_http_proxy),
+            ("https", configuration.backup_s3_https_proxy),
+        )
+        if address
+    }
+    connections = max(
+        configuration.backup_s3_max_pool_connections, configuration.backup_transfers * 2
+    )
+    timeout = configuration.backup_s3_timeout
+    settings = Config(
+        connect_timeout=timeout,
+        read_timeout=timeout,
+        max_pool_connections=connections,
+        proxies=proxies or None,
+        retries={
+            "max_attempts": configuration.backup_s3_retry_max_attempts,
+            "mode": configuration.backup_s3_retry_mode,
+        },
+        s3={"addressing_style": "path"},
+    )
+    verify = configuration.backup_s3_ca_cert_file or configuration.backup_s3_verify_ssl
+    return boto3.client(
+        "s3",
+        endpoint_url=configuration.backup_s3_endpoint_url or None,
+        aws_access_key_id=configuration.backup_s3_store_access_key,
+        aws_secret_access_key=configuration.backup_s3_store_secret_key,
+        region_name=configuration.backup_s3_region,
+        verify=verify,
+        config=settings,
+    )
+
+
+def _code(error: BaseException) -> str:
+    answer = getattr(error, "response", None)
+    found = answer.get("Error", {}) if isinstance(answer, Mapping) else {}
+    return str(found.get("Code", ""))
+
+
+@contextlib.contextmanager
+def _explained(what: str, bucket: str, name: str) -> Iterator[None]:
+    """Turn whatever boto3 raises into one of our errors."""
+    where = f"{name} in bucket {bucket}" if name else f"bucket {bucket}"
+    try:
+        yield
+    except BackupDriverException:
+        raise
+    except Exception as error:
+        if _code(error) in _ABSENT:
+            raise Missing(f"{where} is missing") from error
+        raise StoreError(f"cannot {what} {where}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private store that speaks S3 and keeps its objects as files: s3rver, of npm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from tests.servers.process import Process
+from tests.servers.server import Server, find
+
+VERSION = "3.7.1"
+KEY = "S3RVER"
+_INSTALL_TIMEOUT = 300.0  # seconds; it comes from the package index
+
+
+class S3(Server):
+    """One store, on a port of the loopback device."""
+
+    name: ClassVar[str] = "S3"
+    programs: ClassVar[tuple[str, ...]] = ("node", "npm")
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def objects(self) -> Path:
+        """Where it keeps objects: one file for each, below its bucket."""
+        return self.directory / "objects"
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """Install it, once for this Python environment; return what could not be."""
+        if absent := super().missing():
+            return absent
+        if cls._script().exists():
+            return []
+        npm = find("npm") or "npm"
+        command = [npm, "install", "--silent", "--prefix", str(cls._place()), f"s3rver@{VERSION}"]
+        try:
+            subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True)
+        except (OSError, subprocess.SubprocessError):
+            return [f"s3rver@{VERSION}"]
+        return []
+
+    def _prepare(self) -> None:
+        self.objects.mkdir()
+
+    def _run(self, log: Path) -> Process:
+        where = ["-d", str(self.objects), "-a", "127.0.0.1", "-p", str(self.port)]
+        command = [find("node") or "node", str(self._script()), *where]
+        return Process(command, log=log, cwd=self.directory)
+
+    @classmethod
+    def _script(cls) -> Path:
+        return cls._place() / "node_modules" / "s3rver" / "bin" / "s3rver.js"
+
+    @staticmethod
+    def _place() -> Path:
+        return Path(sys.prefix) / "s3rver"
