@@ -18,8 +18,8 @@ from worker.cli.colour import Colour
 class Demo(Command):
     """Show the main job on embedded defaults: no server, no root, nothing left behind.
 
-    The service runs in this process, with its bus in memory, SQLite, and the local
-    driver in a temporary folder. -v shows its log.
+    The services run in this process, with their bus in memory, SQLite, and the local
+    driver in a temporary folder. -v shows their log.
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service in this process, with its bus in memory, and someone who watches it."""
+"""Both services in this process, with their bus in memory, and someone who watches."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ from worker.conf import state as state_path
 from worker.db import models, sync
 from worker.journal import ENDED, Entry
 from worker.rpc import transport
+from worker.rpc.clients.backup import BackupClient
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
 from worker.services.assembly import VolumeService
+from worker.services.backups import BackupService
 
-POOL = "demo@local#local"
+NODE = "demo"
+POOL = f"{NODE}@local#local"
 UNLUCKY = "unlucky"
 
 _CONFIG = """\
@@ -92,8 +95,11 @@ class Stage:
         self.records = self._service.records
         sync.sync(self._service.database)
         self._service.start()
+        self._backups = BackupService(conf, observer=self._watch.saw)
+        self._backups.start()
         self.journal = self._service.journal
         self._client = VolumeClient(transport.get(conf, slots=4), timeout=_PATIENCE)
+        self._backup_client = BackupClient(transport.get(conf, slots=4), timeout=_PATIENCE)
 
     @property
     def images(self) -> ImageService:
@@ -147,6 +153,25 @@ class Stage:
             raise CommandError(f"{method} ended in {status}, not in {wanted}")
         return resource if status == "deleted" else self._row(resource)
 
+    def cast_backup(
+        self, method: str, backup: Record, wanted: str, ends_with: str, **args: Any
+    ) -> Record:
+        """Cast to the backup service, and show how it ends.
+
+        :param ends_with: the last flow of the request: services hand it to one another.
+        """
+        request = RequestContext.admin()
+        self._watch.begin(backup.id)
+        began = time.monotonic()
+        self._backup_client.cast(request, NODE, method, backup=backup, **args)
+        self._end_of(str(request.request_id), ends_with)
+        status = self._status(backup)
+        meaning = "good" if status == wanted else "bad"
+        self._line(method, backup, status, meaning, time.monotonic() - began)
+        if status != wanted:
+            raise CommandError(f"{method} ended in {status}, not in {wanted}")
+        return backup if status == "deleted" else self._row(backup)
+
     def call(self, method: str, resource: Record, /, **args: Any) -> Any:
         """Call, show it, and return its answer."""
         self._watch.begin(resource.id)
@@ -160,7 +185,8 @@ class Stage:
         return sorted(os.listdir(self.folder / "volumes"))
 
     def close(self) -> None:
-        """Stop the service."""
+        """Stop the services."""
+        self._backups.stop(_GRACE)
         self._service.stop(_GRACE)
 
     def _line(
@@ -179,7 +205,8 @@ class Stage:
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             for entry in self.journal.entries(limit=10):
-                if entry.request_id == request_id and entry.state in ENDED:
+                ours = entry.request_id == request_id and entry.method == method
+                if ours and entry.state in ENDED:
                     return entry
             time.sleep(_POLL)
         raise CommandError(f"{method} has not ended after {_PATIENCE:.0f} s")

@@ -11,7 +11,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 from worker.cli.access import CommandError
-from worker.cli.stage import POOL, Stage
+from worker.cli.stage import NODE, POOL, Stage
 
 _DATA = 8 * 1024**2
 _GIB = 1024**3
@@ -50,6 +50,7 @@ class Story:
         self._imaged()
         self._managed()
         self._grouped()
+        self._backed_up()
         unlucky = self._failed()
         self._removed(snapshot, (volume, restored, clone, unlucky))
 
@@ -155,6 +156,34 @@ class Story:
             for volume in volumes:
                 self._volumes.update(volume.id, status="deleting")
             self._stage.cast("delete_group", one, "deleted")
+
+    def _backed_up(self) -> None:
+        say, stage = self._stage.say, self._stage
+        say("Backups: a full one, one of what changed since, and back to another volume.")
+        volume = stage.cast("create_volume", self._new("precious", size=1), "available")
+        _put(self._connected(volume), os.urandom(_DATA))
+        full = self._backup(volume, "full")
+        _put(self._connected(volume), self._data)
+        say(f"  written: 8 MiB with SHA-256 {_sum(self._data)}")
+        leaf = self._backup(volume, "changes", parent_id=full.id)
+        target = stage.cast("create_volume", self._new("restored", size=1), "available")
+        self._volumes.transition(target.id, "restoring-backup", when=("available",))
+        stage.records.backups.update(leaf.id, status="restoring")
+        row = stage.records.backups.get(leaf.id)
+        args = {"volume_id": target.id, "volume_is_new": True}
+        stage.cast_backup("restore_backup", row, "available", "restore_backup", **args)
+        self._compare("the volume from the backups", self._connected(target))
+        for backup in (leaf, full):
+            stage.records.backups.update(backup.id, status="deleting")
+            stage.cast_backup("delete_backup", backup, "deleted", "delete_backup")
+        self._deleted(volume, target)
+
+    def _backup(self, volume: Record, name: str, **columns: Any) -> Record:
+        self._volumes.update(volume.id, status="backing-up", previous_status="available")
+        backup = self._stage.records.backups.create(
+            volume_id=volume.id, size=1, host=NODE, display_name=name, **_OWNER, **columns
+        )
+        return self._stage.cast_backup("create_backup", backup, "available", "continue_backup")
 
     def _snapshots_deleting(self, snapshots: list[Record]) -> None:
         for snapshot in snapshots:

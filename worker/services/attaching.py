@@ -59,8 +59,8 @@ class HostAttacher:
             "os_type": "linux",
             "do_local_attach": True,
         }
-        brick = _brick()
-        if brick is None or not shutil.which(self._root_helper.split()[0]):
+        brick = _brick() if shutil.which(self._root_helper.split()[0]) else None
+        if brick is None:
             LOG.info("without os-brick and %s only local volumes can be opened", self._root_helper)
             return known
         try:
