@@ -152,7 +152,7 @@ class World:
             self.records.quotas.reserve(project, {"volumes": 1, "gigabytes": size})
         )
         values = {"host": f"{HOST}#{BACKEND}", "user_id": "u" * 32, "project_id": project}
-        record = self.records.volumes.create(**values, status=status, **more)
+        record = self.records.volumes.create(**{**values, "status": status, **more})
         if made:
             self.files.create(record.name, size * GIB)
         return record
@@ -351,6 +351,8 @@ class World:
     def strays(self, known: set[str]) -> list[str]:
         """Return files of the backend that belong to none of these ids."""
         names = [path.name for path in self._present()]
+        rows = (*self.records.volumes.list(), *self.records.snapshots.list())
+        known = known | {row.id for row in rows if _is_temporary(row)}
         return sorted(name for name in names if not any(one in name for one in known))
 
     def clear(self) -> None:
