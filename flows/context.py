@@ -163,8 +163,11 @@ class BackupService(Protocol):
         :param secure: whether its files belong to the service's user.
         """
 
-    def alive(self, zone: str | None) -> str | None:
-        """Return the host of a backup service that answers, of this zone where there is one."""
+    def alive(self, zone: str | None, preferred: str | None) -> str | None:
+        """Return the host of a backup service that is up; None if there is none.
+
+        :param zone: where it should be, if it is not the preferred one.
+        """
 
 
 class VolumeService(Protocol):

@@ -138,6 +138,19 @@ class Copying:
         """
         raise NotImplementedError
 
+    def changed_extents(self, source: Record, since: Record) -> Sequence[tuple[int, int]] | None:
+        """Say which parts of a volume or snapshot may differ from an older snapshot.
+
+        An incremental backup reads nothing else, so a part too many costs time, and a
+        part too few costs data. Nobody writes to either meanwhile.
+
+        :param source: a volume or a snapshot (``source.kind``), of the same volume as
+            ``since``, or a temporary copy of it.
+        :returns: begin and end of each part in bytes, in order; None if it cannot be told.
+        :raises NotImplementedError: not supported.
+        """
+        raise NotImplementedError
+
     def backup_use_temp_snapshot(self) -> bool:
         """Say whether a volume in use is backed up through a snapshot, not a clone."""
         return False

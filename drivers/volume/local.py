@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +27,7 @@ from drivers.interface.errors import (
 from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
-from drivers.volume import images
+from drivers.volume import extents, images
 from drivers.volume.capacity import GIB, report
 from drivers.volume.failures import explained
 from drivers.volume.files import Directory
@@ -237,6 +237,16 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
         with explained(self._files, f"disconnect volume {volume.id}"):
             self._export.disconnect(volume.name, host)
         return False
+
+    def changed_extents(self, source: Record, since: Record) -> Sequence[tuple[int, int]] | None:
+        """Compare where the files lie: copies by reference share what has not changed."""
+        name = snapshot_file(source) if source.kind == "snapshot" else source.name
+        try:
+            return extents.changed(
+                self._files.location(name), self._files.location(snapshot_file(since))
+            )
+        except OSError:
+            return None  # this file system does not tell
 
     def create_export_snapshot(
         self, context: Any, snapshot: Record, connector: Mapping[str, Any] | None

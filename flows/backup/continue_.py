@@ -213,7 +213,11 @@ def _changed(ctx: BackupContext, backup: Record, read: Record) -> Any:
         ctx.snapshots.get(parent.snapshot_id)
     except NotFound:
         return None
-    return ctx.volume_service.changed_extents(ctx.request, read, parent.snapshot_id)
+    found = ctx.volume_service.changed_extents(ctx.request, read, parent.snapshot_id)
+    if found is not None:
+        count = sum(end - start for start, end in found)
+        LOG.info("backup %s: %d bytes may have changed since its parent", backup.id, count)
+    return found
 
 
 class _Listeners:

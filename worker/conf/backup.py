@@ -142,4 +142,5 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
     conf.register_opts(found.OPTS)
     own = f"{found.__module__}.{found.__qualname__}"
     cinders = [path for path in CINDER if CINDER[path] == wanted or path == wanted]
-    return found, (*cinders, own)
+    said = [wanted] if "." in wanted else []
+    return found, tuple(dict.fromkeys((*cinders, *said, own)))

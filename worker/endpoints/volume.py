@@ -12,6 +12,7 @@ from flows.volume import (
     attachment,
     connection,
     create,
+    create_from_backup,
     create_from_image,
     delete,
     detach,
@@ -20,6 +21,7 @@ from flows.volume import (
 )
 from worker.endpoints.arguments import (
     as_list,
+    check_id,
     field,
     id_of,
     ids_of,
@@ -35,7 +37,7 @@ from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
 from worker.endpoints.reading import ReadingMethods
 from worker.rpc import codec, objects
 from worker.rpc.context import RequestContext
-from worker.rpc.dispatch import exposed
+from worker.rpc.dispatch import BadArguments, exposed
 
 RPC_VERSION = "3.20"
 
@@ -51,6 +53,9 @@ class Service(Protocol):
 
     def secure_file_operations_enabled(self) -> bool:
         """Return what the driver says."""
+
+    def changed_extents(self, kind: str, source_id: str, since: str) -> list[list[int]] | None:
+        """Return what the driver says, None where it cannot tell."""
 
     def set_log_levels(self, prefix: str, level: str) -> None:
         """Set the level of all loggers whose names start with a prefix."""
@@ -81,16 +86,14 @@ class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods):
     ) -> Operation:
         """Create a volume, empty or from the source that its row names."""
         volume_id = id_of(volume, "volume")
-        args: dict[str, Any] = {}
-        if image_id := _image_of(volume, request_spec):
-            args["image_id"] = image_id
+        factory, source = _source_of(volume, request_spec)
         shared = [snapshot_lock(s) for s in ids_of(volume, "snapshot_id")]
         shared += [volume_lock(s) for s in ids_of(volume, "source_volid")]
         return Operation(
-            create_from_image.flow if args else create.flow,
+            factory,
             ("volume", volume_id),
             {
-                **args,
+                **source,
                 "volume_id": volume_id,
                 "request_spec": codec.raw(request_spec),
                 "filter_properties": _for_the_scheduler(codec.raw(filter_properties)),
@@ -252,6 +255,20 @@ class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods):
         """Answer whether files are opened as the service's user."""
         return self._service.secure_file_operations_enabled()
 
+    @exposed("3.20", journalled=False)
+    def get_changed_extents(
+        self, request: RequestContext, resource: Any, since: Any
+    ) -> list[list[int]] | None:
+        """Answer which parts of a volume or snapshot may differ from an older snapshot.
+
+        A method of ours: who asks another service for it is told that there is none.
+        """
+        kind = field(resource, "kind", "resource")
+        if kind not in ("volume", "snapshot"):
+            raise BadArguments(f"resource is a {kind!r:.20}, not a volume or snapshot")
+        check_id(since, "since")
+        return self._service.changed_extents(kind, id_of(resource, "resource"), since)
+
     @exposed("3.12", journalled=False)
     def set_log_levels(self, request: RequestContext, log_request: Any) -> None:
         """Set log levels by logger prefix."""
@@ -264,12 +281,19 @@ class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods):
         return objects.log_levels(self._service.log_levels(prefix_of(log_request)))
 
 
-def _image_of(volume: Any, request_spec: Any) -> str | None:
-    """Return the image that a volume is to be made of; another source in its row goes first."""
-    if ids_of(volume, "snapshot_id") or ids_of(volume, "source_volid"):
-        return None
-    found = ids_of(request_spec, "image_id")
-    return found[0] if found else None
+def _source_of(volume: Any, request_spec: Any) -> tuple[Any, dict[str, str]]:
+    """Return the flow that makes a volume, and what it is made of.
+
+    A source in the row goes first; of those in the request, the image.
+    """
+    if not ids_of(volume, "snapshot_id") and not ids_of(volume, "source_volid"):
+        for name, factory in (
+            ("image_id", create_from_image.flow),
+            ("backup_id", create_from_backup.flow),
+        ):
+            if found := ids_of(request_spec, name):
+                return factory, {name: found[0]}
+    return create.flow, {}
 
 
 def _for_the_scheduler(filter_properties: Any) -> dict[str, Any] | None:

@@ -132,6 +132,16 @@ class VolumeService(Service):
         """Return what the driver says."""
         return bool(self.backend.require_driver().secure_file_operations_enabled())
 
+    def changed_extents(self, kind: str, source_id: str, since: str) -> list[list[int]] | None:
+        """Return what the driver says, None where it cannot tell."""
+        rows: Any = self.records.volumes if kind == "volume" else self.records.snapshots
+        source, before = rows.get(source_id), self.records.snapshots.get(since)
+        try:
+            found = self.backend.require_driver().changed_extents(source, before)
+        except NotImplementedError:
+            return None
+        return None if found is None else [[int(start), int(end)] for start, end in found]
+
     def context(self, request: RequestContext, resumed: bool) -> Context:
         """Return what a flow is given."""
         records = self.records

@@ -10,14 +10,17 @@ from typing import Any
 import oslo_messaging
 from oslo_config import cfg
 
+from drivers.interface.records import Record
 from flows.context import BackupContext
 from flows.engine import Observer
 from worker.conf import backup
 from worker.endpoints.backup import RPC_VERSION, BackupEndpoint
 from worker.rpc import topics
 from worker.rpc.clients import scheduler
+from worker.rpc.clients.backup import BackupClient
 from worker.rpc.context import RequestContext
 from worker.services.attaching import HostAttacher
+from worker.services.leftovers import Leftovers
 from worker.services.metadata import VolumeMetadata
 from worker.services.neighbours import BackupPeers, VolumeServices
 from worker.services.reports import Reporter
@@ -86,6 +89,18 @@ class BackupService(Service):
         )
         self._peers = BackupPeers(self.transport)
 
+    def came_up(self) -> None:
+        """Look after what another service left."""
+        admin = RequestContext.admin()
+        Leftovers(
+            self.records,
+            self.journal,
+            self.host,
+            self.stopping,
+            lambda: self.context(admin, False),
+            self._delete,
+        ).start()
+
     def make_reporter(self) -> Reporter:
         """Return what sends heartbeats and capability reports."""
         return Reporter(
@@ -129,6 +144,10 @@ class BackupService(Service):
             "driver_name": self.backend.service,
             "availability_zone": self.zone,
         }
+
+    def _delete(self, backup: Record) -> None:
+        client = BackupClient(self.transport)
+        client.cast(RequestContext.admin(), self.host, "delete_backup", backup=backup)
 
     def _progress_every(self) -> float:
         conf = self.conf

@@ -138,7 +138,7 @@ class BackupServices:
         """Return a source as an object."""
         return objects.backup_device(source, secure)
 
-    def alive(self, zone: str | None) -> str | None:
+    def alive(self, zone: str | None, preferred: str | None) -> str | None:
         """Return the host of a backup service whose heartbeat is fresh."""
         limit = timeutils.utcnow() - datetime.timedelta(seconds=self._conf.service_down_time)
         found = [
@@ -146,8 +146,9 @@ class BackupServices:
             for row in self._records.services.list(binary=topics.BACKUP_TOPIC)
             if not row.disabled and (row.updated_at or row.created_at) >= limit
         ]
+        best = [row for row in found if row.host == preferred]
         near = [row for row in found if row.availability_zone == zone]
-        return str((near or found)[0].host) if found else None
+        return next((str(row.host) for row in (*best, *near, *found)), None)
 
 
 class BackupPeers:

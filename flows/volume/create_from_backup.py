@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Create a volume from a backup.
+
+=========  ====================================  ================================
+task       does                                  undone by
+=========  ====================================  ================================
+begin      checks that it is ours                back to the scheduler, or the
+                                                 status ``error`` and a message
+allocate   driver.create_volume_from_backup, or  driver.delete_volume
+           driver.create_volume
+hand       ``available``, where the driver has   backup ``available`` again
+           restored it; else has the backup
+           service restore it: the volume stays
+           ``creating`` until it has
+=========  ====================================  ================================
+
+Source: seeds, VolumeDriverCore.create_volume_from_backup; spec/volume-rpc,
+create_volume, the kind *backup*.
+"""
+
+from __future__ import annotations
+
+from taskflow.patterns import linear_flow
+
+from flows import edge, source
+from flows.context import Context
+from flows.errors import InvalidBackup, ServiceUnreachable
+from flows.volume import create
+from flows.volume.create import BeginCreate, Finish
+
+_RESTORABLE = ("available",)
+_BEING_RESTORED = ("restoring",)
+
+
+class Allocate(create.Allocate):
+    """Make the volume, with the backup's data where the driver can do that itself.
+
+    Idempotent: on a second try, what the interrupted one left is deleted first.
+    """
+
+    default_provides = "restored"
+
+    def execute(self, ctx: Context, volume_id: str, backup_id: str) -> bool:  # type: ignore[override]
+        volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
+        edge.positive_gib(volume.size, f"volume {volume_id}")
+        create.require_room(volume, backup.size, f"backup {backup_id}")
+        driver, restored = ctx.driver, True
+        if ctx.resumed:
+            driver.delete_volume(volume)
+        try:
+            call, answer = (
+                "create_volume_from_backup",
+                driver.create_volume_from_backup(volume, backup),
+            )
+        except NotImplementedError:
+            call, answer, restored = "create_volume", driver.create_volume(volume), False
+        create.store(ctx, volume, call, answer)
+        return restored
+
+
+class Hand(Finish):
+    """Have the data restored, unless it is there.
+
+    Idempotent: the backup is set to the same restore again, and what is cast twice is
+    carried out once.
+    """
+
+    def execute(  # type: ignore[override]
+        self, ctx: Context, volume_id: str, backup_id: str, restored: bool
+    ) -> None:
+        if restored:
+            super().execute(ctx=ctx, volume_id=volume_id)
+            return
+        volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
+        mine = backup.status in _BEING_RESTORED and backup.restore_volume_id == volume_id
+        if backup.status not in _RESTORABLE and not mine:
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not available")
+        host = ctx.backup_service.alive(volume.availability_zone, backup.host)
+        if host is None:
+            raise ServiceUnreachable(f"no backup service is up to restore backup {backup_id}")
+        columns = {"restore_volume_id": volume_id, "host": host}
+        ctx.backups.transition(
+            backup_id, "restoring", when=(*_RESTORABLE, *_BEING_RESTORED), **columns
+        )
+        known = create.launched(ctx)
+        known.pop("launched_at")
+        ctx.volumes.update(volume_id, **known)
+        row = ctx.backups.get(backup_id)
+        ctx.backup_service.restore_backup(ctx.request, row, volume_id)
+        if volume.use_quota:
+            ctx.notifier.volume(ctx.request, "create.end", volume)
+
+    def revert(self, ctx: Context, volume_id: str, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is not None and backup.restore_volume_id == volume_id:
+            source.change(ctx.backups.transition, backup_id, "available", when=_BEING_RESTORED)
+
+
+def flow() -> linear_flow.Flow:
+    """Create a volume from a backup.
+
+    Needs what :func:`flows.volume.create.flow` needs, and ``backup_id``.
+    """
+    return linear_flow.Flow("create_volume_from_backup").add(
+        BeginCreate(), Allocate("allocate"), Hand("hand")
+    )
