@@ -178,7 +178,7 @@ class ChunkedDriver(BackupDriver):
         )
         with self._store.writing(container, f"{prefix}{layout.METADATA}") as sink:
             sink.write(manifest.render())
-        self._store.settle()
+        self._store.settle(container, prefix)
         self._tidy(backup.id)
         return {**update, "object_count": len(objects)}
 
@@ -223,7 +223,7 @@ class ChunkedDriver(BackupDriver):
         names = self._store.names(container, prefix)
         for name in sorted(names, key=lambda name: not name.endswith(layout.METADATA)):
             self._store.delete(container, name)
-        self._store.settle()
+        self._store.settle(container, prefix)
         self._store.forget(container)
 
     def _where(self, backup: Record) -> tuple[str, str]:

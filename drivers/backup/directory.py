@@ -29,6 +29,8 @@ _DIRECTORY_MODE, _FILE_MODE = 0o770, 0o660
 _FLUSH = 64 * 1024 * 1024
 """Bytes after which what was written is sent to the disk."""
 
+_TRIES = 10
+
 _OPEN_MOST = 64
 """Files that wait for the disk at most."""
 
@@ -44,8 +46,7 @@ class DirectoryStore(Store):
     def __init__(self, root: Path) -> None:
         self.root = root
         self._disk = ThreadPoolExecutor(2, "disk")
-        self._unsettled: list[Future[None]] = []
-        self._touched: set[Path] = set()
+        self._unsettled: list[tuple[Path, Future[None]]] = []
         self._guard = threading.Lock()
 
     def check(self) -> None:
@@ -80,7 +81,7 @@ class DirectoryStore(Store):
         """Make the directory, for its owner and group only."""
         path = self._path(container)
         with _explained("make", path):
-            path.mkdir(parents=True, exist_ok=True)
+            _make(path)
             self._require_inside(path)
             path.chmod(_DIRECTORY_MODE)
             for made in (path, *path.parents):
@@ -116,7 +117,7 @@ class DirectoryStore(Store):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        self._settle_later(file, path)
+        self._settle_later(file, target)
 
     def reading(self, container: str, name: str) -> Iterator[bytes]:
         """Read a file."""
@@ -136,21 +137,20 @@ class DirectoryStore(Store):
         path = self._path(container)
         with _explained("delete", path / _plain(name)), contextlib.suppress(FileNotFoundError):
             os.unlink(path / name)
-            with self._guard:
-                self._touched.add(path)
 
-    def settle(self) -> None:
+    def settle(self, container: str, prefix: str) -> None:
         """Wait for the disk."""
+        path = self._path(container)
         with self._guard:
-            waiting, self._unsettled = self._unsettled, []
-            touched, self._touched = self._touched, set()
+            mine = [one for one in self._unsettled if _is_below(one[0], path, prefix)]
+            self._unsettled = [one for one in self._unsettled if one not in mine]
         try:
-            for one in waiting:
-                one.result()
-            for path in touched:
+            for _target, written in mine:
+                written.result()
+            with contextlib.suppress(FileNotFoundError):  # its last file went
                 _sync(path)
         except OSError as error:
-            raise StoreError(f"{self.root} lost what was written: {error.strerror}") from error
+            raise StoreError(f"{path} lost what was written: {error.strerror}") from error
 
     def forget(self, container: str) -> None:
         """Remove directories that are empty now, and what a kill left in them."""
@@ -161,17 +161,16 @@ class DirectoryStore(Store):
             while path != self.root:
                 path.rmdir()
                 path = path.parent
-        self.settle()
+                _sync(path)
 
-    def _settle_later(self, file: _File, path: Path) -> None:
+    def _settle_later(self, file: _File, target: Path) -> None:
         done = self._disk.submit(file.settle)
         with self._guard:
-            self._touched.add(path)
-            self._unsettled.append(done)
+            self._unsettled.append((target, done))
             late = self._unsettled[-_OPEN_MOST] if len(self._unsettled) >= _OPEN_MOST else None
         if late is not None:
             with contextlib.suppress(OSError):  # told by settle
-                late.result()
+                late[1].result()
 
     def _path(self, container: str) -> Path:
         """Return a container's directory. :raises BackupDriverException: it is outside."""
@@ -227,6 +226,19 @@ class _File:
 
     def _idle(self) -> bool:
         return self._flushing is None or self._flushing.done()
+
+
+def _make(path: Path) -> None:
+    """Make a directory; somebody else may remove an empty one above it meanwhile."""
+    for _try in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            path.mkdir(parents=True, exist_ok=True)
+            return
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _is_below(target: Path, path: Path, prefix: str) -> bool:
+    return target.parent == path and target.name.startswith(prefix)
 
 
 def _plain(name: str) -> str:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from drivers.backup import pieces, reading
@@ -27,6 +28,7 @@ from drivers.backup.layout import Stored
 from drivers.backup.notes import Notes
 from drivers.backup.objects import Objects, Target
 from drivers.backup.pieces import Piece
+from drivers.backup.store import StoreError
 from drivers.interface.pace import Pace
 
 SETTLE = 5.0
@@ -95,12 +97,17 @@ class Keeping:
         """
         self._own.resize(-(-self._source.size // self._own.block))
         self._clear_away()
-        with ThreadPoolExecutor(self._lanes.transfers, "keep") as threads:
-            try:
-                self._drive(threads, pace)
-            except BaseException:
-                self._stop.set()
-                raise
+        try:
+            with ThreadPoolExecutor(self._lanes.transfers, "keep") as threads:
+                try:
+                    self._drive(threads, pace)
+                except BaseException:
+                    self._stop.set()
+                    raise
+        except BaseException:
+            with suppress(StoreError):  # nobody will ask for these any more
+                self._target.store.settle(self._target.container, self._target.prefix)
+            raise
         self._settle()
         return sorted(self._kept.objects, key=lambda one: one.offset)
 
@@ -167,7 +174,7 @@ class Keeping:
         self._settled = time.monotonic()
         if not fresh.parts:
             return
-        self._target.store.settle()
+        self._target.store.settle(self._target.container, self._target.prefix)
         self._own.flush()
         objects = [one.to_json() for one in fresh.objects]
         self._notes.take({"parts": fresh.parts, "objects": objects})

@@ -12,15 +12,12 @@ from typing import Any
 
 from isal import isal_zlib
 
-from drivers.backup import compression, layout, zeros
+from drivers.backup import compression, layout, pieces, zeros
 from drivers.backup.compression import Part
 from drivers.backup.lanes import Lanes
 from drivers.backup.layout import Stored
 from drivers.backup.reading import DEPTH, SEGMENT, Reader, Segment
 from drivers.backup.store import Sink, Store
-
-_ZEROS_MOST = 256 * 1024 * 1024
-"""Bytes of zeros in an object: as many are hashed once in the life of a process."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,8 @@ class Objects:
                 break
             leading = stop
         else:
-            for at in range(start, end, _ZEROS_MOST):
-                yield self._zeros(at, min(at + _ZEROS_MOST, end))
+            for at in range(start, end, pieces.MOST_ZEROS):
+                yield self._zeros(at, min(at + pieces.MOST_ZEROS, end))
             return
         kind = self._target.compression
         if kind != compression.NONE and not self._reader.compressible(leading, end):

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 LEAST_HOLE = 16 * 1024 * 1024
 """Bytes of a hole that is worth an object of its own."""
 
+MOST_ZEROS = 256 * 1024 * 1024
+"""Bytes of zeros in an object, however small the others are: as many are hashed once in the
+life of a process, and another reader may want them in memory together."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -33,15 +37,15 @@ def cut(
     """Yield the pieces of a part of a volume, in order, without gaps.
 
     :param data: begin and end of what is no hole, in order.
-    :param most: bytes of a piece.
+    :param most: bytes of a piece that is no hole.
     :param grain: what pieces of data begin and end at a multiple of, counted from 0.
     """
     at = start
     for begin, stop in _joined(data, start, end, grain):
-        yield from _split(at, begin, most, hole=True)
+        yield from _split(at, begin, MOST_ZEROS, hole=True)
         yield from _split(begin, stop, most, hole=False)
         at = stop
-    yield from _split(at, end, most, hole=True)
+    yield from _split(at, end, MOST_ZEROS, hole=True)
 
 
 def missing(done: Iterable[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:

@@ -81,8 +81,11 @@ class Store(abc.ABC):
     def delete(self, container: str, name: str) -> None:
         """Remove an object; absence is success."""
 
-    def settle(self) -> None:  # noqa: B027 - a default: what is there stays
-        """See that the objects that this thread wrote outlive the machine."""
+    def settle(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
+        """See that the objects of one backup, and their absence, outlive the machine.
+
+        :raises StoreError: one of them is lost.
+        """
 
     def forget(self, container: str) -> None:  # noqa: B027 - a default
         """Tidy up when the last object of a backup has been deleted."""

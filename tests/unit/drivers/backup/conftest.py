@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup import objects, pieces
+from drivers.backup import pieces
 from tests.backups import MIB, Rows, scribble
 
 SIZE = 3 * MIB + 512
@@ -17,7 +17,7 @@ SIZE = 3 * MIB + 512
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "LEAST_HOLE", MIB)
-    monkeypatch.setattr(objects, "_ZEROS_MOST", 2 * MIB)
+    monkeypatch.setattr(pieces, "MOST_ZEROS", 2 * MIB)
 
 
 @pytest.fixture
