@@ -160,7 +160,9 @@ class ChunkedDriver(BackupDriver):
             notes = stack.enter_context(Notes(self._aside(backup.id, "notes"), about))
             if not notes.found:
                 self._aside(backup.id, "digests").unlink(missing_ok=True)
-            own = stack.enter_context(Digests(self._aside(backup.id, "digests"), self._block))
+            own = stack.enter_context(
+                Digests.in_file(self._aside(backup.id, "digests"), self._block)
+            )
             base = stack.enter_context(self._base(backup, parent, changed))
             objects = Keeping(self._lanes, device, target, own, notes, base).run(pace)
             facts = _facts(backup)
@@ -274,8 +276,6 @@ class ChunkedDriver(BackupDriver):
             yield None
             return
         link = self._link(parent)
-        path = self._aside(backup.id, "parent")
-        path.unlink(missing_ok=True)
         chain = Chain(self._store, [link], self._block, self._work)
         try:
             with chain.noted(link, always=True) as noted:

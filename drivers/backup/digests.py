@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -33,14 +34,25 @@ _BETWEEN = b'", \n\r\t'
 class Digests:
     """Hashes of blocks, in a file.
 
-    :param path: made where it is missing; what is in it stays.
+    :param fd: of that file, which is closed in the end.
     :param block: bytes of a block.
     """
 
-    def __init__(self, path: Path, block: int) -> None:
+    def __init__(self, fd: int, block: int) -> None:
         self.block = block
         self._zero = zeros.sha256(block)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = fd
+
+    @classmethod
+    def in_file(cls, path: Path, block: int) -> Digests:
+        """Keep them in a file, which is made where it is missing; what is in it stays."""
+        return cls(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), block)
+
+    @classmethod
+    def aside(cls, directory: Path, block: int) -> Digests:
+        """Keep them in a file without a name, which nothing survives."""
+        with tempfile.TemporaryFile(dir=directory) as file:
+            return cls(os.dup(file.fileno()), block)
 
     def __enter__(self) -> Digests:
         return self

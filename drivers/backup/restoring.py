@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,11 +91,7 @@ class Chain:
                 pass
             yield None
             return
-        path = self._directory / f"{link.manifest.backup_id}.{threading.get_ident()}.compare"
-        with ExitStack() as stack:
-            stack.callback(path.unlink, missing_ok=True)
-            path.unlink(missing_ok=True)
-            noted = stack.enter_context(Digests(path, self._block))
+        with Digests.aside(self._directory, self._block) as noted:
             facts = hashes.parse(parts, noted, f"{name} of {link.what}")
             if facts.get("backup_id") != link.manifest.backup_id:
                 text = f"is that of backup {facts.get('backup_id')!r:.60}"

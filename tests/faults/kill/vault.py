@@ -91,7 +91,9 @@ class Vault(World):
             if role.startswith("backup"):
                 names = [path.name for path in self.store.rglob("*") if path.is_file()]
                 ends = [name.partition(one)[2] for name in names if f"backup_{one}" in name]
-                found[f"stored {role}"] = sorted(end for end in ends if end)
+                # Their numbers may have gaps, where a try has stored what it did not note.
+                extra = sorted(end for end in ends if end.startswith("_"))
+                found[f"stored {role}"] = (sum(end.startswith("-") for end in ends), extra)
             found[f"aside {role}"] = sorted(path.suffix for path in self.work.glob(f"{one}.*"))
         return found
 

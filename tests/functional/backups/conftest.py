@@ -17,8 +17,14 @@ from tests.servers import Broker
 
 
 @contextmanager
-def running(broker: Broker, directory: Path, **options: Any) -> Iterator[Vault]:
-    """Run a volume service with the local driver, and a backup service."""
+def running(
+    broker: Broker, directory: Path, backend: dict[str, Any] | None = None, **options: Any
+) -> Iterator[Vault]:
+    """Run a volume service with the local driver, and a backup service.
+
+    :param backend: further options of the local driver.
+    :param options: further options of the backup service.
+    """
     made: list[Service] = []
 
     def make(name: str = "service", **more: Any) -> Service:
@@ -26,6 +32,7 @@ def running(broker: Broker, directory: Path, **options: Any) -> Iterator[Vault]:
         return made[-1]
 
     local = {"volume_driver": "local", "local_path": str(directory / "volumes")}
+    local |= backend or {}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
     vault = Vault(make, broker.vhost(), database, directory, local, options)
     vault.start()

@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from pathlib import Path
 
+import sqlalchemy as sa
+
+from tests.conformance.places import loop_mount
+from tests.functional.backups.conftest import running
 from tests.functional.backups.vault import GIB, SERVICE, Vault
 from tests.functional.cloud import NODE
-from tests.servers import until
+from tests.servers import Broker, until
+from worker.db import models
 
 
 def temporary(vault: Vault) -> list[str]:
@@ -256,11 +263,103 @@ class TestInterruption:
 
 
 def _revive(vault: Vault, backup_id: str, columns: dict) -> None:
-    import sqlalchemy as sa
-
-    from worker.db import models
-
     with vault.database.writer() as connection:
         connection.execute(
             sa.update(models.backups).where(models.backups.c.id == backup_id).values(**columns)
         )
+
+
+class TestVolumesOfBackups:
+    def test_one_is_made_and_filled(self, vault: Vault) -> None:
+        backup = vault.made(vault.filled(33))
+        origin = vault.records.volumes.get(backup.volume_id)
+        volume = vault.volume()
+        spec = {"backup_id": backup.id, "volume_properties": {"size": 1}}
+        vault.cast("create_volume", volume=volume, request_spec=spec)
+        row = vault.wait_status(volume, "available")
+        vault.wait_status(backup, "available")
+        assert vault.same(origin, volume)
+        assert row is not None and row.launched_at is not None
+        assert row.metadata == {"src_backup_id": backup.id}
+
+    def test_one_that_is_too_small_fails(self, vault: Vault) -> None:
+        backup = vault.made(vault.filled(34))
+        vault.records.backups.update(backup.id, size=2)
+        volume = vault.volume()
+        spec = {"backup_id": backup.id, "volume_properties": {"size": 1}}
+        vault.cast("create_volume", volume=volume, request_spec=spec)
+        vault.wait_status(volume, "error")
+        assert vault.status(backup) == "available"
+
+    def test_without_a_service_it_fails_and_the_backup_is_as_before(
+        self, slow_vault: Vault
+    ) -> None:
+        vault = slow_vault
+        backup = vault.backup(vault.filled(35), "available", service=SERVICE)
+        vault.backup_service.kill()
+        vault.database.change(_DISABLE, {})
+        volume = vault.volume()
+        spec = {"backup_id": backup.id, "volume_properties": {"size": 1}}
+        vault.cast("create_volume", volume=volume, request_spec=spec)
+        vault.wait_status(volume, "error")
+        assert vault.status(backup) == "available"
+
+
+class TestLeftovers:
+    def test_what_another_service_left_is_ended(self, slow_vault: Vault) -> None:
+        vault = slow_vault
+        made = vault.filled(36)
+        read = vault.existing("backing-up", previous_status="in-use")
+        target = vault.existing("restoring-backup")
+        being_made = vault.backup(read, "creating", service=SERVICE)
+        restored = vault.backup(made, "restoring", restore_volume_id=target.id, service=SERVICE)
+        deleted = vault.backup(made, "deleting")
+        lost = vault.backup(made, "creating")
+        vault.backup_service.kill()
+        vault.backup_service.module = "tests.functional.backups.hasty"
+        vault.backup_service.start()
+        row = vault.wait_status(being_made, "error")
+        assert row is not None and "left no journal" in row.fail_reason
+        vault.wait_status(read, "in-use")
+        vault.wait_status(restored, "available")
+        vault.wait_status(target, "error_restoring")
+        vault.wait_status(deleted, "gone")
+        vault.wait_status(lost, "error")
+
+
+class TestChangedExtents:
+    def test_only_what_changed_since_the_snapshot_is_read(
+        self, broker: Broker, tmp_path: Path
+    ) -> None:
+        make = ["mkfs.xfs", "-q", "-m", "reflink=1"]
+        (tmp_path / "disk").mkdir()
+        with loop_mount(make, tmp_path / "disk") as disk:
+            options = {"local_path": str(disk / "volumes")}
+            with running(broker, tmp_path, backend=options) as vault:
+                vault.volumes_path = disk / "volumes"
+                volume = vault.filled(37)
+                chain = []
+                for seed in (38, 39):
+                    snapshot = snapshot_of(vault, volume)
+                    vault.records.snapshots.update(snapshot.id, status="backing-up")
+                    parent = chain[-1].id if chain else None
+                    chain.append(vault.made(volume, snapshot_id=snapshot.id, parent_id=parent))
+                    if not parent:
+                        with open(vault.path(volume), "r+b") as file:
+                            file.seek(seed * 2**20)
+                            file.write(b"changed")
+                            file.flush()
+                text = vault.backup_service.text()
+                [count] = re.findall(r"(\d+) bytes may have changed", text)
+                assert 0 < int(count) <= 2**20
+                target = vault.filled(40)
+                vault.restore(chain[-1], target)
+                vault.wait_status(target, "available")
+                assert vault.same(volume, target)
+
+
+_DISABLE = (
+    sa.update(models.services)
+    .where(models.services.c.binary == "cinder-backup")
+    .values(disabled=True)
+)

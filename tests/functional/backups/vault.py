@@ -12,7 +12,7 @@ from typing import Any
 import oslo_messaging
 
 from drivers.interface.records import Record
-from tests.functional.cloud import NODE, PROJECT, REQUEST, USER, Cloud, encoded
+from tests.functional.cloud import BACKEND, NODE, PROJECT, REQUEST, USER, Cloud, encoded
 from tests.functional.service import Service
 
 GIB = 1024**3
@@ -127,6 +127,16 @@ class Vault(Cloud):
             for _ in range(8):
                 file.seek(dice.randrange(volume.size * GIB - 2**20))
                 file.write(dice.randbytes(dice.randrange(1, 2**20)))
+
+    def existing(self, status: str = "available", **columns: Any) -> Record:
+        """Insert a volume that is on the backend."""
+        volume = self.volume(status, **columns)
+        if "script" in self.backends[BACKEND]:
+            self.script.make(volume.name)
+        else:
+            with open(self.path(volume), "wb") as file:
+                file.truncate(volume.size * GIB)
+        return volume
 
     def same(self, one: Record | Path, other: Record | Path) -> bool:
         """Compare two volumes, where they have data."""
