@@ -56,6 +56,7 @@ _DETAILS = {
     "bring": messages.BACKUP_RESTORE,
 }
 _GONE = ("deleting", "deleted")
+_FAILED = ("error", "error_restoring")
 
 
 class Begin(Step):
@@ -80,8 +81,9 @@ class Begin(Step):
         plain = {"check_backup", "check_store"} & flow_failures.keys()
         if volume is not None:
             when: tuple[str, ...] = VOLUME_DURING
-            if "check_volume" in flow_failures and volume.status not in _GONE:
-                when = (volume.status,)
+            if "check_volume" in flow_failures:
+                # What an interrupted try of this has written stays.
+                when = tuple({volume.status} - {*_GONE, *_FAILED})
             status = "error" if plain or volume.status == "creating" else "error_restoring"
             source.change(ctx.volumes.transition, volume_id, status, when=when)
         if backup is None or backup.deleted:
@@ -94,9 +96,8 @@ class Begin(Step):
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Set the statuses back to those of a restore."""
-        failed = ("error_restoring", "error")
         ctx.backups.transition(args["backup_id"], DURING[0], when=("available",))
-        ctx.volumes.transition(args["volume_id"], VOLUME_DURING[0], when=failed)
+        ctx.volumes.transition(args["volume_id"], VOLUME_DURING[0], when=_FAILED)
 
 
 class CheckVolume(Step):
