@@ -66,7 +66,8 @@ class VolumeMetadata:
         :raises EncryptedBackupOperationFailed: the volume's encryption is another one.
         """
         document = _parsed(json_metadata)
-        key = _part(document, _BASE).get("encryption_key_id")
+        base, *_others = [_part(document, name) for name in (_BASE, _USER, _IMAGE)]
+        key = base.get("encryption_key_id")
         if document["version"] >= 2 and key:
             text = f"volume {volume_id}: the backup has an encryption key, which is not copied here"
             raise EncryptedBackupOperationFailed(text)

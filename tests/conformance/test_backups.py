@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of a backup store, sentence by sentence, over every driver that we have."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.backup.posix import PosixDriver
+from drivers.backup.s3 import S3Driver
+from drivers.interface.backup import BackupDriver
+from drivers.interface.errors import BackupDamaged, BackupDriverException
+from drivers.interface.pace import Pace
+from tests.backups import MIB, Metadata, Rows, scribble, settings
+from tests.conftest import require
+from tests.servers import S3, Servers
+
+SIZE = 6 * MIB
+_OF_S3 = {
+    "backup_s3_store_access_key": "S3RVER",
+    "backup_s3_store_secret_key": "S3RVER",
+    "backup_s3_store_bucket": "conformance",
+    "backup_s3_object_size": 64 * 4096,
+    "backup_s3_block_size": 4096,
+}
+
+Make = Callable[[], Any]
+
+
+class Ended(Exception):
+    """What a pace raises."""
+
+
+@pytest.fixture(params=["posix", "s3"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """Return what makes a driver; each of them is another process's."""
+    if request.param == "posix":
+        return lambda: PosixDriver(settings(tmp_path), metadata=Metadata())
+    require(S3)
+    servers: Servers = request.getfixturevalue("servers")
+    options = {**_OF_S3, "backup_s3_endpoint_url": servers.s3.url}
+    return lambda: S3Driver(settings(tmp_path, S3Driver, **options), metadata=Metadata())
+
+
+@pytest.fixture
+def driver(make: Make) -> Any:
+    made = make()
+    made.check_for_setup_error()
+    return made
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    path = tmp_path / "volume"
+    scribble(path, random.Random(7), SIZE, writes=20)
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    path = tmp_path / "target"
+    path.write_bytes(random.Random(8).randbytes(SIZE))
+    return path
+
+
+class TestSetup:
+    def test_it_can_be_checked_twice(self, driver: BackupDriver) -> None:
+        driver.check_for_setup_error()
+        driver.check_for_setup_error()
+
+    def test_it_says_whether_deletion_can_be_forced(self, driver: BackupDriver) -> None:
+        assert driver.support_force_delete in (True, False)
+
+
+class TestPlace:
+    def test_a_second_call_answers_what_the_row_says(self, driver, rows) -> None:
+        row = rows.new()
+        first = driver.place(rows.record(row)) or {}
+        row.update(first)
+        assert (driver.place(rows.record(row)) or {}) == first
+
+    def test_a_place_that_is_none_is_refused(self, driver, rows) -> None:
+        with pytest.raises(BackupDriverException):
+            driver.place(rows.record(rows.new(container="../../etc")))
+
+
+class TestBackupAndRestore:
+    def test_what_comes_back_is_what_was_there(self, driver, rows, volume, target) -> None:
+        row = rows.new()
+        rows.keep(driver, row, volume)
+        rows.bring(driver, row, target)
+        assert target.read_bytes() == volume.read_bytes()
+
+    def test_an_incremental_one_brings_all_of_its_moment(
+        self, driver, rows, volume, target
+    ) -> None:
+        full = rows.new()
+        rows.keep(driver, full, volume)
+        before = volume.read_bytes()
+        scribble(volume, random.Random(9), SIZE)
+        leaf = rows.new(full)
+        rows.keep(driver, leaf, volume)
+        for row, wanted in ((leaf, volume.read_bytes()), (full, before)):
+            rows.bring(driver, row, target)
+            assert target.read_bytes() == wanted
+
+    def test_a_parent_of_another_size_makes_it_a_full_one(
+        self, driver, rows, volume, target
+    ) -> None:
+        parent = rows.new()
+        rows.keep(driver, parent, volume)
+        row = rows.new(parent, size=2)
+        rows.keep(driver, row, volume)
+        assert row["parent_id"] is None
+        driver.delete_backup(rows.record(parent))
+        rows.bring(driver, row, target)
+        assert target.read_bytes() == volume.read_bytes()
+
+    def test_a_repeated_call_completes_what_was_cut_short(
+        self, make: Make, driver, rows, volume, target
+    ) -> None:
+        row = rows.new()
+        with pytest.raises(Ended):
+            rows.keep(driver, row, volume, pace=Pace(tell=_end_at(0.4), key="k"))
+        rows.keep(make(), row, volume, pace=Pace(key="k"))
+        with open(target, "r+b") as file, pytest.raises(Ended):
+            driver.restore(rows.record(row), "v", file, pace=Pace(tell=_end_at(0.4), key="r"))
+        with open(target, "r+b") as file:
+            make().restore(rows.record(row), "v", file, pace=Pace(key="r"))
+        assert target.read_bytes() == volume.read_bytes()
+
+    def test_zeros_may_be_left_out_of_a_new_volume(self, driver, rows, volume, target) -> None:
+        row = rows.new()
+        rows.keep(driver, row, volume)
+        os.truncate(target, 0)
+        os.truncate(target, SIZE)
+        rows.bring(driver, row, target, new=True)
+        assert target.read_bytes() == volume.read_bytes()
+
+    def test_a_volume_that_is_too_small_is_refused(self, driver, rows, volume, target) -> None:
+        row = rows.new()
+        rows.keep(driver, row, volume)
+        os.truncate(target, SIZE - 4096)
+        with pytest.raises(BackupDriverException):
+            rows.bring(driver, row, target)
+
+    def test_metadata_goes_along(self, driver, rows, volume, target) -> None:
+        driver.metadata.text = '{"version": 2, "volume-metadata": {"a": "b"}}'
+        row = rows.new()
+        rows.keep(driver, row, volume, backup_metadata=True)
+        rows.bring(driver, row, target)
+        assert driver.metadata.put_back == [(row["volume_id"], driver.metadata.text)]
+
+
+class TestDelete:
+    def test_it_is_gone_and_so_it_stays(self, driver, rows, volume, target) -> None:
+        row = rows.new()
+        rows.keep(driver, row, volume)
+        record = rows.record(row)
+        driver.delete_backup(record)
+        driver.delete_backup(record)
+        with pytest.raises(BackupDamaged):
+            rows.bring(driver, row, target)
+
+    def test_one_that_was_never_begun_is_absent(self, driver, rows) -> None:
+        driver.delete_backup(rows.record(rows.new()))
+
+    def test_others_stay(self, driver, rows, volume, target) -> None:
+        kept, gone = rows.new(), rows.new()
+        for row in (kept, gone):
+            rows.keep(driver, row, volume)
+        driver.delete_backup(rows.record(gone))
+        rows.bring(driver, kept, target)
+        assert target.read_bytes() == volume.read_bytes()
+
+
+class TestVerify:
+    def test_a_whole_one_passes_and_a_lost_one_does_not(self, driver, rows, volume) -> None:
+        full = rows.new()
+        rows.keep(driver, full, volume)
+        leaf = rows.new(full)
+        rows.keep(driver, leaf, volume)
+        driver.verify(rows.record(leaf))
+        driver.delete_backup(rows.record(full))
+        with pytest.raises(BackupDamaged):
+            driver.verify(rows.record(leaf))
+
+
+class TestRecords:
+    def test_what_is_exported_can_be_imported(self, make: Make, driver, rows, volume) -> None:
+        row = rows.new()
+        rows.keep(driver, row, volume)
+        record = rows.record(row)
+        make().import_record(record, driver.export_record(record) or {})
+
+
+def _end_at(fraction: float) -> Callable[[float], None]:
+    def tell(done: float) -> None:
+        if done >= fraction:
+            raise Ended
+
+    return tell

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume's metadata in a backup: what is kept, what comes back, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.interface.errors import (
+    BackupDriverException,
+    BackupMetadataUnsupportedVersion,
+    EncryptedBackupOperationFailed,
+)
+from worker.db import sync
+from worker.db.engine import Database
+from worker.db.records import Records
+from worker.services.metadata import VolumeMetadata
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    database = Database(f"sqlite:///{tmp_path / 'rows.sqlite'}")
+    sync.sync(database)
+    return Records(database)
+
+
+def volume(records: Records, **columns: Any) -> str:
+    return str(records.volumes.create(size=1, status="available", **columns).id)
+
+
+class TestGet:
+    def test_everything_is_kept(self, records: Records) -> None:
+        one = volume(records, display_name="näme", metadata={"k": "v"})
+        records.volumes.replace_image_metadata(one, {"os": "linux"})
+        kept = json.loads(VolumeMetadata(records).get(one))
+        assert kept["version"] == 2
+        assert kept["volume-metadata"] == {"k": "v"}
+        assert kept["volume-glance-metadata"] == {"os": "linux"}
+        base = kept["volume-base-metadata"]
+        assert (base["id"], base["display_name"], base["size"]) == (one, "näme", 1)
+        assert base["bootable"] is False and "+" not in base["created_at"]
+
+    def test_the_version_is_an_option(self, records: Records) -> None:
+        kept = json.loads(VolumeMetadata(records, lambda: 1).get(volume(records)))
+        assert kept["version"] == 1
+
+
+class TestPut:
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_what_the_version_says_comes_back(self, records: Records, version: int) -> None:
+        source = volume(records, display_name="a", display_description="b", metadata={"k": "v"})
+        records.volumes.replace_image_metadata(source, {"os": "linux"})
+        metadata = VolumeMetadata(records, lambda: version)
+        target = volume(records, display_name="restore_backup_1", metadata={"goes": "away"})
+        records.volumes.replace_image_metadata(target, {"old": "goes"})
+        metadata.put(target, metadata.get(source))
+        row = records.volumes.get(target)
+        assert (row.display_name, row.display_description) == ("a", "b")
+        assert row.metadata == {"k": "v"}
+        assert row.glance_metadata == {"os": "linux"}
+        assert row.bootable
+
+    @pytest.mark.parametrize(
+        ("kept", "mine", "after"),
+        [
+            ("a", "restore_backup_x", "a"),
+            ("a", None, "a"),
+            ("a", "mine", "mine"),
+            (None, "restore_backup_x", "restore_backup_x"),
+        ],
+    )
+    def test_names(
+        self, records: Records, kept: str | None, mine: str | None, after: str | None
+    ) -> None:
+        source, target = volume(records, display_name=kept), volume(records, display_name=mine)
+        metadata = VolumeMetadata(records)
+        metadata.put(target, metadata.get(source))
+        assert records.volumes.get(target).display_name == after
+
+    def test_a_part_that_is_missing_restores_nothing(self, records: Records) -> None:
+        target = volume(records, display_name="mine", metadata={"k": "v"})
+        VolumeMetadata(records).put(target, '{"version": 2}')
+        assert records.volumes.get(target).metadata == {"k": "v"}
+
+    def test_metadata_that_does_not_fit_is_told(self, records: Records) -> None:
+        text = json.dumps({"version": 2, "volume-metadata": {"k": "v" * 1000}})
+        with pytest.raises(BackupDriverException, match="does not fit"):
+            VolumeMetadata(records).put(volume(records), text)
+
+
+class TestCheck:
+    @pytest.mark.parametrize("version", [0, 3, "2", None, True, [], {}])
+    def test_an_unknown_version(self, records: Records, version: Any) -> None:
+        text = json.dumps({"version": version})
+        with pytest.raises(BackupMetadataUnsupportedVersion, match="1 and 2 can be restored"):
+            VolumeMetadata(records).check("v", text)
+
+    @pytest.mark.parametrize("text", ["", "{", "nonsense", "[" * 100_000])
+    def test_what_is_no_json(self, records: Records, text: str) -> None:
+        with pytest.raises(BackupDriverException, match="cannot be read"):
+            VolumeMetadata(records).check("v", text)
+
+    @pytest.mark.parametrize("part", [7, "x", []])
+    @pytest.mark.parametrize("name", ["base-metadata", "metadata", "glance-metadata"])
+    def test_a_part_that_is_no_mapping(self, records: Records, name: str, part: Any) -> None:
+        text = json.dumps({"version": 2, f"volume-{name}": part})
+        with pytest.raises(BackupDriverException, match="is damaged"):
+            VolumeMetadata(records).check("v", text)
+
+    def test_a_key(self, records: Records) -> None:
+        text = json.dumps({"version": 2, "volume-base-metadata": {"encryption_key_id": "k"}})
+        with pytest.raises(EncryptedBackupOperationFailed):
+            VolumeMetadata(records).check("v", text)
