@@ -13,12 +13,13 @@ import pytest
 
 from drivers.backup.posix import PosixDriver
 from drivers.backup.s3 import S3Driver
+from drivers.backup.swift import SwiftDriver
 from drivers.interface.backup import BackupDriver
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
 from tests.backups import MIB, Metadata, Rows, scribble, settings
 from tests.conftest import require
-from tests.servers import S3, Servers
+from tests.servers import S3, Servers, Swift, swift
 
 SIZE = 6 * MIB
 _OF_S3 = {
@@ -29,6 +30,15 @@ _OF_S3 = {
     "backup_s3_block_size": 4096,
 }
 
+_OF_SWIFT = {
+    "backup_swift_auth": "single_user",
+    "backup_swift_user": swift.USER,
+    "backup_swift_key": swift.KEY,
+    "backup_swift_object_size": 64 * 4096,
+    "backup_swift_block_size": 4096,
+    "backup_swift_retry_attempts": 1,
+}
+
 Make = Callable[[], Any]
 
 
@@ -36,13 +46,17 @@ class Ended(Exception):
     """What a pace raises."""
 
 
-@pytest.fixture(params=["posix", "s3"])
+@pytest.fixture(params=["posix", "s3", "swift"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Return what makes a driver; each of them is another process's."""
     if request.param == "posix":
         return lambda: PosixDriver(settings(tmp_path), metadata=Metadata())
-    require(S3)
     servers: Servers = request.getfixturevalue("servers")
+    if request.param == "swift":
+        require(Swift)
+        login = {**_OF_SWIFT, "backup_swift_auth_url": servers.swift.auth_url}
+        return lambda: SwiftDriver(settings(tmp_path, SwiftDriver, **login), metadata=Metadata())
+    require(S3)
     options = {**_OF_S3, "backup_s3_endpoint_url": servers.s3.url}
     return lambda: S3Driver(settings(tmp_path, S3Driver, **options), metadata=Metadata())
 

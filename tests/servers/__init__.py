@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private RabbitMQ, MariaDB, PostgreSQL, Glance and S3 for tests and for the benchmark.
+"""Private RabbitMQ, MariaDB, PostgreSQL, Glance, S3 and Swift for tests and for the benchmark.
 
 Each runs on a free loopback port in a temporary directory, is started when it is
 first asked for, and is gone at the end. Nothing here needs pytest::
@@ -26,6 +26,7 @@ from tests.servers.process import Process, alive, free_port, listens, until
 from tests.servers.rabbitmq import Broker
 from tests.servers.s3 import S3
 from tests.servers.server import Server, find
+from tests.servers.swift import Swift
 
 __all__ = [
     "S3",
@@ -36,6 +37,7 @@ __all__ = [
     "Process",
     "Server",
     "Servers",
+    "Swift",
     "alive",
     "find",
     "free_port",
@@ -84,6 +86,11 @@ class Servers:
     def s3(self) -> S3:
         """The running store of objects."""
         return self._start(S3(self.directory / "s3"))
+
+    @functools.cached_property
+    def swift(self) -> Swift:
+        """The running Swift."""
+        return self._start(Swift(self.directory / "swift"))
 
     def close(self) -> None:
         """Stop whatever runs and remove its files."""

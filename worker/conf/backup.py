@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 
-from drivers.backup import chunked, nfs, posix, s3
+from drivers.backup import chunked, nfs, posix, s3, swift
 from worker.conf import plugins, source
 from worker.conf.problems import ConfigError
 
@@ -21,6 +21,7 @@ CINDER = {
     "cinder.backup.drivers.nfs.NFSBackupDriver": "nfs",
     "cinder.backup.drivers.posix.PosixBackupDriver": "posix",
     "cinder.backup.drivers.s3.S3BackupDriver": "s3",
+    "cinder.backup.drivers.swift.SwiftBackupDriver": "swift",
 }
 """Class paths of Cinder, each with the name of ours that reads and writes the same."""
 
@@ -28,8 +29,9 @@ _DRIVER = cfg.StrOpt(
     "backup_driver",
     default="posix",
     help="Where backups are kept: 'posix' in a directory, 'nfs' in a mounted share, 's3' in a "
-    "bucket (which needs boto3: pip install 'holdfast[s3]'), or the full path of a class. "
-    "Cinder's own paths of these drivers mean ours.",
+    "bucket (pip install 'holdfast[s3]'), 'swift' in OpenStack's object store (pip install "
+    "'holdfast[swift]'), or the full path of a class. Cinder's own paths of these drivers mean "
+    "ours.",
 )
 
 OPTS = [
@@ -118,7 +120,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     """Make the options known, with those of our own stores."""
     conf.register_opts(OPTS)
     conf.register_opts(chunked.OPTS)
-    for kind in (posix, nfs, s3):
+    for kind in (posix, nfs, s3, swift):
         conf.register_opts(kind.OPTS)
 
 

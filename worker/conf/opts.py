@@ -10,7 +10,7 @@ from cotyledon import oslo_config_glue as processes
 from oslo_config import cfg
 from oslo_db import options as database
 
-from drivers.backup import chunked, nfs, posix, s3
+from drivers.backup import chunked, nfs, posix, s3, swift
 from drivers.volume.local import LocalDriver
 from worker.conf import backend, backup, coordination, default, image, journal, libraries, quota
 from worker.conf.backends import SHARED
@@ -36,6 +36,7 @@ def list_opts() -> Groups:
                 *posix.OPTS,
                 *nfs.OPTS,
                 *s3.OPTS,
+                *swift.OPTS,
                 *processes.service_opts,
             ],
         ),

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups in containers of OpenStack's object store."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import queue
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from oslo_config import cfg
+
+from drivers.backup import chunked
+from drivers.backup.chunked import ChunkedDriver
+from drivers.backup.store import PART, Missing, Store, StoreError
+from drivers.interface.errors import BackupDriverException
+from drivers.interface.records import Record
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backup_swift_auth",
+        default="per_user",
+        choices=["per_user", "single_user"],
+        help="Only single_user works here: a caller's token is never written down, and a "
+        "backup outlives it.",
+    ),
+    cfg.StrOpt("backup_swift_auth_url", help="Where one logs in."),
+    cfg.StrOpt(
+        "backup_swift_auth_version",
+        default="1",
+        choices=["1", "2", "3"],
+        help="Version of the protocol by which one logs in.",
+    ),
+    cfg.StrOpt("backup_swift_url", help="Where objects are, if the login does not say it."),
+    cfg.StrOpt("backup_swift_user", help="User."),
+    cfg.StrOpt("backup_swift_key", secret=True, help="Password."),
+    cfg.StrOpt("backup_swift_tenant", help="Project of version 2."),
+    cfg.StrOpt("backup_swift_project", help="Project of version 3."),
+    cfg.StrOpt("backup_swift_user_domain", help="Domain of the user."),
+    cfg.StrOpt("backup_swift_project_domain", help="Domain of the project."),
+    cfg.StrOpt("backup_swift_region_name", help="Region."),
+    cfg.StrOpt(
+        "backup_swift_container",
+        default="volumebackups",
+        help="Container for backups that name none; made where it is missing.",
+    ),
+    cfg.StrOpt("backup_swift_create_storage_policy", help="Storage policy of new containers."),
+    cfg.IntOpt(
+        "backup_swift_object_size",
+        default=52428800,
+        min=1,
+        help="Bytes of a volume in one object, a multiple of backup_swift_block_size.",
+    ),
+    cfg.IntOpt(
+        "backup_swift_block_size",
+        default=32768,
+        min=1,
+        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
+    ),
+    cfg.IntOpt(
+        "backup_swift_retry_attempts",
+        default=3,
+        min=0,
+        help="How often a request that failed is repeated; the sending of an object is not.",
+    ),
+    cfg.IntOpt(
+        "backup_swift_retry_backoff",
+        default=2,
+        min=0,
+        help="Seconds before the first repetition; each next one waits twice as long.",
+    ),
+    cfg.FloatOpt("backup_swift_timeout", default=60, min=0.1, help="Seconds for an answer."),
+    cfg.StrOpt("backup_swift_ca_cert_file", help="Certificates of those who are trusted."),
+    cfg.BoolOpt(
+        "backup_swift_auth_insecure",
+        default=False,
+        help="Whether certificates are not checked.",
+    ),
+]
+
+_AHEAD = 8
+"""Parts of an object that wait for the network."""
+
+_END = b""
+
+
+class SwiftDriver(ChunkedDriver):
+    """Backups as objects in containers."""
+
+    OPTS: ClassVar[list[cfg.Opt]] = [*chunked.OPTS, *OPTS]
+
+    object_size = "backup_swift_object_size"
+    block_size = "backup_swift_block_size"
+
+    def make_store(self) -> Store:
+        """Return the store."""
+        return SwiftStore(self.configuration)
+
+
+class SwiftStore(Store):
+    """Objects of a Swift; each thread has a connection of its own."""
+
+    def __init__(self, configuration: Any) -> None:
+        if configuration.backup_swift_auth != "single_user":
+            text = "a caller's token is never written down: set backup_swift_auth = single_user"
+            raise BackupDriverException(text)
+        self._configuration = configuration
+        self._container = configuration.backup_swift_container
+        self._policy = configuration.backup_swift_create_storage_policy
+        self._mine = threading.local()
+        _client()
+
+    def check(self) -> None:
+        """Write, read and remove an object."""
+        name, marker = f".holdfast-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        self.prepare(self._container)
+        with self.writing(self._container, name) as sink:
+            sink.write(marker)
+        found = b"".join(self.reading(self._container, name))
+        self.delete(self._container, name)
+        if found != marker:
+            raise StoreError(f"the container {self._container} does not keep what is written")
+
+    def container(self, backup: Record) -> str:
+        """Return the container of the row, or that of the options."""
+        found = backup.container or self._container
+        if not isinstance(found, str) or "/" in found or found in (".", "..") or len(found) > 256:
+            raise BackupDriverException(f"the container {found!r:.80} is no name of one")
+        return found
+
+    def prefix(self, backup: Record) -> str:
+        """Return a name of volume, moment, zone and backup."""
+        now = datetime.datetime.now(datetime.UTC)
+        zone = backup.availability_zone or "nova"
+        return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
+
+    def prepare(self, container: str) -> None:
+        """Make a container; one that is there stays as it is."""
+        with _explained("use", container, ""):
+            try:
+                self._connection.head_container(container)
+            except Exception as error:
+                if _status(error) != 404:
+                    raise
+                headers = {"X-Storage-Policy": self._policy} if self._policy else None
+                self._connection.put_container(container, headers=headers)
+
+    def names(self, container: str, prefix: str) -> Mapping[str, int]:
+        """Ask for a list."""
+        found: list[dict[str, Any]] = []
+        with contextlib.suppress(Missing), _explained("list", container, prefix):
+            _headers, found = self._connection.get_container(
+                container, prefix=prefix, full_listing=True
+            )
+        return {one["name"]: int(one["bytes"]) for one in found}
+
+    @contextlib.contextmanager
+    def writing(self, container: str, name: str) -> Iterator[_Upload]:
+        """Send an object while it is written; half of one is thrown away by the store."""
+        upload = _Upload(self._make(retries=0), container, name)
+        try:
+            yield upload
+            with _explained("write", container, name):
+                upload.finish()
+        except BaseException:
+            upload.abort()
+            raise
+
+    def reading(self, container: str, name: str) -> Iterator[bytes]:
+        """Fetch an object."""
+        with _explained("read", container, name):
+            _headers, body = self._connection.get_object(container, name, resp_chunk_size=PART)
+            yield from (part for part in body if part)
+
+    def delete(self, container: str, name: str) -> None:
+        """Remove an object; absence is success."""
+        with contextlib.suppress(Missing), _explained("delete", container, name):
+            self._connection.delete_object(container, name)
+
+    @property
+    def _connection(self) -> Any:
+        """This thread's connection."""
+        if not hasattr(self._mine, "connection"):
+            self._mine.connection = self._make(self._configuration.backup_swift_retry_attempts)
+        return self._mine.connection
+
+    def _make(self, retries: int) -> Any:
+        known = self._configuration
+        domains = {
+            "user_domain_name": known.backup_swift_user_domain,
+            "project_domain_name": known.backup_swift_project_domain,
+            "project_name": known.backup_swift_project,
+            "region_name": known.backup_swift_region_name,
+        }
+        return _client().Connection(
+            authurl=known.backup_swift_auth_url,
+            auth_version=known.backup_swift_auth_version,
+            preauthurl=known.backup_swift_url,
+            user=known.backup_swift_user,
+            key=known.backup_swift_key,
+            tenant_name=known.backup_swift_tenant,
+            os_options={name: value for name, value in domains.items() if value},
+            retries=retries,
+            starting_backoff=max(known.backup_swift_retry_backoff, 0.1),
+            timeout=known.backup_swift_timeout,
+            cacert=known.backup_swift_ca_cert_file,
+            insecure=known.backup_swift_auth_insecure,
+        )
+
+
+class _GivenUp:
+    """Put among the parts of an object that is given up."""
+
+
+class _Upload:
+    """An object on its way: a thread sends what is written."""
+
+    def __init__(self, connection: Any, container: str, name: str) -> None:
+        self._connection = connection
+        self._where = (container, name)
+        self._parts: queue.Queue[bytes | _GivenUp] = queue.Queue(_AHEAD)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._send, name="swift", daemon=True)
+        self._thread.start()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append data."""
+        view = memoryview(data)
+        for at in range(0, len(view), PART):
+            self._hand(bytes(view[at : at + PART]))
+
+    def finish(self) -> None:
+        """Wait until the store has it. :raises Exception: it has not."""
+        self._hand(_END)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def abort(self) -> None:
+        """Give it up: the connection ends before the object does."""
+        with contextlib.suppress(BackupDriverException):
+            self._hand(_GivenUp())
+        self._thread.join()
+
+    def _hand(self, part: bytes | _GivenUp) -> None:
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._parts.put(part, timeout=0.2)
+                return
+        if self._error is not None and not isinstance(part, _GivenUp) and part != _END:
+            with _explained("write", *self._where):
+                raise self._error
+
+    def _send(self) -> None:
+        try:
+            self._connection.put_object(*self._where, contents=self._given())
+        except BaseException as error:  # noqa: BLE001 - told where it is waited for
+            self._error = error
+        finally:
+            self._connection.close()
+
+    def _given(self) -> Iterator[bytes]:
+        while True:
+            part = self._parts.get()
+            if isinstance(part, _GivenUp):
+                raise StoreError("given up")
+            if part == _END:
+                return
+            yield part
+
+
+def _client() -> Any:
+    """Return the library. :raises BackupDriverException: it is not installed."""
+    try:
+        import swiftclient
+    except ImportError as error:
+        text = "Swift needs python-swiftclient: pip install 'holdfast[swift]'"
+        raise BackupDriverException(text) from error
+    return swiftclient
+
+
+def _status(error: BaseException) -> int:
+    return int(getattr(error, "http_status", 0) or 0)
+
+
+@contextlib.contextmanager
+def _explained(what: str, container: str, name: str) -> Iterator[None]:
+    """Turn whatever the library raises into one of our errors."""
+    where = f"{name} in container {container}" if name else f"container {container}"
+    try:
+        yield
+    except BackupDriverException:
+        raise
+    except Exception as error:
+        if _status(error) == 404:
+            raise Missing(f"{where} is missing") from error
+        raise StoreError(f"cannot {what} {where}: {type(error).__name__}: {error}") from error
