@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -118,7 +119,7 @@ class Swift(Server):
         """Start all of its servers, and wait until each answers."""
         super().start()
         for port in self._ports.values():
-            until(lambda port=port: listens(port), START_TIMEOUT, "a server of Swift")
+            until(functools.partial(listens, port), START_TIMEOUT, "a server of Swift")
 
     @staticmethod
     def _place() -> Path:
