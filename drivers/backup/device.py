@@ -13,6 +13,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, BinaryIO
 
 _KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
@@ -60,9 +61,11 @@ class Device:
                 self._file.write(bytes(data))
             return
         view = memoryview(data)
-        while view:
-            done = os.pwrite(self._fd, view, offset)
-            view, offset = view[done:], offset + done
+        # A file takes one writer at a time; the kernel has the others wait for it busily.
+        with self._one if self._punches else nullcontext():
+            while view:
+                done = os.pwrite(self._fd, view, offset)
+                view, offset = view[done:], offset + done
 
     def clear(self, offset: int, length: int) -> None:
         """Make a part read as zeros, without taking space where that can be had."""
