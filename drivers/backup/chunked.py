@@ -251,6 +251,9 @@ class ChunkedDriver(BackupDriver):
         if parent is None:
             text = f"its parent {backup.parent_id} does not exist any more"
             raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
+        if parent.volume_id != backup.volume_id:
+            text = f"its parent {parent.id} is of volume {parent.volume_id}"
+            raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
         if parent.size != backup.size:
             sizes = f"{parent.size} GiB, not the {backup.size} of backup {backup.id}"
             LOG.warning("backup %s has %s, which becomes a full one", parent.id, sizes)

@@ -87,6 +87,13 @@ class TestRows:
         with pytest.raises(BackupDriverException, match=f"{full['id']} does not exist any more"):
             rows.keep(driver, row, volume)
 
+    def test_a_parent_of_another_volume_is_named(self, tmp_path, rows, volume):
+        driver, full = posix(tmp_path), rows.new()
+        rows.keep(driver, full, volume)
+        row = rows.new(full, volume_id="22222222-2222-2222-2222-222222222222")
+        with pytest.raises(BackupDriverException, match=f"{full['id']} is of volume 1111"):
+            rows.keep(driver, row, volume)
+
     def test_a_parent_whose_objects_are_gone_is_named(self, tmp_path, rows, volume):
         driver, full = posix(tmp_path), rows.new()
         rows.keep(driver, full, volume)
