@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import datetime
 import hashlib
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from oslo_config import cfg
 
 from drivers.backup import chunked
+from drivers.backup.buckets import BucketStore
 from drivers.backup.chunked import ChunkedDriver
 from drivers.backup.store import PART, Missing, Store, StoreError
 from drivers.interface.errors import BackupDriverException
@@ -94,11 +93,11 @@ class S3Driver(ChunkedDriver):
         return S3Store(self.configuration)
 
 
-class S3Store(Store):
+class S3Store(BucketStore):
     """Objects of a store that speaks S3; boto3 makes requests from several threads."""
 
     def __init__(self, configuration: Any) -> None:
-        self._bucket = configuration.backup_s3_store_bucket
+        super().__init__(configuration.backup_s3_store_bucket)
         self._md5 = configuration.backup_s3_md5_validation
         self._encryption: dict[str, str] = {}
         if configuration.backup_s3_sse_customer_key:
@@ -108,29 +107,12 @@ class S3Store(Store):
             }
         self._client = _client(configuration)
 
-    def check(self) -> None:
-        """Write, read and remove an object."""
-        name, marker = f".holdfast-{secrets.token_hex(8)}", secrets.token_bytes(64)
-        self.prepare(self._bucket)
-        with self.writing(self._bucket, name) as sink:
-            sink.write(marker)
-        found = b"".join(self.reading(self._bucket, name))
-        self.delete(self._bucket, name)
-        if found != marker:
-            raise StoreError(f"the bucket {self._bucket} does not keep what is written")
-
     def container(self, backup: Record) -> str:
         """Return the bucket of the row, or that of the options."""
-        found = backup.container or self._bucket
+        found = backup.container or self.bucket
         if not isinstance(found, str) or not _BUCKET.fullmatch(found) or ".." in found:
             raise BackupDriverException(f"the container {found!r:.80} is no name of a bucket")
         return found
-
-    def prefix(self, backup: Record) -> str:
-        """Return a name of volume, moment, zone and backup."""
-        now = datetime.datetime.now(datetime.UTC)
-        zone = backup.availability_zone or "nova"
-        return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
 
     def prepare(self, container: str) -> None:
         """Make a bucket where it is missing."""

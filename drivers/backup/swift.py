@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import queue
-import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -14,6 +12,7 @@ from typing import Any, ClassVar
 from oslo_config import cfg
 
 from drivers.backup import chunked
+from drivers.backup.buckets import BucketStore
 from drivers.backup.chunked import ChunkedDriver
 from drivers.backup.store import PART, Missing, Store, StoreError
 from drivers.interface.errors import BackupDriverException
@@ -100,7 +99,7 @@ class SwiftDriver(ChunkedDriver):
         return SwiftStore(self.configuration)
 
 
-class SwiftStore(Store):
+class SwiftStore(BucketStore):
     """Objects of a Swift; each thread has a connection of its own."""
 
     def __init__(self, configuration: Any) -> None:
@@ -108,34 +107,17 @@ class SwiftStore(Store):
             text = "a caller's token is never written down: set backup_swift_auth = single_user"
             raise BackupDriverException(text)
         self._configuration = configuration
-        self._container = configuration.backup_swift_container
+        super().__init__(configuration.backup_swift_container)
         self._policy = configuration.backup_swift_create_storage_policy
         self._mine = threading.local()
         _client()
 
-    def check(self) -> None:
-        """Write, read and remove an object."""
-        name, marker = f".holdfast-{secrets.token_hex(8)}", secrets.token_bytes(64)
-        self.prepare(self._container)
-        with self.writing(self._container, name) as sink:
-            sink.write(marker)
-        found = b"".join(self.reading(self._container, name))
-        self.delete(self._container, name)
-        if found != marker:
-            raise StoreError(f"the container {self._container} does not keep what is written")
-
     def container(self, backup: Record) -> str:
         """Return the container of the row, or that of the options."""
-        found = backup.container or self._container
+        found = backup.container or self.bucket
         if not isinstance(found, str) or "/" in found or found in (".", "..") or len(found) > 256:
             raise BackupDriverException(f"the container {found!r:.80} is no name of one")
         return found
-
-    def prefix(self, backup: Record) -> str:
-        """Return a name of volume, moment, zone and backup."""
-        now = datetime.datetime.now(datetime.UTC)
-        zone = backup.availability_zone or "nova"
-        return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
 
     def prepare(self, container: str) -> None:
         """Make a container; one that is there stays as it is."""
