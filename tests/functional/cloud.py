@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import kombu
 import oslo_messaging
 import sqlalchemy as sa
 from oslo_config import cfg
@@ -214,8 +216,6 @@ class Cloud:
 
     def publish_raw(self, body: bytes, *, content_type: str = "application/json") -> None:
         """Put bytes into the backend's queue that no client would send."""
-        import kombu
-
         with kombu.Connection(self.bus.replace("rabbit://", "amqp://")) as connection:
             producer = connection.Producer()
             producer.publish(
@@ -260,3 +260,24 @@ def envelope(method: str, **message: Any) -> bytes:
         **message,
     }
     return json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}).encode()
+
+
+@contextlib.contextmanager
+def heard(cloud: Cloud) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Listen as a scheduler does, to what goes to all of them."""
+    received: list[dict[str, Any]] = []
+    exchange = kombu.Exchange("cinder-scheduler_fanout", "fanout", durable=False, auto_delete=True)
+    queue = kombu.Queue("", exchange, exclusive=True, auto_delete=True, durable=False)
+    with kombu.Connection(cloud.bus.replace("rabbit://", "amqp://")) as connection:
+        listener = connection.SimpleQueue(queue)
+
+        def reports() -> list[dict[str, Any]]:
+            with contextlib.suppress(listener.Empty):
+                while True:
+                    message = listener.get(timeout=0.1)
+                    message.ack()
+                    received.append(json.loads(message.payload["oslo.message"]))
+            return received
+
+        yield reports
+        listener.close()

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import signal
 import time
 import uuid
@@ -12,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import kombu
 import pytest
 from oslo_config import cfg
 
-from tests.functional.cloud import HOST, Cloud, envelope
+from tests.functional.cloud import HOST, Cloud, envelope, heard
 from tests.functional.service import Service
 from tests.servers import until
 from worker.rpc import objects, transport
@@ -328,27 +325,6 @@ def test_a_fanout_for_capabilities_is_answered_with_a_report(
     assert (found["total_capacity_gb"], found["free_capacity_gb"]) == (100, 50)
     assert found["allocated_capacity_gb"] == 7
     assert found["cacheable"] is True  # the driver says iSCSI
-
-
-@contextlib.contextmanager
-def heard(cloud: Cloud) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """Listen as a scheduler does, to what goes to all of them."""
-    received: list[dict[str, Any]] = []
-    exchange = kombu.Exchange("cinder-scheduler_fanout", "fanout", durable=False, auto_delete=True)
-    queue = kombu.Queue("", exchange, exclusive=True, auto_delete=True, durable=False)
-    with kombu.Connection(cloud.bus.replace("rabbit://", "amqp://")) as connection:
-        listener = connection.SimpleQueue(queue)
-
-        def reports() -> list[dict[str, Any]]:
-            with contextlib.suppress(listener.Empty):
-                while True:
-                    message = listener.get(timeout=0.1)
-                    message.ack()
-                    received.append(json.loads(message.payload["oslo.message"]))
-            return received
-
-        yield reports
-        listener.close()
 
 
 class TestStart:
