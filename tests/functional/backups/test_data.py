@@ -232,6 +232,16 @@ class TestInterruption:
         vault.wait_status(volume, "available")
         assert not [path for path in vault.store.rglob("*") if path.is_file()]
 
+    def test_what_was_kept_goes_with_the_wish_alone(self, slow_vault: Vault) -> None:
+        vault = slow_vault
+        volume = vault.filled(53)
+        backup = vault.begin(volume)
+        until(lambda: [*vault.store.rglob("*-00001")], 20, "the first object")
+        vault.records.backups.update(backup.id, status="deleting")
+        vault.wait_status(volume, "available")
+        assert not [path for path in vault.store.rglob("*") if path.is_file()]
+        assert vault.status(backup) == "deleting"
+
     def test_another_status_ends_a_restore(self, slow_vault: Vault) -> None:
         vault = slow_vault
         backup = vault.made(vault.filled(29))
