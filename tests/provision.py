@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 POLICY = Path("/usr/sbin/policy-rc.d")  # Debian asks it before a package starts its server
 NO_STARTS = "#!/bin/sh\nexit 101\n"
 TRIES = 3  # a mirror may fail once
+PROGRAMS = {"nodejs": "node", "npm": "npm"}
+"""Packages in whose place people have programs of their own."""
 
 
 def main(profiles: Sequence[str]) -> int:
@@ -53,7 +55,12 @@ def missing(profiles: Sequence[str]) -> list[str]:
     packages = done.stdout.split()
     if done.returncode and not packages:
         raise SystemExit("bindep could not tell which packages are missing; its text is above")
-    return packages
+    return [package for package in packages if not _is_there_otherwise(package)]
+
+
+def _is_there_otherwise(package: str) -> bool:
+    """Tell whether a program is there that came from elsewhere: its package may not fit then."""
+    return package in PROGRAMS and shutil.which(PROGRAMS[package]) is not None
 
 
 def privilege() -> list[str] | None:

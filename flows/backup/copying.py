@@ -15,6 +15,7 @@ from drivers.interface.records import Record
 from flows import edge
 from flows.context import BackupContext
 from flows.errors import AttachFailed, BackupUnwanted, DetachFailed, FlowError, Unavailable
+from flows.lifecycle import Interrupted
 
 LOG = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ def watched(
 ) -> Pace:
     """Return a pace that ends the copy when a backup's row gets another status.
 
+    A service that stops does not wait for it: what is durable is not copied again.
+
     :param wanted: statuses in which the copy is to go on.
     :param told: called with each part that is done.
     """
@@ -72,6 +75,8 @@ def watched(
 
     def tell(fraction: float) -> None:
         ctx.progress(fraction)
+        if ctx.stopping.is_set():
+            raise Interrupted("the service stops: the copy goes on at its next start")
         now = time.monotonic()
         if now - looked[0] < LOOK:
             return

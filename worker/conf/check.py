@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from oslo_config import cfg
 
-from worker.conf import backend, backends, groups, image, source, urls, values
+from worker.conf import backend, backends, backup, groups, image, source, urls, values
 from worker.conf.libraries import FOREIGN_SECTIONS
 from worker.conf.problems import ConfigError, Problem
 
@@ -26,7 +26,8 @@ def check(files: Sequence[str]) -> list[Problem]:
         problems = early(conf, found)
         if not problems:
             conf([], default_config_files=list(files), default_config_dirs=[])
-            problems = [*_service(conf, found), *_backends(conf, found), *_names(conf, found)]
+            problems = [*_service(conf, found), *_backends(conf, found), *_store(conf)]
+            problems += _names(conf, found)
     except ConfigError as error:
         return [error.problem]
     return sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
@@ -79,6 +80,15 @@ def _relations(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
         )
         problems.append(found.problem("DEFAULT", options["report_interval"], text, fatal=False))
     return problems
+
+
+def _store(conf: cfg.ConfigOpts) -> list[Problem]:
+    """Return what forbids a start of the backup service only."""
+    try:
+        backup.driver_class(conf)
+    except ConfigError as error:
+        return [error.problem]
+    return []
 
 
 def _backends(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:

@@ -252,6 +252,19 @@ class TestInterruption:
         vault.wait_status(target, "error")
         assert vault.status(backup) == "available"
 
+    def test_a_stop_does_not_wait_for_it(self, slow_vault: Vault) -> None:
+        vault = slow_vault
+        volume = vault.filled(54)
+        backup = vault.begin(volume)
+        until(lambda: [*vault.store.rglob("*-00001")], 20, "the first object")
+        began = time.monotonic()
+        assert vault.backup_service.stop() == 0
+        assert time.monotonic() - began < 5
+        assert vault.status(backup) == "creating"
+        vault.backup_service.start()
+        vault.wait_status(backup, "available")
+        vault.wait_status(volume, "available")
+
     def test_a_killed_backup_goes_on(self, slow_vault: Vault) -> None:
         vault = slow_vault
         volume = vault.filled(31)
