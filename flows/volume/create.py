@@ -25,7 +25,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from drivers.interface.errors import ImageError
+from drivers.interface.errors import ImageCopyFailure, ImageError
 from drivers.interface.records import Record
 from flows import edge, errors, messages
 from flows.context import Context
@@ -92,13 +92,13 @@ class Allocate(Step):
     nobody can use the volume before ``finish``.
     """
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: Context, volume_id: str, request_spec: Any) -> None:
         volume = ctx.volumes.get(volume_id)
         edge.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
         if ctx.resumed:
             driver.delete_volume(volume)
-        call, answer = _create(ctx, volume)
+        call, answer = _create(ctx, volume, request_spec)
         store(ctx, volume, call, answer)
 
     def revert(
@@ -170,7 +170,7 @@ def shared_targets(stats: Mapping[str, Any]) -> bool | None:
     return protocol == "iscsi"
 
 
-def _create(ctx: Context, volume: Record) -> tuple[str, Any]:
+def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
     driver = ctx.driver
     if volume.snapshot_id:
         snapshot = ctx.snapshots.get(volume.snapshot_id)
@@ -180,6 +180,11 @@ def _create(ctx: Context, volume: Record) -> tuple[str, Any]:
         source = ctx.volumes.get(volume.source_volid)
         require_room(volume, source.size, f"volume {source.id}")
         return clone(ctx, volume, source)
+    for source_kind in ("image", "backup"):
+        if source_id := _named(request_spec, f"{source_kind}_id"):
+            # An empty volume in place of the data that was asked for would be worse.
+            text = f"volume {volume.id} cannot be made from {source_kind} {source_id} here"
+            raise ImageCopyFailure(text)
     return "create_volume", driver.create_volume(volume)
 
 
@@ -198,6 +203,14 @@ def require_room(volume: Record, size: int | None, source: str) -> None:
     if size and volume.size < size:
         text = f"volume {volume.id} has {volume.size} GiB, {source} needs {size}"
         raise errors.InvalidInput(text)
+
+
+def _named(request_spec: Any, name: str) -> Any:
+    """Look a field up in a request spec, sent as a plain dict or as an object."""
+    if not isinstance(request_spec, Mapping):
+        return None
+    data = request_spec.get("versioned_object.data")
+    return (data if isinstance(data, Mapping) else request_spec).get(name)
 
 
 def clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
