@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import secrets
+from collections.abc import Callable, Iterator
 
-from drivers.backup.store import Store, StoreError
+from drivers.backup.store import Missing, Store, StoreError
+from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 
 
@@ -35,3 +38,23 @@ class BucketStore(Store):
         now = datetime.datetime.now(datetime.UTC)
         zone = backup.availability_zone or "nova"
         return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
+
+
+@contextlib.contextmanager
+def explained(what: str, where: str, absent: Callable[[Exception], bool]) -> Iterator[None]:
+    """Turn whatever a client's library raises into one of our errors.
+
+    :param what: is done, as "read".
+    :param where: it is done, as "bucket b".
+    :param absent: whether an error of the library says that it is not there.
+    :raises Missing: it is not there.
+    :raises StoreError: anything else failed.
+    """
+    try:
+        yield
+    except BackupDriverException:
+        raise
+    except Exception as error:
+        if absent(error):
+            raise Missing(f"{where} is missing") from error
+        raise StoreError(f"cannot {what} {where}: {type(error).__name__}: {error}") from error

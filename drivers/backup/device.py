@@ -90,13 +90,15 @@ class Device:
 
     def data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield begin and end of each part that is no hole; all where holes are not known."""
+        if self._fd is None:
+            if start < end:
+                yield start, end
+            return
         at = start
         while at < end:
             try:
-                begin = end if self._fd is None else os.lseek(self._fd, at, os.SEEK_DATA)
-                if self._fd is None:
-                    begin = at
-                stop = end if self._fd is None else os.lseek(self._fd, begin, os.SEEK_HOLE)
+                begin = os.lseek(self._fd, at, os.SEEK_DATA)
+                stop = os.lseek(self._fd, begin, os.SEEK_HOLE)
             except OSError as error:
                 if error.errno == errno.ENXIO:
                     return

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from oslo_config import cfg
 
 from drivers.backup import chunked
-from drivers.backup.buckets import BucketStore
+from drivers.backup.buckets import BucketStore, explained
 from drivers.backup.chunked import ChunkedDriver
-from drivers.backup.store import PART, Missing, Store, StoreError
+from drivers.backup.store import PART, Missing, Store
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 
@@ -272,15 +272,7 @@ def _code(error: BaseException) -> str:
     return str(found.get("Code", ""))
 
 
-@contextlib.contextmanager
-def _explained(what: str, bucket: str, name: str) -> Iterator[None]:
-    """Turn whatever boto3 raises into one of our errors."""
+def _explained(what: str, bucket: str, name: str) -> contextlib.AbstractContextManager[None]:
+    """Turn whatever the library raises into one of our errors."""
     where = f"{name} in bucket {bucket}" if name else f"bucket {bucket}"
-    try:
-        yield
-    except BackupDriverException:
-        raise
-    except Exception as error:
-        if _code(error) in _ABSENT:
-            raise Missing(f"{where} is missing") from error
-        raise StoreError(f"cannot {what} {where}: {type(error).__name__}: {error}") from error
+    return explained(what, where, lambda error: _code(error) in _ABSENT)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from oslo_config import cfg
 
 from drivers.backup import chunked
-from drivers.backup.buckets import BucketStore
+from drivers.backup.buckets import BucketStore, explained
 from drivers.backup.chunked import ChunkedDriver
 from drivers.backup.store import PART, Missing, Store, StoreError
 from drivers.interface.errors import BackupDriverException
@@ -268,15 +268,7 @@ def _status(error: BaseException) -> int:
     return int(getattr(error, "http_status", 0) or 0)
 
 
-@contextlib.contextmanager
-def _explained(what: str, container: str, name: str) -> Iterator[None]:
+def _explained(what: str, container: str, name: str) -> contextlib.AbstractContextManager[None]:
     """Turn whatever the library raises into one of our errors."""
     where = f"{name} in container {container}" if name else f"container {container}"
-    try:
-        yield
-    except BackupDriverException:
-        raise
-    except Exception as error:
-        if _status(error) == 404:
-            raise Missing(f"{where} is missing") from error
-        raise StoreError(f"cannot {what} {where}: {type(error).__name__}: {error}") from error
+    return explained(what, where, lambda error: _status(error) == 404)

@@ -38,7 +38,7 @@ from worker.services.desk import Desk
 from worker.services.execution import Execution
 from worker.services.patience import Patience
 from worker.services.rejects import Rejects
-from worker.services.reports import Reporter
+from worker.services.reports import Reported, Reporter
 from worker.services.runner import Runner
 from worker.services.supervision import ANY, Limits
 from worker.services.turnstile import Turnstile
@@ -52,19 +52,8 @@ DATABASE_PAUSE = 5.0
 """Seconds between two looks for a database that is away at the start."""
 
 
-class Driven(Protocol):
+class Driven(Reported, Protocol):
     """What has a driver, which may take its time to come up."""
-
-    name: str
-    host: str
-
-    @property
-    def initialized(self) -> bool:
-        """Whether the driver takes requests."""
-
-    @property
-    def report_wanted(self) -> threading.Event:
-        """Set when a capability report is due before its time."""
 
     def attempt(self) -> bool:
         """Try the set-up once and say whether it worked."""
