@@ -127,7 +127,7 @@ class S3Store(BucketStore):
     def names(self, container: str, prefix: str) -> Mapping[str, int]:
         """Ask for a list, page after page."""
         found: dict[str, int] = {}
-        with _explained("list", container, prefix), contextlib.suppress(Missing):
+        with contextlib.suppress(Missing), _explained("list", container, prefix):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=container, Prefix=prefix):
                 for one in page.get("Contents", ()):
@@ -156,7 +156,7 @@ class S3Store(BucketStore):
 
     def delete(self, container: str, name: str) -> None:
         """Remove an object; S3 has no error for one that is absent."""
-        with _explained("delete", container, name), contextlib.suppress(Missing):
+        with contextlib.suppress(Missing), _explained("delete", container, name):
             self._client.delete_object(Bucket=container, Key=name)
 
 

@@ -189,6 +189,13 @@ class TestDelete:
     def test_one_that_was_never_begun_is_absent(self, driver, rows) -> None:
         driver.delete_backup(rows.record(rows.new()))
 
+    def test_one_whose_container_is_gone_is_absent(self, driver, rows) -> None:
+        row = rows.new(container="never-made")
+        row["service_metadata"] = prefix = driver._store.prefix(rows.record(row))
+        assert driver._store.names("never-made", prefix) == {}
+        driver._store.delete("never-made", f"{prefix}-00001")
+        driver.delete_backup(rows.record(row))
+
     def test_others_stay(self, driver, rows, volume, target) -> None:
         kept, gone = rows.new(), rows.new()
         for row in (kept, gone):
