@@ -106,6 +106,18 @@ class Access:
             text = f"the journal cannot be opened ({error}): run this as the service's user"
             raise NoJournal(text) from error
 
+    @functools.cached_property
+    def bus(self) -> Any:
+        """The bus, for one caller."""
+        from worker.rpc import transport
+
+        return transport.get(self.conf, slots=1)
+
+    def close(self) -> None:
+        """Leave the bus: who waits for answers there waits in a thread of its own."""
+        if "bus" in vars(self):
+            self.bus.cleanup()
+
     def volume(self, wanted: str) -> Record:
         """Return the volume whose id begins like this."""
         return _found("volume", wanted, self.records.volumes)
@@ -166,6 +178,8 @@ class _WithAccess:
             if self.app.options.debug:
                 raise
             raise CommandError(_line(error)) from error
+        finally:
+            self.access.close()
 
 
 class Command(_WithAccess, CliffCommand):

@@ -14,7 +14,6 @@ from worker.cli.access import Access, CommandError
 from worker.cli.destination import is_up
 from worker.cli.requests import Sent
 from worker.cli.rows import Rows, require
-from worker.rpc import transport
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.context import RequestContext
 
@@ -177,5 +176,4 @@ class BackupRequests:
 
     @functools.cached_property
     def _client(self) -> BackupClient:
-        conf = self._access.conf
-        return BackupClient(transport.get(conf, slots=1), conf.rpc_response_timeout)
+        return BackupClient(self._access.bus, self._access.conf.rpc_response_timeout)

@@ -16,7 +16,6 @@ from drivers.interface.records import Record
 from worker.cli.access import Access, CommandError
 from worker.cli.destination import Destination
 from worker.cli.rows import Rows, require
-from worker.rpc import transport
 from worker.rpc.clients.volume import METHODS, VolumeClient
 from worker.rpc.context import RequestContext
 
@@ -105,7 +104,7 @@ class Ask:
         request = RequestContext(who)
         host = None if METHODS[name].fanout else self._destination.of(prepared.resource)
         args, seconds = {**prepared.args, **self._extra}, self._access.conf.rpc_response_timeout
-        client = VolumeClient(transport.get(self._access.conf, slots=1), seconds)
+        client = VolumeClient(self._access.bus, seconds)
         request_id, resource = str(request.request_id), prepared.resource
         if not METHODS[name].answers:
             warning = self._destination.warning(host) if host else ""

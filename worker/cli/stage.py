@@ -98,8 +98,9 @@ class Stage:
         self._backups = BackupService(conf, observer=self._watch.saw)
         self._backups.start()
         self.journal = self._service.journal
-        self._client = VolumeClient(transport.get(conf, slots=4), timeout=_PATIENCE)
-        self._backup_client = BackupClient(transport.get(conf, slots=4), timeout=_PATIENCE)
+        self._bus = transport.get(conf, slots=4)
+        self._client = VolumeClient(self._bus, timeout=_PATIENCE)
+        self._backup_client = BackupClient(self._bus, timeout=_PATIENCE)
 
     @property
     def images(self) -> ImageService:
@@ -186,6 +187,7 @@ class Stage:
 
     def close(self) -> None:
         """Stop the services."""
+        self._bus.cleanup()
         self._backups.stop(_GRACE)
         self._service.stop(_GRACE)
 

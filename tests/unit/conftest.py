@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every unit test keeps to: nothing runs on behind it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from futurist._thread import ThreadWorker
+
+_DEATH = 5.0
+"""How long a thread may take to end after it was told to, in seconds."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_thread_is_left() -> Iterator[None]:
+    """Fail a module that leaves threads: a bus in memory polls, and slows all that follows."""
+    before = _threads()
+    yield
+    deadline = time.monotonic() + _DEATH
+    while left := [thread.name for thread in _threads() - before]:
+        if time.monotonic() > deadline:
+            pytest.fail(f"threads were left running: {', '.join(sorted(left))}", pytrace=False)
+        time.sleep(0.01)
+
+
+def _threads() -> set[threading.Thread]:
+    """Return all that may run; oslo.messaging never ends its pools, whose workers sleep."""
+    return {thread for thread in threading.enumerate() if not isinstance(thread, ThreadWorker)}
