@@ -42,6 +42,15 @@ def cases(config: pytest.Config) -> tuple[Case, ...]:
     return (Case(wanted, wanted, options),)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not about another driver: the backup drivers have a suite of their own."""
+    if not config.getoption("--driver"):
+        return
+    about = {item for item in items if "case" in getattr(item, "fixturenames", ())}
+    config.hook.pytest_deselected(items=[item for item in items if item not in about])
+    items[:] = [item for item in items if item in about]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         found = cases(metafunc.config)
