@@ -151,7 +151,7 @@ class Service:
         family = process.family()
         process.send(signal.SIGTERM)
         status = process.wait(timeout)
-        until(lambda: not alive(family), 10, f"the end of {family}")
+        until(lambda: not alive(family), 60, f"the end of {family}")
         self.close()
         return status
 

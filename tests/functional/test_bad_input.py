@@ -168,7 +168,7 @@ def test_a_driver_failure_logs_one_traceback(cloud: Cloud) -> None:
     cloud.wait_status(volume, "error")
     cloud.wait_idle()
     cloud.script.plan()
-    until(lambda: "failed after" in cloud.service.text(position), 10, "the end to be logged")
+    until(lambda: "failed after" in cloud.service.text(position), 60, "the end to be logged")
 
     log = cloud.service.text(position)
     assert log.count("Traceback (most recent call last)") == 1

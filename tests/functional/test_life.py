@@ -100,7 +100,7 @@ class TestUninitialized:
         volume = cloud.volume()
         cloud.cast("create_volume", volume=volume)
         cloud.wait_status(volume, "available")
-        until(lambda: cloud.records.services.list()[0].report_count > 0, 10, "a heartbeat")
+        until(lambda: cloud.records.services.list()[0].report_count > 0, 60, "a heartbeat")
         setups = cloud.script.methods()
         assert setups.count("do_setup") >= 2  # one for each instance
 
@@ -130,7 +130,7 @@ class TestKill:
         volumes = [cloud.volume() for _ in range(20)]
         for volume in volumes:
             cloud.cast("create_volume", volume=volume)
-        until(lambda: len(cloud.script.calls("create_volume")) >= 5, 20, "casts to be under way")
+        until(lambda: len(cloud.script.calls("create_volume")) >= 5, 60, "casts to be under way")
         cloud.service.kill()
         gate.touch()
         cloud.service.start()
@@ -152,7 +152,7 @@ class TestKill:
         cloud.service.start()
         volume = cloud.volume()
         cloud.cast("create_volume", volume=volume)
-        until(lambda: cloud.script.calls("delete_volume"), 20, "the revert to begin")
+        until(lambda: cloud.script.calls("delete_volume"), 60, "the revert to begin")
         cloud.service.kill()
         gate.touch()
         cloud.service.start()
@@ -170,7 +170,7 @@ class TestKill:
         volume = cloud.volume()
         cloud.cast("create_volume", volume=volume)
         for count in (1, 2):
-            until(lambda: len(cloud.script.calls("create_volume")) >= count, 20, "a try")  # noqa: B023
+            until(lambda: len(cloud.script.calls("create_volume")) >= count, 60, "a try")  # noqa: B023
             cloud.service.kill()
             cloud.service.start()
         cloud.wait_status(volume, "error")
@@ -189,7 +189,7 @@ class TestKill:
         volumes = [cloud.volume() for _ in range(8)]
         for volume in volumes:
             cloud.cast("create_volume", volume=volume)
-        until(lambda: len(cloud.script.calls("create_volume")) == 8, 20, "all to be under way")
+        until(lambda: len(cloud.script.calls("create_volume")) == 8, 60, "all to be under way")
         import os
 
         os.kill(cloud.service.children()[0], signal.SIGKILL)
@@ -228,7 +228,7 @@ def test_no_more_is_taken_than_there_are_slots(
     volumes = [cloud.volume() for _ in range(12)]
     for volume in volumes:
         cloud.cast("create_volume", volume=volume)
-    until(lambda: len(cloud.script.calls("create_volume")) == 3, 20, "the slots to fill")
+    until(lambda: len(cloud.script.calls("create_volume")) == 3, 60, "the slots to fill")
     taken = len(cloud.entries())
     gate.touch()
     for volume in volumes:
@@ -247,7 +247,7 @@ def test_stopping_drains_and_leaves_the_rest_with_the_broker(
     volumes = [cloud.volume() for _ in range(6)]
     for volume in volumes:
         cloud.cast("create_volume", volume=volume)
-    until(lambda: len(cloud.script.calls("create_volume")) == 2, 20, "two to be under way")
+    until(lambda: len(cloud.script.calls("create_volume")) == 2, 60, "two to be under way")
     assert cloud.service.process is not None
     cloud.service.process.send(signal.SIGTERM)
     cloud.service.wait_for_log("its operations have", 10)
@@ -295,7 +295,7 @@ def test_a_reload_reads_options_and_drops_nothing(make_cloud: Callable[..., Clou
 def test_the_schedulers_hear_of_us(make_cloud: Callable[..., Cloud]) -> None:
     cloud = make_cloud()
     cloud.service.start()
-    until(lambda: cloud.records.services.list()[0].report_count > 1, 10, "two heartbeats")
+    until(lambda: cloud.records.services.list()[0].report_count > 1, 60, "two heartbeats")
     (row,) = cloud.records.services.list()
 
     assert (row.host, row.binary, row.topic) == (HOST, "cinder-volume", "cinder-volume")
@@ -311,11 +311,11 @@ def test_a_fanout_for_capabilities_is_answered_with_a_report(
     cloud.volume("available", size=7)
     with heard(cloud) as reports:
         cloud.service.start()
-        until(reports, 10, "the first report")
+        until(reports, 60, "the first report")
         before = len(reports())
         fanout = cloud.client().prepare(topic="cinder-volume", server=None, fanout=True)
         fanout.cast({}, "publish_service_capabilities")
-        until(lambda: len(reports()) > before, 10, "the answer to the fanout")
+        until(lambda: len(reports()) > before, 60, "the answer to the fanout")
         message = reports()[-1]
 
     args = message["args"]

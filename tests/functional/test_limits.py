@@ -37,7 +37,7 @@ def make_cloud(
 
 
 def ended(cloud: Cloud, count: int = 1) -> None:
-    until(lambda: len(cloud.entries()) >= count, 20, "the journal to have it")
+    until(lambda: len(cloud.entries()) >= count, 60, "the journal to have it")
     cloud.wait_idle()
 
 
@@ -71,7 +71,7 @@ def test_what_a_driver_makes_too_late_is_removed(make_cloud: Clouds, tmp_path: P
 
     gate.touch()
     cloud.service.wait_for_log("the thread that hung is back after")
-    until(lambda: len(cloud.script.calls("delete_volume")) == 2, 20, "the second undoing")
+    until(lambda: len(cloud.script.calls("delete_volume")) == 2, 60, "the second undoing")
     ended(cloud)
 
     assert cloud.script.objects() == set()
@@ -116,7 +116,7 @@ def test_an_operation_without_a_limit_may_take_its_time(make_cloud: Clouds, tmp_
     cloud.script.plan(create_volume={"wait_for": str(gate)})
     volume = cloud.volume()
     cloud.cast("create_volume", volume=volume)
-    until(lambda: cloud.script.calls("create_volume"), 20, "the driver to be asked")
+    until(lambda: cloud.script.calls("create_volume"), 60, "the driver to be asked")
     time.sleep(1.5)
     assert cloud.status(volume) == "creating"
     gate.touch()

@@ -44,7 +44,7 @@ def shown(cloud: Cloud, resource: Record) -> dict[str, Any]:
 
 
 def wait_ended(cloud: Cloud, state: str) -> None:
-    until(lambda: {entry.state for entry in cloud.entries()} == {state}, 20, state)
+    until(lambda: {entry.state for entry in cloud.entries()} == {state}, 60, state)
 
 
 def test_a_running_operation_is_cancelled_at_its_next_boundary(
@@ -54,7 +54,7 @@ def test_a_running_operation_is_cancelled_at_its_next_boundary(
     cloud.script.plan(create_volume={"wait_for": str(gate)})
     volume = cloud.volume()
     cloud.cast("create_volume", volume=volume)
-    until(lambda: cloud.script.calls("create_volume"), 20, "the driver to be asked")
+    until(lambda: cloud.script.calls("create_volume"), 60, "the driver to be asked")
 
     done = holdfast(cloud, "flow", "cancel", volume.id)
     gate.touch()
@@ -74,9 +74,9 @@ def test_one_that_waits_for_its_turn_is_cancelled_before_it_begins(
     cloud.script.plan(extend_volume={"wait_for": str(gate)})
     volume = cloud.existing("extending")
     cloud.cast("extend_volume", volume=volume, new_size=2, reservations=[])
-    until(lambda: cloud.script.calls("extend_volume"), 20, "the driver to be asked")
+    until(lambda: cloud.script.calls("extend_volume"), 60, "the driver to be asked")
     cloud.cast("delete_volume", volume=volume)
-    until(lambda: len(cloud.entries()) == 2, 20, "the deletion to be accepted")
+    until(lambda: len(cloud.entries()) == 2, 60, "the deletion to be accepted")
     waiting = next(e for e in cloud.entries() if e.method == "delete_volume")
 
     done = holdfast(cloud, "flow", "cancel", waiting.flow)
@@ -93,7 +93,7 @@ def test_a_cancelled_operation_is_undone_even_if_it_is_killed(cloud: Cloud, tmp_
     cloud.script.plan(create_volume={"wait_for": str(gate)})
     volume = cloud.volume()
     cloud.cast("create_volume", volume=volume)
-    until(lambda: cloud.script.calls("create_volume"), 20, "the driver to be asked")
+    until(lambda: cloud.script.calls("create_volume"), 60, "the driver to be asked")
     assert holdfast(cloud, "flow", "cancel", volume.id).returncode == 0
 
     cloud.service.kill()
@@ -131,7 +131,7 @@ def test_what_has_changed_since_is_not_run_again(cloud: Cloud) -> None:
     cloud.records.volumes.update(volume.id, status="in-use")
 
     assert holdfast(cloud, "flow", "resume", volume.id).returncode == 0
-    until(lambda: "is in-use, not" in (cloud.entries()[0].failure or ""), 20, "a refusal")
+    until(lambda: "is in-use, not" in (cloud.entries()[0].failure or ""), 60, "a refusal")
 
     assert cloud.status(volume) == "in-use"
     assert len(cloud.script.calls("delete_volume")) == 1

@@ -99,7 +99,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(10)
-        until(lambda: not alive(family), 10, f"the end of processes {family}")
+        until(lambda: not alive(family), 60, f"the end of processes {family}")
         self._watcher.kill()
         self._watcher.communicate()
 

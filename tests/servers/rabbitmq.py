@@ -84,7 +84,7 @@ class Broker(Server):
         if self._names is None:
             argv = [find("epmd") or "epmd", "-port", str(self._names_port), "-address", "127.0.0.1"]
             self._names = Process(argv, log=self.directory / "epmd.log", env=self._env())
-            until(lambda: listens(self._names_port), 10, "epmd")
+            until(lambda: listens(self._names_port), 60, "epmd")
         return Process(
             [find("rabbitmq-server") or "rabbitmq-server"],
             log=log,

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def family(tmp_path):
     process = Process(FAMILY, log=tmp_path / "log")
-    until(lambda: "ready" in process.tail() and len(process.family()) == 3, 10, "the children")
+    until(lambda: "ready" in process.tail() and len(process.family()) == 3, 60, "the children")
     yield process
     process.kill()
 
@@ -40,7 +40,7 @@ def test_stop_insists_when_the_program_ignores_the_signal(tmp_path):
         ["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"],
         log=tmp_path / "log",
     )
-    until(lambda: "ready" in process.tail(), 10, "the trap")
+    until(lambda: "ready" in process.tail(), 60, "the trap")
 
     process.stop(timeout=0.1)
 
@@ -63,4 +63,4 @@ def test_program_dies_with_a_killed_test_run(tmp_path):
 
     pid = int(done.stdout)
     assert done.returncode == -signal.SIGKILL
-    until(lambda: not alive([pid]), 10, "the end of the orphan")
+    until(lambda: not alive([pid]), 60, "the end of the orphan")

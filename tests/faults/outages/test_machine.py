@@ -126,7 +126,7 @@ def test_the_clock_jumps(
     cloud.script.plan(extend_volume={"wait_for": str(gate)})
     held = work.extend_volume(cloud)
     held.send()
-    until(lambda: cloud.script.calls("extend_volume"), 20, "one to be under way")
+    until(lambda: cloud.script.calls("extend_volume"), 60, "one to be under way")
     offset.write_text(str(days * 86400))
     jobs = send_all(cloud)
     gate.touch()

@@ -61,7 +61,7 @@ def settled(cloud: Cloud, processes: int) -> list[int]:
         slots = re.findall(pattern, cloud.service.text())
         return len(set(slots)) == processes and len(cloud.service.children()) == processes
 
-    until(served, 20, f"{processes} processes")
+    until(served, 60, f"{processes} processes")
     return cloud.service.children()
 
 
@@ -74,7 +74,7 @@ def test_restarted_one_by_one_they_lose_nothing_and_go_on_consuming(make_cloud: 
     for child in children:
         position, began = cloud.service.position(), time.monotonic()
         os.kill(child, signal.SIGTERM)
-        until(lambda: not alive([child]), 20, "its end")  # noqa: B023
+        until(lambda: not alive([child]), 60, "its end")  # noqa: B023
         cloud.service.wait_for_log("takes operations for", 20, after=position)
         down.append((child, began, time.monotonic()))
     volumes = casts.stop()
@@ -159,7 +159,7 @@ def test_fewer_processes_than_before_take_over_what_the_others_left(
     volumes = [cloud.volume() for _ in range(9)]
     for volume in volumes:
         cloud.cast("create_volume", volume=volume)
-    until(lambda: len(cloud.script.calls("create_volume")) == 9, 20, "all to be under way")
+    until(lambda: len(cloud.script.calls("create_volume")) == 9, 60, "all to be under way")
     assert len({entry.slot for entry in cloud.entries()}) > 1
     cloud.service.kill()
     gate.touch()

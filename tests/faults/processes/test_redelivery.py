@@ -61,7 +61,7 @@ def test_after_a_kill_in_its_middle_and_after_a_restart(make_cloud: Clouds, tmp_
     messages = twin(cloud, 5)
     for _volume, body in messages:
         cloud.publish_raw(body)
-    until(lambda: len(cloud.script.calls("create_volume")) == 5, 20, "all to be under way")
+    until(lambda: len(cloud.script.calls("create_volume")) == 5, 60, "all to be under way")
     cloud.service.kill()
     for _volume, body in messages:
         cloud.publish_raw(body)

@@ -34,7 +34,7 @@ def terminate(cloud: Cloud) -> None:
 def suspended(cloud: Cloud, processes: int) -> None:
     """Wait until each process has told its operations to stop between two tasks."""
     said = "operations are suspended"
-    until(lambda: cloud.service.text().count(said) == processes, 20, "all to be suspended")
+    until(lambda: cloud.service.text().count(said) == processes, 60, "all to be suspended")
 
 
 def ended(cloud: Cloud, timeout: float = 30) -> int:
@@ -42,7 +42,7 @@ def ended(cloud: Cloud, timeout: float = 30) -> int:
     assert cloud.service.process is not None
     family = cloud.service.process
     status = family.wait(timeout)
-    until(lambda: not family.family(), 10, "the end of all processes")
+    until(lambda: not family.family(), 60, "the end of all processes")
     return status
 
 
@@ -66,7 +66,7 @@ def test_a_short_grace_under_full_load_loses_and_repeats_nothing(
     )
     cloud.service.start()
     volumes = ask(cloud, count)
-    until(lambda: len(cloud.script.calls("create_volume")) >= 8, 20, "a full load")
+    until(lambda: len(cloud.script.calls("create_volume")) >= 8, 60, "a full load")
     terminate(cloud)
     assert ended(cloud) == 0
     taken, made = len(cloud.entries()), len(cloud.script.calls("create_volume"))
@@ -87,7 +87,7 @@ def test_what_does_not_end_in_time_is_suspended_between_two_tasks(
     cloud.script.plan(create_volume={"wait_for": str(gate)})
     cloud.service.start()
     volumes = ask(cloud, 6)
-    until(lambda: len(cloud.script.calls("create_volume")) == 6, 20, "all to be under way")
+    until(lambda: len(cloud.script.calls("create_volume")) == 6, 60, "all to be under way")
     terminate(cloud)
     suspended(cloud, processes)
     gate.touch()
@@ -109,7 +109,7 @@ def test_a_second_signal_suspends_at_once(
     cloud.script.plan(create_volume={"wait_for": str(gate)})
     cloud.service.start()
     volumes = ask(cloud, 4)
-    until(lambda: len(cloud.script.calls("create_volume")) == 4, 20, "all to be under way")
+    until(lambda: len(cloud.script.calls("create_volume")) == 4, 60, "all to be under way")
     terminate(cloud)
     cloud.service.wait_for_log("its operations have", 10)
     assert "suspended" not in cloud.service.text()

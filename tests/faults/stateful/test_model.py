@@ -180,7 +180,7 @@ class Model(RuleBasedStateMachine):
         known = len(self.cloud.entries())
         self.cloud.cast(method or call, **args)
         if meanwhile == "kill inside":
-            until(lambda: len(self.cloud.script.calls(call)) > asked, 20, f"{call} to begin")
+            until(lambda: len(self.cloud.script.calls(call)) > asked, 60, f"{call} to begin")
         if meanwhile.startswith("kill"):
             self.cloud.service.kill()
         elif meanwhile == "stop":
@@ -189,7 +189,7 @@ class Model(RuleBasedStateMachine):
         gate.touch()
         if meanwhile != "nothing":
             self.cloud.service.start()
-        until(lambda: len(self.cloud.entries()) > known, 20, f"{call} to be accepted")
+        until(lambda: len(self.cloud.entries()) > known, 60, f"{call} to be accepted")
         self.cloud.wait_idle()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.backups.vault import Vault
+from tests.functional.cloud import PATIENCE
 from tests.servers import until
 
 PROGRAM = str(Path(sys.executable).with_name("holdfast"))
@@ -102,6 +103,7 @@ class TestProgress:
     def test_it_is_shown_and_can_be_ended(self, slow_vault: Vault) -> None:
         vault = slow_vault
         volume = vault.filled(48)
+        vault.scribble(volume, 49, places=400)  # minutes of it: it is cancelled on the way
         out = done(vault, "backup", "create", "--volume", volume.id)
         backup_id = out.split()[1]
         seen: list[str] = []
@@ -113,7 +115,7 @@ class TestProgress:
                 re.fullmatch(r"\d+ %, .+ of 1\.0 GiB, \d+ MB/s, \d+:\d\d:\d\d left", seen[-1])
             )
 
-        until(told, 20, "the progress to be told")
+        until(told, PATIENCE, "the progress to be told")
         [line] = json.loads(done(vault, "backup", "list", "-f", "json"))
         assert line["Done"].endswith(" %") and line["Speed"].endswith(" MB/s")
         assert "is undone" in done(vault, "backup", "cancel", backup_id)

@@ -74,7 +74,7 @@ class TestRoundTrip:
         assert (after.status, after.previous_status) == ("in-use", "backing-up")
         row = vault.records.backups.get(backup.id)
         assert row.temp_volume_id is None
-        until(lambda: not temporary(vault), 10, "the temporary clone to go")
+        until(lambda: not temporary(vault), 60, "the temporary clone to go")
         target = vault.filled(8)
         vault.restore(backup, target)
         vault.wait_status(target, "available")
@@ -95,7 +95,7 @@ class TestRoundTrip:
         vault.wait_status(target, "available")
         assert vault.same(before, target)
         before.unlink()
-        until(lambda: not temporary(vault), 10, "the temporary volume to go")
+        until(lambda: not temporary(vault), 60, "the temporary volume to go")
 
     def test_a_new_volume_gets_the_data_and_its_launch(self, vault: Vault) -> None:
         volume = vault.filled(12)
@@ -225,7 +225,7 @@ class TestInterruption:
         vault = slow_vault
         volume = vault.filled(28)
         backup = vault.begin(volume)
-        until(lambda: [*vault.store.rglob("*-00001")], 20, "the first object")
+        until(lambda: [*vault.store.rglob("*-00001")], 60, "the first object")
         vault.records.backups.update(backup.id, status="deleting")
         vault.cast_backup("delete_backup", backup=backup)
         vault.wait_status(backup, "gone")
@@ -236,7 +236,7 @@ class TestInterruption:
         vault = slow_vault
         volume = vault.filled(53)
         backup = vault.begin(volume)
-        until(lambda: [*vault.store.rglob("*-00001")], 20, "the first object")
+        until(lambda: [*vault.store.rglob("*-00001")], 60, "the first object")
         vault.records.backups.update(backup.id, status="deleting")
         vault.wait_status(volume, "available")
         assert not [path for path in vault.store.rglob("*") if path.is_file()]
@@ -256,7 +256,7 @@ class TestInterruption:
         vault = slow_vault
         volume = vault.filled(54)
         backup = vault.begin(volume)
-        until(lambda: [*vault.store.rglob("*-00001")], 20, "the first object")
+        until(lambda: [*vault.store.rglob("*-00001")], 60, "the first object")
         began = time.monotonic()
         assert vault.backup_service.stop() == 0
         assert time.monotonic() - began < 5
@@ -269,7 +269,7 @@ class TestInterruption:
         vault = slow_vault
         volume = vault.filled(31)
         backup = vault.begin(volume)
-        until(lambda: [*vault.store.rglob("*-00003")], 20, "some objects")
+        until(lambda: [*vault.store.rglob("*-00003")], 60, "some objects")
         before = {path: path.stat().st_ino for path in vault.store.rglob("*-0000[12]")}
         vault.backup_service.kill()
         vault.backup_service.start()

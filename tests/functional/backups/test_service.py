@@ -26,7 +26,7 @@ def test_it_has_a_row_of_its_own(vault: Vault) -> None:
         [now] = vault.records.services.list(binary="cinder-backup")
         return bool(now.report_count > before)
 
-    until(beats, 10, "a heartbeat")
+    until(beats, 60, "a heartbeat")
 
 
 def test_a_fanout_is_answered_with_a_report(vault: Vault) -> None:
@@ -37,7 +37,7 @@ def test_a_fanout_is_answered_with_a_report(vault: Vault) -> None:
         def ours() -> list[dict]:
             return [one for one in reports() if one["args"].get("service_name") == "backup"]
 
-        until(ours, 10, "the report")
+        until(ours, 60, "the report")
         message = ours()[-1]
     assert (message["method"], message["version"]) == ("update_service_capabilities", "3.3")
     args = message["args"]

@@ -112,7 +112,7 @@ class TestCreate:
         clones = [call["id"] for call in asked if call["source"] == volume.id]
         assert len(clones) == cloned
         gone = lambda: [call["id"] for call in stage.script.calls("delete_volume")]  # noqa: E731
-        until(lambda: set(clones) <= set(gone()), 10, "the clone to go")
+        until(lambda: set(clones) <= set(gone()), 60, "the clone to go")
 
     def test_a_success_of_a_snapshot(self, stage: Stage) -> None:
         volume = stage.existing()
@@ -477,7 +477,7 @@ class TestTheRest:
             ]
             return {"prefix": "worker.locks", "level": "ERROR"} in levels
 
-        until(level, 10, "the level to be set")
+        until(level, 60, "the level to be set")
 
 
 class TestDevice:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +13,11 @@ import oslo_messaging
 from drivers.interface.records import Record
 from tests.functional.cloud import BACKEND, NODE, PROJECT, REQUEST, USER, Cloud, encoded
 from tests.functional.service import Service
+from tests.reading import blocks
 
 GIB = 1024**3
+
+_BLOCK = 4096
 SERVICE = "cinder.backup.drivers.posix.PosixBackupDriver"
 
 
@@ -120,11 +122,11 @@ class Vault(Cloud):
         self.records.volumes.update(volume.id, status=status)
         return self.records.volumes.get(volume.id)
 
-    def scribble(self, volume: Record, seed: int) -> None:
-        """Write some places of a volume."""
+    def scribble(self, volume: Record, seed: int, places: int = 8) -> None:
+        """Write some places of a volume, up to a MiB each."""
         dice = random.Random(seed)
         with open(self.path(volume), "r+b") as file:
-            for _ in range(8):
+            for _ in range(places):
                 file.seek(dice.randrange(volume.size * GIB - 2**20))
                 file.write(dice.randbytes(dice.randrange(1, 2**20)))
 
@@ -141,23 +143,4 @@ class Vault(Cloud):
     def same(self, one: Record | Path, other: Record | Path) -> bool:
         """Compare two volumes, where they have data."""
         paths = [self.path(it) if isinstance(it, Record) else it for it in (one, other)]
-        return _data(paths[0]) == _data(paths[1])
-
-
-def _data(path: Path) -> list[tuple[int, bytes]]:
-    """Return what a file has, without its zeros."""
-    found = []
-    with open(path, "rb") as file:
-        at, end = 0, os.fstat(file.fileno()).st_size
-        while at < end:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                break
-            stop = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-            for start in range(at - at % 4096, stop, 4096):
-                block = os.pread(file.fileno(), 4096, start)
-                if block.strip(b"\0"):
-                    found.append((start, block))
-            at = stop
-    return found
+        return list(blocks(paths[0], _BLOCK)) == list(blocks(paths[1], _BLOCK))

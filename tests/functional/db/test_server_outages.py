@@ -48,7 +48,7 @@ def drop_clients(kind, administrator) -> Callable[[], int]:
         clients = administrator(OTHERS[kind])
         for client in clients:
             administrator(END[kind].format(client))
-        until(lambda: not administrator(OTHERS[kind]), 20, "the end of the connections")
+        until(lambda: not administrator(OTHERS[kind]), 60, "the end of the connections")
         return len(clients)
 
     return drop
@@ -113,7 +113,7 @@ def test_an_outage_is_waited_for_and_told_once(kind, database, records, servers,
     try:
         for thread in threads:
             thread.start()
-        until(log, 20, "a warning")
+        until(log, 60, "a warning")
     finally:
         server.start()
     for thread in threads:

@@ -138,7 +138,7 @@ def test_a_failure_goes_back_to_the_scheduler(cloud: Cloud) -> None:
     cloud.script.plan(create_volume={"raise": "VolumeBackendAPIException", "text": "no room"})
     with scheduler(cloud) as received:
         cloud.cast("create_volume", volume=volume, request_spec=SPEC, filter_properties=RETRY)
-        until(lambda: received("create_volume", volume.id), 20, "the scheduler to be asked")
+        until(lambda: received("create_volume", volume.id), 60, "the scheduler to be asked")
         (message,) = received("create_volume", volume.id)
     cloud.wait_idle()
 

@@ -141,7 +141,7 @@ class TestCreateFromImage:
         volume = cloud.volume()
         args = {"request_spec": spec(cloud.image()), "filter_properties": RETRY}
         cloud.cast("create_volume", volume=volume, **args)
-        until(lambda: cloud.records.volumes.get(volume.id).host is None, 20, "no host")
+        until(lambda: cloud.records.volumes.get(volume.id).host is None, 60, "no host")
         cloud.wait_idle()
 
         assert cloud.status(volume) == "creating"

@@ -71,7 +71,7 @@ def test_they_go_on_when_who_holds_them_is_killed(servers: list[Server], who: st
     )
 
     assert done.returncode == -signal.SIGKILL
-    until(lambda: states(servers) == {"S"}, 5, "the servers to go on")
+    until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
 
 def test_nobody_is_held_where_one_does_not_stand_still(
@@ -83,7 +83,7 @@ def test_nobody_is_held_where_one_does_not_stand_still(
     refused = pytest.raises(VolumeBackendAPIException, match="does not stop writing")
     with refused, hold.held(servers):
         raise AssertionError("it was held")
-    until(lambda: states(servers) == {"S"}, 5, "the servers to go on")
+    until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
 
 def test_one_that_has_ended_is_passed_over(servers: list[Server]) -> None:
@@ -97,10 +97,10 @@ def test_one_that_has_ended_is_passed_over(servers: list[Server]) -> None:
 def test_what_nobody_holds_any_more_is_let_go(servers: list[Server]) -> None:
     """As a start does it: the guard was killed as well."""
     servers[0].send(signal.SIGSTOP)
-    until(lambda: state(servers[0]) == "T", 5, "it to stop")
+    until(lambda: state(servers[0]) == "T", 60, "it to stop")
     hold.let_go(servers)
 
-    until(lambda: state(servers[0]) == "S", 5, "it to go on")
+    until(lambda: state(servers[0]) == "S", 60, "it to go on")
 
 
 def test_nobody_is_no_work() -> None:

@@ -31,6 +31,7 @@ from drivers.interface.errors import (
 )
 from drivers.interface.pace import Pace
 from tests.conformance.places import require_programs
+from tests.reading import part
 
 MIB = 1024**2
 SIZE = 32 * MIB
@@ -150,7 +151,7 @@ class TestFetch:
         image = {**kept(images, disk, "raw"), **nothing}
         transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
 
-        assert volume.read_bytes()[: 24 * MIB] == disk.read_bytes()
+        assert part(volume, 24 * MIB) == disk.read_bytes()
 
     def test_an_image_larger_than_the_volume(
         self, images: Any, transport: Any, volume: Path, disk: Path
@@ -184,7 +185,7 @@ class TestFetch:
 
         with pytest.raises(ImageTooBig, match="needs"):
             transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
-        assert volume.read_bytes()[:4] == b"old!"
+        assert part(volume, 4) == b"old!"
 
 
 def _backing(path: Path, secret: Path) -> None:
@@ -303,7 +304,7 @@ class TestHostile:
 
         with pytest.raises(ImageUnacceptable, match="is said to be"):
             transport.fetch(None, kept(images, lie, said), str(volume), SIZE, "v1", Pace())
-        assert volume.read_bytes()[:4] in (b"old!", bytes(4))
+        assert part(volume, 4) in (b"old!", bytes(4))
 
     def test_a_format_that_comes_in_tiny_pieces_is_recognised(
         self, transport: Any, volume: Path, monkeypatch: Any

@@ -18,6 +18,7 @@ from drivers.interface.errors import (
 from drivers.interface.records import Record
 from drivers.volume.capacity import GIB
 from tests.conformance.backend import listed
+from tests.reading import part
 
 
 def put(place: Any, name: str, size: int = GIB, begin: bytes = b"") -> dict[str, str]:
@@ -57,7 +58,7 @@ class TestReference:
         assert driver.manage_existing_get_size(volume, ref) == 3
         driver.manage_existing(volume, ref)
         driver.manage_existing(volume, ref)
-        assert (place / volume.name).read_bytes()[:4] == b"data"
+        assert part(place / volume.name, 4) == b"data"
 
     def test_an_inode_of_somebodys_volume(self, backend, driver, place):
         other = backend.created()
