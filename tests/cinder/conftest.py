@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One control plane of Cinder's, and the services under test below it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import require
+from tests.servers import Broker, Glance, MariaDB, Servers
+
+if importlib.util.find_spec("cinder") is None or importlib.util.find_spec("cinderclient") is None:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    from tests.cinder.cloud import Cloud
+    from tests.cinder.control import Control
+    from tests.cinder.notices import Notices
+    from tests.cinder.user import User
+    from tests.cinder.workers import Holdfast, Reference
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--reference", action="store_true", help="Run Cinder's own services, as the control."
+    )
+
+
+@pytest.fixture(scope="session")
+def cloud(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cloud]:
+    require(Broker, MariaDB, Glance)
+    control = Control(servers, tmp_path_factory.mktemp("control"))
+    kind = Reference if request.config.getoption("--reference") else Holdfast
+    workers = kind(control)
+    control.write(workers.backends())
+    control.start()
+    notices = Notices(control.bus)
+    workers.start()
+    running = Cloud(control, workers, notices)
+    try:
+        running.wait_up()
+        yield running
+    finally:
+        workers.kill()
+        control.close()
+        notices.close()
+
+
+@pytest.fixture
+def user(cloud: Cloud) -> Iterator[User]:
+    """Somebody with a project of their own; with a failure the logs' ends are shown."""
+    yield cloud.user()
+    sys.stdout.write(cloud.workers.tail())
+
+
+@pytest.fixture
+def ours(cloud: Cloud) -> bool:
+    """Whether Holdfast is under test, not the control."""
+    return bool(cloud.workers.name == "holdfast")

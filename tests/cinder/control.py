@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cinder-api and cinder-scheduler as released, over a private bus, database and Glance.
+
+One file of options, Cinder's own, is what everybody is started with: the API, the
+scheduler, and the two services under test.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.functional.service import render
+from tests.servers import Process, Servers, free_port, until
+
+NODE = "node"
+PLUGINS = Path(__file__).parent / "plugins"
+"""What Cinder's programs are given: a driver, and root."""
+
+BACKENDS = ("one", "two")
+START_TIMEOUT = 90.0  # seconds; Cinder's imports take some on a busy machine
+
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+class Control:
+    """What stays as it is: API and scheduler.
+
+    :param directory: of the configuration, the logs and the volumes.
+    """
+
+    def __init__(self, servers: Servers, directory: Path) -> None:
+        self.directory = directory
+        self.bus = servers.broker.vhost()
+        self.database = servers.mariadb.database()
+        self.config = directory / "cinder.conf"
+        self.port = free_port()
+        self.images = servers.glance.url
+        self.kept_images = servers.glance.images
+        self._processes: dict[str, Process] = {}
+        (directory / "state").mkdir()
+
+    @property
+    def url(self) -> str:
+        """Where the API is, without a project."""
+        return f"http://127.0.0.1:{self.port}/v3"
+
+    def write(self, backends: Sections) -> None:
+        """Write the configuration, with these backends in it."""
+        etc, rootwrap = Path(sys.prefix, "etc", "cinder"), self.directory / "rootwrap.conf"
+        programs = f"{Path(sys.executable).parent},/usr/sbin,/usr/bin,/sbin,/bin"
+        filters = {"filters_path": etc / "rootwrap.d", "exec_dirs": programs}
+        rootwrap.write_text(render({"DEFAULT": filters}))
+        content: dict[str, Mapping[str, Any]] = {
+            "DEFAULT": {
+                "host": NODE,
+                "state_path": self.directory / "state",
+                "transport_url": self.bus,
+                "auth_strategy": "noauth",
+                "rootwrap_config": rootwrap,
+                "api_paste_config": etc / "api-paste.ini",
+                "resource_query_filters_file": etc / "resource_filters.json",
+                "osapi_volume_listen": "127.0.0.1",
+                "osapi_volume_listen_port": self.port,
+                "osapi_volume_workers": 1,
+                "enabled_backends": ",".join(backends),
+                "glance_api_servers": self.images,
+                "image_service": "glance",
+                "backup_driver": "cinder.backup.drivers.posix.PosixBackupDriver",
+                "backup_posix_path": self.directory / "backups",
+                "backup_file_size": 32768 * 256,
+                "periodic_interval": 2,
+                "periodic_fuzzy_delay": 0,
+                "backend_stats_polling_interval": 3,
+                "report_interval": 2,
+                "scheduler_max_attempts": 3,
+                "debug": True,
+            },
+            "database": {"connection": self.database},
+            "oslo_messaging_notifications": {"driver": "messagingv2"},
+            "oslo_concurrency": {"lock_path": self.directory / "state" / "locks"},
+            "coordination": {"backend_url": f"file://{self.directory}/state"},
+            **backends,
+        }
+        self.config.write_text(render(content))
+
+    def start(self) -> None:
+        """Make the tables, start both, and wait until the API answers."""
+        made = self.run("cinder-manage", "db", "sync")
+        assert made.wait(START_TIMEOUT) == 0, made.tail()
+        self._processes["api"] = self.run("cinder-api")
+        self._processes["scheduler"] = self.run("cinder-scheduler")
+        until(self._answers, START_TIMEOUT, "the API to answer")
+
+    def run(self, program: str, *arguments: str) -> Process:
+        """Start a program of Cinder's with its configuration."""
+        argv = [str(Path(sys.executable).with_name(program)), "--config-file", str(self.config)]
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        env["PYTHONPATH"] = str(PLUGINS)
+        places = (PLUGINS / "bin", Path(sys.executable).parent, env["PATH"])
+        env["PATH"] = os.pathsep.join(map(str, places))
+        log = self.directory / f"{program}.log"
+        return Process([*argv, *arguments], log=log, env=env, cwd=self.directory)
+
+    def close(self) -> None:
+        """Stop both."""
+        for process in self._processes.values():
+            process.kill()
+
+    def _answers(self) -> bool:
+        for name, process in self._processes.items():
+            assert process.returncode is None, f"{name} ended:\n{process.tail()}"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthcheck", timeout=5):
+                return True
+        except OSError:
+            return False
