@@ -54,10 +54,17 @@ def _locks(address: str) -> str | None:
 
 
 def _installed(address: str, group: str) -> str | None:
-    # "kombu+memory" is the driver kombu with a transport of its own.
-    scheme = _scheme(address).partition("+")[0]
-    names = {point.name for point in metadata.entry_points(group=group)}
-    return None if scheme in names else _unknown(scheme, names)
+    scheme = _scheme(address)
+    points = {point.name: point for point in metadata.entry_points(group=group)}
+    # "etcd3+http" is a driver; "kombu+memory" is the driver kombu with a transport of its own.
+    point = points.get(scheme) or points.get(scheme.partition("+")[0])
+    if point is None:
+        return _unknown(scheme, points)
+    try:
+        point.load()
+    except ImportError as error:
+        return f"{scheme}:// needs a Python package: pip install {error.name}"
+    return None
 
 
 def _unknown(scheme: str, known: Iterable[str]) -> str:
