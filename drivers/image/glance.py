@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images in Glance, through openstacksdk.
 
-The service asks in its own name (``[service_user]``): a token of the caller's would
-not outlive a restart, and is never written down.
+The service asks in its own name (``ACCOUNTS``): a token of the caller's would not outlive
+a restart, and is never written down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ LOG = logging.getLogger(__name__)
 PIECE = 1024 * 1024
 """Bytes that are read at a time."""
 
-ACCOUNT = "service_user"
+ACCOUNTS = ("service_user", "glance", "keystone_authtoken")
+"""Sections that may have an account; the first one that has is used."""
 
 _MISSING = "image_service = glance needs openstacksdk: pip install 'holdfast[glance]'"
 
@@ -58,8 +59,12 @@ class GlanceImages(ImageService):
             "auth_strategy",
             default="keystone",
             choices=[
-                ("keystone", "with the account in [service_user]"),
+                (
+                    "keystone",
+                    "with the account in [service_user], [glance] or [keystone_authtoken]",
+                ),
                 ("noauth", "without any, for tests"),
+                ("noauth_include_project_id", "the same"),
             ],
             help="How the service makes itself known to Glance.",
         ),
@@ -75,6 +80,14 @@ class GlanceImages(ImageService):
             "glance_ca_certificates_file",
             default="",
             help="File with the authority that signed the certificate of Glance.",
+        ),
+        cfg.StrOpt("glance_certfile", help="Certificate that is shown to Glance."),
+        cfg.StrOpt("glance_keyfile", help="Key of that certificate."),
+        cfg.StrOpt(
+            "glance_catalog_info",
+            default="image:glance:publicURL",
+            help="How Glance is found in the catalogue, as type:name:address; the address is "
+            "publicURL, internalURL or adminURL.",
         ),
         cfg.IntOpt(
             "glance_request_timeout",
@@ -208,16 +221,51 @@ class GlanceImages(ImageService):
         conf = self.conf
         verify = conf.glance_ca_certificates_file or not conf.glance_api_insecure
         timeout = conf.glance_request_timeout
-        if conf.auth_strategy == "noauth":
+        if conf.auth_strategy != "keystone":
             options = {"auth_type": "none", "endpoint": server, "image_endpoint_override": server}
             return Connection(**options, verify=verify, api_timeout=timeout).image
-        loading.register_auth_conf_options(conf, ACCOUNT)
-        loading.register_session_conf_options(conf, ACCOUNT)
-        with _explained(f"[{ACCOUNT}] is no account of Keystone"):
-            auth = loading.load_auth_from_conf_options(conf, ACCOUNT)
-            session = loading.load_session_from_conf_options(conf, ACCOUNT, auth=auth)
-            override = {"image_endpoint_override": server} if server else {}
-            return Connection(session=session, **override).image
+        account = _account(conf)
+        with _explained(f"[{account}] is no account of Keystone"):
+            auth = loading.load_auth_from_conf_options(conf, account)
+            session = loading.load_session_from_conf_options(conf, account, auth=auth, **_tls(conf))
+            return Connection(session=session, **_place(conf, server)).image
+
+
+def _account(conf: Any) -> str:
+    """Return the section that has an account, the first one of all if none has."""
+    from keystoneauth1 import loading
+
+    for section in ACCOUNTS:
+        loading.register_auth_conf_options(conf, section)
+        loading.register_session_conf_options(conf, section)
+    given = (name for name in ACCOUNTS if conf[name].auth_section or conf[name].auth_type)
+    return next(given, ACCOUNTS[0])
+
+
+def _tls(conf: Any) -> dict[str, Any]:
+    """Return what Glance's own options say of connections; the account's hold for the rest."""
+    wanted = {
+        "cacert": conf.glance_ca_certificates_file,
+        "cert": conf.glance_certfile,
+        "key": conf.glance_keyfile,
+        "insecure": conf.glance_api_insecure,
+        "timeout": conf.glance_request_timeout,
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
+def _place(conf: Any, server: str | None) -> dict[str, Any]:
+    """Return where Glance is: at an address, or as the catalogue says."""
+    conf.register_opts([cfg.StrOpt("region_name")], group=ACCOUNTS[1])
+    kind, _, rest = conf.glance_catalog_info.partition(":")
+    where: dict[str, Any] = {"image_endpoint_override": server} if server else {}
+    if interface := rest.rpartition(":")[2].removesuffix("URL"):
+        where["image_interface"] = interface
+    if kind and kind != "image":
+        where["image_service_type"] = kind
+    if region := conf[ACCOUNTS[1]].region_name:
+        where["region_name"] = region
+    return where
 
 
 @contextlib.contextmanager

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How Glance is reached with the options of a ``cinder.conf``; the rest is tested with Glance."""
+
+from __future__ import annotations
+
+import textwrap
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+
+from drivers.image.glance import GlanceImages
+
+connection = pytest.importorskip("openstack.connection")
+
+SERVER = "http://192.0.2.10:9292"
+
+
+@pytest.fixture
+def connect(tmp_path, monkeypatch):
+    """A function that reads a configuration, and returns what a connection is made of."""
+    made: dict[str, Any] = {}
+
+    def make(**how):
+        made.update(how)
+        return SimpleNamespace(image=None)
+
+    def connect(text, server=None):
+        place = tmp_path / "cinder.conf"
+        place.write_text(textwrap.dedent(text))
+        conf = cfg.ConfigOpts()
+        conf.register_opts(GlanceImages.OPTS)
+        conf(["--config-file", str(place)], default_config_files=[])
+        GlanceImages(conf)._connected(server)
+        return made
+
+    monkeypatch.setattr(connection, "Connection", make)
+    return connect
+
+
+def account(username: str) -> str:
+    return f"auth_type = password\nauth_url = http://192.0.2.10:5000\nusername = {username}\n"
+
+
+@pytest.mark.parametrize(
+    ("sections", "used"),
+    [
+        (("keystone_authtoken",), "keystone_authtoken"),
+        (("keystone_authtoken", "glance"), "glance"),
+        (("keystone_authtoken", "glance", "service_user"), "service_user"),
+    ],
+)
+def test_the_first_section_with_an_account_is_used(connect, sections, used):
+    made = connect("\n".join(f"[{section}]\n{account(section)}" for section in sections))
+
+    assert made["session"].auth._username == used
+
+
+def test_an_account_may_stand_in_another_section(connect):
+    text = f"[glance]\nauth_section = ours\n[keystone_authtoken]\n{account('no')}[ours]\n"
+
+    made = connect(text + account("cinder"))
+
+    assert made["session"].auth._username == "cinder"
+
+
+def test_options_of_glance_go_before_those_of_the_account(connect, tmp_path):
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    text = f"""
+        [DEFAULT]
+        glance_ca_certificates_file = /etc/glance-ca.pem
+        glance_certfile = {tmp_path}/cert.pem
+        glance_keyfile = {tmp_path}/key.pem
+        glance_request_timeout = 30
+        [service_user]
+        cafile = /etc/keystone-ca.pem
+        timeout = 5
+        """
+
+    session = connect(textwrap.dedent(text) + account("cinder"))["session"]
+
+    assert (session.verify, session.timeout) == ("/etc/glance-ca.pem", 30)
+    assert session.cert == (f"{tmp_path}/cert.pem", f"{tmp_path}/key.pem")
+
+
+def test_options_of_the_account_hold_for_the_rest(connect):
+    session = connect("[service_user]\ncafile = /etc/ca.pem\n" + account("cinder"))["session"]
+
+    assert session.verify == "/etc/ca.pem"
+
+
+def test_the_catalogue_is_read_as_the_options_say(connect):
+    text = """
+        [DEFAULT]
+        glance_catalog_info = image:glance:internalURL
+        [glance]
+        region_name = two
+        """
+
+    made = connect(textwrap.dedent(text) + account("cinder"))
+
+    assert (made["image_interface"], made["region_name"]) == ("internal", "two")
+    assert "image_endpoint_override" not in made
+
+
+def test_an_address_goes_before_the_catalogue(connect):
+    made = connect("[service_user]\n" + account("cinder"), SERVER)
+
+    assert made["image_endpoint_override"] == SERVER
