@@ -69,7 +69,6 @@ class Service:
                 "enabled_backends": ",".join(backends),
                 "debug": True,
                 "report_interval": 1,
-                "periodic_fuzzy_delay": 0,
             },
             "database": {"connection": database},
         }

@@ -136,6 +136,7 @@ def test_wheel_holds_the_code_and_no_tests(tmp_path):
     assert tops == {*OURS, "holdfast-0.1.0.dist-info", "holdfast-0.1.0.data"}
     assert code <= set(names)
     assert any(name.endswith("share/holdfast/holdfast.conf.sample") for name in names)
+    assert "worker/conf/cinder/options.json" in names
 
 
 def test_unit_notifies_restarts_and_drains(unit):

@@ -22,16 +22,19 @@ def main(argv: list[str] | None = None) -> None:
     conf = config.load(argv, prog=PROG)
     state.prepare(conf)
     backup.driver_class(conf)
+    warnings = config.reviewed(conf, "backup")
     logging.setup(conf, PROG)
-    _serve(conf)
+    _serve(conf, warnings)
 
 
-def _serve(conf: cfg.ConfigOpts) -> None:
+def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
     # What costs memory and time to import is imported once, before the processes fork.
     from worker.rpc import transport
     from worker.services import backups, process
 
     log = logging.getLogger(__name__)
+    for line in warnings:
+        log.warning("%s", line)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
     make = functools.partial(backups.BackupService, conf)

@@ -33,16 +33,19 @@ def main(argv: list[str] | None = None) -> None:
     for name in backends.enabled(conf, conf.backend):
         _driver, configuration = backends.configure(conf, name)
         names[name] = configuration.processes
+    warnings = config.reviewed(conf, "volume", list(names))
     logging.setup(conf, PROG)
-    _serve(conf, names)
+    _serve(conf, names, warnings)
 
 
-def _serve(conf: cfg.ConfigOpts, names: dict[str, int]) -> None:
+def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> None:
     # What costs memory and time to import is imported once, before the processes fork.
     from worker.rpc import transport
     from worker.services import assembly, process
 
     log = logging.getLogger(__name__)
+    for line in warnings:
+        log.warning("%s", line)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
     make = assembly.VolumeService

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 
 from oslo_config import cfg
 
 from worker.conf import check, groups, source
-from worker.conf.problems import ConfigError, Problem
+from worker.conf.cinder import defaults
+from worker.conf.cinder.review import Review
+from worker.conf.problems import ConfigError, Problem, refuse
 
-__all__ = ["ConfigError", "Problem", "load", "register_all"]
+__all__ = ["ConfigError", "Problem", "load", "register_all", "reviewed"]
 
 register_all = groups.register_all
 
@@ -43,20 +44,23 @@ def load(
     groups.register_all(conf)
     conf.register_cli_opts(cli_opts)
     files = source.chosen(args, project, prog, default_config_files)
-    _refuse(check.early(conf, source.Source(files)))
+    refuse(check.early(conf, source.Source(files)))
+    defaults.apply(conf, files)
     try:
         conf(args, project=project, prog=prog, default_config_files=default_config_files)
     except cfg.Error as error:
         raise ConfigError(" ".join(str(error).split())) from None
-    _refuse(check.start(conf))
+    refuse(check.start(conf))
     return conf
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
-    if not problems:
-        return
-    first = problems[0]
-    if len(problems) > 1:
-        more = f"{first.text} (and {len(problems) - 1} more: holdfast config check)"
-        first = dataclasses.replace(first, text=more)
-    raise ConfigError(first)
+def reviewed(conf: cfg.ConfigOpts, service: str, served: Sequence[str] = ()) -> list[str]:
+    """Refuse what is not supported of Cinder's options; return what to warn of.
+
+    :param service: volume or backup.
+    :param served: the backends, whose options are registered.
+    :raises ConfigError: it would change what users see.
+    """
+    review = Review(conf, source.of(conf), served)
+    refuse(review.refused(service))
+    return review.warnings()

@@ -7,6 +7,7 @@ the default: what all backends share is said once.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 
 from worker.conf import backend, default, plugins, source, values
+from worker.conf.cinder import defaults
 from worker.conf.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -106,17 +108,23 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
     # Programs that only read the configuration do not load what drivers need.
     from drivers.interface.volume import VolumeDriver
 
-    _register(conf, name, backend.OPTS)
-    section = name if _is_set(conf, name, _DRIVER.dest) else SHARED
-    wanted = conf[section][_DRIVER.dest]
+    wanted, section = driver_name(conf, name), _place(conf, name)
     try:
         found = plugins.load(wanted, DRIVERS, "driver")
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(source.of(conf).problem(section, _DRIVER, str(error))) from error
+        text = _unloadable(wanted, error)
+        raise ConfigError(source.of(conf).problem(section, _DRIVER, text)) from error
     if not (isinstance(found, type) and issubclass(found, VolumeDriver)):
         text = f"{wanted} is not a volume driver (drivers.interface.volume.VolumeDriver)"
         raise ConfigError(source.of(conf).problem(section, _DRIVER, text))
     return found
+
+
+def driver_name(conf: cfg.ConfigOpts, name: str) -> str:
+    """Return what ``volume_driver`` of a backend says."""
+    _register(conf, name, backend.OPTS)
+    wanted: str = conf[_place(conf, name)][_DRIVER.dest]
+    return wanted
 
 
 def list_faults(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
@@ -125,6 +133,8 @@ def list_faults(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
     if not names:
         read = ", ".join(found.files) or "no configuration file"
         text = f"names no backend, so there is nothing to serve (read: {read})"
+        if not found.files and (cinders := cfg.find_config_files("cinder", "cinder-volume")):
+            text += f"; Cinder's is read with --config-file {cinders[0]}"
         return [found.problem("DEFAULT", _ENABLED, text)]
     texts = [f"{name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
     texts += [
@@ -162,9 +172,24 @@ def _register(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> No
     try:
         for section in (name, SHARED):
             conf.register_opts(options, group=section)
+            if defaults.are_cinders(conf.config_file or ()):
+                conf.set_default(_DRIVER.dest, defaults.DRIVER, group=section)
+            else:
+                conf.clear_default(_DRIVER.dest, group=section)
     except cfg.DuplicateOptError as error:
         text = f"the driver defines {error.opt_name} otherwise than another one does"
         raise ConfigError(Problem(None, None, name, error.opt_name, text)) from error
+
+
+def _place(conf: cfg.ConfigOpts, name: str) -> str:
+    """Return the section that says which driver a backend has."""
+    return name if _is_set(conf, name, _DRIVER.dest) else SHARED
+
+
+def _unloadable(wanted: str, error: Exception) -> str:
+    if wanted.startswith("cinder.") and importlib.util.find_spec("cinder") is None:
+        return f"{wanted} is a driver of Cinder: pip install 'holdfast[cinder]'"
+    return str(error)
 
 
 def _is_set(conf: cfg.ConfigOpts, section: str, name: str) -> bool:

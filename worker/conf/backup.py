@@ -9,6 +9,7 @@ from oslo_config import cfg
 
 from drivers.backup import chunked, nfs, posix, s3, swift
 from worker.conf import plugins, source
+from worker.conf.cinder import refused
 from worker.conf.problems import ConfigError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ OPTS = [
     ),
     cfg.IntOpt(
         "backup_driver_stats_polling_interval",
+        deprecated_name="backup_driver_status_check_interval",
         default=60,
         min=10,
         help="Seconds between two reports to the scheduler.",
@@ -134,6 +136,8 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
     from drivers.interface.backup import BackupDriver
 
     wanted = conf.backup_driver
+    if (refusal := refused.store(wanted)) is not None:
+        raise ConfigError(source.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
     try:
         found = plugins.load(CINDER.get(wanted, wanted), DRIVERS, "backup driver")
     except (ImportError, AttributeError, ValueError) as error:

@@ -7,30 +7,55 @@ all of it, and also what has no effect.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from oslo_config import cfg
 
 from worker.conf import backend, backends, backup, groups, image, source, urls, values
-from worker.conf.libraries import FOREIGN_SECTIONS
+from worker.conf.cinder import defaults
+from worker.conf.cinder.review import Kind, Review
 from worker.conf.problems import ConfigError, Problem
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found.
+
+    :param problems: in the order of their lines.
+    :param conf: as it was read; None where it could not be.
+    :param review: what becomes of each assignment; None where they could not be read.
+    """
+
+    problems: list[Problem]
+    conf: cfg.ConfigOpts | None = None
+    review: Review | None = None
 
 
 def check(files: Sequence[str]) -> list[Problem]:
     """Return the problems of these files, in the order of their lines."""
+    return examine(files).problems
+
+
+def examine(files: Sequence[str]) -> Examination:
+    """Read files as a start would, and go on after the first problem."""
+    review = None
     try:
         found = source.Source(files)
         conf = cfg.ConfigOpts()
         groups.register_all(conf)
         problems = early(conf, found)
         if not problems:
+            defaults.apply(conf, files)
             conf([], default_config_files=list(files), default_config_dirs=[])
             problems = [*_service(conf, found), *_backends(conf, found), *_store(conf)]
-            problems += _names(conf, found)
+            review = Review(conf, found)
+            problems += _names(review)
     except ConfigError as error:
-        return [error.problem]
-    return sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
+        return Examination([error.problem])
+    problems = sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
+    return Examination(problems, conf if review else None, review)
 
 
 def early(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
@@ -87,7 +112,8 @@ def _store(conf: cfg.ConfigOpts) -> list[Problem]:
     try:
         backup.driver_class(conf)
     except ConfigError as error:
-        return [error.problem]
+        accepted = "backup_driver" in conf.accept_unsupported
+        return [dataclasses.replace(error.problem, fatal=not accepted)]
     return []
 
 
@@ -116,32 +142,7 @@ def _idle(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
     ]
 
 
-def _names(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
-    """Return sections and options that nobody reads."""
-    known: dict[str, set[str]] = {}
-    for section, option in values.known(conf):
-        names = known.setdefault(section.lower(), set())
-        names |= {option.dest, option.name}
-        for old in option.deprecated_opts:
-            known.setdefault((old.group or section).lower(), set()).add(old.name or option.dest)
-    idle = {problem.section for problem in _idle(conf, found)}
-    problems = []
-    for entry in found.entries:
-        section = entry.section.lower()
-        if section in FOREIGN_SECTIONS or entry.section in idle:
-            continue
-        if entry.option is None and section not in known:
-            text = f"nobody reads this section{_guess(section, known)}"
-        elif entry.option is not None and section in known and entry.option not in known[section]:
-            text = f"unknown, so it has no effect{_guess(entry.option, known[section])}"
-        else:
-            continue
-        problems.append(
-            Problem(entry.file, entry.line, entry.section, entry.option, text, fatal=False)
-        )
-    return problems
-
-
-def _guess(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
-    return f"; did you mean {close[0]}?" if close else ""
+def _names(review: Review) -> list[Problem]:
+    """Return the options that have no effect, and those of Cinder that are not supported."""
+    idle = [*review.of_kind(Kind.UNKNOWN), *review.of_kind(Kind.OTHERWISE)]
+    return [*(finding.problem for finding in idle), *review.refused()]

@@ -35,6 +35,13 @@ OPTS = [
         help="Names of the backends to serve, comma separated. Each name is a section of "
         "this file with the options of its driver.",
     ),
+    cfg.ListOpt(
+        "accept_unsupported",
+        default=[],
+        help="Options of Cinder that are not supported, and with which the services start all "
+        "the same: their names, comma separated, as image_volume_cache_enabled or, from other "
+        "sections, key_manager.fixed_key. What they ask for is not done.",
+    ),
     cfg.StrOpt(
         "cluster",
         default="",
@@ -55,30 +62,10 @@ OPTS = [
         "longer than report_interval.",
     ),
     cfg.IntOpt(
-        "periodic_interval",
-        default=60,
-        min=1,
-        help="Seconds between two rounds of periodic work, such as capability reports.",
-    ),
-    cfg.IntOpt(
-        "periodic_fuzzy_delay",
-        default=60,
-        min=0,
-        help="Upper bound, in seconds, of the random delay before the first round of "
-        "periodic work; it keeps many services from reporting together. 0 means none.",
-    ),
-    cfg.IntOpt(
         "backend_stats_polling_interval",
         default=60,
         min=3,
         help="Seconds between two requests for fresh statistics of a backend.",
-    ),
-    cfg.IntOpt(
-        "init_host_max_objects_retrieval",
-        default=0,
-        min=0,
-        help="Volumes and snapshots that are read in one query at the start. 0 reads them "
-        "all at once.",
     ),
     cfg.StrOpt(
         "storage_availability_zone",

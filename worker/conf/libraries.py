@@ -16,12 +16,6 @@ DATABASE = "sqlite:///$state_path/holdfast.sqlite"
 # amqp warns at every orderly stop about an answer that arrives while a channel closes.
 LOG_LEVELS = ("amqp=ERROR", "alembic=WARN", "kombu=WARN", "oslo_service=WARN")
 
-# Sections that these libraries, or Cinder's other services, read without listing them here.
-FOREIGN_SECTIONS = frozenset(
-    {"oslo_concurrency", "oslo_messaging_metrics", "oslo_messaging_tracing", "oslo_policy"}
-    | {"service_user"}  # keystoneauth's, read when Glance is asked for the first time
-)
-
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Make the options of the libraries known, with our defaults."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -47,3 +49,17 @@ class ConfigError(SystemExit):
         self.problem = (
             problem if isinstance(problem, Problem) else Problem(None, None, None, None, problem)
         )
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """End the program if there are any: one line says the first of them.
+
+    :raises ConfigError: there are.
+    """
+    if not problems:
+        return
+    first = problems[0]
+    if len(problems) > 1:
+        more = f"{first.text} (and {len(problems) - 1} more: holdfast config check)"
+        first = dataclasses.replace(first, text=more)
+    raise ConfigError(first)

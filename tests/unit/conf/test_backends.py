@@ -7,6 +7,7 @@ import pytest
 from oslo_config import cfg
 
 from drivers.interface.volume import VolumeDriver
+from worker import conf
 from worker.conf import ConfigError, backends
 
 COLOUR = cfg.StrOpt("colour", default="grey")
@@ -128,6 +129,18 @@ def test_wrong_list_of_backends_is_named(load, text, told):
     assert told in str(caught.value)
 
 
+def test_without_a_file_cinders_is_pointed_at_but_not_read(monkeypatch):
+    monkeypatch.setattr(cfg, "find_config_files", lambda project, prog: ["/etc/cinder/cinder.conf"])
+    loaded = conf.load([], prog="holdfast-volume", default_config_files=[])
+
+    with pytest.raises(ConfigError) as caught:
+        backends.enabled(loaded)
+
+    assert "read: no configuration file" in str(caught.value)
+    assert str(caught.value).endswith("with --config-file /etc/cinder/cinder.conf")
+    cfg.CONF.reset()
+
+
 def test_backend_of_the_command_line_must_be_enabled(load):
     conf = load("[DEFAULT]\nenabled_backends = b1\n[b1]\n")
 
@@ -163,7 +176,7 @@ def test_driver_is_found_by_its_entry_point(load, name):
     ("driver", "told"),
     [
         ("locla", "there is no driver 'locla'; known: local, noop; did you mean local?"),
-        ("cinder.volume.drivers.lvm.LVM", "No module named 'cinder'"),
+        ("cinder.volume.drivers.lvm.LVM", "is a driver of Cinder: pip install 'holdfast[cinder]'"),
         (f"{__name__}.Painters", "has no attribute 'Painters'"),
         ("os.path", "os.path is not a volume driver"),
         ("collections.OrderedDict", "collections.OrderedDict is not a volume driver"),

@@ -64,7 +64,7 @@ def test_only_what_forbids_a_start_is_fatal(write):
         volume_driver = noop
         [b2]
         volume_driver = noop
-        [keystone_authtoken]
+        [keystoned]
         auth_type = password
         """)
 
@@ -74,7 +74,7 @@ def test_only_what_forbids_a_start_is_fatal(write):
         ("DEFAULT", 3, False),
         ("DEFAULT", 4, False),
         ("b2", 8, False),
-        ("keystone_authtoken", 9, False),
+        ("keystoned", 9, False),
     ]
 
 

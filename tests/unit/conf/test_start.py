@@ -28,7 +28,6 @@ def test_cinders_defaults_hold(load):
     loaded = load("[DEFAULT]\n")
 
     assert (loaded.report_interval, loaded.service_down_time) == (10, 60)
-    assert (loaded.periodic_interval, loaded.periodic_fuzzy_delay) == (60, 60)
     assert loaded.backend_stats_polling_interval == 60
     assert loaded.volume_name_template == "volume-%s"
     assert loaded.snapshot_name_template == "snapshot-%s"
@@ -80,7 +79,7 @@ def test_a_file_of_cinder_is_read_as_it_is(load):
             "[DEFAULT]\nreport_interval = ten\n",
             "2: [DEFAULT] report_interval: 'ten' is not a number",
         ),
-        ("[DEFAULT]\n\nperiodic_interval = 0\n", "3: [DEFAULT] periodic_interval: "),
+        ("[DEFAULT]\n\nservice_down_time = 0\n", "3: [DEFAULT] service_down_time: "),
         ("[DEFAULT]\ndebug = maybe\n", "2: [DEFAULT] debug: Unexpected boolean value 'maybe'"),
         ("[DEFAULT]\nhost = a@b\n", "2: [DEFAULT] host: "),
         ("[DEFAULT]\nvolume_name_template = vol\n", "2: [DEFAULT] volume_name_template: "),
@@ -108,7 +107,7 @@ def test_secret_value_is_not_shown(load):
 
 
 def test_several_wrong_values_are_counted(load):
-    told = refusal(load, "[DEFAULT]\nreport_interval = a\nperiodic_interval = b\n")
+    told = refusal(load, "[DEFAULT]\nreport_interval = a\nservice_down_time = b\n")
 
     assert told.endswith("(and 1 more: holdfast config check)")
 
@@ -165,6 +164,22 @@ def test_a_directory_of_files_is_read(load, write, tmp_path):
 )
 def test_address_that_nobody_can_open_is_named_without_its_password(load, tmp_path, text, line):
     assert refusal(load, text) == f"{tmp_path}/holdfast.conf:{line}"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "told"),
+    [
+        ("etcd3+http", "etcd3+http:// needs a Python package: pip install etcd3gw"),
+        ("redis", "redis:// needs a Python package: pip install redis"),
+    ],
+)
+def test_library_of_the_locks_that_is_missing_is_named(load, monkeypatch, scheme, told):
+    monkeypatch.setitem(sys.modules, "etcd3gw", None)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    for name in [name for name in sys.modules if name.startswith("tooz.drivers.")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    assert refusal(load, f"[coordination]\nbackend_url = {scheme}://h\n").endswith(told)
 
 
 def test_state_path_is_made(load, tmp_path):

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of an assignment of Cinder's: taken over, passed over, told, refused."""
+
+from __future__ import annotations
+
+import pytest
+from oslo_config import cfg
+
+from worker import conf as config
+from worker.conf import ConfigError, backends, source
+from worker.conf.cinder import defaults, elsewhere, otherwise, refused
+from worker.conf.cinder.review import Kind, Review
+from worker.conf.cinder.table import BACKEND, Table
+
+TABLE = Table()
+
+UNSUPPORTED = {
+    "allowed_direct_url_schemes": "file, cinder",
+    "backup_create_containers": "false",
+    "backup_manager": "ours.BackupManager",
+    "cluster": "east",
+    "enable_new_services": "no",
+    "filter_function": "capabilities.free > 1",
+    "goodness_function": "50",
+    "image_conversion_disable": "True",
+    "quota_driver": "ours.Quota",
+    "verify_glance_signatures": "enabled",
+    "volume_copy_bps_limit": "1048576",
+    "volume_manager": "ours.VolumeManager",
+}
+UNSUPPORTED_OF_BACKENDS = {
+    "disk_geometry": "4k",
+    "image_upload_use_cinder_backend": "1",
+    "image_volume_cache_enabled": "on",
+    "replication_device": "backend_id:second",
+    "volume_copy_bps_limit": "1",
+}
+UNSUPPORTED_KEYS = {"backend": "vault", "fixed_key": "00"}
+
+
+@pytest.fixture
+def review(load):
+    """A function that judges a file with one backend, ``b1``."""
+
+    def review(text, driver="noop", section="", **options):
+        head = f"[b1]\nvolume_driver = {driver}\n{section}\n"
+        conf = load(f"[DEFAULT]\nenabled_backends = b1\n{text}\n{head}")
+        if driver in ("noop", "local"):
+            backends.configure(conf, "b1")
+        return Review(conf, source.of(conf), **options)
+
+    return review
+
+
+def only(found, option):
+    """Return the one finding about an option."""
+    [finding] = [f for f in found.findings if f.entry and f.entry.option == option]
+    return finding
+
+
+def written(default):
+    """Return a default as a file would say it."""
+    if isinstance(default, list):
+        return ",".join(default)
+    return "" if default is None else str(default)
+
+
+@pytest.mark.parametrize("name", sorted(refused.SERVICE))
+def test_unsupported_option_of_the_service_is_refused(review, name):
+    found = review(f"{name} = {UNSUPPORTED[name]}")
+
+    finding = only(found, name)
+    assert (finding.kind, finding.entry.line) == (Kind.REFUSED, 3)
+    assert found.refused() == [finding.problem]
+    assert f"accept_unsupported = {name}" in finding.text
+
+
+@pytest.mark.parametrize("name", sorted(set(refused.SERVICE) - {"verify_glance_signatures"}))
+def test_its_default_is_not_refused(review, name):
+    default = written(TABLE.find("DEFAULT", name).default)
+
+    assert review(f"{name} = {default}").refused() == []
+
+
+def test_signatures_that_are_not_to_be_verified_are_not_refused(review):
+    assert review("verify_glance_signatures = disabled").refused() == []
+
+
+@pytest.mark.parametrize("section", ["", f"[{BACKEND}]\n"])
+@pytest.mark.parametrize("driver", ["noop", "cinder.volume.drivers.lvm.LVMVolumeDriver"])
+def test_unsupported_options_of_backends_are_refused(review, section, driver):
+    lines = "\n".join(f"{name} = {UNSUPPORTED_OF_BACKENDS[name]}" for name in refused.BACKEND)
+    found = review("", driver, section + lines)
+
+    assert {problem.option for problem in found.refused("volume")} == set(refused.BACKEND)
+
+
+def test_their_defaults_are_not_refused(review):
+    known = {name: TABLE.find(BACKEND, name).default for name in refused.BACKEND}
+    lines = "\n".join(f"{name} = {written(default)}" for name, default in known.items())
+
+    assert review("", section=lines).refused() == []
+
+
+@pytest.mark.parametrize("name", sorted(refused.KEYS))
+def test_keys_are_refused(review, name):
+    found = review("", section=f"[key_manager]\n{name} = {UNSUPPORTED_KEYS[name]}")
+
+    assert len(found.refused("volume")) == len(found.refused("backup")) == 1
+    assert f"accept_unsupported = key_manager.{name})" in found.refused()[0].text
+
+
+def test_barbican_is_not_refused(review):
+    assert review("", section="[key_manager]\nbackend = barbican").refused() == []
+
+
+def test_what_is_accepted_is_told_but_not_refused(review):
+    found = review(
+        "accept_unsupported = image_volume_cache_enabled, key_manager.fixed_key",
+        section="image_volume_cache_enabled = true\n[key_manager]\nfixed_key = 00",
+    )
+
+    assert found.refused() == []
+    assert only(found, "image_volume_cache_enabled").kind is Kind.OTHERWISE
+    assert only(found, "fixed_key").text.endswith("this is not done, as accept_unsupported says")
+
+
+def test_accepting_one_does_not_accept_another(review):
+    found = review("accept_unsupported = disk_geometry", section="image_volume_cache_enabled = 1")
+
+    assert len(found.refused()) == 1
+
+
+def test_each_service_is_refused_for_its_own(review):
+    found = review("backup_create_containers = false", section="disk_geometry = 4k")
+
+    assert [problem.option for problem in found.refused("volume")] == ["disk_geometry"]
+    assert [problem.option for problem in found.refused("backup")] == ["backup_create_containers"]
+
+
+def test_the_last_assignment_counts(review):
+    text = "image_conversion_disable = true\nimage_conversion_disable = false"
+
+    assert review(text).refused() == []
+
+
+def test_options_of_other_services_are_passed_over(review):
+    found = review("\n".join(f"{name} = x" for name in elsewhere.SERVICE))
+    passed = {f.entry.option: f.reader for f in found.of_kind(Kind.ELSEWHERE)}
+
+    assert passed == elsewhere.SERVICE
+
+
+def test_sections_of_others_are_passed_over(review):
+    sections = "\n".join(f"[{section}]\nwhatever = x" for section in elsewhere.SECTIONS)
+    found = review("", section=sections)
+    passed = {f.entry.section: f.reader for f in found.of_kind(Kind.ELSEWHERE)}
+
+    assert passed == elsewhere.SECTIONS
+
+
+def test_what_is_tuned_otherwise_is_told(review):
+    found = review("\n".join(f"{name} = 7" for name in otherwise.SERVICE))
+    told = {f.entry.option: f.text for f in found.of_kind(Kind.OTHERWISE)}
+
+    assert told == otherwise.SERVICE
+
+
+def test_what_is_tuned_otherwise_is_not_told_of_the_default(review):
+    known = [TABLE.find("DEFAULT", name) for name in otherwise.SERVICE]
+    lines = [f"{option.name} = {written(option.default)}" for option in known if option]
+
+    assert review("\n".join(lines)).of_kind(Kind.OTHERWISE) == []
+
+
+def test_the_same_for_backends(review):
+    texts = {**otherwise.BACKEND, **otherwise.MANAGER}
+    found = review("", section="\n".join(f"{name} = 99" for name in texts))
+    told = {f.entry.option: f.text for f in found.of_kind(Kind.OTHERWISE)}
+
+    assert told == texts
+
+
+def test_a_section_that_means_nothing_here_is_told_once(review):
+    lines = [f"[{section}]\nenabled = true\nurl = x\nother = y" for section in otherwise.SECTIONS]
+    found = review("", section="\n".join(lines))
+    told = [(f.entry.section, f.text) for f in found.findings if f.text]
+
+    assert told == list(otherwise.SECTIONS.items())
+
+
+def test_a_profiler_that_is_off_is_not_told(review):
+    found = review("", section="[profiler]\nenabled = false\nhmac_keys = x")
+
+    assert [f for f in found.findings if f.text] == []
+
+
+@pytest.mark.parametrize(
+    ("section", "driver", "kind"),
+    [
+        ("volume_group = vg", "cinder.volume.drivers.lvm.LVMVolumeDriver", Kind.ELSEWHERE),
+        ("volume_group = vg", "local", Kind.OTHERWISE),
+        ("hitachi_mirror_pool = p", "cinder.volume.drivers.hitachi.X", Kind.ELSEWHERE),
+        ("target_helper = lioadm", "local", Kind.OTHERWISE),
+        ("local_path = /srv", "local", Kind.TAKEN),
+        ("iscsi_secondary_ip_addresses = a", "cinder.volume.drivers.lvm.LVM", Kind.ELSEWHERE),
+        ("my_ip = 192.0.2.1", "local", Kind.OTHERWISE),
+        ("volume_groop = vg", "local", Kind.UNKNOWN),
+    ],
+)
+def test_options_of_drivers_belong_to_their_driver(review, section, driver, kind):
+    finding = only(review("", driver, section), section.partition(" ")[0])
+
+    assert finding.kind is kind
+
+
+def test_shared_options_are_of_cinders_drivers_if_there_is_one(review):
+    text = f"[{BACKEND}]\nvolume_group = vg"
+
+    ours, theirs = review("", "local", text), review("", "cinder.volume.drivers.lvm.LVM", text)
+
+    assert only(ours, "volume_group").kind is Kind.OTHERWISE
+    assert only(theirs, "volume_group").kind is Kind.ELSEWHERE
+
+
+@pytest.mark.parametrize("name", ["volume_group", "target_helper", "reserved_percentage"])
+def test_options_of_backends_have_no_effect_elsewhere(review, name):
+    finding = only(review(f"{name} = x"), name)
+
+    assert finding.kind is Kind.OTHERWISE
+    assert "[backend_defaults]" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("frobnicate", "unknown, so it has no effect"),
+        ("osapi_volume_worker", "did you mean osapi_volume_workers?"),
+        ("report_intervall", "did you mean report_interval?"),
+        ("iscsi_helper", "Cinder 29.0.0 calls it target_helper"),
+        ("volume_topic", "Cinder 29.0.0 has it no more"),
+    ],
+)
+def test_what_nobody_knows_is_told(review, name, told):
+    finding = only(review(f"{name} = x"), name)
+
+    assert finding.kind is Kind.UNKNOWN
+    assert told in finding.text
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "[fc-zone-manager]\nfc_fabric_names = FAB_A\n[FAB_A]\nx = y",
+        "[nova]\nauth_section = accounts\n[accounts]\nusername = nova",
+        "[service_user]\nusername = cinder\nno_option_of_ours = x",
+    ],
+)
+def test_sections_that_others_name_are_known(review, section):
+    assert review("", section=section).of_kind(Kind.UNKNOWN) == []
+
+
+def test_a_section_that_nobody_reads_is_told_once(review):
+    found = review("", section="[oslo_messaging_rabit]\nssl = true\nx = y")
+
+    [finding] = found.of_kind(Kind.UNKNOWN)
+    assert finding.problem.option is None
+    assert "did you mean oslo_messaging_rabbit?" in finding.text
+
+
+def test_backends_that_are_not_served_are_passed_over(review):
+    text = "[backend_defaults]\nlocal_path = /srv\n[b2]\nvolume_driver = local\nlocal_path = /x"
+    found = review("", section=f"image_volume_cache_enabled = 1\n{text}", served=[])
+
+    assert found.refused() == []
+    assert found.of_kind(Kind.UNKNOWN) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("backup_driver = swift", Kind.REFUSED),
+        ("backup_driver = swift\nbackup_swift_auth = single_user", None),
+        ("backup_driver = swift\naccept_unsupported = backup_driver", Kind.OTHERWISE),
+        ("backup_driver = posix", None),
+    ],
+)
+def test_backups_in_the_name_of_others_are_refused(review, text, kind):
+    found = [f for f in review(text).findings if "per_user" in f.text]
+
+    assert [finding.kind for finding in found] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize("store", sorted(refused.STORES))
+def test_stores_that_are_not_there_are_refused(load, store):
+    from worker.conf import backup
+
+    for path in (store, f"{store}.SomeDriver"):
+        with pytest.raises(ConfigError) as caught:
+            backup.driver_class(load(f"[DEFAULT]\nbackup_driver = {path}\n"))
+        assert ":2: [DEFAULT] backup_driver: keeps backups in" in str(caught.value)
+        assert "accept_unsupported = backup_driver" in str(caught.value)
+
+
+def test_the_start_warns_of_few_by_name_and_counts_many(load):
+    few = load("[DEFAULT]\n" + "".join(f"wrong{n} = x\n" for n in range(12)))
+    told = config.reviewed(few, "backup")
+    many = load("[DEFAULT]\n" + "".join(f"wrong{n} = x\n" for n in range(13)))
+
+    assert len(told) == 12
+    assert told[0].endswith(":2: [DEFAULT] wrong0: unknown, so it has no effect")
+    assert config.reviewed(many, "backup") == [
+        "13 options are unknown: holdfast config check lists them"
+    ]
+
+
+def test_the_start_is_refused_with_one_line(load, tmp_path):
+    loaded = load("[DEFAULT]\ncluster = c\nimage_conversion_disable = true\n")
+
+    with pytest.raises(ConfigError) as caught:
+        config.reviewed(loaded, "volume")
+
+    assert str(caught.value).startswith(f"{tmp_path}/holdfast.conf:2: [DEFAULT] cluster: ")
+    assert str(caught.value).endswith("(and 1 more: holdfast config check)")
+    assert config.reviewed(loaded, "backup") == []
+
+
+def test_cinders_defaults_hold_in_its_own_file(write):
+    theirs = config.load(["--config-file", write("[DEFAULT]\n", "cinder.conf")], prog="p")
+    found = (theirs.state_path, theirs.image_service, theirs.backup_driver)
+    locks, database = theirs.coordination.backend_url, theirs.database.connection
+    driver = backends.driver_name(theirs, "lvm")
+    ours = config.load(["--config-file", write("[DEFAULT]\n")], prog="p")
+
+    assert found == (
+        "/var/lib/cinder",
+        "glance",
+        "cinder.backup.drivers.swift.SwiftBackupDriver",
+    )
+    assert locks == "file:///var/lib/cinder"
+    assert database == "sqlite:////var/lib/cinder/cinder.sqlite"
+    assert driver == "cinder.volume.drivers.lvm.LVMVolumeDriver"
+    assert (ours.state_path, ours.image_service) == ("/var/lib/holdfast", "directory")
+    assert (ours.backup_driver, backends.driver_name(ours, "lvm")) == ("posix", "local")
+    assert ours.database.connection == "sqlite:////var/lib/holdfast/holdfast.sqlite"
+    cfg.CONF.reset()
+
+
+@pytest.mark.parametrize(
+    ("files", "theirs"),
+    [
+        (["/etc/cinder/cinder.conf"], True),
+        (["/etc/holdfast/holdfast.conf", "/srv/cinder-volume.conf"], True),
+        (["/etc/cinder/holdfast.conf"], False),
+        ([], False),
+    ],
+)
+def test_a_file_is_cinders_by_its_name(files, theirs):
+    assert defaults.are_cinders(files) is theirs

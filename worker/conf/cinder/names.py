@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What configuration files name, and which names are known."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from oslo_config import cfg
+
+from worker.conf import backend, values
+from worker.conf.cinder import elsewhere
+from worker.conf.source import Entry, Source
+
+OF_BACKENDS = "of backends"
+"""What options of every backend are listed under."""
+
+KEYSTONES = frozenset({"glance", "service_user"})
+"""Sections that keystoneauth reads for us, when they are needed."""
+
+
+def effective(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the last assignment of each option, and the first head of each section."""
+    last: dict[tuple[str, str | None], Entry] = {}
+    for entry in entries:
+        place = (entry.section.lower(), entry.option)
+        if entry.option is None and place in last:
+            continue
+        last.pop(place, None)
+        last[place] = entry
+    return list(last.values())
+
+
+def known(conf: cfg.ConfigOpts) -> dict[str, set[str]]:
+    """Return the names that are registered, by section, as a file may write them."""
+    found: dict[str, set[str]] = {OF_BACKENDS: {option.dest for option in backend.OPTS}}
+    for section, option in values.known(conf):
+        found.setdefault(section.lower(), set()).update((option.dest, option.name))
+        for old in option.deprecated_opts:
+            name = old.name or option.dest
+            names = found.setdefault((old.group or section).lower(), set())
+            names.update((name, name.replace("-", "_")))
+    for section in KEYSTONES:
+        found.setdefault(section, set())
+    return found
+
+
+def drivers(found: Source) -> dict[str, str]:
+    """Return the driver of each section that names one."""
+    named = [entry for entry in found.entries if entry.option == "volume_driver"]
+    return {entry.section.lower(): entry.value.strip() for entry in named}
+
+
+def sections(found: Source) -> dict[str, str]:
+    """Return the sections whose names stand in options: fabrics, accounts."""
+    named: dict[str, str] = {}
+    for entry in found.entries:
+        if entry.option == "fc_fabric_names":
+            named |= {name.strip().lower(): elsewhere.DRIVERS for name in entry.value.split(",")}
+        elif entry.option == "auth_section":
+            named[entry.value.strip().lower()] = elsewhere.API
+    return named
+
+
+def guess(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that tune what is done another way here, so that they have no effect.
+
+Nothing that somebody can see changes with them, apart from what is said here.
+"""
+
+from __future__ import annotations
+
+_CACHE = "only has a meaning with image_volume_cache_enabled"
+_PARSER = "headers are read by a parser of our own, in bounded memory"
+_PROGRESS = "backup_enable_progress_timer is for every store here"
+_POOL = "threads are those of executor_thread_pool_size here"
+_SINGLE = "a backup logs in as itself (backup_swift_auth = single_user), so no catalogue is read"
+
+SERVICE: dict[str, str] = {
+    "backdoor_port": "there is no backdoor",
+    "backdoor_socket": "there is no backdoor",
+    "backup_mount_attempts": "backup_share is not mounted by this service",
+    "backup_mount_options": "backup_share is not mounted by this service: give them to mount",
+    "backup_name_template": "only the Ceph store uses it",
+    "backup_native_threads_pool_size": "backup_transfers and backup_threads say it here",
+    "backup_object_number_per_notification": "progress is told by time, backup_timer_interval",
+    "backup_s3_enable_progress_timer": _PROGRESS,
+    "backup_service_inithost_offload": "what was left over is always done beside new work",
+    "backup_swift_enable_progress_timer": _PROGRESS,
+    "backup_swift_service_auth": _SINGLE,
+    "compression_format": "images are not compressed on upload",
+    "compute_api_class": "Nova is not asked for anything",
+    "glance_api_ssl_compression": "TLS is never compressed",
+    "image_compress_on_upload": "images are not compressed on upload: qcow2 takes more room",
+    "image_introspection_address_space_limit": _PARSER,
+    "image_introspection_cpu_limit": _PARSER,
+    "init_host_max_objects_retrieval": "volumes are read in batches always",
+    "keystone_catalog_info": _SINGLE,
+    "migration_create_volume_timeout_secs": "volumes are not migrated between backends",
+    "monkey_patch": "modules are not patched",
+    "monkey_patch_modules": "modules are not patched",
+    "periodic_fuzzy_delay": "the first report is sent at once",
+    "periodic_interval": "reports have their own rhythm, backend_stats_polling_interval",
+    "reinit_driver_count": "a driver that does not come up is tried for ever, 1 to 60 s apart",
+    "run_external_periodic_tasks": "there are none",
+    "split_loggers": "requests are not logged in parts",
+    "swift_catalog_info": _SINGLE,
+    "vmdk_allowed_types": "VMDK images are refused: only raw and qcow2 are read",
+    "volume_service_inithost_offload": "what was left over is always done beside new work",
+}
+"""Options of [DEFAULT], each with the reason why it has no effect."""
+
+MANAGER: dict[str, str] = {
+    "backend_native_threads_pool_size": _POOL,
+    "suppress_requests_ssl_warnings": "these warnings are shown",
+}
+"""Options of backends that no driver reads, with the reason why they have no effect."""
+
+BACKEND: dict[str, str] = {
+    "enforce_multipath_for_image_xfer": "whether multipathd runs is not looked at",
+    "image_upload_use_internal_tenant": "only has a meaning with image_upload_use_cinder_backend",
+    "image_volume_cache_max_count": _CACHE,
+    "image_volume_cache_max_size_gb": _CACHE,
+    "num_volume_device_scan_tries": "os-brick looks three times",
+    "use_multipath_for_image_xfer": "the one in [DEFAULT] is for all backends",
+    "volume_copy_blkio_cgroup_name": "only has a meaning with volume_copy_bps_limit",
+    "volume_dd_blocksize": "data is copied in pieces of 4 MiB",
+}
+"""Options of backends, with the reason why our own drivers do without them."""
+
+SECTIONS: dict[str, str] = {
+    "barbican": "keys are not looked at: encrypted volumes can be made empty, attached and "
+    "deleted, but not made of images, and not backed up",
+    "nova": "Nova is not told when a volume that is attached grows or is written anew: the "
+    "guest sees it after it is attached again",
+    "oslo_reports": "there are no reports on signals: the log has the stack of what hangs",
+    "oslo_versionedobjects": "objects are read by a codec of our own",
+    "profiler": "requests are not traced by osprofiler",
+    "profiler_jaeger": "requests are not traced by osprofiler",
+    "profiler_otlp": "requests are not traced by osprofiler",
+    "vault": "keys are not looked at: encrypted volumes can be made empty, attached and "
+    "deleted, but not made of images, and not backed up",
+}
+"""Whole sections, each with what that means."""

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that change what users and operators see, and that this service does not have.
+
+Each prevents a start, unless its value is Cinder's default or ``accept_unsupported`` names
+it: to go on in silence would be worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+VOLUME = frozenset({"volume"})
+BACKUP = frozenset({"backup"})
+BOTH = VOLUME | BACKUP
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One of them.
+
+    :param effect: what Cinder would do.
+    :param advice: what is to be done instead.
+    :param services: those that do not start with it.
+    :param when: whether a value, as it is written, is refused; None: unless it is the default.
+    """
+
+    effect: str
+    advice: str
+    services: frozenset[str] = VOLUME
+    when: Callable[[str], bool] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.effect}; not supported: {self.advice}"
+
+
+_OWN_CLASS = "loads a class of your own in the place of Cinder's"
+_REMOVE = "remove it"
+_SECTION = "move it to [backend_defaults]"
+
+
+def _names(*wanted: str) -> Callable[[str], bool]:
+    return lambda text: bool({word.strip().lower() for word in text.split(",")} & set(wanted))
+
+
+def _other_than(*known: str) -> Callable[[str], bool]:
+    return lambda text: text.strip() not in ("", *known)
+
+
+SERVICE: dict[str, Refusal] = {
+    "allowed_direct_url_schemes": Refusal(
+        "clones volumes from the volumes in which Glance keeps its images",
+        "remove 'cinder', and images are copied through Glance",
+        when=_names("cinder"),
+    ),
+    "backup_create_containers": Refusal(
+        "fails where a container of backups is missing",
+        "make the containers beforehand, and remove it",
+        services=BACKUP,
+    ),
+    "backup_manager": Refusal(_OWN_CLASS, _REMOVE, services=BACKUP),
+    "cluster": Refusal(
+        "serves the same backends from several hosts (active-active)",
+        "remove it, and let one host serve each backend (backend_host)",
+    ),
+    "enable_new_services": Refusal(
+        "enters new services as disabled",
+        "remove it, and disable the service after its first start",
+        services=BOTH,
+    ),
+    "filter_function": Refusal("is an expression for all backends", _SECTION),
+    "goodness_function": Refusal("is an expression for all backends", _SECTION),
+    "image_conversion_disable": Refusal(
+        "refuses images that have to be converted",
+        "remove it, as conversions are bounded by image_conversion_cpu_limit",
+    ),
+    "quota_driver": Refusal("counts quota by a class of your own", _REMOVE, services=BOTH),
+    "verify_glance_signatures": Refusal(
+        "verifies the signatures of images",
+        "set it to disabled, and know that signed images are used unverified",
+        when=_names("enabled"),
+    ),
+    "volume_copy_bps_limit": Refusal(
+        "bounds the bandwidth of copies by a control group",
+        "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",
+    ),
+    "volume_manager": Refusal(_OWN_CLASS, _REMOVE),
+}
+"""Options of [DEFAULT]."""
+
+BACKEND: dict[str, Refusal] = {
+    "disk_geometry": Refusal(
+        "tells guests the size of a disk's blocks",
+        "remove it, and guests see what the storage says",
+    ),
+    "image_upload_use_cinder_backend": Refusal(
+        "makes an image of a volume by cloning it and telling Glance where the clone is",
+        "remove it, and the data is sent to Glance",
+    ),
+    "image_volume_cache_enabled": Refusal(
+        "keeps a volume of each image, and clones the next ones from it",
+        "remove it, and each volume is made of the image itself",
+    ),
+    "replication_device": Refusal(
+        "is a second array to which volumes are copied, and to which the backend can fail over",
+        "remove it, or leave this backend to cinder-volume",
+    ),
+    "volume_copy_bps_limit": Refusal(
+        "bounds the bandwidth of copies by a control group",
+        "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",
+    ),
+}
+"""Options of a backend's section, and of [backend_defaults]."""
+
+KEYS: dict[str, Refusal] = {
+    "backend": Refusal(
+        "keeps the keys of encrypted volumes somewhere else than in Barbican",
+        "remove [key_manager] if there are no encrypted volumes",
+        services=BOTH,
+        when=_other_than(
+            "barbican", "castellan.key_manager.barbican_key_manager.BarbicanKeyManager"
+        ),
+    ),
+    "fixed_key": Refusal(
+        "encrypts volumes with one key for all, or moves such keys to Barbican",
+        "remove it if there are no encrypted volumes",
+        services=BOTH,
+    ),
+}
+"""Options of [key_manager]; what else it has does not matter without these."""
+
+PER_USER = Refusal(
+    "keeps backups in the name of the user who asks (backup_swift_auth = per_user)",
+    "set backup_swift_auth = single_user, with an account in backup_swift_user, or leave backups "
+    "to cinder-backup (accept_unsupported = backup_driver)",
+    services=BACKUP,
+)
+
+STORES: dict[str, Refusal] = {
+    f"cinder.backup.drivers.{module}": Refusal(
+        f"keeps backups in {store}",
+        "leave backups to cinder-backup, which works beside holdfast-volume, and say so with "
+        "accept_unsupported = backup_driver",
+        services=BACKUP,
+    )
+    for module, store in (
+        ("ceph", "Ceph"),
+        ("gcs", "Google Cloud Storage"),
+        ("glusterfs", "GlusterFS"),
+        ("tsm", "IBM Spectrum Protect"),
+    )
+}
+"""Modules of which backup_driver names a class."""
+
+
+def store(wanted: str) -> Refusal | None:
+    """Return why a backup_driver of Cinder is refused, None where it is not."""
+    return STORES.get(wanted) or STORES.get(wanted.rpartition(".")[0])

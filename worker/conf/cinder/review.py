@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say of every assignment in configuration files what becomes of it here."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from oslo_config import cfg
+
+from worker.conf.cinder import elsewhere, names, otherwise, refused, table
+from worker.conf.cinder.refused import BACKUP, BOTH, Refusal
+from worker.conf.problems import Problem
+from worker.conf.source import Entry, Source
+
+_SWITCHES = {"profiler": "enabled"}
+"""Sections that mean something only if this option of them is true."""
+
+
+_MOST_LINES = 12
+"""Of warnings at a start."""
+
+
+class Kind(enum.Enum):
+    """What becomes of an assignment."""
+
+    TAKEN = "taken over as it is"
+    ELSEWHERE = "for somebody else"
+    OTHERWISE = "without effect"
+    REFUSED = "changes what users see"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What becomes of one.
+
+    :param entry: None for what is not said in any file.
+    :param text: for a person; empty where there is nothing to say.
+    :param services: those that it prevents from starting.
+    :param reader: who reads it instead of us.
+    """
+
+    kind: Kind
+    entry: Entry | None
+    text: str = ""
+    services: frozenset[str] = BOTH
+    reader: str = ""
+
+    @property
+    def problem(self) -> Problem:
+        """The same as what is printed."""
+        fatal = self.kind is Kind.REFUSED
+        if self.entry is None:
+            return Problem(None, None, "DEFAULT", "backup_driver", self.text, fatal)
+        at = self.entry
+        return Problem(at.file, at.line, at.section, at.option, self.text, fatal)
+
+
+class Review:
+    """The files of a configuration whose backends' options are registered.
+
+    :param conf: it was read from these files.
+    :param served: names of the backends that are looked at; None means all that are enabled.
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, found: Source, served: Sequence[str] | None = None
+    ) -> None:
+        self._conf, self._found = conf, found
+        self._served = conf.enabled_backends if served is None else served
+        self._table = table.Table()
+        self._known = names.known(conf)
+        self._accepted = frozenset(conf.accept_unsupported)
+        self._backends = {name.lower() for name in self._served} | {table.BACKEND}
+        self._passed_over = {name.lower() for name in conf.enabled_backends} - self._backends
+        self._drivers = names.drivers(found)
+        self._elsewhere = names.sections(found)
+        self.findings = [*self._judged(), *self._absent()]
+
+    @property
+    def release(self) -> str:
+        """The release of Cinder that is known here."""
+        return self._table.release
+
+    @property
+    def set_options(self) -> set[str]:
+        """The names that stand anywhere in the files."""
+        return {entry.option for entry in self._found.entries if entry.option is not None}
+
+    def refused(self, service: str | None = None) -> list[Problem]:
+        """Return what forbids a start: of one service, or of any."""
+        return [
+            finding.problem
+            for finding in self.findings
+            if finding.kind is Kind.REFUSED and (service is None or service in finding.services)
+        ]
+
+    def of_kind(self, kind: Kind) -> list[Finding]:
+        """Return the findings of one kind, in the order of the files."""
+        return [finding for finding in self.findings if finding.kind is kind]
+
+    def warnings(self) -> list[str]:
+        """Return what a start says of the options that nobody knows: a few lines, or one."""
+        unknown = [str(finding.problem) for finding in self.of_kind(Kind.UNKNOWN)]
+        if len(unknown) > _MOST_LINES:
+            return [f"{len(unknown)} options are unknown: holdfast config check lists them"]
+        return unknown
+
+    def _judged(self) -> Iterator[Finding]:
+        told: set[str] = set()
+        for entry in names.effective(self._found.entries):
+            section = entry.section.lower()
+            if section == "default":
+                if entry.option is not None:
+                    yield self._of_the_service(entry, entry.option)
+            elif section in self._backends:
+                if entry.option is not None:
+                    yield self._of_a_backend(entry, entry.option)
+            elif section in self._drivers or section in self._passed_over:
+                continue  # who lists the backends says what is not enabled
+            elif (found := self._of_a_section(entry, section, told)) is not None:
+                yield found
+
+    def _of_the_service(self, entry: Entry, name: str) -> Finding:
+        option = self._table.find("DEFAULT", name)
+        name = option.name if option else name
+        if name in refused.SERVICE:
+            return self._refused(entry, refused.SERVICE[name], option)
+        if name in otherwise.SERVICE:
+            return _otherwise(entry, otherwise.SERVICE[name], option)
+        if entry.option in self._known["default"]:
+            return Finding(Kind.TAKEN, entry)
+        if name in elsewhere.SERVICE:
+            return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.SERVICE[name])
+        if self._table.find(table.BACKEND, name) or name in self._known[names.OF_BACKENDS]:
+            text = "has no effect, nor has it in Cinder: backends read it from [backend_defaults]"
+            return Finding(Kind.OTHERWISE, entry, text)
+        return self._unknown(entry, name, "default")
+
+    def _of_a_backend(self, entry: Entry, name: str) -> Finding:
+        option = self._table.find(table.BACKEND, name)
+        name = option.name if option else name
+        if name in refused.BACKEND:
+            return self._refused(entry, refused.BACKEND[name], option)
+        if entry.option in self._known[names.OF_BACKENDS]:
+            return Finding(Kind.TAKEN, entry)
+        if name in otherwise.MANAGER:
+            return _otherwise(entry, otherwise.MANAGER[name], option)
+        if option is not None and self._is_cinders(entry.section.lower()):
+            return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.DRIVERS)
+        if entry.option in self._known.get(entry.section.lower(), ()):
+            return Finding(Kind.TAKEN, entry)
+        if name in otherwise.BACKEND:
+            return _otherwise(entry, otherwise.BACKEND[name], option)
+        if option is not None:
+            return Finding(Kind.OTHERWISE, entry, "the driver of this backend does not have it")
+        if self._table.find("DEFAULT", name) or name in self._known["default"]:
+            text = "has no effect, nor has it in Cinder: it is read from [DEFAULT]"
+            return Finding(Kind.OTHERWISE, entry, text)
+        if self._passed_over and entry.section.lower() == table.BACKEND:
+            return Finding(Kind.TAKEN, entry)  # it may be of a driver that is not loaded here
+        return self._unknown(entry, name, entry.section.lower())
+
+    def _of_a_section(self, entry: Entry, section: str, told: set[str]) -> Finding | None:
+        """Judge what is neither in [DEFAULT] nor a backend's; None where there is nothing to."""
+        if section == "key_manager" and entry.option in refused.KEYS:
+            return self._refused(entry, refused.KEYS[entry.option], None)
+        reader = elsewhere.SECTIONS.get(section) or self._elsewhere.get(section)
+        if reader is None and section in self._known:
+            return self._of_ours(entry, section)
+        if section in otherwise.SECTIONS:
+            return _of_others(entry, section, told)
+        if reader is None and (section in self._table.libraries or section in self._table.sections):
+            reader = elsewhere.API
+        if reader is not None:
+            return Finding(Kind.ELSEWHERE, entry, reader=reader) if entry.option else None
+        if entry.option is None:
+            sections = [*self._known, *elsewhere.SECTIONS, *otherwise.SECTIONS]
+            text = f"nobody reads this section{names.guess(section, sections)}"
+            return Finding(Kind.UNKNOWN, entry, text)
+        return None
+
+    def _of_ours(self, entry: Entry, section: str) -> Finding | None:
+        if entry.option is None:
+            return None
+        if section in names.KEYSTONES or entry.option in self._known[section]:
+            return Finding(Kind.TAKEN, entry)
+        if entry.option in self._table.libraries.get(section, ()):
+            return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.API)
+        return self._unknown(entry, entry.option, section)
+
+    def _refused(self, entry: Entry, refusal: Refusal, option: table.Option | None) -> Finding:
+        if refusal.when is not None:
+            wanted = refusal.when(entry.value)
+        else:
+            wanted = bool(entry.value.strip()) and not (option and option.is_default(entry.value))
+        if not wanted:
+            return Finding(Kind.TAKEN, entry)
+        ours = entry.section.lower() in ("default", *self._backends)
+        name = entry.option if ours else f"{entry.section}.{entry.option}"
+        if name in self._accepted:
+            text = f"{refusal.effect}; this is not done, as accept_unsupported says"
+            return Finding(Kind.OTHERWISE, entry, text)
+        text = f"{refusal} (or else: accept_unsupported = {name})"
+        return Finding(Kind.REFUSED, entry, text, refusal.services)
+
+    def _unknown(self, entry: Entry, name: str, section: str) -> Finding:
+        text = "unknown, so it has no effect"
+        if name in elsewhere.RENAMED:
+            new = elsewhere.RENAMED[name]
+            text += f"; Cinder {self.release} " + (f"calls it {new}" if new else "has it no more")
+        else:
+            near = self._table.sections.get("DEFAULT" if section == "default" else section, ())
+            text += names.guess(
+                name, [*self._known.get(section, ()), *near, *self._others(section)]
+            )
+        return Finding(Kind.UNKNOWN, entry, text)
+
+    def _others(self, section: str) -> Iterable[str]:
+        if section == "default":
+            return elsewhere.SERVICE
+        return self._table.sections[table.BACKEND] if section in self._backends else ()
+
+    def _absent(self) -> Iterator[Finding]:
+        """Judge what no file says."""
+        conf = self._conf
+        if not conf.backup_driver.lower().startswith(("swift", "cinder.backup.drivers.swift")):
+            return
+        if conf.backup_swift_auth == "per_user":
+            wanted = {"backup_swift_auth", "backup_driver"}
+            entries = [entry for entry in self._found.entries if entry.option in wanted]
+            text, backed_up = (
+                str(refused.PER_USER),
+                any((entry.option or "").startswith("backup_") for entry in self._found.entries),
+            )
+            fatal = backed_up and "backup_driver" not in self._accepted
+            kind = Kind.REFUSED if fatal else Kind.OTHERWISE
+            if not fatal:
+                text = f"holdfast-backup does not start: {text}"
+            yield Finding(kind, entries[-1] if entries else None, text, BACKUP)
+
+    def _is_cinders(self, section: str) -> bool:
+        """Return whether a driver of Cinder reads this section."""
+        if section == table.BACKEND:
+            return any(self._is_cinders(name) for name in self._backends - {table.BACKEND})
+        driver = self._drivers.get(section) or self._drivers.get(table.BACKEND)
+        if driver is None:
+            driver = str(self._conf[table.BACKEND].volume_driver)
+        return driver.startswith("cinder.")
+
+
+def _otherwise(entry: Entry, text: str, option: table.Option | None) -> Finding:
+    if option is not None and option.is_default(entry.value):
+        return Finding(Kind.TAKEN, entry)
+    return Finding(Kind.OTHERWISE, entry, text)
+
+
+def _of_others(entry: Entry, section: str, told: set[str]) -> Finding | None:
+    """Say once what a section means that nobody reads here."""
+    if entry.option is None:
+        return None
+    switch = _SWITCHES.get(section)
+    is_on = entry.option == switch and entry.value.strip().lower() in ("true", "1", "yes", "on")
+    if section in told or (switch is not None and not is_on):
+        return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.API)
+    told.add(section)
+    at = entry if switch else Entry(entry.file, entry.line, entry.section, None, "")
+    return Finding(Kind.OTHERWISE, at, otherwise.SECTIONS[section])
