@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from worker.cli.access import Command, CommandError
+from worker.cli.colour import Colour
+from worker.cli.migration import Report
 
 
 class Check(Command):
     """Check configuration files: unknown and wrong options, with file and line.
 
-    Exit status 1 when something prevents a start; warnings do not.
+    Exit status 1 when something prevents a start; warnings do not. With --cinder the files
+    are Cinder's, and what is printed is a report on moving over to these services.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -19,17 +23,27 @@ class Check(Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         files = "what is checked, instead of --config-file and of the places that a start looks at"
         parser.add_argument("file", nargs="*", metavar="FILE", help=files)
+        cinder = "report on moving over from Cinder with these files, or those in Cinder's places"
+        parser.add_argument("--cinder", action="store_true", help=cinder)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print each problem."""
         from worker import nogreen  # noqa: F401  before anything of oslo
+
+        # What it has to say of old names goes to the log of a start.
+        logging.getLogger("oslo_config").setLevel(logging.ERROR)
         from worker.conf import check, source
 
         wanted = parsed_args.file or self.app.options.config_file
-        files = wanted or source.chosen([], "holdfast", "holdfast-volume", None)
+        project = "cinder" if parsed_args.cinder else "holdfast"
+        files = wanted or source.chosen([], project, f"{project}-volume", None)
         if not files:
             raise CommandError("there is no configuration file: name one, or make one in /etc")
+        if parsed_args.cinder:
+            report = Report(files, check.examine(files), Colour(self.app.stdout))
+            self.app.stdout.writelines(f"{line}\n" for line in report.lines())
+            return int(report.prevents)
         problems = check.check(files)
         for problem in problems:
             self.app.stdout.write(f"{'error' if problem.fatal else 'warning'}: {problem}\n")

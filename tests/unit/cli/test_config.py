@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast config check --cinder``: the migration report of files as they are in the field."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from tests.unit.cli.conftest import Ran
+from worker.cli.main import Holdfast
+from worker.conf import backends, urls
+
+FILES = Path(__file__).parents[1] / "conf/cinder"
+
+SECTIONS = (
+    *("Backends", "Backups", "To change before the move", "Done otherwise, or without effect"),
+    *("Unknown", "Taken over as they are", "For others, not looked at", "Next"),
+)
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """A function that runs the command on one of the files; libraries are taken as installed."""
+    monkeypatch.setattr(Holdfast, "configure_logging", lambda self: None)
+    monkeypatch.setattr(urls, "_installed", lambda address, group: None)
+
+    def check(name, *words, change=lambda text: text, called="cinder.conf") -> Ran:
+        place = tmp_path / called
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(change((FILES / name).read_text()))
+        app = Holdfast()
+        app.stdout = io.StringIO()
+        status = app.run(["config", "check", *words, str(place)])
+        return Ran(status, app.stdout.getvalue(), [])
+
+    yield check
+    cfg.CONF.reset()
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Drivers of Cinder are taken as installed."""
+    from drivers.volume.noop import NoopDriver
+
+    monkeypatch.setattr(backends, "driver_class", lambda conf, name: NoopDriver)
+
+
+def parts(ran):
+    """Return the lines of each part of a report, by its heading without the count."""
+    found, lines = {}, []
+    for line in ran.out.splitlines():
+        if line and not line.startswith(" "):
+            lines = found.setdefault(line.partition(" (")[0], [])
+        elif line:
+            lines.append(line.strip())
+    return found
+
+
+def places(lines):
+    """Return the places that a part names: line, section, option."""
+    heads = [line.partition("  ") for line in lines if line.startswith("cinder.conf:")]
+    return [(int(place.partition(":")[2]), *name.split()) for place, _, name in heads]
+
+
+def test_parts_stand_in_the_order_in_which_they_are_read(check):
+    found = list(parts(check("old.conf", "--cinder")))
+
+    assert found[0].startswith("From Cinder 29.0.0 to Holdfast ")
+    assert found[1:] == list(SECTIONS)
+
+
+def test_backends_and_what_serves_them_come_first(check, served):
+    found = parts(check("kolla.conf", "--cinder"))
+
+    assert found["Backends"] == [
+        "lvm-1  LVMVolumeDriver  Cinder's driver, through the adapter",
+        "rbd-1  RBDDriver        Cinder's driver, through the adapter",
+    ]
+    assert found["Backups"] == ["cinder.backup.drivers.ceph.CephBackupDriver: no driver for it"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        (
+            "kolla.conf",
+            [
+                (22, "[DEFAULT]", "backup_driver"),
+                (108, "[rbd-1]", "image_upload_use_cinder_backend"),
+            ],
+        ),
+        (
+            "devstack.conf",
+            [
+                (7, "[DEFAULT]", "backup_driver"),
+                (61, "[lvmdriver-1]", "image_volume_cache_enabled"),
+                (73, "[key_manager]", "backend"),
+                (74, "[key_manager]", "fixed_key"),
+            ],
+        ),
+        ("packaged.conf", []),
+        ("old.conf", [(40, "[array]", "replication_device")]),
+    ],
+)
+def test_what_prevents_the_move_is_named_and_ends_in_1(check, served, name, wanted):
+    ran = check(name, "--cinder")
+
+    assert places(parts(ran).get("To change before the move", [])) == wanted
+    assert ran.status == (1 if wanted else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("kolla.conf", [(14, "[DEFAULT]", "os_region_name"), (37, "[oslo_messaging_rabbit]")]),
+        ("devstack.conf", []),
+        ("packaged.conf", [(4, "[DEFAULT]", "api_paste_confg"), (5, "[DEFAULT]", "iscsi_helper")]),
+        ("old.conf", [(3, "[DEFAULT]", "verbose"), (7, "[DEFAULT]", "rpc_backend")]),
+    ],
+)
+def test_only_what_cinder_does_not_know_is_unknown(check, name, wanted):
+    found = places(parts(check(name, "--cinder")).get("Unknown", []))
+
+    assert [place[: len(known)] for place, known in zip(found, wanted, strict=False)] == wanted
+
+
+@pytest.mark.parametrize("name", ["kolla.conf", "devstack.conf", "packaged.conf", "old.conf"])
+def test_the_rest_is_counted(check, served, name):
+    ran = check(name, "--cinder")
+    counts = [line for line in ran.out.splitlines() if line.startswith(("Taken", "For others"))]
+
+    assert [int(line.rpartition("(")[2].rstrip(")")) > 7 for line in counts] == [True, True]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cinder") is not None, reason="Cinder is here")
+def test_cinders_driver_without_cinder_says_how_to_get_it(check):
+    found = " ".join(parts(check("packaged.conf", "--cinder"))["To change before the move"])
+
+    assert "[lvm] volume_driver" in found
+    assert "pip install 'holdfast[cinder]'" in found
+
+
+def test_what_is_ready_ends_in_0_with_the_steps(check, served, tmp_path):
+    ran = check("packaged.conf", "--cinder")
+    steps = "\n".join(parts(ran)["Next"])
+
+    assert ran.status == 0
+    assert f"holdfast-volume --config-file {tmp_path}/cinder.conf" in " ".join(steps.split())
+    assert "Stop cinder-volume" in steps
+
+
+def test_what_is_accepted_does_not_prevent_the_move(check, served):
+    def accept(text):
+        names = "backup_driver, image_upload_use_cinder_backend"
+        return text.replace("debug = False", f"accept_unsupported = {names}")
+
+    ran = check("kolla.conf", "--cinder", change=accept)
+
+    assert ran.status == 0
+    assert "To change before the move" not in parts(ran)
+    assert (22, "[DEFAULT]", "backup_driver") in places(
+        parts(ran)["Done otherwise, or without effect"]
+    )
+
+
+def test_defaults_that_hold_are_told(check, served):
+    taken = " ".join(parts(check("kolla.conf", "--cinder"))["Taken over as they are"])
+
+    assert (
+        taken == "and, as Cinder's defaults: state_path = /var/lib/cinder, image_service = glance"
+    )
+
+
+def test_a_name_that_is_not_cinders_is_told(check, served):
+    ran = check("packaged.conf", "--cinder", called="other.conf")
+
+    assert "so where defaults differ ours hold" in " ".join(ran.out.split())
+
+
+def test_lines_fit_a_terminal_and_commands_stay_together(check):
+    lines = check("devstack.conf", "--cinder").out.splitlines()
+
+    assert [line for line in lines if len(line) > 88] == []
+    assert any("accept_unsupported = backup_driver" in line for line in lines)
+
+
+def test_passwords_are_not_shown(check):
+    for name in ("kolla.conf", "devstack.conf", "packaged.conf", "old.conf"):
+        out = check(name, "--cinder").out + check(name).out
+        assert "secret" not in out and "00112233" not in out
+
+
+def test_a_file_that_cannot_be_read_is_one_point(check):
+    ran = check("packaged.conf", "--cinder", change=lambda text: text + "\n[oops\n")
+
+    assert ran.status == 1
+    assert "Invalid section" in ran.out
+
+
+def test_without_the_report_every_problem_is_a_line(check, served):
+    ran = check("old.conf")
+    lines = ran.out.splitlines()
+
+    assert ran.status == 1
+    assert [line for line in lines if line.startswith("error: ")][0].endswith(
+        "(or else: accept_unsupported = replication_device)"
+    )
+    assert all(line.startswith(("error: ", "warning: ")) for line in lines)
+
+
+def test_files_of_this_kind_pass_the_start(served, tmp_path, monkeypatch):
+    """What the report says to be ready is not refused."""
+    from worker import conf as config
+
+    monkeypatch.setattr(urls, "_installed", lambda address, group: None)
+    place = tmp_path / "cinder.conf"
+    shutil.copy(FILES / "packaged.conf", place)
+
+    conf = config.load(["--config-file", str(place)], prog="holdfast-volume")
+    warnings = config.reviewed(conf, "volume", backends.enabled(conf))
+    cfg.CONF.reset()
+
+    assert len(warnings) == 4
