@@ -312,6 +312,9 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
     def secure_file_operations_enabled(self) -> bool:
         return bool(self._play("secure_file_operations_enabled", True))
 
+    def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
+        return self._play("accept_transfer", None, id=volume.id, user=user, project=project)
+
     def _require_plan(self, method: str) -> None:
         if not self._script.planned(method):
             raise NotImplementedError

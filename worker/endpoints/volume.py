@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Protocol
 
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.volume import (
+    accept_transfer,
     attach,
     attachment,
     connection,
@@ -239,6 +241,22 @@ class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods):
     ) -> Operation:
         """Disconnect an attachment."""
         return on_connection(attachment.delete, id_of(vref, "vref"), attachment_id=attachment_id)
+
+    @exposed("3.16")
+    def accept_transfer(
+        self,
+        request: RequestContext,
+        volume_id: str,
+        new_user: Any,
+        new_project: Any,
+        no_snapshots: bool = False,
+    ) -> Operation:
+        """Tell the driver of a volume's new owner; answers the columns that it changed."""
+        check_id(volume_id, "volume_id")
+        operation = on_volume(
+            accept_transfer.flow, {"id": volume_id}, new_user=new_user, new_project=new_project
+        )
+        return dataclasses.replace(operation, when_cut_short="revert")
 
     @exposed("3.0", journalled=False)
     def get_capabilities(self, request: RequestContext, discover: bool = False) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
 from flows.volume import (
+    accept_transfer,
     attach,
     attachment,
     connection,
@@ -191,6 +192,11 @@ def _remove_export(world: World, project: str) -> Asked:
     return asked
 
 
+def _accept_transfer(world: World, project: str) -> Asked:
+    volume = world.volume(project, "awaiting-transfer")
+    return _on(volume, volume_id=volume.id, new_user="e" * 32, new_project="f" * 32)
+
+
 CASES = (
     Case("create", "create_volume", create.flow, _create),
     Case("create, to be rescheduled", "create_volume", create.flow, _create_with_retry),
@@ -251,6 +257,15 @@ CASES = (
     ),
     Case(
         "delete attachment", "attachment_delete", attachment.delete, _disconnect, "3.9", call=True
+    ),
+    Case(
+        "accept transfer",
+        "accept_transfer",
+        accept_transfer.flow,
+        _accept_transfer,
+        "3.16",
+        call=True,
+        undone=True,
     ),
     *groups.CASES,
     *images.CASES,

@@ -177,6 +177,9 @@ class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
     def detach_volume(self, context: Any, volume: Record, attachment: Any = None) -> None:
         self._play("detach_volume", attachment=attachment)
 
+    def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
+        return self._play("accept_transfer", user=user, project=project)
+
     def _find(self, ref: Any, resource: Record) -> str:
         for name in (ref["source-name"], resource.name):
             if name in self.objects:

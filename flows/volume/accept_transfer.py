@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tell the driver that a volume gets another owner.
+
+=======  ===========================================  ================================
+task     does                                         undone by
+=======  ===========================================  ================================
+check    refuses another backend's volume             (nothing was changed)
+tell     driver.accept_transfer; what it tells is     cut short: driver.accept_transfer
+         stored, and the answer                       of the owner in the row; what it
+                                                      told cannot be stored: ``error``
+=======  ===========================================  ================================
+
+The owner and the quota are moved by who asks, after the answer. Source: spec/volume-rpc,
+accept_transfer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import DriverReturnedRubbish, StatusChanged
+from flows.lifecycle import Step, was_cut_short
+from flows.volume.lifecycle import LOG, find
+
+CALL = "accept_transfer"
+
+
+class Check(Step):
+    """Refuse what is not ours. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        volume = ctx.volumes.get(volume_id)
+        edge.require_ours(ctx, volume, volume.host)
+
+
+class Tell(Step):
+    """Have the driver know the new owner. Idempotent: who is told twice knows it once."""
+
+    default_provides = "result"
+
+    def execute(
+        self, ctx: Context, volume_id: str, new_user: str, new_project: str
+    ) -> dict[str, Any] | None:
+        return _tell(ctx, ctx.volumes.get(volume_id), new_user, new_project)
+
+    def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
+        volume = find(ctx, volume_id)
+        if volume is None or not isinstance(result, Failure):
+            return
+        if result.check(DriverReturnedRubbish):
+            _set_error(ctx, volume)
+        elif was_cut_short(result):  # a driver that raised has left the owner who it was
+            _tell(ctx, volume, volume.user_id, volume.project_id)
+
+
+def flow() -> linear_flow.Flow:
+    """Let a volume get another owner. Needs ``volume_id``, ``new_user`` and ``new_project``."""
+    return linear_flow.Flow(CALL).add(Check(), Tell())
+
+
+def _tell(ctx: Context, volume: Record, user: str, project: str) -> dict[str, Any] | None:
+    try:
+        answer = ctx.driver.accept_transfer(ctx.request, volume, user, project)
+    except NotImplementedError:
+        return None
+    except Exception as error:
+        raise edge.backend_error(CALL, volume.id, error) from error
+    update = _sendable(edge.model_update(answer, volume, CALL), volume)
+    edge.store(ctx.volumes.update, volume, update, CALL)
+    return update or None
+
+
+def _set_error(ctx: Context, volume: Record) -> None:
+    try:
+        ctx.volumes.transition(volume.id, "error", when=(volume.status,))
+    except StatusChanged as error:
+        LOG.warning("volume %s is left as it is: %s", volume.id, error)
+
+
+def _sendable(update: dict[str, Any], volume: Record) -> dict[str, Any]:
+    """Return an update that a message can carry. :raises DriverReturnedRubbish: it is none."""
+    try:
+        json.dumps(update)
+    except (TypeError, ValueError) as error:
+        text = f"{CALL} of volume {volume.id} returned what JSON cannot carry: {error}"
+        raise DriverReturnedRubbish(text) from error
+    return update
