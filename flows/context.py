@@ -23,8 +23,10 @@ from flows.records import (
     AttachmentRecords,
     BackupRecords,
     GroupRecords,
+    HostRecords,
     Initiators,
     QuotaRecords,
+    ServiceRow,
     SnapshotRecords,
     VolumeRecords,
     WorkRows,
@@ -137,6 +139,12 @@ class Backend(Protocol):
 
     def require_driver(self) -> VolumeDriver:
         """:raises DriverNotInitialized: the driver is not up."""
+
+    def any_driver(self) -> VolumeDriver:
+        """Return the driver, even one that is not up, for what a lost backend needs.
+
+        :raises DriverNotInitialized: there is none at all.
+        """
 
     def stats(self) -> Mapping[str, Any]:
         """Return the last statistics that passed the check; empty before the first."""
@@ -314,6 +322,8 @@ class Context(Common):
     scheduler: Scheduler
     images: Images
     backup_service: BackupService
+    service: ServiceRow
+    host: HostRecords
     options: Options = field(default_factory=Options)
 
     @property

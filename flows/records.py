@@ -244,6 +244,32 @@ class WorkRows(Protocol):
         """Write an unclaimed row, before the work is handed to another service."""
 
 
+class ServiceRow(Protocol):
+    """The row in ``services`` of the service that runs the flow (spec/service §3)."""
+
+    def get(self) -> Record:
+        """Return the row as it is now."""
+
+    def update(self, **columns: Any) -> None:
+        """Write columns; it lives no longer for that."""
+
+    def spread(self, **columns: Any) -> None:
+        """Tell other processes of the service, and of its cluster, what a failover made of it.
+
+        In a cluster its row is written first.
+        """
+
+
+class HostRecords(Protocol):
+    """What lives on a backend, many rows at once."""
+
+    def volumes(self) -> Iterable[Record]:
+        """Return the live volumes."""
+
+    def replicated_groups(self) -> Iterable[Record]:
+        """Return the live groups whose type asks for replication."""
+
+
 class Initiators(Protocol):
     """Driver data kept per initiator (spec/interfaces §2.2)."""
 

@@ -101,12 +101,15 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
 
     OPTS: ClassVar[list[cfg.Opt]] = [cfg.StrOpt("script", help="Directory of the script.")]
 
-    def __init__(self, configuration: Any, *, host: str, **_: Any) -> None:
+    def __init__(
+        self, configuration: Any, *, host: str, active_backend_id: str | None = None, **_: Any
+    ) -> None:
         super().__init__(configuration, host=host)
         self._script = Script(Path(configuration.script))
+        self._active = active_backend_id
 
     def do_setup(self, context: Any) -> None:
-        self._play("do_setup", is_admin=context.is_admin)
+        self._play("do_setup", is_admin=context.is_admin, active=self._active)
 
     def check_for_setup_error(self) -> None:
         self._play("check_for_setup_error")
@@ -119,6 +122,7 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
             "storage_protocol": "iSCSI",
             "total_capacity_gb": 100,
             "free_capacity_gb": 50,
+            **self._script.planned("stats"),
         }
         return self._play("get_volume_stats", stats, refresh=refresh)
 
@@ -311,6 +315,19 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
 
     def secure_file_operations_enabled(self) -> bool:
         return bool(self._play("secure_file_operations_enabled", True))
+
+    def freeze_backend(self, context: Any) -> bool:
+        return bool(self._play("freeze_backend", True))
+
+    def thaw_backend(self, context: Any) -> bool:
+        return bool(self._play("thaw_backend", True))
+
+    def failover_host(
+        self, context: Any, volumes: Any, secondary_id: Any = None, groups: Any = None
+    ) -> Any:
+        details = {"volumes": [v.id for v in volumes], "groups": [g.id for g in groups]}
+        answer = (secondary_id, [], [])
+        return self._play("failover_host", answer, id=secondary_id, **details)
 
     def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
         return self._play("accept_transfer", None, id=volume.id, user=user, project=project)

@@ -12,6 +12,7 @@ DriverError                                the call did not do what it was asked
 ├── InvalidInput                           what the caller asks for makes no sense
 ├── ManageExistingInvalidReference         no such object, or not one to be managed
 ├── ManageExistingVolumeTypeMismatch       the object does not fit the volume's type
+├── InvalidReplicationTarget               there is no such target of replication
 ├── TargetUpdateFailed                     extended, only the export shows the old size
 ├── ImageError                             an image cannot become a volume
 │   ├── ImageNotFound
@@ -73,6 +74,10 @@ class ManageExistingInvalidReference(DriverError):
 
 class ManageExistingVolumeTypeMismatch(DriverError):
     """The object does not fit the type of the volume; the text gives the reason."""
+
+
+class InvalidReplicationTarget(DriverError):
+    """There is no such target of replication, or it is not to be had; nothing was changed."""
 
 
 class TargetUpdateFailed(DriverError):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drivers.interface.records import Record
+from drivers.interface.replication import Replicating
 
 Update = Mapping[str, Any] | None
 """Columns of the resource's own row to be written after success; None for none.
@@ -255,5 +256,5 @@ class Reporting:
         return None
 
 
-class OptionalMethods(Exporting, Copying, Moving, Reporting):
+class OptionalMethods(Exporting, Copying, Moving, Reporting, Replicating):
     """All of them, for a driver to choose from."""

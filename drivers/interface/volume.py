@@ -30,6 +30,8 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     :param configuration: the backend's options as attributes: those in ``OPTS``
         and the common ones, and ``safe_get(name)`` for any other.
     :param host: ``host@backend``, as it stands in the rows of its volumes.
+    :param active_backend_id: the target of replication that serves in the backend's
+        place; None for the backend itself.
     """
 
     OPTS: ClassVar[list[cfg.Opt]] = []
@@ -39,9 +41,12 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     """How many members of a group the worker may work on at the same time, where the
     driver has no method for the whole group."""
 
-    def __init__(self, configuration: Any, *, host: str, **_: Any) -> None:
+    def __init__(
+        self, configuration: Any, *, host: str, active_backend_id: str | None = None, **_: Any
+    ) -> None:
         self.configuration = configuration
         self.host = host
+        self.active_backend_id = active_backend_id
 
     @abc.abstractmethod
     def do_setup(self, context: Any) -> None:

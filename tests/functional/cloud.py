@@ -129,22 +129,26 @@ class Cloud:
         rows = self._rows(kind)
         return rows.create(**{**values, "status": status, **columns})  # type: ignore[no-any-return]
 
-    def group_type(self, *, consistent: bool) -> str:
-        """Return the id of a group type, which is made the first time."""
-        type_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"consistent {consistent}"))
+    def group_type(self, *, consistent: bool, **more: str) -> str:
+        """Return the id of a group type, which is made the first time.
+
+        :param more: other specs of it.
+        """
+        name = " ".join(["consistent", str(consistent), *more])
+        type_id = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
         with self.database.writer() as connection:
             found = connection.execute(
                 sa.select(models.group_types).where(models.group_types.c.id == type_id)
             )
             if found.first() is None:
-                named = {"id": type_id, "name": f"consistent-{consistent}", "deleted": False}
+                named = {"id": type_id, "name": name.replace(" ", "-"), "deleted": False}
                 connection.execute(sa.insert(models.group_types).values(**named))
-                spec = {"key": "consistent_group_snapshot_enabled", "value": f"<is> {consistent}"}
-                connection.execute(
-                    sa.insert(models.group_type_specs).values(
-                        group_type_id=type_id, deleted=False, **spec
+                specs = {"consistent_group_snapshot_enabled": f"<is> {consistent}", **more}
+                for key, value in specs.items():
+                    spec = {"group_type_id": type_id, "key": key, "value": value}
+                    connection.execute(
+                        sa.insert(models.group_type_specs).values(deleted=False, **spec)
                     )
-                )
         return type_id
 
     def group_snapshot(self, group: Record, status: str = "creating", **columns: Any) -> Record:

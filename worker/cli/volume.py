@@ -92,7 +92,8 @@ class ServiceList(Lister):
         """Read the rows and compare their last heartbeats with service_down_time."""
         from worker.cli.destination import is_up
 
-        heads = ("Binary", "Host", "Zone", "Status", "State", "Last heartbeat", "RPC")
+        heads = ("Binary", "Host", "Zone", "Status", "Reason", "Frozen", "Replication", "State")
+        heads += ("Last heartbeat", "RPC")
         down = self.access.conf.service_down_time
         lines = [
             (
@@ -100,6 +101,9 @@ class ServiceList(Lister):
                 row.host,
                 row.availability_zone,
                 "disabled" if row.disabled else "enabled",
+                row.disabled_reason or "",
+                "yes" if row.frozen else "no",
+                _replication(row),
                 "up" if is_up(row.updated_at, down) else "down",
                 plain(row.updated_at),
                 row.rpc_current_version,
@@ -129,6 +133,12 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
         raise CommandError(f"--limit {options.limit} would show nothing")
     wanted = {"status": options.status, "project_id": options.project, "limit": options.limit}
     return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _replication(service: Record) -> str:
+    """Return a service's replication status, with the target that serves in its place."""
+    active, status = service.active_backend_id, service.replication_status or ""
+    return f"{status} to {active}" if active else status
 
 
 def _attachment(attachment: Record) -> str:

@@ -93,6 +93,13 @@ OPTS = [
         default=False,
         help="Tell those who attach a volume that freed blocks can be discarded.",
     ),
+    cfg.MultiOpt(
+        "replication_device",
+        item_type=types.Dict(),
+        secret=True,
+        help="A target of replication: backend_id, and what the driver needs to know of it, as "
+        "backend_id:second,san_ip:192.0.2.7. One line for each target.",
+    ),
     cfg.StrOpt(
         "driver_data_namespace",
         help="Name under which the driver keeps its data about initiators; volume_backend_name "

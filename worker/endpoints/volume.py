@@ -34,6 +34,7 @@ from worker.endpoints.arguments import (
 )
 from worker.endpoints.group import GroupMethods
 from worker.endpoints.image import ImageMethods
+from worker.endpoints.maintenance import MaintenanceMethods, Whole
 from worker.endpoints.manage import Listing, ManageMethods
 from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
 from worker.endpoints.reading import ReadingMethods
@@ -44,7 +45,7 @@ from worker.rpc.dispatch import BadArguments, exposed
 RPC_VERSION = "3.20"
 
 
-class Service(Protocol):
+class Service(Whole, Protocol):
     """What the methods that start no flow ask of the running service."""
 
     def capabilities(self, discover: bool) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class Service(Protocol):
         """Return logger names and levels."""
 
 
-class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods):
+class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods, MaintenanceMethods):
     """One backend's RPC methods.
 
     :param service: the running service, for what needs no flow.
@@ -75,7 +76,7 @@ class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods):
 
     def __init__(self, service: Service, listing: Listing) -> None:
         super().__init__(listing)
-        self._service = service
+        self._service: Service = service
 
     @exposed("3.0")
     def create_volume(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import oslo_messaging
@@ -16,6 +16,7 @@ from worker.conf import backends
 from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
 from worker.rpc import topics
 from worker.rpc.clients.scheduler import SchedulerClient
+from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
 from worker.services import images, inventory
 from worker.services.backend import Backend
@@ -26,6 +27,7 @@ from worker.services.neighbours import BackupServices
 from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
 from worker.services.service import Service
+from worker.services.standing import Standing
 from worker.services.supervision import Limits
 
 
@@ -55,10 +57,19 @@ class VolumeService(Service):
         self.backend = Backend(
             name,
             self.host,
-            lambda: driver_class(configuration, host=self.host),
+            lambda: driver_class(
+                configuration, host=self.host, active_backend_id=self._standing.active_backend_id()
+            ),
             configuration,
             self._driver_up,
             self.turnstile,
+        )
+        self._standing = Standing(
+            self.records,
+            self.backend,
+            lambda: self.processes,
+            lambda: VolumeClient(self.transport),
+            self.stopping,
         )
         self._options = Options(
             no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
@@ -104,7 +115,7 @@ class VolumeService(Service):
     def registered(self, row: Any) -> None:
         """Volumes and work rows name the service."""
         self.backend.service_uuid = row.uuid
-        self.records.workers.service_id = row.id
+        self.records.workers.service_id = self._standing.service_id = row.id
 
     def came_up(self) -> None:
         """Bring exports back."""
@@ -127,6 +138,10 @@ class VolumeService(Service):
         """Return what the driver can do, fetched anew when asked to discover."""
         self.backend.require_driver()
         return self._capabilities.fresh() if discover else dict(self.backend.stats())
+
+    def failover_completed(self, updates: Mapping[str, Any]) -> None:
+        """Follow a failover that another process has made."""
+        self._standing.take_over(updates)
 
     def secure_file_operations_enabled(self) -> bool:
         """Return what the driver says."""
@@ -161,6 +176,8 @@ class VolumeService(Service):
             scheduler=self._scheduler,
             images=self.images,
             backup_service=self._backups,
+            service=self._standing,
+            host=records.on_host(self.host),
             options=self._options,
             resumed=resumed,
             stopping=self.stopping,
@@ -170,6 +187,7 @@ class VolumeService(Service):
     def _driver_up(self, driver: VolumeDriver) -> None:
         if self.first:
             inventory.correct(self.records, driver, self.host)
+            self._standing.came_up(bool(self.backend.stats().get("replication_enabled")))
 
     def _send_report(self, capabilities: dict[str, Any]) -> None:
         self._scheduler.report(RequestContext.admin(), self.host, capabilities)

@@ -51,6 +51,7 @@ class Backend:
         self._ready = ready
         self._turnstile = turnstile
         self._driver: VolumeDriver | None = None
+        self._latest: VolumeDriver | None = None
         self._reason = "it is still being set up"
         self._class_name = ""
         self._check = StatsCheck(name)
@@ -74,6 +75,18 @@ class Backend:
         if driver is None:
             raise DriverNotInitialized(f"backend {self.name} is not initialized: {self._reason}")
         return driver
+
+    def any_driver(self) -> VolumeDriver:
+        """Return the driver, or the one whose set-up failed last.
+
+        :raises DriverNotInitialized: there is none.
+        """
+        return self._latest if self._driver is None and self._latest else self.require_driver()
+
+    def renew(self, stopping: threading.Event) -> None:
+        """Make the driver anew; until it is up, nothing is asked of any."""
+        self._driver, self._reason = None, "it is made anew after a failover"
+        self.initialize(stopping)
 
     def stats(self) -> Mapping[str, Any]:
         """Return the last statistics that passed the check."""
@@ -114,7 +127,7 @@ class Backend:
     def attempt(self) -> bool:
         """Try the set-up once with a new driver instance and say whether it worked."""
         try:
-            driver = self._make()
+            driver = self._latest = self._make()
             driver.do_setup(RequestContext.admin())
             driver.check_for_setup_error()
             self._stats = self._check.clean(driver.get_volume_stats(refresh=True))

@@ -30,7 +30,9 @@ def shared_cloud(
         made.append(Service(directory / "service", **options))
         return made[-1]
 
-    cloud = Cloud(make, broker.vhost(), _database(request.param, servers, directory), directory)
+    cloud = Cloud(
+        make, broker.vhost(), database_url_of(request.param, servers, directory), directory
+    )
     cloud.service.start()
     yield cloud
     cloud.close()
@@ -62,7 +64,7 @@ def cloud(shared_cloud: Cloud) -> Iterator[Cloud]:
     sys.stdout.write(shared_cloud.service.text(position))
 
 
-def _database(kind: str, servers: Servers, directory: Path) -> str:
+def database_url_of(kind: str, servers: Servers, directory: Path) -> str:
     if kind == "sqlite":
         return f"sqlite:///{directory / 'cinder.sqlite'}"
     if kind == "mysql":

@@ -81,6 +81,37 @@ def test_services_are_up_or_down(holdfast: Shell, monkeypatch: pytest.MonkeyPatc
     assert (down["Host"], down["State"]) == ("cli@local", "down")
 
 
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        ({}, ("enabled", "", "no", "not-capable")),
+        (
+            {"disabled": True, "disabled_reason": "frozen", "frozen": True},
+            ("disabled", "frozen", "yes", "not-capable"),
+        ),
+        (
+            {"replication_status": "failed-over", "active_backend_id": "second"},
+            ("enabled", "", "no", "failed-over to second"),
+        ),
+    ],
+)
+def test_services_are_disabled_frozen_or_failed_over(
+    holdfast: Shell, columns: dict[str, object], shown: tuple[str, ...]
+) -> None:
+    zone = {"topic": "cinder-volume", "availability_zone": "nova"}
+    versions = {"rpc_version": "3.20", "object_version": "1.39"}
+    services = holdfast.records.services
+    row = services.ensure(host="cli@local", binary="cinder-volume", **zone, **versions)
+    services.update(row.id, **columns)
+    (found,) = holdfast("service", "list", "-f", "json").rows
+    fresh = {"disabled": False, "disabled_reason": None, "frozen": False}
+    fresh |= {"replication_status": "not-capable", "active_backend_id": None}
+    services.update(row.id, **fresh)
+
+    names = ("Status", "Reason", "Frozen", "Replication")
+    assert tuple(found[name] for name in names) == shown
+
+
 def test_a_service_is_down_after_its_time() -> None:
     now = timeutils.utcnow()
 

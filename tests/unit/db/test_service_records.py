@@ -123,6 +123,18 @@ class TestServiceColumns:
 
         assert tables.row("services")["replication_status"] == after
 
+    def test_columns_are_written_without_a_heartbeat(self, records, tables):
+        made = records.services.ensure(**WHO)
+        tables.set("services", made.id, updated_at=LONG_AGO)
+        failed_over = {"replication_status": "failed-over", "active_backend_id": "second"}
+        records.services.update(made.id, **failed_over)
+        row = tables.row("services")
+
+        assert failed_over.items() <= row.items()
+        assert (row["updated_at"], row["modified_at"]) == (LONG_AGO, None)
+        with pytest.raises(ValueError, match="no_such"):
+            records.services.update(made.id, no_such=1)
+
     def test_list_and_get(self, records):
         made = records.services.ensure(**WHO)
         records.services.ensure(**{**WHO, "binary": "cinder-backup"})
@@ -147,6 +159,14 @@ class TestCluster:
         assert tables.row("groups")["cluster_name"] == "c@b#p"
         assert tables.row("services")["cluster_name"] == "c@b"
         assert tables.row("clusters")["race_preventer"] == 0
+
+    def test_its_row_is_written(self, records, tables):
+        records.services.ensure(**WHO, cluster="c@b")
+        records.services.ensure(**{**WHO, "host": "h2@b"}, cluster="C@b")
+        records.services.update_cluster("c@b", BINARY, replication_status="failed-over")
+
+        found = {row["name"]: row["replication_status"] for row in tables.rows("clusters")}
+        assert found == {"c@b": "failed-over", "C@b": "not-capable"}
 
     def test_who_leaves_has_none(self, records, tables):
         records.services.ensure(**WHO, cluster="c@b")

@@ -177,6 +177,24 @@ class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
     def detach_volume(self, context: Any, volume: Record, attachment: Any = None) -> None:
         self._play("detach_volume", attachment=attachment)
 
+    def freeze_backend(self, context: Any) -> bool:
+        return bool(self._play("freeze_backend", True))
+
+    def thaw_backend(self, context: Any) -> bool:
+        return bool(self._play("thaw_backend", True))
+
+    def failover_host(
+        self, context: Any, volumes: Any, secondary_id: Any = None, groups: Any = None
+    ) -> Any:
+        answer = (secondary_id, [], [])
+        return self._play(
+            "failover_host", answer, volumes=volumes, secondary=secondary_id, groups=groups
+        )
+
+    def failover(self, *args: Any, **kwargs: Any) -> Any:
+        self._play("failover")
+        return self.failover_host(*args, **kwargs)
+
     def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
         return self._play("accept_transfer", user=user, project=project)
 

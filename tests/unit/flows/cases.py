@@ -13,6 +13,7 @@ from flows.group import create as group_create
 from flows.group import create_from, create_snapshot, delete_snapshot
 from flows.group import delete as group_delete
 from flows.group import update as group_update
+from flows.host import failover
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
@@ -165,6 +166,25 @@ def _reimage_from_snapshot(world: World) -> None:
     world.add_snapshot(volume_id="v2")
 
 
+def _failover(world: World) -> None:
+    """Two that are replicated, of which one cannot be moved; one that is not; a group."""
+    world.add_group("group", "available", replication_status="enabled")
+    for number, status in enumerate(("enabled", "enabled", "disabled"), 1):
+        world.add_volume(f"v{number}", replication_status=status)
+        world.add_snapshot(f"s{number}", f"v{number}")
+    updates = [
+        {"volume_id": "v1", "updates": {"provider_id": "there"}},
+        {"volume_id": "v2", "updates": {"status": "error"}},
+    ]
+    world.driver.plan["failover_host"] = ("second", updates, [])
+
+
+def _failback(world: World) -> None:
+    _failover(world)
+    world.service.row |= {"active_backend_id": "second", "frozen": True}
+    world.driver.plan["failover_host"] = ("", [], [])
+
+
 _V = {"volume_id": "v1"}
 _S = {"snapshot_id": "s1"}
 _EXTEND = {**_V, "new_size": 5, "reservations": []}
@@ -204,6 +224,8 @@ CASES = [
     ),
     Case("revert", revert.flow, _revert, {**_V, **_S}),
     Case("revert-by-copy", revert.flow, _revert_by_copy, {**_V, **_S}),
+    Case("failover", failover.flow, _failover, {"secondary_id": "second"}),
+    Case("failback", failover.flow, _failback, {"secondary_id": "default"}),
     Case("revert-without-safety", revert.flow, _revert_without_safety, {**_V, **_S}),
 ]
 _GROUPS: list[tuple[str, Factory, Callable[[World, str], None], dict[str, Any]]] = [
@@ -310,7 +332,7 @@ def _half_deleted(world: World, case: Case) -> set[str]:
 
 
 def _is_kept(case: Case, row: Mapping[str, Any]) -> bool:
-    return row["status"] != "error" or case.factory is snapshot_manage.flow
+    return row["status"] != "error" or case.factory in (snapshot_manage.flow, failover.flow)
 
 
 _CREATES = (create.flow, create_from.flow, create_from_image.flow)

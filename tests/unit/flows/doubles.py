@@ -21,6 +21,8 @@ _READS = (
     "show",
     "get_location",
     "called",
+    "volumes",
+    "replicated_groups",
 )
 
 

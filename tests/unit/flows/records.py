@@ -246,3 +246,41 @@ class Initiators:
         pairs.update(set_values)
         for key in remove_values:
             pairs.pop(key, None)
+
+
+class Service:
+    """The row of the service; ``told`` is what the other processes got."""
+
+    def __init__(self) -> None:
+        self.row: dict[str, Any] = {
+            "id": 7,
+            "replication_status": "failing-over",
+            "active_backend_id": None,
+            "disabled": False,
+            "disabled_reason": None,
+            "frozen": False,
+            "cluster_name": None,
+        }
+        self.told: list[dict[str, Any]] = []
+
+    def get(self) -> Record:
+        return Record("service", dict(self.row))
+
+    def update(self, **columns: Any) -> None:
+        self.row.update(columns)
+
+    def spread(self, **columns: Any) -> None:
+        self.told.append(columns)
+
+
+class Host:
+    """All that is on the backend."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def volumes(self) -> list[Record]:
+        return [self._db.volume(row) for row in self._db.volumes.of()]
+
+    def replicated_groups(self) -> list[Record]:
+        return [self._db.group("group", row) for row in self._db.groups["group"].of()]

@@ -35,7 +35,7 @@ _GROUP = _names(
     "description",
 )
 GROUPS = {
-    "group": _GROUP | _names("group_type_id group_snapshot_id source_group_id"),
+    "group": _GROUP | _names("replication_status group_type_id group_snapshot_id source_group_id"),
     "consistencygroup": _GROUP | _names("volume_type_id cgsnapshot_id source_cgid"),
     "group_snapshot": _GROUP | _names("group_id group_type_id"),
     "cgsnapshot": _GROUP | _names("consistencygroup_id"),

@@ -81,7 +81,7 @@ def facts(world: World) -> dict[str, Any]:
         for row in table.rows.values()
         if len(row["id"]) < 4
     }
-    return {**rows, "pairs": dict(world.db.pairs)}
+    return {**rows, "pairs": dict(world.db.pairs), "service": dict(world.service.row)}
 
 
 def assert_same(this: Try, outcome: Outcome, alone: dict[str, Any]) -> None:

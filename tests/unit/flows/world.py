@@ -25,7 +25,7 @@ from tests.unit.flows.rows import Database
 from worker.services.remembered import Remembered
 
 HOST = "node@backend#pool"
-_DATABASE = ("volumes", "snapshots", "attachments", "quotas", "workers")
+_DATABASE = ("volumes", "snapshots", "attachments", "quotas", "workers", "service")
 NAMESPACE = "backend"
 
 
@@ -40,6 +40,10 @@ class Backend:
         self._world.require_life()
         if not self._world.driver_up:
             raise errors.DriverNotInitialized("backend backend is not initialized: no reason")
+        return self._world.watched_driver
+
+    def any_driver(self) -> Any:
+        self._world.require_life()
         return self._world.watched_driver
 
     def stats(self) -> Mapping[str, Any]:
@@ -68,6 +72,7 @@ class World:
         self.backups: Any = Noted()
         self.backup_service: Any = Noted()
         self.backend = Backend(self)
+        self.service = records.Service()
         self.stats: dict[str, Any] = {"storage_protocol": "iSCSI"}
         self.options = Options()
         self.request = Request()
@@ -100,6 +105,8 @@ class World:
             notifier=watch(self.notifier, "notifier"),
             scheduler=watch(self.scheduler, "scheduler"),
             images=watch(self.images, "images"),
+            service=watch(self.service, "service"),
+            host=watch(records.Host(self.db), "host"),
             options=self.options,
             resumed=resumed,
             stopping=self.stopping,

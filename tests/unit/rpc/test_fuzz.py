@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ arguments = st.dictionaries(st.sampled_from(NAMES), objects | anything) | anythi
 
 @pytest.fixture(scope="module")
 def dispatcher() -> Dispatcher:
-    return Dispatcher(VolumeEndpoint(None, None), RPC_VERSION)  # type: ignore[arg-type]
+    return Dispatcher(VolumeEndpoint(SimpleNamespace(host="h1@b1"), None), RPC_VERSION)  # type: ignore[arg-type]
 
 
 @settings(max_examples=400, deadline=None)

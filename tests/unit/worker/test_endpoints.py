@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ IMAGE = "22222222-2222-2222-2222-222222222222"
 
 @pytest.fixture
 def dispatcher() -> Dispatcher:
-    return Dispatcher(VolumeEndpoint(None, None), RPC_VERSION)  # type: ignore[arg-type]
+    return Dispatcher(VolumeEndpoint(SimpleNamespace(host="h1@b1"), None), RPC_VERSION)  # type: ignore[arg-type]
 
 
 def asked(dispatcher: Dispatcher, message: Any, context: Any = None) -> Operation:
@@ -137,7 +138,7 @@ LATER = {
     *("retype", "migrate_volume", "migrate_volume_completion", "update_migrated_volume"),
     *("get_backup_device", "do_cleanup"),
     *("enable_replication", "disable_replication", "failover_replication"),
-    *("list_replication_targets", "failover", "freeze_host", "thaw_host"),
+    "list_replication_targets",
     *("initialize_connection_snapshot", "terminate_connection_snapshot"),
     "remove_export_snapshot",
 }

@@ -14,6 +14,7 @@ from worker.db.records.attachment import Attachments
 from worker.db.records.backup import Backups
 from worker.db.records.group import Groups
 from worker.db.records.group_snapshot import GroupSnapshots
+from worker.db.records.host import HostRecords
 from worker.db.records.initiator import Initiators
 from worker.db.records.message import Messages
 from worker.db.records.quota import Quotas
@@ -59,6 +60,7 @@ class Records:
         reservation_expire: int = 86400,
         no_snapshot_gb_quota: bool = False,
     ) -> None:
+        self._database = database
         self.volumes = Volumes(
             database, name_template=volume_name_template, default_type=default_volume_type
         )
@@ -102,6 +104,10 @@ class Records:
             expire=reservation_expire,
             count_snapshots=not no_snapshot_gb_quota,
         )
+
+    def on_host(self, host: str) -> HostRecords:
+        """Return what lives on a backend."""
+        return HostRecords(self._database, host, self.volumes, self.snapshots, self.groups)
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts, database: Database) -> Records:

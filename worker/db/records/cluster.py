@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
@@ -16,6 +19,9 @@ _FIND = sa.select(_T.c.id).where(
     same(_T.c.name, "name"), same(_T.c.binary, "of"), _T.c.deleted == sa.false()
 )
 _INSERT = sa.insert(_T)
+_UPDATE = sa.update(_T).where(
+    same(_T.c.name, "name_"), same(_T.c.binary, "of"), _T.c.deleted == sa.false()
+)
 
 
 def _moving(table: sa.Table) -> sa.Update:
@@ -44,6 +50,12 @@ def join(connection: sa.Connection, name: str, host: str, binary: str) -> None:
         for move in _MOVES:
             parameters = {**host_parameters(host), "cluster": name, "pool_from": len(host) + 1}
             connection.execute(move, parameters)
+
+
+def update(connection: sa.Connection, name: str, binary: str, columns: Mapping[str, Any]) -> None:
+    """Write columns of a cluster's row."""
+    values = {**checked(_T, columns), "updated_at": now()}
+    connection.execute(_UPDATE, {**values, "name_": name, "of": binary})
 
 
 def _make(connection: sa.Connection, name: str, binary: str) -> None:

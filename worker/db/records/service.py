@@ -120,10 +120,20 @@ class Services:
         """Write the replication status, unless the service is failed over."""
         self._db.change(_REPLICATION, {"which": service_id, "to": status})
 
+    def update(self, service_id: int, **columns: Any) -> None:
+        """Write columns; it lives no longer for that (``updated_at``)."""
+        if "disabled" in columns:
+            columns["modified_at"] = now()
+        if columns:
+            self._db.change(_UPDATE, {**checked(_T, columns), "which": service_id})
+
+    def update_cluster(self, name: str, binary: str, **columns: Any) -> None:
+        """Write columns of a cluster's row."""
+        self._db.write(lambda c: clusters.update(c, name, binary, columns))
+
     def set_disabled(self, service_id: int, disabled: bool, reason: str | None = None) -> None:
         """Disable or enable the service; it lives no longer for that (``updated_at``)."""
-        values = {"disabled": disabled, "disabled_reason": reason, "modified_at": now()}
-        self._db.change(_UPDATE, {**checked(_T, values), "which": service_id})
+        self.update(service_id, disabled=disabled, disabled_reason=reason)
 
 
 def _find(connection: sa.Connection, host: str, binary: str) -> tuple[dict[str, Any] | None, int]:

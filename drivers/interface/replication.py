@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a driver may offer for the day on which its backend is lost, or must not be touched.
+
+Source: spec/interfaces §8; spec/volume-rpc, *Replication and maintenance*.
+
+A *target* is one entry of ``replication_device``, by its ``backend_id``; ``default`` is
+the backend itself. A driver that replicates says so in its statistics
+(``replication_enabled``), and is made with ``active_backend_id`` where an earlier
+failover was made to another target. Here a driver does name statuses: it alone knows
+what it has moved. Calls are idempotent and may block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drivers.interface.records import Record
+
+Volumes = Sequence[Record]
+GroupUpdate = Mapping[str, Any] | None
+Failover = tuple[str, Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+"""The target that is active now, ``{"volume_id": …, "updates": {…}}`` for volumes, and
+``{"group_id": …, "updates": {…}}`` for groups."""
+
+
+class Replicating:
+    """Freezing a backend, and going on with another one."""
+
+    def freeze_backend(self, context: Any) -> bool:
+        """Learn that nothing is to be made or changed on the backend.
+
+        :raises VolumeDriverException: it counts as frozen all the same.
+        """
+        return True
+
+    def thaw_backend(self, context: Any) -> bool:
+        """Learn that the backend may be changed again.
+
+        :raises VolumeDriverException: it stays frozen.
+        """
+        return True
+
+    def failover_host(
+        self,
+        context: Any,
+        volumes: Volumes,
+        secondary_id: str | None = None,
+        groups: Sequence[Record] | None = None,
+    ) -> Failover:
+        """Go on with a target, or come back to ``default``.
+
+        Also asked of an instance whose set-up failed, as it does where the backend is
+        lost. A backend that has failed over to that target answers the same again.
+
+        :param volumes: those that are replicated.
+        :param secondary_id: the target; None leaves the choice to the driver.
+        :param groups: those whose type asks for replication.
+        :returns: see :data:`Failover`; a volume in ``error`` could not be moved.
+        :raises InvalidReplicationTarget: there is no such target; nothing was changed.
+        :raises NotImplementedError: not supported.
+        """
+        raise NotImplementedError
+
+    def failover(
+        self,
+        context: Any,
+        volumes: Volumes,
+        secondary_id: str | None = None,
+        groups: Sequence[Record] | None = None,
+    ) -> Failover:
+        """Do the same for a cluster, whose other hosts are told afterwards."""
+        return self.failover_host(context, volumes, secondary_id, groups)
+
+    def failover_completed(self, context: Any, active_backend_id: str | None = None) -> None:
+        """Take over what another host of the cluster, or another process, has done.
+
+        :param active_backend_id: None, or empty, for the backend itself.
+        :raises NotImplementedError: the driver is made anew instead.
+        """
+        raise NotImplementedError
+
+    def enable_replication(
+        self, context: Any, group: Record, volumes: Volumes
+    ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
+        """Replicate a group of volumes from now on.
+
+        :returns: an update of the group and one of each volume that there is something to
+            say of, each of these with its ``id``. A ``replication_status`` of ``error``
+            in any of them fails the operation.
+        :raises NotImplementedError: not supported.
+        """
+        raise NotImplementedError
+
+    def disable_replication(
+        self, context: Any, group: Record, volumes: Volumes
+    ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
+        """Stop replicating a group; the answer is that of :meth:`enable_replication`."""
+        raise NotImplementedError
+
+    def failover_replication(
+        self,
+        context: Any,
+        group: Record,
+        volumes: Volumes,
+        secondary_backend_id: str | None = None,
+    ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
+        """Go on with a group on a target, or come back; the answer is the same again."""
+        raise NotImplementedError

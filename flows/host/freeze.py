@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Freeze a backend, so that nothing is made or changed on it, and thaw it.
+
+=======  =====================================  =====================================
+task     freeze                                 thaw
+=======  =====================================  =====================================
+tell     driver.freeze_backend; an error of     driver.thaw_backend; an error of the
+         the driver is in the log               driver leaves everything as it is
+write    the service's row: disabled, reason    enabled, without a reason; the answer
+         ``frozen``; the answer is yes          is whether it was thawed
+=======  =====================================  =====================================
+
+Nothing is undone: who asks reads the row. The flag ``frozen`` is written by who asks.
+Source: spec/volume-rpc, freeze_host and thaw_host.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from taskflow.patterns import linear_flow
+
+from drivers.interface.errors import VolumeDriverException
+from flows import edge
+from flows.context import Context
+from flows.engine import RESULT
+from flows.lifecycle import Step
+
+LOG = logging.getLogger(__name__)
+
+FROZEN = "frozen"
+
+
+class Tell(Step):
+    """Have the driver know. Idempotent: who is told twice knows it once."""
+
+    default_provides = "willing"
+
+    def __init__(self, call: str) -> None:
+        super().__init__("tell")
+        self._call = call
+
+    def execute(self, ctx: Context) -> bool:
+        host, tell = ctx.backend.host, getattr(ctx.driver, self._call)
+        try:
+            tell(ctx.request)
+        except NotImplementedError:
+            return True
+        except VolumeDriverException as error:
+            LOG.error("%s of %s failed: %s", self._call, host, edge.masked(error))
+            return False
+        except Exception as error:
+            raise edge.backend_error(self._call, host, error, "backend") from error
+        return True
+
+
+class Freeze(Step):
+    """Disable the service. Idempotent: it is written again."""
+
+    default_provides = RESULT
+
+    def execute(self, ctx: Context) -> bool:
+        ctx.service.update(disabled=True, disabled_reason=FROZEN)
+        LOG.info("backend %s is frozen", ctx.backend.host)
+        return True
+
+
+class Thaw(Step):
+    """Enable the service where the driver is willing. Idempotent: it is written again."""
+
+    default_provides = RESULT
+
+    def execute(self, ctx: Context, willing: bool) -> bool:
+        if willing:
+            ctx.service.update(disabled=False, disabled_reason="")
+            LOG.info("backend %s is thawed", ctx.backend.host)
+        return willing
+
+
+def freeze() -> linear_flow.Flow:
+    """Freeze the backend. Needs nothing."""
+    return linear_flow.Flow("freeze_host").add(Tell("freeze_backend"), Freeze())
+
+
+def thaw() -> linear_flow.Flow:
+    """Thaw the backend. Needs nothing."""
+    return linear_flow.Flow("thaw_host").add(Tell("thaw_backend"), Thaw())

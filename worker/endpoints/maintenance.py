@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RPC methods on a backend as a whole (spec/volume-rpc, *Replication and maintenance*)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from flows.host import failover, freeze
+from worker.endpoints.operation import Operation
+from worker.rpc.context import RequestContext
+from worker.rpc.dispatch import BadArguments, exposed
+
+
+class Whole(Protocol):
+    """What the methods on a whole backend ask of the running service."""
+
+    host: str
+
+    def failover_completed(self, updates: Mapping[str, Any]) -> None:
+        """Follow a failover that another process has made."""
+
+
+class MaintenanceMethods:
+    """Freeze and thaw, fail over and come back."""
+
+    _service: Whole
+
+    @exposed("3.0")
+    def freeze_host(self, request: RequestContext) -> Operation:
+        """Have nothing made or changed on the backend; answers yes."""
+        return self._on_host(freeze.freeze)
+
+    @exposed("3.0")
+    def thaw_host(self, request: RequestContext) -> Operation:
+        """Serve the backend as before; answers whether the driver is willing."""
+        return self._on_host(freeze.thaw)
+
+    @exposed("3.8")
+    def failover(self, request: RequestContext, secondary_backend_id: Any = None) -> Operation:
+        """Go on with a target of replication, or come back to ``default``."""
+        if not isinstance(secondary_backend_id, str | None):
+            raise BadArguments(f"secondary_backend_id is no name: {secondary_backend_id!r:.80}")
+        return self._on_host(failover.flow, secondary_id=secondary_backend_id)
+
+    @exposed("3.0")
+    def failover_host(self, request: RequestContext, secondary_backend_id: Any = None) -> Operation:
+        """Do the same, by its old name."""
+        return self.failover(request, secondary_backend_id)
+
+    @exposed("3.8", journalled=False)
+    def failover_completed(self, request: RequestContext, updates: Any) -> None:
+        """Follow a failover that another host of the cluster, or another process, has made."""
+        if not isinstance(updates, Mapping):
+            raise BadArguments(f"updates are no columns: {updates!r:.80}")
+        self._service.failover_completed(updates)
+
+    def _on_host(self, factory: Any, **args: Any) -> Operation:
+        """Return an operation on the whole backend, of which one goes on at a time."""
+        host = self._service.host
+        lock = str(uuid.uuid5(uuid.NAMESPACE_URL, f"the whole of {host}"))
+        return Operation(factory, ("backend", host.partition("@")[2]), args, exclusive=(lock,))
