@@ -167,6 +167,25 @@ class GroupRecords(Protocol):
     def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
         """Change the status by compare-and-set."""
 
+    def set_replication(
+        self,
+        row_id: str,
+        to: str,
+        *,
+        when: str,
+        status: str | None = None,
+        members_status: str | None = None,
+    ) -> None:
+        """Change the replication status of a group and of its members by compare-and-set.
+
+        All in one transaction; members in another replication status are left alone. A
+        group that already is in ``to`` counts as changed.
+
+        :param status: of the group, None for the one that it has.
+        :param members_status: of the members that change, likewise.
+        :raises StatusChanged: the group is in another one.
+        """
+
     def change_members(self, row_id: str, add: Iterable[str], remove: Iterable[str]) -> None:
         """Let volumes join a group and leave it, all of them or none; repeatable."""
 

@@ -101,15 +101,12 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
 
     OPTS: ClassVar[list[cfg.Opt]] = [cfg.StrOpt("script", help="Directory of the script.")]
 
-    def __init__(
-        self, configuration: Any, *, host: str, active_backend_id: str | None = None, **_: Any
-    ) -> None:
-        super().__init__(configuration, host=host)
+    def __init__(self, configuration: Any, *, host: str, **given: Any) -> None:
+        super().__init__(configuration, host=host, **given)
         self._script = Script(Path(configuration.script))
-        self._active = active_backend_id
 
     def do_setup(self, context: Any) -> None:
-        self._play("do_setup", is_admin=context.is_admin, active=self._active)
+        self._play("do_setup", is_admin=context.is_admin, active=self.active_backend_id)
 
     def check_for_setup_error(self) -> None:
         self._play("check_for_setup_error")
@@ -328,6 +325,19 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
         details = {"volumes": [v.id for v in volumes], "groups": [g.id for g in groups]}
         answer = (secondary_id, [], [])
         return self._play("failover_host", answer, id=secondary_id, **details)
+
+    def enable_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
+        return self._replicate("enable_replication", group, volumes, *targets)
+
+    def disable_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
+        return self._replicate("disable_replication", group, volumes, *targets)
+
+    def failover_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
+        return self._replicate("failover_replication", group, volumes, *targets)
+
+    def _replicate(self, method: str, group: Record, volumes: Any, *targets: Any) -> Any:
+        ids = [volume.id for volume in volumes]
+        return self._play(method, (None, None), id=group.id, members=ids, targets=targets)
 
     def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
         return self._play("accept_transfer", None, id=volume.id, user=user, project=project)

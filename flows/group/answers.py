@@ -23,6 +23,10 @@ ERRORS = ("error", "error_deleting")
 _PASSING = ("creating", "deleting", "updating")
 """Statuses in which nothing may stay when the operation has failed."""
 
+_REPLICATION = "replication_status"
+_REPLICATED = ("error", "enabled", "disabled", "not-capable", "failed-over", "failover-error")
+"""Of replication, the statuses that are an end."""
+
 _OF_SNAPSHOTS = {
     *("creating", "available", "deleting", "deleted", "error", "error_deleting"),
     *("updating", "unmanaging", "backing-up", "restoring"),
@@ -82,6 +86,25 @@ def of_members(
     model, lists = _parts(answer, 1, group, call)
     columns, status = _model(model, group, call)
     return verdict(columns, status, _entries(lists[0], members, group, call), deletes=deletes)
+
+
+def of_replication(answer: Any, group: Record, members: Sequence[Record], call: str) -> Verdict:
+    """Judge what a driver says about the replication of a group and of its members.
+
+    A ``replication_status`` of ``error`` in any place fails the operation. After a
+    success the operation says what all are; after a failure a member keeps what was
+    told of it, unless that is no end.
+    """
+    model, lists = _parts(answer, 1, group, call)
+    columns, _ = _model(model, group, call)
+    entries = _entries(lists[0], members, group, call) or []
+    told = [columns.pop(_REPLICATION, None), *(entry.get(_REPLICATION) for entry in entries)]
+    if "error" not in told:
+        plain = [{k: v for k, v in entry.items() if k != _REPLICATION} for entry in entries]
+        return _verdict(columns, _without_status(plain))
+    ended = [entry for entry in entries if entry.get(_REPLICATION) in _REPLICATED]
+    kept = [{k: v for k, v in e.items() if k != "status" or v not in _PASSING} for e in ended]
+    return _verdict(columns, kept, failed=True)
 
 
 def of_update(

@@ -61,8 +61,9 @@ class Cloud:
         sync.sync(self.database)
         self.records = Records(self.database)
         self.script = Script(directory / "script")
-        scripted = {"volume_driver": "tests.scripted.ScriptedDriver"}
+        scripted: dict[str, Any] = {"volume_driver": "tests.scripted.ScriptedDriver"}
         scripted["script"] = str(self.script.directory)
+        scripted["replication_device"] = ["backend_id:second,key:a", "backend_id:third"]
         self.backends = {BACKEND: {"volume_backend_name": BACKEND, **(backend or scripted)}}
         self.service = make_service(
             bus=bus, database=database, backends=self.backends, sections=sections

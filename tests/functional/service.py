@@ -202,6 +202,8 @@ def render(sections: Sections) -> str:
     lines = []
     for section, options in sections.items():
         lines.append(f"[{section}]")
-        lines += [f"{name} = {value}" for name, value in options.items()]
+        for name, value in options.items():
+            values = value if isinstance(value, list) else [value]
+            lines += [f"{name} = {one}" for one in values]
         lines.append("")
     return "\n".join(lines)

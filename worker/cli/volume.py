@@ -92,8 +92,8 @@ class ServiceList(Lister):
         """Read the rows and compare their last heartbeats with service_down_time."""
         from worker.cli.destination import is_up
 
-        heads = ("Binary", "Host", "Zone", "Status", "Reason", "Frozen", "Replication", "State")
-        heads += ("Last heartbeat", "RPC")
+        who, what = ("Binary", "Host", "Zone"), ("Status", "Reason", "Frozen", "Replication")
+        heads = (*who, *what, "State", "Last heartbeat", "RPC")
         down = self.access.conf.service_down_time
         lines = [
             (

@@ -25,12 +25,12 @@ class GroupMethods:
     @exposed("3.0")
     def create_group(self, request: RequestContext, group: Any) -> Operation:
         """Create a group without members."""
-        return _on(create.flow, "group", group)
+        return on_group(create.flow, "group", group)
 
     @exposed("3.0")
     def delete_group(self, request: RequestContext, group: Any) -> Operation:
         """Delete a group with its volumes."""
-        return _on(delete.flow, "group", group)
+        return on_group(delete.flow, "group", group)
 
     @exposed("3.0")
     def update_group(
@@ -67,12 +67,12 @@ class GroupMethods:
     @exposed("3.0")
     def create_consistencygroup(self, request: RequestContext, group: Any) -> Operation:
         """Create a consistency group without members."""
-        return _on(create.flow, "consistencygroup", group)
+        return on_group(create.flow, "consistencygroup", group)
 
     @exposed("3.0")
     def delete_consistencygroup(self, request: RequestContext, group: Any) -> Operation:
         """Delete a consistency group with its volumes."""
-        return _on(delete.flow, "consistencygroup", group)
+        return on_group(delete.flow, "consistencygroup", group)
 
     @exposed("3.0")
     def update_consistencygroup(
@@ -107,9 +107,13 @@ class GroupMethods:
         return _on_snapshot(delete_snapshot.flow, "cgsnapshot", cgsnapshot)
 
 
-def _on(
+def on_group(
     factory: Any, kind: str, resource: Any, *, source: str | None = None, **args: Any
 ) -> Operation:
+    """Return an operation on a group, or on a snapshot of one.
+
+    :param source: what it is made of, which stays as it is meanwhile.
+    """
     resource_id = id_of(resource, kind)
     return Operation(
         factory,
@@ -123,18 +127,18 @@ def _on(
 def _on_snapshot(factory: Any, kind: str, snapshot: Any) -> Operation:
     """Return an operation on a snapshot of a group, while the group stays as it is."""
     of = ids_of(snapshot, "group_id") or ids_of(snapshot, "consistencygroup_id")
-    return _on(factory, kind, snapshot, source=of[0] if of else None)
+    return on_group(factory, kind, snapshot, source=of[0] if of else None)
 
 
 def _update(kind: str, group: Any, add: Any, remove: Any) -> Operation:
     joins, leaves = _ids(add, "add_volumes"), _ids(remove, "remove_volumes")
-    return _on(update.flow, kind, group, add=joins, remove=leaves)
+    return on_group(update.flow, kind, group, add=joins, remove=leaves)
 
 
 def _create_from(kind: str, group: Any, snapshot: Any, source: Any) -> Operation:
     snapshot_id = id_of(snapshot, "the group snapshot") if snapshot else None
     source_id = id_of(source, "the source group") if source else None
-    return _on(
+    return on_group(
         create_from.flow,
         kind,
         group,

@@ -38,6 +38,7 @@ from worker.endpoints.maintenance import MaintenanceMethods, Whole
 from worker.endpoints.manage import Listing, ManageMethods
 from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
 from worker.endpoints.reading import ReadingMethods
+from worker.endpoints.replication import ReplicationMethods, Targets
 from worker.rpc import codec, objects
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
@@ -45,7 +46,7 @@ from worker.rpc.dispatch import BadArguments, exposed
 RPC_VERSION = "3.20"
 
 
-class Service(Whole, Protocol):
+class Service(Whole, Targets, Protocol):
     """What the methods that start no flow ask of the running service."""
 
     def capabilities(self, discover: bool) -> dict[str, Any]:
@@ -67,7 +68,14 @@ class Service(Whole, Protocol):
         """Return logger names and levels."""
 
 
-class VolumeEndpoint(ManageMethods, GroupMethods, ImageMethods, ReadingMethods, MaintenanceMethods):
+class VolumeEndpoint(
+    ManageMethods,
+    GroupMethods,
+    ImageMethods,
+    ReadingMethods,
+    MaintenanceMethods,
+    ReplicationMethods,
+):
     """One backend's RPC methods.
 
     :param service: the running service, for what needs no flow.

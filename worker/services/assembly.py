@@ -9,9 +9,11 @@ from typing import Any, cast
 import oslo_messaging
 from oslo_config import cfg
 
+from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.volume import VolumeDriver
 from flows.context import Context, Options
 from flows.engine import Observer
+from flows.errors import GroupNotFound
 from worker.conf import backends
 from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
 from worker.rpc import topics
@@ -142,6 +144,14 @@ class VolumeService(Service):
     def failover_completed(self, updates: Mapping[str, Any]) -> None:
         """Follow a failover that another process has made."""
         self._standing.take_over(updates)
+
+    def replication_targets(self, group_id: str) -> Sequence[dict[str, str]]:
+        """Return the configured targets. :raises VolumeBackendAPIException: no such group."""
+        try:
+            self.records.groups.get(group_id)
+        except GroupNotFound as error:
+            raise VolumeBackendAPIException(f"there are no targets: {error}") from error
+        return [dict(one) for one in self._configuration.replication_device or ()]
 
     def secure_file_operations_enabled(self) -> bool:
         """Return what the driver says."""

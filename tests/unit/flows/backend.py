@@ -195,6 +195,15 @@ class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
         self._play("failover")
         return self.failover_host(*args, **kwargs)
 
+    def enable_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
+        return self._play("enable_replication", (None, None), targets=targets)
+
+    def disable_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
+        return self._play("disable_replication", (None, None), targets=targets)
+
+    def failover_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
+        return self._play("failover_replication", (None, None), targets=targets)
+
     def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
         return self._play("accept_transfer", user=user, project=project)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.engine import Factory
 from flows.group import create as group_create
-from flows.group import create_from, create_snapshot, delete_snapshot
+from flows.group import create_from, create_snapshot, delete_snapshot, replicate
 from flows.group import delete as group_delete
 from flows.group import update as group_update
 from flows.host import failover
@@ -251,6 +251,19 @@ _GROUPS: list[tuple[str, Factory, Callable[[World, str], None], dict[str, Any]]]
         groups.from_group,
         {"resource_id": "g2", "snapshot_id": None, "source_id": groups.GROUP},
     ),
+]
+CASES += [
+    Case(
+        name,
+        factory,
+        functools.partial(groups.replicating, during=during),
+        {"kind": "group", **groups.ARGS, "targets": targets, "allow_attached": True},
+    )
+    for name, factory, during, targets in (
+        ("replication-enable", replicate.enable, "enabling", []),
+        ("replication-disable", replicate.disable, "disabling", []),
+        ("replication-failover", replicate.failover, "failing-over", ["second"]),
+    )
 ]
 _KINDS = {"group": "group_snapshot", "consistencygroup": "cgsnapshot"}
 CASES += [

@@ -72,3 +72,10 @@ def _made_of(world: World, kind: str, links: dict[str, dict[str, str]]) -> None:
         columns = {f"{kind}_id": "g2", **link}
         world.add_volume(volume_id, status="creating", made=False, **columns)
     world.db.work.clear()
+
+
+def replicating(world: World, during: str) -> None:
+    """A group whose replication is to be changed."""
+    group(world, "group", "available", "available")
+    for row in (world.db.groups["group"].rows[GROUP], *world.db.volumes.of()):
+        row["replication_status"] = during

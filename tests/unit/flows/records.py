@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from drivers.interface.records import Record
+from flows import errors
 from tests.unit.flows.rows import Database
 
 _SETS = ("metadata", "admin_metadata")
@@ -167,6 +168,24 @@ class Groups:
 
     def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
         self._table.change(row_id, to, when, columns)
+
+    def set_replication(
+        self,
+        row_id: str,
+        to: str,
+        *,
+        when: str,
+        status: str | None = None,
+        members_status: str | None = None,
+    ) -> None:
+        row = self._table.live(row_id)
+        if row["replication_status"] not in (when, to):
+            raise errors.StatusChanged(f"group {row_id}", row["replication_status"], (when,))
+        for member in self._members.of(**{self._column: row_id}):
+            if member["replication_status"] == when:
+                member.update(replication_status=to, status=members_status or member["status"])
+        if row["replication_status"] == when:
+            row.update(replication_status=to, status=status or row["status"])
 
     def change_members(self, row_id: str, add: Iterable[str], remove: Iterable[str]) -> None:
         for volume_id in add:

@@ -137,8 +137,6 @@ def test_every_message_of_cinder_is_taken_or_not_known_yet(
 LATER = {
     *("retype", "migrate_volume", "migrate_volume_completion", "update_migrated_volume"),
     *("get_backup_device", "do_cleanup"),
-    *("enable_replication", "disable_replication", "failover_replication"),
-    "list_replication_targets",
     *("initialize_connection_snapshot", "terminate_connection_snapshot"),
     "remove_export_snapshot",
 }

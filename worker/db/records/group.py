@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.records import Record
-from flows.errors import GroupNotFound
+from flows.errors import GroupNotFound, StatusChanged
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.records import quota
@@ -75,6 +75,36 @@ class Groups(Kept):
                 self._volumes.set_columns(connection, volume_id, {self._member: group_id})
             for volume_id in remove:
                 self._volumes.set_columns(connection, volume_id, {self._member: None})
+
+        self._db.write(work)
+
+    def set_replication(
+        self,
+        group_id: str,
+        to: str,
+        *,
+        when: str,
+        status: str | None = None,
+        members_status: str | None = None,
+    ) -> None:
+        """Change the replication status of a group and of its members by compare-and-set."""
+        of_group = {"replication_status": to, **({"status": status} if status else {})}
+        more = {"status": members_status} if members_status else {}
+        of_members = {"replication_status": to, **more, "updated_at": now()}
+        volumes = models.volumes
+        members = sa.update(volumes).where(
+            volumes.c[self._member] == group_id,
+            volumes.c.deleted == sa.false(),
+            volumes.c.replication_status == when,
+        )
+
+        def work(connection: sa.Connection) -> None:
+            found = self._rows.fetch(connection, group_id)["replication_status"]
+            if found not in (when, to):
+                raise StatusChanged(f"the replication of group {group_id}", found, (when,))
+            connection.execute(members.values(of_members))
+            if found == when:
+                self._rows.set_columns(connection, group_id, of_group)
 
         self._db.write(work)
 

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replicate a group, stop that, and go on with it on another target.
+
+======  ============================================  ===========================
+task    does                                          undone by
+======  ============================================  ===========================
+begin   checks that it is ours and that its           group ``error``, replication
+        replication is ``enabling``, ``disabling``    ``error``; each volume of
+        or ``failing-over``                           which nothing was told: both
+                                                      as well, or the latter alone
+                                                      where it was refused
+check   the same of each volume; a failover refuses   (nothing was changed)
+        volumes in use, unless they are allowed
+ask     driver.enable_replication,                    (the driver answers for it)
+        disable_replication, failover_replication
+store   what the driver told of group and volumes;    (statuses stay as told)
+        a replication in ``error`` among it fails
+        the operation
+finish  replication of all: ``enabled``,              (point of no return)
+        ``disabled``, ``failed-over``; ``enabled``
+        where a failover came back to ``default``
+======  ============================================  ===========================
+
+Source: spec/volume-rpc, enable_replication, disable_replication, failover_replication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import VolumeDriverException
+from flows import edge
+from flows.context import Context
+from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
+from flows.group import answers
+from flows.group.kinds import KINDS
+from flows.group.lifecycle import LOG, Operation, Store, tell
+from flows.lifecycle import Statuses, Step, cause_of, never_began
+
+BACK = "default"
+"""The target that is the backend itself."""
+
+GROUP = KINDS["group"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One of the three operations.
+
+    :param call: the driver's method, which is the name in notifications as well.
+    :param during: the replication status on arrival.
+    :param success: the one at the end.
+    """
+
+    call: str
+    during: str
+    success: str
+
+    @property
+    def told(self) -> Operation:
+        """What listeners are told of."""
+        return Operation(self.call, Statuses((), None), tells_members=True)
+
+
+ENABLE = Change("enable_replication", "enabling", "enabled")
+DISABLE = Change("disable_replication", "disabling", "disabled")
+FAILOVER = Change("failover_replication", "failing-over", "failed-over")
+
+
+class _Of(Step):
+    """A step of one of the three."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__()
+        self._change = change
+
+
+class Begin(_Of):
+    """Check the group; a failure of a later step ends here.
+
+    Idempotent: it only reads. When it refuses, nothing is written.
+    """
+
+    def execute(self, ctx: Context, resource_id: str) -> None:
+        group, during = GROUP.rows(ctx).get(resource_id), self._change.during
+        edge.require_ours(ctx, group, group.host)
+        if group.replication_status != during:
+            text = f"its replication is {group.replication_status}, not {during}"
+            raise InvalidGroup(f"group {resource_id}: {text}")
+        tell(ctx, GROUP, group, self._change.told, "start")
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Refuse: what group and volumes were is not known any more."""
+        raise InvalidInput(f"group {args['resource_id']}: ask for its replication again")
+
+    def revert(
+        self, ctx: Context, resource_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        if never_began(result):
+            return
+        refused = cause_of(flow_failures).check(Invalid)
+        try:
+            GROUP.rows(ctx).set_replication(
+                resource_id,
+                "error",
+                when=self._change.during,
+                status="error",
+                members_status=None if refused else "error",
+            )
+        except (StatusChanged, NotFound) as error:
+            LOG.warning("group %s is left as it is: %s", resource_id, error)
+
+
+class Check(_Of):
+    """Refuse what must not be changed now. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, resource_id: str, allow_attached: bool) -> None:
+        during = self._change.during
+        for volume in GROUP.rows(ctx).members(resource_id):
+            text = f"group {resource_id}: volume {volume.id}"
+            if volume.status == "in-use" and not allow_attached:
+                raise InvalidVolume(f"{text} is in use: detach it, or allow attached volumes")
+            if volume.replication_status != during:
+                found = volume.replication_status
+                raise InvalidVolume(f"{text}: its replication is {found}, not {during}")
+
+
+class Ask(_Of):
+    """Have the driver do it. Idempotent: a driver's calls can be repeated."""
+
+    default_provides = "verdict"
+
+    def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> answers.Verdict:
+        rows, call = GROUP.rows(ctx), self._change.call
+        group, members = rows.get(resource_id), rows.members(resource_id)
+        try:
+            answer = getattr(ctx.driver, call)(ctx.request, group, members, *targets)
+        except NotImplementedError as error:
+            text = f"group {resource_id}: the driver has no {call}"
+            raise VolumeDriverException(text) from error
+        return answers.of_replication(answer, group, members, call)
+
+
+class Finish(_Of):
+    """Write what all of them are now. Idempotent: it is written again."""
+
+    def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> None:
+        rows, change = GROUP.rows(ctx), self._change
+        to = "enabled" if targets == [BACK] else change.success
+        try:
+            rows.set_replication(resource_id, to, when=change.during)
+            tell(ctx, GROUP, rows.get(resource_id), change.told, "end")
+        except (StatusChanged, NotFound) as error:
+            LOG.warning("group %s is left as it is: %s", resource_id, error)
+
+
+def enable() -> linear_flow.Flow:
+    """Replicate a group. Needs what :func:`failover` needs; there is no target."""
+    return _flow(ENABLE)
+
+
+def disable() -> linear_flow.Flow:
+    """Stop replicating a group. Needs what :func:`failover` needs; there is no target."""
+    return _flow(DISABLE)
+
+
+def failover() -> linear_flow.Flow:
+    """Go on with a group on another target.
+
+    Needs ``kind`` and ``resource_id`` of the group, whether volumes in use are allowed
+    (``allow_attached``), and ``targets``: a list of the target, which may be None.
+    """
+    return _flow(FAILOVER)
+
+
+def _flow(change: Change) -> linear_flow.Flow:
+    return linear_flow.Flow(change.call).add(
+        Begin(change), Check(change), Ask(change), Store(), Finish(change)
+    )
