@@ -40,6 +40,15 @@ class Destination:
             raise CommandError(f"say which backend with --host; known: {self._names}")
         return f"{hosts[0]}#{hosts[0].partition('@')[2]}"
 
+    @property
+    def service(self) -> Record:
+        """The service that a request on a whole backend is for."""
+        address = topics.extract_host(self.default)
+        for row in self._services:
+            if row.host == address:
+                return row
+        raise CommandError(f"there is no service {address}; known: {self._names}")
+
     def warning(self, host: str) -> str:
         """Return what to tell a person where nobody takes a cast at present.
 

@@ -137,6 +137,19 @@ class Ask:
     def _get_capabilities(self, rows: Rows) -> _Prepared:
         return _Prepared({"discover": False})
 
+    def _freeze_host(self, rows: Rows) -> _Prepared:
+        return self._on_service(rows, frozen=True)
+
+    def _thaw_host(self, rows: Rows) -> _Prepared:
+        return self._on_service(rows, frozen=False)
+
+    def _failover(self, rows: Rows) -> _Prepared:
+        return self._on_service(rows, replication_status="failing-over")
+
+    def _on_service(self, rows: Rows, **columns: Any) -> _Prepared:
+        rows.mark(self._destination.service, **columns)
+        return _Prepared({})
+
     def _create_volume(self, rows: Rows) -> _Prepared:
         options, size = self._options, self._options.size
         sources: dict[str, str] = {}

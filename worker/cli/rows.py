@@ -112,6 +112,13 @@ class Rows:
         rows.transition(resource.id, to, when=when, **columns)
         self._undo.callback(rows.transition, resource.id, resource.status, when=(to,))
 
+    def mark(self, service: Record, **columns: Any) -> None:
+        """Write columns of a service."""
+        services = self._records.services
+        services.update(service.id, **columns)
+        before = {name: service[name] for name in columns}
+        self._undo.callback(services.update, service.id, **before)
+
     def offer(self, volume: Record, status: str) -> None:
         """Leave the work row of a volume."""
         self._records.workers.offer("Volume", volume.id, status)

@@ -274,3 +274,28 @@ def test_what_lacks_its_object_changes_nothing(
     assert ran.status == 1
     assert text in ran.errors[0]
     assert {row.status for row in holdfast.records.volumes.list()} == {"available"}
+
+
+def test_a_backend_is_frozen_and_thawed_as_by_the_api(holdfast: Shell) -> None:
+    def row() -> tuple[object, ...]:
+        (found,) = holdfast.records.services.list(binary="cinder-volume")
+        return found.frozen, found.disabled, found.disabled_reason
+
+    host = ("--host", "cli@local")
+    frozen = holdfast("cast", "freeze_host", *host)
+    assert (frozen.status, row()) == (0, (True, True, "frozen"))
+    thawed = holdfast("cast", "thaw_host", *host)
+    assert (thawed.status, row()) == (0, (False, False, ""))
+
+
+def test_what_could_not_be_frozen_is_not_marked(
+    holdfast: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BusUnavailable("the bus is away")
+
+    monkeypatch.setattr(VolumeClient, "call", fail)
+    ran = holdfast("cast", "freeze_host", "--host", "cli@local")
+    (found,) = holdfast.records.services.list(binary="cinder-volume")
+
+    assert (ran.status, found.frozen) == (1, False)
