@@ -197,6 +197,13 @@ def _accept_transfer(world: World, project: str) -> Asked:
     return _on(volume, volume_id=volume.id, new_user="e" * 32, new_project="f" * 32)
 
 
+WHOLE = frozenset({"freeze_host", "thaw_host", "failover", "failover_host", "do_cleanup"})
+"""Methods on the whole backend: they would disturb the others, and go one at a time.
+
+They are killed in tests/functional/operations/test_maintenance.py and test_cleanup.py, and
+at each of their effects in tests/unit/flows.
+"""
+
 CASES = (
     Case("create", "create_volume", create.flow, _create),
     Case("create, to be rescheduled", "create_volume", create.flow, _create_with_retry),

@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from drivers.interface.records import Record
-from flows.group import create, create_from, create_snapshot, delete, delete_snapshot, update
+from flows.group import (
+    create,
+    create_from,
+    create_snapshot,
+    delete,
+    delete_snapshot,
+    replicate,
+    update,
+)
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import World
 
@@ -94,6 +103,20 @@ def _made_of(
     return asked
 
 
+def _replicating(world: World, project: str, during: str) -> Asked:
+    asked = _group(world, project, "group", "available", "available")
+    world.records.groups.update(asked.resource, replication_status=during)
+    for member in world.records.groups.members(asked.resource):
+        world.records.volumes.update(member.id, replication_status=during)
+    return asked
+
+
+def _replication(method: str, factory: Any, during: str) -> Case:
+    """Return a case that the local driver cannot carry out, so that it is undone."""
+    arrange = functools.partial(_replicating, during=during)
+    return Case(method.replace("_", " "), method, factory, arrange, "3.14")
+
+
 def _case(
     name: str, methods: tuple[str, str], factory: Any, arrange: Callable[[World, str, str], Asked]
 ) -> list[Case]:
@@ -125,4 +148,7 @@ CASES = (
     ),
     *_case("group from snapshot", _FROM, create_from.flow, _from_snapshot),
     *_case("group from group", _FROM, create_from.flow, _from_group),
+    _replication("enable_replication", replicate.enable, "enabling"),
+    _replication("disable_replication", replicate.disable, "disabling"),
+    _replication("failover_replication", replicate.failover, "failing-over"),
 )

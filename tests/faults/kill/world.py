@@ -317,6 +317,7 @@ class World:
             "image metadata": sorted({_named(row.volume_id, roles) for row in glance}),
             "image": self._image_status(roles["image"]) if "image" in roles else None,
             "files": self._files(roles, ids, {a.volume_id for a in attachments if not a.deleted}),
+            **_replication([*volumes, *groups["group"]], roles),
             **self.more_facts(roles),
         }
         for kind, of_kind in groups.items():
@@ -437,6 +438,12 @@ def _data_in(path: Path) -> str:
 def _is_temporary(row: Any) -> bool:
     """Say whether a row is what a backup is read from; the backup service removes it."""
     return not row.deleted and str(row.display_name).startswith("backup-")
+
+
+def _replication(rows: list[Any], roles: dict[str, str]) -> dict[str, str]:
+    """Return the replication status of volumes and groups that have one."""
+    live = [row for row in rows if row.replication_status and not row.deleted]
+    return {f"replication of {_named(row.id, roles)}": row.replication_status for row in live}
 
 
 def _named(one: str, roles: dict[str, str]) -> str:
