@@ -107,3 +107,16 @@ class Replicating:
     ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
         """Go on with a group on a target, or come back; the answer is the same again."""
         raise NotImplementedError
+
+    def get_replication_error_status(
+        self, context: Any, groups: Sequence[Record]
+    ) -> tuple[Sequence[Mapping[str, Any]] | None, Sequence[Mapping[str, Any]] | None]:
+        """Say whose replication has failed by itself.
+
+        Asked while the statistics say ``replication_status`` ``error``.
+
+        :param groups: those whose type asks for replication.
+        :returns: updates of groups, each with ``group_id``, and of volumes, each with
+            ``volume_id``, such as a ``replication_status`` of ``error``.
+        """
+        return None, None

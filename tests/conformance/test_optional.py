@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from drivers.interface.replication import Replicating
 from tests.conformance.test_volumes import is_update
 
 
@@ -78,3 +79,35 @@ class TestImageCopies:
 
         with pytest.raises(NotImplementedError):
             getattr(driver, method)(backend.context, volume, None, {})
+
+
+class TestFreezing:
+    """Learn that nothing is to be made or changed on the backend, and that it may be again."""
+
+    def test_a_backend_that_was_thawed_serves_as_before(self, backend, driver):
+        driver.freeze_backend(backend.context)
+        driver.freeze_backend(backend.context)
+        driver.thaw_backend(backend.context)
+
+        assert backend.created()
+
+
+class TestReplication:
+    """Methods without which a backend, or a group, cannot go on elsewhere."""
+
+    @pytest.mark.parametrize(
+        ("method", "arguments"),
+        [
+            ("failover_host", ([], "second", [])),
+            ("failover_completed", ("second",)),
+            ("enable_replication", (None, [])),
+            ("disable_replication", (None, [])),
+            ("failover_replication", (None, [], "second")),
+        ],
+    )
+    def test_what_is_not_announced_says_so(self, backend, driver, method, arguments):
+        if any(method in vars(one) for one in type(driver).__mro__ if one is not Replicating):
+            pytest.skip(f"{method} needs a target of replication")
+
+        with pytest.raises(NotImplementedError):
+            getattr(driver, method)(backend.context, *arguments)

@@ -20,7 +20,7 @@ from worker.rpc import topics
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
-from worker.services import images, inventory
+from worker.services import images, inventory, replication
 from worker.services.backend import Backend
 from worker.services.capabilities import Capabilities
 from worker.services.inventory import Inventory
@@ -129,7 +129,7 @@ class VolumeService(Service):
         return Reporter(
             self.backend,
             self.heartbeat,
-            lambda: self._send_report(self._capabilities.fresh()),
+            self._report,
             report_interval=self.conf.report_interval,
             stats_interval=self.conf.backend_stats_polling_interval,
             beat=self.beat,
@@ -198,6 +198,13 @@ class VolumeService(Service):
         if self.first:
             inventory.correct(self.records, driver, self.host)
             self._standing.came_up(bool(self.backend.stats().get("replication_enabled")))
+
+    def _report(self) -> None:
+        capabilities = self._capabilities.fresh()
+        self._send_report(capabilities)
+        if self.first:
+            driver = self.backend.require_driver()
+            replication.note_errors(self.records, driver, self.host, capabilities)
 
     def _send_report(self, capabilities: dict[str, Any]) -> None:
         self._scheduler.report(RequestContext.admin(), self.host, capabilities)
