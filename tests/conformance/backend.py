@@ -7,9 +7,11 @@ What a test makes through :class:`Backend` is removed at its end.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import socket
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -22,6 +24,7 @@ from oslo_config import cfg
 from drivers.interface.optional import OptionalMethods
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
+from tests.conformance import cinders
 from tests.conformance.devices import PROTOCOLS, Device
 
 GROUP = "holdfast.volume_drivers"
@@ -41,6 +44,17 @@ COMMON = {
     "snapshot_name_template": "snapshot-%s",
 }
 """Options that every backend has."""
+
+
+MAKING = {
+    "create_volume",
+    "create_snapshot",
+    "create_cloned_volume",
+    "create_volume_from_snapshot",
+    "manage_existing",
+    "manage_existing_snapshot",
+}
+"""Methods after which their first argument is there, with what they return."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,8 @@ def listed(driver: Any, kind: str, managed: list[Record], **page: Any) -> list[d
 
 def load(name: str) -> type[VolumeDriver]:
     """Return a driver class by its entry point's name or its path."""
+    if name.startswith("cinder."):
+        return cinders.load(name)
     for point in metadata.entry_points(group=GROUP, name=name):
         return point.load()
     module, _, attribute = name.replace(":", ".").rpartition(".")
@@ -106,6 +122,8 @@ def load(name: str) -> type[VolumeDriver]:
 
 def configuration(driver: type[VolumeDriver], options: Mapping[str, str]) -> Any:
     """Return the options of a backend as a driver gets them."""
+    if cinders.is_cinders(driver):
+        return cinders.configuration(driver, options)
     conf = cfg.ConfigOpts()
     conf.register_opts(driver.OPTS, group="conformance")
     conf.register_opts([cfg.StrOpt("state_path", default="/nonexistent")])
@@ -136,17 +154,49 @@ class Backend:
         self._class = driver_class
         self._options = options
         self._opener = opener
+        self._rows = cinders.Rows() if cinders.is_cinders(driver_class) else None
         self._volumes: list[Record] = []
         self._snapshots: list[Record] = []
+        self._known: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._sizes: dict[str, int] = {}
         self.context = Context()
         self.driver = self.start()
 
     def start(self) -> VolumeDriver:
         """Return another driver of the same backend, as after a restart."""
         driver = self._class(configuration(self._class, self._options), host=HOST)
+        for name in dir(driver):
+            if not name.startswith("_") and callable(getattr(driver, name)):
+                setattr(driver, name, self._remembering(getattr(driver, name)))
         driver.do_setup(self.context)
         driver.check_for_setup_error()
         return driver
+
+    def _remembering(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Have a method see what was written of a record, as the worker reads its row anew."""
+
+        @functools.wraps(method)
+        def call(*arguments: Any, **more: Any) -> Any:
+            answer = method(*map(self._current, arguments), **more)
+            first = next(iter(arguments), None)
+            if method.__name__ in MAKING and isinstance(first, Record):
+                if answer is None or isinstance(answer, Mapping):
+                    self.updated(first, {**(answer or {}), "status": "available"})
+            elif self._rows and method.__name__ == "delete_snapshot":
+                self._rows.removed(arguments[0])
+            elif method.__name__ == "extend_volume":
+                self._sizes[arguments[0].id] = max(arguments[1], arguments[0].size)
+            return answer
+
+        return call
+
+    def _current(self, argument: Any) -> Any:
+        if not isinstance(argument, Record):
+            return argument
+        fresh = argument.replace(**self._known[argument.id])
+        if fresh.kind == "snapshot":
+            fresh = fresh.replace(volume=self._current(fresh.volume))
+        return fresh
 
     def volume(self, size: int = 1, **columns: Any) -> Record:
         """Return the record of a volume that is not made yet."""
@@ -176,6 +226,8 @@ class Backend:
         }
         volume = Record("volume", {**fields, **columns})
         self._volumes.append(volume)
+        if self._rows:
+            self._rows.made(volume)
         return volume
 
     def created(self, size: int = 1) -> Record:
@@ -200,6 +252,8 @@ class Backend:
         }
         snapshot = Record("snapshot", fields)
         self._snapshots.append(snapshot)
+        if self._rows:
+            self._rows.made(snapshot)
         return snapshot
 
     def snapped(self, volume: Record) -> Record:
@@ -209,13 +263,17 @@ class Backend:
 
     def updated(self, record: Record, update: Mapping[str, Any] | None) -> Record:
         """Return a record as it is after the driver's update was written."""
+        self._known[record.id].update(update or {})
         fresh = record.replace(**(update or {}))
+        if self._rows:
+            self._rows.updated(record, update)
         kept = self._volumes if record.kind == "volume" else self._snapshots
         kept[:] = [fresh if one.id == record.id else one for one in kept]
         return fresh
 
     def connect(self, volume: Record, connector: Mapping[str, Any] = CONNECTOR) -> dict[str, Any]:
         """Export a volume and connect to it, as the worker does."""
+        volume = volume.replace(size=self._sizes.get(volume.id, volume.size))
         self.driver.validate_connector(connector)
         update = self.driver.create_export(self.context, volume, connector)
         volume = self.updated(volume, update)

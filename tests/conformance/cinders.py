@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cinder's drivers under test: their configuration, and the rows that they read themselves.
+
+Such a driver finds its options in oslo.config's global object, and its service and its
+volumes in Cinder's tables. Both are here for the run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from drivers.cinder import loading
+from drivers.interface.records import Record
+from drivers.interface.volume import VolumeDriver
+from flows.errors import NotFound
+
+SECTION = "conformance"
+
+
+def is_cinders(driver: type[VolumeDriver]) -> bool:
+    """Say whether a driver passes its calls on to one of Cinder's."""
+    return hasattr(driver, "cinders")
+
+
+def load(path: str) -> type[VolumeDriver]:
+    """Return a driver of ours around one of Cinder's."""
+    from worker.conf import backend, groups
+
+    groups.register_all(cfg.CONF)
+    for section in ("backend_defaults", SECTION):
+        cfg.CONF.register_opts(backend.OPTS, group=section)
+    return loading.load(path)
+
+
+def configuration(driver: type[VolumeDriver], options: Mapping[str, str]) -> Any:
+    """Return a backend's options, read from a file as the service reads them."""
+    from worker.conf import backends
+
+    place = _place()
+    lines = [
+        "[DEFAULT]",
+        f"state_path = {place}",
+        f"enabled_backends = {SECTION}",
+        "[database]",
+        f"connection = {_database()}",
+        f"[{SECTION}]",
+        f"volume_backend_name = {SECTION}",
+        *(f"{name} = {value}" for name, value in options.items()),
+    ]
+    file = place / "holdfast.conf"
+    file.write_text("\n".join(lines))
+    cfg.CONF([], project="holdfast", default_config_files=[str(file)], default_config_dirs=[])
+    return backends.BackendConfiguration(cfg.CONF, SECTION, driver.OPTS)
+
+
+class Rows:
+    """Keeps rows of what the suite hands to a driver."""
+
+    def __init__(self) -> None:
+        from worker.db.engine import Database
+        from worker.db.records import Records
+
+        self._records = Records(Database(_database()))
+
+    def made(self, record: Record) -> None:
+        """Insert a row; one that is there is left as it is."""
+        names = ("id", "size", "host", "status", "user_id", "project_id", "volume_id")
+        columns = {name: record[name] for name in (*names, "volume_size") if name in record}
+        if record.kind == "snapshot":
+            volume = self._records.volumes.get(record.volume_id)
+            owned = {name: volume[name] for name in ("volume_type_id", "user_id", "project_id")}
+            self._records.snapshots.create(**columns, **owned)
+        else:
+            self._records.volumes.create(**columns)
+
+    def removed(self, record: Record) -> None:
+        """Forget a row, as the worker does after its object."""
+        rows = self._records.volumes if record.kind == "volume" else self._records.snapshots
+        with contextlib.suppress(NotFound):
+            rows.destroy(record.id)
+
+    def updated(self, record: Record, update: Mapping[str, Any] | None) -> None:
+        """Write what a driver wants written."""
+        rows = self._records.volumes if record.kind == "volume" else self._records.snapshots
+        if update:
+            rows.update(record.id, **update)
+
+
+@functools.cache
+def _place() -> Path:
+    made = tempfile.mkdtemp(prefix="conformance-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+@functools.cache
+def _database() -> str:
+    from worker.db import sync
+    from worker.db.engine import Database
+
+    url = f"sqlite:///{_place() / 'cinder.sqlite'}"
+    sync.sync(Database(url))
+    return url
