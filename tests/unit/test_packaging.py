@@ -80,7 +80,8 @@ def test_every_package_has_an_init():
 
 def test_what_is_imported_is_declared():
     extras = PROJECT["project"]["optional-dependencies"]
-    lazy = [line for extra in ("attach", "glance", "s3", "swift") for line in extras.get(extra, ())]
+    names = ("attach", "cinder", "glance", "s3", "swift")
+    lazy = [line for extra in names for line in extras.get(extra, ())]
     declared = {name(line) for line in [*PROJECT["project"]["dependencies"], *lazy]}
     owners = metadata.packages_distributions()
     imported = {
@@ -91,6 +92,8 @@ def test_what_is_imported_is_declared():
         if top not in sys.stdlib_module_names and top not in OURS
     }
 
+    # Cinder is not installed with what tests need; its distribution has its package's name.
+    owners.setdefault("cinder", ["cinder"])
     undeclared = {top for top in imported if not declared & {name(o) for o in owners.get(top, ())}}
     assert undeclared == set()
 

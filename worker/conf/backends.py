@@ -7,13 +7,13 @@ the default: what all backends share is said once.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 
+from drivers.cinder import loading
 from worker.conf import backend, default, plugins, source, values
 from worker.conf.cinder import defaults
 from worker.conf.problems import ConfigError, Problem
@@ -44,7 +44,7 @@ class BackendConfiguration:
     ) -> None:
         self._conf = conf
         self._name = name
-        options = [*backend.OPTS, *driver_opts]
+        options = all_options(driver_opts)
         self._dests = frozenset(option.dest for option in options)
         problems = faults(conf, name, options)
         if problems:
@@ -63,7 +63,8 @@ class BackendConfiguration:
         for section in (self._name, SHARED):
             if _is_set(self._conf, section, name):
                 return self._conf[section][name]
-        return self._conf[self._name][name]
+        # Cinder takes the default out of a backend's own section.
+        return self._conf[SHARED][name]
 
     def safe_get(self, name: str) -> Any:
         """Return the value, None where there is no such option."""
@@ -110,10 +111,9 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
 
     wanted, section = driver_name(conf, name), _place(conf, name)
     try:
-        found = plugins.load(wanted, DRIVERS, "driver")
+        found = _load(wanted)
     except (ImportError, AttributeError, ValueError) as error:
-        text = _unloadable(wanted, error)
-        raise ConfigError(source.of(conf).problem(section, _DRIVER, text)) from error
+        raise ConfigError(source.of(conf).problem(section, _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, VolumeDriver)):
         text = f"{wanted} is not a volume driver (drivers.interface.volume.VolumeDriver)"
         raise ConfigError(source.of(conf).problem(section, _DRIVER, text))
@@ -125,6 +125,12 @@ def driver_name(conf: cfg.ConfigOpts, name: str) -> str:
     _register(conf, name, backend.OPTS)
     wanted: str = conf[_place(conf, name)][_DRIVER.dest]
     return wanted
+
+
+def all_options(driver_opts: Iterable[cfg.Opt]) -> list[cfg.Opt]:
+    """Return a backend's options with its driver's; a name that both have is ours."""
+    ours = {option.dest for option in backend.OPTS}
+    return [*backend.OPTS, *(option for option in driver_opts if option.dest not in ours)]
 
 
 def list_faults(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
@@ -168,6 +174,19 @@ def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[
     return []
 
 
+def _load(wanted: str) -> object:
+    """Return what an option names, a driver of Cinder's within an adapter."""
+    if wanted.startswith(f"{loading.PACKAGE}."):
+        return loading.load(wanted)
+    try:
+        found = plugins.load(wanted, DRIVERS, "driver")
+    except ModuleNotFoundError as error:
+        if error.name != "eventlet":
+            raise
+        return loading.load(wanted)  # somebody else's driver for Cinder imports Cinder
+    return loading.adapted(found) if loading.is_cinders(found) else found
+
+
 def _register(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> None:
     try:
         for section in (name, SHARED):
@@ -184,12 +203,6 @@ def _register(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> No
 def _place(conf: cfg.ConfigOpts, name: str) -> str:
     """Return the section that says which driver a backend has."""
     return name if _is_set(conf, name, _DRIVER.dest) else SHARED
-
-
-def _unloadable(wanted: str, error: Exception) -> str:
-    if wanted.startswith("cinder.") and importlib.util.find_spec("cinder") is None:
-        return f"{wanted} is a driver of Cinder: pip install 'holdfast[cinder]'"
-    return str(error)
 
 
 def _is_set(conf: cfg.ConfigOpts, section: str, name: str) -> bool:

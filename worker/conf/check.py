@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from oslo_config import cfg
 
-from worker.conf import backend, backends, backup, groups, image, source, urls, values
+from worker.conf import backends, backup, groups, image, source, urls, values
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import Kind, Review
 from worker.conf.problems import ConfigError, Problem
@@ -122,12 +122,12 @@ def _backends(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
     for name in conf.enabled_backends:
         if found.head(name) is None:
             continue
-        options = [*backend.OPTS]
+        options: Sequence[cfg.Opt] = ()
         try:
-            options += backends.driver_class(conf, name).OPTS
+            options = backends.driver_class(conf, name).OPTS
         except ConfigError as error:
             problems.append(error.problem)
-        problems += backends.faults(conf, name, options)
+        problems += backends.faults(conf, name, backends.all_options(options))
     return [*problems, *_idle(conf, found)]
 
 

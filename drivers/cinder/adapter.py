@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver of Cinder's as one of ours: what every one of them has.
+
+Cinder's driver is made by ``do_setup``, since it looks for its service and for its
+volumes in the database as it is made. It gets what cinder-volume gives it: a
+``Configuration`` over its section of the same files, real objects, a real context.
+What it raises and returns is turned into what our contract says.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from cinder import exception, objects
+from cinder.volume import configuration as cinder_configuration
+from oslo_config import cfg
+
+from drivers.cinder import runtime
+from drivers.cinder.failures import translated
+from drivers.cinder.translation import changes, cinders, context
+from drivers.interface.errors import VolumeDriverException, VolumeIsBusy
+from drivers.interface.records import Record
+from drivers.interface.volume import Update, VolumeDriver
+
+
+class CinderDriver(VolumeDriver):
+    """Passes each call on to a driver of Cinder's.
+
+    :ivar cinders: its class.
+    """
+
+    cinders: ClassVar[Any]
+
+    def __init__(self, configuration: Any, *, host: str, **more: Any) -> None:
+        super().__init__(configuration, host=host, **more)
+        self._made: Any = None
+        self._begun: dict[str, dict[str, Any]] = {}
+
+    def do_setup(self, context_: Any) -> None:
+        """Make the driver, and have it prepare itself."""
+        runtime.begin()
+        facts = runtime.facts(self.host)
+        self._check(facts)
+        options = cinder_configuration.Configuration(
+            _OPTS, config_group=self.configuration.config_group
+        )
+        with translated():
+            self._made = self.cinders(
+                configuration=options,
+                host=self.host,
+                cluster_name=facts.cluster,
+                active_backend_id=facts.active_backend,
+                is_vol_db_empty=facts.is_new,
+            )
+            # Those of Cinder's base class would make rows; the worker has its own way.
+            for name in ("volume", "snapshot"):
+                setattr(self._made, f"_get_backup_volume_temp_{name}", _not_by_the_driver)
+            self._require_supported()
+            self._made.do_setup(context(context_))
+
+    def check_for_setup_error(self) -> None:
+        """Ask the driver, and let it complete what cinder-volume would complete now."""
+        with translated():
+            self._made.check_for_setup_error()
+            self._made.init_capabilities()
+            self._made.set_throttle()
+            self._made.set_initialized()
+
+    def get_volume_stats(self, refresh: bool = False) -> Mapping[str, Any]:
+        """Return a copy of the driver's, with the functions that it has for a scheduler."""
+        with translated():
+            stats = copy.deepcopy(dict(self._made.get_volume_stats(refresh=refresh) or {}))
+            for name in ("filter_function", "goodness_function"):
+                if name not in stats:
+                    stats[name] = getattr(self._made, f"get_{name}")()
+        return stats
+
+    def get_version(self) -> str | None:
+        """Return the driver's."""
+        return str(self._made.get_version())
+
+    def create_volume(self, volume: Record) -> Update:
+        """Have it created."""
+        return self._update("create_volume", volume)
+
+    def delete_volume(self, volume: Record) -> None:
+        """Have it deleted; a volume that the driver does not find is gone.
+
+        Whether it has snapshots is asked here: many a driver leaves that to Cinder's API.
+        """
+        given = cinders(self._as_begun(volume))
+        with translated(exception.VolumeNotFound):
+            if kept := objects.SnapshotList.get_all_for_volume(given._context, volume.id):
+                raise VolumeIsBusy(f"volume {volume.id} has {len(kept)} snapshots: delete them")
+            self._made.delete_volume(given)
+
+    def extend_volume(self, volume: Record, new_size: int) -> None:
+        """Have it extended."""
+        with translated():
+            self._made.extend_volume(cinders(volume), new_size)
+
+    def create_snapshot(self, snapshot: Record) -> Update:
+        """Have it created."""
+        return self._update("create_snapshot", snapshot)
+
+    def delete_snapshot(self, snapshot: Record) -> None:
+        """Have it deleted; a snapshot that the driver does not find is gone."""
+        with translated(exception.SnapshotNotFound):
+            self._made.delete_snapshot(cinders(self._as_begun(snapshot)))
+
+    def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
+        """Have it created."""
+        return self._update("create_volume_from_snapshot", volume, cinders(snapshot))
+
+    def initialize_connection(
+        self,
+        volume: Record,
+        connector: Mapping[str, Any],
+        initiator_data: Mapping[str, str] | None = None,
+    ) -> Mapping[str, Any]:
+        """Ask for it; only drivers of old take an initiator's data."""
+        more = {"initiator_data": initiator_data}
+        with translated():
+            call = self._made.initialize_connection
+            options = more if takes(call, "initiator_data") else {}
+            return dict(call(cinders(volume), dict(connector), **options))
+
+    def terminate_connection(
+        self, volume: Record, connector: Mapping[str, Any] | None, force: bool = False
+    ) -> bool | None:
+        """Have it ended."""
+        known = None if connector is None else dict(connector)
+        with translated():
+            answer = self._made.terminate_connection(cinders(volume), known, force=force)
+        return answer if isinstance(answer, bool) else None
+
+    def secure_file_operations_enabled(self) -> bool:
+        """Ask the driver."""
+        with translated():
+            return bool(self._made.secure_file_operations_enabled())
+
+    def backup_use_temp_snapshot(self) -> bool:
+        """Ask the driver, which asks its configuration."""
+        with translated():
+            return bool(self._made.backup_use_temp_snapshot())
+
+    def snapshot_revert_use_temp_snapshot(self) -> bool:
+        """Ask the driver."""
+        with translated():
+            return bool(self._made.snapshot_revert_use_temp_snapshot())
+
+    def _update(self, method: str, record: Record, *arguments: Any) -> Update:
+        """Call with an object of a record; return what is to be written of it."""
+        given = cinders(record)
+        try:
+            with translated():
+                answer = getattr(self._made, method)(given, *arguments)
+                return update(record, given, answer)
+        except BaseException:
+            self._begun[record.id] = changes(given)
+            raise
+
+    def _as_begun(self, record: Record) -> Record:
+        """Return a record with what a failed creation has set, by which its rest is found."""
+        return record.replace(**self._begun.pop(record.id, {}))
+
+    def _check(self, facts: runtime.Facts) -> None:
+        """Refuse what the driver does not allow."""
+        active = getattr(self.cinders, "SUPPORTS_ACTIVE_ACTIVE", False)
+        name = self.cinders.__name__
+        if facts.cluster and not active:
+            text = f"{name} cannot serve a cluster (SUPPORTS_ACTIVE_ACTIVE): unset cluster"
+            raise VolumeDriverException(text)
+        processes = self.configuration.safe_get("processes") or 1
+        if int(processes) > 1 and not active:
+            text = f"{name} cannot have {processes} processes (SUPPORTS_ACTIVE_ACTIVE): set 1"
+            raise VolumeDriverException(text)
+
+    def _require_supported(self) -> None:
+        if self._made.supported or self._made.configuration.enable_unsupported_driver:
+            return
+        text = f"Cinder does not support {self.cinders.__name__} any more"
+        raise VolumeDriverException(f"{text}: to use it anyway, set enable_unsupported_driver")
+
+
+def update(record: Record, given: Any, answer: Any) -> Update:
+    """Return what a driver wants written: what it returned, and what it only set.
+
+    Some return columns as they were, which are not theirs to write.
+    """
+    if answer is not None and not isinstance(answer, Mapping):
+        return cast(Update, answer)  # the worker says what is wrong with it
+    told = {
+        name: value
+        for name, value in (answer or {}).items()
+        if not (name in record and record[name] == value)
+    }
+    return {**changes(given), **told} or None
+
+
+def takes(method: Any, name: str) -> bool:
+    """Say whether a method has an argument of that name, spelt out."""
+    try:
+        return name in inspect.signature(method).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+_OPTS = [
+    cfg.BoolOpt(
+        "enable_unsupported_driver",
+        default=False,
+        help="Start the backend although its driver says that it is no longer supported.",
+    ),
+]
+
+
+def _not_by_the_driver(*_: Any, **__: Any) -> None:
+    raise NotImplementedError

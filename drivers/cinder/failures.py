@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a driver of Cinder raises, as what our contract names it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from drivers.interface import errors
+
+_OURS = {
+    name: found
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, errors.DriverError)
+}
+
+
+@contextlib.contextmanager
+def translated(absence: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Raise what the contract knows; the text stays.
+
+    :param absence: what means that there was nothing to do.
+    :raises NotImplementedError: as it came: the driver cannot do it.
+    :raises DriverError: of the same name, or of the nearest one that is known.
+    """
+    try:
+        yield
+    except (NotImplementedError, errors.DriverError):
+        raise
+    except absence:
+        return
+    except Exception as error:
+        raise _ours(error) from error
+
+
+def _ours(error: Exception) -> errors.DriverError:
+    name, text = type(error).__name__, str(error)
+    for kind in type(error).__mro__:
+        if found := _OURS.get(kind.__name__):
+            return found(text if kind is type(error) else f"{name}: {text}")
+    return errors.VolumeBackendAPIException(f"{name}: {text}" if text else name)

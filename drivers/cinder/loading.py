@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load a driver of an installed Cinder, in a process that is prepared for it.
+
+This imports nothing of Cinder until it is asked for a driver.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING
+
+from oslo_config import cfg
+
+if TYPE_CHECKING:
+    from drivers.interface.volume import VolumeDriver
+
+PACKAGE = "cinder"
+
+_ADVICE = "pip install 'holdfast[cinder]', in the environment of this program"
+
+
+class NotACinderDriver(ValueError):
+    """The class is no driver of Cinder."""
+
+
+def is_cinders(found: object) -> bool:
+    """Say whether a class is a volume driver of Cinder's kind, ours excluded.
+
+    Who has such a class has Cinder's modules loaded; nothing is imported for it.
+    """
+    base = sys.modules.get("cinder.volume.driver")
+    if base is None or not isinstance(found, type):
+        return False
+    return issubclass(found, (base.BaseVD, base.ProxyVD))
+
+
+def load(path: str) -> type[VolumeDriver]:
+    """Return a driver of ours that passes its calls on to one of Cinder's.
+
+    :param path: of Cinder's class, as ``cinder.volume.drivers.nfs.NfsDriver``.
+    :raises ImportError: Cinder is not installed, or the driver lacks something.
+    :raises AttributeError: the module has no such class.
+    :raises NotACinderDriver: it is something else.
+    """
+    prepare()
+    found = _imported(path)
+    if not is_cinders(found):
+        raise NotACinderDriver(f"{path} is no volume driver (cinder.volume.driver.BaseVD)")
+    return adapted(found)
+
+
+def adapted(found: object) -> type[VolumeDriver]:
+    """Return a driver of ours around a class of Cinder's that is loaded."""
+    from drivers.cinder import announced
+
+    return announced.adapted(found)
+
+
+def installed() -> bool:
+    """Say whether there is a Cinder to load drivers of."""
+    return PACKAGE in sys.modules or importlib.util.find_spec(PACKAGE) is not None
+
+
+def prepare() -> None:
+    """Import what all of Cinder's drivers rest on. :raises ImportError: it is not installed."""
+    if "cinder.volume.driver" in sys.modules:
+        return
+    from drivers.cinder import green, options
+
+    if not installed():
+        raise ModuleNotFoundError(f"Cinder is not installed: {_ADVICE}", name=PACKAGE)
+    if sys.modules.get("eventlet") is None:
+        # Those that look for the real one have done so before, and did not find it.
+        importlib.import_module("futurist")
+        green.install()
+    conf = cfg.CONF
+    options.be_lenient(conf)
+    with options.kept_defaults(conf):
+        objects = importlib.import_module("cinder.objects")
+        objects.register_all()
+        for name in ("cinder.keymgr", "cinder.coordination", "cinder.rpc", "cinder.volume.driver"):
+            importlib.import_module(name)
+
+
+def _imported(path: str) -> object:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if not module.startswith(str(error.name)):
+            raise
+        # Cinder's service knows where drivers have moved to, and takes long to import.
+        moved = importlib.import_module("cinder.volume.manager").MAPPING
+        if path not in moved:
+            raise
+        return _imported(moved[path])
