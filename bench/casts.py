@@ -70,21 +70,15 @@ def _throughput(setting: load.Setting, options: argparse.Namespace) -> dict[str,
 
 def _round(setting: load.Setting, service: machine.Service, count: int) -> dict[str, float]:
     ids = setting.insert(count, status="creating")
-    create_s, create_cpu = _timed(service, lambda: setting.cast_all("create_volume", ids))
-    setting.set_status(ids, "deleting")
-    delete_s, delete_cpu = _timed(service, lambda: setting.cast_all("delete_volume", ids))
+    create_s, create_cpu = service.timed(lambda: setting.cast_all("create_volume", ids))
+    setting.prepare_delete("delete_volume", ids)
+    delete_s, delete_cpu = service.timed(lambda: setting.cast_all("delete_volume", ids))
     return {
         "creates_per_s": count / create_s,
         "deletes_per_s": count / delete_s,
         "cpu_ms_per_create": create_cpu / count * 1e3,
         "cpu_ms_per_delete": delete_cpu / count * 1e3,
     }
-
-
-def _timed(service: machine.Service, work: load.Work) -> tuple[float, float]:
-    cpu, began = service.cpu_seconds(), time.monotonic()
-    work()
-    return time.monotonic() - began, service.cpu_seconds() - cpu
 
 
 def _single(setting: load.Setting, options: argparse.Namespace) -> dict[str, float]:
@@ -128,7 +122,7 @@ def _soak(setting: load.Setting, service: machine.Service, operations: int) -> d
         for done in range(0, operations // 4, 500):
             ids = setting.insert(min(500, operations // 4 - done) // 2, status="creating")
             setting.cast_all("create_volume", ids)
-            setting.set_status(ids, "deleting")
+            setting.prepare_delete("delete_volume", ids)
             setting.cast_all("delete_volume", ids)
         marks.append(service.pss_mib())
     print("PSS at the quarters of the soak, MiB:", ", ".join(f"{m:.1f}" for m in marks))

@@ -1,80 +1,240 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scheduler does to the service: rows in the database, casts on the bus."""
+"""What an API and a scheduler do to the service: rows in the database, casts on the bus."""
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import oslo_messaging
 import sqlalchemy as sa
-from oslo_config import cfg
 
-from bench.machine import Service
+from bench.machine import ROOT, Service
+from tests.functional.service import render
 from tests.servers import Servers
 from worker import conf as config
 from worker.db import models, sync
 from worker.db.engine import Database
+from worker.db.values import now
 from worker.rpc import transport
-
-Work = Callable[[], None]
 
 NODE, BACKEND = "bench", "noop"
 HOST = f"{NODE}@{BACKEND}"
-_DEADLINE = 120.0
-
-_CONFIG = """\
-[DEFAULT]
-host = {node}
-enabled_backends = {backend}
-transport_url = {bus}
-state_path = {state}
-{options}
-[database]
-connection = {database}
-[{backend}]
-volume_driver = {driver}
-volume_backend_name = {backend}
-processes = {processes}
-"""
+_DEADLINE = 300.0
+_MANY = 1_000_000
 
 
-class Setting:
-    """A bus, a database and the messages to send.
+@dataclass(frozen=True)
+class Operation:
+    """What a cast changes.
+
+    :param sample: which of the messages that came off a real bus it is sent as.
+    :param worked: whether the sender writes a row of ``workers`` (spec/volume-rpc §8).
+    """
+
+    table: sa.Table
+    kind: str
+    during: str
+    done: str
+    sample: int = 0
+    worked: bool = True
+
+
+OPERATIONS = {
+    "create_volume": Operation(models.volumes, "Volume", "creating", "available"),
+    "delete_volume": Operation(models.volumes, "Volume", "deleting", "deleted", sample=1),
+    "create_snapshot": Operation(models.snapshots, "Snapshot", "creating", "available"),
+    "delete_snapshot": Operation(models.snapshots, "Snapshot", "deleting", "deleted", worked=False),
+}
+
+
+class Load:
+    """Rows as an API leaves them, and casts as a scheduler sends them.
+
+    :param bus: transport URL.
+    :param database: SQLAlchemy URL; the tables are there.
+    """
+
+    def __init__(self, bus: str, database: str) -> None:
+        self._bus, self._database = bus, database
+        self._engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
+        self._samples = {method: _Sample.read(method) for method in OPERATIONS}
+        self._volume_of: dict[str, str] = {}  # by snapshot
+        self._fill()
+        conf = config.load([], prog="bench", default_config_files=[])
+        conf.set_override("transport_url", bus)
+        self._client = oslo_messaging.get_rpc_client(
+            transport.get(conf, slots=1),
+            oslo_messaging.Target(topic=f"cinder-volume.{HOST}", server=NODE, version="3.0"),
+        )
+
+    def insert(self, count: int, *, status: str) -> list[str]:
+        """Insert rows of volumes as cinder-api leaves them."""
+        row = {
+            **self._owned(),
+            "status": status,
+            "attach_status": "detached",
+            "host": f"{HOST}#{BACKEND}",
+            "size": 1,
+            "availability_zone": "nova",
+            "bootable": False,
+            "multiattach": False,
+        }
+        ids = [str(uuid.uuid4()) for _ in range(count)]
+        with self._engine.connect() as connection:
+            connection.execute(sa.insert(models.volumes), [{**row, "id": i} for i in ids])
+        if status == OPERATIONS["create_volume"].during:
+            self._offer("create_volume", ids)
+        return ids
+
+    def insert_snapshots(self, volume_ids: Sequence[str]) -> list[str]:
+        """Insert the row of a snapshot of each volume as cinder-api leaves it."""
+        row = {**self._owned(), "status": "creating", "progress": "0%", "volume_size": 1}
+        of = {str(uuid.uuid4()): volume_id for volume_id in volume_ids}
+        self._volume_of |= of
+        rows = [{**row, "id": one, "volume_id": volume_id} for one, volume_id in of.items()]
+        with self._engine.connect() as connection:
+            connection.execute(sa.insert(models.snapshots), rows)
+        self._offer("create_snapshot", list(of))
+        return list(of)
+
+    def prepare_delete(self, method: str, ids: Sequence[str]) -> None:
+        """Set the status as the API does before it casts."""
+        operation = OPERATIONS[method]
+        table = operation.table
+        change = sa.update(table).where(table.c.id.in_(ids)).values(status=operation.during)
+        with self._engine.connect() as connection:
+            connection.execute(change)
+        if operation.worked:
+            self._offer(method, ids)
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Remove the rows of volumes, whatever state they are in."""
+        with self._engine.connect() as connection:
+            for table, column in ((models.workers, "resource_id"), (models.volumes, "id")):
+                connection.execute(sa.delete(table).where(table.c[column].in_(ids)))
+
+    def cast(self, method: str, resource_id: str) -> None:
+        """Send what an untouched scheduler sends."""
+        sample = self._samples[method]
+        volume_id = self._volume_of.get(resource_id, resource_id)
+        self._client.cast(sample.context, method, **sample.args(resource_id, volume_id))
+
+    def cast_all(self, method: str, ids: Sequence[str]) -> None:
+        """Cast for all and wait until all are done.
+
+        :raises RuntimeError: one has ended as it should not; a fast failure is no speed.
+        """
+        for resource_id in ids:
+            self.cast(method, resource_id)
+        self.wait_done(method, ids, every=0.02)
+        ended = self.statuses(method, ids)
+        if ended != {OPERATIONS[method].done: len(ids)}:
+            raise RuntimeError(f"{len(ids)} x {method} on {self._database} ended in {ended}")
+
+    def wait_done(self, method: str, ids: Sequence[str], every: float = 0.002) -> None:
+        """Wait until a cast has ended for each resource."""
+        operation = OPERATIONS[method]
+        columns = operation.table.c
+        left = sa.select(sa.func.count()).where(
+            columns.id.in_(ids), columns.status == operation.during
+        )
+        deadline = time.monotonic() + _DEADLINE
+        with self._engine.connect() as connection:
+            while count := connection.scalar(left):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{count} of {len(ids)} are still {operation.during}")
+                time.sleep(every)
+
+    def statuses(self, method: str, ids: Sequence[str]) -> Counter[str]:
+        """Return how many resources are in each status."""
+        columns = OPERATIONS[method].table.c
+        with self._engine.connect() as connection:
+            return Counter(connection.scalars(sa.select(columns.status).where(columns.id.in_(ids))))
+
+    def _owned(self) -> dict[str, Any]:
+        data = self._samples["create_volume"].data
+        same = {name: data[name] for name in ("user_id", "project_id", "volume_type_id")}
+        return {**same, "use_quota": True, "deleted": False, "created_at": now()}
+
+    def _offer(self, method: str, ids: Sequence[str]) -> None:
+        """Write the rows of ``workers`` that say that somebody is to do it."""
+        # One may still be there: it goes just after the status before this one has come.
+        operation, work = OPERATIONS[method], models.workers
+        row = {
+            "resource_type": operation.kind,
+            "status": operation.during,
+            "race_preventer": 0,
+            "deleted": False,
+            "created_at": now(),
+            "updated_at": now(),
+        }
+        with self._engine.connect() as connection:
+            connection.execute(sa.delete(work).where(work.c.resource_id.in_(ids)))
+            connection.execute(sa.insert(work), [{**row, "resource_id": i} for i in ids])
+
+    def _fill(self) -> None:
+        """Insert what is there before any volume is: its type, and the quota in use."""
+        data = self._samples["create_volume"].data
+        kind = data["volume_type"]["versioned_object.data"]
+        common = {"deleted": False, "created_at": now()}
+        row = {**common, "id": kind["id"], "name": kind["name"], "is_public": True}
+        usage = {
+            **common,
+            "project_id": data["project_id"],
+            "in_use": _MANY,
+            "reserved": 0,
+            "race_preventer": True,
+        }
+        resources = [
+            f"{name}{suffix}"
+            for name in ("volumes", "gigabytes", "snapshots")
+            for suffix in ("", f"_{kind['name']}")
+        ]
+        with self._engine.connect() as connection:
+            connection.execute(sa.insert(models.volume_types), row)
+            connection.execute(
+                sa.insert(models.volume_type_extra_specs),
+                [
+                    {**common, "volume_type_id": kind["id"], "key": key, "value": value}
+                    for key, value in kind["extra_specs"].items()
+                ],
+            )
+            connection.execute(
+                sa.insert(models.quota_usages),
+                [{**usage, "resource": resource} for resource in resources],
+            )
+
+
+class Setting(Load):
+    """A bus, a database of ours, the messages to send, and the service that takes them.
 
     :param driver: of the backend.
     :param options: further lines of ``[DEFAULT]``.
     """
 
     def __init__(
-        self, folder: Path, bus: str, database: str, driver: str = "noop", options: str = ""
+        self,
+        folder: Path,
+        bus: str,
+        database: str,
+        driver: str = "noop",
+        options: dict[str, Any] | None = None,
     ) -> None:
-        self._driver, self._options = driver, options
         self._folder = folder
-        self._bus = bus
-        self._database = database
-        self._engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
-        self._volumes = models.volumes
-        self._message = _sample()
-        conf = cfg.CONF
-        files = [str(self._write(1))]
-        conf = config.load([], prog="bench", default_config_files=files)
+        self._sections = sections(folder / "state", bus, database, driver, options)
+        conf = config.load([], prog="bench", default_config_files=[str(self._write(1))])
         sync.sync(Database.from_conf(conf))
-        self._client = oslo_messaging.get_rpc_client(
-            transport.get(conf, slots=1),
-            oslo_messaging.Target(topic=f"cinder-volume.{HOST}", server=NODE, version="3.0"),
-        )
-        with self._engine.connect() as connection:
-            types = models.volume_types
-            self._type = connection.scalar(sa.select(types.c.id).limit(1))
+        super().__init__(bus, database)
 
     @classmethod
-    def prepare(cls, servers: Servers, folder: Path, **others: str) -> Setting:
+    def prepare(cls, servers: Servers, folder: Path, **others: Any) -> Setting:
         """Start the servers and make the tables."""
         (folder / "state").mkdir()
         return cls(folder, servers.broker.vhost(), servers.mariadb.database(), **others)
@@ -89,81 +249,54 @@ class Setting:
         log = self._folder / "service.log"
         return Service(self._write(processes), log, processes, wait=wait)
 
-    def insert(self, count: int, *, status: str) -> list[str]:
-        """Insert rows as cinder-api leaves them."""
-        ids = [str(uuid.uuid4()) for _ in range(count)]
-        row = {
-            "status": status,
-            "attach_status": "detached",
-            "host": f"{HOST}#{BACKEND}",
-            "size": 1,
-            "user_id": "u" * 32,
-            "project_id": "p" * 32,
-            "availability_zone": "nova",
-            "volume_type_id": self._type,
-            "use_quota": True,
-            "deleted": False,
-            "bootable": False,
-            "multiattach": False,
-        }
-        with self._engine.connect() as connection:
-            connection.execute(sa.insert(self._volumes), [{**row, "id": i} for i in ids])
-        return ids
-
-    def set_status(self, ids: Sequence[str], status: str) -> None:
-        """Set a status as the API does before it casts."""
-        with self._engine.connect() as connection:
-            connection.execute(
-                sa.update(self._volumes).where(self._volumes.c.id.in_(ids)).values(status=status)
-            )
-
-    def cast(self, method: str, volume_id: str) -> None:
-        """Send what an untouched scheduler sends."""
-        args = copy.copy(self._message[method])
-        args["volume"] = copy.deepcopy(args["volume"])
-        args["volume"]["versioned_object.data"]["id"] = volume_id
-        self._client.cast({"user_id": "u" * 32, "project_id": "p" * 32}, method, **args)
-
-    def cast_all(self, method: str, ids: Sequence[str]) -> None:
-        """Cast for all and wait until all are done."""
-        for volume_id in ids:
-            self.cast(method, volume_id)
-        self.wait_done(method, ids, every=0.02)
-
-    def wait_done(self, method: str, ids: Sequence[str], every: float = 0.002) -> None:
-        """Wait until a cast has ended for each volume."""
-        columns = self._volumes.c
-        during = "creating" if method == "create_volume" else "deleting"
-        left = sa.select(sa.func.count()).where(columns.id.in_(ids), columns.status == during)
-        deadline = time.monotonic() + _DEADLINE
-        with self._engine.connect() as connection:
-            while count := connection.scalar(left):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{count} of {len(ids)} volumes are still {during}")
-                time.sleep(every)
-
     def _write(self, processes: int) -> Path:
         path = self._folder / f"holdfast-{processes}.conf"
-        path.write_text(
-            _CONFIG.format(
-                node=NODE,
-                backend=BACKEND,
-                bus=self._bus,
-                state=self._folder / "state",
-                database=self._database,
-                processes=processes,
-                driver=self._driver,
-                options=self._options,
-            )
-        )
+        backend = {**self._sections[BACKEND], "processes": processes}
+        path.write_text(render({**self._sections, BACKEND: backend}))
         return path
 
 
-def _sample() -> dict[str, dict[str, Any]]:
-    """Arguments of real casts, as they came off a bus."""
-    folder = Path(__file__).resolve().parent.parent / "tests" / "unit" / "rpc" / "wire"
-    found = {}
-    for method in ("create_volume", "delete_volume"):
-        samples = json.loads((folder / f"cinder-volume.{method}.json").read_text())
-        found[method] = samples[0]["envelope"]["oslo.message"]["args"]
-    return found
+def sections(
+    state: Path, bus: str, database: str, driver: str, options: dict[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the configuration of a service with one backend, Cinder's or ours."""
+    return {
+        "DEFAULT": {
+            "host": NODE,
+            "enabled_backends": BACKEND,
+            "transport_url": bus,
+            "state_path": state,
+            **(options or {}),
+        },
+        "database": {"connection": database},
+        BACKEND: {"volume_driver": driver, "volume_backend_name": BACKEND},
+    }
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A cast as it came off a bus, which is sent again for other resources."""
+
+    context: dict[str, Any]
+    text: str
+    kind: str
+    data: dict[str, Any]
+
+    @classmethod
+    def read(cls, method: str) -> _Sample:
+        operation = OPERATIONS[method]
+        path = ROOT / "tests" / "unit" / "rpc" / "wire" / f"cinder-volume.{method}.json"
+        message = json.loads(path.read_text())[operation.sample]["envelope"]["oslo.message"]
+        prefix = "_context_"
+        context = {k.removeprefix(prefix): v for k, v in message.items() if k.startswith(prefix)}
+        kind = operation.kind.lower()
+        data = message["args"][kind]["versioned_object.data"]
+        return cls(context, json.dumps(message["args"]), kind, data)
+
+    def args(self, resource_id: str, volume_id: str) -> dict[str, Any]:
+        """Return the arguments for another resource."""
+        text = self.text.replace(self.data["id"], resource_id)
+        if self.kind == "snapshot":
+            text = text.replace(self.data["volume_id"], volume_id)
+        args: dict[str, Any] = json.loads(text.replace("peerhost@noop#pool0", f"{HOST}#{BACKEND}"))
+        return args

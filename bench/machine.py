@@ -1,46 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service under load, and what the kernel says it used."""
+"""A service under load, and what the kernel says it used."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from tests.servers import Process, until
 
+ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT = 60.0  # seconds; other work may run on the machine
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
-class Service:
-    """``holdfast-volume`` as a process of its own, with its children.
+@dataclass(frozen=True)
+class Program:
+    """How a service is run.
 
-    :param config: its configuration file.
-    :param wait: whether to wait until it consumes.
+    :param argv: the command, without its configuration.
+    :param ready: what its log says, once for each process, when it consumes.
     """
 
-    def __init__(self, config: Path, log: Path, processes: int, *, wait: bool = True) -> None:
-        argv = [sys.executable, "-m", "worker.cmd.volume", "--config-file", str(config)]
-        root = Path(__file__).resolve().parent.parent
+    argv: Sequence[str]
+    ready: bytes
+    env: Mapping[str, str] | None = None
+
+
+HOLDFAST = Program([sys.executable, "-m", "worker.cmd.volume"], b"takes operations for")
+
+
+class Service:
+    """A service as a process of its own, with its children.
+
+    :param config: its configuration file.
+    :param processes: how many will say that they are ready.
+    :param wait: whether to wait until they have.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        log: Path,
+        processes: int,
+        *,
+        wait: bool = True,
+        program: Program = HOLDFAST,
+    ) -> None:
+        argv = [*program.argv, "--config-file", str(config)]
         start = log.stat().st_size if log.exists() else 0
-        self._process = Process(argv, log=log, cwd=root)
+        self._process = Process(argv, log=log, env=program.env, cwd=ROOT)
 
         def ready() -> bool:
-            return log.read_bytes()[start:].count(b"takes operations for") >= processes
+            if self._process.returncode is not None:
+                raise RuntimeError(f"{argv[0]} ended:\n{self._process.tail()}")
+            return log.read_bytes()[start:].count(program.ready) >= processes
 
         if wait:
-            until(ready, 30, f"the service to be ready, see {log}")
+            until(ready, START_TIMEOUT, f"the service to be ready, see {log}")
 
     def cpu_seconds(self) -> float:
         """Processor time of the whole family so far, user and system."""
         return sum(_cpu(pid) for pid in self._process.family())
 
+    def timed(self, work: Callable[[], object]) -> tuple[float, float]:
+        """Return how many seconds something took, and how much processor time here."""
+        cpu, began = self.cpu_seconds(), time.monotonic()
+        work()
+        return time.monotonic() - began, self.cpu_seconds() - cpu
+
     def pss_mib(self) -> float:
         """Memory of the family in MiB, what is shared counted once."""
         time.sleep(1.0)  # what the last operation left to be given back
         return sum(pss_kib(pid) for pid in self._process.family()) / 1024
+
+    def alone_mib(self) -> float:
+        """Memory of the family in MiB, as if no other process had the same libraries in use.
+
+        PSS gives away a part of each library that a neighbour runs as well, which is little
+        on a machine of its own.
+        """
+        family = self._process.family()
+        own = sum(_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss_Anon:") for pid in family)
+        files = max(_kib(Path(f"/proc/{pid}/status"), "RssFile:") for pid in family)
+        return (own + files) / 1024
+
+    def peak_rss_mib(self) -> float:
+        """Return the most that each of the family has ever held, added up, in MiB."""
+        return sum(_peak_kib(pid) for pid in self._process.family()) / 1024
 
     def kill(self) -> None:
         """End the whole family at once."""
@@ -68,8 +119,16 @@ def _cpu(pid: int) -> float:
 
 def pss_kib(pid: int) -> int:
     """Return the memory of a process in KiB, what is shared counted in shares."""
+    return _kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+
+
+def _peak_kib(pid: int) -> int:
+    return _kib(Path(f"/proc/{pid}/status"), "VmHWM:")
+
+
+def _kib(path: Path, name: str) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = path.read_text().splitlines()
     except FileNotFoundError:
         return 0
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))

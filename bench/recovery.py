@@ -13,35 +13,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from worker import nogreen  # noqa: E402, F401, I001 - first, before anything of oslo
 from bench import load  # noqa: E402
-from drivers.volume.noop import NoopDriver  # noqa: E402
+from bench.blocking import Gate  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 
 GOALS = {"first_cast_s": 2.0, "recovered_s": 30.0}
-_BLOCK = "HOLDFAST_BENCH_BLOCK"
 _OPEN = "SELECT COUNT(*) FROM flowdetails WHERE state NOT IN ('SUCCESS', 'REVERTED', 'FAILURE')"
-
-
-class BlockingDriver(NoopDriver):
-    """Creates nothing, as long as a file exists."""
-
-    def create_volume(self, volume: Any) -> None:
-        """Wait while the file is there."""
-        while os.path.exists(os.environ[_BLOCK]):
-            time.sleep(0.1)
 
 
 def main() -> None:
@@ -49,20 +37,19 @@ def main() -> None:
     options = _options()
     with Servers(durable=True) as servers, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        block = folder / "block"
-        os.environ[_BLOCK] = str(block)
+        gate = Gate(folder / "gate")
         setting = load.Setting.prepare(
             servers,
             folder,
-            driver="bench.recovery.BlockingDriver",
-            options=f"executor_thread_pool_size = {options.interrupted + 50}",
+            driver="bench.blocking.BlockingDriver",
+            options={"executor_thread_pool_size": options.interrupted + 50},
         )
         _fill(setting, options.volumes)
         with setting.service(processes=1):
             pass  # from now on there is a queue, which keeps what comes between two starts
         figures = {"volumes": float(options.volumes), "interrupted": float(options.interrupted)}
         figures["first_cast_s"] = statistics.median(_first(setting) for _ in range(options.rounds))
-        figures |= _recover(setting, block, options.interrupted)
+        figures |= _recover(setting, gate, options.interrupted)
     for key, value in figures.items():
         goal = f"   goal {GOALS[key]:g}" if key in GOALS else ""
         print(f"{key:<24}{value:>12.2f}{goal}")
@@ -85,15 +72,15 @@ def _first(setting: load.Setting) -> float:
         return time.monotonic() - began
 
 
-def _recover(setting: load.Setting, block: Path, count: int) -> dict[str, float]:
-    block.touch()
+def _recover(setting: load.Setting, gate: Gate, count: int) -> dict[str, float]:
+    gate.close()
     ids = setting.insert(count, status="creating")
     service = setting.service(processes=1)
     for volume_id in ids:
         setting.cast("create_volume", volume_id)
     until(lambda: _unfinished(setting) == count, 120, f"{count} operations to be under way")
     service.kill()
-    block.unlink()
+    gate.open()
     new = setting.insert(1, status="creating")
     setting.cast("create_volume", new[0])
     began = time.monotonic()
