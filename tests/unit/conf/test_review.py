@@ -32,7 +32,6 @@ UNSUPPORTED_OF_BACKENDS = {
     "disk_geometry": "4k",
     "image_upload_use_cinder_backend": "1",
     "image_volume_cache_enabled": "on",
-    "replication_device": "backend_id:second",
     "volume_copy_bps_limit": "1",
 }
 UNSUPPORTED_KEYS = {"backend": "vault", "fixed_key": "00"}

@@ -101,10 +101,6 @@ BACKEND: dict[str, Refusal] = {
         "keeps a volume of each image, and clones the next ones from it",
         "remove it, and each volume is made of the image itself",
     ),
-    "replication_device": Refusal(
-        "is a second array to which volumes are copied, and to which the backend can fail over",
-        "remove it, or leave this backend to cinder-volume",
-    ),
     "volume_copy_bps_limit": Refusal(
         "bounds the bandwidth of copies by a control group",
         "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",
