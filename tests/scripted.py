@@ -165,6 +165,9 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
             image_service.update(context, image_meta["id"], {}, iter([volume.name.encode()]))
         return self._play("copy_volume_to_image", None, id=volume.id, image=image_meta["id"])
 
+    def clear_download(self, context: Any, volume: Record) -> None:
+        self._play("clear_download", id=volume.id)
+
     def extend_volume(self, volume: Record, new_size: int) -> None:
         self._play("extend_volume", id=volume.id, size=volume.size, new_size=new_size)
 

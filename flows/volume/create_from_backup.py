@@ -87,6 +87,8 @@ class Hand(Finish):
         ctx.volumes.update(volume_id, **known)
         row = ctx.backups.get(backup_id)
         ctx.backup_service.restore_backup(ctx.request, row, volume_id)
+        # Left there, it would have a service that starts meanwhile end the volume.
+        ctx.workers.done("Volume", volume_id)
         if volume.use_quota:
             ctx.notifier.volume(ctx.request, "create.end", volume)
 

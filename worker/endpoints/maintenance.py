@@ -7,7 +7,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from flows.host import failover, freeze
+from oslo_utils import timeutils
+
+from flows.host import cleanup, failover, freeze
+from worker.endpoints.arguments import field, ids_of
 from worker.endpoints.operation import Operation
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
@@ -56,8 +59,42 @@ class MaintenanceMethods:
             raise BadArguments(f"updates are no columns: {updates!r:.80}")
         self._service.failover_completed(updates)
 
+    @exposed("3.7")
+    def do_cleanup(self, request: RequestContext, cleanup_request: Any) -> Operation:
+        """End what a service of the cluster, or this one, left behind."""
+        service_id = field(cleanup_request, "service_id", "cleanup_request")
+        if isinstance(service_id, bool) or not isinstance(service_id, int | None):
+            raise BadArguments(f"service_id is no number: {service_id!r:.80}")
+        resource_type = _optional(cleanup_request, "resource_type")
+        found = ids_of(cleanup_request, "resource_id")
+        return self._on_host(
+            cleanup.flow,
+            service_id=service_id,
+            resource_type=resource_type,
+            resource_id=found[0] if found else None,
+            until=_moment(_optional(cleanup_request, "until")),
+        )
+
     def _on_host(self, factory: Any, **args: Any) -> Operation:
         """Return an operation on the whole backend, of which one goes on at a time."""
         host = self._service.host
         lock = str(uuid.uuid5(uuid.NAMESPACE_URL, f"the whole of {host}"))
         return Operation(factory, ("backend", host.partition("@")[2]), args, exclusive=(lock,))
+
+
+def _optional(source: Any, name: str) -> str | None:
+    """Return a field that may be missing. :raises BadArguments: it is no text."""
+    value = source.get(name)
+    if not isinstance(value, str | None):
+        raise BadArguments(f"{name} is no text: {value!r:.80}")
+    return value or None
+
+
+def _moment(text: str | None) -> str | None:
+    """Return a time as it came. :raises BadArguments: it is none."""
+    if text:
+        try:
+            timeutils.parse_isotime(text)
+        except ValueError as error:
+            raise BadArguments(f"until is no time: {text!r:.80}") from error
+    return text

@@ -21,6 +21,7 @@ from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
 from worker.services import images, inventory, replication
+from worker.services.abandoned import Abandoned
 from worker.services.backend import Backend
 from worker.services.capabilities import Capabilities
 from worker.services.inventory import Inventory
@@ -71,6 +72,8 @@ class VolumeService(Service):
             self.backend,
             lambda: self.processes,
             lambda: VolumeClient(self.transport),
+            lambda: self.journal,
+            lambda message, context: self.runner.cast(message, context),
             self.stopping,
         )
         self._options = Options(
@@ -120,7 +123,12 @@ class VolumeService(Service):
         self.records.workers.service_id = self._standing.service_id = row.id
 
     def came_up(self) -> None:
-        """Bring exports back."""
+        """End what a service left behind, and bring exports back."""
+        abandoned = Abandoned(
+            self.records, self.host, lambda: self.context(RequestContext.admin(), False)
+        )
+        abandoned.clean_up()
+        abandoned.start(lambda: self.runner.has_room, self.stopping)
         exports = Inventory(self.records, self.locks, self.host, self.stopping)
         exports.start(self.backend.require_driver())
 

@@ -97,6 +97,11 @@ class Runner:
                 raise Refused
             return self._active < self._size
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is a free slot, so that what the bus has is taken at once."""
+        return self._active < self._size
+
     def cast(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         """Journal a cast and start it."""
         try:

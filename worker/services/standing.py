@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from taskflow import states
 
 from drivers.interface.records import Record
 from flows.errors import NotFound
 from worker.db.records import Records
+from worker.journal import Journal
+from worker.rpc import objects
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
@@ -27,12 +32,24 @@ _SPREAD = ("replication_status", "active_backend_id", "disabled", "disabled_reas
 
 _TRANSIENT = "failing-over"
 
+_UNFINISHED = sorted(
+    {
+        *(states.PENDING, states.RUNNING, states.REVERTING, states.RESUMING),
+        *(states.SUSPENDING, states.SUSPENDED),
+    }
+)
+_NAMES_OTHERS = ("do_cleanup",)
+_KNOWN = 1_000_000
+"""How many operations under way are looked through."""
+
 
 class Standing:
     """The row in ``services`` of one backend's service.
 
     :param processes: how many serve the backend.
     :param client: reaches the others; made when it is first needed.
+    :param journal: what is under way; there when it is first asked.
+    :param submit: takes a message as if it had come off the bus, and its context.
     """
 
     def __init__(
@@ -41,12 +58,16 @@ class Standing:
         backend: Backend,
         processes: Callable[[], int],
         client: Callable[[], VolumeClient],
+        journal: Callable[[], Journal],
+        submit: Callable[[dict[str, Any], dict[str, Any]], None],
         stopping: threading.Event,
     ) -> None:
         self._records = records
         self._backend = backend
         self._processes = processes
         self._client = client
+        self._journal = journal
+        self._submit = submit
         self._stopping = stopping
         self.service_id: int | None = None
         self._given: str | None = None
@@ -79,6 +100,26 @@ class Standing:
         except BusUnavailable as error:
             LOG.error("other processes of %s do not know of the failover: %s", address, error)
 
+    def underway(self) -> set[str]:
+        """Return the ids of what operations in the journal are about that have not ended."""
+        entries = self._journal().entries(among=_UNFINISHED, limit=_KNOWN)
+        found: set[str] = set()
+        for entry in entries:
+            if entry.method in _NAMES_OTHERS:
+                continue  # what it names is what it is to look at
+            found |= {str(one) for one in (entry.meta.get("resource") or ())[1:]}
+            for value in (entry.meta.get("args") or {}).values():
+                found |= {
+                    one for one in (value if isinstance(value, list) else [value]) if _is_text(one)
+                }
+        return found
+
+    def delete(self, volume: Record) -> None:
+        """Have a volume deleted with its snapshots: from now on the journal knows of it."""
+        args = {"volume": objects.volume(volume), "cascade": True}
+        message = {"method": "delete_volume", "version": "3.0", "args": args}
+        self._submit({**message, "_unique_id": uuid.uuid4().hex}, RequestContext.admin().to_wire())
+
     def take_over(self, updates: Mapping[str, Any]) -> None:
         """Follow a failover that another process, or another host of the cluster, has made."""
         told = {name: updates[name] for name in _SPREAD if name in updates}
@@ -93,7 +134,10 @@ class Standing:
 
     def active_backend_id(self) -> str | None:
         """Return the target that a driver is to be made for."""
-        self._given = self.get().active_backend_id or None
+        try:
+            self._given = self.get().active_backend_id or None
+        except NotFound:  # somebody deleted it; the next heartbeat makes it anew
+            self._given = None
         return self._given
 
     def came_up(self, replicates: bool) -> None:
@@ -101,7 +145,11 @@ class Standing:
 
         A failover that is still under way, or will go on, writes it itself.
         """
-        row, status = self.get(), "enabled" if replicates else "disabled"
+        try:
+            row, status = self.get(), "enabled" if replicates else "disabled"
+        except NotFound as error:
+            LOG.warning("the replication status is not written: %s", error)
+            return
         if row.replication_status not in (status, _TRANSIENT):
             self._records.services.set_replication_status(row.id, status)
         if row.cluster_name:
@@ -125,3 +173,7 @@ class Standing:
         threading.Thread(
             target=self._backend.renew, args=(self._stopping,), name="set-up", daemon=True
         ).start()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import oslo_messaging
 import pytest
 
 from drivers.interface.records import Record
 from tests.conftest import DATABASES
-from tests.functional.cloud import HOST, Cloud
+from tests.functional.cloud import HOST, REQUEST, Cloud
 from tests.functional.operations.conftest import database_url_of
 from tests.functional.service import Service
 from tests.servers import Broker, Servers, until
@@ -255,6 +256,21 @@ class TestRestart:
 
         given = [call["active"] for call in lone.script.calls("do_setup")]
         assert given == [None, "second"]
+
+    @pytest.mark.parametrize("method", ["freeze", "thaw"])
+    def test_a_call_that_was_killed_in_the_driver_is_finished(
+        self, lone: Cloud, method: str
+    ) -> None:
+        lone.records.services.update(row(lone).id, disabled=method == "thaw")
+        lone.script.plan(**{f"{method}_backend": {"exit": True}})
+        with pytest.raises(oslo_messaging.MessagingTimeout):
+            lone.client(timeout=3).call(dict(REQUEST), f"{method}_host")
+        lone.service.kill()
+        lone.script.plan()
+        lone.service.start()
+        lone.wait_idle()
+
+        assert shown(lone)[:2] == ((True, "frozen") if method == "freeze" else (False, ""))
 
     @pytest.mark.parametrize("target", ["second", "default"])
     def test_a_failover_that_was_killed_in_the_driver_goes_on(

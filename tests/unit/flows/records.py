@@ -244,6 +244,9 @@ class Work:
     def offer(self, resource_type: str, resource_id: str, status: str) -> None:
         self._work[resource_type, resource_id] = "anybody's"
 
+    def done(self, resource_type: str, resource_id: str) -> None:
+        self._work.pop((resource_type, resource_id), None)
+
 
 class Initiators:
     def __init__(self) -> None:

@@ -107,7 +107,7 @@ class Records:
 
     def on_host(self, host: str) -> HostRecords:
         """Return what lives on a backend."""
-        return HostRecords(self._database, host, self.volumes, self.snapshots, self.groups)
+        return HostRecords(self._database, host, self.volumes, self.snapshots, self.by_group_kind)
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts, database: Database) -> Records:

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of ``workers``: implements :class:`flows.records.WorkRows` (spec/volume-rpc §8).
 
-With a journal of our own they matter to others only: a Cinder service that
-restarts sets a resource to ``error`` whose row nobody has claimed.
+With a journal of our own they matter to others only: a Cinder service that starts
+cleans what has a row that names it. So a row goes with the end of its work, and a row
+that Cinder left under our name tells what it did not end.
 """
 
 from __future__ import annotations
 
+import datetime
+from typing import Any
+
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
+from drivers.interface.records import Record
 from worker.db import models
 from worker.db.engine import Database
-from worker.db.records.base import precise_now
+from worker.db.records.base import drop_work, precise_now
 from worker.db.values import checked
 
 _T = models.workers
@@ -31,6 +36,24 @@ _OTHERWISE = sa.or_(
 _CLAIM = sa.update(_T).where(*_OF, _OTHERWISE).values(_NEXT)
 _RELEASE = sa.update(_T).where(*_OF).values(_NEXT)
 _INSERT = sa.insert(_T)
+
+SENTINEL = "SENTINEL"
+"""Type of a row of Cinder's that is no work: it tells how exact times are."""
+
+_READ = (_T.c.id == sa.bindparam("which"), _T.c.race_preventer == sa.bindparam("raced"))
+_SET: dict[str, sa.ColumnElement[Any]] = {
+    "service_id": sa.bindparam("owner"),
+    "race_preventer": _T.c.race_preventer + 1,
+    "updated_at": sa.bindparam("at"),
+}
+_TAKE = (
+    sa.update(_T)
+    .where(*_READ, _T.c.status == sa.bindparam("now_status"))
+    .where(_T.c.updated_at <= sa.bindparam("read_at", type_=_T.c.updated_at.type))
+    .values(_SET)
+)
+_PUT_BACK = sa.update(_T).where(*_READ).values(_SET)
+_DROP = sa.delete(_T).where(*_READ)
 
 
 class WorkRows:
@@ -58,6 +81,44 @@ class WorkRows:
 
         self._db.write(work)
 
+    def done(self, resource_type: str, resource_id: str) -> None:
+        """Remove the row of a resource."""
+        self._db.write(lambda connection: drop_work(connection, resource_type, resource_id))
+
+    def left(
+        self,
+        service_id: int | None = None,
+        resource_type: str | None = None,
+        resource_id: str | None = None,
+        until: datetime.datetime | None = None,
+    ) -> list[Record]:
+        """Return the rows that a service has claimed, ours if none is named."""
+        owner = self.service_id if service_id is None else service_id
+        if owner is None:
+            return []
+        named = {"resource_type": resource_type, "resource_id": resource_id}
+        where = [_T.c[name] == value for name, value in named.items() if value is not None]
+        where.append(_T.c.service_id == owner)
+        if until is not None:
+            where.append(_T.c.updated_at <= until)
+        where.append(_T.c.resource_type != SENTINEL)
+        rows = self._db.rows(sa.select(_T).where(*where).order_by(_T.c.id))
+        return [Record("work", row._asdict()) for row in rows]
+
+    def take(self, work: Record) -> bool:
+        """Claim a row that is as it was read; say whether it was."""
+        changed = {"owner": self.service_id, "at": precise_now()}
+        return self._db.change(_TAKE, {**_as_read(work), **changed}) > 0
+
+    def put_back(self, work: Record) -> None:
+        """Give a row that was taken back as it was read."""
+        kept = {"owner": work.service_id, "at": work.updated_at}
+        self._db.change(_PUT_BACK, {**_as_read(work), "raced": work.race_preventer + 1, **kept})
+
+    def drop(self, work: Record) -> None:
+        """Remove a row that was taken, unless it is somebody else's by now."""
+        self._db.change(_DROP, {**_as_read(work), "raced": work.race_preventer + 1})
+
     @staticmethod
     def _values(
         resource_type: str, resource_id: str, status: str, service_id: int | None
@@ -69,6 +130,15 @@ class WorkRows:
             "now_status": status,
             "now": precise_now(),
         }
+
+
+def _as_read(work: Record) -> dict[str, object]:
+    return {
+        "which": work.id,
+        "raced": work.race_preventer,
+        "now_status": work.status,
+        "read_at": work.updated_at,
+    }
 
 
 def _insert(connection: sa.Connection, resource_type: str, resource_id: str, status: str) -> None:

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""End what a service left behind, by the rows in which it said what it worked on.
+
+=========  ============  =====================================================
+row        status        end
+=========  ============  =====================================================
+Volume     creating      ``error``
+Volume     downloading   driver.clear_download, ``error``
+Volume     uploading     ``in-use`` with attachments, else ``available``
+Volume     deleting      it is deleted, with its snapshots, by an operation of
+                         its own
+Snapshot   creating      ``error``
+any        another one   the row goes: the work has ended
+=========  ============  =====================================================
+
+What cannot be ended keeps its row, for the next time. What an operation in the journal
+is about is left to that, and a volume into which a backup is being restored to the
+service that restores it. Source: spec/volume-rpc §8.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import Any
+
+from oslo_utils import timeutils
+from taskflow.patterns import linear_flow
+
+from drivers.interface.records import Record
+from flows import edge
+from flows.context import Context
+from flows.errors import NotFound, Unavailable
+from flows.lifecycle import Interrupted, Step
+from flows.snapshot.lifecycle import set_status
+from flows.volume.lifecycle import set_finished
+
+LOG = logging.getLogger(__name__)
+
+_KINDS = {"Volume": "volumes", "Snapshot": "snapshots"}
+
+
+class Clean(Step):
+    """End one piece of work after the other.
+
+    Idempotent: what has ended has no row any more. A row that an interrupted try has
+    taken is ours then, and met at the next start.
+    """
+
+    def execute(
+        self,
+        ctx: Context,
+        service_id: int | None,
+        resource_type: str | None,
+        resource_id: str | None,
+        until: str | None,
+    ) -> None:
+        found = ctx.workers.left(service_id, resource_type, resource_id, _moment(until))
+        # In this order: who claims a row is in the journal before.
+        underway = ctx.service.underway() if found else ()
+        for work in found:
+            if work.resource_id not in underway and work.resource_type in _KINDS:
+                _clean(ctx, work)
+
+
+def flow() -> linear_flow.Flow:
+    """End what a service left behind.
+
+    Needs the service's row id (``service_id``; None for ours), ``resource_type`` and
+    ``resource_id``, or None for all, and the time ``until`` which nobody has worked on it
+    since, as text in UTC, or None for now.
+    """
+    return linear_flow.Flow("do_cleanup").add(Clean())
+
+
+def _moment(until: str | None) -> datetime.datetime | None:
+    return timeutils.normalize_time(timeutils.parse_isotime(until)) if until else None
+
+
+def _clean(ctx: Context, work: Record) -> None:
+    if not ctx.workers.take(work):
+        LOG.info("%s %s is being worked on", work.resource_type, work.resource_id)
+        return
+    try:
+        goes = _end(ctx, work)
+    except (Unavailable, Interrupted):
+        ctx.workers.put_back(work)
+        raise
+    except Exception as error:  # noqa: BLE001 - the others have their turn
+        text = edge.masked(error)
+        LOG.error("%s %s stays %s: %s", work.resource_type, work.resource_id, work.status, text)
+        ctx.workers.put_back(work)
+        return
+    if goes:
+        ctx.workers.drop(work)
+
+
+def _end(ctx: Context, work: Record) -> bool:
+    """Give a resource its end; say whether the row goes."""
+    rows: Any = getattr(ctx, _KINDS[work.resource_type])
+    try:
+        resource = rows.get(work.resource_id)
+    except NotFound:
+        return True
+    if resource.status != work.status:
+        return True
+    LOG.warning("%s %s was left %s", resource.kind, resource.id, resource.status)
+    if resource.kind == "snapshot":
+        if resource.status == "creating":
+            set_status(ctx, resource, ("creating",), "error")
+        return True
+    return _end_volume(ctx, resource)
+
+
+def _end_volume(ctx: Context, volume: Record) -> bool:
+    status = volume.status
+    if status == "deleting":
+        ctx.service.delete(volume)
+        return False
+    if status == "creating" and ctx.host.is_restored(volume.id):
+        return True
+    if status == "downloading":
+        ctx.driver.clear_download(ctx.request, volume)
+    if status == "uploading":
+        set_finished(ctx, volume, ("uploading",), at_rest(ctx, volume))
+    elif status in ("creating", "downloading"):
+        set_finished(ctx, volume, (status,), "error")
+    return True
+
+
+def at_rest(ctx: Context, volume: Record) -> str:
+    """Return the status of a volume with which nothing goes on."""
+    return "in-use" if ctx.attachments.of_volume(volume.id) else "available"
