@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import select
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
@@ -30,11 +31,15 @@ class Limits:
     """What one conversion may use.
 
     :param address_space: memory, in GiB.
-    :param cpu: time of the processor, in seconds.
+    :param cpu: time of the processor, in seconds for each GiB of the disk.
     """
 
     address_space: int = 1
     cpu: int = 60
+
+    def of(self, disk: int) -> Limits:
+        """Return what the conversion of a disk of so many bytes may use in all."""
+        return replace(self, cpu=self.cpu * max(1, math.ceil(disk / GIB)))
 
 
 def convert(
@@ -51,6 +56,7 @@ def convert(
 
     The formats are named: guessed, the content could choose its own.
 
+    :param limits: of this conversion, whatever the size of the disk.
     :param in_place: the target is there and keeps its length.
     :raises ImageUnacceptable: the program refuses the image, or needs more than it may.
     :raises ImageCopyFailure: it cannot be run.
@@ -95,8 +101,8 @@ def _run(command: list[str], what: str, limits: Limits, pace: Pace) -> None:
         process.stdout.close()
     if process.returncode:
         text = f"{PROGRAM} does not convert {what}: {_reason(told, process.returncode)}"
-        bounds = f"image_conversion_cpu_limit = {limits.cpu}"
-        space = f"image_conversion_address_space_limit = {limits.address_space}"
+        bounds = f"image_conversion_cpu_limit: {limits.cpu} s for all of it"
+        space = f"image_conversion_address_space_limit: {limits.address_space} GiB"
         raise ImageUnacceptable(f"{text} (with {bounds}, {space})")
 
 

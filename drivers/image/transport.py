@@ -81,7 +81,8 @@ class ImageTransport:
             with self._aside(key) as aside:
                 half = _part(pace, 0.0, 0.5)
                 source, wanted = Path(path), image["disk_format"]
-                qemu_img.convert(source, "raw", aside, wanted, self._limits, half)
+                limits = self._limits.of(_length(source))
+                qemu_img.convert(source, "raw", aside, wanted, limits, half)
                 self._send(context, image, aside, _part(pace, 0.5, 1.0))
 
     def clear(self, key: str) -> None:
@@ -115,7 +116,8 @@ class ImageTransport:
             with Sink(path, size):
                 pass  # what was there before is gone
             half = _part(pace, 0.5, 1.0)
-            qemu_img.convert(aside, "qcow2", Path(path), "raw", self._limits, half, in_place=True)
+            limits = self._limits.of(found.virtual_size)
+            qemu_img.convert(aside, "qcow2", Path(path), "raw", limits, half, in_place=True)
             with pace.waiting():
                 _flush(path)
 
@@ -223,6 +225,12 @@ class _Sent:
 def _part(pace: Pace, begin: float, end: float) -> Pace:
     """Return a pace for a part of the whole."""
     return Pace(lambda fraction: pace.tell(begin + (end - begin) * fraction), pace.waiting)
+
+
+def _length(path: Path) -> int:
+    """Return the length of a file or device, in bytes."""
+    with path.open("rb") as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def _flush(path: str) -> None:

@@ -61,6 +61,6 @@ def reviewed(conf: cfg.ConfigOpts, service: str, served: Sequence[str] = ()) -> 
     :param served: the backends, whose options are registered.
     :raises ConfigError: it would change what users see.
     """
-    review = Review(conf, source.of(conf), served)
+    review = Review(conf, source.of(conf), served, service)
     refuse(review.refused(service))
     return review.warnings()

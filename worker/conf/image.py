@@ -33,7 +33,8 @@ OPTS = [
         "image_conversion_cpu_limit",
         default=60,
         min=1,
-        help="Seconds of the processor that the conversion of one image may take.",
+        help="Seconds of the processor that the conversion of an image may take for each GiB of "
+        "its disk.",
     ),
     cfg.IntOpt(
         "image_conversion_address_space_limit",

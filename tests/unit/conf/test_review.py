@@ -290,6 +290,17 @@ def test_backups_in_the_name_of_others_are_refused(review, text, kind):
     assert [finding.kind for finding in found] == ([kind] if kind else [])
 
 
+@pytest.mark.parametrize("text", ["", "accept_unsupported = backup_driver"])
+def test_the_backup_service_itself_is_refused_all_the_same(write, text):
+    path = write(f"[DEFAULT]\n{text}\n", "cinder.conf")
+    loaded = config.load(["--config-file", path], prog="holdfast-backup")
+
+    with pytest.raises(ConfigError, match="per_user"):
+        config.reviewed(loaded, "backup")
+    assert config.reviewed(loaded, "volume") == []
+    cfg.CONF.reset()
+
+
 @pytest.mark.parametrize("store", sorted(refused.STORES))
 def test_stores_that_are_not_there_are_refused(load, store):
     from worker.conf import backup

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.image import formats
+from drivers.image import qemu_img as converter
 from drivers.image.directory import DirectoryImages
 from drivers.image.qemu_img import Limits
 from drivers.image.sink import Sink
@@ -340,6 +341,35 @@ class TestHostile:
             ImageTransport(images, tmp_path / "aside", limits).fetch(
                 None, image, str(volume), SIZE, "v1", Pace()
             )
+
+    @pytest.mark.parametrize(
+        ("disk", "seconds"), [(0, 60), (MIB, 60), (1024 * MIB, 60), (100 * 1024 * MIB, 6000)]
+    )
+    def test_a_large_disk_may_take_longer(self, disk: int, seconds: int) -> None:
+        assert Limits(cpu=60).of(disk).cpu == seconds
+
+    @pytest.mark.parametrize("way", ["fetch", "store"])
+    def test_the_conversion_is_bounded_by_the_size_of_the_disk(
+        self, images: Any, volume: Path, disk: Path, tmp_path: Path, monkeypatch: Any, way: str
+    ) -> None:
+        used: list[Limits] = []
+
+        def convert(*arguments: Any, **_: Any) -> None:
+            used.append(arguments[4])
+            raise ImageUnacceptable("enough")
+
+        image = kept(images, qcow2(disk), "qcow2")
+        monkeypatch.setattr(converter, "convert", convert)
+        monkeypatch.setattr(converter, "GIB", MIB)
+        transport = ImageTransport(images, tmp_path / "aside", Limits(cpu=2))
+        with pytest.raises(ImageUnacceptable, match="enough"):
+            if way == "fetch":
+                transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+            else:
+                transport.store(None, image, str(volume), "v1", Pace())
+
+        length = disk.stat().st_size if way == "fetch" else SIZE
+        assert [limits.cpu for limits in used] == [2 * (length // MIB)]
 
     def test_the_conversion_ends_with_us(
         self,

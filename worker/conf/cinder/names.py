@@ -63,5 +63,6 @@ def sections(found: Source) -> dict[str, str]:
 
 
 def guess(name: str, names: Iterable[str]) -> str:
+    """Return a question after what may have been meant; empty where nothing is close."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
     return f"; did you mean {close[0]}?" if close else ""

@@ -6,6 +6,10 @@ Nothing that somebody can see changes with them, apart from what is said here.
 
 from __future__ import annotations
 
+_KEYS = (
+    "only Cinder's drivers look at keys: without one, encrypted volumes are not made of images; "
+    "none is backed up"
+)
 _CACHE = "only has a meaning with image_volume_cache_enabled"
 _PARSER = "headers are read by a parser of our own, in bounded memory"
 _PROGRESS = "backup_enable_progress_timer is for every store here"
@@ -65,8 +69,7 @@ BACKEND: dict[str, str] = {
 """Options of backends, with the reason why our own drivers do without them."""
 
 SECTIONS: dict[str, str] = {
-    "barbican": "keys are not looked at: encrypted volumes can be made empty, attached and "
-    "deleted, but not made of images, and not backed up",
+    "barbican": _KEYS,
     "nova": "Nova is not told when a volume that is attached grows or is written anew: the "
     "guest sees it after it is attached again",
     "oslo_reports": "there are no reports on signals: the log has the stack of what hangs",
@@ -74,7 +77,6 @@ SECTIONS: dict[str, str] = {
     "profiler": "requests are not traced by osprofiler",
     "profiler_jaeger": "requests are not traced by osprofiler",
     "profiler_otlp": "requests are not traced by osprofiler",
-    "vault": "keys are not looked at: encrypted volumes can be made empty, attached and "
-    "deleted, but not made of images, and not backed up",
+    "vault": _KEYS,
 }
 """Whole sections, each with what that means."""

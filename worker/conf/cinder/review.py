@@ -17,7 +17,6 @@ from worker.conf.source import Entry, Source
 _SWITCHES = {"profiler": "enabled"}
 """Sections that mean something only if this option of them is true."""
 
-
 _MOST_LINES = 12
 """Of warnings at a start."""
 
@@ -63,11 +62,17 @@ class Review:
 
     :param conf: it was read from these files.
     :param served: names of the backends that are looked at; None means all that are enabled.
+    :param service: volume or backup, where it is one that starts.
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, found: Source, served: Sequence[str] | None = None
+        self,
+        conf: cfg.ConfigOpts,
+        found: Source,
+        served: Sequence[str] | None = None,
+        service: str = "",
     ) -> None:
+        self._service = service
         self._conf, self._found = conf, found
         self._served = conf.enabled_backends if served is None else served
         self._table = table.Table()
@@ -128,10 +133,10 @@ class Review:
         name = option.name if option else name
         if name in refused.SERVICE:
             return self._refused(entry, refused.SERVICE[name], option)
-        if name in otherwise.SERVICE:
-            return _otherwise(entry, otherwise.SERVICE[name], option)
         if entry.option in self._known["default"]:
             return Finding(Kind.TAKEN, entry)
+        if name in otherwise.SERVICE:
+            return _otherwise(entry, otherwise.SERVICE[name], option)
         if name in elsewhere.SERVICE:
             return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.SERVICE[name])
         if self._table.find(table.BACKEND, name) or name in self._known[names.OF_BACKENDS]:
@@ -142,10 +147,10 @@ class Review:
     def _of_a_backend(self, entry: Entry, name: str) -> Finding:
         option = self._table.find(table.BACKEND, name)
         name = option.name if option else name
-        if name in refused.BACKEND:
-            return self._refused(entry, refused.BACKEND[name], option)
         if entry.option in self._known[names.OF_BACKENDS]:
             return Finding(Kind.TAKEN, entry)
+        if name in refused.BACKEND:
+            return self._refused(entry, refused.BACKEND[name], option)
         if name in otherwise.MANAGER:
             return _otherwise(entry, otherwise.MANAGER[name], option)
         if option is not None and self._is_cinders(entry.section.lower()):
@@ -224,22 +229,20 @@ class Review:
         return self._table.sections[table.BACKEND] if section in self._backends else ()
 
     def _absent(self) -> Iterator[Finding]:
-        """Judge what no file says."""
-        conf = self._conf
-        if not conf.backup_driver.lower().startswith(("swift", "cinder.backup.drivers.swift")):
+        """Judge what several options say together, and what may not be said at all."""
+        conf, written = self._conf, self._found.entries
+        is_swift = conf.backup_driver.lower().startswith(("swift", "cinder.backup.drivers.swift"))
+        if not is_swift or conf.backup_swift_auth != "per_user":
             return
-        if conf.backup_swift_auth == "per_user":
-            wanted = {"backup_swift_auth", "backup_driver"}
-            entries = [entry for entry in self._found.entries if entry.option in wanted]
-            text, backed_up = (
-                str(refused.PER_USER),
-                any((entry.option or "").startswith("backup_") for entry in self._found.entries),
-            )
-            fatal = backed_up and "backup_driver" not in self._accepted
-            kind = Kind.REFUSED if fatal else Kind.OTHERWISE
-            if not fatal:
-                text = f"holdfast-backup does not start: {text}"
-            yield Finding(kind, entries[-1] if entries else None, text, BACKUP)
+        wanted = ("backup_swift_auth", "backup_driver")
+        at = next((entry for entry in reversed(written) if entry.option in wanted), None)
+        text = str(refused.PER_USER)
+        # Who says nothing of backups, or leaves them to Cinder, does not start that service.
+        moves = any((entry.option or "").startswith("backup_") for entry in written)
+        if self._service == "backup" or (moves and "backup_driver" not in self._accepted):
+            yield Finding(Kind.REFUSED, at, text, BACKUP)
+        else:
+            yield Finding(Kind.OTHERWISE, at, f"holdfast-backup does not start: {text}")
 
     def _is_cinders(self, section: str) -> bool:
         """Return whether a driver of Cinder reads this section."""
