@@ -35,7 +35,7 @@ def test_a_chain_goes_round(cloud: Cloud, user: User, volume: Any) -> None:
 
     assert (full.is_incremental, leaf.is_incremental) == (False, True)
     assert user.api.backups.get(full.id).has_dependent_backups
-    assert user.usage() == used(1, 1) | {"backups": 2, "backup_gigabytes": 2}
+    user.wait_usage(used(1, 1) | {"backups": 2, "backup_gigabytes": 2})
     for backup, wanted in ((leaf, data[1]), (full, data[0])):
         target = user.volume()
         user.api.restores.restore(backup.id, target.id)
@@ -45,7 +45,7 @@ def test_a_chain_goes_round(cloud: Cloud, user: User, volume: Any) -> None:
 
     for backup in (leaf, full):
         user.deleted(user.api.backups, backup)
-    assert user.usage() == used(3, 3)
+    user.wait_usage(used(3, 3))
 
 
 def test_into_a_new_volume(cloud: Cloud, user: User, volume: Any) -> None:
@@ -110,4 +110,4 @@ def test_one_in_error_is_reset_and_deleted(cloud: Cloud, user: User, volume: Any
     user.wait(user.api.backups, backup, "error")
     user.deleted(user.api.backups, backup)
 
-    assert user.usage() == used(1, 1)
+    user.wait_usage(used(1, 1))

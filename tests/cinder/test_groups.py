@@ -57,7 +57,7 @@ def test_a_snapshot_and_a_group_of_it(cloud: Cloud, user: User, group: Any, kind
     for each in (made, group):
         user.api.groups.delete(each, delete_volumes=True)
         user.wait_gone(user.api.groups, each)
-    assert user.usage() == {}
+    user.wait_usage({})
     assert not [path for member in members for path in cloud.left(member)]
 
 

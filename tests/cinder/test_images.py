@@ -48,4 +48,5 @@ def test_one_whose_data_was_changed(cloud: Cloud, user: User) -> None:
 
     assert user.told(volume)
     user.deleted(user.api.volumes, volume)
-    assert user.usage() == {} and not cloud.left(volume)
+    user.wait_usage({})
+    assert not cloud.left(volume)

@@ -119,4 +119,4 @@ def test_there_and_back(moving: Cloud) -> None:
         user.deleted(user.api.backups, left)
     for volume in (kept, attached, lost, made, target):
         user.deleted(user.api.volumes, volume)
-    assert user.usage() == {}
+    user.wait_usage({})

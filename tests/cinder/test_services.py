@@ -64,7 +64,7 @@ def test_log_levels(cloud: Cloud, services: Any) -> None:
     services.set_log_levels("info", "cinder-volume", HOST, "oslo_db")
     found = services.get_log_levels("cinder-volume", HOST, "oslo_db")
 
-    assert "info" in {one.level.lower() for one in found if one.prefix == "oslo_db"}
+    assert "info" in {one.level.lower() for one in found if one.prefix.startswith("oslo_db")}
 
 
 def test_capabilities(cloud: Cloud) -> None:
@@ -78,5 +78,4 @@ def test_manageable_things_are_listed(cloud: Cloud) -> None:
     path.write_bytes(bytes(4096))
     found = cloud.admin.api.volumes.list_manageable("node@two#two")
     path.unlink()
-    if cloud.workers.name == "holdfast":
-        assert {"source-name": "stray"} in [one.reference for one in found]
+    assert {"source-name": "stray"} in [one.reference for one in found]

@@ -13,9 +13,9 @@ def test_a_life(cloud: Cloud, user: User) -> None:
     snapshot = user.snapshot(volume, name="before", metadata={"of": "tuesday"})
 
     assert (snapshot.name, snapshot.size, snapshot.volume_id) == ("before", 1, volume.id)
-    assert user.usage() == used(1, 2, snapshots=1)
+    user.wait_usage(used(1, 2, snapshots=1))
     user.deleted(user.api.volume_snapshots, snapshot)
-    assert user.usage() == used(1, 1)
+    user.wait_usage(used(1, 1))
     assert cloud.notices.of(snapshot.id) == [
         "snapshot.create.start",
         "snapshot.create.end",
@@ -55,10 +55,11 @@ def test_one_is_managed_and_let_go(cloud: Cloud, user: User) -> None:
     taken = user.api.volume_snapshots.manage(volume.id, {"source-name": "taken-before"})
     taken = user.wait(user.api.volume_snapshots, taken, "available")
 
-    assert not path.exists() and user.usage() == used(1, 2, snapshots=1)
+    assert not path.exists()
+    user.wait_usage(used(1, 2, snapshots=1))
     cloud.admin.api.volume_snapshots.unmanage(taken)
     user.wait_gone(user.api.volume_snapshots, taken)
-    assert user.usage() == used(1, 1)
+    user.wait_usage(used(1, 1))
 
 
 def test_one_in_error_is_deleted(cloud: Cloud, user: User) -> None:
@@ -66,4 +67,4 @@ def test_one_in_error_is_deleted(cloud: Cloud, user: User) -> None:
     cloud.admin.api.volume_snapshots.reset_state(snapshot, "error")
     user.deleted(user.api.volume_snapshots, snapshot)
 
-    assert user.usage() == used(1, 1)
+    user.wait_usage(used(1, 1))

@@ -104,12 +104,16 @@ class User:
         self.wait_gone(manager, resource)
 
     def usage(self) -> dict[str, int]:
-        """Return what of the quotas is in use; what is reserved has to be nothing."""
+        """Return what of the quotas is in use, and as ``NAME reserved`` what is reserved."""
         found = self.api.quotas.get(self.project, usage=True)._info
         of_use = {name: kept for name, kept in found.items() if isinstance(kept, dict)}
-        reserved = {name: kept["reserved"] for name, kept in of_use.items() if kept["reserved"]}
-        assert not reserved, f"still reserved: {reserved}"
-        return {name: kept["in_use"] for name, kept in of_use.items() if kept["in_use"]}
+        reserved = {f"{name} reserved": kept["reserved"] for name, kept in of_use.items()}
+        in_use = {name: kept["in_use"] for name, kept in of_use.items()}
+        return {name: count for name, count in (in_use | reserved).items() if count}
+
+    def wait_usage(self, wanted: dict[str, int]) -> None:
+        """Wait until this is in use: Cinder counts when a row is gone already."""
+        wait(lambda: self.usage() == wanted, lambda: f"{self.usage()} is in use, not {wanted}")
 
     def told(self, resource: Any) -> list[str]:
         """Return the user messages about a resource."""

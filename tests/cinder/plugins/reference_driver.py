@@ -125,6 +125,28 @@ class ReferenceDriver(driver.VolumeDriver):
     def unmanage(self, volume: Any) -> None:
         pass
 
+    def get_manageable_volumes(
+        self,
+        cinder_volumes: Any,
+        marker: Any,
+        limit: int,
+        offset: int,
+        sort_keys: Any,
+        sort_dirs: Any,
+    ) -> list[dict[str, Any]]:
+        return [
+            {
+                "reference": {"source-name": name},
+                "size": 1,
+                "safe_to_manage": True,
+                "reason_not_safe": None,
+                "cinder_id": None,
+                "extra_info": None,
+            }
+            for name in sorted(os.listdir(self._place))
+            if not name.startswith(("volume-", "snapshot-"))
+        ]
+
     def manage_existing_snapshot_get_size(self, snapshot: Any, existing_ref: Any) -> int:
         return self.manage_existing_get_size(snapshot, existing_ref)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,10 +21,11 @@ MEMBERS = [Record("volume", {"id": f"v{number}"}) for number in range(4)]
 
 
 class Count:
-    """How many work at the same time."""
+    """How many work at the same time; the first ones wait for as many as are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: int) -> None:
         self.now = self.most = 0
+        self._wanted = wanted
         self._lock = threading.Lock()
         self._met = threading.Event()
 
@@ -31,7 +33,10 @@ class Count:
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)
-        self._met.wait(0.05)
+            if self.now == self._wanted:
+                self._met.set()
+        self._met.wait(10)
+        time.sleep(0.02)  # one too many would come now
         with self._lock:
             self.now -= 1
         return f"done {member.id}"
@@ -45,7 +50,7 @@ def each(world: World, work: Callable[[Record], Any]) -> list[parallel.Outcome]:
 def test_as_many_at_once_as_the_driver_takes(
     world: World, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    count = Count()
+    count = Count(min(at_once, len(MEMBERS)))
     monkeypatch.setattr(type(world.driver), "members_at_once", at_once)
     outcomes = each(world, count.work)
 
@@ -89,4 +94,4 @@ def test_what_surrounds_the_caller_surrounds_the_work(
 
 
 def test_nobody_to_work_on(world: World) -> None:
-    assert parallel.each(world.context(), [], "the test", Count().work) == []
+    assert parallel.each(world.context(), [], "the test", Count(1).work) == []
