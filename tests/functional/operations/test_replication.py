@@ -9,6 +9,7 @@ import pytest
 
 from tests.functional.cloud import REQUEST, Cloud, encoded
 from tests.functional.operations.groups import Group, filled, group_of_two
+from tests.servers import until
 
 METHODS = {
     "enable_replication": ("enabling", "enabled"),
@@ -29,8 +30,8 @@ def play(group: Group, method: str, plan: dict[str, Any] | None = None, **args: 
     cloud, during = group.cloud, METHODS[method][0]
     cloud.script.plan(**({method: plan} if plan else {}))
     cloud.cast(method, "3.14", group=group.record, **args)
+    until(lambda: group.stored().replication_status != during, 30, "the operation to end")
     cloud.wait_idle()
-    assert group.stored().replication_status != during
 
 
 def ends(group: Group) -> tuple[tuple[str, str], ...]:

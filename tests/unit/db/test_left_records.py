@@ -176,19 +176,19 @@ class TestUnsettled:
         assert self.found(records, "snapshot") == ["s-v1"]
 
     @pytest.mark.parametrize(
-        ("kind", "snapshot", "column"),
+        ("of", "snapshot", "column"),
         [
             ("group", "group_snapshot", "group_id"),
             ("consistencygroup", "cgsnapshot", "consistencygroup_id"),
         ],
     )
-    def test_groups_and_their_snapshots(self, records, kind, snapshot, column):
-        groups, snapshots = records.by_group_kind[kind], records.by_group_kind[snapshot]
+    def test_groups_and_their_snapshots(self, records, of, snapshot, column):
+        groups, snapshots = records.by_group_kind[of], records.by_group_kind[snapshot]
         for name, host in (("g1", "h@b#p"), ("g2", "h@other")):
             groups.create(id=name, host=host, status="creating")
             snapshots.create(id=f"s-{name}", status="creating", **{column: name})
 
-        assert self.found(records, kind) == ["g1"]
+        assert self.found(records, of) == ["g1"]
         assert self.found(records, snapshot) == ["s-g1"]
 
 

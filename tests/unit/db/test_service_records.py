@@ -162,11 +162,11 @@ class TestCluster:
 
     def test_its_row_is_written(self, records, tables):
         records.services.ensure(**WHO, cluster="c@b")
-        records.services.ensure(**{**WHO, "host": "h2@b"}, cluster="C@b")
+        records.services.ensure(**{**WHO, "host": "h2@b"}, cluster="d@b")
         records.services.update_cluster("c@b", BINARY, replication_status="failed-over")
 
         found = {row["name"]: row["replication_status"] for row in tables.rows("clusters")}
-        assert found == {"c@b": "failed-over", "C@b": "not-capable"}
+        assert found == {"c@b": "failed-over", "d@b": "not-capable"}
 
     def test_who_leaves_has_none(self, records, tables):
         records.services.ensure(**WHO, cluster="c@b")
