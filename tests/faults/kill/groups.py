@@ -112,7 +112,7 @@ def _replicating(world: World, project: str, during: str) -> Asked:
 
 
 def _replication(method: str, factory: Any, during: str) -> Case:
-    """Return a case that the local driver cannot carry out, so that it is undone."""
+    """Return a case of a group whose replication is to be changed."""
     arrange = functools.partial(_replicating, during=during)
     return Case(method.replace("_", " "), method, factory, arrange, "3.14")
 

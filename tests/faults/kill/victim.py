@@ -171,7 +171,20 @@ def break_steps() -> None:
     executor._execute_task = execute
 
 
-class Driver(LocalDriver):
+class Replicated(LocalDriver):
+    """The local driver, as if it replicated groups."""
+
+    def enable_replication(self, context: Any, group: Any, volumes: Any) -> Any:
+        return None, None
+
+    def disable_replication(self, context: Any, group: Any, volumes: Any) -> Any:
+        return None, None
+
+    def failover_replication(self, context: Any, group: Any, volumes: Any, target: Any) -> Any:
+        return None, None
+
+
+class Driver(Replicated):
     """The local driver, with a point before and after each call, and calls that fail."""
 
 
@@ -203,7 +216,7 @@ def _watched(original: Callable[..., Any], error: type[Exception]) -> Callable[.
     return method
 
 
-watch_driver(Driver, LocalDriver, VolumeBackendAPIException)
+watch_driver(Driver, Replicated, VolumeBackendAPIException)
 
 
 class Watched(assembly.VolumeService):
