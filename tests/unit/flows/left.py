@@ -86,7 +86,8 @@ class Left:
             empty.backup(copy)
         self.database = Database(f"sqlite:///{place}", sqlite_synchronous=False)
         self.records = Records(self.database)
-        self.ours = self.records.services.ensure(**WHO).id
+        row = self.records.services.ensure(**WHO)
+        self.ours, self.world.backend.service_uuid = row.id, row.uuid
         self.records.workers.service_id = self.ours
         self.standing = Standing(self.records, self.ours)
         self._ids = (f"{number:08}-aaaa-bbbb-cccc-000000000000" for number in itertools.count())

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from flows import engine
+from flows.volume import create_from_backup
 from tests.unit.flows.doubles import Killed
 from tests.unit.flows.left import BEFORE, WHO, Left
 from worker.db import models
@@ -382,3 +386,20 @@ class TestAbandoned:
             if not killed:
                 break
         assert number > 3
+
+
+def test_a_volume_that_the_backup_service_restores_has_no_work_row(left: Left) -> None:
+    volume = left.volume("creating", left.ours)
+    backup = left.records.backups.create(volume_id="v0", size=1, status="available")
+    service: Any = SimpleNamespace(alive=lambda *_: "h", restore_backup=lambda *_: None)
+    context = dataclasses.replace(
+        left.context(), backups=left.records.backups, backup_service=service
+    )
+    spec = {"request_spec": None, "filter_properties": None, "allow_reschedule": True}
+    args = {"volume_id": volume, "backup_id": backup.id, **spec}
+    outcome = engine.run_in_memory(create_from_backup.flow, args, context)
+
+    assert outcome.state == "done"
+    assert (left.status(volume), left.work()) == ("creating", {})
+    left.settle(before=datetime.datetime(2100, 1, 1))
+    assert left.status(volume) == "creating"

@@ -30,7 +30,8 @@ NAMESPACE = "backend"
 
 
 class Backend:
-    name, host, service_uuid = "backend", "node@backend", "service-uuid"
+    name, host = "backend", "node@backend"
+    service_uuid = "service-uuid"
 
     def __init__(self, world: World) -> None:
         self._world = world
