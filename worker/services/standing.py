@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from taskflow import states
@@ -109,9 +109,7 @@ class Standing:
                 continue  # what it names is what it is to look at
             found |= {str(one) for one in (entry.meta.get("resource") or ())[1:]}
             for value in (entry.meta.get("args") or {}).values():
-                found |= {
-                    one for one in (value if isinstance(value, list) else [value]) if _is_text(one)
-                }
+                found.update(_texts(value))
         return found
 
     def delete(self, volume: Record) -> None:
@@ -175,5 +173,8 @@ class Standing:
         ).start()
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+def _texts(value: Any) -> Iterator[str]:
+    """Yield what may be an id in an argument of a flow."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str):
+            yield one
