@@ -45,11 +45,7 @@ def test_a_task_that_breaks_leaves_nothing_behind(
         assert world.driver.calls == []
 
 
-# A failover takes the backend as it is: its first task refuses nothing.
-REFUSING = [case for case in CASES if case.name != "failover"]
-
-
-@pytest.mark.parametrize("case", REFUSING, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_first_task_that_refuses_leaves_everything_as_it_is(
     case: Case, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
