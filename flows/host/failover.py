@@ -40,7 +40,7 @@ from flows import errors
 from flows.context import Context
 from flows.host import moved
 from flows.host.moved import Moved
-from flows.lifecycle import Step, cause_of
+from flows.lifecycle import Step, cause_of, never_began
 
 LOG = logging.getLogger(__name__)
 
@@ -58,8 +58,14 @@ class Begin(Step):
         """Nothing: whatever the service is in, an administrator wants it moved."""
 
     def revert(
-        self, ctx: Context, secondary_id: str | None, flow_failures: dict[str, Failure]
+        self,
+        ctx: Context,
+        secondary_id: str | None,
+        result: Any,
+        flow_failures: dict[str, Failure],
     ) -> None:
+        if never_began(result):
+            return
         failure, row = cause_of(flow_failures), ctx.service.get()
         if failure.check(InvalidReplicationTarget) and not ctx.resumed:
             if row.replication_status == "failing-over":
