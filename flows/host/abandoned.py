@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from taskflow.patterns import linear_flow
 
@@ -60,7 +60,7 @@ from flows.volume.lifecycle import set_finished
 
 LOG = logging.getLogger(__name__)
 
-Busy = Callable[[Record], bool]
+How = Callable[[Context, Record], None]
 
 VOLUMES: Mapping[str, str] = {
     "creating": "error",
@@ -101,19 +101,18 @@ class End(Step):
 
     def execute(self, ctx: Context, before: str) -> None:
         since = datetime.datetime.fromisoformat(before)
-        known = set(ctx.service.underway())
 
-        def busy(record: Record) -> bool:
-            return any(name in known for name in _names(record))
+        def end(kind: str, column: str, among: Collection[str], how: How) -> None:
+            _each(ctx, ctx.host.unsettled(kind, since, column=column, among=among), how)
 
-        _end_groups(ctx, since, busy)
-        _end_replication(ctx, since, busy)
+        for kind in KINDS:
+            end(kind, "status", GROUPS, _end_group)
+        end("group", "replication_status", _REPLICATION, _end_replication)
         # These first, as what they write makes a volume one that somebody has changed.
-        _each(ctx, _migrating(ctx, since), busy, _end_migration)
-        _each(ctx, _volumes(ctx, since), busy, _end_volume)
-        snapshots = ctx.host.unsettled("snapshot", since, column="status", among=[*SNAPSHOTS])
-        _each(ctx, snapshots, busy, _end_snapshot)
-        _end_failover(ctx, known)
+        end("volume", "migration_status", _MIGRATING, _end_migration)
+        end("volume", "status", [*VOLUMES, *_BACK, "deleting"], _end_volume)
+        end("snapshot", "status", SNAPSHOTS, _end_snapshot)
+        _end_failover(ctx)
 
 
 def flow() -> linear_flow.Flow:
@@ -128,23 +127,15 @@ def _names(record: Record) -> Iterable[str]:
     return [*(name for name in found if name), target.removeprefix("target:")]
 
 
-def _volumes(ctx: Context, since: datetime.datetime) -> Iterable[Record]:
-    among = [*VOLUMES, *_BACK, "deleting"]
-    return ctx.host.unsettled("volume", since, column="status", among=among)
-
-
-def _migrating(ctx: Context, since: datetime.datetime) -> Iterable[Record]:
-    return ctx.host.unsettled("volume", since, column="migration_status", among=_MIGRATING)
-
-
-def _each(
-    ctx: Context, found: Iterable[Record], busy: Busy, end: Callable[[Context, Record], None]
-) -> None:
-    for record in found:
-        if busy(record):
+def _each(ctx: Context, found: Iterable[Record], how: How) -> None:
+    records = list(found)
+    # In this order: whose row was read before its message came is in the journal by now.
+    known = ctx.service.underway() if records else ()
+    for record in records:
+        if any(name in known for name in _names(record)):
             continue
         try:
-            end(ctx, record)
+            how(ctx, record)
         except (Unavailable, Interrupted):
             raise
         except Exception as error:  # noqa: BLE001 - the others have their turn
@@ -195,12 +186,6 @@ def _end_snapshot(ctx: Context, snapshot: Record) -> None:
     set_status(ctx, snapshot, (snapshot.status,), SNAPSHOTS[snapshot.status])
 
 
-def _end_groups(ctx: Context, since: datetime.datetime, busy: Busy) -> None:
-    for of in KINDS.values():
-        found = ctx.host.unsettled(of.name, since, column="status", among=GROUPS)
-        _each(ctx, found, busy, _end_group)
-
-
 def _end_group(ctx: Context, group: Record) -> None:
     of, status = KINDS[group.kind], group.status
     _tell(group, status)
@@ -213,23 +198,16 @@ def _end_group(ctx: Context, group: Record) -> None:
         LOG.info("%s %s is left as it is: %s", of.name, group.id, error)
 
 
-def _end_replication(ctx: Context, since: datetime.datetime, busy: Busy) -> None:
-    column = "replication_status"
-    found = ctx.host.unsettled("group", since, column=column, among=_REPLICATION)
-    _each(ctx, found, busy, _end_replication_of)
-
-
-def _end_replication_of(ctx: Context, group: Record) -> None:
+def _end_replication(ctx: Context, group: Record) -> None:
     during = group.replication_status
     _tell(group, during)
     rows = ctx.groups[group.kind]
     rows.set_replication(group.id, "error", when=during, status="error", members_status="error")
 
 
-def _end_failover(ctx: Context, known: set[str]) -> None:
-    if ctx.backend.name in known:
-        return
-    if ctx.service.get().replication_status == "failing-over":
+def _end_failover(ctx: Context) -> None:
+    left = ctx.service.get().replication_status == "failing-over"
+    if left and ctx.backend.name not in ctx.service.underway():
         LOG.warning("a failover of %s was left by another service", ctx.backend.host)
         ctx.service.update(disabled=True, replication_status="failover-error")
 
