@@ -36,6 +36,8 @@ def translated(absence: type[Exception] | tuple[type[Exception], ...] = ()) -> I
 def _ours(error: Exception) -> errors.DriverError:
     name, text = type(error).__name__, str(error)
     for kind in type(error).__mro__:
-        if found := _OURS.get(kind.__name__):
+        # Others name their errors alike: Ceph's ImageNotFound is about a volume.
+        found = _OURS.get(kind.__name__) if kind.__module__.startswith("cinder.") else None
+        if found is not None:
             return found(text if kind is type(error) else f"{name}: {text}")
     return errors.VolumeBackendAPIException(f"{name}: {text}" if text else name)

@@ -14,9 +14,12 @@ class Images:
     Cinder's own code keeps what it has fetched on the object, so each call of a driver
     is given another one.
 
+    :ivar temp_images: what Cinder has fetched for another use of the same image.
     :param service: the image service.
     :param request: of the operation; Cinder's context lacks what our service may need.
     """
+
+    temp_images: Any = None
 
     def __init__(self, service: ImageService, request: Any) -> None:
         self._service = service

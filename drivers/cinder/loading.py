@@ -88,8 +88,8 @@ def _imported(path: str) -> object:
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        if not module.startswith(str(error.name)):
+    except (ModuleNotFoundError, AttributeError):
+        if not path.startswith(f"{PACKAGE}."):
             raise
         # Cinder's service knows where drivers have moved to, and takes long to import.
         moved = importlib.import_module("cinder.volume.manager").MAPPING

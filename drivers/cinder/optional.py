@@ -124,7 +124,7 @@ class Copying(CinderDriver):
         image_service: Any,
     ) -> Any:
         given, images = cinders(volume, context), Images(image_service, context)
-        known = images.show(context, image_metadata["id"])
+        known = {**image_metadata, "properties": dict(image_metadata.get("properties") or {})}
         with translated():
             answer = self._made.clone_image(
                 translation.context(context), given, image_location, known, images

@@ -8,18 +8,24 @@ was forked.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shlex
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import os_brick
+import sqlalchemy as sa
 from cinder import context, coordination, exception, objects, rpc, utils
 from cinder.db import api as db
 from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_privsep import priv_context
 from oslo_utils import netutils
+
+PATIENCE = 30
+"""Seconds that a transaction waits for another one to end, in a file."""
 
 _GUARD = threading.Lock()
 _BEGUN: set[int] = set()
@@ -48,7 +54,9 @@ def begin() -> None:
         _complete(conf)
         priv_context.init(root_helper=shlex.split(utils.get_root_helper()))
         os_brick.setup(conf)
-        db.configure(conf)
+        with contextlib.suppress(TypeError):  # a first try has configured it, and failed later
+            db.configure(conf)
+        _wait_for_each_other(db.get_engine())
         if not rpc.initialized():
             rpc.init(conf)
         coordination.COORDINATOR.start()
@@ -74,6 +82,26 @@ def facts(host: str) -> Facts:
         active_backend=active,
         is_new=not any_volume,
     )
+
+
+def _wait_for_each_other(engine: sa.Engine) -> None:
+    """Have writers to a SQLite file take turns.
+
+    A transaction that reads first and finds, when it writes, that somebody else has
+    written meanwhile, fails at once. Cinder is not made for a file, and does not try again.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+
+    @sa.event.listens_for(engine, "connect")
+    def patiently(connection: Any, _record: Any) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
+
+    @sa.event.listens_for(engine, "before_cursor_execute", retval=True)
+    def at_once(
+        _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
+    ) -> tuple[str, Any]:
+        return ("BEGIN IMMEDIATE" if statement == "BEGIN" else statement), parameters
 
 
 def _complete(conf: cfg.ConfigOpts) -> None:

@@ -182,7 +182,7 @@ class Backend:
             if method.__name__ in MAKING and isinstance(first, Record):
                 if answer is None or isinstance(answer, Mapping):
                     self.updated(first, {**(answer or {}), "status": "available"})
-            elif self._rows and method.__name__ == "delete_snapshot":
+            elif self._rows and method.__name__ in ("delete_snapshot", "unmanage_snapshot"):
                 self._rows.removed(arguments[0])
             elif method.__name__ == "extend_volume":
                 self._sizes[arguments[0].id] = max(arguments[1], arguments[0].size)

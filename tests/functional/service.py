@@ -97,7 +97,8 @@ class Service:
         self._notices.bind(place)
         self._notices.setblocking(False)
         root = Path(__file__).parents[2]
-        env = {**os.environ, "NOTIFY_SOCKET": place, "PYTHONPATH": str(root)}
+        paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+        env = {**os.environ, "NOTIFY_SOCKET": place, "PYTHONPATH": paths}
         argv = [sys.executable, "-m", self.module, "--config-file", str(self.config)]
         self.process = Process([*argv, *arguments], log=self.log, env=env, cwd=self.directory)
         return self.process

@@ -108,21 +108,30 @@ class TestOptions:
         assert conf.size == 8
 
 
+THEIRS = {"__module__": "cinder.exception"}
+
+
 class TestFailures:
     """Errors are known by name; the text stays."""
 
     @pytest.mark.parametrize("name", ["VolumeIsBusy", "SnapshotIsBusy", "TargetUpdateFailed"])
     def test_an_error_that_the_contract_knows_keeps_its_name(self, name: str) -> None:
-        theirs = type(name, (Exception,), {})
+        theirs = type(name, (Exception,), THEIRS)
         with pytest.raises(getattr(errors, name), match=r"^why$"), translated():
             raise theirs("why")
 
     def test_a_special_case_of_it_counts_as_it(self) -> None:
-        known = type("VolumeDriverException", (Exception,), {})
+        known = type("VolumeDriverException", (Exception,), THEIRS)
         special = type("LicenceMissing", (known,), {})
         wanted = pytest.raises(errors.VolumeDriverException, match=r"^LicenceMissing: why$")
         with wanted, translated():
             raise special("why")
+
+    def test_the_same_name_elsewhere_means_something_else(self) -> None:
+        other = type("ImageNotFound", (Exception,), {"__module__": "rbd"})
+        wanted = pytest.raises(errors.VolumeBackendAPIException, match=r"^ImageNotFound: why$")
+        with wanted, translated():
+            raise other("why")
 
     def test_any_other_is_the_backends(self) -> None:
         wanted = pytest.raises(errors.VolumeBackendAPIException, match=r"^KeyError: 'x'$")
