@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each call of the worker, as a driver of Cinder's sees it: a driver that writes down."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+if importlib.util.find_spec("cinder") is None:
+    pytest.skip("Cinder is installed by tox -e cinder", allow_module_level=True)
+
+from drivers.interface import errors  # noqa: E402
+from drivers.interface.records import Record  # noqa: E402
+from tests.conformance import cinders  # noqa: E402
+from worker.rpc.context import RequestContext  # noqa: E402
+
+ID, OTHER, THIRD = (f"{digit * 8}-1111-2222-3333-444444444444" for digit in "abc")
+REQUEST = RequestContext.from_wire({"user_id": "u", "project_id": "p", "request_id": "req-1"})
+
+VOLUME = Record("volume", {"id": ID, "size": 1, "provider_location": None, "metadata": {}})
+COPY = Record("volume", {"id": OTHER, "size": 2})
+SNAPSHOT = Record("snapshot", {"id": THIRD, "volume_id": ID, "volume_size": 1, "volume": VOLUME})
+GROUP = Record(
+    "group",
+    {"id": ID, "user_id": "u", "project_id": "p", "group_type_id": OTHER, "status": "creating"},
+)
+GROUP_SNAPSHOT = Record("group_snapshot", {"id": OTHER, "group_id": ID, "group": GROUP})
+KIND = Record("volume_type", {"id": OTHER, "name": "gold", "extra_specs": {"a": "b"}})
+BACKUP = Record("backup", {"id": ID, "volume_id": ID, "size": 1, "service": "posix"})
+
+HOST, REFERENCE = {"host": "h@b", "capabilities": {}}, {"source-name": "x"}
+PAGE = ("marker", 10, 0, ["size"], ["asc"])
+
+
+@pytest.fixture(scope="module")
+def adapted() -> Any:
+    """A driver of ours around one that has every method that Cinder knows."""
+    cinders.load("cinder.volume.drivers.nfs.NfsDriver")
+    from cinder.volume import driver as base
+
+    from drivers.cinder import announced, grouping, managing, optional
+    from drivers.cinder.adapter import CinderDriver
+
+    names = {"get_filter_function", "get_goodness_function"}
+    names |= {*grouping.GENERIC, *grouping.CONSISTENT}
+    for offer in (*announced._OFFERS, managing.Volumes, managing.Snapshots, CinderDriver):
+        names |= {name for name in vars(offer) if not name.startswith("_")}
+    assert optional.Copying in announced._OFFERS
+
+    def noting(name: str) -> Any:
+        def method(self: Any, *args: Any, **named: Any) -> Any:
+            self.calls.append((name, args, named))
+            answer = self.answers.get(name)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer(*args) if callable(answer) else answer
+
+        return method
+
+    body = {name: noting(name) for name in names - {"cinders", "do_setup"}}
+    return announced.adapted(type("Noting", (base.VolumeDriver,), body))
+
+
+@pytest.fixture
+def driver(adapted: Any) -> Any:
+    made = adapted(SimpleNamespace(safe_get=lambda _name: None), host="h@b")
+    made._made = object.__new__(adapted.cinders)
+    made._made.calls, made._made.answers = [], {}
+    return made
+
+
+def seen(driver: Any) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the last call, its objects by their kind and id."""
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, list):
+            return [shown(one) for one in value]
+        if hasattr(value, "obj_name"):
+            return (value.obj_name(), value.id)
+        return "context" if hasattr(value, "elevated") else value
+
+    name, args, named = driver._made.calls[-1]
+    return name, shown(list(args)), {key: shown(value) for key, value in named.items()}
+
+
+V, C, S = ("Volume", ID), ("Volume", OTHER), ("Snapshot", THIRD)
+G, GS = ("Group", ID), ("GroupSnapshot", OTHER)
+R = "context"
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "wanted"),
+    [
+        ("create_volume", (VOLUME,), [V]),
+        ("create_snapshot", (SNAPSHOT,), [S]),
+        ("delete_snapshot", (SNAPSHOT,), [S]),
+        ("create_volume_from_snapshot", (COPY, SNAPSHOT), [C, S]),
+        ("create_cloned_volume", (COPY, VOLUME), [C, V]),
+        ("extend_volume", (VOLUME, 3), [V, 3]),
+        ("validate_connector", ({"host": "h"},), [{"host": "h"}]),
+        ("create_export", (REQUEST, VOLUME, {"host": "h"}), [R, V, {"host": "h"}]),
+        ("create_export", (REQUEST, VOLUME, None), [R, V, None]),
+        ("ensure_export", (REQUEST, VOLUME), [R, V]),
+        ("remove_export", (REQUEST, VOLUME), [R, V]),
+        ("create_export_snapshot", (REQUEST, SNAPSHOT, {"a": 1}), [R, S, {"a": 1}]),
+        ("remove_export_snapshot", (REQUEST, SNAPSHOT), [R, S]),
+        ("attach_volume", (REQUEST, VOLUME, None, "h", "/dev/v"), [R, V, None, "h", "/dev/v"]),
+        ("detach_volume", (REQUEST, VOLUME, None), [R, V, None]),
+        ("revert_to_snapshot", (REQUEST, VOLUME, SNAPSHOT), [R, V, S]),
+        ("create_volume_from_backup", (VOLUME, BACKUP), [V, ("Backup", ID)]),
+        ("clear_download", (REQUEST, VOLUME), [R, V]),
+        ("accept_transfer", (REQUEST, VOLUME, "u2", "p2"), [R, V, "u2", "p2"]),
+        ("migrate_volume", (REQUEST, VOLUME, HOST), [R, V, HOST]),
+        ("update_migrated_volume", (REQUEST, VOLUME, COPY, "available"), [R, V, C, "available"]),
+        ("get_pool", (VOLUME,), [V]),
+        ("manage_existing", (VOLUME, REFERENCE), [V, REFERENCE]),
+        ("unmanage", (VOLUME,), [V]),
+        ("get_manageable_volumes", ([VOLUME], *PAGE), [[V], *PAGE]),
+        ("manage_existing_snapshot", (SNAPSHOT, REFERENCE), [S, REFERENCE]),
+        ("unmanage_snapshot", (SNAPSHOT,), [S]),
+        ("get_manageable_snapshots", ([SNAPSHOT], *PAGE), [[S], *PAGE]),
+        ("create_group", (REQUEST, GROUP), [R, G]),
+        ("delete_group", (REQUEST, GROUP, [VOLUME]), [R, G, [V]]),
+        ("update_group", (REQUEST, GROUP, [VOLUME], None), [R, G, [V], None]),
+        ("create_group_snapshot", (REQUEST, GROUP_SNAPSHOT, [SNAPSHOT]), [R, GS, [S]]),
+        (
+            "create_group_from_src",
+            (REQUEST, GROUP, [COPY], GROUP_SNAPSHOT, [SNAPSHOT], None, None),
+            [R, G, [C], GS, [S], None, None],
+        ),
+    ],
+)
+def test_records_arrive_as_cinders_objects(
+    driver: Any, method: str, given: Any, wanted: list[Any]
+) -> None:
+    getattr(driver, method)(*given)
+
+    assert seen(driver)[:2] == (method, wanted)
+
+
+@pytest.mark.parametrize("method", ["terminate_connection", "terminate_connection_snapshot"])
+def test_whether_a_detach_is_forced_is_told(driver: Any, method: str) -> None:
+    record = SNAPSHOT if method.endswith("snapshot") else VOLUME
+    getattr(driver, method)(record, None, force=True)
+
+    assert seen(driver)[2] == {"force": True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (True, (True, None)),
+        (False, (False, None)),
+        ((True, {"provider_id": "x"}), (True, {"provider_id": "x"})),
+        ((False, None), (False, None)),
+    ],
+)
+def test_retype_answers_alike_whatever_the_form(driver: Any, answer: Any, wanted: Any) -> None:
+    driver._made.answers["retype"] = answer
+    told = driver.retype(REQUEST, VOLUME, KIND, {"extra_specs": {}}, HOST)
+
+    assert told == wanted
+    assert seen(driver)[1][2]["extra_specs"] == {"a": "b"}
+
+
+def test_an_image_is_cloned_with_cinders_order_of_arguments(driver: Any) -> None:
+    driver._made.answers["clone_image"] = ({"provider_id": "x"}, True)
+    image = {"id": "i", "properties": {"a": "b"}}
+
+    assert driver.clone_image(REQUEST, VOLUME, ("rbd://x", None), image, None) == (
+        {"provider_id": "x"},
+        True,
+    )
+    assert seen(driver)[1][:4] == [R, V, ("rbd://x", None), image]
+
+
+@pytest.mark.parametrize(
+    ("key", "method"), [(None, "copy_image_to_volume"), (ID, "copy_image_to_encrypted_volume")]
+)
+def test_an_encrypted_volume_is_written_through_its_encryption(
+    driver: Any, key: str | None, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    images = SimpleNamespace(show=lambda request, image: asked.append(request) or {"id": image})
+
+    def copy(_context: Any, _volume: Any, service: Any, image: str, disable_sparse: bool) -> None:
+        assert service.show("cinder's context", image) == {"id": "i", "properties": {}}
+        assert (service.temp_images, disable_sparse) == (None, True)
+
+    monkeypatch.setattr(type(driver._made), method, staticmethod(copy), raising=False)
+    volume = VOLUME.replace(encryption_key_id=key)
+    driver.copy_image_to_volume(REQUEST, volume, images, "i", disable_sparse=True)
+
+    assert asked == [REQUEST]
+
+
+def test_what_a_driver_only_sets_is_written(driver: Any) -> None:
+    driver._made.answers["create_volume"] = lambda volume: setattr(
+        volume, "provider_location", "there"
+    )
+
+    assert driver.create_volume(VOLUME) == {"provider_location": "there"}
+
+
+def test_the_rest_of_a_failed_creation_is_found_by_what_was_set(
+    driver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cinder import objects
+
+    def fail(volume: Any) -> None:
+        volume.provider_location = "there"
+        raise OSError("full")
+
+    monkeypatch.setattr(objects.SnapshotList, "get_all_for_volume", lambda *_: [])
+    driver._made.answers["create_volume"] = fail
+    with pytest.raises(errors.VolumeBackendAPIException, match="OSError: full"):
+        driver.create_volume(VOLUME)
+    driver.delete_volume(VOLUME)
+    first = driver._made.calls[-1][1][0].provider_location
+    driver.delete_volume(VOLUME)
+
+    assert (first, driver._made.calls[-1][1][0].provider_location) == ("there", None)
+
+
+def test_a_volume_with_snapshots_is_not_deleted(
+    driver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cinder import objects
+
+    monkeypatch.setattr(objects.SnapshotList, "get_all_for_volume", lambda *_: [SNAPSHOT])
+    with pytest.raises(errors.VolumeIsBusy, match="has 1 snapshot"):
+        driver.delete_volume(VOLUME)
+
+    assert driver._made.calls == []
+
+
+@pytest.mark.parametrize("kind", ["volume", "snapshot"])
+def test_absence_is_success(driver: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cinder import exception, objects
+
+    monkeypatch.setattr(objects.SnapshotList, "get_all_for_volume", lambda *_: [])
+    gone = {
+        "volume": exception.VolumeNotFound(volume_id=ID),
+        "snapshot": exception.SnapshotNotFound(snapshot_id=ID),
+    }
+    driver._made.answers[f"delete_{kind}"] = gone[kind]
+
+    assert getattr(driver, f"delete_{kind}")({"volume": VOLUME, "snapshot": SNAPSHOT}[kind]) is None
+
+
+def test_statistics_are_a_copy_and_have_the_functions_for_a_scheduler(driver: Any) -> None:
+    kept = {"pools": [{"pool_name": "a"}]}
+    driver._made.answers |= {
+        "get_volume_stats": lambda *_: kept,
+        "get_filter_function": "a < 1",
+    }
+    # By name: the driver's method takes it so.
+    told = driver.get_volume_stats(refresh=True)
+    told["pools"][0]["pool_name"] = "b"
+
+    assert kept == {"pools": [{"pool_name": "a"}]}
+    assert told["filter_function"] == "a < 1"
+    assert driver._made.calls[0][2] == {"refresh": True}
+
+
+def test_what_a_backup_reads_comes_as_a_record(driver: Any) -> None:
+    from drivers.cinder.translation import cinders as turned
+
+    driver._made.answers["get_backup_device"] = lambda *_: (turned(SNAPSHOT), True)
+    found, is_snapshot = driver.get_backup_device(REQUEST, BACKUP)
+
+    assert (found.kind, found.id, is_snapshot) == ("snapshot", THIRD, True)
