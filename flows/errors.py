@@ -25,6 +25,7 @@ FlowError
 │   ├── VolumeAttachmentNotFound
 │   └── VolumeTypeNotFound
 ├── OverQuota
+├── VolumeMigrationFailed          a volume stays where it is, and what it is
 ├── DriverNotInitialized           the backend did not come up; nothing was asked of it
 ├── ServiceError                   another service on the bus did not do its part
 │   ├── ServiceUnreachable
@@ -157,6 +158,10 @@ class OverQuota(FlowError):
     """The project's limit would be passed."""
 
     code = 413
+
+
+class VolumeMigrationFailed(FlowError):
+    """A volume was not moved, or not given another type; it is what it was."""
 
 
 class DriverNotInitialized(FlowError):

@@ -20,6 +20,12 @@ class VolumeRecords(Protocol):
     def get(self, volume_id: str) -> Record:
         """Return the live row. :raises VolumeNotFound: none, or a deleted one."""
 
+    def current(self, volume_id: str) -> Record:
+        """Return the live row as it is now, for rows that others write meanwhile."""
+
+    def with_columns(self, volume_id: str, **columns: Any) -> Record:
+        """Return the live row as it would be with other values, its name as well."""
+
     def create(self, **columns: Any) -> Record:
         """Insert a row and return it; an existing row of that id is returned as it is."""
 
@@ -42,7 +48,8 @@ class VolumeRecords(Protocol):
     ) -> None:
         """Change the status by compare-and-set, with columns, in one transaction.
 
-        A row that already is in ``to`` with these columns counts as changed.
+        A row that already is in ``to`` with these columns counts as changed. Snapshots
+        follow a change of the type.
 
         :param when: statuses from which the change is allowed.
         :param commit: reservation ids whose quota becomes used.
@@ -50,6 +57,26 @@ class VolumeRecords(Protocol):
         :param done: the work row of the volume goes as well (spec/volume-rpc §8).
         :raises StatusChanged: the row is in another status.
         :raises VolumeNotFound: the row is gone.
+        """
+
+    def update_all(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write columns of several volumes, all of them or none; each entry has an ``id``."""
+
+    def migrate(self, volume_id: str, to: str, *, when: Collection[str | None]) -> None:
+        """Change the migration status by compare-and-set, as :meth:`transition` the status.
+
+        :raises InvalidVolume: it is another one.
+        """
+
+    def swap(self, volume_id: str, copy_id: str, to: str, *, commit: Sequence[str] = ()) -> None:
+        """Let a volume's row tell of its copy on another backend, and the copy's of the old one.
+
+        In one transaction (spec/volume-rpc, migrate_volume_completion): the columns of the
+        two rows, the type, ``success`` and ``deleting`` as migration statuses, the
+        attachments of the copy, the quota. Done once; a second try changes nothing.
+
+        :param to: the volume's status.
+        :raises InvalidVolume: the two are not a volume that is ``completing`` and its copy.
         """
 
     def destroy(self, volume_id: str, *, release: Mapping[str, int] | None = None) -> bool:
@@ -147,6 +174,28 @@ class QuotaRecords(Protocol):
         """Give reservations back; what was settled stays so."""
 
 
+class TypeRecords(Protocol):
+    """Rows of ``volume_types``, with what says how they differ."""
+
+    def get(self, type_id: str | None) -> Record | None:
+        """Return a type with its ``extra_specs``, even a deleted one; None without a row."""
+
+    def diff(self, old_id: str, new_id: str) -> dict[str, dict[str, list[Any]]]:
+        """Return how two types differ: ``extra_specs``, ``qos_specs`` and ``encryption``.
+
+        Each by key, with the old and the new value of what differs.
+
+        :raises VolumeTypeNotFound: there is no such new type.
+        """
+
+
+class ServiceRecords(Protocol):
+    """Rows of ``services``."""
+
+    def serving(self, host: str) -> Record | None:
+        """Return the volume service of ``host@backend#pool``; None where there is none."""
+
+
 class GroupRecords(Protocol):
     """Rows of groups, or of snapshots of groups, with their members (spec/schema §2).
 
@@ -202,6 +251,9 @@ class AttachmentRecords(Protocol):
 
     def of_volume(self, volume_id: str) -> list[Record]:
         """Return the live attachments of a volume."""
+
+    def count(self, volume_id: str) -> int:
+        """Return how many attachments a volume has had, those that ended included."""
 
     def create(self, **columns: Any) -> Record:
         """Insert a row and return it; an existing row of that id is returned as it is."""

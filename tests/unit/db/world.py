@@ -43,7 +43,7 @@ class Tables:
         """Insert a row and return its id."""
         which = models.metadata.tables[table]
         values: dict[str, Any] = {"created_at": LONG_AGO, "deleted": False}
-        if isinstance(which.c.id.type, sa.String):
+        if "id" in which.c and isinstance(which.c.id.type, sa.String):
             values["id"] = str(uuid.uuid4())
         insert = sa.insert(which).values({**values, **columns})
         return self._db.write(lambda c: c.execute(insert).inserted_primary_key[0])

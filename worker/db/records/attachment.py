@@ -29,6 +29,7 @@ _SET = sa.update(_V).where(_V.c.id == sa.bindparam("which"))
 _STATUSES = sa.select(_T.c.attach_status).where(
     _T.c.volume_id == sa.bindparam("which"), _T.c.deleted == sa.false()
 )
+_COUNT = sa.select(sa.func.count()).where(_T.c.volume_id == sa.bindparam("which"))
 
 _STATUS_OF = {"attached": "in-use", "detached": "available"}
 """A volume's status by its attach_status; any other word is the status itself."""
@@ -48,6 +49,10 @@ class Attachments:
     def of_volume(self, volume_id: str) -> list[Record]:
         """Return the live attachments of a volume, oldest first."""
         return attachments(self._db, volume_id)
+
+    def count(self, volume_id: str) -> int:
+        """Return how many attachments a volume has had, those that ended included."""
+        return int(self._db.rows(_COUNT, {"which": volume_id})[0][0])
 
     def create(self, **columns: Any) -> Record:
         """Insert a row; an existing one of that id is returned as it is."""

@@ -116,6 +116,11 @@ class Services:
         wanted = [row for row in rows if all(row[name] == equal[name] for name in equal)]
         return [Record("service", row) for row in wanted]
 
+    def serving(self, host: str) -> Record | None:
+        """Return the volume service of ``host@backend#pool``; None where there is none."""
+        backend = host.split("#", 1)[0]
+        return next(iter(self.list(host=backend, binary="cinder-volume")), None)
+
     def set_replication_status(self, service_id: int, status: str) -> None:
         """Write the replication status, unless the service is failed over."""
         self._db.change(_REPLICATION, {"which": service_id, "to": status})

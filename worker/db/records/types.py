@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +22,13 @@ _SPECS = Pairs(models.volume_type_extra_specs, "volume_type_id")
 _QOS_SPECS = Pairs(_QOS, "specs_id")
 
 _BY_ID = sa.select(_TYPES).where(_TYPES.c.id == sa.bindparam("which"))
+_ENCRYPTION = models.encryption
+_ENCRYPTION_OF = sa.select(
+    _ENCRYPTION.c.provider,
+    _ENCRYPTION.c.cipher,
+    _ENCRYPTION.c.key_size,
+    _ENCRYPTION.c.control_location,
+).where(_ENCRYPTION.c.volume_type_id == sa.bindparam("which"), _ENCRYPTION.c.deleted == sa.false())
 _LIVE = sa.select(_TYPES).where(_TYPES.c.deleted == sa.false()).order_by(_TYPES.c.name)
 _ID_BY_NAME = sa.select(_TYPES.c.id).where(
     same(_TYPES.c.name, "name"), _TYPES.c.deleted == sa.false()
@@ -30,6 +37,9 @@ _QOS_OF = sa.select(_QOS.c.id).where(
     _QOS.c.id.in_(sa.select(_TYPES.c.qos_specs_id).where(_TYPES.c.id == sa.bindparam("which"))),
     _QOS.c.deleted == sa.false(),
 )
+
+Differences = dict[str, dict[str, list[Any]]]
+"""By part and key the old and the new value."""
 
 
 class VolumeTypes:
@@ -59,6 +69,17 @@ class VolumeTypes:
         """Return ``consumer`` and ``specs`` of a type, None without any."""
         return self._db.read(lambda connection: _qos(connection, type_id)) if type_id else None
 
+    def diff(self, old_id: str, new_id: str) -> Differences:
+        """Return how two types differ. :raises VolumeTypeNotFound: there is no new one."""
+
+        def work(connection: sa.Connection) -> Differences:
+            if get(connection, new_id) is None:
+                raise VolumeTypeNotFound(f"there is no volume type {new_id[:40]}")
+            old, new = (_contents(connection, one) for one in (old_id, new_id))
+            return {part: _difference(old[part], new[part]) for part in new}
+
+        return self._db.read(work)
+
 
 def get(connection: sa.Connection, type_id: str) -> Record | None:
     """Return a type, even a deleted one, in the caller's transaction."""
@@ -84,3 +105,23 @@ def _qos(connection: sa.Connection, type_id: str) -> dict[str, Any] | None:
         return None
     specs = _QOS_SPECS.read(connection, str(root))
     return {"consumer": specs.pop("consumer", "back-end"), "specs": specs}
+
+
+def _contents(connection: sa.Connection, type_id: str) -> dict[str, Mapping[str, Any]]:
+    """Return all that a type says of its volumes."""
+    qos = _qos(connection, type_id) or {"specs": {}}
+    encryption = connection.execute(_ENCRYPTION_OF, {"which": type_id}).mappings().first()
+    return {
+        "extra_specs": _SPECS.read(connection, type_id),
+        "qos_specs": {**qos["specs"], **{k: v for k, v in qos.items() if k != "specs"}},
+        "encryption": dict(encryption or {}),
+    }
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
+    names = sorted(old.keys() | new.keys())
+    return {
+        name: [old.get(name), new.get(name)]
+        for name in names
+        if (name in old) != (name in new) or old.get(name) != new.get(name)
+    }

@@ -20,7 +20,8 @@ from worker.db.records.base import Rows
 from worker.db.records.belongings import VOLUME
 from worker.db.records.pairs import Pairs
 from worker.db.records.volume_lists import VolumeLists
-from worker.db.values import checked
+from worker.db.records.volume_moves import VolumeMoves
+from worker.db.values import checked, now
 
 _T = models.volumes
 _ATTACHMENTS = models.volume_attachment
@@ -53,6 +54,12 @@ _BY_NAME_ID = sa.select(_T).where(
         sa.and_(_T.c.id == sa.bindparam("which"), _T.c._name_id.is_(None)),
     ),
 )
+_S = models.snapshots
+_FOLLOW_TYPE = (
+    sa.update(_S)
+    .where(_S.c.volume_id == sa.bindparam("which"), _S.c.deleted == sa.false())
+    .values(volume_type_id=sa.bindparam("type_id"), updated_at=sa.bindparam("at"))
+)
 _UUID = "([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 
 
@@ -62,7 +69,7 @@ def named_by(template: str) -> re.Pattern[str]:
     return re.compile(re.escape(before) + _UUID + re.escape(after))
 
 
-class Volumes(VolumeLists):
+class Volumes(VolumeMoves, VolumeLists):
     """Rows of ``volumes``.
 
     :param name_template: makes a volume's name on the backend out of its name id.
@@ -80,6 +87,12 @@ class Volumes(VolumeLists):
     def get(self, volume_id: str) -> Record:
         """Return the live row."""
         return self.record(self._rows.get(volume_id))
+
+    current = get
+
+    def with_columns(self, volume_id: str, **columns: Any) -> Record:
+        """Return the live row as it would be with other values."""
+        return self.record({**self._rows.get(volume_id), **columns})
 
     def create(self, **columns: Any) -> Record:
         """Insert a row; an existing one of that id is returned as it is.
@@ -151,6 +164,9 @@ class Volumes(VolumeLists):
 
         def work(connection: sa.Connection) -> None:
             self._rows.change_status(connection, volume_id, to, when, columns, done)
+            if type_id := columns.get("volume_type_id"):
+                follow = {"which": volume_id, "type_id": type_id, "at": now()}
+                connection.execute(_FOLLOW_TYPE, follow)
             for pairs, wanted in sets:
                 pairs.replace(connection, volume_id, wanted)
             quota.settle(connection, commit, used=True)
