@@ -32,7 +32,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge, messages, source
+from flows import edge, messages, reach, source
 from flows.backup import copying
 from flows.context import BackupContext
 from flows.errors import (
@@ -121,7 +121,7 @@ class Keep(Step):
         pace = copying.watched(ctx, backup_id, DURING, _Listeners(ctx, backup).tell)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
         try:
-            with copying.opened(ctx, read, write=False, secure=device["secure"]) as file:
+            with reach.opened(ctx, read, write=False, secure=device["secure"]) as file:
                 answer = driver.backup(
                     backup, file, True, **copying.options(driver.backup, offered)
                 )
@@ -133,7 +133,7 @@ class Keep(Step):
 
     def revert(self, ctx: BackupContext, device: dict[str, Any], wanted: bool, result: Any) -> None:
         if wanted and was_cut_short(result):
-            copying.let_go(ctx, source_of(ctx, device))
+            reach.let_go(ctx, source_of(ctx, device))
 
 
 class Tidy(Step):

@@ -36,7 +36,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import messages, source
+from flows import messages, reach, source
 from flows.backup import copying
 from flows.context import BackupContext
 from flows.errors import BackupUnwanted, InvalidBackup, InvalidInput, InvalidVolume, NotFound
@@ -148,7 +148,7 @@ class Bring(Step):
         pace = copying.watched(ctx, backup_id, DURING)
         offered = {"volume_is_new": volume_is_new, "pace": pace}
         try:
-            with copying.opened(ctx, volume, write=True, secure=secure) as file:
+            with reach.opened(ctx, volume, write=True, secure=secure) as file:
                 driver.restore(backup, volume_id, file, **copying.options(driver.restore, offered))
         except BackupUnwanted as ending:
             LOG.info("%s", ending)
@@ -157,7 +157,7 @@ class Bring(Step):
 
     def revert(self, ctx: BackupContext, volume_id: str, result: Any) -> None:
         if was_cut_short(result):
-            copying.let_go(ctx, ctx.volumes.get(volume_id))
+            reach.let_go(ctx, ctx.volumes.get(volume_id))
 
 
 class Finish(Step):

@@ -14,8 +14,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import FileIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
@@ -95,41 +94,81 @@ def _copy(ctx: Context, source: str, target: str) -> None:
         open(source, "rb", buffering=0) as reader,
         open(target, "r+b", buffering=0) as writer,
     ):
-        size = reader.seek(0, os.SEEK_END)
-        at = 0
-        while (at := _next_data(reader, writer, at, size)) < size:
-            at = _copy_some(ctx, reader, writer, at)
-            ctx.progress(min(1.0, at / size))
-        with ctx.waiting():
-            os.fsync(writer.fileno())
+        copy_between(ctx, reader, writer, length_of(reader))
 
 
-def _next_data(reader: FileIO, writer: FileIO, at: int, size: int) -> int:
+def length_of(file: BinaryIO) -> int:
+    """Return how long a file or device is, in bytes."""
+    return file.seek(0, os.SEEK_END)
+
+
+def copy_between(
+    ctx: Context, reader: BinaryIO, writer: BinaryIO, size: int, *, compares: bool = False
+) -> None:
+    """Copy the first bytes of a file or device into another one, to its disk.
+
+    What is a hole in both is passed over, and zeros are not written over zeros, so that
+    a sparse copy stays sparse.
+
+    :param size: how many bytes.
+    :param compares: whether other data that is there already is not written again either.
+    """
+    at = 0
+    while (at := _next_data(reader, writer, at, size)) < size:
+        at = _copy_some(ctx, reader, writer, at, min(_CHUNK, size - at), compares)
+        ctx.progress(min(1.0, at / size))
+    with ctx.waiting():
+        writer.flush()
+        if (fd := _descriptor(writer)) is not None:
+            os.fsync(fd)
+
+
+def _next_data(reader: BinaryIO, writer: BinaryIO, at: int, size: int) -> int:
     """Return where one of the two has data next; what is a hole in both is passed over."""
     return min(size, _data_from(reader, at), _data_from(writer, at))
 
 
-def _data_from(file: FileIO, at: int) -> int:
+def _data_from(file: BinaryIO, at: int) -> int:
+    fd = _descriptor(file)
+    if fd is None:
+        return at
     try:
-        return os.lseek(file.fileno(), at, os.SEEK_DATA)
+        return os.lseek(fd, at, os.SEEK_DATA)
     except OSError as error:
         # A hole to the end; a device, or a file system, may not know its holes.
         return sys.maxsize if error.errno == errno.ENXIO else at
 
 
-def _copy_some(ctx: Context, reader: FileIO, writer: FileIO, at: int) -> int:
+def _descriptor(file: BinaryIO) -> int | None:
+    """Return a file's descriptor; None where it is one by its methods only."""
+    try:
+        return file.fileno()
+    except (AttributeError, OSError):
+        return None
+
+
+def _copy_some(
+    ctx: Context, reader: BinaryIO, writer: BinaryIO, at: int, length: int, compares: bool
+) -> int:
     """Copy a piece and return where it ends."""
     with ctx.waiting():
-        chunk = os.pread(reader.fileno(), _CHUNK, at)
+        chunk = _read(reader, at, length)
         if not chunk:
             raise VolumeBackendAPIException(f"the source of a copy ends at {at} bytes meanwhile")
-        if chunk != _ZEROS[: len(chunk)] or os.pread(writer.fileno(), len(chunk), at) != chunk:
+        known = compares or chunk == _ZEROS[: len(chunk)]
+        if not known or _read(writer, at, len(chunk)) != chunk:
             _write(writer, chunk, at)
     return at + len(chunk)
 
 
-def _write(writer: FileIO, chunk: bytes, at: int) -> None:
+def _read(file: BinaryIO, at: int, length: int) -> bytes:
+    file.seek(at)
+    return file.read(length)
+
+
+def _write(file: BinaryIO, chunk: bytes, at: int) -> None:
+    file.seek(at)
     view = memoryview(chunk)
     while view:
-        done = os.pwrite(writer.fileno(), view, at)
-        view, at = view[done:], at + done
+        done = file.write(view)
+        view = view[len(view) if done is None else done :]  # os-brick's own files tell nothing
