@@ -26,8 +26,10 @@ from flows.records import (
     HostRecords,
     Initiators,
     QuotaRecords,
+    ServiceRecords,
     ServiceRow,
     SnapshotRecords,
+    TypeRecords,
     VolumeRecords,
     WorkRows,
 )
@@ -179,7 +181,7 @@ class BackupService(Protocol):
 
 
 class VolumeService(Protocol):
-    """The volume services on the bus, as the backup service knows them.
+    """The volume services on the bus, as another service knows them.
 
     A source is a volume or a snapshot. Each call may be repeated.
 
@@ -204,8 +206,23 @@ class VolumeService(Protocol):
     def unexport(self, request: Request, source: Record) -> None:
         """Take a source's export away."""
 
+    def create(self, request: Request, volume: Record) -> None:
+        """Have a volume created empty on the host that its row names, some time."""
+
     def delete(self, request: Request, source: Record) -> None:
         """Have a temporary source deleted, some time."""
+
+    def update_migrated(
+        self, request: Request, volume: Record, copy: Record, status: str | None
+    ) -> None:
+        """Have the service of a volume's copy give the copy the volume's place.
+
+        :param volume: as it was before, and ``copy`` likewise: a second try tells the same.
+        :param status: that the volume had before its migration.
+        """
+
+    def attach(self, request: Request, volume: Record, attachment: Mapping[str, Any]) -> None:
+        """Write anew, on a volume's new host, an attachment that was there before."""
 
     def changed_extents(
         self, request: Request, source: Record, since: str
@@ -271,6 +288,8 @@ class Options:
 
     no_snapshot_gb_quota: bool = False
     report_discard_supported: bool = False
+    migration_create_timeout: float = 300.0
+    """Seconds in which a migration's destination has to be created."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,6 +343,10 @@ class Context(Common):
     backup_service: BackupService
     service: ServiceRow
     host: HostRecords
+    volume_service: VolumeService
+    attacher: Attacher
+    types: TypeRecords
+    services: ServiceRecords
     options: Options = field(default_factory=Options)
 
     @property

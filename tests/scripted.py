@@ -31,6 +31,9 @@ from drivers.interface.volume import Update, VolumeDriver
 
 _PATIENCE = 60.0
 
+ROOM = 64 * 1024
+"""Bytes that fit into an empty volume."""
+
 
 class Script:
     """The files through which a test talks to the driver.
@@ -77,6 +80,10 @@ class Script:
     def make(self, name: str) -> None:
         """Make an object; making it twice is the error that a real backend gives."""
         os.close(os.open(self._backend / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+
+    def path(self, name: str) -> Path:
+        """Return where an object lies."""
+        return self._backend / name
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""
@@ -125,6 +132,7 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
 
     def create_volume(self, volume: Record) -> Update:
         self._script.make(volume.name)
+        os.truncate(self._script.path(volume.name), ROOM)
         return self._play("create_volume", None, id=volume["id"], size=volume.size)
 
     def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
@@ -291,6 +299,9 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
         initiator_data: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
         info = {"driver_volume_type": "iscsi", "data": {"target_lun": 1}}
+        if self._script.planned("initialize_connection").get("local"):
+            path = str(self._script.path(volume.name))
+            info = {"driver_volume_type": "local", "data": {"device_path": path}}
         details = {"id": volume.id, "connector": connector, "initiator_data": initiator_data}
         return self._play("initialize_connection", info, **details)
 
@@ -344,6 +355,32 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
 
     def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
         return self._play("accept_transfer", None, id=volume.id, user=user, project=project)
+
+    def retype(self, context: Any, volume: Record, new_type: Record, diff: Any, host: Any) -> Any:
+        details = {"new_type": new_type.name, "diff": diff, "host": host["host"]}
+        return _pair(self._play("retype", False, id=volume.id, **details))
+
+    def migrate_volume(self, context: Any, volume: Record, host: Any) -> Any:
+        details = {"host": host["host"], "status": volume.migration_status}
+        return _pair(self._play("migrate_volume", [False, None], id=volume.id, **details))
+
+    def update_migrated_volume(
+        self, ctxt: Any, volume: Record, new_volume: Record, original_volume_status: str
+    ) -> Any:
+        details = {"id": volume.id, "copy": new_volume.id, "status": original_volume_status}
+        self._script.note("update_migrated_volume", **details)
+        self._require_plan("update_migrated_volume")
+        return self._play("update_migrated_volume", None, **details)
+
+    def before_volume_copy(
+        self, context: Any, src_vol: Record, dest_vol: Record, remote: str | None = None
+    ) -> None:
+        self._play("before_volume_copy", id=src_vol.id, copy=dest_vol.id, remote=remote)
+
+    def after_volume_copy(
+        self, context: Any, src_vol: Record, dest_vol: Record, remote: str | None = None
+    ) -> None:
+        self._play("after_volume_copy", id=src_vol.id, copy=dest_vol.id, remote=remote)
 
     def _require_plan(self, method: str) -> None:
         if not self._script.planned(method):
@@ -403,6 +440,11 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
             kind = getattr(errors, name, None) or getattr(builtins, name)
             raise kind(planned.get("text", f"{method} was told to fail"))
         return planned.get("return", answer)
+
+
+def _pair(answer: Any) -> Any:
+    """Return what JSON has made a list of."""
+    return tuple(answer) if isinstance(answer, list) else answer
 
 
 def _wait_for(path: Path) -> None:

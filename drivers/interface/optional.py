@@ -194,6 +194,8 @@ class Moving:
     ) -> tuple[bool, Update]:
         """Move the volume to another backend without the worker's help.
 
+        One that was moved already, before a kill, is moved: the answer is the same.
+
         :param host: as for :meth:`retype`.
         :returns: whether it was moved, and columns; False, with nothing changed,
             lets the worker copy it.
@@ -204,6 +206,8 @@ class Moving:
         self, ctxt: Any, volume: Record, new_volume: Record, original_volume_status: str
     ) -> Update:
         """Give a copied volume the old one's place, by renaming it if that is possible.
+
+        On the copy's backend. Both records are as they were before, on a repetition too.
 
         :returns: columns of the volume that stays.
         :raises NotImplementedError: the row points to the new name from then on.

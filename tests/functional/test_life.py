@@ -60,7 +60,7 @@ class TestUninitialized:
         member = cloud.existing("deleting", group_id=doomed.id)
         adopted = cloud.snapshot(source)
         image = cloud.image(None)
-        ref = {"source-name": "lun-1"}
+        ref, before = {"source-name": "lun-1"}, {"previous_status": "available"}
         cloud.cast("manage_existing", volume=managed, ref=ref)
         cloud.cast("manage_existing_snapshot", snapshot=adopted, ref=ref)
         cloud.cast("copy_volume_to_image", volume_id=uploaded.id, image_meta=image)
@@ -73,8 +73,16 @@ class TestUninitialized:
         cloud.cast("create_snapshot", snapshot=snapshot)
         cloud.cast("delete_snapshot", snapshot=old)
         cloud.cast("revert_to_snapshot", "3.15", volume=reverted, snapshot=restored)
+        moved = cloud.existing("maintenance", **before, migration_status="starting")
+        retyped = cloud.existing("retyping", **before)
+        to = {"host": "h1@b2#pool", "cluster_name": None, "capabilities": {}}
+        cloud.cast("migrate_volume", "3.5", volume=moved, host=to)
+        cloud.cast("retype", "3.5", volume=retyped, new_type_id=retyped.volume_type_id, host=to)
         cloud.wait_status(created, "error")
         cloud.wait_status(deleted, "error_deleting")
+        moved = cloud.wait_status(moved, "available")
+        assert moved.migration_status == "error"
+        cloud.wait_status(retyped, "available")
         cloud.wait_status(extended, "error_extending")
         cloud.wait_status(snapshot, "error")
         cloud.wait_status(old, "error_deleting")

@@ -67,6 +67,12 @@ OPTS = [
         min=3,
         help="Seconds between two requests for fresh statistics of a backend.",
     ),
+    cfg.IntOpt(
+        "migration_create_volume_timeout_secs",
+        default=300,
+        min=1,
+        help="Seconds in which the destination of a migration has to create its volume.",
+    ),
     cfg.StrOpt(
         "storage_availability_zone",
         default="nova",

@@ -36,6 +36,7 @@ from worker.endpoints.group import GroupMethods
 from worker.endpoints.image import ImageMethods
 from worker.endpoints.maintenance import MaintenanceMethods, Whole
 from worker.endpoints.manage import Listing, ManageMethods
+from worker.endpoints.migration import MigrationMethods
 from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
 from worker.endpoints.reading import ReadingMethods
 from worker.endpoints.replication import ReplicationMethods, Targets
@@ -70,6 +71,7 @@ class Service(Whole, Targets, Protocol):
 
 class VolumeEndpoint(
     ManageMethods,
+    MigrationMethods,
     GroupMethods,
     ImageMethods,
     ReadingMethods,

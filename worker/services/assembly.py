@@ -22,11 +22,12 @@ from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
 from worker.services import images, inventory, replication
 from worker.services.abandoned import Abandoned
+from worker.services.attaching import HostAttacher
 from worker.services.backend import Backend
 from worker.services.capabilities import Capabilities
 from worker.services.inventory import Inventory
 from worker.services.manageable import Manageable
-from worker.services.neighbours import BackupServices
+from worker.services.neighbours import BackupServices, VolumeServices
 from worker.services.remembered import Remembered
 from worker.services.reports import Reporter
 from worker.services.service import Service
@@ -79,6 +80,12 @@ class VolumeService(Service):
         self._options = Options(
             no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
             report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
+            migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
+        )
+        self._attacher = HostAttacher(
+            conf.backup_root_helper,
+            multipath=conf.use_multipath_for_image_xfer,
+            address=conf.my_ip or "",
         )
         self._capabilities = Capabilities(
             self.backend,
@@ -113,8 +120,11 @@ class VolumeService(Service):
         return topics.volume_targets(self._node, self._name, self.conf.cluster)
 
     def connect(self) -> None:
-        """Make the clients of the scheduler and of the backup services."""
+        """Make the clients of the scheduler, of the backup services and of other backends."""
         self._scheduler = SchedulerClient(self.transport)
+        self._volume_services = VolumeServices(
+            self.transport, self.conf.rpc_response_timeout, self.turnstile, self.stopping
+        )
         self._backups = BackupServices(self.transport, self.records, self.conf)
 
     def registered(self, row: Any) -> None:
@@ -196,6 +206,10 @@ class VolumeService(Service):
             backup_service=self._backups,
             service=self._standing,
             host=records.on_host(self.host),
+            volume_service=self._volume_services,
+            attacher=self._attacher,
+            types=records.volume_types,
+            services=records.services,
             options=self._options,
             resumed=resumed,
             stopping=self.stopping,

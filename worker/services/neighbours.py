@@ -80,6 +80,29 @@ class VolumeServices:
         named = {f"{source.kind}_id": source.id}
         self._call(request, source, _of("remove_export", source), **named)
 
+    def create(self, request: Any, volume: Record) -> None:
+        """Have a volume created empty, and nowhere else."""
+        nothing = {"request_spec": None, "filter_properties": None, "allow_reschedule": False}
+        self._cast(request, volume, "create_volume", volume=volume, **nothing)
+
+    def update_migrated(
+        self, request: Any, volume: Record, copy: Record, status: str | None
+    ) -> None:
+        """Tell the copy's service."""
+        named = {"volume": volume, "new_volume": copy, "volume_status": status}
+        self._call(request, copy, "update_migrated_volume", **named)
+
+    def attach(self, request: Any, volume: Record, attachment: Mapping[str, Any]) -> None:
+        """Tell the volume's service."""
+        named = {
+            "volume_id": volume.id,
+            "instance_uuid": attachment["instance_uuid"],
+            "host_name": attachment["attached_host"],
+            "mountpoint": attachment["mountpoint"],
+            "mode": attachment["attach_mode"] or "rw",
+        }
+        self._call(request, volume, "attach_volume", **named)
+
     def delete(self, request: Any, source: Record) -> None:
         """Have a temporary source deleted, some time."""
         self._cast(request, source, f"delete_{source.kind}", **{source.kind: source})

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import DATABASES, require
 from tests.functional.cloud import Cloud
+from tests.functional.operations import moving
+from tests.functional.operations.moving import Pair
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Servers
 
@@ -38,6 +40,40 @@ def shared_cloud(
     cloud.close()
     for service in made:
         service.close()
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def shared_pair(
+    request: pytest.FixtureRequest,
+    broker: Broker,
+    servers: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Pair]:
+    directory = tmp_path_factory.mktemp(f"pair-{request.param}")
+    made: list[Service] = []
+
+    def make(**options: Any) -> Service:
+        made.append(Service(directory / "service", **options))
+        return made[-1]
+
+    database = database_url_of(request.param, servers, directory)
+    cloud = Cloud(make, broker.vhost(), database, directory, **moving.second_backend(directory))
+    pair = Pair(cloud, directory)
+    cloud.service.start()
+    pair.wait_until_up()
+    yield pair
+    cloud.close()
+    for service in made:
+        service.close()
+
+
+@pytest.fixture
+def pair(shared_pair: Pair) -> Iterator[Pair]:
+    """Two backends with empty scripts; the end of the log is shown with a failure."""
+    shared_pair.reset()
+    position = shared_pair.cloud.service.position()
+    yield shared_pair
+    sys.stdout.write(shared_pair.cloud.service.text(position))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -207,6 +207,29 @@ class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
     def accept_transfer(self, context: Any, volume: Record, user: str, project: str) -> Any:
         return self._play("accept_transfer", user=user, project=project)
 
+    def retype(self, context: Any, volume: Record, new_type: Record, diff: Any, host: Any) -> Any:
+        details = {"volume": volume, "new_type": new_type, "diff": diff, "host": host}
+        return self._play("retype", False, **details)
+
+    def migrate_volume(self, context: Any, volume: Record, host: Any) -> Any:
+        return self._play("migrate_volume", (False, None), volume=volume, host=host)
+
+    def update_migrated_volume(
+        self, ctxt: Any, volume: Record, new_volume: Record, original_volume_status: str
+    ) -> Any:
+        self._require("update_migrated_volume")
+        return self._play("update_migrated_volume", volume=volume, copy=new_volume)
+
+    def before_volume_copy(
+        self, context: Any, src_vol: Record, dest_vol: Record, remote: str | None = None
+    ) -> None:
+        self._play("before_volume_copy", volume=src_vol, copy=dest_vol, remote=remote)
+
+    def after_volume_copy(
+        self, context: Any, src_vol: Record, dest_vol: Record, remote: str | None = None
+    ) -> None:
+        self._play("after_volume_copy", volume=src_vol, copy=dest_vol, remote=remote)
+
     def _find(self, ref: Any, resource: Record) -> str:
         for name in (ref["source-name"], resource.name):
             if name in self.objects:

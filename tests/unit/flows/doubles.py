@@ -13,6 +13,10 @@ from flows.lifecycle import Interrupted
 
 _READS = (
     "get",
+    "current",
+    "with_columns",
+    "count",
+    "connector",
     "of_volume",
     "members",
     "named",

@@ -8,6 +8,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows import errors
+from flows.errors import InvalidVolume, VolumeTypeNotFound
 from tests.unit.flows.rows import Database
 
 _SETS = ("metadata", "admin_metadata")
@@ -20,8 +21,48 @@ class Volumes:
     def get(self, volume_id: str) -> Record:
         return self._db.volume(self._db.volumes.live(volume_id))
 
+    def current(self, volume_id: str) -> Record:
+        return self.get(volume_id)
+
+    def with_columns(self, volume_id: str, **columns: Any) -> Record:
+        return self._db.volume({**self._db.volumes.live(volume_id), **columns})
+
     def create(self, **columns: Any) -> Record:
-        return self._db.volume(self._db.volumes.insert(columns))
+        sets = {name: columns.pop(name) for name in _SETS if name in columns}
+        row = self._db.volumes.insert(columns)
+        for name, pairs in sets.items():
+            self._db.pairs.setdefault((name, row["id"]), dict(pairs))
+        return self._db.volume(row)
+
+    def update_all(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        wanted = [(e["id"], {k: v for k, v in e.items() if k != "id"}) for e in entries]
+        for volume_id, columns in wanted:
+            self._db.volumes.live(volume_id)
+            self._db.volumes._check({k: v for k, v in columns.items() if k not in _SETS})
+        for volume_id, columns in wanted:
+            self.update(volume_id, **columns)
+
+    def migrate(self, volume_id: str, to: str, *, when: Collection[str | None]) -> None:
+        row = self._db.volumes.live(volume_id)
+        if row["migration_status"] not in (*when, to):
+            raise InvalidVolume(f"its migration status is {row['migration_status']}")
+        row["migration_status"] = to
+
+    def swap(self, volume_id: str, copy_id: str, to: str, *, commit: Sequence[str] = ()) -> None:
+        old, new = (self._db.volumes.live(one) for one in (volume_id, copy_id))
+        found = (old["migration_status"], new["migration_status"])
+        if found != ("success", "deleting"):
+            if found != ("completing", f"target:{volume_id}"):
+                raise InvalidVolume(f"{volume_id} and {copy_id} are {found}")
+            for name in ("host", "attach_status", "availability_zone", "provider_id"):
+                old[name], new[name] = new[name], old[name]
+            new["_name_id"] = new["_name_id"] or volume_id
+            old["volume_type_id"] = new["volume_type_id"]
+            old.update(status=to, previous_status=new["status"], migration_status="success")
+            new.update(status="deleting", migration_status="deleting")
+            for row in self._db.attachments.of(volume_id=copy_id):
+                row["volume_id"] = volume_id
+        self._db.quota.settle(commit, used=True)
 
     def update(self, volume_id: str, **columns: Any) -> None:
         sets = {name: columns.pop(name) for name in _SETS if name in columns}
@@ -43,6 +84,8 @@ class Volumes:
         **columns: Any,
     ) -> None:
         self._db.volumes.change(volume_id, to, when, columns)
+        for row in self._db.snapshots.of(volume_id=volume_id):
+            row["volume_type_id"] = columns.get("volume_type_id", row["volume_type_id"])
         self._db.quota.settle(commit, used=True)
         self._db.quota.settle(rollback, used=False)
         if done:
@@ -221,6 +264,10 @@ class Attachments:
     def destroy(self, attachment_id: str) -> None:
         self._db.attachments.rows[attachment_id].update(deleted=True, attach_status="detached")
 
+    def count(self, volume_id: str) -> int:
+        rows = self._db.attachments.rows.values()
+        return sum(1 for row in rows if row["volume_id"] == volume_id)
+
     def settle_volume(self, volume_id: str) -> str:
         volume = self._db.volumes.live(volume_id)
         found = {row["attach_status"] for row in self._db.attachments.of(volume_id=volume_id)}
@@ -246,6 +293,38 @@ class Work:
 
     def done(self, resource_type: str, resource_id: str) -> None:
         self._work.pop((resource_type, resource_id), None)
+
+
+class Types:
+    """Types; one of which nothing is known has no specs."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def get(self, type_id: str | None) -> Record | None:
+        return Record("volume_type", {"id": type_id, "extra_specs": {}, **self._of(type_id)})
+
+    def diff(self, old_id: str, new_id: str) -> dict[str, dict[str, list[Any]]]:
+        if new_id == "gone":
+            raise VolumeTypeNotFound("there is no volume type gone")
+        old, new = self._of(old_id), self._of(new_id)
+        parts = ("extra_specs", "qos_specs", "encryption")
+        return {part: _differing(old.get(part, {}), new.get(part, {})) for part in parts}
+
+    def _of(self, type_id: str | None) -> dict[str, Any]:
+        return self._db.types.get(type_id or "", {})
+
+
+def _differing(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
+    names = sorted(old.keys() | new.keys())
+    return {n: [old.get(n), new.get(n)] for n in names if old.get(n) != new.get(n)}
+
+
+class Services:
+    def serving(self, host: str) -> Record | None:
+        if "nowhere" in host:
+            return None
+        return Record("service", {"availability_zone": "far", "uuid": f"service of {host}"})
 
 
 class Initiators:

@@ -24,7 +24,7 @@ VOLUME = _COMMON | _names(
     "snapshot_id source_volid attach_status bootable multiattach previous_status",
     "provider_location provider_auth provider_geometry provider_id volume_type_id",
     "encryption_key_id service_uuid shared_targets display_name replication_status",
-    "group_id consistencygroup_id",
+    "group_id consistencygroup_id availability_zone cluster_name display_description",
 )
 SNAPSHOT = _COMMON | _names(
     "volume_id progress volume_size encryption_key_id volume_type_id display_name",

@@ -19,9 +19,11 @@ from flows.context import Context, Options
 from tests.unit.flows import records
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Killed, Noted, Patient, Request, Watched
+from tests.unit.flows.elsewhere import Elsewhere
 from tests.unit.flows.images import Images
 from tests.unit.flows.journal import JsonJournal
 from tests.unit.flows.rows import Database
+from worker.services.attaching import HostAttacher
 from worker.services.remembered import Remembered
 
 HOST = "node@backend#pool"
@@ -72,6 +74,8 @@ class World:
         self.images = Images()
         self.backups: Any = Noted()
         self.backup_service: Any = Noted()
+        self.elsewhere = Elsewhere(self.db, self.driver, directory)
+        self.attacher = HostAttacher("no-such-helper", address="192.0.2.1")
         self.backend = Backend(self)
         self.service = records.Service()
         self.stats: dict[str, Any] = {"storage_protocol": "iSCSI"}
@@ -108,6 +112,10 @@ class World:
             images=watch(self.images, "images"),
             service=watch(self.service, "service"),
             host=watch(records.Host(self.db), "host"),
+            volume_service=watch(self.elsewhere, "elsewhere"),
+            attacher=watch(self.attacher, "attacher"),
+            types=records.Types(self.db),
+            services=records.Services(),
             options=self.options,
             resumed=resumed,
             stopping=self.stopping,

@@ -36,7 +36,6 @@ SERVICE: dict[str, str] = {
     "image_introspection_cpu_limit": _PARSER,
     "init_host_max_objects_retrieval": "volumes are read in batches always",
     "keystone_catalog_info": _SINGLE,
-    "migration_create_volume_timeout_secs": "volumes are not migrated between backends",
     "monkey_patch": "modules are not patched",
     "monkey_patch_modules": "modules are not patched",
     "periodic_fuzzy_delay": "the first report is sent at once",

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a migration does to the statuses of its volume, and how it gives them back.
+
+=================  ====================================================================
+row                what it is
+=================  ====================================================================
+migration_status   ``starting`` on arrival, ``migrating``, ``completing``; at the end
+                   ``success`` or ``error``
+status             as before; ``maintenance`` or ``retyping`` for the time of it
+previous_status    what ``status`` goes back to
+=================  ====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drivers.interface.records import Record
+from flows.context import Context
+from flows.errors import NotFound
+
+DURING = ("starting", "migrating", "completing")
+"""What ``migration_status`` may be while a volume is migrated."""
+
+RESTORED = ("retyping", "maintenance")
+"""Statuses that a volume has for the time of its migration only."""
+
+
+def give_up(ctx: Context, volume_id: str, rollback: Sequence[str] = ()) -> None:
+    """Let a volume be what it was before a migration that failed.
+
+    One whose migration has ended all the same, or that somebody moved on, is left as it is.
+
+    :param rollback: reservations to give back.
+    """
+    try:
+        volume = ctx.volumes.current(volume_id)
+    except NotFound:
+        ctx.quotas.rollback(rollback)
+        return
+    if volume.migration_status in DURING:
+        ctx.volumes.migrate(volume_id, "error", when=DURING)
+    if volume.status in RESTORED:
+        status = status_before(ctx, volume)
+        ctx.volumes.transition(volume_id, status, when=(volume.status,), rollback=rollback)
+    else:
+        ctx.quotas.rollback(rollback)
+
+
+def status_before(ctx: Context, volume: Record) -> str:
+    """Return the status that a volume had before; where nobody noted it, what fits."""
+    if volume.previous_status and volume.previous_status not in RESTORED:
+        return str(volume.previous_status)
+    if volume.status not in RESTORED:
+        return str(volume.status)
+    return "in-use" if ctx.attachments.of_volume(volume.id) else "available"
