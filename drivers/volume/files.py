@@ -147,6 +147,35 @@ class Directory:
             os.rename(_plain(old), _plain(new), src_dir_fd=self._fd, dst_dir_fd=self._fd)
         os.fsync(self._fd)
 
+    def move(self, name: str, place: Path) -> bool:
+        """Rename a file into another directory, and say whether it is there.
+
+        One that is there, and not here any more, was moved before.
+
+        :returns: False, with nothing changed, where that is no directory of this file system.
+        :raises FileExistsError: another file has its name there.
+        """
+        try:
+            fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if _is_in(fd, name) and not os.path.samestat(os.fstat(fd), os.fstat(self._fd)):
+                if self.exists(name):
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+            else:
+                with self.opened(name):
+                    os.rename(name, name, src_dir_fd=self._fd, dst_dir_fd=fd)
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                return False
+            raise
+        finally:
+            os.close(fd)
+        os.fsync(self._fd)
+        return True
+
     def remove(self, name: str) -> None:
         """Remove a file; absence is success. :raises UnsafeName: it is not one of ours.
 
@@ -251,6 +280,14 @@ class Directory:
         except FileNotFoundError:
             return False
         return os.path.samestat(entry, os.fstat(fd))
+
+
+def _is_in(directory: int, name: str) -> bool:
+    try:
+        os.stat(_plain(name), dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _plain(name: str) -> str:

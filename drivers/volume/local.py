@@ -33,6 +33,7 @@ from drivers.volume.failures import explained
 from drivers.volume.files import Directory
 from drivers.volume.grouped import GroupedFiles
 from drivers.volume.managed import ManagedFiles, snapshot_file
+from drivers.volume.moved import MovedFiles, location_info
 from drivers.volume.usage import require_unused
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ OPTS: list[cfg.Opt] = [
 ]
 
 
-class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
+class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     """Sparse files in a directory."""
 
     members_at_once: ClassVar[int] = 4
@@ -311,7 +312,7 @@ class LocalDriver(VolumeDriver, ManagedFiles, GroupedFiles):
             "online_extend_support": export is None or export.online_extend_support,
             "consistencygroup_support": True,
             "consistent_group_snapshot_enabled": True,
-            "location_info": f"LocalDriver:{socket.gethostname()}:{self._files.path}",
+            "location_info": location_info(self._files),
         }
 
     def _name(self) -> str:

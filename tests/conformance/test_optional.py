@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any, ClassVar
 
 import pytest
 
+from drivers.interface.records import Record
 from drivers.interface.replication import Replicating
 from tests.conformance.test_volumes import is_update
 
@@ -42,6 +44,38 @@ class TestAcceptTransfer:
         answer = driver.accept_transfer(backend.context, volume, "user 2", "project 2")
 
         assert is_update(answer, volume)
+
+
+@pytest.mark.announced("retype")
+class TestRetype:
+    """Change the volume in place so that it fits another type."""
+
+    NOWHERE: ClassVar[dict[str, Any]] = {"host": "elsewhere@unknown#pool", "capabilities": {}}
+
+    def test_answer_says_whether_it_was_done(self, backend, driver):
+        volume = backend.created()
+        diff = {"extra_specs": {"key": ["old", "new"]}, "qos_specs": {}, "encryption": {}}
+        new_type = Record("volume_type", {"id": "type 2", "name": "t", "extra_specs": {}})
+
+        for _ in range(2):  # any call may be repeated
+            answer = driver.retype(backend.context, volume, new_type, diff, self.NOWHERE)
+            done, update = answer if isinstance(answer, tuple) else (answer, None)
+
+            assert done in (True, False)
+            assert is_update(update, volume)
+
+
+@pytest.mark.announced("migrate_volume")
+class TestMigrateVolume:
+    """Move the volume to another backend without the worker's help."""
+
+    def test_an_unknown_backend_is_left_to_the_worker(self, backend, driver):
+        volume = backend.created()
+
+        moved, update = driver.migrate_volume(backend.context, volume, TestRetype.NOWHERE)
+
+        assert (moved, update or None) == (False, None)
+        driver.delete_volume(volume)
 
 
 class TestFlags:
