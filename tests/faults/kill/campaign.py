@@ -236,6 +236,7 @@ class Campaign:
                 way.case.send(self.world, one)
             late = self._wait({one.resource for one in asked})
             assert not late, f"{len(late)} did not end although nobody was killed"
+            self._wait_for_others()
             self.world.hear()
             for way, one in zip(some, asked, strict=True):
                 points = self.world.passed(one.resource)
@@ -310,6 +311,14 @@ class Campaign:
                 left -= set(self.world.stopped())
             if not left or time.monotonic() > deadline:
                 return left
+            time.sleep(0.1)
+
+    def _wait_for_others(self) -> None:
+        """Wait for what operations have asked for that nobody waits for."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if not self.world.waiting() and not self.world.journal().keys() - self.world.ended():
+                return
             time.sleep(0.1)
 
     def _judge(

@@ -21,7 +21,7 @@ from flows.volume import (
     manage,
     revert,
 )
-from tests.faults.kill import groups, images, reading
+from tests.faults.kill import groups, images, moves, reading
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import CONNECTOR, GIB, World
 
@@ -276,5 +276,6 @@ CASES = (
     ),
     *groups.CASES,
     *images.CASES,
+    *moves.CASES,
     *reading.CASES,
 )

@@ -308,6 +308,8 @@ class World:
             backups = rows(models.backups, models.backups.c.project_id == project)
         for row in filter(_is_temporary, (*volumes, *snapshots)):
             roles = {**roles, "temporary": row.id}
+        for row in filter(_is_copy, volumes):
+            roles = {"copy": row.id, **roles}
         found: dict[str, Any] = {
             "quota": {u.resource: u.in_use for u in usages},
             "reserved": sum(u.reserved for u in usages) + len(held),
@@ -330,6 +332,7 @@ class World:
         for row in volumes:
             group = _named(row.group_id or row.consistencygroup_id or "", roles)
             told_of = (row.status, row.size, row.attach_status, bool(row.host), group)
+            told_of = (*told_of, *_migration_of(row))
             found[f"volume {_named(row.id, roles)}"] = "deleted" if row.deleted else told_of
         for row in snapshots:
             found[f"snapshot {_named(row.id, roles)}"] = "deleted" if row.deleted else row.status
@@ -353,7 +356,8 @@ class World:
         """Return files of the backend that belong to none of these ids."""
         names = [path.name for path in self._present()]
         rows = (*self.records.volumes.list(), *self.records.snapshots.list())
-        known = known | {row.id for row in rows if _is_temporary(row)}
+        known = known | {row.id for row in rows if _is_temporary(row) or _is_copy(row)}
+        known |= {row._name_id for row in rows if row.get("_name_id")}
         return sorted(name for name in names if not any(one in name for one in known))
 
     def clear(self) -> None:
@@ -444,6 +448,19 @@ def _replication(rows: list[Any], roles: dict[str, str]) -> dict[str, str]:
     """Return the replication status of volumes and groups that have one."""
     live = [row for row in rows if row.replication_status and not row.deleted]
     return {f"replication of {_named(row.id, roles)}": row.replication_status for row in live}
+
+
+def _is_copy(row: Any) -> bool:
+    """Say whether a volume's row is that of a migration's destination."""
+    made_here = not row.deleted and not row.use_quota and not _is_temporary(row)
+    return made_here and hasattr(row, "migration_status")
+
+
+def _migration_of(row: Any) -> tuple[str, bool] | tuple[()]:
+    """Return what became of a volume's migration, and whether it is where it was."""
+    if not row.migration_status:
+        return ()
+    return row.migration_status.partition(":")[0], row.host == f"{HOST}#{BACKEND}"
 
 
 def _named(one: str, roles: dict[str, str]) -> str:
