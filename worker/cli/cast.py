@@ -30,6 +30,7 @@ class Cast(Command):
       holdfast cast create_snapshot --volume ID --wait
       holdfast cast extend_volume --volume ID --size 20 --wait 60
       holdfast cast revert_to_snapshot --snapshot ID --wait
+      holdfast cast migrate_volume --volume ID --arg host=h2@lvm#pool --wait
       holdfast cast delete_volume --volume ID --cascade --wait
       holdfast cast initialize_connection --volume ID --arg connector='{"host": "me"}'
       holdfast cast get_capabilities --arg discover=true

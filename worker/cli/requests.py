@@ -249,6 +249,16 @@ class Ask:
         args = {"volume": volume, "new_size": size, "reservations": reserved}
         return _Prepared(args, volume, ("extending",), _USABLE)
 
+    def _migrate_volume(self, rows: Rows) -> _Prepared:
+        to, volume = self._extra.pop("host", None), self._volume
+        if isinstance(to, str):
+            to = {"host": to, "cluster_name": None, "capabilities": {}}
+        if not isinstance(to, Mapping) or "#" not in str(to.get("host")):
+            raise CommandError("migrate_volume needs --arg host=HOST@BACKEND#POOL")
+        before = {"previous_status": volume.status, "migration_status": "starting"}
+        rows.move(volume, "maintenance", ("available",), **before)
+        return _Prepared({"volume": self._access.volume(volume.id), "host": dict(to)}, volume)
+
     def _create_snapshot(self, rows: Rows) -> _Prepared:
         volume = self._volume
         require(volume, _USABLE, "a snapshot of it")

@@ -110,7 +110,8 @@ class Rows:
         """Set a status of a resource. :raises StatusChanged: it is another one."""
         rows = getattr(self._records, f"{resource.kind}s")
         rows.transition(resource.id, to, when=when, **columns)
-        self._undo.callback(rows.transition, resource.id, resource.status, when=(to,))
+        before = {name: resource[name] for name in columns}
+        self._undo.callback(rows.transition, resource.id, resource.status, when=(to,), **before)
 
     def mark(self, service: Record, **columns: Any) -> None:
         """Write columns of a service."""

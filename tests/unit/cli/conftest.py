@@ -29,6 +29,7 @@ state_path = {folder}/state
 enabled_backends = local
 transport_url = kombu+memory://
 rpc_response_timeout = 5
+quota_volumes = 30
 quota_gigabytes = 50
 [journal]
 connection = sqlite:///{folder}/state/journal.sqlite

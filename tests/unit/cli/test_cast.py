@@ -242,6 +242,33 @@ def test_a_volume_of_an_image_and_an_image_of_it(holdfast: Shell, backend: Path)
         assert file.read(8) == b"data" + bytes(4)
 
 
+def test_a_volume_moves_with_its_data(holdfast: Shell, backend: Path) -> None:
+    volume = create(holdfast)
+    (backend / f"volume-{volume}").write_bytes(b"data")
+    words = ("--volume", volume, "--arg", "host=cli@local#other", "--wait")
+    ran = holdfast("cast", "migrate_volume", *words)
+    row = holdfast.records.volumes.get(volume)
+
+    assert (ran.status, ran.errors) == (0, [])
+    assert (row.host, row.status, row.migration_status) == (
+        "cli@local#other",
+        "available",
+        "success",
+    )
+    assert part(backend / row.name, 6) == b"data\0\0"
+
+
+def test_a_volume_that_cannot_move_is_told_and_stays(holdfast: Shell) -> None:
+    volume = create(holdfast)
+    words = ("--volume", volume, "--arg", "host=h2@nowhere#pool", "--wait")
+    ran = holdfast("cast", "migrate_volume", *words)
+    row = holdfast.records.volumes.get(volume)
+
+    assert ran.status == 1
+    assert "no volume service has that name" in ran.errors[0]
+    assert (row.host, row.status, row.migration_status) == (POOL, "available", "error")
+
+
 def test_an_object_is_taken_over(holdfast: Shell, backend: Path) -> None:
     for name in ("lun-1", "lun-2"):
         (backend / name).write_bytes(name.encode())
@@ -263,6 +290,8 @@ def test_an_object_is_taken_over(holdfast: Shell, backend: Path) -> None:
         (("manage_existing",), "needs --ref"),
         (("manage_existing", "--ref", "lun-1"), "needs --ref"),
         (("reimage", "--volume", "VOLUME"), "needs --image"),
+        (("migrate_volume", "--volume", "VOLUME"), "needs --arg host="),
+        (("migrate_volume", "--volume", "VOLUME", "--arg", "host=h2@b2"), "needs --arg host="),
     ],
 )
 def test_what_lacks_its_object_changes_nothing(
