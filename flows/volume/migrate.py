@@ -207,6 +207,9 @@ def _require_copyable(ctx: Context, volume: Record, new_type_id: str | None) -> 
     if volume.status == "in-use" or ctx.attachments.of_volume(volume.id):
         text = "is attached, and no compute service is asked to swap it: detach it first"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")
+    if found := ctx.snapshots.of_volume(volume.id):
+        text = f"has {len(found)} snapshots, which would stay behind: delete them first"
+        raise VolumeMigrationFailed(f"volume {volume.id} {text}")
     if new_type_id and ctx.types.diff(volume.volume_type_id, new_type_id)["encryption"]:
         text = "would be encrypted in another way, and keys cannot be made here"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")

@@ -306,6 +306,14 @@ class TestCopy:
         assert_stayed(world, "in-use")
         assert world.driver.called("migrate_volume") == []
 
+    def test_one_with_snapshots_is_not_copied(self, leaving: World) -> None:
+        leaving.add_snapshot(made=False)
+        outcome = run(leaving)
+
+        assert outcome.failure is not None
+        assert "1 snapshots, which would stay behind" in str(outcome.failure.exception_str)
+        assert_stayed(leaving)
+
     def test_another_encryption_is_not_made(self, leaving: World) -> None:
         leaving.db.types["t2"] = {"encryption": {"cipher": "aes"}}
         outcome = run(leaving, new_type_id="t2")
