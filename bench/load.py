@@ -26,7 +26,7 @@ from worker.rpc import transport
 
 NODE, BACKEND = "bench", "noop"
 HOST = f"{NODE}@{BACKEND}"
-_DEADLINE = 300.0
+_PATIENCE = 75.0  # seconds; twice what Cinder waits for a connection to its database, and more
 _MANY = 1_000_000
 
 
@@ -54,6 +54,17 @@ OPERATIONS = {
 }
 
 
+class Stuck(TimeoutError):
+    """Nothing has ended any more for a long time.
+
+    :param since: when the last one ended, by the monotonic clock.
+    """
+
+    def __init__(self, text: str, since: float) -> None:
+        super().__init__(text)
+        self.since = since
+
+
 class Load:
     """Rows as an API leaves them, and casts as a scheduler sends them.
 
@@ -64,7 +75,7 @@ class Load:
     def __init__(self, bus: str, database: str) -> None:
         self._bus, self._database = bus, database
         self._engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
-        self._samples = {method: _Sample.read(method) for method in OPERATIONS}
+        self._samples = {method: Sample.read(method) for method in OPERATIONS}
         self._volume_of: dict[str, str] = {}  # by snapshot
         self._fill()
         conf = config.load([], prog="bench", default_config_files=[])
@@ -115,16 +126,21 @@ class Load:
             self._offer(method, ids)
 
     def forget(self, ids: Sequence[str]) -> None:
-        """Remove the rows of volumes, whatever state they are in."""
+        """Take volumes and their snapshots for deleted, whatever state they are in."""
+        work, volumes, snapshots = models.workers, models.volumes, models.snapshots
+        theirs = sa.select(snapshots.c.id).where(snapshots.c.volume_id.in_(ids))
+        gone = {"deleted": True, "status": "deleted"}
         with self._engine.connect() as connection:
-            for table, column in ((models.workers, "resource_id"), (models.volumes, "id")):
-                connection.execute(sa.delete(table).where(table.c[column].in_(ids)))
+            both = [*ids, *connection.scalars(theirs)]
+            connection.execute(sa.delete(work).where(work.c.resource_id.in_(both)))
+            for table in (snapshots, volumes):
+                connection.execute(sa.update(table).where(table.c.id.in_(both)).values(gone))
 
     def cast(self, method: str, resource_id: str) -> None:
         """Send what an untouched scheduler sends."""
         sample = self._samples[method]
-        volume_id = self._volume_of.get(resource_id, resource_id)
-        self._client.cast(sample.context, method, **sample.args(resource_id, volume_id))
+        args = sample.args(resource_id, self.volume_of(resource_id))
+        self._client.cast(sample.context, method, **args)
 
     def cast_all(self, method: str, ids: Sequence[str]) -> None:
         """Cast for all and wait until all are done.
@@ -134,29 +150,40 @@ class Load:
         for resource_id in ids:
             self.cast(method, resource_id)
         self.wait_done(method, ids, every=0.02)
-        ended = self.statuses(method, ids)
+        ended = Counter(self.statuses(method, ids).values())
         if ended != {OPERATIONS[method].done: len(ids)}:
             raise RuntimeError(f"{len(ids)} x {method} on {self._database} ended in {ended}")
 
     def wait_done(self, method: str, ids: Sequence[str], every: float = 0.002) -> None:
-        """Wait until a cast has ended for each resource."""
+        """Wait until a cast has ended for each resource.
+
+        :raises Stuck: some did not.
+        """
         operation = OPERATIONS[method]
         columns = operation.table.c
         left = sa.select(sa.func.count()).where(
             columns.id.in_(ids), columns.status == operation.during
         )
-        deadline = time.monotonic() + _DEADLINE
+        before, since = len(ids), time.monotonic()
         with self._engine.connect() as connection:
             while count := connection.scalar(left):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{count} of {len(ids)} are still {operation.during}")
+                if count != before:
+                    before, since = count, time.monotonic()
+                elif time.monotonic() - since > _PATIENCE:
+                    text = f"{count} of {len(ids)} x {method} have not ended"
+                    raise Stuck(f"{text} on {self._database}", since)
                 time.sleep(every)
 
-    def statuses(self, method: str, ids: Sequence[str]) -> Counter[str]:
-        """Return how many resources are in each status."""
+    def statuses(self, method: str, ids: Sequence[str]) -> dict[str, str]:
+        """Return the status of each resource."""
         columns = OPERATIONS[method].table.c
+        query = sa.select(columns.id, columns.status).where(columns.id.in_(ids))
         with self._engine.connect() as connection:
-            return Counter(connection.scalars(sa.select(columns.status).where(columns.id.in_(ids))))
+            return {row.id: row.status for row in connection.execute(query)}
+
+    def volume_of(self, resource_id: str) -> str:
+        """Return the volume of a snapshot, or the volume itself."""
+        return self._volume_of.get(resource_id, resource_id)
 
     def _owned(self) -> dict[str, Any]:
         data = self._samples["create_volume"].data
@@ -274,7 +301,7 @@ def sections(
 
 
 @dataclass(frozen=True)
-class _Sample:
+class Sample:
     """A cast as it came off a bus, which is sent again for other resources."""
 
     context: dict[str, Any]
@@ -283,7 +310,7 @@ class _Sample:
     data: dict[str, Any]
 
     @classmethod
-    def read(cls, method: str) -> _Sample:
+    def read(cls, method: str) -> Sample:
         operation = OPERATIONS[method]
         path = ROOT / "tests" / "unit" / "rpc" / "wire" / f"cinder-volume.{method}.json"
         message = json.loads(path.read_text())[operation.sample]["envelope"]["oslo.message"]

@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from worker import nogreen  # noqa: E402, F401, I001 - first, before anything of oslo
 from bench.blocking import Gate  # noqa: E402
+from bench.load import OPERATIONS, Stuck  # noqa: E402
 from bench.machine import Service  # noqa: E402
 from bench.sides import PEER, RELEASE, Cinder, Side  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
@@ -54,7 +55,14 @@ MORE = (
     "after_alone_mib",
     "peak_rss_mib",
 )
+NAMES = {
+    "create_volume": "create",
+    "delete_volume": "delete",
+    "create_snapshot": "snapshot",
+    "delete_snapshot": "snapshot_delete",
+}
 INTERRUPTED = 100
+_AT_ONCE = 20
 _WARM_UP = 50
 _IDLE = 15.0  # seconds; Cinder's first report comes after 10
 
@@ -83,6 +91,8 @@ class Contender:
     side: Side
     found: dict[str, list[float]] = field(default_factory=dict)
     ended: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    asked: int = 0
 
     def note(self, key: str, value: float) -> None:
         """Keep one measurement."""
@@ -155,22 +165,47 @@ def _memory(one: Contender, service: Service, when: str) -> None:
 
 
 def _round(one: Contender, service: Service, count: int) -> None:
-    """Each kind of cast, all at once."""
+    """Each kind of cast, all at once; only what went well goes on to the next kind."""
     side = one.side
-
-    def timed(name: str, method: str, ids: Sequence[str]) -> None:
-        seconds, cpu = service.timed(lambda: side.cast_all(method, ids))
-        one.note(f"{name}s_per_s", count / seconds)
-        one.note(f"cpu_ms_per_{name}", cpu / count * 1e3)
-
-    volumes = side.insert(count, status="creating")
-    timed("create", "create_volume", volumes)
-    snapshots = side.insert_snapshots(volumes)
-    timed("snapshot", "create_snapshot", snapshots)
-    side.prepare_delete("delete_snapshot", snapshots)
-    timed("snapshot_delete", "delete_snapshot", snapshots)
+    volumes = _timed(one, service, "create_volume", side.insert(count, status="creating"))
+    made = _timed(one, service, "create_snapshot", side.insert_snapshots(volumes))
+    side.prepare_delete("delete_snapshot", made)
+    gone = _timed(one, service, "delete_snapshot", made)
+    volumes = [side.volume_of(snapshot_id) for snapshot_id in gone]
     side.prepare_delete("delete_volume", volumes)
-    timed("delete", "delete_volume", volumes)
+    _timed(one, service, "delete_volume", volumes)
+
+
+def _timed(one: Contender, service: Service, method: str, ids: Sequence[str]) -> list[str]:
+    """Cast for all, wait, and return those that ended as they should."""
+    side, name = one.side, NAMES[method]
+    cpu, began = service.cpu_seconds(), time.monotonic()
+    for resource_id in ids:
+        side.cast(method, resource_id)
+    try:
+        side.wait_done(method, ids, every=0.02)
+        ended, used = time.monotonic(), service.cpu_seconds() - cpu
+    except Stuck as stuck:
+        ended, used = stuck.since, service.cpu_seconds() - cpu
+        waited = time.monotonic() - ended
+        seconds, idle = service.timed(lambda: time.sleep(10))
+        used -= waited * idle / seconds
+    done = _sorted_out(one, method, ids)
+    if done:
+        one.note(f"{name}s_per_s", len(done) / (ended - began))
+        one.note(f"cpu_ms_per_{name}", used / len(done) * 1e3)
+    return done
+
+
+def _sorted_out(one: Contender, method: str, ids: Sequence[str]) -> list[str]:
+    """Count and remove what did not end as it should; return the rest."""
+    side, done = one.side, OPERATIONS[method].done
+    statuses = side.statuses(method, ids)
+    failed = [i for i in ids if statuses[i] != done]
+    one.asked += len(ids)
+    one.failed += Counter(f"{method} left {statuses[i]}" for i in failed)
+    side.forget([side.volume_of(i) for i in failed])
+    return [i for i in ids if statuses[i] == done]
 
 
 def _latencies(one: Contender, count: int) -> None:
@@ -181,8 +216,7 @@ def _latencies(one: Contender, count: int) -> None:
         one.side.cast("create_volume", volume_id)
         one.side.wait_done("create_volume", [volume_id], every=0.0005)
         one.note("latency", (time.monotonic() - began) * 1e3)
-    one.side.prepare_delete("delete_volume", ids)
-    one.side.cast_all("delete_volume", ids)
+    one.side.forget(ids)
 
 
 def _recover(one: Contender, gate: Gate) -> None:
@@ -191,17 +225,23 @@ def _recover(one: Contender, gate: Gate) -> None:
     gate.close()
     ids = side.insert(INTERRUPTED, status="creating")
     service = side.service(blocking=True)
-    for volume_id in ids:
+    for sent, volume_id in enumerate(ids, start=1):
         side.cast("create_volume", volume_id)
-    until(lambda: gate.arrived() == INTERRUPTED, 120, f"{INTERRUPTED} creations to be under way")
+        # Not more at once than Cinder has connections to its database.
+        _wait_for(gate, sent - _AT_ONCE)
+    _wait_for(gate, INTERRUPTED)
     service.kill()
     gate.open()
     began = time.monotonic()
     with side.service(wait=False, blocking=True):
         side.wait_done("create_volume", ids, every=0.02)
         one.note("recover_100_s", time.monotonic() - began)
-    one.ended += side.statuses("create_volume", ids)
+    one.ended += Counter(side.statuses("create_volume", ids).values())
     side.forget(ids)
+
+
+def _wait_for(gate: Gate, count: int) -> None:
+    until(lambda: gate.arrived() >= count, 120, f"{count} creations to be under way")
 
 
 def _progress(one: Contender, number: int) -> None:
@@ -223,7 +263,9 @@ def _show(both: Sequence[Contender], version: str) -> None:
     print()
     for one in both:
         ended = ", ".join(f"{count} {status}" for status, count in sorted(one.ended.items()))
-        print(f"what a kill interrupted ended in, {one.side.name}: {ended or 'not measured'}")
+        print(f"what a kill interrupted ended in, {one.side.name}: {ended}")
+        failed = ", ".join(f"{count} {what}" for what, count in sorted(one.failed.items()))
+        print(f"of {one.asked} casts did not end as asked, {one.side.name}: {failed or 'none'}")
     for goal in GOALS:
         ratio = ours[goal.key] / peer[goal.key]
         times = f"{ratio:.2f} of Cinder's, 1/{1 / ratio:.1f}"
@@ -233,6 +275,7 @@ def _show(both: Sequence[Contender], version: str) -> None:
     told |= {f"peer_{key}": round(peer[key], 2) for key in KEYS}
     for key in MORE:
         told |= {key: round(ours[key], 2), f"peer_{key}": round(peer[key], 2)}
+    told |= {"failed": both[0].failed.total(), "peer_failed": both[1].failed.total()}
     print(json.dumps(told))
 
 
