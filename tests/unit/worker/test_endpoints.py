@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from flows.group import create_from, create_snapshot, delete, update
-from flows.volume import create, create_from_image, manage, reimage, upload
+from flows.volume import (
+    complete_migration,
+    create,
+    create_from_image,
+    manage,
+    migrate,
+    reimage,
+    retype,
+    upload,
+)
 from tests.unit.rpc.samples import SAMPLES, of
 from worker.endpoints.operation import Operation
 from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
@@ -115,6 +124,46 @@ class TestImages:
         assert (uploaded.factory, reimaged.factory) == (upload.flow, reimage.flow)
         assert uploaded.args["image_meta"]["disk_format"] == "raw"
         assert reimaged.args["snapshot_id"] is None
+
+
+class TestMigrations:
+    def test_a_retype_and_a_migration_take_their_time(self, dispatcher: Dispatcher) -> None:
+        retyped, migrated = (sent(dispatcher, m) for m in ("retype", "migrate_volume"))
+
+        assert (retyped.factory, migrated.factory) == (retype.flow, migrate.flow)
+        assert retyped.moves_data and migrated.moves_data
+        assert len(retyped.args["reservations"]) == len(retyped.args["old_reservations"]) == 2
+        assert migrated.args["host"]["host"] == "peerhost@noop2#pool0"
+
+    @pytest.mark.parametrize("host", [None, "h@b#p", {}, {"host": ""}, {"host": 7}, ["h@b#p"]])
+    def test_hosts_that_are_none(self, dispatcher: Dispatcher, host: Any) -> None:
+        with pytest.raises(BadArguments):
+            made(dispatcher, "migrate_volume", "3.5", volume={"id": VOLUME}, host=host)
+
+    @pytest.mark.parametrize("type_id", [None, "../x", 7, ""])
+    def test_types_that_are_none(self, dispatcher: Dispatcher, type_id: Any) -> None:
+        args = {"volume": {"id": VOLUME}, "host": {"host": "h@b#p"}, "new_type_id": type_id}
+        with pytest.raises(BadArguments):
+            made(dispatcher, "retype", "3.5", **args)
+
+    def test_an_error_is_another_flow(self, dispatcher: Dispatcher) -> None:
+        both = {"volume": {"id": VOLUME}, "new_volume": {"id": IMAGE}}
+        for error, flow in (
+            (False, complete_migration.completion),
+            (True, complete_migration.abandonment),
+        ):
+            operation = made(dispatcher, "migrate_volume_completion", **both, error=error)
+
+            assert operation.factory is flow
+            assert operation.args["spare_id"] == IMAGE
+
+    def test_the_copys_service_does_not_wait_for_the_volumes(self, dispatcher: Dispatcher) -> None:
+        operation = sent(dispatcher, "update_migrated_volume")
+        copy = operation.args["spare_id"]
+
+        assert operation.exclusive == (f"{copy}-delete_volume",)
+        assert operation.args["old"]["provider_location"] is None
+        assert operation.args["volume_status"] == "available"
 
 
 def test_a_reference_goes_on_as_it_came(dispatcher: Dispatcher) -> None:
