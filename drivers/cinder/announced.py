@@ -13,7 +13,7 @@ from typing import Any
 from cinder.volume import driver
 from oslo_config import cfg
 
-from drivers.cinder import grouping, managing, optional
+from drivers.cinder import grouping, managing, optional, replicating
 from drivers.cinder.adapter import CinderDriver
 from drivers.interface.group import VolumeConsistencyGroupDriver, VolumeGroupDriver
 from drivers.interface.manage import VolumeManagementDriver
@@ -48,6 +48,7 @@ def adapted(wrapped: Any) -> type[CinderDriver]:
             for name, method in _public(offer).items()
             if name in _ALWAYS or has(wrapped, name)
         }
+    offers |= {name: call for name, call in replicating.METHODS.items() if has(wrapped, name)}
     kinds: list[type] = []
     for kind, first, methods in _FAMILIES:
         if has(wrapped, first):

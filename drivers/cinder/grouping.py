@@ -12,7 +12,7 @@ from drivers.cinder.translation import cinders, context, listed
 from drivers.interface.records import Record
 
 
-def _passed_on(name: str) -> Callable[..., Any]:
+def passed_on(name: str) -> Callable[..., Any]:
     """Return a method that turns every record and list of records, and returns what comes.
 
     What comes is made of dicts, and means the same on both sides (spec/interfaces §5).
@@ -35,7 +35,7 @@ def _turned(value: Any, request: Any) -> Any:
 
 
 GENERIC = {
-    name: _passed_on(name)
+    name: passed_on(name)
     for name in (
         *("create_group", "create_group_from_src", "delete_group", "update_group"),
         *("create_group_snapshot", "delete_group_snapshot"),
@@ -44,7 +44,7 @@ GENERIC = {
 """Of :class:`drivers.interface.group.VolumeGroupDriver`."""
 
 CONSISTENT = {
-    name: _passed_on(name)
+    name: passed_on(name)
     for name in (
         *("create_consistencygroup", "create_consistencygroup_from_src"),
         *("delete_consistencygroup", "update_consistencygroup"),

@@ -41,11 +41,11 @@ def adapted() -> Any:
     cinders.load("cinder.volume.drivers.nfs.NfsDriver")
     from cinder.volume import driver as base
 
-    from drivers.cinder import announced, grouping, managing, optional
+    from drivers.cinder import announced, grouping, managing, optional, replicating
     from drivers.cinder.adapter import CinderDriver
 
     names = {"get_filter_function", "get_goodness_function"}
-    names |= {*grouping.GENERIC, *grouping.CONSISTENT}
+    names |= {*grouping.GENERIC, *grouping.CONSISTENT, *replicating.METHODS}
     for offer in (*announced._OFFERS, managing.Volumes, managing.Snapshots, CinderDriver):
         names |= {name for name in vars(offer) if not name.startswith("_")}
     assert optional.Copying in announced._OFFERS
@@ -114,6 +114,15 @@ R = "context"
         ("clear_download", (REQUEST, VOLUME), [R, V]),
         ("accept_transfer", (REQUEST, VOLUME, "u2", "p2"), [R, V, "u2", "p2"]),
         ("migrate_volume", (REQUEST, VOLUME, HOST), [R, V, HOST]),
+        ("freeze_backend", (REQUEST,), [R]),
+        ("thaw_backend", (REQUEST,), [R]),
+        ("failover_host", (REQUEST, [VOLUME], "b", [GROUP]), [R, [V], "b", [G]]),
+        ("failover", (REQUEST, [VOLUME], "b", [GROUP]), [R, [V], "b", [G]]),
+        ("failover_completed", (REQUEST, "b"), [R, "b"]),
+        ("enable_replication", (REQUEST, GROUP, [VOLUME]), [R, G, [V]]),
+        ("disable_replication", (REQUEST, GROUP, [VOLUME]), [R, G, [V]]),
+        ("failover_replication", (REQUEST, GROUP, [VOLUME], "b"), [R, G, [V], "b"]),
+        ("get_replication_error_status", (REQUEST, [GROUP]), [R, [G]]),
         ("update_migrated_volume", (REQUEST, VOLUME, COPY, "available"), [R, V, C, "available"]),
         ("get_pool", (VOLUME,), [V]),
         ("manage_existing", (VOLUME, REFERENCE), [V, REFERENCE]),
