@@ -98,7 +98,7 @@ class Waiting:
             return None
         try:
             for entry in self._access.journal.entries(beginning=self._flow, limit=_RECENT):
-                if entry.request_id == self._sent.request_id:
+                if entry.request_id == self._sent.request_id and self._is_ours(entry):
                     self._flow = entry.flow
                     return entry
             self._require_not_rejected()
@@ -107,6 +107,10 @@ class Waiting:
             self._journal_answers = False
             self._write(f"  (no progress: {error})")
         return None
+
+    def _is_ours(self, entry: Entry) -> bool:
+        """Say whether an operation is the one to wait for, not one that it asked others for."""
+        return bool(self._sent.during) or entry.method == self._sent.method
 
     def _require_not_rejected(self) -> None:
         for entry in self._access.journal.entries(rejected=True, limit=_RECENT):
