@@ -69,7 +69,6 @@ class Control:
                 "osapi_volume_workers": 1,
                 "enabled_backends": ",".join(backends),
                 "glance_api_servers": self.images,
-                "image_service": "glance",
                 "backup_driver": "cinder.backup.drivers.posix.PosixBackupDriver",
                 "backup_posix_path": self.directory / "backups",
                 "backup_file_size": 32768 * 256,
