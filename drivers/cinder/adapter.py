@@ -52,7 +52,7 @@ class CinderDriver(VolumeDriver):
                 configuration=options,
                 host=self.host,
                 cluster_name=facts.cluster,
-                active_backend_id=facts.active_backend,
+                active_backend_id=self.active_backend_id,
                 is_vol_db_empty=facts.is_new,
             )
             # Those of Cinder's base class would make rows; the worker has its own way.

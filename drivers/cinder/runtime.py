@@ -17,7 +17,7 @@ from typing import Any
 
 import os_brick
 import sqlalchemy as sa
-from cinder import context, coordination, exception, objects, rpc, utils
+from cinder import context, coordination, rpc, utils
 from cinder.db import api as db
 from oslo_concurrency import lockutils
 from oslo_config import cfg
@@ -36,12 +36,10 @@ class Facts:
     """What a driver is told of its service when it is made.
 
     :param cluster: name of the backend's cluster, None for none.
-    :param active_backend: the replica to which it has failed over, None for none.
     :param is_new: whether the database has never had a volume.
     """
 
     cluster: str | None
-    active_backend: str | None
     is_new: bool
 
 
@@ -69,17 +67,10 @@ def facts(host: str) -> Facts:
 
     :param host: ``host@backend``.
     """
-    admin = context.get_admin_context()
     cluster = str(getattr(cfg.CONF, "cluster", None) or "").strip()
-    try:
-        service = objects.Service.get_by_args(admin, host, "cinder-volume")
-        active = service.active_backend_id
-    except exception.ServiceNotFound:
-        active = None
-    any_volume = db.volume_get_all(admin, None, 1)
+    any_volume = db.volume_get_all(context.get_admin_context(), None, 1)
     return Facts(
         cluster=f"{cluster}@{host.partition('@')[2]}" if cluster else None,
-        active_backend=active,
         is_new=not any_volume,
     )
 
