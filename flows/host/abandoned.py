@@ -53,10 +53,9 @@ from flows.context import Context
 from flows.errors import NotFound, StatusChanged, Unavailable
 from flows.group.kinds import KINDS
 from flows.group.lifecycle import set_member
-from flows.host.cleanup import at_rest
 from flows.lifecycle import Interrupted, Step
 from flows.snapshot.lifecycle import set_status
-from flows.volume.lifecycle import set_finished
+from flows.volume.lifecycle import at_rest, set_finished
 
 LOG = logging.getLogger(__name__)
 
@@ -166,7 +165,7 @@ def _clear_download(ctx: Context, volume: Record) -> None:
 def _before(ctx: Context, volume: Record) -> str:
     """Return the status that a volume goes back to."""
     if volume.status == "uploading" or volume.previous_status not in ("available", "in-use"):
-        return at_rest(ctx, volume)
+        return at_rest(ctx, volume.id)
     return str(volume.previous_status)
 
 

@@ -33,7 +33,7 @@ from flows.context import Context
 from flows.errors import NotFound, Unavailable
 from flows.lifecycle import Interrupted, Step
 from flows.snapshot.lifecycle import set_status
-from flows.volume.lifecycle import set_finished
+from flows.volume.lifecycle import at_rest, set_finished
 
 LOG = logging.getLogger(__name__)
 
@@ -122,12 +122,7 @@ def _end_volume(ctx: Context, volume: Record) -> bool:
     if status == "downloading":
         ctx.driver.clear_download(ctx.request, volume)
     if status == "uploading":
-        set_finished(ctx, volume, ("uploading",), at_rest(ctx, volume))
+        set_finished(ctx, volume, ("uploading",), at_rest(ctx, volume.id))
     elif status in ("creating", "downloading"):
         set_finished(ctx, volume, (status,), "error")
     return True
-
-
-def at_rest(ctx: Context, volume: Record) -> str:
-    """Return the status of a volume with which nothing goes on."""
-    return "in-use" if ctx.attachments.of_volume(volume.id) else "available"

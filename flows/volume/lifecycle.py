@@ -83,6 +83,11 @@ def find(ctx: Context, volume_id: str) -> Record | None:
         return None
 
 
+def at_rest(ctx: Context, volume_id: str) -> str:
+    """Return the status of a volume with which nothing goes on."""
+    return "in-use" if ctx.attachments.of_volume(volume_id) else "available"
+
+
 def set_failed(
     ctx: Context, volume: Record, when: tuple[str, ...], status: str, **columns: Any
 ) -> bool:

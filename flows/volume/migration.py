@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from drivers.interface.records import Record
 from flows.context import Context
 from flows.errors import NotFound
+from flows.volume.lifecycle import at_rest
 
 DURING = ("starting", "migrating", "completing")
 """What ``migration_status`` may be while a volume is migrated."""
@@ -53,4 +54,4 @@ def status_before(ctx: Context, volume: Record) -> str:
         return str(volume.previous_status)
     if volume.status not in RESTORED:
         return str(volume.status)
-    return "in-use" if ctx.attachments.of_volume(volume.id) else "available"
+    return at_rest(ctx, volume.id)

@@ -35,7 +35,7 @@ from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, never_began
 from flows.volume import fill, lifecycle
-from flows.volume.lifecycle import LOG, set_failed, set_finished
+from flows.volume.lifecycle import LOG, at_rest, set_failed, set_finished
 
 STATUSES = Statuses(during=("uploading",), success=None)
 
@@ -67,7 +67,7 @@ class Begin(lifecycle.Begin):
 
     def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
         """Give the volume its status back, and tell the user."""
-        if set_failed(ctx, volume, STATUSES.during, _status(ctx, volume)):
+        if set_failed(ctx, volume, STATUSES.during, at_rest(ctx, volume.id)):
             action = messages.COPY_VOLUME_TO_IMAGE
             detail = messages.detail_of(action, failure, messages.GLANCE_UPLOAD)
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)
@@ -100,7 +100,7 @@ class Finish(Step):
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        set_finished(ctx, volume, STATUSES.during, _status(ctx, volume))
+        set_finished(ctx, volume, STATUSES.during, at_rest(ctx, volume.id))
 
 
 def flow() -> linear_flow.Flow:
@@ -116,7 +116,3 @@ def _drop(ctx: Context, image_meta: Any) -> None:
             service.delete(ctx.request, image_id)
     except (ImageError, InvalidInput) as error:
         LOG.warning("an image may be left without data: %s", error)
-
-
-def _status(ctx: Context, volume: Record) -> str:
-    return "in-use" if ctx.attachments.of_volume(volume.id) else "available"
