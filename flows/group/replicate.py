@@ -41,9 +41,7 @@ from flows.group import answers
 from flows.group.kinds import KINDS
 from flows.group.lifecycle import LOG, Operation, Store, tell
 from flows.lifecycle import Statuses, Step, cause_of, never_began
-
-BACK = "default"
-"""The target that is the backend itself."""
+from flows.replication import BACK
 
 GROUP = KINDS["group"]
 

@@ -41,14 +41,11 @@ from flows.context import Context
 from flows.host import moved
 from flows.host.moved import Moved
 from flows.lifecycle import Step, cause_of, never_began
+from flows.replication import BACK, is_replicated
 
 LOG = logging.getLogger(__name__)
 
-BACK = "default"
-"""The target that is the backend itself."""
-
 FAILED_OVER, ENABLED, FAILED = "failed-over", "enabled", "failover-error"
-NOT_REPLICATED = (None, "disabled", "not-capable")
 
 
 class Begin(Step):
@@ -86,7 +83,7 @@ class Move(Step):
     def execute(self, ctx: Context, secondary_id: str | None) -> Moved:
         driver, row = ctx.backend.any_driver(), ctx.service.get()
         method = driver.failover if row.cluster_name else driver.failover_host
-        volumes = [volume for volume in ctx.host.volumes() if _is_replicated(volume)]
+        volumes = [volume for volume in ctx.host.volumes() if is_replicated(volume)]
         groups = list(ctx.host.replicated_groups())
         answer = method(ctx.request, volumes, secondary_id=secondary_id, groups=groups)
         return moved.of(answer, volumes, groups, ctx.backend.host)
@@ -143,12 +140,8 @@ def _status_of(secondary_id: str | None) -> str:
     return ENABLED if secondary_id == BACK else FAILED_OVER
 
 
-def _is_replicated(volume: Record) -> bool:
-    return volume.replication_status not in NOT_REPLICATED
-
-
 def _not_replicated(ctx: Context) -> Iterable[Record]:
-    return (volume for volume in ctx.host.volumes() if not _is_replicated(volume))
+    return (volume for volume in ctx.host.volumes() if not is_replicated(volume))
 
 
 def _store_volume(ctx: Context, entry: Mapping[str, Any], now: str) -> None:

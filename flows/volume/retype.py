@@ -39,6 +39,7 @@ from flows.errors import (
     VolumeMigrationFailed,
 )
 from flows.lifecycle import Step, never_began
+from flows.replication import is_replicated
 from flows.volume import migrate
 from flows.volume.lifecycle import find
 from flows.volume.migration import give_up, status_before
@@ -48,7 +49,6 @@ LOG = logging.getLogger(__name__)
 DURING = ("retyping",)
 
 _NOT_MIGRATING = (None, "success", "error", "starting")
-_NOT_REPLICATED = (None, "disabled", "not-capable")
 _REPLICATION = "replication_enabled"
 """The extra spec that says whether volumes are replicated."""
 
@@ -203,5 +203,5 @@ def _require_migratable(ctx: Context, volume: Record, policy: str) -> None:
         raise VolumeMigrationFailed(f"{what} {text}")
     if found := ctx.snapshots.of_volume(volume.id):
         raise InvalidVolume(f"{what} has {len(found)} snapshots, which cannot be migrated")
-    if volume.replication_status not in _NOT_REPLICATED:
+    if is_replicated(volume):
         raise InvalidVolume(f"{what} is replicated ({volume.replication_status}): not migrated")
