@@ -28,7 +28,10 @@ def load(wanted: str, group: str, what: str) -> object:
     return points[wanted].load()
 
 
-def guess(name: str, names: Iterable[str]) -> str:
-    """Return a question after what may have been meant; empty where nothing is close."""
-    close = difflib.get_close_matches(name, list(names), n=1)
+def guess(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return a question after what may have been meant; empty where nothing is close.
+
+    :param cutoff: how alike they have to be, from 0 to 1.
+    """
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from oslo_config import cfg
 
@@ -60,9 +59,3 @@ def sections(found: Source) -> dict[str, str]:
         elif entry.option == "auth_section":
             named[entry.value.strip().lower()] = elsewhere.API
     return named
-
-
-def guess(name: str, names: Iterable[str]) -> str:
-    """Return a question after what may have been meant; empty where nothing is close."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.75)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from oslo_config import cfg
 
+from worker.conf import plugins
 from worker.conf.cinder import elsewhere, names, otherwise, refused, table
 from worker.conf.cinder.refused import BACKUP, BOTH, Refusal
 from worker.conf.problems import Problem
@@ -16,6 +17,9 @@ from worker.conf.source import Entry, Source
 
 _SWITCHES = {"profiler": "enabled"}
 """Sections that mean something only if this option of them is true."""
+
+_ALIKE = 0.75
+"""How like a known name an unknown one is that may have meant it, from 0 to 1."""
 
 _MOST_LINES = 12
 """Of warnings at a start."""
@@ -183,7 +187,7 @@ class Review:
             return Finding(Kind.ELSEWHERE, entry, reader=reader) if entry.option else None
         if entry.option is None:
             sections = [*self._known, *elsewhere.SECTIONS, *otherwise.SECTIONS]
-            text = f"nobody reads this section{names.guess(section, sections)}"
+            text = f"nobody reads this section{plugins.guess(section, sections, _ALIKE)}"
             return Finding(Kind.UNKNOWN, entry, text)
         return None
 
@@ -218,9 +222,8 @@ class Review:
             text += f"; Cinder {self.release} " + (f"calls it {new}" if new else "has it no more")
         else:
             near = self._table.sections.get("DEFAULT" if section == "default" else section, ())
-            text += names.guess(
-                name, [*self._known.get(section, ()), *near, *self._others(section)]
-            )
+            others = [*self._known.get(section, ()), *near, *self._others(section)]
+            text += plugins.guess(name, others, _ALIKE)
         return Finding(Kind.UNKNOWN, entry, text)
 
     def _others(self, section: str) -> Iterable[str]:
