@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
 from drivers.interface.backup import BackupDriver
+from drivers.interface.compute import ComputeService
 from drivers.interface.image import Image, ImageService
 from drivers.interface.pace import Pace
 from drivers.interface.records import Record
@@ -345,6 +346,7 @@ class Context(Common):
     host: HostRecords
     volume_service: VolumeService
     attacher: Attacher
+    compute: ComputeService
     types: TypeRecords
     services: ServiceRecords
     options: Options = field(default_factory=Options)

@@ -170,6 +170,9 @@ class QuotaRecords(Protocol):
         :raises OverQuota: a limit would be passed; nothing is reserved.
         """
 
+    def commit(self, reservation_ids: Sequence[str]) -> None:
+        """Use reservations up; what was settled stays so."""
+
     def rollback(self, reservation_ids: Sequence[str]) -> None:
         """Give reservations back; what was settled stays so."""
 

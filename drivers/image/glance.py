@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 
 from oslo_config import cfg
 
+from drivers import keystone
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
 from drivers.interface.image import Image, ImageService, Locations
 
@@ -215,7 +216,6 @@ class GlanceImages(ImageService):
             return self._proxies[server]
 
     def _connected(self, server: str | None) -> Any:
-        from keystoneauth1 import loading
         from openstack.connection import Connection
 
         conf = self.conf
@@ -224,22 +224,10 @@ class GlanceImages(ImageService):
         if conf.auth_strategy != "keystone":
             options = {"auth_type": "none", "endpoint": server, "image_endpoint_override": server}
             return Connection(**options, verify=verify, api_timeout=timeout).image
-        account = _account(conf)
+        account = keystone.account(conf, ACCOUNTS) or ACCOUNTS[0]
         with _explained(f"[{account}] is no account of Keystone"):
-            auth = loading.load_auth_from_conf_options(conf, account)
-            session = loading.load_session_from_conf_options(conf, account, auth=auth, **_tls(conf))
+            session = keystone.session(conf, account, **_tls(conf))
             return Connection(session=session, **_place(conf, server)).image
-
-
-def _account(conf: Any) -> str:
-    """Return the section that has an account, the first one of all if none has."""
-    from keystoneauth1 import loading
-
-    for section in ACCOUNTS:
-        loading.register_auth_conf_options(conf, section)
-        loading.register_session_conf_options(conf, section)
-    given = (name for name in ACCOUNTS if conf[name].auth_section or conf[name].auth_type)
-    return next(given, ACCOUNTS[0])
 
 
 def _tls(conf: Any) -> dict[str, Any]:

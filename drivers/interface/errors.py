@@ -108,6 +108,10 @@ class ImageConversionNotAllowed(ImageError):
     """The image would have to be converted in a way that is not allowed."""
 
 
+class ComputeError(DriverError):
+    """The compute service does not answer, or refuses."""
+
+
 class BackupDriverException(DriverError):
     """The backup store refused or failed."""
 

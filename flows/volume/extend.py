@@ -9,6 +9,7 @@ begin    checks that it is ours and ``extending``     ``error_extending``, and t
 grow     driver.extend_volume                         (a volume never shrinks)
 finish   the size; ``in-use`` with attachments,       (point of no return)
          else ``available``; reservations are used
+tell     compute service, where instances have it     (it fails nothing)
 =======  ===========================================  =============================
 
 ``completion`` is the second half alone, for a volume whose host took part.
@@ -31,7 +32,8 @@ from flows.context import Context
 from flows.errors import InvalidInput
 from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.volume import lifecycle
-from flows.volume.lifecycle import LOG, find, set_failed, set_finished
+from flows.volume.instances import TellExtended
+from flows.volume.lifecycle import LOG, at_rest, find, set_failed, set_finished
 
 STATUSES = Statuses(during=("extending",), success=None, failure={Exception: "error_extending"})
 
@@ -100,7 +102,7 @@ class Finish(Step):
         volume = ctx.volumes.get(volume_id)
         if volume.size == new_size:
             return
-        status = "in-use" if ctx.attachments.of_volume(volume_id) else "available"
+        status = at_rest(ctx, volume_id)
         if set_finished(ctx, volume, STATUSES.during, status, size=new_size, commit=reservations):
             shown = volume.replace(size=new_size, status=status)
             ctx.notifier.volume(ctx.request, "resize.end", shown)
@@ -108,7 +110,7 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Extend a volume. Needs ``volume_id``, ``new_size`` in GiB and ``reservations``."""
-    return linear_flow.Flow("extend_volume").add(Begin("resize"), Grow(), Finish())
+    return linear_flow.Flow("extend_volume").add(Begin("resize"), Grow(), Finish(), TellExtended())
 
 
 def completion() -> linear_flow.Flow:

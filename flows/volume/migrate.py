@@ -12,12 +12,14 @@ move     ``migrating``; driver.migrate_volume, where  cut short, the driver is a
 target   a row for the copy; its service is told to   the copy is deleted
          create it
 wait     until the copy is ``available``              the row of what failed goes
+hand     of a volume that an instance has: has the    (the compute service ends it)
+over     compute service swap it for the copy; the
+         reserved quota is used
 copy     connects both and copies the data            disconnects both
 =======  ===========================================  ==============================
 
 What follows is in ``migration_end``. What the driver has moved passes through all
-of these without a word. Volumes that are attached are refused: somebody writes to them
-while they are copied, and no compute service is asked to swap them.
+of these without a word, and what a compute service swaps through what comes after that.
 
 Source: spec/volume-rpc, migrate_volume; spec/interfaces §8.
 """
@@ -37,11 +39,13 @@ from flows import edge
 from flows.context import Context
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
 from flows.lifecycle import Step, never_began, was_cut_short
-from flows.volume import migration_copy, migration_end
+from flows.volume import migration_copy, migration_end, migration_swap
 from flows.volume.migration import DURING, RESTORED, give_up, status_before
 from flows.volume.migration_target import Target, Wait
 
 LOG = logging.getLogger(__name__)
+
+Differences = Mapping[str, Mapping[str, Any]]
 
 _SAME_OBJECT = {"volume_backend_name", "RESKEY:availability_zones"}
 """Extra specs that say where a volume is, and nothing of what it is."""
@@ -100,9 +104,10 @@ class Move(Step):
         ctx.backend.require_driver()
         ctx.volumes.migrate(volume_id, "migrating", when=DURING[:2])
         held = (*reservations, *old_reservations)
-        if not force_host_copy and _by_driver(ctx, volume, host, new_type_id, held):
+        differences = _differences(ctx, volume, new_type_id)
+        if not force_host_copy and _by_driver(ctx, volume, host, new_type_id, differences, held):
             return True
-        _require_copyable(ctx, volume, new_type_id)
+        _require_copyable(ctx, volume, differences)
         return False
 
     def revert(
@@ -122,7 +127,8 @@ class Move(Step):
             return
         # Only the driver knows where the volume is now: it is asked to end what it began.
         held = (*reservations, *old_reservations)
-        _by_driver(ctx, volume, host, new_type_id, held)
+        differences = _differences(ctx, volume, new_type_id)
+        _by_driver(ctx, volume, host, new_type_id, differences, held)
 
 
 def flow() -> linear_flow.Flow:
@@ -136,10 +142,18 @@ def flow() -> linear_flow.Flow:
 
 def steps() -> list[Step]:
     """Return what moves a volume, for a flow whose first step provides ``spare_id``."""
-    return [Move(), Target(), Wait(), migration_copy.Copy(), *migration_end.steps()]
+    # What nobody here has to copy or to complete goes past these.
+    past: dict[str, Any] = {"rebind": {"moved": "settled"}}
+    copying = [migration_copy.Copy(**past), *migration_end.steps(**past)]
+    return [Move(), Target(), Wait(), migration_swap.HandOver(), *copying]
 
 
-def _driver_may(differences: Mapping[str, Mapping[str, Any]]) -> bool:
+def _differences(ctx: Context, volume: Record, new_type_id: str | None) -> Differences:
+    """Return how the type that a volume is to have differs from its own."""
+    return ctx.types.diff(volume.volume_type_id, new_type_id) if new_type_id else {}
+
+
+def _driver_may(differences: Differences) -> bool:
     """Say whether an object that is moved as it is fits the other type."""
     specs = set(differences.get("extra_specs", ()))
     return not (
@@ -152,10 +166,10 @@ def _by_driver(
     volume: Record,
     host: Mapping[str, Any],
     new_type_id: str | None,
+    differences: Differences,
     commit: Sequence[str],
 ) -> bool:
     """Have the driver move a volume to which nobody is attached; say whether it did."""
-    differences = ctx.types.diff(volume.volume_type_id, new_type_id) if new_type_id else {}
     if ctx.attachments.of_volume(volume.id) or not _driver_may(differences):
         return False
     try:
@@ -202,14 +216,13 @@ def _write_moved(
     edge.store(write, volume, columns, "migrate_volume")
 
 
-def _require_copyable(ctx: Context, volume: Record, new_type_id: str | None) -> None:
-    """:raises VolumeMigrationFailed: its data cannot be copied by this host."""
+def _require_copyable(ctx: Context, volume: Record, differences: Differences) -> None:
+    """:raises VolumeMigrationFailed: its data cannot be copied."""
     if volume.status == "in-use" or ctx.attachments.of_volume(volume.id):
-        text = "is attached, and no compute service is asked to swap it: detach it first"
-        raise VolumeMigrationFailed(f"volume {volume.id} {text}")
+        migration_swap.instance_of(ctx, volume)
     if found := ctx.snapshots.of_volume(volume.id):
         text = f"has {len(found)} snapshots, which would stay behind: delete them first"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")
-    if new_type_id and ctx.types.diff(volume.volume_type_id, new_type_id)["encryption"]:
+    if differences.get("encryption"):
         text = "would be encrypted in another way, and keys cannot be made here"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")

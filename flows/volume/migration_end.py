@@ -138,15 +138,18 @@ class Release(Step):
                     raise Interrupted("the service stops: it is deleted after its next start")
             pause = min(pause * 2, OUTAGE_WAIT_MAX)
 
-    def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:
-        spare = find(ctx, spare_id)
+    def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool = False) -> None:
+        spare = None if moved else find(ctx, spare_id)
         if spare is not None and spare.migration_status == "deleting":
             migration_target.discard(ctx, volume_id, spare_id)
 
 
-def steps() -> list[Step]:
-    """Return what ends a migration whose data was copied, unless ``moved`` is true."""
-    return [Ready(), Rename(), Swap(), Release()]
+def steps(**how: Any) -> list[Step]:
+    """Return what ends a migration whose data was copied, unless ``moved`` is true.
+
+    :param how: what each step is made with.
+    """
+    return [kind(**how) for kind in (Ready, Rename, Swap, Release)]
 
 
 def _noted(volume: Record) -> dict[str, Any]:

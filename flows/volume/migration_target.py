@@ -67,7 +67,7 @@ class Target(Step):
             ctx.volume_service.create(ctx.request, made)
 
     def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
-        if not moved:
+        if not moved and not is_taken(ctx, spare_id):
             discard(ctx, volume_id, spare_id)
 
 
@@ -96,6 +96,11 @@ class Wait(Step):
         origin = {"snapshot_id": volume.snapshot_id, "source_volid": volume.source_volid}
         if any(origin.values()):
             ctx.volumes.update(spare_id, **origin)
+
+
+def is_taken(ctx: Context, spare_id: str) -> bool:
+    """Say whether a compute service has reserved a copy, to swap it for its volume."""
+    return _status(ctx, spare_id) in ("reserved", "attaching", "in-use")
 
 
 def discard(ctx: Context, volume_id: str, spare_id: str) -> None:

@@ -11,6 +11,8 @@ write    driver.copy_image_to_volume, or through a    (the old data is gone)
          connection, or from a snapshot that has it;
          image metadata, bootable
 finish   the status that it had before                (point of no return)
+tell     compute service, where an instance waits     (it fails nothing)
+         for it
 =======  ===========================================  ==============================
 
 Source: seeds, VolumeDriverCore.copy_image_to_volume; spec/volume-rpc, reimage.
@@ -32,6 +34,7 @@ from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_cut_short
 from flows.volume import fill, lifecycle, transfer
 from flows.volume.fill import record
+from flows.volume.instances import TellReimaged
 from flows.volume.lifecycle import set_failed, set_finished
 
 STATUSES = Statuses(during=("downloading",), success=None, failure={Exception: "error"})
@@ -97,7 +100,7 @@ def flow() -> linear_flow.Flow:
     Needs ``volume_id``, ``image_meta`` with its ``id``, and ``snapshot_id`` of a snapshot
     with the image's data, or None.
     """
-    return linear_flow.Flow("reimage").add(Begin(), Write(), Finish())
+    return linear_flow.Flow("reimage").add(Begin(), Write(), Finish(), TellReimaged())
 
 
 def _source(ctx: Context, snapshot_id: str, volume: Record) -> Record:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Just enough of Keystone to hand out a token and a catalogue with one Glance in it."""
+"""Just enough of Keystone to hand out a token and a catalogue."""
 
 from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,13 +15,13 @@ TOKEN = "a-token-of-the-service"
 class Keystone(ThreadingHTTPServer):
     """Knows one account; notes who asked for a token.
 
-    :param glance: what the catalogue says.
+    :param services: addresses in the catalogue, by type.
     :param password: of the account ``holdfast``.
     """
 
-    def __init__(self, glance: str, password: str) -> None:
+    def __init__(self, services: Mapping[str, str], password: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.glance, self.password = glance, password
+        self.services, self.password = services, password
         self.asked: list[str] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -45,15 +46,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, {"error": {"code": 401, "message": "wrong", "title": "no"}})
             return
         endpoint = {"interface": "public", "region": "r", "region_id": "r", "id": "e"}
-        catalogue = {"type": "image", "name": "glance", "id": "g"}
-        catalogue["endpoints"] = [{**endpoint, "url": self.server.glance}]  # type: ignore[assignment]
+        catalogue = [
+            {"type": kind, "name": kind, "id": kind, "endpoints": [{**endpoint, "url": url}]}
+            for kind, url in self.server.services.items()
+        ]
         token = {
             "methods": ["password"],
             "expires_at": "2099-01-01T00:00:00.000000Z",
             "issued_at": "2026-01-01T00:00:00.000000Z",
             "user": {"id": "u", "name": user["name"], "domain": {"id": "default", "name": "D"}},
             "project": {"id": "p", "name": "service", "domain": {"id": "default", "name": "D"}},
-            "catalog": [catalogue],
+            "catalog": catalogue,
             "roles": [{"id": "a", "name": "admin"}],
         }
         self._answer(201, {"token": token}, token=TOKEN)

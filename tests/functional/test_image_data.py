@@ -251,7 +251,7 @@ class TestKeystone:
     @pytest.fixture
     def keystone(self, servers: Servers) -> Iterator[Keystone]:
         require(Glance)
-        with Keystone(servers.glance.url, "secret") as running:
+        with Keystone({"image": servers.glance.url}, "secret") as running:
             yield running
             running.shutdown()
 

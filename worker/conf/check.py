@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from oslo_config import cfg
 
-from worker.conf import backends, backup, groups, image, source, urls, values
+from worker.conf import backends, backup, compute, groups, image, source, urls, values
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import Kind, Review
 from worker.conf.problems import ConfigError, Problem
@@ -90,6 +90,7 @@ def _service(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
         image.service_class(conf)
     except ConfigError as error:
         problems.append(error.problem)
+    problems += compute.faults(conf, found)
     return [*problems, *urls.faults(conf, found), *_relations(conf, found)]
 
 

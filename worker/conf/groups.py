@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from worker.conf import backup, coordination, default, image, journal, libraries, quota
+from worker.conf import backup, compute, coordination, default, image, journal, libraries, quota
 
 
 def register_all(conf: cfg.ConfigOpts) -> None:
     """Make the options of the service and of its libraries known; may be repeated."""
-    for group in (default, quota, image, backup, coordination, journal, libraries):
+    for group in (default, quota, image, compute, backup, coordination, journal, libraries):
         group.register_opts(conf)

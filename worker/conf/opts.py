@@ -12,7 +12,17 @@ from oslo_db import options as database
 
 from drivers.backup import chunked, nfs, posix, s3, swift
 from drivers.volume.local import LocalDriver
-from worker.conf import backend, backup, coordination, default, image, journal, libraries, quota
+from worker.conf import (
+    backend,
+    backup,
+    compute,
+    coordination,
+    default,
+    image,
+    journal,
+    libraries,
+    quota,
+)
 from worker.conf.backends import SHARED
 
 Groups = list[tuple[str | cfg.OptGroup, Sequence[cfg.Opt]]]
@@ -40,6 +50,7 @@ def list_opts() -> Groups:
                 *processes.service_opts,
             ],
         ),
+        (compute.GROUP, compute.OPTS),
         (coordination.GROUP, coordination.OPTS),
         (journal.GROUP, journal.OPTS),
         (SHARED, [*backend.OPTS, *LocalDriver.OPTS]),

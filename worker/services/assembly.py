@@ -9,6 +9,7 @@ from typing import Any, cast
 import oslo_messaging
 from oslo_config import cfg
 
+from drivers.compute.nova import Nova
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.volume import VolumeDriver
 from flows.context import Context, Options
@@ -58,6 +59,7 @@ class VolumeService(Service):
         self._name, self._configuration = name, configuration
         super().__init__(conf, topics.join(self._node, name), worker_id, beat, observer)
         self.images = images.make(conf)
+        self._compute = Nova(conf)
         self.backend = Backend(
             name,
             self.host,
@@ -208,6 +210,7 @@ class VolumeService(Service):
             host=records.on_host(self.host),
             volume_service=self._volume_services,
             attacher=self._attacher,
+            compute=self._compute,
             types=records.volume_types,
             services=records.services,
             options=self._options,

@@ -145,3 +145,23 @@ def test_an_image_service_whose_library_is_missing(write, monkeypatch):
 
     (problem,) = told(path)
     assert problem.endswith("needs openstacksdk: pip install 'holdfast[glance]'")
+
+
+def test_an_account_for_nova_without_the_library(write, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "keystoneauth1" else find(name)
+    )
+    text = """
+        [DEFAULT]
+        enabled_backends = b1
+        [b1]
+        volume_driver = noop
+        [nova]
+        region_name = one
+        """
+
+    assert told(write(text)) == []
+    (problem,) = told(write(f"{text}auth_type = password\n"))
+    assert problem.startswith(":7: [nova] auth_type: ")
+    assert problem.endswith("pip install 'holdfast[nova]'")

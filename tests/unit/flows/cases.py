@@ -110,6 +110,11 @@ def _extend(world: World) -> None:
     world.add_volume(status="extending", size=3)
 
 
+def _extend_attached(world: World) -> None:
+    _extend(world)
+    world.add_attachment(instance_uuid="i1")
+
+
 def _create_snapshot(world: World) -> None:
     world.add_volume(bootable=True)
     world.db.pairs["image", "v1"] = {"os": "linux"}
@@ -173,6 +178,7 @@ def _upload(world: World) -> None:
 
 def _reimage(world: World) -> None:
     world.add_volume(status="downloading", previous_status="reserved")
+    world.add_attachment(instance_uuid="i1", attach_status="reserved")
 
 
 def _reimage_from_snapshot(world: World) -> None:
@@ -213,6 +219,7 @@ CASES = [
     Case("delete-cascade", delete.flow, _cascade, {**_V, **DELETE, "cascade": True}),
     Case("unmanage", delete.flow, _unmanage, {**_V, **DELETE, "unmanage_only": True}, True),
     Case("extend", extend.flow, _extend, _EXTEND),
+    Case("extend-attached", extend.flow, _extend_attached, _EXTEND),
     Case("extend-completion", extend.completion, _extend, {**_EXTEND, "error": False}),
     Case("snapshot-create", snapshot_create.flow, _create_snapshot, _S),
     Case("snapshot-delete", snapshot_delete.flow, _delete_snapshot, {**_S, "unmanage_only": False}),
@@ -239,6 +246,8 @@ CASES = [
     ),
     Case("migrate", migrate.flow, migrations.starting, migrations.MIGRATE),
     Case("migrate-by-driver", migrate.flow, migrations.by_driver, migrations.MIGRATE),
+    Case("migrate-attached", migrate.flow, migrations.attached, migrations.MIGRATE),
+    Case("retype-attached", retype.flow, migrations.retyping_attached, migrations.RETYPE_AWAY),
     Case("retype", retype.flow, migrations.in_place, migrations.RETYPE),
     Case("retype-equal", retype.flow, migrations.equal, migrations.RETYPE),
     Case("retype-migrating", retype.flow, migrations.retyping, migrations.RETYPE_AWAY),
@@ -322,6 +331,7 @@ def assert_settled(world: World, case: Case, broken: str = "") -> None:
         remove may be left.
     """
     rows = [*world.db.volumes.rows.values(), *world.db.snapshots.rows.values()]
+    rows = [row for row in rows if row["id"] not in _handed_over(world)]
     hanging = {row["id"]: row["status"] for row in rows if not row["deleted"]}
     assert set(hanging.values()) <= TERMINAL, hanging
     groups = [row for table in world.db.groups.values() for row in table.rows.values()]
@@ -345,6 +355,13 @@ def assert_settled(world: World, case: Case, broken: str = "") -> None:
         lost = _expected(world, case) ^ _objects(world, case)
         assert lost <= _half_deleted(world, case), lost
         assert not world.driver.exports
+
+
+def _handed_over(world: World) -> set[str]:
+    """Return the volumes that a compute service swaps, which ends their migration."""
+    reserved = [row for row in world.db.volumes.of() if row["status"] == "reserved"]
+    targets = {str(row["migration_status"] or "").partition(":")[2] for row in reserved}
+    return targets | {row["id"] for row in reserved if row["migration_status"]}
 
 
 def _counted(world: World) -> dict[str, int]:

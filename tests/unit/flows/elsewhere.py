@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,41 @@ class Elsewhere:
         planned = self.plan.get(method)
         if isinstance(planned, BaseException):
             raise planned
+
+
+class Compute:
+    """A compute service, which reserves the copy when it is asked for a swap.
+
+    ``error`` is raised by any call; ``loses_answers`` raises it after it has done its part.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.told: list[tuple[str, str, list[str]]] = []
+        self.swaps: list[tuple[str, str]] = []
+        self.error: BaseException | None = None
+        self.loses_answers = False
+
+    def volume_extended(self, request: Any, volume_id: str, instances: Sequence[str]) -> None:
+        self._refuse()
+        self.told.append(("extended", volume_id, list(instances)))
+
+    def volume_reimaged(self, request: Any, volume_id: str, instances: Sequence[str]) -> None:
+        self._refuse()
+        self.told.append(("reimaged", volume_id, list(instances)))
+
+    def swap_volume(self, request: Any, instance: str, volume_id: str, copy_id: str) -> None:
+        if not self.loses_answers:
+            self._refuse()
+        self.swaps.append((instance, volume_id))
+        row = self._db.volumes.rows[copy_id]
+        assert row["status"] == "available", "what is taken cannot be taken again"
+        row["status"] = "reserved"
+        self._refuse()
+
+    def _refuse(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 REFUSED = ServiceRefused("VolumeBackendAPIException: out of order")

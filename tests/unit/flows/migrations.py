@@ -32,6 +32,12 @@ def starting(world: World, **columns: Any) -> None:
     world.db.pairs["metadata", "v1"] = {"a": "1"}
 
 
+def attached(world: World) -> None:
+    """As the API leaves one that an instance has, and that is to be migrated."""
+    starting(world, status="in-use", previous_status="in-use", attach_status="attached")
+    world.add_attachment(instance_uuid="i1")
+
+
 def by_driver(world: World) -> None:
     """One that the driver can move by itself."""
     starting(world)
@@ -53,6 +59,12 @@ def retyping(world: World, **columns: Any) -> None:
     """As the API leaves a volume that is to be retyped; the driver cannot do it."""
     world.db.types |= {"t1": {"extra_specs": {"a": "1"}}, "t2": {"extra_specs": {"a": "2"}}}
     world.add_volume(**{"status": "retyping", "previous_status": "available", **columns})
+
+
+def retyping_attached(world: World) -> None:
+    """The same of one that an instance has."""
+    retyping(world, previous_status="in-use", attach_status="attached")
+    world.add_attachment(instance_uuid="i1")
 
 
 def retyping_by_driver(world: World) -> None:

@@ -71,6 +71,9 @@ class Quota:
                 raise errors.OverQuota("nothing is left")
             self.open[resource.id] = (name, delta)
 
+    def commit(self, ids: Sequence[str]) -> None:
+        self.settle(ids, used=True)
+
     def rollback(self, ids: Sequence[str]) -> None:
         self.settle(ids, used=False)
 

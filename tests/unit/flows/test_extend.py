@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drivers.interface.errors import TargetUpdateFailed
+from drivers.interface.errors import ComputeError, TargetUpdateFailed
 from flows import errors
 from flows.volume import extend
 from tests.unit.flows.tables import NOT_SIZES, RAISED
@@ -61,6 +61,48 @@ def test_one_with_attachments_is_in_use_again(growing: World) -> None:
     run(growing)
 
     assert_extended(growing, "in-use")
+
+
+@pytest.mark.parametrize("instances", [["i1"], ["i1", "i2", "i1"]])
+def test_instances_that_have_it_are_told(growing: World, instances: list[str]) -> None:
+    for number, instance in enumerate(instances):
+        growing.add_attachment(f"a{number}", instance_uuid=instance)
+    growing.add_attachment("a9", attached_host="h", instance_uuid=None)
+
+    assert run(growing).state == "done"
+
+    assert growing.compute.told == [("extended", "v1", sorted(set(instances)))]
+    assert growing.effects[-1] == "compute.volume_extended"
+    assert growing.messaged() == []
+
+
+def test_nobody_is_told_of_an_extension_that_failed(growing: World) -> None:
+    growing.add_attachment(instance_uuid="i1")
+    growing.driver.plan["extend_volume"] = OSError("no")
+    run(growing)
+
+    assert growing.compute.told == []
+
+
+def test_news_that_are_not_taken_fail_nothing(
+    growing: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    growing.add_attachment(instance_uuid="i1")
+    growing.compute.error = ComputeError("Nova refused: 403")
+
+    assert run(growing).state == "done"
+
+    assert_extended(growing, "in-use")
+    assert growing.messaged() == [("007", "009")]
+    assert "volume v1: volume_extended, the compute service: Nova refused: 403" in caplog.text
+
+
+def test_a_completion_tells_nobody(growing: World) -> None:
+    """The host that took part tells of it."""
+    growing.add_attachment(instance_uuid="i1")
+    complete(growing, error=False)
+
+    assert growing.compute.told == []
 
 
 def test_an_export_that_shows_the_old_size_is_a_success(growing: World) -> None:

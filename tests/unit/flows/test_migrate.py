@@ -8,11 +8,18 @@ from typing import Any
 
 import pytest
 
-from drivers.interface.errors import VolumeBackendAPIException
+from drivers.interface.errors import ComputeError, VolumeBackendAPIException
 from flows import engine, errors
 from flows.context import Options
-from flows.volume import complete_migration, migrate, migration_target, update_migrated
+from flows.volume import (
+    complete_migration,
+    migrate,
+    migration_target,
+    retype,
+    update_migrated,
+)
 from tests.unit.flows import migrations
+from tests.unit.flows.doubles import Killed
 from tests.unit.flows.elsewhere import REFUSED, ROOM
 from tests.unit.flows.migrations import COMPLETION, MIGRATE, THERE
 from tests.unit.flows.tables import RAISED
@@ -296,16 +303,6 @@ class TestCopy:
 
         assert_stayed(leaving)
 
-    def test_an_attached_volume_is_not_copied(self, world: World) -> None:
-        migrations.starting(world, status="in-use", previous_status="in-use")
-        world.add_attachment()
-        outcome = run(world)
-
-        assert outcome.failure is not None
-        assert "detach it first" in str(outcome.failure.exception_str)
-        assert_stayed(world, "in-use")
-        assert world.driver.called("migrate_volume") == []
-
     def test_one_with_snapshots_is_not_copied(self, leaving: World) -> None:
         leaving.add_snapshot(made=False)
         outcome = run(leaving)
@@ -438,6 +435,96 @@ class TestCompletion:
 
         assert self.complete(world, complete_migration.abandonment) == "v1"
         assert_stayed(world, "in-use")
+
+
+class TestAttached:
+    """An instance writes to the volume: the compute service copies and swaps it."""
+
+    @pytest.fixture
+    def attached(self, world: World) -> World:
+        migrations.attached(world)
+        return world
+
+    def test_it_is_handed_over(self, attached: World) -> None:
+        assert run(attached).state == "done"
+
+        (copy,) = copies(attached)
+        assert (copy["host"], copy["migration_status"]) == (THERE, "target:v1")
+        row = attached.volume()
+        assert (row["host"], row["status"]) == (HOST, "in-use")
+        assert row["migration_status"] == "migrating"
+        assert attached.compute.swaps == [("i1", "v1")]
+        assert {"connect", "delete", "update_migrated"}.isdisjoint(attached.elsewhere.calls)
+        for method in ("migrate_volume", "before_volume_copy"):
+            assert attached.driver.called(method) == []
+
+    def test_what_it_completes_is_moved(self, attached: World) -> None:
+        run(attached)
+        (copy,) = copies(attached)
+        copy["status"] = "in-use"
+        world, args = attached, {"volume_id": "v1", "spare_id": copy["id"]}
+
+        assert world.call(complete_migration.completion, **args) == "v1"
+        row = world.volume()
+        assert (row["host"], row["migration_status"], row["status"]) == (THERE, "success", "in-use")
+        assert copies(world) == []
+
+    def test_one_that_it_refuses_stays(self, attached: World) -> None:
+        attached.compute.error = ComputeError("Nova refused: 409")
+        outcome = run(attached)
+
+        assert outcome.failure is not None
+        assert "not asked to swap volume v1: Nova refused" in str(outcome.failure.exception_str)
+        assert_stayed(attached, "in-use")
+
+    def test_one_that_it_takes_is_left_to_it_though_its_answer_is_lost(
+        self, attached: World
+    ) -> None:
+        attached.compute.error, attached.compute.loses_answers = ComputeError("no answer"), True
+
+        assert run(attached).state == "done"
+        assert [copy["status"] for copy in copies(attached)] == ["reserved"]
+
+    def test_what_it_took_outlives_a_revert(self, attached: World) -> None:
+        attached.compute.error, attached.compute.loses_answers = Killed("after it"), True
+        with pytest.raises(Killed):
+            run(attached)
+
+        assert attached.run(migrate.flow, resumed=True, revert=True, **MIGRATE).state == "failed"
+        assert [copy["status"] for copy in copies(attached)] == ["reserved"]
+
+    @pytest.mark.parametrize(
+        "attachments",
+        [
+            [],
+            [{"attached_host": "h"}],
+            [{"instance_uuid": "i1"}, {"instance_uuid": "i2"}],
+            [{"instance_uuid": "i1"}, {"attached_host": "h"}],
+        ],
+        ids=["none", "a-host", "two", "a-host-too"],
+    )
+    def test_nobody_can_swap_one_that_is_not_of_one_instance(
+        self, world: World, attachments: list[dict[str, Any]]
+    ) -> None:
+        migrations.starting(world, status="in-use", previous_status="in-use")
+        for number, attachment in enumerate(attachments):
+            world.add_attachment(f"a{number}", **attachment)
+        outcome = run(world)
+
+        assert outcome.failure is not None
+        assert "detach it first" in str(outcome.failure.exception_str)
+        assert_stayed(world, "in-use")
+        assert world.compute.swaps == []
+
+    def test_a_retype_uses_its_quota(self, world: World) -> None:
+        migrations.retyping_attached(world)
+        held = [world.db.quota.reserve("gigabytes", 2)]
+        args = {**migrations.RETYPE_AWAY, "reservations": held}
+
+        assert world.run(retype.flow, **args).state == "done"
+        assert world.volume()["status"] == "retyping"
+        assert world.db.quota.open == {}
+        assert world.db.quota.used["gigabytes"] == 3
 
 
 class TestUpdate:

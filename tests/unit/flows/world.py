@@ -19,7 +19,7 @@ from flows.context import Context, Options
 from tests.unit.flows import records
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Killed, Noted, Patient, Request, Watched
-from tests.unit.flows.elsewhere import Elsewhere
+from tests.unit.flows.elsewhere import Compute, Elsewhere
 from tests.unit.flows.images import Images
 from tests.unit.flows.journal import JsonJournal
 from tests.unit.flows.rows import Database
@@ -74,6 +74,7 @@ class World:
         self.images = Images()
         self.backups: Any = Noted()
         self.backup_service: Any = Noted()
+        self.compute = Compute(self.db)
         self.elsewhere = Elsewhere(self.db, self.driver, directory)
         self.attacher = HostAttacher("no-such-helper", address="192.0.2.1")
         self.backend = Backend(self)
@@ -114,6 +115,7 @@ class World:
             host=watch(records.Host(self.db), "host"),
             volume_service=watch(self.elsewhere, "elsewhere"),
             attacher=watch(self.attacher, "attacher"),
+            compute=watch(self.compute, "compute"),
             types=records.Types(self.db),
             services=records.Services(),
             options=self.options,

@@ -14,7 +14,7 @@ from worker.conf.source import Entry, Source
 OF_BACKENDS = "of backends"
 """What options of every backend are listed under."""
 
-KEYSTONES = frozenset({"glance", "service_user"})
+KEYSTONES = frozenset({"glance", "nova", "service_user"})
 """Sections that keystoneauth reads for us, when they are needed."""
 
 

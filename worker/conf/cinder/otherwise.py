@@ -29,7 +29,7 @@ SERVICE: dict[str, str] = {
     "backup_swift_enable_progress_timer": _PROGRESS,
     "backup_swift_service_auth": _SINGLE,
     "compression_format": "images are not compressed on upload",
-    "compute_api_class": "Nova is not asked for anything",
+    "compute_api_class": "there is no other compute service than Nova",
     "glance_api_ssl_compression": "TLS is never compressed",
     "image_compress_on_upload": "images are not compressed on upload: qcow2 takes more room",
     "image_introspection_address_space_limit": _PARSER,
@@ -69,8 +69,6 @@ BACKEND: dict[str, str] = {
 
 SECTIONS: dict[str, str] = {
     "barbican": _KEYS,
-    "nova": "Nova is not told when a volume that is attached grows or is written anew: the "
-    "guest sees it after it is attached again",
     "oslo_reports": "there are no reports on signals: the log has the stack of what hangs",
     "oslo_versionedobjects": "objects are read by a codec of our own",
     "profiler": "requests are not traced by osprofiler",

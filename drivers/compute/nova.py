@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova, through keystoneauth.
+
+The service asks in its own name: Nova takes events of volumes from services alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from oslo_config import cfg
+
+from drivers import keystone
+from drivers.interface.compute import ComputeService
+from drivers.interface.errors import ComputeError
+
+LOG = logging.getLogger(__name__)
+
+ACCOUNTS = ("nova", "service_user", "keystone_authtoken")
+"""Sections that may have an account; the first one that has is used."""
+
+TIMEOUT = 60.0
+"""Seconds for an answer where [nova] says nothing."""
+
+_RETRIES = 3
+_EXTENDED, _REIMAGED = ("volume-extended", "2.51"), ("volume-reimaged", "2.93")
+"""Events, each with the version of the API that has it."""
+
+_MISSING = "Nova is told of volumes through keystoneauth1: pip install 'holdfast[nova]'"
+
+
+class Nova(ComputeService):
+    """Nova's API."""
+
+    GROUP = "nova"
+    OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.StrOpt("region_name", help="Region of Nova, where Keystone knows several."),
+        cfg.StrOpt(
+            "interface",
+            default="public",
+            choices=[
+                ("public", "the one for users"),
+                ("internal", "the one for other services"),
+                ("admin", "the one for administrators"),
+            ],
+            help="Which address of Nova is taken from the catalogue of Keystone.",
+        ),
+    ]
+
+    def __init__(self, conf: Any) -> None:
+        super().__init__(conf)
+        self._lock = threading.Lock()
+        self._adapter: Any = None
+
+    def check(self) -> None:
+        """Look for the library, without loading it: that takes memory."""
+        if importlib.util.find_spec("keystoneauth1") is None:
+            raise ComputeError(_MISSING)
+
+    def volume_extended(self, context: Any, volume_id: str, instances: Sequence[str]) -> None:
+        """Send ``volume-extended``."""
+        self._tell(context, _EXTENDED, volume_id, instances)
+
+    def volume_reimaged(self, context: Any, volume_id: str, instances: Sequence[str]) -> None:
+        """Send ``volume-reimaged``."""
+        self._tell(context, _REIMAGED, volume_id, instances)
+
+    def swap_volume(self, context: Any, instance: str, volume_id: str, copy_id: str) -> None:
+        """Update the instance's attachment."""
+        path = f"/servers/{instance}/os-volume_attachments/{volume_id}"
+        body = {"volumeAttachment": {"volumeId": copy_id}}
+        self._ask(context, "PUT", path, body, "2.1")
+
+    def _tell(
+        self, context: Any, event: tuple[str, str], volume_id: str, instances: Sequence[str]
+    ) -> None:
+        name, version = event
+        events = [{"name": name, "server_uuid": one, "tag": volume_id} for one in instances]
+        answer = self._ask(
+            context, "POST", "/os-server-external-events", {"events": events}, version
+        )
+        for told in _events(answer):
+            if told.get("code") != 200:
+                LOG.warning("Nova did not pass %s on: %s", name, told)
+
+    def _ask(self, context: Any, method: str, path: str, body: Any, version: str) -> Any:
+        """Return an answer that is none of an error. :raises ComputeError: there is no such."""
+        headers = {"X-OpenStack-Request-ID": request} if (request := _request_of(context)) else {}
+        how = {"connect_retries": _RETRIES, "status_code_retries": _RETRIES, "raise_exc": False}
+        try:
+            adapter = self._connected()
+            answer = adapter.request(
+                path, method, json=body, microversion=version, headers=headers, **how
+            )
+        except ComputeError:
+            raise
+        except Exception as error:
+            raise ComputeError(f"Nova does not answer: {type(error).__name__}: {error}") from error
+        if answer.status_code >= 400:
+            told = " ".join(answer.text.split())
+            raise ComputeError(f"Nova refused: {answer.status_code} {told:.200}")
+        return answer
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._adapter is None:
+                self._adapter = self._connect()
+            return self._adapter
+
+    def _connect(self) -> Any:
+        self.check()
+        from keystoneauth1 import adapter
+
+        section = keystone.account(self.conf, ACCOUNTS)
+        if section is None:
+            text = "no account for Nova: give [nova] auth_type, auth_url, username and the others"
+            raise ComputeError(text)
+        session = keystone.session(self.conf, section)
+        session.timeout = session.timeout or TIMEOUT
+        nova = self.conf[self.GROUP]
+        return adapter.Adapter(
+            session, service_type="compute", interface=nova.interface, region_name=nova.region_name
+        )
+
+
+def _request_of(context: Any) -> str | None:
+    """Return the id under which all services note a request."""
+    found = getattr(context, "request_id", None)
+    return str(found) if found else None
+
+
+def _events(answer: Any) -> list[dict[str, Any]]:
+    """Return what became of each event. :raises ComputeError: it is not to be understood."""
+    try:
+        events = answer.json()["events"]
+        return [dict(one) for one in events]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ComputeError(f"Nova answered what is no list of events: {error}") from error

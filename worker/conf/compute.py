@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is told of volumes of instances; section [nova]."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from drivers.compute.nova import Nova
+from drivers.interface.errors import ComputeError
+from worker.conf.problems import Problem
+from worker.conf.source import Source
+
+GROUP, OPTS = Nova.GROUP, Nova.OPTS
+
+_ACCOUNT = ("auth_type", "auth_plugin", "auth_section")
+"""Options of keystoneauth, each of which says that there is an account."""
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Make the options known; keystoneauth adds those of the account when it is needed."""
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def faults(conf: cfg.ConfigOpts, found: Source) -> list[Problem]:
+    """Return what keeps an account that is there from being used."""
+    given = [e for e in found.entries if e.section.lower() == GROUP and e.option in _ACCOUNT]
+    if not given:
+        return []
+    try:
+        Nova(conf).check()
+    except ComputeError as error:
+        last = given[-1]
+        return [Problem(last.file, last.line, last.section, last.option, str(error))]
+    return []
