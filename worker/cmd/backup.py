@@ -6,7 +6,8 @@ from __future__ import annotations
 import functools
 import sys
 
-from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
+# First: they keep eventlet, and most of networkx, out of the process.
+from worker import lean, nogreen  # noqa: F401
 
 from oslo_config import cfg  # isort: skip
 from oslo_log import log as logging  # isort: skip
