@@ -11,9 +11,9 @@ from oslo_messaging import MessagingTimeout, RemoteError
 
 from drivers.interface.records import Record
 from worker.cli.access import Access, CommandError
-from worker.cli.destination import is_up
 from worker.cli.requests import Sent
 from worker.cli.rows import Rows, require
+from worker.db.records.service import is_up
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.context import RequestContext
 
@@ -149,7 +149,7 @@ class BackupRequests:
             return self._host
         down = self._access.conf.service_down_time
         enabled = [row for row in self._services if not row.disabled]
-        alive = [row for row in enabled if is_up(row.updated_at, down)] or enabled
+        alive = [row for row in enabled if is_up(row, down)] or enabled
         if len(alive) == 1:
             return str(alive[0].host)
         known = ", ".join(row.host for row in self._services) or "none has ever been started"

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 from collections.abc import Sequence
 
-from oslo_utils import timeutils
-
 from drivers.interface.records import Record
 from worker.cli.access import Access, CommandError
+from worker.db.records.service import is_up
 from worker.rpc import topics
 
 
@@ -58,7 +56,7 @@ class Destination:
         rows = [row for row in self._services if address in (row.host, row.cluster_name)]
         if not rows:
             raise CommandError(f"there is no service {address}; known: {self._names}")
-        if any(is_up(row.updated_at, self._access.conf.service_down_time) for row in rows):
+        if any(is_up(row, self._access.conf.service_down_time) for row in rows):
             return ""
         return f"service {address} is down: the cast waits for it, if the bus has its queue"
 
@@ -69,8 +67,3 @@ class Destination:
     @property
     def _names(self) -> str:
         return ", ".join(row.host for row in self._services) or "none has ever been started"
-
-
-def is_up(beat: datetime.datetime | None, down_after: int) -> bool:
-    """Say whether a service with this last heartbeat counts as up (spec/service §3)."""
-    return beat is not None and (timeutils.utcnow() - beat).total_seconds() <= down_after

@@ -90,7 +90,7 @@ class ServiceList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the rows and compare their last heartbeats with service_down_time."""
-        from worker.cli.destination import is_up
+        from worker.db.records.service import is_up
 
         who, what = ("Binary", "Host", "Zone"), ("Status", "Reason", "Frozen", "Replication")
         heads = (*who, *what, "State", "Last heartbeat", "RPC")
@@ -104,7 +104,7 @@ class ServiceList(Lister):
                 row.disabled_reason or "",
                 "yes" if row.frozen else "no",
                 _replication(row),
-                "up" if is_up(row.updated_at, down) else "down",
+                "up" if is_up(row, down) else "down",
                 plain(row.updated_at),
                 row.rpc_current_version,
             )

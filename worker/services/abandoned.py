@@ -22,6 +22,7 @@ from flows.context import Context
 from flows.host import abandoned, cleanup
 from flows.lifecycle import Interrupted
 from worker.db.records import Records
+from worker.db.records.service import is_up
 
 LOG = logging.getLogger(__name__)
 
@@ -77,9 +78,7 @@ class Abandoned:
         except Exception as error:  # noqa: BLE001 - the next look will tell
             LOG.info("what was left on %s has to wait: %s", self._host, error)
             return False
-        now = timeutils.utcnow()
-        ages = [(now - row.updated_at).total_seconds() for row in rows if row.updated_at]
-        return not rows or any(age < UP for age in ages)
+        return not rows or any(is_up(row, UP) for row in rows)
 
     def _run(self, factory: engine.Factory, **args: Any) -> None:
         try:

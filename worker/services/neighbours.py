@@ -7,7 +7,6 @@ call waits; so a few tries outlive its restart.
 
 from __future__ import annotations
 
-import datetime
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +14,12 @@ from typing import Any, TypeVar
 
 import oslo_messaging
 from oslo_config import cfg
-from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from flows.errors import InvalidVolume, ServiceRefused, ServiceUnreachable
 from flows.lifecycle import Interrupted
 from worker.db.records import Records
+from worker.db.records.service import is_up
 from worker.rpc import objects, topics
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.clients.sender import BusUnavailable
@@ -163,12 +162,9 @@ class BackupServices:
 
     def alive(self, zone: str | None, preferred: str | None) -> str | None:
         """Return the host of a backup service whose heartbeat is fresh."""
-        limit = timeutils.utcnow() - datetime.timedelta(seconds=self._conf.service_down_time)
-        found = [
-            row
-            for row in self._records.services.list(binary=topics.BACKUP_TOPIC)
-            if not row.disabled and (row.updated_at or row.created_at) >= limit
-        ]
+        down, rows = self._conf.service_down_time, self._records.services
+        services = rows.list(binary=topics.BACKUP_TOPIC)
+        found = [row for row in services if not row.disabled and is_up(row, down)]
         best = [row for row in found if row.host == preferred]
         near = [row for row in found if row.availability_zone == zone]
         return next((str(row.host) for row in (*best, *near, *found)), None)

@@ -13,7 +13,6 @@ from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
-from worker.cli.destination import is_up
 
 HOST = "cli@local#local"
 
@@ -110,14 +109,6 @@ def test_services_are_disabled_frozen_or_failed_over(
 
     names = ("Status", "Reason", "Frozen", "Replication")
     assert tuple(found[name] for name in names) == shown
-
-
-def test_a_service_is_down_after_its_time() -> None:
-    now = timeutils.utcnow()
-
-    assert is_up(now - datetime.timedelta(seconds=50), 60)
-    assert not is_up(now - datetime.timedelta(seconds=70), 60)
-    assert not is_up(None, 60)
 
 
 def test_a_listing_makes_no_journal(holdfast: Shell, tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ from __future__ import annotations
 import datetime
 
 import pytest
+from oslo_utils import timeutils
 
+from drivers.interface.records import Record
 from flows.errors import Unavailable
 from tests.unit.db.world import LONG_AGO
 from worker.db.engine import Database
 from worker.db.records import Records
+from worker.db.records.service import is_up
 
 BINARY = "cinder-volume"
 WHO = {
@@ -101,11 +104,23 @@ class TestHeartbeat:
             Records(nowhere).services.heartbeat(**BEAT)
 
 
+@pytest.mark.parametrize(
+    ("updated", "created", "up"),
+    [(50, 900, True), (70, 900, False), (None, 50, True), (None, 70, False), (None, None, False)],
+)
+def test_a_service_is_down_after_its_time(updated, created, up):
+    def ago(seconds):
+        return seconds and timeutils.utcnow() - datetime.timedelta(seconds=seconds)
+
+    row = Record("service", {"updated_at": ago(updated), "created_at": ago(created)})
+    assert is_up(row, 60) is up
+
+
 class TestServiceColumns:
     def test_disabling_is_no_heartbeat(self, records, tables):
         made = records.services.ensure(**WHO)
         tables.set("services", made.id, updated_at=LONG_AGO)
-        records.services.set_disabled(made.id, True, "frozen")
+        records.services.update(made.id, disabled=True, disabled_reason="frozen")
         row = tables.row("services")
 
         assert (row["disabled"], row["disabled_reason"]) == (True, "frozen")

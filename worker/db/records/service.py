@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
+from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from worker.db import models
@@ -136,9 +137,14 @@ class Services:
         """Write columns of a cluster's row."""
         self._db.write(lambda c: clusters.update(c, name, binary, columns))
 
-    def set_disabled(self, service_id: int, disabled: bool, reason: str | None = None) -> None:
-        """Disable or enable the service; it lives no longer for that (``updated_at``)."""
-        self.update(service_id, disabled=disabled, disabled_reason=reason)
+
+def is_up(row: Record, down_after: float) -> bool:
+    """Say whether a service counts as up (spec/service §3).
+
+    :param down_after: seconds since its last heartbeat, as ``service_down_time`` says.
+    """
+    beat = row.updated_at or row.created_at
+    return beat is not None and (timeutils.utcnow() - beat).total_seconds() <= down_after
 
 
 def _find(connection: sa.Connection, host: str, binary: str) -> tuple[dict[str, Any] | None, int]:
