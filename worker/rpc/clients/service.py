@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import oslo_messaging
 
+from drivers.interface.records import Record
 from worker.rpc import codec, objects
 from worker.rpc.clients.sender import Sender
 from worker.rpc.context import RequestContext
@@ -98,7 +99,7 @@ class ServiceClient(abc.ABC):
         :param host: ``topics.address`` of the resource; a fanout without one goes to
             every service of the topic.
         :param args: records and rows are encoded, everything else goes as it is.
-        :raises ValueError: no such method, or not its arguments.
+        :raises ValueError: no such method, or not its arguments, or no object of a record.
         :raises InvalidVolume: there is no host.
         :raises BusUnavailable: it was not sent.
         """
@@ -130,6 +131,8 @@ class ServiceClient(abc.ABC):
         return oslo_messaging.Target(topic=topic, fanout=True, version=known.version), encoded
 
     def _encoded(self, name: str, value: Any) -> Any:
+        if isinstance(value, Record) and name not in self.encoders:
+            raise ValueError(f"nobody says which object {name} is made of a {value.kind}")
         value = codec.raw(value)
         if name in self.encoders and isinstance(value, Mapping) and not codec.is_object(value):
             return self.encoders[name](value, self._object_version)

@@ -89,6 +89,7 @@ _ENCODED: Mapping[str, Encoder] = {
     "source_cg": objects.group,
     "group_snapshot": objects.group_snapshot,
     "cgsnapshot": objects.group_snapshot,
+    "backup": objects.backup,
 }
 """Arguments whose records become objects."""
 
