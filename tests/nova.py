@@ -53,6 +53,10 @@ class Nova(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Nova
 
+    def do_GET(self) -> None:
+        """Nobody has this volume: who asks may detach it."""
+        self._answer(404, '{"itemNotFound": {"code": 404, "message": "no such attachment"}}')
+
     def do_POST(self) -> None:
         body = self._read()
         events = body["events"]

@@ -2,7 +2,8 @@
 """cinder-api and cinder-scheduler as released, over a private bus, database and Glance.
 
 One file of options, Cinder's own, is what everybody is started with: the API, the
-scheduler, and the two services under test.
+scheduler, and the two services under test. Keystone and Nova are stand-ins, which note
+what they are told.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.functional.service import render
+from tests.keystone import Keystone
+from tests.nova import Nova
 from tests.servers import Process, Servers, free_port, until
 
 NODE = "node"
@@ -22,6 +25,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 """What Cinder's programs are given: a driver, and root."""
 
 BACKENDS = ("one", "two")
+_PASSWORD = "of-the-service"
 START_TIMEOUT = 90.0  # seconds; Cinder's imports take some on a busy machine
 
 Sections = Mapping[str, Mapping[str, Any]]
@@ -41,6 +45,8 @@ class Control:
         self.port = free_port()
         self.images = servers.glance.url
         self.kept_images = servers.glance.images
+        self.nova = Nova()
+        self._keystone = Keystone({"compute": self.nova.url}, _PASSWORD)
         self._processes: dict[str, Process] = {}
         (directory / "state").mkdir()
 
@@ -80,6 +86,16 @@ class Control:
                 "debug": True,
             },
             "database": {"connection": self.database},
+            "nova": {
+                "auth_type": "password",
+                "auth_url": self._keystone.url,
+                "token_auth_url": self._keystone.url,
+                "username": "cinder",
+                "password": _PASSWORD,
+                "project_name": "service",
+                "user_domain_id": "default",
+                "project_domain_id": "default",
+            },
             "oslo_messaging_notifications": {"driver": "messagingv2"},
             "oslo_concurrency": {"lock_path": self.directory / "state" / "locks"},
             "coordination": {"backend_url": f"file://{self.directory}/state"},
@@ -109,6 +125,9 @@ class Control:
         """Stop both."""
         for process in self._processes.values():
             process.kill()
+        self.nova.close()
+        self._keystone.shutdown()
+        self._keystone.server_close()
 
     def _answers(self) -> bool:
         for name, process in self._processes.items():

@@ -14,7 +14,7 @@ from tests.cinder.notices import Notices
 from tests.cinder.user import User
 from tests.cinder.workers import Holdfast, Reference
 from tests.conftest import require
-from tests.servers import Broker, Glance, MariaDB, Servers
+from tests.servers import Broker, Glance, MariaDB, Process, Servers
 
 
 class _OnTheirDriver(Holdfast):
@@ -22,6 +22,20 @@ class _OnTheirDriver(Holdfast):
 
     driver = Reference.driver
     options = Reference.options
+
+
+class _TheirBackups(_OnTheirDriver):
+    """Our volume service with Cinder's backup service."""
+
+    def _run(self, service: str) -> Process:
+        return super()._run(service) if service == "volume" else self.control.run("cinder-backup")
+
+
+class _TheirVolumes(_OnTheirDriver):
+    """Our backup service with Cinder's volume service."""
+
+    def _run(self, service: str) -> Process:
+        return super()._run(service) if service == "backup" else self.control.run("cinder-volume")
 
 
 @pytest.fixture
@@ -119,4 +133,37 @@ def test_there_and_back(moving: Cloud) -> None:
         user.deleted(user.api.backups, left)
     for volume in (kept, attached, lost, made, target):
         user.deleted(user.api.volumes, volume)
+    user.wait_usage({})
+
+
+@pytest.mark.parametrize("kind", [_TheirBackups, _TheirVolumes])
+def test_one_of_ours_beside_one_of_theirs(moving: Cloud, kind: type[_OnTheirDriver]) -> None:
+    cloud, user = moving, moving.user()
+    cloud.workers = kind(cloud.control)
+    cloud.workers.start()
+    cloud.wait_up()
+    volume = user.volume()
+    cloud.scribble(volume)
+    first, before = user.api.backups.create(volume.id), cloud.data(volume)
+    user.wait(user.api.backups, first, "available")
+    user.wait(user.api.volumes, volume, "available")
+    attachment = user.attached(volume)
+    cloud.scribble(volume)
+    after = cloud.data(volume)
+    second = user.api.backups.create(volume.id, incremental=True, force=True)
+    assert user.wait(user.api.backups, second, "available").is_incremental
+    user.wait(user.api.volumes, volume, "in-use")
+
+    target = user.volume()
+    for backup, data in ((first, before), (second, after)):
+        user.api.restores.restore(backup.id, target.id)
+        user.wait(user.api.backups, backup, "available")
+        assert cloud.data(user.wait(user.api.volumes, target, "available")) == data
+    user.api.attachments.delete(attachment["id"])
+    user.wait(user.api.volumes, volume, "available")
+    for backup in (second, first):
+        user.deleted(user.api.backups, backup)
+    for gone in (volume, target):
+        user.deleted(user.api.volumes, gone)
+        assert not cloud.left(gone)
     user.wait_usage({})

@@ -71,14 +71,14 @@ class User:
             self.api.volumes, volume, lambda v: v.size == size and v.status in rest
         )
 
-    def attached(self, volume: Any, host: str = "compute") -> Any:
+    def attached(self, volume: Any, host: str = "compute", instance: str | None = None) -> Any:
         """Attach a volume as Nova does, and return the attachment."""
         connector = {
             "host": host,
             "ip": "127.0.0.1",
             "initiator": f"iqn.2026-11.org.example:{host}",
         }
-        made = self.api.attachments.create(volume.id, connector)
+        made = self.api.attachments.create(volume.id, connector, instance)
         self.api.attachments.complete(made["id"])
         self.wait(self.api.volumes, volume, "in-use")
         return made

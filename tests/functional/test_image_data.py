@@ -25,8 +25,8 @@ from drivers.interface.records import Record
 from tests.conformance.places import require_programs
 from tests.conftest import require
 from tests.functional.cloud import BACKEND, HOST, Cloud
-from tests.functional.keystone import Keystone
 from tests.functional.service import Service
+from tests.keystone import Keystone
 from tests.reading import blocks, part
 from tests.servers import Glance, Servers, until
 from worker.cli.tasks import tasks_of

@@ -16,10 +16,10 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.functional.cloud import POOL_HOST, Cloud
-from tests.functional.keystone import TOKEN, Keystone
 from tests.functional.operations import moving
 from tests.functional.operations.moving import THERE, Pair
 from tests.functional.service import Service
+from tests.keystone import TOKEN, Keystone
 from tests.nova import Nova
 from tests.servers import until
 
