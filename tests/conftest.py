@@ -7,10 +7,11 @@ that a run in which nothing was tested cannot look green.
 
 from __future__ import annotations
 
-import itertools
+import functools
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -71,18 +72,18 @@ def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], s
 @pytest.fixture
 def new_database(servers: Servers, tmp_path: Path) -> Callable[[str], str]:
     """A function from the kind, ``sqlite``, ``mysql`` or ``postgresql``, to an empty database."""
-    numbers = itertools.count(1)
+    return functools.partial(empty_database, servers=servers, directory=tmp_path)
 
-    def create(kind: str) -> str:
-        if kind == "sqlite":
-            return f"sqlite:///{tmp_path / f'database-{next(numbers)}.sqlite'}"
-        if kind == "mysql":
-            require(MariaDB)
-            return servers.mariadb.database()
-        require(PostgreSQL)
-        return servers.postgresql.database()
 
-    return create
+def empty_database(kind: str, servers: Servers, directory: Path) -> str:
+    """Return the URL of a new database of a kind: ``sqlite``, ``mysql`` or ``postgresql``."""
+    if kind == "sqlite":
+        return f"sqlite:///{directory / f'{uuid.uuid4().hex}.sqlite'}"
+    if kind == "mysql":
+        require(MariaDB)
+        return servers.mariadb.database()
+    require(PostgreSQL)
+    return servers.postgresql.database()
 
 
 @pytest.fixture

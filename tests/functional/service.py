@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,22 @@ from tests.servers import Process, alive, until
 START_TIMEOUT = 30.0  # seconds until READY=1
 
 Sections = Mapping[str, Mapping[str, Any]]
+
+
+@contextmanager
+def services(directory: Path) -> Iterator[Callable[..., Service]]:
+    """Give a function that makes a ``Service``; whatever was started is killed at the end."""
+    made: list[Service] = []
+
+    def make(name: str = "service", **options: Any) -> Service:
+        made.append(Service(directory / name, **options))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for service in made:
+            service.close()
 
 
 class Service:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.functional.backups.vault import Vault
-from tests.functional.service import Service
+from tests.functional.service import services
 from tests.servers import Broker
 
 
@@ -25,21 +25,14 @@ def running(
     :param backend: further options of the local driver.
     :param options: further options of the backup service.
     """
-    made: list[Service] = []
-
-    def make(name: str = "service", **more: Any) -> Service:
-        made.append(Service(directory / name, **more))
-        return made[-1]
-
     local = {"volume_driver": "local", "local_path": str(directory / "volumes")}
     local |= backend or {}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
-    vault = Vault(make, broker.vhost(), database, directory, local, options)
-    vault.start()
-    yield vault
-    vault.close()
-    for service in made:
-        service.close()
+    with services(directory) as make:
+        vault = Vault(make, broker.vhost(), database, directory, local, options)
+        vault.start()
+        yield vault
+        vault.close()
 
 
 @pytest.fixture(scope="module")

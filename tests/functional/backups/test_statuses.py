@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from drivers.interface.records import Record
-from tests.conftest import DATABASES, require
+from tests.conftest import DATABASES, empty_database
 from tests.functional.backups.vault import Vault
-from tests.functional.service import Service
+from tests.functional.service import services
 from tests.scripted import Script
-from tests.servers import Broker, MariaDB, PostgreSQL, Servers, until
+from tests.servers import Broker, Servers, until
 
 DRIVER = "tests.scripted_backup.ScriptedBackupDriver"
 
@@ -55,40 +55,26 @@ def shared_stage(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
     directory = tmp_path_factory.mktemp(f"stage-{request.param}")
-    made: list[Service] = []
-
-    def make(name: str = "service", **more: Any) -> Service:
-        made.append(Service(directory / name, **more))
-        return made[-1]
-
-    if request.param == "mysql":
-        require(MariaDB)
-        database = servers.mariadb.database()
-    elif request.param == "postgresql":
-        require(PostgreSQL)
-        database = servers.postgresql.database()
-    else:
-        database = f"sqlite:///{directory / 'cinder.sqlite'}"
+    database = empty_database(request.param, servers, directory)
     store = Script(directory / "store-script")
     options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
-    stage = Stage(make, broker.vhost(), database, directory, None, options)
-    stage.store_script, stage.device = store, directory / "device"
-    stage.device.write_bytes(b"what is in there")
-    stage.play()
-    stage.start()
-    yield stage
-    stage.close()
-    for service in made:
-        service.close()
+    with services(directory) as make:
+        stage = Stage(make, broker.vhost(), database, directory, None, options)
+        stage.store_script, stage.device = store, directory / "device"
+        stage.device.write_bytes(b"what is in there")
+        stage.play()
+        stage.start()
+        yield stage
+        stage.close()
 
 
 @pytest.fixture
 def stage(shared_stage: Stage) -> Iterator[Stage]:
     shared_stage.play()
-    services = (shared_stage.service, shared_stage.backup_service)
-    positions = [service.position() for service in services]
+    both = (shared_stage.service, shared_stage.backup_service)
+    positions = [service.position() for service in both]
     yield shared_stage
-    for service, position in zip(services, positions, strict=True):
+    for service, position in zip(both, positions, strict=True):
         sys.stdout.write(service.text(position))
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import DATABASES, require
+from tests.conftest import DATABASES, empty_database
 from tests.functional.cloud import Cloud
 from tests.functional.operations import moving
 from tests.functional.operations.moving import Pair
-from tests.functional.service import Service
-from tests.servers import Broker, MariaDB, PostgreSQL, Servers
+from tests.functional.service import services
+from tests.servers import Broker, Servers
 
 
 @pytest.fixture(scope="session", params=DATABASES)
@@ -26,20 +24,12 @@ def shared_cloud(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp(f"cloud-{request.param}")
-    made: list[Service] = []
-
-    def make(**options: Any) -> Service:
-        made.append(Service(directory / "service", **options))
-        return made[-1]
-
-    cloud = Cloud(
-        make, broker.vhost(), database_url_of(request.param, servers, directory), directory
-    )
-    cloud.service.start()
-    yield cloud
-    cloud.close()
-    for service in made:
-        service.close()
+    database = empty_database(request.param, servers, directory)
+    with services(directory) as make:
+        cloud = Cloud(make, broker.vhost(), database, directory)
+        cloud.service.start()
+        yield cloud
+        cloud.close()
 
 
 @pytest.fixture(scope="session", params=DATABASES)
@@ -50,21 +40,15 @@ def shared_pair(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp(f"pair-{request.param}")
-    made: list[Service] = []
-
-    def make(**options: Any) -> Service:
-        made.append(Service(directory / "service", **options))
-        return made[-1]
-
-    database = database_url_of(request.param, servers, directory)
-    cloud = Cloud(make, broker.vhost(), database, directory, **moving.second_backend(directory))
-    pair = Pair(cloud, directory)
-    cloud.service.start()
-    pair.wait_until_up()
-    yield pair
-    cloud.close()
-    for service in made:
-        service.close()
+    database = empty_database(request.param, servers, directory)
+    second = moving.second_backend(directory)
+    with services(directory) as make:
+        cloud = Cloud(make, broker.vhost(), database, directory, **second)
+        pair = Pair(cloud, directory)
+        cloud.service.start()
+        pair.wait_until_up()
+        yield pair
+        cloud.close()
 
 
 @pytest.fixture
@@ -98,13 +82,3 @@ def cloud(shared_cloud: Cloud) -> Iterator[Cloud]:
     position = shared_cloud.service.position()
     yield shared_cloud
     sys.stdout.write(shared_cloud.service.text(position))
-
-
-def database_url_of(kind: str, servers: Servers, directory: Path) -> str:
-    if kind == "sqlite":
-        return f"sqlite:///{directory / 'cinder.sqlite'}"
-    if kind == "mysql":
-        require(MariaDB)
-        return servers.mariadb.database()
-    require(PostgreSQL)
-    return servers.postgresql.database()

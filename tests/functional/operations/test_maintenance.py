@@ -16,10 +16,9 @@ import oslo_messaging
 import pytest
 
 from drivers.interface.records import Record
-from tests.conftest import DATABASES
+from tests.conftest import DATABASES, empty_database
 from tests.functional.cloud import HOST, REQUEST, Cloud
-from tests.functional.operations.conftest import database_url_of
-from tests.functional.service import Service
+from tests.functional.service import Service, services
 from tests.servers import Broker, Servers, until
 
 FRESH = {
@@ -40,19 +39,12 @@ def own_cloud(
 ) -> Iterator[Cloud]:
     """A service whose volumes may all be lost."""
     directory = tmp_path_factory.mktemp(f"whole-{request.param}")
-    made: list[Service] = []
-
-    def make(**options: Any) -> Service:
-        made.append(Service(directory / "service", **options))
-        return made[-1]
-
-    url = database_url_of(request.param, servers, directory)
-    cloud = Cloud(make, broker.vhost(), url, directory)
-    cloud.service.start()
-    yield cloud
-    cloud.close()
-    for service in made:
-        service.close()
+    database = empty_database(request.param, servers, directory)
+    with services(directory) as make:
+        cloud = Cloud(make, broker.vhost(), database, directory)
+        cloud.service.start()
+        yield cloud
+        cloud.close()
 
 
 @pytest.fixture
