@@ -3,7 +3,7 @@
 
 The worker implements them; tests implement them with plain objects. A task asks
 its context for what it needs and never for its caller. What it knows of the database
-is in :mod:`flows.records`.
+is in :mod:`flows.records` and :mod:`flows.service_records`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,12 @@ from flows.records import (
     AttachmentRecords,
     BackupRecords,
     GroupRecords,
-    HostRecords,
-    Initiators,
     QuotaRecords,
-    ServiceRecords,
-    ServiceRow,
     SnapshotRecords,
     TypeRecords,
     VolumeRecords,
-    WorkRows,
 )
+from flows.service_records import HostRecords, Initiators, ServiceRecords, ServiceRow, WorkRows
 
 
 class Request(Protocol):
