@@ -322,10 +322,13 @@ def _undo(engine: SerialActionEngine, shape: _Shape, revert: FlowError | None) -
 def _to_undo(engine: SerialActionEngine, shape: _Shape, everything: bool) -> list[Step]:
     """Return the steps that count as failed.
 
-    A flow whose reverts have begun goes on with them anyway.
+    A flow whose reverts have begun goes on with them anyway, and one of which all is done
+    but to tell of it goes on with that.
     """
     state_of = engine.storage.get_atom_state
     found = [(step, state_of(name)) for name, step in shape.steps.items()]
+    if all(step.only_tells or state == states.SUCCESS for step, state in found):
+        return []
     interrupted = [step for step, state in found if state == states.RUNNING]
     if not everything:
         return [step for step in interrupted if not step.second_try_is_safe]

@@ -82,6 +82,9 @@ class Step(task.Task):  # type: ignore[misc]
     moves_data: ClassVar[bool] = False
     """Whether it moves a volume's data, so that it should make progress."""
 
+    only_tells: ClassVar[bool] = False
+    """Whether it only tells of what the steps before it have done, which nobody undoes any more."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "execute" in cls.__dict__:

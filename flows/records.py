@@ -67,6 +67,9 @@ class VolumeRecords(Protocol):
         :raises InvalidVolume: it is another one.
         """
 
+    def copy_of(self, volume_id: str) -> Record | None:
+        """Return the live row that a migration has made for a volume's copy; None without."""
+
     def swap(self, volume_id: str, copy_id: str, to: str, *, commit: Sequence[str] = ()) -> None:
         """Let a volume's row tell of its copy on another backend, and the copy's of the old one.
 

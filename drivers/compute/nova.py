@@ -23,10 +23,12 @@ LOG = logging.getLogger(__name__)
 ACCOUNTS = ("nova", "service_user", "keystone_authtoken")
 """Sections that may have an account; the first one that has is used."""
 
-TIMEOUT = 60.0
+TIMEOUT = 20.0
 """Seconds for an answer where [nova] says nothing."""
 
-_RETRIES = 3
+_RETRIES = 2
+"""How often news are sent again; nothing else is, as it may have arrived."""
+
 _EXTENDED, _REIMAGED = ("volume-extended", "2.51"), ("volume-reimaged", "2.93")
 """Events, each with the version of the API that has it."""
 
@@ -73,24 +75,25 @@ class Nova(ComputeService):
         """Update the instance's attachment."""
         path = f"/servers/{instance}/os-volume_attachments/{volume_id}"
         body = {"volumeAttachment": {"volumeId": copy_id}}
-        self._ask(context, "PUT", path, body, "2.1")
+        self._ask(context, "PUT", path, body, "2.1", retries=0)
 
     def _tell(
         self, context: Any, event: tuple[str, str], volume_id: str, instances: Sequence[str]
     ) -> None:
         name, version = event
         events = [{"name": name, "server_uuid": one, "tag": volume_id} for one in instances]
-        answer = self._ask(
-            context, "POST", "/os-server-external-events", {"events": events}, version
-        )
+        path, body = "/os-server-external-events", {"events": events}
+        answer = self._ask(context, "POST", path, body, version, retries=_RETRIES)
         for told in _events(answer):
             if told.get("code") != 200:
                 LOG.warning("Nova did not pass %s on: %s", name, told)
 
-    def _ask(self, context: Any, method: str, path: str, body: Any, version: str) -> Any:
+    def _ask(
+        self, context: Any, method: str, path: str, body: Any, version: str, *, retries: int
+    ) -> Any:
         """Return an answer that is none of an error. :raises ComputeError: there is no such."""
         headers = {"X-OpenStack-Request-ID": request} if (request := _request_of(context)) else {}
-        how = {"connect_retries": _RETRIES, "status_code_retries": _RETRIES, "raise_exc": False}
+        how = {"connect_retries": retries, "status_code_retries": retries, "raise_exc": False}
         try:
             adapter = self._connected()
             answer = adapter.request(
@@ -129,8 +132,8 @@ class Nova(ComputeService):
 
 def _request_of(context: Any) -> str | None:
     """Return the id under which all services note a request."""
-    found = getattr(context, "request_id", None)
-    return str(found) if found else None
+    ids = (getattr(context, name, None) for name in ("global_request_id", "request_id"))
+    return next((str(found) for found in ids if found), None)
 
 
 def _events(answer: Any) -> list[dict[str, Any]]:

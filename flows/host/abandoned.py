@@ -20,8 +20,8 @@ volume              retyping              the status that it had before
 volume              reverting             ``error``
 volume              maintenance           the status that it had before, where it was
                                           being migrated
-volume              (migration) starting, migration status ``error``
-                    migrating, completing
+volume              (migration) starting, migration status ``error``; not where a
+                    migrating, completing compute service has taken the copy
 snapshot            creating              ``error``
 snapshot            deleting, unmanaging  ``error_deleting``, unless its volume is deleted
 snapshot            restoring             ``available``
@@ -56,6 +56,7 @@ from flows.group.lifecycle import set_member
 from flows.lifecycle import Interrupted, Step
 from flows.snapshot.lifecycle import set_status
 from flows.volume.lifecycle import at_rest, set_finished
+from flows.volume.migration_target import is_taken
 
 LOG = logging.getLogger(__name__)
 
@@ -143,6 +144,8 @@ def _each(ctx: Context, found: Iterable[Record], how: How) -> None:
 
 def _end_volume(ctx: Context, volume: Record) -> None:
     status = volume.status
+    if _is_swapped(ctx, volume):
+        return
     if status == "extending" and _ANSWER_AWAITED in (volume.admin_metadata or {}):
         return
     _tell(volume, status)
@@ -169,7 +172,17 @@ def _before(ctx: Context, volume: Record) -> str:
     return str(volume.previous_status)
 
 
+def _is_swapped(ctx: Context, volume: Record) -> bool:
+    """Say whether a compute service is at work on a volume, and will end its migration."""
+    if volume.migration_status not in _MIGRATING:
+        return False
+    copy = ctx.volumes.copy_of(volume.id)
+    return copy is not None and is_taken(ctx, copy.id)
+
+
 def _end_migration(ctx: Context, volume: Record) -> None:
+    if _is_swapped(ctx, volume):
+        return
     _tell(volume, f"migrating ({volume.migration_status})")
     if volume.status in ("maintenance", "retyping"):
         back = _before(ctx, volume)

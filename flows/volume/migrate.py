@@ -12,10 +12,10 @@ move     ``migrating``; driver.migrate_volume, where  cut short, the driver is a
 target   a row for the copy; its service is told to   the copy is deleted
          create it
 wait     until the copy is ``available``              the row of what failed goes
-hand     of a volume that an instance has: has the    (the compute service ends it)
-over     compute service swap it for the copy; the
-         reserved quota is used
-copy     connects both and copies the data            disconnects both
+copy     connects both and copies the data; of a      disconnects both; what a compute
+         volume that an instance has: hands it over   service has taken is its own, and
+         to the compute service, see                  the reserved quota is used
+         ``migration_swap``
 =======  ===========================================  ==============================
 
 What follows is in ``migration_end``. What the driver has moved passes through all
@@ -142,10 +142,7 @@ def flow() -> linear_flow.Flow:
 
 def steps() -> list[Step]:
     """Return what moves a volume, for a flow whose first step provides ``spare_id``."""
-    # What nobody here has to copy or to complete goes past these.
-    past: dict[str, Any] = {"rebind": {"moved": "settled"}}
-    copying = [migration_copy.Copy(**past), *migration_end.steps(**past)]
-    return [Move(), Target(), Wait(), migration_swap.HandOver(), *copying]
+    return [Move(), Target(), Wait(), migration_copy.Copy(), *migration_end.steps()]
 
 
 def _differences(ctx: Context, volume: Record, new_type_id: str | None) -> Differences:
@@ -219,7 +216,7 @@ def _write_moved(
 def _require_copyable(ctx: Context, volume: Record, differences: Differences) -> None:
     """:raises VolumeMigrationFailed: its data cannot be copied."""
     if volume.status == "in-use" or ctx.attachments.of_volume(volume.id):
-        migration_swap.instance_of(ctx, volume)
+        migration_swap.only_instance(ctx, volume.id)
     if found := ctx.snapshots.of_volume(volume.id):
         text = f"has {len(found)} snapshots, which would stay behind: delete them first"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")

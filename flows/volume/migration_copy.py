@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO
 
@@ -14,7 +14,7 @@ from flows import edge, reach
 from flows.context import Context
 from flows.errors import AttachFailed, Unavailable, VolumeMigrationFailed
 from flows.lifecycle import Interrupted, Step, was_cut_short
-from flows.volume import connection, transfer
+from flows.volume import connection, migration_swap, migration_target, transfer
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
@@ -23,17 +23,30 @@ _GIB = 1024**3
 
 
 class Copy(Step):
-    """Connect both volumes to this host and copy.
+    """Connect both volumes to this host and copy, or have an instance's host do so.
 
+    It tells whether somebody else copies the volume, and completes the migration then.
     Idempotent: the same data again; a second try disconnects what the first one left,
-    and does not write what is there already.
+    and does not write what is there already. What was handed over stays so.
     """
 
+    default_provides = "handed_over"
     moves_data = True
 
-    def execute(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        moved: bool,
+        reservations: Sequence[str] = (),
+        old_reservations: Sequence[str] = (),
+    ) -> bool:
         if moved:
-            return
+            return False
+        if ctx.attachments.of_volume(volume_id):
+            migration_swap.hand_over(ctx, volume_id, spare_id, [*reservations, *old_reservations])
+            return True
         volume, spare = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
         attached, driver = ctx.attachments.count(volume_id), ctx.driver
         driver.before_volume_copy(ctx.request, volume, spare, remote="dest")
@@ -46,8 +59,21 @@ class Copy(Step):
         finally:
             driver.after_volume_copy(ctx.request, volume, spare, remote="dest")
         _require_untouched(ctx, volume, attached)
+        return False
 
-    def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool, result: Any) -> None:
+    def revert(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        moved: bool,
+        result: Any,
+        reservations: Sequence[str] = (),
+        old_reservations: Sequence[str] = (),
+    ) -> None:
+        if not moved and migration_target.is_taken(ctx, spare_id):
+            ctx.quotas.commit([*reservations, *old_reservations])
+            return
         # What fails in a second try may leave what the first one had connected.
         if moved or not (was_cut_short(result) or ctx.resumed):
             return

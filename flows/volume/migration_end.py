@@ -51,9 +51,14 @@ class Ready(Step):
     default_provides = "before"
 
     def execute(
-        self, ctx: Context, volume_id: str, spare_id: str, moved: bool = False
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        moved: bool = False,
+        handed_over: bool = False,
     ) -> dict[str, Any]:
-        if moved:
+        if moved or handed_over:
             return {}
         ctx.volumes.migrate(volume_id, "completing", when=UNFINISHED)
         volume, spare = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
@@ -72,9 +77,14 @@ class Rename(Step):
     """Have the copy given the volume's place. Idempotent: the same is told again."""
 
     def execute(
-        self, ctx: Context, volume_id: str, before: Mapping[str, Any], moved: bool = False
+        self,
+        ctx: Context,
+        volume_id: str,
+        before: Mapping[str, Any],
+        moved: bool = False,
+        handed_over: bool = False,
     ) -> None:
-        if moved:
+        if moved or handed_over:
             return
         volume, copy = (Record("volume", before[name]) for name in ("volume", "copy"))
         try:
@@ -90,8 +100,9 @@ class Rename(Step):
         spare_id: str,
         before: Mapping[str, Any],
         moved: bool = False,
+        handed_over: bool = False,
     ) -> None:
-        if moved or ctx.volumes.current(volume_id).migration_status != "completing":
+        if moved or handed_over or ctx.volumes.current(volume_id).migration_status != "completing":
             return
         rows = ((volume_id, before["volume"]), (spare_id, before["copy"]))
         known = [
@@ -110,10 +121,11 @@ class Swap(Step):
         spare_id: str,
         before: Mapping[str, Any],
         moved: bool = False,
+        handed_over: bool = False,
         reservations: Sequence[str] = (),
         old_reservations: Sequence[str] = (),
     ) -> None:
-        if not moved:
+        if not (moved or handed_over):
             held = (*reservations, *old_reservations)
             ctx.volumes.swap(volume_id, spare_id, before["status"], commit=held)
 
@@ -124,9 +136,16 @@ class Release(Step):
     It does not fail: the volume is on its new backend.
     """
 
-    def execute(self, ctx: Context, volume_id: str, spare_id: str, moved: bool = False) -> None:
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        moved: bool = False,
+        handed_over: bool = False,
+    ) -> None:
         pause = 0.5
-        while not moved:
+        while not (moved or handed_over):
             try:
                 migration_target.discard(ctx, volume_id, spare_id)
             except ServiceError as error:
@@ -138,18 +157,15 @@ class Release(Step):
                     raise Interrupted("the service stops: it is deleted after its next start")
             pause = min(pause * 2, OUTAGE_WAIT_MAX)
 
-    def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool = False) -> None:
-        spare = None if moved else find(ctx, spare_id)
+    def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:
+        spare = find(ctx, spare_id)
         if spare is not None and spare.migration_status == "deleting":
             migration_target.discard(ctx, volume_id, spare_id)
 
 
-def steps(**how: Any) -> list[Step]:
-    """Return what ends a migration whose data was copied, unless ``moved`` is true.
-
-    :param how: what each step is made with.
-    """
-    return [kind(**how) for kind in (Ready, Rename, Swap, Release)]
+def steps() -> list[Step]:
+    """Return what ends a migration whose data was copied, unless it was moved, or handed over."""
+    return [Ready(), Rename(), Swap(), Release()]
 
 
 def _noted(volume: Record) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 """Have the compute service copy a volume that an instance uses, and swap it there.
 
 Nobody else can: the instance writes to the volume meanwhile. The compute service reserves
-the copy when it begins, and has the migration completed in the end, with or without
-success (see ``complete_migration``).
+the copy before it answers, and has the migration completed in the end, with or without
+success (see ``complete_migration``). From then on the copy is its own, whatever becomes of
+the operation here.
 """
 
 from __future__ import annotations
@@ -12,54 +13,35 @@ import logging
 from collections.abc import Sequence
 
 from drivers.interface.errors import ComputeError
-from drivers.interface.records import Record
 from flows.context import Context
 from flows.errors import VolumeMigrationFailed
-from flows.lifecycle import Step
-from flows.volume import migration_target
+from flows.volume import instances, migration_target
 
 LOG = logging.getLogger(__name__)
 
 
-class HandOver(Step):
-    """Ask for the swap of a volume that is attached; tell whether nothing is left to be done.
+def hand_over(ctx: Context, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
+    """Ask for a swap, and use up the reserved quota. It is asked for once.
 
-    Idempotent: a copy that was reserved is not asked for again, and what was reserved of
-    the quota is used once.
+    :raises VolumeMigrationFailed: nobody can swap it, or the compute service refuses.
     """
-
-    default_provides = "settled"
-
-    def execute(
-        self,
-        ctx: Context,
-        volume_id: str,
-        spare_id: str,
-        moved: bool,
-        reservations: Sequence[str] = (),
-        old_reservations: Sequence[str] = (),
-    ) -> bool:
-        if moved or not ctx.attachments.of_volume(volume_id):
-            return moved
-        instance = instance_of(ctx, ctx.volumes.current(volume_id))
-        if not migration_target.is_taken(ctx, spare_id):
-            _ask(ctx, instance, volume_id, spare_id)
-        LOG.info("volume %s: instance %s copies it to %s", volume_id, instance, spare_id)
-        ctx.quotas.commit([*reservations, *old_reservations])
-        return True
+    instance = only_instance(ctx, volume_id)
+    if not migration_target.is_taken(ctx, spare_id):
+        _ask(ctx, instance, volume_id, spare_id)
+    LOG.info("volume %s: instance %s copies it to %s", volume_id, instance, spare_id)
+    ctx.quotas.commit(held)
 
 
-def instance_of(ctx: Context, volume: Record) -> str:
+def only_instance(ctx: Context, volume_id: str) -> str:
     """Return the id of the one instance that has a volume.
 
     :raises VolumeMigrationFailed: none has it, or it is not alone.
     """
-    attachments = ctx.attachments.of_volume(volume.id)
-    found = [str(one.instance_uuid) for one in attachments if one.instance_uuid]
-    if len(found) != 1 or len(attachments) != 1:
-        text = f"has {len(attachments)} attachments, {len(found)} of them of instances"
+    count, found = len(ctx.attachments.of_volume(volume_id)), instances.of_volume(ctx, volume_id)
+    if count != 1 or len(found) != 1:
+        text = f"has {count} attachments, by {len(found)} instances"
         why = "only the one instance that has a volume can swap it: detach it first"
-        raise VolumeMigrationFailed(f"volume {volume.id} {text}; {why}")
+        raise VolumeMigrationFailed(f"volume {volume_id} {text}; {why}")
     return found[0]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows.context import Context
-from flows.errors import NotFound, VolumeMigrationFailed
+from flows.errors import NotFound, StatusChanged, VolumeMigrationFailed
 from flows.lifecycle import Interrupted, Step
 
 _COPIED = (
@@ -21,6 +21,9 @@ _COPIED = (
     *("bootable", "multiattach", "encryption_key_id", "previous_status", "scheduled_at"),
 )
 """Columns of the volume that its copy has from the start."""
+
+TAKEN = ("attaching", "reserved", "in-use")
+"""Statuses of a copy that a compute service has taken."""
 
 PAUSE_FIRST = 0.25
 PAUSE_MAX = 5.0
@@ -67,8 +70,8 @@ class Target(Step):
             ctx.volume_service.create(ctx.request, made)
 
     def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
-        if not moved and not is_taken(ctx, spare_id):
-            discard(ctx, volume_id, spare_id)
+        if not moved:
+            discard(ctx, volume_id, spare_id, unless_taken=True)
 
 
 class Wait(Step):
@@ -99,25 +102,35 @@ class Wait(Step):
 
 
 def is_taken(ctx: Context, spare_id: str) -> bool:
-    """Say whether a compute service has reserved a copy, to swap it for its volume."""
-    return _status(ctx, spare_id) in ("reserved", "attaching", "in-use")
+    """Say whether a compute service has reserved a copy, to swap it for its volume.
+
+    It ends the migration by itself, also when it has let the copy go again.
+    """
+    spare = _find(ctx, spare_id)
+    return spare is not None and (spare.status in TAKEN or ctx.attachments.count(spare_id) > 0)
 
 
-def discard(ctx: Context, volume_id: str, spare_id: str) -> None:
+def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool = False) -> None:
     """Take away what a migration that ends here has left in the copy's row.
 
     Once the rows are swapped that is what the volume was before; while the copy was being
     given the volume's place it may be all that there is, and it is kept.
+
+    :param unless_taken: whether it stays where a compute service has taken it, up to now.
     """
     volume, spare = _find(ctx, volume_id), _find(ctx, spare_id)
-    if spare is None:
+    if spare is None or (unless_taken and is_taken(ctx, spare_id)):
         return
     if spare.migration_status != "deleting":
         if volume is not None and volume.migration_status == "completing":
             ctx.volumes.update(spare_id, migration_status=None)
             return
         if spare.status != "deleting":
-            ctx.volumes.transition(spare_id, "deleting", when=(spare.status,))
+            try:
+                ctx.volumes.transition(spare_id, "deleting", when=(spare.status,))
+            except StatusChanged:
+                discard(ctx, volume_id, spare_id, unless_taken=unless_taken)
+                return
     ctx.volume_service.delete(ctx.request, ctx.volumes.current(spare_id))
 
 

@@ -169,7 +169,7 @@ class TestRefused:
         driver = cinders.load("cinder.volume.drivers.lvm.LVMVolumeDriver")(options, host="h@b")
 
         with pytest.raises(errors.VolumeDriverException, match=text):
-            driver._check(Facts(cluster, None, True))  # type: ignore[attr-defined]
+            driver._check(Facts(cluster, True))  # type: ignore[attr-defined]
 
 
 def run(script: str, extra: str = "", *, enabled: str = "", path: Path | None = None) -> str:

@@ -50,7 +50,15 @@ class TestAcceptTransfer:
 class TestRetype:
     """Change the volume in place so that it fits another type."""
 
-    NOWHERE: ClassVar[dict[str, Any]] = {"host": "elsewhere@unknown#pool", "capabilities": {}}
+    NOWHERE: ClassVar[dict[str, Any]] = {
+        "host": "elsewhere@unknown#pool",
+        "capabilities": {
+            "volume_backend_name": "unknown",
+            "vendor_name": "nobody",
+            "driver_version": "0",
+            "storage_protocol": "carrier pigeon",
+        },
+    }
 
     def test_answer_says_whether_it_was_done(self, backend, driver):
         volume = backend.created()

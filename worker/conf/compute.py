@@ -22,7 +22,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 
 def faults(conf: cfg.ConfigOpts, found: Source) -> list[Problem]:
-    """Return what keeps an account that is there from being used."""
+    """Return what keeps an account that is there from being used; none of it is fatal."""
     given = [e for e in found.entries if e.section.lower() == GROUP and e.option in _ACCOUNT]
     if not given:
         return []
@@ -30,5 +30,6 @@ def faults(conf: cfg.ConfigOpts, found: Source) -> list[Problem]:
         Nova(conf).check()
     except ComputeError as error:
         last = given[-1]
-        return [Problem(last.file, last.line, last.section, last.option, str(error))]
+        # The volumes are as was asked without Nova; the backup service needs none at all.
+        return [Problem(last.file, last.line, last.section, last.option, str(error), False)]
     return []

@@ -162,6 +162,7 @@ def test_an_account_for_nova_without_the_library(write, monkeypatch):
         """
 
     assert told(write(text)) == []
-    (problem,) = told(write(f"{text}auth_type = password\n"))
-    assert problem.startswith(":7: [nova] auth_type: ")
-    assert problem.endswith("pip install 'holdfast[nova]'")
+    (problem,) = check([write(f"{text}auth_type = password\n")])
+    assert (problem.section, problem.option, problem.line) == ("nova", "auth_type", 7)
+    assert problem.text.endswith("pip install 'holdfast[nova]'")
+    assert not problem.fatal

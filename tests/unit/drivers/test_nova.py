@@ -122,6 +122,14 @@ def test_a_server_that_is_back_in_time_is_told(nova: Nova, server: Server) -> No
     assert len(server.asked) == 2
 
 
+def test_a_swap_that_may_have_arrived_is_not_asked_for_again(nova: Nova, server: Server) -> None:
+    server.answer = (503, "")
+    with pytest.raises(ComputeError, match="503"):
+        nova.swap_volume(REQUEST, "i1", "v1", "v2")
+
+    assert len(server.asked) == 1
+
+
 def test_without_an_account_it_says_what_to_give(make: Make) -> None:
     with pytest.raises(ComputeError, match=r"\[nova\] auth_type"):
         make("").volume_extended(REQUEST, "v1", ["i1"])

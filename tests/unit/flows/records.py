@@ -127,6 +127,10 @@ class Volumes:
         self._db.volumes.live(volume_id)
         self._db.pairs["image", volume_id] = dict(pairs)
 
+    def copy_of(self, volume_id: str) -> Record | None:
+        found = self._db.volumes.of(migration_status=f"target:{volume_id}")
+        return self.get(found[0]["id"]) if found else None
+
     def named(self, text: str) -> Record | None:
         rows = self._db.volumes.of()
         found = [row for row in rows if f"volume-{row['_name_id'] or row['id']}" == text]

@@ -10,6 +10,7 @@ import pytest
 from drivers.interface.errors import ComputeError, TargetUpdateFailed
 from flows import errors
 from flows.volume import extend
+from tests.unit.flows.doubles import Killed
 from tests.unit.flows.tables import NOT_SIZES, RAISED
 from tests.unit.flows.world import World
 
@@ -94,7 +95,24 @@ def test_news_that_are_not_taken_fail_nothing(
 
     assert_extended(growing, "in-use")
     assert growing.messaged() == [("007", "009")]
-    assert "volume v1: volume_extended, the compute service: Nova refused: 403" in caplog.text
+    assert "volume v1: the compute service was not told: Nova refused: 403" in caplog.text
+
+
+def test_what_is_done_is_not_undone_for_its_news(growing: World) -> None:
+    """Meanwhile somebody extends the volume again."""
+    growing.add_attachment(instance_uuid="i1")
+    growing.compute.error = Killed("while it tells")
+    with pytest.raises(Killed):
+        run(growing)
+    growing.compute.error = None
+    growing.volume()["status"] = "extending"
+    growing.db.quota.reserve("gigabytes", 3)
+    args = {"volume_id": "v1", "new_size": 5, "reservations": []}
+
+    assert growing.run(extend.flow, resumed=True, revert=True, **args).state == "done"
+    assert (growing.volume()["status"], growing.volume()["size"]) == ("extending", 5)
+    assert growing.compute.told == [("extended", "v1", ["i1"])]
+    assert growing.messaged() == []
 
 
 def test_a_completion_tells_nobody(growing: World) -> None:

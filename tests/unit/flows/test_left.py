@@ -234,6 +234,35 @@ class TestAbandoned:
         assert left.status(volume) == after
         assert left.status(volume, column="migration_status") == "error"
 
+    @pytest.mark.parametrize("before", ["in-use", "retyping"])
+    @pytest.mark.parametrize("taken", ["reserved", "attaching", "in-use"])
+    def test_a_compute_service_ends_what_it_has_taken(
+        self, left: Left, before: str, taken: str
+    ) -> None:
+        columns = {"migration_status": "migrating", "previous_status": "in-use"}
+        volume = left.volume(before, **columns)
+        left.volume(taken, migration_status=f"target:{volume}", host="other@backend#p")
+        left.settle()
+
+        assert left.status(volume) == before
+        assert left.status(volume, column="migration_status") == "migrating"
+
+    def test_also_where_it_has_let_the_copy_go(self, left: Left) -> None:
+        volume = left.volume("in-use", migration_status="migrating")
+        copy = left.volume("available", migration_status=f"target:{volume}", host="o@b#p")
+        attachment = left.records.attachments.create(volume_id=copy, attach_status="reserved")
+        left.records.attachments.destroy(attachment.id)
+        left.settle()
+
+        assert left.status(volume, column="migration_status") == "migrating"
+
+    def test_not_what_it_has_not_taken(self, left: Left) -> None:
+        volume = left.volume("in-use", migration_status="migrating")
+        left.volume("available", migration_status=f"target:{volume}", host="o@b#p")
+        left.settle()
+
+        assert left.status(volume, column="migration_status") == "error"
+
     @pytest.mark.parametrize("status", ["success", "error", None])
     def test_migrations_that_have_ended(self, left: Left, status: str | None) -> None:
         volume = left.volume("available", migration_status=status)

@@ -18,7 +18,7 @@ from flows.volume import (
     retype,
     update_migrated,
 )
-from tests.unit.flows import migrations
+from tests.unit.flows import migrations, records
 from tests.unit.flows.doubles import Killed
 from tests.unit.flows.elsewhere import REFUSED, ROOM
 from tests.unit.flows.migrations import COMPLETION, MIGRATE, THERE
@@ -484,6 +484,49 @@ class TestAttached:
 
         assert run(attached).state == "done"
         assert [copy["status"] for copy in copies(attached)] == ["reserved"]
+
+    def test_one_that_it_has_let_go_is_not_asked_for_again(self, attached: World) -> None:
+        """It failed while the service was away, and its completion is on the way."""
+        attached.compute.error, attached.compute.loses_answers = Killed("after it"), True
+        with pytest.raises(Killed):
+            run(attached)
+        (copy,) = copies(attached)
+        copy["status"] = "available"
+        attached.add_attachment("a9", copy["id"], deleted=True)
+
+        assert attached.run(migrate.flow, resumed=True, **MIGRATE).state == "done"
+        assert attached.compute.swaps == [("i1", "v1")]
+        assert [row["status"] for row in copies(attached)] == ["available"]
+
+    def test_one_that_is_taken_while_it_is_undone_is_left(self, attached: World) -> None:
+        """It is looked at before it is taken, and taken before it is written."""
+        attached.compute.error = ComputeError("no answer")
+        before, transition = records.Volumes.transition, {"taken": False}
+
+        def take(self: Any, volume_id: str, to: str, **how: Any) -> None:
+            if to == "deleting" and not transition["taken"]:
+                transition["taken"] = True
+                attached.volume(volume_id)["status"] = "reserved"
+            before(self, volume_id, to, **how)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(records.Volumes, "transition", take)
+            run(attached)
+
+        assert transition["taken"]
+        assert [row["status"] for row in copies(attached)] == ["reserved"]
+
+    def test_the_quota_of_what_it_took_is_used_though_it_is_undone(self, world: World) -> None:
+        migrations.retyping_attached(world)
+        args = {**migrations.RETYPE_AWAY, "reservations": [world.db.quota.reserve("gigabytes", 2)]}
+        world.compute.error, world.compute.loses_answers = Killed("after it"), True
+        with pytest.raises(Killed):
+            world.run(retype.flow, **args)
+
+        assert world.run(retype.flow, resumed=True, revert=True, **args).state == "failed"
+        assert world.db.quota.open == {}
+        assert world.db.quota.used["gigabytes"] == 3
+        assert [copy["status"] for copy in copies(world)] == ["reserved"]
 
     def test_what_it_took_outlives_a_revert(self, attached: World) -> None:
         attached.compute.error, attached.compute.loses_answers = Killed("after it"), True

@@ -66,6 +66,9 @@ _BASE = """
 BASE = frozenset(_BASE.split())
 """Options that every driver of Cinder has; what single drivers have besides is theirs, too."""
 
+OPTIONS: dict[tuple[str, str], str] = {("nova", "token_auth_url"): API}
+"""Options in sections that are ours as well, each with who reads it."""
+
 SERVICE: dict[str, str] = {
     name: reader
     for reader, names in (

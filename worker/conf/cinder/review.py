@@ -194,6 +194,8 @@ class Review:
     def _of_ours(self, entry: Entry, section: str) -> Finding | None:
         if entry.option is None:
             return None
+        if reader := elsewhere.OPTIONS.get((section, entry.option)):
+            return Finding(Kind.ELSEWHERE, entry, reader=reader)
         if section in names.KEYSTONES or entry.option in self._known[section]:
             return Finding(Kind.TAKEN, entry)
         if entry.option in self._table.libraries.get(section, ()):

@@ -37,6 +37,10 @@ _ALLOCATED = (
 )
 _COUNT = sa.select(sa.func.count()).select_from(_T).where(_HERE)
 
+_COPY = sa.select(_T).where(
+    _T.c.deleted == sa.false(), _T.c.migration_status == sa.bindparam("target")
+)
+
 BATCH = 500
 
 
@@ -64,6 +68,11 @@ class VolumeLists:
     def without_pool_on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
         """Yield those of them whose host names no pool."""
         return self._in_batches(_NEXT_WITHOUT_POOL, host, batch)
+
+    def copy_of(self, volume_id: str) -> Record | None:
+        """Return the live row that a migration has made for a volume's copy; None without."""
+        rows = self._db.rows(_COPY, {"target": f"target:{volume_id}"})
+        return next((self.record(row._asdict()) for row in rows), None)
 
     def count_on_host(self, host: str) -> int:
         """Return how many live volumes a node, a backend or a pool has."""
