@@ -64,7 +64,12 @@ class World:
 
     def ended(self, volume: Record) -> Record:
         """Wait for the end of a migration and return the row."""
-        until(lambda: self.row(volume).migration_status in ("success", "error"), 90, "the end")
+
+        def ended() -> bool:
+            row = self.row(volume)
+            return row.migration_status in ("success", "error") and row.status != "maintenance"
+
+        until(ended, 90, "the end")
         return self.row(volume)
 
     def assert_moved(self, volume: Record, data: str) -> None:
