@@ -43,6 +43,9 @@ class Nova(ThreadingHTTPServer):
         """What [nova] says so that it is reached without Keystone."""
         return f"auth_type = none\nendpoint = {self.url}\n"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of who is not there any more."""
+
     def close(self) -> None:
         """Stop, with its thread."""
         self.shutdown()

@@ -113,19 +113,26 @@ def test_a_user_reads_that_nova_was_not_told(pair: Pair, nova: Nova) -> None:
 def test_news_outlive_a_kill(pair: Pair, nova: Nova) -> None:
     """What was not told when the service died is told when it is back."""
     arrived, held = threading.Event(), threading.Event()
-    nova.before = lambda: (arrived.set(), held.wait(30))
+
+    def never_answers() -> None:
+        arrived.set()
+        held.wait(60)
+        raise ConnectionAbortedError("who asked is dead")
+
+    nova.before = never_answers
     volume = attached(pair, status="extending")
     extend(pair, volume)
     assert arrived.wait(30)
     assert pair.row(volume).status == "in-use"
     pair.cloud.service.kill()
-    nova.told.clear()
     nova.before = lambda: None
     held.set()
+    assert nova.told == []
     pair.cloud.service.start()
 
-    until(lambda: [event["tag"] for event in nova.told] == [volume.id], 30, "the news")
+    until(lambda: nova.told, 60, "the news")
     pair.cloud.wait_idle()
+    assert [event["tag"] for event in nova.told] == [volume.id]
 
 
 class TestSwap:

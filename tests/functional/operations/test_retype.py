@@ -222,14 +222,14 @@ class TestByMigration:
         [
             pytest.param({}, "has 1 snapshots", id="snapshots"),
             pytest.param({"replication_status": "enabled"}, "is replicated", id="replicated"),
-            pytest.param({"previous_status": "in-use"}, "is attached", id="attached"),
+            pytest.param({"previous_status": "in-use"}, "has 1 attachments", id="attached"),
         ],
     )
     def test_what_cannot_be_migrated(self, pair: Pair, columns: dict[str, Any], text: str) -> None:
         asked = Retyping(pair.cloud, {"a": "1"}, {"a": "2"}, **columns)
         if "snapshots" in text:
             pair.cloud.existing_snapshot(asked.volume)
-        if "attached" in text:
+        if "attachments" in text:
             pair.cloud.attachment(asked.volume, "attached")
         row = asked.ask(THERE, "on-demand")
 
