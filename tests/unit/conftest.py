@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ def no_thread_is_left() -> Iterator[None]:
     """Fail a module that leaves threads: a bus in memory polls, and slows all that follows."""
     before = _threads()
     yield
+    gc.collect()  # a pool ends when nobody holds it, not even the traceback of an error
     deadline = time.monotonic() + _DEATH
     while left := [thread.name for thread in _threads() - before]:
         if time.monotonic() > deadline:
