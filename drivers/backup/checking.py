@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import wait
+from typing import Any
 
 from isal import isal_zlib
 
@@ -127,7 +129,7 @@ class _Blocks:
     def __init__(self, one: Stored, noted: Digests | None) -> None:
         self._one = one
         self._noted = noted
-        self._held = b""
+        self._begun: Any = None
         self._at = one.offset
         if noted is not None and one.offset % noted.block:
             raise wrong(one, f"it begins at byte {one.offset}, where no block begins")
@@ -135,20 +137,30 @@ class _Blocks:
     def add(self, data: bytes) -> None:
         if self._noted is None:
             return
-        data = self._held + data if self._held else data
-        whole = len(data) - len(data) % self._noted.block
-        self._compare(self._noted, data[:whole])
-        self._held = data[whole:]
+        view, block = memoryview(data), self._noted.block
+        if self._begun is not None:
+            rest = view[: block - self._at % block]
+            view = view[len(rest) :]
+            self._begun.update(rest)
+            self._at += len(rest)
+            if self._at % block == 0:
+                self.end()
+        whole = len(view) - len(view) % block
+        self._compare(self._noted, self._at // block, reading.hashes(view[:whole], block))
+        self._at += len(view)
+        if whole < len(view):  # a block may be far larger than what comes at a time
+            self._begun = hashlib.sha256(view[whole:])
 
     def end(self) -> None:
-        if self._noted is not None:
-            self._compare(self._noted, self._held)
+        """Compare the block that has begun, too."""
+        if self._noted is not None and self._begun is not None:
+            at = (self._at - 1) // self._noted.block
+            self._compare(self._noted, at, self._begun.digest())
+            self._begun = None
 
-    def _compare(self, noted: Digests, data: bytes) -> None:
-        first, found = self._at // noted.block, reading.hashes(data, noted.block)
+    def _compare(self, noted: Digests, first: int, found: bytes) -> None:
         if found != noted.read(first, len(found) // digests.SIZE):
             raise wrong(self._one, f"block {first} or one after it has another SHA-256")
-        self._at += len(data)
 
 
 class _Counted:

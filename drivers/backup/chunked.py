@@ -279,10 +279,13 @@ class ChunkedDriver(BackupDriver):
             yield None
             return
         link = self._link(parent)
-        chain = Chain(self._store, [link], self._block, self._work)
+        chain = Chain(self._store, [link], self._work)
         try:
             with chain.noted(link, always=True) as noted:
                 assert noted is not None
+                if noted.block != self._block:
+                    sizes = f"{noted.block} bytes, not {self._block} ({self.block_size})"
+                    raise BackupDamaged(f"{link.what} has other hashes: its blocks are {sizes}")
                 yield Parent(noted, changed)
         except BackupDamaged as error:
             raise BackupDriverException(
@@ -317,7 +320,7 @@ class ChunkedDriver(BackupDriver):
                 raise BackupDamaged(f"backup {backup.id} builds on itself")
             links.insert(0, self._link(parent))
             one = parent
-        return Chain(self._store, links, self._block, self._work)
+        return Chain(self._store, links, self._work)
 
     def _link(self, backup: Record) -> Link:
         container, prefix = self._where(backup)

@@ -9,19 +9,23 @@ hole in the volume is one in the file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
 from drivers.backup import zeros
 from drivers.interface.errors import BackupDamaged
 
 SIZE = 32
 """Bytes of a hash."""
+
+MOST_BLOCK = 2 * 1024**3
+"""Bytes of a block at most: no object of Cinder's is larger unless it is told so."""
 
 _NONE = bytes(SIZE)
 _BATCH = 4096
@@ -35,13 +39,14 @@ class Digests:
     """Hashes of blocks, in a file.
 
     :param fd: of that file, which is closed in the end.
-    :param block: bytes of a block.
+    :param block: bytes of a block; 0 until :meth:`measure` tells.
     """
 
-    def __init__(self, fd: int, block: int) -> None:
-        self.block = block
-        self._zero = zeros.sha256(block)
+    def __init__(self, fd: int, block: int = 0) -> None:
         self._fd = fd
+        self.block, self._zero = 0, _NONE
+        if block:
+            self.measure(block)
 
     @classmethod
     def in_file(cls, path: Path, block: int) -> Digests:
@@ -49,10 +54,10 @@ class Digests:
         return cls(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), block)
 
     @classmethod
-    def aside(cls, directory: Path, block: int) -> Digests:
-        """Keep them in a file without a name, which nothing survives."""
+    def aside(cls, directory: Path) -> Digests:
+        """Keep them in a file without a name, which nothing survives; their block is not known."""
         with tempfile.TemporaryFile(dir=directory) as file:
-            return cls(os.dup(file.fileno()), block)
+            return cls(os.dup(file.fileno()))
 
     def __enter__(self) -> Digests:
         return self
@@ -69,6 +74,10 @@ class Digests:
     def count(self) -> int:
         """How many blocks have a place."""
         return os.fstat(self._fd).st_size // SIZE
+
+    def measure(self, block: int) -> None:
+        """Say how many bytes a block has, before the first hash is read."""
+        self.block, self._zero = block, zeros.sha256(block)
 
     def resize(self, count: int) -> None:
         """Give a number of blocks their places; one without a hash is a block of zeros."""
@@ -109,7 +118,7 @@ def rendered(digests: Digests, facts: dict[str, Any]) -> Iterator[bytes]:
 def parse(parts: Iterable[bytes], into: Digests, what: str) -> dict[str, Any]:
     """Read the object that holds the hashes, and return what else stands in it.
 
-    :param into: gets the hashes; it is empty.
+    :param into: gets the hashes, and the size of their blocks; it is empty.
     :param what: it is, for the text of an error.
     :raises BackupDamaged: it is no such object.
     """
@@ -139,13 +148,14 @@ class _Parser:
             raise self._wrong("its list of hashes does not end")
         try:
             document = json.loads(self._around + self._pending)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._wrong(str(error)) from error
         if not isinstance(document, dict) or document.pop("sha256s", None) != []:
             raise self._wrong("it is no object with hashes")
-        if document.get("chunk_size") != self._into.block:
-            text = f"its blocks are {document.get('chunk_size')!r:.20} bytes"
-            raise self._wrong(f"{text}, not {self._into.block}")
+        block = document.get("chunk_size")
+        if not _is_block(block) or self._into.block not in (0, block):
+            raise self._wrong(f"its blocks are {block!r:.20} bytes")
+        self._into.measure(block)
         self._into.resize(self._count)
         return document
 
@@ -158,7 +168,15 @@ class _Parser:
         self._around = self._pending[: begin + 1]
         self._pending = self._pending[begin + 1 :]
         self._take = self._inside
+        self._measure()
         self._inside()
+
+    def _measure(self) -> None:
+        """Find the size of a block before the list: then hashes of zeros take no space."""
+        with contextlib.suppress(ValueError, RecursionError, AttributeError):
+            block = json.loads(self._around + b"]}").get("chunk_size")
+            if _is_block(block):
+                self._into.measure(block)
 
     def _inside(self) -> None:
         """Take whole hashes out of the list."""
@@ -193,6 +211,10 @@ class _Parser:
 
     def _wrong(self, why: str) -> BackupDamaged:
         return BackupDamaged(f"{self._what} is wrong: {why}")
+
+
+def _is_block(size: Any) -> TypeGuard[int]:
+    return isinstance(size, int) and not isinstance(size, bool) and 0 < size <= MOST_BLOCK
 
 
 _GROUP = 128

@@ -111,7 +111,7 @@ _SAMPLES = 8
 _SAMPLE = 64 * 1024
 
 
-def hashes(data: bytes, block: int) -> bytes:
+def hashes(data: bytes | memoryview, block: int) -> bytes:
     """Return the SHA-256 of each block of data, one after another."""
     view = memoryview(data)
     return b"".join(

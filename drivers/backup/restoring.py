@@ -53,14 +53,12 @@ class Link:
 class Chain:
     """A backup and all that it builds on, the oldest first.
 
-    :param block: bytes of a block that was hashed.
     :param directory: for hashes that are compared with.
     """
 
-    def __init__(self, store: Store, links: Sequence[Link], block: int, directory: Path) -> None:
+    def __init__(self, store: Store, links: Sequence[Link], directory: Path) -> None:
         self._store = store
         self.links = links
-        self._block = block
         self._directory = directory
 
     @property
@@ -81,6 +79,7 @@ class Chain:
     def noted(self, link: Link, *, always: bool = False) -> Iterator[Digests | None]:
         """Give the hashes of a backup's blocks, where objects are to be compared with them.
 
+        How large a block is they say themselves: the option may have been another then.
         Where the metadata is sealed it says enough of each object; then only the hashes
         themselves are compared with what it says of them.
         """
@@ -91,7 +90,7 @@ class Chain:
                 pass
             yield None
             return
-        with Digests.aside(self._directory, self._block) as noted:
+        with Digests.aside(self._directory) as noted:
             facts = hashes.parse(parts, noted, f"{name} of {link.what}")
             if facts.get("backup_id") != link.manifest.backup_id:
                 text = f"is that of backup {facts.get('backup_id')!r:.60}"

@@ -46,7 +46,12 @@ md5 = _Md5().of
 @functools.lru_cache(maxsize=8)
 def sha256(length: int) -> bytes:
     """Return the SHA-256 of a block of zeros."""
-    return hashlib.sha256(bytes(length)).digest()
+    whole, rest = divmod(length, _STEP)
+    state = hashlib.sha256()
+    for _ in range(whole):
+        state.update(_ZEROS)
+    state.update(memoryview(_ZEROS)[:rest])
+    return state.digest()
 
 
 @functools.lru_cache(maxsize=64)
