@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
 
-from drivers.backup import zeros
+from drivers.backup import disk, zeros
 from drivers.interface.errors import BackupDamaged
 
 SIZE = 32
@@ -39,11 +39,13 @@ class Digests:
     """Hashes of blocks, in a file.
 
     :param fd: of that file, which is closed in the end.
+    :param path: of it, or of its directory, for the text of an error.
     :param block: bytes of a block; 0 until :meth:`measure` tells.
     """
 
-    def __init__(self, fd: int, block: int = 0) -> None:
+    def __init__(self, fd: int, path: Path, block: int = 0) -> None:
         self._fd = fd
+        self._path = path
         self.block, self._zero = 0, _NONE
         if block:
             self.measure(block)
@@ -51,13 +53,15 @@ class Digests:
     @classmethod
     def in_file(cls, path: Path, block: int) -> Digests:
         """Keep them in a file, which is made where it is missing; what is in it stays."""
-        return cls(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), block)
+        with disk.work(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return cls(fd, path, block)
 
     @classmethod
     def aside(cls, directory: Path) -> Digests:
         """Keep them in a file without a name, which nothing survives; their block is not known."""
-        with tempfile.TemporaryFile(dir=directory) as file:
-            return cls(os.dup(file.fileno()))
+        with disk.work(directory), tempfile.TemporaryFile(dir=directory) as file:
+            return cls(os.dup(file.fileno()), directory)
 
     def __enter__(self) -> Digests:
         return self
@@ -81,16 +85,19 @@ class Digests:
 
     def resize(self, count: int) -> None:
         """Give a number of blocks their places; one without a hash is a block of zeros."""
-        os.ftruncate(self._fd, count * SIZE)
+        with disk.work(self._path):
+            os.ftruncate(self._fd, count * SIZE)
 
     def write(self, first: int, hashes: bytes) -> None:
         """Note the hashes of blocks, one after another."""
         if hashes != self._zero * (len(hashes) // SIZE):
-            os.pwrite(self._fd, hashes, first * SIZE)
+            with disk.work(self._path):
+                disk.write_at(self._fd, hashes, first * SIZE)
 
     def read(self, first: int, count: int) -> bytes:
         """Return the hashes of blocks; fewer at the end."""
-        raw = os.pread(self._fd, count * SIZE, first * SIZE)
+        with disk.work(self._path):
+            raw = os.pread(self._fd, count * SIZE, first * SIZE)
         if _NONE not in raw:
             return raw
         hashes = (raw[at : at + SIZE] for at in range(0, len(raw), SIZE))
@@ -98,7 +105,8 @@ class Digests:
 
     def flush(self) -> None:
         """See that they outlive the machine."""
-        os.fdatasync(self._fd)
+        with disk.work(self._path):
+            os.fdatasync(self._fd)
 
 
 def rendered(digests: Digests, facts: dict[str, Any]) -> Iterator[bytes]:

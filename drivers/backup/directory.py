@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import os
 import secrets
 import stat
@@ -19,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from drivers.backup import disk
 from drivers.backup.store import PART, Missing, Store, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
@@ -33,8 +33,6 @@ _TRIES = 10
 
 _OPEN_MOST = 64
 """Files that wait for the disk at most."""
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class DirectoryStore(Store):
@@ -190,11 +188,11 @@ class DirectoryStore(Store):
 class _File:
     """A file that is being written."""
 
-    def __init__(self, path: Path, target: Path, disk: ThreadPoolExecutor) -> None:
+    def __init__(self, path: Path, target: Path, threads: ThreadPoolExecutor) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, _FILE_MODE)
         self._target = target
-        self._disk = disk
+        self._threads = threads
         self._written = 0
         self._flushed = 0
         self._flushing: Future[None] | None = None
@@ -209,7 +207,7 @@ class _File:
                 view, self._written = view[done:], self._written + done
         if self._written - self._flushed >= _FLUSH and self._idle():
             self._flushed = self._written
-            self._flushing = self._disk.submit(os.fdatasync, self._fd)
+            self._flushing = self._threads.submit(os.fdatasync, self._fd)
 
     def settle(self) -> None:
         """See that all of it is on disk."""
@@ -262,7 +260,4 @@ def _explained(what: str, path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise Missing(f"{path} is missing") from error
     except OSError as error:
-        text = f"cannot {what} {path}: {os.strerror(error.errno or 0)}"
-        if error.errno in _NO_ROOM:
-            text += ": free or add space"
-        raise StoreError(text) from error
+        raise StoreError(f"cannot {what} {path}: {disk.reason(error)}") from error

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from drivers.backup import disk
+
 
 class Notes:
     """Notes of one operation.
@@ -26,13 +28,16 @@ class Notes:
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.found: list[Any] = []
         """What an earlier try noted."""
+        self._path = path
         lines = list(_lines(path))
         keeps = bool(lines) and lines[0] == about
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(path, flags | (0 if keeps else os.O_TRUNC), 0o600)
+        with disk.work(path):
+            self._fd = os.open(path, flags | (0 if keeps else os.O_TRUNC), 0o600)
         if keeps:
             self.found = lines[1:]
-            os.write(self._fd, b"\n")  # a line that was cut short ends here
+            with disk.work(path):
+                disk.append(self._fd, b"\n")  # a line that was cut short ends here
         else:
             self.take(about)
 
@@ -48,10 +53,14 @@ class Notes:
         os.close(self._fd)
 
     def take(self, note: Any) -> None:
-        """Write a note down, so that it outlives the machine."""
+        """Write a note down, so that it outlives the machine.
+
+        :raises BackupDriverException: the disk has no room for it, or failed.
+        """
         text = json.dumps(note, sort_keys=True)
-        os.write(self._fd, f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
-        os.fdatasync(self._fd)
+        with disk.work(self._path):
+            disk.append(self._fd, f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
+            os.fdatasync(self._fd)
 
 
 def _lines(path: Path) -> Iterator[Any]:
