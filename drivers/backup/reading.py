@@ -83,15 +83,16 @@ class Reader:
             self.passed += length
 
     def compressible(self, start: int, end: int) -> bool:
-        """Guess from a few places whether a part gets smaller when it is compressed."""
-        looked = False
-        for at in range(start, end, max(SEGMENT, (end - start) // _SAMPLES)):
-            data = self._device.read(at, min(_SAMPLE, end - at))
-            if compression.any_data(data):
-                looked = True
-                if compression.compressible(data):
-                    return True
-        return not looked
+        """Guess whether a part gets smaller when it is compressed.
+
+        One place of it that does is enough: what is stored as it is loses all of them.
+        """
+        for at in range(start, end, max(SEGMENT, min(_STRIDE, (end - start) // _SAMPLES))):
+            length = min(_SAMPLE, end - at)
+            self._lanes.admit(length, self._stop)
+            if compression.compressible(self._device.read(at, length)):
+                return True
+        return False
 
     def _segment(self, begin: int, end: int, maybe: bool) -> bytes | None:
         whole = (end - begin) % self._block == 0
@@ -105,10 +106,14 @@ class Reader:
         return None if whole and not compression.any_data(found) else found
 
 
-_SAMPLES = 8
-"""Places of a piece that are looked at before it is compressed."""
+_SAMPLES = 32
+"""Places of a piece that are looked at before it is compressed, if it is long enough."""
+
+_STRIDE = 4 * 1024 * 1024
+"""Bytes between two of them at most; at least it is a segment."""
 
 _SAMPLE = 64 * 1024
+"""Bytes of each: of a large piece one in 64 is read twice."""
 
 
 def hashes(data: bytes | memoryview, block: int) -> bytes:

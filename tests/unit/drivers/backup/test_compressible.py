@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an object is compressed: as much is looked at as finds what gets smaller, no more."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+
+import pytest
+
+from drivers.backup.lanes import Lanes
+from drivers.backup.reading import Reader
+from tests.backups import MIB, posix
+
+LARGE = 1999994880
+"""Bytes of the largest object by default."""
+
+
+class Mixed:
+    """A volume of noise, with text in one part; what is read of it is noted."""
+
+    def __init__(self, begin: int = 0, end: int = 0, what: bytes = b"a text ") -> None:
+        self._noise = random.Random(5).randbytes(MIB)
+        self._what = what * MIB
+        self._text = range(begin, end)
+        self.reads: list[int] = []
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.reads.append(length)
+        return (self._what if offset in self._text else self._noise)[:length]
+
+
+def compressible(volume: Mixed, length: int) -> bool:
+    lanes = Lanes(1, 1)
+    return Reader(volume, 32768, lanes, threading.Event()).compressible(0, length)
+
+
+@pytest.mark.parametrize("what", [b"a text ", b"\0"])
+@pytest.mark.parametrize("length", [16 * MIB, 50 * MIB, LARGE])
+def test_a_tenth_that_gets_smaller_is_found_anywhere(length, what):
+    tenth = length // 10
+    for begin in range(0, length - tenth, tenth // 2):
+        assert compressible(Mixed(begin, begin + tenth, what), length)
+
+
+@pytest.mark.parametrize("length", [1, MIB, 16 * MIB, 50 * MIB, LARGE])
+def test_noise_costs_a_small_part_of_it(length):
+    volume = Mixed()
+    assert not compressible(volume, length)
+    assert len(volume.reads) <= 512
+    assert sum(volume.reads) <= max(65536, length // 16)
+
+
+def test_the_first_place_that_gets_smaller_ends_it():
+    volume = Mixed(0, MIB)
+    assert compressible(volume, LARGE)
+    assert len(volume.reads) == 1
+
+
+def test_a_mixed_volume_takes_less_than_it_is(tmp_path, rows, target):
+    volume, size = tmp_path / "mixed", 32 * MIB
+    with open(volume, "wb") as file:
+        for _ in range(size // MIB):
+            file.write(os.urandom(MIB))
+        file.seek(9 * MIB // 2)
+        file.write((b"line of a text that repeats\n" * (MIB // 8))[: 3 * MIB])
+    driver, row = posix(tmp_path, backup_file_size=size), rows.new()
+    rows.keep(driver, row, volume)
+    [one] = (tmp_path / "store" / row["container"]).glob("*-00001")
+    assert one.stat().st_size < size - 2 * MIB
+    os.truncate(target, size)
+    rows.bring(driver, row, target)
+    assert target.read_bytes() == volume.read_bytes()
