@@ -21,12 +21,12 @@ from oslo_config import cfg
 
 from drivers.backup import compression, layout
 from drivers.backup import digests as hashes
+from drivers.backup import manifest as manifests
 from drivers.backup.changes import Parent
 from drivers.backup.device import Device
 from drivers.backup.digests import Digests
 from drivers.backup.keeping import Keeping
 from drivers.backup.lanes import Lanes
-from drivers.backup.layout import Manifest
 from drivers.backup.notes import Notes
 from drivers.backup.objects import Target
 from drivers.backup.restoring import Chain, Link, Restoring
@@ -40,8 +40,6 @@ from drivers.interface.records import Record
 LOG = logging.getLogger(__name__)
 
 _MIB = 1024 * 1024
-_MANIFEST_MOST = 512 * _MIB
-"""Bytes of metadata that are read at most."""
 
 OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
@@ -158,7 +156,7 @@ class ChunkedDriver(BackupDriver):
         target = Target(self._store, container, prefix, self._compression, self._most)
         with ExitStack() as stack:
             notes = stack.enter_context(Notes(self._aside(backup.id, "notes"), about))
-            if not notes.found:
+            if not notes.begun:
                 self._aside(backup.id, "digests").unlink(missing_ok=True)
             own = stack.enter_context(
                 Digests.in_file(self._aside(backup.id, "digests"), self._block)
@@ -167,7 +165,7 @@ class ChunkedDriver(BackupDriver):
             objects = Keeping(self._lanes, device, target, own, notes, base).run(pace)
             facts = _facts(backup)
             digests = self._write_digests(own, container, prefix, facts)
-        manifest = Manifest(
+        manifest = manifests.Manifest(
             backup_id=str(backup.id),
             volume_id=facts["volume_id"],
             parent_id=str(parent.id) if parent else None,
@@ -179,7 +177,7 @@ class ChunkedDriver(BackupDriver):
             digests=digests,
         )
         with self._store.writing(container, f"{prefix}{layout.METADATA}") as sink:
-            sink.write(manifest.render())
+            manifest.write(sink)
         self._store.settle(container, prefix)
         self._tidy(backup.id)
         return {**update, "object_count": len(objects)}
@@ -331,14 +329,9 @@ class ChunkedDriver(BackupDriver):
             raise BackupDamaged(f"backup {backup.id} is damaged: {text}")
         return Link(manifest, container, prefix)
 
-    def _manifest(self, backup: Record, container: str, prefix: str) -> Manifest:
-        parts, size = [], 0
-        for part in self._store.reading(container, f"{prefix}{layout.METADATA}"):
-            parts.append(part)
-            size += len(part)
-            if size > _MANIFEST_MOST:
-                raise BackupDamaged(f"backup {backup.id} has too much metadata to be any")
-        return layout.parse(b"".join(parts), prefix, str(backup.id))
+    def _manifest(self, backup: Record, container: str, prefix: str) -> manifests.Manifest:
+        parts = self._store.reading(container, f"{prefix}{layout.METADATA}")
+        return manifests.read(parts, prefix, str(backup.id))
 
 
 def _facts(backup: Record) -> dict[str, Any]:

@@ -140,8 +140,11 @@ class DirectoryStore(Store):
         """Wait for the disk."""
         path = self._path(container)
         with self._guard:
-            mine = [one for one in self._unsettled if _is_below(one[0], path, prefix)]
-            self._unsettled = [one for one in self._unsettled if one not in mine]
+            mine: list[tuple[Path, Future[None]]] = []
+            others: list[tuple[Path, Future[None]]] = []
+            for one in self._unsettled:
+                (mine if _is_below(one[0], path, prefix) else others).append(one)
+            self._unsettled = others
         try:
             for _target, written in mine:
                 written.result()

@@ -52,7 +52,7 @@ class Kept:
     def noted(cls, notes: Notes) -> Kept:
         """Return what an earlier try has stored durably."""
         kept = cls()
-        for note in notes.found:
+        for note in notes.found():
             kept.parts += [(begin, end) for begin, end in note["parts"]]
             kept.objects += [Stored.from_json(entry) for entry in note["objects"]]
         return kept

@@ -7,10 +7,12 @@ line that a kill cut short is no line. A note is taken when what it says is on d
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,16 +28,16 @@ class Notes:
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
-        self.found: list[Any] = []
-        """What an earlier try noted."""
         self._path = path
-        lines = list(_lines(path))
-        keeps = bool(lines) and lines[0] == about
+        lines = _lines(path)
+        keeps = next(lines, None) == about
+        self.begun = keeps and next(lines, None) is not None
+        """Whether an earlier try noted something."""
+        lines.close()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         with disk.work(path):
             self._fd = os.open(path, flags | (0 if keeps else os.O_TRUNC), 0o600)
         if keeps:
-            self.found = lines[1:]
             with disk.work(path):
                 disk.append(self._fd, b"\n")  # a line that was cut short ends here
         else:
@@ -52,6 +54,10 @@ class Notes:
     ) -> None:
         os.close(self._fd)
 
+    def found(self) -> Iterator[Any]:
+        """Yield what an earlier try noted, and this one so far."""
+        yield from itertools.islice(_lines(self._path), 1, None)
+
     def take(self, note: Any) -> None:
         """Write a note down, so that it outlives the machine.
 
@@ -63,12 +69,10 @@ class Notes:
             os.fdatasync(self._fd)
 
 
-def _lines(path: Path) -> Iterator[Any]:
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return
-    for line in text.split(b"\n"):
-        crc, _, note = line.partition(b" ")
-        if note and crc == f"{zlib.crc32(note):08x}".encode():
-            yield json.loads(note)
+def _lines(path: Path) -> Generator[Any]:
+    """Yield what lines say, one at a time: all of them may take too much memory."""
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        for line in file:
+            crc, _, note = line.rstrip(b"\n").partition(b" ")
+            if note and crc == f"{zlib.crc32(note):08x}".encode():
+                yield json.loads(note)

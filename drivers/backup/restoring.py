@@ -26,7 +26,8 @@ from drivers.backup.device import Device
 from drivers.backup.digests import Digests
 from drivers.backup.keeping import SETTLE, TELL
 from drivers.backup.lanes import Lanes
-from drivers.backup.layout import Manifest, Stored
+from drivers.backup.layout import Stored
+from drivers.backup.manifest import Manifest
 from drivers.backup.notes import Notes
 from drivers.backup.store import Store
 from drivers.interface.errors import BackupDamaged, BackupDriverException
@@ -106,17 +107,17 @@ class Chain:
             raise BackupDamaged(f"{name} of {link.what} is damaged: it is not what was written")
 
     def _check_names(self, link: Link) -> None:
-        found = self._store.names(link.container, link.prefix)
-        wanted: dict[str, int | None] = {one.name: one.size for one in link.manifest.objects}
+        found = dict(self._store.names(link.container, link.prefix))
+        sizes = [(one, found.pop(one.name, None)) for one in link.manifest.objects]
         extra = {f"{link.prefix}{layout.METADATA}", f"{link.prefix}{layout.DIGESTS}"}
-        if missing := sorted(wanted.keys() - found.keys()):
+        if missing := sorted(one.name for one, size in sizes if size is None):
             raise BackupDamaged(f"{missing[0]} of {link.what} is missing{_more(missing)}")
-        if strange := sorted(found.keys() - wanted.keys() - extra):
+        if strange := sorted(found.keys() - extra):
             text = f"is no object of {link.what}, yet it has such a name"
             raise BackupDamaged(f"{strange[0]} {text}{_more(strange)}")
-        for name, size in wanted.items():
-            if size is not None and found[name] != size:
-                raise BackupDamaged(f"{name} is damaged: it has {found[name]} bytes, not {size}")
+        for one, size in sizes:
+            if one.size not in (None, size):
+                raise BackupDamaged(f"{one.name} is damaged: it has {size} bytes, not {one.size}")
 
 
 class Restoring:
@@ -147,7 +148,7 @@ class Restoring:
         self._guard = threading.Lock()
         self._settled = time.monotonic()
         self._fresh: list[str] = []
-        self._done = {name for note in (notes.found if notes else ()) for name in note}
+        self._done = {name for note in (notes.found() if notes else ()) for name in note}
         self._passed = 0
         self._all = max(1, sum(link.manifest.size for link in chain.links))
 

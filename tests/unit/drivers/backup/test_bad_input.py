@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup import directory, layout
-from drivers.backup.layout import Manifest, Stored
+from drivers.backup import directory, manifest
+from drivers.backup.layout import Stored
+from drivers.backup.manifest import Manifest
 from drivers.backup.posix import PosixDriver
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from tests.backups import BLOCK, MIB, Metadata, posix, settings
@@ -301,13 +302,13 @@ class TestManifest:
     def test_random_bytes_are_never_believed(self):
         dice = random.Random(4)
         one = Stored("p-00001", 0, 4096, "zlib", "0" * 32, 10, 11)
-        data = Manifest("b", "v", None, [one]).render()
-        assert layout.parse(data, "p", "b").sealed
+        data = b"".join(Manifest("b", "v", None, [one]).rendered())
+        assert manifest.read([data], "p", "b").sealed
         for _ in range(2000):
             at = dice.randrange(len(data))
             other = data[:at] + bytes([data[at] ^ 1 << dice.randrange(8)]) + data[at + 1 :]
             with pytest.raises(BackupDriverException):
-                layout.parse(other, "p", "b")
+                manifest.read([other], "p", "b")
 
     def test_a_driver_without_rows_of_its_own_keeps_its_options(self, tmp_path):
         assert PosixDriver(settings(tmp_path)).support_force_delete is True
