@@ -16,9 +16,9 @@ import openstack
 import sqlalchemy as sa
 
 from tests.cinder.control import BACKENDS, NODE, Control
-from tests.cinder.notices import Notices
 from tests.cinder.user import User, wait
 from tests.cinder.workers import Workers
+from tests.notices import Notices
 from tests.reading import blocks
 
 MIB = 1024**2

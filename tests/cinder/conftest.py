@@ -17,9 +17,9 @@ if importlib.util.find_spec("cinder") is None or importlib.util.find_spec("cinde
 else:
     from tests.cinder.cloud import Cloud
     from tests.cinder.control import Control
-    from tests.cinder.notices import Notices
     from tests.cinder.user import User
     from tests.cinder.workers import Holdfast, Reference
+    from tests.notices import Notices
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from tests.cinder.cloud import Cloud
 from tests.cinder.control import Control
-from tests.cinder.notices import Notices
 from tests.cinder.user import User
 from tests.cinder.workers import Holdfast, Reference
 from tests.conftest import require
+from tests.notices import Notices
 from tests.servers import Broker, Glance, MariaDB, Process, Servers
 
 

@@ -7,13 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from tests.conftest import DATABASES, empty_database
+from tests.functional.backups.stage import DRIVER, Stage
 from tests.functional.backups.vault import Vault
 from tests.functional.service import services
-from tests.servers import Broker
+from tests.notices import Notices
+from tests.scripted import Script
+from tests.servers import Broker, Servers
+
+AnyVault = TypeVar("AnyVault", bound=Vault)
 
 
 @contextmanager
@@ -55,7 +61,38 @@ def slow_vault(broker: Broker, tmp_path: Path) -> Iterator[Vault]:
         yield from shown(vault)
 
 
-def shown(vault: Vault) -> Iterator[Vault]:
+@pytest.fixture(scope="module", params=DATABASES)
+def shared_stage(
+    request: pytest.FixtureRequest,
+    broker: Broker,
+    servers: Servers,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    directory = tmp_path_factory.mktemp(f"stage-{request.param}")
+    database = empty_database(request.param, servers, directory)
+    store = Script(directory / "store-script")
+    options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
+    with services(directory) as make:
+        told = {"oslo_messaging_notifications": {"driver": "messagingv2"}}
+        stage = Stage(make, broker.vhost(), database, directory, None, options, **told)
+        stage.store_script, stage.device = store, directory / "device"
+        stage.device.write_bytes(b"what is in there")
+        stage.play()
+        stage.notices = Notices(stage.bus)
+        stage.start()
+        yield stage
+        stage.notices.close()
+        stage.close()
+
+
+@pytest.fixture
+def stage(shared_stage: Stage) -> Iterator[Stage]:
+    """Two scripted services on each database, which succeed until they are told otherwise."""
+    shared_stage.play()
+    yield from shown(shared_stage)
+
+
+def shown(vault: AnyVault) -> Iterator[AnyVault]:
     services = (vault.service, vault.backup_service)
     positions = [service.position() for service in services]
     yield vault

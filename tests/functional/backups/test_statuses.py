@@ -3,86 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers.interface.records import Record
-from tests.conftest import DATABASES, empty_database
-from tests.functional.backups.vault import Vault
-from tests.functional.service import services
-from tests.scripted import Script
-from tests.servers import Broker, Servers, until
-
-DRIVER = "tests.scripted_backup.ScriptedBackupDriver"
-
-Plan = dict[str, dict[str, Any]]
-
-
-class Stage(Vault):
-    """Two services that do what scripts say."""
-
-    store_script: Script
-    device: Path
-
-    def play(self, volume: Plan | None = None, store: Plan | None = None) -> None:
-        """Say what the drivers are to do from now on."""
-        there = {"driver_volume_type": "local", "data": {"device_path": str(self.device)}}
-        connect = {name: {"return": there} for name in ("initialize_connection",)}
-        self.script.plan(**{**connect, **(volume or {})})
-        self.store_script.plan(**(store or {}))
-
-    def told(self, resource: Record) -> list[str]:
-        """Return what the user was told about a resource, without what never changes."""
-        found = [m for m in self.records.messages.list() if m.resource_uuid == resource.id]
-        return [m.event_id.removeprefix("VOLUME_VOLUME_BACKUP_") for m in found]
-
-    def states(self, volume: Record) -> tuple[str, str | None]:
-        """Return a volume's status and the one before it."""
-        row = self.records.volumes.get(volume.id)
-        return row.status, row.previous_status
-
-
-@pytest.fixture(scope="module", params=DATABASES)
-def shared_stage(
-    request: pytest.FixtureRequest,
-    broker: Broker,
-    servers: Servers,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stage]:
-    directory = tmp_path_factory.mktemp(f"stage-{request.param}")
-    database = empty_database(request.param, servers, directory)
-    store = Script(directory / "store-script")
-    options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
-    with services(directory) as make:
-        stage = Stage(make, broker.vhost(), database, directory, None, options)
-        stage.store_script, stage.device = store, directory / "device"
-        stage.device.write_bytes(b"what is in there")
-        stage.play()
-        stage.start()
-        yield stage
-        stage.close()
-
-
-@pytest.fixture
-def stage(shared_stage: Stage) -> Iterator[Stage]:
-    shared_stage.play()
-    both = (shared_stage.service, shared_stage.backup_service)
-    positions = [service.position() for service in both]
-    yield shared_stage
-    for service, position in zip(both, positions, strict=True):
-        sys.stdout.write(service.text(position))
-
-
-FAILURES = ("BackupDriverException", "OSError", "KeyboardInterrupt", "MemoryError")
-
-
-def failing(method: str) -> list[Any]:
-    return [pytest.param({method: {"raise": name}}, id=f"{method}-{name}") for name in FAILURES]
+from tests.functional.backups.stage import DRIVER, FAILURES, Plan, Stage, failing
+from tests.servers import until
 
 
 class TestCreate:

@@ -25,6 +25,7 @@ class Vault(Cloud):
     """A volume service and a backup service of one host.
 
     :param options: further ones of the backup service.
+    :param sections: further ones of the backup service's configuration.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Vault(Cloud):
         directory: Path,
         backend: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        **sections: Any,
     ) -> None:
         super().__init__(make_service, bus, database, directory, backend)
         self.volumes_path = directory / "volumes"
@@ -45,11 +47,12 @@ class Vault(Cloud):
             database=database,
             backends=self.backends,
             sections={
+                **sections,
                 "DEFAULT": {
                     **defaults,
                     "backup_posix_path": self.store,
                     **(options or {}),
-                }
+                },
             },
             module="worker.cmd.backup",
             name="backup",

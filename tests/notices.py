@@ -9,9 +9,10 @@ from typing import Any
 
 import kombu
 
-from tests.cinder.user import wait
+from tests.servers import until
 
 _TOPICS = ("notifications.info", "notifications.error")
+_PATIENCE = 60.0
 
 
 class Notices:
@@ -34,7 +35,10 @@ class Notices:
 
     def payload(self, resource_id: str, event: str) -> dict[str, Any]:
         """Return what an event told; wait for it."""
-        wait(lambda: event in self.of(resource_id), lambda: f"no {event}: {self.of(resource_id)}")
+        try:
+            until(lambda: event in self.of(resource_id), _PATIENCE, event)
+        except TimeoutError:
+            raise TimeoutError(f"no {event}: {self.of(resource_id)}") from None
         [*_, last] = [n for n in self._about(resource_id) if n["event_type"] == event]
         return dict(last["payload"])
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two services whose drivers do what scripts say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.interface.records import Record
+from tests.functional.backups.vault import Vault
+from tests.notices import Notices
+from tests.scripted import Script
+
+DRIVER = "tests.scripted_backup.ScriptedBackupDriver"
+
+Plan = dict[str, dict[str, Any]]
+
+
+class Stage(Vault):
+    """Two services that do what scripts say."""
+
+    store_script: Script
+    device: Path
+    notices: Notices
+
+    def play(self, volume: Plan | None = None, store: Plan | None = None) -> None:
+        """Say what the drivers are to do from now on."""
+        there = {"driver_volume_type": "local", "data": {"device_path": str(self.device)}}
+        connect = {name: {"return": there} for name in ("initialize_connection",)}
+        self.script.plan(**{**connect, **(volume or {})})
+        self.store_script.plan(**(store or {}))
+
+    def told(self, resource: Record) -> list[str]:
+        """Return what the user was told about a resource, without what never changes."""
+        found = [m for m in self.records.messages.list() if m.resource_uuid == resource.id]
+        return [m.event_id.removeprefix("VOLUME_VOLUME_BACKUP_") for m in found]
+
+    def states(self, volume: Record) -> tuple[str, str | None]:
+        """Return a volume's status and the one before it."""
+        row = self.records.volumes.get(volume.id)
+        return row.status, row.previous_status
+
+
+FAILURES = ("BackupDriverException", "OSError", "KeyboardInterrupt", "MemoryError")
+
+
+def failing(method: str) -> list[Any]:
+    """Return plans in which a method fails in every way."""
+    return [pytest.param({method: {"raise": name}}, id=f"{method}-{name}") for name in FAILURES]
