@@ -131,13 +131,14 @@ class TestVolumeClient:
         assert arrived.context["request_id"] == request_context.request_id
         assert answer.id == "a1"
 
-    def test_a_failure_there_is_a_failure_here(self, bus, service, host, request_context):
-        service.answer = InvalidVolume("volume v1 is not what it should be")
+    @pytest.mark.parametrize("kind", [InvalidVolume, OSError, KeyError])
+    def test_a_failure_there_is_a_failure_here(self, bus, service, host, request_context, kind):
+        service.answer = kind("volume v1 is not what it should be")
 
         with pytest.raises(oslo_messaging.RemoteError, match="volume v1 is not") as raised:
             VolumeClient(bus).call(request_context, host, "remove_export", volume_id="v1")
 
-        assert raised.value.exc_type == "InvalidVolume"
+        assert raised.value.exc_type == kind.__name__
         assert service.next().args == {"volume_id": "v1"}
 
     def test_a_missing_answer_ends_the_waiting(self, bus, request_context, node):

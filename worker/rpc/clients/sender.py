@@ -14,6 +14,9 @@ from oslo_messaging._drivers import common as rpc_common
 
 from worker.rpc.context import ContextSerializer, RequestContext
 
+_TRACE = "\nTraceback (most recent call last)"
+"""Stands in the text of an error that came over the bus."""
+
 
 class BusUnavailable(Exception):
     """The broker did not take a message within the tries."""
@@ -72,7 +75,12 @@ class Sender:
         """
         with _sending(method):
             self._reach(retry)
-            return self._prepared(target, retry).call(request, method, **args)
+            try:
+                return self._prepared(target, retry).call(request, method, **args)
+            except Exception as error:
+                if (remote := _remote(error)) is None:
+                    raise
+                raise remote from error
 
     def _reach(self, retry: int) -> None:
         """Connect within the tries.
@@ -92,6 +100,17 @@ class Sender:
             version=target.version,
             retry=retry,
         )
+
+
+def _remote(error: Exception) -> oslo_messaging.RemoteError | None:
+    """Return a built-in error of the other side as what it is; None if it is not one.
+
+    oslo.messaging makes it anew here, as if it were ours.
+    """
+    text = str(error.args[0]) if error.args else ""
+    if type(error).__module__ != "builtins" or _TRACE not in text:
+        return None
+    return oslo_messaging.RemoteError(type(error).__name__, text.partition("\n")[0])
 
 
 @contextmanager
