@@ -69,6 +69,7 @@ class Messages(Protocol):
         action: str,
         detail: str,
         resource_type: str = "VOLUME",
+        level: str = "ERROR",
     ) -> None:
         """Insert a message; the resource's project is used when the request has none."""
 

@@ -23,7 +23,8 @@ FlowError
 │   ├── GroupSnapshotNotFound
 │   ├── BackupNotFound
 │   ├── VolumeAttachmentNotFound
-│   └── VolumeTypeNotFound
+│   ├── VolumeTypeNotFound
+│   └── ServiceNotFound
 ├── OverQuota
 ├── VolumeMigrationFailed          a volume stays where it is, and what it is
 ├── DriverNotInitialized           the backend did not come up; nothing was asked of it
@@ -152,6 +153,10 @@ class VolumeAttachmentNotFound(NotFound):
 
 class VolumeTypeNotFound(NotFound):
     """There is no such volume type."""
+
+
+class ServiceNotFound(NotFound):
+    """There is no service that can do it."""
 
 
 class OverQuota(FlowError):

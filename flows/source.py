@@ -98,6 +98,18 @@ def tell(ctx: Common, resource: Record, action: str, failure: Failure, detail: s
     )
 
 
+def warn(ctx: Common, resource: Record, action: str, detail: str) -> None:
+    """Write a message about what went otherwise than the user asked for."""
+    ctx.messages.create(
+        ctx.request,
+        resource,
+        action=action,
+        detail=detail,
+        resource_type=MESSAGE_TYPE,
+        level=messages.WARNING,
+    )
+
+
 def detail_by_step(failures: Mapping[str, Failure], details: Mapping[str, str]) -> str:
     """Return the detail of the step that failed."""
     for step in failures:

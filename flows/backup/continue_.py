@@ -156,6 +156,8 @@ class Finish(Step):
         if kept is None:
             return
         columns = {"size": _size(ctx, backup), **kept}
+        if backup.parent_id and "parent_id" in kept and kept["parent_id"] is None:
+            source.warn(ctx, backup, messages.CREATE_BACKUP, messages.INCREMENTAL_IS_FULL)
         try:
             ctx.backups.complete(backup_id, when=DURING, **columns)
         except FlowError as error:

@@ -32,7 +32,7 @@ from drivers.interface.records import Record
 from flows import source
 from flows.backup.restore import require_ours
 from flows.context import BackupContext
-from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput
+from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
 from flows.lifecycle import Step, cause_of, never_began
 
 COLUMNS = (
@@ -147,10 +147,10 @@ def import_() -> linear_flow.Flow:
 def hand_on(
     ctx: BackupContext, backup: Record, service: str, url: str, hosts: Sequence[str]
 ) -> None:
-    """Hand a record to the next host. :raises InvalidBackup: there is none left."""
+    """Hand a record to the next host. :raises ServiceNotFound: there is none left."""
     rest = [host for host in hosts if isinstance(host, str) and host != ctx.backend.host]
     if not rest:
-        raise InvalidBackup(f"no backup service has the store {service} of backup {backup.id}")
+        raise ServiceNotFound(f"no backup service has the store {service} of backup {backup.id}")
     ctx.peers.import_record(ctx.request, rest[-1], backup, service, url, rest[:-1])
 
 

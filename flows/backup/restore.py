@@ -39,7 +39,15 @@ from drivers.interface.records import Record
 from flows import messages, reach, source
 from flows.backup import copying
 from flows.context import BackupContext
-from flows.errors import BackupUnwanted, InvalidBackup, InvalidInput, InvalidVolume, NotFound
+from flows.errors import (
+    AttachFailed,
+    BackupUnwanted,
+    InvalidBackup,
+    InvalidInput,
+    InvalidVolume,
+    NotFound,
+    ServiceError,
+)
 from flows.lifecycle import Step, cause_of, was_cut_short
 
 LOG = logging.getLogger(__name__)
@@ -144,7 +152,7 @@ class Bring(Step):
         backup, volume, driver = ctx.backups.get(backup_id), ctx.volumes.get(volume_id), ctx.driver
         if backup.encryption_key_id:
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
-        secure = ctx.volume_service.secure_file_operations_enabled(ctx.request, volume)
+        secure = _is_secure(ctx, volume)
         pace = copying.watched(ctx, backup_id, DURING)
         offered = {"volume_is_new": volume_is_new, "pace": pace}
         try:
@@ -189,6 +197,14 @@ def require_ours(ctx: BackupContext, backup: Record) -> None:
     if not ctx.backend.is_ours(backup.service):
         text = f"was kept by {backup.service}, this service keeps with {ctx.backend.service}"
         raise InvalidBackup(f"backup {backup.id} {text}")
+
+
+def _is_secure(ctx: BackupContext, volume: Record) -> bool:
+    """:raises AttachFailed: nobody says how the volume is to be opened."""
+    try:
+        return ctx.volume_service.secure_file_operations_enabled(ctx.request, volume)
+    except ServiceError as error:
+        raise AttachFailed(f"volume {volume.id}: {error}") from error
 
 
 def _volume(ctx: BackupContext, volume_id: str) -> Record | None:

@@ -10,6 +10,7 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.functional.backups.stage import DRIVER, FAILURES, Plan, Stage, failing
+from tests.functional.cloud import NODE
 from tests.servers import until
 
 
@@ -38,8 +39,9 @@ class TestCreate:
     def test_it_counts_with_its_parent(self, stage: Stage) -> None:
         volume = stage.existing()
         parent = stage.made(volume)
-        stage.made(volume, parent_id=parent.id)
+        backup = stage.made(volume, parent_id=parent.id)
         assert stage.records.backups.get(parent.id).num_dependent_backups == 1
+        assert stage.told(backup) == []
 
     def test_a_driver_may_make_it_a_full_one(self, stage: Stage) -> None:
         volume = stage.existing()
@@ -48,6 +50,9 @@ class TestCreate:
         backup = stage.made(volume, parent_id=parent.id)
         assert backup.parent_id is None
         assert stage.records.backups.get(parent.id).num_dependent_backups == 0
+        assert stage.told(backup) == ["013_030"]
+        [message] = [m for m in stage.records.messages.list() if m.resource_uuid == backup.id]
+        assert message.message_level == "WARNING"
 
     @pytest.mark.parametrize("status", ["available", "deleting", "error"])
     def test_a_volume_that_is_not_backing_up_is_not_touched(
@@ -255,7 +260,7 @@ class TestRestore:
             ({}, {"restore": {"raise": "BackupDamaged"}}, "026"),
             ({"initialize_connection": {"raise": "OSError"}}, {}, "021"),
             ({"terminate_connection": {"raise": "OSError"}}, {}, "022"),
-            ({"secure_file_operations_enabled": {"raise": "OSError"}}, {}, "026"),
+            ({"secure_file_operations_enabled": {"raise": "OSError"}}, {}, "021"),
         ],
     )
     @pytest.mark.parametrize("status", ["restoring-backup", "creating"])
@@ -344,6 +349,13 @@ class TestTheRest:
         stage.cast_backup("import_record", backup=backup, backup_hosts=[], **told)
         row = stage.wait_status(backup, "error")
         assert row is not None and match in row.fail_reason
+
+    def test_a_record_that_nobody_can_take(self, stage: Stage) -> None:
+        backup = stage.backup(stage.existing())
+        told = {"backup_service": "elsewhere", "backup_url": "e30=", "backup_hosts": [NODE]}
+        stage.cast_backup("import_record", backup=backup, **told)
+        stage.wait_status(backup, "error")
+        assert "ServiceNotFound" in stage.failure_of(backup)
 
     def test_a_record_of_another_backup(self, stage: Stage) -> None:
         one, other = stage.made(stage.existing()), stage.made(stage.existing())

@@ -14,6 +14,7 @@ from drivers.interface.records import Record
 from tests.functional.cloud import BACKEND, NODE, PROJECT, REQUEST, USER, Cloud, encoded
 from tests.functional.service import Service
 from tests.reading import blocks
+from worker.journal import Journal
 
 GIB = 1024**3
 
@@ -111,6 +112,18 @@ class Vault(Cloud):
         self.records.volumes.update(volume.id, status="restoring-backup")
         row = self.records.backups.get(backup.id)
         self.cast_backup("restore_backup", backup=row, volume_id=volume.id, volume_is_new=new)
+
+    def failure_of(self, backup: Record) -> str:
+        """Return how the backup service's last operation on a backup failed."""
+        journal = Journal(f"sqlite:///{self.backup_service.directory}/state/journal.sqlite")
+        try:
+            return next(
+                str(entry.failure)
+                for entry in journal.entries()
+                if entry.resource == f"backup {backup.id}" and entry.failure
+            )
+        finally:
+            journal.close()
 
     def path(self, volume: Record) -> Path:
         """Return the file of a volume of the local backend."""

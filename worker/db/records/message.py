@@ -43,6 +43,7 @@ class Messages:
         action: str,
         detail: str,
         resource_type: str = "VOLUME",
+        level: str = "ERROR",
     ) -> None:
         """Insert a message; without a project nobody could read it, so none is written."""
         project_id = request.project_id or resource.project_id
@@ -59,7 +60,7 @@ class Messages:
             "action_id": action,
             "detail_id": detail,
             "event_id": f"VOLUME_{resource_type}_{action}_{detail}",
-            "message_level": "ERROR",
+            "message_level": level,
             "expires_at": at + datetime.timedelta(seconds=self._ttl),
             "created_at": at,
             "deleted": False,
