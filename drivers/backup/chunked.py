@@ -11,7 +11,7 @@ import abc
 import datetime
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -225,6 +225,10 @@ class ChunkedDriver(BackupDriver):
             self._store.delete(container, name)
         self._store.settle(container, prefix)
         self._store.forget(container)
+
+    def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
+        """Refuse a place that no backup of this store has; whether one is there, a restore sees."""
+        self._where(backup)
 
     def _where(self, backup: Record) -> tuple[str, str]:
         container, prefix = self._store.container(backup), backup.service_metadata

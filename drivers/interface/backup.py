@@ -166,6 +166,8 @@ class BackupDriver(abc.ABC):
     def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
         """Take over what :meth:`export_record` returned; nothing by default.
 
+        :param backup: as its row is going to be. Anybody may have written the record, so
+            what it names as the backup's place is checked here.
         :raises BackupDriverException: the imported backup cannot be used.
         """
         return

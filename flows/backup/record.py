@@ -7,8 +7,9 @@ task    does                                          undone by
 export  checks that it is ``available`` and ours;     (nothing was changed)
         driver.export_record
 take    hands it to a host that has its store, or     ``error`` with the reason
-        driver.import_record; the columns of the
-        record; ``available``
+        driver.import_record, which refuses what
+        leads nowhere; the columns of the record;
+        ``available``
 ======  ============================================  ============================
 
 The text is Base64 of JSON with every column, as Cinder writes it.
@@ -24,10 +25,12 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
+from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 from flows import source
 from flows.backup.restore import require_ours
@@ -55,6 +58,12 @@ _KEPT = frozenset(
 """Columns that the row has already, or that are ours to write."""
 
 _TIMES = ("data_timestamp",)
+_PLACE = ("container", "service_metadata")
+"""Columns that lead into a store."""
+
+_UNFIT = frozenset({"Cc", "Cs"})
+"""Kinds of characters that are in the name of no place: controls, and halves of others."""
+
 _MOST = 1024 * 1024
 """Characters of a record."""
 
@@ -117,7 +126,10 @@ class Take(Step):
             raise InvalidBackup(f"the record is that of backup {record['id']!r:.60}")
         columns = _columns(record)
         info = record.get("driver_info") or {}
-        ctx.driver.import_record(backup.replace(**columns), info)
+        try:
+            ctx.driver.import_record(backup.replace(**columns), info)
+        except BackupDriverException as error:
+            raise InvalidBackup(f"the record of backup {backup_id}: {error}") from error
         ours = {
             "service": ctx.backend.service,
             "availability_zone": ctx.backend.zone,
@@ -180,6 +192,12 @@ def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
     for name in _TIMES:
         if isinstance(columns.get(name), str):
             columns[name] = _moment(columns[name])
+    for name in _PLACE:
+        value = columns.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str) or not _UNFIT.isdisjoint(map(category, value)):
+            raise InvalidBackup(f"the record has the {name} {value!r:.120}")
     return columns
 
 

@@ -7,9 +7,12 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
+from flows.backup import record
 from tests.conformance.places import loop_mount
 from tests.functional.backups.conftest import running
 from tests.functional.backups.vault import GIB, SERVICE, Vault
@@ -203,6 +206,36 @@ class TestRecords:
         vault.restore(taken, target)
         vault.wait_status(target, "available")
         assert vault.same(volume, target)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"container": "../../etc"},
+            {"container": "a/../b"},
+            {"container": "/etc"},
+            {"container": "a\nb"},
+            {"container": "a\0b"},
+            {"container": 7},
+            {"container": "c" * 300},
+            {"service_metadata": "../p"},
+            {"service_metadata": "p\x1b[2J"},
+            {"service_metadata": None},
+        ],
+        ids=str,
+    )
+    def test_a_place_that_is_none_is_refused(self, vault: Vault, change: dict[str, Any]) -> None:
+        row = vault.backup(vault.existing())
+        known = {"container": "a/b", "service_metadata": "p", "object_count": 1, **change}
+        told = {"backup_service": SERVICE, "backup_url": record.encode(row.replace(**known), {})}
+        vault.cast_backup("import_record", backup=row, backup_hosts=[], **told)
+        left = vault.wait_status(row, "error")
+        assert left is not None and "the record" in left.fail_reason
+        assert "InvalidBackup" in vault.failure_of(row)
+        assert (left.container, left.service) == (None, None)
+
+        vault.records.backups.update(row.id, status="deleting")
+        vault.cast_backup("delete_backup", backup=row)
+        vault.wait_status(row, "gone")
 
 
 class TestDamage:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import random
@@ -54,7 +55,8 @@ class TestRows:
         with pytest.raises(BackupDriverException, match="is no directory below"):
             driver.place(rows.record(row))
         row["service_metadata"] = "prefix"
-        for call in (driver.delete_backup, driver.verify):
+        importing = functools.partial(driver.import_record, driver_info={})
+        for call in (driver.delete_backup, driver.verify, importing):
             with pytest.raises(BackupDriverException, match="is no directory below"):
                 call(rows.record(row))
 
