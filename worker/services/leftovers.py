@@ -24,7 +24,7 @@ from flows.backup.continue_ import remove_temporary
 from flows.context import BackupContext
 from flows.errors import FlowError, OperationInterrupted
 from worker.db.records import Records
-from worker.journal import Journal
+from worker.journal import ENDED, Journal
 
 LOG = logging.getLogger(__name__)
 
@@ -65,10 +65,14 @@ class Leftovers:
 
     def settle(self) -> int:
         """End what nobody else will; return how many backups."""
-        known = {entry.resource for entry in self._journal.entries(limit=_KNOWN)}
+        entries = self._journal.entries(limit=_KNOWN)
+        known = {entry.resource for entry in entries}
+        underway = {entry.resource for entry in entries if entry.state not in ENDED}
         count = 0
         for backup in self._records.backups.unsettled(self._host):
-            if f"backup {backup.id}" in known or not self._is_old(backup):
+            # What failed is not gone on with: its flow, if it was ours, could not tidy up.
+            whose = underway if backup.status == "error" else known
+            if f"backup {backup.id}" in whose or not self._is_old(backup):
                 continue
             count += 1
             LOG.warning("backup %s was left %s by another service", backup.id, backup.status)
@@ -92,15 +96,15 @@ class Leftovers:
         if backup.status == "deleting":
             self._delete(backup)
             return
+        if backup.status == "error":
+            _remove_temporary(ctx, backup)
+            return
         text = f"a service ended while it was {backup.status}, and left no journal"
         cause = Failure.from_exception(OperationInterrupted(text))
         if backup.status == "creating":
             source.release(ctx, backup, source.FAILED)
             source.set_failed(ctx, backup, cause, ("creating",))
-            try:
-                remove_temporary(ctx, backup)
-            except FlowError as error:
-                LOG.warning("what backup %s was read from may be left: %s", backup.id, error)
+            _remove_temporary(ctx, backup)
             return
         if backup.restore_volume_id:
             volumes, when = ctx.volumes, ("restoring-backup",)
@@ -108,4 +112,13 @@ class Leftovers:
                 volumes.transition, backup.restore_volume_id, "error_restoring", when=when
             )
             source.change(volumes.transition, backup.restore_volume_id, "error", when=("creating",))
+        if backup.snapshot_id and not ctx.backups.being_made_of(backup.volume_id):
+            source.change(ctx.snapshots.transition, backup.snapshot_id, "available")
         source.change(ctx.backups.transition, backup.id, "available", when=("restoring",))
+
+
+def _remove_temporary(ctx: BackupContext, backup: Record) -> None:
+    try:
+        remove_temporary(ctx, backup)
+    except FlowError as error:
+        LOG.warning("what backup %s was read from may be left: %s", backup.id, error)

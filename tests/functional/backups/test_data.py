@@ -371,6 +371,9 @@ class TestLeftovers:
         restored = vault.backup(made, "restoring", restore_volume_id=target.id, service=SERVICE)
         deleted = vault.backup(made, "deleting")
         lost = vault.backup(made, "creating")
+        new, temporary = vault.existing("creating"), vault.existing("backing-up", use_quota=False)
+        vault.backup(made, "restoring", restore_volume_id=new.id, service=SERVICE)
+        vault.backup(made, "error", temp_volume_id=temporary.id, service=SERVICE)
         vault.backup_service.kill()
         vault.backup_service.module = "tests.functional.backups.hasty"
         vault.backup_service.start()
@@ -381,6 +384,9 @@ class TestLeftovers:
         vault.wait_status(target, "error_restoring")
         vault.wait_status(deleted, "gone")
         vault.wait_status(lost, "error")
+        vault.wait_status(new, "error")
+        vault.wait_status(temporary, "gone")
+        assert not vault.path(temporary).exists()
 
 
 class TestChangedExtents:

@@ -45,7 +45,13 @@ _UNSETTLED = (
     .where(
         same(_T.c.host, "at"),
         _T.c.deleted == sa.false(),
-        _T.c.status.in_(("creating", "restoring", "deleting")),
+        sa.or_(
+            _T.c.status.in_(("creating", "restoring", "deleting")),
+            sa.and_(
+                _T.c.status == "error",
+                sa.or_(_T.c.temp_volume_id.is_not(None), _T.c.temp_snapshot_id.is_not(None)),
+            ),
+        ),
     )
     .order_by(_T.c.created_at, _T.c.id)
 )
@@ -140,7 +146,10 @@ class Backups:
         return [row.id for row in self._db.rows(_BEING_MADE, {"which": volume_id})]
 
     def unsettled(self, host: str) -> list[Record]:
-        """Return the live backups of a host that something is to become of."""
+        """Return the live backups of a host that something is to become of.
+
+        One that failed is among them while it names what it was read from.
+        """
         return [self.record(row._asdict()) for row in self._db.rows(_UNSETTLED, {"at": host})]
 
     def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of backups that another service left under way."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from drivers.interface.records import Record
+from flows.errors import ServiceUnreachable
+from tests.unit.flows.left import Left
+from worker.services.leftovers import Leftovers
+
+HOST = "node"
+
+
+class Past(Left):
+    """Rows of a service that is no more, and the service that comes after it."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.entries: list[Any] = []
+        self.asked: list[str] = []
+        self.silent = False
+
+    def backup(self, status: str, **columns: Any) -> str:
+        given = {"id": next(self._ids), "host": HOST, "volume_id": "v", "size": 1}
+        row = self.records.backups.create(**{**given, "status": status, **columns})
+        return self._old("backups", row, "", -1)
+
+    def settle(self) -> int:
+        """Look at what is left; return how many backups were ended."""
+        rows, service = self.records, SimpleNamespace(delete=self._delete)
+        context: Any = SimpleNamespace(
+            request=None,
+            volumes=rows.volumes,
+            snapshots=rows.snapshots,
+            backups=rows.backups,
+            volume_service=service,
+        )
+        journal: Any = SimpleNamespace(entries=lambda limit: self.entries)
+        stopping = threading.Event()
+        one = Leftovers(rows, journal, HOST, stopping, lambda: context, self._note)
+        return one.settle()
+
+    def status(self, kind: str, row_id: str) -> str:
+        return str(getattr(self.records, f"{kind}s").get(row_id).status)
+
+    def _delete(self, _request: Any, source: Record) -> None:
+        if self.silent:
+            raise ServiceUnreachable("no answer")
+        self._note(source)
+
+    def _note(self, resource: Record) -> None:
+        self.asked.append(f"{resource.kind} {resource.id}")
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Past:
+    return Past(tmp_path)
+
+
+def entry(backup: str, state: str) -> Any:
+    return SimpleNamespace(resource=f"backup {backup}", state=state)
+
+
+class TestCreating:
+    def test_a_volume_gets_the_status_that_it_had(self, past: Past) -> None:
+        volume = past.volume("backing-up", previous_status="in-use")
+        backup = past.backup("creating", volume_id=volume)
+
+        assert past.settle() == 1
+        row = past.records.backups.get(backup)
+        assert (row.status, "left no journal" in row.fail_reason) == ("error", True)
+        assert past.status("volume", volume) == "in-use"
+
+    def test_a_snapshot_is_available_and_its_volume_as_it_was(self, past: Past) -> None:
+        volume = past.volume("in-use")
+        snapshot = past.snapshot(volume, "backing-up")
+        past.backup("creating", volume_id=volume, snapshot_id=snapshot)
+
+        past.settle()
+        assert past.status("snapshot", snapshot) == "available"
+        assert past.status("volume", volume) == "in-use"
+
+
+class TestRestoring:
+    @pytest.mark.parametrize(
+        ("status", "left"),
+        [
+            ("restoring-backup", "error_restoring"),
+            ("creating", "error"),
+            ("available", "available"),
+            ("in-use", "in-use"),
+            ("deleting", "deleting"),
+        ],
+    )
+    def test_the_volume_and_the_backup(self, past: Past, status: str, left: str) -> None:
+        volume, target = past.volume("available"), past.volume(status)
+        backup = past.backup("restoring", volume_id=volume, restore_volume_id=target)
+
+        past.settle()
+        assert past.status("volume", target) == left
+        assert past.status("backup", backup) == "available"
+
+    def test_a_snapshot_that_was_left_backing_up_is_available(self, past: Past) -> None:
+        volume = past.volume("available")
+        snapshot = past.snapshot(volume, "backing-up")
+        past.backup("restoring", volume_id=volume, snapshot_id=snapshot)
+
+        past.settle()
+        assert past.status("snapshot", snapshot) == "available"
+
+    @pytest.mark.parametrize("status", ["available", "deleting", "error"])
+    def test_one_with_another_status_is_left(self, past: Past, status: str) -> None:
+        volume = past.volume("available")
+        snapshot = past.snapshot(volume, status)
+        past.backup("restoring", volume_id=volume, snapshot_id=snapshot)
+
+        past.settle()
+        assert past.status("snapshot", snapshot) == status
+
+    def test_one_that_is_being_read_is_left(self, past: Past) -> None:
+        volume = past.volume("available")
+        snapshot = past.snapshot(volume, "backing-up")
+        past.backup("restoring", volume_id=volume, snapshot_id=snapshot)
+        past.backup("creating", volume_id=volume, snapshot_id=snapshot, host="elsewhere")
+
+        past.settle()
+        assert past.status("snapshot", snapshot) == "backing-up"
+
+
+class TestFailed:
+    @pytest.mark.parametrize("kind", ["volume", "snapshot"])
+    @pytest.mark.parametrize("entries", [(), ("REVERTED",), ("SUCCESS", "FAILURE")], ids=str)
+    def test_what_it_was_read_from_is_deleted(
+        self, past: Past, kind: str, entries: tuple[str, ...]
+    ) -> None:
+        volume = past.volume("in-use")
+        made = {"volume": lambda: past.volume("backing-up", use_quota=False)}
+        made["snapshot"] = lambda: past.snapshot(volume, "available", use_quota=False)
+        temporary = made[kind]()
+        backup = past.backup("error", volume_id=volume, **{f"temp_{kind}_id": temporary})
+        past.entries = [entry(backup, state) for state in entries]
+
+        assert past.settle() == 1
+        assert past.asked == [f"{kind} {temporary}"]
+        assert past.status(kind, temporary) == "deleting"
+        row = past.records.backups.get(backup)
+        assert (row.status, row.temp_volume_id, row.temp_snapshot_id) == ("error", None, None)
+        assert past.settle() == 0
+
+    def test_what_is_gone_is_forgotten(self, past: Past) -> None:
+        gone = past.volume("deleting")
+        past.records.volumes.destroy(gone)
+        backup = past.backup("error", temp_volume_id=gone, temp_snapshot_id=gone)
+
+        past.settle()
+        row = past.records.backups.get(backup)
+        assert (row.temp_volume_id, row.temp_snapshot_id) == (None, None)
+        assert past.asked == []
+
+    def test_it_waits_for_the_next_start_where_nobody_can_be_told(self, past: Past) -> None:
+        temporary = past.volume("backing-up")
+        backup = past.backup("error", temp_volume_id=temporary)
+        past.silent = True
+
+        past.settle()
+        assert past.records.backups.get(backup).temp_volume_id == temporary
+
+    @pytest.mark.parametrize("columns", [{}, {"host": "elsewhere"}])
+    def test_others_are_left(self, past: Past, columns: dict[str, Any]) -> None:
+        temporary = past.volume("backing-up")
+        named = {"temp_volume_id": temporary} if columns else {}
+        past.backup("error", **named, **columns)
+
+        assert past.settle() == 0
+        assert past.status("volume", temporary) == "backing-up"
+
+    @pytest.mark.parametrize("state", ["RUNNING", "REVERTING", "SUSPENDED"])
+    def test_one_whose_flow_goes_on_is_left(self, past: Past, state: str) -> None:
+        temporary = past.volume("backing-up")
+        backup = past.backup("error", temp_volume_id=temporary)
+        past.entries = [entry(backup, state)]
+
+        assert past.settle() == 0
+
+
+class TestWhichRows:
+    @pytest.mark.parametrize("status", ["creating", "restoring", "deleting"])
+    @pytest.mark.parametrize("state", ["RUNNING", "SUCCESS"])
+    def test_those_that_the_journal_knows_are_left(
+        self, past: Past, status: str, state: str
+    ) -> None:
+        backup = past.backup(status)
+        past.entries = [entry(backup, state)]
+
+        assert past.settle() == 0
+        assert past.status("backup", backup) == status
+
+    def test_those_that_were_changed_since_are_left(self, past: Past) -> None:
+        backup = past.backup("creating")
+        later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        past.records.backups.update(backup, updated_at=later.replace(tzinfo=None))
+
+        assert past.settle() == 0
+
+    def test_a_deletion_is_asked_for_again(self, past: Past) -> None:
+        backup = past.backup("deleting")
+
+        assert past.settle() == 1
+        assert past.asked == [f"backup {backup}"]
