@@ -14,7 +14,9 @@ from tests.faults.kill.world import CONNECTOR, World
 _HERE = {**CONNECTOR, "host": socket.gethostname(), "do_local_attach": True}
 
 
-def _device(world: World, project: str, *, before: str, of_snapshot: bool) -> Asked:
+def _device(
+    world: World, project: str, *, before: str, of_snapshot: bool = False, by_snapshot: bool = False
+) -> Asked:
     volume = world.volume(project, "backing-up", previous_status=before)
     roles, more = {"volume": volume.id}, {}
     if before == "in-use":
@@ -25,6 +27,8 @@ def _device(world: World, project: str, *, before: str, of_snapshot: bool) -> As
         snapshot = world.snapshot(volume, "backing-up")
         roles["snapshot"] = more["snapshot_id"] = snapshot.id
     backup = world.backup(volume, **more)
+    if by_snapshot:
+        world.choose(backup.id)
     args = {"backup": backup, "want_objects": True, "async_call": True}
     return Asked(project, backup.id, args, {**roles, "backup": backup.id})
 
@@ -41,13 +45,15 @@ CASES = (
             f"backup device, {name}",
             "get_backup_device",
             backup_device.flow,
-            functools.partial(_device, before=before, of_snapshot=of_snapshot),
+            functools.partial(_device, before=before, **more),
             "3.17",
         )
-        for name, before, of_snapshot in (
-            ("volume", "available", False),
-            ("volume in use", "in-use", False),
-            ("snapshot", "available", True),
+        for name, before, more in (
+            ("volume", "available", {}),
+            ("volume in use", "in-use", {}),
+            ("volume in use, by snapshot", "in-use", {"by_snapshot": True}),
+            ("snapshot", "available", {"of_snapshot": True}),
+            ("snapshot itself", "available", {"of_snapshot": True, "by_snapshot": True}),
         )
     ),
     Case(

@@ -139,9 +139,14 @@ def _create(world: Vault, project: str) -> Asked:
 
 
 def _continue(
-    world: Vault, project: str, *, incremental: bool = False, in_use: bool = False
+    world: Vault,
+    project: str,
+    *,
+    incremental: bool = False,
+    in_use: bool = False,
+    by_snapshot: bool = False,
 ) -> Asked:
-    before = "in-use" if in_use else "available"
+    before = "in-use" if in_use or by_snapshot else "available"
     volume = world.filled(project, "backing-up", previous_status=before)
     read, more = volume, {}
     roles = {"volume": volume.id}
@@ -154,6 +159,10 @@ def _continue(
         copy = {"display_name": f"backup-vol-{volume.id}", "use_quota": False}
         read = world.filled(project, "backing-up", **copy)
         more["temp_volume_id"] = roles["copy"] = read.id
+    if by_snapshot:
+        named = {"display_name": f"backup-snap-{volume.id}", "use_quota": False}
+        read = world.snapshot(volume, "available", **named)
+        more["temp_snapshot_id"] = roles["copy"] = read.id
     backup = world.backup(volume, service=DRIVER, **more)
     roles["backup"] = backup.id
     device = objects.backup_device(read, secure=True)
@@ -200,6 +209,7 @@ CASES = (
             ("backup", {}),
             ("backup, incremental", {"incremental": True}),
             ("backup of a volume in use", {"in_use": True}),
+            ("backup of a volume in use, by snapshot", {"by_snapshot": True}),
         )
     ),
     *(

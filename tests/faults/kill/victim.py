@@ -11,6 +11,7 @@ a new one is covered as it comes. In the directory ``HOLDFAST_POINTS``:
 ``plans/ID``     what is to happen to the operation on resource ID, by the campaign
 ``passed/ID``    the points that it has passed, a line each
 ``stopped/ID``   it stands at its point now, and stays there until the kill
+``chosen/ID``    the driver has its volume backed up by a snapshot, not by a clone
 ===============  ================================================================
 """
 
@@ -68,6 +69,11 @@ class Points:
     def current(self) -> str:
         """The resource whose operation this thread carries out."""
         return _RESOURCE.get()
+
+    @property
+    def chosen(self) -> bool:
+        """Whether that operation is one of the chosen."""
+        return (self._folder / "chosen" / self.current).is_file()
 
     @contextmanager
     def working_on(self, resource: str) -> Iterator[None]:
@@ -184,7 +190,14 @@ class Replicated(LocalDriver):
         return None, None
 
 
-class Driver(Replicated):
+class Choosing(Replicated):
+    """The same, with volumes in use that are backed up by a snapshot where a case wants it."""
+
+    def backup_use_temp_snapshot(self) -> bool:
+        return POINTS.chosen
+
+
+class Driver(Choosing):
     """The local driver, with a point before and after each call, and calls that fail."""
 
 
@@ -216,7 +229,7 @@ def _watched(original: Callable[..., Any], error: type[Exception]) -> Callable[.
     return method
 
 
-watch_driver(Driver, Replicated, VolumeBackendAPIException)
+watch_driver(Driver, Choosing, VolumeBackendAPIException)
 
 
 class Watched(assembly.VolumeService):

@@ -68,7 +68,7 @@ class World:
         sync.sync(self.database)
         self.records = Records(self.database)
         os.environ["HOLDFAST_POINTS"] = str(self.points)
-        for name in ("plans", "passed", "stopped"):
+        for name in ("plans", "passed", "stopped", "chosen"):
             (self.points / name).mkdir(parents=True)
         self.service = Service(
             folder / "s",
@@ -245,6 +245,10 @@ class World:
         """Say what is to happen to the operation on a resource."""
         plan.save(self.points / "plans" / resource)
 
+    def choose(self, resource: str) -> None:
+        """Have the operation on a resource be one of the chosen."""
+        (self.points / "chosen" / resource).touch()
+
     def passed(self, resource: str) -> list[str]:
         """Return the points that an operation has passed since the last kill."""
         path = self.points / "passed" / resource
@@ -370,7 +374,7 @@ class World:
             for table in (*_SCRATCH, *_GROUPS):
                 connection.execute(sa.text(f"DELETE FROM `{table}`"))
             connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=1"))
-        for folder in ("plans", "stopped", "passed"):
+        for folder in ("plans", "stopped", "passed", "chosen"):
             shutil.rmtree(self.points / folder)
             (self.points / folder).mkdir()
         self._scheduled.clear()

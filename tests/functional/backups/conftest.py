@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.conftest import DATABASES, empty_database
-from tests.functional.backups.stage import DRIVER, Stage
+from tests.functional.backups.stage import DRIVER, VOLUME_DRIVER, Stage
 from tests.functional.backups.vault import Vault
 from tests.functional.service import services
 from tests.notices import Notices
@@ -74,7 +74,8 @@ def shared_stage(
     options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
     with services(directory) as make:
         told = {"oslo_messaging_notifications": {"driver": "messagingv2"}}
-        stage = Stage(make, broker.vhost(), database, directory, None, options, **told)
+        backend = {"volume_driver": VOLUME_DRIVER, "script": str(directory / "script")}
+        stage = Stage(make, broker.vhost(), database, directory, backend, options, **told)
         stage.store_script, stage.device = store, directory / "device"
         stage.device.write_bytes(b"what is in there")
         stage.play()

@@ -14,6 +14,7 @@ from tests.notices import Notices
 from tests.scripted import Script
 
 DRIVER = "tests.scripted_backup.ScriptedBackupDriver"
+VOLUME_DRIVER = "tests.scripted_device.ScriptedDevice"
 
 Plan = dict[str, dict[str, Any]]
 
@@ -28,7 +29,8 @@ class Stage(Vault):
     def play(self, volume: Plan | None = None, store: Plan | None = None) -> None:
         """Say what the drivers are to do from now on."""
         there = {"driver_volume_type": "local", "data": {"device_path": str(self.device)}}
-        connect = {name: {"return": there} for name in ("initialize_connection",)}
+        ways = ("initialize_connection", "initialize_connection_snapshot")
+        connect = {name: {"return": there} for name in ways}
         self.script.plan(**{**connect, **(volume or {})})
         self.store_script.plan(**(store or {}))
 
