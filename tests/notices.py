@@ -31,7 +31,7 @@ class Notices:
 
     def of(self, resource_id: str) -> list[str]:
         """Return the types of what was told about a resource, in order."""
-        return [notice["event_type"] for notice in self._about(resource_id)]
+        return [notice["event_type"] for notice in self.about(resource_id)]
 
     def payload(self, resource_id: str, event: str) -> dict[str, Any]:
         """Return what an event told; wait for it."""
@@ -39,7 +39,7 @@ class Notices:
             until(lambda: event in self.of(resource_id), _PATIENCE, event)
         except TimeoutError:
             raise TimeoutError(f"no {event}: {self.of(resource_id)}") from None
-        [*_, last] = [n for n in self._about(resource_id) if n["event_type"] == event]
+        [*_, last] = [n for n in self.about(resource_id) if n["event_type"] == event]
         return dict(last["payload"])
 
     def close(self) -> None:
@@ -48,7 +48,8 @@ class Notices:
         self._thread.join()
         self._connection.release()
 
-    def _about(self, resource_id: str) -> list[dict[str, Any]]:
+    def about(self, resource_id: str) -> list[dict[str, Any]]:
+        """Return what was told about a resource, in order."""
         wanted = json.dumps(resource_id)
         return [notice for notice in list(self._heard) if wanted in json.dumps(notice["payload"])]
 

@@ -11,7 +11,7 @@ import abc
 import datetime
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar
 from isal import isal_zlib
 from oslo_config import cfg
 
-from drivers.backup import compression, layout
+from drivers.backup import compression, keeping, layout
 from drivers.backup import digests as hashes
 from drivers.backup import manifest as manifests
 from drivers.backup.changes import Parent
@@ -27,6 +27,7 @@ from drivers.backup.device import Device
 from drivers.backup.digests import Digests
 from drivers.backup.keeping import Keeping
 from drivers.backup.lanes import Lanes
+from drivers.backup.layout import Stored
 from drivers.backup.notes import Notes
 from drivers.backup.objects import Target
 from drivers.backup.restoring import Chain, Link, Restoring
@@ -144,7 +145,8 @@ class ChunkedDriver(BackupDriver):
         parent = self._parent(backup)
         update = {"parent_id": None} if backup.parent_id and parent is None else {}
         if (found := self._finished(backup, container, prefix)) is not None:
-            return {**update, "object_count": found}
+            pace.show(lambda: keeping.facts(prefix, found))
+            return {**update, "object_count": len(found)}
         kept = self.get_metadata(backup.volume_id) if backup_metadata else None
         self._store.prepare(container)
         about = {
@@ -262,10 +264,10 @@ class ChunkedDriver(BackupDriver):
             return None
         return parent
 
-    def _finished(self, backup: Record, container: str, prefix: str) -> int | None:
-        """Return the number of objects of a backup that an earlier try has finished."""
+    def _finished(self, backup: Record, container: str, prefix: str) -> Sequence[Stored] | None:
+        """Return the objects of a backup that an earlier try has finished."""
         try:
-            return len(self._manifest(backup, container, prefix).objects)
+            return self._manifest(backup, container, prefix).objects
         except Missing:
             return None
         except BackupDriverException as error:

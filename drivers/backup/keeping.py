@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from drivers.backup import pieces, reading
 from drivers.backup.changes import Changes, Parent
@@ -95,6 +96,7 @@ class Keeping:
         :raises BackupDriverException: it is incomplete.
         :raises Exception: what ``pace`` raised: it is incomplete.
         """
+        pace.show(self._facts)
         self._own.resize(-(-self._source.size // self._own.block))
         self._clear_away()
         try:
@@ -110,6 +112,11 @@ class Keeping:
             raise
         self._settle()
         return sorted(self._kept.objects, key=lambda one: one.offset)
+
+    def _facts(self) -> dict[str, Any]:
+        with self._guard:
+            objects = [*self._kept.objects, *self._fresh.objects]
+        return facts(self._target.prefix, objects, self._objects.following)
 
     def _clear_away(self) -> None:
         """Delete what an earlier try stored and did not note."""
@@ -180,6 +187,20 @@ class Keeping:
         self._notes.take({"parts": fresh.parts, "objects": objects})
         self._kept.objects += fresh.objects
         self._kept.parts += fresh.parts
+
+
+def facts(prefix: str, objects: Iterable[Stored], following: int = 0) -> dict[str, Any]:
+    """Return what listeners are told of a backup's objects, as Cinder tells it.
+
+    :param following: the number of the next one, unless that follows from the objects.
+    """
+    found = sorted(objects, key=lambda one: one.offset)
+    return {
+        "id": following or 1 + max((_number(one.name) for one in found), default=0),
+        "list": [one.to_json() for one in found],
+        "prefix": prefix,
+        "volume_meta": None,  # Cinder reads it when all has been told
+    }
 
 
 def _number(name: str) -> int:

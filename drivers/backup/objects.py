@@ -48,6 +48,11 @@ class Objects:
         self._number = first
         self._guard = threading.Lock()
 
+    @property
+    def following(self) -> int:
+        """The number of the next one."""
+        return self._number
+
     def store(self, start: int, end: int, segments: Iterable[Segment]) -> Iterator[Stored]:
         """Store a part of the volume as one object, or as several if all of it is zero.
 

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,11 @@ class Pace:
         part again means that nothing has moved.
     :param waiting: entered around each thing that may take long.
     :param key: names the operation: the same for each try of one, another for the next.
+    :param show: given, at most once, a function that returns what listeners are told of the
+        progress besides the part, fit for JSON; it is called within ``tell``, and in the end.
     """
 
     tell: Callable[[float], None] = lambda _fraction: None
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
+    show: Callable[[Callable[[], Mapping[str, Any]]], None] = lambda _facts: None

@@ -23,9 +23,10 @@ Source: seeds, BackupDriver.backup; spec/backup-rpc §3, continue_backup.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -118,13 +119,16 @@ class Keep(Step):
             return None
         backup, driver = ctx.backups.get(backup_id), ctx.driver
         read = source_of(ctx, device)
-        pace = copying.watched(ctx, backup_id, DURING, _Listeners(ctx, backup).tell)
+        listeners = _Listeners(ctx, backup)
+        pace = copying.watched(ctx, backup_id, DURING, listeners.tell)
+        pace = dataclasses.replace(pace, show=listeners.show)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
         try:
             with reach.opened(ctx, read, write=False, secure=device["secure"]) as file:
                 answer = driver.backup(
                     backup, file, True, **copying.options(driver.backup, offered)
                 )
+                listeners.end()
         except BackupUnwanted as ending:
             LOG.info("%s", ending)
             driver.delete_backup(backup)
@@ -164,7 +168,6 @@ class Finish(Step):
             LOG.info("backup %s is left as it is: %s", backup_id, error)
             return
         shown = backup.replace(status="available", **columns)
-        ctx.notifier.backup(ctx.request, "createprogress", shown, backup_percent=100)
         ctx.notifier.backup(ctx.request, "create.end", shown)
 
 
@@ -223,19 +226,27 @@ def _changed(ctx: BackupContext, backup: Record, read: Record) -> Any:
 
 
 class _Listeners:
-    """Those who are told of the progress now and then."""
+    """Those who are told of the progress now and then, and of its end."""
 
     def __init__(self, ctx: BackupContext, backup: Record) -> None:
         self._ctx = ctx
         self._backup = backup
         self._told = time.monotonic()
+        self._facts: Callable[[], Mapping[str, Any]] = dict
+
+    def show(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        self._facts = facts
 
     def tell(self, fraction: float) -> None:
         every = self._ctx.progress_every
         if not every or time.monotonic() - self._told < every:
             return
         self._told = time.monotonic()
-        percent = int(fraction * 100)
-        self._ctx.notifier.backup(
-            self._ctx.request, "createprogress", self._backup, backup_percent=percent
-        )
+        self._send(int(fraction * 100))
+
+    def end(self) -> None:
+        self._send(100)
+
+    def _send(self, percent: int) -> None:
+        facts = {**self._facts(), "backup_percent": percent}
+        self._ctx.notifier.backup(self._ctx.request, "createprogress", self._backup, **facts)

@@ -19,23 +19,30 @@ from tests.notices import Notices
 from tests.scripted import Script
 from tests.servers import Broker, Servers
 
+NOTIFYING = {"oslo_messaging_notifications": {"driver": "messagingv2"}}
+
 AnyVault = TypeVar("AnyVault", bound=Vault)
 
 
 @contextmanager
 def running(
-    broker: Broker, directory: Path, backend: dict[str, Any] | None = None, **options: Any
+    broker: Broker,
+    directory: Path,
+    backend: dict[str, Any] | None = None,
+    sections: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Iterator[Vault]:
     """Run a volume service with the local driver, and a backup service.
 
     :param backend: further options of the local driver.
+    :param sections: further sections of the backup service's configuration.
     :param options: further options of the backup service.
     """
     local = {"volume_driver": "local", "local_path": str(directory / "volumes")}
     local |= backend or {}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
     with services(directory) as make:
-        vault = Vault(make, broker.vhost(), database, directory, local, options)
+        vault = Vault(make, broker.vhost(), database, directory, local, options, **(sections or {}))
         vault.start()
         yield vault
         vault.close()
@@ -73,9 +80,8 @@ def shared_stage(
     store = Script(directory / "store-script")
     options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
     with services(directory) as make:
-        told = {"oslo_messaging_notifications": {"driver": "messagingv2"}}
         backend = {"volume_driver": VOLUME_DRIVER, "script": str(directory / "script")}
-        stage = Stage(make, broker.vhost(), database, directory, backend, options, **told)
+        stage = Stage(make, broker.vhost(), database, directory, backend, options, **NOTIFYING)
         stage.store_script, stage.device = store, directory / "device"
         stage.device.write_bytes(b"what is in there")
         stage.play()

@@ -61,6 +61,30 @@ SNAPSHOT = Record(
 )
 
 
+BACKUP = Record(
+    "backup",
+    {
+        "id": "b1",
+        "project_id": "blue",
+        "user_id": "alice",
+        "availability_zone": "nova",
+        "host": "node",
+        "display_name": "nightly",
+        "created_at": CREATED,
+        "status": "creating",
+        "volume_id": "v1",
+        "size": 3,
+        "service_metadata": "p",
+        "service": "posix",
+        "fail_reason": None,
+        "parent_id": None,
+        "num_dependent_backups": 0,
+        "snapshot_id": None,
+        "encryption_key_id": "hush",
+    },
+)
+
+
 @pytest.fixture
 def request_context():
     return RequestContext.from_wire(of("create_volume").context)
@@ -93,6 +117,33 @@ def last():
         return message, context
 
     return last
+
+
+def test_a_backup_is_told_as_cinder_tells_it(notifier, last, request_context):
+    notifier("test").backup(request_context, "createprogress", BACKUP, backup_percent=40)
+
+    message, _ = last()
+    assert message["event_type"] == "backup.createprogress"
+    assert message["publisher_id"] == "backup.node@lvm"
+    assert message["payload"] == {
+        "tenant_id": "blue",
+        "user_id": "alice",
+        "availability_zone": "nova",
+        "backup_id": "b1",
+        "host": "node",
+        "display_name": "nightly",
+        "created_at": "2026-01-02T03:04:05+00:00",
+        "status": "creating",
+        "volume_id": "v1",
+        "size": 3,
+        "service_metadata": "p",
+        "service": "posix",
+        "fail_reason": None,
+        "parent_id": None,
+        "num_dependent_backups": 0,
+        "snapshot_id": None,
+        "backup_percent": 40,
+    }
 
 
 def test_a_volume_is_told_as_cinder_tells_it(notifier, last, request_context):

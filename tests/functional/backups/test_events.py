@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What listeners are told of each operation on a backup, in order (spec/backup-rpc §8)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.interface.records import Record
+from tests.functional.backups.conftest import NOTIFYING, running
+from tests.functional.backups.stage import Plan, Stage
+from tests.functional.backups.vault import Vault
+from tests.notices import Notices
+from tests.servers import Broker, until
+
+KEYS = {
+    *("tenant_id", "user_id", "availability_zone", "backup_id", "host", "display_name"),
+    *("created_at", "status", "volume_id", "size", "service_metadata", "service"),
+    *("fail_reason", "parent_id", "num_dependent_backups", "snapshot_id"),
+}
+PROGRESS = {"id", "list", "prefix", "volume_meta", "backup_percent"}
+
+START, MORE, END = "create.start", "createprogress", "create.end"
+
+Told = list[tuple[str, str]]
+
+
+def told(notices: Notices, backup: Record) -> Told:
+    """Return the events of a backup, each with the status that it told."""
+    return [
+        (notice["event_type"].removeprefix("backup."), notice["payload"]["status"])
+        for notice in notices.about(backup.id)
+        if notice["payload"].get("backup_id") == backup.id
+    ]
+
+
+def heard(stage: Stage, backup: Record) -> Told:
+    """Return them when one that was told later has come."""
+    later = stage.backup(stage.volume("available"), "deleting")
+    stage.cast_backup("delete_backup", backup=later)
+    stage.notices.payload(later.id, "backup.delete.end")
+    return told(stage.notices, backup)
+
+
+class TestCreate:
+    @pytest.mark.parametrize("before", ["available", "in-use"])
+    def test_a_success(self, stage: Stage, before: str) -> None:
+        volume = stage.existing(before)
+        backup = stage.made(volume)
+        wanted = [(START, "creating"), (MORE, "creating"), (END, "available")]
+        assert heard(stage, backup) == wanted
+
+        begun = stage.notices.payload(backup.id, "backup.create.start")
+        assert begun.keys() == KEYS
+        progress = stage.notices.payload(backup.id, "backup.createprogress")
+        assert progress.keys() == KEYS | {"backup_percent"}  # the driver shows nothing
+        assert progress["backup_percent"] == 100
+        end = stage.notices.payload(backup.id, "backup.create.end")
+        assert end.keys() == KEYS
+        assert (end["tenant_id"], end["user_id"]) == (backup.project_id, backup.user_id)
+        assert (end["volume_id"], end["size"], end["host"]) == (volume.id, 1, backup.host)
+        assert (end["service"], end["service_metadata"]) == (backup.service, "p")
+
+    @pytest.mark.parametrize(
+        ("volume", "store"),
+        [
+            ({"create_cloned_volume": {"raise": "OSError"}}, {}),
+            ({"initialize_connection": {"raise": "OSError"}}, {}),
+            ({}, {"place": {"raise": "OSError"}}),
+            ({}, {"backup": {"raise": "BackupDriverException"}}),
+        ],
+        ids=str,
+    )
+    def test_a_failure_has_a_start_only(self, stage: Stage, volume: Plan, store: Plan) -> None:
+        stage.play(volume, store)
+        backup = stage.begin(stage.existing("in-use"))
+        stage.wait_status(backup, "error")
+        assert heard(stage, backup) == [(START, "creating")]
+
+    def test_a_failure_after_the_copy_has_no_end(self, stage: Stage) -> None:
+        stage.play({"terminate_connection": {"raise": "OSError"}})
+        backup = stage.begin(stage.existing())
+        stage.wait_status(backup, "error")
+        assert heard(stage, backup) == [(START, "creating"), (MORE, "creating")]
+
+    def test_a_volume_that_is_not_backing_up(self, stage: Stage) -> None:
+        backup = stage.backup(stage.existing("error"))
+        stage.cast_backup("create_backup", backup=backup)
+        stage.wait_status(backup, "error")
+        assert heard(stage, backup) == [(START, "creating")]
+
+
+class TestRestore:
+    def begin(self, stage: Stage, status: str = "restoring-backup") -> tuple[Record, Record]:
+        backup, target = stage.made(stage.existing()), stage.existing(status)
+        stage.records.backups.update(backup.id, status="restoring")
+        backup = stage.records.backups.get(backup.id)
+        stage.cast_backup("restore_backup", backup=backup, volume_id=target.id)
+        return backup, target
+
+    def test_a_success(self, stage: Stage) -> None:
+        backup, target = self.begin(stage)
+        stage.wait_status(target, "available")
+        stage.wait_status(backup, "available")
+        end = stage.notices.payload(backup.id, "backup.restore.end")
+        wanted = [("restore.start", "restoring"), ("restore.end", "available")]
+        assert heard(stage, backup)[3:] == wanted
+        assert end.keys() == KEYS
+        assert stage.notices.payload(backup.id, "backup.restore.start").keys() == KEYS
+
+    @pytest.mark.parametrize(
+        ("volume", "store"),
+        [
+            ({"secure_file_operations_enabled": {"raise": "OSError"}}, {}),
+            ({"initialize_connection": {"raise": "OSError"}}, {}),
+            ({"terminate_connection": {"raise": "OSError"}}, {}),
+            ({}, {"restore": {"raise": "BackupDriverException"}}),
+        ],
+        ids=str,
+    )
+    def test_a_failure_has_a_start_only(self, stage: Stage, volume: Plan, store: Plan) -> None:
+        backup, target = stage.made(stage.existing()), stage.existing()
+        stage.play(volume, store)
+        stage.restore(backup, target)
+        stage.wait_status(backup, "available")
+        assert heard(stage, backup)[3:] == [("restore.start", "restoring")]
+
+    def test_a_volume_in_another_status(self, stage: Stage) -> None:
+        backup, target = self.begin(stage, "available")
+        stage.wait_status(target, "error_restoring")
+        stage.wait_status(backup, "available")
+        assert heard(stage, backup)[3:] == [("restore.start", "restoring")]
+
+
+class TestDelete:
+    def begin(self, stage: Stage, status: str = "deleting", **columns: Any) -> Record:
+        backup = stage.made(stage.existing())
+        stage.records.backups.update(backup.id, status=status, **columns)
+        backup = stage.records.backups.get(backup.id)
+        stage.cast_backup("delete_backup", backup=backup)
+        return backup
+
+    def test_a_success(self, stage: Stage) -> None:
+        backup = self.begin(stage)
+        stage.wait_status(backup, "gone")
+        end = stage.notices.payload(backup.id, "backup.delete.end")
+        wanted = [("delete.start", "deleting"), ("delete.end", "deleted")]
+        assert heard(stage, backup)[3:] == wanted
+        assert end.keys() == KEYS
+        assert stage.notices.payload(backup.id, "backup.delete.start").keys() == KEYS
+
+    def test_a_store_that_fails(self, stage: Stage) -> None:
+        stage.play(store={"delete_backup": {"raise": "OSError"}})
+        backup = self.begin(stage)
+        stage.wait_status(backup, "error")
+        assert heard(stage, backup)[3:] == [("delete.start", "deleting")]
+
+    @pytest.mark.parametrize(
+        ("status", "service"), [("available", None), ("deleting", "elsewhere")]
+    )
+    def test_one_that_is_refused(self, stage: Stage, status: str, service: str | None) -> None:
+        columns = {"service": service} if service else {}
+        backup = self.begin(stage, status, **columns)
+        stage.wait_status(backup, "error")
+        assert heard(stage, backup)[3:] == [("delete.start", status)]
+
+
+class TestTheRest:
+    @pytest.mark.parametrize("status", ["available", "error"])
+    def test_a_reset(self, stage: Stage, status: str) -> None:
+        backup = stage.made(stage.existing())
+        stage.records.backups.update(backup.id, status="restoring")
+        stage.cast_backup("reset_status", backup=backup, status=status)
+        payload = stage.notices.payload(backup.id, "backup.reset_status.end")
+        assert payload.keys() == KEYS
+        assert told(stage.notices, backup)[3:] == [("reset_status.end", status)]
+
+    def test_records_are_not_told_of(self, stage: Stage) -> None:
+        backup = stage.made(stage.existing())
+        record = stage.call_backup("export_record", backup=backup)
+        stage.records.backups.update(backup.id, status="creating")
+        stage.cast_backup("import_record", backup=backup, backup_hosts=[], **record)
+        stage.wait_status(backup, "available")
+        assert heard(stage, backup)[3:] == []
+
+
+@contextlib.contextmanager
+def slow(broker: Broker, directory: Path) -> Iterator[tuple[Vault, Notices]]:
+    """A store whose backups take some seconds, and tell of it every second."""
+    options = {"backup_bandwidth_limit": 1, "backup_file_size": 32768 * 32, "backup_transfers": 1}
+    options["backup_timer_interval"] = 1
+    with running(broker, directory, sections=NOTIFYING, **options) as vault:
+        notices = Notices(vault.bus)
+        yield vault, notices
+        notices.close()
+
+
+def test_progress_tells_of_the_objects_and_a_cancelled_restore_has_an_end(
+    broker: Broker, tmp_path: Path
+) -> None:
+    with slow(broker, tmp_path) as (vault, notices):
+        backup = vault.made(vault.filled(50))
+        notices.payload(backup.id, "backup.create.end")
+        events = told(notices, backup)
+        assert events[0] == (START, "creating")
+        assert events[-1] == (END, "available")
+        assert len(events) > 3 and set(events[1:-1]) == {(MORE, "creating")}
+
+        every = [n["payload"] for n in notices.about(backup.id)][1:-1]
+        assert all(payload.keys() == KEYS | PROGRESS for payload in every)
+        percents = [payload["backup_percent"] for payload in every]
+        assert percents == sorted(percents) and percents[0] < 100 == percents[-1]
+        counts = [len(payload["list"]) for payload in every]
+        assert counts == sorted(counts) and counts[-1] == backup.object_count
+        last = every[-1]
+        assert (last["prefix"], last["volume_meta"]) == (backup.service_metadata, None)
+        [[(name, facts)]] = [one.items() for one in last["list"][:1]]
+        assert name.startswith(f"{backup.service_metadata}-")
+        assert facts.keys() >= {"offset", "length", "compression", "md5"}
+        numbers = [int(key.rpartition("-")[2]) for one in last["list"] for key in one]
+        assert last["id"] > max(numbers)
+
+        target = vault.existing()
+        vault.restore(backup, target)
+        until(lambda: vault.path(target).stat().st_blocks, 60, "the first object to be restored")
+        vault.records.backups.update(backup.id, status="error")
+        vault.wait_status(target, "error")
+        notices.payload(backup.id, "backup.restore.end")
+        assert [event for event, _status in told(notices, backup)][-2:] == [
+            "restore.start",
+            "restore.end",
+        ]
