@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _WAIT = 86400.0
 _UNDER_WAY = ("creating", "restoring")
+_MOVING = ("Done", "Copied", "Speed", "Left")
 _LINE = 0.5
 """Seconds between two lines of progress."""
 
@@ -43,8 +44,8 @@ class List(Lister):
         found = self.access.records.backups.list(**wanted)
         moving = {one.id: one.size or 0 for one in found if one.status in _UNDER_WAY}
         progress = under_way(self.access, moving) if moving else {}
-        heads = ("ID", "Name", "Volume", "Size (GiB)", "Kind", "Status", "Done", "Speed", "Left")
-        return heads, [_line(one, progress.get(one.id)) for one in found]
+        heads = ("ID", "Name", "Volume", "Size (GiB)", "Kind", "Status")
+        return (*heads, *_MOVING), [_line(one, progress.get(one.id)) for one in found]
 
 
 class Show(ShowOne):
@@ -310,7 +311,9 @@ def _kind(backup: Record) -> str:
 
 
 def _line(backup: Record, progress: Any) -> tuple[Any, ...]:
-    told = (progress.percent, progress.rate, progress.left) if progress else ("", "", "")
+    told = ("",) * len(_MOVING)
+    if progress:
+        told = (progress.percent, progress.copied, progress.rate, progress.left)
     names = ("id", "display_name", "volume_id", "size")
     return (*(plain(backup[name]) for name in names), _kind(backup), backup.status, *told)
 

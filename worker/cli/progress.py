@@ -35,9 +35,14 @@ class Progress:
         return f"{self.fraction * 100:.0f} %"
 
     @property
+    def copied(self) -> str:
+        """``12.3 GiB``."""
+        return shown_bytes(self.size * self.fraction)
+
+    @property
     def done(self) -> str:
-        """``12.3 of 40.0 GiB``."""
-        return f"{shown_bytes(self.size * self.fraction)} of {shown_bytes(self.size)}"
+        """``12.3 GiB of 40.0 GiB``."""
+        return f"{self.copied} of {shown_bytes(self.size)}"
 
     @property
     def rate(self) -> str:

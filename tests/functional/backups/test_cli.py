@@ -118,6 +118,7 @@ class TestProgress:
         until(told, PATIENCE, "the progress to be told")
         [line] = json.loads(done(vault, "backup", "list", "-f", "json"))
         assert line["Done"].endswith(" %") and line["Speed"].endswith(" MB/s")
+        assert re.fullmatch(r"\d+ B|[\d.]+ [KMG]iB", line["Copied"])
         assert "is undone" in done(vault, "backup", "cancel", backup_id)
         row = vault.wait_status(vault.records.backups.get(backup_id), "error")
         assert row is not None and row.fail_reason

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a copy is, as a person reads it."""
+
+from __future__ import annotations
+
+import pytest
+
+from drivers.interface.records import Record
+from tests.unit.cli.conftest import Shell
+from worker.cli import progress
+from worker.cli.progress import GIB, Progress
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (Progress(0.37, 40 * GIB, 38.6), "37 %, 14.8 GiB of 40.0 GiB, 412 MB/s, 0:01:05 left"),
+        (Progress(0.0, GIB, 0.0), "0 %, 0 B of 1.0 GiB, "),
+        (Progress(1.0, 2048, 1.0), "100 %, 2 KiB of 2 KiB, 0 MB/s, 0:00:00 left"),
+    ],
+)
+def test_it_has_percent_bytes_and_speed(told: Progress, text: str) -> None:
+    assert str(told) == text
+
+
+def test_a_list_has_them_for_what_is_under_way_alone(
+    holdfast: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(status: str) -> Record:
+        facts = {"volume_id": "v", "user_id": "u", "project_id": "p", "size": 40}
+        return holdfast.records.backups.create(**facts, status=status)
+
+    moving, still = row("creating"), row("available")
+    monkeypatch.setattr(
+        progress,
+        "under_way",
+        lambda _access, gib: {one: Progress(0.37, GIB * gib[one], 38.6) for one in gib},
+    )
+    told = {one["ID"]: one for one in holdfast("backup", "list", "-f", "json").rows}
+    columns = ("Done", "Copied", "Speed", "Left")
+
+    assert [told[moving.id][name] for name in columns] == [
+        "37 %",
+        "14.8 GiB",
+        "412 MB/s",
+        "0:01:05",
+    ]
+    assert [told[still.id][name] for name in columns] == ["", "", "", ""]
