@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from drivers.interface.records import Record
 from flows.backup import record
 from tests.conformance.places import loop_mount
 from tests.functional.backups.conftest import running
@@ -301,13 +302,16 @@ class TestInterruption:
     def test_a_killed_backup_goes_on(self, slow_vault: Vault) -> None:
         vault = slow_vault
         volume = vault.filled(31)
+        vault.scribble(volume, 55, places=32)  # more than is stored until the first note
         backup = vault.begin(volume)
-        until(lambda: [*vault.store.rglob("*-00003")], 60, "some objects")
-        before = {path: path.stat().st_ino for path in vault.store.rglob("*-0000[12]")}
+        until(lambda: durable(vault, backup), 60, "some objects to be durable")
         vault.backup_service.kill()
+        before = durable(vault, backup)
         vault.backup_service.start()
-        vault.wait_status(backup, "available")
+        row = vault.wait_status(backup, "available")
         vault.wait_status(volume, "available")
+        assert row is not None and len(before) < row.object_count
+        assert {path: identity(path) for path in before} == before
         target = vault.filled(32)
         vault.restore(backup, target)
         time.sleep(0.7)
@@ -315,7 +319,21 @@ class TestInterruption:
         vault.backup_service.start()
         vault.wait_status(target, "available")
         assert vault.same(volume, target)
-        assert before
+
+
+def durable(vault: Vault, backup: Record) -> dict[Path, tuple[int, int]]:
+    """Return what is noted as durable of a backup under way, and which files these are."""
+    work = vault.backup_service.directory / "state" / "backup-work"
+    notes = work / f"{backup.id}.notes"
+    text = notes.read_text() if notes.exists() else ""
+    names = set(re.findall(rf"volume_\S+_backup_{backup.id}-\d{{5}}", text))
+    return {path: identity(path) for path in vault.store.rglob("*-?????") if path.name in names}
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Return what a file that is written again has another of."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _revive(vault: Vault, backup_id: str, columns: dict) -> None:
