@@ -30,7 +30,7 @@ from drivers.backup.lanes import Lanes
 from drivers.backup.layout import Stored
 from drivers.backup.notes import Notes
 from drivers.backup.objects import Target
-from drivers.backup.restoring import Chain, Link, Restoring
+from drivers.backup.restoring import Chain, Link, Restoring, require_kept
 from drivers.backup.store import Missing, Store
 from drivers.interface.backup import BackupDriver, Parts
 from drivers.interface.errors import BackupDamaged, BackupDriverException
@@ -178,6 +178,8 @@ class ChunkedDriver(BackupDriver):
             volume_meta=kept,
             digests=digests,
         )
+        if self._store.lists_at_once:
+            require_kept(self._store, Link(manifest, container, prefix))
         with self._store.writing(container, f"{prefix}{layout.METADATA}") as sink:
             manifest.write(sink)
         self._store.settle(container, prefix)

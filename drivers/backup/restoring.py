@@ -74,7 +74,7 @@ class Chain:
         """
         layout.require_whole(self.links[0].manifest.objects, self.links[0].manifest.backup_id)
         for link in self.links:
-            self._check_names(link)
+            require_kept(self._store, link)
 
     @contextmanager
     def noted(self, link: Link, *, always: bool = False) -> Iterator[Digests | None]:
@@ -106,18 +106,25 @@ class Chain:
         if link.manifest.digests is not None and link.manifest.digests != (size, crc):
             raise BackupDamaged(f"{name} of {link.what} is damaged: it is not what was written")
 
-    def _check_names(self, link: Link) -> None:
-        found = dict(self._store.names(link.container, link.prefix))
-        sizes = [(one, found.pop(one.name, None)) for one in link.manifest.objects]
-        extra = {f"{link.prefix}{layout.METADATA}", f"{link.prefix}{layout.DIGESTS}"}
-        if missing := sorted(one.name for one, size in sizes if size is None):
-            raise BackupDamaged(f"{missing[0]} of {link.what} is missing{_more(missing)}")
-        if strange := sorted(found.keys() - extra):
-            text = f"is no object of {link.what}, yet it has such a name"
-            raise BackupDamaged(f"{strange[0]} {text}{_more(strange)}")
-        for one, size in sizes:
-            if one.size not in (None, size):
-                raise BackupDamaged(f"{one.name} is damaged: it has {size} bytes, not {one.size}")
+
+def require_kept(store: Store, link: Link) -> None:
+    """See that the store lists the objects of a backup, each as long as it was, and no other.
+
+    :raises BackupDamaged: it does not.
+    """
+    found = dict(store.names(link.container, link.prefix))
+    digests, noted = f"{link.prefix}{layout.DIGESTS}", link.manifest.digests
+    kept = [(one.name, one.size, found.pop(one.name, None)) for one in link.manifest.objects]
+    if noted is not None:
+        kept.append((digests, noted[0], found.pop(digests, None)))
+    if missing := sorted(name for name, _size, size in kept if size is None):
+        raise BackupDamaged(f"{missing[0]} of {link.what} is missing{_more(missing)}")
+    if strange := sorted(found.keys() - {f"{link.prefix}{layout.METADATA}", digests}):
+        text = f"is no object of {link.what}, yet it has such a name"
+        raise BackupDamaged(f"{strange[0]} {text}{_more(strange)}")
+    for name, wanted, size in kept:
+        if wanted not in (None, size):
+            raise BackupDamaged(f"{name} is damaged: it has {size} bytes, not {wanted}")
 
 
 class Restoring:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.records import Record
@@ -36,6 +36,9 @@ class Sink(Protocol):
 
 class Store(abc.ABC):
     """A place for objects."""
+
+    lists_at_once: ClassVar[bool] = True
+    """Whether a list has what was written just before."""
 
     @abc.abstractmethod
     def check(self) -> None:

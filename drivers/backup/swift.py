@@ -102,6 +102,8 @@ class SwiftDriver(ChunkedDriver):
 class SwiftStore(BucketStore):
     """Objects of a Swift; each thread has a connection of its own."""
 
+    lists_at_once = False  # a busy Swift brings its lists up to date later
+
     def __init__(self, configuration: Any) -> None:
         if configuration.backup_swift_auth != "single_user":
             text = "a caller's token is never written down: set backup_swift_auth = single_user"
