@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder's own backup driver, as released, over its own objects and its own schema.
+"""Cinder's own backup drivers, as released, over its own objects and its own schema.
 
 A program of its own: Cinder patches the whole process. It reads one JSON object per
 line, and answers with one: the backup's row, and what it took.
@@ -7,6 +7,8 @@ line, and answers with one: the backup's row, and what it took.
     {"do": "row", "row": {…}, "options": {…}}
     {"do": "backup", "row": {…}, "volume": "/path", "options": {…}}
     {"do": "restore", "row": {…}, "volume": "/path", "new": false, "options": {…}}
+
+The driver is posix, or what "driver" says.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ out = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # whatever Cinder prints is no answer
 
 from cinder import context, objects, rpc  # noqa: E402
-from cinder.backup.drivers import posix  # noqa: E402
+from cinder.backup.drivers import posix, s3  # noqa: E402
 from cinder.common import config  # noqa: E402, F401 - registers the options
 from cinder.db import api as db  # noqa: E402
 from cinder.db import migration  # noqa: E402
@@ -31,6 +33,7 @@ from oslo_utils import timeutils  # noqa: E402
 from process import peak  # noqa: E402 - beside this file
 
 CONF = cfg.CONF
+_DRIVERS = {"posix": posix.PosixBackupDriver, "s3": s3.S3BackupDriver}
 _SETTINGS = """
 [DEFAULT]
 state_path = {directory}
@@ -61,7 +64,7 @@ def answer(admin: Any, asked: dict[str, Any]) -> dict[str, Any]:
     backup = take_over(admin, asked["row"])
     if asked["do"] == "row":
         return {}
-    driver = posix.PosixBackupDriver(admin)
+    driver = _DRIVERS[asked.get("driver", "posix")](admin)
     driver.check_for_setup_error()
     began, used = time.perf_counter(), time.process_time()
     if asked["do"] == "backup":
