@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from flows.errors import AttachFailed, DetachFailed
+from worker.services.lending import Lender
 
 LOG = logging.getLogger(__name__)
 
@@ -31,13 +32,14 @@ _ADVICE = "pip install os-brick, and see that it may become root (rootwrap or pr
 class HostAttacher:
     """This host.
 
-    :param root_helper: what os-brick runs its commands through.
+    :param root_helper: what os-brick runs its commands through, and what lends us devices.
     :param multipath: whether to use several paths to a volume.
     :param address: of this host, for drivers that give access by it.
     """
 
     def __init__(self, root_helper: str, *, multipath: bool = False, address: str = "") -> None:
         self._root_helper = root_helper
+        self._lender = Lender(root_helper)
         self._multipath = multipath
         self._address = address or _own_address()
         self._guard = threading.Lock()
@@ -78,7 +80,7 @@ class HostAttacher:
         """Attach, open, close, detach."""
         found = self._attach(info)
         try:
-            with _opened(found, write) as file:
+            with self._opened(found, write=write, secure=secure) as file:
                 yield file
         except BaseException:
             with contextlib.suppress(DetachFailed):
@@ -112,6 +114,26 @@ class HostAttacher:
         except Exception as error:
             raise DetachFailed(f"{kind}: {type(error).__name__}: {error}") from error
 
+    @contextmanager
+    def _opened(self, found: Any, *, write: bool, secure: bool) -> Iterator[BinaryIO]:
+        """Open a path; a directory, or what is a file by its methods, is handed through."""
+        if not isinstance(found, str):
+            if not hasattr(found, "read"):
+                raise AttachFailed(f"there is nothing to open: {type(found).__name__}")
+            found.seek(0)
+            yield cast(BinaryIO, found)
+            return
+        if os.path.isdir(found):
+            yield cast(BinaryIO, found)
+            return
+        try:
+            file = self._lender.open(found, "r+b" if write else "rb", ours=secure)
+        except OSError as error:
+            who = f"user {os.geteuid()}"
+            raise AttachFailed(f"{found} cannot be opened by {who}: {error.strerror}") from error
+        with file:
+            yield cast(BinaryIO, file)
+
     def _connector_of(self, kind: str) -> Any:
         brick = _brick()
         if brick is None:
@@ -126,27 +148,6 @@ def _parts(info: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(kind, str) or not isinstance(data, Mapping):
         raise AttachFailed(f"the connection info tells no kind and no data: {sorted(info)}")
     return kind, data
-
-
-@contextmanager
-def _opened(found: Any, write: bool) -> Iterator[BinaryIO]:
-    """Open a path; a directory, or what is a file by its methods, is handed through."""
-    if not isinstance(found, str):
-        if not hasattr(found, "read"):
-            raise AttachFailed(f"there is nothing to open: {type(found).__name__}")
-        found.seek(0)
-        yield cast(BinaryIO, found)
-        return
-    if os.path.isdir(found):
-        yield cast(BinaryIO, found)
-        return
-    try:
-        file = open(found, "r+b" if write else "rb", buffering=0)  # noqa: SIM115
-    except OSError as error:
-        who = f"user {os.geteuid()}"
-        raise AttachFailed(f"{found} cannot be opened by {who}: {error.strerror}") from error
-    with file:
-        yield cast(BinaryIO, file)
 
 
 def _brick() -> Any:
