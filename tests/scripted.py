@@ -432,7 +432,7 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
         if planned.get("only") not in (None, details.get("id")):
             return answer
         if "wait_for" in planned:
-            _wait_for(Path(planned["wait_for"]))
+            wait_for(Path(planned["wait_for"]))
         if planned.get("exit"):
             os._exit(9)
         if "raise" in planned:
@@ -447,7 +447,8 @@ def _pair(answer: Any) -> Any:
     return tuple(answer) if isinstance(answer, list) else answer
 
 
-def _wait_for(path: Path) -> None:
+def wait_for(path: Path) -> None:
+    """Wait until a file appears."""
     deadline = time.monotonic() + _PATIENCE
     while not path.exists():
         if time.monotonic() > deadline:

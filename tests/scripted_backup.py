@@ -14,7 +14,7 @@ from oslo_config import cfg
 from drivers.interface import errors
 from drivers.interface.backup import BackupDriver, Update
 from drivers.interface.records import Record
-from tests.scripted import Script
+from tests.scripted import Script, wait_for
 
 
 class ScriptedBackupDriver(BackupDriver):
@@ -58,6 +58,8 @@ class ScriptedBackupDriver(BackupDriver):
     def _play(self, method: str, answer: Any = None, **details: Any) -> Any:
         self._script.note(method, **details)
         planned = self._script.planned(method)
+        if "wait_for" in planned:
+            wait_for(Path(planned["wait_for"]))
         if "seconds" in planned:
             time.sleep(planned["seconds"])
         if "raise" in planned:

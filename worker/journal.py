@@ -39,7 +39,7 @@ REJECTED = "rejected"
 
 UPGRADE_ATTEMPTS = 8
 
-_TO_GO_ON = ("args", "request", "locks", "shared", "when_cut_short")
+_TO_GO_ON = ("args", "request", "locks", "shared", "when_cut_short", "moves_data")
 """What a failed flow keeps, so that an operator may have it go on."""
 
 _SHOWN = 2000
@@ -60,6 +60,7 @@ class Accepted:
     :param shared: names to hold along with other readers.
     :param when_cut_short: ``finish``: resumed at the next start; ``revert``: undone,
         as nobody waits for its answer any more.
+    :param moves_data: whether it waits for others of its kind, resumed ones too.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Accepted:
     locks: Sequence[str] = ()
     shared: Sequence[str] = ()
     when_cut_short: str = "finish"
+    moves_data: bool = False
 
     def to_meta(self) -> dict[str, Any]:
         """Return the flow detail's meta."""
@@ -82,6 +84,7 @@ class Accepted:
             "locks": list(self.locks),
             "shared": list(self.shared),
             "when_cut_short": self.when_cut_short,
+            "moves_data": self.moves_data,
             "resumes": 0,
         }
 
@@ -97,6 +100,7 @@ class Accepted:
             locks=tuple(meta["locks"]),
             shared=tuple(meta["shared"]),
             when_cut_short=meta.get("when_cut_short", "finish"),
+            moves_data=bool(meta.get("moves_data", False)),
         )
 
 

@@ -34,44 +34,51 @@ class Resumption:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="resumed")
         self._suspects = ThreadPoolExecutor(1, thread_name_prefix="suspects")
         self._guard = threading.Lock()
-        self._waiting: list[tuple[int, Work]] | None = []
+        self._waiting: list[tuple[int, ThreadPoolExecutor, Work]] | None = []
 
-    def start(self, times: int, work: Callable[..., None], *args: Any) -> None:
+    def start(
+        self,
+        times: int,
+        work: Callable[..., None],
+        *args: Any,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> None:
         """Run work, or keep it until :meth:`begin`.
 
         :param times: how often it was cut short before this time.
+        :param pool: threads for it, where new work of its kind has some of its own.
         """
-        bound = functools.partial(work, *args)
+        bound, pool = functools.partial(work, *args), pool or self._pool
         with self._guard:
             if self._waiting is not None:
-                self._waiting.append((times, bound))
+                self._waiting.append((times, pool, bound))
                 return
-        self._submit(times, bound)
+        self._submit(times, pool, bound)
 
     def begin(self) -> None:
         """Let what waits go on: the driver is up."""
         with self._guard:
             waiting, self._waiting = self._waiting, None
-        for times, work in sorted(waiting or (), key=lambda one: one[0]):
-            self._submit(times, work)
+        for times, pool, work in sorted(waiting or (), key=lambda one: one[0]):
+            self._submit(times, pool, work)
 
     def close(self) -> None:
         """Begin nothing more."""
         for pool in (self._suspects, self._pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, times: int, work: Work) -> None:
+    def _submit(self, times: int, pool: ThreadPoolExecutor, work: Work) -> None:
         try:
             if times:
-                self._suspects.submit(self._run_alone, work)
+                self._suspects.submit(self._run_alone, pool, work)
             else:
-                self._pool.submit(work)
+                pool.submit(work)
         except RuntimeError:
             LOG.debug("not begun before the stop: the journal has it")
 
-    def _run_alone(self, work: Work) -> None:
+    def _run_alone(self, pool: ThreadPoolExecutor, work: Work) -> None:
         try:
-            running: Future[None] = self._pool.submit(work)
+            running: Future[None] = pool.submit(work)
         except RuntimeError:
             return
         wait([running], ALONE)

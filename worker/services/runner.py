@@ -168,9 +168,11 @@ class Runner:
             return False
         wish = detail.meta.get("undo")
         undo = OperationCancelled(wish) if wish else None
-        job = Job(detail, accepted, request, resumed=True, undo=undo)
+        mover = accepted.moves_data
+        job = Job(detail, accepted, request, resumed=True, undo=undo, mover=mover)
         times = int(detail.meta.get("resumes", 0))
-        self._enter(job, functools.partial(self._resumption.start, times))
+        pool = self._movers if mover else None
+        self._enter(job, functools.partial(self._resumption.start, times, pool=pool))
         return True
 
     def resume(self) -> None:
@@ -350,6 +352,7 @@ def _accepted(bound: Bound, operation: Operation) -> Accepted:
         locks=operation.exclusive,
         shared=operation.shared,
         when_cut_short=operation.when_cut_short,
+        moves_data=operation.moves_data,
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -96,3 +97,19 @@ def test_nothing_begins_after_the_end() -> None:
     resumes.start(1, runs, "b")
 
     assert runs.began == []
+
+
+@pytest.mark.parametrize("times", [0, 1])
+def test_what_has_threads_of_its_kind_goes_on_there(times: int) -> None:
+    resumes, ran, pool = Resumption(), threading.Event(), ThreadPoolExecutor(1, "mine")
+    names: list[str] = []
+
+    def work() -> None:
+        names.append(threading.current_thread().name)
+        ran.set()
+
+    resumes.start(times, work, pool=pool)
+    resumes.begin()
+
+    assert ran.wait(5)
+    assert names == ["mine_0"]
