@@ -99,6 +99,28 @@ class TestWords:
         assert vault.same(volume, target)
 
 
+class TestCancel:
+    def test_a_restore_ends_and_the_backup_is_as_before(self, slow_vault: Vault) -> None:
+        vault = slow_vault
+        volume = vault.filled(56)
+        vault.scribble(volume, 57, places=24)
+        backup = vault.made(volume)
+        target = vault.filled(58)
+        vault.restore(backup, target)
+        until(lambda: _is_at(vault, backup.id), PATIENCE, "the restore to move data")
+        assert "is undone" in done(vault, "backup", "cancel", backup.id)
+        vault.wait_status(target, "error_restoring")
+        vault.wait_status(backup, "available")
+
+        done(vault, "backup", "restore", backup.id, "--volume", volume.id, "--wait")
+        assert vault.status(volume) == "available"
+
+
+def _is_at(vault: Vault, backup_id: str) -> bool:
+    shown = json.loads(done(vault, "backup", "show", backup_id, "-f", "json"))
+    return bool(re.match(r"\d+ %", str(shown.get("progress", ""))))
+
+
 class TestProgress:
     def test_it_is_shown_and_can_be_ended(self, slow_vault: Vault) -> None:
         vault = slow_vault
