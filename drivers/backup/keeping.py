@@ -35,6 +35,9 @@ from drivers.interface.pace import Pace
 SETTLE = 5.0
 """Seconds after which what was stored is made durable and noted, at the latest."""
 
+MOST_TOLD = 10_000
+"""Objects in a notification."""
+
 TELL = 0.5
 """Seconds between two reports of progress."""
 
@@ -192,12 +195,14 @@ class Keeping:
 def facts(prefix: str, objects: Iterable[Stored], following: int = 0) -> dict[str, Any]:
     """Return what listeners are told of a backup's objects, as Cinder tells it.
 
+    Of very many the last ones, in the order of their offsets: a message has to stay one.
+
     :param following: the number of the next one, unless that follows from the objects.
     """
     found = sorted(objects, key=lambda one: one.offset)
     return {
         "id": following or 1 + max((_number(one.name) for one in found), default=0),
-        "list": [one.to_json() for one in found],
+        "list": [one.to_json() for one in found[-MOST_TOLD:]],
         "prefix": prefix,
         "volume_meta": None,  # Cinder reads it when all has been told
     }
