@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, ClassVar
 from isal import isal_zlib
 from oslo_config import cfg
 
-from drivers.backup import compression, keeping, layout
+from drivers.backup import compression, keeping, layout, options
 from drivers.backup import digests as hashes
 from drivers.backup import manifest as manifests
 from drivers.backup.changes import Parent
@@ -42,48 +42,11 @@ LOG = logging.getLogger(__name__)
 
 _MIB = 1024 * 1024
 
-OPTS: list[cfg.Opt] = [
-    cfg.StrOpt(
-        "backup_compression_algorithm",
-        default="zlib",
-        ignore_case=True,
-        choices=list(compression.NAMES),
-        help="How objects are compressed; one that does not get smaller is stored as it is. "
-        "none, off and no are the same, and so are zlib and gzip, bz2 and bzip2.",
-    ),
-    cfg.StrOpt(
-        "backup_work_path",
-        default="$state_path/backup-work",
-        help="Directory for what a transfer under way notes for itself: 32 bytes for each block "
-        "of a volume that is no hole, twice that while an incremental backup is made.",
-    ),
-    cfg.IntOpt(
-        "backup_transfers",
-        default=4,
-        min=1,
-        max=64,
-        help="Objects that are on their way at once in each process, whichever backups they "
-        "belong to. Each takes up to 12 MiB of memory.",
-    ),
-    cfg.IntOpt(
-        "backup_threads",
-        default=0,
-        min=0,
-        help="Threads that hash and compress in each process; 0: as many as it has processors.",
-    ),
-    cfg.IntOpt(
-        "backup_bandwidth_limit",
-        default=0,
-        min=0,
-        help="MiB of volumes that each process reads or writes in a second; 0: no limit.",
-    ),
-]
-
 
 class ChunkedDriver(BackupDriver):
     """Backups as objects in a store."""
 
-    OPTS: ClassVar[list[cfg.Opt]] = OPTS
+    OPTS: ClassVar[list[cfg.Opt]] = options.CHUNKED
 
     support_force_delete = True
 

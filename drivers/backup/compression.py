@@ -18,21 +18,9 @@ from typing import IO, Any, cast
 import zstandard
 from isal import isal_zlib
 
+from drivers.backup.options import COMPRESSIONS
+
 NONE, ZLIB, BZ2, ZSTD = "none", "zlib", "bz2", "zstd"
-
-_ALIASES = {
-    "none": NONE,
-    "off": NONE,
-    "no": NONE,
-    "zlib": ZLIB,
-    "gzip": ZLIB,
-    "bz2": BZ2,
-    "bzip2": BZ2,
-    "zstd": ZSTD,
-}
-
-NAMES = tuple(_ALIASES)
-"""What the option may say."""
 
 PIECE = 1024 * 1024
 """Most bytes of data that are handed on at a time, however well they were compressed."""
@@ -88,9 +76,9 @@ class Encoder(abc.ABC):
 
 def canonical(name: Any) -> str:
     """Return the one name of a compression. :raises ValueError: there is none such."""
-    if not isinstance(name, str) or name.lower() not in _ALIASES:
+    if not isinstance(name, str) or name.lower() not in COMPRESSIONS:
         raise ValueError(f"there is no compression {name!r:.40}")
-    return _ALIASES[name.lower()]
+    return COMPRESSIONS[name.lower()]
 
 
 def encoder(name: str, length: int) -> Encoder:

@@ -14,27 +14,17 @@ from typing import ClassVar
 
 from oslo_config import cfg
 
-from drivers.backup import chunked, posix
+from drivers.backup import options
 from drivers.backup.directory import DirectoryStore
 from drivers.backup.posix import PosixDriver
 from drivers.backup.store import Store
 from drivers.interface.errors import BackupDriverException
 
-OPTS: list[cfg.Opt] = [
-    cfg.StrOpt("backup_share", help="The share, as host:/path."),
-    cfg.StrOpt(
-        "backup_mount_point_base",
-        default="$state_path/backup_mount",
-        help="Directory below which the share is mounted, in a directory called as the MD5 of "
-        "backup_share, in hexadecimal.",
-    ),
-]
-
 
 class NfsDriver(PosixDriver):
     """Backups as files of a share."""
 
-    OPTS: ClassVar[list[cfg.Opt]] = [*chunked.OPTS, *posix.OPTS, *OPTS]
+    OPTS: ClassVar[list[cfg.Opt]] = [*options.CHUNKED, *options.POSIX, *options.NFS]
 
     def make_store(self) -> Store:
         """Return the share's directory."""

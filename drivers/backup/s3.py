@@ -12,66 +12,12 @@ from typing import Any, ClassVar
 
 from oslo_config import cfg
 
-from drivers.backup import chunked
+from drivers.backup import options
 from drivers.backup.buckets import BucketStore, explained
 from drivers.backup.chunked import ChunkedDriver
 from drivers.backup.store import PART, Missing, Store
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
-
-OPTS: list[cfg.Opt] = [
-    cfg.StrOpt("backup_s3_endpoint_url", help="Where the store is; empty means Amazon's own."),
-    cfg.StrOpt("backup_s3_store_access_key", secret=True, help="Access key."),
-    cfg.StrOpt("backup_s3_store_secret_key", secret=True, help="Secret key."),
-    cfg.StrOpt(
-        "backup_s3_store_bucket",
-        default="volumebackups",
-        help="Bucket for backups that name no container; made where it is missing.",
-    ),
-    cfg.StrOpt("backup_s3_region", default="us-east-1", help="Region, for the signature."),
-    cfg.IntOpt(
-        "backup_s3_object_size",
-        default=52428800,
-        min=1,
-        help="Bytes of a volume in one object, a multiple of backup_s3_block_size.",
-    ),
-    cfg.IntOpt(
-        "backup_s3_block_size",
-        default=32768,
-        min=1,
-        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
-    ),
-    cfg.StrOpt("backup_s3_http_proxy", default="", help="Proxy for http."),
-    cfg.StrOpt("backup_s3_https_proxy", default="", help="Proxy for https."),
-    cfg.FloatOpt("backup_s3_timeout", default=60, min=0.1, help="Seconds to wait for an answer."),
-    cfg.IntOpt(
-        "backup_s3_max_pool_connections",
-        default=10,
-        min=1,
-        help="Connections that are kept; no fewer than backup_transfers.",
-    ),
-    cfg.IntOpt(
-        "backup_s3_retry_max_attempts",
-        default=4,
-        min=0,
-        help="How often a request that failed is repeated.",
-    ),
-    cfg.StrOpt(
-        "backup_s3_retry_mode",
-        default="legacy",
-        choices=["legacy", "standard", "adaptive"],
-        help="How it is repeated.",
-    ),
-    cfg.BoolOpt("backup_s3_verify_ssl", default=True, help="Whether certificates are checked."),
-    cfg.StrOpt("backup_s3_ca_cert_file", help="Certificates of those who are trusted."),
-    cfg.BoolOpt(
-        "backup_s3_md5_validation",
-        default=True,
-        help="Whether the store compares the MD5 of what it is sent.",
-    ),
-    cfg.StrOpt("backup_s3_sse_customer_key", secret=True, help="Key with which it encrypts."),
-    cfg.StrOpt("backup_s3_sse_customer_algorithm", help="Algorithm with which it encrypts."),
-]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PIECE = 8 * 1024 * 1024
@@ -83,7 +29,7 @@ _ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
 class S3Driver(ChunkedDriver):
     """Backups as objects in buckets."""
 
-    OPTS: ClassVar[list[cfg.Opt]] = [*chunked.OPTS, *OPTS]
+    OPTS: ClassVar[list[cfg.Opt]] = [*options.CHUNKED, *options.S3]
 
     object_size = "backup_s3_object_size"
     block_size = "backup_s3_block_size"

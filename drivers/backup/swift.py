@@ -11,74 +11,12 @@ from typing import Any, ClassVar
 
 from oslo_config import cfg
 
-from drivers.backup import chunked
+from drivers.backup import options
 from drivers.backup.buckets import BucketStore, explained
 from drivers.backup.chunked import ChunkedDriver
 from drivers.backup.store import PART, Missing, Store, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
-
-OPTS: list[cfg.Opt] = [
-    cfg.StrOpt(
-        "backup_swift_auth",
-        default="per_user",
-        choices=["per_user", "single_user"],
-        help="Only single_user works here: a caller's token is never written down, and a "
-        "backup outlives it.",
-    ),
-    cfg.StrOpt("backup_swift_auth_url", help="Where one logs in."),
-    cfg.StrOpt(
-        "backup_swift_auth_version",
-        default="1",
-        choices=["1", "2", "3"],
-        help="Version of the protocol by which one logs in.",
-    ),
-    cfg.StrOpt("backup_swift_url", help="Where objects are, if the login does not say it."),
-    cfg.StrOpt("backup_swift_user", help="User."),
-    cfg.StrOpt("backup_swift_key", secret=True, help="Password."),
-    cfg.StrOpt("backup_swift_tenant", help="Project of version 2."),
-    cfg.StrOpt("backup_swift_project", help="Project of version 3."),
-    cfg.StrOpt("backup_swift_user_domain", help="Domain of the user."),
-    cfg.StrOpt("backup_swift_project_domain", help="Domain of the project."),
-    cfg.StrOpt("backup_swift_region_name", help="Region."),
-    cfg.StrOpt(
-        "backup_swift_container",
-        default="volumebackups",
-        help="Container for backups that name none; made where it is missing.",
-    ),
-    cfg.StrOpt("backup_swift_create_storage_policy", help="Storage policy of new containers."),
-    cfg.IntOpt(
-        "backup_swift_object_size",
-        default=52428800,
-        min=1,
-        help="Bytes of a volume in one object, a multiple of backup_swift_block_size.",
-    ),
-    cfg.IntOpt(
-        "backup_swift_block_size",
-        default=32768,
-        min=1,
-        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
-    ),
-    cfg.IntOpt(
-        "backup_swift_retry_attempts",
-        default=3,
-        min=0,
-        help="How often a request that failed is repeated; the sending of an object is not.",
-    ),
-    cfg.IntOpt(
-        "backup_swift_retry_backoff",
-        default=2,
-        min=0,
-        help="Seconds before the first repetition; each next one waits twice as long.",
-    ),
-    cfg.FloatOpt("backup_swift_timeout", default=60, min=0.1, help="Seconds for an answer."),
-    cfg.StrOpt("backup_swift_ca_cert_file", help="Certificates of those who are trusted."),
-    cfg.BoolOpt(
-        "backup_swift_auth_insecure",
-        default=False,
-        help="Whether certificates are not checked.",
-    ),
-]
 
 _AHEAD = 8
 """Parts of an object that wait for the network."""
@@ -89,7 +27,7 @@ _END = b""
 class SwiftDriver(ChunkedDriver):
     """Backups as objects in containers."""
 
-    OPTS: ClassVar[list[cfg.Opt]] = [*chunked.OPTS, *OPTS]
+    OPTS: ClassVar[list[cfg.Opt]] = [*options.CHUNKED, *options.SWIFT]
 
     object_size = "backup_swift_object_size"
     block_size = "backup_swift_block_size"

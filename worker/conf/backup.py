@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 
-from drivers.backup import chunked, nfs, posix, s3, swift
+from drivers.backup import options
 from worker.conf import plugins, source
 from worker.conf.cinder import refused
 from worker.conf.problems import ConfigError
@@ -120,10 +120,8 @@ class Settings:
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Make the options known, with those of our own stores."""
-    conf.register_opts(OPTS)
-    conf.register_opts(chunked.OPTS)
-    for kind in (posix, nfs, s3, swift):
-        conf.register_opts(kind.OPTS)
+    for known in (OPTS, *options.ALL):
+        conf.register_opts(known)
 
 
 def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, ...]]:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 
 from cotyledon import oslo_config_glue as processes
 from oslo_config import cfg
 from oslo_db import options as database
 
-from drivers.backup import chunked, nfs, posix, s3, swift
+from drivers.backup import options
 from drivers.volume.local import LocalDriver
 from worker.conf import (
     backend,
@@ -42,11 +43,7 @@ def list_opts() -> Groups:
                 *quota.OPTS,
                 *image.OPTS,
                 *backup.OPTS,
-                *chunked.OPTS,
-                *posix.OPTS,
-                *nfs.OPTS,
-                *s3.OPTS,
-                *swift.OPTS,
+                *itertools.chain(*options.ALL),
                 *processes.service_opts,
             ],
         ),

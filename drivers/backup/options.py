@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the stores, apart from what they need: other services know them as well.
+
+The names of what Cinder has, too, are its own.
+"""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+COMPRESSIONS = {
+    "none": "none",
+    "off": "none",
+    "no": "none",
+    "zlib": "zlib",
+    "gzip": "zlib",
+    "bz2": "bz2",
+    "bzip2": "bz2",
+    "zstd": "zstd",
+}
+"""What ``backup_compression_algorithm`` may say, each with its one name in the format."""
+
+CHUNKED: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backup_compression_algorithm",
+        default="zlib",
+        ignore_case=True,
+        choices=list(COMPRESSIONS),
+        help="How objects are compressed; one that does not get smaller is stored as it is. "
+        "none, off and no are the same, and so are zlib and gzip, bz2 and bzip2.",
+    ),
+    cfg.StrOpt(
+        "backup_work_path",
+        default="$state_path/backup-work",
+        help="Directory for what a transfer under way notes for itself: 32 bytes for each block "
+        "of a volume that is no hole, twice that while an incremental backup is made.",
+    ),
+    cfg.IntOpt(
+        "backup_transfers",
+        default=4,
+        min=1,
+        max=64,
+        help="Objects that are on their way at once in each process, whichever backups they "
+        "belong to. Each takes up to 12 MiB of memory.",
+    ),
+    cfg.IntOpt(
+        "backup_threads",
+        default=0,
+        min=0,
+        help="Threads that hash and compress in each process; 0: as many as it has processors.",
+    ),
+    cfg.IntOpt(
+        "backup_bandwidth_limit",
+        default=0,
+        min=0,
+        help="MiB of volumes that each process reads or writes in a second; 0: no limit.",
+    ),
+]
+
+POSIX: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backup_posix_path",
+        default="$state_path/backup",
+        help="Directory of the backups.",
+    ),
+    cfg.StrOpt(
+        "backup_container",
+        help="Directory below backup_posix_path for backups that name no container; without "
+        "it each has one of its own.",
+    ),
+    cfg.IntOpt(
+        "backup_file_size",
+        default=1999994880,
+        min=1,
+        help="Bytes of a volume in one file, a multiple of backup_sha_block_size_bytes.",
+    ),
+    cfg.IntOpt(
+        "backup_sha_block_size_bytes",
+        default=32768,
+        min=1,
+        help="Bytes of which each hash is; an incremental backup keeps what changed in such "
+        "blocks. It must stay the same for all backups of a chain.",
+    ),
+]
+
+NFS: list[cfg.Opt] = [
+    cfg.StrOpt("backup_share", help="The share, as host:/path."),
+    cfg.StrOpt(
+        "backup_mount_point_base",
+        default="$state_path/backup_mount",
+        help="Directory below which the share is mounted, in a directory called as the MD5 of "
+        "backup_share, in hexadecimal.",
+    ),
+]
+
+S3: list[cfg.Opt] = [
+    cfg.StrOpt("backup_s3_endpoint_url", help="Where the store is; empty means Amazon's own."),
+    cfg.StrOpt("backup_s3_store_access_key", secret=True, help="Access key."),
+    cfg.StrOpt("backup_s3_store_secret_key", secret=True, help="Secret key."),
+    cfg.StrOpt(
+        "backup_s3_store_bucket",
+        default="volumebackups",
+        help="Bucket for backups that name no container; made where it is missing.",
+    ),
+    cfg.StrOpt("backup_s3_region", default="us-east-1", help="Region, for the signature."),
+    cfg.IntOpt(
+        "backup_s3_object_size",
+        default=52428800,
+        min=1,
+        help="Bytes of a volume in one object, a multiple of backup_s3_block_size.",
+    ),
+    cfg.IntOpt(
+        "backup_s3_block_size",
+        default=32768,
+        min=1,
+        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
+    ),
+    cfg.StrOpt("backup_s3_http_proxy", default="", help="Proxy for http."),
+    cfg.StrOpt("backup_s3_https_proxy", default="", help="Proxy for https."),
+    cfg.FloatOpt("backup_s3_timeout", default=60, min=0.1, help="Seconds to wait for an answer."),
+    cfg.IntOpt(
+        "backup_s3_max_pool_connections",
+        default=10,
+        min=1,
+        help="Connections that are kept; no fewer than backup_transfers.",
+    ),
+    cfg.IntOpt(
+        "backup_s3_retry_max_attempts",
+        default=4,
+        min=0,
+        help="How often a request that failed is repeated.",
+    ),
+    cfg.StrOpt(
+        "backup_s3_retry_mode",
+        default="legacy",
+        choices=["legacy", "standard", "adaptive"],
+        help="How it is repeated.",
+    ),
+    cfg.BoolOpt("backup_s3_verify_ssl", default=True, help="Whether certificates are checked."),
+    cfg.StrOpt("backup_s3_ca_cert_file", help="Certificates of those who are trusted."),
+    cfg.BoolOpt(
+        "backup_s3_md5_validation",
+        default=True,
+        help="Whether the store compares the MD5 of what it is sent.",
+    ),
+    cfg.StrOpt("backup_s3_sse_customer_key", secret=True, help="Key with which it encrypts."),
+    cfg.StrOpt("backup_s3_sse_customer_algorithm", help="Algorithm with which it encrypts."),
+]
+
+SWIFT: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backup_swift_auth",
+        default="per_user",
+        choices=["per_user", "single_user"],
+        help="Only single_user works here: a caller's token is never written down, and a "
+        "backup outlives it.",
+    ),
+    cfg.StrOpt("backup_swift_auth_url", help="Where one logs in."),
+    cfg.StrOpt(
+        "backup_swift_auth_version",
+        default="1",
+        choices=["1", "2", "3"],
+        help="Version of the protocol by which one logs in.",
+    ),
+    cfg.StrOpt("backup_swift_url", help="Where objects are, if the login does not say it."),
+    cfg.StrOpt("backup_swift_user", help="User."),
+    cfg.StrOpt("backup_swift_key", secret=True, help="Password."),
+    cfg.StrOpt("backup_swift_tenant", help="Project of version 2."),
+    cfg.StrOpt("backup_swift_project", help="Project of version 3."),
+    cfg.StrOpt("backup_swift_user_domain", help="Domain of the user."),
+    cfg.StrOpt("backup_swift_project_domain", help="Domain of the project."),
+    cfg.StrOpt("backup_swift_region_name", help="Region."),
+    cfg.StrOpt(
+        "backup_swift_container",
+        default="volumebackups",
+        help="Container for backups that name none; made where it is missing.",
+    ),
+    cfg.StrOpt("backup_swift_create_storage_policy", help="Storage policy of new containers."),
+    cfg.IntOpt(
+        "backup_swift_object_size",
+        default=52428800,
+        min=1,
+        help="Bytes of a volume in one object, a multiple of backup_swift_block_size.",
+    ),
+    cfg.IntOpt(
+        "backup_swift_block_size",
+        default=32768,
+        min=1,
+        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
+    ),
+    cfg.IntOpt(
+        "backup_swift_retry_attempts",
+        default=3,
+        min=0,
+        help="How often a request that failed is repeated; the sending of an object is not.",
+    ),
+    cfg.IntOpt(
+        "backup_swift_retry_backoff",
+        default=2,
+        min=0,
+        help="Seconds before the first repetition; each next one waits twice as long.",
+    ),
+    cfg.FloatOpt("backup_swift_timeout", default=60, min=0.1, help="Seconds for an answer."),
+    cfg.StrOpt("backup_swift_ca_cert_file", help="Certificates of those who are trusted."),
+    cfg.BoolOpt(
+        "backup_swift_auth_insecure",
+        default=False,
+        help="Whether certificates are not checked.",
+    ),
+]
+
+ALL = (CHUNKED, POSIX, NFS, S3, SWIFT)
