@@ -150,7 +150,11 @@ class TestMigrate:
         cloud.admin.wait_for(cloud.admin.api.volumes, volume, migrated)
         return cloud.admin.wait(cloud.admin.api.volumes, volume, "in-use")
 
-    def test_the_data_is_there(self, cloud: Cloud, user: User, nova: Nova, instance: str) -> None:
+    def test_the_data_is_there(
+        self, cloud: Cloud, user: User, nova: Nova, instance: str, ours: bool
+    ) -> None:
+        if not ours:
+            pytest.skip("Cinder may delete the attachment with the copy: docs/compatibility.rst")
         volume = user.volume()
         cloud.scribble(volume)
         data, before, usage = cloud.data(volume), cloud.file(volume), user.usage()
