@@ -45,7 +45,8 @@ class Ready(Step):
     """Note what both rows and the attachments are.
 
     Idempotent: nothing of it is changed before it is noted. What is told to the copy's
-    service is taken from here, so that a second try tells the same.
+    service is taken from here, so that a second try tells the same. It is nothing where the
+    driver has moved the volume, or a compute service swaps it: the others do nothing then.
     """
 
     default_provides = "before"
@@ -76,15 +77,8 @@ class Ready(Step):
 class Rename(Step):
     """Have the copy given the volume's place. Idempotent: the same is told again."""
 
-    def execute(
-        self,
-        ctx: Context,
-        volume_id: str,
-        before: Mapping[str, Any],
-        moved: bool = False,
-        handed_over: bool = False,
-    ) -> None:
-        if moved or handed_over:
+    def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+        if not before:
             return
         volume, copy = (Record("volume", before[name]) for name in ("volume", "copy"))
         try:
@@ -94,15 +88,9 @@ class Rename(Step):
             raise VolumeMigrationFailed(f"{text} and is kept: {error}") from error
 
     def revert(
-        self,
-        ctx: Context,
-        volume_id: str,
-        spare_id: str,
-        before: Mapping[str, Any],
-        moved: bool = False,
-        handed_over: bool = False,
+        self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
-        if moved or handed_over or ctx.volumes.current(volume_id).migration_status != "completing":
+        if not before or ctx.volumes.current(volume_id).migration_status != "completing":
             return
         rows = ((volume_id, before["volume"]), (spare_id, before["copy"]))
         known = [
@@ -120,12 +108,10 @@ class Swap(Step):
         volume_id: str,
         spare_id: str,
         before: Mapping[str, Any],
-        moved: bool = False,
-        handed_over: bool = False,
         reservations: Sequence[str] = (),
         old_reservations: Sequence[str] = (),
     ) -> None:
-        if not (moved or handed_over):
+        if before:
             held = (*reservations, *old_reservations)
             ctx.volumes.swap(volume_id, spare_id, before["status"], commit=held)
 
@@ -137,15 +123,10 @@ class Release(Step):
     """
 
     def execute(
-        self,
-        ctx: Context,
-        volume_id: str,
-        spare_id: str,
-        moved: bool = False,
-        handed_over: bool = False,
+        self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
         pause = 0.5
-        while not (moved or handed_over):
+        while before:
             try:
                 migration_target.discard(ctx, volume_id, spare_id)
             except ServiceError as error:
