@@ -203,11 +203,9 @@ class _File:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append data."""
-        view = memoryview(data)
         with _explained("write", self._target):
-            while view:
-                done = os.write(self._fd, view)
-                view, self._written = view[done:], self._written + done
+            disk.append(self._fd, data)
+        self._written += len(data)
         if self._written - self._flushed >= _FLUSH and self._idle():
             self._flushed = self._written
             self._flushing = self._threads.submit(os.fdatasync, self._fd)

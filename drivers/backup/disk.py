@@ -33,7 +33,7 @@ def work(path: Path) -> Iterator[None]:
         raise BackupDriverException(text) from error
 
 
-def append(fd: int, data: bytes) -> None:
+def append(fd: int, data: bytes | memoryview) -> None:
     """Write all of it. :raises OSError: the disk took only a part."""
     view = memoryview(data)
     while view:

@@ -22,7 +22,7 @@ _COPIED = (
 )
 """Columns of the volume that its copy has from the start."""
 
-TAKEN = ("attaching", "reserved", "in-use")
+_TAKEN = ("attaching", "reserved", "in-use")
 """Statuses of a copy that a compute service has taken."""
 
 PAUSE_FIRST = 0.25
@@ -107,7 +107,7 @@ def is_taken(ctx: Context, spare_id: str) -> bool:
     It ends the migration by itself, also when it has let the copy go again.
     """
     spare = _find(ctx, spare_id)
-    return spare is not None and (spare.status in TAKEN or ctx.attachments.count(spare_id) > 0)
+    return spare is not None and (spare.status in _TAKEN or ctx.attachments.count(spare_id) > 0)
 
 
 def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool = False) -> None:
