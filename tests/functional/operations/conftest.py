@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,17 @@ from tests.functional.service import services
 from tests.servers import Broker, Servers
 
 
+@contextmanager
+def running(kind: str, broker: Broker, servers: Servers, directory: Path) -> Iterator[Cloud]:
+    """Run a service with a scripted backend on an empty database of a kind."""
+    database = empty_database(kind, servers, directory)
+    with services(directory) as make:
+        cloud = Cloud(make, broker.vhost(), database, directory)
+        cloud.service.start()
+        yield cloud
+        cloud.close()
+
+
 @pytest.fixture(scope="session", params=DATABASES)
 def shared_cloud(
     request: pytest.FixtureRequest,
@@ -24,12 +37,8 @@ def shared_cloud(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp(f"cloud-{request.param}")
-    database = empty_database(request.param, servers, directory)
-    with services(directory) as make:
-        cloud = Cloud(make, broker.vhost(), database, directory)
-        cloud.service.start()
+    with running(request.param, broker, servers, directory) as cloud:
         yield cloud
-        cloud.close()
 
 
 @pytest.fixture(scope="session", params=DATABASES)

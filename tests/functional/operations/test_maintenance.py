@@ -16,9 +16,10 @@ import oslo_messaging
 import pytest
 
 from drivers.interface.records import Record
-from tests.conftest import DATABASES, empty_database
+from tests.conftest import DATABASES
 from tests.functional.cloud import HOST, REQUEST, Cloud
-from tests.functional.service import Service, services
+from tests.functional.operations.conftest import running
+from tests.functional.service import Service
 from tests.servers import Broker, Servers, until
 
 FRESH = {
@@ -39,12 +40,8 @@ def own_cloud(
 ) -> Iterator[Cloud]:
     """A service whose volumes may all be lost."""
     directory = tmp_path_factory.mktemp(f"whole-{request.param}")
-    database = empty_database(request.param, servers, directory)
-    with services(directory) as make:
-        cloud = Cloud(make, broker.vhost(), database, directory)
-        cloud.service.start()
+    with running(request.param, broker, servers, directory) as cloud:
         yield cloud
-        cloud.close()
 
 
 @pytest.fixture
