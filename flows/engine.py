@@ -29,6 +29,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
+from flows import former_names
 from flows.context import Common
 from flows.errors import FlowError, OperationInterrupted
 from flows.lifecycle import UNDO_FAILED, Step
@@ -196,11 +197,11 @@ def run_in_memory(
 
 
 def factory_of(path: str) -> Factory:
-    """Import ``package.module:name``.
+    """Import ``package.module:name``, which may be a name that an earlier version used.
 
     :raises LookupError: there is no such factory (a journal of a newer version).
     """
-    module, _, name = path.partition(":")
+    module, _, name = former_names.present_factory(path).partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -24,6 +24,8 @@ from taskflow.exceptions import StorageFailure
 from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
+from flows import former_names
+
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
 
@@ -195,8 +197,7 @@ class Statements:
         detail = models.FlowDetail.from_dict(dict(row))
         of_flow = sa.select(self._atoms).where(self._atoms.c.parent_uuid == flow)
         for atom in connection.execute(of_flow).mappings():
-            kind = models.atom_detail_class(atom["atom_type"])
-            detail.add(kind.from_dict({k: v for k, v in atom.items() if k != "atom_type"}))
+            detail.add(_atom_of(dict(atom)))
         return detail
 
     def unfinished(self, connection: sa.Connection, slot: str, ended: Sequence[str]) -> list[str]:
@@ -417,6 +418,15 @@ def _note_time(atom: Any) -> None:
         atom.meta.setdefault("began", time.time())
     elif atom.state in _ENDED:
         atom.meta["ended"] = time.time()
+
+
+def _atom_of(row: Mapping[str, Any]) -> Any:
+    """Return a task; its failures get the present names of their errors' classes."""
+    kind = models.atom_detail_class(row["atom_type"])
+    stored = {name: value for name, value in row.items() if name != "atom_type"}
+    for name in ("failure", "revert_failure"):
+        stored[name] = former_names.present_failure(stored[name])
+    return kind.from_dict(stored)
 
 
 def _atom_row(atom: Any) -> dict[str, Any]:
