@@ -26,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from worker import nogreen  # noqa: E402, F401, I001 - first, before anything of oslo
+from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
 from taskflow import engines  # noqa: E402
 from taskflow.flow import Flow  # noqa: E402
 from taskflow.patterns import linear_flow  # noqa: E402
@@ -36,7 +36,7 @@ from flows import engine  # noqa: E402
 from flows.context import Context  # noqa: E402
 from flows.lifecycle import Step  # noqa: E402
 from tests.servers import Servers  # noqa: E402
-from worker.journal import Accepted, Journal  # noqa: E402
+from worker.journal.journal import Accepted, Journal  # noqa: E402
 from worker.rpc.context import RequestContext  # noqa: E402
 
 STEPS = 5
@@ -80,7 +80,7 @@ def in_memory() -> None:
 
 
 def journalled(journal: Journal) -> Once:
-    """Return what runs once as ``worker.services.runner`` does it."""
+    """Return what runs once as ``worker.execution.intake`` does it."""
 
     def once() -> None:
         detail = journal.accept(uuid.uuid4().hex, "host@backend/0", _accepted())

@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from worker import nogreen  # noqa: E402, F401, I001 - first, before anything of oslo
+from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
 import sqlalchemy as sa  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 

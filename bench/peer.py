@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from worker import nogreen  # noqa: E402, F401, I001 - first, before anything of oslo
+from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
 from bench.blocking import Gate  # noqa: E402
 from bench.load import OPERATIONS, Stuck  # noqa: E402
 from bench.machine import Service  # noqa: E402

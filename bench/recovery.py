@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from worker import nogreen  # noqa: E402, F401, I001 - first, before anything of oslo
+from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
 from bench import load  # noqa: E402
 from bench.blocking import Gate  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402

@@ -29,7 +29,7 @@ import kombu
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from worker import nogreen  # noqa: E402, F401  # isort: skip
+from worker.compat import native_threads  # noqa: E402, F401  # isort: skip
 
 from bench import samples, soaked  # noqa: E402
 from bench.samples import Footprint, JournalFile, Sample  # noqa: E402

@@ -156,7 +156,7 @@ class Backend(Protocol):
         """Return the namespace under which initiator data is kept."""
 
 
-class BackupService(Protocol):
+class RemoteBackupService(Protocol):
     """The backup services on the bus, as the volume service knows them."""
 
     def continue_backup(self, request: Request, backup: Record, device: Mapping[str, Any]) -> None:
@@ -178,7 +178,7 @@ class BackupService(Protocol):
         """
 
 
-class VolumeService(Protocol):
+class RemoteVolumeService(Protocol):
     """The volume services on the bus, as another service knows them.
 
     A source is a volume or a snapshot. Each call may be repeated.
@@ -338,10 +338,10 @@ class Context(Common):
     initiators: Initiators
     scheduler: Scheduler
     images: Images
-    backup_service: BackupService
+    backup_service: RemoteBackupService
     service: ServiceRow
     host: HostRecords
-    volume_service: VolumeService
+    volume_service: RemoteVolumeService
     attacher: Attacher
     compute: ComputeService
     types: TypeRecords
@@ -363,7 +363,7 @@ class BackupContext(Common):
     """
 
     backend: BackupBackend
-    volume_service: VolumeService
+    volume_service: RemoteVolumeService
     peers: BackupPeers
     attacher: Attacher
     progress_every: float = 0.0

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from taskflow import task
 from taskflow.types.failure import Failure
 
-from flows import errors, storable
+from flows import errors, storable_errors
 from flows.context import Common
 
 LOG = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Interrupted(BaseException):
     """The process stops while a step waits: the flow stays as it is and is resumed."""
 
 
-class Abandoned(Interrupted):
+class ThreadGivenUp(Interrupted):
     """The operation ended without this thread, which hung in a driver until now."""
 
 
@@ -85,15 +85,20 @@ class Step(task.Task):  # type: ignore[misc]
     only_tells: ClassVar[bool] = False
     """Whether it only tells of what the steps before it have done, which nobody undoes any more."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    task_name: ClassVar[str]
+    """Name of the task in the journal and in listings, unless an instance has its own."""
+
+    def __init_subclass__(cls, task: str | None = None, **kwargs: Any) -> None:
+        """:param task: the task's name; from the name of the class if not given."""
         super().__init_subclass__(**kwargs)
+        cls.task_name = task or _snake(cls.__name__)
         if "execute" in cls.__dict__:
             cls.execute = _persistent(_contained(cls.__dict__["execute"]))
         if "revert" in cls.__dict__:
             cls.revert = _undo(_persistent(cls.__dict__["revert"]))
 
     def __init__(self, name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(name=name or _snake(type(self).__name__), **kwargs)
+        super().__init__(name=name or self.task_name, **kwargs)
 
     def reopen(self, ctx: Any, args: Mapping[str, Any]) -> None:
         """Make an operation that failed possible once more, when an operator asks for it.
@@ -150,7 +155,7 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
         except (errors.Unavailable, Interrupted):
             raise
         except BaseException as error:
-            kept = storable.storable(error, self.name)
+            kept = storable_errors.storable(error, self.name)
             if kept is error:
                 raise
             raise kept  # noqa: B904 - it has its cause, as far as that can be stored
@@ -198,7 +203,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
         except Interrupted:
             raise
         except BaseException as error:
-            text = storable.text_of(error)
+            text = storable_errors.text_of(error)
             LOG.exception("%s could not be undone: %s", self.name, text)
             shown = "".join(traceback.format_exception(error))
             return {UNDO_FAILED: f"{type(error).__name__}: {text}", "traceback": shown}

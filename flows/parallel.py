@@ -18,7 +18,7 @@ from taskflow import engines, task
 from taskflow.patterns import unordered_flow
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import Unavailable
 from flows.lifecycle import Interrupted
@@ -74,6 +74,6 @@ def each(
         if isinstance(error, Unavailable | Interrupted):
             raise error
         if error is not None:
-            text = f"{type(error).__name__}: {edge.masked(error)}"
+            text = f"{type(error).__name__}: {driver_contract.masked(error)}"
             LOG.warning("%s %s: %s failed: %s", member.kind, member.id, what, text)
     return [one.outcome for one in tasks]

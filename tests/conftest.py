@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import pytest
 
-from worker import nogreen  # noqa: F401  # isort: skip
+from worker.compat import native_threads  # noqa: F401  # isort: skip
 
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers

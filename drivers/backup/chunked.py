@@ -19,19 +19,21 @@ from typing import Any, BinaryIO, ClassVar
 from isal import isal_zlib
 from oslo_config import cfg
 
-from drivers.backup import compression, keeping, layout, options
-from drivers.backup import digests as hashes
-from drivers.backup import manifest as manifests
-from drivers.backup.changes import Parent
-from drivers.backup.device import Device
-from drivers.backup.digests import Digests
-from drivers.backup.keeping import Keeping
-from drivers.backup.lanes import Lanes
-from drivers.backup.layout import Stored
-from drivers.backup.notes import Notes
-from drivers.backup.objects import Target
-from drivers.backup.restoring import Chain, Link, Restoring, require_kept
-from drivers.backup.store import Missing, Store
+from drivers.backup import options
+from drivers.backup.format import block_hashes as hashes
+from drivers.backup.format import compression, layout
+from drivers.backup.format import manifest as manifests
+from drivers.backup.format.block_hashes import BlockHashes
+from drivers.backup.format.layout import Stored
+from drivers.backup.format.object_writer import ObjectTarget
+from drivers.backup.stores.object_store import Missing, ObjectStore
+from drivers.backup.transfer import backup_run
+from drivers.backup.transfer.backup_run import BackupRun
+from drivers.backup.transfer.changed_blocks import Parent
+from drivers.backup.transfer.checkpoint import Checkpoint
+from drivers.backup.transfer.limits import TransferLimits
+from drivers.backup.transfer.restore_run import Chain, Link, RestoreRun, require_kept
+from drivers.backup.transfer.volume_device import Device
 from drivers.interface.backup import BackupDriver, Parts
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.optional import Update
@@ -65,10 +67,10 @@ class ChunkedDriver(BackupDriver):
         self._compression = compression.canonical(configuration.backup_compression_algorithm)
         threads = configuration.backup_threads or len(os.sched_getaffinity(0))
         limit = configuration.backup_bandwidth_limit * _MIB
-        self._lanes = Lanes(threads, configuration.backup_transfers, limit)
+        self._lanes = TransferLimits(threads, configuration.backup_transfers, limit)
 
     @abc.abstractmethod
-    def make_store(self) -> Store:
+    def make_store(self) -> ObjectStore:
         """Return where objects are kept; nothing is asked of it yet."""
 
     def check_for_setup_error(self) -> None:
@@ -108,7 +110,7 @@ class ChunkedDriver(BackupDriver):
         parent = self._parent(backup)
         update = {"parent_id": None} if backup.parent_id and parent is None else {}
         if (found := self._finished(backup, container, prefix)) is not None:
-            pace.show(lambda: keeping.facts(prefix, found))
+            pace.show(lambda: backup_run.facts(prefix, found))
             return {**update, "object_count": len(found)}
         kept = self.get_metadata(backup.volume_id) if backup_metadata else None
         self._store.prepare(container)
@@ -118,16 +120,16 @@ class ChunkedDriver(BackupDriver):
             "block": self._block,
             "size": device.size,
         }
-        target = Target(self._store, container, prefix, self._compression, self._most)
+        target = ObjectTarget(self._store, container, prefix, self._compression, self._most)
         with ExitStack() as stack:
-            notes = stack.enter_context(Notes(self._aside(backup.id, "notes"), about))
+            notes = stack.enter_context(Checkpoint(self._aside(backup.id, "notes"), about))
             if not notes.begun:
                 self._aside(backup.id, "digests").unlink(missing_ok=True)
             own = stack.enter_context(
-                Digests.in_file(self._aside(backup.id, "digests"), self._block)
+                BlockHashes.in_file(self._aside(backup.id, "digests"), self._block)
             )
             base = stack.enter_context(self._base(backup, parent, changed))
-            objects = Keeping(self._lanes, device, target, own, notes, base).run(pace)
+            objects = BackupRun(self._lanes, device, target, own, notes, base).run(pace)
             facts = _facts(backup)
             digests = self._write_digests(own, container, prefix, facts)
         manifest = manifests.Manifest(
@@ -168,8 +170,8 @@ class ChunkedDriver(BackupDriver):
         about = {"key": pace.key, "backup": str(backup.id)}
         if not pace.key:
             aside.unlink(missing_ok=True)
-        with Notes(aside, about) as notes:
-            restoring = Restoring(
+        with Checkpoint(aside, about) as notes:
+            restoring = RestoreRun(
                 self._lanes, self._store, chain, device, notes, clear=bool(volume_is_new)
             )
             restoring.run(pace)
@@ -179,7 +181,7 @@ class ChunkedDriver(BackupDriver):
 
     def verify(self, backup: Record, *, pace: Pace = Pace()) -> None:  # noqa: B008
         """Read everything, and compare it with all that was noted of it."""
-        Restoring(self._lanes, self._store, self._chain(backup)).run(pace)
+        RestoreRun(self._lanes, self._store, self._chain(backup)).run(pace)
 
     def delete_backup(self, backup: Record) -> None:
         """Remove the objects, the metadata first: what is half there is no backup."""
@@ -262,7 +264,7 @@ class ChunkedDriver(BackupDriver):
             ) from error
 
     def _write_digests(
-        self, own: Digests, container: str, prefix: str, facts: dict[str, Any]
+        self, own: BlockHashes, container: str, prefix: str, facts: dict[str, Any]
     ) -> tuple[int, int]:
         size = crc = 0
         with self._store.writing(container, f"{prefix}{layout.DIGESTS}") as sink:

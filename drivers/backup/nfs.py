@@ -15,9 +15,9 @@ from typing import ClassVar
 from oslo_config import cfg
 
 from drivers.backup import options
-from drivers.backup.directory import DirectoryStore
 from drivers.backup.posix import PosixDriver
-from drivers.backup.store import Store
+from drivers.backup.stores.directory_store import DirectoryStore
+from drivers.backup.stores.object_store import ObjectStore
 from drivers.interface.errors import BackupDriverException
 
 
@@ -26,7 +26,7 @@ class NfsDriver(PosixDriver):
 
     OPTS: ClassVar[list[cfg.Opt]] = [*options.CHUNKED, *options.POSIX, *options.NFS]
 
-    def make_store(self) -> Store:
+    def make_store(self) -> ObjectStore:
         """Return the share's directory."""
         return DirectoryStore(self._place)
 

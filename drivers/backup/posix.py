@@ -10,8 +10,8 @@ from oslo_config import cfg
 
 from drivers.backup import options
 from drivers.backup.chunked import ChunkedDriver
-from drivers.backup.directory import DirectoryStore
-from drivers.backup.store import Store
+from drivers.backup.stores.directory_store import DirectoryStore
+from drivers.backup.stores.object_store import ObjectStore
 
 
 class PosixDriver(ChunkedDriver):
@@ -22,6 +22,6 @@ class PosixDriver(ChunkedDriver):
     object_size = "backup_file_size"
     block_size = "backup_sha_block_size_bytes"
 
-    def make_store(self) -> Store:
+    def make_store(self) -> ObjectStore:
         """Return the directory."""
         return DirectoryStore(Path(self.configuration.backup_posix_path))

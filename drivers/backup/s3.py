@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from oslo_config import cfg
 
 from drivers.backup import options
-from drivers.backup.buckets import BucketStore, explained
 from drivers.backup.chunked import ChunkedDriver
-from drivers.backup.store import PART, Missing, Store
+from drivers.backup.stores.bucket_store import BucketStore, explained
+from drivers.backup.stores.object_store import PART, Missing, ObjectStore
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 
@@ -34,7 +34,7 @@ class S3Driver(ChunkedDriver):
     object_size = "backup_s3_object_size"
     block_size = "backup_s3_block_size"
 
-    def make_store(self) -> Store:
+    def make_store(self) -> ObjectStore:
         """Return the bucket."""
         return S3Store(self.configuration)
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from oslo_config import cfg
 
 from drivers.backup import options
-from drivers.backup.buckets import BucketStore, explained
 from drivers.backup.chunked import ChunkedDriver
-from drivers.backup.store import PART, Missing, Store, StoreError
+from drivers.backup.stores.bucket_store import BucketStore, explained
+from drivers.backup.stores.object_store import PART, Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 
@@ -32,7 +32,7 @@ class SwiftDriver(ChunkedDriver):
     object_size = "backup_swift_object_size"
     block_size = "backup_swift_block_size"
 
-    def make_store(self) -> Store:
+    def make_store(self) -> ObjectStore:
         """Return the store."""
         return SwiftStore(self.configuration)
 

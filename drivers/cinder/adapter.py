@@ -18,8 +18,8 @@ from cinder import exception, objects
 from cinder.volume import configuration as cinder_configuration
 from oslo_config import cfg
 
-from drivers.cinder import rests, runtime
-from drivers.cinder.failures import translated
+from drivers.cinder import interrupted, runtime
+from drivers.cinder.error_translation import translated
 from drivers.cinder.translation import changes, cinders, context
 from drivers.interface.errors import VolumeDriverException, VolumeIsBusy
 from drivers.interface.records import Record
@@ -96,7 +96,7 @@ class CinderDriver(VolumeDriver):
             if kept := objects.SnapshotList.get_all_for_volume(given._context, volume.id):
                 raise VolumeIsBusy(f"volume {volume.id} has {len(kept)} snapshots: delete them")
             self._made.delete_volume(given)
-            rests.clear(self._made, given)
+            interrupted.clear(self._made, given)
 
     def extend_volume(self, volume: Record, new_size: int) -> None:
         """Have it extended."""

@@ -8,7 +8,7 @@ from typing import Any
 from drivers.interface.image import ImageService, Locations
 
 
-class Images:
+class ImageServiceForCinder:
     """What Cinder's drivers ask of an image service.
 
     Cinder's own code keeps what it has fetched on the object, so each call of a driver

@@ -53,9 +53,9 @@ def load(path: str) -> type[VolumeDriver]:
 
 def adapted(found: object) -> type[VolumeDriver]:
     """Return a driver of ours around a class of Cinder's that is loaded."""
-    from drivers.cinder import announced
+    from drivers.cinder import features
 
-    return announced.adapted(found)
+    return features.adapted(found)
 
 
 def installed() -> bool:
@@ -67,14 +67,14 @@ def prepare() -> None:
     """Import what all of Cinder's drivers rest on. :raises ImportError: it is not installed."""
     if "cinder.volume.driver" in sys.modules:
         return
-    from drivers.cinder import green, options
+    from drivers.cinder import eventlet_stub, options
 
     if not installed():
         raise ModuleNotFoundError(f"Cinder is not installed: {_ADVICE}", name=PACKAGE)
     if sys.modules.get("eventlet") is None:
         # Those that look for the real one have done so before, and did not find it.
         importlib.import_module("futurist")
-        green.install()
+        eventlet_stub.install()
     conf = cfg.CONF
     options.be_lenient(conf)
     with options.kept_defaults(conf):

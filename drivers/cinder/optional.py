@@ -12,14 +12,14 @@ from typing import Any
 
 from drivers.cinder import translation
 from drivers.cinder.adapter import CinderDriver, takes, update
-from drivers.cinder.failures import translated
-from drivers.cinder.images import Images
+from drivers.cinder.error_translation import translated
+from drivers.cinder.images import ImageServiceForCinder
 from drivers.cinder.translation import changes, cinders, context, listed, recorded, volume_type
 from drivers.interface.optional import Connector, Update
 from drivers.interface.records import Record
 
 
-class Exporting(CinderDriver):
+class ExportingCinderDriver(CinderDriver):
     """Making a volume, or a snapshot, reachable."""
 
     def validate_connector(self, connector: Connector) -> None:
@@ -88,7 +88,7 @@ class Exporting(CinderDriver):
             self._made.detach_volume(context(request), cinders(volume, request), attachment)
 
 
-class Copying(CinderDriver):
+class CopyingCinderDriver(CinderDriver):
     """Data of volumes, images, snapshots and backups."""
 
     def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
@@ -123,7 +123,7 @@ class Copying(CinderDriver):
         image_metadata: Mapping[str, Any],
         image_service: Any,
     ) -> Any:
-        given, images = cinders(volume, context), Images(image_service, context)
+        given, images = cinders(volume, context), ImageServiceForCinder(image_service, context)
         known = {**image_metadata, "properties": dict(image_metadata.get("properties") or {})}
         with translated():
             answer = self._made.clone_image(
@@ -144,7 +144,7 @@ class Copying(CinderDriver):
         call = self._made.copy_image_to_volume
         if volume.encryption_key_id:
             call = self._made.copy_image_to_encrypted_volume
-        given, images = cinders(volume, request), Images(image_service, request)
+        given, images = cinders(volume, request), ImageServiceForCinder(image_service, request)
         more = {"disable_sparse": disable_sparse} if takes(call, "disable_sparse") else {}
         with translated():
             call(context(request), given, images, image_id, **more)
@@ -153,13 +153,13 @@ class Copying(CinderDriver):
     def copy_volume_to_image(
         self, request: Any, volume: Record, image_service: Any, image_meta: Mapping[str, Any]
     ) -> Update:
-        given, images = cinders(volume, request), Images(image_service, request)
+        given, images = cinders(volume, request), ImageServiceForCinder(image_service, request)
         with translated():
             self._made.copy_volume_to_image(context(request), given, images, dict(image_meta))
         return changes(given) or None
 
 
-class Moving(CinderDriver):
+class MovingCinderDriver(CinderDriver):
     """Another type, backend or owner."""
 
     def accept_transfer(
@@ -220,7 +220,7 @@ class Moving(CinderDriver):
             self._made.after_volume_copy(context(request), source, target, remote=remote)
 
 
-class Reporting(CinderDriver):
+class ReportingCinderDriver(CinderDriver):
     """What a driver says of existing rows."""
 
     def update_provider_info(

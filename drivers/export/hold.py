@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from drivers.export.qemu import PROGRAM, Server
+from drivers.export.qemu import PROGRAM, QemuNbdServer
 from drivers.interface.errors import VolumeBackendAPIException
 
 _PATIENCE = 10.0
@@ -28,7 +28,7 @@ _STANDING = ("T", "t", "Z", "X")
 
 
 @contextlib.contextmanager
-def held(servers: Sequence[Server]) -> Iterator[None]:
+def held(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
     """Hold servers.
 
     :raises VolumeBackendAPIException: one does not stand still; none is held.
@@ -44,14 +44,14 @@ def held(servers: Sequence[Server]) -> Iterator[None]:
         yield
 
 
-def let_go(servers: Sequence[Server]) -> None:
+def let_go(servers: Sequence[QemuNbdServer]) -> None:
     """Let servers go that are held by nobody any more: the guard was killed as well."""
     for server in servers:
         server.send(signal.SIGCONT)
 
 
 @contextlib.contextmanager
-def _guard(servers: Sequence[Server]) -> Iterator[None]:
+def _guard(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
     command = ["/bin/sh", "-c", _GUARD, "guard", *(str(server.pid) for server in servers)]
     # In a session of its own: what ends our process group leaves it to do its work.
     with subprocess.Popen(
@@ -70,7 +70,7 @@ def _guard(servers: Sequence[Server]) -> Iterator[None]:
             process.stdin.close()
 
 
-def _wait_for(server: Server) -> None:
+def _wait_for(server: QemuNbdServer) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not _stands(server.pid):
         if time.monotonic() > deadline:

@@ -215,7 +215,7 @@ class NbdExport(ExportDriver):
             text = f"the path of its socket is longer than {_SOCKET_PATH} bytes: {socket}"
             raise VolumeBackendAPIException(f"{name} cannot be served: {text}")
 
-    def _server(self, name: str) -> qemu.Server | None:
+    def _server(self, name: str) -> qemu.QemuNbdServer | None:
         return qemu.find(self._file(name, "pid"))
 
     def _remove(self, name: str) -> None:
@@ -224,7 +224,7 @@ class NbdExport(ExportDriver):
             self._end(name, server)
         self._forget(name)
 
-    def _end(self, name: str, server: qemu.Server) -> None:
+    def _end(self, name: str, server: qemu.QemuNbdServer) -> None:
         if not server.end():
             text = f"{qemu.PROGRAM} of {name}, process {server.pid}, does not end"
             raise RemoveExportException(text)

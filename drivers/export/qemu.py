@@ -27,7 +27,7 @@ _IN_USE = "Address already in use"
 
 
 @dataclass(frozen=True)
-class Server:
+class QemuNbdServer:
     """A running process."""
 
     pid: int
@@ -114,7 +114,7 @@ def start(command: list[str], name: str) -> bool:
     raise VolumeBackendAPIException(f"{PROGRAM} does not serve {name}: {reason}")
 
 
-def find(pid_file: Path) -> Server | None:
+def find(pid_file: Path) -> QemuNbdServer | None:
     """Return the process that a file names, None where it is no server of ours (any more)."""
     try:
         pid = int(pid_file.read_text())
@@ -123,4 +123,4 @@ def find(pid_file: Path) -> Server | None:
         return None
     # The number may be another process's by now; only ours names this file.
     ours = f"--pid-file={pid_file}".encode() in command
-    return Server(pid) if ours else None
+    return QemuNbdServer(pid) if ours else None

@@ -27,7 +27,7 @@ _TOLD_MAX = 4096
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConversionLimits:
     """What one conversion may use.
 
     :param address_space: memory, in GiB.
@@ -37,7 +37,7 @@ class Limits:
     address_space: int = 1
     cpu: int = 60
 
-    def of(self, disk: int) -> Limits:
+    def of(self, disk: int) -> ConversionLimits:
         """Return what the conversion of a disk of so many bytes may use in all."""
         return replace(self, cpu=self.cpu * max(1, math.ceil(disk / GIB)))
 
@@ -47,7 +47,7 @@ def convert(
     source_format: str,
     target: Path,
     target_format: str,
-    limits: Limits,
+    limits: ConversionLimits,
     pace: Pace,
     *,
     in_place: bool = False,
@@ -80,7 +80,7 @@ def _address(path: Path) -> str:
     return f"file:{path.absolute()}"
 
 
-def _run(command: list[str], what: str, limits: Limits, pace: Pace) -> None:
+def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) -> None:
     try:
         process = subprocess.Popen(
             command,

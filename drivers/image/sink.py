@@ -19,7 +19,7 @@ _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
-class Sink:
+class ImageSink:
     """Writes data to a path that is there, and nothing else is left in it.
 
     :param size: how long it is, in bytes.
@@ -31,7 +31,7 @@ class Sink:
         self._at = 0
         self._clear = stat.S_ISREG(os.fstat(self._fd).st_mode) and _empty(self._fd, size)
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> ImageSink:
         return self
 
     def __exit__(

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from drivers.image import formats, qemu_img
-from drivers.image.qemu_img import Limits
-from drivers.image.sink import Sink
+from drivers.image.qemu_img import ConversionLimits
+from drivers.image.sink import ImageSink
 from drivers.interface.errors import (
     ImageCopyFailure,
     ImageTooBig,
@@ -41,7 +41,7 @@ class ImageTransport:
     :param directory: for images that have to be converted.
     """
 
-    def __init__(self, service: ImageService, directory: Path, limits: Limits) -> None:
+    def __init__(self, service: ImageService, directory: Path, limits: ConversionLimits) -> None:
         self.service = service
         self._directory = directory
         self._limits = limits
@@ -90,7 +90,7 @@ class ImageTransport:
         self._path(key).unlink(missing_ok=True)
 
     def _stream(self, context: Any, image: Image, path: str, size: int, pace: Pace) -> None:
-        with Sink(path, size) as sink:
+        with ImageSink(path, size) as sink:
             for piece in self._checked(context, image, size, pace):
                 with pace.waiting():
                     sink.write(piece)
@@ -113,7 +113,7 @@ class ImageTransport:
             if found.virtual_size > size:
                 text = f"holds a disk of {found.virtual_size} bytes"
                 raise ImageUnacceptable(f"image {image['id']} {text}, the volume has {size}")
-            with Sink(path, size):
+            with ImageSink(path, size):
                 pass  # what was there before is gone
             half = _part(pace, 0.5, 1.0)
             limits = self._limits.of(found.virtual_size)

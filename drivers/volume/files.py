@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from drivers.volume import sparse
+from drivers.volume import sparse_copy
 
 _TEMPORARY = ".new-"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}")
@@ -98,7 +98,7 @@ class Directory:
         with self.opened(source) as from_fd:
 
             def fill(fd: int) -> None:
-                sparse.copy(from_fd, fd)
+                sparse_copy.copy(from_fd, fd)
                 if size is not None:
                     os.ftruncate(fd, size)
 
@@ -115,7 +115,7 @@ class Directory:
             return False
 
         def fill(fd: int) -> None:
-            if not sparse.share(source, fd):
+            if not sparse_copy.share(source, fd):
                 raise _NotSharedError
             os.ftruncate(fd, size)
 
@@ -208,7 +208,7 @@ class Directory:
             os.fsync(fd)
             if os.pread(fd, len(marker), 0) != marker:
                 raise OSError(errno.EIO, "it does not keep what is written")
-            return sparse.share(fd, other)
+            return sparse_copy.share(fd, other)
 
     @contextlib.contextmanager
     def opened(self, name: str, flags: int = os.O_RDONLY) -> Iterator[int]:

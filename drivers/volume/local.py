@@ -27,14 +27,14 @@ from drivers.interface.errors import (
 from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
-from drivers.volume import extents, images
+from drivers.volume import extents, image_clone
 from drivers.volume.capacity import GIB, report
-from drivers.volume.failures import explained
+from drivers.volume.file_errors import explained
+from drivers.volume.file_groups import GroupedFiles
 from drivers.volume.files import Directory
-from drivers.volume.grouped import GroupedFiles
-from drivers.volume.managed import ManagedFiles, snapshot_file
-from drivers.volume.moved import MovedFiles, location_info
-from drivers.volume.usage import require_unused
+from drivers.volume.in_use import require_unused
+from drivers.volume.manage_files import ManagedFiles, snapshot_file
+from drivers.volume.retype_migrate import MovedFiles, location_info
 
 LOG = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
             require_unused(self._files, self._export, volume)
             where, size = Path(self.configuration.local_images), volume.size * GIB
             files, name = self._files, volume.name
-            return None, images.clone(files, where, image_location, image_metadata, name, size)
+            return None, image_clone.clone(files, where, image_location, image_metadata, name, size)
 
     def extend_volume(self, volume: Record, new_size: int) -> None:
         """Lengthen the file."""

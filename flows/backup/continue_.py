@@ -33,7 +33,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge, messages, reach, source
+from flows import backup_source, driver_contract, messages, remote_open
 from flows.backup import copying
 from flows.context import BackupContext
 from flows.errors import (
@@ -58,7 +58,7 @@ _DETAILS = {
 }
 
 
-class Begin(Step):
+class BeginContinueBackup(Step, task="begin"):
     """Look whether the backup is still to be made. Idempotent: it only reads."""
 
     default_provides = "wanted"
@@ -83,8 +83,8 @@ class Begin(Step):
             remove_temporary(ctx, backup)
         except FlowError as error:
             LOG.error("what backup %s was read from may be left: %s", backup_id, error)
-        detail = source.detail_by_step(flow_failures, _DETAILS)
-        source.give_up(ctx, backup, cause_of(flow_failures), detail, DURING)
+        detail = backup_source.detail_by_step(flow_failures, _DETAILS)
+        backup_source.give_up(ctx, backup, cause_of(flow_failures), detail, DURING)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Refuse: what it was read from is another moment's by now."""
@@ -98,8 +98,8 @@ class Place(Step):
         if not wanted:
             return
         backup = ctx.backups.get(backup_id)
-        update = edge.model_update(ctx.driver.place(backup), backup, "place")
-        edge.store(ctx.backups.update, backup, update, "place")
+        update = driver_contract.model_update(ctx.driver.place(backup), backup, "place")
+        driver_contract.store(ctx.backups.update, backup, update, "place")
 
 
 class Keep(Step):
@@ -124,7 +124,7 @@ class Keep(Step):
         pace = dataclasses.replace(pace, show=listeners.show)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
         try:
-            with reach.opened(ctx, read, write=False, secure=device["secure"]) as file:
+            with remote_open.opened(ctx, read, write=False, secure=device["secure"]) as file:
                 answer = driver.backup(
                     backup, file, True, **copying.options(driver.backup, offered)
                 )
@@ -133,11 +133,11 @@ class Keep(Step):
             LOG.info("%s", ending)
             driver.delete_backup(backup)
             return None
-        return edge.model_update(answer, backup, "backup")
+        return driver_contract.model_update(answer, backup, "backup")
 
     def revert(self, ctx: BackupContext, device: dict[str, Any], wanted: bool, result: Any) -> None:
         if wanted and was_cut_short(result):
-            reach.let_go(ctx, source_of(ctx, device))
+            remote_open.let_go(ctx, source_of(ctx, device))
 
 
 class Tidy(Step):
@@ -149,19 +149,19 @@ class Tidy(Step):
             remove_temporary(ctx, backup)
 
 
-class Finish(Step):
+class FinishContinueBackup(Step, task="finish"):
     """Give the source back and make the backup available. Idempotent: each happens once."""
 
     def execute(self, ctx: BackupContext, backup_id: str, kept: dict[str, Any] | None) -> None:
         backup = ctx.backups.find(backup_id)
         if backup is None:
             return
-        source.release(ctx, backup, source.DONE)
+        backup_source.release(ctx, backup, backup_source.DONE)
         if kept is None:
             return
         columns = {"size": _size(ctx, backup), **kept}
         if backup.parent_id and "parent_id" in kept and kept["parent_id"] is None:
-            source.warn(ctx, backup, messages.CREATE_BACKUP, messages.INCREMENTAL_IS_FULL)
+            backup_source.warn(ctx, backup, messages.CREATE_BACKUP, messages.INCREMENTAL_IS_FULL)
         try:
             ctx.backups.complete(backup_id, when=DURING, **columns)
         except FlowError as error:
@@ -173,7 +173,9 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Make a backup. Needs ``backup_id`` and ``device``: ``kind``, ``id`` and ``secure``."""
-    return linear_flow.Flow("continue_backup").add(Begin(), Place(), Keep(), Tidy(), Finish())
+    return linear_flow.Flow("continue_backup").add(
+        BeginContinueBackup(), Place(), Keep(), Tidy(), FinishContinueBackup()
+    )
 
 
 def source_of(ctx: BackupContext, device: Mapping[str, Any]) -> Record:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from drivers.interface.pace import Pace
-from flows import edge
+from flows import driver_contract
 from flows.context import BackupContext
 from flows.errors import BackupUnwanted
 from flows.lifecycle import Interrupted
@@ -57,4 +57,4 @@ def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) 
 
 def options(method: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
     """Return those arguments that a driver's method has a name for."""
-    return {name: value for name, value in offered.items() if edge.takes(method, name)}
+    return {name: value for name, value in offered.items() if driver_contract.takes(method, name)}

@@ -28,7 +28,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import EncryptedBackupOperationFailed
-from flows import messages, source
+from flows import backup_source, messages
 from flows.context import BackupContext
 from flows.errors import InvalidBackup, InvalidSnapshot, InvalidVolume
 from flows.lifecycle import Step, cause_of
@@ -44,7 +44,7 @@ _OURS = ("creating", "available", "error", "error_deleting")
 """Statuses that a failure may be written over: in the others somebody else is at work."""
 
 
-class Begin(Step):
+class BeginCreateBackup(Step, task="begin"):
     """Tell that a backup begins. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -55,10 +55,10 @@ class Begin(Step):
         if backup is None or backup.deleted:
             return
         if _SILENT in flow_failures:
-            source.set_failed(ctx, backup, failure, _OURS)
+            backup_source.set_failed(ctx, backup, failure, _OURS)
             return
-        detail = source.detail_by_step(flow_failures, _DETAILS)
-        source.give_up(ctx, backup, failure, detail, _OURS)
+        detail = backup_source.detail_by_step(flow_failures, _DETAILS)
+        backup_source.give_up(ctx, backup, failure, detail, _OURS)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Refuse: the moment has passed."""
@@ -102,7 +102,7 @@ class Accept(Step):
         ctx.backups.update(backup_id, service=ctx.backend.service, availability_zone=zone)
 
 
-class Ask(Step):
+class AskForDevice(Step, task="ask"):
     """Ask the volume's service. Idempotent: it answers twice, and the second is refused."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -114,5 +114,5 @@ class Ask(Step):
 def flow() -> linear_flow.Flow:
     """Begin a backup. Needs ``backup_id``."""
     return linear_flow.Flow("create_backup").add(
-        Begin(), CheckSource(), CheckBackup(), Accept(), Ask()
+        BeginCreateBackup(), CheckSource(), CheckBackup(), Accept(), AskForDevice()
     )

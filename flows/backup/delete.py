@@ -26,7 +26,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from flows import messages, source
+from flows import backup_source, messages
 from flows.backup.restore import require_ours
 from flows.context import BackupContext
 from flows.errors import DriverNotInitialized, InvalidBackup
@@ -39,7 +39,7 @@ _BUSY = frozenset({"creating", "restoring", "deleted"})
 """Statuses in which another operation is at work: it writes what comes of it."""
 
 
-class Begin(Step):
+class BeginDeleteBackup(Step, task="begin"):
     """Tell that a deletion begins. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -51,13 +51,13 @@ class Begin(Step):
         backup, failure = ctx.backups.find(backup_id), cause_of(flow_failures)
         if backup is None or backup.deleted:
             return
-        detail = source.detail_by_step(flow_failures, _DETAILS)
+        detail = backup_source.detail_by_step(flow_failures, _DETAILS)
         when = DURING
         if "check_status" in flow_failures:
             when = tuple({backup.status} - _BUSY)
         if "check_alone" not in flow_failures:
-            source.tell(ctx, backup, messages.DELETE_BACKUP, failure, detail)
-        source.set_failed(ctx, backup, failure, when, _status(flow_failures, failure))
+            backup_source.tell(ctx, backup, messages.DELETE_BACKUP, failure, detail)
+        backup_source.set_failed(ctx, backup, failure, when, _status(flow_failures, failure))
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Set the status back to that of a deletion."""
@@ -85,7 +85,7 @@ class CheckAlone(Step):
             raise InvalidBackup(f"backup {backup_id} cannot be deleted: {text}")
 
 
-class CheckStore(Step):
+class CheckDeleteStore(Step, task="check_store"):
     """Check that the backup is where we look for it. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -95,7 +95,7 @@ class CheckStore(Step):
             require_ours(ctx, backup)
 
 
-class Remove(Step):
+class RemoveBackup(Step, task="remove"):
     """Remove the backup from the store. Idempotent: what is absent is a success."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -105,7 +105,7 @@ class Remove(Step):
                 ctx.driver.delete_backup(backup)
 
 
-class Finish(Step):
+class FinishDeleteBackup(Step, task="finish"):
     """Forget the row. Idempotent: row, quota and the parent's count go once, together."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -121,7 +121,12 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Delete a backup. Needs ``backup_id``."""
     return linear_flow.Flow("delete_backup").add(
-        Begin(), CheckStatus(), CheckAlone(), CheckStore(), Remove(), Finish()
+        BeginDeleteBackup(),
+        CheckStatus(),
+        CheckAlone(),
+        CheckDeleteStore(),
+        RemoveBackup(),
+        FinishDeleteBackup(),
     )
 
 

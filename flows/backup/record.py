@@ -32,7 +32,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
-from flows import source
+from flows import backup_source
 from flows.backup.restore import require_ours
 from flows.context import BackupContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
@@ -68,7 +68,7 @@ _MOST = 1024 * 1024
 """Characters of a record."""
 
 
-class Export(Step):
+class ExportBackup(Step, task="export"):
     """Make the record. Idempotent: it only reads."""
 
     default_provides = "result"
@@ -89,7 +89,7 @@ class Export(Step):
         return {"backup_service": backup.service, "backup_url": text}
 
 
-class Begin(Step):
+class BeginImportBackup(Step, task="begin"):
     """Check that there is a row to fill. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -101,7 +101,7 @@ class Begin(Step):
         backup = ctx.backups.find(backup_id)
         if never_began(result) or backup is None or backup.deleted:
             return
-        source.set_failed(ctx, backup, cause_of(flow_failures), ("creating",))
+        backup_source.set_failed(ctx, backup, cause_of(flow_failures), ("creating",))
 
 
 class Take(Step):
@@ -139,12 +139,12 @@ class Take(Step):
             ctx.backups.update(backup_id, **columns, **ours)
         except ValueError as error:
             raise InvalidBackup(f"the record of backup {backup_id}: {error}") from error
-        source.change(ctx.backups.transition, backup_id, "available", when=("creating",))
+        backup_source.change(ctx.backups.transition, backup_id, "available", when=("creating",))
 
 
 def export() -> linear_flow.Flow:
     """Export a record. Needs ``backup_id``."""
-    return linear_flow.Flow("export_record").add(Export())
+    return linear_flow.Flow("export_record").add(ExportBackup())
 
 
 def import_() -> linear_flow.Flow:
@@ -153,7 +153,7 @@ def import_() -> linear_flow.Flow:
     Needs ``backup_id``, ``backup_service``, ``backup_url``, and ``backup_hosts``: where
     else to look for a service with that store.
     """
-    return linear_flow.Flow("import_record").add(Begin(), Take())
+    return linear_flow.Flow("import_record").add(BeginImportBackup(), Take())
 
 
 def hand_on(

@@ -22,7 +22,7 @@ from flows.context import BackupContext
 from flows.lifecycle import Step
 
 
-class Check(Step):
+class CheckStore(Step, task="check"):
     """Check whose the backup is. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -31,7 +31,7 @@ class Check(Step):
             require_ours(ctx, backup)
 
 
-class Write(Step):
+class WriteBackupStatus(Step, task="write"):
     """Write the status. Idempotent: it is written again."""
 
     def execute(self, ctx: BackupContext, backup_id: str, status: str) -> None:
@@ -46,4 +46,4 @@ class Write(Step):
 
 def flow() -> linear_flow.Flow:
     """Reset a status. Needs ``backup_id`` and ``status``."""
-    return linear_flow.Flow("reset_status").add(Check(), Write())
+    return linear_flow.Flow("reset_status").add(CheckStore(), WriteBackupStatus())

@@ -36,7 +36,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import messages, reach, source
+from flows import backup_source, messages, remote_open
 from flows.backup import copying
 from flows.context import BackupContext
 from flows.errors import (
@@ -67,7 +67,7 @@ _GONE = ("deleting", "deleted")
 _FAILED = ("error", "error_restoring")
 
 
-class Begin(Step):
+class BeginRestoreBackup(Step, task="begin"):
     """Tell that a restore begins. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
@@ -84,8 +84,8 @@ class Begin(Step):
         backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
         told = volume if "check_volume" in flow_failures and volume is not None else backup
         if told is not None:
-            detail = source.detail_by_step(flow_failures, _DETAILS)
-            source.tell(ctx, told, messages.RESTORE_BACKUP, failure, detail)
+            detail = backup_source.detail_by_step(flow_failures, _DETAILS)
+            backup_source.tell(ctx, told, messages.RESTORE_BACKUP, failure, detail)
         plain = {"check_backup", "check_store"} & flow_failures.keys()
         if volume is not None:
             when: tuple[str, ...] = VOLUME_DURING
@@ -93,14 +93,14 @@ class Begin(Step):
                 # What an interrupted try of this has written stays.
                 when = tuple({volume.status} - {*_GONE, *_FAILED})
             status = "error" if plain or volume.status == "creating" else "error_restoring"
-            source.change(ctx.volumes.transition, volume_id, status, when=when)
+            backup_source.change(ctx.volumes.transition, volume_id, status, when=when)
         if backup is None or backup.deleted:
             return
         if "check_backup" in flow_failures:
             when = tuple({backup.status} - {*_GONE, "creating"})
-            source.set_failed(ctx, backup, failure, when)
+            backup_source.set_failed(ctx, backup, failure, when)
             return
-        source.change(ctx.backups.transition, backup_id, "available", when=DURING)
+        backup_source.change(ctx.backups.transition, backup_id, "available", when=DURING)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Set the statuses back to those of a restore."""
@@ -121,7 +121,7 @@ class CheckVolume(Step):
             raise InvalidVolume(f"volume {volume_id} is too small: it {sizes}")
 
 
-class CheckBackup(Step):
+class CheckRestoredBackup(Step, task="check_backup"):
     """Check the backup. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -130,7 +130,7 @@ class CheckBackup(Step):
             raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {DURING[0]}")
 
 
-class CheckStore(Step):
+class CheckRestoreStore(Step, task="check_store"):
     """Check that the backup is where we look for it. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -156,7 +156,7 @@ class Bring(Step):
         pace = copying.watched(ctx, backup_id, DURING)
         offered = {"volume_is_new": volume_is_new, "pace": pace}
         try:
-            with reach.opened(ctx, volume, write=True, secure=secure) as file:
+            with remote_open.opened(ctx, volume, write=True, secure=secure) as file:
                 driver.restore(backup, volume_id, file, **copying.options(driver.restore, offered))
         except BackupUnwanted as ending:
             LOG.info("%s", ending)
@@ -165,10 +165,10 @@ class Bring(Step):
 
     def revert(self, ctx: BackupContext, volume_id: str, result: Any) -> None:
         if was_cut_short(result):
-            reach.let_go(ctx, ctx.volumes.get(volume_id))
+            remote_open.let_go(ctx, ctx.volumes.get(volume_id))
 
 
-class Finish(Step):
+class FinishRestoreBackup(Step, task="finish"):
     """Make volume and backup available. Idempotent: the same is written again."""
 
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str, brought: bool) -> None:
@@ -178,8 +178,10 @@ class Finish(Step):
                 _name_source(ctx, volume, backup_id, backup)
             launched = {"launched_at": _now()} if volume.status == "creating" and brought else {}
             status = "available" if brought else "error"
-            source.change(ctx.volumes.transition, volume_id, status, when=VOLUME_DURING, **launched)
-        source.change(ctx.backups.transition, backup_id, "available", when=DURING)
+            backup_source.change(
+                ctx.volumes.transition, volume_id, status, when=VOLUME_DURING, **launched
+            )
+        backup_source.change(ctx.backups.transition, backup_id, "available", when=DURING)
         if backup is not None:
             shown = backup.replace(status="available")
             ctx.notifier.backup(ctx.request, "restore.end", shown)
@@ -188,7 +190,12 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Restore a backup. Needs ``backup_id``, ``volume_id`` and ``volume_is_new``."""
     return linear_flow.Flow("restore_backup").add(
-        Begin(), CheckVolume(), CheckBackup(), CheckStore(), Bring(), Finish()
+        BeginRestoreBackup(),
+        CheckVolume(),
+        CheckRestoredBackup(),
+        CheckRestoreStore(),
+        Bring(),
+        FinishRestoreBackup(),
     )
 
 

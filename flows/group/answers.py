@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.errors import DriverReturnedRubbish
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _OF_SNAPSHOTS = {
 """All that a snapshot can be in; Cinder cannot read a row with another (spec/volume-rpc §1.1)."""
 
 
-class Verdict(TypedDict):
+class MemberUpdates(TypedDict):
     """What is to be written.
 
     :param failed: whether the operation has failed, though nothing was raised.
@@ -50,13 +50,13 @@ class Verdict(TypedDict):
     usable: list[str]
 
 
-def of_group(answer: Any, group: Record, call: str) -> Verdict:
+def of_group(answer: Any, group: Record, call: str) -> MemberUpdates:
     """Judge what a driver says about a group alone (§5.2)."""
     columns, status = _model(answer, group, call)
     return _verdict(columns, [], failed=status in ERRORS)
 
 
-def of_created(answer: Any, group: Record, members: Sequence[Record], call: str) -> Verdict:
+def of_created(answer: Any, group: Record, members: Sequence[Record], call: str) -> MemberUpdates:
     """Judge a creation from a source: whatever raised nothing has succeeded (§5.3)."""
     model, lists = _parts(answer, 1, group, call)
     columns, status = _model(model, group, call)
@@ -77,7 +77,7 @@ def of_created(answer: Any, group: Record, members: Sequence[Record], call: str)
 
 def of_members(
     answer: Any, group: Record, members: Sequence[Record], call: str, *, deletes: bool
-) -> Verdict:
+) -> MemberUpdates:
     """Judge what a driver says about a group and each of its members (§5.4, §5.6, §5.7).
 
     A member in error puts the group into error; a deletion after which a member is
@@ -88,7 +88,9 @@ def of_members(
     return verdict(columns, status, _entries(lists[0], members, group, call), deletes=deletes)
 
 
-def of_replication(answer: Any, group: Record, members: Sequence[Record], call: str) -> Verdict:
+def of_replication(
+    answer: Any, group: Record, members: Sequence[Record], call: str
+) -> MemberUpdates:
     """Judge what a driver says about the replication of a group and of its members.
 
     A ``replication_status`` of ``error`` in any place fails the operation. After a
@@ -109,7 +111,7 @@ def of_replication(answer: Any, group: Record, members: Sequence[Record], call: 
 
 def of_update(
     answer: Any, group: Record, added: Sequence[Record], removed: Sequence[Record], call: str
-) -> Verdict:
+) -> MemberUpdates:
     """Judge what a driver says about a group and those that joined and left (§5.5)."""
     model, lists = _parts(answer, 2, group, call)
     columns, status = _model(model, group, call)
@@ -125,7 +127,7 @@ def verdict(
     entries: list[dict[str, Any]] | None,
     *,
     deletes: bool,
-) -> Verdict:
+) -> MemberUpdates:
     """Put together what was said; members that the failure leaves out end in ``error``."""
     for entry in entries or ():
         if entry.get("status") in ERRORS and status not in ERRORS:
@@ -142,7 +144,7 @@ def verdict(
     return _verdict(columns, rest + _without_status(made), failed=True, usable=usable)
 
 
-NOTHING: Verdict = {"failed": False, "columns": {}, "entries": [], "usable": []}
+NOTHING: MemberUpdates = {"failed": False, "columns": {}, "entries": [], "usable": []}
 """The driver had nothing to say."""
 
 
@@ -152,7 +154,7 @@ def _verdict(
     *,
     failed: bool = False,
     usable: Iterable[str] = (),
-) -> Verdict:
+) -> MemberUpdates:
     return {"failed": failed, "columns": columns, "entries": entries, "usable": list(usable)}
 
 
@@ -180,7 +182,7 @@ def _model(answer: Any, group: Record, call: str) -> tuple[dict[str, Any], str |
     if answer is None:
         return {}, None
     update, status = _apart(answer, group, f"{call} of {group.kind} {group.id}")
-    return edge.model_update(update, group, call), status
+    return driver_contract.model_update(update, group, call), status
 
 
 def _entries(
@@ -200,7 +202,7 @@ def _entries(
             raise DriverReturnedRubbish(f"{who} returned {shown}, which has no member's id")
         member = known[entry["id"]]
         columns, status = _apart(entry, member, who)
-        columns = edge.model_update(columns, member, call)
+        columns = driver_contract.model_update(columns, member, call)
         if status is not None:
             columns["status"] = status
         found.append({"id": member.id, **columns})

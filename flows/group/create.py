@@ -23,21 +23,28 @@ import datetime
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.group import answers, methods
 from flows.group.delete import take_off
 from flows.group.kinds import KINDS
-from flows.group.lifecycle import Begin, Operation, Store, is_settled, set_group, tell
+from flows.group.lifecycle import (
+    BeginGroupOperation,
+    GroupOperation,
+    StoreGroup,
+    is_settled,
+    set_group,
+    tell,
+)
 from flows.lifecycle import Statuses, Step
 
 STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
-OPERATION = Operation("create", STATUSES, members=STATUSES, tells_members=True)
+OPERATION = GroupOperation("create", STATUSES, members=STATUSES, tells_members=True)
 
-CREATE = methods.Method("create_group", "create_consistencygroup")
+CREATE = methods.GroupMethod("create_group", "create_consistencygroup")
 
 
-class Ask(Step):
+class CallCreateGroup(Step, task="ask"):
     """Have the driver make the group.
 
     Idempotent: on a second try, what the interrupted one left is deleted first.
@@ -45,7 +52,7 @@ class Ask(Step):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
         of = KINDS[kind]
         group = of.rows(ctx).get(resource_id)
         if ctx.resumed:
@@ -59,12 +66,14 @@ class Ask(Step):
     def revert(
         self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if not edge.never_reached_driver(flow_failures) and not is_settled(flow_failures):
+        if not driver_contract.never_reached_driver(flow_failures) and not is_settled(
+            flow_failures
+        ):
             of = KINDS[kind]
             take_off(ctx, of, of.rows(ctx).get(resource_id), [])
 
 
-class Finish(Step):
+class FinishCreateGroup(Step, task="finish"):
     """Make the group available. Idempotent: one that is available stays so."""
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
@@ -76,4 +85,6 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Create a group. Needs ``kind`` and ``resource_id``."""
-    return linear_flow.Flow("create_group").add(Begin(OPERATION), Ask(), Store(), Finish())
+    return linear_flow.Flow("create_group").add(
+        BeginGroupOperation(OPERATION), CallCreateGroup(), StoreGroup(), FinishCreateGroup()
+    )

@@ -34,7 +34,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import (
     InvalidConsistencyGroup,
@@ -44,10 +44,10 @@ from flows.errors import (
 from flows.group import answers, members, methods
 from flows.group.create import OPERATION, STATUSES
 from flows.group.delete import take_off
-from flows.group.kinds import KINDS, SNAPSHOT_OF, Kind
+from flows.group.kinds import KINDS, SNAPSHOT_OF, GroupKind
 from flows.group.lifecycle import (
-    Begin,
-    Store,
+    BeginGroupOperation,
+    StoreGroup,
     is_settled,
     partly_failed,
     set_group,
@@ -58,13 +58,13 @@ from flows.group.lifecycle import (
 from flows.lifecycle import Step
 from flows.volume.create import inherit, launched, require_room
 
-CREATE = methods.Method(
+CREATE = methods.GroupMethod(
     "create_group_from_src", "create_consistencygroup_from_src", type_needs=True
 )
 
 
 @dataclass(frozen=True)
-class Source:
+class GroupSource:
     """What a group is made of: of the two, one is None.
 
     :param members: the sources of the volumes, in the volumes' order.
@@ -75,7 +75,7 @@ class Source:
     members: Sequence[Record]
 
 
-class Check(Step):
+class CheckGroupSource(Step, task="check"):
     """Line the volumes up with their sources, and see that these can be used.
 
     Idempotent: it only reads.
@@ -97,12 +97,12 @@ class Check(Step):
                 text = f"{one.kind} {one.id} is {one.status}, not available"
                 raise _unfit(of, f"{kind} {resource_id}: its source {text}")
             origin = one.volume if one.kind == "snapshot" else one
-            edge.require_ours(ctx, origin, origin.host)
+            driver_contract.require_ours(ctx, origin, origin.host)
             size = one.volume_size if one.kind == "snapshot" else one.size
             require_room(volume, size, f"{one.kind} {one.id}")
 
 
-class Ask(Step):
+class CallCreateGroupFromSource(Step, task="ask"):
     """Have the driver make the group and its volumes.
 
     Idempotent: on a second try, what the interrupted one left is deleted first.
@@ -117,7 +117,7 @@ class Ask(Step):
         resource_id: str,
         snapshot_id: str | None,
         source_id: str | None,
-    ) -> answers.Verdict:
+    ) -> answers.MemberUpdates:
         of = KINDS[kind]
         group, volumes = of.rows(ctx).get(resource_id), of.rows(ctx).members(resource_id)
         source = _source(ctx, of, resource_id, volumes, snapshot_id, source_id)
@@ -146,17 +146,19 @@ class Ask(Step):
     def revert(
         self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if edge.never_reached_driver(flow_failures) or is_settled(flow_failures):
+        if driver_contract.never_reached_driver(flow_failures) or is_settled(flow_failures):
             return
         of = KINDS[kind]
         made = [v for v in of.rows(ctx).members(resource_id) if v.status in ("creating", "error")]
         take_off(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
-class Settle(Step):
+class SettleGroupMembers(Step, task="settle"):
     """Make the volumes available. Idempotent: what is available stays so."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: answers.Verdict) -> None:
+    def execute(
+        self, ctx: Context, kind: str, resource_id: str, verdict: answers.MemberUpdates
+    ) -> None:
         of, failed = KINDS[kind], []
         for volume in usable(of.rows(ctx).members(resource_id), verdict):
             try:
@@ -171,7 +173,7 @@ class Settle(Step):
             raise partly_failed(kind, resource_id, verdict, failed)
 
 
-class Finish(Step):
+class FinishCreateGroupFrom(Step, task="finish"):
     """Make the group available. Idempotent: one that is available stays so."""
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
@@ -187,18 +189,23 @@ def flow() -> linear_flow.Flow:
     ``source_id`` of a group; without either the row says it.
     """
     return linear_flow.Flow("create_group_from_src").add(
-        Begin(OPERATION), Check(), Ask(), Store(fails=False), Settle(), Finish()
+        BeginGroupOperation(OPERATION),
+        CheckGroupSource(),
+        CallCreateGroupFromSource(),
+        StoreGroup(fails=False),
+        SettleGroupMembers(),
+        FinishCreateGroupFrom(),
     )
 
 
 def _source(
     ctx: Context,
-    of: Kind,
+    of: GroupKind,
     group_id: str,
     volumes: Sequence[Record],
     snapshot_id: str | None,
     source_id: str | None,
-) -> Source:
+) -> GroupSource:
     """Return what the group is made of.
 
     :raises InvalidGroup: neither or both are named, or a volume has no source in it.
@@ -226,11 +233,11 @@ def _source(
         assert source_id is not None
         record, column = None, "source_volid"
         source_group, found = of.rows(ctx).get(source_id), of.rows(ctx).members(source_id)
-    return Source(record, source_group, _lined_up(of, group_id, volumes, found, column))
+    return GroupSource(record, source_group, _lined_up(of, group_id, volumes, found, column))
 
 
 def _lined_up(
-    of: Kind, group_id: str, volumes: Sequence[Record], found: Sequence[Record], column: str
+    of: GroupKind, group_id: str, volumes: Sequence[Record], found: Sequence[Record], column: str
 ) -> list[Record]:
     known = {one.id: one for one in found}
     wanted = [volume[column] for volume in volumes]
@@ -251,7 +258,7 @@ def _inherit(ctx: Context, volume: Record) -> None:
         ctx.volumes.update(volume.id, multiattach=True)
 
 
-def _unfit(of: Kind, text: str) -> InvalidGroup:
+def _unfit(of: GroupKind, text: str) -> InvalidGroup:
     return InvalidGroup(text) if of.generic else InvalidConsistencyGroup(text)
 
 

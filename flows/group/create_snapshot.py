@@ -26,16 +26,16 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import MetadataCopyFailure
 from flows.group import answers, members, methods
 from flows.group.delete_snapshot import take_off
 from flows.group.kinds import KINDS
 from flows.group.lifecycle import (
-    Begin,
-    Operation,
-    Store,
+    BeginGroupOperation,
+    GroupOperation,
+    StoreGroup,
     is_settled,
     partly_failed,
     set_group,
@@ -47,12 +47,12 @@ from flows.lifecycle import Statuses, Step
 from flows.snapshot.create import copy_image_metadata
 
 STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
-OPERATION = Operation("create", STATUSES, members=STATUSES, tells_members=True)
+OPERATION = GroupOperation("create", STATUSES, members=STATUSES, tells_members=True)
 
-CREATE = methods.Method("create_group_snapshot", "create_cgsnapshot", type_needs=True)
+CREATE = methods.GroupMethod("create_group_snapshot", "create_cgsnapshot", type_needs=True)
 
 
-class Ask(Step):
+class CallCreateGroupSnapshot(Step, task="ask"):
     """Have the driver make all snapshots.
 
     Idempotent: on a second try all that the interrupted one may have left are deleted
@@ -61,7 +61,7 @@ class Ask(Step):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
         of = KINDS[kind]
         snapshot = of.rows(ctx).get(resource_id)
         made = of.rows(ctx).members(resource_id)
@@ -76,17 +76,19 @@ class Ask(Step):
     def revert(
         self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if edge.never_reached_driver(flow_failures) or is_settled(flow_failures):
+        if driver_contract.never_reached_driver(flow_failures) or is_settled(flow_failures):
             return
         of = KINDS[kind]
         made = [one for one in of.rows(ctx).members(resource_id) if _is_new(one)]
         take_off(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
-class Settle(Step):
+class SettleSnapshotMembers(Step, task="settle"):
     """Make the snapshots available. Idempotent: what is available stays so."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: answers.Verdict) -> None:
+    def execute(
+        self, ctx: Context, kind: str, resource_id: str, verdict: answers.MemberUpdates
+    ) -> None:
         of, failed = KINDS[kind], []
         for snapshot in usable(of.rows(ctx).members(resource_id), verdict):
             try:
@@ -104,7 +106,7 @@ class Settle(Step):
             raise partly_failed(kind, resource_id, verdict, failed)
 
 
-class Finish(Step):
+class FinishCreateGroupSnapshot(Step, task="finish"):
     """Make the group snapshot available. Idempotent: one that is available stays so."""
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
@@ -116,7 +118,11 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Make a snapshot of a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("create_group_snapshot").add(
-        Begin(OPERATION), Ask(), Store(fails=False), Settle(), Finish()
+        BeginGroupOperation(OPERATION),
+        CallCreateGroupSnapshot(),
+        StoreGroup(fails=False),
+        SettleSnapshotMembers(),
+        FinishCreateGroupSnapshot(),
     )
 
 

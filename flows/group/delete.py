@@ -33,17 +33,17 @@ from collections.abc import Sequence
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
 from flows.group import answers, members, methods
-from flows.group.kinds import KINDS, Kind
-from flows.group.lifecycle import Begin, Operation, Store, tell_member
+from flows.group.kinds import KINDS, GroupKind
+from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, tell_member
 from flows.lifecycle import Statuses, Step
 
-DELETE = methods.Method("delete_group", "delete_consistencygroup", old_needs=False)
+DELETE = methods.GroupMethod("delete_group", "delete_consistencygroup", old_needs=False)
 
-OPERATION = Operation(
+OPERATION = GroupOperation(
     "delete",
     Statuses(during=("deleting",), success=None, failure={Exception: "error"}),
     members=Statuses(
@@ -55,30 +55,30 @@ OPERATION = Operation(
 )
 
 
-class Check(Step):
+class CheckDeleteGroup(Step, task="check"):
     """Refuse what must not be deleted here. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
         rows = KINDS[kind].rows(ctx)
         group = rows.get(resource_id)
-        edge.require_ours(ctx, group, group.host)
+        driver_contract.require_ours(ctx, group, group.host)
         for volume in rows.members(resource_id):
             if volume.attach_status == "attached":
                 text = f"volume {volume.id} is attached: detach it first"
                 raise VolumeAttached(f"{kind} {resource_id}: {text}")
 
 
-class Ask(Step):
+class CallDeleteGroup(Step, task="ask"):
     """Have the driver delete the group. Idempotent: what is absent is a success."""
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
         rows = KINDS[kind].rows(ctx)
         return take_off(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
 
-class Finish(Step):
+class FinishDeleteGroup(Step, task="finish"):
     """Forget the rows and give their quota back. Idempotent: both happen once for each."""
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
@@ -96,7 +96,9 @@ class Finish(Step):
         ctx.backend.publish_soon()
 
 
-def take_off(ctx: Context, of: Kind, group: Record, volumes: Sequence[Record]) -> answers.Verdict:
+def take_off(
+    ctx: Context, of: GroupKind, group: Record, volumes: Sequence[Record]
+) -> answers.MemberUpdates:
     """Delete a group and volumes of it on the backend; what is absent is a success."""
     answered = methods.call(
         ctx, of, group, DELETE, lambda view: [view.group(group), view.volumes(volumes)]
@@ -110,5 +112,9 @@ def take_off(ctx: Context, of: Kind, group: Record, volumes: Sequence[Record]) -
 def flow() -> linear_flow.Flow:
     """Delete a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("delete_group").add(
-        Begin(OPERATION, refuses_others=False), Check(), Ask(), Store(), Finish()
+        BeginGroupOperation(OPERATION, refuses_others=False),
+        CheckDeleteGroup(),
+        CallDeleteGroup(),
+        StoreGroup(),
+        FinishDeleteGroup(),
     )

@@ -27,28 +27,28 @@ from drivers.interface.records import Record
 from flows.context import Context
 from flows.errors import GroupSnapshotNotFound
 from flows.group import answers, members, methods
-from flows.group.kinds import KINDS, Kind
-from flows.group.lifecycle import Begin, Operation, Store
+from flows.group.kinds import KINDS, GroupKind
+from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.delete import forget
 
 STATUSES = Statuses(during=("deleting",), success=None, failure={Exception: "error"})
-DELETE = methods.Method("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
+DELETE = methods.GroupMethod("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
 
-OPERATION = Operation("delete", STATUSES, members=STATUSES, tells_members=True)
+OPERATION = GroupOperation("delete", STATUSES, members=STATUSES, tells_members=True)
 
 
-class Ask(Step):
+class CallDeleteGroupSnapshot(Step, task="ask"):
     """Have the driver delete all snapshots. Idempotent: what is absent is a success."""
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.Verdict:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
         rows = KINDS[kind].rows(ctx)
         return take_off(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
 
-class Finish(Step):
+class FinishDeleteGroupSnapshot(Step, task="finish"):
     """Forget the rows and give their quota back. Idempotent: both happen once for each."""
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
@@ -65,8 +65,8 @@ class Finish(Step):
 
 
 def take_off(
-    ctx: Context, of: Kind, group_snapshot: Record, snapshots: Sequence[Record]
-) -> answers.Verdict:
+    ctx: Context, of: GroupKind, group_snapshot: Record, snapshots: Sequence[Record]
+) -> answers.MemberUpdates:
     """Delete snapshots of a group on the backend; what is absent is a success."""
     answered = methods.call_for_snapshots(ctx, of, group_snapshot, snapshots, DELETE)
     if answered is None:
@@ -77,4 +77,9 @@ def take_off(
 
 def flow() -> linear_flow.Flow:
     """Delete a snapshot of a group. Needs ``kind`` and ``resource_id``."""
-    return linear_flow.Flow("delete_group_snapshot").add(Begin(OPERATION), Ask(), Store(), Finish())
+    return linear_flow.Flow("delete_group_snapshot").add(
+        BeginGroupOperation(OPERATION),
+        CallDeleteGroupSnapshot(),
+        StoreGroup(),
+        FinishDeleteGroupSnapshot(),
+    )

@@ -15,7 +15,7 @@ from flows.records import GroupRecords, SnapshotRecords, VolumeRecords
 
 
 @dataclass(frozen=True)
-class Kind:
+class GroupKind:
     """What an operation is about.
 
     :param name: of the rows in the context, and the first word of notifications.
@@ -47,10 +47,10 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("group", True, False, "groups"),
-        Kind("group_snapshot", True, True),
-        Kind("consistencygroup", False, False, "consistencygroups"),
-        Kind("cgsnapshot", False, True),
+        GroupKind("group", True, False, "groups"),
+        GroupKind("group_snapshot", True, True),
+        GroupKind("consistencygroup", False, False, "consistencygroups"),
+        GroupKind("cgsnapshot", False, True),
     )
 }
 

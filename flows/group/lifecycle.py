@@ -18,7 +18,7 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import (
     DriverReturnedRubbish,
@@ -27,15 +27,15 @@ from flows.errors import (
     PartlyFailed,
     StatusChanged,
 )
-from flows.group.answers import Verdict
-from flows.group.kinds import KINDS, Kind
+from flows.group.answers import MemberUpdates
+from flows.group.kinds import KINDS, GroupKind
 from flows.lifecycle import Statuses, Step, cause_of, never_began
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Operation:
+class GroupOperation:
     """What an operation says about itself.
 
     :param event: notified as ``<kind>.<event>.start`` and ``.end``.
@@ -50,7 +50,7 @@ class Operation:
     tells_members: bool = False
 
 
-class Begin(Step):
+class BeginGroupOperation(Step):
     """Check the status of the row, and whether it is ours.
 
     Idempotent: it only reads. When it refuses, the row was never ours, and nothing
@@ -60,7 +60,7 @@ class Begin(Step):
         failure status all the same, as nobody else was asked.
     """
 
-    def __init__(self, operation: Operation, *, refuses_others: bool = True) -> None:
+    def __init__(self, operation: GroupOperation, *, refuses_others: bool = True) -> None:
         super().__init__("begin")
         self._operation = operation
         self._refuses_others = refuses_others
@@ -69,7 +69,7 @@ class Begin(Step):
         of, during = KINDS[kind], self._operation.statuses.during
         record = of.rows(ctx).get(resource_id)
         if self._refuses_others:
-            edge.require_ours(ctx, record, of.group_of(record).host)
+            driver_contract.require_ours(ctx, record, of.group_of(record).host)
         if record.status not in during:
             raise StatusChanged(f"{kind} {resource_id}", record.status, during)
         tell(ctx, of, record, self._operation, "start")
@@ -81,7 +81,7 @@ class Begin(Step):
             text = f"{of.name} {args['resource_id']}: what its members were is not known any more"
             raise InvalidInput(f"{text}; ask for it again")
         record = of.rows(ctx).get(args["resource_id"])
-        edge.require_ours(ctx, record, of.group_of(record).host)
+        driver_contract.require_ours(ctx, record, of.group_of(record).host)
         if record.status not in operation.statuses.during:
             failed = tuple(operation.statuses.failure.values())
             of.rows(ctx).transition(record.id, operation.statuses.during[0], when=failed)
@@ -114,7 +114,7 @@ class Begin(Step):
             LOG.warning("%s %s is left as it is: %s", kind, resource_id, error)
 
 
-class Store(Step):
+class StoreGroup(Step):
     """Write what the driver told of the group and its members.
 
     Idempotent: the same columns are written again. What was told of members is
@@ -127,7 +127,7 @@ class Store(Step):
         super().__init__("store")
         self._fails = fails
 
-    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: Verdict) -> None:
+    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: MemberUpdates) -> None:
         rows, entries = KINDS[kind].rows(ctx), verdict["entries"]
         try:
             if entries:
@@ -142,7 +142,7 @@ class Store(Step):
 
 
 def partly_failed(
-    kind: str, resource_id: str, verdict: Verdict, more: Iterable[str] = ()
+    kind: str, resource_id: str, verdict: MemberUpdates, more: Iterable[str] = ()
 ) -> PartlyFailed:
     """Return what says which members have failed."""
     told = [f"{e['id']} {e['status']}" for e in verdict["entries"] if "status" in e]
@@ -150,14 +150,14 @@ def partly_failed(
     return PartlyFailed(f"{kind} {resource_id} failed: {text}")
 
 
-def usable(members: Iterable[Record], verdict: Verdict) -> list[Record]:
+def usable(members: Iterable[Record], verdict: MemberUpdates) -> list[Record]:
     """Return the members that become available."""
     return [one for one in members if not verdict["failed"] or one.id in verdict["usable"]]
 
 
 def set_member(
     ctx: Context,
-    of: Kind,
+    of: GroupKind,
     member: Record,
     when: Iterable[str],
     status: str,
@@ -174,7 +174,9 @@ def set_member(
     return True
 
 
-def set_group(ctx: Context, of: Kind, record: Record, operation: Operation, **columns: Any) -> bool:
+def set_group(
+    ctx: Context, of: GroupKind, record: Record, operation: GroupOperation, **columns: Any
+) -> bool:
     """Write the final status of a success and say whether it took."""
     statuses = operation.statuses
     assert statuses.success is not None
@@ -186,7 +188,9 @@ def set_group(ctx: Context, of: Kind, record: Record, operation: Operation, **co
     return True
 
 
-def tell(ctx: Context, of: Kind, record: Record, operation: Operation, moment: str) -> None:
+def tell(
+    ctx: Context, of: GroupKind, record: Record, operation: GroupOperation, moment: str
+) -> None:
     """Notify of the group, and of its members where they are told of."""
     event = f"{operation.event}.{moment}"
     ctx.notifier.group(ctx.request, event, record)

@@ -13,13 +13,13 @@ from typing import Any
 
 from drivers.interface.errors import ResourceBusy
 from drivers.interface.records import Record
-from flows import edge, parallel
+from flows import driver_contract, parallel
 from flows.context import Context
-from flows.group.answers import Verdict, verdict
+from flows.group.answers import MemberUpdates, verdict
 from flows.volume.create import clone
 
 
-def delete_volumes(ctx: Context, volumes: Sequence[Record]) -> Verdict:
+def delete_volumes(ctx: Context, volumes: Sequence[Record]) -> MemberUpdates:
     """Take volumes off the backend; one that is busy becomes ``available`` again."""
     admin = ctx.request.elevated()
 
@@ -30,26 +30,26 @@ def delete_volumes(ctx: Context, volumes: Sequence[Record]) -> Verdict:
     return _deleted(parallel.each(ctx, volumes, "delete_volume", delete))
 
 
-def delete_snapshots(ctx: Context, snapshots: Sequence[Record]) -> Verdict:
+def delete_snapshots(ctx: Context, snapshots: Sequence[Record]) -> MemberUpdates:
     """Take snapshots off the backend; one that is busy becomes ``available`` again."""
     delete = ctx.driver.delete_snapshot
     return _deleted(parallel.each(ctx, snapshots, "delete_snapshot", delete))
 
 
-def create_snapshots(ctx: Context, snapshots: Sequence[Record]) -> Verdict:
+def create_snapshots(ctx: Context, snapshots: Sequence[Record]) -> MemberUpdates:
     """Make snapshots, each of its own moment."""
 
     def create(snapshot: Record) -> Mapping[str, Any]:
         with _cleared(ctx.driver.delete_snapshot, snapshot):
             answer = ctx.driver.create_snapshot(snapshot)
-            return edge.model_update(answer, snapshot, "create_snapshot")
+            return driver_contract.model_update(answer, snapshot, "create_snapshot")
 
     return _made(parallel.each(ctx, snapshots, "create_snapshot", create))
 
 
 def create_volumes(
     ctx: Context, volumes: Sequence[Record], sources: Mapping[str, Record]
-) -> Verdict:
+) -> MemberUpdates:
     """Make volumes of snapshots or other volumes.
 
     :param sources: by the id of the volume that is made of it.
@@ -63,7 +63,7 @@ def create_volumes(
                 answer: Any = ctx.driver.create_volume_from_snapshot(volume, source)
             else:
                 call, answer = clone(ctx, volume, source)
-            return edge.model_update(answer, volume, call)
+            return driver_contract.model_update(answer, volume, call)
 
     return _made(parallel.each(ctx, volumes, "creation", create))
 
@@ -79,7 +79,7 @@ def _cleared(delete: Callable[[Record], Any], member: Record) -> Any:
         raise
 
 
-def _made(outcomes: Sequence[parallel.Outcome]) -> Verdict:
+def _made(outcomes: Sequence[parallel.Outcome]) -> MemberUpdates:
     entries = [
         {"id": member.id, "status": "available", **update}
         if error is None
@@ -89,7 +89,7 @@ def _made(outcomes: Sequence[parallel.Outcome]) -> Verdict:
     return verdict({}, None, entries, deletes=False)
 
 
-def _deleted(outcomes: Sequence[parallel.Outcome]) -> Verdict:
+def _deleted(outcomes: Sequence[parallel.Outcome]) -> MemberUpdates:
     entries = [{"id": member.id, "status": _status_after(error)} for member, _, error in outcomes]
     return verdict({}, None, entries, deletes=True)
 

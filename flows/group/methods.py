@@ -27,7 +27,7 @@ from typing import Any
 from drivers.interface.errors import VolumeDriverException
 from drivers.interface.records import Record
 from flows.context import Context
-from flows.group.kinds import Kind
+from flows.group.kinds import GroupKind
 
 LOG = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _YES = "<is> True"
 
 
 @dataclass(frozen=True)
-class Method:
+class GroupMethod:
     """The two names under which drivers have an operation.
 
     :param old_needs: whether a consistency group of old cannot do without it.
@@ -53,9 +53,9 @@ class Method:
 
 def call(
     ctx: Context,
-    of: Kind,
+    of: GroupKind,
     group: Record,
-    method: Method,
+    method: GroupMethod,
     arguments: Callable[[View], Sequence[Any]],
 ) -> tuple[str, Any] | None:
     """Call the driver; return the method's name and its answer.
@@ -82,7 +82,11 @@ def call(
 
 
 def call_for_snapshots(
-    ctx: Context, of: Kind, group_snapshot: Record, snapshots: Sequence[Record], method: Method
+    ctx: Context,
+    of: GroupKind,
+    group_snapshot: Record,
+    snapshots: Sequence[Record],
+    method: GroupMethod,
 ) -> tuple[str, Any] | None:
     """Call the driver about a snapshot of a group and its members, as :func:`call` does."""
     return call(

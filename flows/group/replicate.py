@@ -34,12 +34,12 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeDriverException
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
 from flows.group import answers
 from flows.group.kinds import KINDS
-from flows.group.lifecycle import LOG, Operation, Store, tell
+from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, tell
 from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.replication import BACK
 
@@ -47,7 +47,7 @@ GROUP = KINDS["group"]
 
 
 @dataclass(frozen=True)
-class Change:
+class ReplicationChange:
     """One of the three operations.
 
     :param call: the driver's method, which is the name in notifications as well.
@@ -60,25 +60,25 @@ class Change:
     success: str
 
     @property
-    def told(self) -> Operation:
+    def told(self) -> GroupOperation:
         """What listeners are told of."""
-        return Operation(self.call, Statuses((), None), tells_members=True)
+        return GroupOperation(self.call, Statuses((), None), tells_members=True)
 
 
-ENABLE = Change("enable_replication", "enabling", "enabled")
-DISABLE = Change("disable_replication", "disabling", "disabled")
-FAILOVER = Change("failover_replication", "failing-over", "failed-over")
+ENABLE = ReplicationChange("enable_replication", "enabling", "enabled")
+DISABLE = ReplicationChange("disable_replication", "disabling", "disabled")
+FAILOVER = ReplicationChange("failover_replication", "failing-over", "failed-over")
 
 
 class _Of(Step):
     """A step of one of the three."""
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: ReplicationChange) -> None:
         super().__init__()
         self._change = change
 
 
-class Begin(_Of):
+class BeginReplicateGroup(_Of, task="begin"):
     """Check the group; a failure of a later step ends here.
 
     Idempotent: it only reads. When it refuses, nothing is written.
@@ -86,7 +86,7 @@ class Begin(_Of):
 
     def execute(self, ctx: Context, resource_id: str) -> None:
         group, during = GROUP.rows(ctx).get(resource_id), self._change.during
-        edge.require_ours(ctx, group, group.host)
+        driver_contract.require_ours(ctx, group, group.host)
         if group.replication_status != during:
             text = f"its replication is {group.replication_status}, not {during}"
             raise InvalidGroup(f"group {resource_id}: {text}")
@@ -114,7 +114,7 @@ class Begin(_Of):
             LOG.warning("group %s is left as it is: %s", resource_id, error)
 
 
-class Check(_Of):
+class CheckReplication(_Of, task="check"):
     """Refuse what must not be changed now. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, resource_id: str, allow_attached: bool) -> None:
@@ -128,12 +128,14 @@ class Check(_Of):
                 raise InvalidVolume(f"{text}: its replication is {found}, not {during}")
 
 
-class Ask(_Of):
+class CallReplicateGroup(_Of, task="ask"):
     """Have the driver do it. Idempotent: a driver's calls can be repeated."""
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> answers.Verdict:
+    def execute(
+        self, ctx: Context, resource_id: str, targets: list[str | None]
+    ) -> answers.MemberUpdates:
         rows, call = GROUP.rows(ctx), self._change.call
         group, members = rows.get(resource_id), rows.members(resource_id)
         try:
@@ -144,7 +146,7 @@ class Ask(_Of):
         return answers.of_replication(answer, group, members, call)
 
 
-class Finish(_Of):
+class FinishReplicateGroup(_Of, task="finish"):
     """Write what all of them are now. Idempotent: it is written again."""
 
     def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> None:
@@ -176,7 +178,11 @@ def failover() -> linear_flow.Flow:
     return _flow(FAILOVER)
 
 
-def _flow(change: Change) -> linear_flow.Flow:
+def _flow(change: ReplicationChange) -> linear_flow.Flow:
     return linear_flow.Flow(change.call).add(
-        Begin(change), Check(change), Ask(change), Store(), Finish(change)
+        BeginReplicateGroup(change),
+        CheckReplication(change),
+        CallReplicateGroup(change),
+        StoreGroup(),
+        FinishReplicateGroup(change),
     )

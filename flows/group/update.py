@@ -27,25 +27,25 @@ from collections.abc import Sequence
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import InvalidVolume, NotFound
 from flows.group import answers, methods
-from flows.group.kinds import KINDS, Kind
-from flows.group.lifecycle import Begin, Operation, Store, set_group, tell
+from flows.group.kinds import KINDS, GroupKind
+from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, set_group, tell
 from flows.lifecycle import Statuses, Step
 
-OPERATION = Operation(
+OPERATION = GroupOperation(
     "update", Statuses(during=("updating",), success="available", failure={Exception: "error"})
 )
 
-UPDATE = methods.Method("update_group", "update_consistencygroup")
+UPDATE = methods.GroupMethod("update_group", "update_consistencygroup")
 
 _JOIN = ("available", "in-use")
 _LEAVE = ("available", "in-use", "error", "error_deleting")
 
 
-class Check(Step):
+class CheckUpdateGroup(Step, task="check"):
     """Refuse volumes that cannot join or leave. Idempotent: it only reads."""
 
     def execute(
@@ -55,7 +55,7 @@ class Check(Step):
         inside = {volume.id for volume in of.rows(ctx).members(resource_id)}
         for volume in _volumes(ctx, add):
             _require_status(of, resource_id, volume, _JOIN)
-            edge.require_ours(ctx, volume, volume.host)
+            driver_contract.require_ours(ctx, volume, volume.host)
             other = volume["group_id" if of.generic else "consistencygroup_id"]
             if other not in (None, resource_id):
                 raise InvalidVolume(f"volume {volume.id} is in {kind} {other} already")
@@ -65,14 +65,14 @@ class Check(Step):
                 raise InvalidVolume(f"volume {volume.id} is not in {kind} {resource_id}")
 
 
-class Ask(Step):
+class CallUpdateGroup(Step, task="ask"):
     """Have the driver change the group. Idempotent: a driver's calls can be repeated."""
 
     default_provides = "verdict"
 
     def execute(
         self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
-    ) -> answers.Verdict:
+    ) -> answers.MemberUpdates:
         of = KINDS[kind]
         group, joins, leaves = (
             of.rows(ctx).get(resource_id),
@@ -97,7 +97,7 @@ class Ask(Step):
                 ctx.volumes.update(volume_id, status="error")
 
 
-class Finish(Step):
+class FinishUpdateGroup(Step, task="finish"):
     """Write who is in the group. Idempotent: it is written again."""
 
     def execute(
@@ -111,14 +111,20 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Change a group. Needs ``kind``, ``resource_id``, and the ids ``add`` and ``remove``."""
-    return linear_flow.Flow("update_group").add(Begin(OPERATION), Check(), Ask(), Store(), Finish())
+    return linear_flow.Flow("update_group").add(
+        BeginGroupOperation(OPERATION),
+        CheckUpdateGroup(),
+        CallUpdateGroup(),
+        StoreGroup(),
+        FinishUpdateGroup(),
+    )
 
 
 def _volumes(ctx: Context, ids: Sequence[str]) -> list[Record]:
     return [ctx.volumes.get(volume_id) for volume_id in ids]
 
 
-def _require_status(of: Kind, group_id: str, volume: Record, wanted: Sequence[str]) -> None:
+def _require_status(of: GroupKind, group_id: str, volume: Record, wanted: Sequence[str]) -> None:
     if volume.status not in wanted:
         text = f"volume {volume.id} is {volume.status}, not {' or '.join(wanted)}"
         raise InvalidVolume(f"{of.name} {group_id}: {text}")

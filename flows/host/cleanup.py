@@ -28,7 +28,7 @@ from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import NotFound, Unavailable
 from flows.lifecycle import Interrupted, Step
@@ -40,7 +40,7 @@ LOG = logging.getLogger(__name__)
 _KINDS = {"Volume": "volumes", "Snapshot": "snapshots"}
 
 
-class Clean(Step):
+class CleanUpHost(Step, task="clean"):
     """End one piece of work after the other.
 
     Idempotent: what has ended has no row any more. A row that an interrupted try has
@@ -70,7 +70,7 @@ def flow() -> linear_flow.Flow:
     ``resource_id``, or None for all, and the time ``until`` which nobody has worked on it
     since, as text in UTC, or None for now.
     """
-    return linear_flow.Flow("do_cleanup").add(Clean())
+    return linear_flow.Flow("do_cleanup").add(CleanUpHost())
 
 
 def _moment(until: str | None) -> datetime.datetime | None:
@@ -87,7 +87,7 @@ def _clean(ctx: Context, work: Record) -> None:
         ctx.workers.put_back(work)
         raise
     except Exception as error:  # noqa: BLE001 - the others have their turn
-        text = edge.masked(error)
+        text = driver_contract.masked(error)
         LOG.error("%s %s stays %s: %s", work.resource_type, work.resource_id, work.status, text)
         ctx.workers.put_back(work)
         return

@@ -38,8 +38,8 @@ from drivers.interface.errors import InvalidReplicationTarget
 from drivers.interface.records import Record
 from flows import errors
 from flows.context import Context
-from flows.host import moved
-from flows.host.moved import Moved
+from flows.host import failover_answer
+from flows.host.failover_answer import Moved
 from flows.lifecycle import Step, cause_of, never_began
 from flows.replication import BACK, is_replicated
 
@@ -48,7 +48,7 @@ LOG = logging.getLogger(__name__)
 FAILED_OVER, ENABLED, FAILED = "failed-over", "enabled", "failover-error"
 
 
-class Begin(Step):
+class BeginFailover(Step, task="begin"):
     """Stand first, to write the failure. Idempotent: it does nothing."""
 
     def execute(self, ctx: Context) -> None:
@@ -75,7 +75,7 @@ class Begin(Step):
         ctx.service.update(disabled=True, replication_status=FAILED)
 
 
-class Move(Step):
+class FailOver(Step, task="move"):
     """Have the driver fail over. Idempotent: one that has answers the same again."""
 
     default_provides = "moved"
@@ -86,10 +86,10 @@ class Move(Step):
         volumes = [volume for volume in ctx.host.volumes() if is_replicated(volume)]
         groups = list(ctx.host.replicated_groups())
         answer = method(ctx.request, volumes, secondary_id=secondary_id, groups=groups)
-        return moved.of(answer, volumes, groups, ctx.backend.host)
+        return failover_answer.of(answer, volumes, groups, ctx.backend.host)
 
 
-class Store(Step):
+class StoreFailover(Step, task="store"):
     """Write what has become of volumes and groups.
 
     Idempotent: the same is written again, and a status that was kept is not kept twice.
@@ -106,7 +106,7 @@ class Store(Step):
             _give_up(ctx, (v for v in _not_replicated(ctx) if v.id not in told))
 
 
-class Finish(Step):
+class FinishFailover(Step, task="finish"):
     """Write the service's row and tell the other processes. Idempotent: it is written again."""
 
     def execute(self, ctx: Context, secondary_id: str | None, moved: Moved) -> None:
@@ -133,7 +133,9 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Fail a backend over. Needs ``secondary_id``: a target, ``default``, or None."""
-    return linear_flow.Flow("failover").add(Begin(), Move(), Store(), Finish())
+    return linear_flow.Flow("failover").add(
+        BeginFailover(), FailOver(), StoreFailover(), FinishFailover()
+    )
 
 
 def _status_of(secondary_id: str | None) -> str:

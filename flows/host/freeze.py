@@ -21,7 +21,7 @@ import logging
 from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeDriverException
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.engine import RESULT
 from flows.lifecycle import Step
@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 FROZEN = "frozen"
 
 
-class Tell(Step):
+class NotifyDriver(Step, task="tell"):
     """Have the driver know. Idempotent: who is told twice knows it once."""
 
     default_provides = "willing"
@@ -47,10 +47,10 @@ class Tell(Step):
         except NotImplementedError:
             return True
         except VolumeDriverException as error:
-            LOG.error("%s of %s failed: %s", self._call, host, edge.masked(error))
+            LOG.error("%s of %s failed: %s", self._call, host, driver_contract.masked(error))
             return False
         except Exception as error:
-            raise edge.backend_error(self._call, host, error, "backend") from error
+            raise driver_contract.backend_error(self._call, host, error, "backend") from error
         return True
 
 
@@ -79,9 +79,9 @@ class Thaw(Step):
 
 def freeze() -> linear_flow.Flow:
     """Freeze the backend. Needs nothing."""
-    return linear_flow.Flow("freeze_host").add(Tell("freeze_backend"), Freeze())
+    return linear_flow.Flow("freeze_host").add(NotifyDriver("freeze_backend"), Freeze())
 
 
 def thaw() -> linear_flow.Flow:
     """Thaw the backend. Needs nothing."""
-    return linear_flow.Flow("thaw_host").add(Tell("thaw_backend"), Thaw())
+    return linear_flow.Flow("thaw_host").add(NotifyDriver("thaw_backend"), Thaw())

@@ -13,7 +13,7 @@ from typing import Any
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
 from drivers.interface.image import Image
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import FlowError, InvalidInput
 from flows.lifecycle import Interrupted
@@ -87,7 +87,7 @@ def explained(what: str) -> Iterator[None]:
     except (ImageError, FlowError, Interrupted):
         raise
     except BaseException as error:
-        text = f"{what}: {type(error).__name__}: {edge.masked(error)}"
+        text = f"{what}: {type(error).__name__}: {driver_contract.masked(error)}"
         raise ImageCopyFailure(text) from error
 
 

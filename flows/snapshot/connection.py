@@ -25,12 +25,12 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.lifecycle import Step, cause_of, was_cut_short
 
 
-class Export(Step):
+class ExportSnapshot(Step, task="export"):
     """Make the snapshot reachable. Idempotent: an export is made once."""
 
     def execute(self, ctx: Context, snapshot_id: str, connector: Any) -> None:
@@ -40,16 +40,16 @@ class Export(Step):
             snapshot,
             lambda: driver.create_export_snapshot(ctx.request.elevated(), snapshot, connector),
         )
-        update = edge.model_update(answer, snapshot, "create_export_snapshot")
-        edge.store(ctx.snapshots.update, snapshot, update, "create_export_snapshot")
+        update = driver_contract.model_update(answer, snapshot, "create_export_snapshot")
+        driver_contract.store(ctx.snapshots.update, snapshot, update, "create_export_snapshot")
 
     def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
-        if not edge.never_reached_driver(flow_failures):
+        if not driver_contract.never_reached_driver(flow_failures):
             snapshot = ctx.snapshots.get(snapshot_id)
             ctx.driver.remove_export_snapshot(ctx.request.elevated(), snapshot)
 
 
-class Connect(Step):
+class ConnectSnapshot(Step, task="connect"):
     """Ask the driver how to connect. Idempotent: it may be asked again."""
 
     default_provides = "result"
@@ -61,7 +61,7 @@ class Connect(Step):
             snapshot,
             lambda: driver.initialize_connection_snapshot(snapshot, connector),
         )
-        return edge.connection_info(answer, snapshot)
+        return driver_contract.connection_info(answer, snapshot)
 
     def revert(
         self, ctx: Context, snapshot_id: str, connector: Any, flow_failures: dict[str, Failure]
@@ -71,12 +71,12 @@ class Connect(Step):
             ctx.driver.terminate_connection_snapshot(snapshot, connector)
 
 
-class Terminate(Step):
+class TerminateSnapshot(Step, task="terminate"):
     """End a connector's access, or all access without a connector. Idempotent."""
 
     def execute(self, ctx: Context, snapshot_id: str, connector: Any, force: bool) -> None:
         snapshot, driver = of_ours(ctx, snapshot_id), ctx.driver
-        forced = edge.takes(driver.terminate_connection_snapshot, "force")
+        forced = driver_contract.takes(driver.terminate_connection_snapshot, "force")
         options = {"force": force} if forced else {}
         _asked(
             "terminate_connection_snapshot",
@@ -85,7 +85,7 @@ class Terminate(Step):
         )
 
 
-class Unexport(Step):
+class UnexportSnapshot(Step, task="unexport"):
     """Take the export away. Idempotent: none is a success."""
 
     def execute(self, ctx: Context, snapshot_id: str) -> None:
@@ -99,23 +99,25 @@ class Unexport(Step):
 
 def initialize() -> linear_flow.Flow:
     """Let a connector read a snapshot. Needs ``snapshot_id`` and ``connector``."""
-    return linear_flow.Flow("initialize_connection_snapshot").add(Export(), Connect())
+    return linear_flow.Flow("initialize_connection_snapshot").add(
+        ExportSnapshot(), ConnectSnapshot()
+    )
 
 
 def terminate() -> linear_flow.Flow:
     """End access. Needs ``snapshot_id``, ``connector`` (None for all) and ``force``."""
-    return linear_flow.Flow("terminate_connection_snapshot").add(Terminate())
+    return linear_flow.Flow("terminate_connection_snapshot").add(TerminateSnapshot())
 
 
 def remove_export() -> linear_flow.Flow:
     """Remove the export. Needs ``snapshot_id``."""
-    return linear_flow.Flow("remove_export_snapshot").add(Unexport())
+    return linear_flow.Flow("remove_export_snapshot").add(UnexportSnapshot())
 
 
 def of_ours(ctx: Context, snapshot_id: str) -> Record:
     """Return a snapshot of this backend. :raises Invalid: it is another one's."""
     snapshot = ctx.snapshots.get(snapshot_id)
-    edge.require_ours(ctx, snapshot, snapshot.volume.host)
+    driver_contract.require_ours(ctx, snapshot, snapshot.volume.host)
     return snapshot
 
 
@@ -123,4 +125,4 @@ def _asked(call: str, snapshot: Record, ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except Exception as error:
-        raise edge.backend_error(call, snapshot.id, error, "snapshot") from error
+        raise driver_contract.backend_error(call, snapshot.id, error, "snapshot") from error

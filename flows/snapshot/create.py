@@ -19,16 +19,18 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge, errors, messages
+from flows import driver_contract, errors, messages
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
-from flows.snapshot.lifecycle import Begin, Operation, set_status
+from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 
 STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
-OPERATION = Operation(STATUSES, "create", messages.CREATE_SNAPSHOT, messages.SNAPSHOT_CREATE)
+OPERATION = SnapshotOperation(
+    STATUSES, "create", messages.CREATE_SNAPSHOT, messages.SNAPSHOT_CREATE
+)
 
 
-class Allocate(Step):
+class AllocateSnapshot(Step, task="allocate"):
     """Make the snapshot on the backend and store what the driver says about it.
 
     Idempotent: on a second try, what the interrupted one left is deleted first;
@@ -40,19 +42,19 @@ class Allocate(Step):
         if ctx.resumed:
             ctx.driver.delete_snapshot(snapshot)
         answer = ctx.driver.create_snapshot(snapshot)
-        update = edge.model_update(answer, snapshot, "create_snapshot")
-        edge.store(ctx.snapshots.update, snapshot, update, "create_snapshot")
+        update = driver_contract.model_update(answer, snapshot, "create_snapshot")
+        driver_contract.store(ctx.snapshots.update, snapshot, update, "create_snapshot")
         copy_image_metadata(ctx, snapshot)
 
     def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
-        if edge.never_reached_driver(flow_failures):
+        if driver_contract.never_reached_driver(flow_failures):
             return
         snapshot = ctx.snapshots.get(snapshot_id)
-        if edge.may_delete(ctx.snapshots, snapshot, STATUSES.during):
+        if driver_contract.may_delete(ctx.snapshots, snapshot, STATUSES.during):
             ctx.driver.delete_snapshot(snapshot)
 
 
-class Finish(Step):
+class FinishCreateSnapshot(Step, task="finish"):
     """Make the snapshot available. Idempotent: one that is available stays so."""
 
     def execute(self, ctx: Context, snapshot_id: str) -> None:
@@ -69,7 +71,9 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Create a snapshot. Needs ``snapshot_id``."""
     return linear_flow.Flow("create_snapshot").add(
-        Begin(OPERATION), Allocate("allocate"), Finish("finish")
+        BeginSnapshotOperation(OPERATION),
+        AllocateSnapshot("allocate"),
+        FinishCreateSnapshot("finish"),
     )
 
 

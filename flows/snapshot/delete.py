@@ -25,17 +25,19 @@ from flows import messages
 from flows.context import Context
 from flows.errors import SnapshotNotFound
 from flows.lifecycle import Statuses, Step
-from flows.snapshot.lifecycle import Begin, Operation
+from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation
 
 STATUSES = Statuses(
     during=("deleting", "unmanaging"),
     success=None,
     failure={SnapshotIsBusy: "available", Exception: "error_deleting"},
 )
-OPERATION = Operation(STATUSES, "delete", messages.DELETE_SNAPSHOT, messages.SNAPSHOT_DELETE)
+OPERATION = SnapshotOperation(
+    STATUSES, "delete", messages.DELETE_SNAPSHOT, messages.SNAPSHOT_DELETE
+)
 
 
-class Remove(Step):
+class RemoveSnapshot(Step, task="remove"):
     """Take the snapshot off the backend. Idempotent: what is absent is a success."""
 
     def execute(self, ctx: Context, snapshot_id: str, unmanage_only: bool) -> None:
@@ -49,7 +51,7 @@ class Remove(Step):
         unmanage(snapshot)
 
 
-class Finish(Step):
+class FinishDeleteSnapshot(Step, task="finish"):
     """Forget the row and give its quota back. Idempotent: both happen once, together."""
 
     def execute(self, ctx: Context, snapshot_id: str) -> None:
@@ -63,7 +65,7 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Delete a snapshot. Needs ``snapshot_id`` and ``unmanage_only``."""
     return linear_flow.Flow("delete_snapshot").add(
-        Begin(OPERATION), Remove("remove"), Finish("finish")
+        BeginSnapshotOperation(OPERATION), RemoveSnapshot("remove"), FinishDeleteSnapshot("finish")
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge, messages
+from flows import driver_contract, messages
 from flows.context import Context
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, never_began
@@ -22,7 +22,7 @@ MESSAGE_TYPE = "VOLUME_SNAPSHOT"
 
 
 @dataclass(frozen=True)
-class Operation:
+class SnapshotOperation:
     """What an operation on a snapshot says about itself.
 
     :param event: notified as ``snapshot.<event>.start`` and ``.end``.
@@ -36,20 +36,20 @@ class Operation:
     detail: str = ""
 
 
-class Begin(Step):
+class BeginSnapshotOperation(Step):
     """Check that the snapshot's volume is ours and the snapshot in the right status.
 
     Idempotent: it only reads, and claims a work row that is already its own.
     When it fails itself the snapshot was never ours, and nothing is written.
     """
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(self, operation: SnapshotOperation) -> None:
         super().__init__("begin")
         self._operation = operation
 
     def execute(self, ctx: Context, snapshot_id: str) -> None:
         snapshot, during = ctx.snapshots.get(snapshot_id), self._operation.statuses.during
-        edge.require_ours(ctx, snapshot, snapshot.volume.host)
+        driver_contract.require_ours(ctx, snapshot, snapshot.volume.host)
         if snapshot.status not in during:
             raise StatusChanged(f"snapshot {snapshot_id}", snapshot.status, during)
         ctx.workers.claim("Snapshot", snapshot_id, snapshot.status)
@@ -58,7 +58,7 @@ class Begin(Step):
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
         """Set the status back to that of the operation."""
         snapshot, statuses = ctx.snapshots.get(args["snapshot_id"]), self._operation.statuses
-        edge.require_ours(ctx, snapshot, snapshot.volume.host)
+        driver_contract.require_ours(ctx, snapshot, snapshot.volume.host)
         if snapshot.status not in statuses.during:
             failed = tuple(statuses.failure.values())
             ctx.snapshots.transition(snapshot.id, statuses.during[0], when=failed)
@@ -69,11 +69,13 @@ class Begin(Step):
         if never_began(result):
             return
         snapshot = ctx.snapshots.get(snapshot_id)
-        if edge.is_ours(ctx, snapshot.volume.host):
+        if driver_contract.is_ours(ctx, snapshot.volume.host):
             set_failed(ctx, snapshot, self._operation, cause_of(flow_failures))
 
 
-def set_failed(ctx: Context, snapshot: Record, operation: Operation, failure: Failure) -> None:
+def set_failed(
+    ctx: Context, snapshot: Record, operation: SnapshotOperation, failure: Failure
+) -> None:
     """Write the message for the user, and then the failure status.
 
     In this order: killed in between, it is done again, and the user is told twice

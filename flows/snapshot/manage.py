@@ -23,26 +23,26 @@ from typing import Any
 
 from taskflow.patterns import linear_flow
 
-from flows import edge, reference
+from flows import driver_contract, manage_reference
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
-from flows.snapshot.lifecycle import Begin, Operation, set_status
+from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 
 STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
-OPERATION = Operation(STATUSES, "manage_existing_snapshot")
+OPERATION = SnapshotOperation(STATUSES, "manage_existing_snapshot")
 
 
-class Measure(Step):
+class MeasureSnapshot(Step, task="measure"):
     """Ask the driver how large the object is, in GiB. Idempotent: it only reads."""
 
     default_provides = "size"
 
     def execute(self, ctx: Context, snapshot_id: str, ref: Any) -> int:
         ask = getattr(ctx.driver, "manage_existing_snapshot_get_size", None)
-        return reference.measure(ctx, ctx.snapshots.get(snapshot_id), ref, ask)
+        return manage_reference.measure(ctx, ctx.snapshots.get(snapshot_id), ref, ask)
 
 
-class Reserve(Step):
+class ReserveSnapshotQuota(Step, task="reserve"):
     """Reserve what is more than the volume's size; what is less becomes free at the end.
 
     Idempotent: the snapshot's own id is that of the reservation.
@@ -58,7 +58,7 @@ class Reserve(Step):
         ctx.quotas.rollback([snapshot_id])
 
 
-class Adopt(Step):
+class AdoptSnapshot(Step, task="adopt"):
     """Have the driver tie the object to the snapshot, and store what it says about it.
 
     Idempotent: a driver finds the object under its new name on a second try.
@@ -67,14 +67,16 @@ class Adopt(Step):
     def execute(self, ctx: Context, snapshot_id: str, ref: Any) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         manage = getattr(ctx.driver, "manage_existing_snapshot", None)
-        reference.supported(snapshot, manage)
+        manage_reference.supported(snapshot, manage)
         assert manage is not None
         call = "manage_existing_snapshot"
-        update = edge.model_update(manage(snapshot, ref), snapshot, call, ignored=("size",))
-        edge.store(ctx.snapshots.update, snapshot, update, call)
+        update = driver_contract.model_update(
+            manage(snapshot, ref), snapshot, call, ignored=("size",)
+        )
+        driver_contract.store(ctx.snapshots.update, snapshot, update, call)
 
 
-class Finish(Step):
+class FinishManageSnapshot(Step, task="finish"):
     """Make the snapshot available in its size.
 
     Idempotent: one that is available stays so, and the reservation is used once.
@@ -93,5 +95,9 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Take an object over. Needs ``snapshot_id`` and ``ref`` as the caller wrote it."""
     return linear_flow.Flow("manage_existing_snapshot").add(
-        Begin(OPERATION), Measure(), Reserve(), Adopt(), Finish()
+        BeginSnapshotOperation(OPERATION),
+        MeasureSnapshot(),
+        ReserveSnapshotQuota(),
+        AdoptSnapshot(),
+        FinishManageSnapshot(),
     )

@@ -23,7 +23,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import DriverReturnedRubbish, StatusChanged
 from flows.lifecycle import Step, was_cut_short
@@ -32,15 +32,15 @@ from flows.volume.lifecycle import LOG, find
 CALL = "accept_transfer"
 
 
-class Check(Step):
+class CheckTransfer(Step, task="check"):
     """Refuse what is not ours. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        edge.require_ours(ctx, volume, volume.host)
+        driver_contract.require_ours(ctx, volume, volume.host)
 
 
-class Tell(Step):
+class NotifyTransfer(Step, task="tell"):
     """Have the driver know the new owner. Idempotent: who is told twice knows it once."""
 
     default_provides = "result"
@@ -62,7 +62,7 @@ class Tell(Step):
 
 def flow() -> linear_flow.Flow:
     """Let a volume get another owner. Needs ``volume_id``, ``new_user`` and ``new_project``."""
-    return linear_flow.Flow(CALL).add(Check(), Tell())
+    return linear_flow.Flow(CALL).add(CheckTransfer(), NotifyTransfer())
 
 
 def _tell(ctx: Context, volume: Record, user: str, project: str) -> dict[str, Any] | None:
@@ -71,9 +71,9 @@ def _tell(ctx: Context, volume: Record, user: str, project: str) -> dict[str, An
     except NotImplementedError:
         return None
     except Exception as error:
-        raise edge.backend_error(CALL, volume.id, error) from error
-    update = _sendable(edge.model_update(answer, volume, CALL), volume)
-    edge.store(ctx.volumes.update, volume, update, CALL)
+        raise driver_contract.backend_error(CALL, volume.id, error) from error
+    update = _sendable(driver_contract.model_update(answer, volume, CALL), volume)
+    driver_contract.store(ctx.volumes.update, volume, update, CALL)
     return update or None
 
 

@@ -27,11 +27,12 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import ImageCopyFailure, ImageError
 from drivers.interface.records import Record
-from flows import edge, errors, messages
+from flows import driver_contract, errors, messages
 from flows.context import Context
 from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
-from flows.volume import reschedule, rowless
-from flows.volume.lifecycle import Begin, find, set_failed
+from flows.volume import reschedule
+from flows.volume.data import temporary_objects
+from flows.volume.lifecycle import BeginVolumeOperation, find, set_failed
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ STATUSES = Statuses(
 )
 
 
-class BeginCreate(Begin):
+class BeginCreate(BeginVolumeOperation):
     """Check the volume; after a failure hand it back to the scheduler, or set ``error``.
 
     :param action: number of the user message about a failure.
@@ -68,7 +69,7 @@ class BeginCreate(Begin):
         volume = find(ctx, volume_id)
         if never_began(result) or volume is None:
             return
-        if volume.host and not edge.is_ours(ctx, volume.host):
+        if volume.host and not driver_contract.is_ours(ctx, volume.host):
             LOG.info("volume %s is on %s by now", volume_id, volume.host)
             return
         failure = cause_of(flow_failures)
@@ -85,7 +86,7 @@ class BeginCreate(Begin):
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)
 
 
-class Allocate(Step):
+class AllocateVolume(Step, task="allocate"):
     """Make the volume on the backend and store what the driver says about it.
 
     Idempotent: on a second try, what the interrupted one left is deleted first;
@@ -94,7 +95,7 @@ class Allocate(Step):
 
     def execute(self, ctx: Context, volume_id: str, request_spec: Any) -> None:
         volume = ctx.volumes.get(volume_id)
-        edge.positive_gib(volume.size, f"volume {volume_id}")
+        driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
         if ctx.resumed:
             driver.delete_volume(volume)
@@ -105,17 +106,17 @@ class Allocate(Step):
         self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         volume = find(ctx, volume_id)
-        if edge.never_reached_driver(flow_failures) or volume is None:
+        if driver_contract.never_reached_driver(flow_failures) or volume is None:
             return
-        if not edge.may_delete(ctx.volumes, volume, STATUSES.during):
+        if not driver_contract.may_delete(ctx.volumes, volume, STATUSES.during):
             return
         ctx.driver.delete_volume(volume)
         if volume.source_volid and was_cut_short(result):
             source = ctx.volumes.get(volume.source_volid)
-            ctx.driver.delete_snapshot(rowless.snapshot_of_now(source, volume_id))
+            ctx.driver.delete_snapshot(temporary_objects.snapshot_of_now(source, volume_id))
 
 
-class Finish(Step):
+class FinishCreate(Step, task="finish"):
     """Make the volume available and tell that it is.
 
     Idempotent: a volume that is available already stays so. Where the row has gone,
@@ -147,7 +148,7 @@ def flow() -> linear_flow.Flow:
     or None, and ``allow_reschedule``.
     """
     return linear_flow.Flow("create_volume").add(
-        BeginCreate(), Allocate("allocate"), Finish("finish")
+        BeginCreate(), AllocateVolume("allocate"), FinishCreate("finish")
     )
 
 
@@ -191,8 +192,8 @@ def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
 def store(ctx: Context, volume: Record, call: str, answer: Any) -> None:
     """Write what the driver tells of a volume that it has made, and what its source does."""
     try:
-        update = edge.model_update(answer, volume, call)
-        edge.store(ctx.volumes.update, volume, update, call)
+        update = driver_contract.model_update(answer, volume, call)
+        driver_contract.store(ctx.volumes.update, volume, update, call)
         inherit(ctx, volume)
     except errors.VolumeNotFound:
         ctx.driver.delete_volume(volume)  # no row tells the revert what to delete
@@ -222,10 +223,12 @@ def clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
     try:
         return "create_cloned_volume", driver.create_cloned_volume(volume, source)
     except NotImplementedError:
-        moment = rowless.snapshot_of_now(source, volume.id)
+        moment = temporary_objects.snapshot_of_now(source, volume.id)
     driver.delete_snapshot(moment)  # what an interrupted try left
     try:
-        update = edge.model_update(driver.create_snapshot(moment), moment, "create_snapshot")
+        update = driver_contract.model_update(
+            driver.create_snapshot(moment), moment, "create_snapshot"
+        )
         moment = moment.replace(**update)
         return "create_volume_from_snapshot", driver.create_volume_from_snapshot(volume, moment)
     finally:

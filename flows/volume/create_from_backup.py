@@ -22,17 +22,17 @@ from __future__ import annotations
 
 from taskflow.patterns import linear_flow
 
-from flows import edge, source
+from flows import backup_source, driver_contract
 from flows.context import Context
 from flows.errors import InvalidBackup, ServiceUnreachable
 from flows.volume import create
-from flows.volume.create import BeginCreate, Finish
+from flows.volume.create import BeginCreate, FinishCreate
 
 _RESTORABLE = ("available",)
 _BEING_RESTORED = ("restoring",)
 
 
-class Allocate(create.Allocate):
+class AllocateForBackup(create.AllocateVolume, task="allocate"):
     """Make the volume, with the backup's data where the driver can do that itself.
 
     Idempotent: on a second try, what the interrupted one left is deleted first.
@@ -42,7 +42,7 @@ class Allocate(create.Allocate):
 
     def execute(self, ctx: Context, volume_id: str, backup_id: str) -> bool:  # type: ignore[override]
         volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
-        edge.positive_gib(volume.size, f"volume {volume_id}")
+        driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         create.require_room(volume, backup.size, f"backup {backup_id}")
         driver, restored = ctx.driver, True
         if ctx.resumed:
@@ -58,7 +58,7 @@ class Allocate(create.Allocate):
         return restored
 
 
-class Hand(Finish):
+class HandToBackupService(FinishCreate, task="hand"):
     """Have the data restored, unless it is there.
 
     Idempotent: the backup is set to the same restore again, and what is cast twice is
@@ -95,7 +95,9 @@ class Hand(Finish):
     def revert(self, ctx: Context, volume_id: str, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
         if backup is not None and backup.restore_volume_id == volume_id:
-            source.change(ctx.backups.transition, backup_id, "available", when=_BEING_RESTORED)
+            backup_source.change(
+                ctx.backups.transition, backup_id, "available", when=_BEING_RESTORED
+            )
 
 
 def flow() -> linear_flow.Flow:
@@ -104,5 +106,5 @@ def flow() -> linear_flow.Flow:
     Needs what :func:`flows.volume.create.flow` needs, and ``backup_id``.
     """
     return linear_flow.Flow("create_volume_from_backup").add(
-        BeginCreate(), Allocate("allocate"), Hand("hand")
+        BeginCreate(), AllocateForBackup("allocate"), HandToBackupService("hand")
     )

@@ -28,15 +28,16 @@ from typing import Any
 
 from taskflow.patterns import linear_flow
 
-from flows import edge, errors, messages
+from flows import driver_contract, errors, messages
 from flows.context import Context
 from flows.image import facts
 from flows.lifecycle import Step
-from flows.volume import create, fill
-from flows.volume.create import STATUSES, BeginCreate, Finish
+from flows.volume import create
+from flows.volume.create import STATUSES, BeginCreate, FinishCreate
+from flows.volume.data import image_copy
 
 
-class Allocate(create.Allocate):
+class AllocateFromImage(create.AllocateVolume, task="allocate"):
     """Make the volume, with the image's data where the driver can clone it.
 
     Idempotent: on a second try, what the interrupted one left is deleted first;
@@ -47,13 +48,13 @@ class Allocate(create.Allocate):
 
     def execute(self, ctx: Context, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
         volume = ctx.volumes.get(volume_id)
-        edge.positive_gib(volume.size, f"volume {volume_id}")
+        driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
         image = facts.show(ctx, image_id)
         facts.require_fits(image, volume)
         if ctx.resumed:
             driver.delete_volume(volume)
-        cloned, answer = fill.clone(ctx, volume, image)
+        cloned, answer = image_copy.clone(ctx, volume, image)
         call = "clone_image"
         if not cloned:
             call, answer = "create_volume", driver.create_volume(volume)
@@ -77,11 +78,11 @@ class Download(Step):
             ctx.workers.claim("Volume", volume_id, "downloading")
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)
-            fill.from_image(ctx, volume, image)
-        fill.record(ctx, volume_id, image)
+            image_copy.from_image(ctx, volume, image)
+        image_copy.record(ctx, volume_id, image)
 
     def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
-        fill.clear_away(ctx, volume_id, result)
+        image_copy.clear_away(ctx, volume_id, result)
         try:
             ctx.volumes.replace_image_metadata(volume_id, {})
         except errors.VolumeNotFound:
@@ -95,5 +96,5 @@ def flow() -> linear_flow.Flow:
     """
     begin = BeginCreate(messages.COPY_IMAGE_TO_VOLUME, messages.UNKNOWN_ERROR)
     return linear_flow.Flow("create_volume_from_image").add(
-        begin, Allocate("allocate"), Download("download"), Finish("finish")
+        begin, AllocateFromImage("allocate"), Download("download"), FinishCreate("finish")
     )

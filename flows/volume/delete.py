@@ -36,7 +36,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import ResourceBusy, VolumeDriverException
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import Invalid, InvalidSnapshot, StatusChanged, Unavailable, VolumeAttached
 from flows.lifecycle import Statuses, Step, cause_of, never_began
@@ -61,7 +61,7 @@ UNMANAGE = Statuses(
 )
 
 
-class Begin(Step):
+class BeginDelete(Step, task="begin"):
     """Check the volume's status; a failure of a later step ends in the status for it.
 
     Idempotent: it only reads, and claims a work row that is already its own.
@@ -101,7 +101,7 @@ class Begin(Step):
             return
         if cascade:
             _release_snapshots(ctx, volume_id)
-        if str(volume.migration_status or "").startswith("target:") and edge.is_ours(
+        if str(volume.migration_status or "").startswith("target:") and driver_contract.is_ours(
             ctx, volume.host
         ):
             ctx.volumes.destroy(volume_id)
@@ -112,7 +112,7 @@ class Begin(Step):
         set_finished(ctx, volume, statuses.during, status)
 
 
-class Remove(Step):
+class RemoveVolume(Step, task="remove"):
     """Take the volume and, when cascading, its snapshots off the backend.
 
     Idempotent: what is absent is a success, and snapshots that are gone are not met again.
@@ -138,7 +138,7 @@ class Remove(Step):
         unmanage(volume)
 
 
-class Finish(Step):
+class FinishDelete(Step, task="finish"):
     """Forget the row and give its quota back. Idempotent: both happen once, together."""
 
     def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
@@ -153,14 +153,14 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Delete a volume. Needs ``volume_id``, ``unmanage_only`` and ``cascade``."""
-    return linear_flow.Flow("delete_volume").add(Begin(), Remove(), Finish())
+    return linear_flow.Flow("delete_volume").add(BeginDelete(), RemoveVolume(), FinishDelete())
 
 
 def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> None:
     """Refuse what must not be deleted here."""
     if volume.attach_status == "attached":
         raise VolumeAttached(f"volume {volume.id} is attached: detach it first")
-    edge.require_ours(ctx, volume, volume.host)
+    driver_contract.require_ours(ctx, volume, volume.host)
     if unmanage_only and cascade:
         raise Invalid(f"volume {volume.id}: unmanaging does not cascade to snapshots")
     if unmanage_only and volume.encryption_key_id:
@@ -183,7 +183,7 @@ def _remove_snapshots(ctx: Context, volume_id: str) -> None:
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - raised after the others had their turn
-            text = edge.masked(error)
+            text = driver_contract.masked(error)
             LOG.warning("snapshot %s of volume %s stays: %s", snapshot.id, volume_id, text)
             first = first or error
     if first is not None:

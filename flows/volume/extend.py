@@ -27,18 +27,18 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import TargetUpdateFailed, VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows import edge, messages
+from flows import driver_contract, messages
 from flows.context import Context
 from flows.errors import InvalidInput
 from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.volume import lifecycle
-from flows.volume.instances import TellExtended
+from flows.volume.connections.instance_events import NotifyExtended
 from flows.volume.lifecycle import LOG, at_rest, find, set_failed, set_finished
 
 STATUSES = Statuses(during=("extending",), success=None, failure={Exception: "error_extending"})
 
 
-class Begin(lifecycle.Begin):
+class BeginExtend(lifecycle.BeginVolumeOperation):
     """Check the volume; after a failure also give the reservations back."""
 
     def __init__(self, event: str | None) -> None:
@@ -91,7 +91,7 @@ class Complete(Step):
         _require_larger(ctx.volumes.get(volume_id), new_size)
 
 
-class Finish(Step):
+class FinishExtend(Step, task="finish"):
     """Write the new size and use up the reservations.
 
     Idempotent: both are one transaction. A row that has the size was finished by the
@@ -110,15 +110,19 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Extend a volume. Needs ``volume_id``, ``new_size`` in GiB and ``reservations``."""
-    return linear_flow.Flow("extend_volume").add(Begin("resize"), Grow(), Finish(), TellExtended())
+    return linear_flow.Flow("extend_volume").add(
+        BeginExtend("resize"), Grow(), FinishExtend(), NotifyExtended()
+    )
 
 
 def completion() -> linear_flow.Flow:
     """End an extension. Needs what :func:`flow` needs, and ``error``."""
-    return linear_flow.Flow("extend_volume_completion").add(Begin(None), Complete(), Finish())
+    return linear_flow.Flow("extend_volume_completion").add(
+        BeginExtend(None), Complete(), FinishExtend()
+    )
 
 
 def _require_larger(volume: Record, new_size: Any) -> None:
-    edge.positive_gib(new_size, f"the extension of volume {volume.id}")
+    driver_contract.positive_gib(new_size, f"the extension of volume {volume.id}")
     if new_size <= volume.size:
         raise InvalidInput(f"volume {volume.id} has {volume.size} GiB, {new_size} is not more")

@@ -10,7 +10,7 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, never_began
@@ -18,7 +18,7 @@ from flows.lifecycle import Statuses, Step, cause_of, never_began
 LOG = logging.getLogger(__name__)
 
 
-class Begin(Step):
+class BeginVolumeOperation(Step):
     """Check that the volume is ours and in the status that this operation starts from.
 
     Idempotent: it only reads, and claims a work row that is already its own.
@@ -32,7 +32,7 @@ class Begin(Step):
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        edge.require_ours(ctx, volume, volume.host)
+        driver_contract.require_ours(ctx, volume, volume.host)
         if volume.status not in self._statuses.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, self._statuses.during)
         ctx.workers.claim("Volume", volume_id, volume.status)
@@ -69,7 +69,7 @@ def reopen(ctx: Context, volume_id: str, statuses: Statuses, during: str | None 
     :raises Invalid: it is on another backend.
     """
     volume = ctx.volumes.get(volume_id)
-    edge.require_ours(ctx, volume, volume.host)
+    driver_contract.require_ours(ctx, volume, volume.host)
     if volume.status not in statuses.during:
         failed = tuple(statuses.failure.values())
         ctx.volumes.transition(volume_id, during or statuses.during[0], when=failed)
@@ -95,7 +95,7 @@ def set_failed(
 
     It does not where somebody moved the volume on meanwhile, or to another backend.
     """
-    if volume.host and not edge.is_ours(ctx, volume.host):
+    if volume.host and not driver_contract.is_ours(ctx, volume.host):
         LOG.warning("volume %s is on %s now and left as it is", volume.id, volume.host)
         return False
     return _transition(ctx, volume, when, status, columns)

@@ -27,27 +27,27 @@ from typing import Any
 
 from taskflow.patterns import linear_flow
 
-from flows import edge, reference
+from flows import driver_contract, manage_reference
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
-from flows.volume.lifecycle import Begin, set_finished
+from flows.volume.lifecycle import BeginVolumeOperation, set_finished
 
 STATUSES = Statuses(
     during=("managing",), success="available", failure={Exception: "error_managing"}
 )
 
 
-class Measure(Step):
+class MeasureVolume(Step, task="measure"):
     """Ask the driver how large the object is, in GiB. Idempotent: it only reads."""
 
     default_provides = "size"
 
     def execute(self, ctx: Context, volume_id: str, ref: Any) -> int:
         ask = getattr(ctx.driver, "manage_existing_get_size", None)
-        return reference.measure(ctx, ctx.volumes.get(volume_id), ref, ask)
+        return manage_reference.measure(ctx, ctx.volumes.get(volume_id), ref, ask)
 
 
-class Reserve(Step):
+class ReserveVolumeQuota(Step, task="reserve"):
     """Reserve the gigabytes. Idempotent: the volume's own id is that of the reservation."""
 
     def execute(self, ctx: Context, volume_id: str, size: int) -> None:
@@ -60,7 +60,7 @@ class Reserve(Step):
         ctx.quotas.rollback([volume_id])
 
 
-class Adopt(Step):
+class AdoptVolume(Step, task="adopt"):
     """Have the driver tie the object to the volume, and store what it says about it.
 
     Idempotent: a driver finds the object under its new name on a second try.
@@ -68,14 +68,14 @@ class Adopt(Step):
 
     def execute(self, ctx: Context, volume_id: str, ref: Any) -> None:
         volume, manage = ctx.volumes.get(volume_id), getattr(ctx.driver, "manage_existing", None)
-        reference.supported(volume, manage)
+        manage_reference.supported(volume, manage)
         assert manage is not None
         answer = manage(volume, ref)
-        update = edge.model_update(answer, volume, "manage_existing", ignored=("size",))
-        edge.store(ctx.volumes.update, volume, update, "manage_existing")
+        update = driver_contract.model_update(answer, volume, "manage_existing", ignored=("size",))
+        driver_contract.store(ctx.volumes.update, volume, update, "manage_existing")
 
 
-class Finish(Step):
+class FinishManage(Step, task="finish"):
     """Make the volume available in its size.
 
     Idempotent: one that is available stays so, and the reservation is used once.
@@ -101,5 +101,9 @@ class Finish(Step):
 def flow() -> linear_flow.Flow:
     """Take an object over. Needs ``volume_id`` and ``ref`` as the caller wrote it."""
     return linear_flow.Flow("manage_existing").add(
-        Begin(STATUSES, "manage_existing"), Measure(), Reserve(), Adopt(), Finish()
+        BeginVolumeOperation(STATUSES, "manage_existing"),
+        MeasureVolume(),
+        ReserveVolumeQuota(),
+        AdoptVolume(),
+        FinishManage(),
     )

@@ -32,9 +32,10 @@ from flows.errors import InvalidSnapshot
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_cut_short
-from flows.volume import fill, lifecycle, transfer
-from flows.volume.fill import record
-from flows.volume.instances import TellReimaged
+from flows.volume import lifecycle
+from flows.volume.connections.instance_events import NotifyReimaged
+from flows.volume.data import data_copy, image_copy
+from flows.volume.data.image_copy import record
 from flows.volume.lifecycle import set_failed, set_finished
 
 STATUSES = Statuses(during=("downloading",), success=None, failure={Exception: "error"})
@@ -43,7 +44,7 @@ BEFORE = ("available", "error", "reserved")
 """What a volume may have been in; ``available`` where its row says nothing of the kind."""
 
 
-class Begin(lifecycle.Begin):
+class BeginReimage(lifecycle.BeginVolumeOperation):
     """Check the volume; after a failure its data is neither the old nor the new."""
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class Begin(lifecycle.Begin):
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)
 
 
-class Write(Step):
+class WriteImage(Step, task="write"):
     """Write the image, and what the volume keeps of it. Idempotent: the same data again."""
 
     moves_data = True
@@ -69,23 +70,23 @@ class Write(Step):
         volume = ctx.volumes.get(volume_id)
         if snapshot_id is not None:
             image = require_image(image_meta)
-            transfer.copy_snapshot_over(ctx, volume, _source(ctx, snapshot_id, volume))
+            data_copy.copy_snapshot_over(ctx, volume, _source(ctx, snapshot_id, volume))
         else:
             image = facts.show(ctx, require_image(image_meta)["id"])
             facts.require_fits(image, volume)
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)
-            fill.from_image(ctx, volume, image, sparse=False)
+            image_copy.from_image(ctx, volume, image, sparse=False)
         record(ctx, volume_id, image)
 
     def revert(self, ctx: Context, volume_id: str, snapshot_id: str | None, result: Any) -> None:
-        fill.clear_away(ctx, volume_id, result)
+        image_copy.clear_away(ctx, volume_id, result)
         if snapshot_id is not None and was_cut_short(result):
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
-            transfer.clear_away(ctx, volume, snapshot)
+            data_copy.clear_away(ctx, volume, snapshot)
 
 
-class Finish(Step):
+class FinishReimage(Step, task="finish"):
     """Give the volume the status that it had. Idempotent: it is written again."""
 
     def execute(self, ctx: Context, volume_id: str) -> None:
@@ -100,7 +101,9 @@ def flow() -> linear_flow.Flow:
     Needs ``volume_id``, ``image_meta`` with its ``id``, and ``snapshot_id`` of a snapshot
     with the image's data, or None.
     """
-    return linear_flow.Flow("reimage").add(Begin(), Write(), Finish(), TellReimaged())
+    return linear_flow.Flow("reimage").add(
+        BeginReimage(), WriteImage(), FinishReimage(), NotifyReimaged()
+    )
 
 
 def _source(ctx: Context, snapshot_id: str, volume: Record) -> Record:

@@ -18,7 +18,7 @@ from drivers.interface import errors as driver_errors
 from drivers.interface.records import Record
 from flows import errors
 from flows.context import Context
-from flows.storable import text_of
+from flows.storable_errors import text_of
 from flows.volume.lifecycle import set_failed
 
 LOG = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import edge
+from flows import driver_contract
 from flows.context import Context
 from flows.errors import InvalidSnapshot, SnapshotNotFound, StatusChanged, Unavailable
 from flows.lifecycle import (
@@ -42,7 +42,8 @@ from flows.lifecycle import (
     was_cut_short,
 )
 from flows.snapshot.lifecycle import set_status
-from flows.volume import lifecycle, transfer
+from flows.volume import lifecycle
+from flows.volume.data import data_copy
 from flows.volume.lifecycle import find, set_finished
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ STATUSES = Statuses(during=("reverting",), success="available", failure={Excepti
 RESTORING = ("restoring",)
 
 
-class Begin(lifecycle.Begin):
+class BeginRevert(lifecycle.BeginVolumeOperation):
     """Check the volume, and choose the id of a safety snapshot. Idempotent: it only reads."""
 
     default_provides = "spare_id"
@@ -88,7 +89,7 @@ class Begin(lifecycle.Begin):
         _notify(ctx, volume_id, snapshot_id, "end")
 
 
-class Check(Step):
+class CheckRevert(Step, task="check"):
     """Check the snapshot. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
@@ -131,8 +132,10 @@ class Safety(Step):
         )
         if ctx.resumed:
             driver.delete_snapshot(safety)
-        update = edge.model_update(driver.create_snapshot(safety), safety, "create_snapshot")
-        edge.store(ctx.snapshots.update, safety, update, "create_snapshot")
+        update = driver_contract.model_update(
+            driver.create_snapshot(safety), safety, "create_snapshot"
+        )
+        driver_contract.store(ctx.snapshots.update, safety, update, "create_snapshot")
         set_status(ctx, safety, ("creating",), "available", progress="100%")
         return spare_id
 
@@ -141,7 +144,7 @@ class Safety(Step):
             _drop(ctx, spare_id)
 
 
-class Restore(Step):
+class RestoreData(Step, task="restore"):
     """Bring the snapshot's data back. Idempotent: the same data again."""
 
     moves_data = True
@@ -151,15 +154,15 @@ class Restore(Step):
         try:
             ctx.driver.revert_to_snapshot(ctx.request, volume, snapshot)
         except NotImplementedError:
-            transfer.copy_snapshot_over(ctx, volume, snapshot)
+            data_copy.copy_snapshot_over(ctx, volume, snapshot)
 
     def revert(self, ctx: Context, volume_id: str, snapshot_id: str, result: Any) -> None:
         if was_cut_short(result):
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
-            transfer.clear_away(ctx, volume, snapshot)
+            data_copy.clear_away(ctx, volume, snapshot)
 
 
-class Finish(Step):
+class FinishRevert(Step, task="finish"):
     """Make volume and snapshot available. Idempotent: those that are stay so."""
 
     def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
@@ -170,7 +173,7 @@ class Finish(Step):
             set_finished(ctx, volume, STATUSES.during, "available")
 
 
-class Clean(Step):
+class CleanUpRevert(Step, task="clean"):
     """Delete the safety snapshot; what is left of it does not undo the revert.
 
     Idempotent: what is absent is a success.
@@ -191,7 +194,7 @@ class Clean(Step):
 def flow() -> linear_flow.Flow:
     """Revert a volume to a snapshot. Needs ``volume_id`` and ``snapshot_id``."""
     return linear_flow.Flow("revert_to_snapshot").add(
-        Begin(), Check(), Safety(), Restore(), Finish(), Clean()
+        BeginRevert(), CheckRevert(), Safety(), RestoreData(), FinishRevert(), CleanUpRevert()
     )
 
 
@@ -211,7 +214,9 @@ def _drop(ctx: Context, safety_id: str) -> None:
     except (Interrupted, Unavailable):
         raise
     except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
-        LOG.warning("the safety snapshot %s is left behind: %s", safety_id, edge.masked(error))
+        LOG.warning(
+            "the safety snapshot %s is left behind: %s", safety_id, driver_contract.masked(error)
+        )
         if safety.status == "creating":
             set_status(ctx, safety, ("creating",), "error")
         return

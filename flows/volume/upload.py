@@ -34,7 +34,8 @@ from flows.errors import InvalidInput
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, never_began
-from flows.volume import fill, lifecycle
+from flows.volume import lifecycle
+from flows.volume.data import image_copy
 from flows.volume.lifecycle import LOG, at_rest, set_failed, set_finished
 
 STATUSES = Statuses(during=("uploading",), success=None)
@@ -43,7 +44,7 @@ _INCOMPLETE = ("queued", "saving")
 _FORMATS = ("disk_format", "container_format")
 
 
-class Begin(lifecycle.Begin):
+class BeginUpload(lifecycle.BeginVolumeOperation):
     """Check the volume; whatever happens, it is as usable as before in the end."""
 
     def __init__(self) -> None:
@@ -85,17 +86,17 @@ class Upload(Step):
         volume, image_id = ctx.volumes.get(volume_id), require_image(image_meta)["id"]
         image = facts.show(ctx, image_id)
         if ctx.resumed:
-            fill.let_go(ctx, volume)
+            image_copy.let_go(ctx, volume)
             if image.get("status") == "active":
                 return
         wanted = {**image, **{k: v for k, v in image_meta.items() if k in _FORMATS}}
-        fill.to_image(ctx, volume, wanted)
+        image_copy.to_image(ctx, volume, wanted)
 
     def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
-        fill.clear_away(ctx, volume_id, result)
+        image_copy.clear_away(ctx, volume_id, result)
 
 
-class Finish(Step):
+class FinishUpload(Step, task="finish"):
     """Give the volume its status back. Idempotent: it is written again."""
 
     def execute(self, ctx: Context, volume_id: str) -> None:
@@ -105,7 +106,7 @@ class Finish(Step):
 
 def flow() -> linear_flow.Flow:
     """Write a volume into an image. Needs ``volume_id`` and ``image_meta`` with its ``id``."""
-    return linear_flow.Flow("copy_volume_to_image").add(Begin(), Upload(), Finish())
+    return linear_flow.Flow("copy_volume_to_image").add(BeginUpload(), Upload(), FinishUpload())
 
 
 def _drop(ctx: Context, image_meta: Any) -> None:

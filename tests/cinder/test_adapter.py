@@ -232,7 +232,7 @@ class TestErrors:
     ) -> None:
         from cinder import exception
 
-        from drivers.cinder.failures import translated
+        from drivers.cinder.error_translation import translated
 
         with pytest.raises(wanted, match=text), translated():
             raise getattr(exception, name)(**arguments)

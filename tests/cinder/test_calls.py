@@ -41,14 +41,14 @@ def adapted() -> Any:
     cinders.load("cinder.volume.drivers.nfs.NfsDriver")
     from cinder.volume import driver as base
 
-    from drivers.cinder import announced, grouping, managing, optional, replicating
+    from drivers.cinder import features, groups, manage, optional, replication
     from drivers.cinder.adapter import CinderDriver
 
     names = {"get_filter_function", "get_goodness_function"}
-    names |= {*grouping.GENERIC, *grouping.CONSISTENT, *replicating.METHODS}
-    for offer in (*announced._OFFERS, managing.Volumes, managing.Snapshots, CinderDriver):
+    names |= {*groups.GENERIC, *groups.CONSISTENT, *replication.METHODS}
+    for offer in (*features._OFFERS, manage.ManageVolumes, manage.ManageSnapshots, CinderDriver):
         names |= {name for name in vars(offer) if not name.startswith("_")}
-    assert optional.Copying in announced._OFFERS
+    assert optional.CopyingCinderDriver in features._OFFERS
 
     def noting(name: str) -> Any:
         def method(self: Any, *args: Any, **named: Any) -> Any:
@@ -61,7 +61,7 @@ def adapted() -> Any:
         return method
 
     body = {name: noting(name) for name in names - {"cinders", "do_setup"}}
-    return announced.adapted(type("Noting", (base.VolumeDriver,), body))
+    return features.adapted(type("Noting", (base.VolumeDriver,), body))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if importlib.util.find_spec("cinder") is None:
 
 from drivers.interface import errors  # noqa: E402
 from tests.conformance import cinders  # noqa: E402
-from worker.conf import check  # noqa: E402
+from worker.conf.check.checker import checker  # noqa: E402
 
 NFS = "cinder.volume.drivers.nfs.NfsDriver"
 RBD = "cinder.volume.drivers.rbd.RBDDriver"
@@ -127,7 +127,7 @@ class TestConfiguration:
             f"[DEFAULT]\nenabled_backends = b1\n[b1]\nvolume_driver = {NFS}\n"
             "nfs_mount_attempts = many\n"
         )
-        problems = [one for one in check.check([str(file)]) if one.section == "b1"]
+        problems = [one for one in checker.check([str(file)]) if one.section == "b1"]
 
         wanted = f"{file}:5: [b1] nfs_mount_attempts: 'many' is not a number"
         assert [str(one) for one in problems] == [wanted]

@@ -26,7 +26,7 @@ from tests.servers import until
 from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.journal import Entry, Journal
+from worker.journal.journal import Journal, JournalEntry
 from worker.rpc import objects
 
 NODE, BACKEND = "h1", "b1"
@@ -202,7 +202,7 @@ class Cloud:
         """Open the service's journal."""
         return Journal(f"sqlite:///{self.service.directory}/state/journal.sqlite")
 
-    def entries(self, *, rejected: bool = False) -> list[Entry]:
+    def entries(self, *, rejected: bool = False) -> list[JournalEntry]:
         """Return what the journal lists."""
         journal = self.journal()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.journal import Accepted, Journal
+from worker.journal.journal import Accepted, Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str(Path(sys.executable).with_name("holdfast"))

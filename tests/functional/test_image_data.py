@@ -29,7 +29,7 @@ from tests.functional.service import Service
 from tests.keystone import Keystone
 from tests.reading import blocks, part
 from tests.servers import Glance, Servers, until
-from worker.cli.tasks import tasks_of
+from worker.cli.output.tasks import tasks_of
 
 POOL_HOST = f"{HOST}#{BACKEND}"
 MIB = 1024**2
@@ -221,14 +221,14 @@ class TestGlance:
         image = glance.create(None, described, iter([b"data" * 1000]))
         stored = servers.glance.images / image["id"]
         stored.write_bytes(b"DATA" + stored.read_bytes()[4:])
-        from drivers.image.qemu_img import Limits
+        from drivers.image.qemu_img import ConversionLimits
         from drivers.image.transport import ImageTransport
         from drivers.interface.pace import Pace
 
         volume = tmp_path / "volume"
         volume.write_bytes(bytes(MIB))
         with pytest.raises(ImageCopyFailure, match="sha512"):
-            ImageTransport(glance, tmp_path, Limits()).fetch(
+            ImageTransport(glance, tmp_path, ConversionLimits()).fetch(
                 None, image, str(volume), MIB, "v1", Pace()
             )
 

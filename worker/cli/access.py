@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from drivers.interface.records import Record
     from worker.db.engine import Database
     from worker.db.records import Records
-    from worker.journal import Entry, Journal
+    from worker.journal.journal import Journal, JournalEntry
 
 _LONG_AGO = 10_000
 """How many of the newest flows are searched for a resource."""
@@ -52,7 +52,7 @@ class Access:
     """Everything behind the configuration file."""
 
     def __init__(self, files: list[str]) -> None:
-        from worker import nogreen  # noqa: F401  before anything of oslo
+        from worker.compat import native_threads  # noqa: F401  before anything of oslo
 
         self._files = files
 
@@ -98,7 +98,7 @@ class Access:
 
     def open_journal(self) -> Journal:
         """Open the journal, or begin one."""
-        from worker.journal import Journal
+        from worker.journal.journal import Journal
 
         try:
             return Journal(self.conf.journal.connection)
@@ -134,7 +134,7 @@ class Access:
         """Return the group whose id begins like this."""
         return _found("group", wanted, self.records.groups)
 
-    def flow(self, wanted: str) -> Entry:
+    def flow(self, wanted: str) -> JournalEntry:
         """Return the flow whose id begins like this, or a resource's newest flow."""
         found = [
             *self.journal.entries(beginning=wanted, limit=2),
@@ -144,8 +144,8 @@ class Access:
             raise CommandError(f"{wanted} is the beginning of several flows: {_shown(found)}")
         return found[0] if found else self._newest_of(wanted)
 
-    def _newest_of(self, wanted: str) -> Entry:
-        newest: dict[str, Entry] = {}
+    def _newest_of(self, wanted: str) -> JournalEntry:
+        newest: dict[str, JournalEntry] = {}
         for entry in self.journal.entries(limit=_LONG_AGO):
             resource_id = entry.resource.partition(" ")[2]
             if resource_id.startswith(wanted):
@@ -224,7 +224,7 @@ def _is_short(wanted: str) -> bool:
     return 0 < len(wanted) < _FULL_ID
 
 
-def _shown(entries: Iterable[Entry]) -> str:
+def _shown(entries: Iterable[JournalEntry]) -> str:
     return ", ".join(entry.flow for entry in entries)
 
 

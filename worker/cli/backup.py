@@ -15,8 +15,8 @@ from worker.cli.volume import chosen, shown, with_choice, with_id
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
-    from worker.cli.backup_requests import BackupRequests
-    from worker.cli.requests import Sent
+    from worker.cli.casting.backup_requests import BackupRequests
+    from worker.cli.casting.requests import Sent
 
 _WAIT = 86400.0
 _UNDER_WAY = ("creating", "restoring")
@@ -36,7 +36,7 @@ class List(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the live rows, and the journal."""
-        from worker.cli.progress import under_way
+        from worker.cli.output.progress import under_way
 
         wanted = chosen(parsed_args)
         if parsed_args.volume:
@@ -57,7 +57,7 @@ class Show(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the row, the backups that belong to it, and the journal."""
-        from worker.cli.progress import under_way
+        from worker.cli.output.progress import under_way
 
         backup = self.access.backup(parsed_args.id)
         more: dict[str, Any] = {
@@ -86,13 +86,13 @@ class _Asking(Command):
         access = self.access
         host, project = getattr(options, "host", None), getattr(options, "project", "admin")
         _ = access.conf  # before what it configures is imported
-        from worker.cli.backup_requests import BackupRequests
+        from worker.cli.casting.backup_requests import BackupRequests
 
         return BackupRequests(access, project, host)
 
     def sent(self, sent: Sent, options: argparse.Namespace) -> None:
         """Tell what was sent, and wait for its end if asked."""
-        from worker.cli.waiting import Waiting
+        from worker.cli.casting.waiting import Waiting
 
         if sent.resource is not None:
             self.write(f"{sent.resource.kind} {sent.resource.id}")
@@ -288,10 +288,10 @@ class _Meter:
         """Show it, twice a second."""
         now = time.monotonic()
         if self._shows and now - self._told >= _LINE:
-            from worker.cli.progress import Progress
+            from worker.cli.output.progress import TransferProgress
 
             self._told = now
-            shown = Progress(fraction, self._size, now - self._began)
+            shown = TransferProgress(fraction, self._size, now - self._began)
             self._app.stderr.write(f"\r{shown}\x1b[K")
             self._app.stderr.flush()
 

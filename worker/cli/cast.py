@@ -64,8 +64,8 @@ class Cast(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Prepare, send, wait."""
         extra, access = _extra(parsed_args.arg), self.access
-        from worker.cli.requests import Ask
-        from worker.cli.waiting import Waiting
+        from worker.cli.casting.requests import Ask
+        from worker.cli.casting.waiting import Waiting
 
         sent = Ask(access, parsed_args, extra).send()
         if not sent.is_cast:

@@ -7,8 +7,8 @@ import argparse
 import logging
 
 from worker.cli.access import Command, CommandError
-from worker.cli.colour import Colour
-from worker.cli.migration import Report
+from worker.cli.output.colour import Colour
+from worker.cli.output.migration_report import Report
 
 
 class Check(Command):
@@ -29,22 +29,22 @@ class Check(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print each problem."""
-        from worker import nogreen  # noqa: F401  before anything of oslo
+        from worker.compat import native_threads  # noqa: F401  before anything of oslo
 
         # What it has to say of old names goes to the log of a start.
         logging.getLogger("oslo_config").setLevel(logging.ERROR)
-        from worker.conf import check, source
+        from worker.conf.check import checker, config_files
 
         wanted = parsed_args.file or self.app.options.config_file
         project = "cinder" if parsed_args.cinder else "holdfast"
-        files = wanted or source.chosen([], project, f"{project}-volume", None)
+        files = wanted or config_files.chosen([], project, f"{project}-volume", None)
         if not files:
             raise CommandError("there is no configuration file: name one, or make one in /etc")
         if parsed_args.cinder:
-            report = Report(files, check.examine(files), Colour(self.app.stdout))
+            report = Report(files, checker.examine(files), Colour(self.app.stdout))
             self.app.stdout.writelines(f"{line}\n" for line in report.lines())
             return int(report.prevents)
-        problems = check.check(files)
+        problems = checker.check(files)
         for problem in problems:
             self.app.stdout.write(f"{'error' if problem.fatal else 'warning'}: {problem}\n")
         if not problems:

@@ -19,10 +19,10 @@ class Sync(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Run the migrations."""
         conf = self.access.conf
-        from worker.conf import state
+        from worker.conf import state_path
         from worker.db import sync
 
-        state.prepare(conf)
+        state_path.prepare(conf)
         sync.sync(self.access.database)
         journal = self.access.open_journal()
         journal.upgrade()

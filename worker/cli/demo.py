@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker.cli.access import Command
-from worker.cli.colour import Colour
+from worker.cli.output.colour import Colour
 
 
 class Demo(Command):
@@ -27,12 +27,12 @@ class Demo(Command):
         began = time.monotonic()
         quiet = self.app.options.verbose_level < 2
         with _log(quiet), tempfile.TemporaryDirectory(prefix="holdfast-demo-") as folder:
-            from worker.cli.stage import Stage
-            from worker.cli.story import Story
+            from worker.cli.demonstration.scenario import Scenario
+            from worker.cli.demonstration.services import DemoServices
 
-            stage = Stage(Path(folder), self._write, Colour(self.app.stdout))
+            stage = DemoServices(Path(folder), self._write, Colour(self.app.stdout))
             try:
-                Story(stage).tell()
+                Scenario(stage).tell()
             finally:
                 stage.close()
         took = time.monotonic() - began

@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
-from worker.cli.colour import Colour
+from worker.cli.output.colour import Colour
 
 if TYPE_CHECKING:
-    from worker.cli.tasks import Task
-    from worker.journal import Entry
+    from worker.cli.output.tasks import Task
+    from worker.journal.journal import JournalEntry
 
 _UNDONE = ("REVERTED", "FAILURE")
 _UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
@@ -44,7 +44,7 @@ class List(Lister):
         heads = ("Flow", "Method", "Resource", "State", "Task", "Age (s)", "Resumes")
         return heads, [self._row(entry) for entry in entries]
 
-    def _row(self, entry: Entry) -> tuple[Any, ...]:
+    def _row(self, entry: JournalEntry) -> tuple[Any, ...]:
         from oslo_utils import timeutils
 
         age = int((timeutils.utcnow() - entry.accepted_at).total_seconds())
@@ -59,10 +59,10 @@ class List(Lister):
             entry.resumes,
         )
 
-    def _task(self, entry: Entry) -> str:
+    def _task(self, entry: JournalEntry) -> str:
         """Return the task that runs, or the one that failed."""
-        from worker.cli.tasks import tasks_of
-        from worker.persistence import JournalError
+        from worker.cli.output.tasks import tasks_of
+        from worker.journal.persistence import JournalError
 
         try:
             tasks = tasks_of(self.access.journal, entry)
@@ -89,7 +89,7 @@ class Show(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
         entry = self.access.flow(parsed_args.id)
-        from worker.cli.tasks import tasks_of
+        from worker.cli.output.tasks import tasks_of
 
         tasks = tasks_of(self.access.journal, entry)
         shown: dict[str, Any] = {
@@ -168,7 +168,7 @@ class Graph(Command):
     Examples:
       holdfast flow graph ID
       holdfast flow graph volume.create
-      holdfast flow graph flows.volume.connection:initialize --format dot
+      holdfast flow graph flows.volume.connections.connection:initialize --format dot
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -183,7 +183,7 @@ class Graph(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Build the flow and draw it."""
         which, access = parsed_args.which, self.access
-        from worker.cli import drawing, tasks
+        from worker.cli.output import flow_graph, tasks
 
         known: dict[str, Task] = {}
         if "." in which or ":" in which:
@@ -195,7 +195,7 @@ class Graph(Command):
                 reason = entry.failure or "it is of another version"
                 raise CommandError(f"{entry.flow} cannot be drawn: {reason}")
             known = {task.name: task for task in tasks.tasks_of(access.journal, entry)}
-        lines = drawing.FORMATS[parsed_args.format](flow, known, Colour(self.app.stdout))
+        lines = flow_graph.FORMATS[parsed_args.format](flow, known, Colour(self.app.stdout))
         self.app.stdout.write("\n".join(lines) + "\n")
 
 

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from typing import Any
 
-from worker import nogreen  # noqa: F401  first: it keeps eventlet out of the process
+from worker.compat import native_threads  # noqa: F401  first: it keeps eventlet out of the process
 
 from cliff.app import App  # isort: skip
 from cliff.commandmanager import CommandManager  # isort: skip

@@ -90,7 +90,7 @@ class ServiceList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the rows and compare their last heartbeats with service_down_time."""
-        from worker.db.records.service import is_up
+        from worker.db.records.services.service import is_up
 
         who, what = ("Binary", "Host", "Zone"), ("Status", "Reason", "Frozen", "Replication")
         heads = (*who, *what, "State", "Last heartbeat", "RPC")

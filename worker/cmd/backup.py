@@ -7,7 +7,7 @@ import functools
 import sys
 
 # First: they keep eventlet, and most of networkx, out of the process.
-from worker import lean, nogreen  # noqa: F401
+from worker.compat import native_threads, networkx  # noqa: F401
 
 from oslo_config import cfg  # isort: skip
 from oslo_log import log as logging  # isort: skip
@@ -18,10 +18,10 @@ PROG = "holdfast-backup"
 def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; what is wrong is one line and exit status 1."""
     from worker import conf as config
-    from worker.conf import backup, state
+    from worker.conf import backup, state_path
 
     conf = config.load(argv, prog=PROG)
-    state.prepare(conf)
+    state_path.prepare(conf)
     backup.driver_class(conf)
     warnings = config.reviewed(conf, "backup")
     logging.setup(conf, PROG)
@@ -31,14 +31,14 @@ def main(argv: list[str] | None = None) -> None:
 def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
     # What costs memory and time to import is imported once, before the processes fork.
     from worker.rpc import transport
-    from worker.services import backups, process
+    from worker.service import backup, process
 
     log = logging.getLogger(__name__)
     for line in warnings:
         log.warning("%s", line)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
-    make = functools.partial(backups.BackupService, conf)
+    make = functools.partial(backup.BackupService, conf)
     process.serve(conf, [(make, conf.backup_workers)])
 
 

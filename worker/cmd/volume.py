@@ -7,7 +7,7 @@ import functools
 import sys
 
 # First: they keep eventlet, and most of networkx, out of the process.
-from worker import lean, nogreen  # noqa: F401
+from worker.compat import native_threads, networkx  # noqa: F401
 
 from oslo_config import cfg  # isort: skip
 from oslo_log import log as logging  # isort: skip
@@ -26,10 +26,10 @@ CLI_OPTS = [
 def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; what is wrong is one line and exit status 1."""
     from worker import conf as config
-    from worker.conf import backends, state
+    from worker.conf import backends, state_path
 
     conf = config.load(argv, prog=PROG, cli_opts=CLI_OPTS)
-    state.prepare(conf)
+    state_path.prepare(conf)
     names = {}
     for name in backends.enabled(conf, conf.backend):
         _driver, configuration = backends.configure(conf, name)
@@ -42,14 +42,14 @@ def main(argv: list[str] | None = None) -> None:
 def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> None:
     # What costs memory and time to import is imported once, before the processes fork.
     from worker.rpc import transport
-    from worker.services import assembly, process
+    from worker.service import process, volume
 
     log = logging.getLogger(__name__)
     for line in warnings:
         log.warning("%s", line)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
-    make = assembly.VolumeService
+    make = volume.VolumeService
     services = [
         (functools.partial(make, conf, name), processes) for name, processes in names.items()
     ]

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from worker.conf import check, groups, source
+from worker.conf import groups
+from worker.conf.check import checker, config_files
+from worker.conf.check.problems import ConfigError, Problem, refuse
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import Review
-from worker.conf.problems import ConfigError, Problem, refuse
 
 __all__ = ["ConfigError", "Problem", "load", "register_all", "reviewed"]
 
@@ -43,14 +44,14 @@ def load(
     conf.clear()
     groups.register_all(conf)
     conf.register_cli_opts(cli_opts)
-    files = source.chosen(args, project, prog, default_config_files)
-    refuse(check.early(conf, source.Source(files)))
+    files = config_files.chosen(args, project, prog, default_config_files)
+    refuse(checker.early(conf, config_files.ConfigFiles(files)))
     defaults.apply(conf, files)
     try:
         conf(args, project=project, prog=prog, default_config_files=default_config_files)
     except cfg.Error as error:
         raise ConfigError(" ".join(str(error).split())) from None
-    refuse(check.start(conf))
+    refuse(checker.start(conf))
     return conf
 
 
@@ -61,6 +62,6 @@ def reviewed(conf: cfg.ConfigOpts, service: str, served: Sequence[str] = ()) -> 
     :param served: the backends, whose options are registered.
     :raises ConfigError: it would change what users see.
     """
-    review = Review(conf, source.of(conf), served, service)
+    review = Review(conf, config_files.of(conf), served, service)
     refuse(review.refused(service))
     return review.warnings()

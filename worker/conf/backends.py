@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 
 from drivers.cinder import loading
-from worker.conf import backend, default, plugins, source, values
+from worker.conf import backend, default, plugins
+from worker.conf.check import config_files, values
+from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
-from worker.conf.problems import ConfigError, Problem
 
 if TYPE_CHECKING:
     from drivers.interface.volume import VolumeDriver
@@ -80,7 +81,7 @@ def enabled(conf: cfg.ConfigOpts, only: Sequence[str] = ()) -> list[str]:
     :param only: names from the command line; empty means all that are enabled.
     :raises ConfigError: none is enabled, a name is unfit, or its section is missing.
     """
-    found = source.of(conf)
+    found = config_files.of(conf)
     problems = list_faults(conf, found)
     if problems:
         raise ConfigError(problems[0])
@@ -113,10 +114,10 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
     try:
         found = _load(wanted)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(source.of(conf).problem(section, _DRIVER, str(error))) from error
+        raise ConfigError(config_files.of(conf).problem(section, _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, VolumeDriver)):
         text = f"{wanted} is not a volume driver (drivers.interface.volume.VolumeDriver)"
-        raise ConfigError(source.of(conf).problem(section, _DRIVER, text))
+        raise ConfigError(config_files.of(conf).problem(section, _DRIVER, text))
     return found
 
 
@@ -133,7 +134,7 @@ def all_options(driver_opts: Iterable[cfg.Opt]) -> list[cfg.Opt]:
     return [*backend.OPTS, *(option for option in driver_opts if option.dest not in ours)]
 
 
-def list_faults(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
+def list_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
     """Return what is wrong with the list of backends itself."""
     names = list(conf.enabled_backends)
     if not names:
@@ -159,7 +160,7 @@ def list_faults(conf: cfg.ConfigOpts, found: source.Source) -> list[Problem]:
 def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[Problem]:
     """Return what is wrong with the values of a backend, its own and shared ones."""
     _register(conf, name, options)
-    found = source.of(conf)
+    found = config_files.of(conf)
     placed = [(section, option) for section in (name, SHARED) for option in options]
     problems = values.wrong(conf, placed, found)
     if problems:
@@ -214,5 +215,5 @@ def _fits(name: str) -> bool:
     return not any(character in "@#" or character.isspace() for character in name)
 
 
-def _sections(found: source.Source) -> list[str]:
+def _sections(found: config_files.ConfigFiles) -> list[str]:
     return [entry.section for entry in found.entries if entry.option is None]

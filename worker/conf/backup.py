@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 
 from drivers.backup import options
-from worker.conf import plugins, source
+from worker.conf import plugins
+from worker.conf.check import config_files
+from worker.conf.check.problems import ConfigError
 from worker.conf.cinder import refused
-from worker.conf.problems import ConfigError
 
 if TYPE_CHECKING:
     from drivers.interface.backup import BackupDriver
@@ -135,14 +136,14 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
 
     wanted = conf.backup_driver
     if (refusal := refused.store(wanted)) is not None:
-        raise ConfigError(source.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
     try:
         found = plugins.load(CINDER.get(wanted, wanted), DRIVERS, "backup driver")
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(source.of(conf).problem("DEFAULT", _DRIVER, str(error))) from error
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, BackupDriver)):
         text = f"{wanted} is not a backup driver (drivers.interface.backup.BackupDriver)"
-        raise ConfigError(source.of(conf).problem("DEFAULT", _DRIVER, text))
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, text))
     conf.register_opts(found.OPTS)
     own = f"{found.__module__}.{found.__qualname__}"
     cinders = [path for path in CINDER if CINDER[path] == wanted or path == wanted]

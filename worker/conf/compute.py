@@ -7,8 +7,8 @@ from oslo_config import cfg
 
 from drivers.compute.nova import Nova
 from drivers.interface.errors import ComputeError
-from worker.conf.problems import Problem
-from worker.conf.source import Source
+from worker.conf.check.config_files import ConfigFiles
+from worker.conf.check.problems import Problem
 
 GROUP, OPTS = Nova.GROUP, Nova.OPTS
 
@@ -21,7 +21,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     conf.register_opts(OPTS, group=GROUP)
 
 
-def faults(conf: cfg.ConfigOpts, found: Source) -> list[Problem]:
+def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     """Return what keeps an account that is there from being used; none of it is fatal."""
     given = [e for e in found.entries if e.section.lower() == GROUP and e.option in _ACCOUNT]
     if not given:

@@ -9,8 +9,9 @@ from drivers.image.directory import DirectoryImages
 from drivers.image.glance import GlanceImages
 from drivers.interface.errors import ImageError
 from drivers.interface.image import ImageService
-from worker.conf import plugins, source
-from worker.conf.problems import ConfigError
+from worker.conf import plugins
+from worker.conf.check import config_files
+from worker.conf.check.problems import ConfigError
 
 SERVICES = "holdfast.image_services"
 """Entry points of image services."""
@@ -61,13 +62,13 @@ def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
     try:
         found = plugins.load(wanted, SERVICES, "image service")
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, ImageService)):
         text = f"{wanted} is not an image service (drivers.interface.image.ImageService)"
-        raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, text))
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _SERVICE, text))
     conf.register_opts(found.OPTS)
     try:
         found(conf).check()
     except ImageError as error:
-        raise ConfigError(source.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
     return found

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from worker import nogreen  # noqa: F401  oslo.messaging chooses when it is imported
+from worker.compat import native_threads  # noqa: F401  oslo.messaging chooses when it is imported
 
 from cotyledon import oslo_config_glue as processes  # isort: skip
 from oslo_config import cfg  # isort: skip

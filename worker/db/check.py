@@ -39,7 +39,7 @@ _FAMILIES: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class SchemaFinding:
     """What does not fit in one table.
 
     :param table: its name.
@@ -52,7 +52,7 @@ class Finding:
     fatal: bool = True
 
 
-def check(database: Database) -> list[Finding]:
+def check(database: Database) -> list[SchemaFinding]:
     """Return what is missing or different, table by table; nothing when all fits.
 
     It reads only. :raises Unavailable: the database did not answer.
@@ -60,13 +60,13 @@ def check(database: Database) -> list[Finding]:
     return database.read(_findings)
 
 
-def _findings(connection: sa.Connection) -> list[Finding]:
+def _findings(connection: sa.Connection) -> list[SchemaFinding]:
     inspector = sa.inspect(connection)
     tables = set(inspector.get_table_names())
     findings = []
     for table in models.metadata.sorted_tables:
         if table.name not in tables:
-            findings.append(Finding(table.name, "is missing"))
+            findings.append(SchemaFinding(table.name, "is missing"))
         else:
             findings += _table(inspector, table)
     if CINDER_VERSION_TABLE in tables and models.volumes.name in tables:
@@ -74,13 +74,13 @@ def _findings(connection: sa.Connection) -> list[Finding]:
     return findings
 
 
-def _table(inspector: sa.Inspector, table: sa.Table) -> Iterator[Finding]:
+def _table(inspector: sa.Inspector, table: sa.Table) -> Iterator[SchemaFinding]:
     found: dict[str, Mapping[str, Any]] = {
         column["name"]: column for column in inspector.get_columns(table.name)
     }
     for column in table.columns:
         if column.name not in found:
-            yield Finding(table.name, f"column {column.name} is missing")
+            yield SchemaFinding(table.name, f"column {column.name} is missing")
         else:
             yield from _column(column, found[column.name])
     for name in found.keys() - table.columns.keys():
@@ -88,27 +88,29 @@ def _table(inspector: sa.Inspector, table: sa.Table) -> Iterator[Finding]:
     yield from _keys(inspector, table)
 
 
-def _column(ours: sa.Column[Any], theirs: Mapping[str, Any]) -> Iterator[Finding]:
+def _column(ours: sa.Column[Any], theirs: Mapping[str, Any]) -> Iterator[SchemaFinding]:
     table, name, kind = ours.table.name, ours.name, theirs["type"]
     if not _holds(kind, ours.type):
         text = f"column {name} is {_family(kind)}, not {_family(ours.type)}"
-        yield Finding(table, text)
+        yield SchemaFinding(table, text)
     length, have = getattr(ours.type, "length", None), getattr(kind, "length", None)
     if length and have and have < length:
-        yield Finding(table, f"column {name} takes {have} characters, not {length}")
+        yield SchemaFinding(table, f"column {name} takes {have} characters, not {length}")
     if _must_be_given(theirs) and ours.nullable and table not in READ_ONLY:
-        yield Finding(table, f"column {name} must have a value, and we may leave it empty")
+        yield SchemaFinding(table, f"column {name} must have a value, and we may leave it empty")
     if theirs["nullable"] and not ours.nullable:
-        yield Finding(table, f"column {name} may be empty, which we do not expect", fatal=False)
+        yield SchemaFinding(
+            table, f"column {name} may be empty, which we do not expect", fatal=False
+        )
 
 
-def _unknown(table: sa.Table, theirs: Mapping[str, Any]) -> Iterator[Finding]:
+def _unknown(table: sa.Table, theirs: Mapping[str, Any]) -> Iterator[SchemaFinding]:
     if _must_be_given(theirs) and table.name not in READ_ONLY:
         text = f"column {theirs['name']} must have a value, and we do not know it"
-        yield Finding(table.name, text)
+        yield SchemaFinding(table.name, text)
 
 
-def _keys(inspector: sa.Inspector, table: sa.Table) -> Iterator[Finding]:
+def _keys(inspector: sa.Inspector, table: sa.Table) -> Iterator[SchemaFinding]:
     """Two processes that insert the same row rely on these."""
     found: list[set[Any]] = [
         set(key["column_names"]) for key in inspector.get_unique_constraints(table.name)
@@ -117,15 +119,17 @@ def _keys(inspector: sa.Inspector, table: sa.Table) -> Iterator[Finding]:
     for key in table.constraints:
         names = [str(column.name) for column in key.columns] if _is_unique(key) else []  # type: ignore[attr-defined]
         if names and set(names) not in found:
-            yield Finding(table.name, f"{', '.join(names)} should be unique together", fatal=False)
+            yield SchemaFinding(
+                table.name, f"{', '.join(names)} should be unique together", fatal=False
+            )
 
 
-def _version(connection: sa.Connection) -> Iterator[Finding]:
+def _version(connection: sa.Connection) -> Iterator[SchemaFinding]:
     version = sa.table(CINDER_VERSION_TABLE, sa.column("version_num", sa.String))
     for found in connection.scalars(sa.select(version.c.version_num)):
         if found != CINDER_VERSION:
             text = f"is at {found}; the tables are known as of {CINDER_VERSION} (Cinder 29.0.0)"
-            yield Finding(CINDER_VERSION_TABLE, text, fatal=False)
+            yield SchemaFinding(CINDER_VERSION_TABLE, text, fatal=False)
 
 
 def _is_unique(constraint: sa.Constraint) -> bool:

@@ -22,7 +22,7 @@ from oslo_config import cfg
 from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
-from worker.db import packed, tuning
+from worker.db import packed_row, tuning
 from worker.db.outage import ERRORS, Outages, verdict
 
 T = TypeVar("T")
@@ -74,8 +74,8 @@ class Database:
 
     @property
     def packs_rows(self) -> bool:
-        """Whether single wide rows are better read through :mod:`worker.db.packed`."""
-        return packed.is_worth_it(self._url)
+        """Whether single wide rows are better read through :mod:`worker.db.packed_row`."""
+        return packed_row.is_worth_it(self._url)
 
     @property
     def engine(self) -> sa.Engine:

@@ -60,7 +60,7 @@ SAME_OUTAGE = 1.0
 """Seconds after an outage in which errors still belong to it."""
 
 
-class Verdict(enum.Enum):
+class OutageVerdict(enum.Enum):
     """What an error says about the database."""
 
     AWAY = "away"
@@ -99,7 +99,7 @@ class Outages:
         :param patient: whether an outage is waited for; conflicts always are.
         :raises Unavailable: it did not come to an end.
         """
-        if verdict(error) is Verdict.AWAY:
+        if verdict(error) is OutageVerdict.AWAY:
             try:
                 # Idle connections may have died unnoticed; they left the pool by now.
                 return attempt()
@@ -135,9 +135,9 @@ class Outages:
 
         def worth_it(found: Exception) -> bool:
             kind = verdict(found)
-            if kind is Verdict.AWAY:
+            if kind is OutageVerdict.AWAY:
                 self._away(found)
-            waiting = kind is Verdict.CONFLICT or (kind is Verdict.AWAY and patient)
+            waiting = kind is OutageVerdict.CONFLICT or (kind is OutageVerdict.AWAY and patient)
             return waiting and next(tries) < self._retries and not self._stopped.is_set()
 
         answer: T = db_api.wrap_db_retry(
@@ -147,8 +147,8 @@ class Outages:
         )(once)()
         return answer
 
-    def _pauses(self, kind: Verdict | None) -> dict[str, Any]:
-        if kind is Verdict.AWAY:
+    def _pauses(self, kind: OutageVerdict | None) -> dict[str, Any]:
+        if kind is OutageVerdict.AWAY:
             return {
                 "retry_interval": self._pause,
                 "max_retry_interval": self._pause_max,
@@ -168,14 +168,18 @@ class Outages:
                 LOG.warning("database away: %s: %s", self._shown, reason(error))
 
 
-def verdict(error: Exception) -> Verdict | None:
+def verdict(error: Exception) -> OutageVerdict | None:
     """Say what an error means for the work that met it; None for a fault of ours."""
     if isinstance(error, db_exception.DBDeadlock):
-        return Verdict.CONFLICT
+        return OutageVerdict.CONFLICT
     if isinstance(error, db_exception.DBNonExistentDatabase):
-        return Verdict.REFUSED
+        return OutageVerdict.REFUSED
     if isinstance(error, db_exception.DBConnectionError | sa.exc.TimeoutError):
-        return Verdict.REFUSED if _judge(_cause(error)) is Verdict.REFUSED else Verdict.AWAY
+        return (
+            OutageVerdict.REFUSED
+            if _judge(_cause(error)) is OutageVerdict.REFUSED
+            else OutageVerdict.AWAY
+        )
     return _judge(_cause(error))
 
 
@@ -186,7 +190,7 @@ def reason(error: Exception) -> str:
     return str(strutils.mask_password(" ".join(text.split())[:200]))
 
 
-def _judge(cause: BaseException) -> Verdict | None:
+def _judge(cause: BaseException) -> OutageVerdict | None:
     module = type(cause).__module__.partition(".")[0]
     if module in ("pymysql", "MySQLdb"):
         return _by_number(cause.args[0] if cause.args else None)
@@ -197,35 +201,35 @@ def _judge(cause: BaseException) -> Verdict | None:
     return None
 
 
-def _by_number(number: object) -> Verdict | None:
+def _by_number(number: object) -> OutageVerdict | None:
     if number in _MYSQL_AWAY:
-        return Verdict.AWAY
+        return OutageVerdict.AWAY
     if number in _MYSQL_CONFLICT:
-        return Verdict.CONFLICT
-    return Verdict.REFUSED if number in _MYSQL_REFUSED else None
+        return OutageVerdict.CONFLICT
+    return OutageVerdict.REFUSED if number in _MYSQL_REFUSED else None
 
 
-def _by_state(cause: BaseException) -> Verdict | None:
+def _by_state(cause: BaseException) -> OutageVerdict | None:
     state = getattr(cause, "pgcode", None)
     if state is None:
         if type(cause).__name__ != "OperationalError":
             return None
         # No code: the connection was not made.
         refused = any(text in str(cause) for text in _REFUSED_TEXTS)
-        return Verdict.REFUSED if refused else Verdict.AWAY
+        return OutageVerdict.REFUSED if refused else OutageVerdict.AWAY
     if state.startswith(_POSTGRESQL_AWAY):
-        return Verdict.AWAY
+        return OutageVerdict.AWAY
     if state.startswith(_POSTGRESQL_CONFLICT):
-        return Verdict.CONFLICT
-    return Verdict.REFUSED if state.startswith(_POSTGRESQL_REFUSED) else None
+        return OutageVerdict.CONFLICT
+    return OutageVerdict.REFUSED if state.startswith(_POSTGRESQL_REFUSED) else None
 
 
-def _by_text(text: str) -> Verdict | None:
+def _by_text(text: str) -> OutageVerdict | None:
     if any(part in text for part in _SQLITE_CONFLICT):
-        return Verdict.CONFLICT
+        return OutageVerdict.CONFLICT
     if any(part in text for part in _SQLITE_AWAY):
-        return Verdict.AWAY
-    return Verdict.REFUSED if any(part in text for part in _SQLITE_REFUSED) else None
+        return OutageVerdict.AWAY
+    return OutageVerdict.REFUSED if any(part in text for part in _SQLITE_REFUSED) else None
 
 
 def _cause(error: BaseException) -> BaseException:

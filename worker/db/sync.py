@@ -18,11 +18,11 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from worker.db import models
-from worker.db.check import Finding, check
+from worker.db.check import SchemaFinding, check
 from worker.db.engine import Database
 from worker.db.values import now
 
-__all__ = ["Finding", "NotOurs", "check", "sync"]
+__all__ = ["SchemaFinding", "NotOurs", "check", "sync"]
 
 VERSION_TABLE = "holdfast_version"
 CINDER_VERSION_TABLE = "alembic_version"

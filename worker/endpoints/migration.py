@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from flows.volume import complete_migration, migrate, retype, update_migrated
+from flows.volume.migration import complete, migrate, retype, update_migrated
 from worker.endpoints.arguments import as_list, check_id, id_of, on_volume
 from worker.endpoints.operation import Operation, volume_lock
 from worker.rpc import codec
@@ -69,7 +69,7 @@ class MigrationMethods:
         self, request: RequestContext, volume: Any, new_volume: Any, error: Any = False
     ) -> Operation:
         """Let a copy take its volume's place, or give it up; answers the volume's id."""
-        factory = complete_migration.abandonment if error else complete_migration.completion
+        factory = complete.abandonment if error else complete.completion
         return on_volume(factory, volume, spare_id=id_of(new_volume, "new_volume"))
 
     @exposed("3.0")

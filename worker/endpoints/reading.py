@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from flows.snapshot import connection
-from flows.volume import backup_device
+from flows.volume.data import backup_device
 from worker.endpoints.arguments import id_of, ids_of, on_snapshot_connection
 from worker.endpoints.operation import Operation, volume_lock
 from worker.rpc import codec

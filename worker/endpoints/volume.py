@@ -10,17 +10,14 @@ from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.volume import (
     accept_transfer,
-    attach,
-    attachment,
-    connection,
     create,
     create_from_backup,
     create_from_image,
     delete,
-    detach,
     extend,
     revert,
 )
+from flows.volume.connections import attach, attachment, connection, detach
 from worker.endpoints.arguments import (
     as_list,
     check_id,

@@ -15,7 +15,7 @@ from typing import Any
 
 from oslo_messaging._drivers import impl_rabbit
 
-from worker.absence import Absence
+from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Presence(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._absence = Absence("the message bus", LOG)
+        self._absence = OutageLog("the message bus", LOG)
         self._lock = threading.Lock()
         # Since when each thread tries to connect; a sender may give up without a word.
         self._trying: dict[int, float] = {}

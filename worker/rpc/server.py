@@ -3,7 +3,7 @@
 
 oslo.messaging acknowledges a message as it arrives, so that a kill loses all
 that waits inside the process. This server's listener hands every cast to an
-:class:`Intake` first and acknowledges when that returns; it takes no message
+:class:`MessageIntake` first and acknowledges when that returns; it takes no message
 while the worker has no free slot, so that the rest stays with the broker.
 """
 
@@ -41,7 +41,7 @@ class Refused(Exception):
     """The process stops: the message stays with the broker."""
 
 
-class Intake(Protocol):
+class MessageIntake(Protocol):
     """What takes messages from the bus."""
 
     def wait_for_slot(self, timeout: float) -> bool:
@@ -71,7 +71,9 @@ class Server(RPCServer):  # type: ignore[misc]
     :param intake: takes over what arrives.
     """
 
-    def __init__(self, transport: Any, target: oslo_messaging.Target, intake: Intake) -> None:
+    def __init__(
+        self, transport: Any, target: oslo_messaging.Target, intake: MessageIntake
+    ) -> None:
         super().__init__(transport, target, dispatcher=_Calls(intake))
         self._intake = intake
 
@@ -92,7 +94,7 @@ class Server(RPCServer):  # type: ignore[misc]
 class _Calls:
     """The dispatcher that oslo.messaging asks for; only calls come this way."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: MessageIntake) -> None:
         self._intake = intake
 
     def dispatch(self, incoming: Any) -> Any:
@@ -111,7 +113,7 @@ class _Calls:
 class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
     use_cache = False  # the journal's key is the only deduplication
 
-    def __init__(self, driver: Any, connection: Any, intake: Intake) -> None:
+    def __init__(self, driver: Any, connection: Any, intake: MessageIntake) -> None:
         super().__init__(driver, connection)
         self._intake = intake
 

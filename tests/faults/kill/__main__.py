@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from worker import nogreen  # noqa: F401  # isort: skip
+from worker.compat import native_threads  # noqa: F401  # isort: skip
 
 from tests.faults.kill import cases, vault
 from tests.faults.kill.campaign import Campaign, Strike, Tally

@@ -9,18 +9,8 @@ from drivers.interface.records import Record
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
-from flows.volume import (
-    accept_transfer,
-    attach,
-    attachment,
-    connection,
-    create,
-    delete,
-    detach,
-    extend,
-    manage,
-    revert,
-)
+from flows.volume import accept_transfer, create, delete, extend, manage, revert
+from flows.volume.connections import attach, attachment, connection, detach
 from tests.faults.kill import groups, images, moves, reading
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import CONNECTOR, GIB, World

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from flows.volume import complete_migration, migrate, retype, update_migrated
+from flows.volume.migration import complete, migrate, retype, update_migrated
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import GIB, HOST, World
 from worker.db import models
@@ -94,7 +94,7 @@ CASES = (
     Case(
         "complete a migration",
         "migrate_volume_completion",
-        complete_migration.completion,
+        complete.completion,
         _copied,
         call=True,
     ),

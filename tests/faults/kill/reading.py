@@ -7,7 +7,7 @@ import functools
 import socket
 
 from flows.snapshot import connection
-from flows.volume import backup_device
+from flows.volume.data import backup_device
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.world import CONNECTOR, World
 

@@ -29,19 +29,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from worker.cmd import volume  # first: it keeps eventlet out of the process
+from worker.cmd import volume as program  # first: it keeps eventlet out of the process
 
-from taskflow.engines.action_engine import executor  # isort: skip
+from taskflow.engines.action_engine import executor as task_executor  # isort: skip
 from taskflow.persistence.models import FlowDetail  # isort: skip
 
 from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
 from drivers.volume.local import LocalDriver  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
-from worker.journal import Accepted, Journal  # isort: skip
+from worker.journal.journal import Accepted, Journal  # isort: skip
 from worker.rpc import server  # isort: skip
-from worker.services import assembly, execution, resumption, service  # isort: skip
-from worker.services.turnstile import Turnstile  # isort: skip
+from worker.execution import executor, resume_pool  # isort: skip
+from worker.service import base, volume  # isort: skip
+from worker.execution.concurrency import Limiter  # isort: skip
 
 AT_ONCE = 1000
 """Operations that may stand still at the same time."""
@@ -147,7 +148,7 @@ def watch_message_and_journal() -> None:
     _wrap(Journal, "accept", accept)
     _wrap(server._Listener, "_take", take)
     _wrap(Journal, "finish", finish)
-    _wrap(execution.Execution, "_attempt", attempt)
+    _wrap(executor.Executor, "_attempt", attempt)
 
 
 def watch_database() -> None:
@@ -163,7 +164,7 @@ def watch_database() -> None:
 
 def break_steps() -> None:
     """Let the step that a plan names fail when it is done."""
-    original = executor._execute_task
+    original = task_executor._execute_task
 
     def execute(task: Any, arguments: Any, progress_callback: Any = None) -> Any:
         event, result = original(task, arguments, progress_callback)
@@ -171,10 +172,10 @@ def break_steps() -> None:
             try:
                 raise VolumeBackendAPIException(f"{task.name} was broken by the campaign")
             except VolumeBackendAPIException:
-                result = executor.failure.Failure()
+                result = task_executor.failure.Failure()
         return event, result
 
-    executor._execute_task = execute
+    task_executor._execute_task = execute
 
 
 class Replicated(LocalDriver):
@@ -232,7 +233,7 @@ def _watched(original: Callable[..., Any], error: type[Exception]) -> Callable[.
 watch_driver(Driver, Choosing, VolumeBackendAPIException)
 
 
-class Watched(assembly.VolumeService):
+class Watched(volume.VolumeService):
     """The service, each change of a step's state being a point."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -259,11 +260,11 @@ def main() -> None:
     watch_database()
     break_steps()
     # What stands still occupies a thread and a turn: the others must get past.
-    resumption.AT_ONCE = AT_ONCE
-    resumption.ALONE = 0.01
-    service.Turnstile = lambda: Turnstile(AT_ONCE)  # type: ignore[assignment,misc]
-    assembly.VolumeService = Watched  # type: ignore[misc]
-    volume.main()
+    resume_pool.AT_ONCE = AT_ONCE
+    resume_pool.ALONE = 0.01
+    base.Turnstile = lambda: Limiter(AT_ONCE)  # type: ignore[assignment,misc]
+    volume.VolumeService = Watched  # type: ignore[misc]
+    program.main()
 
 
 if __name__ == "__main__":

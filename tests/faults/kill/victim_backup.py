@@ -13,13 +13,15 @@ from typing import Any
 
 from tests.faults.kill import victim  # first: it keeps eventlet out of the process
 
-from drivers.backup import keeping, notes, restoring  # isort: skip
+from drivers.backup.transfer import backup_run, checkpoint, restore_run  # isort: skip
 from drivers.backup.posix import PosixDriver  # isort: skip
 from drivers.interface.errors import BackupDriverException  # isort: skip
 from taskflow.persistence.models import FlowDetail  # isort: skip
-from worker.cmd import backup  # isort: skip
-from worker.services import backups, neighbours, resumption, service  # isort: skip
-from worker.services.turnstile import Turnstile  # isort: skip
+from worker.cmd import backup as program  # isort: skip
+from worker.adapters import remote_services  # isort: skip
+from worker.execution import resume_pool  # isort: skip
+from worker.service import backup, base  # isort: skip
+from worker.execution.concurrency import Limiter  # isort: skip
 
 POINTS = victim.POINTS
 
@@ -31,7 +33,7 @@ class Driver(PosixDriver):
 victim.watch_driver(Driver, PosixDriver, BackupDriverException)
 
 
-class Watched(backups.BackupService):
+class Watched(backup.BackupService):
     """The service, each change of a step's state being a point."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,11 +47,11 @@ class Watched(backups.BackupService):
 def watch_notes() -> None:
     """A point after each note of what is durable."""
 
-    def take(original: Any, self: notes.Notes, note: Any) -> None:
+    def take(original: Any, self: checkpoint.Checkpoint, note: Any) -> None:
         original(self, note)
         POINTS.passed("noted")
 
-    victim._wrap(notes.Notes, "take", take)
+    victim._wrap(checkpoint.Checkpoint, "take", take)
 
 
 def watch_calls() -> None:
@@ -61,8 +63,8 @@ def watch_calls() -> None:
         POINTS.passed(f"after {method}")
         return answer
 
-    victim._wrap(neighbours.VolumeServices, "_call", asked)
-    victim._wrap(neighbours.VolumeServices, "_cast", asked)
+    victim._wrap(remote_services.RemoteVolumeServices, "_call", asked)
+    victim._wrap(remote_services.RemoteVolumeServices, "_cast", asked)
 
 
 def main() -> None:
@@ -72,12 +74,12 @@ def main() -> None:
     victim.break_steps()
     watch_notes()
     watch_calls()
-    keeping.SETTLE = restoring.SETTLE = 0.0  # type: ignore[misc]
-    resumption.AT_ONCE = victim.AT_ONCE
-    resumption.ALONE = 0.01
-    service.Turnstile = lambda: Turnstile(victim.AT_ONCE)  # type: ignore[assignment,misc]
-    backups.BackupService = Watched  # type: ignore[misc]
-    backup.main()
+    backup_run.SETTLE = restore_run.SETTLE = 0.0  # type: ignore[misc]
+    resume_pool.AT_ONCE = victim.AT_ONCE
+    resume_pool.ALONE = 0.01
+    base.Turnstile = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]
+    backup.BackupService = Watched  # type: ignore[misc]
+    program.main()
 
 
 if __name__ == "__main__":

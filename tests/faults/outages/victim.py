@@ -20,12 +20,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.cmd import volume  # first: it keeps eventlet out of the process
+from worker.cmd import volume as program  # first: it keeps eventlet out of the process
 
 from taskflow.persistence.models import FlowDetail  # isort: skip
 
-from worker.services import assembly, service  # isort: skip
-from worker.services.turnstile import Turnstile  # isort: skip
+from worker.service import base, volume  # isort: skip
+from worker.execution.concurrency import Limiter  # isort: skip
 
 _PATIENCE = 120.0
 
@@ -62,7 +62,7 @@ class Gate:
             time.sleep(0.02)
 
 
-class Observed(assembly.VolumeService):
+class Observed(volume.VolumeService):
     """The service, every flow of which passes the gate."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,6 +72,6 @@ class Observed(assembly.VolumeService):
 
 if __name__ == "__main__":
     # What is parked stands inside the turnstile: the others must get past.
-    service.Turnstile = lambda: Turnstile(1000)  # type: ignore[assignment,misc]
-    assembly.VolumeService = Observed  # type: ignore[misc]
-    volume.main()
+    base.Turnstile = lambda: Limiter(1000)  # type: ignore[assignment,misc]
+    volume.VolumeService = Observed  # type: ignore[misc]
+    program.main()

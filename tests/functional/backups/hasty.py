@@ -6,8 +6,8 @@ from __future__ import annotations
 import sys
 
 from worker.cmd import backup  # first: it keeps eventlet out of the process
-from worker.services import leftovers
+from worker.recovery import orphaned_backups
 
 if __name__ == "__main__":
-    leftovers.GRACE = 1.0  # type: ignore[misc]
+    orphaned_backups.GRACE = 1.0  # type: ignore[misc]
     backup.main(sys.argv[1:])

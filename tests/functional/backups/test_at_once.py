@@ -14,7 +14,7 @@ from tests.functional.backups.test_statuses import DRIVER, Stage
 from tests.functional.service import services
 from tests.scripted import Script
 from tests.servers import Broker, until
-from worker.journal import Journal
+from worker.journal.journal import Journal
 
 MOST = 2
 METHODS = ("backup", "restore")

@@ -14,7 +14,7 @@ from drivers.interface.records import Record
 from tests.functional.cloud import BACKEND, NODE, PROJECT, REQUEST, USER, Cloud, encoded
 from tests.functional.service import Service
 from tests.reading import blocks
-from worker.journal import Journal
+from worker.journal.journal import Journal
 
 GIB = 1024**3
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tests.unit.db.world import Tables
 from worker.db import models
-from worker.db.check import Finding, check
+from worker.db.check import SchemaFinding, check
 from worker.db.engine import Database
 from worker.db.records import Records
 from worker.db.sync import NotOurs, sync
@@ -100,34 +100,34 @@ def test_indexes_are_the_same(cinder, new_database):
 @pytest.mark.parametrize(
     ("change", "finding"),
     [
-        ("DROP TABLE transfers", Finding("transfers", "is missing")),
+        ("DROP TABLE transfers", SchemaFinding("transfers", "is missing")),
         (
             "ALTER TABLE volumes DROP COLUMN shared_targets",
-            Finding("volumes", "column shared_targets is missing"),
+            SchemaFinding("volumes", "column shared_targets is missing"),
         ),
         (
             "ALTER TABLE volumes MODIFY provider_auth varchar(255)",
-            Finding("volumes", "column provider_auth takes 255 characters, not 256"),
+            SchemaFinding("volumes", "column provider_auth takes 255 characters, not 256"),
         ),
         (
             "ALTER TABLE volumes MODIFY size varchar(255)",
-            Finding("volumes", "column size is text, not a whole number"),
+            SchemaFinding("volumes", "column size is text, not a whole number"),
         ),
         (
             "ALTER TABLE volumes MODIFY launched_at bigint",
-            Finding("volumes", "column launched_at is a whole number, not a time"),
+            SchemaFinding("volumes", "column launched_at is a whole number, not a time"),
         ),
         (
             "ALTER TABLE volumes MODIFY host varchar(255) NOT NULL",
-            Finding("volumes", "column host must have a value, and we may leave it empty"),
+            SchemaFinding("volumes", "column host must have a value, and we may leave it empty"),
         ),
         (
             "ALTER TABLE volumes ADD COLUMN colour int NOT NULL",
-            Finding("volumes", "column colour must have a value, and we do not know it"),
+            SchemaFinding("volumes", "column colour must have a value, and we do not know it"),
         ),
         (
             "UPDATE alembic_version SET version_num = '0'",
-            Finding(
+            SchemaFinding(
                 "alembic_version",
                 "is at 0; the tables are known as of 9c74c1c6971f (Cinder 29.0.0)",
                 fatal=False,

@@ -15,8 +15,8 @@ from taskflow import states
 from taskflow.persistence.models import FlowDetail, TaskDetail
 from taskflow.types.failure import Failure
 
-from worker.journal import Accepted, Journal
-from worker.requests import Answer
+from worker.journal.journal import Accepted, Journal
+from worker.journal.operator_requests import RequestResult
 
 SLOT = "h1@b1/0"
 
@@ -135,8 +135,8 @@ def test_requests(journal: Journal) -> None:
         (second, "f3", "resume"),
     ]
     assert requests.answer_of(first) is None
-    requests.answer(first, Answer(False, "no"))
+    requests.answer(first, RequestResult(False, "no"))
     requests.prune(timeutils.utcnow() - datetime.timedelta(hours=1))
 
-    assert requests.answer_of(first) == Answer(False, "no")
+    assert requests.answer_of(first) == RequestResult(False, "no")
     assert [r.id for r in requests.pending(SLOT)] == [second]

@@ -16,11 +16,11 @@ from oslo_config import cfg
 from worker import conf as config
 from worker.cli.access import Access
 from worker.cli.main import Holdfast
-from worker.conf import state
+from worker.conf import state_path
 from worker.db import sync
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.services.assembly import VolumeService
+from worker.service.volume import VolumeService
 
 CONFIG = """\
 [DEFAULT]
@@ -75,7 +75,7 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cfg.ConfigOpts]:
     place = folder / "holdfast.conf"
     place.write_text(CONFIG.format(folder=folder))
     loaded = config.load([f"--config-file={place}"], prog="holdfast")
-    state.prepare(loaded)
+    state_path.prepare(loaded)
     sync.sync(Database.from_conf(loaded))
     yield loaded
     cfg.CONF.reset()

@@ -13,7 +13,8 @@ from oslo_config import cfg
 
 from tests.unit.cli.conftest import Ran
 from worker.cli.main import Holdfast
-from worker.conf import backends, urls
+from worker.conf import backends
+from worker.conf.check import urls
 
 FILES = Path(__file__).parents[1] / "conf/cinder"
 

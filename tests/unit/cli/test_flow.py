@@ -15,9 +15,9 @@ from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
 
 from tests.unit.cli.conftest import Shell
-from worker.cli import drawing, tasks
-from worker.cli.colour import Colour
-from worker.journal import Accepted, Journal
+from worker.cli.output import flow_graph, tasks
+from worker.cli.output.colour import Colour
+from worker.journal.journal import Accepted, Journal
 
 
 class Terminal(io.StringIO):
@@ -146,7 +146,9 @@ def test_a_graph_marks_the_states(holdfast: Shell, flows: Flows) -> None:
     assert "begin --> allocate" in mermaid
 
 
-@pytest.mark.parametrize("name", ["volume.create", "flows.volume.connection:initialize"])
+@pytest.mark.parametrize(
+    "name", ["volume.create", "flows.volume.connections.connection:initialize"]
+)
 def test_a_factory_can_be_drawn_by_its_name(holdfast: Shell, name: str) -> None:
     ran = holdfast("flow", "graph", name)
 
@@ -160,10 +162,10 @@ def test_only_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks.build("flows.volume.create:flow", {}),
         {"begin": tasks.Task("begin", "RUNNING")},
     )
-    on_paper = "\n".join(drawing.text(flow, known, Colour(io.StringIO())))
-    on_screen = "\n".join(drawing.text(flow, known, Colour(Terminal())))
+    on_paper = "\n".join(flow_graph.text(flow, known, Colour(io.StringIO())))
+    on_screen = "\n".join(flow_graph.text(flow, known, Colour(Terminal())))
     monkeypatch.setenv("NO_COLOR", "1")
-    asked_not_to = "\n".join(drawing.text(flow, known, Colour(Terminal())))
+    asked_not_to = "\n".join(flow_graph.text(flow, known, Colour(Terminal())))
 
     assert "\033[36m[>] begin" in on_screen
     assert "\033" not in on_paper + asked_not_to

@@ -16,7 +16,7 @@ import pytest
 from cliff.commandmanager import CommandManager
 
 from worker.cli.main import Holdfast
-from worker.conf import check
+from worker.conf.check import checker
 from worker.endpoints.volume import VolumeEndpoint
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -62,7 +62,7 @@ def test_the_configuration_of_the_readme_can_be_started(tmp_path: Path) -> None:
     parser.read(place)
 
     assert "enabled_backends" in parser["DEFAULT"]
-    assert [str(problem) for problem in check.check([str(place)])] == []
+    assert [str(problem) for problem in checker.check([str(place)])] == []
 
 
 def test_environments_of_the_readme_exist() -> None:

@@ -7,7 +7,7 @@ import importlib.util
 
 import pytest
 
-from worker.conf.check import check
+from worker.conf.check.checker import check
 
 GOOD = """
     [DEFAULT]
@@ -111,7 +111,7 @@ def test_options_under_their_old_names_are_known(write):
     [
         ("glanse", "there is no image service 'glanse'; known: directory, glance; did you mean"),
         ("no.such.Class", "No module named 'no'"),
-        ("worker.conf.check.check", "is not an image service"),
+        ("worker.conf.check.checker.check", "is not an image service"),
     ],
 )
 def test_an_image_service_that_is_none(write, wanted, text):

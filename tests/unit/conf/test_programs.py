@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from worker.cmd import backup, volume
 from worker.conf import ConfigError
-from worker.services import process
+from worker.service import process
 
 BACKEND = "[b1]\nvolume_driver = noop\nprocesses = 3\n"
 

@@ -7,9 +7,10 @@ import pytest
 from oslo_config import cfg
 
 from worker import conf as config
-from worker.conf import ConfigError, backends, source
-from worker.conf.cinder import defaults, elsewhere, otherwise, refused
-from worker.conf.cinder.review import Kind, Review
+from worker.conf import ConfigError, backends
+from worker.conf.check import config_files
+from worker.conf.cinder import defaults, no_effect, refused, unrelated
+from worker.conf.cinder.review import AssignmentKind, Review
 from worker.conf.cinder.table import BACKEND, Table
 
 TABLE = Table()
@@ -46,7 +47,7 @@ def review(load):
         conf = load(f"[DEFAULT]\nenabled_backends = b1\n{text}\n{head}")
         if driver in ("noop", "local"):
             backends.configure(conf, "b1")
-        return Review(conf, source.of(conf), **options)
+        return Review(conf, config_files.of(conf), **options)
 
     return review
 
@@ -69,7 +70,7 @@ def test_unsupported_option_of_the_service_is_refused(review, name):
     found = review(f"{name} = {UNSUPPORTED[name]}")
 
     finding = only(found, name)
-    assert (finding.kind, finding.entry.line) == (Kind.REFUSED, 3)
+    assert (finding.kind, finding.entry.line) == (AssignmentKind.REFUSED, 3)
     assert found.refused() == [finding.problem]
     assert f"accept_unsupported = {name}" in finding.text
 
@@ -120,7 +121,7 @@ def test_what_is_accepted_is_told_but_not_refused(review):
     )
 
     assert found.refused() == []
-    assert only(found, "image_volume_cache_enabled").kind is Kind.OTHERWISE
+    assert only(found, "image_volume_cache_enabled").kind is AssignmentKind.OTHERWISE
     assert only(found, "fixed_key").text.endswith("this is not done, as accept_unsupported says")
 
 
@@ -145,50 +146,50 @@ def test_the_last_assignment_counts(review):
 
 def test_options_of_other_services_are_passed_over(review):
     # A library that somebody has used by now may have registered one: it reads it then.
-    others = {name: who for name, who in elsewhere.SERVICE.items() if name not in cfg.CONF}
+    others = {name: who for name, who in unrelated.SERVICE.items() if name not in cfg.CONF}
     found = review("\n".join(f"{name} = x" for name in others))
-    passed = {f.entry.option: f.reader for f in found.of_kind(Kind.ELSEWHERE)}
+    passed = {f.entry.option: f.reader for f in found.of_kind(AssignmentKind.ELSEWHERE)}
 
     assert len(others) > 20
     assert passed == others
 
 
 def test_sections_of_others_are_passed_over(review):
-    sections = "\n".join(f"[{section}]\nwhatever = x" for section in elsewhere.SECTIONS)
+    sections = "\n".join(f"[{section}]\nwhatever = x" for section in unrelated.SECTIONS)
     found = review("", section=sections)
-    passed = {f.entry.section: f.reader for f in found.of_kind(Kind.ELSEWHERE)}
+    passed = {f.entry.section: f.reader for f in found.of_kind(AssignmentKind.ELSEWHERE)}
 
-    assert passed == elsewhere.SECTIONS
+    assert passed == unrelated.SECTIONS
 
 
 def test_what_is_tuned_otherwise_is_told(review):
-    found = review("\n".join(f"{name} = 7" for name in otherwise.SERVICE))
-    told = {f.entry.option: f.text for f in found.of_kind(Kind.OTHERWISE)}
+    found = review("\n".join(f"{name} = 7" for name in no_effect.SERVICE))
+    told = {f.entry.option: f.text for f in found.of_kind(AssignmentKind.OTHERWISE)}
 
-    assert told == otherwise.SERVICE
+    assert told == no_effect.SERVICE
 
 
 def test_what_is_tuned_otherwise_is_not_told_of_the_default(review):
-    known = [TABLE.find("DEFAULT", name) for name in otherwise.SERVICE]
+    known = [TABLE.find("DEFAULT", name) for name in no_effect.SERVICE]
     lines = [f"{option.name} = {written(option.default)}" for option in known if option]
 
-    assert review("\n".join(lines)).of_kind(Kind.OTHERWISE) == []
+    assert review("\n".join(lines)).of_kind(AssignmentKind.OTHERWISE) == []
 
 
 def test_the_same_for_backends(review):
-    texts = {**otherwise.BACKEND, **otherwise.MANAGER}
+    texts = {**no_effect.BACKEND, **no_effect.MANAGER}
     found = review("", section="\n".join(f"{name} = 99" for name in texts))
-    told = {f.entry.option: f.text for f in found.of_kind(Kind.OTHERWISE)}
+    told = {f.entry.option: f.text for f in found.of_kind(AssignmentKind.OTHERWISE)}
 
     assert told == texts
 
 
 def test_a_section_that_means_nothing_here_is_told_once(review):
-    lines = [f"[{section}]\nenabled = true\nurl = x\nother = y" for section in otherwise.SECTIONS]
+    lines = [f"[{section}]\nenabled = true\nurl = x\nother = y" for section in no_effect.SECTIONS]
     found = review("", section="\n".join(lines))
     told = [(f.entry.section, f.text) for f in found.findings if f.text]
 
-    assert told == list(otherwise.SECTIONS.items())
+    assert told == list(no_effect.SECTIONS.items())
 
 
 def test_a_profiler_that_is_off_is_not_told(review):
@@ -200,14 +201,22 @@ def test_a_profiler_that_is_off_is_not_told(review):
 @pytest.mark.parametrize(
     ("section", "driver", "kind"),
     [
-        ("volume_group = vg", "cinder.volume.drivers.lvm.LVMVolumeDriver", Kind.ELSEWHERE),
-        ("volume_group = vg", "local", Kind.OTHERWISE),
-        ("hitachi_mirror_pool = p", "cinder.volume.drivers.hitachi.X", Kind.ELSEWHERE),
-        ("target_helper = lioadm", "local", Kind.OTHERWISE),
-        ("local_path = /srv", "local", Kind.TAKEN),
-        ("iscsi_secondary_ip_addresses = a", "cinder.volume.drivers.lvm.LVM", Kind.ELSEWHERE),
-        ("my_ip = 192.0.2.1", "local", Kind.OTHERWISE),
-        ("volume_groop = vg", "local", Kind.UNKNOWN),
+        (
+            "volume_group = vg",
+            "cinder.volume.drivers.lvm.LVMVolumeDriver",
+            AssignmentKind.ELSEWHERE,
+        ),
+        ("volume_group = vg", "local", AssignmentKind.OTHERWISE),
+        ("hitachi_mirror_pool = p", "cinder.volume.drivers.hitachi.X", AssignmentKind.ELSEWHERE),
+        ("target_helper = lioadm", "local", AssignmentKind.OTHERWISE),
+        ("local_path = /srv", "local", AssignmentKind.TAKEN),
+        (
+            "iscsi_secondary_ip_addresses = a",
+            "cinder.volume.drivers.lvm.LVM",
+            AssignmentKind.ELSEWHERE,
+        ),
+        ("my_ip = 192.0.2.1", "local", AssignmentKind.OTHERWISE),
+        ("volume_groop = vg", "local", AssignmentKind.UNKNOWN),
     ],
 )
 def test_options_of_drivers_belong_to_their_driver(review, section, driver, kind):
@@ -221,15 +230,15 @@ def test_shared_options_are_of_cinders_drivers_if_there_is_one(review):
 
     ours, theirs = review("", "local", text), review("", "cinder.volume.drivers.lvm.LVM", text)
 
-    assert only(ours, "volume_group").kind is Kind.OTHERWISE
-    assert only(theirs, "volume_group").kind is Kind.ELSEWHERE
+    assert only(ours, "volume_group").kind is AssignmentKind.OTHERWISE
+    assert only(theirs, "volume_group").kind is AssignmentKind.ELSEWHERE
 
 
 @pytest.mark.parametrize("name", ["volume_group", "target_helper", "reserved_percentage"])
 def test_options_of_backends_have_no_effect_elsewhere(review, name):
     finding = only(review(f"{name} = x"), name)
 
-    assert finding.kind is Kind.OTHERWISE
+    assert finding.kind is AssignmentKind.OTHERWISE
     assert "[backend_defaults]" in finding.text
 
 
@@ -246,7 +255,7 @@ def test_options_of_backends_have_no_effect_elsewhere(review, name):
 def test_what_nobody_knows_is_told(review, name, told):
     finding = only(review(f"{name} = x"), name)
 
-    assert finding.kind is Kind.UNKNOWN
+    assert finding.kind is AssignmentKind.UNKNOWN
     assert told in finding.text
 
 
@@ -259,13 +268,13 @@ def test_what_nobody_knows_is_told(review, name, told):
     ],
 )
 def test_sections_that_others_name_are_known(review, section):
-    assert review("", section=section).of_kind(Kind.UNKNOWN) == []
+    assert review("", section=section).of_kind(AssignmentKind.UNKNOWN) == []
 
 
 def test_a_section_that_nobody_reads_is_told_once(review):
     found = review("", section="[oslo_messaging_rabit]\nssl = true\nx = y")
 
-    [finding] = found.of_kind(Kind.UNKNOWN)
+    [finding] = found.of_kind(AssignmentKind.UNKNOWN)
     assert finding.problem.option is None
     assert "did you mean oslo_messaging_rabbit?" in finding.text
 
@@ -275,15 +284,15 @@ def test_backends_that_are_not_served_are_passed_over(review):
     found = review("", section=f"image_volume_cache_enabled = 1\n{text}", served=[])
 
     assert found.refused() == []
-    assert found.of_kind(Kind.UNKNOWN) == []
+    assert found.of_kind(AssignmentKind.UNKNOWN) == []
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("backup_driver = swift", Kind.REFUSED),
+        ("backup_driver = swift", AssignmentKind.REFUSED),
         ("backup_driver = swift\nbackup_swift_auth = single_user", None),
-        ("backup_driver = swift\naccept_unsupported = backup_driver", Kind.OTHERWISE),
+        ("backup_driver = swift\naccept_unsupported = backup_driver", AssignmentKind.OTHERWISE),
         ("backup_driver = posix", None),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from oslo_config import cfg
 
 from worker import conf
-from worker.conf import ConfigError, state
+from worker.conf import ConfigError, state_path
 
 ROOT = Path(__file__).parents[3]
 
@@ -185,8 +185,8 @@ def test_library_of_the_locks_that_is_missing_is_named(load, monkeypatch, scheme
 def test_state_path_is_made(load, tmp_path):
     loaded = load(f"[DEFAULT]\nstate_path = {tmp_path}/a/b\n")
 
-    assert state.prepare(loaded) == f"{tmp_path}/a/b"
-    assert state.prepare(loaded) == f"{tmp_path}/a/b"
+    assert state_path.prepare(loaded) == f"{tmp_path}/a/b"
+    assert state_path.prepare(loaded) == f"{tmp_path}/a/b"
     assert (tmp_path / "a/b").is_dir()
 
 
@@ -194,7 +194,7 @@ def test_state_path_that_cannot_be_made_is_named(load, tmp_path):
     loaded = load("[DEFAULT]\nstate_path = /proc/holdfast\n")
 
     with pytest.raises(ConfigError) as caught:
-        state.prepare(loaded)
+        state_path.prepare(loaded)
 
     told = f"{tmp_path}/holdfast.conf:2: [DEFAULT] state_path: /proc/holdfast cannot be made: "
     assert str(caught.value).startswith(told)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from worker.conf import backend, groups, values
-from worker.conf.cinder import defaults, elsewhere, otherwise, refused
+from worker.conf import backend, groups
+from worker.conf.check import values
+from worker.conf.cinder import defaults, no_effect, refused, unrelated
 from worker.conf.cinder.table import BACKEND, Table
 
 DOCS = Path(__file__).parents[3] / "docs/cinder-conf.rst"
@@ -50,7 +51,7 @@ def names(ours, section):
 def test_every_option_of_the_service_is_judged_once(ours):
     wanted = {name for name, option in SERVICE.items() if not option.driver}
     wanted |= {name.replace("-", "_") for name in TABLE.libraries["DEFAULT"]}
-    judged = Counter([*elsewhere.SERVICE, *otherwise.SERVICE, *refused.SERVICE])
+    judged = Counter([*unrelated.SERVICE, *no_effect.SERVICE, *refused.SERVICE])
 
     assert wanted - set(judged) - names(ours, "DEFAULT") == set(), "what becomes of these?"
     assert {name for name, times in judged.items() if times > 1} == set()
@@ -58,7 +59,7 @@ def test_every_option_of_the_service_is_judged_once(ours):
 
 def test_every_option_of_all_backends_is_judged_once(ours):
     wanted = {name for name, option in BACKENDS.items() if option.base}
-    verdicts = (elsewhere.BASE, otherwise.MANAGER, otherwise.BACKEND, refused.BACKEND)
+    verdicts = (unrelated.BASE, no_effect.MANAGER, no_effect.BACKEND, refused.BACKEND)
     judged = Counter([name for known in verdicts for name in known] + [*names(ours, BACKEND)])
 
     assert len(wanted) > 50
@@ -67,14 +68,14 @@ def test_every_option_of_all_backends_is_judged_once(ours):
 
 
 def test_every_section_is_judged(ours):
-    known = {section.lower() for section, _ in ours} | set(elsewhere.SECTIONS)
-    known |= {*otherwise.SECTIONS, "default", "key_manager", "glance", "service_user", BACKEND}
+    known = {section.lower() for section, _ in ours} | set(unrelated.SECTIONS)
+    known |= {*no_effect.SECTIONS, "default", "key_manager", "glance", "service_user", BACKEND}
 
     assert (set(TABLE.libraries) | set(TABLE.sections)) - {"DEFAULT"} - known == set()
 
 
 def test_what_is_read_is_not_said_to_have_no_effect(ours):
-    idle = {*elsewhere.SERVICE, *otherwise.SERVICE}
+    idle = {*unrelated.SERVICE, *no_effect.SERVICE}
 
     assert idle & names(ours, "DEFAULT") == set(), "take it out of worker/conf/cinder"
 
@@ -82,12 +83,12 @@ def test_what_is_read_is_not_said_to_have_no_effect(ours):
 @pytest.mark.parametrize(
     ("verdicts", "section"),
     [
-        (elsewhere.SERVICE, "DEFAULT"),
-        (otherwise.SERVICE, "DEFAULT"),
+        (unrelated.SERVICE, "DEFAULT"),
+        (no_effect.SERVICE, "DEFAULT"),
         (refused.SERVICE, "DEFAULT"),
-        (elsewhere.BASE, BACKEND),
-        (otherwise.MANAGER, BACKEND),
-        (otherwise.BACKEND, BACKEND),
+        (unrelated.BASE, BACKEND),
+        (no_effect.MANAGER, BACKEND),
+        (no_effect.BACKEND, BACKEND),
         (refused.BACKEND, BACKEND),
         (refused.KEYS, "key_manager"),
     ],
@@ -99,9 +100,9 @@ def test_nothing_is_judged_that_cinder_has_not(verdicts, section):
 
 
 def test_what_was_renamed_is_gone_and_its_new_name_is_there():
-    old = {name for name in elsewhere.RENAMED if name in SERVICE or name in BACKENDS}
+    old = {name for name in unrelated.RENAMED if name in SERVICE or name in BACKENDS}
     known = {*SERVICE, *BACKENDS, *TABLE.libraries["DEFAULT"]}
-    plain = {new for new in elsewhere.RENAMED.values() if new and not new.startswith("[")}
+    plain = {new for new in unrelated.RENAMED.values() if new and not new.startswith("[")}
 
     assert old == set()
     assert plain - known == set()

@@ -15,7 +15,7 @@ from oslo_db import exception as db_exception
 from flows.errors import Unavailable
 from worker.db import outage
 from worker.db.engine import Database
-from worker.db.outage import Verdict, reason, verdict
+from worker.db.outage import OutageVerdict, reason, verdict
 
 GONE = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
 REFUSED = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on '127.0.0.1'")
@@ -49,30 +49,30 @@ Coded.__module__ = "psycopg2.errors"
 @pytest.mark.parametrize(
     ("error", "meaning"),
     [
-        (away(), Verdict.AWAY),
-        (away(REFUSED), Verdict.AWAY),
-        (sa.exc.TimeoutError("QueuePool limit"), Verdict.AWAY),
-        (wrapped(pymysql.err.OperationalError(1040, "Too many connections")), Verdict.AWAY),
-        (wrapped(pymysql.err.OperationalError(1290, "read-only")), Verdict.AWAY),
-        (wrapped(pymysql.err.OperationalError(1045, "Access denied")), Verdict.REFUSED),
-        (db_exception.DBNonExistentDatabase("x"), Verdict.REFUSED),
-        (db_exception.DBDeadlock(), Verdict.CONFLICT),
-        (wrapped(pymysql.err.OperationalError(1317, "interrupted")), Verdict.CONFLICT),
+        (away(), OutageVerdict.AWAY),
+        (away(REFUSED), OutageVerdict.AWAY),
+        (sa.exc.TimeoutError("QueuePool limit"), OutageVerdict.AWAY),
+        (wrapped(pymysql.err.OperationalError(1040, "Too many connections")), OutageVerdict.AWAY),
+        (wrapped(pymysql.err.OperationalError(1290, "read-only")), OutageVerdict.AWAY),
+        (wrapped(pymysql.err.OperationalError(1045, "Access denied")), OutageVerdict.REFUSED),
+        (db_exception.DBNonExistentDatabase("x"), OutageVerdict.REFUSED),
+        (db_exception.DBDeadlock(), OutageVerdict.CONFLICT),
+        (wrapped(pymysql.err.OperationalError(1317, "interrupted")), OutageVerdict.CONFLICT),
         (wrapped(pymysql.err.OperationalError(1054, "Unknown column")), None),
         (wrapped(pymysql.err.DataError(1406, "too long"), sa.exc.DataError), None),
-        (wrapped(psycopg2.OperationalError("connection refused")), Verdict.AWAY),
+        (wrapped(psycopg2.OperationalError("connection refused")), OutageVerdict.AWAY),
         (
             wrapped(psycopg2.OperationalError("FATAL: password authentication failed")),
-            Verdict.REFUSED,
+            OutageVerdict.REFUSED,
         ),
-        (wrapped(Coded("57P03")), Verdict.AWAY),
-        (wrapped(Coded("25006")), Verdict.AWAY),
-        (wrapped(Coded("40001")), Verdict.CONFLICT),
-        (wrapped(Coded("28P01")), Verdict.REFUSED),
+        (wrapped(Coded("57P03")), OutageVerdict.AWAY),
+        (wrapped(Coded("25006")), OutageVerdict.AWAY),
+        (wrapped(Coded("40001")), OutageVerdict.CONFLICT),
+        (wrapped(Coded("28P01")), OutageVerdict.REFUSED),
         (wrapped(Coded("42703")), None),
-        (wrapped(sqlite3.OperationalError("database is locked")), Verdict.CONFLICT),
-        (wrapped(sqlite3.OperationalError("database or disk is full")), Verdict.AWAY),
-        (sqlite3.OperationalError("unable to open database file"), Verdict.REFUSED),
+        (wrapped(sqlite3.OperationalError("database is locked")), OutageVerdict.CONFLICT),
+        (wrapped(sqlite3.OperationalError("database or disk is full")), OutageVerdict.AWAY),
+        (sqlite3.OperationalError("unable to open database file"), OutageVerdict.REFUSED),
         (wrapped(sqlite3.OperationalError("no such column: x")), None),
         (db_exception.DBDuplicateEntry(["id"]), None),
     ],

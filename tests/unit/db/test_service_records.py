@@ -13,7 +13,7 @@ from flows.errors import Unavailable
 from tests.unit.db.world import LONG_AGO
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.db.records.service import is_up
+from worker.db.records.services.service import is_up
 
 BINARY = "cinder-volume"
 WHO = {

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 
 from flows.errors import Unavailable
 from worker.db import models
-from worker.db.check import Finding, check
+from worker.db.check import SchemaFinding, check
 from worker.db.engine import Database
 from worker.db.sync import VERSION_TABLE, NotOurs, sync
 
@@ -128,10 +128,10 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("change", "finding"),
         [
-            ("DROP TABLE transfers", Finding("transfers", "is missing")),
+            ("DROP TABLE transfers", SchemaFinding("transfers", "is missing")),
             (
                 "ALTER TABLE volumes DROP COLUMN shared_targets",
-                Finding("volumes", "column shared_targets is missing"),
+                SchemaFinding("volumes", "column shared_targets is missing"),
             ),
             (
                 "ALTER TABLE volumes ADD COLUMN colour VARCHAR(9) NOT NULL DEFAULT 'red'",
@@ -171,7 +171,7 @@ class TestCheck:
             f" volume_id VARCHAR(36) NOT NULL, key VARCHAR(255), {columns})",
         )
 
-        expected = [] if fatal is None else [Finding("volume_metadata", text, fatal)]
+        expected = [] if fatal is None else [SchemaFinding("volume_metadata", text, fatal)]
         assert found == expected
 
     def test_what_two_processes_rely_on(self, empty):
@@ -184,7 +184,7 @@ class TestCheck:
         )
 
         text = "initiator, namespace, key should be unique together"
-        assert found == [Finding("driver_initiator_data", text, fatal=False)]
+        assert found == [SchemaFinding("driver_initiator_data", text, fatal=False)]
 
     @pytest.mark.parametrize(("version", "count"), [("9c74c1c6971f", 0), ("0123456789ab", 1)])
     def test_the_version_of_cinders_tables(self, empty, version, count):

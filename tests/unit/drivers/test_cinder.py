@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from drivers.cinder import green, loading, options
-from drivers.cinder.failures import translated
+from drivers.cinder import eventlet_stub, loading, options
+from drivers.cinder.error_translation import translated
 from drivers.interface import errors
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +21,7 @@ WITHOUT = """
 import sys
 from worker import conf as config
 from worker.conf import backends
-from worker.services import assembly, process
+from worker.service import process, volume
 conf = config.load(["--config-file", sys.argv[1]], prog="holdfast-volume")
 for name in conf.enabled_backends:
     backends.configure(conf, name)
@@ -152,12 +152,12 @@ class TestThreads:
     """What stands in for eventlet."""
 
     def test_what_is_spawned_runs_and_is_waited_for(self) -> None:
-        assert green.Spawned(lambda a, b: a + b, 1, b=2).wait() == 3
+        assert eventlet_stub.Spawned(lambda a, b: a + b, 1, b=2).wait() == 3
         with pytest.raises(KeyError):
-            green.Spawned({}.__getitem__, "x").wait()
+            eventlet_stub.Spawned({}.__getitem__, "x").wait()
 
     def test_a_pool_of_work_has_an_upper_bound(self) -> None:
-        pool, most, now, lock = green.GreenPool(2), [0], [0], threading.Lock()
+        pool, most, now, lock = eventlet_stub.GreenPool(2), [0], [0], threading.Lock()
         gate = threading.Barrier(2)
 
         def work() -> None:
@@ -176,9 +176,9 @@ class TestThreads:
 
     def test_items_are_lent_made_when_needed_and_waited_for(self) -> None:
         made = iter(range(10))
-        pool = green.Pool(max_size=1, create=lambda: next(made))
+        pool = eventlet_stub.Pool(max_size=1, create=lambda: next(made))
         with pool.item() as first:
-            waiting = green.Spawned(pool.get)
+            waiting = eventlet_stub.Spawned(pool.get)
         second = waiting.wait()
 
         assert (first, second, pool.current_size) == (0, 0, 1)
@@ -194,14 +194,14 @@ class TestThreads:
                 raise answer
             return answer
 
-        pool = green.Pool(max_size=1, create=create)
+        pool = eventlet_stub.Pool(max_size=1, create=create)
         with pytest.raises(KeyError):
             pool.get()
 
         assert pool.get() == "yes"
 
     def test_nobody_patches_this_process(self) -> None:
-        modules = green._modules()
+        modules = eventlet_stub._modules()
         with pytest.raises(RuntimeError, match="native threads"):
             modules["eventlet"]["monkey_patch"]()
         assert modules["eventlet.patcher"]["is_monkey_patched"]("thread") is False

@@ -312,7 +312,7 @@ class TestTogether:
             begun.set()
             assert go_on.wait(30)
 
-        monkeypatch.setattr("drivers.volume.sparse.copy", wait)
+        monkeypatch.setattr("drivers.volume.sparse_copy.copy", wait)
         slow = threading.Thread(target=good.copy, args=("good", "copy"))
         slow.start()
         assert begun.wait(30)

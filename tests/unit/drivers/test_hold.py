@@ -14,46 +14,46 @@ from pathlib import Path
 import pytest
 
 from drivers.export import hold
-from drivers.export.qemu import Server
+from drivers.export.qemu import QemuNbdServer
 from drivers.interface.errors import VolumeBackendAPIException
 from tests.servers import until
 
 _HOLDER = """\
 import os, signal, sys
 from drivers.export import hold
-from drivers.export.qemu import Server
-with hold.held([Server(int(pid)) for pid in sys.argv[2:]]):
+from drivers.export.qemu import QemuNbdServer
+with hold.held([QemuNbdServer(int(pid)) for pid in sys.argv[2:]]):
     os.kill(0 if sys.argv[1] == "family" else os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.fixture
-def servers() -> Iterator[list[Server]]:
+def servers() -> Iterator[list[QemuNbdServer]]:
     """Three processes that do nothing."""
     made = [subprocess.Popen(["sleep", "600"]) for _ in range(3)]
-    yield [Server(process.pid) for process in made]
+    yield [QemuNbdServer(process.pid) for process in made]
     for process in made:
         process.kill()
         process.wait()
 
 
-def state(server: Server) -> str:
+def state(server: QemuNbdServer) -> str:
     text = Path(f"/proc/{server.pid}/stat").read_text()
     return text.rpartition(")")[2].split()[0]
 
 
-def states(servers: list[Server]) -> set[str]:
+def states(servers: list[QemuNbdServer]) -> set[str]:
     return {state(server) for server in servers}
 
 
-def test_they_stand_still_meanwhile_and_go_on_after(servers: list[Server]) -> None:
+def test_they_stand_still_meanwhile_and_go_on_after(servers: list[QemuNbdServer]) -> None:
     with hold.held(servers):
         assert states(servers) == {"T"}
 
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
 
-def test_they_go_on_after_a_failure(servers: list[Server]) -> None:
+def test_they_go_on_after_a_failure(servers: list[QemuNbdServer]) -> None:
     with pytest.raises(OSError, match="disk"), hold.held(servers):
         raise OSError("disk")
 
@@ -61,7 +61,7 @@ def test_they_go_on_after_a_failure(servers: list[Server]) -> None:
 
 
 @pytest.mark.parametrize("who", ["alone", "family"])
-def test_they_go_on_when_who_holds_them_is_killed(servers: list[Server], who: str) -> None:
+def test_they_go_on_when_who_holds_them_is_killed(servers: list[QemuNbdServer], who: str) -> None:
     """Also together with every process of its group; the guard has a session of its own."""
     done = subprocess.run(
         [sys.executable, "-c", _HOLDER, who, *(str(server.pid) for server in servers)],
@@ -75,7 +75,7 @@ def test_they_go_on_when_who_holds_them_is_killed(servers: list[Server], who: st
 
 
 def test_nobody_is_held_where_one_does_not_stand_still(
-    servers: list[Server], monkeypatch: pytest.MonkeyPatch
+    servers: list[QemuNbdServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hold, "_PATIENCE", 0.05)
     monkeypatch.setattr(hold, "_stands", lambda pid: pid != servers[1].pid)
@@ -86,15 +86,15 @@ def test_nobody_is_held_where_one_does_not_stand_still(
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
 
-def test_one_that_has_ended_is_passed_over(servers: list[Server]) -> None:
+def test_one_that_has_ended_is_passed_over(servers: list[QemuNbdServer]) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
 
-    with hold.held([Server(gone.pid), *servers]):
+    with hold.held([QemuNbdServer(gone.pid), *servers]):
         assert states(servers) == {"T"}
 
 
-def test_what_nobody_holds_any_more_is_let_go(servers: list[Server]) -> None:
+def test_what_nobody_holds_any_more_is_let_go(servers: list[QemuNbdServer]) -> None:
     """As a start does it: the guard was killed as well."""
     servers[0].send(signal.SIGSTOP)
     until(lambda: state(servers[0]) == "T", 60, "it to stop")

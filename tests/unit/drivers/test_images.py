@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from drivers.image import formats
 from drivers.image import qemu_img as converter
 from drivers.image.directory import DirectoryImages
-from drivers.image.qemu_img import Limits
-from drivers.image.sink import Sink
+from drivers.image.qemu_img import ConversionLimits
+from drivers.image.sink import ImageSink
 from drivers.image.transport import ImageTransport
 from drivers.interface.errors import (
     ImageCopyFailure,
@@ -45,7 +45,7 @@ def images(tmp_path: Path) -> DirectoryImages:
 
 @pytest.fixture
 def transport(images: DirectoryImages, tmp_path: Path) -> ImageTransport:
-    return ImageTransport(images, tmp_path / "aside", Limits())
+    return ImageTransport(images, tmp_path / "aside", ConversionLimits())
 
 
 @pytest.fixture
@@ -318,14 +318,16 @@ class TestHostile:
                 None, {"id": "i1", "disk_format": "raw"}, str(volume), SIZE, "v1", Pace()
             )
 
-    @pytest.mark.parametrize("limits", [Limits(cpu=1), Limits(address_space=1)], ids=str)
+    @pytest.mark.parametrize(
+        "limits", [ConversionLimits(cpu=1), ConversionLimits(address_space=1)], ids=str
+    )
     def test_the_conversion_is_bounded(
         self,
         images: Any,
         volume: Path,
         disk: Path,
         tmp_path: Path,
-        limits: Limits,
+        limits: ConversionLimits,
         monkeypatch: Any,
     ) -> None:
         # A program that takes whatever it can get stands in for a broken qemu-img.
@@ -346,13 +348,13 @@ class TestHostile:
         ("disk", "seconds"), [(0, 60), (MIB, 60), (1024 * MIB, 60), (100 * 1024 * MIB, 6000)]
     )
     def test_a_large_disk_may_take_longer(self, disk: int, seconds: int) -> None:
-        assert Limits(cpu=60).of(disk).cpu == seconds
+        assert ConversionLimits(cpu=60).of(disk).cpu == seconds
 
     @pytest.mark.parametrize("way", ["fetch", "store"])
     def test_the_conversion_is_bounded_by_the_size_of_the_disk(
         self, images: Any, volume: Path, disk: Path, tmp_path: Path, monkeypatch: Any, way: str
     ) -> None:
-        used: list[Limits] = []
+        used: list[ConversionLimits] = []
 
         def convert(*arguments: Any, **_: Any) -> None:
             used.append(arguments[4])
@@ -361,7 +363,7 @@ class TestHostile:
         image = kept(images, qcow2(disk), "qcow2")
         monkeypatch.setattr(converter, "convert", convert)
         monkeypatch.setattr(converter, "GIB", MIB)
-        transport = ImageTransport(images, tmp_path / "aside", Limits(cpu=2))
+        transport = ImageTransport(images, tmp_path / "aside", ConversionLimits(cpu=2))
         with pytest.raises(ImageUnacceptable, match="enough"):
             if way == "fetch":
                 transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
@@ -511,7 +513,7 @@ class TestDirectory:
 
 class TestSink:
     def test_zeros_take_no_space(self, volume: Path) -> None:
-        with Sink(str(volume), SIZE) as sink:
+        with ImageSink(str(volume), SIZE) as sink:
             sink.write(bytes(MIB) + b"x" + bytes(MIB))
             sink.finish()
 
@@ -522,12 +524,12 @@ class TestSink:
         self, volume: Path, monkeypatch: Any
     ) -> None:
         monkeypatch.setattr("drivers.image.sink._empty", lambda *_: False)
-        with Sink(str(volume), SIZE) as sink:
+        with ImageSink(str(volume), SIZE) as sink:
             sink.write(b"new")
             sink.finish()
 
         assert volume.read_bytes() == b"new" + bytes(SIZE - 3)
 
     def test_more_than_fits(self, volume: Path) -> None:
-        with Sink(str(volume), 4) as sink, pytest.raises(OSError, match="space"):
+        with ImageSink(str(volume), 4) as sink, pytest.raises(OSError, match="space"):
             sink.write(b"12345")

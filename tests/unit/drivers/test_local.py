@@ -18,7 +18,7 @@ from drivers.interface.errors import (
     VolumeDriverException,
     VolumeIsBusy,
 )
-from drivers.volume import usage
+from drivers.volume import in_use
 from drivers.volume.capacity import GIB, report
 from drivers.volume.local import LocalDriver
 from tests.conformance.backend import HOST, Backend, configuration
@@ -108,7 +108,7 @@ class TestBusy:
         device = tmp_path / "loop7" / "loop"
         device.mkdir(parents=True)
         (device / "backing_file").write_text(f"{place / volume.name}\n")
-        monkeypatch.setattr(usage, "_LOOP_DEVICES", tmp_path)
+        monkeypatch.setattr(in_use, "_LOOP_DEVICES", tmp_path)
 
         with pytest.raises(VolumeIsBusy, match="the loop device loop7"):
             driver.delete_volume(volume)
@@ -154,8 +154,8 @@ class TestBusy:
         def refuse(*_args):
             raise OSError(errno.EOPNOTSUPP, "no reflink")
 
-        monkeypatch.setattr("drivers.volume.sparse.fcntl.ioctl", refuse)
-        monkeypatch.setattr("drivers.volume.sparse.os.copy_file_range", write_meanwhile)
+        monkeypatch.setattr("drivers.volume.sparse_copy.fcntl.ioctl", refuse)
+        monkeypatch.setattr("drivers.volume.sparse_copy.os.copy_file_range", write_meanwhile)
 
         with pytest.raises(VolumeIsBusy, match="detach it first"):
             driver.create_snapshot(backend.snapshot(volume))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.errors import VolumeBackendAPIException, VolumeIsBusy
-from drivers.volume import moved
+from drivers.volume import retype_migrate
 
 
 def host(place: object, node: str = socket.gethostname(), kind: str = "LocalDriver") -> Any:
@@ -28,7 +28,7 @@ def other(tmp_path: Path) -> Path:
 def test_it_says_where_it_is(driver, place):
     told = driver.get_volume_stats()["location_info"]
 
-    assert moved._directory({"capabilities": {"location_info": told}}) == place.resolve()
+    assert retype_migrate._directory({"capabilities": {"location_info": told}}) == place.resolve()
 
 
 def test_the_file_is_there_and_not_here(backend, driver, place, other):
@@ -105,7 +105,7 @@ def test_one_that_is_nowhere_is_an_error(backend, driver, other):
 
 def test_one_in_use_is_busy(backend, driver, place, other, monkeypatch):
     volume = backend.created()
-    monkeypatch.setattr("drivers.volume.usage.user_of", lambda _fd: "a loop device")
+    monkeypatch.setattr("drivers.volume.in_use.user_of", lambda _fd: "a loop device")
     with pytest.raises(VolumeIsBusy):
         driver.migrate_volume(None, volume, host(other))
 

@@ -132,7 +132,7 @@ class TestServing:
     def test_a_killed_server_comes_back_where_it_was(self, export, volume):
         export.ensure(NAME, volume)
         before, pid = export.connect(NAME, "me"), pid_of(export)
-        qemu.Server(pid).end()
+        qemu.QemuNbdServer(pid).end()
         assert not export.is_up(NAME)
 
         again(export).ensure(NAME, volume)

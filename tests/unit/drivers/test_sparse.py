@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.volume import sparse
+from drivers.volume import sparse_copy
 
 BLOCK = 4096
 END = 64 * BLOCK
@@ -35,9 +35,9 @@ def refuse(*errors):
 def way(request, monkeypatch):
     """Each of the ways in which data can be copied."""
     if request.param != "reflink, if there is one":
-        monkeypatch.setattr(sparse.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
+        monkeypatch.setattr(sparse_copy.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
     if request.param == "read and write":
-        monkeypatch.setattr(sparse.os, "copy_file_range", refuse(errno.ENOSYS))
+        monkeypatch.setattr(sparse_copy.os, "copy_file_range", refuse(errno.ENOSYS))
     return request.param
 
 
@@ -62,7 +62,7 @@ class TestCopy:
         source, target = pair
         fill(source, [(0, b"head"), (END // 2, b"middle"), (END - 4, b"tail")])
 
-        sparse.copy(source, target)
+        sparse_copy.copy(source, target)
 
         assert content(target) == content(source)
 
@@ -75,20 +75,20 @@ class TestCopy:
             tempfile.TemporaryFile() as source,
             tempfile.TemporaryFile() as target,
         ):
-            patch.setattr(sparse.fcntl, "ioctl", refuse(*unsupported))
+            patch.setattr(sparse_copy.fcntl, "ioctl", refuse(*unsupported))
             fill(source.fileno(), writes)
 
-            sparse.copy(source.fileno(), target.fileno())
+            sparse_copy.copy(source.fileno(), target.fileno())
 
             assert content(target.fileno()) == content(source.fileno())
 
     def test_parts_smaller_than_the_data_are_put_together(self, way, pair, monkeypatch):
-        monkeypatch.setattr(sparse, "_PART", 1000)
-        monkeypatch.setattr(sparse, "_BUFFER", 700)
+        monkeypatch.setattr(sparse_copy, "_PART", 1000)
+        monkeypatch.setattr(sparse_copy, "_BUFFER", 700)
         source, target = pair
         fill(source, [(123, os.urandom(50_000))])
 
-        sparse.copy(source, target)
+        sparse_copy.copy(source, target)
 
         assert content(target) == content(source)
 
@@ -96,7 +96,7 @@ class TestCopy:
         source, target = pair
         fill(source, [(0, b"x" * BLOCK)], size=1 << 30)
 
-        sparse.copy(source, target)
+        sparse_copy.copy(source, target)
 
         assert os.fstat(target).st_size == 1 << 30
         assert os.fstat(target).st_blocks <= os.fstat(source).st_blocks + 8
@@ -105,7 +105,7 @@ class TestCopy:
         source, target = pair
         fill(source, [], size=1 << 30)
 
-        sparse.copy(source, target)
+        sparse_copy.copy(source, target)
 
         assert (os.fstat(target).st_size, os.fstat(target).st_blocks) == (1 << 30, 0)
 
@@ -113,37 +113,37 @@ class TestCopy:
         source, target = pair
         fill(source, [(0, b"before")])
         os.utime(source, ns=(1, 1))
-        monkeypatch.setattr(sparse.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
+        monkeypatch.setattr(sparse_copy.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
         really = os.copy_file_range
 
         def write_meanwhile(*args):
             os.pwrite(source, b"during", 0)
             return really(*args)
 
-        monkeypatch.setattr(sparse.os, "copy_file_range", write_meanwhile)
+        monkeypatch.setattr(sparse_copy.os, "copy_file_range", write_meanwhile)
 
-        with pytest.raises(sparse.ChangedMeanwhile):
-            sparse.copy(source, target)
+        with pytest.raises(sparse_copy.ChangedMeanwhile):
+            sparse_copy.copy(source, target)
 
     def test_source_cut_short_meanwhile_does_not_go_on_for_ever(self, pair, monkeypatch):
         source, target = pair
         fill(source, [(0, b"x" * END)])
-        monkeypatch.setattr(sparse.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
-        monkeypatch.setattr(sparse.os, "copy_file_range", lambda *_: 0)
+        monkeypatch.setattr(sparse_copy.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
+        monkeypatch.setattr(sparse_copy.os, "copy_file_range", lambda *_: 0)
 
-        with pytest.raises(sparse.ChangedMeanwhile):
-            sparse.copy(source, target)
+        with pytest.raises(sparse_copy.ChangedMeanwhile):
+            sparse_copy.copy(source, target)
 
     def test_too_little_room_is_told_before_anything_is_written(self, pair, monkeypatch):
         source, target = pair
         fill(source, [(0, b"x" * BLOCK)])
         os.fsync(source)
-        monkeypatch.setattr(sparse.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
+        monkeypatch.setattr(sparse_copy.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
         space = os.statvfs_result((BLOCK, BLOCK, 1, 0, 0, 1, 1, 1, 0, 255))
-        monkeypatch.setattr(sparse.os, "fstatvfs", lambda _fd: space)
+        monkeypatch.setattr(sparse_copy.os, "fstatvfs", lambda _fd: space)
 
         with pytest.raises(OSError) as caught:
-            sparse.copy(source, target)
+            sparse_copy.copy(source, target)
 
         assert caught.value.errno == errno.ENOSPC
         assert os.fstat(target).st_size == 0
@@ -152,11 +152,11 @@ class TestCopy:
     def test_another_error_is_not_taken_for_a_missing_feature(self, pair, monkeypatch, call):
         source, target = pair
         fill(source, [(0, b"x")])
-        monkeypatch.setattr(sparse.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
-        module = sparse.fcntl if call == "ioctl" else sparse.os
+        monkeypatch.setattr(sparse_copy.fcntl, "ioctl", refuse(errno.EOPNOTSUPP))
+        module = sparse_copy.fcntl if call == "ioctl" else sparse_copy.os
         monkeypatch.setattr(module, call, refuse(errno.EIO))
 
         with pytest.raises(OSError) as caught:
-            sparse.copy(source, target)
+            sparse_copy.copy(source, target)
 
         assert caught.value.errno == errno.EIO

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from drivers.interface.errors import VolumeIsBusy
-from drivers.volume import together
+from drivers.volume import consistent_copy
+from drivers.volume.consistent_copy import FileCopy, copy_together
 from drivers.volume.files import Directory
-from drivers.volume.together import Copy, copy_together
 
-COPIES = [Copy("a", "a@1"), Copy("b", "b@1", 9000)]
+COPIES = [FileCopy("a", "a@1"), FileCopy("b", "b@1", 9000)]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_one_that_is_written_to_meanwhile_is_copied_once_more(
 def test_one_that_is_written_to_all_the_while_is_busy(
     files: Directory, pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "_PAUSE", 0)
+    monkeypatch.setattr(consistent_copy, "_PAUSE", 0)
     writes_after(monkeypatch, pair, 1000)
 
     with pytest.raises(VolumeIsBusy, match="as of one moment"):
@@ -100,6 +100,6 @@ def test_a_write_just_before_cannot_hide_one_just_after(
 
 def test_a_failure_leaves_none(files: Directory, pair: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        copy_together(files, None, [*COPIES, Copy("gone", "gone@1")])
+        copy_together(files, None, [*COPIES, FileCopy("gone", "gone@1")])
 
     assert sorted(os.listdir(pair)) == ["a", "b"]

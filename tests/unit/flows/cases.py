@@ -17,19 +17,8 @@ from flows.host import failover
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
-from flows.volume import (
-    complete_migration,
-    create,
-    create_from_image,
-    delete,
-    extend,
-    manage,
-    migrate,
-    reimage,
-    retype,
-    revert,
-    upload,
-)
+from flows.volume import create, create_from_image, delete, extend, manage, reimage, revert, upload
+from flows.volume.migration import complete, migrate, retype
 from tests.unit.flows import group_cases as groups
 from tests.unit.flows import migrations
 from tests.unit.flows.world import World
@@ -253,14 +242,14 @@ CASES = [
     Case("retype-migrating", retype.flow, migrations.retyping, migrations.RETYPE_AWAY),
     Case("retype-copying", retype.flow, migrations.retyping, migrations.RETYPE),
     Case("retype-by-driver", retype.flow, migrations.retyping_by_driver, migrations.RETYPE_AWAY),
-    Case("completion", complete_migration.completion, migrations.copied, migrations.COMPLETION),
+    Case("completion", complete.completion, migrations.copied, migrations.COMPLETION),
     Case(
         "completion-in-use",
-        complete_migration.completion,
+        complete.completion,
         migrations.swapped_by_nova,
         migrations.COMPLETION,
     ),
-    Case("abandonment", complete_migration.abandonment, migrations.copied, migrations.COMPLETION),
+    Case("abandonment", complete.abandonment, migrations.copied, migrations.COMPLETION),
     Case("revert", revert.flow, _revert, {**_V, **_S}),
     Case("revert-by-copy", revert.flow, _revert_by_copy, {**_V, **_S}),
     Case("failover", failover.flow, _failover, {"secondary_id": "second"}),

@@ -20,13 +20,13 @@ import sqlalchemy as sa
 from drivers.interface.records import Record
 from flows import engine
 from flows.context import Context
-from flows.host import abandoned, cleanup
+from flows.host import cleanup, orphaned
 from tests.unit.flows.doubles import Watched
 from tests.unit.flows.world import World
+from worker.adapters.record_cache import RecordCache
 from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.services.remembered import Remembered
 
 HOST = "node@backend"
 WHO = {
@@ -131,8 +131,8 @@ class Left:
         records = self.records
         return dataclasses.replace(
             self.world.context(),
-            volumes=Remembered(watch(records.volumes, "volumes")),  # type: ignore[arg-type]
-            snapshots=Remembered(watch(records.snapshots, "snapshots")),  # type: ignore[arg-type]
+            volumes=RecordCache(watch(records.volumes, "volumes")),  # type: ignore[arg-type]
+            snapshots=RecordCache(watch(records.snapshots, "snapshots")),  # type: ignore[arg-type]
             attachments=records.attachments,
             groups={k: watch(v, k) for k, v in records.by_group_kind.items()},
             workers=watch(records.workers, "workers"),
@@ -147,7 +147,7 @@ class Left:
     def settle(self, before: datetime.datetime | None = None) -> engine.Outcome:
         """End the rest."""
         at = before or BEFORE + datetime.timedelta(seconds=1)
-        return engine.run_in_memory(abandoned.flow, {"before": at.isoformat()}, self.context())
+        return engine.run_in_memory(orphaned.flow, {"before": at.isoformat()}, self.context())
 
     def status(self, row_id: str, kind: str = "volume", column: str = "status") -> Any:
         return getattr(self.records, f"{kind}s").get(row_id)[column]

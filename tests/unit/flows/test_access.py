@@ -9,7 +9,7 @@ import pytest
 
 from drivers.interface.errors import VolumeBackendAPIException
 from flows.context import Options
-from flows.volume import connection
+from flows.volume.connections import connection
 from tests.unit.flows.world import NAMESPACE, World
 
 CONNECTOR = {"initiator": "iqn.1", "host": "node", "auth_password": "hush"}

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.interface.errors import VolumeBackendAPIException
 from flows import errors
-from flows.volume import attach, detach
+from flows.volume.connections import attach, detach
 from tests.unit.flows.tables import RAISED
 from tests.unit.flows.world import World
 

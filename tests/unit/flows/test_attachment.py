@@ -10,7 +10,7 @@ import pytest
 
 from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
 from flows import errors
-from flows.volume import attachment
+from flows.volume.connections import attachment
 from tests.unit.flows.tables import RAISED, RUBBISH
 from tests.unit.flows.world import World
 

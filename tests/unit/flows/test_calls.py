@@ -17,7 +17,7 @@ import pytest
 from drivers.interface.records import Record
 from flows.engine import Factory
 from flows.errors import Unavailable
-from flows.volume import attach, attachment, connection, detach
+from flows.volume.connections import attach, attachment, connection, detach
 from tests.unit.flows.world import World
 
 CONNECTOR = {"initiator": "iqn.1", "host": "node"}

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
 from flows import errors
-from flows.volume import connection
+from flows.volume.connections import connection
 from tests.unit.flows.tables import RAISED, RUBBISH
 from tests.unit.flows.world import World
 

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.interface.errors import RemoveExportException, VolumeBackendAPIException
 from flows import errors
-from flows.volume import detach
+from flows.volume.connections import detach
 from tests.unit.flows.tables import RAISED
 from tests.unit.flows.world import World
 

@@ -11,13 +11,7 @@ import pytest
 from drivers.interface.errors import ComputeError, VolumeBackendAPIException
 from flows import engine, errors
 from flows.context import Options
-from flows.volume import (
-    complete_migration,
-    migrate,
-    migration_target,
-    retype,
-    update_migrated,
-)
+from flows.volume.migration import complete, migrate, retype, target, update_migrated
 from tests.unit.flows import migrations, records
 from tests.unit.flows.doubles import Killed
 from tests.unit.flows.elsewhere import REFUSED, ROOM
@@ -216,7 +210,7 @@ class TestTarget:
     ) -> None:
         leaving.elsewhere.plan["create"] = "creating"
         leaving.stopping.set()
-        with pytest.raises(migration_target.Interrupted):
+        with pytest.raises(target.Interrupted):
             run(leaving)
 
         leaving.stopping.clear()
@@ -324,7 +318,7 @@ class TestCopy:
             leaving.stopping.set()
 
         leaving.driver.plan["before_volume_copy"] = stop
-        with pytest.raises(migration_target.Interrupted):
+        with pytest.raises(target.Interrupted):
             run(leaving)
         leaving.stopping.clear()
         del leaving.driver.plan["before_volume_copy"]
@@ -335,16 +329,16 @@ class TestCopy:
     def test_a_second_try_does_not_write_what_is_there(
         self, leaving: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from flows.volume import transfer
+        from flows.volume.data import data_copy
 
         data = os.urandom(3000)
         (leaving.driver.directory / "volume-v1").write_bytes(data)
-        leaving.driver.plan["after_volume_copy"] = migration_target.Interrupted("killed")
-        with pytest.raises(migration_target.Interrupted):
+        leaving.driver.plan["after_volume_copy"] = target.Interrupted("killed")
+        with pytest.raises(target.Interrupted):
             run(leaving)
         del leaving.driver.plan["after_volume_copy"]
         written: list[bytes] = []
-        monkeypatch.setattr(transfer, "_write", lambda _file, chunk, _at: written.append(chunk))
+        monkeypatch.setattr(data_copy, "_write", lambda _file, chunk, _at: written.append(chunk))
 
         assert run(leaving, resumed=True).state == "done"
         assert written == []
@@ -382,7 +376,7 @@ class TestEnd:
         leaving.elsewhere.plan["connect"] = REFUSED
         run(leaving)
         leaving.elsewhere.plan.clear()
-        migrate.Begin().reopen(leaving.context(), {"volume_id": "v1"})
+        migrate.BeginMigrate().reopen(leaving.context(), {"volume_id": "v1"})
 
         assert leaving.volume()["migration_status"] == "starting"
 
@@ -395,14 +389,14 @@ class TestCompletion:
     def test_it_answers_the_volumes_id(self, world: World, found: str) -> None:
         migrations.copied(world, migration_status=found)
 
-        assert self.complete(world, complete_migration.completion) == "v1"
+        assert self.complete(world, complete.completion) == "v1"
         assert_moved(world)
 
     def test_a_driver_that_is_not_up(self, world: World) -> None:
         migrations.copied(world)
         world.driver_up = False
         with pytest.raises(errors.DriverNotInitialized):
-            self.complete(world, complete_migration.completion)
+            self.complete(world, complete.completion)
 
         assert world.volume()["migration_status"] == "error"
         assert world.volume()["status"] == "available"
@@ -411,7 +405,7 @@ class TestCompletion:
     def test_a_volume_that_is_not_migrated(self, world: World, found: str | None) -> None:
         migrations.copied(world, migration_status=found)
         with pytest.raises(errors.InvalidVolume):
-            self.complete(world, complete_migration.completion)
+            self.complete(world, complete.completion)
 
         assert world.volume()["status"] == "maintenance"
 
@@ -419,7 +413,7 @@ class TestCompletion:
         migrations.swapped_by_nova(world)
         world.driver.plan["detach_volume"] = VolumeBackendAPIException("no")
 
-        assert self.complete(world, complete_migration.completion) == "v1"
+        assert self.complete(world, complete.completion) == "v1"
         assert world.volume()["status"] == "in-use"
         assert len(world.db.attachments.of(volume_id="v1")) == 1
 
@@ -427,13 +421,13 @@ class TestCompletion:
         migrations.swapped_by_nova(world)
         world.elsewhere.plan["attach"] = REFUSED
 
-        assert self.complete(world, complete_migration.completion) == "v1"
+        assert self.complete(world, complete.completion) == "v1"
         assert world.volume()["migration_status"] == "success"
 
     def test_an_error_deletes_the_copy(self, world: World) -> None:
         migrations.copied(world, status="in-use", previous_status="in-use")
 
-        assert self.complete(world, complete_migration.abandonment) == "v1"
+        assert self.complete(world, complete.abandonment) == "v1"
         assert_stayed(world, "in-use")
 
 
@@ -464,7 +458,7 @@ class TestAttached:
         copy["status"] = "in-use"
         world, args = attached, {"volume_id": "v1", "spare_id": copy["id"]}
 
-        assert world.call(complete_migration.completion, **args) == "v1"
+        assert world.call(complete.completion, **args) == "v1"
         row = world.volume()
         assert (row["host"], row["migration_status"], row["status"]) == (THERE, "success", "in-use")
         assert copies(world) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows import engine, errors
-from flows.volume import retype
+from flows.volume.migration import retype
 from tests.unit.flows import migrations
 from tests.unit.flows.elsewhere import REFUSED
 from tests.unit.flows.migrations import RETYPE, RETYPE_AWAY, THERE
@@ -170,7 +170,7 @@ class TestRefused:
 
     def test_it_is_not_tried_again(self, changing: World) -> None:
         with pytest.raises(errors.InvalidInput, match="given back"):
-            retype.Begin().reopen(changing.context(), {"volume_id": "v1"})
+            retype.BeginRetype().reopen(changing.context(), {"volume_id": "v1"})
 
 
 class TestByMigration:

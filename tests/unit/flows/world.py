@@ -23,8 +23,8 @@ from tests.unit.flows.elsewhere import Compute, Elsewhere
 from tests.unit.flows.images import Images
 from tests.unit.flows.journal import JsonJournal
 from tests.unit.flows.rows import Database
-from worker.services.attaching import HostAttacher
-from worker.services.remembered import Remembered
+from worker.adapters.host_attach import HostAttacher
+from worker.adapters.record_cache import RecordCache
 
 HOST = "node@backend#pool"
 _DATABASE = ("volumes", "snapshots", "attachments", "quotas", "workers", "service")
@@ -93,7 +93,7 @@ class World:
             return Watched(target, name, self)
 
         def remember(target: Any, name: str) -> Any:
-            return Remembered(watch(target, name))
+            return RecordCache(watch(target, name))
 
         return Context(
             request=self.request,

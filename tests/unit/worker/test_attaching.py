@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from flows.errors import AttachFailed, DetachFailed
-from worker.services import attaching
-from worker.services.attaching import HostAttacher
+from worker.adapters import host_attach
+from worker.adapters.host_attach import HostAttacher
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ class TestConnector:
             raise OSError("no privilege")
 
         brick = SimpleNamespace(get_connector_properties=fails)
-        monkeypatch.setattr(attaching, "_brick", lambda: brick)
+        monkeypatch.setattr(host_attach, "_brick", lambda: brick)
         assert HostAttacher("sh", address="x").connector()["ip"] == "x"
 
 
@@ -105,7 +105,7 @@ class TestBrick:
     def test_without_it_the_advice_is_to_install_it(
         self, attacher: HostAttacher, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(attaching, "_brick", lambda: None)
+        monkeypatch.setattr(host_attach, "_brick", lambda: None)
         with (
             pytest.raises(AttachFailed, match="pip install os-brick"),
             attacher.opened(self.INFO, write=False, secure=False),
@@ -116,7 +116,7 @@ class TestBrick:
         self, attacher: HostAttacher, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         brick = Brick(io.BytesIO(b"data"))
-        monkeypatch.setattr(attaching, "_brick", lambda: brick)
+        monkeypatch.setattr(host_attach, "_brick", lambda: brick)
         with attacher.opened(self.INFO, write=False, secure=False) as file:
             assert file.read() == b"data"
         assert [call[0] for call in brick.calls] == ["factory", "connect", "factory", "disconnect"]
@@ -125,7 +125,7 @@ class TestBrick:
         self, attacher: HostAttacher, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         brick = Brick(io.BytesIO(b""), fails="disconnect")
-        monkeypatch.setattr(attaching, "_brick", lambda: brick)
+        monkeypatch.setattr(host_attach, "_brick", lambda: brick)
         with (
             pytest.raises(ValueError, match="the copy"),
             attacher.opened(self.INFO, write=False, secure=False),
@@ -143,7 +143,7 @@ class TestBrick:
         fails: str,
         error: type[Exception],
     ) -> None:
-        monkeypatch.setattr(attaching, "_brick", lambda: Brick(io.BytesIO(b""), fails))
+        monkeypatch.setattr(host_attach, "_brick", lambda: Brick(io.BytesIO(b""), fails))
         with (
             pytest.raises(error, match=f"iscsi: OSError: {fails} failed"),
             attacher.opened(self.INFO, write=False, secure=False),
@@ -154,7 +154,7 @@ class TestBrick:
         self, attacher: HostAttacher, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         brick = Brick(None)
-        monkeypatch.setattr(attaching, "_brick", lambda: brick)
+        monkeypatch.setattr(host_attach, "_brick", lambda: brick)
         attacher.let_go(self.INFO)
         assert brick.calls[-1] == ("disconnect", None, {"force": True, "ignore_errors": True})
         attacher.let_go(local("/dev/null"))

@@ -12,8 +12,8 @@ from taskflow import engines, states, task
 from taskflow.patterns import linear_flow
 from taskflow.persistence import backends, models
 
-from worker.backend import JournalBackend
-from worker.journal import Journal
+from worker.journal.journal import Journal
+from worker.journal.taskflow_backend import JournalBackend
 
 RAN: list[str] = []
 

@@ -9,16 +9,8 @@ from typing import Any
 import pytest
 
 from flows.group import create_from, create_snapshot, delete, update
-from flows.volume import (
-    complete_migration,
-    create,
-    create_from_image,
-    manage,
-    migrate,
-    reimage,
-    retype,
-    upload,
-)
+from flows.volume import create, create_from_image, manage, reimage, upload
+from flows.volume.migration import complete, migrate, retype
 from tests.unit.rpc.samples import SAMPLES, of
 from worker.endpoints.operation import Operation
 from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
@@ -149,8 +141,8 @@ class TestMigrations:
     def test_an_error_is_another_flow(self, dispatcher: Dispatcher) -> None:
         both = {"volume": {"id": VOLUME}, "new_volume": {"id": IMAGE}}
         for error, flow in (
-            (False, complete_migration.completion),
-            (True, complete_migration.abandonment),
+            (False, complete.completion),
+            (True, complete.abandonment),
         ):
             operation = made(dispatcher, "migrate_volume_completion", **both, error=error)
 

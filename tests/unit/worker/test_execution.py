@@ -20,16 +20,16 @@ from drivers.interface.errors import VolumeBackendAPIException
 from flows.errors import OperationCancelled
 from flows.lifecycle import Step
 from tests.unit.flows.world import World
-from worker.absence import Absence
-from worker.journal import Accepted, Journal
-from worker.persistence import JournalError
+from worker.execution import retry
+from worker.execution.concurrency import Limiter
+from worker.execution.executor import Executor, Job
+from worker.execution.retry import JournalRetry
+from worker.execution.timeouts import OperationTimeouts
+from worker.journal.journal import Accepted, Journal
+from worker.journal.persistence import JournalError
+from worker.outage_log import OutageLog
 from worker.rpc.context import RequestContext
 from worker.rpc.server import Refused
-from worker.services import patience
-from worker.services.execution import Execution, Job
-from worker.services.patience import Patience
-from worker.services.supervision import Limits
-from worker.services.turnstile import Turnstile
 
 SEEN: list[str] = []
 
@@ -93,13 +93,13 @@ class Bench:
         def contexts(_request: Any, resumed: bool) -> Any:
             return replace(world.context(resumed), backend=self.backend)
 
-        self.execution = Execution(
+        self.execution = Executor(
             self.journal,
-            Patience(self.stopping),
+            JournalRetry(self.stopping),
             contexts,
-            Turnstile(),
+            Limiter(),
             max_resumes=lambda: max_resumes,
-            limits=Limits(),
+            limits=OperationTimeouts(),
             take_over=lambda detail: None,
         )
 
@@ -235,7 +235,7 @@ def test_a_failure_keeps_what_was_left(bench: Bench) -> None:
 
 class TestPatience:
     def test_it_asks_until_there_is_an_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(patience, "RETRY_FIRST", 0.01)
+        monkeypatch.setattr(retry, "RETRY_FIRST", 0.01)
         answers = [JournalError("away"), JournalError("away"), 7]
 
         def ask() -> int:
@@ -244,7 +244,7 @@ class TestPatience:
                 raise answer
             return answer
 
-        assert Patience(threading.Event()).insist(ask) == 7
+        assert JournalRetry(threading.Event()).insist(ask) == 7
 
     def test_it_ends_when_we_stop(self) -> None:
         stopping = threading.Event()
@@ -254,12 +254,12 @@ class TestPatience:
             raise JournalError("away")
 
         with pytest.raises(Refused):
-            Patience(stopping).insist(ask)
+            JournalRetry(stopping).insist(ask)
 
 
 def test_an_absence_is_told_once_by_many(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    absence = Absence("the thing", logging.getLogger("x"))
+    absence = OutageLog("the thing", logging.getLogger("x"))
     for _ in range(5):
         absence.begin("no answer")
     time.sleep(0.01)

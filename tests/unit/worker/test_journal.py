@@ -14,8 +14,8 @@ from taskflow import states
 from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
 
-from worker.journal import Accepted, Journal, flow_id
-from worker.persistence import JournalError
+from worker.journal.journal import Accepted, Journal, flow_id
+from worker.journal.persistence import JournalError
 
 SLOT = "node@local/0"
 

@@ -11,7 +11,7 @@ import pytest
 
 START = """
 import sys
-from worker import lean
+from worker.compat import networkx as lean
 import networkx as nx
 
 def loaded():
@@ -32,7 +32,7 @@ def run(script: str) -> None:
 
 def test_a_flow_runs_without_the_algorithms() -> None:
     run("""
-        from worker import nogreen
+        from worker.compat import native_threads
         from taskflow import engines, task
         from taskflow.patterns import graph_flow, linear_flow
 

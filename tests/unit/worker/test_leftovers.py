@@ -14,7 +14,7 @@ import pytest
 from drivers.interface.records import Record
 from flows.errors import ServiceUnreachable
 from tests.unit.flows.left import Left
-from worker.services.leftovers import Leftovers
+from worker.recovery.orphaned_backups import OrphanedBackups
 
 HOST = "node"
 
@@ -45,7 +45,7 @@ class Past(Left):
         )
         journal: Any = SimpleNamespace(entries=lambda limit: self.entries)
         stopping = threading.Event()
-        one = Leftovers(rows, journal, HOST, stopping, lambda: context, self._note)
+        one = OrphanedBackups(rows, journal, HOST, stopping, lambda: context, self._note)
         return one.settle()
 
     def status(self, kind: str, row_id: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flows.errors import AttachFailed
-from worker.services.attaching import HostAttacher
+from worker.adapters.host_attach import HostAttacher
 
 US = 4711
 
@@ -58,7 +58,7 @@ _open = builtins.open
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device(tmp_path)
-    monkeypatch.setattr("worker.services.lending.open", made.open, raising=False)
+    monkeypatch.setattr("worker.adapters.privileged_open.open", made.open, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: US)
     return made
 

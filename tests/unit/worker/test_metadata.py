@@ -14,10 +14,10 @@ from drivers.interface.errors import (
     BackupMetadataUnsupportedVersion,
     EncryptedBackupOperationFailed,
 )
+from worker.adapters.backup_metadata import VolumeMetadata
 from worker.db import sync
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.services.metadata import VolumeMetadata
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import random
 
-from worker.services.order import Line, Ticket
+from worker.execution.resource_queue import ResourceQueue, Ticket
 
 
 class Queue:
     """Tickets by name, and who was called, in order."""
 
     def __init__(self) -> None:
-        self.line = Line()
+        self.line = ResourceQueue()
         self.called: list[str] = []
         self.tickets: dict[str, Ticket] = {}
 

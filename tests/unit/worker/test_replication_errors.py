@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.flows.left import HOST, Left
-from worker.services.replication import note_errors
+from worker.backends.replication_status import note_errors
 
 FAILED = {"replication_status": "error"}
 

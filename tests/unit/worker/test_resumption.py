@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.services import resumption
-from worker.services.resumption import Resumption
+from worker.execution import resume_pool
+from worker.execution.resume_pool import ResumePool
 
 
 class Runs:
@@ -40,7 +40,7 @@ class Runs:
 
 
 def test_nothing_begins_before_the_driver_is_up() -> None:
-    resumes, runs = Resumption(), Runs()
+    resumes, runs = ResumePool(), Runs()
     resumes.start(0, runs, "a")
     assert runs.began == []
     resumes.begin()
@@ -52,7 +52,7 @@ def test_nothing_begins_before_the_driver_is_up() -> None:
 
 
 def test_those_that_were_cut_short_once_go_on_together() -> None:
-    resumes, runs = Resumption(), Runs()
+    resumes, runs = ResumePool(), Runs()
     for who in "abc":
         resumes.start(0, runs, who, True)
     resumes.begin()
@@ -65,7 +65,7 @@ def test_those_that_were_cut_short_once_go_on_together() -> None:
 
 
 def test_suspects_go_one_by_one_and_the_least_suspected_first() -> None:
-    resumes, runs = Resumption(), Runs()
+    resumes, runs = ResumePool(), Runs()
     for who, times in (("worst", 3), ("bad", 2), ("first", 1), ("second", 1)):
         resumes.start(times, runs, who)
     resumes.begin()
@@ -78,8 +78,8 @@ def test_suspects_go_one_by_one_and_the_least_suspected_first() -> None:
 def test_a_suspect_that_takes_long_does_not_keep_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resumption, "ALONE", 0.05)
-    resumes, runs = Resumption(), Runs()
+    monkeypatch.setattr(resume_pool, "ALONE", 0.05)
+    resumes, runs = ResumePool(), Runs()
     resumes.start(1, runs, "long", True)
     resumes.start(1, runs, "short")
     resumes.begin()
@@ -90,7 +90,7 @@ def test_a_suspect_that_takes_long_does_not_keep_the_others(
 
 
 def test_nothing_begins_after_the_end() -> None:
-    resumes, runs = Resumption(), Runs()
+    resumes, runs = ResumePool(), Runs()
     resumes.begin()
     resumes.close()
     resumes.start(0, runs, "a")
@@ -101,7 +101,7 @@ def test_nothing_begins_after_the_end() -> None:
 
 @pytest.mark.parametrize("times", [0, 1])
 def test_what_has_threads_of_its_kind_goes_on_there(times: int) -> None:
-    resumes, ran, pool = Resumption(), threading.Event(), ThreadPoolExecutor(1, "mine")
+    resumes, ran, pool = ResumePool(), threading.Event(), ThreadPoolExecutor(1, "mine")
     names: list[str] = []
 
     def work() -> None:

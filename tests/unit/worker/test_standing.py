@@ -13,10 +13,10 @@ import pytest
 
 from flows.errors import NotFound
 from tests.unit.flows.left import HOST, WHO, Left
-from worker.journal import Accepted, Journal
+from worker.adapters.service_row import BackendServiceRow
+from worker.journal.journal import Accepted, Journal
+from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.rpc.clients.sender import BusUnavailable
-from worker.services.abandoned import Abandoned
-from worker.services.standing import Standing
 
 FAILED_OVER = {
     "replication_status": "failed-over",
@@ -55,7 +55,7 @@ class Given:
             any_driver=lambda: self.driver,
             renew=lambda _stopping: self.renewed.set(),
         )
-        self.standing = Standing(
+        self.standing = BackendServiceRow(
             self.left.records,
             self.backend,
             lambda: self.processes,
@@ -224,12 +224,12 @@ class TestUnderway:
 
 class TestAbandoned:
     @pytest.fixture
-    def abandoned(self, given: Given, monkeypatch: pytest.MonkeyPatch) -> Abandoned:
+    def abandoned(self, given: Given, monkeypatch: pytest.MonkeyPatch) -> OrphanedVolumes:
         for name in ("GRACE", "PAUSE"):
-            monkeypatch.setattr(f"worker.services.abandoned.{name}", 0.01)
-        return Abandoned(given.left.records, HOST, given.left.context)
+            monkeypatch.setattr(f"worker.recovery.orphaned_volumes.{name}", 0.01)
+        return OrphanedVolumes(given.left.records, HOST, given.left.context)
 
-    def test_it_waits_for_free_slots(self, given: Given, abandoned: Abandoned) -> None:
+    def test_it_waits_for_free_slots(self, given: Given, abandoned: OrphanedVolumes) -> None:
         looks = iter([False, False, True])
         volume = given.left.volume("extending")
         abandoned._settle(lambda: next(looks), threading.Event())
@@ -238,7 +238,9 @@ class TestAbandoned:
         assert list(looks) == []
 
     @pytest.mark.parametrize("up", [False, True])
-    def test_it_waits_for_a_scheduler(self, given: Given, abandoned: Abandoned, up: bool) -> None:
+    def test_it_waits_for_a_scheduler(
+        self, given: Given, abandoned: OrphanedVolumes, up: bool
+    ) -> None:
         who = {**WHO, "host": "s1", "binary": "cinder-scheduler"}
         scheduler = given.left.records.services.ensure(**who)
         if not up:
@@ -250,14 +252,16 @@ class TestAbandoned:
 
         assert given.left.status(volume) == ("error_extending" if up else "extending")
 
-    def test_a_stop_ends_the_waiting(self, given: Given, abandoned: Abandoned) -> None:
+    def test_a_stop_ends_the_waiting(self, given: Given, abandoned: OrphanedVolumes) -> None:
         volume, stopping = given.left.volume("extending"), threading.Event()
         stopping.set()
         abandoned._settle(lambda: True, stopping)
 
         assert given.left.status(volume) == "extending"
 
-    def test_what_it_said_it_worked_on_goes_first(self, given: Given, abandoned: Abandoned) -> None:
+    def test_what_it_said_it_worked_on_goes_first(
+        self, given: Given, abandoned: OrphanedVolumes
+    ) -> None:
         volume = given.left.volume("creating", given.left.ours)
         abandoned.clean_up()
 

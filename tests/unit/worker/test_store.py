@@ -10,7 +10,7 @@ import pytest
 
 from drivers.interface.errors import BackupDriverException
 from flows.errors import DriverNotInitialized
-from worker.services.store import Store
+from worker.backends.backup_backend import BackupStoreBackend
 
 CINDERS = "cinder.backup.drivers.posix.PosixBackupDriver"
 
@@ -24,13 +24,15 @@ class Driver:
             raise BackupDriverException(self._failures.pop(0))
 
 
-def store(*failures: str, pause: float = 0.0) -> Store:
+def store(*failures: str, pause: float = 0.0) -> BackupStoreBackend:
     left = list(failures)
 
     def make() -> Any:
         return Driver(left)
 
-    return Store("h", "nova", make, (CINDERS, "drivers.backup.posix.PosixDriver"), lambda: pause)
+    return BackupStoreBackend(
+        "h", "nova", make, (CINDERS, "drivers.backup.posix.PosixDriver"), lambda: pause
+    )
 
 
 def test_what_is_not_up_says_why() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from worker.conf import backend, values
-from worker.conf.cinder import elsewhere
-from worker.conf.source import Entry, Source
+from worker.conf import backend
+from worker.conf.check import values
+from worker.conf.check.config_files import ConfigEntry, ConfigFiles
+from worker.conf.cinder import unrelated
 
 OF_BACKENDS = "of backends"
 """What options of every backend are listed under."""
@@ -18,9 +19,9 @@ KEYSTONES = frozenset({"glance", "nova", "service_user"})
 """Sections that keystoneauth reads for us, when they are needed."""
 
 
-def effective(entries: Sequence[Entry]) -> list[Entry]:
+def effective(entries: Sequence[ConfigEntry]) -> list[ConfigEntry]:
     """Return the last assignment of each option, and the first head of each section."""
-    last: dict[tuple[str, str | None], Entry] = {}
+    last: dict[tuple[str, str | None], ConfigEntry] = {}
     for entry in entries:
         place = (entry.section.lower(), entry.option)
         if entry.option is None and place in last:
@@ -44,18 +45,18 @@ def known(conf: cfg.ConfigOpts) -> dict[str, set[str]]:
     return found
 
 
-def drivers(found: Source) -> dict[str, str]:
+def drivers(found: ConfigFiles) -> dict[str, str]:
     """Return the driver of each section that names one."""
     named = [entry for entry in found.entries if entry.option == "volume_driver"]
     return {entry.section.lower(): entry.value.strip() for entry in named}
 
 
-def sections(found: Source) -> dict[str, str]:
+def sections(found: ConfigFiles) -> dict[str, str]:
     """Return the sections whose names stand in options: fabrics, accounts."""
     named: dict[str, str] = {}
     for entry in found.entries:
         if entry.option == "fc_fabric_names":
-            named |= {name.strip().lower(): elsewhere.DRIVERS for name in entry.value.split(",")}
+            named |= {name.strip().lower(): unrelated.DRIVERS for name in entry.value.split(",")}
         elif entry.option == "auth_section":
-            named[entry.value.strip().lower()] = elsewhere.API
+            named[entry.value.strip().lower()] = unrelated.API
     return named

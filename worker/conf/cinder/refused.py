@@ -16,7 +16,7 @@ BOTH = VOLUME | BACKUP
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedOption:
     """One of them.
 
     :param effect: what Cinder would do.
@@ -47,69 +47,69 @@ def _other_than(*known: str) -> Callable[[str], bool]:
     return lambda text: text.strip() not in ("", *known)
 
 
-SERVICE: dict[str, Refusal] = {
-    "allowed_direct_url_schemes": Refusal(
+SERVICE: dict[str, RefusedOption] = {
+    "allowed_direct_url_schemes": RefusedOption(
         "clones volumes from the volumes in which Glance keeps its images",
         "remove 'cinder', and images are copied through Glance",
         when=_names("cinder"),
     ),
-    "backup_create_containers": Refusal(
+    "backup_create_containers": RefusedOption(
         "fails where a container of backups is missing",
         "make the containers beforehand, and remove it",
         services=BACKUP,
     ),
-    "backup_manager": Refusal(_OWN_CLASS, _REMOVE, services=BACKUP),
-    "cluster": Refusal(
+    "backup_manager": RefusedOption(_OWN_CLASS, _REMOVE, services=BACKUP),
+    "cluster": RefusedOption(
         "serves the same backends from several hosts (active-active)",
         "remove it, and let one host serve each backend (backend_host)",
     ),
-    "enable_new_services": Refusal(
+    "enable_new_services": RefusedOption(
         "enters new services as disabled",
         "remove it, and disable the service after its first start",
         services=BOTH,
     ),
-    "filter_function": Refusal("is an expression for all backends", _SECTION),
-    "goodness_function": Refusal("is an expression for all backends", _SECTION),
-    "image_conversion_disable": Refusal(
+    "filter_function": RefusedOption("is an expression for all backends", _SECTION),
+    "goodness_function": RefusedOption("is an expression for all backends", _SECTION),
+    "image_conversion_disable": RefusedOption(
         "refuses images that have to be converted",
         "remove it, as conversions are bounded by image_conversion_cpu_limit",
     ),
-    "quota_driver": Refusal("counts quota by a class of your own", _REMOVE, services=BOTH),
-    "verify_glance_signatures": Refusal(
+    "quota_driver": RefusedOption("counts quota by a class of your own", _REMOVE, services=BOTH),
+    "verify_glance_signatures": RefusedOption(
         "verifies the signatures of images",
         "set it to disabled, and know that signed images are used unverified",
         when=_names("enabled"),
     ),
-    "volume_copy_bps_limit": Refusal(
+    "volume_copy_bps_limit": RefusedOption(
         "bounds the bandwidth of copies by a control group",
         "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",
     ),
-    "volume_manager": Refusal(_OWN_CLASS, _REMOVE),
+    "volume_manager": RefusedOption(_OWN_CLASS, _REMOVE),
 }
 """Options of [DEFAULT]."""
 
-BACKEND: dict[str, Refusal] = {
-    "disk_geometry": Refusal(
+BACKEND: dict[str, RefusedOption] = {
+    "disk_geometry": RefusedOption(
         "tells guests the size of a disk's blocks",
         "remove it, and guests see what the storage says",
     ),
-    "image_upload_use_cinder_backend": Refusal(
+    "image_upload_use_cinder_backend": RefusedOption(
         "makes an image of a volume by cloning it and telling Glance where the clone is",
         "remove it, and the data is sent to Glance",
     ),
-    "image_volume_cache_enabled": Refusal(
+    "image_volume_cache_enabled": RefusedOption(
         "keeps a volume of each image, and clones the next ones from it",
         "remove it, and each volume is made of the image itself",
     ),
-    "volume_copy_bps_limit": Refusal(
+    "volume_copy_bps_limit": RefusedOption(
         "bounds the bandwidth of copies by a control group",
         "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",
     ),
 }
 """Options of a backend's section, and of [backend_defaults]."""
 
-KEYS: dict[str, Refusal] = {
-    "backend": Refusal(
+KEYS: dict[str, RefusedOption] = {
+    "backend": RefusedOption(
         "keeps the keys of encrypted volumes somewhere else than in Barbican",
         "remove [key_manager] if there are no encrypted volumes",
         services=BOTH,
@@ -117,7 +117,7 @@ KEYS: dict[str, Refusal] = {
             "barbican", "castellan.key_manager.barbican_key_manager.BarbicanKeyManager"
         ),
     ),
-    "fixed_key": Refusal(
+    "fixed_key": RefusedOption(
         "encrypts volumes with one key for all, or moves such keys to Barbican",
         "remove it if there are no encrypted volumes",
         services=BOTH,
@@ -125,15 +125,15 @@ KEYS: dict[str, Refusal] = {
 }
 """Options of [key_manager]; what else it has does not matter without these."""
 
-PER_USER = Refusal(
+PER_USER = RefusedOption(
     "keeps backups in the name of the user who asks (backup_swift_auth = per_user)",
     "set backup_swift_auth = single_user, with an account in backup_swift_user, or leave backups "
     "to cinder-backup (accept_unsupported = backup_driver)",
     services=BACKUP,
 )
 
-STORES: dict[str, Refusal] = {
-    f"cinder.backup.drivers.{module}": Refusal(
+STORES: dict[str, RefusedOption] = {
+    f"cinder.backup.drivers.{module}": RefusedOption(
         f"keeps backups in {store}",
         "leave backups to cinder-backup, which works beside holdfast-volume, and say so with "
         "accept_unsupported = backup_driver",
@@ -149,6 +149,6 @@ STORES: dict[str, Refusal] = {
 """Modules of which backup_driver names a class."""
 
 
-def store(wanted: str) -> Refusal | None:
+def store(wanted: str) -> RefusedOption | None:
     """Return why a backup_driver of Cinder is refused, None where it is not."""
     return STORES.get(wanted) or STORES.get(wanted.rpartition(".")[0])

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from oslo_config import cfg
 
 from worker.conf import plugins
-from worker.conf.cinder import elsewhere, names, otherwise, refused, table
-from worker.conf.cinder.refused import BACKUP, BOTH, Refusal
-from worker.conf.problems import Problem
-from worker.conf.source import Entry, Source
+from worker.conf.check.config_files import ConfigEntry, ConfigFiles
+from worker.conf.check.problems import Problem
+from worker.conf.cinder import names, no_effect, refused, table, unrelated
+from worker.conf.cinder.refused import BACKUP, BOTH, RefusedOption
 
 _SWITCHES = {"profiler": "enabled"}
 """Sections that mean something only if this option of them is true."""
@@ -25,7 +25,7 @@ _MOST_LINES = 12
 """Of warnings at a start."""
 
 
-class Kind(enum.Enum):
+class AssignmentKind(enum.Enum):
     """What becomes of an assignment."""
 
     TAKEN = "taken over as it is"
@@ -36,7 +36,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class AssignmentFinding:
     """What becomes of one.
 
     :param entry: None for what is not said in any file.
@@ -45,8 +45,8 @@ class Finding:
     :param reader: who reads it instead of us.
     """
 
-    kind: Kind
-    entry: Entry | None
+    kind: AssignmentKind
+    entry: ConfigEntry | None
     text: str = ""
     services: frozenset[str] = BOTH
     reader: str = ""
@@ -54,7 +54,7 @@ class Finding:
     @property
     def problem(self) -> Problem:
         """The same as what is printed."""
-        fatal = self.kind is Kind.REFUSED
+        fatal = self.kind is AssignmentKind.REFUSED
         if self.entry is None:
             return Problem(None, None, "DEFAULT", "backup_driver", self.text, fatal)
         at = self.entry
@@ -72,7 +72,7 @@ class Review:
     def __init__(
         self,
         conf: cfg.ConfigOpts,
-        found: Source,
+        found: ConfigFiles,
         served: Sequence[str] | None = None,
         service: str = "",
     ) -> None:
@@ -103,21 +103,22 @@ class Review:
         return [
             finding.problem
             for finding in self.findings
-            if finding.kind is Kind.REFUSED and (service is None or service in finding.services)
+            if finding.kind is AssignmentKind.REFUSED
+            and (service is None or service in finding.services)
         ]
 
-    def of_kind(self, kind: Kind) -> list[Finding]:
+    def of_kind(self, kind: AssignmentKind) -> list[AssignmentFinding]:
         """Return the findings of one kind, in the order of the files."""
         return [finding for finding in self.findings if finding.kind is kind]
 
     def warnings(self) -> list[str]:
         """Return what a start says of the options that nobody knows: a few lines, or one."""
-        unknown = [str(finding.problem) for finding in self.of_kind(Kind.UNKNOWN)]
+        unknown = [str(finding.problem) for finding in self.of_kind(AssignmentKind.UNKNOWN)]
         if len(unknown) > _MOST_LINES:
             return [f"{len(unknown)} options are unknown: holdfast config check lists them"]
         return unknown
 
-    def _judged(self) -> Iterator[Finding]:
+    def _judged(self) -> Iterator[AssignmentFinding]:
         told: set[str] = set()
         for entry in names.effective(self._found.entries):
             section = entry.section.lower()
@@ -132,108 +133,122 @@ class Review:
             elif (found := self._of_a_section(entry, section, told)) is not None:
                 yield found
 
-    def _of_the_service(self, entry: Entry, name: str) -> Finding:
+    def _of_the_service(self, entry: ConfigEntry, name: str) -> AssignmentFinding:
         option = self._table.find("DEFAULT", name)
         name = option.name if option else name
         if name in refused.SERVICE:
             return self._refused(entry, refused.SERVICE[name], option)
         if entry.option in self._known["default"]:
-            return Finding(Kind.TAKEN, entry)
-        if name in otherwise.SERVICE:
-            return _otherwise(entry, otherwise.SERVICE[name], option)
-        if name in elsewhere.SERVICE:
-            return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.SERVICE[name])
+            return AssignmentFinding(AssignmentKind.TAKEN, entry)
+        if name in no_effect.SERVICE:
+            return _otherwise(entry, no_effect.SERVICE[name], option)
+        if name in unrelated.SERVICE:
+            return AssignmentFinding(
+                AssignmentKind.ELSEWHERE, entry, reader=unrelated.SERVICE[name]
+            )
         if self._table.find(table.BACKEND, name) or name in self._known[names.OF_BACKENDS]:
             text = "has no effect, nor has it in Cinder: backends read it from [backend_defaults]"
-            return Finding(Kind.OTHERWISE, entry, text)
+            return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
         return self._unknown(entry, name, "default")
 
-    def _of_a_backend(self, entry: Entry, name: str) -> Finding:
+    def _of_a_backend(self, entry: ConfigEntry, name: str) -> AssignmentFinding:
         option = self._table.find(table.BACKEND, name)
         name = option.name if option else name
         if entry.option in self._known[names.OF_BACKENDS]:
-            return Finding(Kind.TAKEN, entry)
+            return AssignmentFinding(AssignmentKind.TAKEN, entry)
         if name in refused.BACKEND:
             return self._refused(entry, refused.BACKEND[name], option)
-        if name in otherwise.MANAGER:
-            return _otherwise(entry, otherwise.MANAGER[name], option)
+        if name in no_effect.MANAGER:
+            return _otherwise(entry, no_effect.MANAGER[name], option)
         if option is not None and self._is_cinders(entry.section.lower()):
-            return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.DRIVERS)
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.DRIVERS)
         if entry.option in self._known.get(entry.section.lower(), ()):
-            return Finding(Kind.TAKEN, entry)
-        if name in otherwise.BACKEND:
-            return _otherwise(entry, otherwise.BACKEND[name], option)
+            return AssignmentFinding(AssignmentKind.TAKEN, entry)
+        if name in no_effect.BACKEND:
+            return _otherwise(entry, no_effect.BACKEND[name], option)
         if option is not None:
-            return Finding(Kind.OTHERWISE, entry, "the driver of this backend does not have it")
+            return AssignmentFinding(
+                AssignmentKind.OTHERWISE, entry, "the driver of this backend does not have it"
+            )
         if self._table.find("DEFAULT", name) or name in self._known["default"]:
             text = "has no effect, nor has it in Cinder: it is read from [DEFAULT]"
-            return Finding(Kind.OTHERWISE, entry, text)
+            return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
         if self._passed_over and entry.section.lower() == table.BACKEND:
-            return Finding(Kind.TAKEN, entry)  # it may be of a driver that is not loaded here
+            return AssignmentFinding(
+                AssignmentKind.TAKEN, entry
+            )  # it may be of a driver that is not loaded here
         return self._unknown(entry, name, entry.section.lower())
 
-    def _of_a_section(self, entry: Entry, section: str, told: set[str]) -> Finding | None:
+    def _of_a_section(
+        self, entry: ConfigEntry, section: str, told: set[str]
+    ) -> AssignmentFinding | None:
         """Judge what is neither in [DEFAULT] nor a backend's; None where there is nothing to."""
         if section == "key_manager" and entry.option in refused.KEYS:
             return self._refused(entry, refused.KEYS[entry.option], None)
-        reader = elsewhere.SECTIONS.get(section) or self._elsewhere.get(section)
+        reader = unrelated.SECTIONS.get(section) or self._elsewhere.get(section)
         if reader is None and section in self._known:
             return self._of_ours(entry, section)
-        if section in otherwise.SECTIONS:
+        if section in no_effect.SECTIONS:
             return _of_others(entry, section, told)
         if reader is None and (section in self._table.libraries or section in self._table.sections):
-            reader = elsewhere.API
+            reader = unrelated.API
         if reader is not None:
-            return Finding(Kind.ELSEWHERE, entry, reader=reader) if entry.option else None
+            return (
+                AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=reader)
+                if entry.option
+                else None
+            )
         if entry.option is None:
-            sections = [*self._known, *elsewhere.SECTIONS, *otherwise.SECTIONS]
+            sections = [*self._known, *unrelated.SECTIONS, *no_effect.SECTIONS]
             text = f"nobody reads this section{plugins.guess(section, sections, _ALIKE)}"
-            return Finding(Kind.UNKNOWN, entry, text)
+            return AssignmentFinding(AssignmentKind.UNKNOWN, entry, text)
         return None
 
-    def _of_ours(self, entry: Entry, section: str) -> Finding | None:
+    def _of_ours(self, entry: ConfigEntry, section: str) -> AssignmentFinding | None:
         if entry.option is None:
             return None
-        if reader := elsewhere.OPTIONS.get((section, entry.option)):
-            return Finding(Kind.ELSEWHERE, entry, reader=reader)
+        if reader := unrelated.OPTIONS.get((section, entry.option)):
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=reader)
         if section in names.KEYSTONES or entry.option in self._known[section]:
-            return Finding(Kind.TAKEN, entry)
+            return AssignmentFinding(AssignmentKind.TAKEN, entry)
         if entry.option in self._table.libraries.get(section, ()):
-            return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.API)
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.API)
         return self._unknown(entry, entry.option, section)
 
-    def _refused(self, entry: Entry, refusal: Refusal, option: table.Option | None) -> Finding:
+    def _refused(
+        self, entry: ConfigEntry, refusal: RefusedOption, option: table.Option | None
+    ) -> AssignmentFinding:
         if refusal.when is not None:
             wanted = refusal.when(entry.value)
         else:
             wanted = bool(entry.value.strip()) and not (option and option.is_default(entry.value))
         if not wanted:
-            return Finding(Kind.TAKEN, entry)
+            return AssignmentFinding(AssignmentKind.TAKEN, entry)
         ours = entry.section.lower() in ("default", *self._backends)
         name = entry.option if ours else f"{entry.section}.{entry.option}"
         if name in self._accepted:
             text = f"{refusal.effect}; this is not done, as accept_unsupported says"
-            return Finding(Kind.OTHERWISE, entry, text)
+            return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
         text = f"{refusal} (or else: accept_unsupported = {name})"
-        return Finding(Kind.REFUSED, entry, text, refusal.services)
+        return AssignmentFinding(AssignmentKind.REFUSED, entry, text, refusal.services)
 
-    def _unknown(self, entry: Entry, name: str, section: str) -> Finding:
+    def _unknown(self, entry: ConfigEntry, name: str, section: str) -> AssignmentFinding:
         text = "unknown, so it has no effect"
-        if name in elsewhere.RENAMED:
-            new = elsewhere.RENAMED[name]
+        if name in unrelated.RENAMED:
+            new = unrelated.RENAMED[name]
             text += f"; Cinder {self.release} " + (f"calls it {new}" if new else "has it no more")
         else:
             near = self._table.sections.get("DEFAULT" if section == "default" else section, ())
             others = [*self._known.get(section, ()), *near, *self._others(section)]
             text += plugins.guess(name, others, _ALIKE)
-        return Finding(Kind.UNKNOWN, entry, text)
+        return AssignmentFinding(AssignmentKind.UNKNOWN, entry, text)
 
     def _others(self, section: str) -> Iterable[str]:
         if section == "default":
-            return elsewhere.SERVICE
+            return unrelated.SERVICE
         return self._table.sections[table.BACKEND] if section in self._backends else ()
 
-    def _absent(self) -> Iterator[Finding]:
+    def _absent(self) -> Iterator[AssignmentFinding]:
         """Judge what several options say together, and what may not be said at all."""
         conf, written = self._conf, self._found.entries
         is_swift = conf.backup_driver.lower().startswith(("swift", "cinder.backup.drivers.swift"))
@@ -245,9 +260,11 @@ class Review:
         # Who says nothing of backups, or leaves them to Cinder, does not start that service.
         moves = any((entry.option or "").startswith("backup_") for entry in written)
         if self._service == "backup" or (moves and "backup_driver" not in self._accepted):
-            yield Finding(Kind.REFUSED, at, text, BACKUP)
+            yield AssignmentFinding(AssignmentKind.REFUSED, at, text, BACKUP)
         else:
-            yield Finding(Kind.OTHERWISE, at, f"holdfast-backup does not start: {text}")
+            yield AssignmentFinding(
+                AssignmentKind.OTHERWISE, at, f"holdfast-backup does not start: {text}"
+            )
 
     def _is_cinders(self, section: str) -> bool:
         """Return whether a driver of Cinder reads this section."""
@@ -259,20 +276,20 @@ class Review:
         return driver.startswith("cinder.")
 
 
-def _otherwise(entry: Entry, text: str, option: table.Option | None) -> Finding:
+def _otherwise(entry: ConfigEntry, text: str, option: table.Option | None) -> AssignmentFinding:
     if option is not None and option.is_default(entry.value):
-        return Finding(Kind.TAKEN, entry)
-    return Finding(Kind.OTHERWISE, entry, text)
+        return AssignmentFinding(AssignmentKind.TAKEN, entry)
+    return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
 
 
-def _of_others(entry: Entry, section: str, told: set[str]) -> Finding | None:
+def _of_others(entry: ConfigEntry, section: str, told: set[str]) -> AssignmentFinding | None:
     """Say once what a section means that nobody reads here."""
     if entry.option is None:
         return None
     switch = _SWITCHES.get(section)
     is_on = entry.option == switch and entry.value.strip().lower() in ("true", "1", "yes", "on")
     if section in told or (switch is not None and not is_on):
-        return Finding(Kind.ELSEWHERE, entry, reader=elsewhere.API)
+        return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.API)
     told.add(section)
-    at = entry if switch else Entry(entry.file, entry.line, entry.section, None, "")
-    return Finding(Kind.OTHERWISE, at, otherwise.SECTIONS[section])
+    at = entry if switch else ConfigEntry(entry.file, entry.line, entry.section, None, "")
+    return AssignmentFinding(AssignmentKind.OTHERWISE, at, no_effect.SECTIONS[section])

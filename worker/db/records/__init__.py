@@ -10,19 +10,19 @@ from oslo_config import cfg
 
 from worker.db import models
 from worker.db.engine import Database
-from worker.db.records.attachment import Attachments
 from worker.db.records.backup import Backups
-from worker.db.records.group import Groups
-from worker.db.records.group_snapshot import GroupSnapshots
-from worker.db.records.host import HostRecords
-from worker.db.records.initiator import Initiators
+from worker.db.records.groups.group import Groups
+from worker.db.records.groups.group_snapshot import GroupSnapshots
 from worker.db.records.message import Messages
-from worker.db.records.quota import Quotas
-from worker.db.records.service import Services
-from worker.db.records.snapshot import Snapshots
-from worker.db.records.types import VolumeTypes
-from worker.db.records.volume import Volumes
-from worker.db.records.work import WorkRows
+from worker.db.records.quotas.quota import Quotas
+from worker.db.records.services.host import HostRecords
+from worker.db.records.services.service import Services
+from worker.db.records.services.work import WorkRows
+from worker.db.records.volume_types import VolumeTypes
+from worker.db.records.volumes.attachment import Attachments
+from worker.db.records.volumes.initiator import Initiators
+from worker.db.records.volumes.snapshot import Snapshots
+from worker.db.records.volumes.volume import Volumes
 
 DEFAULT_TYPE = "__DEFAULT__"
 

@@ -15,15 +15,15 @@ from flows.errors import BackupNotFound
 from worker.db import models
 from worker.db.criteria import same
 from worker.db.engine import Database
-from worker.db.records import quota
-from worker.db.records.base import Rows
-from worker.db.records.pairs import Pairs
-from worker.db.records.volume_lists import listed
+from worker.db.records.base import ResourceRows
+from worker.db.records.key_value_tables import KeyValueTable
+from worker.db.records.quotas import quota
+from worker.db.records.volumes.volume_lists import listed
 from worker.db.values import is_key, now
 
 _T = models.backups
 
-METADATA = Pairs(models.backup_metadata, "backup_id")
+METADATA = KeyValueTable(models.backup_metadata, "backup_id")
 
 _DEFAULTS = {"status": "creating", "num_dependent_backups": 0, "object_count": 0}
 _CHILDREN = (
@@ -72,7 +72,7 @@ class Backups:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._rows = Rows(database, _T, "backup", BackupNotFound)
+        self._rows = ResourceRows(database, _T, "backup", BackupNotFound)
 
     def get(self, backup_id: str) -> Record:
         """Return the live row."""

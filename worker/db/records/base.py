@@ -15,14 +15,14 @@ from flows.errors import NotFound, StatusChanged
 from worker.db import models
 from worker.db.criteria import same
 from worker.db.engine import Database
-from worker.db.packed import Packed
+from worker.db.packed_row import Packed
 from worker.db.values import checked, is_key, now
 
 _WHICH = "which"
 _WHEN = "when_status"
 
 
-class Rows:
+class ResourceRows:
     """One table, with statements that are built once.
 
     :param kind: the resource in the singular, for messages.

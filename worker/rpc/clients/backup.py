@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import oslo_messaging
 
 from worker.rpc import objects, topics
-from worker.rpc.clients.service import Encoder, Method, ServiceClient, call, cast
+from worker.rpc.clients.service import Encoder, RemoteMethod, ServiceClient, call, cast
 
-METHODS: Mapping[str, Method] = {
+METHODS: Mapping[str, RemoteMethod] = {
     "create_backup": cast("2.0", "backup"),
     "continue_backup": cast("2.0", "backup backup_device"),
     "restore_backup": cast("2.0", "backup volume_id", "volume_is_new"),

@@ -26,7 +26,7 @@ Encoder = Callable[[Mapping[str, Any], str], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Method:
+class RemoteMethod:
     """How a method is sent.
 
     :param version: the lowest RPC version that has it.
@@ -50,12 +50,12 @@ class Method:
             raise ValueError(f"{name} has no {', '.join(unknown)}")
 
 
-def cast(version: str, arguments: str = "", optional: str = "", **flags: bool) -> Method:
+def cast(version: str, arguments: str = "", optional: str = "", **flags: bool) -> RemoteMethod:
     """Return a method without an answer; the names are divided by spaces."""
-    return Method(version, tuple(arguments.split()), tuple(optional.split()), **flags)
+    return RemoteMethod(version, tuple(arguments.split()), tuple(optional.split()), **flags)
 
 
-def call(version: str, arguments: str = "", optional: str = "") -> Method:
+def call(version: str, arguments: str = "", optional: str = "") -> RemoteMethod:
     """Return a method with an answer."""
     return cast(version, arguments, optional, answers=True)
 
@@ -72,7 +72,7 @@ class ServiceClient(abc.ABC):
     what: ClassVar[str]
     """The service, in the text of an error."""
 
-    methods: ClassVar[Mapping[str, Method]]
+    methods: ClassVar[Mapping[str, RemoteMethod]]
     encoders: ClassVar[Mapping[str, Encoder]]
     """Arguments whose records become objects."""
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import oslo_messaging
 
 from worker.rpc import objects, topics
-from worker.rpc.clients.service import Encoder, Method, ServiceClient, call, cast
+from worker.rpc.clients.service import Encoder, RemoteMethod, ServiceClient, call, cast
 
 _LISTING = "marker limit offset sort_keys sort_dirs"
 
-METHODS: Mapping[str, Method] = {
+METHODS: Mapping[str, RemoteMethod] = {
     "create_volume": cast("3.0", "volume", "request_spec filter_properties allow_reschedule"),
     "delete_volume": cast("3.0", "volume", "unmanage_only cascade"),
     "create_snapshot": cast("3.0", "snapshot"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup import pieces
+from drivers.backup.transfer import extents
 from tests.backups import MIB, Rows, scribble
 
 SIZE = 3 * MIB + 512
@@ -16,8 +16,8 @@ SIZE = 3 * MIB + 512
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "LEAST_HOLE", MIB)
-    monkeypatch.setattr(pieces, "MOST_ZEROS", 2 * MIB)
+    monkeypatch.setattr(extents, "LEAST_HOLE", MIB)
+    monkeypatch.setattr(extents, "MOST_ZEROS", 2 * MIB)
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup import directory, manifest
-from drivers.backup.layout import Stored
-from drivers.backup.manifest import Manifest
+from drivers.backup.format import manifest
+from drivers.backup.format.layout import Stored
+from drivers.backup.format.manifest import Manifest
 from drivers.backup.posix import PosixDriver
+from drivers.backup.stores import directory_store
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from tests.backups import BLOCK, MIB, Metadata, posix, settings
 
@@ -177,7 +178,7 @@ class TestDisk:
                     raise OSError(errno.ENOSPC, "full")
             return write(fd, data)
 
-        monkeypatch.setattr(directory.os, "write", full_disk)
+        monkeypatch.setattr(directory_store.os, "write", full_disk)
         row = rows.new()
         with pytest.raises(BackupDriverException, match="No space left on device: free or add"):
             rows.keep(driver, row, volume)
@@ -193,7 +194,7 @@ class TestDisk:
 
         driver, row = posix(tmp_path), rows.new()
         driver.place(rows.record(row))
-        monkeypatch.setattr(directory._File, "settle", lambda self: lost(0))
+        monkeypatch.setattr(directory_store._File, "settle", lambda self: lost(0))
         with pytest.raises(BackupDriverException, match="lost what was written"):
             rows.keep(driver, row, volume)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup import digests
-from drivers.backup.digests import Digests
+from drivers.backup.format import block_hashes
+from drivers.backup.format.block_hashes import BlockHashes
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from tests.backups import BLOCK, Rows, posix
 from tests.unit.drivers.backup.test_bad_input import change, files, unsealed
@@ -114,7 +114,7 @@ class TestHashFile:
         zero, one = (hashlib.sha256(data).hexdigest() for data in (bytes(512), b"one"))
         document = {"chunk_size": 512, "sha256s": [zero, one, zero]}
         text = json.dumps(dict([*document.items()][::order]), indent=2).encode()
-        with Digests.aside(tmp_path) as found:
-            digests.parse([text[:50], text[50:]], found, "it")
+        with BlockHashes.aside(tmp_path) as found:
+            block_hashes.parse([text[:50], text[50:]], found, "it")
             assert (found.block, found.count) == (512, 3)
             assert found.read(0, 3).hex() == zero + one + zero

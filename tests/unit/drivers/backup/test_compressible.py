@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from drivers.backup.lanes import Lanes
-from drivers.backup.reading import Reader
+from drivers.backup.transfer.limits import TransferLimits
+from drivers.backup.transfer.volume_reader import Reader
 from tests.backups import MIB, posix
 
 LARGE = 1999994880
@@ -32,7 +32,7 @@ class Mixed:
 
 
 def compressible(volume: Mixed, length: int) -> bool:
-    lanes = Lanes(1, 1)
+    lanes = TransferLimits(1, 1)
     return Reader(volume, 32768, lanes, threading.Event()).compressible(0, length)
 
 

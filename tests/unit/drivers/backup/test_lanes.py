@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from drivers.backup import lanes
-from drivers.backup.lanes import Lanes, Stopped
+from drivers.backup.transfer import limits
+from drivers.backup.transfer.limits import Stopped, TransferLimits
 from tests.backups import MIB, Rows, posix, scribble
 
 LIMIT = 8 * MIB
@@ -38,13 +38,13 @@ class Clock(threading.Event):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(lanes, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 
 class TestBandwidth:
     def test_so_many_bytes_move_in_a_second(self, clock: Clock) -> None:
-        shared, dice, moved = Lanes(1, 1, LIMIT), random.Random(7), 0
+        shared, dice, moved = TransferLimits(1, 1, LIMIT), random.Random(7), 0
         began = clock.now
         while clock.now < began + 20:
             length = dice.randrange(1, MIB)
@@ -55,7 +55,7 @@ class TestBandwidth:
         assert moved == pytest.approx(LIMIT * 20, abs=2 * MIB)
 
     def test_what_was_not_used_is_not_caught_up_with(self, clock: Clock) -> None:
-        shared = Lanes(1, 1, LIMIT)
+        shared = TransferLimits(1, 1, LIMIT)
         shared.admit(MIB, clock)
         clock.now += 60
         began = clock.now
@@ -65,14 +65,14 @@ class TestBandwidth:
         assert clock.now - began == pytest.approx(2.0)
 
     def test_without_a_limit_nobody_waits(self, clock: Clock) -> None:
-        shared, began = Lanes(1, 1), clock.now
+        shared, began = TransferLimits(1, 1), clock.now
         for _ in range(100):
             shared.admit(1024 * MIB, clock)
 
         assert clock.now == began
 
     def test_who_is_stopped_does_not_wait(self, clock: Clock) -> None:
-        shared = Lanes(1, 1, LIMIT)
+        shared = TransferLimits(1, 1, LIMIT)
         clock.set()
         with pytest.raises(Stopped):
             shared.admit(1, clock)
@@ -81,7 +81,9 @@ class TestBandwidth:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         admitted: list[int] = []
-        monkeypatch.setattr(Lanes, "admit", lambda _self, length, _stop: admitted.append(length))
+        monkeypatch.setattr(
+            TransferLimits, "admit", lambda _self, length, _stop: admitted.append(length)
+        )
         volume, rows = tmp_path / "volume", Rows()
         volume.write_bytes(random.Random(1).randbytes(3 * MIB))
         driver, row = posix(tmp_path), rows.new()
@@ -95,7 +97,7 @@ class TestBandwidth:
 
 class TestTransfers:
     def test_one_more_than_there_are_places_waits(self) -> None:
-        shared, stopped = Lanes(1, 3), threading.Event()
+        shared, stopped = TransferLimits(1, 3), threading.Event()
         stopped.set()
         with ExitStack() as held:
             for _ in range(3):

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.backup import manifest
-from drivers.backup.directory import DirectoryStore
-from drivers.backup.layout import Stored, object_name
-from drivers.backup.manifest import Manifest
+from drivers.backup.format import manifest
+from drivers.backup.format.layout import Stored, object_name
+from drivers.backup.format.manifest import Manifest
+from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from tests.backups import BLOCK, posix
 

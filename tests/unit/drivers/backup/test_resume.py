@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup import keeping, restoring
+from drivers.backup.transfer import backup_run, restore_run
 from drivers.interface.pace import Pace
 from tests.backups import BLOCK, Rows, posix
 
@@ -24,8 +24,8 @@ class Ended(Exception):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is noted as soon as it is done."""
-    monkeypatch.setattr(keeping, "SETTLE", 0.0)
-    monkeypatch.setattr(restoring, "SETTLE", 0.0)
+    monkeypatch.setattr(backup_run, "SETTLE", 0.0)
+    monkeypatch.setattr(restore_run, "SETTLE", 0.0)
 
 
 def until(fraction: float, key: str = "one") -> Pace:
@@ -156,9 +156,9 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from drivers.backup import keeping, pieces
+from drivers.backup.transfer import backup_run, extents
 from tests.backups import Rows, posix
-keeping.SETTLE, pieces.LEAST_HOLE = 0.0, 1024**2
+backup_run.SETTLE, extents.LEAST_HOLE = 0.0, 1024**2
 root, rows = Path(sys.argv[2]), Rows()
 row = rows.new(id=sys.argv[3], service_metadata=sys.argv[4], container="c")
 class Slow:

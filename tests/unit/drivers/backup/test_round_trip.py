@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers.backup import compression
+from drivers.backup.format import compression
 from tests.backups import BLOCK, MIB, Metadata, Rows, posix, scribble
 
 KINDS = ("zlib", "bz2", "zstd", "none")

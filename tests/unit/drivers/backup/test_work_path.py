@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup import disk, keeping, restoring
+from drivers.backup.stores import local_files
+from drivers.backup.transfer import backup_run, restore_run
 from drivers.interface.errors import BackupDriverException
 from tests.backups import BLOCK, posix
 from tests.unit.drivers.backup.test_bad_input import unsealed
@@ -19,8 +20,8 @@ FULL = r"cannot use .*/work.* of backup_work_path: No space left on device: free
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "SETTLE", 0.0)
-    monkeypatch.setattr(restoring, "SETTLE", 0.0)
+    monkeypatch.setattr(backup_run, "SETTLE", 0.0)
+    monkeypatch.setattr(restore_run, "SETTLE", 0.0)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def fill(tmp_path, monkeypatch):
                     raise OSError(errno.ENOSPC, "No space left on device")
             return real(fd, *more)
 
-        monkeypatch.setattr(disk.os, call, full)
+        monkeypatch.setattr(local_files.os, call, full)
 
     return refuse
 
@@ -73,8 +74,8 @@ class TestFull:
 def test_what_is_written_in_parts_is_whole(tmp_path, rows, volume, target, monkeypatch):
     """A disk that is almost full takes a part, and fails only at the next."""
     write, pwrite = os.write, os.pwrite
-    monkeypatch.setattr(disk.os, "write", lambda fd, data: write(fd, data[:100]))
-    monkeypatch.setattr(disk.os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100], at))
+    monkeypatch.setattr(local_files.os, "write", lambda fd, data: write(fd, data[:100]))
+    monkeypatch.setattr(local_files.os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100], at))
     small = {"backup_file_size": 8 * BLOCK}
     driver, row = posix(tmp_path, **small), rows.new()
     rows.keep(driver, row, volume)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cinder's chunked backup format: objects, manifest, compression, hashes."""

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a backup is in its store: Cinder's chunked format 1.0.0 (spec/backup-rpc §7).
+
+A backup with the prefix P is the objects ``P-00001``, ``P-00002``, …, each a part of the
+volume; ``P_sha256file`` with the hash of every block; and, written last, ``P_metadata``,
+which says what each object is. What Cinder wrote is read, and what is written Cinder
+reads; but it compares none of what it stores, so the metadata says more than Cinder's:
+
+``crc32``, ``size``
+    of each object, and of the hashes, as they are stored;
+``zeros``
+    of an object that holds nothing but zeros;
+``seal``
+    the hash of the metadata itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drivers.backup.format import compression
+from drivers.interface.errors import BackupDamaged
+
+VERSION = "1.0.0"
+
+METADATA = "_metadata"
+DIGESTS = "_sha256file"
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object of a backup.
+
+    :param offset: of its data in the volume, in bytes.
+    :param length: of its data, in bytes.
+    :param compression: under which it is stored.
+    :param md5: of its data, hexadecimal.
+    :param size: of the object as it is stored, in bytes; None where nobody noted it.
+    :param crc32: of the object as it is stored; None where nobody noted it.
+    :param zeros: whether its data is known to be nothing but zeros.
+    """
+
+    name: str
+    offset: int
+    length: int
+    compression: str
+    md5: str
+    size: int | None = None
+    crc32: int | None = None
+    zeros: bool = False
+
+    @property
+    def end(self) -> int:
+        """Where the data after it begins."""
+        return self.offset + self.length
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it stands in the metadata, and in the notes of a backup under way."""
+        facts: dict[str, Any] = {
+            "offset": self.offset,
+            "length": self.length,
+            "compression": self.compression,
+            "md5": self.md5,
+        }
+        if self.size is not None:
+            facts |= {"size": self.size, "crc32": self.crc32}
+        if self.zeros:
+            facts["zeros"] = True
+        return {self.name: facts}
+
+    @classmethod
+    def from_json(cls, entry: Any) -> Stored:
+        """:raises ValueError: it is no such thing."""
+        if not isinstance(entry, Mapping) or len(entry) != 1:
+            raise ValueError("an entry of its objects is no name with facts")
+        [(name, facts)] = entry.items()
+        if not isinstance(facts, Mapping):
+            raise ValueError(f"object {name} has no facts")
+        md5, noted = str(facts.get("md5")), "crc32" in facts
+        if not _MD5.fullmatch(md5):
+            raise ValueError(f"object {name} has no md5")
+        return cls(
+            name=str(name),
+            offset=number(facts, "offset"),
+            length=number(facts, "length", least=1),
+            compression=compression.canonical(facts.get("compression")),
+            md5=md5,
+            size=number(facts, "size") if noted else None,
+            crc32=number(facts, "crc32") if noted else None,
+            zeros=facts.get("zeros") is True,
+        )
+
+
+def object_name(prefix: str, number: int) -> str:
+    """Return the name of an object, the first of which is 1."""
+    return f"{prefix}-{number:05d}"
+
+
+def require_whole(objects: Iterable[Stored], backup_id: str) -> None:
+    """Refuse a full backup with a gap. :raises BackupDamaged: it has one."""
+    at = 0
+    for one in objects:
+        if one.offset != at:
+            text = f"bytes {at} to {one.offset} are in none of its objects"
+            raise BackupDamaged(f"the full backup {backup_id} has a gap: {text}")
+        at = one.end
+
+
+def number(facts: Any, name: str, least: int = 0) -> int:
+    """Return a number among facts. :raises ValueError: there is none such."""
+    value = facts.get(name) if isinstance(facts, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"its {name} is {value!r:.40}")
+    return value

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``P_metadata``: which objects a backup has, written and read with one copy of them in memory.
+
+A fragmented incremental backup has 100,000 objects, and 31 MiB of metadata. As dicts, or
+as lists of parts of a text, they take ten times as much: they are written a few at a
+time, and are what they shall be as soon as the parser has seen their end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from drivers.backup.format.layout import METADATA, VERSION, Stored, number
+from drivers.backup.stores.object_store import ObjectSink
+from drivers.interface.errors import BackupDamaged, BackupDriverException
+
+MOST = 512 * 1024 * 1024
+"""Bytes of metadata at most: neither more is read, nor is it written."""
+
+_BATCH = 1024
+"""Objects that are text together."""
+
+_NO_SEAL = b"0" * 64
+_SEAL_BEGIN = b'\n  "seal": "'
+_SEAL = re.compile(_SEAL_BEGIN + rb'([0-9a-f]{64})"')
+"""No text in JSON has a line's end in it: nothing but the seal itself looks so."""
+
+_NO_OBJECTS = b'\n  "objects": []'
+_FACTS = json.JSONEncoder(sort_keys=True, separators=(",\n        ", ": "))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What ``P_metadata`` says.
+
+    :param volume_meta: the volume's metadata, as JSON in a text; None where none was kept.
+    :param objects: in the order of their offsets.
+    :param digests: size and CRC-32 of the hashes' object; None where nobody noted them.
+    :param sealed: whether it carries its own hash, which is right.
+    """
+
+    backup_id: str
+    volume_id: str | None
+    parent_id: str | None
+    objects: Sequence[Stored]
+    backup_name: str | None = None
+    backup_description: str | None = None
+    created_at: str | None = None
+    volume_meta: str | None = None
+    digests: tuple[int, int] | None = None
+    sealed: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of data in its objects."""
+        return sum(one.length for one in self.objects)
+
+    def write(self, sink: ObjectSink) -> None:
+        """Write it as it is stored.
+
+        :raises BackupDriverException: nobody could read so much again.
+        """
+        size = 0
+        for part in self.rendered():
+            size += len(part)
+            if size > MOST:
+                text = f"the list of its {len(self.objects)} objects is larger than {MOST} bytes"
+                raise BackupDriverException(f"backup {self.backup_id}: {text}; make a full one")
+            sink.write(part)
+
+    def rendered(self) -> Iterator[bytes]:
+        """Yield it as it is stored, in parts."""
+        document: dict[str, Any] = {
+            "version": VERSION,
+            "backup_id": self.backup_id,
+            "volume_id": self.volume_id,
+            "parent_id": self.parent_id,
+            "backup_name": self.backup_name,
+            "backup_description": self.backup_description,
+            "created_at": self.created_at,
+            "volume_meta": self.volume_meta,
+            "objects": [],
+            "seal": _NO_SEAL.decode(),
+        }
+        if self.digests is not None:
+            document["sha256file"] = {"size": self.digests[0], "crc32": self.digests[1]}
+        text = json.dumps(document, sort_keys=True, indent=2).encode()
+        head, tail = text.split(_NO_OBJECTS)
+        sealing = hashlib.sha256()
+        for part in chain([head + _NO_OBJECTS[:-2]], _listed(self.objects)):
+            sealing.update(part)
+            yield part
+        sealing.update(tail)
+        at = tail.index(_SEAL_BEGIN) + len(_SEAL_BEGIN)
+        yield tail[:at] + sealing.hexdigest().encode() + tail[at + len(_NO_SEAL) :]
+
+
+def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
+    """Read a backup's metadata, and believe nothing of it.
+
+    :param prefix: with which all names of its objects begin.
+    :raises BackupDriverException: it is of another version of the format.
+    :raises BackupDamaged: it is not what was written.
+    """
+    what, data = f"{prefix}{METADATA} of backup {backup_id}", bytearray()
+    for part in parts:
+        data += part
+        if len(data) > MOST:
+            raise BackupDamaged(f"{what} has more than {MOST} bytes: it is too much to be any")
+    seal = _right_seal(data)
+    try:
+        text = data.decode()
+        del data  # as large as what is made of it
+        document = json.loads(text, object_hook=_parsed)
+        del text
+    except (ValueError, RecursionError) as error:
+        raise BackupDamaged(f"{what} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise BackupDamaged(f"{what} is no metadata")
+    if "seal" in document and (seal is None or document["seal"] != seal):
+        raise BackupDamaged(f"{what} is not as it was written: its seal is broken")
+    if document.get("version") != VERSION:
+        text = f"has the format {document.get('version')!r:.40}; {VERSION} can be read"
+        raise BackupDriverException(f"backup {backup_id} {text}")
+    try:
+        return _manifest(document, prefix, backup_id, "seal" in document)
+    except ValueError as error:
+        raise BackupDamaged(f"{what} is wrong: {error}") from error
+
+
+def _listed(objects: Sequence[Stored]) -> Iterator[bytes]:
+    """Yield the list of objects in parts, as ``json.dumps`` indents it."""
+    if not objects:
+        yield b"[]"
+        return
+    for first in range(0, len(objects), _BATCH):
+        texts = (_text_of(one) for one in objects[first : first + _BATCH])
+        yield (",\n    " if first else "[\n    ").encode() + ",\n    ".join(texts).encode()
+    yield b"\n  ]"
+
+
+def _text_of(one: Stored) -> str:
+    [(name, facts)] = one.to_json().items()
+    inside = _FACTS.encode(facts)[1:-1]
+    return f"{{\n      {json.dumps(name)}: {{\n        {inside}\n      }}\n    }}"
+
+
+def _right_seal(data: bytearray) -> str | None:
+    """Return the seal, if it is the hash of all the rest."""
+    found = list(_SEAL.finditer(data))
+    if len(found) != 1:
+        return None
+    begin, end = found[0].span(1)
+    with memoryview(data) as view:
+        sealing = hashlib.sha256(view[:begin])
+        sealing.update(_NO_SEAL)
+        sealing.update(view[end:])
+    seal = sealing.hexdigest()
+    return seal if found[0].group(1) == seal.encode() else None
+
+
+def _parsed(found: dict[str, Any]) -> Any:
+    """Make an object of what is one, so that no dict of it stays; the rest waits."""
+    if len(found) != 1:
+        return found
+    try:
+        return Stored.from_json(found)
+    except ValueError:
+        return found
+
+
+def _manifest(document: dict[str, Any], prefix: str, backup_id: str, sealed: bool) -> Manifest:
+    if document.get("backup_id") != backup_id:
+        raise ValueError(f"it is that of backup {document.get('backup_id')!r:.60}")
+    entries = document.get("objects")
+    if not isinstance(entries, list):
+        raise ValueError("it lists no objects")
+    objects = [one if isinstance(one, Stored) else Stored.from_json(one) for one in entries]
+    objects.sort(key=lambda one: one.offset)
+    _check_names(objects, prefix)
+    for before, after in zip(objects, objects[1:], strict=False):
+        if after.offset < before.end:
+            raise ValueError(f"{before.name} and {after.name} hold the same part of the volume")
+    digests = document.get("sha256file")
+    if not sealed and (digests is not None or any(one.size is not None for one in objects)):
+        raise ValueError("it has lost its seal")
+    volume_meta = document.get("volume_meta")
+    return Manifest(
+        backup_id=backup_id,
+        volume_id=_text(document, "volume_id"),
+        parent_id=_text(document, "parent_id"),
+        objects=objects,
+        backup_name=_text(document, "backup_name"),
+        backup_description=_text(document, "backup_description"),
+        created_at=_text(document, "created_at"),
+        volume_meta=None if volume_meta is None else str(volume_meta),
+        digests=None if digests is None else (number(digests, "size"), number(digests, "crc32")),
+        sealed=sealed,
+    )
+
+
+def _check_names(objects: Sequence[Stored], prefix: str) -> None:
+    """A name is part of a path: it is ours, and never leads anywhere else."""
+    ours = re.compile(re.escape(prefix) + r"-\d{5,}")
+    for one in objects:
+        if not ours.fullmatch(one.name):
+            raise ValueError(f"{one.name!r:.120} is no object of this backup")
+    if len({one.name for one in objects}) != len(objects):
+        raise ValueError("it lists an object twice")
+
+
+def _text(document: Mapping[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    return None if value is None else str(value)

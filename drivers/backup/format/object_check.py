@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read one object of a backup and believe nothing: its size, its hashes, its data."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import wait
+from typing import Any
+
+from isal import isal_zlib
+
+from drivers.backup.format import block_hashes, compression, zero_blocks
+from drivers.backup.format.block_hashes import BlockHashes
+from drivers.backup.format.layout import Stored
+from drivers.backup.stores.object_store import ObjectStore
+from drivers.backup.transfer import volume_reader
+from drivers.backup.transfer.limits import TransferLimits
+from drivers.interface.errors import BackupDamaged
+
+Data = tuple[int, bytes | None, int]
+"""Offset of a part of a volume, its data, and its length; None for data that is zeros."""
+
+
+_OTHER_MD5 = "its data has another MD5 than was noted"
+
+
+class Checked:
+    """The objects of one backup, as they are read.
+
+    :param digests: of the blocks of the volume, to compare with; None to compare only
+        what the metadata says of each object.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        container: str,
+        lanes: TransferLimits,
+        stop: threading.Event,
+        digests: BlockHashes | None,
+    ) -> None:
+        self._store = store
+        self._container = container
+        self._lanes = lanes
+        self._stop = stop
+        self._digests = digests
+
+    def data(self, one: Stored) -> Iterator[Data]:
+        """Yield the data of an object, in order; what is yielded may yet prove wrong.
+
+        :raises BackupDamaged: at the latest at the end: it is not what was stored.
+        """
+        if one.zeros and self._is_zeros(one):
+            self._check_zeros(one)
+            yield one.offset, None, one.length
+            return
+        stored = _Counted(self._store.reading(self._container, one.name))
+        md5, at, blocks = zero_blocks.md5(0), one.offset, _Blocks(one, self._digests)
+        try:
+            for piece in self._ahead(compression.decoded(one.compression, stored)):
+                if at + len(piece) > one.end:
+                    raise wrong(one, f"it has more than {one.length} bytes of data")
+                self._lanes.admit(len(piece), self._stop)
+                hashing = self._lanes.submit(md5.update, piece)
+                comparing = self._lanes.submit(blocks.add, piece)
+                try:
+                    yield at, piece, len(piece)
+                finally:
+                    wait((hashing, comparing))
+                comparing.result()
+                at += len(piece)
+        except compression.Damaged as error:
+            raise wrong(one, f"it is no {one.compression}: {error}") from error
+        if at != one.end:
+            raise wrong(one, f"it has {at - one.offset} bytes of data, not {one.length}")
+        if md5.hexdigest() != one.md5:
+            raise wrong(one, _OTHER_MD5)
+        blocks.end()
+        self._check_stored(one, stored.size, stored.crc)
+
+    def _ahead(self, data: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield what another thread reads and decompresses meanwhile."""
+        coming = self._lanes.fetch(next, data, None)
+        while (piece := coming.result()) is not None:
+            coming = self._lanes.fetch(next, data, None)
+            try:
+                yield piece
+            except BaseException:
+                coming.exception()
+                raise
+
+    def _is_zeros(self, one: Stored) -> bool:
+        if one.compression != compression.BZ2 or one.size != len(zero_blocks.packed(one.length)):
+            return False
+        stored = b"".join(self._store.reading(self._container, one.name))
+        self._check_stored(one, len(stored), isal_zlib.crc32(stored))
+        if stored != zero_blocks.packed(one.length):
+            return False
+        if zero_blocks.md5(one.length).hexdigest() != one.md5:
+            raise wrong(one, _OTHER_MD5)
+        return True
+
+    def _check_zeros(self, one: Stored) -> None:
+        if self._digests is None:
+            return
+        block = self._digests.block
+        step = volume_reader.grain(block)
+        zero = zero_blocks.sha256(block)
+        for begin in range(one.offset, one.end, step):
+            whole, rest = divmod(min(step, one.end - begin), block)
+            wanted = zero * whole + (zero_blocks.sha256(rest) if rest else b"")
+            first = begin // block
+            if self._digests.read(first, whole + (1 if rest else 0)) != wanted:
+                raise wrong(one, f"block {first} or one after it has another SHA-256")
+
+    def _check_stored(self, one: Stored, size: int, crc: int) -> None:
+        if one.size is None:
+            return
+        if size != one.size:
+            raise wrong(one, f"it is stored in {size} bytes, not {one.size}")
+        if crc != one.crc32:
+            raise wrong(one, "it has another CRC-32 than was noted")
+
+
+class _Blocks:
+    """Compares the hashes of blocks with those that were noted, as their data comes."""
+
+    def __init__(self, one: Stored, noted: BlockHashes | None) -> None:
+        self._one = one
+        self._noted = noted
+        self._begun: Any = None
+        self._at = one.offset
+        if noted is not None and one.offset % noted.block:
+            raise wrong(one, f"it begins at byte {one.offset}, where no block begins")
+
+    def add(self, data: bytes) -> None:
+        if self._noted is None:
+            return
+        view, block = memoryview(data), self._noted.block
+        if self._begun is not None:
+            rest = view[: block - self._at % block]
+            view = view[len(rest) :]
+            self._begun.update(rest)
+            self._at += len(rest)
+            if self._at % block == 0:
+                self.end()
+        whole = len(view) - len(view) % block
+        self._compare(self._noted, self._at // block, volume_reader.hashes(view[:whole], block))
+        self._at += len(view)
+        if whole < len(view):  # a block may be far larger than what comes at a time
+            self._begun = hashlib.sha256(view[whole:])
+
+    def end(self) -> None:
+        """Compare the block that has begun, too."""
+        if self._noted is not None and self._begun is not None:
+            at = (self._at - 1) // self._noted.block
+            self._compare(self._noted, at, self._begun.digest())
+            self._begun = None
+
+    def _compare(self, noted: BlockHashes, first: int, found: bytes) -> None:
+        if found != noted.read(first, len(found) // block_hashes.SIZE):
+            raise wrong(self._one, f"block {first} or one after it has another SHA-256")
+
+
+class _Counted:
+    """Parts of an object, counted and hashed as they pass."""
+
+    def __init__(self, parts: Iterator[bytes]) -> None:
+        self._parts = parts
+        self.size = 0
+        self.crc = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            self.size += len(part)
+            self.crc = isal_zlib.crc32(part, self.crc)
+            yield part
+
+
+def wrong(one: Stored, why: str) -> BackupDamaged:
+    """Return the error that says what is wrong with an object."""
+    return BackupDamaged(f"{one.name} is damaged: {why}")

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stores of objects in buckets share, whatever protocol they speak."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import secrets
+from collections.abc import Callable, Iterator
+
+from drivers.backup.stores.object_store import Missing, ObjectStore, StoreError
+from drivers.interface.errors import BackupDriverException
+from drivers.interface.records import Record
+
+
+class BucketStore(ObjectStore):
+    """Objects in buckets, in which a name may have slashes.
+
+    :param bucket: for backups that name none.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self.bucket = bucket
+
+    def check(self) -> None:
+        """Write, read and remove an object."""
+        name, marker = f".holdfast-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        self.prepare(self.bucket)
+        with self.writing(self.bucket, name) as sink:
+            sink.write(marker)
+        found = b"".join(self.reading(self.bucket, name))
+        self.delete(self.bucket, name)
+        if found != marker:
+            raise StoreError(f"{self.bucket} does not keep what is written")
+
+    def prefix(self, backup: Record) -> str:
+        """Return a name of volume, moment, zone and backup, as Cinder has it."""
+        now = datetime.datetime.now(datetime.UTC)
+        zone = backup.availability_zone or "nova"
+        return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
+
+
+@contextlib.contextmanager
+def explained(what: str, where: str, absent: Callable[[Exception], bool]) -> Iterator[None]:
+    """Turn whatever a client's library raises into one of our errors.
+
+    :param what: is done, as "read".
+    :param where: it is done, as "bucket b".
+    :param absent: whether an error of the library says that it is not there.
+    :raises Missing: it is not there.
+    :raises StoreError: anything else failed.
+    """
+    try:
+        yield
+    except BackupDriverException:
+        raise
+    except Exception as error:
+        if absent(error):
+            raise Missing(f"{where} is missing") from error
+        raise StoreError(f"cannot {what} {where}: {type(error).__name__}: {error}") from error

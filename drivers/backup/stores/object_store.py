@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of a place where the objects of backups lie.
+
+Names have no path in them but what the store itself has chosen. Any call may come from
+several threads at once, and may be repeated.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import ClassVar, Protocol
+
+from drivers.interface.errors import BackupDamaged, BackupDriverException
+from drivers.interface.records import Record
+
+PART = 1024 * 1024
+"""Bytes that are read of an object at a time."""
+
+
+class StoreError(BackupDriverException):
+    """The store refused or failed; the text says which object, and why."""
+
+
+class Missing(BackupDamaged):
+    """An object that should be there is not."""
+
+
+class ObjectSink(Protocol):
+    """An object that is being written."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append data. :raises StoreError: it was not taken."""
+
+
+class ObjectStore(abc.ABC):
+    """A place for objects."""
+
+    lists_at_once: ClassVar[bool] = True
+    """Whether a list has what was written just before."""
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Say whether objects can be kept.
+
+        :raises StoreError: the text says what to change.
+        """
+
+    @abc.abstractmethod
+    def container(self, backup: Record) -> str:
+        """Return where a backup's objects lie: as its row says, or where new ones go.
+
+        :raises BackupDriverException: what the row says is no place of this store.
+        """
+
+    @abc.abstractmethod
+    def prefix(self, backup: Record) -> str:
+        """Return with what the names of a new backup's objects begin."""
+
+    @abc.abstractmethod
+    def prepare(self, container: str) -> None:
+        """Make a container where it is missing."""
+
+    @abc.abstractmethod
+    def names(self, container: str, prefix: str) -> Mapping[str, int]:
+        """Return names that begin so, with sizes in bytes; none where there is no container."""
+
+    @abc.abstractmethod
+    def writing(self, container: str, name: str) -> AbstractContextManager[ObjectSink]:
+        """Write an object; it is there, whole, when the context ends well, else it is not.
+
+        One of that name is replaced.
+        """
+
+    @abc.abstractmethod
+    def reading(self, container: str, name: str) -> Iterator[bytes]:
+        """Yield an object in parts, none of them empty.
+
+        :raises Missing: it is not there.
+        """
+
+    @abc.abstractmethod
+    def delete(self, container: str, name: str) -> None:
+        """Remove an object; absence is success."""
+
+    def settle(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
+        """See that the objects of one backup, and their absence, outlive the machine.
+
+        :raises StoreError: one of them is lost.
+        """
+
+    def forget(self, container: str) -> None:  # noqa: B027 - a default
+        """Tidy up when the last object of a backup has been deleted."""

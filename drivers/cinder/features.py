@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of our methods a driver of Cinder's really has.
+
+Cinder's base class answers every call, mostly by saying that it cannot; what a driver
+announces to us is what it has of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cinder.volume import driver
+from oslo_config import cfg
+
+from drivers.cinder import groups, manage, optional, replication
+from drivers.cinder.adapter import CinderDriver
+from drivers.interface.group import VolumeConsistencyGroupDriver, VolumeGroupDriver
+from drivers.interface.manage import VolumeManagementDriver
+from drivers.interface.snapshot import VolumeSnapshotManagementDriver
+
+_BASES = (
+    *(driver.BaseVD, driver.VolumeDriver, driver.CloneableImageVD, driver.MigrateVD),
+    *(driver.ManageableVD, driver.ManageableSnapshotsVD),
+)
+_OFFERS = (
+    optional.ExportingCinderDriver,
+    optional.CopyingCinderDriver,
+    optional.MovingCinderDriver,
+    optional.ReportingCinderDriver,
+)
+
+_ALWAYS = frozenset({"copy_image_to_volume", "copy_volume_to_image"})
+"""Done by Cinder's base class: it attaches whatever the driver connects."""
+
+_NOT_BY_A_PROXY = frozenset({"attach_volume", "detach_volume", "get_backup_device"})
+"""What a driver that stands for another one is not asked, as it may not have it."""
+
+_COMMON = (
+    *("volume_opts", "iser_opts", "nvmeof_opts", "nvmet_opts", "scst_opts"),
+    *("image_opts", "backup_opts", "fqdn_opts"),
+)
+
+_Methods = Mapping[str, Callable[..., Any]]
+
+
+def adapted(wrapped: Any) -> type[CinderDriver]:
+    """Return a driver of ours around a class of Cinder's."""
+    offers: dict[str, Any] = {}
+    for offer in _OFFERS:
+        offers |= {
+            name: method
+            for name, method in _public(offer).items()
+            if name in _ALWAYS or has(wrapped, name)
+        }
+    offers |= {name: call for name, call in replication.METHODS.items() if has(wrapped, name)}
+    kinds: list[type] = []
+    for kind, first, methods in _FAMILIES:
+        if has(wrapped, first):
+            kinds.append(kind)
+            offers |= methods
+    module = f"{wrapped.__module__} of Cinder, adapted"
+    about = {"cinders": wrapped, "OPTS": options(wrapped), "__module__": module}
+    made: type[CinderDriver] = type(
+        wrapped.__name__, (CinderDriver, *kinds), {**offers, **about, "__doc__": wrapped.__doc__}
+    )
+    return made
+
+
+def has(wrapped: Any, name: str) -> bool:
+    """Say whether a class has a method that is not the one of all drivers."""
+    if issubclass(wrapped, driver.ProxyVD):
+        return name not in _NOT_BY_A_PROXY
+    owner = next((kind for kind in wrapped.__mro__ if name in vars(kind)), None)
+    return owner is not None and owner not in _BASES
+
+
+def options(wrapped: Any) -> list[cfg.Opt]:
+    """Return the options of a driver's section, without those that stand there twice."""
+    found = [option for name in _COMMON for option in getattr(driver, name)]
+    tell = getattr(wrapped, "get_driver_options", None)
+    found += list(tell() or ()) if tell is not None else []
+    return list({option.dest: option for option in found}.values())
+
+
+def _public(offer: type) -> _Methods:
+    return {name: found for name, found in vars(offer).items() if not name.startswith("_")}
+
+
+_FAMILIES: tuple[tuple[type, str, _Methods], ...] = (
+    (VolumeManagementDriver, "manage_existing", _public(manage.ManageVolumes)),
+    (VolumeSnapshotManagementDriver, "manage_existing_snapshot", _public(manage.ManageSnapshots)),
+    (VolumeGroupDriver, "create_group", groups.GENERIC),
+    (VolumeConsistencyGroupDriver, "create_consistencygroup", groups.CONSISTENT),
+)

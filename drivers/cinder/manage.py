@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Existing objects that become volumes and snapshots, by a driver of Cinder's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from drivers.cinder.adapter import CinderDriver, update
+from drivers.cinder.error_translation import translated
+from drivers.cinder.translation import cinders, listed
+from drivers.interface.manage import Reference
+from drivers.interface.optional import Update
+from drivers.interface.records import Record
+
+
+class ManageVolumes(CinderDriver):
+    """Of :class:`drivers.interface.manage.VolumeManagementDriver`."""
+
+    def manage_existing_get_size(self, volume: Record, existing_ref: Reference) -> int:
+        with translated():
+            return int(self._made.manage_existing_get_size(cinders(volume), dict(existing_ref)))
+
+    def manage_existing(self, volume: Record, existing_ref: Reference) -> Update:
+        return self._update("manage_existing", volume, dict(existing_ref))
+
+    def unmanage(self, volume: Record) -> None:
+        with translated():
+            self._made.unmanage(cinders(volume))
+
+    def get_manageable_volumes(
+        self, cinder_volumes: Sequence[Record], *page: Any
+    ) -> list[dict[str, Any]]:
+        with translated():
+            return list(self._made.get_manageable_volumes(listed(cinder_volumes), *page) or ())
+
+
+class ManageSnapshots(CinderDriver):
+    """Of :class:`drivers.interface.snapshot.VolumeSnapshotManagementDriver`."""
+
+    def manage_existing_snapshot_get_size(self, snapshot: Record, existing_ref: Reference) -> int:
+        given = cinders(snapshot)
+        with translated():
+            return int(self._made.manage_existing_snapshot_get_size(given, dict(existing_ref)))
+
+    def manage_existing_snapshot(self, snapshot: Record, existing_ref: Reference) -> Update:
+        given = cinders(snapshot)
+        with translated():
+            answer = self._made.manage_existing_snapshot(given, dict(existing_ref))
+            return update(snapshot, given, answer)
+
+    def unmanage_snapshot(self, snapshot: Record) -> None:
+        with translated():
+            self._made.unmanage_snapshot(cinders(snapshot))
+
+    def get_manageable_snapshots(
+        self, cinder_snapshots: Sequence[Record], *page: Any
+    ) -> list[dict[str, Any]]:
+        with translated():
+            return list(self._made.get_manageable_snapshots(listed(cinder_snapshots), *page) or ())

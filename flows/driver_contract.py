@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge to a driver: what goes in is sane, what comes back keeps its contract."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from oslo_utils import strutils
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import VolumeBackendAPIException
+from drivers.interface.records import Record
+from flows.context import Context
+from flows.errors import (
+    DriverNotInitialized,
+    DriverReturnedRubbish,
+    FlowError,
+    Invalid,
+    InvalidInput,
+    NotFound,
+    StatusChanged,
+)
+from flows.records import SnapshotRecords, VolumeRecords
+from flows.storable_errors import text_of
+
+LOG = logging.getLogger(__name__)
+
+_OURS = {
+    *("created_at", "updated_at", "deleted_at", "deleted", "scheduled_at"),
+    *("user_id", "project_id", "use_quota", "size", "previous_status", "attach_status"),
+    *("host", "cluster_name", "group_id", "snapshot_id", "source_volid", "volume_id"),
+    *("consistencygroup_id", "cgsnapshot_id", "group_snapshot_id", "group_type_id"),
+    *("source_group_id", "source_cgid"),
+    *("fail_reason", "temp_volume_id", "temp_snapshot_id", "num_dependent_backups"),
+    *("restore_volume_id", "service"),
+}
+"""Columns that the worker or the API owns; a driver does not write them."""
+
+
+def model_update(
+    answer: Any, resource: Record, call: str, *, ignored: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the columns that a driver wants written, None meaning nothing.
+
+    A ``status`` is dropped: the operation decides it (spec/interfaces §1).
+
+    :param ignored: columns of ours that a driver may name and the operation decides.
+    :raises DriverReturnedRubbish: no dict, another row's id, or a column that is
+        not the driver's to write.
+    """
+    if answer is None:
+        return {}
+    who = f"{call} of {resource.kind} {resource.id}"
+    if not isinstance(answer, Mapping) or not all(isinstance(key, str) for key in answer):
+        raise DriverReturnedRubbish(f"{who} returned {_shown(answer)}, not a dict of columns")
+    update = {name: value for name, value in answer.items() if name not in ignored}
+    if update.pop("id", resource.id) != resource.id:
+        raise DriverReturnedRubbish(f"{who} returned an update for {answer['id']}")
+    if (status := update.pop("status", None)) is not None:
+        LOG.warning("%s named the status %s; the operation decides it", who, status)
+    if stolen := sorted(update.keys() & _OURS):
+        raise DriverReturnedRubbish(f"{who} returned {', '.join(stolen)}: not the driver's to set")
+    return update
+
+
+def store(
+    write: Callable[..., None], resource: Record, update: Mapping[str, Any], call: str
+) -> None:
+    """Write a checked update to its row.
+
+    :raises DriverReturnedRubbish: an unknown column, or a value that does not fit.
+    """
+    if not update:
+        return
+    try:
+        write(resource.id, **update)
+    except ValueError as error:
+        raise DriverReturnedRubbish(f"{call} of {resource.kind} {resource.id}: {error}") from error
+
+
+def connection_info(answer: Any, volume: Record) -> dict[str, Any]:
+    """Return a copy of the driver's connection info.
+
+    :raises DriverReturnedRubbish: not a dict with ``driver_volume_type`` and a
+        dict ``data``, or not representable as JSON.
+    """
+    who = f"initialize_connection of volume {volume.id}"
+    if not isinstance(answer, Mapping):
+        raise DriverReturnedRubbish(f"{who} returned {_shown(answer)}, not a dict")
+    if not isinstance(answer.get("driver_volume_type"), str):
+        raise DriverReturnedRubbish(f"{who} returned no driver_volume_type")
+    if not isinstance(answer.get("data"), Mapping):
+        raise DriverReturnedRubbish(f"{who} returned no data")
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(answer)))
+    except (TypeError, ValueError) as error:
+        raise DriverReturnedRubbish(f"{who} returned what JSON cannot carry: {error}") from error
+    return copy
+
+
+def positive_gib(size: Any, what: str) -> int:
+    """Return a size in GiB.
+
+    :raises InvalidInput: not a whole number above zero.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
+        raise InvalidInput(f"{what} has size {size!r}, not a whole number of GiB above 0")
+    return size
+
+
+def backend_error(
+    call: str, resource_id: str, error: BaseException, kind: str = "volume"
+) -> Exception:
+    """Return what a caller on the bus gets for whatever a driver raised.
+
+    Our own refusals stay as they are. A driver's words may quote a connector, so
+    what looks like a secret in them is masked.
+    """
+    if isinstance(error, FlowError) and not isinstance(error, DriverReturnedRubbish):
+        return error
+    return VolumeBackendAPIException(
+        f"{call} of {kind} {resource_id} failed: {type(error).__name__}: {masked(error)}"
+    )
+
+
+def masked(error: BaseException) -> str:
+    """Return an error's text without what looks like a secret."""
+    return str(strutils.mask_password(text_of(error)))
+
+
+def may_delete(
+    rows: VolumeRecords | SnapshotRecords, resource: Record, during: Collection[str]
+) -> bool:
+    """Ask the database whether what a failed creation made may be deleted.
+
+    Not where it has become somebody's meanwhile; where its row has gone, nobody
+    else will do it. Written, not read: a row that was read may be remembered.
+    """
+    try:
+        if resource.status not in during:
+            raise StatusChanged(f"{resource.kind} {resource.id}", resource.status, during)
+        rows.transition(resource.id, resource.status, when=(resource.status,))
+    except StatusChanged as error:
+        LOG.warning("%s: its data stays", error)
+        return False
+    except NotFound:
+        return True
+    return True
+
+
+def never_reached_driver(flow_failures: Mapping[str, Failure]) -> bool:
+    """Say whether an operation failed before its driver was asked for anything."""
+    return any(failure.check(DriverNotInitialized) for failure in flow_failures.values())
+
+
+def takes(method: Any, name: str) -> bool:
+    """Say whether a driver's method has an argument of that name."""
+    try:
+        parameters = inspect.signature(method).parameters
+    except (TypeError, ValueError):
+        return False
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def is_ours(ctx: Context, host: str | None) -> bool:
+    """Say whether a row's host is this backend, whatever its pool."""
+    return bool(host) and str(host).split("#", 1)[0] == ctx.backend.host
+
+
+def require_ours(ctx: Context, resource: Record, host: str | None) -> None:
+    """Refuse a resource that lives on another backend.
+
+    :raises Invalid: names both backends.
+    """
+    if not is_ours(ctx, host):
+        raise Invalid(f"{resource.kind} {resource.id} is on {host}, not on {ctx.backend.host}")
+
+
+def _shown(answer: Any) -> str:
+    return f"a {type(answer).__name__}"

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""End what nobody will end: no journal knows of it, and no row says who worked on it.
+
+==================  ====================  ==============================================
+what                status                end
+==================  ====================  ==============================================
+volume              creating              ``error``
+volume              downloading           driver.clear_download, ``error``
+volume              uploading             ``in-use`` with attachments, else ``available``
+volume              deleting              it is deleted by an operation of its own; in a
+                                          group that was being deleted:
+                                          ``error_deleting``
+volume              unmanaging            ``error_unmanaging``
+volume              managing              ``error_managing``
+volume              deleting what could   ``error_managing``
+                    not be managed
+volume              extending             ``error_extending``; not where a compute host
+                                          is still to say how it went
+volume              retyping              the status that it had before
+volume              reverting             ``error``
+volume              maintenance           the status that it had before, where it was
+                                          being migrated
+volume              (migration) starting, migration status ``error``; not where a
+                    migrating, completing compute service has taken the copy
+snapshot            creating              ``error``
+snapshot            deleting, unmanaging  ``error_deleting``, unless its volume is deleted
+snapshot            restoring             ``available``
+group, snapshot of  creating, deleting,   ``error``; members of a group ``error``, or
+one, old ones too   updating              ``error_deleting``; of a snapshot ``error``
+group               (replication)         ``error``, and its replication; volumes too
+                    enabling, disabling,
+                    failing-over
+service             (replication)         disabled, ``failover-error``
+                    failing-over
+==================  ====================  ==============================================
+
+Those are the ends of the operations that failed. Quota that was reserved for an
+extension or another type is not known any more, and expires.
+Source: spec/volume-rpc §2 and §8.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from taskflow.patterns import linear_flow
+
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import NotFound, StatusChanged, Unavailable
+from flows.group.kinds import KINDS
+from flows.group.lifecycle import set_member
+from flows.lifecycle import Interrupted, Step
+from flows.snapshot.lifecycle import set_status
+from flows.volume.lifecycle import at_rest, set_finished
+from flows.volume.migration.target import is_taken
+
+LOG = logging.getLogger(__name__)
+
+How = Callable[[Context, Record], None]
+
+VOLUMES: Mapping[str, str] = {
+    "creating": "error",
+    "downloading": "error",
+    "unmanaging": "error_unmanaging",
+    "managing": "error_managing",
+    "error_managing_deleting": "error_managing",
+    "extending": "error_extending",
+    "reverting": "error",
+}
+"""Volumes that end in a status of their own; see ``_BACK`` for the others."""
+
+_BACK = ("uploading", "retyping")
+_MIGRATING = ("starting", "migrating", "completing")
+
+SNAPSHOTS: Mapping[str, str] = {
+    "creating": "error",
+    "deleting": "error_deleting",
+    "unmanaging": "error_deleting",
+    "restoring": "available",
+}
+
+GROUPS = ("creating", "deleting", "updating")
+_REPLICATION = ("enabling", "disabling", "failing-over")
+
+_KNOWN_BY = (
+    *("id", "volume_id", "group_id", "consistencygroup_id"),
+    *("group_snapshot_id", "cgsnapshot_id"),
+)
+"""Columns by which an operation may know of a row."""
+
+_ANSWER_AWAITED = "extend_new_size"
+"""Admin metadata of a volume whose extension a compute host is to complete."""
+
+
+class End(Step):
+    """Give each its end. Idempotent: what has one is in another status by then."""
+
+    def execute(self, ctx: Context, before: str) -> None:
+        since = datetime.datetime.fromisoformat(before)
+
+        def end(kind: str, column: str, among: Collection[str], how: How) -> None:
+            _each(ctx, ctx.host.unsettled(kind, since, column=column, among=among), how)
+
+        for kind in KINDS:
+            end(kind, "status", GROUPS, _end_group)
+        end("group", "replication_status", _REPLICATION, _end_replication)
+        # These first, as what they write makes a volume one that somebody has changed.
+        end("volume", "migration_status", _MIGRATING, _end_migration)
+        end("volume", "status", [*VOLUMES, *_BACK, "deleting"], _end_volume)
+        end("snapshot", "status", SNAPSHOTS, _end_snapshot)
+        _end_failover(ctx)
+
+
+def flow() -> linear_flow.Flow:
+    """End what nobody will end. Needs the time ``before`` which it was left, as text in UTC."""
+    return linear_flow.Flow("abandoned").add(End())
+
+
+def _names(record: Record) -> Iterable[str]:
+    """Return the ids by which an operation may know of a row."""
+    found = (record[name] for name in _KNOWN_BY if name in record)
+    target = str(record["migration_status"] or "") if "migration_status" in record else ""
+    return [*(name for name in found if name), target.removeprefix("target:")]
+
+
+def _each(ctx: Context, found: Iterable[Record], how: How) -> None:
+    records = list(found)
+    # In this order: whose row was read before its message came is in the journal by now.
+    known = ctx.service.underway() if records else ()
+    for record in records:
+        if any(name in known for name in _names(record)):
+            continue
+        try:
+            how(ctx, record)
+        except (Unavailable, Interrupted):
+            raise
+        except Exception as error:  # noqa: BLE001 - the others have their turn
+            LOG.error(
+                "%s %s is left as it is: %s", record.kind, record.id, driver_contract.masked(error)
+            )
+
+
+def _end_volume(ctx: Context, volume: Record) -> None:
+    status = volume.status
+    if _is_swapped(ctx, volume):
+        return
+    if status == "extending" and _ANSWER_AWAITED in (volume.admin_metadata or {}):
+        return
+    _tell(volume, status)
+    if status == "deleting":
+        ctx.service.delete(volume)
+        return
+    if status == "downloading":
+        _clear_download(ctx, volume)
+    end = VOLUMES.get(status) or _before(ctx, volume)
+    set_finished(ctx, volume, (status,), end)
+
+
+def _clear_download(ctx: Context, volume: Record) -> None:
+    try:
+        ctx.driver.clear_download(ctx.request, volume)
+    except Exception as error:  # noqa: BLE001 - the volume is in error, and deleted some day
+        LOG.warning(
+            "a download into volume %s is not cleared: %s", volume.id, driver_contract.masked(error)
+        )
+
+
+def _before(ctx: Context, volume: Record) -> str:
+    """Return the status that a volume goes back to."""
+    if volume.status == "uploading" or volume.previous_status not in ("available", "in-use"):
+        return at_rest(ctx, volume.id)
+    return str(volume.previous_status)
+
+
+def _is_swapped(ctx: Context, volume: Record) -> bool:
+    """Say whether a compute service is at work on a volume, and will end its migration."""
+    if volume.migration_status not in _MIGRATING:
+        return False
+    copy = ctx.volumes.copy_of(volume.id)
+    return copy is not None and is_taken(ctx, copy.id)
+
+
+def _end_migration(ctx: Context, volume: Record) -> None:
+    if _is_swapped(ctx, volume):
+        return
+    _tell(volume, f"migrating ({volume.migration_status})")
+    if volume.status in ("maintenance", "retyping"):
+        back = _before(ctx, volume)
+        set_finished(ctx, volume, (volume.status,), back, migration_status="error")
+    else:
+        ctx.volumes.update(volume.id, migration_status="error")
+
+
+def _end_snapshot(ctx: Context, snapshot: Record) -> None:
+    if snapshot.status == "deleting" and snapshot.volume.status == "deleting":
+        return  # it goes with its volume
+    _tell(snapshot, snapshot.status)
+    set_status(ctx, snapshot, (snapshot.status,), SNAPSHOTS[snapshot.status])
+
+
+def _end_group(ctx: Context, group: Record) -> None:
+    of, status = KINDS[group.kind], group.status
+    _tell(group, status)
+    end = "error_deleting" if status == "deleting" and not of.is_snapshot else "error"
+    for member in of.rows(ctx).members(group.id) if status != "updating" else ():
+        set_member(ctx, of, member, (status,), end)
+    try:
+        of.rows(ctx).transition(group.id, "error", when=(status,))
+    except (StatusChanged, NotFound) as error:
+        LOG.info("%s %s is left as it is: %s", of.name, group.id, error)
+
+
+def _end_replication(ctx: Context, group: Record) -> None:
+    during = group.replication_status
+    _tell(group, during)
+    rows = ctx.groups[group.kind]
+    rows.set_replication(group.id, "error", when=during, status="error", members_status="error")
+
+
+def _end_failover(ctx: Context) -> None:
+    left = ctx.service.get().replication_status == "failing-over"
+    if left and ctx.backend.name not in ctx.service.underway():
+        LOG.warning("a failover of %s was left by another service", ctx.backend.host)
+        ctx.service.update(disabled=True, replication_status="failover-error")
+
+
+def _tell(record: Record, status: str) -> None:
+    LOG.warning("%s %s was left %s by another service", record.kind, record.id, status)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connect and disconnect an attachment.
+
+=========  ========================================  =========================
+task       does                                      undone by
+=========  ========================================  =========================
+check      the attachment is of this volume;         (nothing was changed)
+           driver.validate_connector
+export     driver.create_export                      driver.remove_export
+connect    driver.initialize_connection, saves       driver.terminate_connection,
+           the initiator's data; attachment and      the attachment as it was
+           volume ``attaching``
+=========  ========================================  =========================
+
+The journal keeps what a step returns until the next one ends. What ``connect``
+returns has secrets of the connection in it, so it is the last step.
+
+Ending one writes no row: the API destroys the attachment.
+
+Source: spec/volume-rpc, attachment_update, attachment_delete.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import InvalidInput
+from flows.lifecycle import Step, cause_of, was_cut_short
+from flows.volume.connections import connection
+
+LOG = logging.getLogger(__name__)
+
+_WRITTEN = ("attach_status", "connector", "attached_host", "mountpoint", "attach_mode")
+"""What connecting writes of an attachment, besides the time."""
+
+
+class CheckAttachment(connection.CheckConnector, task="check"):
+    """Check attachment, volume and connector. Idempotent: it only reads."""
+
+    default_provides = ("wanted", "former")
+
+    def execute(  # type: ignore[override]
+        self, ctx: Context, volume_id: str, connector: Any, attachment_id: str
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        attachment = attachment_of(ctx, volume_id, attachment_id)
+        super().execute(ctx=ctx, volume_id=volume_id, connector=connector)
+        ctx.notifier.volume(ctx.request, "attach.start", ctx.volumes.get(volume_id))
+        former = {column: getattr(attachment, column) for column in _WRITTEN}
+        return _with_mode(connector, attachment), former
+
+
+class ConnectAttachment(Step, task="connect"):
+    """Ask the driver how to connect, and write who is attaching.
+
+    Idempotent: the seed allows to ask again, and the same values are written.
+    """
+
+    default_provides = "result"
+
+    def execute(
+        self, ctx: Context, volume_id: str, wanted: dict[str, Any], attachment_id: str
+    ) -> dict[str, Any]:
+        info = connection.connect(ctx, ctx.volumes.get(volume_id), wanted)
+        data = info["data"]
+        ctx.attachments.update(
+            attachment_id,
+            attach_status="attaching",
+            connector=json.dumps(wanted),
+            attached_host=wanted.get("host") or "",
+            mountpoint=wanted.get("mountpoint") or "na",
+            attach_time=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+            attach_mode=wanted.get("mode") or data.get("access_mode") or "rw",
+        )
+        ctx.attachments.settle_volume(volume_id)
+        return {
+            **data,
+            "driver_volume_type": info["driver_volume_type"],
+            "attachment_id": attachment_id,
+            "enforce_multipath": bool(wanted.get("enforce_multipath", False)),
+        }
+
+    def revert(
+        self,
+        ctx: Context,
+        volume_id: str,
+        wanted: dict[str, Any],
+        former: dict[str, Any],
+        attachment_id: str,
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        cut = was_cut_short(cause_of(flow_failures))
+        if cut and former.get("connector"):
+            LOG.warning("attachment %s was connected before and stays so", attachment_id)
+        elif not driver_contract.never_reached_driver(flow_failures):
+            connection.terminate(ctx, ctx.volumes.get(volume_id), wanted, force=False)
+        if cut:
+            ctx.attachments.update(attachment_id, **former)
+            ctx.attachments.settle_volume(volume_id)
+
+
+class Disconnect(Step):
+    """End the attachment's access, and its export where no other shares it. Idempotent."""
+
+    def execute(self, ctx: Context, volume_id: str, attachment_id: str) -> None:
+        volume = connection.of_ours(ctx, volume_id)
+        attachment = attachment_of(ctx, volume_id, attachment_id)
+        driver = ctx.driver
+        ctx.notifier.volume(ctx.request, "detach.start", volume)
+        connector = _connector_of(attachment)
+        if not connector:  # never None to the driver: that would end everybody's access
+            return
+        if connection.terminate(ctx, volume, connector, force=False) is True:
+            return
+        try:
+            driver.remove_export(ctx.request.elevated(), volume)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not raised
+            # Access has ended; an export that nobody uses does not keep the attachment.
+            text = driver_contract.masked(error)
+            LOG.warning("the export of volume %s is left behind: %s", volume_id, text)
+
+
+def update() -> linear_flow.Flow:
+    """Connect an attachment. Needs ``volume_id``, ``connector`` and ``attachment_id``."""
+    return linear_flow.Flow("attachment_update").add(
+        CheckAttachment(), connection.ExportVolume(), ConnectAttachment()
+    )
+
+
+def delete() -> linear_flow.Flow:
+    """Disconnect an attachment. Needs ``volume_id`` and ``attachment_id``."""
+    return linear_flow.Flow("attachment_delete").add(Disconnect())
+
+
+def attachment_of(ctx: Context, volume_id: str, attachment_id: str) -> Record:
+    """Return an attachment of this volume. :raises InvalidInput: it is another one's."""
+    attachment = ctx.attachments.get(attachment_id)
+    if attachment.volume_id != volume_id:
+        text = f"attachment {attachment_id} is of volume {attachment.volume_id}"
+        raise InvalidInput(f"{text}, not of {volume_id}")
+    return attachment
+
+
+def _with_mode(connector: Mapping[str, Any], attachment: Record) -> dict[str, Any]:
+    """The mode that was chosen with the attachment goes before the connector's."""
+    mode = attachment.attach_mode
+    if mode and mode != "null":  # the API writes the word where nobody chose
+        return {**connector, "mode": mode}
+    return dict(connector)
+
+
+def _connector_of(attachment: Record) -> dict[str, Any] | None:
+    if not attachment.connector:
+        return None
+    try:
+        connector = json.loads(attachment.connector)
+    except ValueError as error:
+        text = f"the connector of attachment {attachment.id} cannot be read"
+        raise InvalidInput(text) from error
+    return connector if isinstance(connector, dict) else None

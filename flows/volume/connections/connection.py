@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to a volume: initialize, terminate, remove the export.
+
+==========  ======================================  ===========================
+task        does                                    undone by
+==========  ======================================  ===========================
+check       driver.validate_connector               (nothing was changed)
+export      driver.create_export                    driver.remove_export
+connect     driver.initialize_connection, saves     driver.terminate_connection,
+            the initiator's data                    where it was cut short
+terminate   driver.terminate_connection             (what is gone stays gone)
+unexport    driver.remove_export                    (what is gone stays gone)
+==========  ======================================  ===========================
+
+What was cut short is undone only where nobody is attached: a connection that is
+asked for again, as after a migration, may serve somebody already.
+
+No status is written: these are calls, whose caller waits, and asks again. A caller
+gets VolumeBackendAPIException for whatever the driver raised, but InvalidInput for
+a connector that it refused, and ExportFailure where its update could not be stored.
+
+Source: seeds, VolumeDriverCore.initialize_connection, terminate_connection;
+spec/volume-rpc, initialize_connection; spec/interfaces §2.2.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import ExportFailure, InvalidInput, Unavailable
+from flows.lifecycle import Step, cause_of, was_cut_short
+from flows.volume.connections import connection_info
+
+LOG = logging.getLogger(__name__)
+
+
+class CheckConnector(Step, task="check"):
+    """Check volume and connector, before anything is exported. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any) -> None:
+        check_connector(ctx, of_ours(ctx, volume_id), connector)
+
+
+class ExportVolume(Step, task="export"):
+    """Make the volume reachable. Idempotent: an export is made once."""
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any) -> None:
+        volume, driver = ctx.volumes.get(volume_id), ctx.driver
+        try:
+            answer = driver.create_export(ctx.request.elevated(), volume, connector)
+            update = driver_contract.model_update(answer, volume, "create_export")
+        except Exception as error:
+            raise driver_contract.backend_error("create_export", volume_id, error) from error
+        try:
+            driver_contract.store(ctx.volumes.update, volume, update, "create_export")
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise ExportFailure(f"volume {volume_id}: {error}") from error
+
+    def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
+        if was_cut_short(cause_of(flow_failures)) and is_used(ctx, volume_id):
+            LOG.warning("volume %s is attached, its export stays", volume_id)
+            return
+        if not driver_contract.never_reached_driver(flow_failures):
+            ctx.driver.remove_export(ctx.request.elevated(), ctx.volumes.get(volume_id))
+
+
+class ConnectVolume(Step, task="connect"):
+    """Ask the driver how to connect. Idempotent: the seed allows to ask again."""
+
+    default_provides = "result"
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any) -> dict[str, Any]:
+        return connect(ctx, ctx.volumes.get(volume_id), connector)
+
+    def revert(
+        self, ctx: Context, volume_id: str, connector: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        if was_cut_short(cause_of(flow_failures)) and not is_used(ctx, volume_id):
+            terminate(ctx, ctx.volumes.get(volume_id), connector, force=False)
+
+
+class TerminateVolume(Step, task="terminate"):
+    """End a connector's access, or all access without a connector. Idempotent."""
+
+    def execute(self, ctx: Context, volume_id: str, connector: Any, force: bool) -> None:
+        terminate(ctx, of_ours(ctx, volume_id), connector, force)
+
+
+class UnexportVolume(Step, task="unexport"):
+    """Take the export away. Idempotent: none is a success."""
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        volume = of_ours(ctx, volume_id)
+        driver = ctx.driver
+        try:
+            driver.remove_export(ctx.request.elevated(), volume)
+        except Exception as error:
+            raise driver_contract.backend_error("remove_export", volume_id, error) from error
+
+
+def initialize() -> linear_flow.Flow:
+    """Let a connector reach a volume. Needs ``volume_id`` and ``connector``."""
+    return linear_flow.Flow("initialize_connection").add(
+        CheckConnector(), ExportVolume(), ConnectVolume()
+    )
+
+
+def terminate_flow() -> linear_flow.Flow:
+    """End access. Needs ``volume_id``, ``connector`` (None for all) and ``force``."""
+    return linear_flow.Flow("terminate_connection").add(TerminateVolume())
+
+
+def remove_export() -> linear_flow.Flow:
+    """Remove the export. Needs ``volume_id``."""
+    return linear_flow.Flow("remove_export").add(UnexportVolume())
+
+
+def of_ours(ctx: Context, volume_id: str) -> Record:
+    """Return a volume of this backend. :raises Invalid: it is another one's."""
+    volume = ctx.volumes.get(volume_id)
+    driver_contract.require_ours(ctx, volume, volume.host)
+    return volume
+
+
+def is_used(ctx: Context, volume_id: str) -> bool:
+    """Say whether somebody reaches the volume: an attachment has a connector."""
+    return any(
+        attachment.connector or attachment.attach_status == "attached"
+        for attachment in ctx.attachments.of_volume(volume_id)
+    )
+
+
+def check_connector(ctx: Context, volume: Record, connector: Any) -> None:
+    """Refuse a connector that is malformed, or that the driver does not take.
+
+    :raises InvalidInput: it lacks something.
+    """
+    driver = ctx.driver
+    if not isinstance(connector, Mapping):
+        raise InvalidInput(f"volume {volume.id}: the connector is no mapping")
+    initiator = connector.get("initiator")
+    if not isinstance(initiator, str | None):
+        kind = type(initiator).__name__
+        raise InvalidInput(f"volume {volume.id}: the connector's initiator is a {kind}, not text")
+    try:
+        driver.validate_connector(connector)
+    except InvalidConnectorException as error:
+        raise InvalidInput(f"volume {volume.id}: {driver_contract.masked(error)}") from error
+    except Exception as error:
+        raise driver_contract.backend_error("validate_connector", volume.id, error) from error
+
+
+def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[str, Any]:
+    """Return connection info, completed; the initiator's data is read and saved.
+
+    :raises VolumeBackendAPIException: whatever the driver raised or returned wrongly.
+    """
+    driver = ctx.driver
+    kept = _initiator_data(ctx, driver, connector)
+    try:
+        if kept is None:
+            answer = driver.initialize_connection(volume, connector)
+        else:
+            answer = driver.initialize_connection(volume, connector, initiator_data=kept)
+        info = driver_contract.connection_info(answer, volume)
+        _save_updates(ctx, connector, info)
+    except Exception as error:
+        raise driver_contract.backend_error("initialize_connection", volume.id, error) from error
+    info["data"] = connection_info.complete(ctx, volume, connector, info["data"])
+    return info
+
+
+def terminate(
+    ctx: Context, volume: Record, connector: Mapping[str, Any] | None, force: bool
+) -> bool | None:
+    """End access and return what the driver says of connections that are shared."""
+    driver = ctx.driver
+    forced = {"force": force} if driver_contract.takes(driver.terminate_connection, "force") else {}
+    try:
+        return driver.terminate_connection(volume, connector, **forced)
+    except Exception as error:
+        raise driver_contract.backend_error("terminate_connection", volume.id, error) from error
+
+
+def _initiator_data(
+    ctx: Context, driver: Any, connector: Mapping[str, Any]
+) -> dict[str, str] | None:
+    initiator = connector.get("initiator")
+    if not initiator or not driver_contract.takes(driver.initialize_connection, "initiator_data"):
+        return None
+    return ctx.initiators.get(initiator, ctx.backend.initiator_namespace()) or None
+
+
+def _save_updates(ctx: Context, connector: Mapping[str, Any], info: dict[str, Any]) -> None:
+    """Save ``initiator_updates`` (older drivers: singular); the caller does not get it."""
+    asked = [info.pop(name, None) for name in ("initiator_updates", "initiator_update")]
+    updates = asked[0] or asked[1]
+    if not updates:
+        return
+    initiator = connector.get("initiator")
+    if not isinstance(updates, dict) or not initiator:
+        raise VolumeBackendAPIException("initiator_updates is no dict, or has no initiator")
+    set_values, removed = updates.get("set_values") or {}, updates.get("remove_values") or []
+    if not isinstance(set_values, dict) or not isinstance(removed, list):
+        raise VolumeBackendAPIException("initiator_updates wants a dict to set, a list to remove")
+    ctx.initiators.save(initiator, ctx.backend.initiator_namespace(), set_values, removed)

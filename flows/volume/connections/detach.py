@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detach in the manner before attachments had an API of their own.
+
+=========  ========================================  ===============================
+task       does                                      undone by
+=========  ========================================  ===============================
+find       which attachment ends                     ``error_detaching``
+untell     driver.detach_volume,                     (what is gone stays gone)
+           driver.remove_export
+detached   the attachment goes, the volume's status  (point of no return)
+           follows from those that are left
+=========  ========================================  ===============================
+
+An export that could not be removed writes nothing: the attachment is what it was.
+
+Source: seeds, VolumeDriverCore.detach_volume; spec/volume-rpc, detach_volume.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.errors import RemoveExportException
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import InvalidVolume, VolumeAttachmentNotFound
+from flows.lifecycle import Step, cause_of, failed_itself
+from flows.volume.connections import connection
+from flows.volume.connections.attach import MODE
+from flows.volume.connections.attachment import attachment_of
+
+
+class Find(Step):
+    """Find the attachment that ends. Idempotent: it only reads.
+
+    None: there is nothing to detach, or the one that was named is gone already.
+    """
+
+    default_provides = "found_id"
+
+    def execute(self, ctx: Context, volume_id: str, attachment_id: str | None) -> str | None:
+        volume = connection.of_ours(ctx, volume_id)
+        found = _to_detach(ctx, volume_id, attachment_id)
+        if found is not None:
+            ctx.notifier.volume(ctx.request, "detach.start", volume)
+        return found
+
+    def revert(self, ctx: Context, result: Any, flow_failures: dict[str, Failure]) -> None:
+        if not result or failed_itself(result):
+            return
+        if not cause_of(flow_failures).check(RemoveExportException):
+            with contextlib.suppress(VolumeAttachmentNotFound):  # it had come as far as that
+                ctx.attachments.update(result, attach_status="error_detaching")
+
+
+class Untell(Step):
+    """Tell the driver and take the export away. Idempotent: what is gone is a success."""
+
+    def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
+        if found_id is None:
+            return
+        volume, driver = ctx.volumes.get(volume_id), ctx.driver
+        try:
+            driver.detach_volume(ctx.request, volume, ctx.attachments.get(found_id))
+        except Exception as error:
+            raise driver_contract.backend_error("detach_volume", volume_id, error) from error
+        _unexport(ctx, volume)
+
+
+class Detached(Step):
+    """Write that the attachment is gone. Idempotent: it stays gone.
+
+    A service that starts exports what still has an attachment, so the export that
+    was taken away before a kill is taken away once more.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
+        if found_id is not None:
+            if ctx.resumed:
+                _unexport(ctx, ctx.volumes.get(volume_id))
+            ctx.attachments.destroy(found_id)
+            ctx.volumes.pop_admin_metadata(volume_id, MODE)
+        status = ctx.attachments.settle_volume(volume_id)
+        if found_id is not None:
+            shown = ctx.volumes.get(volume_id).replace(status=status)
+            ctx.notifier.volume(ctx.request, "detach.end", shown)
+
+
+def detach() -> linear_flow.Flow:
+    """Detach a volume. Needs ``volume_id`` and ``attachment_id`` (None for the only one)."""
+    return linear_flow.Flow("detach_volume").add(Find(), Untell(), Detached())
+
+
+def _unexport(ctx: Context, volume: Record) -> None:
+    driver = ctx.driver
+    try:
+        driver.remove_export(ctx.request.elevated(), volume)
+    except Exception as error:
+        text = f"the export of volume {volume.id} is still there: {driver_contract.masked(error)}"
+        raise RemoveExportException(text) from error
+
+
+def _to_detach(ctx: Context, volume_id: str, attachment_id: str | None) -> str | None:
+    if attachment_id:
+        try:
+            return str(attachment_of(ctx, volume_id, attachment_id).id)
+        except VolumeAttachmentNotFound:
+            return None
+    attachments = ctx.attachments.of_volume(volume_id)
+    if len(attachments) > 1:
+        text = f"volume {volume_id} has {len(attachments)} attachments: say which one ends"
+        raise InvalidVolume(text)
+    return str(attachments[0].id) if attachments else None

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tell the compute service what became of a volume that its instances have.
+
+Source: spec/volume-rpc, extend_volume and reimage.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from drivers.interface.errors import ComputeError
+from flows import messages
+from flows.context import Context
+from flows.lifecycle import Step
+from flows.volume.lifecycle import find
+
+LOG = logging.getLogger(__name__)
+
+_Tell = Callable[[Any, str, Sequence[str]], None]
+
+
+class NotifyExtended(Step, task="tell_extended"):
+    """Tell that the volume has grown.
+
+    Idempotent: it is told again. It fails nothing: the volume has its size.
+    """
+
+    only_tells = True
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        about = (messages.EXTEND_VOLUME, messages.COMPUTE_EXTEND)
+        _tell(ctx, volume_id, ctx.compute.volume_extended, *about)
+
+
+class NotifyReimaged(Step, task="tell_reimaged"):
+    """Tell that the volume has its image, where somebody waits for it with the volume reserved.
+
+    Idempotent: it is told again. It fails nothing: the volume has its image.
+    """
+
+    only_tells = True
+
+    def execute(self, ctx: Context, volume_id: str) -> None:
+        volume, about = find(ctx, volume_id), (messages.REIMAGE_VOLUME, messages.COMPUTE_REIMAGE)
+        if volume is not None and volume.status == "reserved":
+            _tell(ctx, volume_id, ctx.compute.volume_reimaged, *about)
+
+
+def of_volume(ctx: Context, volume_id: str) -> Sequence[str]:
+    """Return the ids of the instances that have a volume, each once."""
+    attachments = ctx.attachments.of_volume(volume_id)
+    return list(dict.fromkeys(str(one.instance_uuid) for one in attachments if one.instance_uuid))
+
+
+def _tell(ctx: Context, volume_id: str, tell: _Tell, action: str, detail: str) -> None:
+    instances = of_volume(ctx, volume_id)
+    if not instances:
+        return
+    try:
+        with ctx.waiting():
+            tell(ctx.request, volume_id, instances)
+    except ComputeError as error:
+        LOG.warning("volume %s: the compute service was not told: %s", volume_id, error)
+        if (volume := find(ctx, volume_id)) is not None:
+            ctx.messages.create(ctx.request, volume, action=action, detail=detail)

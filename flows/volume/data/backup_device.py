@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choose what a backup is read from: the volume, its snapshot, or a copy of the moment.
+
+======  ============================================  ================================
+task    does                                          undone by
+======  ============================================  ================================
+begin   checks that the backup is ``creating`` and    backup ``error``, a message; the
+        the volume ours                               source as before
+choose  makes a temporary clone or snapshot where     the temporary thing goes, with
+        the volume is in use, or where a snapshot     its row
+        cannot be read as it is
+hand    casts continue_backup to the backup's host    (the backup service ends it)
+======  ============================================  ================================
+
+Whoever asked in a call gets the answer instead, and ends the backup himself.
+
+Source: seeds, VolumeDriverCore.get_backup_device, backup_use_temp_snapshot;
+spec/backup-rpc §3.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import backup_source, driver_contract, messages
+from flows.context import Context
+from flows.errors import DriverReturnedRubbish, InvalidBackup, NotFound
+from flows.lifecycle import Step, cause_of, never_began
+from flows.volume import create
+
+LOG = logging.getLogger(__name__)
+
+_DURING = ("creating",)
+
+
+class BeginBackupDevice(Step, task="begin"):
+    """Check backup and volume.
+
+    Idempotent: it only reads, and a second try has the first one's id for what it makes.
+    """
+
+    default_provides = "temporary_id"
+
+    def execute(self, ctx: Context, backup_id: str) -> str:
+        backup = ctx.backups.get(backup_id)
+        if backup.status not in _DURING:
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}: nothing is to be read")
+        return str(uuid.uuid4())
+
+    def revert(
+        self,
+        ctx: Context,
+        backup_id: str,
+        async_call: bool,
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        backup = ctx.backups.find(backup_id)
+        if never_began(result) or not async_call or backup is None or backup.deleted:
+            return
+        backup_source.give_up(ctx, backup, cause_of(flow_failures), messages.BACKUP_DEVICE, _DURING)
+
+
+class Choose(Step):
+    """Find, or make, what is read.
+
+    Idempotent: what an interrupted try made is deleted first; nobody reads it before
+    ``hand``.
+    """
+
+    default_provides = "device"
+
+    def execute(self, ctx: Context, backup_id: str, temporary_id: str) -> dict[str, Any]:
+        backup = ctx.backups.get(backup_id)
+        volume = ctx.volumes.get(backup.volume_id)
+        driver_contract.require_ours(ctx, volume, volume.host)
+        driver = ctx.driver
+        found = _drivers_own(ctx, driver, backup) or _ours(ctx, backup, volume, temporary_id)
+        secure = bool(driver.secure_file_operations_enabled())
+        return {"kind": found.kind, "id": found.id, "secure": secure}
+
+    def revert(self, ctx: Context, backup_id: str, temporary_id: str) -> None:
+        for kind, rows in (("volume", ctx.volumes), ("snapshot", ctx.snapshots)):
+            held: Any = rows
+            try:
+                made = held.get(temporary_id)
+            except NotFound:
+                continue
+            getattr(ctx.driver, f"delete_{kind}")(made)
+            held.destroy(made.id)
+        ctx.backups.update(backup_id, temp_volume_id=None, temp_snapshot_id=None)
+
+
+class SendBackupDevice(Step, task="hand"):
+    """Tell the backup's host, or answer. Idempotent: it is told twice, and works once."""
+
+    default_provides = "result"
+
+    def execute(
+        self, ctx: Context, backup_id: str, device: dict[str, Any], async_call: bool
+    ) -> dict[str, Any]:
+        rows: Any = {"volume": ctx.volumes, "snapshot": ctx.snapshots}[device["kind"]]
+        answer = ctx.backup_service.device(rows.get(device["id"]), device["secure"])
+        if async_call:
+            backup = ctx.backups.get(backup_id)
+            ctx.backup_service.continue_backup(ctx.request, backup, answer)
+        return answer
+
+
+def flow() -> linear_flow.Flow:
+    """Choose what is read. Needs ``backup_id`` and ``async_call``."""
+    return linear_flow.Flow("get_backup_device").add(
+        BeginBackupDevice(), Choose(), SendBackupDevice()
+    )
+
+
+def _drivers_own(ctx: Context, driver: Any, backup: Record) -> Record | None:
+    """Ask a driver that chooses itself."""
+    try:
+        answer = driver.get_backup_device(ctx.request.elevated(), backup)
+    except NotImplementedError:
+        return None
+    found = answer[0] if isinstance(answer, tuple) and len(answer) == 2 else None
+    if not isinstance(found, Record) or found.kind not in ("volume", "snapshot"):
+        text = f"get_backup_device of backup {backup.id}"
+        raise DriverReturnedRubbish(f"{text} returned no pair of a volume or snapshot and a flag")
+    return found
+
+
+def _ours(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
+    in_use = volume.previous_status == "in-use"
+    if not ctx.driver.backup_use_temp_snapshot():
+        if backup.snapshot_id:
+            return _temporary_volume(ctx, backup, volume, temporary_id)
+        return _temporary_volume(ctx, backup, volume, temporary_id) if in_use else volume
+    if backup.snapshot_id:
+        return ctx.snapshots.get(backup.snapshot_id)
+    return _temporary_snapshot(ctx, backup, volume, temporary_id) if in_use else volume
+
+
+def _temporary_volume(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
+    """Make a volume of the snapshot, or a clone; its row tells what it is for."""
+    made = ctx.volumes.create(
+        id=temporary_id,
+        size=volume.size,
+        host=volume.host,
+        cluster_name=volume.cluster_name,
+        availability_zone=volume.availability_zone,
+        volume_type_id=volume.volume_type_id,
+        user_id=ctx.request.user_id or backup.user_id,
+        project_id=ctx.request.project_id or backup.project_id,
+        display_name=f"backup-vol-{volume.id}",
+        use_quota=False,
+        status="creating",
+        snapshot_id=backup.snapshot_id,
+        source_volid=None if backup.snapshot_id else volume.id,
+    )
+    ctx.backups.update(backup.id, temp_volume_id=temporary_id)
+    if made.status == "backing-up":  # a second try, after all was done
+        return made
+    if ctx.resumed:
+        ctx.driver.delete_volume(made)
+    if backup.snapshot_id:
+        snapshot = ctx.snapshots.get(backup.snapshot_id)
+        call, answer = (
+            "create_volume_from_snapshot",
+            ctx.driver.create_volume_from_snapshot(made, snapshot),
+        )
+    else:
+        call, answer = create.clone(ctx, made, volume)
+    update = driver_contract.model_update(answer, made, call)
+    driver_contract.store(ctx.volumes.update, made, update, call)
+    ctx.volumes.transition(temporary_id, "backing-up", when=("creating",))
+    return ctx.volumes.get(temporary_id)
+
+
+def _temporary_snapshot(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
+    made = ctx.snapshots.create(
+        id=temporary_id,
+        volume_id=volume.id,
+        volume_size=volume.size,
+        volume_type_id=volume.volume_type_id,
+        user_id=ctx.request.user_id or backup.user_id,
+        project_id=ctx.request.project_id or backup.project_id,
+        display_name=f"backup-snap-{volume.id}",
+        use_quota=False,
+        status="creating",
+        progress="0%",
+    )
+    ctx.backups.update(backup.id, temp_snapshot_id=temporary_id)
+    if made.status == "available":
+        return made
+    if ctx.resumed:
+        ctx.driver.delete_snapshot(made)
+    answer = ctx.driver.create_snapshot(made)
+    update = driver_contract.model_update(answer, made, "create_snapshot")
+    driver_contract.store(ctx.snapshots.update, made, update, "create_snapshot")
+    ctx.snapshots.transition(temporary_id, "available", when=("creating",), progress="100%")
+    return ctx.snapshots.get(temporary_id)

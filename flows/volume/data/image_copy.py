@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write an image into a volume, and a volume into an image.
+
+By the driver, or through a connection to this host where it cannot by itself.
+Source: seeds, VolumeDriverCore.clone_image, copy_image_to_volume, copy_volume_to_image.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from drivers.interface.errors import ImageUnacceptable
+from drivers.interface.image import Image
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import DriverReturnedRubbish, MetadataCopyFailure
+from flows.image import facts
+from flows.lifecycle import was_cut_short
+from flows.volume.connections.connection import is_used
+from flows.volume.data.data_copy import connected
+from flows.volume.lifecycle import find
+
+LOG = logging.getLogger(__name__)
+
+
+def clone(ctx: Context, volume: Record, image: Image) -> tuple[bool, Any]:
+    """Ask the driver to make a volume of an image without copying its data.
+
+    :returns: whether it did, and what it wants written.
+    :raises DriverReturnedRubbish: the answer is neither a pair nor a dict nor None.
+    """
+    driver, service = ctx.driver, ctx.images.service
+    if volume.encryption_key_id:
+        return False, None
+    location = service.get_location(ctx.request, image["id"])
+    arguments: tuple[Any, ...] = (volume, location, image["id"], image, service)
+    if next(iter(inspect.signature(driver.clone_image).parameters), "") == "context":
+        arguments = (ctx.request, volume, location, image, service)
+    try:
+        answer = driver.clone_image(*arguments)
+    except NotImplementedError:
+        return False, None
+    if answer is None:
+        return False, None
+    if isinstance(answer, Mapping):
+        return True, answer
+    if isinstance(answer, tuple) and len(answer) == 2:
+        return bool(answer[1]), answer[0]
+    shown = f"{type(answer).__name__} {answer!r:.80}"
+    raise DriverReturnedRubbish(f"clone_image of volume {volume.id} returned {shown}")
+
+
+def from_image(ctx: Context, volume: Record, image: Image, *, sparse: bool = True) -> None:
+    """Write an image over a volume that is there.
+
+    :param sparse: whether the driver may leave out what is zero.
+    :raises ImageError: the volume's data is to be thrown away.
+    """
+    with facts.explained(f"image {image['id']} could not be written to volume {volume.id}"):
+        answer = _copied(ctx, volume, image, sparse)
+        update = driver_contract.model_update(answer, volume, "copy_image_to_volume")
+        driver_contract.store(ctx.volumes.update, volume, update, "copy_image_to_volume")
+
+
+def to_image(ctx: Context, volume: Record, image: Image) -> None:
+    """Write a volume into an image that has no data yet.
+
+    :raises Exception: the image is incomplete and is to be thrown away.
+    """
+    driver, service = ctx.driver, ctx.images.service
+    try:
+        answer = driver.copy_volume_to_image(ctx.request, volume, service, image)
+    except NotImplementedError:
+        pass
+    else:
+        update = driver_contract.model_update(answer, volume, "copy_volume_to_image")
+        driver_contract.store(ctx.volumes.update, volume, update, "copy_volume_to_image")
+        return
+    _store(ctx, volume, image)
+
+
+def let_go(ctx: Context, volume: Record) -> None:
+    """Remove the export that a copy which was cut short may have left."""
+    if is_used(ctx, volume.id):
+        return
+    try:
+        ctx.driver.remove_export(ctx.request.elevated(), volume)
+    except Exception as error:  # noqa: BLE001 - the copy does not depend on it
+        LOG.warning(
+            "volume %s stays exported to this host: %s", volume.id, driver_contract.masked(error)
+        )
+
+
+def clear_away(ctx: Context, volume_id: str, result: Any) -> None:
+    """Remove what is left of a copy that failed, or was cut short.
+
+    :param result: of the step that is being undone.
+    """
+    ctx.images.clear(volume_id)
+    volume = find(ctx, volume_id)
+    if volume is not None and was_cut_short(result):
+        let_go(ctx, volume)
+
+
+def _store(ctx: Context, volume: Record, image: Image) -> None:
+    stored = False
+    try:
+        with connected(ctx, volume) as path:
+            ctx.images.store(ctx.request, image, path, volume.id, ctx.pace)
+            stored = True
+    except Exception as error:
+        if not stored:
+            raise
+        # The image has its data, whatever has become of the way there.
+        LOG.warning(
+            "volume %s stays exported to this host: %s", volume.id, driver_contract.masked(error)
+        )
+
+
+def record(ctx: Context, volume_id: str, image: Image) -> None:
+    """Write what a volume keeps of the image that it was made of.
+
+    :raises MetadataCopyFailure: a property does not fit into its column.
+    """
+    try:
+        ctx.volumes.replace_image_metadata(volume_id, facts.glance_metadata(image))
+    except ValueError as error:
+        text = f"image metadata of volume {volume_id} does not fit: {error}"
+        raise MetadataCopyFailure(text) from error
+    ctx.volumes.update(volume_id, bootable=True)
+
+
+def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
+    copy, service = ctx.driver.copy_image_to_volume, ctx.images.service
+    options = (
+        {}
+        if sparse or not driver_contract.takes(copy, "disable_sparse")
+        else {"disable_sparse": True}
+    )
+    try:
+        return copy(ctx.request, volume, service, image["id"], **options)
+    except NotImplementedError:
+        pass
+    if volume.encryption_key_id:
+        raise ImageUnacceptable(f"volume {volume.id} is encrypted: its driver has to write images")
+    with connected(ctx, volume) as path:
+        size = volume.size * facts.GIB
+        ctx.images.fetch(ctx.request, image, path, size, volume.id, ctx.pace)
+    return None

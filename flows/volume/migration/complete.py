@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Complete a migration whose data somebody else has copied: Nova, for an attached volume.
+
+========  ============================================  ==============================
+task      does                                          undone by
+========  ============================================  ==============================
+begin     checks that they are a volume and its copy    migration status ``error``; the
+                                                        status before
+require   wants a driver that is up                     (it only looks)
+detach    ends attachments in the old manner            they are written anew
+...       what ``migration_end`` does                   as there
+attach    writes those attachments anew                 (it is done in any case)
+abandon   has the copy deleted; ``error``, the status   (it is asked again)
+          before: where the copy failed
+answer    the volume's id                               (it only tells)
+========  ============================================  ==============================
+
+A copy that fails here is kept: whoever is attached may use it already, and it can be
+completed again.
+
+Source: spec/volume-rpc, migrate_volume_completion.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import InvalidVolume, NotFound, ServiceError, Unavailable
+from flows.lifecycle import Interrupted, Step, never_began
+from flows.volume.connections.attach import MODE
+from flows.volume.lifecycle import find
+from flows.volume.migration import statuses, target
+from flows.volume.migration.finish import UNFINISHED, Ready, Release, Rename, Swap
+
+LOG = logging.getLogger(__name__)
+
+
+class Detach(Step):
+    """End the attachments of a volume that was swapped while it was in use.
+
+    Idempotent: what is gone is passed over. One that cannot be ended keeps nobody.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+        for known in _in_use(before):
+            try:
+                _detach(ctx, volume_id, known["id"])
+            except (Unavailable, Interrupted):
+                raise
+            except Exception as error:  # noqa: BLE001 - a driver may raise anything at all
+                text = driver_contract.masked(error)
+                LOG.error("volume %s: %s was not detached: %s", volume_id, known["id"], text)
+        if _in_use(before):
+            ctx.volumes.pop_admin_metadata(volume_id, MODE)
+            ctx.attachments.settle_volume(volume_id)
+
+    def revert(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+        _attach_again(ctx, volume_id, before)
+
+
+class Attach(Step):
+    """Write the attachments anew that were ended. Idempotent: one that is there is kept."""
+
+    def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+        _attach_again(ctx, volume_id, before)
+
+    def revert(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+        _attach_again(ctx, volume_id, before)
+
+
+class BeginCompleteMigration(Step, task="begin"):
+    """Check that the two are a volume and its copy. Idempotent: it only reads."""
+
+    def execute(self, ctx: Context, volume_id: str, spare_id: str) -> None:
+        volume, spare = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
+        driver_contract.require_ours(ctx, volume, volume.host)
+        if volume.migration_status not in (*UNFINISHED, "completing"):
+            text = f"volume {volume_id} is not being migrated: {volume.migration_status}"
+            raise InvalidVolume(text)
+        if spare.migration_status != f"target:{volume_id}":
+            text = f"volume {spare_id} is not the copy of {volume_id}"
+            raise InvalidVolume(f"{text}: its migration status is {spare.migration_status}")
+
+    def revert(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        if never_began(result):
+            return
+        spare = find(ctx, spare_id)
+        if spare is not None and spare.status == "deleting":
+            target.discard(ctx, volume_id, spare_id)
+        statuses.give_up(ctx, volume_id)
+
+
+class Abandon(Step):
+    """Let the volume be what it was, and delete the copy. Idempotent: it is asked again."""
+
+    default_provides = "result"
+
+    def execute(self, ctx: Context, volume_id: str, spare_id: str) -> str:
+        status = statuses.status_before(ctx, ctx.volumes.current(volume_id))
+        target.discard(ctx, volume_id, spare_id)
+        ctx.volumes.migrate(volume_id, "error", when=statuses.DURING)
+        volume = ctx.volumes.current(volume_id)
+        ctx.volumes.transition(volume_id, status, when=(volume.status,))
+        return volume_id
+
+
+class AnswerCompletion(Step, task="answer"):
+    """Answer with the volume's id. Idempotent: it does nothing."""
+
+    default_provides = "result"
+
+    def execute(self, volume_id: str) -> str:
+        return volume_id
+
+
+class Require(Step):
+    """Want a driver that is up. Idempotent: it only looks."""
+
+    def execute(self, ctx: Context) -> None:
+        ctx.backend.require_driver()
+
+
+def completion() -> linear_flow.Flow:
+    """Complete a migration. Needs ``volume_id``, and the copy's as ``spare_id``."""
+    return linear_flow.Flow("migrate_volume_completion").add(
+        BeginCompleteMigration(),
+        Require(),
+        Ready(),
+        Detach(),
+        Rename(),
+        Swap(),
+        Attach(),
+        Release(),
+        AnswerCompletion(),
+    )
+
+
+def abandonment() -> linear_flow.Flow:
+    """End a migration whose copy failed. Needs what :func:`completion` needs."""
+    return linear_flow.Flow("abandon_migration").add(BeginCompleteMigration(), Require(), Abandon())
+
+
+def _detach(ctx: Context, volume_id: str, attachment_id: str) -> None:
+    try:
+        attachment = ctx.attachments.get(attachment_id)
+    except NotFound:
+        return
+    volume, driver = ctx.volumes.current(volume_id), ctx.driver
+    driver.detach_volume(ctx.request, volume, attachment)
+    driver.remove_export(ctx.request.elevated(), volume)
+    ctx.attachments.destroy(attachment_id)
+
+
+def _attach_again(ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+    volume = ctx.volumes.current(volume_id)
+    for known in _in_use(before):
+        try:
+            ctx.volume_service.attach(ctx.request, volume, known)
+        except ServiceError as error:
+            LOG.error("volume %s: %s is not attached again: %s", volume_id, known["id"], error)
+
+
+def _in_use(before: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the attachments that are ended and written anew: those of the old manner."""
+    was_in_use = before["status"] == "in-use" and before["volume"]["status"] != "available"
+    return list(before["attachments"]) if was_in_use else ()

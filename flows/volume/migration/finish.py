@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let a copy take the place of its volume, and have deleted what the volume was.
+
+=======  ===========================================  ==============================
+task     does                                         undone by
+=======  ===========================================  ==============================
+ready    ``completing``; notes both rows              (as the migration's begin)
+rename   has the copy's service give the copy the     both rows point to where they
+         volume's place on its backend                did; the copy is kept
+swap     the two rows, the type and the quota;        (point of no return)
+         ``success``; the status before
+release  has what the volume was deleted              (it is asked until it is heard)
+=======  ===========================================  ==============================
+
+Source: spec/volume-rpc, migrate_volume_completion.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drivers.interface.records import Record
+from flows.context import Context
+from flows.errors import ServiceError, VolumeMigrationFailed
+from flows.lifecycle import OUTAGE_WAIT_MAX, Interrupted, Step
+from flows.volume.lifecycle import find
+from flows.volume.migration import statuses, target
+
+LOG = logging.getLogger(__name__)
+
+UNFINISHED = ("starting", "migrating", "error")
+"""From where a migration may be completed: an error may be that of an earlier try."""
+
+_ATTACHMENT = ("id", "instance_uuid", "attached_host", "mountpoint", "attach_mode")
+"""What an attachment is written anew with."""
+
+_PLACE = ("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry")
+"""What a row tells of the object's place."""
+
+
+class Ready(Step):
+    """Note what both rows and the attachments are.
+
+    Idempotent: nothing of it is changed before it is noted. What is told to the copy's
+    service is taken from here, so that a second try tells the same. It is nothing where the
+    driver has moved the volume, or a compute service swaps it: the others do nothing then.
+    """
+
+    default_provides = "before"
+
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        moved: bool = False,
+        handed_over: bool = False,
+    ) -> dict[str, Any]:
+        if moved or handed_over:
+            return {}
+        ctx.volumes.migrate(volume_id, "completing", when=UNFINISHED)
+        volume, spare = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
+        return {
+            "volume": _noted(volume),
+            "copy": _noted(spare),
+            "status": statuses.status_before(ctx, volume),
+            "attachments": [
+                {name: one[name] for name in _ATTACHMENT}
+                for one in ctx.attachments.of_volume(volume_id)
+            ],
+        }
+
+
+class Rename(Step):
+    """Have the copy given the volume's place. Idempotent: the same is told again."""
+
+    def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+        if not before:
+            return
+        volume, copy = (Record("volume", before[name]) for name in ("volume", "copy"))
+        try:
+            ctx.volume_service.update_migrated(ctx.request, volume, copy, before["status"])
+        except ServiceError as error:
+            text = f"the copy {copy.id} of volume {volume_id} could not take its place"
+            raise VolumeMigrationFailed(f"{text} and is kept: {error}") from error
+
+    def revert(
+        self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
+    ) -> None:
+        if not before or ctx.volumes.current(volume_id).migration_status != "completing":
+            return
+        rows = ((volume_id, before["volume"]), (spare_id, before["copy"]))
+        known = [
+            {"id": i, **{name: row[name] for name in _PLACE if name in row}} for i, row in rows
+        ]
+        ctx.volumes.update_all(known)
+
+
+class Swap(Step):
+    """Swap the rows, settle type and quota. Idempotent: it happens once, all together."""
+
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        before: Mapping[str, Any],
+        reservations: Sequence[str] = (),
+        old_reservations: Sequence[str] = (),
+    ) -> None:
+        if before:
+            held = (*reservations, *old_reservations)
+            ctx.volumes.swap(volume_id, spare_id, before["status"], commit=held)
+
+
+class Release(Step):
+    """Have deleted what the volume was. Idempotent: what is gone is not deleted twice.
+
+    It does not fail: the volume is on its new backend.
+    """
+
+    def execute(
+        self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
+    ) -> None:
+        pause = 0.5
+        while before:
+            try:
+                target.discard(ctx, volume_id, spare_id)
+            except ServiceError as error:
+                LOG.warning("volume %s: what it was is deleted later: %s", volume_id, error)
+            else:
+                return
+            with ctx.waiting():
+                if ctx.stopping.wait(pause):
+                    raise Interrupted("the service stops: it is deleted after its next start")
+            pause = min(pause * 2, OUTAGE_WAIT_MAX)
+
+    def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:
+        spare = find(ctx, spare_id)
+        if spare is not None and spare.migration_status == "deleting":
+            target.discard(ctx, volume_id, spare_id)
+
+
+def steps() -> list[Step]:
+    """Return what ends a migration whose data was copied, unless it was moved, or handed over."""
+    return [Ready(), Rename(), Swap(), Release()]
+
+
+def _noted(volume: Record) -> dict[str, Any]:
+    """Return a volume's row as JSON, with the pairs that a driver may write."""
+    fields = volume.to_dict()
+    for relation in ("volume_type", "volume_attachment", "glance_metadata"):
+        fields.pop(relation, None)
+    fields |= {name: dict(volume[name]) for name in ("metadata", "admin_metadata")}
+    return {name: _plain(value) for name, value in fields.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime.datetime) else value

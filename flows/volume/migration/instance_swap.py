@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Have the compute service copy a volume that an instance uses, and swap it there.
+
+Nobody else can: the instance writes to the volume meanwhile. The compute service reserves
+the copy before it answers, and has the migration completed in the end, with or without
+success (see ``complete_migration``). From then on the copy is its own, whatever becomes of
+the operation here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from drivers.interface.errors import ComputeError
+from flows.context import Context
+from flows.errors import VolumeMigrationFailed
+from flows.volume.connections import instance_events
+from flows.volume.migration import target
+
+LOG = logging.getLogger(__name__)
+
+
+def hand_over(ctx: Context, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
+    """Ask for a swap, and use up the reserved quota. It is asked for once.
+
+    :raises VolumeMigrationFailed: nobody can swap it, or the compute service refuses.
+    """
+    instance = only_instance(ctx, volume_id)
+    if not target.is_taken(ctx, spare_id):
+        _ask(ctx, instance, volume_id, spare_id)
+    LOG.info("volume %s: instance %s copies it to %s", volume_id, instance, spare_id)
+    ctx.quotas.commit(held)
+
+
+def only_instance(ctx: Context, volume_id: str) -> str:
+    """Return the id of the one instance that has a volume.
+
+    :raises VolumeMigrationFailed: none has it, or it is not alone.
+    """
+    count, found = (
+        len(ctx.attachments.of_volume(volume_id)),
+        instance_events.of_volume(ctx, volume_id),
+    )
+    if count != 1 or len(found) != 1:
+        text = f"has {count} attachments, by {len(found)} instances"
+        why = "only the one instance that has a volume can swap it: detach it first"
+        raise VolumeMigrationFailed(f"volume {volume_id} {text}; {why}")
+    return found[0]
+
+
+def _ask(ctx: Context, instance: str, volume_id: str, spare_id: str) -> None:
+    try:
+        with ctx.waiting():
+            ctx.compute.swap_volume(ctx.request, instance, volume_id, spare_id)
+    except ComputeError as error:
+        # An answer may be lost on its way.
+        if not target.is_taken(ctx, spare_id):
+            text = f"instance {instance} was not asked to swap volume {volume_id}"
+            raise VolumeMigrationFailed(f"{text}: {error}") from error

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Move a volume to another backend: by its driver, or by a copy of its data.
+
+=======  ===========================================  ==============================
+task     does                                         undone by
+=======  ===========================================  ==============================
+begin    checks that it is ours and ``starting``,     migration status ``error``; a
+         and chooses the id of a copy                 status ``maintenance`` (or
+                                                      ``retyping``) is the one before
+move     ``migrating``; driver.migrate_volume, where  cut short, the driver is asked
+         nobody is attached: the row, ``success``     once more: it knows where it is
+target   a row for the copy; its service is told to   the copy is deleted
+         create it
+wait     until the copy is ``available``              the row of what failed goes
+copy     connects both and copies the data; of a      disconnects both; what a compute
+         volume that an instance has: hands it over   service has taken is its own, and
+         to the compute service, see                  the reserved quota is used
+         ``migration_swap``
+=======  ===========================================  ==============================
+
+What follows is in ``migration_end``. What the driver has moved passes through all
+of these without a word, and what a compute service swaps through what comes after that.
+
+Source: spec/volume-rpc, migrate_volume; spec/interfaces §8.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
+from flows.lifecycle import Step, never_began, was_cut_short
+from flows.volume.migration import copy, finish, instance_swap
+from flows.volume.migration.statuses import DURING, RESTORED, give_up, status_before
+from flows.volume.migration.target import CreateTarget, WaitForTarget
+
+LOG = logging.getLogger(__name__)
+
+Differences = Mapping[str, Mapping[str, Any]]
+
+_SAME_OBJECT = {"volume_backend_name", "RESKEY:availability_zones"}
+"""Extra specs that say where a volume is, and nothing of what it is."""
+
+
+class BeginMigrate(Step, task="begin"):
+    """Check the volume, and choose the id of its copy. Idempotent: it only reads."""
+
+    default_provides = "spare_id"
+
+    def execute(self, ctx: Context, volume_id: str) -> str:
+        volume = ctx.volumes.get(volume_id)
+        driver_contract.require_ours(ctx, volume, volume.host)
+        if volume.migration_status != DURING[0]:
+            text = f"its migration status is {volume.migration_status}, not {DURING[0]}"
+            raise InvalidVolume(f"volume {volume_id}: {text}")
+        return str(uuid.uuid4())
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Set the migration status back to that of the request."""
+        ctx.volumes.migrate(args["volume_id"], DURING[0], when=("error",))
+
+    def revert(
+        self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
+        if not never_began(result):
+            give_up(ctx, volume_id)
+
+
+class MoveByDriver(Step, task="move"):
+    """Have the driver move the volume where it can, and tell whether it did.
+
+    Idempotent: a driver that has moved it says so again, and a row that tells of
+    ``success`` was written by the interrupted try.
+    """
+
+    default_provides = "moved"
+    moves_data = True
+
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        host: Mapping[str, Any],
+        force_host_copy: bool = False,
+        new_type_id: str | None = None,
+        retyped: bool = False,
+        reservations: Sequence[str] = (),
+        old_reservations: Sequence[str] = (),
+    ) -> bool:
+        if retyped:
+            return True
+        volume = ctx.volumes.current(volume_id)
+        if volume.migration_status == "success":
+            return True
+        ctx.backend.require_driver()
+        ctx.volumes.migrate(volume_id, "migrating", when=DURING[:2])
+        held = (*reservations, *old_reservations)
+        differences = _differences(ctx, volume, new_type_id)
+        if not force_host_copy and _by_driver(ctx, volume, host, new_type_id, differences, held):
+            return True
+        _require_copyable(ctx, volume, differences)
+        return False
+
+    def revert(
+        self,
+        ctx: Context,
+        volume_id: str,
+        host: Mapping[str, Any],
+        result: Any,
+        force_host_copy: bool = False,
+        new_type_id: str | None = None,
+        retyped: bool = False,
+        reservations: Sequence[str] = (),
+        old_reservations: Sequence[str] = (),
+    ) -> None:
+        volume = ctx.volumes.current(volume_id)
+        if not was_cut_short(result) or force_host_copy or volume.migration_status != "migrating":
+            return
+        # Only the driver knows where the volume is now: it is asked to end what it began.
+        held = (*reservations, *old_reservations)
+        differences = _differences(ctx, volume, new_type_id)
+        _by_driver(ctx, volume, host, new_type_id, differences, held)
+
+
+def flow() -> linear_flow.Flow:
+    """Migrate a volume.
+
+    Needs ``volume_id``, ``host`` with its ``host`` and ``cluster_name``,
+    ``force_host_copy`` and ``new_type_id`` (None to keep its type).
+    """
+    return linear_flow.Flow("migrate_volume").add(BeginMigrate(), *steps())
+
+
+def steps() -> list[Step]:
+    """Return what moves a volume, for a flow whose first step provides ``spare_id``."""
+    return [MoveByDriver(), CreateTarget(), WaitForTarget(), copy.CopyVolumeData(), *finish.steps()]
+
+
+def _differences(ctx: Context, volume: Record, new_type_id: str | None) -> Differences:
+    """Return how the type that a volume is to have differs from its own."""
+    return ctx.types.diff(volume.volume_type_id, new_type_id) if new_type_id else {}
+
+
+def _driver_may(differences: Differences) -> bool:
+    """Say whether an object that is moved as it is fits the other type."""
+    specs = set(differences.get("extra_specs", ()))
+    return not (
+        differences.get("qos_specs") or differences.get("encryption") or specs - _SAME_OBJECT
+    )
+
+
+def _by_driver(
+    ctx: Context,
+    volume: Record,
+    host: Mapping[str, Any],
+    new_type_id: str | None,
+    differences: Differences,
+    commit: Sequence[str],
+) -> bool:
+    """Have the driver move a volume to which nobody is attached; say whether it did."""
+    if ctx.attachments.of_volume(volume.id) or not _driver_may(differences):
+        return False
+    try:
+        answer = ctx.driver.migrate_volume(ctx.request, volume, host)
+    except NotImplementedError:
+        return False
+    if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], bool):
+        text = f"returned {type(answer).__name__}, not whether it was moved and columns"
+        raise DriverReturnedRubbish(f"migrate_volume of volume {volume.id} {text}")
+    moved, told = answer
+    if moved:
+        # A driver may tell where the volume is, which we know.
+        update = driver_contract.model_update(told, volume, "migrate_volume", ignored=("host",))
+        _write_moved(ctx, volume, host, new_type_id, update, commit)
+    return moved
+
+
+def _write_moved(
+    ctx: Context,
+    volume: Record,
+    host: Mapping[str, Any],
+    new_type_id: str | None,
+    update: Mapping[str, Any],
+    commit: Sequence[str],
+) -> None:
+    service = ctx.services.serving(host["host"])
+    if service is None:
+        LOG.warning("volume %s is on %s, of which there is no service", volume.id, host["host"])
+    columns = {
+        "host": host["host"],
+        "cluster_name": host.get("cluster_name"),
+        "migration_status": "success",
+        "previous_status": volume.status,
+        **({"availability_zone": service.availability_zone} if service else {}),
+        "service_uuid": service.uuid if service else None,
+        **({"volume_type_id": new_type_id} if new_type_id else {}),
+        **update,
+    }
+    status = status_before(ctx, volume) if volume.status in RESTORED else volume.status
+
+    def write(volume_id: str, **columns: Any) -> None:
+        ctx.volumes.transition(volume_id, status, when=(volume.status,), commit=commit, **columns)
+
+    driver_contract.store(write, volume, columns, "migrate_volume")
+
+
+def _require_copyable(ctx: Context, volume: Record, differences: Differences) -> None:
+    """:raises VolumeMigrationFailed: its data cannot be copied."""
+    if volume.status == "in-use" or ctx.attachments.of_volume(volume.id):
+        instance_swap.only_instance(ctx, volume.id)
+    if found := ctx.snapshots.of_volume(volume.id):
+        text = f"has {len(found)} snapshots, which would stay behind: delete them first"
+        raise VolumeMigrationFailed(f"volume {volume.id} {text}")
+    if differences.get("encryption"):
+        text = "would be encrypted in another way, and keys cannot be made here"
+        raise VolumeMigrationFailed(f"volume {volume.id} {text}")

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give a volume another type: in place, or by a migration where the caller allows it.
+
+=======  ===========================================  ==============================
+task     does                                         undone by
+=======  ===========================================  ==============================
+begin    checks that it is ours and ``retyping``      the status before; both
+                                                      reservations are given back
+change   types that do not differ: the row; else      (it is changed, or nothing
+         driver.retype, on this backend: the row,     was)
+         its snapshots, the quota, the status before
+...      the tasks of ``migrate``, for what the       as there
+         driver did not change
+tell     notifies, asks for a report                  (point of no return)
+=======  ===========================================  ==============================
+
+Source: spec/volume-rpc, retype; spec/interfaces §8.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
+
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import (
+    DriverReturnedRubbish,
+    InvalidInput,
+    InvalidVolume,
+    StatusChanged,
+    Unavailable,
+    VolumeMigrationFailed,
+)
+from flows.lifecycle import Step, never_began
+from flows.replication import is_replicated
+from flows.volume.lifecycle import find
+from flows.volume.migration import migrate
+from flows.volume.migration.statuses import give_up, status_before
+
+LOG = logging.getLogger(__name__)
+
+DURING = ("retyping",)
+
+_NOT_MIGRATING = (None, "success", "error", "starting")
+_REPLICATION = "replication_enabled"
+"""The extra spec that says whether volumes are replicated."""
+
+_REPLICATED = {True: "enabled", False: "disabled"}
+
+
+class BeginRetype(Step, task="begin"):
+    """Check the volume, and choose the id of a copy. Idempotent: it only reads."""
+
+    default_provides = "spare_id"
+
+    def execute(self, ctx: Context, volume_id: str) -> str:
+        volume = ctx.volumes.get(volume_id)
+        driver_contract.require_ours(ctx, volume, volume.host)
+        if volume.status not in DURING:
+            raise StatusChanged(f"volume {volume_id}", volume.status, DURING)
+        return str(uuid.uuid4())
+
+    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+        """Refuse: the failure has given the reserved quota back."""
+        text = f"volume {args['volume_id']}: its reservations were given back, ask for it again"
+        raise InvalidInput(text)
+
+    def revert(
+        self,
+        ctx: Context,
+        volume_id: str,
+        reservations: list[str],
+        old_reservations: list[str],
+        result: Any,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        held = [*reservations, *old_reservations]
+        if never_began(result):
+            ctx.quotas.rollback(held)  # nobody else knows of them
+            return
+        give_up(ctx, volume_id, rollback=held)
+
+
+class ChangeType(Step, task="change"):
+    """Change the type where the volume stays what and where it is; tell whether it did.
+
+    Idempotent: a driver that has changed it says so again, and a row that has the new type
+    was written by the interrupted try.
+    """
+
+    default_provides = "retyped"
+
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        new_type_id: str,
+        host: Mapping[str, Any],
+        migration_policy: str,
+        reservations: list[str],
+        old_reservations: list[str],
+    ) -> bool:
+        volume, held = ctx.volumes.current(volume_id), [*reservations, *old_reservations]
+        if volume.status not in DURING:
+            if volume.volume_type_id == new_type_id:
+                return True
+            raise StatusChanged(f"volume {volume_id}", volume.status, DURING)
+        ctx.backend.require_driver()
+        differences = ctx.types.diff(volume.volume_type_id, new_type_id)
+        update = _retyped(ctx, volume, new_type_id, differences, host)
+        if update is not None:
+            _write(ctx, volume, new_type_id, differences, update, held)
+            return True
+        _require_migratable(ctx, volume, migration_policy)
+        ctx.volumes.migrate(volume_id, "starting", when=_NOT_MIGRATING)
+        return False
+
+
+class NotifyRetyped(Step, task="tell"):
+    """Notify of the new type. Idempotent: it is told again."""
+
+    def execute(self, ctx: Context, volume_id: str, new_type_id: str) -> None:
+        volume = find(ctx, volume_id)
+        if volume is not None:
+            ctx.notifier.volume(ctx.request, "retype", volume, volume_type=new_type_id)
+        ctx.backend.publish_soon()
+
+
+def flow() -> linear_flow.Flow:
+    """Retype a volume.
+
+    Needs ``volume_id``, ``new_type_id``, ``host`` with its ``host``, ``cluster_name`` and
+    ``capabilities``, ``migration_policy``, ``reservations`` and ``old_reservations``.
+    """
+    return linear_flow.Flow("retype").add(
+        BeginRetype(), ChangeType(), *migrate.steps(), NotifyRetyped()
+    )
+
+
+def _retyped(
+    ctx: Context,
+    volume: Record,
+    new_type_id: str,
+    differences: Mapping[str, Any],
+    host: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    """Return what is to be written of a volume that has changed; None where it has not."""
+    if not any(differences.values()):
+        return {}
+    if differences["encryption"] or not driver_contract.is_ours(ctx, host["host"]):
+        return None
+    try:
+        new_type = ctx.types.get(new_type_id)
+        assert new_type is not None
+        answer = ctx.driver.retype(ctx.request, volume, new_type, differences, host)
+        done, update = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
+        if not isinstance(done, bool):
+            raise DriverReturnedRubbish(f"retype of volume {volume.id} told {type(done).__name__}")
+        where = {"host": host["host"], "cluster_name": host.get("cluster_name")}
+        return {**where, **driver_contract.model_update(update, volume, "retype")} if done else None
+    except Unavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - a driver may raise anything at all
+        text = f"{type(error).__name__}: {driver_contract.masked(error)}"
+        LOG.warning("volume %s was not changed in place: %s", volume.id, text)
+        return None
+
+
+def _write(
+    ctx: Context,
+    volume: Record,
+    new_type_id: str,
+    differences: Mapping[str, Any],
+    update: Mapping[str, Any],
+    commit: Sequence[str],
+) -> None:
+    """Write the new type, and what goes with it, in one transaction."""
+    status, columns = status_before(ctx, volume), {"volume_type_id": new_type_id, **update}
+    if _REPLICATION in differences.get("extra_specs", ()):
+        wanted = differences["extra_specs"][_REPLICATION][1]
+        columns.setdefault("replication_status", _REPLICATED[wanted == "<is> True"])
+
+    def write(volume_id: str, **columns: Any) -> None:
+        ctx.volumes.transition(volume_id, status, when=DURING, commit=commit, **columns)
+
+    driver_contract.store(write, volume, columns, "retype")
+
+
+def _require_migratable(ctx: Context, volume: Record, policy: str) -> None:
+    """Refuse to migrate a volume for its new type.
+
+    :raises VolumeMigrationFailed: nobody allowed it.
+    :raises InvalidVolume: it cannot be migrated.
+    """
+    what = f"volume {volume.id}"
+    if policy != "on-demand":
+        text = "does not change to this type where it is, and the policy is never to migrate it"
+        raise VolumeMigrationFailed(f"{what} {text}")
+    if found := ctx.snapshots.of_volume(volume.id):
+        raise InvalidVolume(f"{what} has {len(found)} snapshots, which cannot be migrated")
+    if is_replicated(volume):
+        raise InvalidVolume(f"{what} is replicated ({volume.replication_status}): not migrated")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The volume on another backend to which a migration copies the data.
+
+Its row names in ``migration_status`` of which volume it is the copy, so that whoever
+fails with it destroys it (see ``delete``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from drivers.interface.records import Record
+from flows.context import Context
+from flows.errors import NotFound, StatusChanged, VolumeMigrationFailed
+from flows.lifecycle import Interrupted, Step
+
+_COPIED = (
+    *("size", "user_id", "project_id", "display_name", "display_description"),
+    *("bootable", "multiattach", "encryption_key_id", "previous_status", "scheduled_at"),
+)
+"""Columns of the volume that its copy has from the start."""
+
+_TAKEN = ("attaching", "reserved", "in-use")
+"""Statuses of a copy that a compute service has taken."""
+
+PAUSE_FIRST = 0.25
+PAUSE_MAX = 5.0
+"""Seconds between two looks whether the copy is there."""
+
+
+class CreateTarget(Step, task="target"):
+    """Make the copy's row, and have its service create it.
+
+    Idempotent: the row has the id that ``begin`` chose, and a creation that is asked for
+    twice finds the volume created.
+    """
+
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        host: Mapping[str, Any],
+        moved: bool,
+        new_type_id: str | None = None,
+    ) -> None:
+        if moved:
+            return
+        volume, service = ctx.volumes.get(volume_id), ctx.services.serving(host["host"])
+        if service is None:
+            text = f"volume {volume_id} cannot be moved to {host['host']}"
+            raise VolumeMigrationFailed(f"{text}: no volume service has that name")
+        made = ctx.volumes.create(
+            id=spare_id,
+            host=host["host"],
+            cluster_name=host.get("cluster_name"),
+            availability_zone=service.availability_zone,
+            volume_type_id=new_type_id or volume.volume_type_id,
+            status="creating",
+            attach_status="detached",
+            migration_status=f"target:{volume_id}",
+            use_quota=False,
+            metadata=dict(volume.metadata),
+            admin_metadata=dict(volume.admin_metadata),
+            **{name: volume[name] for name in _COPIED},
+        )
+        if made.status == "creating":
+            ctx.volume_service.create(ctx.request, made)
+
+    def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
+        if not moved:
+            discard(ctx, volume_id, spare_id, unless_taken=True)
+
+
+class WaitForTarget(Step, task="wait"):
+    """Wait until the copy is created.
+
+    Idempotent: it only looks, until the row of a copy that failed is gone.
+    """
+
+    def execute(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
+        if moved:
+            return
+        until, pause = time.monotonic() + ctx.options.migration_create_timeout, PAUSE_FIRST
+        while (status := _status(ctx, spare_id)) != "available":
+            late = time.monotonic() > until
+            if late or status not in ("creating", "downloading"):
+                raise _failed(ctx, volume_id, spare_id, status)
+            ctx.progress(0.0)  # raises where the operation was cancelled
+            with ctx.waiting():
+                stopping = ctx.stopping.wait(pause)
+            if stopping:
+                raise Interrupted("the service stops: the migration goes on at its next start")
+            pause = min(pause * 2, PAUSE_MAX)
+        volume = ctx.volumes.get(volume_id)
+        # Only now: it was to be created empty.
+        origin = {"snapshot_id": volume.snapshot_id, "source_volid": volume.source_volid}
+        if any(origin.values()):
+            ctx.volumes.update(spare_id, **origin)
+
+
+def is_taken(ctx: Context, spare_id: str) -> bool:
+    """Say whether a compute service has reserved a copy, to swap it for its volume.
+
+    It ends the migration by itself, also when it has let the copy go again.
+    """
+    spare = _find(ctx, spare_id)
+    return spare is not None and (spare.status in _TAKEN or ctx.attachments.count(spare_id) > 0)
+
+
+def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool = False) -> None:
+    """Take away what a migration that ends here has left in the copy's row.
+
+    Once the rows are swapped that is what the volume was before; while the copy was being
+    given the volume's place it may be all that there is, and it is kept.
+
+    :param unless_taken: whether it stays where a compute service has taken it, up to now.
+    """
+    volume, spare = _find(ctx, volume_id), _find(ctx, spare_id)
+    if spare is None or (unless_taken and is_taken(ctx, spare_id)):
+        return
+    if spare.migration_status != "deleting":
+        if volume is not None and volume.migration_status == "completing":
+            ctx.volumes.update(spare_id, migration_status=None)
+            return
+        if spare.status != "deleting":
+            try:
+                ctx.volumes.transition(spare_id, "deleting", when=(spare.status,))
+            except StatusChanged:
+                discard(ctx, volume_id, spare_id, unless_taken=unless_taken)
+                return
+    ctx.volume_service.delete(ctx.request, ctx.volumes.current(spare_id))
+
+
+def _failed(ctx: Context, volume_id: str, spare_id: str, status: str | None) -> Exception:
+    """Let nobody wait for the copy any more, and return why."""
+    if status is not None:
+        # A service that creates it still finds its row gone, and removes what it made.
+        ctx.volumes.destroy(spare_id)
+    what = f"the copy {spare_id} of volume {volume_id}"
+    if status == "creating":
+        seconds = ctx.options.migration_create_timeout
+        text = f"was not created within the {seconds:g} s of migration_create_volume_timeout_secs"
+        return VolumeMigrationFailed(f"{what} {text}")
+    return VolumeMigrationFailed(f"{what} was not created: it is {status or 'gone'}")
+
+
+def _status(ctx: Context, spare_id: str) -> str | None:
+    found = _find(ctx, spare_id)
+    return None if found is None else str(found.status)
+
+
+def _find(ctx: Context, volume_id: str) -> Record | None:
+    try:
+        return ctx.volumes.current(volume_id)
+    except NotFound:
+        return None

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Give the copy of a volume its place on this backend.
+
+=======  ============================================  =============================
+task     does                                          undone by
+=======  ============================================  =============================
+update   driver.update_migrated_volume; what it tells  (what is written is written:
+         goes to the volume's row, and what the row    the caller decides)
+         had before to the copy's
+=======  ============================================  =============================
+
+A driver that has no such method leaves the copy its name, and the volume's row points
+to it. What the rows had before is taken from the message: on a second try they have it
+no more.
+
+Source: spec/volume-rpc, update_migrated_volume; spec/interfaces §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow.patterns import linear_flow
+
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.context import Context
+from flows.errors import InvalidVolume
+from flows.lifecycle import Step
+
+OLD = (
+    *("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry"),
+    *("replication_status", "replication_extended_status", "replication_driver_data"),
+    *("metadata", "admin_metadata", "encryption_key_id", "shared_targets", "bootable"),
+    *("display_name", "display_description", "multiattach"),
+)
+"""What a driver may tell of a volume, and what of it the message brings."""
+
+NEW = ("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry")
+
+
+class Update(Step):
+    """Ask the driver and write both rows. Idempotent: from the same to the same."""
+
+    def execute(
+        self,
+        ctx: Context,
+        volume_id: str,
+        spare_id: str,
+        old: Mapping[str, Any],
+        new: Mapping[str, Any],
+        volume_status: str | None,
+    ) -> None:
+        copy = ctx.volumes.with_columns(spare_id, **new)
+        driver_contract.require_ours(ctx, copy, copy.host)
+        if copy.migration_status != f"target:{volume_id}":
+            text = f"is not the copy of {volume_id}: its migration status is"
+            raise InvalidVolume(f"volume {spare_id} {text} {copy.migration_status}")
+        plain = {name: old[name] for name in NEW if name in old}
+        volume = ctx.volumes.with_columns(volume_id, **plain)
+        update, taken = _asked(ctx, volume, copy, volume_status)
+        default = {"_name_id": copy.name_id, "provider_location": copy.provider_location}
+        entries = [{"id": volume_id, **default, **update}]
+        if back := {name: old[name] for name in taken if name in old}:
+            entries.append({"id": spare_id, **back})
+        driver_contract.store(
+            lambda _id, **_columns: ctx.volumes.update_all(entries),
+            volume,
+            entries[0],
+            "update_migrated_volume",
+        )
+
+
+def flow() -> linear_flow.Flow:
+    """Give a copy its volume's place.
+
+    Needs ``volume_id``, the copy's as ``spare_id``, what their rows had before as ``old``
+    and ``new``, and ``volume_status``, which the volume had before its migration.
+    """
+    return linear_flow.Flow("update_migrated_volume").add(Update())
+
+
+def _asked(
+    ctx: Context, volume: Record, copy: Record, status: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what the driver wants written, and what it takes from the volume's row."""
+    driver = ctx.driver
+    try:
+        answer = driver.update_migrated_volume(ctx.request, volume, copy, status or "")
+    except NotImplementedError:
+        return {}, ["_name_id", "provider_location"]
+    except Exception as error:
+        raise driver_contract.backend_error("update_migrated_volume", volume.id, error) from error
+    update = driver_contract.model_update(answer, volume, "update_migrated_volume")
+    return update, list(update)

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The image service of the configuration, with what moves its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from oslo_config import cfg
+
+from drivers.image.qemu_img import ConversionLimits
+from drivers.image.transport import ImageTransport
+from worker.conf import image
+
+
+def make(conf: cfg.ConfigOpts) -> ImageTransport:
+    """Return what the options say. :raises ConfigError: there is no such service."""
+    service = image.service_class(conf)(conf)
+    limits = ConversionLimits(
+        conf.image_conversion_address_space_limit, conf.image_conversion_cpu_limit
+    )
+    return ImageTransport(service, Path(conf.image_conversion_dir), limits)

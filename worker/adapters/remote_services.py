@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other services, as flows know them: their errors are ours, their silence is bounded.
+
+A service that restarts answers what was asked while it was away, within the time that a
+call waits; so a few tries outlive its restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import oslo_messaging
+from oslo_config import cfg
+
+from drivers.interface.records import Record
+from flows.errors import InvalidVolume, ServiceRefused, ServiceUnreachable
+from flows.lifecycle import Interrupted
+from worker.db.records import Records
+from worker.db.records.services.service import is_up
+from worker.execution.concurrency import Limiter
+from worker.rpc import objects, topics
+from worker.rpc.clients.backup import BackupClient
+from worker.rpc.clients.sender import BusUnavailable
+from worker.rpc.clients.volume import VolumeClient
+
+LOG = logging.getLogger(__name__)
+
+TRIES = 3
+"""How often a service that does not answer is asked."""
+
+T = TypeVar("T")
+
+
+class RemoteVolumeServices:
+    """Implements :class:`flows.context.RemoteVolumeService`.
+
+    :param timeout: seconds that a call waits for its answer.
+    :param stopping: ends the waiting; the operation goes on at the next start.
+    """
+
+    def __init__(
+        self, transport: Any, timeout: float, turnstile: Limiter, stopping: threading.Event
+    ) -> None:
+        self._client = VolumeClient(transport, timeout)
+        self._turnstile = turnstile
+        self._stopping = stopping
+
+    def get_backup_device(self, request: Any, backup: Record, volume: Record) -> None:
+        """Have a volume's service choose what is read."""
+        self._cast(
+            request, volume, "get_backup_device", backup=backup, want_objects=True, async_call=True
+        )
+
+    def secure_file_operations_enabled(self, request: Any, volume: Record) -> bool:
+        """Ask the volume's driver."""
+        return bool(self._call(request, volume, "secure_file_operations_enabled", volume=volume))
+
+    def connect(
+        self, request: Any, source: Record, connector: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Let a connector reach a source."""
+        name, named = ("volume", source) if source.kind == "volume" else ("snapshot_id", source.id)
+        method = _of("initialize_connection", source)
+        answer = self._call(request, source, method, **{name: named}, connector=dict(connector))
+        if not isinstance(answer, Mapping):
+            raise ServiceRefused(f"{method} of {source.kind} {source.id} answered no mapping")
+        return answer
+
+    def disconnect(self, request: Any, source: Record, connector: Mapping[str, Any]) -> None:
+        """End a connector's access."""
+        named = {f"{source.kind}_id": source.id, "connector": dict(connector), "force": True}
+        self._call(request, source, _of("terminate_connection", source), **named)
+
+    def unexport(self, request: Any, source: Record) -> None:
+        """Take a source's export away."""
+        named = {f"{source.kind}_id": source.id}
+        self._call(request, source, _of("remove_export", source), **named)
+
+    def create(self, request: Any, volume: Record) -> None:
+        """Have a volume created empty, and nowhere else."""
+        nothing = {"request_spec": None, "filter_properties": None, "allow_reschedule": False}
+        self._cast(request, volume, "create_volume", volume=volume, **nothing)
+
+    def update_migrated(
+        self, request: Any, volume: Record, copy: Record, status: str | None
+    ) -> None:
+        """Tell the copy's service."""
+        named = {"volume": volume, "new_volume": copy, "volume_status": status}
+        self._call(request, copy, "update_migrated_volume", **named)
+
+    def attach(self, request: Any, volume: Record, attachment: Mapping[str, Any]) -> None:
+        """Tell the volume's service."""
+        named = {
+            "volume_id": volume.id,
+            "instance_uuid": attachment["instance_uuid"],
+            "host_name": attachment["attached_host"],
+            "mountpoint": attachment["mountpoint"],
+            "mode": attachment["attach_mode"] or "rw",
+        }
+        self._call(request, volume, "attach_volume", **named)
+
+    def delete(self, request: Any, source: Record) -> None:
+        """Have a temporary source deleted, some time."""
+        self._cast(request, source, f"delete_{source.kind}", **{source.kind: source})
+
+    def changed_extents(
+        self, request: Any, source: Record, since: str
+    ) -> Sequence[tuple[int, int]] | None:
+        """Ask what may have changed; a service that cannot tell is no failure."""
+        named = {"kind": source.kind, "id": source.id}
+        try:
+            answer = self._call(request, source, "get_changed_extents", resource=named, since=since)
+            return None if answer is None else [(int(start), int(end)) for start, end in answer]
+        except (ServiceRefused, ServiceUnreachable, TypeError, ValueError) as error:
+            LOG.info("%s %s is read as a whole: %s", source.kind, source.id, error)
+            return None
+
+    def _cast(self, request: Any, source: Record, method: str, **args: Any) -> None:
+        host = _address(source)
+        with self._turnstile.outside():
+            _told(lambda: self._client.cast(request, host, method, **args))
+
+    def _call(self, request: Any, source: Record, method: str, **args: Any) -> Any:
+        host = _address(source)
+        with self._turnstile.outside():
+            for left in reversed(range(TRIES)):
+                try:
+                    return _told(lambda: self._client.call(request, host, method, **args))
+                except ServiceUnreachable as error:
+                    if self._stopping.is_set():
+                        raise Interrupted(str(error)) from error
+                    if not left:
+                        raise
+                    LOG.warning("%s; it is asked again", error)
+        raise AssertionError("not reached")
+
+
+class RemoteBackupServices:
+    """Implements :class:`flows.context.RemoteBackupService`."""
+
+    def __init__(self, transport: Any, records: Records, conf: cfg.ConfigOpts) -> None:
+        self._client = BackupClient(transport)
+        self._records = records
+        self._conf = conf
+
+    def continue_backup(self, request: Any, backup: Record, device: Mapping[str, Any]) -> None:
+        """Tell the backup's host."""
+        named = {"backup": backup, "backup_device": dict(device)}
+        _told(lambda: self._client.cast(request, backup.host, "continue_backup", **named))
+
+    def restore_backup(self, request: Any, backup: Record, volume_id: str) -> None:
+        """Tell the backup's host."""
+        named = {"backup": backup, "volume_id": volume_id, "volume_is_new": True}
+        _told(lambda: self._client.cast(request, backup.host, "restore_backup", **named))
+
+    def device(self, source: Record, secure: bool) -> dict[str, Any]:
+        """Return a source as an object."""
+        return objects.backup_device(source, secure)
+
+    def alive(self, zone: str | None, preferred: str | None) -> str | None:
+        """Return the host of a backup service whose heartbeat is fresh."""
+        down, rows = self._conf.service_down_time, self._records.services
+        services = rows.list(binary=topics.BACKUP_TOPIC)
+        found = [row for row in services if not row.disabled and is_up(row, down)]
+        best = [row for row in found if row.host == preferred]
+        near = [row for row in found if row.availability_zone == zone]
+        return next((str(row.host) for row in (*best, *near, *found)), None)
+
+
+class RemoteBackupPeers:
+    """Implements :class:`flows.context.BackupPeers`."""
+
+    def __init__(self, transport: Any) -> None:
+        self._client = BackupClient(transport)
+
+    def import_record(
+        self,
+        request: Any,
+        host: str,
+        backup: Record,
+        service: str,
+        url: str,
+        hosts: Sequence[str],
+    ) -> None:
+        """Tell another host."""
+        named = {
+            "backup": backup,
+            "backup_service": service,
+            "backup_url": url,
+            "backup_hosts": list(hosts),
+        }
+        _told(lambda: self._client.cast(request, host, "import_record", **named))
+
+
+def _of(method: str, source: Record) -> str:
+    return method if source.kind == "volume" else f"{method}_snapshot"
+
+
+def _address(source: Record) -> str:
+    try:
+        return topics.address(source if source.kind == "volume" else source.volume)
+    except InvalidVolume as error:
+        raise ServiceUnreachable(str(error)) from error
+
+
+def _told(work: Callable[[], T]) -> T:
+    """Run a message's sending; whatever goes wrong is one of two errors."""
+    try:
+        return work()
+    except (BusUnavailable, oslo_messaging.MessagingTimeout) as error:
+        raise ServiceUnreachable(f"no answer from the bus: {error}") from error
+    except InvalidVolume as error:
+        raise ServiceUnreachable(str(error)) from error
+    except oslo_messaging.RemoteError as error:
+        raise ServiceRefused(f"{error.exc_type}: {error.value}") from error

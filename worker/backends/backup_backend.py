@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store of backups of this host: its driver, from set-up to use."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from drivers.interface.backup import BackupDriver
+from flows.errors import DriverNotInitialized
+
+LOG = logging.getLogger(__name__)
+
+
+class BackupStoreBackend:
+    """Implements :class:`flows.context.BackupBackend`.
+
+    :param host: the service's host.
+    :param zone: its availability zone.
+    :param make: builds a driver instance; one per attempt.
+    :param services: the names in ``backups.service`` that mean this driver; the first one
+        is written.
+    :param pause: seconds between two attempts.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        zone: str,
+        make: Callable[[], BackupDriver],
+        services: tuple[str, ...],
+        pause: Callable[[], float],
+    ) -> None:
+        self.host = self.name = host
+        self.zone = zone
+        self.service = services[0]
+        self._services = services
+        self._make = make
+        self._pause = pause
+        self._driver: BackupDriver | None = None
+        self._reason = "it is still being set up"
+        self._wanted = threading.Event()
+        self._told: str | None = None
+
+    @property
+    def initialized(self) -> bool:
+        """Whether the store takes requests."""
+        return self._driver is not None
+
+    @property
+    def report_wanted(self) -> threading.Event:
+        """Set when a capability report is due before its time."""
+        return self._wanted
+
+    def require_driver(self) -> BackupDriver:
+        """Return the driver. :raises DriverNotInitialized: with the reason."""
+        if self._driver is None:
+            raise DriverNotInitialized(f"backups cannot be kept on {self.host}: {self._reason}")
+        return self._driver
+
+    def is_ours(self, service: str | None) -> bool:
+        """Say whether backups of that service name are in this store.
+
+        Rows of old hold the module of a driver only.
+        """
+        return not service or any(name.startswith(service) for name in self._services)
+
+    def publish_soon(self) -> None:
+        """Ask for a capability report."""
+        self._wanted.set()
+
+    def initialize(self, stopping: threading.Event) -> None:
+        """Set the driver up, again and again until it is up or we stop."""
+        while not stopping.is_set() and not self.attempt():
+            LOG.info("store of backups: next attempt in %.0f s", self._pause())
+            stopping.wait(self._pause())
+
+    def attempt(self) -> bool:
+        """Try the set-up once with a new driver and say whether it worked."""
+        try:
+            driver = self._make()
+            driver.check_for_setup_error()
+        except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
+            self._reason = f"{type(error).__name__}: {error}"
+            known, self._told = self._reason == self._told, self._reason
+            shown = None if known else error
+            LOG.error("the store of backups cannot be used: %s", self._reason, exc_info=shown)
+            return False
+        self._driver = driver
+        LOG.info("the store of backups is up: %s", self.service)
+        return True

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scheduler is told of a volume backend (spec/service §5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.backends.volume_backend import VolumeBackend
+
+_CACHEABLE = ("iscsi", "fc", "nvme")
+
+
+class Capabilities:
+    """A driver's statistics, completed.
+
+    :param allocated: GiB of volumes per pool, from the database.
+    :param extra: a JSON object that is told as well.
+    """
+
+    def __init__(
+        self,
+        backend: VolumeBackend,
+        allocated: Callable[[], Mapping[str, int]],
+        *,
+        extra: str = "{}",
+        filter_function: str | None = None,
+        goodness_function: str | None = None,
+    ) -> None:
+        self._backend = backend
+        self._allocated = allocated
+        self._extra = json.loads(extra or "{}")
+        self._functions = {
+            "filter_function": filter_function,
+            "goodness_function": goodness_function,
+        }
+
+    def fresh(self) -> dict[str, Any]:
+        """Ask the driver, and return what the scheduler is told."""
+        stats = dict(self._backend.refresh())
+        allocated = self._allocated()
+        pools = [dict(pool) for pool in stats.get("pools", ())]
+        for pool in pools or [stats]:
+            pool.update(self._extra)
+            # Without a list of pools there is one, whatever older rows call it.
+            here = allocated.get(str(pool.get("pool_name")), 0)
+            pool["allocated_capacity_gb"] = here if pools else sum(allocated.values())
+            protocol = str(stats.get("storage_protocol", "")).lower()
+            if protocol.startswith(_CACHEABLE):
+                pool.setdefault("cacheable", True)
+        if pools:
+            stats["pools"] = pools
+        for name, configured in self._functions.items():
+            stats.setdefault(name, configured)
+        return stats

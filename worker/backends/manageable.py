@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a backend could be taken over, as its driver lists it.
+
+Source: spec/volume-rpc, get_manageable_volumes and get_manageable_snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from drivers.interface.errors import InvalidInput, VolumeBackendAPIException
+from drivers.interface.records import Record
+from flows import driver_contract
+from flows.errors import DriverReturnedRubbish
+from worker.backends.volume_backend import VolumeBackend
+from worker.db.records import Records
+
+
+class Manageable:
+    """Lists for callers; a backend that cannot take objects over has none.
+
+    :param host: ``host@backend``, whose rows the driver is shown as managed.
+    """
+
+    def __init__(self, records: Records, backend: VolumeBackend, host: str) -> None:
+        self._records = records
+        self._backend = backend
+        self._host = host
+
+    def manageable_volumes(self, page: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return a page of what could become volumes.
+
+        :raises DriverNotInitialized: the driver is not up.
+        :raises InvalidInput: the page makes no sense, such as an unknown marker.
+        :raises VolumeBackendAPIException: the driver failed.
+        """
+        return self._ask("get_manageable_volumes", self._records.volumes.on_host, page)
+
+    def manageable_snapshots(self, page: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return a page of what could become snapshots; it raises the same."""
+        return self._ask("get_manageable_snapshots", self._records.snapshots.on_host, page)
+
+    def _ask(
+        self, method: str, managed: Callable[[str], Iterable[Record]], page: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        call = getattr(self._backend.require_driver(), method, None)
+        if call is None:
+            return []
+        # By position, as Cinder calls it: drivers name these arguments as they like.
+        arguments = [page[n] for n in ("marker", "limit", "offset", "sort_keys", "sort_dirs")]
+        try:
+            answer = call(list(managed(self._host)), *arguments)
+        except NotImplementedError:
+            return []
+        except InvalidInput:
+            raise
+        except Exception as error:
+            cause = f"{type(error).__name__}: {driver_contract.masked(error)}"
+            text = f"{method} of {self._host} failed: {cause}"
+            raise VolumeBackendAPIException(text) from error
+        return [_entry(method, entry) for entry in _listed(method, answer)]
+
+
+def _listed(method: str, answer: Any) -> Iterable[Any]:
+    if not isinstance(answer, list | tuple):
+        raise DriverReturnedRubbish(f"{method} returned a {type(answer).__name__}, not a list")
+    return answer
+
+
+def _entry(method: str, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("reference"), Mapping):
+        raise DriverReturnedRubbish(f"{method} listed something without a reference: {entry!r:.80}")
+    return {str(name): value for name, value in entry.items()}

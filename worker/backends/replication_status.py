@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups and volumes whose replication has failed by itself, as a driver reports it.
+
+A driver whose statistics say ``replication_status`` ``error`` is asked which ones, each
+time that it is reported on. Source: spec/interfaces §8.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from drivers.interface.volume import VolumeDriver
+from flows import driver_contract
+from flows.errors import DriverReturnedRubbish, NotFound
+from worker.db.records import Records
+from worker.rpc.context import RequestContext
+
+LOG = logging.getLogger(__name__)
+
+CALL = "get_replication_error_status"
+
+
+def note_errors(
+    records: Records, driver: VolumeDriver, host: str, stats: Mapping[str, Any]
+) -> None:
+    """Write what has failed, where the statistics say that something has."""
+    if stats.get("replication_status") != "error":
+        return
+    groups = list(records.on_host(host).replicated_groups())
+    try:
+        answer = driver.get_replication_error_status(RequestContext.admin(), groups)
+        of_groups, of_volumes = answer
+    except NotImplementedError:
+        return
+    except Exception as error:  # noqa: BLE001 - the report goes out all the same
+        LOG.error("%s of %s failed: %s", CALL, host, driver_contract.masked(error))
+        return
+    for kind, told, rows in (
+        ("group", of_groups, records.groups),
+        ("volume", of_volumes, records.volumes),
+    ):
+        for entry in told or ():
+            _store(kind, entry, rows.get, rows.update)
+
+
+def _store(kind: str, entry: Any, get: Callable[[str], Any], update: Callable[..., None]) -> None:
+    try:
+        row = get(entry[f"{kind}_id"])
+        columns = {name: value for name, value in entry.items() if name != f"{kind}_id"}
+        driver_contract.store(update, row, driver_contract.model_update(columns, row, CALL), CALL)
+    except (NotFound, DriverReturnedRubbish, KeyError, TypeError, AttributeError) as error:
+        LOG.error("%s told of a %s what is not stored: %r", CALL, kind, error)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a driver is told, and what rows are put right, when a backend comes up.
+
+Only a driver that corrects rows sees all of them before the backend serves. The
+rest is done beside the first operations, as it takes as long as there are volumes
+in use: one is left alone while an operation on it goes on, and looked at anew after.
+
+Source: spec/service §4, steps 8 and 9.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from drivers.interface.optional import Reporting
+from drivers.interface.records import Record
+from drivers.interface.volume import VolumeDriver
+from flows.errors import NotFound, StatusChanged
+from worker.db.records import Records
+from worker.locks import Locks
+from worker.rpc import topics
+from worker.rpc.context import RequestContext
+
+LOG = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Exports that are brought back at the same time."""
+
+
+def correct(records: Records, driver: VolumeDriver, host: str) -> None:
+    """Let a driver that wants to correct rows do so, before it serves."""
+    if type(driver).update_provider_info is Reporting.update_provider_info:
+        return
+    volumes = list(records.volumes.on_host(host))
+    snapshots = list(records.snapshots.on_host(host))
+    _store(driver.update_provider_info(volumes, snapshots), records)
+
+
+class StartupSync:
+    """Brings rows and exports of a backend together while it serves.
+
+    :param host: ``host@backend``.
+    :param stopping: ends it early; the next start begins anew.
+    """
+
+    def __init__(
+        self, records: Records, locks: Locks, host: str, stopping: threading.Event
+    ) -> None:
+        self._records = records
+        self._locks = locks
+        self._host = host
+        self._stopping = stopping
+
+    def start(self, driver: VolumeDriver) -> None:
+        """Begin, on a thread of its own."""
+        threading.Thread(target=self.take, args=(driver,), name="inventory", daemon=True).start()
+
+    def take(self, driver: VolumeDriver) -> None:
+        """Complete hosts by pools and bring exports back."""
+        began = time.monotonic()
+        try:
+            self._complete_hosts(driver)
+            count = self._export_all(driver)
+        except Exception:
+            LOG.exception("the exports of %s were not all looked at", self._host)
+            return
+        if count:
+            LOG.info("exports of %d volumes checked in %.1f s", count, time.monotonic() - began)
+
+    def _complete_hosts(self, driver: VolumeDriver) -> None:
+        for volume in self._until_stopped(self._records.volumes.without_pool_on_host(self._host)):
+            if pool := driver.get_pool(volume):
+                host = topics.append_pool(volume.host, pool)
+                self._records.volumes.update(volume.id, host=host)
+
+    def _export_all(self, driver: VolumeDriver) -> int:
+        volumes = self._until_stopped(self._records.volumes.in_use_on_host(self._host))
+        count = 0
+        with ThreadPoolExecutor(AT_ONCE, "inventory") as pool:
+            for _done in pool.map(lambda volume: self._export(driver, volume.id), volumes):
+                count += 1
+        return count
+
+    def _until_stopped(self, volumes: Iterator[Record]) -> Iterator[Record]:
+        for volume in volumes:
+            if self._stopping.is_set():
+                return
+            yield volume
+
+    def _export(self, driver: VolumeDriver, volume_id: str) -> None:
+        with self._locks.held([volume_id]):
+            try:
+                volume = self._records.volumes.get(volume_id)
+            except NotFound:
+                return
+            # Cinder looks at the status alone; one that is being detached is in use as well.
+            if volume.status == "in-use" or any(map(_is_connected, volume.volume_attachment)):
+                _bring_back(self._records, driver, volume)
+
+
+def _is_connected(attachment: Record) -> bool:
+    return attachment.attach_status == "attached" or attachment.connector is not None
+
+
+def _bring_back(records: Records, driver: VolumeDriver, volume: Record) -> None:
+    try:
+        driver.ensure_export(RequestContext.admin(), volume)
+    except Exception as error:
+        LOG.exception("volume %s is in use, but its export did not come back: %s", volume.id, error)
+        try:
+            records.volumes.transition(volume.id, "error", when=("in-use",))
+        except (StatusChanged, NotFound) as changed:
+            LOG.info("volume %s is left as it is: %s", volume.id, changed)
+
+
+def _store(answer: Any, records: Records) -> None:
+    volume_updates, snapshot_updates = answer or (None, None)
+    for updates, rows in (
+        (volume_updates, records.volumes),
+        (snapshot_updates, records.snapshots),
+    ):
+        for update in _entries(updates):
+            rows.update(update["id"], **{k: v for k, v in update.items() if k != "id"})
+
+
+def _entries(updates: Any) -> Iterable[dict[str, Any]]:
+    return updates if isinstance(updates, list) else ()

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to the backup service, made as cinder-api makes them (spec/backup-rpc §1.1)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_messaging import MessagingTimeout, RemoteError
+
+from drivers.interface.records import Record
+from worker.cli.access import Access, CommandError
+from worker.cli.casting.requests import Sent
+from worker.cli.casting.rows import RequestRows, require
+from worker.db.records.services.service import is_up
+from worker.rpc.clients.backup import BackupClient
+from worker.rpc.context import RequestContext
+
+BINARY = "cinder-backup"
+_DELETABLE = ("available", "error", "error_deleting")
+_UNDER_WAY = ("creating", "restoring")
+
+
+class BackupRequests:
+    """Makes rows as the API does, and sends casts.
+
+    :param project: of what is created.
+    :param host: of the backup service; where None is given, the one that is enabled.
+    """
+
+    def __init__(self, access: Access, project: str = "admin", host: str | None = None) -> None:
+        self._access = access
+        self._records = access.records
+        self._project = project
+        self._host = host
+
+    def create(
+        self,
+        volume: Record,
+        snapshot: Record | None,
+        *,
+        incremental: bool,
+        force: bool,
+        **columns: Any,
+    ) -> Sent:
+        """Back a volume, or a snapshot of it, up. :raises CommandError: it cannot be now."""
+        parent = self._newest(volume, snapshot) if incremental else None
+        with self._rows() as rows:
+            if snapshot is not None:
+                require(snapshot, ("available",), "a backup of it")
+                rows.move(snapshot, "backing-up", ("available",))
+            else:
+                self._take(rows, volume, force)
+            backup = rows.create_backup(
+                volume,
+                host=self._service,
+                parent_id=parent and parent.id,
+                snapshot_id=snapshot and snapshot.id,
+                data_timestamp=snapshot.created_at if snapshot else None,
+                project_id=self._project,
+                user_id=self._project,
+                **columns,
+            )
+            request_id = self._cast("create_backup", backup)
+            rows.keep()
+        return Sent("create_backup", True, request_id, backup, ("creating",), ("available",))
+
+    def restore(self, backup: Record, volume: Record, *, new: bool) -> Sent:
+        """Restore a backup to a volume. :raises CommandError: it cannot be now."""
+        require(backup, ("available",), "a restore of it")
+        require(volume, ("available",), "a restore to it")
+        if volume.size < (backup.size or 0):
+            sizes = f"{volume.size} GiB, backup {backup.id} needs {backup.size}"
+            raise CommandError(f"volume {volume.id} has {sizes}")
+        with self._rows() as rows:
+            rows.move(volume, "restoring-backup", ("available",))
+            rows.move(backup, "restoring", ("available",), restore_volume_id=volume.id)
+            row = self._records.backups.get(backup.id)
+            named = {"volume_id": volume.id, "volume_is_new": new}
+            request_id = self._cast("restore_backup", row, **named)
+            rows.keep()
+        during, wanted = ("restoring-backup",), ("available",)
+        return Sent("restore_backup", True, request_id, volume, during, wanted)
+
+    def delete(self, backup: Record, *, force: bool) -> Sent:
+        """Delete a backup. :raises CommandError: others build on it, or it is in use."""
+        if found := self._records.backups.dependants(backup.id):
+            raise CommandError(f"backup {backup.id} is needed by {', '.join(found[:3])}")
+        when = (*_DELETABLE, *_UNDER_WAY) if force else _DELETABLE
+        require(backup, when, "its deletion" if force else "its deletion (or --force)")
+        with self._rows() as rows:
+            rows.move(backup, "deleting", when)
+            request_id = self._cast("delete_backup", self._records.backups.get(backup.id))
+            rows.keep()
+        return Sent("delete_backup", True, request_id, backup, ("deleting",), ("deleted",))
+
+    def export(self, backup: Record) -> dict[str, Any]:
+        """Return a backup's record. :raises CommandError: the service refused."""
+        return dict(self._call("export_record", backup))
+
+    def take_over(self, record: dict[str, Any], told: dict[str, Any]) -> Sent:
+        """Make a row of a record, and have it filled."""
+        with self._rows() as rows:
+            size = int(record.get("size") or 0)
+            nowhere = "00000000-0000-0000-0000-000000000000"
+            backup = rows.insert_backup(
+                id=str(record["id"]),
+                volume_id=nowhere,
+                size=size,
+                host=self._service,
+                project_id=self._project,
+                user_id=self._project,
+            )
+            named = {**told, "backup_hosts": [one.host for one in self._services]}
+            request_id = self._cast("import_record", backup, **named)
+            rows.keep()
+        return Sent("import_record", True, request_id, backup, ("creating",), ("available",))
+
+    def _rows(self) -> RequestRows:
+        return RequestRows(self._records, gigabytes=not self._access.conf.no_snapshot_gb_quota)
+
+    def _take(self, rows: RequestRows, volume: Record, force: bool) -> None:
+        usable = ("available", "in-use") if force else ("available",)
+        if volume.status == "in-use" and not force:
+            raise CommandError(f"volume {volume.id} is in use: --force reads it as of one moment")
+        require(volume, usable, "a backup of it")
+        rows.move(volume, "backing-up", usable, previous_status=volume.status)
+
+    def _newest(self, volume: Record, snapshot: Record | None) -> Record:
+        """Return what an incremental backup builds on."""
+        found = [
+            one
+            for one in self._records.backups.list(volume_id=volume.id, status="available")
+            if snapshot is None or one.data_timestamp < snapshot.created_at
+        ]
+        if not found:
+            raise CommandError(f"volume {volume.id} has no backup yet that one could build on")
+        return max(found, key=lambda one: one.data_timestamp)
+
+    @functools.cached_property
+    def _services(self) -> Sequence[Record]:
+        return list(self._records.services.list(binary=BINARY))
+
+    @functools.cached_property
+    def _service(self) -> str:
+        """Return the host that was said, or the one that there is."""
+        if self._host:
+            return self._host
+        down = self._access.conf.service_down_time
+        enabled = [row for row in self._services if not row.disabled]
+        alive = [row for row in enabled if is_up(row, down)] or enabled
+        if len(alive) == 1:
+            return str(alive[0].host)
+        known = ", ".join(row.host for row in self._services) or "none has ever been started"
+        raise CommandError(f"say which backup service with --host; known: {known}")
+
+    def _cast(self, method: str, backup: Record, **args: Any) -> str:
+        request = self._request()
+        self._client.cast(request, backup.host or self._service, method, backup=backup, **args)
+        return str(request.request_id)
+
+    def _call(self, method: str, backup: Record) -> Any:
+        seconds, host = self._access.conf.rpc_response_timeout, backup.host or self._service
+        try:
+            return self._client.call(self._request(), host, method, backup=backup)
+        except MessagingTimeout as error:
+            text = f"no answer from {host} within {seconds} s: is it up? see: holdfast service list"
+            raise CommandError(text) from error
+        except RemoteError as error:
+            raise CommandError(f"{method} failed: {error.exc_type}: {error.value}") from error
+
+    def _request(self) -> RequestContext:
+        who = {"user_id": self._project, "project_id": self._project}
+        return RequestContext({"is_admin": True, "roles": ["admin"], **who})
+
+    @functools.cached_property
+    def _client(self) -> BackupClient:
+        return BackupClient(self._access.bus, self._access.conf.rpc_response_timeout)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens in ``holdfast demo``: each operation once, its data compared by checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from drivers.interface.records import Record
+from worker.cli.access import CommandError
+from worker.cli.demonstration.services import NODE, POOL, DemoServices
+
+_DATA = 8 * 1024**2
+_GIB = 1024**3
+_OWNER = {"project_id": "demo", "user_id": "demo"}
+_CONNECTOR = {"host": "demo"}
+
+
+class Scenario:
+    """What happens on the stage."""
+
+    def __init__(self, stage: DemoServices) -> None:
+        self._stage = stage
+        self._volumes = stage.records.volumes
+        self._snapshots = stage.records.snapshots
+        self._data = os.urandom(_DATA)
+
+    def tell(self) -> None:
+        """Tell it from the first volume to the last."""
+        say = self._stage.say
+        say(f"A service for backend 'local' runs in {self._stage.folder}")
+        say("Each line is a message over the bus, run as the flow of that name; what is cast is")
+        say("in the journal before it is acknowledged.")
+        say()
+        self._stage.heads()
+        volume = self._stage.cast("create_volume", self._new("data", size=1), "available")
+        device = self._connected(volume)
+        _put(device, self._data)
+        say(f"  written: 8 MiB with SHA-256 {_sum(self._data)}")
+        snapshot = self._stage.cast("create_snapshot", self._of(volume, "monday"), "available")
+        _put(device, os.urandom(_DATA))
+        say(f"  written: other data over it, SHA-256 {_sum(_get(device))}")
+        restored, clone = self._copies(snapshot)
+        volume = self._reverted(volume, snapshot)
+        self._extended(volume)
+        self._stage.call("terminate_connection", volume, volume_id=volume.id, connector=_CONNECTOR)
+        self._imaged()
+        self._managed()
+        self._grouped()
+        self._backed_up()
+        unlucky = self._failed()
+        self._removed(snapshot, (volume, restored, clone, unlucky))
+
+    def _copies(self, snapshot: Record) -> tuple[Record, Record]:
+        restored = self._new("from-monday", size=2, snapshot_id=snapshot.id)
+        restored = self._stage.cast("create_volume", restored, "available")
+        self._compare("the volume from the snapshot", self._connected(restored))
+        clone = self._new("clone", size=2, source_volid=restored.id)
+        clone = self._stage.cast("create_volume", clone, "available")
+        self._compare("the clone of that volume", self._connected(clone))
+        return restored, clone
+
+    def _reverted(self, volume: Record, snapshot: Record) -> Record:
+        self._volumes.transition(volume.id, "reverting", when=("available",))
+        self._snapshots.transition(snapshot.id, "restoring", when=("available",))
+        rows = self._volumes.get(volume.id), self._snapshots.get(snapshot.id)
+        volume = self._stage.cast("revert_to_snapshot", rows[0], "available", snapshot=rows[1])
+        self._compare("the volume after its revert", self._connected(volume))
+        return volume
+
+    def _extended(self, volume: Record) -> None:
+        self._volumes.transition(volume.id, "extending", when=("available",))
+        row = self._volumes.get(volume.id)
+        volume = self._stage.cast("extend_volume", row, "available", new_size=3, reservations=[])
+        device = self._connected(volume)
+        size = device.stat().st_size // _GIB
+        if (volume.size, size) != (3, 3):
+            raise CommandError(f"the volume has {size} GiB, its row says {volume.size}, not 3")
+        self._compare(f"the volume, now of {size} GiB,", device)
+
+    def _imaged(self) -> None:
+        say, images = self._stage.say, self._stage.images
+        # qcow2 keeps holes; without the tool for it the whole GiB is read and written.
+        disk_format = "qcow2" if shutil.which("qemu-img") else "raw"
+        say(f"Images: a volume is made of one, and becomes one again, as {disk_format}.")
+        image = images.create(None, {"name": "linux"}, iter([self._data]))
+        volume = self._from_image("from-image", image["id"])
+        self._compare("the volume from the image", self._connected(volume))
+        known = {"name": "copy", "disk_format": disk_format}
+        copy = images.create(None, known)
+        self._volumes.transition(volume.id, "uploading", when=("available",))
+        self._stage.cast(
+            "copy_volume_to_image",
+            self._volumes.get(volume.id),
+            "available",
+            alone=True,
+            volume_id=volume.id,
+            image_meta=dict(copy),
+        )
+        again = self._from_image("from-copy", copy["id"])
+        self._compare("the volume from the copy", self._connected(again))
+        self._deleted(volume, again)
+
+    def _from_image(self, name: str, image_id: str) -> Record:
+        spec = {"image_id": image_id, "volume_properties": {"size": 1}}
+        volume = self._new(name, size=1)
+        return self._stage.cast("create_volume", volume, "available", request_spec=spec)
+
+    def _managed(self) -> None:
+        self._stage.say("A file that lay in the directory becomes a volume, in whole GiB.")
+        found = self._stage.folder / "volumes" / "found.img"
+        with found.open("wb") as file:
+            file.write(self._data)
+            file.truncate(_GIB + 1)
+        volume = self._new("found", size=0, status="managing")
+        ref = {"source-name": found.name}
+        volume = self._stage.cast("manage_existing", volume, "available", ref=ref)
+        if volume.size != 2:
+            raise CommandError(f"the managed volume has {volume.size} GiB, not 2")
+        self._compare(f"the managed volume of {volume.size} GiB", self._connected(volume))
+        self._deleted(volume)
+
+    def _grouped(self) -> None:
+        self._stage.say("A group: its snapshot has both volumes as of the same moment.")
+        groups = self._stage.records.groups
+        group = self._stage.cast("create_group", self._group("pair"), "available")
+        pair = [self._new(name, size=1, group_id=group.id) for name in ("left", "right")]
+        pair = [self._stage.cast("create_volume", one, "available") for one in pair]
+        for volume in pair:
+            _put(self._connected(volume), self._data)
+        self._stage.say(f"  written: 8 MiB with SHA-256 {_sum(self._data)} to each")
+        snapshot = self._stage.records.group_snapshots.create(
+            group_id=group.id, status="creating", name="both", **_OWNER
+        )
+        members = [self._of(volume, "", group_snapshot_id=snapshot.id) for volume in pair]
+        snapshot = self._stage.cast("create_group_snapshot", snapshot, "available")
+        for volume in pair:
+            _put(self._connected(volume), os.urandom(_DATA))
+        self._stage.say("  written: other data over both")
+        copy = self._group("restored")
+        copies = [
+            self._new(f"restored-{n}", size=1, group_id=copy.id, snapshot_id=member.id)
+            for n, member in enumerate(members)
+        ]
+        copy = self._stage.cast("create_group_from_src", copy, "available", group_snapshot=snapshot)
+        for volume in copies:
+            self._compare(f"volume {volume.display_name}", self._connected(volume))
+        self._snapshots_deleting(members)
+        self._stage.records.group_snapshots.update(snapshot.id, status="deleting")
+        self._stage.cast("delete_group_snapshot", snapshot, "deleted")
+        for one, volumes in ((copy, copies), (group, pair)):
+            groups.update(one.id, status="deleting")
+            for volume in volumes:
+                self._volumes.update(volume.id, status="deleting")
+            self._stage.cast("delete_group", one, "deleted")
+
+    def _backed_up(self) -> None:
+        say, stage = self._stage.say, self._stage
+        say("Backups: a full one, one of what changed since, and back to another volume.")
+        volume = stage.cast("create_volume", self._new("precious", size=1), "available")
+        _put(self._connected(volume), os.urandom(_DATA))
+        full = self._backup(volume, "full")
+        _put(self._connected(volume), self._data)
+        say(f"  written: 8 MiB with SHA-256 {_sum(self._data)}")
+        leaf = self._backup(volume, "changes", parent_id=full.id)
+        target = stage.cast("create_volume", self._new("restored", size=1), "available")
+        self._volumes.transition(target.id, "restoring-backup", when=("available",))
+        stage.records.backups.update(leaf.id, status="restoring")
+        row = stage.records.backups.get(leaf.id)
+        args = {"volume_id": target.id, "volume_is_new": True}
+        stage.cast_backup("restore_backup", row, "available", "restore_backup", **args)
+        self._compare("the volume from the backups", self._connected(target))
+        for backup in (leaf, full):
+            stage.records.backups.update(backup.id, status="deleting")
+            stage.cast_backup("delete_backup", backup, "deleted", "delete_backup")
+        self._deleted(volume, target)
+
+    def _backup(self, volume: Record, name: str, **columns: Any) -> Record:
+        self._volumes.update(volume.id, status="backing-up", previous_status="available")
+        backup = self._stage.records.backups.create(
+            volume_id=volume.id, size=1, host=NODE, display_name=name, **_OWNER, **columns
+        )
+        return self._stage.cast_backup("create_backup", backup, "available", "continue_backup")
+
+    def _snapshots_deleting(self, snapshots: list[Record]) -> None:
+        for snapshot in snapshots:
+            self._snapshots.update(snapshot.id, status="deleting")
+
+    def _group(self, name: str) -> Record:
+        kind = self._stage.group_type()
+        columns = {"host": POOL, "name": name, "group_type_id": kind, **_OWNER}
+        return self._stage.records.groups.create(status="creating", **columns)
+
+    def _deleted(self, *volumes: Record) -> None:
+        for volume in volumes:
+            self._volumes.transition(volume.id, "deleting", when=("available",))
+            self._stage.cast("delete_volume", self._volumes.get(volume.id), "deleted")
+
+    def _failed(self) -> Record:
+        self._stage.say("Now the driver fails half way: what was done is undone, backwards.")
+        unlucky = self._stage.cast("create_volume", self._new("unlucky", size=1), "error")
+        if unlucky.name in self._stage.left():
+            raise CommandError("the failed volume is still on the backend")
+        self._stage.say("  checked: nothing of it is on the backend, its status tells the user")
+        return unlucky
+
+    def _removed(self, snapshot: Record, volumes: tuple[Record, ...]) -> None:
+        self._stage.say("And everything goes again, the snapshot along with its volume.")
+        self._snapshots.transition(snapshot.id, "deleting", when=("available",))
+        for volume in volumes:
+            self._volumes.transition(volume.id, "deleting", when=("available", "error"))
+            row = self._volumes.get(volume.id)
+            self._stage.cast("delete_volume", row, "deleted", cascade=True)
+        if left := self._stage.left():
+            raise CommandError(f"left on the backend: {', '.join(left)}")
+        states = [entry.state for entry in self._stage.journal.entries()]
+        done, undone = states.count("SUCCESS"), states.count("REVERTED")
+        self._stage.say()
+        self._stage.say(
+            f"Nothing is left on the backend. The journal: {done} done, {undone} undone."
+        )
+
+    def _new(self, name: str, **columns: Any) -> Record:
+        fixed = {"host": POOL, "display_name": name, **_OWNER}
+        return self._volumes.create(**{"status": "creating", **columns, **fixed})
+
+    def _of(self, volume: Record, name: str, **columns: Any) -> Record:
+        return self._snapshots.create(
+            volume_id=volume.id, status="creating", display_name=name, **_OWNER, **columns
+        )
+
+    def _connected(self, volume: Record) -> Path:
+        """Connect a volume and return where its data is."""
+        args = {"volume": volume, "connector": _CONNECTOR}
+        info = self._stage.call("initialize_connection", volume, **args)
+        return Path(info["data"]["device_path"])
+
+    def _compare(self, what: str, device: Path) -> None:
+        found = _sum(_get(device))
+        if found != _sum(self._data):
+            raise CommandError(f"{what} has SHA-256 {found}, not {_sum(self._data)}")
+        self._stage.say(f"  compared: {what} has the same SHA-256 {found}")
+
+
+def _put(device: Path, data: bytes) -> None:
+    with device.open("r+b") as opened:
+        opened.write(data)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _get(device: Path) -> bytes:
+    with device.open("rb") as opened:
+        return opened.read(_DATA)
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16] + "..."

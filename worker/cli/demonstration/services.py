@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both services in this process, with their bus in memory, and someone who watches."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worker.compat import native_threads  # noqa: F401  before anything of oslo
+
+import sqlalchemy as sa  # isort: skip
+from oslo_config import cfg  # isort: skip
+
+from drivers.interface.errors import VolumeBackendAPIException
+from drivers.interface.image import ImageService
+from drivers.interface.records import Record
+from drivers.interface.volume import Update
+from drivers.volume.local import LocalDriver
+from flows.errors import NotFound
+from worker import conf as config
+from worker.cli.access import CommandError
+from worker.cli.output.colour import Colour
+from worker.conf import state_path
+from worker.db import models, sync
+from worker.journal.journal import ENDED, JournalEntry
+from worker.rpc import transport
+from worker.rpc.clients.backup import BackupClient
+from worker.rpc.clients.volume import VolumeClient
+from worker.rpc.context import RequestContext
+from worker.service.backup import BackupService
+from worker.service.volume import VolumeService
+
+NODE = "demo"
+POOL = f"{NODE}@local#local"
+UNLUCKY = "unlucky"
+
+_CONFIG = """\
+[DEFAULT]
+host = demo
+state_path = {folder}/state
+enabled_backends = local
+transport_url = kombu+memory://
+executor_thread_pool_size = 4
+[database]
+connection = sqlite:///{folder}/holdfast.sqlite
+[journal]
+connection = sqlite:///{folder}/journal.sqlite
+[coordination]
+backend_url = file://{folder}/state
+[local]
+volume_driver = worker.cli.demonstration.services.DemoDriver
+volume_backend_name = local
+local_path = {folder}/volumes
+local_images = {folder}/state/images
+"""
+
+_PATIENCE = 60.0
+"""How long one operation may take before the show is called off, in seconds."""
+
+_POLL = 0.005
+_GRACE = 5.0
+_LINE = "{:<22}{:<15}{:<11}{:>7}   {}\n"
+
+
+class DemoDriver(LocalDriver):
+    """The local driver, with a failure to show."""
+
+    def create_volume(self, volume: Record) -> Update:
+        """Create a volume, unless it is the unlucky one: then fail when it is half done."""
+        super().create_volume(volume)
+        if volume.display_name == UNLUCKY:
+            raise VolumeBackendAPIException("the disk shelf went away (this failure is staged)")
+        return None
+
+
+class DemoServices:
+    """Sends operations to the service and tells what each did.
+
+    :param folder: everything is in there.
+    :param write: is given the text.
+    """
+
+    def __init__(self, folder: Path, write: Callable[[str], Any], colour: Colour) -> None:
+        self.folder = folder
+        self.count = 0
+        self._write, self._colour = write, colour
+        conf = _configuration(folder)
+        self._watch = _Watch()
+        self._service = VolumeService(conf, "local", observer=self._watch.saw)
+        self.records = self._service.records
+        sync.sync(self._service.database)
+        self._service.start()
+        self._backups = BackupService(conf, observer=self._watch.saw)
+        self._backups.start()
+        self.journal = self._service.journal
+        self._bus = transport.get(conf, slots=4)
+        self._client = VolumeClient(self._bus, timeout=_PATIENCE)
+        self._backup_client = BackupClient(self._bus, timeout=_PATIENCE)
+
+    @property
+    def images(self) -> ImageService:
+        """The images of the service."""
+        return self._service.images.service
+
+    def group_type(self) -> str:
+        """Return a group type whose groups are consistent."""
+        type_id = str(uuid.uuid5(uuid.NAMESPACE_URL, "consistent"))
+        with self._service.database.writer() as connection:
+            found = sa.select(models.group_types.c.id).where(models.group_types.c.id == type_id)
+            if connection.scalar(found) is None:
+                kind = {"id": type_id, "name": "consistent", "deleted": False}
+                connection.execute(sa.insert(models.group_types).values(**kind))
+                spec = {"key": "consistent_group_snapshot_enabled", "value": "<is> True"}
+                of_type = {"group_type_id": type_id, "deleted": False, **spec}
+                connection.execute(sa.insert(models.group_type_specs).values(**of_type))
+        return type_id
+
+    def heads(self) -> None:
+        """Write the heads of the table."""
+        heads = ("operation", "of", "ends in", "ms", "tasks, with their milliseconds")
+        self.say(self._colour(_LINE.format(*heads).rstrip(), "strong"))
+
+    def say(self, text: str = "") -> None:
+        """Write a line to the person who watches."""
+        self._write(text.rstrip("\n") + "\n")
+
+    def cast(
+        self, method: str, resource: Record, wanted: str, *, alone: bool = False, **args: Any
+    ) -> Record:
+        """Cast, wait for the end of the flow, and show it.
+
+        :param wanted: the status that it ends in; anything else ends the show.
+        :param alone: whether the arguments are all there are, without the resource.
+        """
+        request = RequestContext.admin()
+        self._watch.begin(resource.id)
+        began = time.monotonic()
+        given = args if alone else {resource.kind: resource, **args}
+        self._client.cast(request, POOL, method, **given)
+        entry = self._end_of(str(request.request_id), method)
+        seconds = time.monotonic() - began
+        status = self._status(resource)
+        as_wanted = status == wanted
+        meaning = "bad" if not as_wanted or status == "error" else "good"
+        self._line(method, resource, status, meaning, seconds)
+        if entry.failure:
+            self.say(f"  failed: {entry.failure}")
+        if not as_wanted:
+            raise CommandError(f"{method} ended in {status}, not in {wanted}")
+        return resource if status == "deleted" else self._row(resource)
+
+    def cast_backup(
+        self, method: str, backup: Record, wanted: str, ends_with: str, **args: Any
+    ) -> Record:
+        """Cast to the backup service, and show how it ends.
+
+        :param ends_with: the last flow of the request: services hand it to one another.
+        """
+        request = RequestContext.admin()
+        self._watch.begin(backup.id)
+        began = time.monotonic()
+        self._backup_client.cast(request, NODE, method, backup=backup, **args)
+        self._end_of(str(request.request_id), ends_with)
+        status = self._status(backup)
+        meaning = "good" if status == wanted else "bad"
+        self._line(method, backup, status, meaning, time.monotonic() - began)
+        if status != wanted:
+            raise CommandError(f"{method} ended in {status}, not in {wanted}")
+        return backup if status == "deleted" else self._row(backup)
+
+    def call(self, method: str, resource: Record, /, **args: Any) -> Any:
+        """Call, show it, and return its answer."""
+        self._watch.begin(resource.id)
+        began = time.monotonic()
+        answer = self._client.call(RequestContext.admin(), POOL, method, **args)
+        self._line(method, resource, "answered", "good", time.monotonic() - began)
+        return answer
+
+    def left(self) -> list[str]:
+        """Return what is on the backend."""
+        return sorted(os.listdir(self.folder / "volumes"))
+
+    def close(self) -> None:
+        """Stop the services."""
+        self._bus.cleanup()
+        self._backups.stop(_GRACE)
+        self._service.stop(_GRACE)
+
+    def _line(
+        self, method: str, resource: Record, status: str, meaning: str, seconds: float
+    ) -> None:
+        self.count += 1
+        named = resource.get("display_name") or resource.get("name")
+        name = named if resource.kind.startswith("group") else resource.display_name
+        name = name or resource.id[:8]
+        tasks = self._watch.told(resource.id)
+        line = _LINE.format(method, name, status, f"{seconds * 1e3:.0f}", tasks)
+        head, found, rest = line.partition(f" {status}")
+        self.say(f"{head} {self._colour(status, meaning)}{rest}" if found else line)
+
+    def _end_of(self, request_id: str, method: str) -> JournalEntry:
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            for entry in self.journal.entries(limit=10):
+                ours = entry.request_id == request_id and entry.method == method
+                if ours and entry.state in ENDED:
+                    return entry
+            time.sleep(_POLL)
+        raise CommandError(f"{method} has not ended after {_PATIENCE:.0f} s")
+
+    def _status(self, resource: Record) -> str:
+        try:
+            return str(self._row(resource).status)
+        except NotFound:
+            return "deleted"
+
+    def _row(self, resource: Record) -> Record:
+        rows = getattr(self.records, f"{resource.kind}s")
+        return rows.get(resource.id)  # type: ignore[no-any-return]
+
+
+class _Watch:
+    """Notes when each task of a resource's flow changes its state."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[tuple[str, str, float]]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, resource_id: str) -> None:
+        """Forget earlier flows of a resource."""
+        with self._lock:
+            self._seen[resource_id] = []
+
+    def saw(self, detail: Any, task: str, state: str) -> None:
+        """Be told by the engine."""
+        with self._lock:
+            noted = self._seen.setdefault(detail.meta["resource"][1], [])
+            noted.append((task, state, time.monotonic()))
+
+    def told(self, resource_id: str) -> str:
+        """Tell the tasks of the flow in the order in which they ended."""
+        began: dict[tuple[str, str], float] = {}
+        parts = []
+        with self._lock:
+            seen = list(self._seen[resource_id])
+        for task, state, when in seen:
+            if state in ("RUNNING", "REVERTING"):
+                began[task, state] = when
+            elif state == "SUCCESS":
+                parts.append(f"{task} {(when - began[task, 'RUNNING']) * 1e3:.0f}")
+            elif state == "FAILURE":
+                parts.append(f"{task} FAILED")
+            elif state == "REVERTED":
+                parts.append(f"undo {task} {(when - began[task, 'REVERTING']) * 1e3:.0f}")
+        return ", ".join(parts)
+
+
+def _configuration(folder: Path) -> cfg.ConfigOpts:
+    """Make a configuration of its own, and see that nothing else got in."""
+    place, empty = folder / "holdfast.conf", folder / "conf.d"
+    place.write_text(_CONFIG.format(folder=folder))
+    empty.mkdir()
+    conf = config.load([f"--config-file={place}", f"--config-dir={empty}"], prog="holdfast")
+    for url in (conf.database.connection, conf.journal.connection, conf.coordination.backend_url):
+        if str(folder) not in url:
+            raise CommandError("the environment sets options of Holdfast: the demo will not run")
+    state_path.prepare(conf)
+    return conf

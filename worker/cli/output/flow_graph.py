@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A flow as text, for Graphviz, or for Mermaid: its tasks and their links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from taskflow.flow import Flow
+
+from worker.cli.output.colour import FILL, Colour, meaning_of
+from worker.cli.output.tasks import Task
+
+_MARKS = {"": "[ ]", "PENDING": "[ ]", "RUNNING": "[>]", "SUCCESS": "[x]", "REVERTED": "[<]"}
+
+Known = Mapping[str, Task]
+Draw = Callable[[Flow, Known, Colour], list[str]]
+
+
+def text(flow: Flow, known: Known, colour: Colour) -> list[str]:
+    """Draw the tasks below each other, with a mark for each state."""
+    names = _names(flow)
+    widest = max(map(len, names), default=0)
+    lines = [colour(flow.name, "strong")]
+    for name in names:
+        task = known.get(name)
+        state = task.shown if task else ""
+        line = f"{_MARKS.get(state, '[!]')} {name:<{widest}}"
+        if task:
+            line += f"  {state:<8}  {task.took_text}"
+        lines += ["  |", "  " + colour.state(line.rstrip(), state)]
+    return lines
+
+
+def dot(flow: Flow, known: Known, colour: Colour) -> list[str]:
+    """Draw for Graphviz: ``| dot -Tsvg``."""
+    lines = [f'digraph "{flow.name}" {{', '  node [shape=box, style="rounded,filled"];']
+    for name in _names(flow):
+        fill = FILL.get(_meaning(name, known), "white")
+        label = "\\n".join(_label(name, known))
+        lines.append(f'  "{name}" [label="{label}", fillcolor={fill}];')
+    lines += [f'  "{one}" -> "{other}";' for one, other in _links(flow)]
+    return [*lines, "}"]
+
+
+def mermaid(flow: Flow, known: Known, colour: Colour) -> list[str]:
+    """Draw for Mermaid, which wikis and code hosts show."""
+    lines = ["flowchart TD"]
+    for name in _names(flow):
+        lines.append(f'  {name}["{"<br/>".join(_label(name, known))}"]')
+    lines += [f"  {one} --> {other}" for one, other in _links(flow)]
+    for name in _names(flow):
+        if fill := FILL.get(_meaning(name, known)):
+            lines.append(f"  style {name} fill:{fill}")
+    return lines
+
+
+FORMATS: Mapping[str, Draw] = {"text": text, "dot": dot, "mermaid": mermaid}
+
+
+def _names(flow: Flow) -> list[str]:
+    return [node.name for node, _data in flow.iter_nodes()]
+
+
+def _links(flow: Flow) -> Sequence[tuple[str, str]]:
+    return [(one.name, other.name) for one, other, _data in flow.iter_links()]
+
+
+def _meaning(name: str, known: Known) -> str:
+    return meaning_of(known[name].shown) if name in known else ""
+
+
+def _label(name: str, known: Known) -> list[str]:
+    task = known.get(name)
+    return [name, *filter(None, (task.shown, task.took_text))] if task else [name]

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The migration report: what becomes of Cinder's configuration files, and what to do."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from worker.cli.output.colour import Colour
+    from worker.conf.check.checker import Examination
+    from worker.conf.check.problems import Problem
+
+_STRANGE = (
+    "Its name does not say that it is Cinder's (cinder*.conf), so where defaults differ ours "
+    "hold: state_path, backup_driver, image_service, volume_driver."
+)
+
+_AGAIN = ("Change what is to be changed before the move, and run this again.",)
+
+_TOGETHER = ("pip install '", " = ", "--config-file ")
+"""What a line does not end within."""
+
+_WIDTH = 79
+_INDENT = "  "
+
+
+class Report:
+    """What is printed of files that were examined.
+
+    :param paint: colours headings and what has to be changed.
+    """
+
+    def __init__(self, files: Sequence[str], found: Examination, paint: Colour) -> None:
+        self._files, self._found, self._paint = files, found, paint
+        self._errors = [problem for problem in found.problems if problem.fatal]
+
+    @property
+    def prevents(self) -> bool:
+        """Whether something has to be changed before the move."""
+        return bool(self._errors)
+
+    def lines(self) -> Iterator[str]:
+        """Return the report."""
+        from worker.conf.cinder.review import AssignmentKind
+
+        review = self._found.review
+        unknown = {f.problem for f in review.of_kind(AssignmentKind.UNKNOWN)} if review else set()
+        others = [p for p in self._found.problems if not p.fatal]
+        yield from self._head()
+        yield from self._served()
+        yield from self._part("To change before the move", "bad", self._errors)
+        yield from self._part(
+            "Done otherwise, or without effect", "undone", [p for p in others if p not in unknown]
+        )
+        yield from self._part("Unknown", "undone", [p for p in others if p in unknown])
+        if review is not None:
+            yield from self._counts()
+        yield from self._next()
+
+    def _head(self) -> Iterator[str]:
+        from worker.conf.cinder.defaults import are_cinders
+
+        release = f" {self._found.review.release}" if self._found.review else ""
+        ours = metadata.version("holdfast")
+        yield self._paint(f"From Cinder{release} to Holdfast {ours}", "strong")
+        yield from (_INDENT + file for file in self._files)
+        if not are_cinders(self._files):
+            yield from _wrapped(_STRANGE, _INDENT)
+
+    def _served(self) -> Iterator[str]:
+        conf = self._found.conf
+        if conf is None:
+            return
+        rows = [(name, *_driver(conf, name)) for name in conf.enabled_backends]
+        yield from self._heading("Backends", len(rows))
+        yield from _columns(rows)
+        yield from self._heading("Backups")
+        yield _INDENT + _store(conf)
+
+    def _part(self, title: str, kind: str, problems: Sequence[Problem]) -> Iterator[str]:
+        if not problems:
+            return
+        yield from self._heading(title, len(problems), kind)
+        by_text: dict[str, list[Problem]] = {}
+        for problem in problems:
+            by_text.setdefault(problem.text, []).append(problem)
+        for text, alike in by_text.items():
+            yield from (_INDENT + self._paint(self._place(each), "strong") for each in alike)
+            yield from _wrapped(text, 2 * _INDENT)
+
+    def _place(self, problem: Problem) -> str:
+        file = problem.file or ""
+        if len(self._files) == 1 or file not in self._files:
+            file = os.path.basename(file)
+        where = f"{file}:{problem.line}" if file and problem.line else file or "not in the file"
+        section = f"[{problem.section}] " if problem.section else ""
+        return f"{where}  {section}{problem.option or ''}".rstrip()
+
+    def _counts(self) -> Iterator[str]:
+        from worker.conf.cinder.review import AssignmentKind
+
+        review = self._found.review
+        assert review is not None
+        taken = len(review.of_kind(AssignmentKind.TAKEN))
+        readers = Counter(finding.reader for finding in review.of_kind(AssignmentKind.ELSEWHERE))
+        yield from self._heading("Taken over as they are", taken)
+        if left_out := _left_out(self._found.conf, review.set_options):
+            yield from _wrapped(f"and, as Cinder's defaults: {', '.join(left_out)}", _INDENT)
+        if readers:
+            yield from self._heading("For others, not looked at", sum(readers.values()))
+            yield from _columns([(f"{count:4}", reader) for reader, count in readers.most_common()])
+
+    def _next(self) -> Iterator[str]:
+        yield from self._heading("Next")
+        steps = [*_AGAIN] if self.prevents else [*_steps(self._files, self._found.conf)]
+        for number, step in enumerate(steps, 1):
+            yield from _wrapped(step, _INDENT, f"{number}. ")
+
+    def _heading(self, title: str, count: int | None = None, kind: str = "strong") -> Iterator[str]:
+        yield ""
+        yield self._paint(title if count is None else f"{title} ({count})", kind)
+
+
+def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
+    """Return the driver of a backend, and how it is served."""
+    from worker.conf import ConfigError, backends
+
+    wanted = backends.driver_name(conf, name)
+    short = wanted.rpartition(".")[2]
+    if wanted.startswith("cinder."):
+        served = "Cinder's driver, through the adapter"
+    elif "." in wanted:
+        served = f"a driver of {wanted.partition('.')[0]}"
+    else:
+        served = "a driver of Holdfast"
+    try:
+        backends.driver_class(conf, name)
+    except ConfigError:
+        served += "; cannot be loaded"
+    return short, served
+
+
+def _store(conf: cfg.ConfigOpts) -> str:
+    from worker.conf import ConfigError, backup
+
+    wanted = conf.backup_driver
+    try:
+        backup.driver_class(conf)
+    except ConfigError:
+        return f"{wanted}: no driver for it"
+    ours = backup.CINDER.get(wanted, wanted)
+    return f"{ours}, a driver of Holdfast" if "." not in ours else ours
+
+
+def _left_out(conf: cfg.ConfigOpts | None, said: Iterable[str]) -> list[str]:
+    from worker.conf.cinder import defaults
+
+    if conf is None:
+        return []
+    return [
+        f"{name} = {value}"
+        for name, value in defaults.SERVICE.items()
+        if name not in said and conf[name] == value
+    ]
+
+
+def _steps(files: Sequence[str], conf: cfg.ConfigOpts | None) -> Iterator[str]:
+    asked = " ".join(f"--config-file {file}" for file in files)
+    state = conf.state_path if conf is not None else "state_path"
+    names = list(conf.enabled_backends) if conf is not None else []
+    yield (
+        f"See that the user of the service can write to {state}, and under systemd name that user "
+        "and ReadWritePaths= in the unit (systemctl edit): docs/cinder-conf.rst has an example."
+    )
+    yield f"holdfast {asked} db check  says whether the database fits."
+    yield "Stop cinder-volume: both would take the same operations."
+    yield f"holdfast-volume {asked}  serves {', '.join(names) or 'them'} under the same names."
+    yield "The way back is the same: stop it, and start cinder-volume."
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield (_INDENT + "  ".join(cells)).rstrip()
+
+
+def _wrapped(text: str, indent: str, mark: str = "") -> list[str]:
+    for words in _TOGETHER:
+        text = text.replace(words, words.replace(" ", "\N{NO-BREAK SPACE}"))
+    lines = textwrap.wrap(
+        mark + text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + " " * len(mark),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is wrong with configuration files, not only the first thing.
+
+The start refuses what is fatal and says one line; ``holdfast config check`` says
+all of it, and also what has no effect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oslo_config import cfg
+
+from worker.conf import backends, backup, compute, groups, image
+from worker.conf.check import config_files, urls, values
+from worker.conf.check.problems import ConfigError, Problem
+from worker.conf.cinder import defaults
+from worker.conf.cinder.review import AssignmentKind, Review
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found.
+
+    :param problems: in the order of their lines.
+    :param conf: as it was read; None where it could not be.
+    :param review: what becomes of each assignment; None where they could not be read.
+    """
+
+    problems: list[Problem]
+    conf: cfg.ConfigOpts | None = None
+    review: Review | None = None
+
+
+def check(files: Sequence[str]) -> list[Problem]:
+    """Return the problems of these files, in the order of their lines."""
+    return examine(files).problems
+
+
+def examine(files: Sequence[str]) -> Examination:
+    """Read files as a start would, and go on after the first problem."""
+    review = None
+    try:
+        found = config_files.ConfigFiles(files)
+        conf = cfg.ConfigOpts()
+        groups.register_all(conf)
+        problems = early(conf, found)
+        if not problems:
+            defaults.apply(conf, files)
+            conf([], default_config_files=list(files), default_config_dirs=[])
+            problems = [*_service(conf, found), *_backends(conf, found), *_store(conf)]
+            review = Review(conf, found)
+            problems += _names(review)
+    except ConfigError as error:
+        return Examination([error.problem])
+    problems = sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
+    return Examination(problems, conf if review else None, review)
+
+
+def early(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    """Return wrong values of options that the command line takes as well.
+
+    oslo.config reads those before anything else, and stops without naming a file.
+    """
+    problems = []
+    for option, group in conf._all_cli_opts():
+        section = group.name if group else "DEFAULT"
+        entry = found.find(section, option)
+        if entry is None or "$" in entry.value:
+            continue
+        try:
+            option.type(entry.value)
+        except ValueError as error:
+            problems.append(found.problem(section, option, values.short(str(error))))
+    return problems
+
+
+def start(conf: cfg.ConfigOpts) -> list[Problem]:
+    """Return what forbids a start, apart from the backends."""
+    found = config_files.of(conf)
+    return [problem for problem in _service(conf, found) if problem.fatal]
+
+
+def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    problems = values.wrong(conf, values.known(conf), found)
+    if problems:
+        return problems
+    try:
+        image.service_class(conf)
+    except ConfigError as error:
+        problems.append(error.problem)
+    problems += compute.faults(conf, found)
+    return [*problems, *urls.faults(conf, found), *_relations(conf, found)]
+
+
+def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    options = {
+        option.dest: option for section, option in values.known(conf) if section == "DEFAULT"
+    }
+    problems = []
+    if conf.report_interval >= conf.service_down_time:
+        text = (
+            f"a heartbeat every {conf.report_interval} s is too rare for "
+            f"service_down_time = {conf.service_down_time}: the service would look dead"
+        )
+        problems.append(found.problem("DEFAULT", options["report_interval"], text, fatal=False))
+    return problems
+
+
+def _store(conf: cfg.ConfigOpts) -> list[Problem]:
+    """Return what forbids a start of the backup service only."""
+    try:
+        backup.driver_class(conf)
+    except ConfigError as error:
+        accepted = "backup_driver" in conf.accept_unsupported
+        return [dataclasses.replace(error.problem, fatal=not accepted)]
+    return []
+
+
+def _backends(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    problems = backends.list_faults(conf, found)
+    for name in conf.enabled_backends:
+        if found.head(name) is None:
+            continue
+        options: Sequence[cfg.Opt] = ()
+        try:
+            options = backends.driver_class(conf, name).OPTS
+        except ConfigError as error:
+            problems.append(error.problem)
+        problems += backends.faults(conf, name, backends.all_options(options))
+    return [*problems, *_idle(conf, found)]
+
+
+def _idle(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    """Return sections that look like a backend but are not enabled."""
+    served = {name.lower() for name in conf.enabled_backends} | {backends.SHARED}
+    text = "looks like a backend, but enabled_backends does not name it"
+    return [
+        Problem(entry.file, entry.line, entry.section, None, text, fatal=False)
+        for entry in found.entries
+        if entry.option == "volume_driver" and entry.section.lower() not in served
+    ]
+
+
+def _names(review: Review) -> list[Problem]:
+    """Return the options that have no effect, and those of Cinder that are not supported."""
+    idle = [*review.of_kind(AssignmentKind.UNKNOWN), *review.of_kind(AssignmentKind.OTHERWISE)]
+    return [*(finding.problem for finding in idle), *review.refused()]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the values of known options are what their options want."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from oslo_config import cfg
+
+from worker.conf.check.config_files import ConfigFiles
+from worker.conf.check.problems import Problem
+
+_NUMBER = re.compile(r"(?:invalid literal for int\(\) with base \d+|could not convert .*): (.*)")
+
+Placed = tuple[str, cfg.Opt]
+
+
+def known(conf: cfg.ConfigOpts) -> list[Placed]:
+    """Return each option that is registered, with its section."""
+    return [
+        (group.name if group else "DEFAULT", info["opt"])
+        for info, group in conf._all_opt_infos()  # oslo.config has no public list
+    ]
+
+
+def wrong(conf: cfg.ConfigOpts, options: Iterable[Placed], source: ConfigFiles) -> list[Problem]:
+    """Return the options whose value cannot be read, each with its place."""
+    problems = []
+    for section, option in options:
+        text = _fault(conf, section, option)
+        if text:
+            problems.append(source.problem(section, option, text))
+    return problems
+
+
+def _fault(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> str | None:
+    try:
+        if section == "DEFAULT":
+            conf[option.dest]
+        else:
+            conf[section][option.dest]
+    except (ValueError, cfg.Error) as error:
+        return "the value is not valid" if option.secret else short(str(error))
+    return None
+
+
+def short(text: str) -> str:
+    """Cut what oslo.config says about the place, which we say better."""
+    _, found, reason = text.partition("is not valid: ")
+    reason = " ".join((reason if found else text).split())
+    return _NUMBER.sub(r"\1 is not a number", reason)

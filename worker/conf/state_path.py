@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory for what must outlive a restart."""
+
+from __future__ import annotations
+
+import os
+
+from oslo_config import cfg
+
+from worker.conf import default
+from worker.conf.check import config_files
+from worker.conf.check.problems import ConfigError
+
+_PATH = next(option for option in default.OPTS if option.dest == "state_path")
+
+
+def prepare(conf: cfg.ConfigOpts) -> str:
+    """Make ``state_path`` if it is not there, and return it.
+
+    :raises ConfigError: it cannot be made, or we may not write into it.
+    """
+    path: str = conf.state_path
+    try:
+        os.makedirs(path, mode=0o750, exist_ok=True)
+    except OSError as error:
+        text = f"{path} cannot be made: {error.strerror}"
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text)) from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        text = f"{path} cannot be written by user {os.geteuid()}"
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text))
+    return path

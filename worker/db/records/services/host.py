@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lives on one backend: implements :class:`flows.records.HostRecords`."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from drivers.interface.records import Record
+from worker.db import models
+from worker.db.criteria import host_parameters, on_host
+from worker.db.engine import Database
+from worker.db.records.volumes.snapshot import Snapshots
+from worker.db.records.volumes.volume import Volumes
+
+_G = models.groups
+
+_GROUPS = sa.select(_G).where(_G.c.deleted == sa.false(), on_host(_G.c.host)).order_by(_G.c.id)
+_REPLICATION = ("group_replication_enabled", "consistent_group_replication_enabled")
+_YES = "<is> True"
+
+
+_V, _B = models.volumes, models.backups
+
+_RESTORED = sa.exists().where(
+    _B.c.restore_volume_id == _V.c.id, _B.c.status == "restoring", _B.c.deleted == sa.false()
+)
+_INTO = sa.select(_B.c.id).where(
+    _B.c.restore_volume_id == sa.bindparam("which"),
+    _B.c.status == "restoring",
+    _B.c.deleted == sa.false(),
+)
+
+
+class HostRecords:
+    """The rows of a backend.
+
+    :param host: ``host@backend``.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        host: str,
+        volumes: Volumes,
+        snapshots: Snapshots,
+        groups: Mapping[str, Any],
+    ) -> None:
+        self._db = database
+        self._host = host
+        self._volumes = volumes
+        self._records = {"volume": volumes, "snapshot": snapshots, **groups}
+
+    def volumes(self) -> Iterator[Record]:
+        """Return the live volumes."""
+        return self._volumes.on_host(self._host)
+
+    def replicated_groups(self) -> Iterable[Record]:
+        """Return the live groups whose type asks for replication."""
+        rows = self._db.rows(_GROUPS, host_parameters(self._host))
+        groups = (self._records["group"].record(row._asdict()) for row in rows)
+        return [group for group in groups if _is_replicated(group)]
+
+    def unsettled(
+        self, kind: str, before: datetime.datetime, *, column: str, among: Collection[str]
+    ) -> list[Record]:
+        """Return the live rows in one of some statuses that nobody has changed since."""
+        table = getattr(models, f"{kind}s")
+        query, host = _of_host(kind)
+        changed = sa.func.coalesce(table.c.updated_at, table.c.created_at)
+        query = query.where(
+            table.c.deleted == sa.false(),
+            on_host(host),
+            table.c[column].in_(list(among)),
+            changed < before,
+        )
+        if kind == "volume":
+            query = query.where(sa.not_(_RESTORED))
+        rows = self._db.rows(query.order_by(table.c.id), host_parameters(self._host))
+        return [self._records[kind].record(row._asdict()) for row in rows]
+
+    def is_restored(self, volume_id: str) -> bool:
+        """Say whether a backup is being restored into a volume."""
+        return bool(self._db.rows(_INTO, {"which": volume_id}))
+
+
+_OWNERS = {
+    "snapshot": (models.volumes, "volume_id"),
+    "group_snapshot": (models.groups, "group_id"),
+    "cgsnapshot": (models.consistencygroups, "consistencygroup_id"),
+}
+"""What a row without a host of its own lives with, and the column that names it."""
+
+
+def _of_host(kind: str) -> tuple[sa.Select[Any], sa.Column[Any]]:
+    """Return a query for rows of a kind, and the column of their host."""
+    table = getattr(models, f"{kind}s")
+    if kind not in _OWNERS:
+        return sa.select(table), table.c.host
+    owner, column = _OWNERS[kind]
+    return sa.select(table).join(owner, owner.c.id == table.c[column]), owner.c.host
+
+
+def _is_replicated(group: Record) -> bool:
+    kind = group.group_type
+    return kind is not None and any(kind.group_specs.get(key) == _YES for key in _REPLICATION)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log lines of an operation: one at its start, one at its end, one traceback at most."""
+
+from __future__ import annotations
+
+import logging
+
+from drivers.interface.errors import ResourceBusy
+from flows.engine import Outcome
+from flows.errors import FlowError
+from worker.journal.journal import Accepted
+
+LOG = logging.getLogger("worker.operation")
+
+
+def log_start(accepted: Accepted, resumed: bool, undo: FlowError | None) -> None:
+    """Tell that an operation begins, and whether it is a further try."""
+    how = f"is undone: {undo}" if undo else "resumed" if resumed else "started"
+    LOG.info("%s of %s %s %s", accepted.method, *accepted.resource, how)
+
+
+def log_end(accepted: Accepted, flow: str, outcome: Outcome, seconds: float) -> None:
+    """Tell how an operation ended and how long it took.
+
+    What a driver raised is logged with its traceback; what is an operation's own
+    refusal, and a busy resource, in one line.
+
+    :param flow: the id under which the journal has it.
+    """
+    what = f"{accepted.method} of {accepted.resource[0]} {accepted.resource[1]}"
+    failure = outcome.failure
+    if outcome.state == "suspended":
+        LOG.warning("%s suspended after %.3f s; it goes on at the next start", what, seconds)
+    elif failure is None:
+        LOG.info("%s done in %.3f s", what, seconds)
+    elif failure.check(ResourceBusy):
+        LOG.warning("%s undone after %.3f s: %s", what, seconds, failure.exception_str)
+    elif failure.check(FlowError):
+        LOG.error("%s failed after %.3f s: %s", what, seconds, failure.exception_str)
+    else:
+        # The summary of the error is appended by the log's formatter.
+        LOG.error("%s failed after %.3f s", what, seconds, exc_info=failure.exc_info)
+    if outcome.left:
+        steps = "; ".join(f"{step}: {text}" for step, text in outcome.left.items())
+        advice = f"look, then: holdfast flow revert {flow}"
+        LOG.error("%s was not undone entirely, something may be left: %s; %s", what, steps, advice)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keep messages that are no operation: with their reason, and not too many of them."""
+
+from __future__ import annotations
+
+import logging
+import reprlib
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.execution.retry import JournalRetry
+from worker.journal.journal import Journal
+from worker.rpc.dispatch import BadMessage
+
+LOG = logging.getLogger(__name__)
+
+LOOK = 256
+"""Rejected messages between two looks at how many are kept."""
+
+_BODY = 2000
+"""Bytes of an unreadable message that are kept."""
+
+
+class RejectedMessages:
+    """Writes rejected messages to the journal.
+
+    :param keep: how many are remembered, the newest.
+    """
+
+    def __init__(self, journal: Journal, patience: JournalRetry, keep: Callable[[], int]) -> None:
+        self._journal = journal
+        self._patience = patience
+        self._keep = keep
+        self._count = 0
+
+    def message(
+        self, message: Mapping[str, Any], context: Mapping[str, Any], error: BadMessage
+    ) -> None:
+        """Keep a message that no endpoint takes."""
+        method = str(message.get("method"))
+        unique_id = str(message.get("_unique_id") or made_up_id())
+        request_id = context.get("request_id")
+        shown = (reprlib.repr(unique_id), reprlib.repr(request_id))
+        LOG.error("cast put aside: %.500s (message %s, request %s)", error, *shown)
+        reason = f"{type(error).__name__}: {error}"
+        self._write(unique_id, method, reason, request_id=request_id)
+
+    def unreadable(self, body: Any, error: Exception) -> None:
+        """Keep what is no message at all."""
+        LOG.error("a message that cannot be read was put aside: %.500s", error)
+        some = bytes(body[:_BODY]).decode(errors="replace") if isinstance(body, bytes) else body
+        reason = f"not a message: {type(error).__name__}: {error}"
+        self._write(made_up_id(), "", reason, body=some)
+
+    def _write(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
+        self._count += 1
+        if self._count % LOOK == 0:
+            self._patience.insist(lambda: self._journal.prune_rejected(self._keep()))
+        self._patience.insist(lambda: self._journal.reject(unique_id, method, reason, **ids))
+
+
+def made_up_id() -> str:
+    """Return an id for a message that has none."""
+    return uuid.uuid4().hex

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal of accepted operations, on taskflow's persistence tables."""

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: every cast is written here before the broker may forget it.
+
+It is taskflow's persistence: one logbook and one flow detail per cast. The flow
+detail's uuid is the message's unique id, so a message that is delivered again
+meets itself; the logbook's name is the slot that owns the flow. Entries that
+ended stay for a while, to recognise late duplicates and to tell an operator.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_utils import timeutils
+from taskflow import states
+from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
+from taskflow.persistence.models import FlowDetail
+from taskflow.types.failure import Failure
+
+from flows.lifecycle import error_name
+from worker.journal import persistence
+from worker.journal.operator_requests import OperatorRequests
+from worker.journal.persistence import JournalError
+
+LOG = logging.getLogger(__name__)
+
+REJECTED = "rejected"
+"""Logbook name of messages that are no operation; no slot is called so."""
+
+UPGRADE_ATTEMPTS = 8
+
+_TO_GO_ON = ("args", "request", "locks", "shared", "when_cut_short", "moves_data")
+"""What a failed flow keeps, so that an operator may have it go on."""
+
+_SHOWN = 2000
+"""Characters that are kept of a rejected message."""
+
+ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a cast asks for, in JSON values, so that it can be resumed.
+
+    :param factory: ``module:name`` of the flow factory.
+    :param args: its arguments, as JSON.
+    :param request: the request context without secrets.
+    :param resource: kind and id, for listings and log lines.
+    :param locks: names to hold alone while the flow runs.
+    :param shared: names to hold along with other readers.
+    :param when_cut_short: ``finish``: resumed at the next start; ``revert``: undone,
+        as nobody waits for its answer any more.
+    :param moves_data: whether it waits for others of its kind, resumed ones too.
+    """
+
+    method: str
+    factory: str
+    args: Mapping[str, Any]
+    request: Mapping[str, Any]
+    resource: tuple[str, str]
+    locks: Sequence[str] = ()
+    shared: Sequence[str] = ()
+    when_cut_short: str = "finish"
+    moves_data: bool = False
+
+    def to_meta(self) -> dict[str, Any]:
+        """Return the flow detail's meta."""
+        return {
+            "method": self.method,
+            "factory": self.factory,
+            "args": dict(self.args),
+            "request": dict(self.request),
+            "resource": list(self.resource),
+            "locks": list(self.locks),
+            "shared": list(self.shared),
+            "when_cut_short": self.when_cut_short,
+            "moves_data": self.moves_data,
+            "resumes": 0,
+        }
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Any]) -> Accepted:
+        """Read it back. :raises KeyError: no entry of ours."""
+        return cls(
+            method=meta["method"],
+            factory=meta["factory"],
+            args=meta["args"],
+            request=meta["request"],
+            resource=tuple(meta["resource"]),
+            locks=tuple(meta["locks"]),
+            shared=tuple(meta["shared"]),
+            when_cut_short=meta.get("when_cut_short", "finish"),
+            moves_data=bool(meta.get("moves_data", False)),
+        )
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One line of a listing."""
+
+    flow: str
+    slot: str
+    method: str
+    resource: str
+    state: str
+    accepted_at: datetime.datetime
+    updated_at: datetime.datetime | None
+    resumes: int
+    failure: str | None
+    request_id: str | None
+    meta: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+class Journal:
+    """Accepted casts and their progress, for one process.
+
+    :param connection: database URL; SQLite files are kept in write-ahead mode.
+    """
+
+    def __init__(self, connection: str) -> None:
+        self._durable, self._engine = persistence.engines(connection)
+        self._metadata = sa.MetaData()
+        self._tables = taskflow_tables.fetch(self._metadata)
+        self._statements = persistence.Statements(self._tables, self._engine)
+        self.requests = OperatorRequests(self._engine)
+        # SQLite lets one writer in at a time and makes others poll: queue them here instead.
+        sqlite = self._engine.dialect.name == "sqlite"
+        self._gate: Any = threading.Lock() if sqlite else nullcontext()
+
+    def upgrade(self) -> None:
+        """Create or migrate the tables. :raises JournalError: the database refuses.
+
+        Processes that start together do this together: whoever comes second finds
+        it half done, and looks again.
+        """
+        for attempt in range(UPGRADE_ATTEMPTS):
+            try:
+                with _translated(), persistence.alone(self._engine):
+                    persistence.upgrade(self._engine, self._metadata)
+                    persistence.add_indexes(self._engine)
+                    self.requests.upgrade()
+                return
+            except JournalError:
+                if attempt == UPGRADE_ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0.05, 0.3))
+
+    def close(self) -> None:
+        """Drop the connections; called before a fork as well."""
+        self._engine.dispose()
+        self._durable.dispose()
+
+    def accept(self, unique_id: str, slot: str, accepted: Accepted) -> FlowDetail | None:
+        """Write a cast, ready to run, in one durable transaction.
+
+        :returns: the flow to run; None when this message was accepted before.
+        :raises JournalError: not written; nothing may be acknowledged.
+        """
+        detail = FlowDetail(accepted.method, flow_id(unique_id))
+        detail.meta = accepted.to_meta()
+        detail.state = states.PENDING
+        return detail if self._insert(slot, detail) else None
+
+    def reject(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
+        """Keep a message that is no operation, for an operator to look at."""
+        name = _clean(method, 100)
+        detail = FlowDetail(name or "?", flow_id(unique_id))
+        shown = {key: _clean(value, 100 if key != "body" else _SHOWN) for key, value in ids.items()}
+        detail.meta = {"method": name, "reason": _clean(reason, _SHOWN), "resumes": 0, **shown}
+        detail.state = states.FAILURE
+        self._insert(REJECTED, detail)
+
+    def prune_rejected(self, keep: int) -> None:
+        """Forget all but so many of the messages that were rejected last."""
+        with _translated(), self._gate, self._engine.begin() as connection:
+            self._statements.prune_rejected(connection, REJECTED, keep)
+
+    def progress(self, detail: FlowDetail) -> persistence.FlowProgress:
+        """Return the backend through which one flow's engine writes its progress."""
+        return persistence.FlowProgress(self._statements, self._writing, detail)
+
+    def resumed(self, detail: FlowDetail) -> int:
+        """Take a flow up again and return how often it was cut short.
+
+        A flow that a stop suspended was not cut short.
+        """
+        meta, state = dict(detail.meta), detail.state
+        if state == states.SUSPENDED:
+            state = states.RUNNING
+        else:
+            meta["resumes"] = int(meta.get("resumes", 0)) + 1
+        with self._writing() as cursor:
+            self._statements.set_flow(cursor, detail.uuid, state, meta)
+        detail.meta, detail.state = meta, state  # only now: the write may be tried again
+        return int(meta["resumes"])
+
+    def finish(
+        self,
+        detail: FlowDetail,
+        progress: persistence.FlowProgress,
+        failure: Failure | None,
+        left: Mapping[str, str] | None = None,
+    ) -> None:
+        """Mark a flow as ended; a success keeps only what an operator is shown.
+
+        :param left: what could not be undone, by step.
+        """
+        kept = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
+        kept["request_id"] = detail.meta["request"].get("request_id")
+        with self._writing() as cursor:
+            if failure is None:
+                kept["tasks"] = [(a.name, a.meta.get("began"), a.meta.get("ended")) for a in detail]
+                self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, kept)
+                if progress.started:
+                    self._statements.drop_atoms(cursor, detail.uuid)
+                return
+            progress.write(cursor)
+            kept |= {key: detail.meta[key] for key in _TO_GO_ON if key in detail.meta}
+            kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
+            kept["left"] = dict(left or {})
+            state = states.FAILURE if left else states.REVERTED
+            self._statements.set_flow(cursor, detail.uuid, state, kept)
+
+    def wish(self, detail: FlowDetail, reason: str) -> None:
+        """Note that a flow is to be undone, so that a kill does not lose the wish."""
+        meta = {**detail.meta, "undo": reason}
+        with self._writing() as cursor:
+            self._statements.set_meta(cursor, detail.uuid, meta)
+        detail.meta = meta
+
+    def reopen(self, flow: str) -> FlowDetail:
+        """Make a flow that was undone ready to run from its start."""
+        detail = self.load(flow)
+        meta = _again(detail.meta) | {"reopened": True}
+        with self._writing() as cursor:
+            self._statements.drop_atoms(cursor, flow)
+            # As if it had been suspended: this is no resume after a kill.
+            self._statements.set_flow(cursor, flow, states.SUSPENDED, meta)
+        return self.load(flow)
+
+    def undo_again(self, flow: str) -> FlowDetail:
+        """Make a flow that was not undone entirely ready to be undone once more."""
+        detail = self.load(flow)
+        atoms = list(detail)
+        for atom in atoms:
+            if atom.state == states.REVERTED:
+                atom.state = states.SUCCESS if atom.failure is None else states.FAILURE
+                atom.revert_results = None
+        meta = _again(detail.meta) | {"reopened": True}
+        with self._writing() as cursor:
+            self._statements.update_atoms(cursor, atoms)
+            self._statements.set_flow(cursor, flow, states.SUSPENDED, meta)
+        return self.load(flow)
+
+    def unfinished(self, slot: str) -> list[FlowDetail]:
+        """Return the flows of a slot that were cut short, the oldest first."""
+        with self._reading() as connection:
+            uuids = self._statements.unfinished(connection, slot, ENDED)
+        return [self.load(flow) for flow in uuids]
+
+    def slots(self, beginning: str) -> list[str]:
+        """Return the slots whose names begin like this and that have unfinished flows."""
+        with self._reading() as connection:
+            return self._statements.slots(connection, beginning, ENDED)
+
+    def adopt(self, slot: str, by: str) -> None:
+        """Give the flows of a slot that nobody serves any more to another one."""
+        with _translated(), self._gate, self._engine.begin() as connection:
+            self._statements.rename(connection, slot, by)
+
+    def load(self, flow: str) -> FlowDetail:
+        """Read a flow with its tasks. :raises JournalError: none of that id."""
+        with self._reading() as connection:
+            detail = self._statements.load(connection, flow)
+        if detail is None:
+            raise JournalError(f"journal: there is no flow {flow}")
+        return detail
+
+    def entries(
+        self,
+        *,
+        rejected: bool = False,
+        among: Sequence[str] | None = None,
+        beginning: str = "",
+        limit: int = 1000,
+    ) -> list[JournalEntry]:
+        """Return what is known, the newest first.
+
+        :param rejected: messages that are no operation, instead of flows.
+        :param among: only these states.
+        :param beginning: only flows whose id begins like this.
+        """
+        wanted = self._statements.which(REJECTED, rejected, among, beginning)
+        with self._reading() as connection:
+            rows = self._statements.listing(connection, wanted, limit)
+            return [_entry(row) for row in rows]
+
+    def prune(self, finished_before: datetime.datetime, failed_before: datetime.datetime) -> int:
+        """Forget entries that ended before these times (UTC); return how many."""
+        removed = 0
+        for state, before in (
+            (states.SUCCESS, finished_before),
+            (states.REVERTED, failed_before),
+            (states.FAILURE, failed_before),
+        ):
+            with _translated(), self._gate, self._engine.begin() as connection:
+                removed += self._statements.prune(connection, state, before)
+        return removed
+
+    def _insert(self, slot: str, detail: FlowDetail) -> bool:
+        try:
+            with self._writing(self._durable) as cursor:
+                self._statements.insert(cursor, slot, detail)
+        except _Known:
+            return False
+        return True
+
+    @contextmanager
+    def _writing(self, engine: sa.Engine | None = None) -> Iterator[Any]:
+        """Give a cursor whose transaction ends with the block."""
+        engine = engine or self._engine
+        errors = engine.dialect.loaded_dbapi
+        try:
+            with self._gate:
+                connection = engine.raw_connection()
+                try:
+                    yield connection.cursor()
+                    connection.commit()
+                except BaseException:
+                    connection.rollback()
+                    raise
+                finally:
+                    connection.close()
+        except errors.IntegrityError as error:
+            raise _Known from error
+        except (errors.Error, sa.exc.SQLAlchemyError) as error:
+            raise _told(error) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _translated(), self._engine.connect() as connection:
+            yield connection
+
+
+def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the meta of a flow that begins anew after it had ended."""
+    gone = ("failure", "left", "undo", "reopened")
+    return {key: value for key, value in meta.items() if key not in gone} | {"resumes": 0}
+
+
+def flow_id(unique_id: str) -> str:
+    """Return the flow's uuid for a message: the same for the same message."""
+    try:
+        return str(uuid.UUID(hex=unique_id))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, _clean(unique_id, len(unique_id))))
+
+
+def _clean(text: object, most: int) -> str:
+    """Return what every database can keep of a text that anybody may have made up."""
+    kept = "" if text is None else str(text)[:most]
+    return kept.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:most]
+
+
+class _Known(Exception):
+    """The key that was to be inserted is there already."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise _told(error) from error
+
+
+def _told(error: Exception) -> JournalError:
+    cause = getattr(error, "orig", None) or error
+    return JournalError(f"journal: {type(cause).__name__}: {str(cause).splitlines()[0]}")
+
+
+def _entry(row: Any) -> JournalEntry:
+    meta = row.meta or {}
+    kind, resource_id = (meta.get("resource") or ["", ""])[:2]
+    return JournalEntry(
+        flow=row.uuid,
+        slot=row.slot,
+        method=meta.get("method") or row.name,
+        resource=f"{kind} {resource_id}".strip(),
+        state=row.state,
+        accepted_at=row.created_at or timeutils.utcnow(),
+        updated_at=row.updated_at,
+        resumes=int(meta.get("resumes", 0)),
+        failure=meta.get("failure") or meta.get("reason"),
+        request_id=meta.get("request_id") or (meta.get("request") or {}).get("request_id"),
+        meta=meta,
+    )

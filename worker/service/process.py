@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of a service: one per slot, supervised by cotyledon.
+
+A service of one process needs no supervisor beside systemd, and so costs a third
+less memory: it is the process itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cotyledon
+from cotyledon.types import ServiceId, WorkerId
+from oslo_config import cfg
+
+from worker.service import systemd
+from worker.service.base import Service
+
+LOG = logging.getLogger(__name__)
+
+SUPERVISOR_MARGIN = 5.0
+"""Seconds that a child has, after its grace period, before it is killed."""
+
+_M_ARENA_MAX = -8
+"""The C library's name for its number of arenas (malloc.h)."""
+
+_STALL = 30.0
+"""A child that shows no life for this long keeps the watchdog from being fed, in seconds."""
+
+
+Make = Callable[[int, Callable[[], None]], Service]
+"""Makes the service of a process: its number, and what to call while it is alive."""
+
+
+class ServiceProcess(cotyledon.Service):
+    """One slot of one service, in its own process."""
+
+    name = "holdfast"
+
+    def __init__(
+        self,
+        worker_id: WorkerId,
+        conf: cfg.ConfigOpts,
+        make: Make,
+        pulse: Callable[[int], None],
+    ) -> None:
+        super().__init__(worker_id)
+        self._conf = conf
+        self._stopped = threading.Event()
+        self._started = threading.Lock()
+        self._signals = 0
+        self._service = make(worker_id, lambda: pulse(worker_id))
+
+    def signalled(self) -> None:
+        """Take note of SIGTERM, in its handler: a second one means that it is urgent."""
+        self._signals += 1
+        if self._signals > 1:
+            self._service.hurry()
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        with self._started:
+            if not self._stopped.is_set():
+                self._service.start()
+                _give_back()
+        self._stopped.wait()
+
+    def terminate(self) -> None:
+        """Drain: running operations end or are suspended, nothing is lost."""
+        self._stopped.set()
+        self._service.give_up_starting()
+        with self._started:
+            self._service.stop(_grace(self._conf))
+        _end()
+
+    def reload(self) -> None:
+        """Read the mutable options anew; nothing that runs is disturbed."""
+        reread(self._conf)
+
+
+def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
+    """Run the processes of several services until SIGTERM.
+
+    :param services: what makes each, and its number of processes.
+    """
+    count = sum(processes for _make, processes in services)
+    feed = systemd.Watchdog.from_environment(count, _STALL)
+    if count == 1:
+        _serve_alone(conf, services[0][0], feed)
+    else:
+        _serve_several(conf, services, feed)
+
+
+def _serve_alone(conf: cfg.ConfigOpts, make: Make, feed: systemd.Watchdog) -> None:
+    """Be the only process: its main thread does nothing but wait for signals."""
+    _spare_memory()
+    process = ServiceProcess(WorkerId(0), conf, make, feed.beat)
+    told: queue.SimpleQueue[int] = queue.SimpleQueue()
+    # A handler interrupts its thread anywhere, so it may take no lock that this thread holds.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: told.put(number))
+    feed.start()
+    _in_thread(process.run)
+    stopping = False
+    while True:
+        if told.get() == signal.SIGHUP:
+            process.reload()
+            continue
+        process.signalled()
+        if not stopping:
+            stopping = True
+            _in_thread(process.terminate)
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    """Run a part of the process's life; an error in it is the end of the process."""
+
+    def run() -> None:
+        try:
+            work()
+        except SystemExit as ending:
+            _end(int(ending.code or 0))
+        except BaseException:
+            LOG.critical("the process ends in an unexpected error", exc_info=True)
+            _end(2)
+
+    threading.Thread(target=run, name=work.__name__, daemon=True).start()
+
+
+def _serve_several(
+    conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], feed: systemd.Watchdog
+) -> None:
+    """Supervise several processes."""
+    grace = int(conf.graceful_shutdown_timeout)
+    manager = cotyledon.ServiceManager(
+        graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
+    )
+    manager.register_hooks(on_terminate=_pass_on_a_second_signal, on_new_worker=_count_signals)
+    first = 0
+    for make, processes in services:
+        pulse = _pulse(feed, first)
+        manager.add(ServiceProcess, workers=processes, args=(conf, make, pulse))
+        first += processes
+    feed.start()
+    _spare_memory()
+    manager.run()
+
+
+def _count_signals(_service: ServiceId, _worker: WorkerId, process: cotyledon.Service) -> None:
+    """Have a child, in its main thread, count what it is told."""
+    assert isinstance(process, ServiceProcess)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: process.signalled())
+
+
+def _pass_on_a_second_signal() -> None:
+    """Have the parent, which hears nothing any more once it stops, tell its children."""
+
+    def tell(_number: int, _frame: object) -> None:
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+    signal.signal(signal.SIGTERM, tell)
+
+
+def reread(conf: cfg.ConfigOpts) -> None:
+    """Read the mutable options anew; what is wrong leaves those that we have."""
+    try:
+        conf.mutate_config_files()
+    except cfg.Error as error:
+        LOG.error("the configuration is wrong and not taken over: %s", error)
+    else:
+        LOG.info("configuration read anew")
+
+
+def _grace(conf: cfg.ConfigOpts) -> float:
+    """Seconds that running operations have to end; 0 in the configuration is no limit."""
+    return float(conf.graceful_shutdown_timeout) or threading.TIMEOUT_MAX
+
+
+def _end(status: int = 0) -> None:
+    logging.shutdown()
+    # A driver call that hangs must not keep the process: the journal has its flow.
+    os._exit(status)
+
+
+def _spare_memory() -> None:
+    """Keep pages shared between the processes, and arenas of the allocator few."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+    _give_back()
+    # A collection in a child would write to every object that was made before the fork.
+    gc.collect()
+    gc.freeze()
+
+
+def _give_back() -> None:
+    """Return to the system what imports and the start have freed."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _pulse(feed: systemd.Watchdog, first: int) -> Callable[[int], None]:
+    def pulse(worker_id: int) -> Any:
+        feed.beat(first + worker_id)
+
+    return pulse

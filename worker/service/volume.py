@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The volume service: one process of one backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import oslo_messaging
+from oslo_config import cfg
+
+from drivers.compute.nova import Nova
+from drivers.interface.errors import VolumeBackendAPIException
+from drivers.interface.volume import VolumeDriver
+from flows.context import Context, Options
+from flows.engine import Observer
+from flows.errors import GroupNotFound
+from worker.adapters import image_service
+from worker.adapters.host_attach import HostAttacher
+from worker.adapters.record_cache import RecordCache
+from worker.adapters.remote_services import RemoteBackupServices, RemoteVolumeServices
+from worker.adapters.service_row import BackendServiceRow
+from worker.backends import replication_status, startup_sync
+from worker.backends.capabilities import Capabilities
+from worker.backends.manageable import Manageable
+from worker.backends.reporter import Reporter
+from worker.backends.startup_sync import StartupSync
+from worker.backends.volume_backend import VolumeBackend
+from worker.conf import backends
+from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
+from worker.execution.timeouts import OperationTimeouts
+from worker.recovery.orphaned_volumes import OrphanedVolumes
+from worker.rpc import topics
+from worker.rpc.clients.scheduler import SchedulerClient
+from worker.rpc.clients.volume import VolumeClient
+from worker.rpc.context import RequestContext
+from worker.service.base import Service
+
+
+class VolumeService(Service):
+    """One process of one backend.
+
+    :param name: the backend's section.
+    """
+
+    binary = topics.TOPIC
+    rpc_version = RPC_VERSION
+    backend: VolumeBackend
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        name: str,
+        worker_id: int = 0,
+        beat: Callable[[], None] = lambda: None,
+        observer: Observer | None = None,
+    ) -> None:
+        driver_class, configuration = backends.configure(conf, name)
+        self._node = configuration.safe_get("backend_host") or conf.host
+        self._name, self._configuration = name, configuration
+        super().__init__(conf, topics.join(self._node, name), worker_id, beat, observer)
+        self.images = image_service.make(conf)
+        self._compute = Nova(conf)
+        self.backend = VolumeBackend(
+            name,
+            self.host,
+            lambda: driver_class(
+                configuration, host=self.host, active_backend_id=self._standing.active_backend_id()
+            ),
+            configuration,
+            self._driver_up,
+            self.turnstile,
+        )
+        self._standing = BackendServiceRow(
+            self.records,
+            self.backend,
+            lambda: self.processes,
+            lambda: VolumeClient(self.transport),
+            lambda: self.journal,
+            lambda message, context: self.runner.cast(message, context),
+            self.stopping,
+        )
+        self._options = Options(
+            no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
+            report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
+            migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
+        )
+        self._attacher = HostAttacher(
+            conf.backup_root_helper,
+            multipath=conf.use_multipath_for_image_xfer,
+            address=conf.my_ip or "",
+        )
+        self._capabilities = Capabilities(
+            self.backend,
+            lambda: self.records.volumes.allocated_by_pool(self.host),
+            extra=configuration.extra_capabilities,
+            filter_function=configuration.filter_function,
+            goodness_function=configuration.goodness_function,
+        )
+
+    @property
+    def zone(self) -> str:
+        """The backend's zone, or else the node's."""
+        zone = self._configuration.safe_get("backend_availability_zone")
+        return str(zone or self.conf.storage_availability_zone)
+
+    @property
+    def processes(self) -> int:
+        """What the backend's section says."""
+        return int(self._configuration.processes)
+
+    @property
+    def limits(self) -> OperationTimeouts:
+        """What the backend's section says."""
+        return OperationTimeouts.of(self._configuration)
+
+    def endpoint(self) -> VolumeEndpoint:
+        """Return the RPC methods of a backend."""
+        return VolumeEndpoint(self, Manageable(self.records, self.backend, self.host))
+
+    def targets(self) -> Sequence[oslo_messaging.Target]:
+        """Return the backend's queues."""
+        return topics.volume_targets(self._node, self._name, self.conf.cluster)
+
+    def connect(self) -> None:
+        """Make the clients of the scheduler, of the backup services and of other backends."""
+        self._scheduler = SchedulerClient(self.transport)
+        self._volume_services = RemoteVolumeServices(
+            self.transport, self.conf.rpc_response_timeout, self.turnstile, self.stopping
+        )
+        self._backups = RemoteBackupServices(self.transport, self.records, self.conf)
+
+    def registered(self, row: Any) -> None:
+        """Volumes and work rows name the service."""
+        self.backend.service_uuid = row.uuid
+        self.records.workers.service_id = self._standing.service_id = row.id
+
+    def came_up(self) -> None:
+        """End what a service left behind, and bring exports back."""
+        abandoned = OrphanedVolumes(
+            self.records, self.host, lambda: self.context(RequestContext.admin(), False)
+        )
+        abandoned.clean_up()
+        abandoned.start(lambda: self.runner.has_room, self.stopping)
+        exports = StartupSync(self.records, self.locks, self.host, self.stopping)
+        exports.start(self.backend.require_driver())
+
+    def make_reporter(self) -> Reporter:
+        """Return what sends heartbeats and capability reports."""
+        return Reporter(
+            self.backend,
+            self.heartbeat,
+            self._report,
+            report_interval=self.conf.report_interval,
+            stats_interval=self.conf.backend_stats_polling_interval,
+            beat=self.beat,
+            tidy=self.tidy,
+        )
+
+    def capabilities(self, discover: bool) -> dict[str, Any]:
+        """Return what the driver can do, fetched anew when asked to discover."""
+        self.backend.require_driver()
+        return self._capabilities.fresh() if discover else dict(self.backend.stats())
+
+    def failover_completed(self, updates: Mapping[str, Any]) -> None:
+        """Follow a failover that another process has made."""
+        self._standing.take_over(updates)
+
+    def replication_targets(self, group_id: str) -> Sequence[dict[str, str]]:
+        """Return the configured targets. :raises VolumeBackendAPIException: no such group."""
+        try:
+            self.records.groups.get(group_id)
+        except GroupNotFound as error:
+            raise VolumeBackendAPIException(f"there are no targets: {error}") from error
+        return [dict(one) for one in self._configuration.replication_device or ()]
+
+    def secure_file_operations_enabled(self) -> bool:
+        """Return what the driver says."""
+        return bool(self.backend.require_driver().secure_file_operations_enabled())
+
+    def changed_extents(self, kind: str, source_id: str, since: str) -> list[list[int]] | None:
+        """Return what the driver says, None where it cannot tell."""
+        rows: Any = self.records.volumes if kind == "volume" else self.records.snapshots
+        source, before = rows.get(source_id), self.records.snapshots.get(since)
+        try:
+            found = self.backend.require_driver().changed_extents(source, before)
+        except NotImplementedError:
+            return None
+        return None if found is None else [[int(start), int(end)] for start, end in found]
+
+    def context(self, request: RequestContext, resumed: bool) -> Context:
+        """Return what a flow is given."""
+        records = self.records
+        return Context(
+            request=request,
+            backend=self.backend,
+            volumes=cast(Any, RecordCache(records.volumes)),
+            snapshots=cast(Any, RecordCache(records.snapshots)),
+            groups=records.by_group_kind,
+            attachments=records.attachments,
+            backups=records.backups,
+            quotas=records.quotas,
+            workers=records.workers,
+            messages=records.messages,
+            initiators=records.initiators,
+            notifier=self.notifier,
+            scheduler=self._scheduler,
+            images=self.images,
+            backup_service=self._backups,
+            service=self._standing,
+            host=records.on_host(self.host),
+            volume_service=self._volume_services,
+            attacher=self._attacher,
+            compute=self._compute,
+            types=records.volume_types,
+            services=records.services,
+            options=self._options,
+            resumed=resumed,
+            stopping=self.stopping,
+            waiting=self.turnstile.outside,
+        )
+
+    def _driver_up(self, driver: VolumeDriver) -> None:
+        if self.first:
+            startup_sync.correct(self.records, driver, self.host)
+            self._standing.came_up(bool(self.backend.stats().get("replication_enabled")))
+
+    def _report(self) -> None:
+        capabilities = self._capabilities.fresh()
+        self._send_report(capabilities)
+        if self.first:
+            driver = self.backend.require_driver()
+            replication_status.note_errors(self.records, driver, self.host, capabilities)
+
+    def _send_report(self, capabilities: dict[str, Any]) -> None:
+        self._scheduler.report(RequestContext.admin(), self.host, capabilities)
