@@ -13,7 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MODULES: Mapping[str, str] = {}
+MODULES: Mapping[str, str] = {
+    "flows.host.abandoned": "flows.host.orphaned",
+    "flows.volume.attach": "flows.volume.connections.attach",
+    "flows.volume.attachment": "flows.volume.connections.attachment",
+    "flows.volume.backup_device": "flows.volume.data.backup_device",
+    "flows.volume.complete_migration": "flows.volume.migration.complete",
+    "flows.volume.connection": "flows.volume.connections.connection",
+    "flows.volume.detach": "flows.volume.connections.detach",
+    "flows.volume.migrate": "flows.volume.migration.migrate",
+    "flows.volume.retype": "flows.volume.migration.retype",
+    "flows.volume.update_migrated": "flows.volume.migration.update_migrated",
+}
 """Modules of flow factories: ``flows.volume.old`` to ``flows.volume.new``."""
 
 FACTORIES: Mapping[str, str] = {}

@@ -16,7 +16,7 @@ from taskflow.types.failure import Failure
 from flows import engine, errors, former_names
 from flows.lifecycle import Statuses
 from flows.volume import create, delete
-from worker.journal import Accepted, Journal
+from worker.journal.journal import Accepted, Journal
 
 OLD = "flows.volume.before_the_move"
 
