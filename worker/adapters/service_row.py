@@ -139,7 +139,7 @@ class BackendServiceRow:
         return self._given
 
     def came_up(self, replicates: bool) -> None:
-        """Write what a start makes of the replication status (spec/service §4, step 13).
+        """Write what a start makes of the replication status (spec/service §4, step 8).
 
         A failover that is still under way, or will go on, writes it itself.
         """

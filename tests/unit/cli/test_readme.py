@@ -20,7 +20,10 @@ from worker.conf.check import checker
 from worker.endpoints.volume import VolumeEndpoint
 
 ROOT = Path(__file__).resolve().parents[3]
-TEXTS = ("README.rst", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.rst"))))
+TEXTS = (
+    "README.rst",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("**/*.rst"))),
+)
 
 _TYPED = r"^ +(?:sudo -u holdfast )?holdfast ([a-z].*)$"
 _SHOWN = re.compile(rf"{_TYPED}|``holdfast ([^`]+)``", re.MULTILINE)
@@ -75,10 +78,11 @@ def test_environments_of_the_readme_exist() -> None:
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:
+    link = re.compile(r"^\.\. _[^:]+: (\S+)$|`[^`<]*\s<([^`>]+)>`_", re.M)
     missing = [
         (name, target)
         for name in TEXTS
-        for target in re.findall(r"^\.\. _[^:]+: (\S+)$", (ROOT / name).read_text(), re.M)
+        for target in map("".join, link.findall((ROOT / name).read_text()))
         if "://" not in target and not ((ROOT / name).parent / target.split("#")[0]).exists()
     ]
 
