@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same rules on MariaDB and PostgreSQL."""
+
+from tests.unit.db.test_statuses import *  # noqa: F403
