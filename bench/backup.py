@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How fast volumes are backed up and restored, beside Cinder's own driver in the same run.
 
-Each measurement is a process of its own, which tells its seconds, processor seconds and
+Each measurement is a process of its own, which prints its seconds, processor seconds and
 peak memory. The volumes are random, zeros, half sparse and like text; the store is a
-directory beside them. ``cp`` and ``zstd -T2`` on the same volume show what the machine can
+directory beside them. ``cp`` and ``zstd -T2`` on the same volume show the limits of the machine
 do at all. Cinder runs in the environment of ``tox -e cinder --notest``.
 
-With ``--many N`` it tells what N restores at once cost in memory, with ``--sparse`` what a
+With ``--many N`` it measures the memory of N restores at once, with ``--sparse`` the cost of a
 sparse volume of a TiB with 20 GiB of data costs. The last line is one JSON object:
 ``zlib_mb_s`` and ``none_mb_s`` are of random data, ``ratio`` is of text.
 """
@@ -277,7 +277,7 @@ def _sparse(folder: Path) -> None:
 
 
 def _limits(volume: Path, folder: Path, gib: int) -> None:
-    """Tell what cp and zstd do with the same volume."""
+    """Measure cp and zstd on the same volume."""
     programs = {"cp": ["cp", str(volume), str(folder / "copy")]}
     if shutil.which("zstd"):
         programs["zstd -T2"] = ["zstd", "-T2", "-q", "-f", str(volume), "-o", str(folder / "copy")]
@@ -310,7 +310,7 @@ def _write(file: Any, gib: int, piece: Callable[[], bytes], every: int = 1) -> N
 
 
 def _text(dice: random.Random) -> Callable[[], bytes]:
-    """Return what makes text: words that repeat as those of a language do."""
+    """Return a generator of text: words that repeat as those of a language do."""
     letters = b"abcdefghijklmnopqrstuvwxyz"
     words = [bytes(dice.choices(letters, k=dice.randint(2, 9))) for _ in range(5000)]
     text = b" ".join(dice.choices(words, k=4_000_000))[: 16 * MIB]

@@ -14,7 +14,7 @@ VARIABLE = "HOLDFAST_BENCH_GATE"
 
 
 class Gate:
-    """What operations wait at; each that came leaves a file of its name.
+    """A barrier for operations; each that arrives leaves a file of its name.
 
     :param directory: is made; services that start from now on find it.
     """
@@ -27,7 +27,7 @@ class Gate:
         os.environ[VARIABLE] = str(directory)
 
     def close(self) -> None:
-        """Let nobody through."""
+        """Block every operation."""
         for file in self._arrived.iterdir():
             file.unlink()
         self._closed.touch()

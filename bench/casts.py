@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Create and delete volumes by cast with a driver that does nothing.
 
-Starts RabbitMQ, MariaDB and the service by itself, casts what an untouched
-cinder-scheduler casts, and tells operations per second, the worker's CPU time
+Starts RabbitMQ, MariaDB and the service by itself, sends the casts of an unmodified
+cinder-scheduler, and prints operations per second, the worker's CPU time
 per operation, latency from cast to terminal status, memory, and the time from
 process start to the first finished operation. The last line is one JSON object.
 """
@@ -92,7 +92,7 @@ def _single(setting: load.Setting, options: argparse.Namespace) -> dict[str, flo
             setting.wait_done("create_volume", ids)
             first.append(time.monotonic() - began)
     with setting.service(processes=1) as service:
-        time.sleep(3)  # what a start leaves to be done in the background
+        time.sleep(3)  # background work of a start
         idle = service.pss_mib()
         latencies = sorted(_latency(setting) for _ in range(options.latency))
         soak = _soak(setting, service, options.soak)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it costs to lose nothing: processor time of the journal per operation.
+"""Processor time of the journal per operation.
 
 Runs a flow of five steps that do nothing, in this process, again and again: in
 memory; with the journal, as the service runs it (accepted durably, progress at
-each boundary, finished); and with taskflow's own SQL persistence as it comes. Tells
-processor time, which does not depend on what else the machine does, as waiting for
+each boundary, finished); and with taskflow's own SQL persistence unchanged. Prints
+processor time, which does not depend on other load of the machine, as waiting for
 a disk does. The last line is one JSON object.
 """
 
@@ -80,7 +80,7 @@ def in_memory() -> None:
 
 
 def journalled(journal: Journal) -> Once:
-    """Return what runs once as ``worker.execution.intake`` does it."""
+    """Return a function that runs one operation as ``worker.execution.intake`` does it."""
 
     def once() -> None:
         detail = journal.accept(uuid.uuid4().hex, "host@backend/0", _accepted())
@@ -94,7 +94,7 @@ def journalled(journal: Journal) -> Once:
 
 
 def stock(backend: Any) -> Once:
-    """Return what runs once with a persistence backend of taskflow, as it comes.
+    """Return a function that runs one operation on an unchanged taskflow backend.
 
     :param backend: None to keep nothing at all.
     """

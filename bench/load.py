@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an API and a scheduler do to the service: rows in the database, casts on the bus."""
+"""The load of an API and a scheduler: rows in the database, casts on the bus."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from worker.rpc import transport
 
 NODE, BACKEND = "bench", "noop"
 HOST = f"{NODE}@{BACKEND}"
-_PATIENCE = 75.0  # seconds; twice what Cinder waits for a connection to its database, and more
+_PATIENCE = 75.0  # seconds; more than twice Cinder's time-out of a database connection
 _MANY = 1_000_000
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a cast changes.
+    """The effect of a cast.
 
     :param sample: which of the messages that came off a real bus it is sent as.
     :param worked: whether the sender writes a row of ``workers`` (spec/volume-rpc §8).
@@ -137,7 +137,7 @@ class Load:
                 connection.execute(sa.update(table).where(table.c.id.in_(both)).values(gone))
 
     def cast(self, method: str, resource_id: str) -> None:
-        """Send what an untouched scheduler sends."""
+        """Send the casts of an unmodified scheduler."""
         sample = self._samples[method]
         args = sample.args(resource_id, self.volume_of(resource_id))
         self._client.cast(sample.context, method, **args)
@@ -191,7 +191,7 @@ class Load:
         return {**same, "use_quota": True, "deleted": False, "created_at": now()}
 
     def _offer(self, method: str, ids: Sequence[str]) -> None:
-        """Write the rows of ``workers`` that say that somebody is to do it."""
+        """Write the rows of ``workers`` that announce the operation."""
         # One may still be there: it goes just after the status before this one has come.
         operation, work = OPERATIONS[method], models.workers
         row = {
@@ -207,7 +207,7 @@ class Load:
             connection.execute(sa.insert(work), [{**row, "resource_id": i} for i in ids])
 
     def _fill(self) -> None:
-        """Insert what is there before any volume is: its type, and the quota in use."""
+        """Insert the rows that precede any volume: its type, and the quota in use."""
         data = self._samples["create_volume"].data
         kind = data["volume_type"]["versioned_object.data"]
         common = {"deleted": False, "created_at": now()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service under load, and what the kernel says it used."""
+"""A service under load, and the resources that the kernel counted for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Program:
     """How a service is run.
 
     :param argv: the command, without its configuration.
-    :param ready: what its log says, once for each process, when it consumes.
+    :param ready: the log line of each process that begins to consume.
     """
 
     argv: Sequence[str]
@@ -74,8 +74,8 @@ class Service:
         return time.monotonic() - began, self.cpu_seconds() - cpu
 
     def pss_mib(self) -> float:
-        """Memory of the family in MiB, what is shared counted once."""
-        time.sleep(1.0)  # what the last operation left to be given back
+        """Memory of the family in MiB, shared pages counted once."""
+        time.sleep(1.0)  # memory of the last operation is returned
         return sum(pss_kib(pid) for pid in self._process.family()) / 1024
 
     def alone_mib(self) -> float:
@@ -118,7 +118,7 @@ def _cpu(pid: int) -> float:
 
 
 def pss_kib(pid: int) -> int:
-    """Return the memory of a process in KiB, what is shared counted in shares."""
+    """Return the memory of a process in KiB, shared pages counted in shares."""
     return _kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
 
 

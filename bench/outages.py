@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each kind of fault costs: how long it was felt, and by how much work was slower.
+"""The cost of each kind of fault: its duration, and the slowdown of work.
 
 Starts RabbitMQ, MariaDB and the service by itself and casts creations at a steady
-rate; in the middle comes the fault. Tells for each kind how long it lasted, how long
+rate; in the middle comes the fault. Prints for each kind how long it lasted, how long
 after its end everything that had been cast was done, and how long a cast took before
 and after it. The last line is one JSON object.
 """
@@ -149,7 +149,7 @@ class Stream:
 
 
 def measure(stand: Stand, outage: Outage, options: argparse.Namespace) -> dict[str, float]:
-    """Have one fault in the middle of a stream and tell what it cost."""
+    """Inject one fault in the middle of a stream and measure its cost."""
     calm, length = options.calm, options.length
     stream = Stream(stand.cloud, options.rate, int(options.rate * (2 * calm + length) * 2))
     stream.start()

@@ -86,7 +86,7 @@ GOALS = (
 
 @dataclass
 class Contender:
-    """One side and what was found of it; the median of each figure counts."""
+    """One side and its figures; the median of each counts."""
 
     side: Side
     found: dict[str, list[float]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Contender:
         self.found.setdefault(key, []).append(value)
 
     def figures(self) -> dict[str, float]:
-        """Return what is told in the end."""
+        """Return the figures of the summary."""
         latencies = statistics.quantiles(self.found["latency"], n=100)
         rest = {k: statistics.median(v) for k, v in self.found.items() if k != "latency"}
         return {**rest, "p50_ms": latencies[49], "p95_ms": latencies[94]}
@@ -128,7 +128,7 @@ def _start(both: Sequence[Contender], times: int) -> None:
     """Seconds from the start of the process to the end of a cast that waited for it."""
     for one in both:
         with one.side.service():
-            pass  # from now on there is a queue, which keeps what comes between two starts
+            pass  # from now on a queue exists, which keeps messages between two starts
     for _ in range(times):
         for one in both:
             (volume_id,) = one.side.insert(1, status="creating")
@@ -165,7 +165,7 @@ def _memory(one: Contender, service: Service, when: str) -> None:
 
 
 def _round(one: Contender, service: Service, count: int) -> None:
-    """Each kind of cast, all at once; only what went well goes on to the next kind."""
+    """Each kind of cast, all at once; only successes continue to the next kind."""
     side = one.side
     volumes = _timed(one, service, "create_volume", side.insert(count, status="creating"))
     made = _timed(one, service, "create_snapshot", side.insert_snapshots(volumes))
@@ -198,7 +198,7 @@ def _timed(one: Contender, service: Service, method: str, ids: Sequence[str]) ->
 
 
 def _sorted_out(one: Contender, method: str, ids: Sequence[str]) -> list[str]:
-    """Count and remove what did not end as it should; return the rest."""
+    """Count and remove the failures; return the rest."""
     side, done = one.side, OPERATIONS[method].done
     statuses = side.statuses(method, ids)
     failed = [i for i in ids if statuses[i] != done]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How soon a service is of use again after a kill.
 
-Starts RabbitMQ, MariaDB and the service by itself. Tells how long after its start
+Starts RabbitMQ, MariaDB and the service by itself. Prints how long after its start
 the first new cast is done, with as many volumes in the database as asked for, a
 tenth of them in use; then kills the service in the middle of many creations and
-tells when all have ended, and when a new cast was done meanwhile. The last line is
+prints when all have ended, and when a new cast was done meanwhile. The last line is
 one JSON object.
 """
 
@@ -46,7 +46,7 @@ def main() -> None:
         )
         _fill(setting, options.volumes)
         with setting.service(processes=1):
-            pass  # from now on there is a queue, which keeps what comes between two starts
+            pass  # from now on a queue exists, which keeps messages between two starts
         figures = {"volumes": float(options.volumes), "interrupted": float(options.interrupted)}
         figures["first_cast_s"] = statistics.median(_first(setting) for _ in range(options.rounds))
         figures |= _recover(setting, gate, options.interrupted)

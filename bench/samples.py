@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a long run is watched by: processes, journal, backend, queue; and its trend."""
+"""Samples of a long run: processes, journal, backend, queue; and their trend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEPT = 200  # lines of the published table
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one process holds at a moment; zeros when it is gone."""
+    """The resources of one process at a moment; zeros when it is gone."""
 
     rss_mib: float = 0.0
     pss_mib: float = 0.0
@@ -74,7 +74,7 @@ class JournalFile:
     path: Path
 
     def kib(self) -> float:
-        """Return its size on disk, with what is not yet merged into it."""
+        """Return its size on disk, including its write-ahead log."""
         size = 0
         for suffix in ("", "-wal"):
             with contextlib.suppress(FileNotFoundError):

@@ -18,7 +18,7 @@ from tests.servers import Servers
 PEER = ROOT / ".tox/cinder/bin/python"
 RELEASE = "29.0.0"
 BLOCKED = {"executor_thread_pool_size": 150}
-"""What lets more operations be under way than the 64 that are both sides' default."""
+"""Options for more concurrent operations than the 64 that are both sides' default."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Cinder:
 
     @classmethod
     def find(cls, python: str) -> Cinder:
-        """Return the environment, or end with what to do."""
+        """Return the environment, or end with advice."""
         found = cls(Path(python))
         if not found._program("cinder-volume").exists():
             sys.exit(
@@ -43,7 +43,7 @@ class Cinder:
 
     @property
     def version(self) -> str:
-        """What is installed there."""
+        """The packages to install there."""
         ask = "from importlib.metadata import version; print(version('cinder'))"
         return self._run("python", "-c", ask)
 
@@ -76,7 +76,7 @@ class Side(Load):
     """One of the two, with a bus and a database of its own on the servers of both.
 
     :param name: for people.
-    :param directory: of the configuration, the log and what the service keeps.
+    :param directory: of the configuration, the log and the service's state.
     :param drivers: one that does nothing, one that waits at the gate.
     :param backend: options of the backend.
     """

@@ -2,8 +2,8 @@
 """Mixed load for an hour while processes of the service are killed every few seconds.
 
 Starts RabbitMQ, MariaDB and the service with the local driver, and kills one of its
-processes at random moments; one is spared for the whole time, so that what grows in
-a process can be seen as well as what kills leave behind. At the end everything
+processes at random moments; one is spared for the whole time, so that growth in
+a process can be seen as well as the remains of kills. At the end everything
 drains and is compared: casts, statuses, the journal, quota, the backend's directory.
 Writes a table, a plot and a page; the last line is one JSON object.
 """
@@ -41,7 +41,7 @@ from worker.db.engine import Database  # noqa: E402
 
 _GIB = 1024**3
 _BURST = 12  # operations that begin just before a kill, so that it cuts some short
-_DRAIN = 180.0  # seconds that what is under way has to end after the last kill
+_DRAIN = 180.0  # seconds for running operations to end after the last kill
 _SAMPLE_EVERY, _LOOK_EVERY = 5.0, 0.25  # seconds
 
 
@@ -66,7 +66,7 @@ class Soak:
                     "processes": options.processes,
                 }
             },
-            # What has ended is forgotten at the next look, every ten minutes: kept for a
+            # Ended operations are forgotten at the next pruning, every ten minutes: kept for a
             # day, as by default, the journal would grow through the whole hour.
             sections={"DEFAULT": {"debug": False}, "journal": {"keep_finished": 0}},
         )
@@ -104,7 +104,7 @@ class Soak:
             time.sleep(max(0.0, min(look, burst, kill, sample) - time.monotonic()))
 
     def drain(self) -> dict[str, Any]:
-        """Wait for the end of everything, then compare; return what is wrong."""
+        """Wait for the end of everything, then compare; return the differences."""
         deadline = time.monotonic() + _DRAIN
         while not self._is_quiet() and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY)
@@ -126,7 +126,7 @@ class Soak:
         }
 
     def resumed(self) -> int:
-        """Return how many operations were cut short and went on, as the log tells."""
+        """Return the number of resumed operations, from the log."""
         found = re.findall(r"(\d+) operations that were cut short go on", self._service.text())
         return sum(int(number) for number in found)
 
@@ -230,7 +230,7 @@ class Soak:
 
 
 def main() -> int:
-    """Run, drain, write what was seen."""
+    """Run, drain, write the results."""
     options = _options()
     print(f"seed {options.seed}", flush=True)
     options.output.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a soak has shown: its figures and its plot."""
+"""The results of a soak: its figures and its plot."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Users and their API in one: random operations on volumes and snapshots, for hours.
 
-Keeps what cinder-api keeps between a client and the service: statuses that forbid
-an operation, quota reservations, attachments. What ended in an error is deleted,
+Keeps the state that cinder-api keeps between a client and the service: statuses that forbid
+an operation, quota reservations, attachments. A resource that ended in an error is deleted,
 as a user would.
 """
 
@@ -110,7 +110,7 @@ class Traffic:
         self._chance.choices(works, weights)[0]()
 
     def settle(self) -> None:
-        """Take notice of what has ended."""
+        """Take note of ended operations."""
         for kind, table in _TABLES.items():
             waiting = {t.record.id: t for t in self.casts_under_way() if t.record.kind == kind}
             wanted = sa.select(table).where(table.c.id.in_(list(waiting)))
@@ -119,15 +119,15 @@ class Traffic:
                     self._ended(waiting[row.id], row)
 
     def casts_under_way(self) -> list[Thing]:
-        """Return what waits for the end of a cast."""
+        """Return a function that waits for the end of a cast."""
         return [t for t in self.things if t.doing and not t.doing.startswith("call")]
 
     def calls_under_way(self) -> list[Thing]:
-        """Return what waits for the answer to a call."""
+        """Return a function that waits for the answer to a call."""
         return [t for t in self.things if t.doing.startswith("call")]
 
     def expected_files(self) -> dict[str, int]:
-        """Return what the backend should hold: names and sizes in GiB."""
+        """Return the expected objects of the backend: names and sizes in GiB."""
         found = {}
         for kind, table in _TABLES.items():
             wanted = sa.select(table).where(
@@ -233,7 +233,7 @@ class Traffic:
         self._begin(volume, "extend_volume", "extend_volume", volume=volume.record, **args)
 
     def _clear(self) -> None:
-        """Delete what is broken first, else whatever nothing hangs on."""
+        """Delete a broken resource first, else one without dependants."""
         found = [t for t in self.things if not (t.doing or t.users or t.snapshots or t.attachment)]
         if not found:
             self._detach()
@@ -303,7 +303,7 @@ class Traffic:
         self._pool.submit(run)
 
     def _attached(self, volume: Thing) -> None:
-        """As Nova does: reserve, update, complete; what was cut short is taken back."""
+        """As Nova does: reserve, update, complete; an interrupted attach is taken back."""
         rows, volume_id = self.records.attachments, volume.record.id
         volume.attachment = rows.create(volume_id=volume_id, attach_status="reserved").id
         rows.settle_volume(volume_id)

@@ -28,7 +28,7 @@ def account(conf: Any, sections: Sequence[str]) -> str | None:
 def session(conf: Any, section: str, **how: Any) -> Any:
     """Return a session of an account.
 
-    :param how: what holds in place of the account's own ``cacert``, ``cert``, ``key``,
+    :param how: settings that replace the account's own ``cacert``, ``cert``, ``key``,
         ``insecure`` and ``timeout``.
     :raises Exception: the section says something that keystoneauth cannot use.
     """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver of Cinder's as one of ours: what every one of them has.
+"""Adapt a Cinder driver to our volume interface: the methods that every one of them has.
 
 Cinder's driver is made by ``do_setup``, since it looks for its service and for its
-volumes in the database as it is made. It gets what cinder-volume gives it: a
+volumes in the database as it is made. It gets the arguments that cinder-volume passes: a
 ``Configuration`` over its section of the same files, real objects, a real context.
-What it raises and returns is turned into what our contract says.
+Its errors and return values are translated into those of our contract.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class CinderDriver(VolumeDriver):
             self._made.do_setup(context(context_))
 
     def check_for_setup_error(self) -> None:
-        """Ask the driver, and let it complete what cinder-volume would complete now."""
+        """Ask the driver, and complete its answer as cinder-volume does."""
         with translated():
             self._made.check_for_setup_error()
             self._made.init_capabilities()
@@ -154,7 +154,7 @@ class CinderDriver(VolumeDriver):
             return bool(self._made.snapshot_revert_use_temp_snapshot())
 
     def _update(self, method: str, record: Record, *arguments: Any) -> Update:
-        """Call with an object of a record; return what is to be written of it."""
+        """Call with an object made from a record; return the columns to write."""
         given = cinders(record)
         try:
             with translated():
@@ -165,11 +165,11 @@ class CinderDriver(VolumeDriver):
             raise
 
     def _as_begun(self, record: Record) -> Record:
-        """Return a record with what a failed creation has set, by which its rest is found."""
+        """Return a record with the columns that a failed creation set, to find its remains."""
         return record.replace(**self._begun.pop(record.id, {}))
 
     def _check(self, facts: runtime.Facts) -> None:
-        """Refuse what the driver does not allow."""
+        """Refuse an operation that the driver does not allow."""
         active = getattr(self.cinders, "SUPPORTS_ACTIVE_ACTIVE", False)
         name = self.cinders.__name__
         if facts.cluster and not active:
@@ -188,12 +188,12 @@ class CinderDriver(VolumeDriver):
 
 
 def update(record: Record, given: Any, answer: Any) -> Update:
-    """Return what a driver wants written: what it returned, and what it only set.
+    """Return the columns to write: those that the driver returned, and those that it only set.
 
     Some return columns as they were, which are not theirs to write.
     """
     if answer is not None and not isinstance(answer, Mapping):
-        return cast(Update, answer)  # the worker says what is wrong with it
+        return cast(Update, answer)  # the worker reports the error
     told = {
         name: value
         for name, value in (answer or {}).items()

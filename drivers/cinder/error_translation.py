@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver of Cinder raises, as what our contract names it."""
+"""Translate the exceptions of Cinder's drivers into those of our contract."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OURS = {
 
 @contextlib.contextmanager
 def translated(absence: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raise what the contract knows; the text stays.
+    """Raise the contract's exception; the text stays.
 
-    :param absence: what means that there was nothing to do.
+    :param absence: the exceptions that mean that there was nothing to do.
     :raises NotImplementedError: as it came: the driver cannot do it.
     :raises DriverError: of the same name, or of the nearest one that is known.
     """

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Cinder's modules import of eventlet, done by native threads.
+"""Replace the parts of eventlet that Cinder's modules import by native threads.
 
 Cinder 29 runs with native threads, but still imports eventlet, and here and there
 calls it whatever it runs with. Unpatched, the real one is no help: its locks and its
 thread pool belong to the thread that used them first. So a module of that name
-offers what is left of it. What is not offered here is an AttributeError or an
+offers its remaining names. A name that is missing here is an AttributeError or an
 ImportError, which names it.
 """
 
@@ -23,11 +23,11 @@ from types import ModuleType
 from typing import Any
 
 _AT_ONCE = 1000
-"""What a pool of green threads is for if nobody says."""
+"""Size of a pool of green threads unless the caller gives one."""
 
 
 class Spawned:
-    """Work that runs beside the caller's; its result is waited for, or nobody asks."""
+    """Work on a thread of its own; the caller may wait for its result."""
 
     def __init__(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         self._done: concurrent.futures.Future[Any] = concurrent.futures.Future()
@@ -41,7 +41,7 @@ class Spawned:
             self._done.set_exception(error)
 
     def wait(self) -> Any:
-        """Return the result, or raise what the work raised."""
+        """Return the result, or raise the exception of the work."""
         return self._done.result()
 
 
@@ -159,12 +159,12 @@ class Pool:
 
 
 def execute(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call: a native thread need not be spared what blocks."""
+    """Call the function: a native thread may block."""
     return work(*args, **kwargs)
 
 
 def proxy(wrapped: Any, autowrap: Any = (), autowrap_names: Any = ()) -> Any:
-    """Return what would be wrapped."""
+    """Return the object that eventlet would wrap."""
     return wrapped
 
 

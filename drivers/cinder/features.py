@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which of our methods a driver of Cinder's really has.
 
-Cinder's base class answers every call, mostly by saying that it cannot; what a driver
-announces to us is what it has of its own.
+Cinder's base class answers every call, mostly by saying that it cannot; a driver
+announces the methods that it defines itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ALWAYS = frozenset({"copy_image_to_volume", "copy_volume_to_image"})
 """Done by Cinder's base class: it attaches whatever the driver connects."""
 
 _NOT_BY_A_PROXY = frozenset({"attach_volume", "detach_volume", "get_backup_device"})
-"""What a driver that stands for another one is not asked, as it may not have it."""
+"""Methods that are not called on a proxy driver, as its real driver may lack them."""
 
 _COMMON = (
     *("volume_opts", "iser_opts", "nvmeof_opts", "nvmet_opts", "scst_opts"),

@@ -13,9 +13,9 @@ from drivers.interface.records import Record
 
 
 def passed_on(name: str) -> Callable[..., Any]:
-    """Return a method that turns every record and list of records, and returns what comes.
+    """Return a method that translates each record and list of records in its arguments.
 
-    What comes is made of dicts, and means the same on both sides (spec/interfaces §5).
+    The driver's answer consists of dicts, which mean the same on both sides (spec/interfaces §5).
     """
 
     def method(self: CinderDriver, request: Any, *arguments: Any, **named: Any) -> Any:

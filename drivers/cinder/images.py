@@ -9,14 +9,14 @@ from drivers.interface.image import ImageService, Locations
 
 
 class ImageServiceForCinder:
-    """What Cinder's drivers ask of an image service.
+    """The methods of an image service that Cinder's drivers call.
 
-    Cinder's own code keeps what it has fetched on the object, so each call of a driver
+    Cinder's code caches fetched images on the object, so each call of a driver
     is given another one.
 
-    :ivar temp_images: what Cinder has fetched for another use of the same image.
+    :ivar temp_images: images that Cinder has fetched for another use.
     :param service: the image service.
-    :param request: of the operation; Cinder's context lacks what our service may need.
+    :param request: of the operation; Cinder's context lacks fields that our service may need.
     """
 
     temp_images: Any = None
@@ -26,7 +26,7 @@ class ImageServiceForCinder:
         self._request = request
 
     def show(self, _context: Any, image_id: str) -> dict[str, Any]:
-        """Return what is known of an image; the caller may change it."""
+        """Return an image's metadata; the caller may change it."""
         found = dict(self._service.show(self._request, image_id))
         found["properties"] = dict(found.get("properties") or {})
         return found

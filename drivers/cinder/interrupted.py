@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a kill can leave where a driver of Cinder's does not look for it.
+"""Remove remains of interrupted operations that Cinder's drivers do not look for.
 
-Cinder does not go on after a kill, so its drivers need not find what is half made. The
-worker deletes a volume before it makes it anew: what stands here comes after the
+Cinder does not resume after a kill, so its drivers need not find half-made objects. The
+worker deletes a volume before it creates it again: these functions run after the
 driver's own deletion, when nothing of the volume's name should be there any more.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def clear(driver: Any, volume: Any) -> None:
-    """Remove what is left of a volume that the driver has deleted."""
+    """Remove the remains of a volume that the driver has deleted."""
     for kind in type(driver).__mro__:
         if work := _AFTER.get(f"{kind.__module__}.{kind.__name__}"):
             work(driver, volume)

@@ -64,7 +64,7 @@ def installed() -> bool:
 
 
 def prepare() -> None:
-    """Import what all of Cinder's drivers rest on. :raises ImportError: it is not installed."""
+    """Import modules that all of Cinder's drivers need. :raises ImportError: no Cinder."""
     if "cinder.volume.driver" in sys.modules:
         return
     from drivers.cinder import eventlet_stub, options

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only some drivers of Cinder have; ``announced`` chooses.
+"""Optional methods of Cinder's drivers; ``announced`` chooses.
 
 Where Cinder's base class does all there is to do, the worker does it instead: a method
 stands here for the drivers that have one of their own.
@@ -114,7 +114,7 @@ class CopyingCinderDriver(CinderDriver):
         with translated():
             self._made.clear_download(context(request), cinders(volume, request))
 
-    # The order of the arguments tells the worker which form it is (spec/interfaces §2).
+    # The worker recognises the form by the order of the arguments (spec/interfaces §2).
     def clone_image(  # type: ignore[override]
         self,
         context: Any,
@@ -221,7 +221,7 @@ class MovingCinderDriver(CinderDriver):
 
 
 class ReportingCinderDriver(CinderDriver):
-    """What a driver says of existing rows."""
+    """Methods that report on existing rows."""
 
     def update_provider_info(
         self, volumes: Sequence[Record], snapshots: Sequence[Record]

@@ -3,7 +3,7 @@
 
 Both register theirs on the global object, under the same names where they mean the
 same. The one that is there first stays, which is ours; its value is that of the same
-file and line. Only its description and the range of what it takes may differ.
+file and line. Only its description and its range may differ.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def be_lenient(conf: cfg.ConfigOpts) -> None:
 
 @contextmanager
 def kept_defaults(conf: cfg.ConfigOpts) -> Iterator[None]:
-    """Let nobody change the defaults of what is registered already.
+    """Keep the defaults of options that are registered already.
 
     Cinder's modules do so while they are imported, as of where the database is.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Cinder's drivers find in the process of cinder-volume, and so in ours.
+"""Provide the process-wide state that Cinder's drivers expect of cinder-volume.
 
 Each process has its own: it begins when the first of its drivers is set up, after it
 was forked.
@@ -33,7 +33,7 @@ _BEGUN: set[int] = set()
 
 @dataclass(frozen=True)
 class Facts:
-    """What a driver is told of its service when it is made.
+    """Describe its service to a driver that is being constructed.
 
     :param cluster: name of the backend's cluster, None for none.
     :param is_new: whether the database has never had a volume.
@@ -63,7 +63,7 @@ def begin() -> None:
 
 
 def facts(host: str) -> Facts:
-    """Read what Cinder's database has of a service.
+    """Read the row of a service from Cinder's database.
 
     :param host: ``host@backend``.
     """
@@ -78,7 +78,7 @@ def facts(host: str) -> Facts:
 def _wait_for_each_other(engine: sa.Engine) -> None:
     """Have writers to a SQLite file take turns.
 
-    A transaction that reads first and finds, when it writes, that somebody else has
+    A transaction that reads first and finds, when it writes, that another one has
     written meanwhile, fails at once. Cinder is not made for a file, and does not try again.
     """
     if engine.dialect.name != "sqlite":
@@ -96,7 +96,7 @@ def _wait_for_each_other(engine: sa.Engine) -> None:
 
 
 def _complete(conf: cfg.ConfigOpts) -> None:
-    """Set what Cinder needs and we can do without."""
+    """Set options that Cinder needs and that we do not read."""
     if not conf.my_ip:
         conf.set_default("my_ip", netutils.get_my_ipv4())
     if not lockutils.get_lock_path(conf):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our records and contexts as Cinder's own objects.
 
-They are made of what a record has, without a query: a temporary volume has no row. A
+They are made from a record, without a query: a temporary volume has no row. A
 relation is fetched when it is first read: from the record where that has it, else as
-Cinder does, from its database. What a driver saves goes there as well.
+Cinder does, from its database. The driver's own writes go there as well.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def listed(records: Sequence[Record] | None, request: Any = None) -> list[Any] |
 
 
 def changes(given: Any) -> dict[str, Any]:
-    """Return what a driver changed on an object that it was given, saved or not.
+    """Return the columns that a driver changed on its object, saved or not.
 
-    What it saved is in the database, but the worker may have read the row before.
+    Saved columns are in the database, but the worker may have read the row before.
     """
     return {**given._saved, **_changed(given)}
 
@@ -129,7 +129,7 @@ def _volume_types(group: Any, records: Sequence[Record] | None) -> Any:
 
 
 def _fill(made: Any, values: Mapping[str, Any]) -> None:
-    """Write the columns; what a record lacks is empty, as in a row that has just been made."""
+    """Write the columns; those that a record lacks are empty, as in a new row."""
     for name, field in made.fields.items():
         if name in made.OPTIONAL_FIELDS:
             continue
@@ -180,7 +180,7 @@ class _Lazy:
         self.obj_reset_changes(fields=[attrname])  # type: ignore[attr-defined]
 
     def save(self) -> None:
-        """Write to Cinder's database, and keep in mind what."""
+        """Write to Cinder's database, and remember the columns."""
         self._saved = {**self._saved, **_changed(self)}
         super().save()  # type: ignore[misc]
 

@@ -32,7 +32,7 @@ _RETRIES = 2
 _EXTENDED, _REIMAGED = ("volume-extended", "2.51"), ("volume-reimaged", "2.93")
 """Events, each with the version of the API that has it."""
 
-_MISSING = "Nova is told of volumes through keystoneauth1: pip install 'holdfast[nova]'"
+_MISSING = "Nova is notified of volumes through keystoneauth1: pip install 'holdfast[nova]'"
 
 
 class Nova(ComputeService):
@@ -137,9 +137,9 @@ def _request_of(context: Any) -> str | None:
 
 
 def _events(answer: Any) -> list[dict[str, Any]]:
-    """Return what became of each event. :raises ComputeError: it is not to be understood."""
+    """Return the result of each event. :raises ComputeError: the answer is malformed."""
     try:
         events = answer.json()["events"]
         return [dict(one) for one in events]
     except (ValueError, KeyError, TypeError) as error:
-        raise ComputeError(f"Nova answered what is no list of events: {error}") from error
+        raise ComputeError(f"Nova's answer is not a list of events: {error}") from error

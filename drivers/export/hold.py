@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hold servers of volumes for a moment, so that nothing is written meanwhile.
 
-A held server is a stopped process: what it had acknowledged is in the file, what
+A held server is a stopped process: writes that it had acknowledged are in the file, those that
 comes now waits for its end. Were the one who holds them killed, they would stand
 still for ever; so a guard, a process of its own, lets them go when its pipe closes.
 """
@@ -45,7 +45,7 @@ def held(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
 
 
 def let_go(servers: Sequence[QemuNbdServer]) -> None:
-    """Let servers go that are held by nobody any more: the guard was killed as well."""
+    """Release servers whose guard was killed together with the process that held them."""
     for server in servers:
         server.send(signal.SIGCONT)
 
@@ -53,7 +53,7 @@ def let_go(servers: Sequence[QemuNbdServer]) -> None:
 @contextlib.contextmanager
 def _guard(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
     command = ["/bin/sh", "-c", _GUARD, "guard", *(str(server.pid) for server in servers)]
-    # In a session of its own: what ends our process group leaves it to do its work.
+    # In a session of its own: a signal to our process group does not reach it.
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

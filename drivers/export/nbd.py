@@ -63,7 +63,7 @@ _LOCKS = 64
 
 @dataclass
 class State:
-    """What is kept of one export.
+    """The stored state of one export.
 
     :param port: 0 for a socket.
     :param users: who was let in and has not gone.
@@ -76,7 +76,7 @@ class State:
 class NbdExport(ExportDriver):
     """Network block devices of one backend.
 
-    :param directory: what is known of them, and their sockets.
+    :param directory: holds their state files and their sockets.
     :param address: where to listen; empty for sockets.
     :param ports: of which each device gets one.
     :param tls: directory of certificates, empty for none.
@@ -100,7 +100,7 @@ class NbdExport(ExportDriver):
             text = f"{qemu.PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
             raise VolumeBackendAPIException(text)
         if self._address and not self._tls and not self._address.startswith(_LOOPBACK):
-            text = "would serve volumes to whoever reaches it: set local_nbd_tls as well"
+            text = "would serve volumes to every client that reaches it: set local_nbd_tls as well"
             raise VolumeBackendAPIException(f"local_nbd_address = {self._address} {text}")
         if self._tls and not (Path(self._tls) / "server-cert.pem").is_file():
             raise VolumeBackendAPIException(f"local_nbd_tls = {self._tls} has no server-cert.pem")
@@ -150,7 +150,7 @@ class NbdExport(ExportDriver):
             self._remove(name)
 
     def grown(self, name: str, path: str) -> None:
-        """Start the server again, which sees a size only once; not under somebody's feet."""
+        """Start the server again, which reads a size only once; not while a client is connected."""
         with self._locked(name):
             server = self._server(name)
             if server is None:
@@ -173,7 +173,8 @@ class NbdExport(ExportDriver):
         try:
             for port in self._candidates(name, state.port):
                 state.port = port
-                self._keep(name, state)  # before: who is killed here finds what it began
+                # Before: a process that is killed here finds the server that it started.
+                self._keep(name, state)
                 if qemu.start([*arguments, *self._listen(name, port), path], name):
                     return
         except VolumeBackendAPIException:

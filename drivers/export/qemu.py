@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes of qemu-nbd: start one, find it again, end it.
 
-It writes its pid into a file before it tells that it has started, so whoever comes
+It writes its pid into a file before it reports that it has started, so a process that comes
 later finds it, even when the one who started it was killed meanwhile.
 """
 

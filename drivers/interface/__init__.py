@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contracts: what a driver author sees, and nothing else."""
+"""The contracts: all that a driver author needs to read."""

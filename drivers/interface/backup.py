@@ -5,7 +5,7 @@ Source: seeds, BackupDriver; spec/interfaces §6, which also says why ``volume_f
 is read by a backup and written by a restore: the seed has it the other way round.
 
 Calls may take hours and may be repeated after a kill, so each is idempotent. A
-driver never names a status: it raises, and the operation knows what that means.
+driver never names a status: it raises, and the operation derives the status.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class BackupDriver(abc.ABC):
     Keyword arguments behind the seed's own are given to a driver that names them.
 
     :param configuration: the options as attributes, as for a volume driver.
-    :param metadata: what the worker offers for :meth:`get_metadata` and
+    :param metadata: the worker's implementation of :meth:`get_metadata` and
         :meth:`put_metadata`: an object with ``get(volume_id)`` and
         ``put(volume_id, json_metadata)``.
     """
@@ -64,16 +64,16 @@ class BackupDriver(abc.ABC):
         The worker's ready implementation serves where the driver has none.
 
         :returns: a dict as JSON: all metadata, and the version by which a restore
-            decides what of it to bring back.
+            decides which part of it to restore.
         :raises BackupDriverException: the backup fails.
         """
         return str(self.metadata.get(volume_id))
 
     def put_metadata(self, volume_id: str, json_metadata: str) -> None:
-        """Bring back what a backup kept of a volume's metadata.
+        """Restore a volume's metadata from a backup.
 
         :param json_metadata: as :meth:`get_metadata` returned it; its version says
-            what is restored.
+            the volume.
         :raises BackupMetadataUnsupportedVersion: nothing was restored of it.
         """
         self.metadata.put(volume_id, json_metadata)
@@ -81,8 +81,8 @@ class BackupDriver(abc.ABC):
     def place(self, backup: Record) -> Update:
         """Choose where a backup is kept, before the first byte of it is.
 
-        The columns are written first, so that whoever comes after a kill finds what
-        there is. A second call answers what the row says already.
+        The columns are written first, so that a second try after a kill finds the
+        objects. A second call returns the columns of the row.
 
         :returns: ``container``, ``service_metadata`` or whatever locates it.
         :raises BackupDriverException: the row names a place where nothing can be kept.
@@ -101,17 +101,17 @@ class BackupDriver(abc.ABC):
     ) -> Update:
         """Read a volume and keep its data.
 
-        With a ``parent_id`` only what has changed since the parent is kept. A parent
+        With a ``parent_id`` only data that changed since the parent is kept. A parent
         of another size cannot be built on: then all data is kept, and the update
         says ``parent_id: None``, or a restore would lay it over the parent.
 
-        A repeated call goes on after, or writes again, what an interrupted one kept.
+        A repeated call continues after, or writes again, the objects of an interrupted one.
 
         :param volume_file: the volume or snapshot, open for reading, at its start.
         :param backup_metadata: whether the volume's metadata is kept as well.
-        :param pace: told how far it is.
-        :param changed: what of the volume may differ from the parent, all else does not;
-            None where nobody knows.
+        :param pace: called with the progress.
+        :param changed: ranges of the volume that may differ from the parent, all else does not;
+            None where they are unknown.
         :returns: columns of the backup to write, or None.
         :raises BackupDriverException: incomplete; :meth:`delete_backup` clears it.
         """
@@ -133,7 +133,7 @@ class BackupDriver(abc.ABC):
         :param volume_id: the volume that is restored to, not always the one of old.
         :param volume_file: that volume, open for writing, at its start.
         :param volume_is_new: whether it reads as zeros, so that zeros may be left out.
-        :raises BackupDamaged: a part of the backup is missing, or not what was kept.
+        :raises BackupDamaged: a part of the backup is missing or damaged.
         :raises BackupDriverException: the backup is as it was, the volume's data is
             to be thrown away.
         """
@@ -157,17 +157,17 @@ class BackupDriver(abc.ABC):
         """
 
     def export_record(self, backup: Record) -> Mapping[str, Any]:
-        """Return what this driver needs, besides the row, to import the backup elsewhere.
+        """Return the data that this driver needs, besides the row, to import the backup elsewhere.
 
         :returns: a dict fit for JSON; empty unless the driver keeps something apart.
         """
         return {}
 
     def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
-        """Take over what :meth:`export_record` returned; nothing by default.
+        """Import the data that :meth:`export_record` returned; nothing by default.
 
-        :param backup: as its row is going to be. Anybody may have written the record, so
-            what it names as the backup's place is checked here.
+        :param backup: as its row is going to be. The record is untrusted input, so
+            the place that it names is checked here.
         :raises BackupDriverException: the imported backup cannot be used.
         """
         return

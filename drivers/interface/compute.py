@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of a compute service, whose instances have volumes attached.
 
-Nothing of it waits for what the instances do. Any call may be repeated, may block, and
-may come from several threads at once. What is asked for, and when: spec/volume-rpc,
+No method waits for the instances. Any call may be repeated, may block, and
+may come from several threads at once. Methods and their callers: spec/volume-rpc,
 extend_volume, reimage and migrate_volume.
 """
 
@@ -30,14 +30,14 @@ class ComputeService(abc.ABC):
 
     @abc.abstractmethod
     def check(self) -> None:
-        """Say whether what it needs on this host is there; asks nobody else.
+        """Check that this host has the libraries and options that it needs; no request is sent.
 
-        :raises ComputeError: the text says what to install or change.
+        :raises ComputeError: the text names the package to install or the option to change.
         """
 
     @abc.abstractmethod
     def volume_extended(self, context: Any, volume_id: str, instances: Sequence[str]) -> None:
-        """Tell that a volume has grown, so that guests see its new size.
+        """Notify of an extended volume, so that guests see its new size.
 
         :param instances: ids of those that have it attached.
         :raises ComputeError: it did not take the news.
@@ -45,7 +45,7 @@ class ComputeService(abc.ABC):
 
     @abc.abstractmethod
     def volume_reimaged(self, context: Any, volume_id: str, instances: Sequence[str]) -> None:
-        """Tell that a volume was written anew, so that instances which wait for it go on.
+        """Notify of a reimaged volume, so that instances which wait for it continue.
 
         :param instances: ids of those that have it.
         :raises ComputeError: it did not take the news.

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver may raise, and what each means to the operation that called it.
+"""Exceptions of drivers, and the meaning of each to the operation that called the driver.
 
-DriverError                                the call did not do what it was asked
+DriverError                                the call did not do its work
 ├── VolumeBackendAPIException              the backend refused or failed
 ├── VolumeDriverException                  the driver itself cannot do it
-│   ├── InvalidConnectorException          the connector lacks what the driver needs
+│   ├── InvalidConnectorException          the connector lacks a field that the driver needs
 │   └── RemoveExportException              an export is still there
 ├── ResourceBusy                           in use on the backend, nothing was changed
 │   ├── VolumeIsBusy
 │   └── SnapshotIsBusy
-├── InvalidInput                           what the caller asks for makes no sense
+├── InvalidInput                           the request makes no sense
 ├── ManageExistingInvalidReference         no such object, or not one to be managed
 ├── ManageExistingVolumeTypeMismatch       the object does not fit the volume's type
 ├── InvalidReplicationTarget               there is no such target of replication
@@ -21,11 +21,11 @@ DriverError                                the call did not do what it was asked
 │   ├── ImageCopyFailure
 │   └── ImageConversionNotAllowed
 └── BackupDriverException                  the backup store refused or failed
-    ├── BackupDamaged                      what is stored is not what was written
+    ├── BackupDamaged                      stored data is missing or not as written
     ├── BackupMetadataUnsupportedVersion
     └── EncryptedBackupOperationFailed
 
-Each takes a text for an operator: which object, what was found, what to do; no
+Each takes a text for an operator: which object, its state, the next step; no
 secret. The names are those that callers on the bus know (spec/interfaces §7).
 """
 
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 
 class DriverError(Exception):
-    """Root of what a driver raises on purpose."""
+    """Root of the exceptions that a driver raises on purpose."""
 
 
 class VolumeBackendAPIException(DriverError):
@@ -41,11 +41,11 @@ class VolumeBackendAPIException(DriverError):
 
 
 class VolumeDriverException(DriverError):
-    """The driver cannot do what it was asked."""
+    """The driver does not support the operation."""
 
 
 class InvalidConnectorException(VolumeDriverException):
-    """The connector lacks what this driver needs to export to it."""
+    """The connector lacks a field that this driver needs to export to it."""
 
 
 class RemoveExportException(VolumeDriverException):
@@ -65,7 +65,7 @@ class SnapshotIsBusy(ResourceBusy):
 
 
 class InvalidInput(DriverError):
-    """What the caller asks for makes no sense; nothing was changed."""
+    """The request makes no sense; nothing was changed."""
 
 
 class ManageExistingInvalidReference(DriverError):
@@ -117,7 +117,7 @@ class BackupDriverException(DriverError):
 
 
 class BackupDamaged(BackupDriverException):
-    """A part of a backup is missing, or not what was written; the text names it."""
+    """A part of a backup is missing or damaged; the text names it."""
 
 
 class BackupMetadataUnsupportedVersion(BackupDriverException):

@@ -27,7 +27,7 @@ class ExportDriver(abc.ABC):
     """Its own options; the volume driver lists them among its own."""
 
     protocol: ClassVar[str]
-    """What statistics and connection info call it."""
+    """The protocol's name in statistics and connection info."""
 
     multiattach: ClassVar[bool] = False
     """Whether consumers who share a volume see one another's writes."""
@@ -39,7 +39,7 @@ class ExportDriver(abc.ABC):
     def check(self) -> None:
         """Say whether it can work.
 
-        :raises VolumeBackendAPIException: the text says what to install or change.
+        :raises VolumeBackendAPIException: the text names the package or option to change.
         """
 
     @abc.abstractmethod
@@ -56,21 +56,21 @@ class ExportDriver(abc.ABC):
 
     @abc.abstractmethod
     def connect(self, name: str, who: str) -> Mapping[str, Any]:
-        """Let somebody in to what is served; again is the same.
+        """Give a consumer access to an export; a repetition changes nothing.
 
         :returns: the connection info's ``data``.
         """
 
     @abc.abstractmethod
     def disconnect(self, name: str, who: str | None) -> None:
-        """Forget somebody, or all; when nobody is left, nothing is served any more.
+        """Revoke the access of one consumer, or of all; without consumers the export ends.
 
         :raises RemoveExportException: it is still served.
         """
 
     @abc.abstractmethod
     def remove(self, name: str) -> None:
-        """Stop serving, whoever uses it; absence is success.
+        """Stop serving, even while it is used; absence is success.
 
         :raises RemoveExportException: it is still served.
         """
@@ -84,9 +84,9 @@ class ExportDriver(abc.ABC):
 
     @abc.abstractmethod
     def held(self, names: Sequence[str]) -> AbstractContextManager[None]:
-        """Hold back what consumers write to several volumes, while the context lasts.
+        """Suspend the writes of consumers to several volumes, while the context lasts.
 
-        What was acknowledged is in the files; what comes meanwhile is written after.
+        Acknowledged writes are in the files; later ones are written afterwards.
         Names that are not served are passed over. It ends when its process is killed.
 
         :raises VolumeBackendAPIException: one cannot be held; none is.

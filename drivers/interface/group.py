@@ -4,13 +4,13 @@
 Source: seeds, VolumeConsistencyGroupDriver; spec/interfaces §5.
 
 Common to all methods. Members and snapshots are records read from the database;
-they are not to be handed back: what is returned is made by the driver. An *update*
+they are not to be returned: the driver makes its own values. An *update*
 of the group is a dict ``{"status": …, …}`` of columns. A *list of updates* has one
 dict ``{"id": …, "status": …, …}`` per member. None, alone or in each place of the
 tuple, means success with nothing to write; a member without an entry ends as the
 operation does. Here a driver does name statuses: it
 alone knows which members it has finished. Any exception fails the operation.
-Calls are idempotent and may block; what is absent is deleted with success. A volume
+Calls are idempotent and may block; deletion of an absent object succeeds. A volume
 driver announces groups by being one of these as well.
 """
 
@@ -125,7 +125,7 @@ class VolumeConsistencyGroupDriver(abc.ABC):
 class VolumeGroupDriver:
     """A backend with groups of its own, consistent or not (spec/interfaces §5.9).
 
-    Each method means what its namesake above means, under the same rules. One that
+    Each method has the meaning and the rules of its namesake above. One that
     raises ``NotImplementedError`` has changed nothing, and is done volume by volume,
     or by its namesake where the group's type asks for consistency.
     """

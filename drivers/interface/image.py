@@ -16,13 +16,13 @@ from typing import Any, BinaryIO, ClassVar
 from oslo_config import cfg
 
 Image = Mapping[str, Any]
-"""What is known of an image.
+"""The metadata of an image.
 
 ``id``, ``name``, ``status`` (``queued`` without data, ``saving`` while it comes,
 ``active`` with it), ``size`` in bytes, ``disk_format``, ``container_format``,
 ``min_disk`` in GiB, ``min_ram`` in MiB, ``checksum`` (MD5, hexadecimal),
 ``os_hash_algo`` and ``os_hash_value``, ``virtual_size`` in bytes or None, and a dict
-``properties`` of whatever else somebody wrote down.
+``properties`` of all other properties.
 """
 
 Locations = tuple[str | None, list[Mapping[str, Any]] | None]
@@ -42,14 +42,14 @@ class ImageService(abc.ABC):
         self.conf = conf
 
     def check(self) -> None:  # noqa: B027 - a default: it needs nothing
-        """Say whether what it needs on this host is there; asks nobody else.
+        """Check that this host has the libraries and options that it needs; no request is sent.
 
-        :raises ImageError: the text says what to install or change.
+        :raises ImageError: the text names the package to install or the option to change.
         """
 
     @abc.abstractmethod
     def show(self, context: Any, image_id: str) -> Image:
-        """Return what is known of an image.
+        """Return the metadata of an image.
 
         :raises ImageNotFound: there is none.
         :raises ImageError: the service does not answer.
@@ -61,7 +61,7 @@ class ImageService(abc.ABC):
     ) -> Iterator[bytes] | None:
         """Read an image.
 
-        :param data: what to write it to; without, its pieces are returned.
+        :param data: the file to write to; without it, chunks of data are returned.
         :raises ImageNotFound: there is none, or it has no data.
         :raises ImageError: it cannot be read, or not to its end.
         """
@@ -75,11 +75,11 @@ class ImageService(abc.ABC):
         data: BinaryIO | Iterator[bytes] | None = None,
         **_: Any,
     ) -> Image:
-        """Write an image's data; afterwards it is ``active``. What it had is replaced.
+        """Write an image's data; afterwards it is ``active``. Its earlier data is replaced.
 
         :param image_meta: ``disk_format`` and ``container_format``, where they changed.
-        :param data: a file, or pieces; None changes what is known alone.
-        :returns: what is known of it then.
+        :param data: a file, or chunks; None changes the metadata alone.
+        :returns: its metadata afterwards.
         :raises ImageNotFound: there is none.
         :raises ImageError: it is as it was, or without data.
         """

@@ -15,9 +15,9 @@ from drivers.interface.optional import Update
 from drivers.interface.records import Record
 
 Reference = Mapping[str, Any]
-"""What the caller of the API wrote to name an object, passed on untouched.
+"""The reference to an object as the caller of the API wrote it.
 
-Keys ``source-id`` and/or ``source-name``; what they mean is the driver's affair,
+Keys ``source-id`` and/or ``source-name``; the driver defines their meaning,
 as long as they lead to one object.
 """
 

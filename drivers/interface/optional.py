@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a volume driver may offer beyond the core, each with a plain default.
+"""Optional methods of volume drivers, each with a plain default.
 
 Source: spec/interfaces §8; no seed has these, yet the operations need them.
 
@@ -35,14 +35,14 @@ class Exporting:
     def validate_connector(self, connector: Connector) -> None:
         """Check a connector before anything is exported to it; accepts all.
 
-        :raises InvalidConnectorException: it lacks something; the text says what.
+        :raises InvalidConnectorException: the text names the missing field.
         """
 
     def create_export(self, context: Any, volume: Record, connector: Connector | None) -> Update:
         """Make the volume reachable, before a connection is initialized.
 
         :param context: an administrator's request context.
-        :raises DriverError: :meth:`remove_export` follows and clears what is left.
+        :raises DriverError: :meth:`remove_export` follows and removes the remains.
         """
 
     def ensure_export(self, context: Any, volume: Record) -> Update:
@@ -105,7 +105,7 @@ class Copying:
         The volume may be larger than the source: the driver makes it so.
 
         :raises NotImplementedError: a snapshot of the moment is used instead.
-        :raises VolumeBackendAPIException: not created; what is left of it is removed
+        :raises VolumeBackendAPIException: not created; its remains are removed
             by a ``delete_volume`` that follows; the source is unchanged.
         """
         raise NotImplementedError
@@ -133,7 +133,7 @@ class Copying:
         raise NotImplementedError
 
     def get_backup_device(self, context: Any, backup: Record) -> tuple[Record, bool]:
-        """Return what a backup is read from, and whether that is a snapshot.
+        """Return the source that a backup is read from, and whether that is a snapshot.
 
         :raises NotImplementedError: the volume itself, or a temporary copy of it.
         """
@@ -143,11 +143,11 @@ class Copying:
         """Say which parts of a volume or snapshot may differ from an older snapshot.
 
         An incremental backup reads nothing else, so a part too many costs time, and a
-        part too few costs data. Nobody writes to either meanwhile.
+        part too few costs data. Neither is written to meanwhile.
 
         :param source: a volume or a snapshot (``source.kind``), of the same volume as
             ``since``, or a temporary copy of it.
-        :returns: begin and end of each part in bytes, in order; None if it cannot be told.
+        :returns: begin and end of each part in bytes, in order; None if they are unknown.
         :raises NotImplementedError: not supported.
         """
         raise NotImplementedError
@@ -229,7 +229,7 @@ class Moving:
 
 
 class Reporting:
-    """What a driver says of itself and of existing rows."""
+    """Methods that report on the driver and on existing rows."""
 
     def update_provider_info(
         self, volumes: Sequence[Record], snapshots: Sequence[Record]
@@ -249,7 +249,7 @@ class Reporting:
         """Learn that copies are to be slowed down as the configuration says."""
 
     def init_capabilities(self) -> None:
-        """Prepare the list of what extra specs the driver understands."""
+        """Prepare the list of extra specs that the driver understands."""
 
     def get_filter_function(self) -> str | None:
         """Return the expression by which a scheduler accepts the backend."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long work tells how far it is, and how it lets others go on meanwhile."""
+"""Progress of a long copy, and a context in which other operations may run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Pace:
-    """What work that takes long calls on its way.
+    """Callbacks of a long copy.
 
-    :param tell: called now and then with the part that is done, from 0 to 1, on the
+    :param tell: called repeatedly with the part that is done, from 0 to 1, on the
         thread on which the work was begun; it raises when the work is to end. The same
         part again means that nothing has moved.
     :param waiting: entered around each thing that may take long.
     :param key: names the operation: the same for each try of one, another for the next.
-    :param show: given, at most once, a function that returns what listeners are told of the
+    :param show: given, at most once, a function that returns the payload of notifications about the
         progress besides the part, fit for JSON; it is called within ``tell``, and in the end.
     """
 

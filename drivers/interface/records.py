@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver is given: a database row as a plain, read-only value."""
+"""Records: database rows as plain, read-only values for drivers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Record(Mapping[str, Any]):
 
     @property
     def kind(self) -> str:
-        """What this is a row of, in the singular."""
+        """The kind of resource, in the singular."""
         return self._kind
 
     def __getitem__(self, name: str) -> Any:
@@ -76,5 +76,5 @@ class Record(Mapping[str, Any]):
         return Record(self._kind, {**self._fields, **changes}, self._loaders)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is loaded so far, without fetching anything."""
+        """Return the fields that are loaded so far, without fetching anything."""
         return dict(self._fields)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver may offer for the day on which its backend is lost, or must not be touched.
+"""Optional methods of drivers for replication, failover, freeze and thaw.
 
 Source: spec/interfaces §8; spec/volume-rpc, *Replication and maintenance*.
 
@@ -7,7 +7,7 @@ A *target* is one entry of ``replication_device``, by its ``backend_id``; ``defa
 the backend itself. A driver that replicates says so in its statistics
 (``replication_enabled``), and is made with ``active_backend_id`` where an earlier
 failover was made to another target. Here a driver does name statuses: it alone knows
-what it has moved. Calls are idempotent and may block.
+the objects that it has moved. Calls are idempotent and may block.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class Replicating:
         secondary_id: str | None = None,
         groups: Sequence[Record] | None = None,
     ) -> Failover:
-        """Do the same for a cluster, whose other hosts are told afterwards."""
+        """Do the same for a cluster, whose other hosts are notified afterwards."""
         return self.failover_host(context, volumes, secondary_id, groups)
 
     def failover_completed(self, context: Any, active_backend_id: str | None = None) -> None:
-        """Take over what another host of the cluster, or another process, has done.
+        """Follow a failover by another host of the cluster, or by another process.
 
         :param active_backend_id: None, or empty, for the backend itself.
         :raises NotImplementedError: the driver is made anew instead.

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of a backend that holds volumes.
 
-Source: seeds, VolumeDriverCore; what is said of optional methods: spec/interfaces §8.
+Source: seeds, VolumeDriverCore; optional methods: spec/interfaces §8.
 
 Any call may be repeated after a kill, so each is idempotent. Calls come from
 several threads and, where a backend has several processes, from several
 instances at once; never twice at once for the same volume or snapshot. Any call
 may block. Sizes are in GiB. A driver never names a status: it raises, and the
-operation knows what that means.
+operation derives the status.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         """Say whether the driver can work, and finish whatever set-up is left.
 
         Called after :meth:`do_setup`; try here whether the credentials are good and
-        what is depended on is there. When it returns the driver is ready.
+        its dependencies are available. When it returns the driver is ready.
 
         :raises VolumeBackendAPIException: the backend stays uninitialized: it is
             sent no operation and reports itself down, until a later attempt.
@@ -72,7 +72,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
 
     @abc.abstractmethod
     def get_volume_stats(self, refresh: bool = False) -> Mapping[str, Any]:
-        """Return what the backend has and can do; the worker asks every minute.
+        """Return the backend's capacity and features; the worker asks every minute.
 
         The answer is kept until a refresh, so that asking often costs nothing.
 
@@ -100,7 +100,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         - ``location_info``: a string by which the driver finds its objects again.
         - ``pools``: a list of dicts of this shape, each with a ``pool_name``.
 
-        :param refresh: drop what is kept and ask the backend again.
+        :param refresh: drop cached values and ask the backend again.
         """
 
     @abc.abstractmethod
@@ -112,7 +112,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
 
         :param volume: ``name`` is unique on the backend, ``size`` is in GiB.
         :returns: columns to write, or None.
-        :raises VolumeBackendAPIException: not created; what is left of it is
+        :raises VolumeBackendAPIException: not created; its remains are
             removed by a :meth:`delete_volume` that follows.
         """
 
@@ -121,7 +121,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         """Remove the volume and its data; absence is success.
 
         The data must not show up in any volume created later, which is likely to
-        be somebody else's.
+        belong to another user.
 
         :raises VolumeIsBusy: still attached, or it has snapshots; nothing changed.
         :raises VolumeBackendAPIException: it may be partly removed; the call can
@@ -183,9 +183,9 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         A snapshot that an interrupted try finished is left as it is.
 
         :param snapshot: ``name`` is unique on the backend, ``volume_name`` and
-            ``volume`` say of what, ``volume_size`` is in GiB.
+            ``volume`` say of which object, ``volume_size`` is in GiB.
         :returns: columns to write, or None.
-        :raises DriverError: not created; what is left of it is removed by a
+        :raises DriverError: not created; its remains are removed by a
             :meth:`delete_snapshot` that follows; the volume is unchanged.
         """
 
@@ -201,7 +201,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
         """Create a volume with a snapshot's data.
 
-        The volume may be larger than the snapshot: the driver makes it so, nobody
+        The volume may be larger than the snapshot: the driver extends it, no caller
         extends it afterwards. Where the type's extra specs say ``replication: True``,
         the driver also makes the replica and sets replication up between the two.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands work on, opened when it is first needed: configuration, database, journal, bus.
+"""Configuration, database, journal and bus of a command, each opened on first use.
 
 Nothing of oslo, SQLAlchemy or taskflow is imported before, so that help is quick.
 """
@@ -37,11 +37,11 @@ _ADVICE = {
     "DBNonExistentTable": "; holdfast db sync makes the tables",
     "JournalError": "; see [journal] connection, and holdfast db sync",
 }
-"""What to do about errors that do not say it."""
+"""Advice for errors whose text gives none."""
 
 
 class CommandError(Exception):
-    """What the person at the command line is told, in one line."""
+    """An error for the person at the command line, in one line."""
 
 
 class NoJournal(CommandError):
@@ -63,9 +63,9 @@ class Access:
 
         argv = [f"--config-file={name}" for name in self._files]
         loaded = conf.load(argv, prog="holdfast")
-        # A service waits for its database; a person would rather be told.
+        # A service waits for its database; a person at a terminal wants an error at once.
         loaded.set_override("db_max_retries", 1, group="database")
-        # What a service raises is told in one line, whether its class is known here or not.
+        # A service's error is shown in one line, whether its class is known here or not.
         logging.getLogger("oslo_messaging._drivers.common").setLevel(logging.CRITICAL)
         return loaded
 
@@ -165,14 +165,14 @@ class _WithAccess:
 
     @functools.cached_property
     def access(self) -> Access:
-        """What the command works on."""
+        """The resources that a command works on."""
         return Access(self.app.options.config_file)
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; cliff would print all lines of an error, a remote traceback's too."""
         try:
             return int(super().run(parsed_args) or 0)  # type: ignore[misc]
-        except BrokenPipeError:  # whoever read us has seen enough
+        except BrokenPipeError:  # the reader of our output has closed it
             raise
         except Exception as error:
             if self.app.options.debug:

@@ -82,16 +82,16 @@ class _Asking(Command):
         return parser
 
     def requests(self, options: argparse.Namespace) -> BackupRequests:
-        """Return what makes requests."""
+        """Return the object that makes requests."""
         access = self.access
         host, project = getattr(options, "host", None), getattr(options, "project", "admin")
-        _ = access.conf  # before what it configures is imported
+        _ = access.conf  # before the modules that it configures are imported
         from worker.cli.casting.backup_requests import BackupRequests
 
         return BackupRequests(access, project, host)
 
     def sent(self, sent: Sent, options: argparse.Namespace) -> None:
-        """Tell what was sent, and wait for its end if asked."""
+        """Print the request, and wait for its end if asked."""
         from worker.cli.casting.waiting import Waiting
 
         if sent.resource is not None:
@@ -115,14 +115,14 @@ class Create(_Asking):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add what, and how."""
+        """Add the source and the kind of the backup."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("--volume", metavar="ID", help="the volume")
         what.add_argument("--snapshot", metavar="ID", help="the snapshot")
         add = parser.add_argument
-        add("--incremental", action="store_true", help="only what changed since the last backup")
+        add("--incremental", action="store_true", help="only blocks changed since the last backup")
         add("--force", action="store_true", help="also of a volume in use, as of one moment")
         add("--name", help="display name")
         add("--description", help="display description")
@@ -151,13 +151,13 @@ class Create(_Asking):
 class Restore(_Asking):
     """Restore a backup to a volume, whose data is overwritten.
 
-    A larger volume keeps what lies behind the backup's end. For a new volume:
+    A larger volume keeps its data beyond the backup's end. For a new volume:
     holdfast cast create_volume --size N --wait, and then --new here, which spares
     writing zeros.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add what, and whereto."""
+        """Add the backup and the target volume."""
         parser = with_id(super().get_parser(prog_name))
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("--volume", metavar="ID", required=True, help="the volume")
@@ -228,7 +228,7 @@ class Import(_Asking):
 class Cancel(FlowCancel):
     """End a backup or a restore that is under way, and undo it.
 
-    A backup ends in error, and what it was read from is as before; a volume that was
+    A backup ends in error, and its source is as before; a volume that was
     being restored has no usable data.
     """
 
@@ -271,7 +271,7 @@ class Verify(Command):
 
 
 class _Meter:
-    """Shows how far it is, where somebody looks."""
+    """Shows its progress on a terminal."""
 
     def __init__(self, app: Any, backup: Record) -> None:
         self._app = app

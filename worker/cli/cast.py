@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast cast: act as a scheduler, and look at what was accepted."""
+"""holdfast cast: act as a scheduler, and list accepted casts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _WAIT = 300.0
 class Cast(Command):
     """Send a cast or call as a scheduler does, and wait for its end if asked.
 
-    The row is made, or its status set, as the API does it; what cannot be sent
-    changes nothing. A cast tells the id of its volume or snapshot, a call prints
+    The row is made, or its status set, as the API does it; a request that cannot be sent
+    changes nothing. A cast prints the id of its volume or snapshot, a call prints
     its answer as JSON. Exit status 1: not sent, or it did not end as wanted.
     Ids may be cut short as long as they are clear.
 
@@ -37,27 +37,27 @@ class Cast(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the method and what it works on."""
+        """Add the method and its resource."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         add = parser.add_argument
         add("method", metavar="METHOD", help="an RPC method of the volume service")
         add("--volume", metavar="ID", help="the volume that it is about")
-        add("--snapshot", metavar="ID", help="the snapshot, or what a new volume is made from")
+        add("--snapshot", metavar="ID", help="the snapshot, or the source of a new volume")
         add("--source", metavar="ID", help="the volume that a new one is a clone of")
         add("--image", metavar="ID", help="the image that a volume is made from, or becomes")
-        ref = "what names an object to be taken over; may be repeated"
+        ref = "key=value of a reference to an object to manage; may be repeated"
         add("--ref", action="append", default=[], metavar="KEY=VALUE", help=ref)
         add("--size", type=int, metavar="GIB", help="size of a new volume, or new size")
-        add("--name", help="display name of what is created")
+        add("--name", help="display name of the new resource")
         host = "where a new volume goes; default: the one enabled service"
         add("--host", metavar="HOST@BACKEND#POOL", help=host)
-        add("--project", default="admin", help="project of what is created (default: admin)")
+        add("--project", default="admin", help="project of the new resource (default: admin)")
         add("--cascade", action="store_true", help="delete the volume's snapshots as well")
         add("--unmanage", action="store_true", help="forget it, and keep its data")
         pair = "a further argument of the method; a value that is no JSON is text"
         add("--arg", action="append", default=[], metavar="NAME=JSON", help=pair)
-        wait = f"wait for the end, {_WAIT:.0f} s unless told, and show the tasks"
+        wait = f"wait for the end, {_WAIT:.0f} s by default, and show the tasks"
         add("--wait", nargs="?", type=float, const=_WAIT, metavar="SECONDS", help=wait)
         return parser
 
@@ -85,7 +85,7 @@ class Cast(Command):
 
 
 class List(Lister):
-    """List what the journal accepted, or with --rejected what it put aside."""
+    """List accepted casts, or with --rejected the messages that were put aside."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which ones."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast config: say what is wrong with a configuration."""
+"""holdfast config: check a configuration."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Check(Command):
     """Check configuration files: unknown and wrong options, with file and line.
 
     Exit status 1 when something prevents a start; warnings do not. With --cinder the files
-    are Cinder's, and what is printed is a report on moving over to these services.
+    are Cinder's, and the output is a report on moving over to these services.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the files."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        files = "what is checked, instead of --config-file and of the places that a start looks at"
+        files = "file to check, instead of --config-file and of the default places"
         parser.add_argument("file", nargs="*", metavar="FILE", help=files)
         cinder = "report on moving over from Cinder with these files, or those in Cinder's places"
         parser.add_argument("--cinder", action="store_true", help=cinder)
@@ -31,7 +31,7 @@ class Check(Command):
         """Print each problem."""
         from worker.compat import native_threads  # noqa: F401  before anything of oslo
 
-        # What it has to say of old names goes to the log of a start.
+        # Its warnings about old names go to the log at start-up.
         logging.getLogger("oslo_config").setLevel(logging.ERROR)
         from worker.conf.check import checker, config_files
 

@@ -12,7 +12,7 @@ from worker.cli.access import Command, Lister
 class Sync(Command):
     """Make or migrate the tables of a standalone database, and the journal's.
 
-    Run it as the user of the service, who is to own what it makes. It may be
+    Run it as the user of the service, who is to own the files that it creates. It may be
     repeated. A database that Cinder migrates is left alone: see db check.
     """
 

@@ -23,7 +23,7 @@ class Demo(Command):
     """
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Tell the whole story in a temporary folder."""
+        """Play the whole scenario in a temporary folder."""
         began = time.monotonic()
         quiet = self.app.options.verbose_level < 2
         with _log(quiet), tempfile.TemporaryDirectory(prefix="holdfast-demo-") as folder:
@@ -48,7 +48,7 @@ class Demo(Command):
 
 @contextmanager
 def _log(quiet: bool) -> Iterator[None]:
-    """Keep the log out of the show: the story tells what happens."""
+    """Keep the log off the screen: the scenario prints its own lines."""
     before = logging.root.manager.disable
     if quiet:
         logging.disable(logging.CRITICAL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast flow: what runs, what ran, what failed, and what a flow consists of."""
+"""holdfast flow: list, show, draw, cancel, resume and revert flows."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ class List(Lister):
             return ""
         if entry.state in _UNDONE:
             return next((task.name for task in tasks if task.traceback), "")
-        # What was written last is the beginning of a task; the first one's is not written.
+        # The last write is the beginning of a task; that of the first task is not written.
         going = [task.name for task in tasks if task.state in ("RUNNING", "REVERTING")]
         return going[0] if going else next((t.name for t in tasks if t.state == "PENDING"), "")
 
 
 class Show(ShowOne):
-    """Show a flow: its tasks, their states and times, and what failed."""
+    """Show a flow: its tasks, their states and times, and its failure."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
@@ -151,7 +151,7 @@ class Resume(_Request):
 
 
 class Revert(_Request):
-    """Undo an operation that runs, or what its undoing has left."""
+    """Revert a running operation, or finish an incomplete revert."""
 
     action = "revert"
 
@@ -172,7 +172,7 @@ class Graph(Command):
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add what and how."""
+        """Add the flow and the format."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         which = "the beginning of a flow's id or of a resource's, or a module of an operation"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast group: what the database says of groups of volumes."""
+"""holdfast group: list and show groups of volumes from the database."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Show(ShowOne):
         return with_id(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        """Read the row, and what belongs to it."""
+        """Read the row and its members."""
         group = self.access.group(parsed_args.id)
         snapshots = self.access.records.group_snapshots.list(group_id=group.id)
         more = {

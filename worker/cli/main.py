@@ -50,14 +50,14 @@ class Holdfast(App):
         return parser
 
     def configure_logging(self) -> None:
-        """Keep what libraries tell off the screen, unless -v asks for it."""
+        """Keep messages of libraries off the screen, unless -v asks for them."""
         asked = self.options.verbose_level
         self.options.verbose_level = max(0, asked - 1)
         super().configure_logging()
         self.options.verbose_level = asked
 
     def interact(self) -> None:
-        """Show what there is: a shell of our own would be one more thing to learn."""
+        """Show the help: an interactive shell would be one more thing to learn."""
         self.options.deferred_help = True
         with contextlib.suppress(HelpExit):
             self.print_help_if_requested()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast volume, snapshot, service: what the database says of them."""
+"""holdfast volume, snapshot, service: list and show rows of the database."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def with_choice(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Have a list take what is to be in it."""
+    """Add the filters of a list."""
     parser.add_argument("--status", help="only those in this status")
     parser.add_argument("--project", metavar="ID", help="only those of this project")
     parser.add_argument("--limit", type=int, metavar="N", help="the newest N")
@@ -128,7 +128,7 @@ def with_choice(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what is to be in a list, as records want it."""
+    """Return the filters of a list, as records take them."""
     if options.limit is not None and options.limit < 1:
         raise CommandError(f"--limit {options.limit} would show nothing")
     wanted = {"status": options.status, "project_id": options.project, "limit": options.limit}

@@ -16,7 +16,7 @@ PROG = "holdfast-backup"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the configuration and serve; what is wrong is one line and exit status 1."""
+    """Read the configuration and serve; an error in it is one line and exit status 1."""
     from worker import conf as config
     from worker.conf import backup, state_path
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
-    # What costs memory and time to import is imported once, before the processes fork.
+    # Imported once, before the processes fork, as imports cost memory and time.
     from worker.rpc import transport
     from worker.service import backup, process
 

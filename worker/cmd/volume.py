@@ -24,7 +24,7 @@ CLI_OPTS = [
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Read the configuration and serve; what is wrong is one line and exit status 1."""
+    """Read the configuration and serve; an error in it is one line and exit status 1."""
     from worker import conf as config
     from worker.conf import backends, state_path
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> None:
-    # What costs memory and time to import is imported once, before the processes fork.
+    # Imported once, before the processes fork, as imports cost memory and time.
     from worker.rpc import transport
     from worker.service import process, volume
 

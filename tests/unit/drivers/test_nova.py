@@ -103,7 +103,7 @@ def test_a_refusal_is_told_with_its_text(nova: Nova, server: Server, status: int
 def test_an_answer_that_makes_no_sense(nova: Nova, server: Server, body: str) -> None:
     server.answer = (200, body)
 
-    with pytest.raises(ComputeError, match="no list of events"):
+    with pytest.raises(ComputeError, match="not a list of events"):
         nova.volume_extended(REQUEST, "v1", ["i1"])
 
 

@@ -25,7 +25,7 @@ _UNDER_WAY = ("creating", "restoring")
 class BackupRequests:
     """Makes rows as the API does, and sends casts.
 
-    :param project: of what is created.
+    :param project: of the new rows.
     :param host: of the backup service; where None is given, the one that is enabled.
     """
 
@@ -128,7 +128,7 @@ class BackupRequests:
         rows.move(volume, "backing-up", usable, previous_status=volume.status)
 
     def _newest(self, volume: Record, snapshot: Record | None) -> Record:
-        """Return what an incremental backup builds on."""
+        """Return the parent of an incremental backup."""
         found = [
             one
             for one in self._records.backups.list(volume_id=volume.id, status="available")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a request goes, and whether anybody takes it there."""
+"""Where a request goes, and whether a service consumes it there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Destination:
 
     @functools.cached_property
     def default(self) -> str:
-        """What was said, or the pool of the one enabled service."""
+        """The given host, or the pool of the only enabled service."""
         if self._wanted:
             return self._wanted
         hosts = [service.host for service in self._services if not service.disabled]
@@ -48,9 +48,9 @@ class Destination:
         raise CommandError(f"there is no service {address}; known: {self._names}")
 
     def warning(self, host: str) -> str:
-        """Return what to tell a person where nobody takes a cast at present.
+        """Return a warning where no service consumes a cast at present.
 
-        :raises CommandError: nobody ever did, so the bus has no queue and would drop it.
+        :raises CommandError: no service ever did, so the bus has no queue and would drop it.
         """
         address = topics.extract_host(host)
         rows = [row for row in self._services if address in (row.host, row.cluster_name)]

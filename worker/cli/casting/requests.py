@@ -30,11 +30,11 @@ _AT_ONCE = frozenset({"publish_service_capabilities", "set_log_levels"})
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent.
+    """A request that was sent.
 
     :param request_id: by which the journal knows it.
     :param resource: the volume or snapshot that it is about.
-    :param during: its statuses while it is being carried out; empty where nobody can tell.
+    :param during: its statuses while it is being carried out; empty where they are unknown.
     :param wanted: the statuses that it is to end in.
     """
 
@@ -49,13 +49,13 @@ class Sent:
 
     @property
     def journalled(self) -> bool:
-        """Whether the journal tells of it."""
+        """Whether the journal records it."""
         return self.method not in _AT_ONCE
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What a method is to be given, and what becomes of its resource."""
+    """The arguments of a method, and the final statuses of its resource."""
 
     args: Mapping[str, Any] = field(default_factory=dict)
     resource: Record | None = None
@@ -170,7 +170,7 @@ class Ask:
 
     @property
     def _new(self) -> dict[str, Any]:
-        """What is the same of each new volume."""
+        """Columns with the same value in each new volume."""
         options = self._options
         return {
             "host": self._destination.default,

@@ -2,7 +2,7 @@
 """Rows, statuses and quota as the API leaves them for a cast, until it is on its way.
 
 Source: spec/volume-rpc §1.2. Each change says how it is taken back, and is, unless
-:meth:`RequestRows.keep` is called: what was never sent must not wait in ``creating``.
+:meth:`RequestRows.keep` is called: a request that was never sent must not wait in ``creating``.
 """
 
 from __future__ import annotations

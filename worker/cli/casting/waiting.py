@@ -27,7 +27,7 @@ _RECENT = 200
 class Waiting:
     """One wait.
 
-    :param write: is given what happens, line by line.
+    :param write: called with each line of output.
     """
 
     def __init__(self, access: Access, sent: Sent, write: Callable[[str], object]) -> None:
@@ -58,14 +58,14 @@ class Waiting:
         return status
 
     def _until_flow_ends(self, deadline: float, seconds: float) -> str:
-        """Wait for a cast that has no statuses of its own, as far as a journal tells of it."""
+        """Wait for a cast without statuses of its own, as far as a journal records it."""
         while True:
             entry = self._entry()
             self._tell(entry)
             if entry is not None and entry.state in ENDED:
                 break
             if not self._journal_answers:
-                raise CommandError("it was sent; only the journal could tell how it ends")
+                raise CommandError("it was sent; only the journal could show how it ends")
             self._pause(deadline, f"there is no end of it after {seconds:.0f} s")
         if entry.failure:
             raise CommandError(f"{entry.method} failed: {entry.failure}")

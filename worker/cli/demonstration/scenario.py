@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in ``holdfast demo``: each operation once, its data compared by checksum."""
+"""The scenario of ``holdfast demo``: each operation once, its data compared by checksum."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONNECTOR = {"host": "demo"}
 
 
 class Scenario:
-    """What happens on the stage."""
+    """The scenario, played on demonstration services."""
 
     def __init__(self, stage: DemoServices) -> None:
         self._stage = stage
@@ -29,10 +29,10 @@ class Scenario:
         self._data = os.urandom(_DATA)
 
     def tell(self) -> None:
-        """Tell it from the first volume to the last."""
+        """Play it from the first volume to the last."""
         say = self._stage.say
         say(f"A service for backend 'local' runs in {self._stage.folder}")
-        say("Each line is a message over the bus, run as the flow of that name; what is cast is")
+        say("Each line is a message over the bus, run as the flow of that name; a cast is")
         say("in the journal before it is acknowledged.")
         say()
         self._stage.heads()
@@ -159,7 +159,7 @@ class Scenario:
 
     def _backed_up(self) -> None:
         say, stage = self._stage.say, self._stage
-        say("Backups: a full one, one of what changed since, and back to another volume.")
+        say("Backups: a full one, an incremental one, and a restore to another volume.")
         volume = stage.cast("create_volume", self._new("precious", size=1), "available")
         _put(self._connected(volume), os.urandom(_DATA))
         full = self._backup(volume, "full")
@@ -200,11 +200,11 @@ class Scenario:
             self._stage.cast("delete_volume", self._volumes.get(volume.id), "deleted")
 
     def _failed(self) -> Record:
-        self._stage.say("Now the driver fails half way: what was done is undone, backwards.")
+        self._stage.say("Now the driver fails half way: finished tasks are reverted, backwards.")
         unlucky = self._stage.cast("create_volume", self._new("unlucky", size=1), "error")
         if unlucky.name in self._stage.left():
             raise CommandError("the failed volume is still on the backend")
-        self._stage.say("  checked: nothing of it is on the backend, its status tells the user")
+        self._stage.say("  checked: nothing of it is on the backend, its status shows the failure")
         return unlucky
 
     def _removed(self, snapshot: Record, volumes: tuple[Record, ...]) -> None:

@@ -79,7 +79,7 @@ class DemoDriver(LocalDriver):
 
 
 class DemoServices:
-    """Sends operations to the service and tells what each did.
+    """Sends operations to the service and prints the tasks of each.
 
     :param folder: everything is in there.
     :param write: is given the text.
@@ -182,7 +182,7 @@ class DemoServices:
         return answer
 
     def left(self) -> list[str]:
-        """Return what is on the backend."""
+        """Return the names of the objects on the backend."""
         return sorted(os.listdir(self.folder / "volumes"))
 
     def close(self) -> None:
@@ -237,13 +237,13 @@ class _Watch:
             self._seen[resource_id] = []
 
     def saw(self, detail: Any, task: str, state: str) -> None:
-        """Be told by the engine."""
+        """Record a change of a task's state, as the engine reports it."""
         with self._lock:
             noted = self._seen.setdefault(detail.meta["resource"][1], [])
             noted.append((task, state, time.monotonic()))
 
     def told(self, resource_id: str) -> str:
-        """Tell the tasks of the flow in the order in which they ended."""
+        """Print the tasks of the flow in the order in which they ended."""
         began: dict[tuple[str, str], float] = {}
         parts = []
         with self._lock:

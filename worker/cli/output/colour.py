@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours of states, for a person at a terminal and nobody else."""
+"""Colours of states, on a terminal only."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ class Colour:
 
 
 def meaning_of(state: str) -> str:
-    """Return what a state means to a person; empty where it means nothing yet."""
+    """Return a state in a person's words; empty where it has no meaning yet."""
     return _MEANING.get(state, "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The migration report: what becomes of Cinder's configuration files, and what to do."""
+"""The migration report: the effect of each option in Cinder's files, and the changes to make."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _STRANGE = (
     "hold: state_path, backup_driver, image_service, volume_driver."
 )
 
-_AGAIN = ("Change what is to be changed before the move, and run this again.",)
+_AGAIN = ("Make the changes that are listed above before the move, and run this again.",)
 
 _TOGETHER = ("pip install '", " = ", "--config-file ")
-"""What a line does not end within."""
+"""Text that is not broken over two lines."""
 
 _WIDTH = 79
 _INDENT = "  "
 
 
 class Report:
-    """What is printed of files that were examined.
+    """The report on files that were examined.
 
-    :param paint: colours headings and what has to be changed.
+    :param paint: colours headings and options that have to be changed.
     """
 
     def __init__(self, files: Sequence[str], found: Examination, paint: Colour) -> None:

@@ -76,7 +76,7 @@ def shown_bytes(count: float) -> str:
 
 
 def under_way(access: Access, gib: dict[str, int]) -> dict[str, TransferProgress]:
-    """Return how far backups are, as far as the journal here tells.
+    """Return the progress of backups, as far as this host's journal records it.
 
     :param gib: sizes by the ids of the backups that are looked for.
     """

@@ -24,7 +24,7 @@ class Task:
     :param began: seconds since the epoch, None when it has not begun.
     :param took: seconds, None while it runs.
     :param traceback: where it failed; empty if it did not.
-    :param progress: the part that is done, from 0 to 1; None where it does not tell.
+    :param progress: the part that is done, from 0 to 1; None where it is unknown.
     :param left: where its undoing failed, with the error's class and text.
     """
 
@@ -38,7 +38,7 @@ class Task:
 
     @property
     def shown(self) -> str:
-        """The state; the task that failed is told from those that were undone for it."""
+        """The state; the task that failed is marked apart from those that were reverted."""
         if self.left:
             return "NOT UNDONE"
         if self.state == states.RUNNING and self.progress is not None:
@@ -72,7 +72,7 @@ def tasks_of(journal: Journal, entry: JournalEntry) -> list[Task]:
 
 
 def flow_of(entry: JournalEntry) -> Flow | None:
-    """Build an entry's flow; None for what is no flow, or none of this version."""
+    """Build an entry's flow; None for an entry without one, or of another version."""
     try:
         return build(entry.meta["factory"], entry.meta.get("args", {}))
     except (KeyError, LookupError):
@@ -99,7 +99,7 @@ def _task(atom: Any) -> Task:
 
 
 def _traceback(failure: Failure) -> str:
-    """Return where it failed and, last, in what, as Python shows it."""
+    """Return the stack of the failure and, last, its error, as Python prints them."""
     return f"{failure.traceback_str or ''}{error_name(failure)}: {failure.exception_str}"
 
 
