@@ -29,7 +29,7 @@ _SECTION = re.compile(r"^(\d+(?:\.\d+)?)\. |^(\d+\.\d+) ")
 _NUMBER = r"§\d+(?:\.\d+)?(?:,? no\. ?\d+)?"
 _NAME = r"(?:\*[^*]+\*|[a-z]+(?:_[a-z]+)+|retype|reimage|failover)(?![\w/]|\.\w)(?: \d+\b)?"
 _CITATION = re.compile(
-    rf"(?<!docs/)spec/(?P<document>[a-z][a-z-]*)"
+    rf"\bspec/(?![\w-]+\.rst)(?P<document>[a-z][a-z-]*)"
     rf"(?P<numbers> {_NUMBER}(?:(?:, | and ){_NUMBER})*)?"
     rf"(?P<names>(?:, {_NAME}(?:(?:, | and ){_NAME})*))?"
     rf"(?P<step>, step \w+|, steps \d+ and \d+)?"
