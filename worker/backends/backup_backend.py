@@ -59,6 +59,13 @@ class BackupStoreBackend:
             raise DriverNotInitialized(f"backups cannot be kept on {self.host}: {self._reason}")
         return self._driver
 
+    def supports_force_delete(self) -> bool:
+        """Return whether the driver can delete a backup in progress.
+
+        :raises DriverNotInitialized: the driver is not up.
+        """
+        return bool(self.require_driver().support_force_delete)
+
     def is_ours(self, service: str | None) -> bool:
         """Say whether backups of that service name are in this store.
 

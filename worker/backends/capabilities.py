@@ -36,6 +36,14 @@ class Capabilities:
             "goodness_function": goodness_function,
         }
 
+    def current(self, *, refresh: bool) -> dict[str, Any]:
+        """Return the driver's capabilities, from the driver or from the last statistics.
+
+        :raises DriverNotInitialized: the driver is not up.
+        """
+        self._backend.require_driver()
+        return self.fresh() if refresh else dict(self._backend.stats())
+
     def fresh(self) -> dict[str, Any]:
         """Ask the driver, and return what the scheduler is told."""
         stats = dict(self._backend.refresh())

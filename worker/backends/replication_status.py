@@ -1,25 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups and volumes whose replication has failed by itself, as a driver reports it.
+"""Replication targets of a backend, and replication errors that its driver reports.
 
-A driver whose statistics say ``replication_status`` ``error`` is asked which ones, each
-time that it is reported on. Source: spec/interfaces §8.
+When the statistics of a driver have ``replication_status`` ``error``, the worker asks the
+driver, with each capability report, which groups and volumes have failed.
+
+Source: spec/interfaces §8.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.volume import VolumeDriver
 from flows import driver_contract
-from flows.errors import DriverReturnedRubbish, NotFound
+from flows.errors import DriverReturnedRubbish, GroupNotFound, NotFound
 from worker.db.records import Records
 from worker.rpc.context import RequestContext
 
 LOG = logging.getLogger(__name__)
 
 CALL = "get_replication_error_status"
+
+
+class ReplicationTargets:
+    """The replication targets of a backend.
+
+    :param devices: the option ``replication_device`` of the backend.
+    """
+
+    def __init__(self, records: Records, devices: Iterable[Mapping[str, str]] | None) -> None:
+        self._records = records
+        self._devices = [dict(device) for device in devices or ()]
+
+    def replication_targets(self, group_id: str) -> Sequence[dict[str, str]]:
+        """Return the configured targets. :raises VolumeBackendAPIException: no such group."""
+        try:
+            self._records.groups.get(group_id)
+        except GroupNotFound as error:
+            raise VolumeBackendAPIException(f"there are no targets: {error}") from error
+        return [dict(device) for device in self._devices]
 
 
 def note_errors(

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from flows.backup import continue_, create, delete, record, reset, restore
-from worker.endpoints.arguments import as_list, check_id, field, id_of, on_backup, prefix_of
+from worker.endpoints.arguments import as_list, check_id, id_of, on_backup
 from worker.endpoints.operation import Operation
-from worker.rpc import objects
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 
@@ -21,41 +20,35 @@ STATUSES = (
 """All statuses of backups (spec/backup-rpc §1)."""
 
 
-class Service(Protocol):
-    """What the methods that start no flow ask of the running service."""
+class ForceDeleteSupport(Protocol):
+    """The backup driver's support of force deletion."""
 
     def supports_force_delete(self) -> bool:
-        """Return what the driver says."""
+        """Return whether a backup in progress can be deleted.
 
-    def publish_capabilities(self) -> None:
-        """Report to the scheduler at once."""
-
-    def set_log_levels(self, prefix: str, level: str) -> None:
-        """Set the level of all loggers whose names start with a prefix."""
-
-    def log_levels(self, prefix: str) -> dict[str, str]:
-        """Return logger names and levels."""
+        :raises DriverNotInitialized: the driver is not up.
+        """
 
 
 class BackupEndpoint:
-    """A host's RPC methods.
+    """Create, restore, delete, export and import backups.
 
-    :param service: the running service, for what needs no flow.
+    :param driver: the support of force deletion.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, driver: ForceDeleteSupport) -> None:
+        self._driver = driver
 
     @exposed("2.0")
     def create_backup(self, request: RequestContext, backup: Any) -> Operation:
-        """Begin a backup: the volume's service is asked what is to be read."""
+        """Begin a backup: ask the volume service for the device to read."""
         return on_backup(create.flow, backup)
 
     @exposed("2.0")
     def continue_backup(
         self, request: RequestContext, backup: Any, backup_device: Any
     ) -> Operation:
-        """Make a backup of what the volume's service has named."""
+        """Back up the device that the volume service has named."""
         device = _device(backup_device)
         return on_backup(continue_.flow, backup, moves_data=True, device=device)
 
@@ -77,7 +70,7 @@ class BackupEndpoint:
 
     @exposed("2.0")
     def export_record(self, request: RequestContext, backup: Any) -> Operation:
-        """Answer what another installation needs to know of a backup."""
+        """Return the record by which another installation imports a backup."""
         return on_backup(record.export, backup)
 
     @exposed("2.0")
@@ -89,7 +82,7 @@ class BackupEndpoint:
         backup_url: Any,
         backup_hosts: Any,
     ) -> Operation:
-        """Take a backup over that another installation made."""
+        """Import the record of a backup that another installation made."""
         return on_backup(
             record.import_,
             backup,
@@ -100,35 +93,19 @@ class BackupEndpoint:
 
     @exposed("2.0")
     def reset_status(self, request: RequestContext, backup: Any, status: Any) -> Operation:
-        """Write a backup's status as an administrator wishes."""
+        """Set a backup's status at an administrator's request."""
         if status not in STATUSES:
             raise BadArguments(f"{status!r:.40} is no status of a backup: {', '.join(STATUSES)}")
         return on_backup(reset.flow, backup, status=status)
 
     @exposed("2.0", journalled=False)
     def check_support_to_force_delete(self, request: RequestContext) -> bool:
-        """Answer whether a backup can be deleted while it is made."""
-        return self._service.supports_force_delete()
-
-    @exposed("2.2", journalled=False)
-    def publish_service_capabilities(self, request: RequestContext) -> None:
-        """Report to the scheduler at once."""
-        self._service.publish_capabilities()
-
-    @exposed("2.1", journalled=False)
-    def set_log_levels(self, request: RequestContext, log_request: Any) -> None:
-        """Set log levels by logger prefix."""
-        level = field(log_request, "level", "log_request")
-        self._service.set_log_levels(prefix_of(log_request), str(level))
-
-    @exposed("2.1", journalled=False)
-    def get_log_levels(self, request: RequestContext, log_request: Any) -> dict[str, Any]:
-        """Answer log levels by logger prefix."""
-        return objects.log_levels(self._service.log_levels(prefix_of(log_request)))
+        """Return whether a backup in progress can be deleted."""
+        return self._driver.supports_force_delete()
 
 
 def _device(found: Any) -> dict[str, Any]:
-    """Return what is to be read. :raises BadArguments: neither or both of the two."""
+    """Return the device to read. :raises BadArguments: it names none of the two, or both."""
     if not isinstance(found, Mapping):
         raise BadArguments("backup_device is no object")
     sources = {kind: found.get(kind) for kind in ("volume", "snapshot")}

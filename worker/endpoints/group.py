@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC methods on groups, generic and of old (spec/volume-rpc §2)."""
+"""RPC methods on generic groups and consistency groups (spec/volume-rpc §2)."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from flows.group import (
     create,
@@ -11,6 +12,7 @@ from flows.group import (
     create_snapshot,
     delete,
     delete_snapshot,
+    replicate,
     update,
 )
 from worker.endpoints.arguments import check_id, id_of, ids_of
@@ -19,18 +21,18 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 
 
-class GroupMethods:
-    """Groups, their snapshots, and what is made of these."""
+class GroupEndpoint:
+    """Create, change and delete groups and their snapshots."""
 
     @exposed("3.0")
     def create_group(self, request: RequestContext, group: Any) -> Operation:
         """Create a group without members."""
-        return on_group(create.flow, "group", group)
+        return _on_group(create.flow, "group", group)
 
     @exposed("3.0")
     def delete_group(self, request: RequestContext, group: Any) -> Operation:
         """Delete a group with its volumes."""
-        return on_group(delete.flow, "group", group)
+        return _on_group(delete.flow, "group", group)
 
     @exposed("3.0")
     def update_group(
@@ -40,7 +42,7 @@ class GroupMethods:
         add_volumes: Any = None,
         remove_volumes: Any = None,
     ) -> Operation:
-        """Let volumes join a group and leave it."""
+        """Add volumes to a group and remove volumes from it."""
         return _update("group", group, add_volumes, remove_volumes)
 
     @exposed("3.0")
@@ -51,7 +53,7 @@ class GroupMethods:
         group_snapshot: Any = None,
         source_group: Any = None,
     ) -> Operation:
-        """Create a group out of a group snapshot or of another group."""
+        """Create a group from a group snapshot or from another group."""
         return _create_from("group", group, group_snapshot, source_group)
 
     @exposed("3.0")
@@ -67,12 +69,12 @@ class GroupMethods:
     @exposed("3.0")
     def create_consistencygroup(self, request: RequestContext, group: Any) -> Operation:
         """Create a consistency group without members."""
-        return on_group(create.flow, "consistencygroup", group)
+        return _on_group(create.flow, "consistencygroup", group)
 
     @exposed("3.0")
     def delete_consistencygroup(self, request: RequestContext, group: Any) -> Operation:
         """Delete a consistency group with its volumes."""
-        return on_group(delete.flow, "consistencygroup", group)
+        return _on_group(delete.flow, "consistencygroup", group)
 
     @exposed("3.0")
     def update_consistencygroup(
@@ -82,7 +84,7 @@ class GroupMethods:
         add_volumes: Any = None,
         remove_volumes: Any = None,
     ) -> Operation:
-        """Let volumes join a consistency group and leave it."""
+        """Add volumes to a consistency group and remove volumes from it."""
         return _update("consistencygroup", group, add_volumes, remove_volumes)
 
     @exposed("3.0")
@@ -93,7 +95,7 @@ class GroupMethods:
         cgsnapshot: Any = None,
         source_cg: Any = None,
     ) -> Operation:
-        """Create a consistency group out of a cgsnapshot or of another one."""
+        """Create a consistency group from a cgsnapshot or from another one."""
         return _create_from("consistencygroup", group, cgsnapshot, source_cg)
 
     @exposed("3.0")
@@ -107,12 +109,63 @@ class GroupMethods:
         return _on_snapshot(delete_snapshot.flow, "cgsnapshot", cgsnapshot)
 
 
-def on_group(
+class GroupReplicationTargets(Protocol):
+    """The configured replication targets of the backend."""
+
+    def replication_targets(self, group_id: str) -> Sequence[dict[str, str]]:
+        """Return the targets. :raises VolumeBackendAPIException: there is no such group."""
+
+
+class GroupReplicationEndpoint:
+    """Replicate groups, and fail them over.
+
+    :param targets: the replication targets of the backend.
+    """
+
+    def __init__(self, targets: GroupReplicationTargets) -> None:
+        self._targets = targets
+
+    @exposed("3.14")
+    def enable_replication(self, request: RequestContext, group: Any) -> Operation:
+        """Enable replication of a group."""
+        return _on_replication(replicate.enable, group)
+
+    @exposed("3.14")
+    def disable_replication(self, request: RequestContext, group: Any) -> Operation:
+        """Disable replication of a group."""
+        return _on_replication(replicate.disable, group)
+
+    @exposed("3.14")
+    def failover_replication(
+        self,
+        request: RequestContext,
+        group: Any,
+        allow_attached_volume: bool = False,
+        secondary_backend_id: Any = None,
+    ) -> Operation:
+        """Fail a group over to a target, or back to ``default``."""
+        if not isinstance(secondary_backend_id, str | None):
+            raise BadArguments(f"secondary_backend_id is no name: {secondary_backend_id!r:.80}")
+        target, allowed = [secondary_backend_id], bool(allow_attached_volume)
+        return _on_replication(replicate.failover, group, targets=target, allow_attached=allowed)
+
+    @exposed("3.14", journalled=False)
+    def list_replication_targets(
+        self, request: RequestContext, group: Any
+    ) -> dict[str, list[dict[str, str]]]:
+        """Return the targets to which a group can fail over; details to administrators only."""
+        found = self._targets.replication_targets(id_of(group, "group"))
+        if not request.is_admin:
+            found = [{"backend_id": one["backend_id"]} for one in found if one.get("backend_id")]
+        return {"replication_targets": list(found)}
+
+
+def _on_group(
     factory: Any, kind: str, resource: Any, *, source: str | None = None, **args: Any
 ) -> Operation:
     """Return an operation on a group, or on a snapshot of one.
 
-    :param source: what it is made of, which stays as it is meanwhile.
+    :param source: the id of its source, which no operation may change meanwhile.
     """
     resource_id = id_of(resource, kind)
     return Operation(
@@ -127,18 +180,18 @@ def on_group(
 def _on_snapshot(factory: Any, kind: str, snapshot: Any) -> Operation:
     """Return an operation on a snapshot of a group, while the group stays as it is."""
     of = ids_of(snapshot, "group_id") or ids_of(snapshot, "consistencygroup_id")
-    return on_group(factory, kind, snapshot, source=of[0] if of else None)
+    return _on_group(factory, kind, snapshot, source=of[0] if of else None)
 
 
 def _update(kind: str, group: Any, add: Any, remove: Any) -> Operation:
     joins, leaves = _ids(add, "add_volumes"), _ids(remove, "remove_volumes")
-    return on_group(update.flow, kind, group, add=joins, remove=leaves)
+    return _on_group(update.flow, kind, group, add=joins, remove=leaves)
 
 
 def _create_from(kind: str, group: Any, snapshot: Any, source: Any) -> Operation:
     snapshot_id = id_of(snapshot, "the group snapshot") if snapshot else None
     source_id = id_of(source, "the source group") if source else None
-    return on_group(
+    return _on_group(
         create_from.flow,
         kind,
         group,
@@ -162,3 +215,9 @@ def _ids(text: Any, what: str) -> list[str]:
 
 def _lock(resource_id: str) -> str:
     return f"{resource_id}-group"
+
+
+def _on_replication(
+    factory: Any, group: Any, *, targets: Sequence[str | None] = (), allow_attached: bool = True
+) -> Operation:
+    return _on_group(factory, "group", group, targets=list(targets), allow_attached=allow_attached)

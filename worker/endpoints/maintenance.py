@@ -16,52 +16,59 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 
 
-class Whole(Protocol):
-    """What the methods on a whole backend ask of the running service."""
+class FailoverFollower(Protocol):
+    """Adopts the result of a failover that another process carried out."""
 
-    host: str
+    def take_over(self, updates: Mapping[str, Any]) -> None:
+        """Follow a failover.
 
-    def failover_completed(self, updates: Mapping[str, Any]) -> None:
-        """Follow a failover that another process has made."""
+        :param updates: the columns of the services row that it changed.
+        """
 
 
-class MaintenanceMethods:
-    """Freeze and thaw, fail over and come back."""
+class MaintenanceEndpoint:
+    """Freeze and thaw a backend, fail it over and back, clean it up.
 
-    _service: Whole
+    :param host: ``host@backend``.
+    :param follower: follows failovers of other processes.
+    """
+
+    def __init__(self, host: str, follower: FailoverFollower) -> None:
+        self._host = host
+        self._follower = follower
 
     @exposed("3.0")
     def freeze_host(self, request: RequestContext) -> Operation:
-        """Have nothing made or changed on the backend; answers yes."""
+        """Freeze the management plane of the backend; return True."""
         return self._on_host(freeze.freeze)
 
     @exposed("3.0")
     def thaw_host(self, request: RequestContext) -> Operation:
-        """Serve the backend as before; answers whether the driver is willing."""
+        """Thaw the management plane of the backend; return whether the driver agrees."""
         return self._on_host(freeze.thaw)
 
     @exposed("3.8")
     def failover(self, request: RequestContext, secondary_backend_id: Any = None) -> Operation:
-        """Go on with a target of replication, or come back to ``default``."""
+        """Fail the backend over to a replication target, or back to ``default``."""
         if not isinstance(secondary_backend_id, str | None):
             raise BadArguments(f"secondary_backend_id is no name: {secondary_backend_id!r:.80}")
         return self._on_host(failover.flow, secondary_id=secondary_backend_id)
 
     @exposed("3.0")
     def failover_host(self, request: RequestContext, secondary_backend_id: Any = None) -> Operation:
-        """Do the same, by its old name."""
+        """Fail the backend over, by the method's former name."""
         return self.failover(request, secondary_backend_id)
 
     @exposed("3.8", journalled=False)
     def failover_completed(self, request: RequestContext, updates: Any) -> None:
-        """Follow a failover that another host of the cluster, or another process, has made."""
+        """Follow a failover of another host of the cluster, or of another process."""
         if not isinstance(updates, Mapping):
             raise BadArguments(f"updates are no columns: {updates!r:.80}")
-        self._service.failover_completed(updates)
+        self._follower.take_over(updates)
 
     @exposed("3.7")
     def do_cleanup(self, request: RequestContext, cleanup_request: Any) -> Operation:
-        """End what a service of the cluster, or this one, left behind."""
+        """End orphaned operations of this service, or of another one of the cluster."""
         service_id = field(cleanup_request, "service_id", "cleanup_request")
         if isinstance(service_id, bool) or not isinstance(service_id, int | None):
             raise BadArguments(f"service_id is no number: {service_id!r:.80}")
@@ -76,10 +83,10 @@ class MaintenanceMethods:
         )
 
     def _on_host(self, factory: Any, **args: Any) -> Operation:
-        """Return an operation on the whole backend, of which one goes on at a time."""
-        host = self._service.host
-        lock = str(uuid.uuid5(uuid.NAMESPACE_URL, f"the whole of {host}"))
-        return Operation(factory, ("backend", host.partition("@")[2]), args, exclusive=(lock,))
+        """Return an operation on the whole backend; one of them runs at a time."""
+        lock = str(uuid.uuid5(uuid.NAMESPACE_URL, f"the whole of {self._host}"))
+        name = self._host.partition("@")[2]
+        return Operation(factory, ("backend", name), args, exclusive=(lock,))
 
 
 def _optional(source: Any, name: str) -> str | None:
@@ -91,7 +98,7 @@ def _optional(source: Any, name: str) -> str | None:
 
 
 def _moment(text: str | None) -> str | None:
-    """Return a time as it came. :raises BadArguments: it is none."""
+    """Return a time unchanged. :raises BadArguments: it is none."""
     if text:
         try:
             timeutils.parse_isotime(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC methods that take existing objects over, and list them (spec/volume-rpc §2)."""
+"""RPC methods that manage existing objects, and list them (spec/volume-rpc §2)."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
 
 
-class Listing(Protocol):
-    """What can be taken over on the backend."""
+class ManageableObjects(Protocol):
+    """The objects on the backend that can be managed."""
 
     def manageable_volumes(self, page: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return what could become volumes; ``page`` has the driver's keywords."""
+        """Return the volumes that can be managed; ``page`` has the driver's keywords."""
 
     def manageable_snapshots(self, page: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return what could become snapshots."""
+        """Return the snapshots that can be managed."""
 
 
-class ManageMethods:
+class ManageEndpoint:
     """Manage existing volumes and snapshots.
 
-    :param listing: of what can be taken over.
+    :param manageable: lists the objects that can be managed.
     """
 
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
+    def __init__(self, manageable: ManageableObjects) -> None:
+        self._manageable = manageable
 
     @exposed("3.0")
     def manage_existing(self, request: RequestContext, volume: Any, ref: Any = None) -> Operation:
-        """Take an existing object over as a volume."""
+        """Manage an existing object as a volume."""
         return on_volume(manage.flow, volume, ref=codec.raw(ref))
 
     @exposed("3.0")
     def manage_existing_snapshot(
         self, request: RequestContext, snapshot: Any, ref: Any = None
     ) -> Operation:
-        """Take an existing object over as a snapshot."""
+        """Manage an existing object as a snapshot."""
         return on_snapshot(manage_snapshot.flow, snapshot, ref=codec.raw(ref))
 
     @exposed("3.10", journalled=False)
@@ -56,8 +56,10 @@ class ManageMethods:
         sort_dirs: Any,
         want_objects: bool = False,
     ) -> list[dict[str, Any]]:
-        """Answer what could become volumes, one page of it."""
-        found = self._listing.manageable_volumes(_page(marker, limit, offset, sort_keys, sort_dirs))
+        """Return one page of the volumes that can be managed."""
+        found = self._manageable.manageable_volumes(
+            _page(marker, limit, offset, sort_keys, sort_dirs)
+        )
         return [objects.manageable_volume(e) for e in found] if want_objects else found
 
     @exposed("3.10", journalled=False)
@@ -71,9 +73,9 @@ class ManageMethods:
         sort_dirs: Any,
         want_objects: bool = False,
     ) -> list[dict[str, Any]]:
-        """Answer what could become snapshots, one page of it."""
+        """Return one page of the snapshots that can be managed."""
         page = _page(marker, limit, offset, sort_keys, sort_dirs)
-        found = self._listing.manageable_snapshots(page)
+        found = self._manageable.manageable_snapshots(page)
         return [objects.manageable_snapshot(e) for e in found] if want_objects else found
 
 

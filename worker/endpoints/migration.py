@@ -15,7 +15,7 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 
 
-class MigrationMethods:
+class MigrationEndpoint:
     """Retype and migrate volumes."""
 
     @exposed("3.5")
@@ -68,7 +68,7 @@ class MigrationMethods:
     def migrate_volume_completion(
         self, request: RequestContext, volume: Any, new_volume: Any, error: Any = False
     ) -> Operation:
-        """Let a copy take its volume's place, or give it up; answers the volume's id."""
+        """Replace a volume by its copy, or delete the copy; return the volume's id."""
         factory = complete.abandonment if error else complete.completion
         return on_volume(factory, volume, spare_id=id_of(new_volume, "new_volume"))
 
@@ -76,7 +76,7 @@ class MigrationMethods:
     def update_migrated_volume(
         self, request: RequestContext, volume: Any, new_volume: Any, volume_status: Any
     ) -> Operation:
-        """Give a copy its volume's place on this backend."""
+        """Give a copy the name and location of its volume on this backend."""
         volume_id, spare_id = id_of(volume, "volume"), id_of(new_volume, "new_volume")
         return Operation(
             update_migrated.flow,
@@ -94,7 +94,7 @@ class MigrationMethods:
 
 
 def _host(host: Any) -> dict[str, Any]:
-    """Return what names a backend. :raises BadArguments: it names none."""
+    """Return the mapping that names a backend. :raises BadArguments: it names none."""
     found = codec.raw(host)
     if not isinstance(found, Mapping) or not isinstance(found.get("host"), str):
         raise BadArguments("host is no mapping with a host")

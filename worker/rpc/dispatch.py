@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a message to an endpoint method: its name, version and arguments checked.
+"""Dispatch messages to endpoint methods: check the method, its version and arguments.
 
-A method of an endpoint class is callable over the bus when :func:`exposed` marks
-it; its Python signature says which arguments a message must carry.
+A method of an endpoint is callable over the bus when :func:`exposed` marks it; its
+Python signature names the arguments that a message must carry.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,11 +18,11 @@ from worker.rpc.context import RequestContext
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MARK = "_rpc_since"
+_MARK = "_rpc_exposed"
 
 
 class BadMessage(Exception):
-    """A message that no endpoint can take; it is kept as rejected, or told to the caller."""
+    """A message that no endpoint accepts: a cast is kept as rejected, a call fails."""
 
 
 class UnknownMethod(BadMessage):
@@ -30,19 +30,23 @@ class UnknownMethod(BadMessage):
 
 
 class UnsupportedVersion(BadMessage):
-    """The message needs another RPC version than ours."""
+    """The message needs another RPC version than the service's."""
 
 
 class BadArguments(BadMessage):
-    """An argument is missing, or not what it should be."""
+    """An argument is missing or malformed."""
+
+
+class DuplicateMethod(Exception):
+    """Two endpoints of one dispatcher expose the same method."""
 
 
 @dataclass(frozen=True)
 class Bound:
     """A message that fits an endpoint method.
 
-    :param invoke: the call to make; it is cheap and touches nothing.
-    :param journalled: whether a cast of it must survive a kill.
+    :param invoke: calls the method; it is cheap and has no side effects when journalled.
+    :param journalled: whether a cast of it survives a kill.
     """
 
     method: str
@@ -52,60 +56,71 @@ class Bound:
     journalled: bool
 
 
-def exposed(since: str, *, journalled: bool = True) -> Callable[[F], F]:
+def exposed(*since: str, journalled: bool = True) -> Callable[[F], F]:
     """Make a method callable over the bus.
 
-    :param since: the RPC version that has it first, as ``3.15``.
-    :param journalled: False for what answers at once and changes no resource.
+    :param since: the first RPC version that has the method, as ``3.15``; one for each
+        service that offers it.
+    :param journalled: False for a method that returns at once and changes no resource.
     """
 
     def mark(method: F) -> F:
-        setattr(method, _MARK, (_version(since), journalled))
+        setattr(method, _MARK, _Mark(tuple(map(_version, since)), journalled))
         return method
 
     return mark
 
 
 class Dispatcher:
-    """Finds the endpoint method for a message.
+    """Find the endpoint method for a message.
 
-    :param endpoint: an object with :func:`exposed` methods.
-    :param version: our RPC version; the same major and a minor up to ours is taken.
+    :param endpoints: objects with :func:`exposed` methods.
+    :param version: the service's RPC version; a message may name the same major version
+        and a minor version up to this one.
+    :raises DuplicateMethod: two endpoints expose the same method.
     """
 
-    def __init__(self, endpoint: object, version: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoints: Iterable[object], version: str) -> None:
+        self._targets: dict[str, _Target] = {}
         self._ours = _version(version)
+        for endpoint in endpoints:
+            for name, target in _targets_of(endpoint):
+                if other := self._targets.get(name):
+                    raise DuplicateMethod(f"{other.owner} and {target.owner} both expose {name}")
+                self._targets[name] = target
 
-    @staticmethod
-    def journalled(endpoint: type) -> list[str]:
-        """Return the methods of an endpoint class of which a cast survives a kill."""
-        marks = {name: getattr(getattr(endpoint, name), _MARK, None) for name in dir(endpoint)}
-        return [name for name, mark in marks.items() if mark is not None and mark[1]]
+    @property
+    def methods(self) -> frozenset[str]:
+        """The names of all methods that are callable over the bus."""
+        return frozenset(self._targets)
+
+    @property
+    def journalled(self) -> frozenset[str]:
+        """The names of the methods whose casts survive a kill."""
+        return frozenset(name for name, target in self._targets.items() if target.journalled)
 
     def bind(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Bound:
-        """Check a message against the endpoint.
+        """Check a message against the endpoints.
 
-        :raises BadMessage: with what is wrong and which method it was for.
+        :raises BadMessage: with the method and the reason.
         """
         method = message.get("method")
         if not isinstance(method, str) or method.startswith("_"):
             raise UnknownMethod(f"no method in the message: {method!r}")
-        target = getattr(self._endpoint, method, None)
-        mark = getattr(target, _MARK, None)
-        if target is None or mark is None:
+        target = self._targets.get(method)
+        if target is None:
             raise UnknownMethod(f"unknown method {method}")
         self._check_version(method, message.get("version") or "1.0")
         if message.get("namespace"):
             raise UnknownMethod(f"{method} in unknown namespace {message['namespace']}")
         request = RequestContext.from_wire(dict(context))
-        arguments = self._arguments(target, method, message.get("args") or {})
+        arguments = target.arguments(method, message.get("args") or {})
         return Bound(
             method=method,
             unique_id=str(message.get("_unique_id") or ""),
             request=request,
-            invoke=functools.partial(target, request, **arguments),
-            journalled=mark[1],
+            invoke=functools.partial(target.call, request, **arguments),
+            journalled=target.journalled,
         )
 
     def _check_version(self, method: str, text: Any) -> None:
@@ -117,33 +132,57 @@ class Dispatcher:
         if major != self._ours[0] or minor > self._ours[1]:
             raise UnsupportedVersion(f"{method} needs version {text}, ours is {ours}")
 
-    def _arguments(self, target: Any, method: str, args: Any) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class _Mark:
+    since: tuple[tuple[int, int], ...]
+    journalled: bool
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One method of an endpoint, with the arguments of its Python signature.
+
+    :param owner: the name of the endpoint's class.
+    """
+
+    call: Callable[..., Any]
+    owner: str
+    journalled: bool
+    known: frozenset[str]
+    required: frozenset[str]
+
+    def arguments(self, method: str, args: Any) -> dict[str, Any]:
+        """Decode the arguments of a message. :raises BadArguments: one is missing or malformed."""
         if not isinstance(args, Mapping):
             raise BadArguments(f"{method}: the arguments are no mapping")
         try:
             decoded = {str(name): codec.decode(value, str(name)) for name, value in args.items()}
         except codec.MalformedObject as error:
             raise BadArguments(f"{method}: {error}") from error
-        signature = _signature(target.__func__)
-        if missing := sorted(signature.required - decoded.keys()):
+        if missing := sorted(self.required - decoded.keys()):
             raise BadArguments(f"{method} lacks {', '.join(missing)}")
-        # A newer sender may add arguments; what we do not know we do not need.
-        return {name: value for name, value in decoded.items() if name in signature.known}
+        # A newer sender may add arguments that this version does not need.
+        return {name: value for name, value in decoded.items() if name in self.known}
 
 
-@dataclass(frozen=True)
-class _Signature:
-    known: frozenset[str]
-    required: frozenset[str]
-
-
-@functools.cache
-def _signature(function: Callable[..., Any]) -> _Signature:
-    parameters = list(inspect.signature(function).parameters.values())[2:]
-    return _Signature(
-        known=frozenset(p.name for p in parameters),
-        required=frozenset(p.name for p in parameters if p.default is p.empty),
-    )
+def _targets_of(endpoint: object) -> Iterator[tuple[str, _Target]]:
+    for name, _function in inspect.getmembers(type(endpoint), inspect.isfunction):
+        method = getattr(endpoint, name)
+        mark = getattr(method, _MARK, None)
+        if mark is None:
+            continue
+        parameters = list(inspect.signature(method).parameters.values())[1:]
+        yield (
+            name,
+            _Target(
+                call=method,
+                owner=type(endpoint).__name__,
+                journalled=mark.journalled,
+                known=frozenset(p.name for p in parameters),
+                required=frozenset(p.name for p in parameters if p.default is p.empty),
+            ),
+        )
 
 
 def _version(text: str) -> tuple[int, int]:

@@ -19,12 +19,14 @@ from worker.adapters.remote_services import RemoteBackupPeers, RemoteVolumeServi
 from worker.backends.backup_backend import BackupStoreBackend
 from worker.backends.reporter import Reporter
 from worker.conf import backup
-from worker.endpoints.backup import RPC_VERSION, BackupEndpoint
+from worker.endpoints.backup import RPC_VERSION, BackupEndpoint, ForceDeleteSupport
+from worker.endpoints.service import CapabilityReports, ServiceEndpoint
 from worker.recovery.orphaned_backups import OrphanedBackups
 from worker.rpc import topics
 from worker.rpc.clients import scheduler
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.context import RequestContext
+from worker.service import log_levels
 from worker.service.base import Service
 
 
@@ -73,9 +75,9 @@ class BackupService(Service):
         """This process's part of what the host moves at once."""
         return math.ceil(int(self.conf.backup_max_operations) / self.processes)
 
-    def endpoint(self) -> BackupEndpoint:
-        """Return the RPC methods."""
-        return BackupEndpoint(self)
+    def endpoints(self) -> Sequence[object]:
+        """Return the objects that have the RPC methods."""
+        return endpoints(self.backend, self.backend)
 
     def targets(self) -> Sequence[oslo_messaging.Target]:
         """Return the host's queue."""
@@ -133,10 +135,6 @@ class BackupService(Service):
             waiting=self.turnstile.outside,
         )
 
-    def supports_force_delete(self) -> bool:
-        """Return what the driver says."""
-        return bool(self.backend.require_driver().support_force_delete)
-
     def capabilities(self) -> dict[str, Any]:
         """Return what the scheduler is told (spec/backup-rpc §9)."""
         return {
@@ -155,3 +153,8 @@ class BackupService(Service):
 
     def _send_report(self) -> None:
         self._scheduler.report(RequestContext.admin(), self.host, self.capabilities())
+
+
+def endpoints(driver: ForceDeleteSupport, reports: CapabilityReports) -> list[object]:
+    """Return the RPC methods of the backup service (spec/backup-rpc)."""
+    return [BackupEndpoint(driver), ServiceEndpoint(reports, log_levels)]

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Protocol
 
 import oslo_messaging
@@ -42,7 +42,6 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
-from worker.service import log_levels
 
 LOG = logging.getLogger(__name__)
 
@@ -114,8 +113,8 @@ class Service(abc.ABC):
         """How many processes the service has now."""
 
     @abc.abstractmethod
-    def endpoint(self) -> object:
-        """Return what has the RPC methods."""
+    def endpoints(self) -> Sequence[object]:
+        """Return the objects that have the RPC methods."""
 
     @abc.abstractmethod
     def targets(self) -> Sequence[oslo_messaging.Target]:
@@ -159,10 +158,10 @@ class Service(abc.ABC):
         self.connect()
         self._wait_for_database()
         patience = JournalRetry(self.stopping)
-        endpoint = self.endpoint()
-        execution = self._make_execution(patience, type(endpoint))
+        dispatcher = Dispatcher(self.endpoints(), self.rpc_version)
+        execution = self._make_execution(patience, dispatcher.journalled)
         self.runner = Intake(
-            Dispatcher(endpoint, self.rpc_version),
+            dispatcher,
             self.journal,
             self.locks,
             execution,
@@ -214,19 +213,6 @@ class Service(abc.ABC):
         self.locks.stop()
         self.journal.close()
         LOG.info("%s stopped%s", self.slot, "" if ended else ", operations are left to resume")
-
-    def publish_capabilities(self) -> None:
-        """Report soon, unless the driver is not up."""
-        if self.backend.initialized:
-            self.backend.publish_soon()
-
-    def set_log_levels(self, prefix: str, level: str) -> None:
-        """Set the level of loggers by prefix."""
-        log_levels.set_levels(prefix, level)
-
-    def log_levels(self, prefix: str) -> dict[str, str]:
-        """Return levels of loggers by prefix."""
-        return log_levels.levels(prefix)
 
     def heartbeat(self) -> None:
         """Show in the database that the service lives."""
@@ -288,10 +274,9 @@ class Service(abc.ABC):
         if self.first:
             self.came_up()
 
-    def _make_execution(self, patience: JournalRetry, endpoint: type) -> Executor:
+    def _make_execution(self, patience: JournalRetry, methods: Collection[str]) -> Executor:
         conf, limits = self.conf, self.limits
-        known = {ANY, *Dispatcher.journalled(endpoint)}
-        for name in sorted(limits.timeouts.keys() - known):
+        for name in sorted(limits.timeouts.keys() - {ANY, *methods}):
             LOG.warning("operation_timeout of %s: there is no operation %s", self.host, name)
         return Executor(
             self.journal,

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import oslo_messaging
 from oslo_config import cfg
 
 from drivers.compute.nova import Nova
-from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.volume import VolumeDriver
 from flows.context import Context, Options
 from flows.engine import Observer
-from flows.errors import GroupNotFound
 from worker.adapters import image_service
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.record_cache import RecordCache
@@ -22,18 +20,37 @@ from worker.adapters.remote_services import RemoteBackupServices, RemoteVolumeSe
 from worker.adapters.service_row import BackendServiceRow
 from worker.backends import replication_status, startup_sync
 from worker.backends.capabilities import Capabilities
+from worker.backends.driver_queries import DriverQueries
 from worker.backends.manageable import Manageable
+from worker.backends.replication_status import ReplicationTargets
 from worker.backends.reporter import Reporter
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
 from worker.conf import backends
-from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
+from worker.endpoints.backup_source import BackendQueries, BackupSourceEndpoint
+from worker.endpoints.connection import ConnectionEndpoint
+from worker.endpoints.group import (
+    GroupEndpoint,
+    GroupReplicationEndpoint,
+    GroupReplicationTargets,
+)
+from worker.endpoints.maintenance import FailoverFollower, MaintenanceEndpoint
+from worker.endpoints.manage import ManageableObjects, ManageEndpoint
+from worker.endpoints.migration import MigrationEndpoint
+from worker.endpoints.service import (
+    CapabilityEndpoint,
+    CapabilityReports,
+    DriverCapabilities,
+    ServiceEndpoint,
+)
+from worker.endpoints.volume import RPC_VERSION, SnapshotEndpoint, VolumeEndpoint
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.rpc import topics
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
+from worker.service import log_levels
 from worker.service.base import Service
 
 
@@ -114,9 +131,18 @@ class VolumeService(Service):
         """What the backend's section says."""
         return OperationTimeouts.of(self._configuration)
 
-    def endpoint(self) -> VolumeEndpoint:
-        """Return the RPC methods of a backend."""
-        return VolumeEndpoint(self, Manageable(self.records, self.backend, self.host))
+    def endpoints(self) -> Sequence[object]:
+        """Return the objects that have the RPC methods of a backend."""
+        devices = self._configuration.replication_device
+        return endpoints(
+            self.host,
+            capabilities=self._capabilities,
+            reports=self.backend,
+            queries=DriverQueries(self.records, self.backend),
+            manageable=Manageable(self.records, self.backend, self.host),
+            targets=ReplicationTargets(self.records, devices),
+            follower=self._standing,
+        )
 
     def targets(self) -> Sequence[oslo_messaging.Target]:
         """Return the backend's queues."""
@@ -156,37 +182,6 @@ class VolumeService(Service):
             beat=self.beat,
             tidy=self.tidy,
         )
-
-    def capabilities(self, discover: bool) -> dict[str, Any]:
-        """Return what the driver can do, fetched anew when asked to discover."""
-        self.backend.require_driver()
-        return self._capabilities.fresh() if discover else dict(self.backend.stats())
-
-    def failover_completed(self, updates: Mapping[str, Any]) -> None:
-        """Follow a failover that another process has made."""
-        self._standing.take_over(updates)
-
-    def replication_targets(self, group_id: str) -> Sequence[dict[str, str]]:
-        """Return the configured targets. :raises VolumeBackendAPIException: no such group."""
-        try:
-            self.records.groups.get(group_id)
-        except GroupNotFound as error:
-            raise VolumeBackendAPIException(f"there are no targets: {error}") from error
-        return [dict(one) for one in self._configuration.replication_device or ()]
-
-    def secure_file_operations_enabled(self) -> bool:
-        """Return what the driver says."""
-        return bool(self.backend.require_driver().secure_file_operations_enabled())
-
-    def changed_extents(self, kind: str, source_id: str, since: str) -> list[list[int]] | None:
-        """Return what the driver says, None where it cannot tell."""
-        rows: Any = self.records.volumes if kind == "volume" else self.records.snapshots
-        source, before = rows.get(source_id), self.records.snapshots.get(since)
-        try:
-            found = self.backend.require_driver().changed_extents(source, before)
-        except NotImplementedError:
-            return None
-        return None if found is None else [[int(start), int(end)] for start, end in found]
 
     def context(self, request: RequestContext, resumed: bool) -> Context:
         """Return what a flow is given."""
@@ -234,3 +229,32 @@ class VolumeService(Service):
 
     def _send_report(self, capabilities: dict[str, Any]) -> None:
         self._scheduler.report(RequestContext.admin(), self.host, capabilities)
+
+
+def endpoints(
+    host: str,
+    *,
+    capabilities: DriverCapabilities,
+    reports: CapabilityReports,
+    queries: BackendQueries,
+    manageable: ManageableObjects,
+    targets: GroupReplicationTargets,
+    follower: FailoverFollower,
+) -> list[object]:
+    """Return the RPC methods of the volume service (spec/volume-rpc §2).
+
+    :param host: ``host@backend``.
+    """
+    return [
+        VolumeEndpoint(),
+        SnapshotEndpoint(),
+        ConnectionEndpoint(),
+        MigrationEndpoint(),
+        ManageEndpoint(manageable),
+        GroupEndpoint(),
+        GroupReplicationEndpoint(targets),
+        BackupSourceEndpoint(queries),
+        MaintenanceEndpoint(host, follower),
+        CapabilityEndpoint(capabilities),
+        ServiceEndpoint(reports, log_levels),
+    ]

@@ -13,21 +13,19 @@ from typing import Any
 import pytest
 
 from tests.conftest import require
+from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from tests.faults.kill import cases, vault
 from tests.faults.kill.campaign import Campaign, Strike, Way
 from tests.faults.kill.world import World
 from tests.servers import Broker, MariaDB, Servers
-from worker.endpoints.backup import BackupEndpoint
-from worker.endpoints.volume import VolumeEndpoint
-from worker.rpc.dispatch import Dispatcher
 
 MOST = 100
 """Ways that the quick run takes; which, is chance."""
 
 
 FRONTS = {
-    "volume": (World, cases.CASES, VolumeEndpoint),
-    "backup": (vault.Vault, vault.CASES, BackupEndpoint),
+    "volume": (World, cases.CASES, volume_dispatcher),
+    "backup": (vault.Vault, vault.CASES, backup_dispatcher),
 }
 
 
@@ -35,7 +33,7 @@ FRONTS = {
 def front(request: pytest.FixtureRequest, servers: Servers) -> Iterator[tuple[World, Any]]:
     """A service of its own, in a directory whose name leaves room for sockets; its cases."""
     require(Broker, MariaDB)
-    kind, known, _endpoint = FRONTS[request.param]
+    kind, known, _dispatcher = FRONTS[request.param]
     with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name:
         made = kind(servers, Path(name))
         made.start()
@@ -45,8 +43,8 @@ def front(request: pytest.FixtureRequest, servers: Servers) -> Iterator[tuple[Wo
 
 @pytest.mark.parametrize("name", FRONTS)
 def test_every_operation_that_changes_something_has_a_case(name: str) -> None:
-    _world, known, endpoint = FRONTS[name]
-    assert {case.method for case in known} == set(Dispatcher.journalled(endpoint)) - cases.WHOLE
+    _world, known, dispatcher = FRONTS[name]
+    assert {case.method for case in known} == dispatcher().journalled - cases.WHOLE
 
 
 @pytest.mark.timeout(300)

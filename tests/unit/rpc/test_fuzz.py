@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.dispatchers import volume_dispatcher
 from worker.endpoints.operation import Operation
-from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
 from worker.rpc import codec
 from worker.rpc.dispatch import BadMessage, Dispatcher
 
-METHODS = sorted(Dispatcher.journalled(VolumeEndpoint))
+METHODS = sorted(volume_dispatcher().journalled)
 SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}(-delete_volume|-delete_snapshot)?")
 
 texts = st.text(max_size=40) | st.sampled_from(["../x", "'; --", "\x00", "3.0", "true"])
@@ -40,7 +39,7 @@ arguments = st.dictionaries(st.sampled_from(NAMES), objects | anything) | anythi
 
 @pytest.fixture(scope="module")
 def dispatcher() -> Dispatcher:
-    return Dispatcher(VolumeEndpoint(SimpleNamespace(host="h1@b1"), None), RPC_VERSION)  # type: ignore[arg-type]
+    return volume_dispatcher()
 
 
 @settings(max_examples=400, deadline=None)

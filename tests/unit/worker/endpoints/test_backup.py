@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from flows.backup import continue_, create, delete, record, reset, restore
+from tests.dispatchers import backup_dispatcher
 from tests.unit.rpc.samples import SAMPLES, of
-from worker.endpoints.backup import RPC_VERSION, BackupEndpoint
 from worker.endpoints.operation import Operation
 from worker.rpc import objects
 from worker.rpc.clients.backup import METHODS
@@ -28,23 +28,19 @@ FACTORIES = {
 }
 
 
-class Service:
+class Driver:
     def supports_force_delete(self) -> bool:
         return True
 
-    def publish_capabilities(self) -> None:
-        return None
 
-    def set_log_levels(self, prefix: str, level: str) -> None:
+class Reports:
+    def publish_soon(self) -> None:
         return None
-
-    def log_levels(self, prefix: str) -> dict[str, str]:
-        return {"worker": "INFO"}
 
 
 @pytest.fixture
 def dispatcher() -> Dispatcher:
-    return Dispatcher(BackupEndpoint(Service()), RPC_VERSION)
+    return backup_dispatcher(Driver(), Reports())
 
 
 def made(dispatcher: Dispatcher, method: str, version: str = "2.0", **args: Any) -> Operation:

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from flows.group import create_from, create_snapshot, delete, update
 from flows.volume import create, create_from_image, manage, reimage, upload
 from flows.volume.migration import complete, migrate, retype
+from tests.dispatchers import volume_dispatcher
 from tests.unit.rpc.samples import SAMPLES, of
+from worker.endpoints.group import GroupReplicationEndpoint
 from worker.endpoints.operation import Operation
-from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
+from worker.endpoints.volume import RPC_VERSION
 from worker.rpc.dispatch import BadArguments, Dispatcher
 
 VOLUME = "11111111-1111-1111-1111-111111111111"
@@ -22,7 +23,7 @@ IMAGE = "22222222-2222-2222-2222-222222222222"
 
 @pytest.fixture
 def dispatcher() -> Dispatcher:
-    return Dispatcher(VolumeEndpoint(SimpleNamespace(host="h1@b1"), None), RPC_VERSION)  # type: ignore[arg-type]
+    return volume_dispatcher()
 
 
 def asked(dispatcher: Dispatcher, message: Any, context: Any = None) -> Operation:
@@ -166,18 +167,29 @@ def test_a_reference_goes_on_as_it_came(dispatcher: Dispatcher) -> None:
 
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.service == "cinder-volume"], ids=str)
-def test_every_message_of_cinder_is_taken_or_not_known_yet(
-    dispatcher: Dispatcher, sample: Any
-) -> None:
-    if not hasattr(VolumeEndpoint, sample.method):
-        assert sample.method in LATER
-        return
+def test_every_message_of_cinder_fits_a_method(dispatcher: Dispatcher, sample: Any) -> None:
     dispatcher.bind(sample.message, sample.context)
 
 
-LATER = {
-    "get_backup_device",
-    *("initialize_connection_snapshot", "terminate_connection_snapshot"),
-    "remove_export_snapshot",
-}
-"""What is not there yet."""
+class TestReplicationTargets:
+    """Callers without administrator's rights see the ids of the targets only."""
+
+    DEVICE: ClassVar = {"backend_id": "second", "san_login": "admin"}
+
+    @pytest.mark.parametrize(
+        ("roles", "is_admin", "shown"),
+        [([], False, {"backend_id": "second"}), (["admin"], True, DEVICE)],
+    )
+    def test_details_are_for_administrators(
+        self, roles: list[str], is_admin: bool, shown: dict[str, str]
+    ) -> None:
+        class Targets:
+            def replication_targets(self, group_id: str) -> list[dict[str, str]]:
+                return [TestReplicationTargets.DEVICE]
+
+        dispatcher = Dispatcher([GroupReplicationEndpoint(Targets())], RPC_VERSION)
+        message = {"method": "list_replication_targets", "version": "3.14"}
+        context = {"roles": roles, "is_admin": is_admin}
+        bound = dispatcher.bind({**message, "args": {"group": {"id": VOLUME}}}, context)
+
+        assert bound.invoke() == {"replication_targets": [shown]}

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dispatchers of both services, without a service behind the methods that start no flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.endpoints import backup as backup_endpoint
+from worker.endpoints import volume as volume_endpoint
+from worker.rpc.dispatch import Dispatcher
+from worker.service import backup, volume
+
+_NOTHING: Any = None
+
+
+def volume_dispatcher() -> Dispatcher:
+    """Return the methods of the volume service of the backend ``h1@b1``."""
+    endpoints = volume.endpoints(
+        "h1@b1",
+        capabilities=_NOTHING,
+        reports=_NOTHING,
+        queries=_NOTHING,
+        manageable=_NOTHING,
+        targets=_NOTHING,
+        follower=_NOTHING,
+    )
+    return Dispatcher(endpoints, volume_endpoint.RPC_VERSION)
+
+
+def backup_dispatcher(driver: Any = None, reports: Any = None) -> Dispatcher:
+    """Return the methods of the backup service."""
+    return Dispatcher(backup.endpoints(driver, reports), backup_endpoint.RPC_VERSION)
