@@ -33,7 +33,7 @@ def settings(root: Path, kind: type[BackupDriver] = PosixDriver, **changes: Any)
 
 
 class Metadata:
-    """The worker's part of a volume's metadata: tells one text, and notes what is put."""
+    """The worker's part of a volume's metadata: returns one text, and records restored metadata."""
 
     def __init__(self, text: str = '{"version": 2}') -> None:
         self.text = text
@@ -91,7 +91,7 @@ class Rows:
         return Record("backup", row, {"parent": lambda: parent and self.record(parent)})
 
     def keep(self, driver: ChunkedDriver, row: dict[str, Any], volume: Path, **more: Any) -> None:
-        """Have a volume backed up, and write down what the driver says."""
+        """Back up a volume, and store the columns that the driver returns."""
         row.update(driver.place(self.record(row)) or {})
         with open(volume, "rb") as file:
             row.update(driver.backup(self.record(row), file, **more) or {})

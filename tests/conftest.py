@@ -59,7 +59,7 @@ def broker(servers: Servers) -> Iterator[Broker]:
 
 @pytest.fixture
 def rabbit_url(broker: Broker) -> str:
-    """The transport URL of a virtual host that nobody has used."""
+    """The transport URL of an unused virtual host."""
     return broker.vhost()
 
 

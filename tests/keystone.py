@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         asked = body["auth"]["identity"]
-        # Whoever has a token already gets another one.
+        # A client with a token gets another one.
         user = asked["password"]["user"] if "password" in asked else {"name": "of a token"}
         self.server.asked.append(user["name"])
         if user.get("password", self.server.password) != self.server.password:

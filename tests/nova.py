@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Just enough of Nova's API to be told of volumes, and to be asked to swap one."""
+"""The part of Nova's API that receives events of volumes and swaps volumes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ EVENTS = "/os-server-external-events"
 
 
 class Nova(ThreadingHTTPServer):
-    """Notes what it is told.
+    """Records its requests.
 
-    ``answer`` is a status and a body for all that comes; None for what fits, which it is
+    ``answer`` is a status and a body for all requests; None for the proper answer, which it is
     again after ``answers_later`` requests. ``swaps`` is called with an instance, a volume
     and its copy when it is asked for that, ``before`` before any answer.
     """
@@ -40,7 +40,7 @@ class Nova(ThreadingHTTPServer):
 
     @property
     def account(self) -> str:
-        """What [nova] says so that it is reached without Keystone."""
+        """The section [nova] that reaches it without Keystone."""
         return f"auth_type = none\nendpoint = {self.url}\n"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Nova
 
     def do_GET(self) -> None:
-        """Nobody has this volume: who asks may detach it."""
+        """No instance has this volume: the caller may detach it."""
         self._answer(404, '{"itemNotFound": {"code": 404, "message": "no such attachment"}}')
 
     def do_POST(self) -> None:

@@ -2,7 +2,7 @@
 """Install the system packages that a test environment needs, or name them.
 
 ``python -m tests.provision functional`` reads the profiles of bindep.txt. As root,
-or with a sudo that asks no password, what is missing is installed; otherwise the
+or with a sudo that asks no password, missing packages are installed; otherwise the
 packages are printed, and the exit status is 1. Packages are installed only: their
 servers are not started, since the tests start private ones.
 """
@@ -59,7 +59,7 @@ def missing(profiles: Sequence[str]) -> list[str]:
 
 
 def _is_there_otherwise(package: str) -> bool:
-    """Tell whether a program is there that came from elsewhere: its package may not fit then."""
+    """Check for a program from elsewhere: its package may conflict with it."""
     return package in PROGRAMS and shutil.which(PROGRAMS[package]) is not None
 
 
@@ -85,7 +85,7 @@ def installation(packages: Sequence[str]) -> list[list[str]]:
 
 
 def refuse(packages: Sequence[str], commands: Sequence[Sequence[str]]) -> int:
-    """Say what has to be installed by hand."""
+    """Print the packages to install by hand."""
     command = commands[-1][2:] if commands and commands[-1][0] == "env" else (commands or [[]])[-1]
     print(f"missing system packages: {' '.join(packages)}", file=sys.stderr)
     if command:
@@ -94,7 +94,7 @@ def refuse(packages: Sequence[str], commands: Sequence[Sequence[str]]) -> int:
 
 
 def run(command: Sequence[str]) -> bool:
-    """Run a command, again if it fails; tell whether it succeeded."""
+    """Run a command, again if it fails; return whether it succeeded."""
     return any(subprocess.run(command, check=False).returncode == 0 for _ in range(TRIES))
 
 

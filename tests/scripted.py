@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A volume driver whose behaviour a test writes into a file, even while it runs.
 
-It keeps its objects as empty files, so a test in another process sees what is left
+It keeps its objects as empty files, so a test in another process sees the remaining ones
 on the "backend", and notes each call as a line of JSON.
 
-``plan.json`` maps a method to what it does instead of succeeding::
+``plan.json`` maps a method to its behaviour instead of success::
 
     {"create_volume": {"raise": "VolumeIsBusy", "text": "busy"},
      "delete_volume": {"return": 7},
@@ -49,13 +49,13 @@ class Script:
         self._backend.mkdir(parents=True, exist_ok=True)
 
     def plan(self, **methods: Any) -> None:
-        """Say what methods do from now on; the others succeed."""
+        """Set the plan of methods; the others succeed."""
         fresh = self._plan.with_suffix(".new")
         fresh.write_text(json.dumps(methods))
         fresh.replace(self._plan)
 
     def planned(self, method: str) -> dict[str, Any]:
-        """Return what a method is to do."""
+        """Return the plan of a method."""
         if not self._plan.exists():
             return {}
         found: dict[str, Any] = json.loads(self._plan.read_text()).get(method, {})
@@ -94,12 +94,12 @@ class Script:
         (self._backend / old).rename(self._backend / new)
 
     def objects(self) -> set[str]:
-        """Return what is on the backend."""
+        """Return the objects on the backend."""
         return {path.name for path in self._backend.iterdir()}
 
 
 class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriver):
-    """Does what the plan says, and otherwise what a driver should.
+    """Follows the plan, and otherwise does a driver's work.
 
     The methods of generic groups are not supported unless they are planned.
     """
@@ -207,12 +207,12 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
         return self._adopt("manage_existing_snapshot", snapshot, existing_ref)
 
     def get_manageable_volumes(self, cinder_volumes: Any, *paging: Any) -> Any:
-        """List what the plan says, with the volumes that are managed as its arguments."""
+        """List the objects of the plan, with the managed volumes as its arguments."""
         managed = sorted(volume.id for volume in cinder_volumes)
         return self._play("get_manageable_volumes", [], managed=managed, paging=paging)
 
     def get_manageable_snapshots(self, cinder_snapshots: Any, *paging: Any) -> Any:
-        """List what the plan says, with the snapshots that are managed as its arguments."""
+        """List the objects of the plan, with the managed snapshots as its arguments."""
         managed = sorted(snapshot.id for snapshot in cinder_snapshots)
         return self._play("get_manageable_snapshots", [], managed=managed, paging=paging)
 
@@ -443,7 +443,7 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
 
 
 def _pair(answer: Any) -> Any:
-    """Return what JSON has made a list of."""
+    """Return a tuple that JSON has made a list."""
     return tuple(answer) if isinstance(answer, list) else answer
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backup driver that does what a file says; what it is asked to do is noted there."""
+"""A backup driver that follows a file; its calls are noted there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.scripted import Script, wait_for
 
 
 class ScriptedBackupDriver(BackupDriver):
-    """Does what the plan says, and otherwise what a driver should."""
+    """Follows the plan, and otherwise does a driver's work."""
 
     OPTS: ClassVar[list[cfg.Opt]] = [cfg.StrOpt("backup_script", help="Directory of the script.")]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scripted volume driver whose snapshots can be read, and which may choose what is read."""
+"""A scripted volume driver with readable snapshots, which may choose the backup's source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.scripted import ScriptedDriver
 class ScriptedDevice(ScriptedDriver):
     """Reads snapshots as it does volumes.
 
-    A plan of ``get_backup_device`` with ``kind`` and ``id`` names what is read.
+    A plan of ``get_backup_device`` with ``kind`` and ``id`` names the source.
     """
 
     def backup_use_temp_snapshot(self) -> bool:

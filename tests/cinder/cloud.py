@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that runs, and what stands on the backends' disks."""
+"""All running services, and the contents of the backends' disks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Cloud:
         self._dice = random.Random(6)
 
     def user(self) -> User:
-        """Return somebody whose project nobody has used."""
+        """Return a user of an unused project."""
         return User(self.control.url, uuid.uuid4().hex)
 
     def wait_up(self) -> None:
@@ -92,7 +92,7 @@ class Cloud:
         return self.workers.place(backend) / f"volume-{name}"
 
     def left(self, resource: Any) -> list[Path]:
-        """Return what is named after a resource on the backends."""
+        """Return the objects named after a resource on the backends."""
         return [
             path for name in BACKENDS for path in self.workers.place(name).glob(f"*{resource.id}*")
         ]

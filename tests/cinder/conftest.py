@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of the control what has nothing of Cinder's services in it."""
+    """Leave out of the control run the tests without Cinder's services."""
     if not config.getoption("--reference"):
         return
     left_out = [item for item in items if "cloud" not in getattr(item, "fixturenames", ())]
@@ -61,7 +61,7 @@ def cloud(
 
 @pytest.fixture
 def user(cloud: Cloud) -> Iterator[User]:
-    """Somebody with a project of their own; with a failure the logs' ends are shown."""
+    """A user with a project of their own; a failure shows the ends of the logs."""
     yield cloud.user()
     sys.stdout.write(cloud.workers.tail())
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """cinder-api and cinder-scheduler as released, over a private bus, database and Glance.
 
-One file of options, Cinder's own, is what everybody is started with: the API, the
+All services start with one file of options, Cinder's own: the API, the
 scheduler, and the two services under test. Keystone and Nova are stand-ins, which note
-what they are told.
+their arguments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.servers import Process, Servers, free_port, until
 
 NODE = "node"
 PLUGINS = Path(__file__).parent / "plugins"
-"""What Cinder's programs are given: a driver, and root."""
+"""The environment of Cinder's programs: a driver, and root."""
 
 BACKENDS = ("one", "two")
 _PASSWORD = "of-the-service"
@@ -32,7 +32,7 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 
 class Control:
-    """What stays as it is: API and scheduler.
+    """The services that stay: API and scheduler.
 
     :param directory: of the configuration, the logs and the volumes.
     """

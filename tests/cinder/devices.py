@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read and write what Cinder's drivers connect, by other means than theirs: QEMU's, Ceph's.
+"""Read and write volumes that Cinder's drivers connect, with QEMU's and Ceph's tools.
 
 For ``--device tests.cinder.devices:opened`` of the conformance suite.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What options an installed Cinder has: names, sections, kinds, defaults, old names.
+"""The options of an installed Cinder: names, sections, kinds, defaults, old names.
 
 ``python tests/cinder/options.py > worker/conf/cinder/options.json`` writes the table anew; it
 is a program of its own, as Cinder patches the whole process. One option is one line, so that

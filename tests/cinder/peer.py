@@ -2,13 +2,13 @@
 """Cinder's own backup drivers, as released, over its own objects and its own schema.
 
 A program of its own: Cinder patches the whole process. It reads one JSON object per
-line, and answers with one: the backup's row, and what it took.
+line, and answers with one: the backup's row, and the resources that it used.
 
     {"do": "row", "row": {…}, "options": {…}}
     {"do": "backup", "row": {…}, "volume": "/path", "options": {…}}
     {"do": "restore", "row": {…}, "volume": "/path", "new": false, "options": {…}}
 
-The driver is posix, or what "driver" says.
+The driver is posix, or that of "driver".
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(directory: str) -> None:
 
 
 def answer(admin: Any, asked: dict[str, Any]) -> dict[str, Any]:
-    """Do what was asked, and return the row as it is then."""
+    """Carry out a request, and return the row afterwards."""
     for name, value in asked["options"].items():
         CONF.set_override(name, value)
     backup = take_over(admin, asked["row"])

@@ -42,7 +42,7 @@ class Place:
 def share(directory: Path) -> Iterator[Place]:
     """A share that is mounted already, so that the driver mounts nothing.
 
-    What is served is of no matter to the driver, which looks at the list of mounts;
+    The share's content does not matter to the driver, which reads the list of mounts;
     a file system in memory has the name of a share there.
     """
     require_programs("mount", "mount.nfs", "qemu-img", "qemu-io")

@@ -43,7 +43,7 @@ class Peer:
 
 def peak() -> int:
     """Return the most memory that this process has had, in bytes."""
-    # Not getrusage: what is told there, a process has from its parent.
+    # Not getrusage: a process inherits those figures from its parent.
     status = Path("/proc/self/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024

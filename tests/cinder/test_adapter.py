@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver of Cinder's is given and what becomes of its answers, without a backend."""
+"""The arguments of Cinder's drivers and the effect of their answers, without a backend."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class TestContext:
 
 
 class TestUpdate:
-    """What is written of a volume after a call."""
+    """The columns of a volume that are written after a call."""
 
     @pytest.mark.parametrize(
         ("change", "answer", "wanted"),
@@ -239,7 +239,7 @@ class TestErrors:
 
 
 class TestAnnounced:
-    """A driver announces what its class has of its own."""
+    """A driver announces the methods that its class defines."""
 
     @pytest.mark.parametrize(
         ("method", "nfs", "rbd"),

@@ -69,7 +69,7 @@ DEVIATIONS: Mapping[str, Mapping[str, str]] = {
         "TestExtendVolume::test_a_volume_never_shrinks": "the flow refuses what is not more",
     },
 }
-"""What Cinder's drivers do not keep of the contract, and why that is left so."""
+"""Rules of the contract that Cinder's drivers break, with the reason for leaving it so."""
 
 FATAL: Mapping[str, Sequence[str]] = {
     # The driver leaves an image open, whose cluster is closed: the binding crashes later.
@@ -171,7 +171,7 @@ def cloud(
 
 
 class Tenant:
-    """Does what a user does, and looks at the data."""
+    """Acts as a user does, and compares the data."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -237,14 +237,14 @@ def tenant(cloud: Cloud) -> Iterator[Tenant]:
 
 @pytest.fixture
 def objects(place: places.Place) -> Callable[[], list[str]]:
-    """Return what is on the backend."""
+    """Return the objects on the backend."""
 
     def ceph() -> list[str]:
         import rados
         import rbd
 
         with rados.Rados(conffile="") as cluster, cluster.open_ioctx("volumes") as pool:
-            # Cinder's driver keeps what was cloned under another name, even after its clones.
+            # Cinder's driver keeps a cloned volume under another name, even after its clones.
             found = rbd.RBD().list(pool)
             return sorted(name for name in found if not name.endswith(".deleted"))
 

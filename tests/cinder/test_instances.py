@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of instances: what Nova is told, and what it is asked for."""
+"""Volumes of instances: notifications and requests to Nova."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVERYBODYS = {"all_tenants": 1}
 
 @pytest.fixture
 def nova(cloud: Cloud) -> Iterator[Nova]:
-    """Nova, which has not been told anything yet."""
+    """Nova, without notifications so far."""
     running = cloud.control.nova
     running.told.clear()
     yield running
@@ -43,7 +43,7 @@ def instance() -> str:
 
 
 def wait_told(nova: Nova, name: str, instance: str, volume: Any) -> None:
-    """Wait until Nova was told, of this volume only, once."""
+    """Wait until Nova was notified, of this volume only, once."""
     event = {"name": name, "server_uuid": instance, "tag": volume.id}
     wait(lambda: nova.told, lambda: f"Nova is not told of {name}")
     assert nova.told == [event]
@@ -90,13 +90,13 @@ def test_a_rebuild_goes_on_when_the_image_is_there(
 
 
 def copies(cloud: Cloud, volume: Any) -> list[Any]:
-    """Return what a migration of a volume has made, and not ended."""
+    """Return the objects of an unfinished migration of a volume."""
     target, known = f"target:{volume.id}", cloud.admin.api.volumes.list(search_opts=EVERYBODYS)
     return [v for v in known if getattr(v, "os-vol-mig-status-attr:migstat") == target]
 
 
 class Swap:
-    """What Nova does when it is asked to swap a volume, of which there is one attachment.
+    """Nova's calls when it swaps a volume with one attachment.
 
     :param failing: whether the instance cannot copy it.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one writes the other restores (spec/backup-rpc §7): full, incremental, any compression.
+"""Each service restores the other's backups (spec/backup-rpc §7), with any compression.
 
 In a directory, and in a store that speaks S3.
 """

@@ -78,7 +78,7 @@ def stuck(cloud: Cloud, volume: Any, status: str) -> None:
 
 
 def served(cloud: Cloud, user: User, volume: Any, data: str) -> None:
-    """Do with a volume what is done with volumes."""
+    """Use a volume in every usual way."""
     assert cloud.data(volume) == data
     snapshot = user.snapshot(volume)
     copy = user.volume(snapshot_id=snapshot.id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of Cinder's options is what the installed Cinder lists."""
+"""The table of Cinder's options equals the list of the installed Cinder."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def test_the_table_is_what_cinder_lists() -> None:
     for section in listed["options"]:
         assert kept["options"][section] == listed["options"][section], REMEDY
     assert set(kept["options"]) == set(listed["options"]), REMEDY
-    # Libraries have releases of their own: what is gone there may stand here.
+    # Libraries have releases of their own: the table may have options that are gone there.
     new = {name for name in listed["libraries"] if name not in kept["libraries"]}
     assert new == set(), REMEDY

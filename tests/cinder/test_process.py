@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Cinder's modules do to the process that loads them: its options, its database."""
+"""The effect of Cinder's modules on the process that loads them: its options, its database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RBD = "cinder.volume.drivers.rbd.RBDDriver"
 
 
 class TestProcess:
-    """What Cinder's modules do to the process that imports them."""
+    """The effect of Cinder's modules on the process that imports them."""
 
     def test_eventlet_is_not_there(self) -> None:
         cinders.load(RBD)
@@ -154,7 +154,7 @@ class TestConfiguration:
 
 
 class TestRefused:
-    """What would go wrong later is refused when the backend comes up."""
+    """A set-up that would fail later is refused when the backend comes up."""
 
     @pytest.mark.parametrize(
         ("cluster", "processes", "text"),
@@ -173,7 +173,7 @@ class TestRefused:
 
 
 def run(script: str, extra: str = "", *, enabled: str = "", path: Path | None = None) -> str:
-    """Run a program in a process of its own, and return what it prints."""
+    """Run a program in a process of its own, and return its output."""
     root = Path(__file__).parents[2]
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "holdfast.conf")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an administrator does with the services."""
+"""An administrator's operations on the services."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_disabled_one_gets_nothing_new(cloud: Cloud, user: User, services: Any
     refused = user.volume(volume_type=two.name, wanted="error")
 
     assert user.told(refused)
-    user.deleted(user.api.volumes, volume)  # what is there is served
+    user.deleted(user.api.volumes, volume)  # existing volumes are served
 
 
 def test_a_frozen_one_changes_nothing(cloud: Cloud, user: User, services: Any, two: Any) -> None:

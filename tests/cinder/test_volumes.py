@@ -17,7 +17,7 @@ DELETED = ["volume.delete.start", "volume.delete.end"]
 
 
 def used(volumes: int, gigabytes: int, **more: int) -> dict[str, int]:
-    """Return the usage of a project, with what is counted for the default type."""
+    """Return the usage of a project, including that of the default type."""
     found = {"volumes": volumes, "gigabytes": gigabytes, **more}
     return {**found, **{f"{name}_{DEFAULT}": count for name, count in found.items()}}
 

@@ -17,7 +17,7 @@ PATIENCE = 60.0
 
 
 class User:
-    """Somebody with a project of their own.
+    """A user with a project of their own.
 
     :param url: of the API, without a project.
     """
@@ -104,7 +104,7 @@ class User:
         self.wait_gone(manager, resource)
 
     def usage(self) -> dict[str, int]:
-        """Return what of the quotas is in use, and as ``NAME reserved`` what is reserved."""
+        """Return the quotas in use, and as ``NAME reserved`` the reserved ones."""
         found = self.api.quotas.get(self.project, usage=True)._info
         of_use = {name: kept for name, kept in found.items() if isinstance(kept, dict)}
         reserved = {f"{name} reserved": kept["reserved"] for name, kept in of_use.items()}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver under test: which, with what options, and the objects it was given.
+"""A driver under test, its options, and the objects of a test.
 
-What a test makes through :class:`Backend` is removed at its end.
+Objects that a test makes through :class:`Backend` are removed at its end.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MAKING = {
     "manage_existing",
     "manage_existing_snapshot",
 }
-"""Methods after which their first argument is there, with what they return."""
+"""Methods that create their first argument, with their results."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Case:
     :param name: shown in the tests' names.
     :param driver: an entry point or the full path of a class.
     :param place: key of ``places.PLACES``; its directory becomes ``local_path``.
-    :param programs: what has to be installed.
+    :param programs: programs that have to be installed.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Context(SimpleNamespace):
 
 
 def listed(driver: Any, kind: str, managed: list[Record], **page: Any) -> list[dict[str, Any]]:
-    """Return what a driver lists as manageable ``volumes`` or ``snapshots``, by size."""
+    """Return the manageable ``volumes`` or ``snapshots`` of a driver, by size."""
     plain = {"marker": None, "limit": 1000, "offset": 0, "sort_keys": ["size"]}
     wanted = {**plain, "sort_dirs": ["asc"], **page}
     found: list[dict[str, Any]] = getattr(driver, f"get_manageable_{kind}")(
@@ -143,7 +143,7 @@ def announces(driver: type[VolumeDriver], method: str) -> bool:
 
 
 class Backend:
-    """Makes records and drivers for one test, and removes what is left at its end."""
+    """Makes records and drivers for one test, and removes the remaining objects at its end."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class Backend:
         return driver
 
     def _remembering(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Have a method see what was written of a record, as the worker reads its row anew."""
+        """Pass the written columns of a record to a method, as the worker reads its row again."""
 
         @functools.wraps(method)
         def call(*arguments: Any, **more: Any) -> Any:

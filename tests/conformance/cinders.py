@@ -63,7 +63,7 @@ def configuration(driver: type[VolumeDriver], options: Mapping[str, str]) -> Any
 
 
 class Rows:
-    """Keeps rows of what the suite hands to a driver."""
+    """Keeps rows of the records that the suite passes to a driver."""
 
     def __init__(self) -> None:
         from worker.db.engine import Database
@@ -89,7 +89,7 @@ class Rows:
             rows.destroy(record.id)
 
     def updated(self, record: Record, update: Mapping[str, Any] | None) -> None:
-        """Write what a driver wants written."""
+        """Write the columns that a driver returns."""
         rows = self._records.volumes if record.kind == "volume" else self._records.snapshots
         if update:
             rows.update(record.id, **update)

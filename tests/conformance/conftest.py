@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def cases(config: pytest.Config) -> tuple[Case, ...]:
-    """Return what to test."""
+    """Return the drivers to test."""
     wanted = config.getoption("--driver")
     if not wanted:
         return CASES
@@ -43,7 +43,7 @@ def cases(config: pytest.Config) -> tuple[Case, ...]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not about another driver: the backup drivers have a suite of their own."""
+    """Leave out tests of other drivers: the backup drivers have a suite of their own."""
     if not config.getoption("--driver"):
         return
     about = {item for item in items if "case" in getattr(item, "fixturenames", ())}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read and write a volume as a consumer would, by what its connection info says.
+"""Read and write a volume as a consumer does, through its connection info.
 
 A driver whose protocol is not here is tested without its data, unless
-``--device module:callable`` names what to open its volumes with: called with the
+``--device module:callable`` names the function that opens its volumes: called with the
 connection info, it returns a :class:`Device`.
 """
 
@@ -27,7 +27,7 @@ class Device(Protocol):
         """Return bytes."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return what is there."""
+        """Return the content."""
 
     def write(self, offset: int, data: bytes) -> None:
         """Write, and return when it is kept."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the local driver is tested: file systems, and what they need."""
+"""File systems on which the local driver is tested, and their requirements."""
 
 from __future__ import annotations
 

@@ -43,12 +43,12 @@ Make = Callable[[], Any]
 
 
 class Ended(Exception):
-    """What a pace raises."""
+    """The exception that a pace raises."""
 
 
 @pytest.fixture(params=["posix", "s3", "swift"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Return what makes a driver; each of them is another process's."""
+    """Return a factory of drivers; each stands for another process."""
     if request.param == "posix":
         return lambda: PosixDriver(settings(tmp_path), metadata=Metadata())
     servers: Servers = request.getfixturevalue("servers")

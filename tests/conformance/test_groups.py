@@ -52,7 +52,7 @@ def is_model(answer):
 
 
 def is_answer(answer, *lists):
-    """Say whether an answer tells of a success, and in entries of the driver's own."""
+    """Check that an answer reports success, in entries that the driver made."""
     if answer is None:
         return True
     model, *updates = answer

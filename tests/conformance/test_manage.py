@@ -28,7 +28,7 @@ class TestVolumeManagement:
 
     @pytest.fixture
     def loose(self, backend, driver):
-        """An object of 2 GiB on the backend that is no volume, and what names it."""
+        """An unmanaged object of 2 GiB on the backend, and its reference."""
         old = backend.created(2)
         backend.write(old, 0, b"kept")
         driver.unmanage(old)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver may offer besides. Source: spec/interfaces §8."""
+"""Optional methods of drivers. Source: spec/interfaces §8."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class TestMigrateVolume:
 
 
 class TestFlags:
-    """What the worker asks before it does something."""
+    """Questions of the worker before an operation."""
 
     @pytest.mark.parametrize(
         "method",

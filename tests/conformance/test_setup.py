@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Set-up, statistics, and the list of what is tested. Source: seeds, VolumeDriverCore."""
+"""Set-up, statistics, and the list of tested drivers. Source: seeds, VolumeDriverCore."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OPTIONAL = {
 
 
 class TestList:
-    """What is run: a driver that is no longer tested must not go unnoticed."""
+    """The tested drivers: one that is no longer tested must not go unnoticed."""
 
     def test_every_driver_of_ours_is_tested(self):
         points = tomllib.loads(PROJECT.read_text())["project"]["entry-points"][GROUP]
@@ -60,7 +60,7 @@ class TestList:
 
 
 class TestClass:
-    """What a driver is."""
+    """The class of a driver."""
 
     def test_it_is_a_complete_volume_driver(self, case):
         driver = load(case.driver)
@@ -106,7 +106,7 @@ class TestCheckForSetupError:
 
 
 class TestGetVolumeStats:
-    """What the backend has and can do."""
+    """The backend's capacity and features."""
 
     @pytest.mark.parametrize("field", REQUIRED)
     def test_required_field_is_there(self, driver, field):

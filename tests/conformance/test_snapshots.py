@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots and what is made of them. Source: seeds, VolumeDriverCore; spec/interfaces §8."""
+"""Snapshots and volumes made from them. Source: seeds, VolumeDriverCore; spec/interfaces §8."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed once, and say what ``full`` marks."""
+    """Choose the seed once, and describe the marker ``full`` marks."""
     config.addinivalue_line("markers", "full: takes minutes; only with --full")
     if config.getoption("seed") is None:
         config.option.seed = random.SystemRandom().randrange(2**31)
@@ -28,7 +28,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked ``full``, unless it was asked for."""
+    """Leave out tests that are marked ``full``, unless it was asked for."""
     if config.getoption("full"):
         return
     long = pytest.mark.skip(reason="takes minutes: --full")

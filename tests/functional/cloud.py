@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands around the service in a test: rows, casts, calls, and what came of them."""
+"""The environment of the service in a test: rows, casts, calls, and their results."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Cloud:
         return self.client(version).call(dict(REQUEST), method, **encoded(args))
 
     def failure(self, method: str, version: str = "3.0", **args: Any) -> tuple[str, str]:
-        """Send a call that fails and return class and text of what the caller gets."""
+        """Send a call that fails and return class and text of the caller's error."""
         try:
             answer = self.call(method, version, **args)
         except oslo_messaging.RemoteError as error:
@@ -203,7 +203,7 @@ class Cloud:
         return Journal(f"sqlite:///{self.service.directory}/state/journal.sqlite")
 
     def entries(self, *, rejected: bool = False) -> list[JournalEntry]:
-        """Return what the journal lists."""
+        """Return the entries of the journal."""
         journal = self.journal()
         try:
             return journal.entries(rejected=rejected)
@@ -269,7 +269,7 @@ def envelope(method: str, **message: Any) -> bytes:
 
 @contextlib.contextmanager
 def heard(cloud: Cloud) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """Listen as a scheduler does, to what goes to all of them."""
+    """Listen as a scheduler does, to the fanout."""
     received: list[dict[str, Any]] = []
     exchange = kombu.Exchange("cinder-scheduler_fanout", "fanout", durable=False, auto_delete=True)
     queue = kombu.Queue("", exchange, exclusive=True, auto_delete=True, durable=False)

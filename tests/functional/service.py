@@ -44,8 +44,8 @@ class Service:
     :param bus: transport URL.
     :param database: SQLAlchemy URL; its tables must be there.
     :param backends: options of each backend by name; one local backend by default.
-    :param sections: further sections and options, which win over what is set here.
-    :param module: what is run as ``python -m``.
+    :param sections: further sections and options, which override those that are set here.
+    :param module: the module to run as ``python -m``.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Service:
         return self.process
 
     def notices(self) -> list[str]:
-        """Return what the service has told systemd so far, such as READY=1."""
+        """Return the service's messages to systemd so far, such as READY=1."""
         while self._notices is not None:
             try:
                 data = self._notices.recv(4096)
@@ -131,7 +131,7 @@ class Service:
         return list(self._heard)
 
     def wait_for_notice(self, notice: str, timeout: float = START_TIMEOUT) -> None:
-        """Wait until systemd would have been told something."""
+        """Wait for a message to systemd."""
         self._wait(lambda: notice in self.notices(), timeout, notice)
 
     def wait_for_log(self, pattern: str, timeout: float = 10.0, *, after: int = 0) -> None:
@@ -143,7 +143,7 @@ class Service:
         self._wait(lambda: wanted.search(self.text(after)), timeout, f"{pattern!r} in the log")
 
     def position(self) -> int:
-        """Return the length of the log, to look only at what comes later."""
+        """Return the length of the log, to look only at later lines."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def text(self, after: int = 0) -> str:
@@ -183,7 +183,7 @@ class Service:
         return [pid for pid in process.family() if pid != process.pid]
 
     def close(self) -> None:
-        """Kill what still runs; safe to call at any time."""
+        """Kill the remaining processes; safe to call at any time."""
         if self.process is not None:
             self.process.kill()
             self.process = None

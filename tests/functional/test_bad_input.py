@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is no operation is put aside with its reason; the consumer goes on."""
+"""A message that is not an operation is put aside with its reason; the consumer continues."""
 
 from __future__ import annotations
 

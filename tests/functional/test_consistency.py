@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A group snapshot is of one moment: whoever writes through the export sees no half of it.
+"""A group snapshot is of one moment, even with writers through the exports.
 
 A writer puts the same number into two volumes of a group, one after the other. In any
 snapshot of both, and in whatever is made of it, the two differ by one at most.

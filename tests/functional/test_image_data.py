@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data of images through the service: the local driver, and each image service.
 
-What is written into a volume comes back out of an image, by checksum.
+Data that is written to a volume is read back from an image, by checksum.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class World:
         return row
 
     def data(self, volume: Record, length: int = LENGTH) -> str:
-        """Return the checksum of a volume's begin; what follows is zero."""
+        """Return the checksum of a volume's begin; the rest is zero."""
         path = self.volumes / volume.name
         assert length % MIB == 0 and not list(blocks(path, start=length))
         return hashlib.sha256(part(path, length)).hexdigest()
@@ -178,7 +178,7 @@ def test_reimage(world: World, disk: Path) -> None:
 
 
 class TestGlance:
-    """What the service says, and what becomes of it."""
+    """The service's log lines, and the final status."""
 
     @pytest.fixture
     def glance(self, servers: Servers) -> GlanceImages:
@@ -304,7 +304,7 @@ class TestKeystone:
 def test_progress_is_seen(
     volume_service: Callable[..., Service], rabbit_url: str, tmp_path: Path
 ) -> None:
-    """While an image is copied, the operator is told how much of it has come."""
+    """While an image is copied, the operator sees its progress."""
     kept = tmp_path / "kept"
     options = {"image_service": "tests.functional.slow.SlowImages", "image_directory": kept}
     backend = {"volume_driver": "local", "local_path": str(tmp_path / "volumes")}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver that hangs does not keep its operation, nor what waits behind it."""
+"""A driver that hangs blocks neither its operation nor those behind it."""
 
 from __future__ import annotations
 

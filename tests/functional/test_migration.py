@@ -22,7 +22,7 @@ from tests.servers import until
 HERE, THERE = f"{HOST}#{BACKEND}", "h2@b2#b2"
 MIB = 1024**2
 LONG = 384
-"""MiB of data that are not copied before somebody can kill who copies them."""
+"""MiB of data, so that a copy takes long enough to be killed."""
 
 
 class World:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova is told of volumes of its instances, and swaps what it is asked to.
+"""Nova is notified of volumes of its instances, and swaps volumes on request.
 
 Keystone hands out the token, and its catalogue says where Nova is.
 """
@@ -80,7 +80,7 @@ def extend(pair: Pair, volume: Record) -> None:
 
 
 def told_of(pair: Pair, volume: Record) -> list[str]:
-    """Return what messages tell the volume's user."""
+    """Return the messages to the volume's user."""
     messages = pair.cloud.records.messages.list()
     return [m.event_id for m in messages if m.resource_uuid == volume.id]
 
@@ -111,7 +111,7 @@ def test_a_user_reads_that_nova_was_not_told(pair: Pair, nova: Nova) -> None:
 
 
 def test_news_outlive_a_kill(pair: Pair, nova: Nova) -> None:
-    """What was not told when the service died is told when it is back."""
+    """A notification that a kill prevented is sent after the restart."""
     arrived, held = threading.Event(), threading.Event()
 
     def never_answers() -> None:

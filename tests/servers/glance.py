@@ -72,7 +72,7 @@ class Glance(Server):
 
     @classmethod
     def missing(cls) -> list[str]:
-        """Install it, once for this Python environment; return what could not be."""
+        """Install it, once for this Python environment; return the packages that could not be."""
         if cls._program("glance-manage").exists():
             return []
         try:

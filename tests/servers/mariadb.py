@@ -63,5 +63,5 @@ class MariaDB(Server):
 
     @staticmethod
     def _rights() -> list[str]:
-        # It refuses to run as root unless told to.
+        # It refuses to run as root without this option.
         return ["--user=root"] if os.geteuid() == 0 else []

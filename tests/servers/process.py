@@ -24,7 +24,7 @@ class Process:
     """A running program and all its children.
 
     It leads its own session, as under systemd, so a signal to its group reaches the
-    whole family and nobody else. A watcher kills the family when we die ourselves,
+    whole family only. A watcher kills the family when we die ourselves,
     even by SIGKILL, since the pipe on which it waits then closes.
 
     :param log: where its output goes.
@@ -84,7 +84,7 @@ class Process:
         return self._process.wait(timeout)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 20.0) -> None:
-        """Ask for an end, insist after a while, and see that nobody is left."""
+        """Ask for an end, kill after a while, and check that no process is left."""
         if self._process.poll() is None:
             self.send(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -92,7 +92,7 @@ class Process:
         self.kill()
 
     def kill(self) -> None:
-        """End the whole family at once, and see that nobody is left."""
+        """End the whole family at once, and check that no process is left."""
         family = self.family()
         self.send(signal.SIGKILL, family=True)
         for pid in family:  # children may lead groups of their own, PostgreSQL's do
@@ -104,7 +104,7 @@ class Process:
         self._watcher.communicate()
 
     def tail(self, lines: int = 30) -> str:
-        """Return the end of what it printed, for a message."""
+        """Return the end of its output, for a message."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
@@ -116,7 +116,7 @@ def alive(pids: Collection[int]) -> list[int]:
 def until(condition: Callable[[], object], timeout: float, what: str) -> None:
     """Wait until a condition holds.
 
-    :raises TimeoutError: it did not hold in time; the text names what was waited for.
+    :raises TimeoutError: it did not hold in time; the text names the condition.
     """
     deadline = time.monotonic() + timeout
     while not condition():
@@ -126,7 +126,7 @@ def until(condition: Callable[[], object], timeout: float, what: str) -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses, never the same one twice."""
+    """Return an unused loopback port, never the same one twice."""
     while True:
         port = random.choice(PORTS)
         if port in _given:
@@ -141,7 +141,7 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody accepts connections on a loopback port."""
+    """Return whether a loopback port accepts connections."""
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0

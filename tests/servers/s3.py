@@ -37,7 +37,7 @@ class S3(Server):
 
     @classmethod
     def missing(cls) -> list[str]:
-        """Install it, once for this Python environment; return what could not be."""
+        """Install it, once for this Python environment; return the packages that could not be."""
         if absent := super().missing():
             return absent
         if cls._script().exists():
@@ -46,7 +46,7 @@ class S3(Server):
         command = [npm, "install", "--silent", "--prefix", str(cls._place()), f"s3rver@{VERSION}"]
         if cls._failed:  # it is asked for by many tests
             return [f"s3rver@{VERSION}"]
-        # node trusts nobody whom only the system trusts, such as a proxy.
+        # node does not use the system's certificates, such as that of a proxy.
         trusted = {"NODE_EXTRA_CA_CERTS": _CERTIFICATES} if os.path.exists(_CERTIFICATES) else {}
         env = {**trusted, **os.environ}
         try:

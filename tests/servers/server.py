@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from tests.servers.process import Process, free_port, listens, until
 
-# Where packages put what is not on everybody's PATH. RabbitMQ's own scripts stand
+# Where packages put programs that are not on every PATH. RabbitMQ's own scripts stand
 # before the packages' wrappers in sbin, which switch the user.
 PLACES = (
     "/usr/lib/rabbitmq/bin",
@@ -40,7 +40,7 @@ def find(program: str) -> str | None:
 class Server(abc.ABC):
     """A server with a directory and a port of its own.
 
-    :param durable: whether what is committed reaches the disk, as in production.
+    :param durable: whether commits reach the disk, as in production.
     """
 
     name: ClassVar[str]
@@ -113,10 +113,10 @@ class Server(abc.ABC):
 
     @abc.abstractmethod
     def _run(self, log: Path) -> Process:
-        """Start the program; what it prints goes to the log."""
+        """Start the program; its output goes to the log."""
 
     def _command(self, *argv: str, env: dict[str, str] | None = None) -> str:
-        """Run one of the server's tools to its end and return what it printed."""
+        """Run one of the server's tools to its end and return its output."""
         program = find(argv[0]) or argv[0]
         done = subprocess.run(
             [program, *argv[1:]],

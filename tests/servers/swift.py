@@ -71,7 +71,7 @@ class Swift(Server):
 
     @classmethod
     def missing(cls) -> list[str]:
-        """Install it, once for this Python environment; return what could not be."""
+        """Install it, once for this Python environment; return the packages that could not be."""
         if absent := super().missing():
             return absent
         if cls._program("swift-proxy-server").exists():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every unit test keeps to: nothing runs on behind it."""
+"""A rule of every unit test: no thread outlives it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from futurist._thread import ThreadWorker
 
 _DEATH = 5.0
-"""How long a thread may take to end after it was told to, in seconds."""
+"""Time for a thread to end after it was stopped, in seconds."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -20,7 +20,7 @@ def no_thread_is_left() -> Iterator[None]:
     """Fail a module that leaves threads: a bus in memory polls, and slows all that follows."""
     before = _threads()
     yield
-    gc.collect()  # a pool ends when nobody holds it, not even the traceback of an error
+    gc.collect()  # a pool ends with its last reference, which a traceback may hold
     deadline = time.monotonic() + _DEATH
     while left := [thread.name for thread in _threads() - before]:
         if time.monotonic() > deadline:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmarks send and say, as far as it can be wrong without a server."""
+"""Messages and output of the benchmarks, as far as they need no server."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is installed: programs, drivers, files beside the code, and the systemd unit."""
+"""The installation: programs, drivers, files beside the code, and the systemd unit."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_what_is_imported_is_declared():
         if top not in sys.stdlib_module_names and top not in OURS
     }
 
-    # Cinder is not installed with what tests need; its distribution has its package's name.
+    # Cinder is not installed for these tests; its distribution has its package's name.
     owners.setdefault("cinder", ["cinder"])
     undeclared = {top for top in imported if not declared & {name(o) for o in owners.get(top, ())}}
     assert undeclared == set()

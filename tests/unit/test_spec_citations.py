@@ -135,7 +135,7 @@ def citations() -> Iterator[Citation]:
 
 
 def broken(citation: Citation) -> list[str]:
-    """Return what of a citation leads nowhere."""
+    """Return the parts of a citation that lead nowhere."""
     if not (SPEC / f"{citation.document}.rst").exists():
         return [f"no docs/spec/{citation.document}.rst"]
     if citation.document == "seeds":

@@ -52,7 +52,7 @@ class Chain:
         return {path: path.read_bytes() for path in self.store.rglob("*") if path.is_file()}
 
     def mend(self, spoilt: dict[Path, bytes | None]) -> None:
-        """Bring back what was spoilt."""
+        """Put the original back."""
         for path in spoilt:
             path.unlink(missing_ok=True)
             if path in self.good:
@@ -116,7 +116,7 @@ def chosen(chain: Chain, dice: random.Random) -> tuple[Path, bytes]:
 
 
 def spoil(chain: Chain, dice: random.Random) -> tuple[str, dict[Path, bytes | None]]:
-    """Spoil something, so that it is not what it was."""
+    """Damage a file or a row."""
     while True:
         way = dice.choice(WAYS)
         spoilt = way(chain, dice)
@@ -130,7 +130,7 @@ def spoil(chain: Chain, dice: random.Random) -> tuple[str, dict[Path, bytes | No
 
 
 def found(chain: Chain, work: Callable[[], None]) -> str | None:
-    """Return what is said of it, if anything is."""
+    """Return the log lines about it, if there are any."""
     try:
         work()
     except BackupDriverException as error:
@@ -159,7 +159,7 @@ def test_nothing_that_is_spoilt_is_restored_in_silence(
         chain.mend(spoilt)
         assert all(told.values()), (way, [str(path) for path in spoilt], told)
         counts[way] += 1
-    chain.driver.verify(chain.rows.record(chain.last))  # it is only what was spoilt that fails
+    chain.driver.verify(chain.rows.record(chain.last))  # only the damaged resource fails
     chain.rows.bring(chain.driver, chain.last, chain.target)
     assert chain.target.read_bytes() == chain.volume.read_bytes()
     record_property("spoilt", dict(counts))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that somebody made to hurt, and drivers that kill their process."""
+"""Malicious messages, and drivers that kill their process."""

@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 class Message(NamedTuple):
-    """What is published; with the codings that its header claims."""
+    """A published message, with the encodings that its header claims."""
 
     body: bytes
     content_type: str = "application/json"
@@ -23,7 +23,7 @@ class Message(NamedTuple):
 
 
 def envelope(inner: Any) -> Message:
-    """Wrap what should be a message as oslo.messaging does."""
+    """Wrap a body as oslo.messaging does."""
     return Message(json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}).encode())
 
 

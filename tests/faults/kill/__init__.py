@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kill the service at every point of every operation, and look at what became of each."""
+"""Kill the service at every point of every operation, and check the end of each."""

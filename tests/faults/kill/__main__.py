@@ -20,11 +20,11 @@ from tests.faults.kill.world import World
 from tests.servers import Servers
 
 FRONTS = ((World, cases.CASES), (vault.Vault, vault.CASES))
-"""What is attacked, and its operations."""
+"""The service under attack, and its operations."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Strike, print what became of it, and return how many strikes were not survived."""
+    """Strike, print the results, and return the number of strikes that were not survived."""
     options = _options(argv)
     print(f"seed {options.seed}", flush=True)
     began, total, ways = time.monotonic(), Tally(), 0

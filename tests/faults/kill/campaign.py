@@ -23,7 +23,7 @@ from tests.faults.kill.plan import Plan
 from tests.faults.kill.world import World
 
 PATIENCE = 20.0
-"""Seconds after which what has not ended is stuck."""
+"""Seconds after which an operation without an end is stuck."""
 
 SETTLED = 5.0
 """Seconds after which exports are back."""
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Way:
-    """A case, and what goes wrong in it besides kills."""
+    """A case, and its failures besides kills."""
 
     case: Case
     broken_step: str = ""
@@ -52,18 +52,18 @@ class Way:
 
     @property
     def name(self) -> str:
-        """The case and what is broken."""
+        """The case and its broken step or call."""
         return f"{self.case.name}, {self.broken} fails" if self.broken else self.case.name
 
     @property
     def plan(self) -> Plan:
-        """What happens to it without a kill."""
+        """Its course without a kill."""
         return Plan(broken_step=self.broken_step, broken_call=self.broken_call)
 
 
 @dataclass(frozen=True)
 class Known:
-    """How a way goes when nobody is killed."""
+    """The course of a way without kills."""
 
     points: tuple[str, ...]
     facts: dict[str, Any]
@@ -88,7 +88,7 @@ class Strike:
         return 1 if self.then is None else 2
 
     def to_json(self) -> str:
-        """Return what ``--replay`` takes."""
+        """Return the argument of ``--replay``."""
         way = self.way
         return json.dumps([way.case.name, way.broken_step, way.broken_call, self.point, self.then])
 
@@ -104,7 +104,7 @@ _GOOD = ("survived", "missed")
 
 @dataclass
 class Verdict:
-    """What became of one operation.
+    """The end of one operation.
 
     :param what: ``survived``, ``missed`` (it ended before its point), ``lost``,
         ``stuck`` or ``leaked``.
@@ -136,7 +136,7 @@ class Tally:
         return sum(v.strike.kills for v in self.verdicts if v.what != "missed")
 
     def bad(self) -> list[Verdict]:
-        """Return what must not be."""
+        """Return the violations."""
         return [v for v in self.verdicts if v.what not in _GOOD]
 
     def figures(self) -> dict[str, int]:
@@ -199,7 +199,7 @@ class Campaign:
     def singles(self) -> list[Strike]:
         """Return a strike for each point of each way.
 
-        What is broken in a way makes no difference before its flow begins.
+        A broken step makes no difference before its flow begins.
         """
         found = [Strike(way, point) for way, known in self.known.items() for point in known.points]
         return [one for one in found if not (one.in_listener and one.way.broken)]
@@ -262,7 +262,7 @@ class Campaign:
         before = {one.resource: world.facts(one.project, one.roles) for one in asked}
         for strike, one in both:
             world.plan(one.resource, replace(strike.way.plan, stop=strike.point))
-        # What stops the listener comes last, when the others are where they should be.
+        # The operation that stops the listener comes last, when the others are in place.
         for last in (False, True):
             some = [(strike, one) for strike, one in both if strike.in_listener == last]
             for strike, one in some:
@@ -303,7 +303,7 @@ class Campaign:
         self.world.start()
 
     def _wait(self, resources: set[str], *, stopped: bool = False) -> set[str]:
-        """Wait for ends, or for stops as well; return what comes to neither."""
+        """Wait for ends, or for stops as well; return the operations that reach neither."""
         deadline = time.monotonic() + PATIENCE
         while True:
             left = resources - self.world.ended()
@@ -314,7 +314,7 @@ class Campaign:
             time.sleep(0.1)
 
     def _wait_for_others(self) -> None:
-        """Wait for what operations have asked for that nobody waits for."""
+        """Wait for casts that operations have sent to other services."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if not self.world.waiting() and not self.world.journal().keys() - self.world.ended():
@@ -376,7 +376,7 @@ _TRANSIENT = ("creating", "deleting", "extending", "reverting", "restoring", "un
 
 
 def _insane(way: Way, facts: dict[str, Any]) -> Iterator[str]:
-    """Yield what no end may leave behind, however the operation went."""
+    """Yield the remains that no end of an operation may leave."""
     if facts["reserved"]:
         yield f"{way.name}: {facts['reserved']} of quota stay reserved"
     handed_on = facts["scheduled"]

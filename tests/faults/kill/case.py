@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a case of the campaign is: one operation, and how it is asked for."""
+"""A case of the campaign: one operation, and its request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Asked:
 class Case:
     """One operation.
 
-    :param arrange: makes what is there before it and returns the message.
+    :param arrange: makes the resources before it and returns the message.
     :param call: whether its caller waits for an answer.
     :param undone: whether it may be undone after a kill, as its caller has gone.
     """

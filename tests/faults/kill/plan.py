@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is to happen to one operation."""
+"""The plan for one operation."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the volume service does for a backup."""
+"""Operations of the volume service for a backup."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Vault(World):
         return {**super().backend(driver), **own}
 
     def sections(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """Return what else the victim is told."""
+        """Return further options of the victim."""
         found = super().sections(folder)
         found["DEFAULT"] |= {
             "backup_driver": DRIVER,
@@ -80,18 +80,18 @@ class Vault(World):
             path.unlink(missing_ok=True)
 
     def strays(self, known: set[str]) -> list[str]:
-        """Return notes of transfers that belong to nobody too."""
+        """Return checkpoints of transfers without a backup as well."""
         aside = [path.name for path in self.work.glob("*")]
         return [*super().strays(known), *(n for n in aside if not any(one in n for one in known))]
 
     def more_facts(self, roles: dict[str, str]) -> dict[str, Any]:
-        """Return what is in the store, and what was put aside."""
+        """Return the objects in the store, and the checkpoints."""
         found: dict[str, Any] = {}
         for role, one in roles.items():
             if role.startswith("backup"):
                 names = [path.name for path in self.store.rglob("*") if path.is_file()]
                 ends = [name.partition(one)[2] for name in names if f"backup_{one}" in name]
-                # Their numbers may have gaps, where a try has stored what it did not note.
+                # Their numbers may have gaps, where a try stored an object before its checkpoint.
                 extra = sorted(end for end in ends if end.startswith("_"))
                 found[f"stored {role}"] = (sum(end.startswith("-") for end in ends), extra)
             found[f"aside {role}"] = sorted(path.suffix for path in self.work.glob(f"{one}.*"))
@@ -130,7 +130,7 @@ class Vault(World):
 
 
 def _create(world: Vault, project: str) -> Asked:
-    # Nobody serves that backend: what the volume service does is another case.
+    # No service runs for that backend: the volume service's part is another case.
     host = f"{NODE}@nobody#{BACKEND}"
     volume = world.volume(project, "backing-up", previous_status="available", host=host)
     backup = world.backup(volume)

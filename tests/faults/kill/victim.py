@@ -8,7 +8,7 @@ and after its end is written to the journal. No operation or step is named here,
 a new one is covered as it comes. In the directory ``HOLDFAST_POINTS``:
 
 ===============  ================================================================
-``plans/ID``     what is to happen to the operation on resource ID, by the campaign
+``plans/ID``     the campaign's plan for the operation on resource ID
 ``passed/ID``    the points that it has passed, a line each
 ``stopped/ID``   it stands at its point now, and stays there until the kill
 ``chosen/ID``    the driver has its volume backed up by a snapshot, not by a clone
@@ -78,7 +78,7 @@ class Points:
 
     @contextmanager
     def working_on(self, resource: str) -> Iterator[None]:
-        """Have what this thread does count as the operation on a resource."""
+        """Attribute this thread's work to the operation on a resource."""
         before = _RESOURCE.set(resource)
         try:
             yield
@@ -86,11 +86,11 @@ class Points:
             _RESOURCE.reset(before)
 
     def plan(self) -> Plan:
-        """Return what is to happen to this thread's operation."""
+        """Return the plan of this thread's operation."""
         return (self._plan(self.current) if self.current else None) or Plan()
 
     def passed(self, name: str, resource: str = "") -> None:
-        """Note a point of an operation, this thread's by default, and stop there if told to."""
+        """Note a point of an operation, this thread's by default; stop there if planned."""
         resource = resource or self.current
         plan = self._plan(resource) if resource else None
         if plan is None:
@@ -118,7 +118,7 @@ POINTS = Points(Path(os.environ.get("HOLDFAST_POINTS", ".")))
 
 
 def watch_message_and_journal() -> None:
-    """Points around what the runner does with a message."""
+    """Points around the intake of a message."""
 
     def accept(original: Any, self: Journal, unique: str, slot: str, accepted: Accepted) -> Any:
         resource = accepted.resource[1]
@@ -205,7 +205,7 @@ class Driver(Choosing):
 def watch_driver(driver: type, base: type, error: type[Exception]) -> None:
     """Give a driver's class points around each public method, which may fail.
 
-    :param error: what a broken method raises.
+    :param error: the exception of a broken method.
     """
     for name in (name for name in dir(base) if not name.startswith("_")):
         if inspect.isfunction(getattr(base, name)):
@@ -219,7 +219,7 @@ def _watched(original: Callable[..., Any], error: type[Exception]) -> Callable[.
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         broken = POINTS.plan().broken_call == name
         POINTS.passed(f"before driver.{name}")
-        # What makes something fails when it is made, what takes it away before that.
+        # A method that creates fails afterwards, a method that removes fails before.
         if not (broken and name.startswith(_CLEARS)):
             answer = original(self, *args, **kwargs)
         if broken:
@@ -259,7 +259,7 @@ def main() -> None:
     watch_message_and_journal()
     watch_database()
     break_steps()
-    # What stands still occupies a thread and a turn: the others must get past.
+    # A stopped operation occupies a thread and a slot: the others must get past.
     resume_pool.AT_ONCE = AT_ONCE
     resume_pool.ALONE = 0.01
     base.Turnstile = lambda: Limiter(AT_ONCE)  # type: ignore[assignment,misc]

@@ -45,7 +45,7 @@ class Watched(backup.BackupService):
 
 
 def watch_notes() -> None:
-    """A point after each note of what is durable."""
+    """A point after each checkpoint."""
 
     def take(original: Any, self: checkpoint.Checkpoint, note: Any) -> None:
         original(self, note)
@@ -55,7 +55,7 @@ def watch_notes() -> None:
 
 
 def watch_calls() -> None:
-    """Points around what the volume service is asked."""
+    """Points around calls of the volume service."""
 
     def asked(original: Any, self: Any, request: Any, source: Any, method: str, **args: Any) -> Any:
         POINTS.passed(f"before {method}")

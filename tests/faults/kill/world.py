@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service under attack, what stands around it, and what is left when it is over."""
+"""The service under attack, its environment, and the remains afterwards."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class World:
         }
 
     def sections(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """Return what else the victim is told."""
+        """Return further options of the victim."""
         return {
             "DEFAULT": {"debug": False, "executor_thread_pool_size": 900},
             "database": {"max_pool_size": 50},
@@ -126,7 +126,7 @@ class World:
             (self.points / folder).mkdir()
 
     def kill_exports(self) -> None:
-        """Kill what serves the volumes to their consumers."""
+        """Kill the servers of the volumes' exports."""
         for path in (self.volumes / ".exports").glob("*.pid"):
             if (server := qemu.find(path)) is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -141,7 +141,7 @@ class World:
         self._transport.cleanup()
         self.database.dispose()
 
-    # -- what the API does ---------------------------------------------------------
+    # -- the API's work ----------------------------------------------------------
 
     def volume(
         self, project: str, status: str = "available", *, made: bool = True, **more: Any
@@ -230,7 +230,7 @@ class World:
         return prepared.call(_request(project), method, **encoded(args))
 
     def ask(self, project: str, method: str, version: str, args: dict[str, Any]) -> None:
-        """Send a call whose answer nobody waits for, as its caller was killed as well."""
+        """Send a call without a waiting caller, as if the caller was killed as well."""
 
         def work() -> None:
             prepared = self._client.prepare(version=version, timeout=_UNHEARD)
@@ -242,7 +242,7 @@ class World:
     # -- points --------------------------------------------------------------------
 
     def plan(self, resource: str, plan: Plan) -> None:
-        """Say what is to happen to the operation on a resource."""
+        """Write the plan for the operation on a resource."""
         plan.save(self.points / "plans" / resource)
 
     def choose(self, resource: str) -> None:
@@ -279,10 +279,10 @@ class World:
         with self._amqp.channel() as channel:
             return int(channel.queue_declare(self.queue, passive=True).message_count)
 
-    # -- what is left --------------------------------------------------------------
+    # -- remains -------------------------------------------------------------------
 
     def facts(self, project: str, roles: dict[str, str]) -> dict[str, Any]:
-        """Return what there is of a project, each id by the name of its role."""
+        """Return a project's rows and objects, each id replaced by the name of its role."""
         with self.database.reader() as connection:
 
             def rows(table: Any, *where: Any) -> list[Any]:
@@ -343,11 +343,11 @@ class World:
         for row in attachments:
             state = (row.attach_status, row.attach_mode, bool(row.connection_info))
             found[f"attachment {_named(row.id, roles)}"] = "deleted" if row.deleted else state
-        # What a flow makes for itself and has taken away again has no role.
+        # Temporary objects that a flow has removed have no role.
         return {k: v for k, v in found.items() if not (v == "deleted" and k.endswith(" ?"))}
 
     def more_facts(self, roles: dict[str, str]) -> dict[str, Any]:
-        """Return what else there is."""
+        """Return the other remains."""
         return {}
 
     def _image_status(self, image_id: str) -> str:
@@ -398,16 +398,16 @@ class World:
                 users = json.loads(path.read_text())["users"]
                 up = qemu.find(path.with_suffix(".pid")) is not None
                 if not any(one in path.name for one in attached):
-                    # What has no attachment is not served again when it was killed as well.
+                    # A volume without an attachment is not exported again after a kill.
                     found.append(f"{name} for {','.join(users)}")
-                elif users:  # served for nobody yet: a start does that for what is attached
+                elif users:  # not exported yet: a start exports attached volumes
                     found.append(f"{name} for {','.join(users)}, {'' if up else 'not '}served")
             elif path.suffix not in (".pid", ".sock"):
                 found.append(f"{name}: {path.stat().st_size / GIB:g} GiB{_data_in(path)}")
         return sorted(found)
 
     def hear(self) -> None:
-        """Take what the scheduler was sent."""
+        """Take the messages for the scheduler."""
         with contextlib.suppress(TimeoutError):
             while True:
                 self._amqp.drain_events(timeout=0.2)
@@ -444,7 +444,7 @@ def _data_in(path: Path) -> str:
 
 
 def _is_temporary(row: Any) -> bool:
-    """Say whether a row is what a backup is read from; the backup service removes it."""
+    """Check for a temporary source of a backup; the backup service removes it."""
     return not row.deleted and str(row.display_name).startswith("backup-")
 
 
@@ -461,7 +461,7 @@ def _is_copy(row: Any) -> bool:
 
 
 def _migration_of(row: Any) -> tuple[str, bool] | tuple[()]:
-    """Return what became of a volume's migration, and whether it is where it was."""
+    """Return the end of a volume's migration, and whether the volume stayed."""
     if not row.migration_status:
         return ()
     return row.migration_status.partition(":")[0], row.host == f"{HOST}#{BACKEND}"

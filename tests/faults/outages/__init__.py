@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the service rests on goes away, comes back, or lies."""
+"""Dependencies of the service go away, come back, or lie."""

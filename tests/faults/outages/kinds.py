@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each kind of outage: how it begins, how it ends, and what the log then says."""
+"""Each kind of outage: its beginning, its end, and its log lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JOURNAL_BACK = r"journal is back after ([\d.]+) s"
 class Outage:
     """One kind of fault.
 
-    :param told: the one line of the log that tells how long it was; None where the
+    :param told: the one line of the log that gives its length; None where the
         service has no part in it.
     """
 

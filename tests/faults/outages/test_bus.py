@@ -49,7 +49,7 @@ def jobs_of(cloud: Cloud, count: int) -> list[work.Job]:
 
 
 def outlast(cloud: Cloud, outage: kinds.Outage, length: float) -> str:
-    """Send casts before, during and after an outage; return what was logged meanwhile."""
+    """Send casts before, during and after an outage; return the log of that time."""
     pause = 0.1
     jobs = jobs_of(cloud, int(length / pause) + 20)
     stream = work.Stream(jobs, pause)

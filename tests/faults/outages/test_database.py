@@ -69,7 +69,7 @@ def test_a_database_that_hangs(
 def test_connections_that_the_server_ends(
     servers: Servers, make_cloud: Callable[..., Cloud], new_database: Callable[[str], str]
 ) -> None:
-    """What a client is told then is: MySQL server has gone away."""
+    """A client then gets the error "MySQL server has gone away"."""
     require(MariaDB)
     cloud = make_cloud(new_database("mysql"), module="worker.cmd.volume")
     cloud.service.start()
@@ -91,7 +91,7 @@ def test_connections_that_the_server_ends(
 
 
 def test_deadlocks(make_cloud: Callable[..., Cloud], new_database: Callable[[str], str]) -> None:
-    """Operations that lock the rows of one project's quota in turns with somebody else."""
+    """Operations that lock the rows of one project's quota in turns with another client."""
     require(MariaDB)
     cloud = make_cloud(new_database("mysql"), module="worker.cmd.volume")
     cloud.service.start()

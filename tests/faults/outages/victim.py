@@ -43,7 +43,7 @@ class Gate:
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def __call__(self, detail: FlowDetail, task: str, state: str) -> None:
-        """Note a point and wait there if told to."""
+        """Note a point and wait there if the plan says so."""
         resource = detail.meta["resource"][1]
         number = self._passed[resource]
         self._passed[resource] += 1
@@ -71,7 +71,7 @@ class Observed(volume.VolumeService):
 
 
 if __name__ == "__main__":
-    # What is parked stands inside the turnstile: the others must get past.
+    # A parked operation holds the concurrency limit: the others must get past.
     base.Turnstile = lambda: Limiter(1000)  # type: ignore[assignment,misc]
     volume.VolumeService = Observed  # type: ignore[misc]
     program.main()

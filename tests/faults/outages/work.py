@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations that go on through an outage, and what must have become of them."""
+"""Operations that continue through an outage, and their required ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.functional.cloud import Cloud
 from tests.servers import until
 
 PATIENCE = 60.0
-"""Longest wait for what was cut short to end after an outage, in seconds."""
+"""Longest wait for interrupted operations to end after an outage, in seconds."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ OPERATIONS = (create_volume, delete_volume, extend_volume, create_snapshot, dele
 class Stream:
     """Casts, sent one after the other from a thread while things happen.
 
-    :param jobs: what is sent, in this order.
+    :param jobs: the casts to send, in this order.
     :param pause: seconds between two.
     """
 
@@ -127,7 +127,7 @@ class Stream:
 class Gate:
     """The points at which the victim's flows are held.
 
-    :param folder: that the victim was told.
+    :param folder: the folder of the victim.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -188,7 +188,7 @@ def check(cloud: Cloud, jobs: Sequence[Job]) -> None:
 
 
 def told_once(log: str, pattern: str, at_least: float, at_most: float) -> None:
-    """See that the log tells of one outage in one line, with its true length."""
+    """Check that the log reports one outage in one line, with its true length."""
     lines = [line for line in log.splitlines() if re.search(pattern, line)]
     assert len(lines) == 1, f"{len(lines)} lines tell of the outage:\n" + "\n".join(lines)
     found = re.search(pattern, lines[0])

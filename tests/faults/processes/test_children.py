@@ -23,7 +23,7 @@ from tests.servers import alive, until
 
 
 class Casts:
-    """Creations, one after the other, until told to stop."""
+    """Creations, one after the other, until stopped."""
 
     def __init__(self, cloud: Cloud, pause: float) -> None:
         self.volumes: list[Record] = []
@@ -34,7 +34,7 @@ class Casts:
         self._thread.start()
 
     def stop(self) -> list[Record]:
-        """Send no more; return what was asked for."""
+        """Send no more; return the requests."""
         self._enough.set()
         self._thread.join(30)
         return self.volumes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGTERM: what runs ends or is suspended between two tasks, the rest stays with the broker."""
+"""SIGTERM: running flows end or suspend between two tasks, the rest stays with the broker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def terminate(cloud: Cloud) -> None:
 
 
 def suspended(cloud: Cloud, processes: int) -> None:
-    """Wait until each process has told its operations to stop between two tasks."""
+    """Wait until each process has suspended its operations."""
     said = "operations are suspended"
     until(lambda: cloud.service.text().count(said) == processes, 60, "all to be suspended")
 
@@ -71,7 +71,7 @@ def test_a_short_grace_under_full_load_loses_and_repeats_nothing(
     assert ended(cloud) == 0
     taken, made = len(cloud.entries()), len(cloud.script.calls("create_volume"))
     assert made < count  # it did not just wait for all of them
-    assert taken < count  # what no thread was free for is with the broker
+    assert taken < count  # casts without a free thread are with the broker
 
     cloud.service.start()
     all_made(cloud, volumes)

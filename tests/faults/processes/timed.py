@@ -22,8 +22,8 @@ from tests.scripted import ScriptedDriver
 class Call(NamedTuple):
     """One call of the driver.
 
-    :param touched: ids of what it changes.
-    :param read: ids of what must not change meanwhile.
+    :param touched: ids of the resources that it changes.
+    :param read: ids of the resources that must not change meanwhile.
     :param ended: None where the process was killed before the end.
     """
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random operations and kills, against a model of what must be."""
+"""Random operations and kills, against a model of the required state."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model of a backend, its rows and its quota; the service must agree after each step.
 
-Hypothesis chooses operations, whether their driver fails, and what happens meanwhile:
+Hypothesis chooses operations, failures of their driver, and faults:
 nothing, a kill at once, a kill inside the driver's call, or a stop in order.
 """
 

@@ -94,7 +94,7 @@ def shared_stage(
 
 @pytest.fixture
 def stage(shared_stage: Stage) -> Iterator[Stage]:
-    """Two scripted services on each database, which succeed until they are told otherwise."""
+    """Two scripted services on each database, which succeed unless a plan says otherwise."""
     shared_stage.play()
     yield from shown(shared_stage)
 

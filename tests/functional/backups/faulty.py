@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A way to an S3 store that fails when it is told to, in the middle of a transfer."""
+"""A proxy to an S3 store that fails on request, in the middle of a transfer."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong, from one request on.
+    """A failure, from one request on.
 
     :param method: of the requests.
-    :param how: ``500``; ``hang``: no answer; ``lose``: what is sent is acknowledged and not
-        kept, what is asked for is not there.
+    :param how: ``500``; ``hang``: no answer; ``lose``: a sent object is acknowledged and not
+        stored, a requested one is missing.
     :param after: requests that go well before.
-    :param name: of what they are about, as a regular expression.
+    :param name: of their objects, as a regular expression.
     """
 
     method: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two services whose drivers do what scripts say."""
+"""Two services whose drivers follow scripts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Plan = dict[str, dict[str, Any]]
 
 
 class Stage(Vault):
-    """Two services that do what scripts say."""
+    """Two services that follow scripts."""
 
     store_script: Script
     device: Path
     notices: Notices
 
     def play(self, volume: Plan | None = None, store: Plan | None = None) -> None:
-        """Say what the drivers are to do from now on."""
+        """Give the drivers a new plan."""
         there = {"driver_volume_type": "local", "data": {"device_path": str(self.device)}}
         ways = ("initialize_connection", "initialize_connection_snapshot")
         connect = {name: {"return": there} for name in ways}
@@ -35,7 +35,7 @@ class Stage(Vault):
         self.store_script.plan(**(store or {}))
 
     def told(self, resource: Record) -> list[str]:
-        """Return what the user was told about a resource, without what never changes."""
+        """Return the user messages about a resource, without their constant fields."""
         found = [m for m in self.records.messages.list() if m.resource_uuid == resource.id]
         return [m.event_id.removeprefix("VOLUME_VOLUME_BACKUP_") for m in found]
 

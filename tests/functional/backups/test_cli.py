@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator does with backups on the command line."""
+"""Backups on the command line."""
 
 from __future__ import annotations
 

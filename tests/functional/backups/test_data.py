@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real volumes, real objects: what comes back is what was there."""
+"""Real volumes, real objects: restored data equals the original."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.db import models
 
 
 def temporary(vault: Vault) -> list[str]:
-    """Return what is on the backend and belongs to no volume or snapshot of a test."""
+    """Return objects on the backend without a volume or snapshot of a test."""
     known = {row.name for row in vault.records.volumes.list() if row.use_quota}
     known |= {row.name for row in vault.records.snapshots.list() if row.use_quota}
     return sorted(
@@ -322,7 +322,7 @@ class TestInterruption:
 
 
 def durable(vault: Vault, backup: Record) -> dict[Path, tuple[int, int]]:
-    """Return what is noted as durable of a backup under way, and which files these are."""
+    """Return the checkpoint of a running backup, and its files."""
     work = vault.backup_service.directory / "state" / "backup-work"
     notes = work / f"{backup.id}.notes"
     text = notes.read_text() if notes.exists() else ""
@@ -331,7 +331,7 @@ def durable(vault: Vault, backup: Record) -> dict[Path, tuple[int, int]]:
 
 
 def identity(path: Path) -> tuple[int, int]:
-    """Return what a file that is written again has another of."""
+    """Return the fields in which a rewritten file differs."""
     found = path.stat()
     return found.st_ino, found.st_mtime_ns
 

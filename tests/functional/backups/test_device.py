@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backup is read from, and that what was made for it goes (spec/backup-rpc §3)."""
+"""The source of a backup, and the removal of temporary ones (spec/backup-rpc §3)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def temporary(stage: Stage, volume: Record) -> Any:
 
 
 def wait_gone(stage: Stage, volume: Record) -> None:
-    """Wait until the temporary snapshot is gone, with what it was on the backend."""
+    """Wait until the temporary snapshot is gone, with its object on the backend."""
     made = temporary(stage, volume)
     name = f"snapshot-{made.id}"
     until(lambda: temporary(stage, volume).deleted, 60, "the snapshot's row to go")
@@ -133,7 +133,7 @@ class TestTemporarySnapshot:
 
 
 class TestDriversOwn:
-    """A driver may choose what is read; that is not ours to delete."""
+    """A driver may choose the source; the worker does not delete it then."""
 
     @pytest.mark.parametrize("before", ["available", "in-use"])
     def test_a_snapshot_of_its_choice(self, stage: Stage, before: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What listeners are told of each operation on a backup, in order (spec/backup-rpc §8)."""
+"""Notifications of each operation on a backup, in order (spec/backup-rpc §8)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Told = list[tuple[str, str]]
 
 
 def told(notices: Notices, backup: Record) -> Told:
-    """Return the events of a backup, each with the status that it told."""
+    """Return the events of a backup, each with the status in it."""
     return [
         (notice["event_type"].removeprefix("backup."), notice["payload"]["status"])
         for notice in notices.about(backup.id)
@@ -39,7 +39,7 @@ def told(notices: Notices, backup: Record) -> Told:
 
 
 def heard(stage: Stage, backup: Record) -> Told:
-    """Return them when one that was told later has come."""
+    """Return them when a later one has arrived."""
     later = stage.backup(stage.volume("available"), "deleting")
     stage.cast_backup("delete_backup", backup=later)
     stage.notices.payload(later.id, "backup.delete.end")
@@ -190,7 +190,7 @@ class TestTheRest:
 
 @contextlib.contextmanager
 def slow(broker: Broker, directory: Path) -> Iterator[tuple[Vault, Notices]]:
-    """A store whose backups take some seconds, and tell of it every second."""
+    """A store whose backups take some seconds, and notify every second."""
     options = {"backup_bandwidth_limit": 1, "backup_file_size": 32768 * 32, "backup_transfers": 1}
     options["backup_timer_interval"] = 1
     with running(broker, directory, sections=NOTIFYING, **options) as vault:

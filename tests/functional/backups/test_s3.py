@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backups in a store that speaks S3, and what comes of one that fails."""
+"""Backups in a store that speaks S3, and in one that fails."""
 
 from __future__ import annotations
 

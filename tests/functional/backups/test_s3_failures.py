@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store that fails in the middle of a transfer: where it ends, and what it says."""
+"""A store that fails in the middle of a transfer: final statuses and messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.functional.backups.vault import Vault
 from tests.servers import S3, Broker, Servers, until
 
 HOW = {"500": "(500)", "hang": "ReadTimeout", "lose": "is missing"}
-"""What the cause is called."""
+"""The name of the cause."""
 
 _BUCKET = "failures"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal in every database: what it writes besides progress, and reads back."""
+"""The journal in every database: its writes besides progress, and its reads."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def failed(journal: Journal) -> FlowDetail:
 
 
 def upgrade(url: str) -> None:
-    """What each process of a service does at its start."""
+    """The start-up work of each process of a service."""
     journal = Journal(url)
     journal.upgrade()
     journal.close()

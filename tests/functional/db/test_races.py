@@ -35,7 +35,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def race(database: Database) -> Callable[[Callable[[Records, int], Any]], list[Any]]:
-    """A function that runs work at once on many connections and returns what came of each."""
+    """A function that runs work at once on many connections and returns the results."""
 
     def run(work: Callable[[Records, int], Any]) -> list[Any]:
         start = threading.Barrier(MANY, timeout=PATIENCE)

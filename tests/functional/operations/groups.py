@@ -56,9 +56,9 @@ RAISED = [
 
 @dataclass(frozen=True)
 class Row:
-    """What a driver does, and what it leads to.
+    """A driver's behaviour, and its results.
 
-    :param answer: what it returns.
+    :param answer: its return value.
     :param group: status of the group, or of the group snapshot.
     :param members: statuses of the members A and B.
     """
@@ -120,7 +120,7 @@ class Group:
         return dict(zip("AB", (member.id for member in self.members), strict=False))
 
     def play(self, method: str, row: Row, **args: Any) -> None:
-        """Cast a method to a driver that does what a row says."""
+        """Cast a method to a driver that behaves as a row says."""
         kind = self.record.kind
         name = method if kind in ("group", "group_snapshot") else OF_OLD[method]
         self.cloud.script.plan(**{OF_OLD[method]: row.plan(self.ids)})

@@ -51,7 +51,7 @@ class Pair:
         self.second.plan(**LOCAL)
 
     def wait_until_up(self) -> None:
-        """Wait until both have told of themselves."""
+        """Wait until both have reported."""
         until(lambda: len(self.cloud.records.services.list()) == 2, 30, "both backends")
 
     def starting(self, **columns: Any) -> Record:
@@ -105,7 +105,7 @@ class Pair:
         self.assert_no_copy(row)
 
     def assert_stayed(self, row: Record) -> None:
-        """The volume is where and what it was, and nothing is left of a copy."""
+        """The volume is unchanged and in its place, and no copy remains."""
         assert (row.host, row.migration_status) == (POOL_HOST, "error")
         assert f"volume-{row.id}" in self.cloud.script.objects()
         self.assert_no_copy(row)
@@ -140,7 +140,7 @@ def volume_type(cloud: Cloud, **specs: str) -> str:
 
 
 def set_reservation(cloud: Cloud, key: str, delta: int) -> None:
-    """Change what is reserved, as the API does for a type that a volume is to leave."""
+    """Change the reservations, as the API does for the former type of a volume."""
     table = models.reservations
     update = sa.update(table).where(table.c.uuid == key).values(delta=delta)
     cloud.database.write(lambda c: c.execute(update))

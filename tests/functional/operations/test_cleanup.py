@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cinder-volume left that was stopped, and what ours leaves for it (spec/volume-rpc §8)."""
+"""Rows that a stopped cinder-volume left, and those for its next start (spec/volume-rpc §8)."""
 
 from __future__ import annotations
 

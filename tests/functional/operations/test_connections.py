@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections and attachments: calls, with what a caller gets for a failure."""
+"""Connections and attachments: calls, and the caller's errors."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ FROM_SOURCE = rows(
     Row([{"status": "available"}, BOTH], "available", AVAILABLE),
     Row([{"description": "noted"}, [ENTRY]], "available", AVAILABLE),
     Row([{"status": "creating"}, [{"id": "A", "status": "creating"}]], "available", AVAILABLE),
-    # The letter of the seed: what raises nothing has succeeded (spec/interfaces §9, no. 4).
+    # The letter of the seed: a call that raises nothing succeeded (spec/interfaces §9, no. 4).
     Row([{"status": "error"}, None], "available", AVAILABLE),
     Row([{"status": "error_deleting"}, None], "available", AVAILABLE),
     Row([None, [{"id": "A", "status": "error"}]], "available", AVAILABLE),

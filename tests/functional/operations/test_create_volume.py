@@ -179,7 +179,7 @@ def test_without_leave_to_reschedule_it_ends_in_error(cloud: Cloud, args: dict[s
 
 
 def scheduler(cloud: Cloud) -> Any:
-    """Stand in for cinder-scheduler: its queue, and what arrives in it."""
+    """Stand in for cinder-scheduler: its queue, and the messages in it."""
     return _Scheduler(cloud.bus)
 
 

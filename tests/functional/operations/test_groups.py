@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generic groups: which method is used, member by member, and what is refused.
+"""Generic groups: which method is used, member by member, and refusals.
 
 Source: spec/interfaces §5.9, and the checks of §5.3 to §5.5.
 """
@@ -230,7 +230,7 @@ class TestMemberByMember:
         with cloud.database.writer() as connection:
             values = {"volume_id": first.id, "key": "os", "value": "linux", "deleted": False}
             connection.execute(sa.insert(models.volume_glance_metadata).values(**values))
-        # The row says what it is made of, where the message does not.
+        # The row names the source, where the message does not.
         group = of_source(cloud, origin, source_group_id=origin.record.id)
         cast(group, "create_group_from_src", "available")
 

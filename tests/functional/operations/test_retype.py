@@ -43,7 +43,7 @@ class Retyping:
         }
 
     def _negative(self, resource: str) -> str:
-        """Reserve as the API does what is to become free."""
+        """Reserve negative amounts, as the API does for the former type."""
         key = reserve(self.cloud, self.project, resource, 0)
         set_reservation(self.cloud, key, -1)
         return key
@@ -74,7 +74,7 @@ class Retyping:
         assert usage(self.cloud, self.project) == AFTER
 
     def assert_unchanged(self, row: Record) -> None:
-        """It is what it was, and what was reserved is given back."""
+        """It is unchanged, and its reservations are rolled back."""
         assert (row.volume_type_id, row.host) == (self.old, POOL_HOST)
         assert row.migration_status in (None, "error")
         assert usage(self.cloud, self.project) == BEFORE

@@ -40,7 +40,7 @@ local_path = {folder}/volumes
 
 
 class Ran:
-    """What a command printed and ended in."""
+    """The output and the exit status of a command."""
 
     def __init__(self, status: int, out: str, errors: list[str]) -> None:
         self.status, self.out, self.errors = status, out, errors

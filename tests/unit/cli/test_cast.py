@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast cast against a running service: rows, waiting, answers, and what is taken back."""
+"""holdfast cast against a running service: rows, waiting, answers, and rollback."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def silent_bus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("silent_bus")
 class TestWithoutABus:
-    """What cannot be sent leaves everything as it was."""
+    """A request that cannot be sent changes nothing."""
 
     @pytest.fixture
     def rows(self, holdfast: Shell, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:

@@ -215,7 +215,7 @@ def test_without_the_report_every_problem_is_a_line(check, served):
 
 
 def test_files_of_this_kind_pass_the_start(served, tmp_path, monkeypatch):
-    """What the report says to be ready is not refused."""
+    """A configuration that the report calls ready is not refused."""
     from worker import conf as config
 
     monkeypatch.setattr(urls, "_installed", lambda address, group: None)

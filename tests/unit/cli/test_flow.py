@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast flow: what the journal tells of flows in every state."""
+"""holdfast flow: the journal's flows in every state."""
 
 from __future__ import annotations
 

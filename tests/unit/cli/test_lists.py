@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists and details of volumes, snapshots and services, and what commands need to start."""
+"""Lists and details of volumes, snapshots and services, and requirements of commands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the documents tell people to type: each command exists and takes these words."""
+"""Commands in the documents: each exists and takes these words."""
 
 from __future__ import annotations
 

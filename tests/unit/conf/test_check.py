@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``check``: everything that is wrong with a file, and what has no effect."""
+"""``check``: every error in a file, and options without effect."""
 
 from __future__ import annotations
 

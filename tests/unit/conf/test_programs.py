@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programs say at their start of options that they do not have."""
+"""Start-up messages of the programs about options that they do not have."""
 
 from __future__ import annotations
 

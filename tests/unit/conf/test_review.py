@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of an assignment of Cinder's: taken over, passed over, told, refused."""
+"""The fate of an assignment of Cinder's: used, ignored, reported, refused."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_last_assignment_counts(review):
 
 
 def test_options_of_other_services_are_passed_over(review):
-    # A library that somebody has used by now may have registered one: it reads it then.
+    # A library that is loaded by now may have registered one: it reads it then.
     others = {name: who for name, who in unrelated.SERVICE.items() if name not in cfg.CONF}
     found = review("\n".join(f"{name} = x" for name in others))
     passed = {f.entry.option: f.reader for f in found.of_kind(AssignmentKind.ELSEWHERE)}

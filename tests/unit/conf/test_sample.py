@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The committed sample says what the code says.
+"""The committed sample agrees with the code.
 
 Our own part must be equal word for word. The texts of the libraries change with
-their releases, so of their options only those are wanted that operators are told
+their releases, so of their options only those are compared that operators are advised
 to look for.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option of Cinder is judged once, and what we call as Cinder does means the same."""
+"""Every option of Cinder is judged once, and a shared name has a shared meaning."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attachments, and what they make of their volume."""
+"""Attachments, and their effect on the volume."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections: how many statements they cost, how they are set, what they survive."""
+"""Connections: their statements, their settings, their recovery."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def statements(database):
 
 
 class TestStatements:
-    """The fewer, the faster: nothing is asked that nobody needs."""
+    """The fewer, the faster: no needless statement."""
 
     @pytest.mark.parametrize(
         ("method", "arguments", "expected"),

@@ -147,7 +147,7 @@ class TestSnapshots:
 
 
 class TestNames:
-    """Whether an object on the backend is somebody's."""
+    """Whether an object on the backend has a row."""
 
     ID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
     OTHER = "3f2504e0-4f89-11d3-9a0c-0305e82c3302"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each error means, how long it is waited for, and what the log says."""
+"""The meaning of each error, the time of waiting, and the log lines."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quota: limits, reservations, and use that is counted where nobody counted yet."""
+"""Quota: limits, reservations, and usage that is counted on first use."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class TestSettle:
 
 
 class TestCount:
-    """Rows of ``quota_usages`` that are missing are made from what is there."""
+    """Rows of ``quota_usages`` that are missing are made from a count."""
 
     @pytest.fixture(autouse=True)
     def volumes(self, records, tables):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations: they make what the models say, may be repeated, and leave others alone."""
+"""Migrations: they make the models' tables, may be repeated, and leave others alone."""
 
 from __future__ import annotations
 

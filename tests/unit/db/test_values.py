@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a column takes, and how a refusal is worded."""
+"""Values that a column takes, and the text of a refusal."""
 
 from __future__ import annotations
 

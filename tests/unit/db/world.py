@@ -53,12 +53,12 @@ class Tables:
         return {r["key"]: r["value"] for r in self.rows(table, **equal) if not r["deleted"]}
 
     def used(self, project: str = PROJECT) -> dict[str, tuple[int, int]]:
-        """Return what a project uses and has reserved, by resource."""
+        """Return a project's usage and reservations, by resource."""
         rows = self.rows("quota_usages", project_id=project)
         return {row["resource"]: (row["in_use"], row["reserved"]) for row in rows}
 
     def use(self, project: str = PROJECT, **in_use: int) -> None:
-        """Write what a project uses."""
+        """Write a project's usage."""
         for resource, amount in in_use.items():
             row = {"resource": resource, "in_use": amount, "reserved": 0, "race_preventer": True}
             self.add("quota_usages", project_id=project, **row)

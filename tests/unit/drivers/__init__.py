@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drivers, beyond what the conformance suite asks of all of them."""
+"""Drivers, beyond the conformance suite."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What surrounds Cinder's drivers, where no Cinder is installed (tests/cinder has the rest)."""
+"""The surroundings of Cinder's drivers, without Cinder (tests/cinder has the rest)."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class TestFailures:
 
 
 class TestThreads:
-    """What stands in for eventlet."""
+    """The replacement of eventlet."""
 
     def test_what_is_spawned_runs_and_is_waited_for(self) -> None:
         assert eventlet_stub.Spawned(lambda a, b: a + b, 1, b=2).wait() == 3

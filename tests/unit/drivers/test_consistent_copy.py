@@ -22,7 +22,7 @@ COPIES = [FileCopy("a", "a@1"), FileCopy("b", "b@1", 9000)]
 
 @pytest.fixture
 def pair(files: Directory, place: Path) -> Path:
-    """Two files that nobody has written to for a while."""
+    """Two files without recent writes."""
     for name in "ab":
         (place / name).write_bytes(name.encode() * 5000)
         os.utime(place / name, (1, 1))
@@ -30,7 +30,7 @@ def pair(files: Directory, place: Path) -> Path:
 
 
 class Export:
-    """Notes what is held."""
+    """Records the held files."""
 
     def __init__(self) -> None:
         self.held_names: list[str] = []
@@ -42,7 +42,7 @@ class Export:
 
 
 def writes_after(monkeypatch: pytest.MonkeyPatch, place: Path, times: int) -> list[int]:
-    """Have somebody write to the first file after its copy was made."""
+    """Write to the first file after its copy was made."""
     copy, count = Directory.copy, [0]
 
     def copied(self: Directory, source: str, name: str, size: int | None = None) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between a file and an older copy of it, as far as the file system knows."""
+"""Differences between a file and an older copy of it, as far as the file system knows."""
 
 from __future__ import annotations
 

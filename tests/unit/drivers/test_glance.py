@@ -19,7 +19,7 @@ SERVER = "http://192.0.2.10:9292"
 
 @pytest.fixture
 def connect(tmp_path, monkeypatch):
-    """A function that reads a configuration, and returns what a connection is made of."""
+    """A function that reads a configuration, and returns the arguments of a connection."""
     made: dict[str, Any] = {}
 
     def make(**how):

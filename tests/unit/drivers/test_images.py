@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images on their way: what they must be, what they must not do, and that nothing is left."""
+"""Transfers of images: their checks, their limits, and that no remains are left."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def transport(images: DirectoryImages, tmp_path: Path) -> ImageTransport:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    """A volume that is full of somebody's data."""
+    """A volume that is full of data."""
     path = tmp_path / "volume"
     path.write_bytes(b"old!" * (SIZE // 4))
     return path

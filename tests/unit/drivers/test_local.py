@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The local driver: who is busy, what fails and how, what it reports."""
+"""The local driver: busy volumes, failures, reports."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ class TestStatistics:
 
 
 class _Entry:
-    """What is asked of a stat result."""
+    """The fields of a stat result."""
 
     def __init__(self, size, blocks):
         self.st_size, self.st_blocks = size, blocks

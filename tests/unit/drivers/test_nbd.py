@@ -83,7 +83,7 @@ def left(export):
 
 @contextlib.contextmanager
 def client(export):
-    """Somebody who stays connected."""
+    """A client that stays connected."""
     command = ["qemu-io", "-f", "raw", export.connect(NAME, "me")["uri"]]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Nova is told and asked, and how its refusals are told."""
+"""Notifications and requests to Nova, and its refusals."""
 
 from __future__ import annotations
 

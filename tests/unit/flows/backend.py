@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver that keeps its objects as names, and fails where it is told to."""
+"""A driver that keeps its objects as names, and fails where a test says."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from drivers.interface.volume import VolumeDriver
 
 
 class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
-    """Keeps what it was told to make; a failing creation leaves its half behind.
+    """Keeps its objects; a failing creation leaves half an object.
 
-    ``plan`` maps a method to what it does instead: an exception to raise, an answer,
+    ``plan`` maps a method to its behaviour: an exception to raise, an answer,
     or a call that gets its arguments and gives the answer. ``missing`` names methods
     that this driver does not have.
 

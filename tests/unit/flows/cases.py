@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every cast, ready to run, and what must hold whatever became of it."""
+"""Every cast, ready to run, and its invariants after any end."""
 
 from __future__ import annotations
 
@@ -332,7 +332,7 @@ def assert_settled(world: World, case: Case, broken: str = "") -> None:
     assert statuses <= {"active"}, "an image without data was left"
     assert world.db.quota.used == _counted(world)
     migrating = {row["migration_status"] for row in rows if not row["deleted"] and "size" in row}
-    # A copy that somebody else made has the data: it may be completed yet.
+    # A copy that Nova made has the data: it may be completed yet.
     kept = {"target:v1"} if case.args.get("spare_id") else set()
     assert migrating <= {None, "success", "error", *kept}, "a migration goes on for ever"
     assert not world.elsewhere.exports
@@ -372,7 +372,7 @@ def _expected(world: World, case: Case) -> set[str]:
 
 
 def _objects(world: World, case: Case) -> set[str]:
-    """Return what is on the backend; what is taken over may have kept its name."""
+    """Return the objects on the backend; a managed one may have kept its name."""
     objects = set(world.driver.objects)
     if LUN in objects:
         objects.remove(LUN)
@@ -381,7 +381,7 @@ def _objects(world: World, case: Case) -> set[str]:
 
 
 def _half_deleted(world: World, case: Case) -> set[str]:
-    """What was to be deleted, and shows in its status that it may be half gone."""
+    """Resources whose status shows that their deletion may be incomplete."""
     found = {"error_deleting"}
     if case.factory in (group_delete.flow, delete_snapshot.flow):
         found |= {"error", "deleted"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands around a flow in place of the bus and the clock, and how it is struck."""
+"""Replacements of the bus and the clock around a flow, and faults at each effect."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _READS = (
 
 
 class Killed(Interrupted):
-    """kill -9, as far as the flow can tell."""
+    """kill -9, as the flow sees it."""
 
 
 class Patient(threading.Event):
@@ -73,7 +73,7 @@ class Noted:
 
 
 class Striking(Protocol):
-    """What counts effects, and strikes."""
+    """Counts effects, and injects the fault."""
 
     effects: list[str]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The services of other backends, which do at once what they are asked for."""
+"""The services of other backends, which act at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOM = 64 * 1024
 class Elsewhere:
     """Another backend with its objects, and our own as it is asked over the bus.
 
-    ``plan`` maps a method to an exception, or ``create`` to the status of what it makes.
+    ``plan`` maps a method to an exception, or ``create`` to the status of the created volume.
 
     :param directory: where the volumes lie.
     """

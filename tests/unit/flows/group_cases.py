@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is there when an operation on a group arrives: two volumes, or two snapshots.
+"""The rows before an operation on a group: two volumes, or two snapshots.
 
 A ``group`` has no type here, so it is done member by member; a ``consistencygroup`` by
 the driver.
@@ -19,7 +19,7 @@ def group(world: World, kind: str, status: str, members: str, *, made: bool = Tr
     world.add_group(kind, status)
     for volume_id in ("v1", "v2"):
         world.add_volume(volume_id, status=members, made=made, **{f"{kind}_id": GROUP})
-    world.db.work.clear()  # nobody writes any for groups
+    world.db.work.clear()  # groups have none
 
 
 def empty(world: World, kind: str) -> None:

@@ -24,7 +24,7 @@ IMAGE = {
 
 
 class Service:
-    """What drivers are handed."""
+    """The image service that drivers get."""
 
     def __init__(self) -> None:
         self.images: dict[str, dict[str, Any]] = {"i1": dict(IMAGE)}
@@ -42,7 +42,7 @@ class Service:
 
 
 class Images:
-    """Writes the image's id to the volume's path; what is ``aside`` has to go."""
+    """Writes the image's id to the volume's path; an object that is ``aside`` has to go."""
 
     def __init__(self) -> None:
         self.service = Service()

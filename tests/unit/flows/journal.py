@@ -29,7 +29,7 @@ class JsonJournal:
         self.flush()
 
     def load(self) -> models.FlowDetail:
-        """Forget what was not written and read the rest."""
+        """Drop unwritten changes and read the rest."""
         data = json.loads(self._text)
         self._flow, self._atoms = data["flow"], data["atoms"]
         detail = models.FlowDetail.from_dict(self._flow)
@@ -44,7 +44,7 @@ class JsonJournal:
         """Nothing to close."""
 
     def flush(self) -> None:
-        """Write what was gathered; JSON takes nothing else."""
+        """Write the gathered changes; they must be JSON."""
         self._text = json.dumps({"flow": self._flow, "atoms": self._atoms})
 
     def update_flow_details(self, detail: Any) -> Any:

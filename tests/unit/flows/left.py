@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A database in which a stopped Cinder has left rows, and what is to become of them."""
+"""A database with rows that a stopped Cinder left, and their expected ends."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _synced() -> Path:
 
 
 class Standing:
-    """The service's row, what its journal knows, and the deletions that it asked for."""
+    """The service's row, its journal's operations, and the deletions that it requested."""
 
     def __init__(self, records: Records, service_id: int) -> None:
         self._records, self._id = records, service_id
@@ -77,7 +77,7 @@ class Standing:
 
 
 class Left:
-    """What is left, by what ended it."""
+    """The remaining rows, by the step that ended them."""
 
     def __init__(self, directory: Path) -> None:
         self.world = World(directory)
@@ -111,7 +111,7 @@ class Left:
         return self._old(f"{kind}s", rows.create(**{**given, **columns}), "", -1)
 
     def _old(self, table: str, row: Record, kind: str, work: int | None) -> str:
-        """Have nobody changed a row since."""
+        """Make a row appear unchanged since."""
         which = getattr(models, table)
         old = {"created_at": BEFORE, "updated_at": BEFORE}
         self._write(sa.update(which).where(which.c.id == row.id).values(old))

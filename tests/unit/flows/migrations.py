@@ -89,7 +89,7 @@ def equal(world: World) -> None:
 
 
 def copied(world: World, **columns: Any) -> None:
-    """A volume and its copy, of which somebody else has copied the data."""
+    """A volume and its copy, whose data Nova has copied."""
     given = {"status": "maintenance", "previous_status": "available"}
     world.add_volume(**{**given, "migration_status": "migrating", **columns})
     world.add_volume("v9", made=False, host=THERE, migration_status="target:v1", use_quota=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flows that only note what they do, and fail where a test says."""
+"""Flows that only record their steps, and fail where a test says."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def shaped(count: int) -> linear_flow.Flow:
 
 
 def seen() -> list[str]:
-    """Return what ran, without the places where faults can be."""
+    """Return the steps that ran, without the points of faults."""
     return [note for note in NOTES if not note.startswith(("in ", "undoing "))]
 
 

@@ -354,7 +354,7 @@ class Initiators:
 
 
 class Service:
-    """The row of the service; ``told`` is what the other processes got."""
+    """The row of the service; ``told`` is the message to the other processes."""
 
     def __init__(self) -> None:
         self.row: dict[str, Any] = {

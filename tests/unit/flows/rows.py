@@ -47,7 +47,7 @@ ATTACHMENT = _names(
 
 
 class Quota:
-    """What is used, and what is reserved but not settled yet."""
+    """Usage, and open reservations."""
 
     def __init__(self) -> None:
         self.used = {"volumes": 0, "gigabytes": 0, "snapshots": 0}
@@ -142,7 +142,7 @@ class Table:
 
 
 class Database:
-    """All tables, and what the records of each kind share."""
+    """All tables, and the shared parts of records."""
 
     def __init__(self) -> None:
         self.volumes = Table("volume", VOLUME, errors.VolumeNotFound)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver may do wrong, for every table of failures."""
+"""Errors of a driver, for every table of failures."""
 
 from __future__ import annotations
 

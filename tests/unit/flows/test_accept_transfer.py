@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume's new owner is told to its driver, and the old one again where it was cut short."""
+"""The driver is notified of the new owner, and of the old one after an interruption."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ BY_NAME = pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 
 
 def without_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what compares between two runs: no times, no id that was made up."""
+    """Return the comparable part of two runs: no times, no random ids."""
     kept = {k: v for k, v in row.items() if not isinstance(v, datetime.datetime)}
     return {**kept, "id": len(kept["id"])}
 

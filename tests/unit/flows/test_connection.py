@@ -122,7 +122,7 @@ class TestInitialize:
         assert ready.driver.exports == set()
 
     def test_a_connector_that_lacks_something(self, ready: World) -> None:
-        ready.driver.exports.add("volume-v1")  # somebody else is connected
+        ready.driver.exports.add("volume-v1")  # another connector is connected
         ready.driver.plan["validate_connector"] = InvalidConnectorException("no initiator")
 
         with pytest.raises(errors.InvalidInput, match="no initiator"):

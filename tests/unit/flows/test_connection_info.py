@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a connection's answer holds, and what is kept for the next: spec/interfaces §2.2."""
+"""The answer of a connection, and the data stored for the next: spec/interfaces §2.2."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def initialize(world: World, connector: Any = CONNECTOR) -> Any:
 
 
 class TestInitiatorData:
-    """What a driver keeps for an initiator is stored, and handed back next time."""
+    """A driver's data for an initiator is stored, and passed to it next time."""
 
     @pytest.mark.parametrize("key", ["initiator_updates", "initiator_update"])
     def test_set_then_removed(self, ready: World, key: str) -> None:
@@ -88,7 +88,7 @@ class TestInitiatorData:
 
 
 class TestAccess:
-    """What ``data`` gets besides the driver's words."""
+    """What ``data`` gets besides the driver's fields."""
 
     def data(self, world: World, connector: Any = CONNECTOR, **said: Any) -> Any:
         info = {"driver_volume_type": "iscsi", "data": said}

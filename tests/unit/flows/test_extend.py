@@ -99,7 +99,7 @@ def test_news_that_are_not_taken_fail_nothing(
 
 
 def test_what_is_done_is_not_undone_for_its_news(growing: World) -> None:
-    """Meanwhile somebody extends the volume again."""
+    """Meanwhile the volume is extended again."""
     growing.add_attachment(instance_uuid="i1")
     growing.compute.error = Killed("while it tells")
     with pytest.raises(Killed):
@@ -116,7 +116,7 @@ def test_what_is_done_is_not_undone_for_its_news(growing: World) -> None:
 
 
 def test_a_completion_tells_nobody(growing: World) -> None:
-    """The host that took part tells of it."""
+    """The host that took part reports it."""
     growing.add_attachment(instance_uuid="i1")
     complete(growing, error=False)
 

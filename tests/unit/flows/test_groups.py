@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups: who is told, what a driver is shown, and what an operator can do again.
+"""Groups: notifications, arguments of drivers, and resumption by an operator.
 
-What a driver may answer, and what follows, is played through the bus
+Answers of drivers and their effects are tested through the bus
 (``tests/functional/operations/test_consistency_groups.py``).
 """
 
@@ -180,7 +180,7 @@ def test_what_was_handed_in_must_not_be_handed_back(world: World) -> None:
 
 
 class TestAgain:
-    """What failed is taken back when an operator resumes it."""
+    """A failure's status is taken back when an operator resumes the flow."""
 
     def test_a_deletion(self, world: World) -> None:
         cases.deleting(world, OLD)

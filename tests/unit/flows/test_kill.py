@@ -2,7 +2,7 @@
 """Killed at any moment, a flow that is resumed ends as it should, and so does one that is not.
 
 Each cast is killed before and after each of its effects, undisturbed and with each
-of the driver's methods failing; what is resumed is read back from JSON.
+of the driver's methods failing; a resumed flow is read back from JSON.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def undisturbed(case: Case, directory: Path) -> dict[str, Any]:
 
 
 def facts(world: World) -> dict[str, Any]:
-    """Return what the rows say, but for times and for ids that are made up."""
+    """Return the rows, but for times and random ids."""
     tables = {"volume": world.db.volumes, "snapshot": world.db.snapshots, **world.db.groups}
     rows = {
         f"{kind} {row['id']}": {

@@ -174,7 +174,7 @@ class TestTarget:
         assert (row["host"], row["status"], row["use_quota"]) == (THERE, "creating", False)
         assert (row["size"], row["volume_type_id"], row["display_name"]) == (1, "t1", "mine")
         assert (row["project_id"], row["encryption_key_id"]) == ("p", "key")
-        # What identifies the volume on its backend would have its driver delete it.
+        # With these columns the driver would delete the volume itself.
         assert row["provider_location"] is row["group_id"] is row["_name_id"] is None
 
     @pytest.mark.parametrize("status", ["error", "creating"])
@@ -186,7 +186,7 @@ class TestTarget:
         assert outcome.failure is not None
         assert outcome.failure.check(errors.VolumeMigrationFailed)
         assert_stayed(leaving)
-        assert "delete" not in leaving.elsewhere.calls  # nobody has it
+        assert "delete" not in leaving.elsewhere.calls  # no instance has it
 
     def test_where_nobody_serves(self, leaving: World) -> None:
         run(leaving, host={"host": "node@nowhere#pool"})
@@ -593,7 +593,7 @@ class TestUpdate:
 
     def test_a_driver_without_it_leaves_the_name(self, arriving: World) -> None:
         arriving.driver.missing.add("update_migrated_volume")
-        for _ in range(2):  # a second try tells the same
+        for _ in range(2):  # a second try sends the same
             self.update(arriving)
 
             assert self.places(arriving) == [("v9", "new"), (None, "old")]

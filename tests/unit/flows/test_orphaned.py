@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a stopped Cinder left is ended, by the rules, once, and nothing else is touched."""
+"""Rows that a stopped Cinder left are ended by the rules, once, and no others."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class TestAbandoned:
             ("extending", "error_extending"),
             ("reverting", "error"),
             ("retyping", "available"),
-            # Somebody else's, or waiting for somebody.
+            # Another service's, or waiting for another service.
             ("attaching", "attaching"),
             ("reserved", "reserved"),
             ("maintenance", "maintenance"),

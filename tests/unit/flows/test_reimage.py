@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is told of a volume that was written anew: spec/volume-rpc, reimage."""
+"""Notifications of a reimaged volume: spec/volume-rpc, reimage."""
 
 from __future__ import annotations
 

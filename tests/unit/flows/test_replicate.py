@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replication of groups: what is refused, and who is told.
+"""Replication of groups: refusals and notifications.
 
-What a driver may answer, and what follows, is played through the bus
+Answers of drivers and their effects are tested through the bus
 (``tests/functional/operations/test_replication.py``).
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine: what is resumed after a kill, and what is undone instead."""
+"""The engine: steps that resume after a kill, and steps that are reverted instead."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every task of every cast breaks once, before and after what it does."""
+"""Every task of every cast breaks once, before and after its work."""
 
 from __future__ import annotations
 

@@ -131,14 +131,14 @@ class World:
         revert: bool = False,
         **args: Any,
     ) -> engine.Outcome:
-        """Run a cast, from its start or from what the journal has."""
+        """Run a cast, from its start or from the journal."""
         detail = self.journal.load()
         running = engine.Running(factory, args, self.context(resumed), detail, self.journal)
         cause = errors.OperationInterrupted("cut short too often") if revert else None
         return running.run(revert=cause)
 
     def call(self, factory: engine.Factory, **args: Any) -> Any:
-        """Run a call; return its answer or raise what its caller would get."""
+        """Run a call; return its answer or raise the caller's error."""
         outcome = engine.run_in_memory(factory, args, self.context())
         if outcome.failure is not None:
             assert outcome.failure.exception is not None
@@ -227,7 +227,7 @@ class World:
         return [(named["action"], named["detail"]) for _, _, named in self.messages.calls]
 
     def shown(self, event: str) -> Record:
-        """Return what an event was sent with."""
+        """Return the payload of an event."""
         (found,) = (a[2] for kind, a, _ in self.notifier.calls if f"{kind}.{a[1]}" == event)
         return found  # type: ignore[no-any-return]
 

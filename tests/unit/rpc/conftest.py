@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bus inside the process, with a service on it that notes what arrives."""
+"""A bus inside the process, with a service on it that records messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Arrived:
 
 
 class Service:
-    """Takes whatever comes, on as many targets as it is told to."""
+    """Takes all messages, on the given targets."""
 
     def __init__(self, bus):
         self._bus = bus

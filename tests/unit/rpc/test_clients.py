@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services are sent, over a bus, compared with what Cinder's send."""
+"""Messages to other services, over a bus, compared with Cinder's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VOLUME_SAMPLES = [sample for sample in SAMPLES if sample.service == "cinder-volu
 
 
 NO_ROWS = ("log_request", "cleanup_request", "request_spec")
-"""Objects that whoever sends them makes, or has got."""
+"""Objects that the sender makes, or has received."""
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def walk(value):
 
 
 def objects_in(value):
-    """Count what is an object by its name key."""
+    """Count objects by their name key."""
     if isinstance(value, dict):
         inside = sum(map(objects_in, value.values()))
         return inside + ("versioned_object.name" in value)

@@ -144,7 +144,7 @@ def test_no_context_is_so_strange_that_a_message_cannot_be_read(wire):
 
 
 class TestBound:
-    """What stands in the log lines of an operation."""
+    """The content of an operation's log lines."""
 
     @pytest.fixture
     def line(self):

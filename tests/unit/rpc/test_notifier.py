@@ -92,7 +92,7 @@ def request_context():
 
 @pytest.fixture
 def notifier(configured):
-    """A function that makes a notifier whose driver keeps what it is given."""
+    """A function that makes a notifier whose driver keeps its messages."""
     made = []
 
     def notifier(*drivers, url="kombu+memory://", **options):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows as Cinder's services expect to read them, compared with what those send."""
+"""Rows as Cinder's services expect to read them, compared with theirs."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_a_cluster_is_one_more_server():
     ids=str,
 )
 def test_a_message_about_a_resource_goes_where_cinder_sends_it(sample):
-    # A migration tells its destination about the new volume.
+    # A migration casts to its destination about the new volume.
     name = "new_volume" if sample.method == "update_migrated_volume" else "volume"
     for volume in primitives(sample.message["args"].get(name), "Volume"):
         host = volume["versioned_object.data"]["host"]

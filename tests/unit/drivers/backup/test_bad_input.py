@@ -33,7 +33,7 @@ def change(root: Path, row, name: str, work) -> None:
 
 
 def unsealed(root: Path, row, work) -> None:
-    """Change what the metadata says, as Cinder would write it: without a seal."""
+    """Change the metadata, as Cinder would write it: without a seal."""
 
     def edit(data: bytes) -> bytes:
         document = json.loads(data)
@@ -200,7 +200,7 @@ class TestDisk:
 
 
 class TestForeignMetadata:
-    """What no seal protects is believed only as far as it can be compared."""
+    """Metadata without a seal is trusted only as far as it can be compared."""
 
     def refused(self, tmp_path, rows, volume, work, match):
         driver, row = posix(tmp_path, backup_compression_algorithm="none"), rows.new()

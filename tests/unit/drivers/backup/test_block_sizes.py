@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The option for the size of a block changes; what was kept before comes back all the same."""
+"""The option for the size of a block changes; older backups are restored all the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.drivers.backup.test_bad_input import change, files, unsealed
 
 @pytest.fixture
 def other(tmp_path: Path):
-    """A driver whose blocks are larger than those of what is kept."""
+    """A driver whose blocks are larger than those of the stored backup."""
     return posix(tmp_path, backup_sha_block_size_bytes=2 * BLOCK)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an object is compressed: as much is looked at as finds what gets smaller, no more."""
+"""Whether an object is compressed: the sample is no larger than needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGE = 1999994880
 
 
 class Mixed:
-    """A volume of noise, with text in one part; what is read of it is noted."""
+    """A volume of noise, with text in one part; its reads are recorded."""
 
     def __init__(self, begin: int = 0, end: int = 0, what: bytes = b"a text ") -> None:
         self._noise = random.Random(5).randbytes(MIB)

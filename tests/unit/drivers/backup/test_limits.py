@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What transfers share has bounds: so many objects, so many bytes in a second."""
+"""Limits that transfers share: the number of objects, and of bytes in a second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT = 8 * MIB
 
 
 class Clock(threading.Event):
-    """A clock that stands still but where somebody waits, and what would end the waiting."""
+    """A clock that moves only while a thread waits, and the event that ends the waiting."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ def objects(count: int) -> list[Stored]:
 
 
 class TestBytes:
-    """What is stored is what ``json.dumps`` makes of it: keys sorted, an indent of 2."""
+    """The stored text is that of ``json.dumps``: keys sorted, an indent of 2."""
 
     @settings(max_examples=50, deadline=None)
     @given(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A second try goes on after what the first has made durable, and leaves nothing behind."""
+"""A second try continues after the checkpoint of the first, and leaves no remains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.backups import BLOCK, Rows, posix
 
 
 class Ended(Exception):
-    """What a test ends a transfer with."""
+    """The exception with which a test ends a transfer."""
 
 
 @pytest.fixture(autouse=True)

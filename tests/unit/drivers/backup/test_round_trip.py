@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is kept comes back to the byte: sparse volumes, chains, deletions, all compressions."""
+"""Restored data is identical: sparse volumes, chains, deletions, all compressions."""
 
 from __future__ import annotations
 

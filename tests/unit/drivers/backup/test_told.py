@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What listeners are told of a backup's objects: spec/backup-rpc §8."""
+"""Notifications about a backup's objects: spec/backup-rpc §8."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fill(tmp_path, monkeypatch):
-    """Return what makes a call on files of the work path fail from the n-th one on."""
+    """Return a patch that fails a call on files of the work path from the n-th one on."""
 
     def refuse(call: str, after: int) -> None:
         real, left = getattr(os, call), [after]

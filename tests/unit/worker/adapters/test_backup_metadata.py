@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume's metadata in a backup: what is kept, what comes back, what is refused."""
+"""A volume's metadata in a backup: stored, restored, refused."""
 
 from __future__ import annotations
 

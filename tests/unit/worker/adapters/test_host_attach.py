@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes on this host: local paths, what os-brick attaches, and what cannot be opened."""
+"""Volumes on this host: local paths, os-brick's devices, and failures to open."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Device:
 
     @property
     def asked(self) -> list[str]:
-        """What the helper was asked to do."""
+        """The commands of the helper."""
         return self._noted.read_text().splitlines()
 
     def open(self, file: Any, *args: Any, **options: Any) -> Any:

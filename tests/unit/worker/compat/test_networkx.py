@@ -20,7 +20,7 @@ def loaded():
 
 
 def run(script: str) -> None:
-    """Run a script in a process of its own, as what is loaded stays so."""
+    """Run a script in a process of its own, as modules stay loaded."""
     done = subprocess.run(
         [sys.executable, "-c", START + textwrap.dedent(script)],
         capture_output=True,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what Cinder sends to its backup service to a flow, its arguments and its locks."""
+"""From Cinder's message to its backup service to a flow, its arguments and its locks."""
 
 from __future__ import annotations
 

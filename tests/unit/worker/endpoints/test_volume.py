@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what Cinder sends to a flow, its arguments and its locks."""
+"""From Cinder's message to a flow, its arguments and its locks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def asked(dispatcher: Dispatcher, message: Any, context: Any = None) -> Operatio
 
 
 def sent(dispatcher: Dispatcher, method: str) -> Operation:
-    """Return what a message of a running Cinder asks for."""
+    """Return the operation of a message of a running Cinder."""
     sample = of(method)
     return asked(dispatcher, sample.message, sample.context)
 
