@@ -33,7 +33,7 @@ from drivers.backup.transfer.changed_blocks import Parent
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.backup.transfer.restore_run import Chain, Link, RestoreRun, require_kept
-from drivers.backup.transfer.volume_device import Device
+from drivers.blockio import BlockFile
 from drivers.interface.backup import BackupDriver, Parts
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.optional import Update
@@ -320,8 +320,8 @@ def _facts(backup: Record) -> dict[str, Any]:
     }
 
 
-def _device(volume_file: Any, what: str) -> Device:
+def _device(volume_file: Any, what: str) -> BlockFile:
     if isinstance(volume_file, str):
         text = f"{volume_file} is a directory, and this driver reads files and devices"
         raise BackupDriverException(f"{what}: {text}")
-    return Device(volume_file)
+    return BlockFile(volume_file)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+
+from drivers import blockio
 
 FICLONE = 0x40049409
 """Linux: share all extents of one file with another, at one moment (ioctl_ficlone)."""
@@ -63,27 +64,11 @@ def copy(source: int, target: int) -> None:
     if before.st_blocks * 512 > space.f_bavail * space.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.ftruncate(target, before.st_size)
-    for start, end in _data(source, before.st_size):
+    for start, end in blockio.data_extents(source, 0, before.st_size):
         _copy_range(source, target, start, end)
     after = os.fstat(source)
     if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size):
         raise ChangedMeanwhile
-
-
-def _data(source: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and the end of each part that is no hole."""
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(source, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # a hole up to the end
-                return
-            raise
-        end = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        if start >= end:  # grown since: not part of the copy
-            return
-        yield start, end
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
 
+from drivers import blockio
 from drivers.backup.format import zero_blocks
 from drivers.backup.stores import local_files
 from drivers.interface.errors import BackupDamaged
@@ -93,7 +94,7 @@ class BlockHashes:
         """Note the hashes of blocks, one after another."""
         if hashes != self._zero * (len(hashes) // SIZE):
             with local_files.work(self._path):
-                local_files.write_at(self._fd, hashes, first * SIZE)
+                blockio.write_at(self._fd, hashes, first * SIZE)
 
     def read(self, first: int, count: int) -> bytes:
         """Return the hashes of blocks; fewer at the end."""

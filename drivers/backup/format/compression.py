@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 import zstandard
 from isal import isal_zlib
 
+from drivers import blockio
 from drivers.backup.options import COMPRESSIONS
 
 NONE, ZLIB, BZ2, ZSTD = "none", "zlib", "bz2", "zstd"
@@ -124,7 +125,7 @@ class _Zlib(Encoder):
         self._begun = False
 
     def part(self, data: bytes) -> Part:
-        return _deflated_zeros(len(data)) if not any_data(data) else _deflated(data)
+        return _deflated_zeros(len(data)) if blockio.is_zero(data) else _deflated(data)
 
     def joined(self, part: Part) -> bytes:
         self._adler = _adler_of_both(self._adler, part.adler, part.length)
@@ -152,16 +153,6 @@ class _Zstd(Encoder):
 
     def end(self) -> bytes:
         return bytes(self._frame.flush())
-
-
-def any_data(data: bytes) -> bool:
-    """Say whether something in data is not zero."""
-    return data != _zeros(len(data))
-
-
-@functools.lru_cache(maxsize=4)
-def _zeros(length: int) -> bytes:
-    return bytes(length)
 
 
 @functools.lru_cache(maxsize=4)

@@ -12,6 +12,7 @@ from typing import Any
 
 from isal import isal_zlib
 
+from drivers import blockio
 from drivers.backup.format import compression, layout, zero_blocks
 from drivers.backup.format.compression import Part
 from drivers.backup.format.layout import Stored
@@ -67,7 +68,7 @@ class Objects:
         coming = iter(segments)
         leading = start
         for _begin, stop, data in coming:
-            if data is not None and compression.any_data(data):
+            if data is not None and not blockio.is_zero(data):
                 break
             leading = stop
         else:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from drivers import blockio
 from drivers.backup.stores import local_files
 from drivers.backup.stores.object_store import PART, Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
@@ -204,7 +205,7 @@ class _File:
     def write(self, data: bytes | memoryview) -> None:
         """Append data."""
         with _explained("write", self._target):
-            local_files.append(self._fd, data)
+            blockio.append(self._fd, data)
         self._written += len(data)
         if self._written - self._flushed >= _FLUSH and self._idle():
             self._flushed = self._written

@@ -31,18 +31,3 @@ def work(path: Path) -> Iterator[None]:
     except OSError as error:
         text = f"cannot use {path} of backup_work_path: {reason(error)}"
         raise BackupDriverException(text) from error
-
-
-def append(fd: int, data: bytes | memoryview) -> None:
-    """Write all of it. :raises OSError: the disk took only a part."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def write_at(fd: int, data: bytes, offset: int) -> None:
-    """Write all of it to a place. :raises OSError: the disk took only a part."""
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(fd, view, offset)
-        view, offset = view[done:], offset + done

@@ -29,7 +29,7 @@ from drivers.backup.transfer.changed_blocks import Changes, Parent
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.extents import ObjectExtent
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.volume_device import Device
+from drivers.blockio import BlockFile
 from drivers.interface.pace import Pace
 
 SETTLE = 5.0
@@ -72,7 +72,7 @@ class BackupRun:
     def __init__(
         self,
         lanes: TransferLimits,
-        source: Device,
+        source: BlockFile,
         target: ObjectTarget,
         own: BlockHashes,
         notes: Checkpoint,
@@ -154,7 +154,7 @@ class BackupRun:
     def _pieces(self) -> Iterator[ObjectExtent]:
         grain = volume_reader.grain(self._own.block)
         for begin, end in extents.missing(self._kept.parts, self._source.size):
-            data = self._source.data(begin, end)
+            data = self._source.data_extents(begin, end)
             yield from extents.cut(data, begin, end, most=self._target.most, grain=grain)
 
     def _keep(self, piece: ObjectExtent) -> None:

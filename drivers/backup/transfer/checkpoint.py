@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from drivers import blockio
 from drivers.backup.stores import local_files
 
 
@@ -39,7 +40,7 @@ class Checkpoint:
             self._fd = os.open(path, flags | (0 if keeps else os.O_TRUNC), 0o600)
         if keeps:
             with local_files.work(path):
-                local_files.append(self._fd, b"\n")  # a line that was cut short ends here
+                blockio.append(self._fd, b"\n")  # a line that was cut short ends here
         else:
             self.take(about)
 
@@ -65,7 +66,7 @@ class Checkpoint:
         """
         text = json.dumps(note, sort_keys=True)
         with local_files.work(self._path):
-            local_files.append(self._fd, f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
+            blockio.append(self._fd, f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
             os.fdatasync(self._fd)
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from isal import isal_zlib
 
+from drivers import blockio
 from drivers.backup.format import block_hashes as hashes
 from drivers.backup.format import layout
 from drivers.backup.format.block_hashes import BlockHashes
-from drivers.backup.format.compression import any_data
 from drivers.backup.format.layout import Stored
 from drivers.backup.format.manifest import Manifest
 from drivers.backup.format.object_check import Checked
@@ -29,7 +29,7 @@ from drivers.backup.stores.object_store import ObjectStore
 from drivers.backup.transfer.backup_run import SETTLE, TELL
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.volume_device import Device
+from drivers.blockio import BlockFile
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
 
@@ -140,7 +140,7 @@ class RestoreRun:
         lanes: TransferLimits,
         store: ObjectStore,
         chain: Chain,
-        target: Device | None = None,
+        target: BlockFile | None = None,
         notes: Checkpoint | None = None,
         *,
         clear: bool = False,
@@ -237,28 +237,15 @@ class RestoreRun:
             self._notes.take(fresh)
 
 
-_BLOCK = 64 * 1024
-"""Bytes that are left out together when all of them are zero."""
-
-
-def _write(target: Device, offset: int, data: bytes | None, length: int, clear: bool) -> None:
+def _write(target: BlockFile, offset: int, data: bytes | None, length: int, clear: bool) -> None:
     """Write a part; zeros take no space, and no time where there are zeros already."""
-    if data is None or not any_data(data):
+    if data is None or blockio.is_zero(data):
         if not clear:
-            target.clear(offset, length)
-        return
-    if not clear:
+            target.zero(offset, length)
+    elif clear:
+        target.write_data(offset, data)
+    else:
         target.write(offset, data)
-        return
-    view, begin = memoryview(data), None
-    for at in range(0, length, _BLOCK):
-        if any_data(data[at : at + _BLOCK]):
-            begin = at if begin is None else begin
-        elif begin is not None:
-            target.write(offset + begin, view[begin:at])
-            begin = None
-    if begin is not None:
-        target.write(offset + begin, view[begin:])
 
 
 def _more(names: Sequence[str]) -> str:

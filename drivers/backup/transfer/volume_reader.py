@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+from drivers import blockio
 from drivers.backup.format import compression
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.volume_device import Device
+from drivers.blockio import BlockFile
 from drivers.interface.errors import BackupDriverException
 
 SEGMENT = 1024 * 1024
@@ -37,7 +38,7 @@ class Reader:
     """
 
     def __init__(
-        self, device: Device, block: int, lanes: TransferLimits, stop: threading.Event
+        self, device: BlockFile, block: int, lanes: TransferLimits, stop: threading.Event
     ) -> None:
         self._device = device
         self._block = block
@@ -55,7 +56,7 @@ class Reader:
 
         :raises Stopped: it need not be read any more.
         """
-        data = _Ranges(iter(()) if hole else self._device.data(start, end))
+        data = _Ranges(iter(()) if hole else self._device.data_extents(start, end))
         step = grain(self._block)
         for begin in range(start, end, step):
             stop = min(begin + step, end)
@@ -105,7 +106,7 @@ class Reader:
         if len(found) != end - begin:
             text = f"ends at {begin + len(found)} bytes, where it had {end} and more before"
             raise BackupDriverException(f"the volume {text}")
-        return None if whole and not compression.any_data(found) else found
+        return None if whole and blockio.is_zero(found) else found
 
 
 _SAMPLES = 32

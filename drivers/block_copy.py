@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copy one open volume into another; holes stay holes, and zeros use no space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from drivers import blockio
+from drivers.blockio import BlockFile, Extent
+from drivers.interface.errors import VolumeBackendAPIException
+from drivers.interface.pace import Pace
+
+_CHUNK = 4 * 1024 * 1024
+"""Bytes that are read and written at a time."""
+
+
+def copy(
+    source: BlockFile,
+    target: BlockFile,
+    size: int,
+    pace: Pace,
+    *,
+    skip_equal: bool = False,
+    target_is_zero: bool = False,
+) -> None:
+    """Copy the first bytes of a volume to another one, and flush them to its disk.
+
+    :param size: number of bytes.
+    :param skip_equal: compare before writing, and do not write equal data again.
+    :param target_is_zero: the target reads as zeros, so that zeros are left out.
+    :raises VolumeBackendAPIException: the source became shorter meanwhile.
+    """
+    extents: Iterable[Extent] = source.data_extents(0, size)
+    if not target_is_zero:
+        extents = _union(extents, target.data_extents(0, size))
+    for start, end in extents:
+        at = start
+        while at < end:
+            with pace.waiting():
+                chunk = _read(source, at, min(_CHUNK, end - at))
+                _write(target, at, chunk, skip_equal, target_is_zero)
+            at += len(chunk)
+            pace.tell(min(1.0, at / size))
+    with pace.waiting():
+        target.flush()
+
+
+def _read(source: BlockFile, at: int, length: int) -> bytes:
+    chunk = source.read(at, length)
+    if not chunk:
+        raise VolumeBackendAPIException(f"{source.name} ends at {at} bytes while it is copied")
+    return chunk
+
+
+def _write(
+    target: BlockFile, at: int, chunk: bytes, skip_equal: bool, target_is_zero: bool
+) -> None:
+    if target_is_zero:
+        target.write_data(at, chunk)
+        return
+    is_zero = blockio.is_zero(chunk)
+    if (is_zero or skip_equal) and target.read(at, len(chunk)) == chunk:
+        return
+    if is_zero:
+        target.zero(at, len(chunk))
+    else:
+        target.write(at, chunk)
+
+
+def _union(first: Iterable[Extent], second: Iterable[Extent]) -> Iterator[Extent]:
+    """Yield the ranges that are in one of two ordered lists of extents."""
+    iterators = [iter(first), iter(second)]
+    heads = [next(one, None) for one in iterators]
+    done = 0
+    while True:
+        known = [(head, number) for number, head in enumerate(heads) if head is not None]
+        if not known:
+            return
+        (start, end), number = min(known)
+        heads[number] = next(iterators[number], None)
+        if end > done:
+            yield max(start, done), end
+            done = end
