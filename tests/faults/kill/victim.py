@@ -262,7 +262,7 @@ def main() -> None:
     # A stopped operation occupies a thread and a slot: the others must get past.
     resume_pool.AT_ONCE = AT_ONCE
     resume_pool.ALONE = 0.01
-    base.Turnstile = lambda: Limiter(AT_ONCE)  # type: ignore[assignment,misc]
+    base.Limiter = lambda: Limiter(AT_ONCE)  # type: ignore[assignment,misc]
     volume.VolumeService = Watched  # type: ignore[misc]
     program.main()
 

@@ -77,7 +77,7 @@ def main() -> None:
     backup_run.SETTLE = restore_run.SETTLE = 0.0  # type: ignore[misc]
     resume_pool.AT_ONCE = victim.AT_ONCE
     resume_pool.ALONE = 0.01
-    base.Turnstile = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]
+    base.Limiter = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]
     backup.BackupService = Watched  # type: ignore[misc]
     program.main()
 

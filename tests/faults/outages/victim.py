@@ -72,6 +72,6 @@ class Observed(volume.VolumeService):
 
 if __name__ == "__main__":
     # A parked operation holds the concurrency limit: the others must get past.
-    base.Turnstile = lambda: Limiter(1000)  # type: ignore[assignment,misc]
+    base.Limiter = lambda: Limiter(1000)  # type: ignore[assignment,misc]
     volume.VolumeService = Observed  # type: ignore[misc]
     program.main()
