@@ -27,7 +27,7 @@ def load(
     default_config_files: list[str] | None = None,
     cli_opts: Sequence[cfg.Opt] = (),
 ) -> cfg.ConfigOpts:
-    """Read the command line and the configuration files, and refuse what is wrong.
+    """Read the command line and the configuration files, and refuse invalid ones.
 
     The result is oslo.config's global object: oslo.messaging finds some of its
     options nowhere else. It is only handed down from here, never imported.
@@ -56,11 +56,11 @@ def load(
 
 
 def reviewed(conf: cfg.ConfigOpts, service: str, served: Sequence[str] = ()) -> list[str]:
-    """Refuse what is not supported of Cinder's options; return what to warn of.
+    """Refuse unsupported options of Cinder; return the warnings about others.
 
     :param service: volume or backup.
     :param served: the backends, whose options are registered.
-    :raises ConfigError: it would change what users see.
+    :raises ConfigError: an option would change the results that users see.
     """
     review = Review(conf, config_files.of(conf), served, service)
     refuse(review.refused(service))

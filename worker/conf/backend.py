@@ -41,7 +41,7 @@ OPTS = [
         type=types.Dict(types.Integer(min=0)),
         default={},
         help="Seconds that an operation may take, by its name, and * for the others, as "
-        "create_volume:600,*:7200; none by default. What takes longer is undone, and a thread "
+        "create_volume:600,*:7200; none by default. A longer one is reverted, and a thread "
         "that hangs in the driver is reported with its stack.",
     ),
     cfg.IntOpt(
@@ -57,7 +57,7 @@ OPTS = [
             ("report", "one line in the log, with the stack of the thread"),
             ("revert", "the operation is undone as well"),
         ],
-        help="What is done about an operation whose data stands still for stall_timeout.",
+        help="Action on an operation whose data transfer makes no progress for stall_timeout.",
     ),
     cfg.IntOpt(
         "reserved_percentage",
@@ -71,7 +71,7 @@ OPTS = [
         type=types.String(regex=r"^(auto|\d*\.\d+|\d+\.?)$"),
         default="20.0",
         help="How many times its capacity a thinly provisioned backend may promise, at least "
-        "1, or auto: as many times as is promised of what is in use.",
+        "1, or auto: the ratio of promised to used capacity.",
     ),
     cfg.StrOpt(
         "extra_capabilities",
@@ -91,13 +91,13 @@ OPTS = [
     cfg.BoolOpt(
         "report_discard_supported",
         default=False,
-        help="Tell those who attach a volume that freed blocks can be discarded.",
+        help="Report in connection info that freed blocks can be discarded.",
     ),
     cfg.MultiOpt(
         "replication_device",
         item_type=types.Dict(),
         secret=True,
-        help="A target of replication: backend_id, and what the driver needs to know of it, as "
+        help="A target of replication: backend_id, and the driver's own options for it, as "
         "backend_id:second,san_ip:192.0.2.7. One line for each target.",
     ),
     cfg.StrOpt(

@@ -2,7 +2,7 @@
 """The backends that are to be served, each with the options of its driver.
 
 A value comes from the backend's section, else from [backend_defaults], else it is
-the default: what all backends share is said once.
+the default: values that all backends share are given once.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _EXTRA = next(option for option in backend.OPTS if option.dest == "extra_capabil
 
 
 class BackendConfiguration:
-    """Options of one backend as attributes; what a driver is given.
+    """Options of one backend as attributes, as a driver gets them.
 
     Values are read when they are asked for, so a reload is seen at once. A name
     that no option of the backend has is looked up in [DEFAULT].
 
-    :raises ConfigError: a value is not what its option wants.
+    :raises ConfigError: a value is invalid.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
 
     :raises ConfigError: there is no such class, or it is not a volume driver.
     """
-    # Programs that only read the configuration do not load what drivers need.
+    # Programs that only read the configuration do not load the drivers' libraries.
     from drivers.interface.volume import VolumeDriver
 
     wanted, section = driver_name(conf, name), _place(conf, name)
@@ -122,7 +122,7 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
 
 
 def driver_name(conf: cfg.ConfigOpts, name: str) -> str:
-    """Return what ``volume_driver`` of a backend says."""
+    """Return the value of ``volume_driver`` of a backend."""
     _register(conf, name, backend.OPTS)
     wanted: str = conf[_place(conf, name)][_DRIVER.dest]
     return wanted
@@ -135,7 +135,7 @@ def all_options(driver_opts: Iterable[cfg.Opt]) -> list[cfg.Opt]:
 
 
 def list_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
-    """Return what is wrong with the list of backends itself."""
+    """Return the errors in the list of backends itself."""
     names = list(conf.enabled_backends)
     if not names:
         read = ", ".join(found.files) or "no configuration file"
@@ -158,7 +158,7 @@ def list_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[P
 
 
 def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[Problem]:
-    """Return what is wrong with the values of a backend, its own and shared ones."""
+    """Return the errors in the values of a backend, its own and shared ones."""
     _register(conf, name, options)
     found = config_files.of(conf)
     placed = [(section, option) for section in (name, SHARED) for option in options]
@@ -176,7 +176,7 @@ def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[
 
 
 def _load(wanted: str) -> object:
-    """Return what an option names, a driver of Cinder's within an adapter."""
+    """Return the class that an option names, a driver of Cinder's within an adapter."""
     if wanted.startswith(f"{loading.PACKAGE}."):
         return loading.load(wanted)
     try:
@@ -184,7 +184,7 @@ def _load(wanted: str) -> object:
     except ModuleNotFoundError as error:
         if error.name != "eventlet":
             raise
-        return loading.load(wanted)  # somebody else's driver for Cinder imports Cinder
+        return loading.load(wanted)  # a third-party driver for Cinder imports Cinder
     return loading.adapted(found) if loading.is_cinders(found) else found
 
 

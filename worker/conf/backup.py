@@ -86,7 +86,7 @@ OPTS = [
     cfg.StrOpt(
         "backup_root_helper",
         default="sudo",
-        help="What os-brick runs its commands through, where volumes are not local files.",
+        help="Command by which os-brick gains root's rights, for volumes that are no local files.",
     ),
     cfg.BoolOpt(
         "use_multipath_for_image_xfer",
@@ -101,7 +101,7 @@ OPTS = [
 
 
 class Settings:
-    """Options as attributes; what a driver is given."""
+    """Options as attributes, as a driver gets them."""
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is told of volumes of instances; section [nova]."""
+"""The compute service that is notified of volumes; section [nova]."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 
 def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
-    """Return what keeps an account that is there from being used; none of it is fatal."""
+    """Return the reasons why a configured account is not used; none of them is fatal."""
     given = [e for e in found.entries if e.section.lower() == GROUP and e.option in _ACCOUNT]
     if not given:
         return []

@@ -26,7 +26,7 @@ OPTS = [
     cfg.StrOpt(
         "state_path",
         default="/var/lib/holdfast",
-        help="Directory for what must outlive a restart: the journal and, by default, the "
+        help="Directory for state that must outlive a restart: the journal and, by default, the "
         "database, the locks and the local driver's volumes.",
     ),
     cfg.ListOpt(
@@ -40,7 +40,7 @@ OPTS = [
         default=[],
         help="Options of Cinder that are not supported, and with which the services start all "
         "the same: their names, comma separated, as image_volume_cache_enabled or, from other "
-        "sections, key_manager.fixed_key. What they ask for is not done.",
+        "sections, key_manager.fixed_key. Their effect is missing.",
     ),
     cfg.StrOpt(
         "cluster",

@@ -19,7 +19,7 @@ SERVICES = "holdfast.image_services"
 _SERVICE = cfg.StrOpt(
     "image_service",
     default="directory",
-    help="What keeps images: 'directory' on this host, 'glance' (which needs openstacksdk: "
+    help="The image service: 'directory' on this host, 'glance' (which needs openstacksdk: "
     "pip install 'holdfast[glance]'), or the full path of a class.",
 )
 
@@ -56,7 +56,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
     """Return the class that ``image_service`` names, its options registered.
 
-    :raises ConfigError: there is none of that name, or it lacks what it needs.
+    :raises ConfigError: there is none of that name, or it lacks a requirement.
     """
     wanted = conf.image_service
     try:

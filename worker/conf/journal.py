@@ -42,8 +42,8 @@ OPTS = [
         default=1000,
         min=0,
         mutable=True,
-        help="How many rejected messages are remembered, the newest; whoever can reach the bus "
-        "could fill the disk otherwise.",
+        help="How many rejected messages are stored, the newest; any client of the bus "
+        "could fill the disk without this limit.",
     ),
 ]
 

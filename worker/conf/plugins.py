@@ -10,10 +10,10 @@ from importlib import metadata
 
 
 def load(wanted: str, group: str, what: str) -> object:
-    """Return what an option names.
+    """Return the object that an option names.
 
     :param group: of the entry points.
-    :param what: it is to be, for the text of a failure.
+    :param what: the kind of object, for the text of a failure.
     :raises ImportError: the module cannot be imported.
     :raises AttributeError: it has no such class.
     :raises ValueError: there is no entry point of that name.
@@ -29,7 +29,7 @@ def load(wanted: str, group: str, what: str) -> object:
 
 
 def guess(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return a question after what may have been meant; empty where nothing is close.
+    """Return a suggestion of a similar name; empty where none is close.
 
     :param cutoff: how alike they have to be, from 0 to 1.
     """

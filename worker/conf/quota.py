@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a project may use, where the database sets no limit; section [DEFAULT]."""
+"""Default limits of projects, where the database sets none; section [DEFAULT]."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory for what must outlive a restart."""
+"""The directory for state that must outlive a restart."""
 
 from __future__ import annotations
 

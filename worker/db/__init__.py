@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The database: Cinder's tables, and what is asked of them."""
+"""The database: Cinder's tables, and queries on them."""

@@ -40,10 +40,10 @@ _FAMILIES: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
 
 @dataclass(frozen=True)
 class SchemaFinding:
-    """What does not fit in one table.
+    """A difference in one table.
 
     :param table: its name.
-    :param text: what is wrong with it.
+    :param text: its description.
     :param fatal: whether operations would fail; otherwise it is only strange.
     """
 
@@ -53,7 +53,7 @@ class SchemaFinding:
 
 
 def check(database: Database) -> list[SchemaFinding]:
-    """Return what is missing or different, table by table; nothing when all fits.
+    """Return the differences, table by table; nothing when all fits.
 
     It reads only. :raises Unavailable: the database did not answer.
     """

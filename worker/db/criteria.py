@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conditions that mean the same on every database.
 
-MySQL compares text without case and without trailing blanks, so what must be
+MySQL compares text without case and without trailing blanks, so text that must be
 equal is compared by its bytes as well; the plain comparison finds the index.
 """
 
@@ -45,7 +45,7 @@ def same(column: sa.Column[Any], name: str) -> sa.ColumnElement[bool]:
 
 
 def on_host(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
-    """Match a host with what lies below it, to the letter (spec/service §1).
+    """Match a host and its backends and pools, to the letter (spec/service §1).
 
     The bound parameters are those of :func:`host_parameters`.
     """
@@ -60,7 +60,7 @@ def on_host(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
 
 
 def host_parameters(host: str) -> dict[str, Any]:
-    """Return what :func:`on_host` needs: a node finds its backends, a backend its pools."""
+    """Return the arguments of :func:`on_host`: a node finds its backends, a backend its pools."""
     below = "#" if "@" in host else "@"
     escaped = host.replace(ESCAPE, ESCAPE * 2).replace("%", f"{ESCAPE}%").replace("_", f"{ESCAPE}_")
     return {

@@ -3,7 +3,7 @@
 
 Statements are SQLAlchemy Core: an operation is five of them, and sessions and
 objects would cost more than the statements. Engines come from oslo.db's
-enginefacade, with what :mod:`worker.db.tuning` adds.
+enginefacade, with the additions of :mod:`worker.db.tuning`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DEFAULTS = {opt.dest: opt.default for opt in db_options.database_opts}
 _NOT_FOR_ENGINES = re.compile(
     "backend|(.+_)?connection|use_db_reconnect|db_.+|max_retries|retry_interval|synchronous_reader"
 )
-"""Options that are ours to heed, or nobody's."""
+"""Options that only we read, or none."""
 
 
 class Database:
@@ -84,13 +84,13 @@ class Database:
 
     @contextmanager
     def writer(self) -> Iterator[sa.Connection]:
-        """Open a transaction that nobody repeats; ``write`` is the one that insists."""
+        """Open a transaction that is not repeated; ``write`` repeats."""
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reader(self) -> Iterator[sa.Connection]:
-        """Open a connection to read from; each statement sees what is committed then."""
+        """Open a connection to read from; each statement sees the data committed by then."""
         with (self._engines or self._start())[1].connect() as connection:
             yield connection
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do when the database does not answer: wait, and say so once.
+"""Wait for a database that does not answer, and log each outage once.
 
 =========  ==========================================  ==========================
 verdict    when                                        then
@@ -53,7 +53,7 @@ _SQLITE_CONFLICT = ("locked", "busy")
 _SQLITE_REFUSED = ("unable to open",)
 
 ERRORS = (db_exception.DBError, sa.exc.SQLAlchemyError, sqlite3.OperationalError)
-"""What may be raised when the database is asked."""
+"""Exceptions that a query may raise."""
 
 
 SAME_OUTAGE = 1.0
@@ -61,7 +61,7 @@ SAME_OUTAGE = 1.0
 
 
 class OutageVerdict(enum.Enum):
-    """What an error says about the database."""
+    """The meaning of an error of the database."""
 
     AWAY = "away"
     CONFLICT = "conflict"
@@ -69,7 +69,7 @@ class OutageVerdict(enum.Enum):
 
 
 class Outages:
-    """Repeats what failed, for one database.
+    """Repeats failed work, for one database.
 
     :param shown: the database's address, without secrets.
     :param retries: how often work is repeated; negative means without an end.
@@ -90,11 +90,11 @@ class Outages:
         """When the database went away, in monotonic seconds; None while it answers."""
 
     def give_up(self) -> None:
-        """Wait no more: whoever waits gets Unavailable after the pause that runs."""
+        """Wait no more: waiting threads get Unavailable after the current pause."""
         self._stopped.set()
 
     def persist(self, attempt: Callable[[], T], error: Exception, *, patient: bool) -> T:
-        """Repeat what ended in an error for as long as that makes sense.
+        """Repeat failed work for as long as that makes sense.
 
         :param patient: whether an outage is waited for; conflicts always are.
         :raises Unavailable: it did not come to an end.
@@ -115,7 +115,7 @@ class Outages:
             raise Unavailable(f"database {self._shown}: {reason(last)}") from last
 
     def over(self) -> None:
-        """Tell that the database answers again."""
+        """Log that the database answers again."""
         with self._lock:
             if self.since is not None:
                 away = time.monotonic() - self.since
@@ -162,14 +162,14 @@ class Outages:
 
     def _away(self, error: Exception) -> None:
         with self._lock:
-            # An attempt that began before the end may be told of it only now.
+            # An attempt that began before the end may learn of it only now.
             if self.since is None and time.monotonic() - self._back > SAME_OUTAGE:
                 self.since = time.monotonic()
                 LOG.warning("database away: %s: %s", self._shown, reason(error))
 
 
 def verdict(error: Exception) -> OutageVerdict | None:
-    """Say what an error means for the work that met it; None for a fault of ours."""
+    """Return the meaning of an error for the work that met it; None for a fault of ours."""
     if isinstance(error, db_exception.DBDeadlock):
         return OutageVerdict.CONFLICT
     if isinstance(error, db_exception.DBNonExistentDatabase):
@@ -184,7 +184,7 @@ def verdict(error: Exception) -> OutageVerdict | None:
 
 
 def reason(error: Exception) -> str:
-    """Return what the driver said, short and without passwords."""
+    """Return the driver's message, short and without passwords."""
     cause = _cause(error)
     text = str(cause.args[1] if len(cause.args) == 2 else cause).strip()
     return str(strutils.mask_password(" ".join(text.split())[:200]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What oslo.db's engine creation leaves out, added through SQLAlchemy's engine plugins.
+"""Additions to oslo.db's engine creation, through SQLAlchemy's engine plugins.
 
 oslo.db asks the server ``SELECT 1`` or a ping before each transaction and rolls
 back after each, opens a new SQLite file for each, and lets a late write find that
@@ -50,7 +50,7 @@ class Writing(CreateEnginePlugin):
         return url
 
     def isolation(self) -> dict[str, Any]:
-        """Return what keeps transactions apart."""
+        """Return the statements that isolate transactions."""
         # MySQL's default, REPEATABLE READ, locks gaps: more deadlocks for nothing.
         return {"isolation_level": "READ COMMITTED"}
 
@@ -64,7 +64,7 @@ class Single(Writing):
     """The engine for statements that are a transaction by themselves."""
 
     def isolation(self) -> dict[str, Any]:
-        """Return what saves the statements around them."""
+        """Return the options that save the statements around them."""
         return {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
 
     def engine_created(self, engine: sa.Engine) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a column takes; asked before any SQL, so that every database refuses the same.
+"""Validate values of columns before any SQL, so that every database refuses the same.
 
 A message names table and column, never the value: it may be a secret.
 """
@@ -62,7 +62,7 @@ def _check(column: sa.Column[Any]) -> Check:
     elif isinstance(kind, sa.Integer):
         check = _whole
     elif isinstance(kind, sa.DateTime):
-        # Only what takes part in a compare-and-set is kept to the microsecond.
+        # Only columns of a compare-and-set are kept to the microsecond.
         check = functools.partial(_time, column.info.get("precise", False))
     else:
         check = functools.partial(_text, getattr(kind, "length", None))

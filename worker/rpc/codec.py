@@ -3,7 +3,7 @@
 
 An object arrives as a dict of ``versioned_object.name``, ``.version``,
 ``.namespace``, ``.data`` and optionally ``.changes``, nested in its data. A
-reader with a registry refuses what is newer than itself; this one keeps names,
+reader with a registry refuses versions newer than itself; this one keeps names,
 versions and fields as they are, the unknown ones as well. Everything is checked
 at once, so that a look at a field cannot fail later; children are made into
 objects when they are looked at, since an operation needs few of them.
@@ -24,7 +24,7 @@ _CHANGES = _PREFIX + "changes"
 NAMESPACE = "cinder"
 
 MAX_DEPTH = 100
-"""Levels of dicts and lists in one value; what is deeper cannot be written as JSON again."""
+"""Levels of dicts and lists in one value; deeper values cannot be written as JSON again."""
 
 _CONTAINERS = frozenset({dict, list})
 
@@ -105,9 +105,9 @@ def decode(value: Any, name: str = "") -> Any:
 
     An object becomes a :class:`WireObject`, a list object a :class:`WireList`, a
     list the list of its decoded entries. Anything else, plain dicts included,
-    stays as it came: senders put copies of whole objects into them that nobody reads.
+    stays as it came: senders put copies of whole objects into them that are never read.
 
-    :param name: what the value is called in an error.
+    :param name: the value's name in an error.
     :raises MalformedObject: it holds something that looks like an object and is none.
     """
     _check(value, name or "value")

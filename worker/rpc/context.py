@@ -23,7 +23,7 @@ class RequestContext(oslo_context.RequestContext):
     """A request context that keeps every key it came with.
 
     Whatever came is taken: a strange value counts as absent, since a cast must
-    not be lost for what only logs and onward messages use.
+    not be lost for fields that only logs and onward messages use.
 
     :param wire: the keys as they came, without the prefix ``_context_``.
     :param changes: keys with other values.
@@ -67,7 +67,7 @@ class RequestContext(oslo_context.RequestContext):
         return cls({"is_admin": True, "roles": ["admin"]})
 
     def to_wire(self) -> dict[str, Any]:
-        """Return every key that came, with what Cinder's services expect besides."""
+        """Return every received key, and those that Cinder's services expect besides."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
         ours = {
             "user_id": self.user_id,
@@ -89,7 +89,7 @@ class RequestContext(oslo_context.RequestContext):
         return RequestContext(shown, request_id=self.request_id, **changes)
 
     def to_journal(self) -> dict[str, Any]:
-        """Return what may be stored: the keys that came, without secrets.
+        """Return the received keys that may be stored, without secrets.
 
         Of keys that Cinder has not, only plain values are kept.
         """
@@ -106,7 +106,7 @@ class RequestContext(oslo_context.RequestContext):
         return RequestContext(self._wire, request_id=self.request_id, is_admin=True, roles=roles)
 
     def get_logging_values(self) -> dict[str, Any]:
-        """Return what log formats may show; this is asked for at every line."""
+        """Return the fields for log formats; called for every line."""
         return {
             "request_id": self.request_id,
             "global_request_id": self.global_request_id,

@@ -23,7 +23,7 @@ _SHOWN_AS = {
     flow_errors.FlowError: "CinderException",
     driver_errors.DriverError: "VolumeDriverException",
 }
-"""Classes of ours that callers do not have, and what they get instead."""
+"""Classes of ours that callers do not have, and their replacements."""
 
 
 def on_wire(error: BaseException) -> BaseException:

@@ -34,9 +34,9 @@ _Payload = Callable[[Record], dict[str, Any]]
 
 
 class Notifier:
-    """Sends notifications, or does nothing at all when nobody asked for them.
+    """Sends notifications, or does nothing at all without a configured driver.
 
-    A notification never fails an operation: what goes wrong is logged.
+    A notification never fails an operation: errors are logged.
 
     :param host: ``host@backend``, the publisher.
     :param transport: notifications have their own; it is not used.

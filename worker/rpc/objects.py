@@ -27,7 +27,7 @@ _OLDER: Mapping[str, Mapping[str, tuple[str, frozenset[str]]]] = {
     },
     OBJECT_VERSION: {},
 }
-"""Per cap: what is sent in an older version, and without which fields."""
+"""Per version cap: objects that are sent in an older version, and the fields left out."""
 
 _TIMES = frozenset(
     {"created_at", "updated_at", "deleted_at", "scheduled_at", "launched_at", "terminated_at"}

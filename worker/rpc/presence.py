@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the bus is there, told in one line when it goes and in one when it is back.
+"""Log one line when the bus becomes unreachable and one when it is back.
 
 oslo.messaging logs every try of every connection, several a second while a broker
 is down. Those lines are taken for signs and dropped. A connection says only in its
@@ -27,7 +27,7 @@ _LOST = (
     "Connection failed",
     "recoverable connection/channel error",
 )
-"""What oslo.messaging logs when a try has failed and another one follows."""
+"""The log line of oslo.messaging when a try has failed and another one follows."""
 
 _GIVEN_UP = ("Unable to connect to AMQP server",)
 _CONSEQUENCES = ("Failed to publish message", "Failed to consume message")
@@ -35,7 +35,7 @@ _FOUND = ("Reconnected to AMQP server",)
 
 
 class Presence(logging.Filter):
-    """What all connections of this process know about the bus."""
+    """The state of the bus, shared by all connections of this process."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Presence(logging.Filter):
             self._lost(_reason(record))
             return False
         if _any_in(_GIVEN_UP, text):
-            # Whoever sent is told; the bus may be away all the same.
+            # The sender gets the error; the bus may be away all the same.
             self._forget()
             return False
         if _any_in(_FOUND, text):
@@ -77,7 +77,7 @@ class Presence(logging.Filter):
         with self._lock:
             again = me in self._trying
             since = self._trying.setdefault(me, time.monotonic())
-        # A sender may meet a loss of long ago: its second try tells whether the bus is there.
+        # A sender may meet a loss of long ago: its second try shows whether the bus is reachable.
         if again or getattr(self._thread, "listens", False):
             self._absence.begin(reason, since)
 
@@ -95,7 +95,7 @@ PRESENCE = Presence()
 
 
 class Connection(impl_rabbit.Connection):  # type: ignore[misc]
-    """A connection that tells when it works."""
+    """A connection that reports when it works."""
 
     def consume(self, timeout: float | None = None) -> None:
         """Wait for messages."""
@@ -109,7 +109,7 @@ class Connection(impl_rabbit.Connection):  # type: ignore[misc]
 
 
 def watch(transport: Any) -> None:
-    """Have the connections of a transport tell whether the bus is there."""
+    """Have the connections of a transport report whether the bus is reachable."""
     pool = getattr(transport._driver, "_connection_pool", None)
     if pool is not None and pool.connection_cls is impl_rabbit.Connection:
         pool.connection_cls = Connection
@@ -122,7 +122,7 @@ def _any_in(signs: tuple[str, ...], text: str) -> bool:
 
 
 def _reason(record: logging.LogRecord) -> str:
-    """Return what the connection said, and where it tried."""
+    """Return the connection's error and address."""
     said: Any = record.args
     if isinstance(said, dict):
         return f"{said.get('hostname')}:{said.get('port')}: {said.get('err_str')}"

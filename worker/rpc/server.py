@@ -34,7 +34,7 @@ SLOT_WAIT = 10.0
 
 
 MESSAGE_MAX = 4 * 1024 * 1024
-"""Bytes of a message that are read; what an API sends has some ten thousand."""
+"""Bytes of a message that are read; an API's messages have some ten thousand."""
 
 
 class Refused(Exception):
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class MessageIntake(Protocol):
-    """What takes messages from the bus."""
+    """Receiver of messages from the bus."""
 
     def wait_for_slot(self, timeout: float) -> bool:
         """Wait for room for one more operation.
@@ -60,7 +60,7 @@ class MessageIntake(Protocol):
         """Carry out a call and return its answer. :raises Exception: goes to the caller."""
 
     def malformed(self, body: Any, error: Exception) -> None:
-        """Keep what is no message at all, so that it can be acknowledged."""
+        """Store an unreadable message, so that it can be acknowledged."""
 
 
 class Server(RPCServer):  # type: ignore[misc]
@@ -68,7 +68,7 @@ class Server(RPCServer):  # type: ignore[misc]
 
     :param transport: an RPC transport of an AMQP driver.
     :param target: topic and server.
-    :param intake: takes over what arrives.
+    :param intake: takes over each message.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
             LOG.info("acknowledging a cast failed, it may come again: %s", error)
 
     def _keep_alive(self) -> None:
-        """Tell the broker that we are there while no message is being read."""
+        """Send a heartbeat to the broker while no message is being read."""
         amqp = self.conn.connection.connection
         if hasattr(amqp, "send_heartbeat"):
             amqp.send_heartbeat()

@@ -33,8 +33,8 @@ def append_pool(host: str, pool: str | None) -> str:
 def extract_host(host: str | None, level: Level = "backend") -> str | None:
     """Return a part of ``host@backend#pool``.
 
-    The backend is what precedes the first ``#``, the host what precedes the first
-    ``@`` of that; the pool is what follows the only ``#``, None otherwise.
+    The backend is the part before the first ``#``, the host the part before the first
+    ``@`` of that; the pool is the part after the only ``#``, None otherwise.
 
     :raises InvalidVolume: there is no host, as when nothing was scheduled yet.
     """
@@ -76,7 +76,7 @@ def address(row: Mapping[str, Any]) -> str:
 
 
 def volume_targets(node: str, backend: str, cluster: str | None) -> list[oslo_messaging.Target]:
-    """Return what a backend's process listens on.
+    """Return the targets that a backend's process listens on.
 
     The second is where a scheduler sends; the third is shared by a cluster's hosts.
     """
@@ -92,7 +92,7 @@ def volume_targets(node: str, backend: str, cluster: str | None) -> list[oslo_me
 
 
 def volume_target(host: str | None, version: str) -> oslo_messaging.Target:
-    """Return where to send what concerns a resource of ``host@backend#pool``.
+    """Return the address of messages about a resource of ``host@backend#pool``.
 
     :param host: the resource's :func:`address`.
     :raises InvalidVolume: there is no host.
@@ -102,7 +102,7 @@ def volume_target(host: str | None, version: str) -> oslo_messaging.Target:
 
 
 def backup_target(host: str | None, version: str | None = None) -> oslo_messaging.Target:
-    """Return what a host's backup service listens on, and where to send to it.
+    """Return the target of a host's backup service.
 
     :raises InvalidVolume: there is no host.
     """

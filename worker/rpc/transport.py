@@ -19,7 +19,7 @@ from oslo_utils import strutils
 from worker.rpc import presence
 
 CONTROL_EXCHANGE = "openstack"
-"""What an untouched cinder.conf uses (spec/service §2)."""
+"""The default of cinder.conf (spec/service §2)."""
 
 _RABBIT = "oslo_messaging_rabbit"
 
@@ -43,7 +43,7 @@ _NOT_DURABLE = (
 
 
 class _Harmless(logging.Filter):
-    """Drops complaints about what is as it should be."""
+    """Drops warnings about intended settings."""
 
     _TEXTS = (
         "during closing channel",  # the answer to each orderly stop
@@ -104,7 +104,7 @@ def bound_prefetch(conf: cfg.ConfigOpts, slots: int) -> int:
 
 
 def durability_warning(conf: cfg.ConfigOpts) -> str | None:
-    """Return what to tell an operator whose queues do not outlive the broker."""
+    """Return a warning for an operator whose queues do not outlive the broker."""
     register_opts(conf)
     url = oslo_messaging.TransportURL.parse(conf)
     if url.transport not in ("rabbit", "kombu+amqp", "kombu+pyamqp"):

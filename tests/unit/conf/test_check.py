@@ -48,8 +48,7 @@ def test_all_problems_are_told_in_the_order_of_their_lines(write):
         ":6: [b1] volume_driver: there is no driver 'lcoal'; known: local, noop;"
         " did you mean local?",
         ":7: [b1] reserved_percentage: Should be less than or equal to 100",
-        ":8: [oslo_messaging_rabit]: nobody reads this section;"
-        " did you mean oslo_messaging_rabbit?",
+        ":8: [oslo_messaging_rabit]: this section is not read; did you mean oslo_messaging_rabbit?",
         ":11: [journal] max_resumes: 'no' is not a number",
     ]
 

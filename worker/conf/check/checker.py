@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that is wrong with configuration files, not only the first thing.
 
-The start refuses what is fatal and says one line; ``holdfast config check`` says
-all of it, and also what has no effect.
+The start refuses fatal errors with one line each; ``holdfast config check`` prints
+all of them, and also options without effect.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from worker.conf.cinder.review import AssignmentKind, Review
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found.
+    """The result of a check.
 
     :param problems: in the order of their lines.
     :param conf: as it was read; None where it could not be.
-    :param review: what becomes of each assignment; None where they could not be read.
+    :param review: the effect of each assignment; None where they could not be read.
     """
 
     problems: list[Problem]
@@ -78,7 +78,7 @@ def early(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem
 
 
 def start(conf: cfg.ConfigOpts) -> list[Problem]:
-    """Return what forbids a start, apart from the backends."""
+    """Return the errors that forbid a start, apart from those of backends."""
     found = config_files.of(conf)
     return [problem for problem in _service(conf, found) if problem.fatal]
 
@@ -110,7 +110,7 @@ def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Pr
 
 
 def _store(conf: cfg.ConfigOpts) -> list[Problem]:
-    """Return what forbids a start of the backup service only."""
+    """Return the errors that forbid a start of the backup service only."""
     try:
         backup.driver_class(conf)
     except ConfigError as error:

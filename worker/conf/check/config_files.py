@@ -2,7 +2,7 @@
 """The configuration files as they are written: every assignment with its line.
 
 oslo.config knows from which file a value came, not from which line; an operator
-who is told the line finds the mistake at once.
+with the line number an operator finds the mistake at once.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with a configuration, and how it is told: in one line."""
+"""Errors in a configuration, each reported in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Problem:
     :param line: its line, None when it is not known.
     :param section: the section, None when the whole file is meant.
     :param option: the option, None when the whole section is meant.
-    :param text: what was found, what was wanted, what to do; no secret.
+    :param text: the value, the valid values, the next step; no secret.
     :param fatal: whether the service refuses to start.
     """
 
@@ -40,7 +40,7 @@ class Problem:
 class ConfigError(SystemExit):
     """The configuration does not allow a start.
 
-    Nobody has to catch it: it ends the program with its text, one line, and exit
+    Callers need not catch it: it ends the program with its text, one line, and exit
     status 1. A boundary that catches ``Exception`` lets it pass.
     """
 

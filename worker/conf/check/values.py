@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the values of known options are what their options want."""
+"""Validate the values of known options."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _fault(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> str | None:
 
 
 def short(text: str) -> str:
-    """Cut what oslo.config says about the place, which we say better."""
+    """Cut oslo.config's description of the place, as ours is more precise."""
     _, found, reason = text.partition("is not valid: ")
     reason = " ".join((reason if found else text).split())
     return _NUMBER.sub(r"\1 is not a number", reason)

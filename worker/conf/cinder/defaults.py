@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where our defaults are others than Cinder's, Cinder's hold in Cinder's own files.
 
-What such a file leaves out it leaves to Cinder: its locks and backups have to be found
+An option that such a file omits has Cinder's default: its locks and backups have to be found
 where they are.
 """
 
@@ -18,7 +18,7 @@ SERVICE: dict[str, str] = {
     "backup_driver": "cinder.backup.drivers.swift.SwiftBackupDriver",
     "image_service": "glance",
 }
-"""Options of [DEFAULT]; the last is ours, for what Cinder always does."""
+"""Options of [DEFAULT]; the last is ours, for a behaviour that Cinder always has."""
 
 DATABASE = "sqlite:///$state_path/cinder.sqlite"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What configuration files name, and which names are known."""
+"""Names in configuration files, and the known names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.cinder import unrelated
 
 OF_BACKENDS = "of backends"
-"""What options of every backend are listed under."""
+"""The key under which options of every backend are listed."""
 
 KEYSTONES = frozenset({"glance", "nova", "service_user"})
 """Sections that keystoneauth reads for us, when they are needed."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that tune what is done another way here, so that they have no effect.
+"""Options without effect, as they tune a mechanism that works another way here.
 
-Nothing that somebody can see changes with them, apart from what is said here.
+They change no visible behaviour, apart from the notes here.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ SERVICE: dict[str, str] = {
     "backup_mount_options": "backup_share is not mounted by this service: give them to mount",
     "backup_name_template": "only the Ceph store uses it",
     "backup_native_threads_pool_size": "backup_transfers and backup_threads say it here",
-    "backup_object_number_per_notification": "progress is told by time, backup_timer_interval",
+    "backup_object_number_per_notification": "progress is reported by time, backup_timer_interval",
     "backup_s3_enable_progress_timer": _PROGRESS,
-    "backup_service_inithost_offload": "what was left over is always done beside new work",
+    "backup_service_inithost_offload": "interrupted work always resumes beside new work",
     "backup_swift_enable_progress_timer": _PROGRESS,
     "backup_swift_service_auth": _SINGLE,
     "compression_format": "images are not compressed on upload",
@@ -45,7 +45,7 @@ SERVICE: dict[str, str] = {
     "split_loggers": "requests are not logged in parts",
     "swift_catalog_info": _SINGLE,
     "vmdk_allowed_types": "VMDK images are refused: only raw and qcow2 are read",
-    "volume_service_inithost_offload": "what was left over is always done beside new work",
+    "volume_service_inithost_offload": "interrupted work always resumes beside new work",
 }
 """Options of [DEFAULT], each with the reason why it has no effect."""
 
@@ -69,11 +69,11 @@ BACKEND: dict[str, str] = {
 
 SECTIONS: dict[str, str] = {
     "barbican": _KEYS,
-    "oslo_reports": "there are no reports on signals: the log has the stack of what hangs",
+    "oslo_reports": "there are no reports on signals: the log has the stack of a hanging operation",
     "oslo_versionedobjects": "objects are read by a codec of our own",
     "profiler": "requests are not traced by osprofiler",
     "profiler_jaeger": "requests are not traced by osprofiler",
     "profiler_otlp": "requests are not traced by osprofiler",
     "vault": _KEYS,
 }
-"""Whole sections, each with what that means."""
+"""Whole sections, each with its meaning."""

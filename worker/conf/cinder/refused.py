@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that change what users and operators see, and that this service does not have.
+"""Options that change visible behaviour, and that this service does not support.
 
 Each prevents a start, unless its value is Cinder's default or ``accept_unsupported`` names
 it: to go on in silence would be worse.
@@ -19,8 +19,8 @@ BOTH = VOLUME | BACKUP
 class RefusedOption:
     """One of them.
 
-    :param effect: what Cinder would do.
-    :param advice: what is to be done instead.
+    :param effect: Cinder's behaviour with it.
+    :param advice: the alternative.
     :param services: those that do not start with it.
     :param when: whether a value, as it is written, is refused; None: unless it is the default.
     """
@@ -90,11 +90,11 @@ SERVICE: dict[str, RefusedOption] = {
 
 BACKEND: dict[str, RefusedOption] = {
     "disk_geometry": RefusedOption(
-        "tells guests the size of a disk's blocks",
-        "remove it, and guests see what the storage says",
+        "reports the size of a disk's blocks to guests",
+        "remove it, and guests see the storage's value",
     ),
     "image_upload_use_cinder_backend": RefusedOption(
-        "makes an image of a volume by cloning it and telling Glance where the clone is",
+        "makes an image of a volume by cloning it and registering the clone's location in Glance",
         "remove it, and the data is sent to Glance",
     ),
     "image_volume_cache_enabled": RefusedOption(
@@ -123,7 +123,7 @@ KEYS: dict[str, RefusedOption] = {
         services=BOTH,
     ),
 }
-"""Options of [key_manager]; what else it has does not matter without these."""
+"""Options of [key_manager]; its others do not matter without these."""
 
 PER_USER = RefusedOption(
     "keeps backups in the name of the user who asks (backup_swift_auth = per_user)",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say of every assignment in configuration files what becomes of it here."""
+"""Determine the effect of every assignment in configuration files."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _MOST_LINES = 12
 
 
 class AssignmentKind(enum.Enum):
-    """What becomes of an assignment."""
+    """The effect of an assignment."""
 
     TAKEN = "taken over as it is"
-    ELSEWHERE = "for somebody else"
+    ELSEWHERE = "for another service"
     OTHERWISE = "without effect"
-    REFUSED = "changes what users see"
+    REFUSED = "changes visible behaviour"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class AssignmentFinding:
-    """What becomes of one.
+    """The effect of one.
 
-    :param entry: None for what is not said in any file.
+    :param entry: None for an option that no file sets.
     :param text: for a person; empty where there is nothing to say.
     :param services: those that it prevents from starting.
     :param reader: who reads it instead of us.
@@ -53,7 +53,7 @@ class AssignmentFinding:
 
     @property
     def problem(self) -> Problem:
-        """The same as what is printed."""
+        """The printed form."""
         fatal = self.kind is AssignmentKind.REFUSED
         if self.entry is None:
             return Problem(None, None, "DEFAULT", "backup_driver", self.text, fatal)
@@ -99,7 +99,7 @@ class Review:
         return {entry.option for entry in self._found.entries if entry.option is not None}
 
     def refused(self, service: str | None = None) -> list[Problem]:
-        """Return what forbids a start: of one service, or of any."""
+        """Return the errors that forbid a start: of one service, or of any."""
         return [
             finding.problem
             for finding in self.findings
@@ -112,7 +112,7 @@ class Review:
         return [finding for finding in self.findings if finding.kind is kind]
 
     def warnings(self) -> list[str]:
-        """Return what a start says of the options that nobody knows: a few lines, or one."""
+        """Return the warnings about unknown options: a few lines, or one."""
         unknown = [str(finding.problem) for finding in self.of_kind(AssignmentKind.UNKNOWN)]
         if len(unknown) > _MOST_LINES:
             return [f"{len(unknown)} options are unknown: holdfast config check lists them"]
@@ -129,7 +129,7 @@ class Review:
                 if entry.option is not None:
                     yield self._of_a_backend(entry, entry.option)
             elif section in self._drivers or section in self._passed_over:
-                continue  # who lists the backends says what is not enabled
+                continue  # the list of backends reports sections that are not enabled
             elif (found := self._of_a_section(entry, section, told)) is not None:
                 yield found
 
@@ -182,7 +182,7 @@ class Review:
     def _of_a_section(
         self, entry: ConfigEntry, section: str, told: set[str]
     ) -> AssignmentFinding | None:
-        """Judge what is neither in [DEFAULT] nor a backend's; None where there is nothing to."""
+        """Judge an assignment outside [DEFAULT] and backends; None for none."""
         if section == "key_manager" and entry.option in refused.KEYS:
             return self._refused(entry, refused.KEYS[entry.option], None)
         reader = unrelated.SECTIONS.get(section) or self._elsewhere.get(section)
@@ -200,7 +200,7 @@ class Review:
             )
         if entry.option is None:
             sections = [*self._known, *unrelated.SECTIONS, *no_effect.SECTIONS]
-            text = f"nobody reads this section{plugins.guess(section, sections, _ALIKE)}"
+            text = f"this section is not read{plugins.guess(section, sections, _ALIKE)}"
             return AssignmentFinding(AssignmentKind.UNKNOWN, entry, text)
         return None
 
@@ -249,7 +249,7 @@ class Review:
         return self._table.sections[table.BACKEND] if section in self._backends else ()
 
     def _absent(self) -> Iterator[AssignmentFinding]:
-        """Judge what several options say together, and what may not be said at all."""
+        """Judge combinations of options, and forbidden assignments."""
         conf, written = self._conf, self._found.entries
         is_swift = conf.backup_driver.lower().startswith(("swift", "cinder.backup.drivers.swift"))
         if not is_swift or conf.backup_swift_auth != "per_user":
@@ -283,7 +283,7 @@ def _otherwise(entry: ConfigEntry, text: str, option: table.Option | None) -> As
 
 
 def _of_others(entry: ConfigEntry, section: str, told: set[str]) -> AssignmentFinding | None:
-    """Say once what a section means that nobody reads here."""
+    """Report once the meaning of a section that is not read here."""
     if entry.option is None:
         return None
     switch = _SWITCHES.get(section)

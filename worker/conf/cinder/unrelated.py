@@ -46,7 +46,7 @@ _STORES = """
     restore_discard_excess_bytes
     """
 
-# The internal tenant is asked for by drivers that have an image cache of their own; what it
+# The internal tenant is used by drivers that have an image cache of their own; the rest it
 # serves besides is refused by the options that ask for it.
 _DRIVERS = """
     cinder_internal_tenant_project_id cinder_internal_tenant_user_id rootwrap_config
@@ -64,7 +64,7 @@ _BASE = """
     """
 
 BASE = frozenset(_BASE.split())
-"""Options that every driver of Cinder has; what single drivers have besides is theirs, too."""
+"""Options that every driver of Cinder has; further options of single drivers are theirs, too."""
 
 OPTIONS: dict[tuple[str, str], str] = {("nova", "token_auth_url"): API}
 """Options in sections that are ours as well, each with who reads it."""
@@ -140,4 +140,4 @@ RENAMED: dict[str, str] = {
     "volume_copy_blkio_cgroup": "volume_copy_blkio_cgroup_name",
     "volume_topic": "",
 }
-"""Names that Cinder 29 has given up, each with what took its place, empty for nothing."""
+"""Names that Cinder 29 has removed, each with its replacement, empty for none."""

@@ -17,7 +17,7 @@ Index = Mapping[str, Sequence[str]]
 
 
 def create(name: str, *items: sa.schema.SchemaItem, indexes: Index | None = None) -> None:
-    """Create a table and its indexes, or what an interrupted try left out."""
+    """Create a table and its indexes, or those that an interrupted try left out."""
     connection = op.get_bind()
     if not sa.inspect(connection).has_table(name):
         op.create_table(name, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4")

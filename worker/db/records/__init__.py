@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queries with names: what flows, services and the command line ask of the database."""
+"""Named queries of flows, services and the command line."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Records:
         )
 
     def on_host(self, host: str) -> HostRecords:
-        """Return what lives on a backend."""
+        """Return the records of a backend's resources."""
         return HostRecords(self._database, host, self.volumes, self.snapshots, self.by_group_kind)
 
     @classmethod

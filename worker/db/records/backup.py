@@ -148,7 +148,7 @@ class Backups:
     def unsettled(self, host: str) -> list[Record]:
         """Return the live backups of a host that something is to become of.
 
-        One that failed is among them while it names what it was read from.
+        A failed one is among them while it names its source.
         """
         return [self.record(row._asdict()) for row in self._db.rows(_UNSETTLED, {"at": host})]
 

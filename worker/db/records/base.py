@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tables with a text id, a status and soft deletion share."""
+"""Common queries of tables with a text id, a status and soft deletion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ResourceRows:
     """One table, with statements that are built once.
 
     :param kind: the resource in the singular, for messages.
-    :param gone: what a missing row raises.
+    :param gone: the exception for a missing row.
     :param work: the resource's name in ``workers``, None when it has none.
     """
 
@@ -136,12 +136,12 @@ class ResourceRows:
         try:
             connection.execute(self._insert, values)
         except db_exception.DBDuplicateEntry as error:
-            # Somebody else came first: the transaction begins anew and finds that row.
+            # Another transaction came first: this one begins anew and finds that row.
             raise db_exception.DBDeadlock(error) from error
         return True
 
     def missing(self, row_id: object) -> NotFound:
-        """Return what a missing row raises."""
+        """Return the exception for a missing row."""
         return self._gone(f"{self._kind} {str(row_id)[:40]} does not exist")
 
     def _values(self, row_id: str, columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class KeyValueTable:
         return functools.partial(self._fetch, database, owner_id)
 
     def replace(self, connection: sa.Connection, owner_id: str, wanted: Mapping[str, Any]) -> None:
-        """Bring the whole set of keys to what is wanted."""
+        """Replace the whole set of keys."""
         found = self.read(connection, owner_id)
         for key in found.keys() - wanted.keys():
             self.remove(connection, owner_id, key)

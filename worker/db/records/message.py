@@ -45,7 +45,7 @@ class Messages:
         resource_type: str = "VOLUME",
         level: str = "ERROR",
     ) -> None:
-        """Insert a message; without a project nobody could read it, so none is written."""
+        """Insert a message; without a project no user could read it, so none is written."""
         project_id = request.project_id or resource.project_id
         if not project_id:
             LOG.warning("no message about %s %s: no project", resource.kind, resource.id)

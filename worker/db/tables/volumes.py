@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes, snapshots, attachments and what is said about them (spec/schema)."""
+"""Volumes, snapshots, attachments and their metadata (spec/schema)."""
 
 from __future__ import annotations
 

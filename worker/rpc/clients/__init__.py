@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other services on the bus are asked."""
+"""Clients of other services on the bus."""

@@ -51,7 +51,7 @@ class SchedulerClient:
     ) -> None:
         """Hand a volume back so that another backend is tried.
 
-        :raises BusUnavailable: the scheduler was not told.
+        :raises BusUnavailable: the cast was not sent.
         """
         args = {
             "volume": objects.volume(volume, self._object_version),
@@ -71,9 +71,9 @@ class SchedulerClient:
         capabilities: Mapping[str, Any],
         cluster: str | None = None,
     ) -> None:
-        """Tell every scheduler what a backend can do, and one of them for its notice.
+        """Report a backend's capabilities to every scheduler, and to one of them for notification.
 
-        :raises BusUnavailable: a scheduler was not told.
+        :raises BusUnavailable: a cast was not sent.
         """
         self.update_service_capabilities(request, host, capabilities, cluster)
         self.notify_service_capabilities(request, cluster or host, capabilities)
@@ -85,7 +85,7 @@ class SchedulerClient:
         capabilities: Mapping[str, Any],
         cluster: str | None = None,
     ) -> None:
-        """Tell every scheduler what a backend can do."""
+        """Report a backend's capabilities to every scheduler."""
         args = {
             "service_name": self._service,
             "host": host,
@@ -100,7 +100,7 @@ class SchedulerClient:
     def notify_service_capabilities(
         self, request: RequestContext, backend: str, capabilities: Mapping[str, Any]
     ) -> None:
-        """Let one scheduler tell its listeners about a backend's capacity.
+        """Have one scheduler notify its listeners of a backend's capacity.
 
         :param backend: its cluster, or else its host.
         """
@@ -116,7 +116,7 @@ class SchedulerClient:
 
 
 def _now() -> str:
-    # The scheduler reads exactly this form, and drops what is older than the last one.
+    # The scheduler reads exactly this form, and drops reports older than the last one.
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Send a message with a bounded number of tries; one error tells that it did not go out."""
+"""Send a message with a bounded number of tries; one error means that it was not sent."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Sender:
 
 
 def _remote(error: Exception) -> oslo_messaging.RemoteError | None:
-    """Return a built-in error of the other side as what it is; None if it is not one.
+    """Return a built-in error of the other side as such; None if it is not one.
 
     oslo.messaging makes it anew here, as if it were ours.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Casts to and calls of a service, checked against what its methods take.
+"""Casts to and calls of a service, checked against the signatures of its methods.
 
 Each method is sent in the lowest version that has it (spec/volume-rpc §1,
 spec/backup-rpc §1, spec/service §2).
@@ -30,8 +30,8 @@ class RemoteMethod:
     """How a method is sent.
 
     :param version: the lowest RPC version that has it.
-    :param arguments: what it must be given.
-    :param optional: what it may be given.
+    :param arguments: the required arguments.
+    :param optional: the optional ones.
     :param answers: whether it is a call.
     :param fanout: whether all services of a topic get it.
     """
@@ -87,7 +87,7 @@ class ServiceClient(abc.ABC):
 
     @abc.abstractmethod
     def target(self, host: str | None, version: str) -> oslo_messaging.Target:
-        """Return where to send what one service is to get. :raises InvalidVolume: no host."""
+        """Return the target of messages to one service. :raises InvalidVolume: no host."""
 
     def fanout_topic(self, host: str | None) -> str:
         """Return the topic whose services all get a message."""
@@ -132,7 +132,7 @@ class ServiceClient(abc.ABC):
 
     def _encoded(self, name: str, value: Any) -> Any:
         if isinstance(value, Record) and name not in self.encoders:
-            raise ValueError(f"nobody says which object {name} is made of a {value.kind}")
+            raise ValueError(f"no object is named {name} is made of a {value.kind}")
         value = codec.raw(value)
         if name in self.encoders and isinstance(value, Mapping) and not codec.is_object(value):
             return self.encoders[name](value, self._object_version)

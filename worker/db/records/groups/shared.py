@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What records of groups and of their snapshots share."""
+"""Common queries of groups and of their snapshots."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.db.records.volumes.volume_lists import listed
 class GroupRows:
     """Rows with a status and members, of one table.
 
-    :param gone: what a missing row raises.
+    :param gone: the exception for a missing row.
     """
 
     def __init__(self, database: Database, table: sa.Table, gone: type[NotFound]) -> None:

@@ -50,7 +50,7 @@ class QuotaLimits:
         wanted: Mapping[str, int],
         usages: Mapping[str, Any],
     ) -> None:
-        """Compare what is wanted with what is left. :raises OverQuota: names what is not."""
+        """Compare a request with the remaining quota. :raises OverQuota: it names the resources."""
         limits = self.of(connection, project_id, wanted)
         over = []
         for resource, delta in sorted(wanted.items()):

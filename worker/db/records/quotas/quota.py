@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quota: what a project uses, what is reserved, what is given back.
+"""Quota: usages of projects, reservations, and their release.
 
 Source: spec/volume-rpc §7. Amounts that a row's end releases are taken off
 ``in_use`` at once, without a reservation: they cannot be refused, and one
@@ -158,7 +158,7 @@ class Quotas:
             },
         )
         if delta > 0:
-            # A negative delta reserves nothing: what it frees is free when it is committed.
+            # A negative delta reserves nothing: the amount is free after its commit.
             parameters = {"which": usage_id, "held": -delta, "unused": 0, "at": now()}
             connection.execute(_SETTLE, parameters)
         return reservation
@@ -179,7 +179,7 @@ def release(
 
 
 def settle(connection: sa.Connection, reservation_ids: Iterable[str], *, used: bool) -> None:
-    """End reservations: what they hold becomes used, or is given back.
+    """End reservations: their amounts become used, or are released.
 
     One that ended before is skipped, so a second try changes nothing.
     """

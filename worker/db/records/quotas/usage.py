@@ -46,7 +46,7 @@ Usage = Any
 
 
 class Usages:
-    """What projects use.
+    """Usages of projects.
 
     :param count_snapshots: whether snapshots count as gigabytes.
     """

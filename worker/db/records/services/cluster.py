@@ -43,7 +43,7 @@ _MOVES = [
 
 
 def join(connection: sa.Connection, name: str, host: str, binary: str) -> None:
-    """Make the cluster where there is none and bring what is on a host into it."""
+    """Make the cluster where there is none and move a host's resources into it."""
     if connection.scalar(_FIND, {"name": name, "of": binary}) is None:
         _make(connection, name, binary)
     if binary == "cinder-volume":

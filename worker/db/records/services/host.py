@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lives on one backend: implements :class:`flows.records.HostRecords`."""
+"""The resources of one backend: implements :class:`flows.records.HostRecords`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class HostRecords:
     def unsettled(
         self, kind: str, before: datetime.datetime, *, column: str, among: Collection[str]
     ) -> list[Record]:
-        """Return the live rows in one of some statuses that nobody has changed since."""
+        """Return the live rows in one of some statuses that have not changed since."""
         table = getattr(models, f"{kind}s")
         query, host = _of_host(kind)
         changed = sa.func.coalesce(table.c.updated_at, table.c.created_at)
@@ -92,7 +92,7 @@ _OWNERS = {
     "group_snapshot": (models.groups, "group_id"),
     "cgsnapshot": (models.consistencygroups, "consistencygroup_id"),
 }
-"""What a row without a host of its own lives with, and the column that names it."""
+"""The parent of a row without a host of its own, and the column that names it."""
 
 
 def _of_host(kind: str) -> tuple[sa.Select[Any], sa.Column[Any]]:

@@ -72,7 +72,7 @@ class Services:
         """Find or make the row of (host, binary) and bring its versions up to date.
 
         Volumes of this host that lack a service's uuid get the new one's. A service
-        that is new in a cluster takes what is on its host along.
+        that is new in a cluster takes the resources of its host along.
         """
         current = {
             "topic": topic,

@@ -2,8 +2,8 @@
 """Rows of ``workers``: implements :class:`flows.records.WorkRows` (spec/volume-rpc §8).
 
 With a journal of our own they matter to others only: a Cinder service that starts
-cleans what has a row that names it. So a row goes with the end of its work, and a row
-that Cinder left under our name tells what it did not end.
+cleans up resources with a row that names it. So a row goes with the end of its work, and a row
+that Cinder left under our name shows an unfinished operation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RELEASE = sa.update(_T).where(*_OF).values(_NEXT)
 _INSERT = sa.insert(_T)
 
 SENTINEL = "SENTINEL"
-"""Type of a row of Cinder's that is no work: it tells how exact times are."""
+"""Type of a row of Cinder's that is no work: it shows the precision of times."""
 
 _READ = (_T.c.id == sa.bindparam("which"), _T.c.race_preventer == sa.bindparam("raced"))
 _SET: dict[str, sa.ColumnElement[Any]] = {
@@ -116,7 +116,7 @@ class WorkRows:
         self._db.change(_PUT_BACK, {**_as_read(work), "raced": work.race_preventer + 1, **kept})
 
     def drop(self, work: Record) -> None:
-        """Remove a row that was taken, unless it is somebody else's by now."""
+        """Remove a row that was claimed, unless another service owns it by now."""
         self._db.change(_DROP, {**_as_read(work), "raced": work.race_preventer + 1})
 
     @staticmethod

@@ -69,5 +69,5 @@ def _put(connection: sa.Connection, owner: dict[str, str], row: dict[str, Any]) 
     try:
         connection.execute(_INSERT, {**row, "created_at": now()})
     except db_exception.DBDuplicateEntry as error:
-        # Somebody else came first: the transaction begins anew and updates that row.
+        # Another transaction came first: this one begins anew and updates that row.
         raise db_exception.DBDeadlock(error) from error

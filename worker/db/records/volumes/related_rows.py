@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes along with a volume or a snapshot (spec/schema §3)."""
+"""Rows that belong to a volume or a snapshot (spec/schema §3)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ IMAGE_METADATA = KeyValueTable(models.volume_glance_metadata, "volume_id")
 SNAPSHOT_IMAGE_METADATA = KeyValueTable(models.volume_glance_metadata, "snapshot_id")
 
 SETS = {"metadata": METADATA, "admin_metadata": ADMIN_METADATA}
-"""What ``update`` takes besides columns."""
+"""Keys that ``update`` takes besides columns."""
 
 _DEFAULTS = {
     "status": "creating",
@@ -65,7 +65,7 @@ _UUID = "([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 
 
 def named_by(template: str) -> re.Pattern[str]:
-    """Return what recognises a name on the backend, with the id as its group."""
+    """Return a pattern of names on the backend, with the id as its group."""
     before, _, after = template.partition("%s")
     return re.compile(re.escape(before) + _UUID + re.escape(after))
 
@@ -176,7 +176,7 @@ class Volumes(VolumeMoves, VolumeLists):
         self._db.write(work)
 
     def destroy(self, volume_id: str, *, release: Mapping[str, int] | None = None) -> bool:
-        """Soft-delete the volume and what belongs to it, and give its quota back."""
+        """Soft-delete the volume and its related rows, and release its quota."""
 
         def work(connection: sa.Connection) -> bool:
             gone = {"status": "deleted", "migration_status": None}
@@ -271,7 +271,7 @@ def copy_image_metadata(
     target: KeyValueTable,
     target_id: str,
 ) -> None:
-    """Copy image metadata, in the caller's transaction; what is there already may stay.
+    """Copy image metadata, in the caller's transaction; existing keys may stay.
 
     :raises MetadataCopyFailure: a key is there with another value.
     """

@@ -45,7 +45,7 @@ BATCH = 500
 
 
 class VolumeLists:
-    """What is asked about all volumes of a host or of a project."""
+    """Queries on all volumes of a host or of a project."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -62,7 +62,7 @@ class VolumeLists:
         return self._in_batches(_NEXT, host, batch)
 
     def in_use_on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
-        """Yield those of them that are in use, or that somebody is connected to."""
+        """Yield those of them that are in use, or that have a connection."""
         return self._in_batches(_NEXT_IN_USE, host, batch)
 
     def without_pool_on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:

@@ -43,7 +43,7 @@ _SWAPPED = tuple(c.name for c in _T.columns if c.name not in _KEPT | _SPECIAL | 
 
 
 class VolumeMoves:
-    """What a migration writes."""
+    """The writes of a migration."""
 
     _db: Database
     _rows: ResourceRows
@@ -58,7 +58,7 @@ class VolumeMoves:
         def work(connection: sa.Connection) -> None:
             old, new = (self._rows.fetch(connection, one) for one in (volume_id, copy_id))
             if (old["migration_status"], new["migration_status"]) != ("success", "deleting"):
-                # First of all, as these lock the rows; nobody but us writes what is swapped.
+                # First of all, as these lock the rows; only we write the swapped columns.
                 _migrate(connection, self._rows, copy_id, "deleting", (f"target:{volume_id}",))
                 _migrate(connection, self._rows, volume_id, "success", ("completing",))
                 self._rows.set_columns(connection, copy_id, _to_be_deleted(old, new))
@@ -92,7 +92,7 @@ def _migrate(
 
 
 def _to_be_deleted(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the copy's row is to tell: of the object that was the volume."""
+    """Return the columns of the copy's row, which describe the former volume's object."""
     return {name: old[name] for name in _SWAPPED} | {
         "_name_id": new["_name_id"] or old["id"],
         "status": "deleting",
@@ -103,7 +103,7 @@ def _to_be_deleted(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, 
 
 
 def _moved(new: Mapping[str, Any], to: str) -> dict[str, Any]:
-    """Return what the volume's row is to tell: of the object that was its copy."""
+    """Return the columns of the volume's row, which describe the former copy's object."""
     return {name: new[name] for name in _SWAPPED} | {
         "volume_type_id": new["volume_type_id"],
         "status": to,
