@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume's metadata in a backup, as versioned JSON (spec/backup-rpc §6).
+"""Metadata of a volume in a backup, as versioned JSON (spec/backup-rpc §6).
 
 ======= ==========================================================================
 version restored
@@ -33,13 +33,13 @@ _IMAGE = "volume-glance-metadata"
 
 _NAMES = ("display_name", "display_description")
 _OF_RESTORE = "restore_backup_"
-"""With what the name of a volume begins that was made for a restore."""
+"""Prefix of the names of volumes that the API creates for a restore."""
 
 
 class VolumeMetadata:
-    """Saves and restores it.
+    """Save and restore the metadata of volumes.
 
-    :param version: that is written; an option may change while we run.
+    :param version: returns the version to write; the option is mutable.
     """
 
     def __init__(self, records: Records, version: Callable[[], int] = lambda: 2) -> None:
@@ -47,7 +47,7 @@ class VolumeMetadata:
         self._version = version
 
     def get(self, volume_id: str) -> str:
-        """Return all of it. :raises VolumeNotFound: there is no such volume."""
+        """Return a volume's metadata as JSON. :raises VolumeNotFound: there is no such volume."""
         volume = self._records.volumes.get(volume_id)
         base = {name: _plain(volume[name]) for name in models.volumes.c.keys()}  # noqa: SIM118
         document = {
@@ -60,7 +60,7 @@ class VolumeMetadata:
         return json.dumps(document)
 
     def check(self, volume_id: str, json_metadata: str) -> None:
-        """Refuse what could not be restored, before anything is overwritten.
+        """Check that metadata can be restored, before the volume is overwritten.
 
         :raises BackupMetadataUnsupportedVersion: it is of another version.
         :raises EncryptedBackupOperationFailed: the volume's encryption is another one.
@@ -73,7 +73,7 @@ class VolumeMetadata:
             raise EncryptedBackupOperationFailed(text)
 
     def put(self, volume_id: str, json_metadata: str) -> None:
-        """Restore what the version says."""
+        """Restore the fields that the version of the metadata includes."""
         document, volumes = _parsed(json_metadata), self._records.volumes
         volume = volumes.get(volume_id)
         columns = _named(volume, _part(document, _BASE))
@@ -91,7 +91,7 @@ class VolumeMetadata:
 
 
 def _named(volume: Record, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return name and description, unless somebody has named the volume himself."""
+    """Return name and description, unless a user has named the volume."""
     mine = volume.display_name
     if not base.get("display_name") or (mine and not mine.startswith(_OF_RESTORE)):
         return {}

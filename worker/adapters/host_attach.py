@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring a volume to this host, and open it: implements :class:`flows.context.Attacher`.
+"""Attach volumes to this host and open them: implements :class:`flows.context.Attacher`.
 
-What a driver gives as a local path is opened as it is. Everything else is attached by
-os-brick, which is only needed then.
+Local paths are opened directly. os-brick attaches all other volumes, and is imported
+only for them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from worker.adapters.privileged_open import PrivilegedOpener
 LOG = logging.getLogger(__name__)
 
 LOCAL = "local"
-"""``driver_volume_type`` of what has a path on this host already."""
+"""``driver_volume_type`` of volumes that have a path on this host without being attached."""
 
-_ADVICE = "pip install os-brick, and see that it may become root (rootwrap or privsep)"
+_ADVICE = "pip install os-brick, and allow it to become root (rootwrap or privsep)"
 
 
 class HostAttacher:
-    """This host.
+    """Attach and open volumes on this host.
 
-    :param root_helper: what os-brick runs its commands through, and what lends us devices.
-    :param multipath: whether to use several paths to a volume.
-    :param address: of this host, for drivers that give access by it.
+    :param root_helper: the command with which os-brick, and the opening of devices, run
+        other commands as root.
+    :param multipath: whether to use several paths to each volume.
+    :param address: the address of this host, for drivers that grant access by address.
     """
 
     def __init__(self, root_helper: str, *, multipath: bool = False, address: str = "") -> None:
@@ -46,13 +47,13 @@ class HostAttacher:
         self._known: Mapping[str, Any] | None = None
 
     def connector(self) -> Mapping[str, Any]:
-        """Return what a driver needs to know of this host; found out once."""
+        """Return the connector properties of this host; they are collected once."""
         with self._guard:
             if self._known is None:
-                self._known = self._find_out()
+                self._known = self._collect()
             return self._known
 
-    def _find_out(self) -> Mapping[str, Any]:
+    def _collect(self) -> Mapping[str, Any]:
         known = {
             "host": socket.gethostname(),
             "ip": self._address,
@@ -63,14 +64,16 @@ class HostAttacher:
         }
         brick = _brick() if shutil.which(self._root_helper.split()[0]) else None
         if brick is None:
-            LOG.info("without os-brick and %s only local volumes can be opened", self._root_helper)
+            LOG.info("without os-brick and %s, only local volumes can be opened", self._root_helper)
             return known
         try:
             found = brick.get_connector_properties(
                 self._root_helper, self._address, self._multipath, enforce_multipath=False
             )
         except Exception as error:  # noqa: BLE001 - local volumes do not need it
-            text = "os-brick cannot look at this host, only local volumes can be opened"
+            text = (
+                "os-brick cannot read the properties of this host, only local volumes can be opened"
+            )
             LOG.warning("%s: %s: %s", text, type(error).__name__, error)
             return known
         return {**known, **found, "do_local_attach": True}
@@ -89,7 +92,7 @@ class HostAttacher:
         self._detach(info, found)
 
     def let_go(self, info: Mapping[str, Any]) -> None:
-        """Detach what a try that was cut short may have left."""
+        """Detach a device that an interrupted attempt may have left attached."""
         self._detach(info, None)
 
     def _attach(self, info: Mapping[str, Any]) -> Any:
@@ -116,10 +119,10 @@ class HostAttacher:
 
     @contextmanager
     def _opened(self, found: Any, *, write: bool, secure: bool) -> Iterator[BinaryIO]:
-        """Open a path; a directory, or what is a file by its methods, is handed through."""
+        """Open a path; directories and file-like objects are returned unchanged."""
         if not isinstance(found, str):
             if not hasattr(found, "read"):
-                raise AttachFailed(f"there is nothing to open: {type(found).__name__}")
+                raise AttachFailed(f"a {type(found).__name__} is neither a path nor a file")
             found.seek(0)
             yield cast(BinaryIO, found)
             return
@@ -129,8 +132,8 @@ class HostAttacher:
         try:
             file = self._lender.open(found, "r+b" if write else "rb", ours=secure)
         except OSError as error:
-            who = f"user {os.geteuid()}"
-            raise AttachFailed(f"{found} cannot be opened by {who}: {error.strerror}") from error
+            user = f"user {os.geteuid()}"
+            raise AttachFailed(f"{found} cannot be opened by {user}: {error.strerror}") from error
         with file:
             yield cast(BinaryIO, file)
 
@@ -146,7 +149,7 @@ class HostAttacher:
 def _parts(info: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     kind, data = info.get("driver_volume_type"), info.get("data")
     if not isinstance(kind, str) or not isinstance(data, Mapping):
-        raise AttachFailed(f"the connection info tells no kind and no data: {sorted(info)}")
+        raise AttachFailed(f"the connection info lacks driver_volume_type or data: {sorted(info)}")
     return kind, data
 
 
@@ -161,7 +164,9 @@ def _brick() -> Any:
 def _own_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # nothing is sent: the route tells the address
+            probe.connect(
+                ("192.0.2.1", 9)
+            )  # Nothing is sent: the kernel chooses the address by the route.
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image service of the configuration, with what moves its data."""
+"""The configured image service, with the transport of its data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.conf import image
 
 
 def make(conf: cfg.ConfigOpts) -> ImageTransport:
-    """Return what the options say. :raises ConfigError: there is no such service."""
+    """Return the configured image service. :raises ConfigError: there is no such service."""
     service = image.service_class(conf)(conf)
     limits = ConversionLimits(
         conf.image_conversion_address_space_limit, conf.image_conversion_cpu_limit

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open what belongs to root: a device that was attached for a service that is not.
+"""Open devices that belong to root in a service that does not run as root.
 
-The root helper gives it to the service's user for the moment in which it is opened, and
-back: who has a file open needs no more right to it, so a kill later leaves nothing.
+The root helper changes the owner of the device to the service's user while the service
+opens it, and back. An open file needs no further permission, so that a later kill leaves
+no changed owner.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from typing import IO
 
 LOG = logging.getLogger(__name__)
 
-_PATIENCE = 60.0
-"""Seconds for the helper; one that asks for a password would take for ever."""
+_TIMEOUT = 60.0
+"""Seconds for the helper; a helper that asks for a password would never end."""
 
 
 class PrivilegedOpenFailed(OSError):
-    """The root helper did not give a file to somebody."""
+    """The root helper did not change the owner of a file."""
 
 
 class PrivilegedOpener:
-    """Opens files for this process.
+    """Open files of other users for this process.
 
-    :param helper: the command that runs another one as root.
+    :param helper: the command that runs another command as root.
     """
 
     def __init__(self, helper: str) -> None:
@@ -38,31 +39,34 @@ class PrivilegedOpener:
     def open(self, path: str, mode: str, *, ours: bool) -> IO[bytes]:
         """Open a file, unbuffered.
 
-        :param ours: whether it is as its owner wants it, and is not given to anybody.
-        :raises OSError: it cannot be opened.
+        :param ours: whether the file belongs to the service's user already; its owner is then
+            never changed.
+        :raises OSError: the file cannot be opened.
         """
         try:
             return open(path, mode, buffering=0)
         except PermissionError:
             if ours or os.stat(path).st_uid == os.geteuid():
                 raise
-        with self._lent(path):
+        with self._owned(path):
             return open(path, mode, buffering=0)
 
     @contextmanager
-    def _lent(self, path: str) -> Iterator[None]:
+    def _owned(self, path: str) -> Iterator[None]:
         with self._guard:
             owner = os.stat(path).st_uid
-            self._give(path, os.geteuid())
+            self._chown(path, os.geteuid())
             try:
                 yield
             finally:
                 try:
-                    self._give(path, owner)
+                    self._chown(path, owner)
                 except PrivilegedOpenFailed as error:
-                    LOG.warning("%s stays with user %d: %s", path, os.geteuid(), error.strerror)
+                    LOG.warning(
+                        "%s still belongs to user %d: %s", path, os.geteuid(), error.strerror
+                    )
 
-    def _give(self, path: str, user: int) -> None:
+    def _chown(self, path: str, user: int) -> None:
         command = [*self._helper.split(), "chown", str(user), path]
         try:
             done = subprocess.run(
@@ -71,10 +75,10 @@ class PrivilegedOpener:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=_PATIENCE,
+                timeout=_TIMEOUT,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise PrivilegedOpenFailed(0, f"{' '.join(command)}: {error}") from error
         if done.returncode:
-            said = done.stderr.strip() or f"exit status {done.returncode}"
-            raise PrivilegedOpenFailed(0, f"{' '.join(command)}: {said}")
+            reason = done.stderr.strip() or f"exit status {done.returncode}"
+            raise PrivilegedOpenFailed(0, f"{' '.join(command)}: {reason}")

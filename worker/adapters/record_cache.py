@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows that one run of a flow has read: each is fetched once, until something is written.
+"""Cache of the rows that one run of a flow has read, until the next write.
 
-The steps of a flow ask for the same volume again and again. While the flow holds
-its lock nobody else changes what the steps look at; a status is changed by
-compare-and-set anyway.
+The steps of a flow read the same volume several times. No other operation changes it
+while the flow holds its lock, and statuses are changed by compare-and-set.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from drivers.interface.records import Record
 class RecordCache:
     """Records of one kind, for one run.
 
-    :param rows: the records; anything but ``get`` is asked of them and clears what is known.
+    :param rows: the records; every method except ``get`` is passed on and clears the cache.
     """
 
     def __init__(self, rows: Any) -> None:

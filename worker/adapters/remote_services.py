@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The other services, as flows know them: their errors are ours, their silence is bounded.
+"""RPC clients of other services, as flows use them.
 
-A service that restarts answers what was asked while it was away, within the time that a
-call waits; so a few tries outlive its restart.
+Every failure becomes one of two errors: ``ServiceUnreachable`` or ``ServiceRefused``. A
+service that restarts replies to the calls that waited on the bus meanwhile; so a call is
+repeated a few times before it fails.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from worker.rpc.clients.volume import VolumeClient
 LOG = logging.getLogger(__name__)
 
 TRIES = 3
-"""How often a service that does not answer is asked."""
+"""How often a call without a reply is made."""
 
 T = TypeVar("T")
 
@@ -37,8 +38,8 @@ T = TypeVar("T")
 class RemoteVolumeServices:
     """Implements :class:`flows.context.RemoteVolumeService`.
 
-    :param timeout: seconds that a call waits for its answer.
-    :param stopping: ends the waiting; the operation goes on at the next start.
+    :param timeout: seconds that a call waits for its reply.
+    :param stopping: ends the waiting; the operation resumes at the next start.
     """
 
     def __init__(
@@ -49,50 +50,50 @@ class RemoteVolumeServices:
         self._stopping = stopping
 
     def get_backup_device(self, request: Any, backup: Record, volume: Record) -> None:
-        """Have a volume's service choose what is read."""
+        """Cast to the volume's service, which chooses the device that the backup reads."""
         self._cast(
             request, volume, "get_backup_device", backup=backup, want_objects=True, async_call=True
         )
 
     def secure_file_operations_enabled(self, request: Any, volume: Record) -> bool:
-        """Ask the volume's driver."""
+        """Ask the volume's driver whether its files belong to the service's user."""
         return bool(self._call(request, volume, "secure_file_operations_enabled", volume=volume))
 
     def connect(
         self, request: Any, source: Record, connector: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Let a connector reach a source."""
+        """Connect a source; return the connection info."""
         name, named = ("volume", source) if source.kind == "volume" else ("snapshot_id", source.id)
         method = _of("initialize_connection", source)
         answer = self._call(request, source, method, **{name: named}, connector=dict(connector))
         if not isinstance(answer, Mapping):
-            raise ServiceRefused(f"{method} of {source.kind} {source.id} answered no mapping")
+            raise ServiceRefused(f"{method} of {source.kind} {source.id} returned no mapping")
         return answer
 
     def disconnect(self, request: Any, source: Record, connector: Mapping[str, Any]) -> None:
-        """End a connector's access."""
+        """Disconnect a connector from a source."""
         named = {f"{source.kind}_id": source.id, "connector": dict(connector), "force": True}
         self._call(request, source, _of("terminate_connection", source), **named)
 
     def unexport(self, request: Any, source: Record) -> None:
-        """Take a source's export away."""
+        """Remove a source's export."""
         named = {f"{source.kind}_id": source.id}
         self._call(request, source, _of("remove_export", source), **named)
 
     def create(self, request: Any, volume: Record) -> None:
-        """Have a volume created empty, and nowhere else."""
+        """Cast the creation of an empty volume, which is not rescheduled elsewhere."""
         nothing = {"request_spec": None, "filter_properties": None, "allow_reschedule": False}
         self._cast(request, volume, "create_volume", volume=volume, **nothing)
 
     def update_migrated(
         self, request: Any, volume: Record, copy: Record, status: str | None
     ) -> None:
-        """Tell the copy's service."""
+        """Call the service of the copy."""
         named = {"volume": volume, "new_volume": copy, "volume_status": status}
         self._call(request, copy, "update_migrated_volume", **named)
 
     def attach(self, request: Any, volume: Record, attachment: Mapping[str, Any]) -> None:
-        """Tell the volume's service."""
+        """Call the service of the volume."""
         named = {
             "volume_id": volume.id,
             "instance_uuid": attachment["instance_uuid"],
@@ -103,38 +104,38 @@ class RemoteVolumeServices:
         self._call(request, volume, "attach_volume", **named)
 
     def delete(self, request: Any, source: Record) -> None:
-        """Have a temporary source deleted, some time."""
+        """Cast the deletion of a temporary source."""
         self._cast(request, source, f"delete_{source.kind}", **{source.kind: source})
 
     def changed_extents(
         self, request: Any, source: Record, since: str
     ) -> Sequence[tuple[int, int]] | None:
-        """Ask what may have changed; a service that cannot tell is no failure."""
+        """Return the changed extents; a service that does not know them is no failure."""
         named = {"kind": source.kind, "id": source.id}
         try:
             answer = self._call(request, source, "get_changed_extents", resource=named, since=since)
             return None if answer is None else [(int(start), int(end)) for start, end in answer]
         except (ServiceRefused, ServiceUnreachable, TypeError, ValueError) as error:
-            LOG.info("%s %s is read as a whole: %s", source.kind, source.id, error)
+            LOG.info("%s %s is read completely: %s", source.kind, source.id, error)
             return None
 
     def _cast(self, request: Any, source: Record, method: str, **args: Any) -> None:
         host = _address(source)
         with self._turnstile.outside():
-            _told(lambda: self._client.cast(request, host, method, **args))
+            _translated(lambda: self._client.cast(request, host, method, **args))
 
     def _call(self, request: Any, source: Record, method: str, **args: Any) -> Any:
         host = _address(source)
         with self._turnstile.outside():
             for left in reversed(range(TRIES)):
                 try:
-                    return _told(lambda: self._client.call(request, host, method, **args))
+                    return _translated(lambda: self._client.call(request, host, method, **args))
                 except ServiceUnreachable as error:
                     if self._stopping.is_set():
                         raise Interrupted(str(error)) from error
                     if not left:
                         raise
-                    LOG.warning("%s; it is asked again", error)
+                    LOG.warning("%s; the call is repeated", error)
         raise AssertionError("not reached")
 
 
@@ -147,21 +148,21 @@ class RemoteBackupServices:
         self._conf = conf
 
     def continue_backup(self, request: Any, backup: Record, device: Mapping[str, Any]) -> None:
-        """Tell the backup's host."""
+        """Cast to the backup's host."""
         named = {"backup": backup, "backup_device": dict(device)}
-        _told(lambda: self._client.cast(request, backup.host, "continue_backup", **named))
+        _translated(lambda: self._client.cast(request, backup.host, "continue_backup", **named))
 
     def restore_backup(self, request: Any, backup: Record, volume_id: str) -> None:
-        """Tell the backup's host."""
+        """Cast to the backup's host."""
         named = {"backup": backup, "volume_id": volume_id, "volume_is_new": True}
-        _told(lambda: self._client.cast(request, backup.host, "restore_backup", **named))
+        _translated(lambda: self._client.cast(request, backup.host, "restore_backup", **named))
 
     def device(self, source: Record, secure: bool) -> dict[str, Any]:
-        """Return a source as an object."""
+        """Return a source as a versioned object."""
         return objects.backup_device(source, secure)
 
     def alive(self, zone: str | None, preferred: str | None) -> str | None:
-        """Return the host of a backup service whose heartbeat is fresh."""
+        """Return the host of a backup service with a recent heartbeat."""
         down, rows = self._conf.service_down_time, self._records.services
         services = rows.list(binary=topics.BACKUP_TOPIC)
         found = [row for row in services if not row.disabled and is_up(row, down)]
@@ -185,14 +186,14 @@ class RemoteBackupPeers:
         url: str,
         hosts: Sequence[str],
     ) -> None:
-        """Tell another host."""
+        """Cast to another host."""
         named = {
             "backup": backup,
             "backup_service": service,
             "backup_url": url,
             "backup_hosts": list(hosts),
         }
-        _told(lambda: self._client.cast(request, host, "import_record", **named))
+        _translated(lambda: self._client.cast(request, host, "import_record", **named))
 
 
 def _of(method: str, source: Record) -> str:
@@ -206,12 +207,12 @@ def _address(source: Record) -> str:
         raise ServiceUnreachable(str(error)) from error
 
 
-def _told(work: Callable[[], T]) -> T:
-    """Run a message's sending; whatever goes wrong is one of two errors."""
+def _translated(work: Callable[[], T]) -> T:
+    """Send a message; translate failures into one of two errors."""
     try:
         return work()
     except (BusUnavailable, oslo_messaging.MessagingTimeout) as error:
-        raise ServiceUnreachable(f"no answer from the bus: {error}") from error
+        raise ServiceUnreachable(f"no reply from the bus: {error}") from error
     except InvalidVolume as error:
         raise ServiceUnreachable(str(error)) from error
     except oslo_messaging.RemoteError as error:

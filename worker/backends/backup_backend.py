@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store of backups of this host: its driver, from set-up to use."""
+"""The backup driver of this host: its set-up and its use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class BackupStoreBackend:
 
     :param host: the service's host.
     :param zone: its availability zone.
-    :param make: builds a driver instance; one per attempt.
-    :param services: the names in ``backups.service`` that mean this driver; the first one
-        is written.
-    :param pause: seconds between two attempts.
+    :param make: builds a driver instance; one for each attempt at the set-up.
+    :param services: the names in ``backups.service`` that denote this driver; new backups
+        get the first one.
+    :param pause: returns the seconds between two attempts; the option is mutable.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class BackupStoreBackend:
         self._driver: BackupDriver | None = None
         self._reason = "it is still being set up"
         self._wanted = threading.Event()
-        self._told: str | None = None
+        self._logged: str | None = None
 
     @property
     def initialized(self) -> bool:
-        """Whether the store takes requests."""
+        """Whether the driver is up."""
         return self._driver is not None
 
     @property
     def report_wanted(self) -> threading.Event:
-        """Set when a capability report is due before its time."""
+        """Set when a capability report is requested before its time."""
         return self._wanted
 
     def require_driver(self) -> BackupDriver:
@@ -67,30 +67,30 @@ class BackupStoreBackend:
         return bool(self.require_driver().support_force_delete)
 
     def is_ours(self, service: str | None) -> bool:
-        """Say whether backups of that service name are in this store.
+        """Return whether backups with that service name are in this store.
 
-        Rows of old hold the module of a driver only.
+        Rows of old releases hold the module of the driver only.
         """
         return not service or any(name.startswith(service) for name in self._services)
 
     def publish_soon(self) -> None:
-        """Ask for a capability report."""
+        """Request a capability report without waiting for it."""
         self._wanted.set()
 
     def initialize(self, stopping: threading.Event) -> None:
-        """Set the driver up, again and again until it is up or we stop."""
+        """Attempt the set-up until the driver is up or the service stops."""
         while not stopping.is_set() and not self.attempt():
             LOG.info("store of backups: next attempt in %.0f s", self._pause())
             stopping.wait(self._pause())
 
     def attempt(self) -> bool:
-        """Try the set-up once with a new driver and say whether it worked."""
+        """Attempt the set-up once, with a new driver; return whether it succeeded."""
         try:
             driver = self._make()
             driver.check_for_setup_error()
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._reason = f"{type(error).__name__}: {error}"
-            known, self._told = self._reason == self._told, self._reason
+            known, self._logged = self._reason == self._logged, self._reason
             shown = None if known else error
             LOG.error("the store of backups cannot be used: %s", self._reason, exc_info=shown)
             return False

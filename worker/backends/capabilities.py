@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scheduler is told of a volume backend (spec/service §5)."""
+"""Capabilities of a volume backend, as reported to the scheduler (spec/service §5)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _CACHEABLE = ("iscsi", "fc", "nvme")
 
 
 class Capabilities:
-    """A driver's statistics, completed.
+    """The statistics of a driver, completed from the database and the configuration.
 
-    :param allocated: GiB of volumes per pool, from the database.
-    :param extra: a JSON object that is told as well.
+    :param allocated: returns the GiB of volumes by pool, from the database.
+    :param extra: a JSON object with further capabilities.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Capabilities:
         return self.fresh() if refresh else dict(self._backend.stats())
 
     def fresh(self) -> dict[str, Any]:
-        """Ask the driver, and return what the scheduler is told."""
+        """Fetch statistics from the driver; return the capabilities for the scheduler."""
         stats = dict(self._backend.refresh())
         allocated = self._allocated()
         pools = [dict(pool) for pool in stats.get("pools", ())]
         for pool in pools or [stats]:
             pool.update(self._extra)
-            # Without a list of pools there is one, whatever older rows call it.
+            # Without a list of pools there is one pool, even if older rows name another one.
             here = allocated.get(str(pool.get("pool_name")), 0)
             pool["allocated_capacity_gb"] = here if pools else sum(allocated.values())
             protocol = str(stats.get("storage_protocol", "")).lower()

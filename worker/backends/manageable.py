@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a backend could be taken over, as its driver lists it.
+"""List the objects of a backend that can be managed.
 
 Source: spec/volume-rpc, get_manageable_volumes and get_manageable_snapshots.
 """
@@ -18,9 +18,9 @@ from worker.db.records import Records
 
 
 class Manageable:
-    """Lists for callers; a backend that cannot take objects over has none.
+    """Lists of manageable objects; empty for a driver that cannot manage objects.
 
-    :param host: ``host@backend``, whose rows the driver is shown as managed.
+    :param host: ``host@backend``; the driver gets its rows as the objects managed already.
     """
 
     def __init__(self, records: Records, backend: VolumeBackend, host: str) -> None:
@@ -29,16 +29,16 @@ class Manageable:
         self._host = host
 
     def manageable_volumes(self, page: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return a page of what could become volumes.
+        """Return a page of the volumes that can be managed.
 
         :raises DriverNotInitialized: the driver is not up.
-        :raises InvalidInput: the page makes no sense, such as an unknown marker.
+        :raises InvalidInput: the page is invalid, for instance its marker.
         :raises VolumeBackendAPIException: the driver failed.
         """
         return self._ask("get_manageable_volumes", self._records.volumes.on_host, page)
 
     def manageable_snapshots(self, page: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return a page of what could become snapshots; it raises the same."""
+        """Return a page of the snapshots that can be managed; raises the same errors."""
         return self._ask("get_manageable_snapshots", self._records.snapshots.on_host, page)
 
     def _ask(
@@ -70,5 +70,5 @@ def _listed(method: str, answer: Any) -> Iterable[Any]:
 
 def _entry(method: str, entry: Any) -> dict[str, Any]:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("reference"), Mapping):
-        raise DriverReturnedRubbish(f"{method} listed something without a reference: {entry!r:.80}")
+        raise DriverReturnedRubbish(f"{method} listed an object without a reference: {entry!r:.80}")
     return {str(name): value for name, value in entry.items()}

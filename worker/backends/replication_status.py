@@ -47,7 +47,7 @@ class ReplicationTargets:
 def note_errors(
     records: Records, driver: VolumeDriver, host: str, stats: Mapping[str, Any]
 ) -> None:
-    """Write what has failed, where the statistics say that something has."""
+    """Store the errors of groups and volumes when the statistics report an error."""
     if stats.get("replication_status") != "error":
         return
     groups = list(records.on_host(host).replicated_groups())
@@ -59,11 +59,11 @@ def note_errors(
     except Exception as error:  # noqa: BLE001 - the report goes out all the same
         LOG.error("%s of %s failed: %s", CALL, host, driver_contract.masked(error))
         return
-    for kind, told, rows in (
+    for kind, updates, rows in (
         ("group", of_groups, records.groups),
         ("volume", of_volumes, records.volumes),
     ):
-        for entry in told or ():
+        for entry in updates or ():
             _store(kind, entry, rows.get, rows.update)
 
 
@@ -73,4 +73,4 @@ def _store(kind: str, entry: Any, get: Callable[[str], Any], update: Callable[..
         columns = {name: value for name, value in entry.items() if name != f"{kind}_id"}
         driver_contract.store(update, row, driver_contract.model_update(columns, row, CALL), CALL)
     except (NotFound, DriverReturnedRubbish, KeyError, TypeError, AttributeError) as error:
-        LOG.error("%s told of a %s what is not stored: %r", CALL, kind, error)
+        LOG.error("%s returned an update of a %s that cannot be stored: %r", CALL, kind, error)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heartbeats and capability reports: what makes a scheduler choose this backend."""
+"""Heartbeats and capability reports, by which schedulers choose a backend."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from typing import Protocol
 LOG = logging.getLogger(__name__)
 
 REPORT_PAUSE = 1.0
-"""Shortest time between two reports that operations asked for, in seconds."""
+"""Shortest time between two reports that operations request, in seconds."""
 
-TIDY_PAUSE = 600.0
-"""Time between two looks for what can be forgotten, in seconds."""
+PRUNE_PAUSE = 600.0
+"""Time between two prunings of the journal, in seconds."""
 
 
 class ReportedBackend(Protocol):
-    """Whose service is reported of."""
+    """The backend of the service."""
 
     name: str
     host: str
 
     @property
     def initialized(self) -> bool:
-        """Whether its driver takes requests: without it there is nothing to tell."""
+        """Whether the driver is up; without it nothing is reported."""
 
     @property
     def report_wanted(self) -> threading.Event:
-        """Set when a report is due before its time."""
+        """Set when a report is requested before its time."""
 
 
 class Reporter:
-    """One thread that keeps the service's row alive and the scheduler informed.
+    """The thread that writes heartbeats and sends capability reports.
 
-    :param heartbeat: writes the row's heartbeat; raises when the database is away.
+    :param heartbeat: writes the heartbeat; raises while the database is unreachable.
     :param send: sends a capability report.
     :param beat: called every second, for a watchdog.
-    :param tidy: called every ten minutes, to forget what is old.
+    :param prune: called every ten minutes, to remove old journal entries.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Reporter:
         report_interval: float,
         stats_interval: float,
         beat: Callable[[], None] = lambda: None,
-        tidy: Callable[[], None] = lambda: None,
+        prune: Callable[[], None] = lambda: None,
     ) -> None:
         self._backend = backend
         self._heartbeat = heartbeat
@@ -59,31 +59,31 @@ class Reporter:
         self._report_interval = report_interval
         self._stats_interval = stats_interval
         self._beat = beat
-        self._tidy = tidy
+        self._prune = prune
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reports", daemon=True)
         self._missed_since: float | None = None
 
     def start(self) -> None:
-        """Begin; the first heartbeat and report go out at once."""
+        """Start the thread; it sends the first heartbeat and report at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, within a second."""
+        """Stop the thread, within a second."""
         self._stop.set()
         self._backend.report_wanted.set()
         self._thread.join(5)
 
     def publish(self) -> None:
-        """Fetch statistics and report them; a failure is logged, the last report stands."""
+        """Send a capability report; a failure is logged, the last report stays in effect."""
         try:
             self._send()
-        except Exception as error:  # noqa: BLE001 - the next report makes up for it
+        except Exception as error:  # noqa: BLE001 - the next report replaces it
             LOG.warning("no capability report of %s: %s", self._backend.name, error)
 
     def _loop(self) -> None:
         next_beat = next_report = 0.0
-        next_tidy = time.monotonic() + TIDY_PAUSE
+        next_prune = time.monotonic() + PRUNE_PAUSE
         while not self._stop.is_set():
             self._beat()
             now = time.monotonic()
@@ -95,16 +95,16 @@ class Reporter:
                     self._backend.report_wanted.clear()
                     self.publish()
                     next_report = now + self._stats_interval
-            if now >= next_tidy:
-                self._try_tidy()
-                next_tidy = now + TIDY_PAUSE
+            if now >= next_prune:
+                self._try_prune()
+                next_prune = now + PRUNE_PAUSE
             self._stop.wait(REPORT_PAUSE)
 
-    def _try_tidy(self) -> None:
+    def _try_prune(self) -> None:
         try:
-            self._tidy()
-        except Exception as error:  # noqa: BLE001 - what is old can wait for the next time
-            LOG.warning("what is old was not forgotten: %s", error)
+            self._prune()
+        except Exception as error:  # noqa: BLE001 - the next pruning makes up for it
+            LOG.warning("old journal entries were not removed: %s", error)
 
     def _try_heartbeat(self) -> None:
         try:
@@ -116,5 +116,5 @@ class Reporter:
             return
         if self._missed_since is not None:
             away = time.monotonic() - self._missed_since
-            LOG.info("heartbeats of %s go on after %.0f s", self._backend.host, away)
+            LOG.info("heartbeats of %s resume after %.0f s", self._backend.host, away)
             self._missed_since = None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver is told, and what rows are put right, when a backend comes up.
+"""Synchronize rows and exports with the driver when a backend starts.
 
-Only a driver that corrects rows sees all of them before the backend serves. The
-rest is done beside the first operations, as it takes as long as there are volumes
-in use: one is left alone while an operation on it goes on, and looked at anew after.
+Only the corrections of rows precede the first operation. The exports are restored
+concurrently with operations, because this takes time for each volume in use: the
+volume's lock keeps both apart.
 
 Source: spec/service §4, steps 8 and 9.
 """
@@ -29,11 +29,11 @@ from worker.rpc.context import RequestContext
 LOG = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Exports that are brought back at the same time."""
+"""Exports that are restored at the same time."""
 
 
 def correct(records: Records, driver: VolumeDriver, host: str) -> None:
-    """Let a driver that wants to correct rows do so, before it serves."""
+    """Store the corrections of rows of a driver that implements ``update_provider_info``."""
     if type(driver).update_provider_info is Reporting.update_provider_info:
         return
     volumes = list(records.volumes.on_host(host))
@@ -42,10 +42,10 @@ def correct(records: Records, driver: VolumeDriver, host: str) -> None:
 
 
 class StartupSync:
-    """Brings rows and exports of a backend together while it serves.
+    """Complete the hosts of rows and restore exports, concurrently with operations.
 
     :param host: ``host@backend``.
-    :param stopping: ends it early; the next start begins anew.
+    :param stopping: ends it early; the next start begins again.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class StartupSync:
         self._stopping = stopping
 
     def start(self, driver: VolumeDriver) -> None:
-        """Begin, on a thread of its own."""
-        threading.Thread(target=self.take, args=(driver,), name="inventory", daemon=True).start()
+        """Start on a thread of its own."""
+        threading.Thread(target=self.run, args=(driver,), name="startup-sync", daemon=True).start()
 
-    def take(self, driver: VolumeDriver) -> None:
-        """Complete hosts by pools and bring exports back."""
+    def run(self, driver: VolumeDriver) -> None:
+        """Add the pool to hosts without one, then restore the exports of volumes in use."""
         began = time.monotonic()
         try:
             self._complete_hosts(driver)
             count = self._export_all(driver)
         except Exception:
-            LOG.exception("the exports of %s were not all looked at", self._host)
+            LOG.exception("not all exports of %s were checked", self._host)
             return
         if count:
             LOG.info("exports of %d volumes checked in %.1f s", count, time.monotonic() - began)
@@ -81,7 +81,7 @@ class StartupSync:
     def _export_all(self, driver: VolumeDriver) -> int:
         volumes = self._until_stopped(self._records.volumes.in_use_on_host(self._host))
         count = 0
-        with ThreadPoolExecutor(AT_ONCE, "inventory") as pool:
+        with ThreadPoolExecutor(AT_ONCE, "startup-sync") as pool:
             for _done in pool.map(lambda volume: self._export(driver, volume.id), volumes):
                 count += 1
         return count
@@ -98,24 +98,24 @@ class StartupSync:
                 volume = self._records.volumes.get(volume_id)
             except NotFound:
                 return
-            # Cinder looks at the status alone; one that is being detached is in use as well.
+            # Cinder checks the status only, but a volume that is being detached is in use too.
             if volume.status == "in-use" or any(map(_is_connected, volume.volume_attachment)):
-                _bring_back(self._records, driver, volume)
+                _restore_export(self._records, driver, volume)
 
 
 def _is_connected(attachment: Record) -> bool:
     return attachment.attach_status == "attached" or attachment.connector is not None
 
 
-def _bring_back(records: Records, driver: VolumeDriver, volume: Record) -> None:
+def _restore_export(records: Records, driver: VolumeDriver, volume: Record) -> None:
     try:
         driver.ensure_export(RequestContext.admin(), volume)
     except Exception as error:
-        LOG.exception("volume %s is in use, but its export did not come back: %s", volume.id, error)
+        LOG.exception("the export of volume %s, which is in use, failed: %s", volume.id, error)
         try:
             records.volumes.transition(volume.id, "error", when=("in-use",))
         except (StatusChanged, NotFound) as changed:
-            LOG.info("volume %s is left as it is: %s", volume.id, changed)
+            LOG.info("the status of volume %s stays: %s", volume.id, changed)
 
 
 def _store(answer: Any, records: Records) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver says of its capacity and abilities, checked field by field.
+"""Check the statistics of a driver field by field.
 
 Source: seeds, VolumeDriverCore.get_volume_stats; spec/interfaces §2.1.
 """
@@ -50,7 +50,7 @@ REQUIRED: Mapping[str, _Rule] = {
 }
 
 CAPACITY: Mapping[str, _Rule] = {"total_capacity_gb": _GIB, "free_capacity_gb": _GIB}
-"""Required as well, of each pool where there are pools."""
+"""Required too: of each pool, or of the backend if it lists none."""
 
 OPTIONAL: Mapping[str, _Rule] = {
     "reserved_percentage": (lambda v: _is_number(v) and 0 <= v <= 100, "a percentage"),
@@ -70,21 +70,21 @@ OPTIONAL: Mapping[str, _Rule] = {
 
 
 class StatsError(Exception):
-    """The driver's answer is unusable as a whole; the last report stays."""
+    """The statistics cannot be used at all; the last ones stay in effect."""
 
 
 class StatsCheck:
-    """Checks one backend's statistics and complains of each field once.
+    """Check the statistics of one backend, and log each malformed field once.
 
     :param backend: the backend's name, for the log.
     """
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def clean(self, stats: Any) -> dict[str, Any]:
-        """Return the statistics without the fields that are malformed.
+        """Return the statistics without their malformed fields.
 
         :raises StatsError: no dict, or ``pools`` that are no list of dicts.
         """
@@ -110,14 +110,14 @@ class StatsCheck:
     ) -> dict[str, Any]:
         for name in required:
             if name not in fields:
-                self._tell(f"{where}{name}", "is missing, which the scheduler needs")
+                self._log(f"{where}{name}", "is missing, which the scheduler needs")
         for name, (fits, wanted) in {**OPTIONAL, **required}.items():
             if name in fields and not fits(fields[name]):
                 found = fields.pop(name)
-                self._tell(f"{where}{name}", f"is {found!r}, not {wanted}; it is left out")
+                self._log(f"{where}{name}", f"is {found!r}, not {wanted}; it is left out")
         return fields
 
-    def _tell(self, field: str, what: str) -> None:
-        if field not in self._told:
-            self._told.add(field)
-            LOG.warning("backend %s: statistics: %s %s", self._backend, field, what)
+    def _log(self, field: str, problem: str) -> None:
+        if field not in self._logged:
+            self._logged.add(field)
+            LOG.warning("backend %s: statistics: %s %s", self._backend, field, problem)

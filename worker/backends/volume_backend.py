@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One backend in one process: its driver, from set-up to use."""
+"""The volume driver of one backend in one process: its set-up and its use."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ LOG = logging.getLogger(__name__)
 
 RETRY_FIRST = 1.0
 RETRY_MAX = 60.0
-"""Pauses between two attempts at a driver's set-up, in seconds."""
+"""Pauses between two attempts at the set-up of a driver, in seconds."""
 
 
 class VolumeBackend:
-    """A driver and what the operations need to know of it.
+    """A driver, its statistics and its state.
 
     :param name: the backend's section.
     :param host: ``host@backend``.
-    :param make: builds a driver instance; one per attempt at the set-up, as a
+    :param make: builds a driver instance; one for each attempt at the set-up, because a
         driver is set up once (seeds, VolumeDriverCore.do_setup).
     :param configuration: the options of the backend.
-    :param ready: called once, when the driver is up and before it is used.
-    :param turnstile: left for each call of the driver.
+    :param ready: called with a driver after its set-up and before its first use.
+    :param limiter: does not count threads that are in a call of the driver.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class VolumeBackend:
         make: Callable[[], VolumeDriver],
         configuration: Any,
         ready: Callable[[VolumeDriver], None],
-        turnstile: Limiter,
+        limiter: Limiter,
     ) -> None:
         self.name = name
         self.host = host
@@ -49,7 +49,7 @@ class VolumeBackend:
         self._make = make
         self._configuration = configuration
         self._ready = ready
-        self._turnstile = turnstile
+        self._limiter = limiter
         self._driver: VolumeDriver | None = None
         self._latest: VolumeDriver | None = None
         self._reason = "it is still being set up"
@@ -57,16 +57,16 @@ class VolumeBackend:
         self._check = StatsCheck(name)
         self._stats: dict[str, Any] = {}
         self._wanted = threading.Event()
-        self._told: str | None = None
+        self._logged: str | None = None
 
     @property
     def initialized(self) -> bool:
-        """Whether the driver takes requests."""
+        """Whether the driver is up."""
         return self._driver is not None
 
     @property
     def report_wanted(self) -> threading.Event:
-        """Set when a capability report is due before its time."""
+        """Set when a capability report is requested before its time."""
         return self._wanted
 
     def require_driver(self) -> VolumeDriver:
@@ -77,15 +77,15 @@ class VolumeBackend:
         return driver
 
     def any_driver(self) -> VolumeDriver:
-        """Return the driver, or the one whose set-up failed last.
+        """Return the driver, or the instance whose set-up failed last.
 
         :raises DriverNotInitialized: there is none.
         """
         return self._latest if self._driver is None and self._latest else self.require_driver()
 
     def renew(self, stopping: threading.Event) -> None:
-        """Make the driver anew; until it is up, nothing is asked of any."""
-        self._driver, self._reason = None, "it is made anew after a failover"
+        """Build and set up a new driver; operations fail until it is up."""
+        self._driver, self._reason = None, "it is set up again after a failover"
         self.initialize(stopping)
 
     def stats(self) -> Mapping[str, Any]:
@@ -93,25 +93,25 @@ class VolumeBackend:
         return self._stats
 
     def publish_soon(self) -> None:
-        """Ask for a capability report."""
+        """Request a capability report without waiting for it."""
         self._wanted.set()
 
     def initiator_namespace(self) -> str:
-        """Return where initiator data is kept (spec/interfaces §2.2)."""
+        """Return the namespace of initiator data (spec/interfaces §2.2)."""
         configured = self._configuration.safe_get("driver_data_namespace")
         named = self._configuration.safe_get("volume_backend_name")
         return str(configured or named or self._class_name)
 
     def refresh(self) -> Mapping[str, Any]:
-        """Fetch statistics anew; what is unusable leaves the last ones."""
+        """Fetch statistics from the driver; keep the last ones if they are unusable."""
         try:
             self._stats = self._check.clean(self.require_driver().get_volume_stats(refresh=True))
         except StatsError as error:
-            LOG.error("%s; the last report stays", error)
+            LOG.error("%s; the last statistics stay in effect", error)
         return self._stats
 
     def initialize(self, stopping: threading.Event) -> None:
-        """Set the driver up, again and again until it is up or we stop."""
+        """Attempt the set-up until the driver is up or the service stops."""
         pause, began = RETRY_FIRST, time.monotonic()
         while not stopping.is_set():
             if self.attempt():
@@ -125,7 +125,7 @@ class VolumeBackend:
             LOG.info("backend %s is up after %.0f s", self.name, time.monotonic() - began)
 
     def attempt(self) -> bool:
-        """Try the set-up once with a new driver instance and say whether it worked."""
+        """Attempt the set-up once, with a new instance; return whether it succeeded."""
         try:
             driver = self._latest = self._make()
             driver.do_setup(RequestContext.admin())
@@ -135,7 +135,7 @@ class VolumeBackend:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)
             return False
-        self._driver = cast(VolumeDriver, LimitedDriver(driver, self._turnstile))
+        self._driver = cast(VolumeDriver, LimitedDriver(driver, self._limiter))
         self._class_name = type(driver).__name__
         version = self._stats.get("driver_version", "?")
         LOG.info("backend %s is up: %s %s", self.name, type(driver).__name__, version)
@@ -143,10 +143,10 @@ class VolumeBackend:
 
     def _not_up(self, error: BaseException) -> None:
         self._reason = f"{type(error).__name__}: {error}"
-        known = self._reason == self._told
-        self._told = self._reason
+        known = self._reason == self._logged
+        self._logged = self._reason
         LOG.error(
-            "backend %s did not come up and answers nothing but errors: %s",
+            "backend %s did not come up, its operations fail: %s",
             self.name,
             self._reason,
             exc_info=None if known else error,

@@ -112,7 +112,7 @@ class BackupService(Service):
             report_interval=self.conf.report_interval,
             stats_interval=self.conf.backup_driver_stats_polling_interval,
             beat=self.beat,
-            tidy=self.tidy,
+            prune=self.prune,
         )
 
     def context(self, request: RequestContext, resumed: bool) -> BackupContext:

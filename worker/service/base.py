@@ -222,15 +222,15 @@ class Service(abc.ABC):
             LOG.warning("the services row of %s was gone, it is made anew", self.host)
             self._register()
 
-    def tidy(self) -> None:
-        """Forget journal entries that ended long ago."""
+    def prune(self) -> None:
+        """Remove journal entries that ended long ago."""
         now, kept = timeutils.utcnow(), self.conf.journal
         finished = now - datetime.timedelta(hours=kept.keep_finished)
         failed = now - datetime.timedelta(days=kept.keep_failed)
         count = self.journal.prune(finished, failed)
         self.journal.requests.prune(finished)
         self.journal.prune_rejected(kept.keep_rejected)
-        LOG.debug("%d journal entries that ended long ago were forgotten", count)
+        LOG.debug("%d journal entries that ended long ago were removed", count)
 
     def beat(self) -> None:
         """Tell a watchdog that the process lives."""

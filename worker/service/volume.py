@@ -180,7 +180,7 @@ class VolumeService(Service):
             report_interval=self.conf.report_interval,
             stats_interval=self.conf.backend_stats_polling_interval,
             beat=self.beat,
-            tidy=self.tidy,
+            prune=self.prune,
         )
 
     def context(self, request: RequestContext, resumed: bool) -> Context:
