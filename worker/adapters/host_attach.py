@@ -164,9 +164,8 @@ def _brick() -> Any:
 def _own_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(
-                ("192.0.2.1", 9)
-            )  # Nothing is sent: the kernel chooses the address by the route.
+            # This sends nothing: the kernel chooses the address by the route.
+            probe.connect(("192.0.2.1", 9))
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"

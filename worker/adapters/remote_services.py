@@ -43,10 +43,10 @@ class RemoteVolumeServices:
     """
 
     def __init__(
-        self, transport: Any, timeout: float, turnstile: Limiter, stopping: threading.Event
+        self, transport: Any, timeout: float, limiter: Limiter, stopping: threading.Event
     ) -> None:
         self._client = VolumeClient(transport, timeout)
-        self._turnstile = turnstile
+        self._limiter = limiter
         self._stopping = stopping
 
     def get_backup_device(self, request: Any, backup: Record, volume: Record) -> None:
@@ -121,12 +121,12 @@ class RemoteVolumeServices:
 
     def _cast(self, request: Any, source: Record, method: str, **args: Any) -> None:
         host = _address(source)
-        with self._turnstile.outside():
+        with self._limiter.outside():
             _translated(lambda: self._client.cast(request, host, method, **args))
 
     def _call(self, request: Any, source: Record, method: str, **args: Any) -> Any:
         host = _address(source)
-        with self._turnstile.outside():
+        with self._limiter.outside():
             for left in reversed(range(TRIES)):
                 try:
                     return _translated(lambda: self._client.call(request, host, method, **args))
