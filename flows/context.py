@@ -81,22 +81,26 @@ class Images(Protocol):
     def service(self) -> ImageService:
         """The service, as volume drivers are handed it."""
 
-    def fetch(self, context: Any, image: Image, path: str, size: int, key: str, pace: Pace) -> None:
-        """Write an image over a volume's path, checked; nothing of what was there is left.
+    def fetch(
+        self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace
+    ) -> None:
+        """Check an image and write it over a volume; none of the old data remains.
 
+        :param file: the volume, open for reading and writing.
         :param size: of the volume, in bytes.
-        :param key: the volume's id: what is put aside meanwhile goes by it.
-        :raises ImageError: the volume's data is to be thrown away.
+        :param key: the volume's id, which names temporary files.
+        :raises ImageError: the volume's data must be discarded.
         """
 
-    def store(self, context: Any, image: Image, path: str, key: str, pace: Pace) -> None:
-        """Write what is at a volume's path into an image that has no data yet.
+    def store(self, context: Any, image: Image, file: BinaryIO, key: str, pace: Pace) -> None:
+        """Write a volume into an image that has no data yet.
 
-        :raises ImageError: the image is incomplete and is to be thrown away.
+        :param file: the volume, open for reading.
+        :raises ImageError: the image is incomplete and must be discarded.
         """
 
     def clear(self, key: str) -> None:
-        """Remove what an interrupted try put aside."""
+        """Remove the temporary files of an interrupted try."""
 
 
 class Notifier(Protocol):

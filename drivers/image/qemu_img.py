@@ -76,8 +76,10 @@ def convert(
 
 
 def _address(path: Path) -> str:
-    """Return a path that is taken for nothing else, whatever is in its name."""
-    return f"file:{path.absolute()}"
+    """Return a path with its protocol, so that no name is taken for another protocol."""
+    # QEMU's driver "file" refuses block devices.
+    protocol = "host_device" if path.is_block_device() else "file"
+    return f"{protocol}:{path.absolute()}"
 
 
 def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) -> None:

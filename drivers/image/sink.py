@@ -1,80 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A volume's file or device that is written from its begin; what is zero takes no space."""
+"""Replace a volume's data by an image's, from its first byte to its last."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import stat
-from types import TracebackType
 
-_BLOCK = 64 * 1024
-"""Bytes that are left out together when all of them are zero."""
+from drivers.blockio import BlockFile
 
-_ZEROS = bytes(_BLOCK)
-_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
-
-_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-_fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_ZEROED_TOGETHER = 64 * 1024 * 1024
 
 
 class ImageSink:
-    """Writes data to a path that is there, and nothing else is left in it.
+    """Writes data to a volume in order; after :meth:`finish` it holds nothing else.
 
-    :param size: how long it is, in bytes.
+    :param size: of the volume, in bytes; a device may be longer.
     """
 
-    def __init__(self, path: str, size: int) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    def __init__(self, volume: BlockFile, size: int) -> None:
+        self._volume = volume
         self._size = size
         self._at = 0
-        self._clear = stat.S_ISREG(os.fstat(self._fd).st_mode) and _empty(self._fd, size)
-
-    def __enter__(self) -> ImageSink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        os.close(self._fd)
+        self.is_zero = volume.discard()
+        """Whether the old data is gone, so that zeros need not be written."""
 
     def write(self, data: bytes) -> None:
-        """Write further data. :raises OSError: it does not fit, or the disk does not take it."""
+        """Write further data. :raises OSError: it does not fit, or the disk failed."""
         if self._at + len(data) > self._size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        view = memoryview(data)
-        for start in range(0, len(view), _BLOCK):
-            block = view[start : start + _BLOCK]
-            if not self._clear or block != _ZEROS[: len(block)]:
-                _write(self._fd, block, self._at + start)
+        if self.is_zero:
+            self._volume.write_data(self._at, data)
+        else:
+            self._volume.write(self._at, data)
         self._at += len(data)
 
+    def skip(self, length: int) -> None:
+        """Go on after data that was written to the volume by other means."""
+        self._at += length
+
     def finish(self) -> None:
-        """Write zeros to the end where old data could be, and flush."""
-        while not self._clear and self._at < self._size:
-            block = _ZEROS[: min(_BLOCK, self._size - self._at)]
-            _write(self._fd, memoryview(block), self._at)
-            self._at += len(block)
-        os.fsync(self._fd)
-
-
-def _write(fd: int, block: memoryview, at: int) -> None:
-    while block:
-        done = os.pwrite(fd, block, at)
-        block, at = block[done:], at + done
-
-
-def _empty(fd: int, size: int) -> bool:
-    """Make a file read as zeros; say whether that could be done."""
-    if os.fstat(fd).st_blocks == 0:
-        return True
-    if _fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, 0, size) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EOPNOTSUPP, errno.ENOSYS):
-        return False
-    raise OSError(number, os.strerror(number))
+        """Write zeros over old data behind the image, and flush everything to the disk."""
+        while not self.is_zero and self._at < self._size:
+            length = min(_ZEROED_TOGETHER, self._size - self._at)
+            self._volume.zero(self._at, length)
+            self._at += length
+        self._volume.flush()

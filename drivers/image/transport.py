@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Move images into files and devices, and back: checked, counted, hashed on the way.
+"""Write images into open volumes, and volumes into images; check size, format and hash.
 
-An image is what strangers made. Its size, format and hash are compared with what the
-image service says of it, and nothing of it is interpreted before that; see ``formats``
-for what it must not contain. A raw image goes straight to where it belongs; another
-one into ``image_conversion_dir`` first, under the name of who asked, so that a second
-try after a kill meets what the first one left.
+Images are made by strangers. An image's size, format and hash are compared with the
+image service's description, and its header is interpreted only after that; ``formats``
+lists the features that are refused. A raw image is streamed into the volume. Another one
+is stored in ``image_conversion_dir`` first, in a file named after the volume, so that a
+second try after a kill finds and replaces it.
+
+qemu-img reads and writes paths. A volume without one, such as an RBD handle, or one that
+this user cannot open by its path, is converted through a raw file in the same directory.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from drivers import block_copy
+from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
@@ -28,17 +34,17 @@ from drivers.interface.errors import (
 from drivers.interface.image import Image, ImageService
 from drivers.interface.pace import Pace
 
-_PIECE = 4 * 1024 * 1024
+_CHUNK = 4 * 1024 * 1024
 """Bytes that are read from a volume at a time."""
 
-_QCOW2_MOST = 2
-"""How many times as long as the disk in it a qcow2 image may be."""
+_QCOW2_MAX = 2
+"""A qcow2 image may be this many times as long as the disk in it."""
 
 
 class ImageTransport:
-    """Moves images of one service.
+    """Moves the data of one image service's images.
 
-    :param directory: for images that have to be converted.
+    :param directory: for images and disks that have to be converted.
     """
 
     def __init__(self, service: ImageService, directory: Path, limits: ConversionLimits) -> None:
@@ -46,112 +52,149 @@ class ImageTransport:
         self._directory = directory
         self._limits = limits
 
-    def fetch(self, context: Any, image: Image, path: str, size: int, key: str, pace: Pace) -> None:
-        """Write an image over a volume that nobody uses.
+    def fetch(
+        self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace
+    ) -> None:
+        """Write an image over an unused volume; none of the old data remains.
 
-        :param image: what the service knows of it.
-        :param path: the volume's file or device; what was there is gone afterwards.
+        :param image: its description by the service.
+        :param file: the volume, open for reading and writing.
         :param size: of the volume, in bytes.
-        :param key: names what is put aside meanwhile; one for each volume.
+        :param key: names the files in ``image_conversion_dir``; one for each volume.
         :raises ImageUnacceptable: its format or size does not fit.
         :raises ImageTooBig: there is no room to convert it.
-        :raises ImageCopyFailure: it could not be read, or is not what it should be.
+        :raises ImageCopyFailure: it could not be read, or is not as described.
         """
         self.clear(key)
-        with _explained(image, path):
+        volume = BlockFile(file)
+        with _explained(image, volume.name):
             if image["disk_format"] == "raw":
-                self._stream(context, image, path, size, pace)
+                self._stream(context, image, volume, size, pace)
             else:
-                self._converted(context, image, path, size, key, pace)
+                self._fetch_converted(context, image, volume, size, key, pace)
 
-    def store(self, context: Any, image: Image, path: str, key: str, pace: Pace) -> None:
-        """Write a volume into an image, and see that it arrived.
+    def store(self, context: Any, image: Image, file: BinaryIO, key: str, pace: Pace) -> None:
+        """Write a volume into an image, and check that it arrived.
 
-        :param image: that is there, without data; in its ``disk_format``.
+        :param image: an image without data; it gets its ``disk_format``.
+        :param file: the volume, open for reading.
         :raises ImageUnacceptable: volumes are not written in that format.
-        :raises ImageCopyFailure: the image is not the volume's data.
+        :raises ImageCopyFailure: the image does not have the volume's data.
         """
         self.clear(key)
-        with _explained(image, path):
+        volume = BlockFile(file)
+        with _explained(image, volume.name):
             if image["disk_format"] == "raw":
-                self._send(context, image, Path(path), pace)
-                return
-            if image["disk_format"] not in formats.SUPPORTED:
+                self._send(context, image, volume, pace)
+            elif image["disk_format"] in formats.SUPPORTED:
+                self._store_converted(context, image, volume, key, pace)
+            else:
                 raise ImageUnacceptable(f"a volume is not written as {image['disk_format']}")
-            with self._aside(key) as aside:
-                half = _part(pace, 0.0, 0.5)
-                source, wanted = Path(path), image["disk_format"]
-                limits = self._limits.of(_length(source))
-                qemu_img.convert(source, "raw", aside, wanted, limits, half)
-                self._send(context, image, aside, _part(pace, 0.5, 1.0))
 
     def clear(self, key: str) -> None:
-        """Remove what an interrupted try put aside."""
-        self._path(key).unlink(missing_ok=True)
+        """Remove the files that an interrupted try left in ``image_conversion_dir``."""
+        for path in (self._image_path(key), self._raw_path(key)):
+            path.unlink(missing_ok=True)
 
-    def _stream(self, context: Any, image: Image, path: str, size: int, pace: Pace) -> None:
-        with ImageSink(path, size) as sink:
-            for piece in self._checked(context, image, size, pace):
-                with pace.waiting():
-                    sink.write(piece)
+    def _stream(self, context: Any, image: Image, volume: BlockFile, size: int, pace: Pace) -> None:
+        with pace.waiting():
+            sink = ImageSink(volume, size)
+        for chunk in self._checked(context, image, size, pace):
+            with pace.waiting():
+                sink.write(chunk)
+        with pace.waiting():
+            sink.finish()
+
+    def _fetch_converted(
+        self, context: Any, image: Image, volume: BlockFile, size: int, key: str, pace: Pace
+    ) -> None:
+        with self._files(key) as (image_path, raw_path):
+            self._require_room(image)
+            disk = self._download(context, image, image_path, size, _part(pace, 0.0, 0.5))
+            with pace.waiting():
+                sink = ImageSink(volume, size)
+            limits, rest = self._limits.of(disk), _part(pace, 0.5, 1.0)
+            if (path := volume.path(write=True)) is not None:
+                target = Path(path)
+                qemu_img.convert(image_path, "qcow2", target, "raw", limits, rest, in_place=True)
+            else:
+                with _full_directory_explained(image, self._directory):
+                    half = _part(rest, 0.0, 0.5)
+                    qemu_img.convert(image_path, "qcow2", raw_path, "raw", limits, half)
+                half = _part(rest, 0.5, 1.0)
+                with raw_path.open("rb", buffering=0) as raw:
+                    source = BlockFile(raw)
+                    block_copy.copy(source, volume, disk, half, target_is_zero=sink.is_zero)
+            sink.skip(disk)
             with pace.waiting():
                 sink.finish()
 
-    def _converted(
-        self, context: Any, image: Image, path: str, size: int, key: str, pace: Pace
+    def _download(self, context: Any, image: Image, path: Path, size: int, pace: Pace) -> int:
+        """Store a qcow2 image in a file, and return the size of the disk in it."""
+        with path.open("wb") as file:
+            # Where the service does not know its length: no disk of that size needs more.
+            for chunk in self._checked(context, image, _QCOW2_MAX * size, pace):
+                with pace.waiting():
+                    file.write(chunk)
+        with path.open("rb") as file:
+            disk = formats.qcow2(file, f"image {image['id']}").virtual_size
+        if disk > size:
+            text = f"holds a disk of {disk} bytes"
+            raise ImageUnacceptable(f"image {image['id']} {text}, the volume has {size}")
+        return disk
+
+    def _store_converted(
+        self, context: Any, image: Image, volume: BlockFile, key: str, pace: Pace
     ) -> None:
-        with self._aside(key) as aside:
-            self._require_room(image)
-            with aside.open("wb") as file:
-                # Where nobody says how long it is: a disk of that size needs no more.
-                half, most = _part(pace, 0.0, 0.5), _QCOW2_MOST * size
-                for piece in self._checked(context, image, most, half):
-                    with pace.waiting():
-                        file.write(piece)
-            with aside.open("rb") as file:
-                found = formats.qcow2(file, f"image {image['id']}")
-            if found.virtual_size > size:
-                text = f"holds a disk of {found.virtual_size} bytes"
-                raise ImageUnacceptable(f"image {image['id']} {text}, the volume has {size}")
-            with ImageSink(path, size):
-                pass  # what was there before is gone
-            half = _part(pace, 0.5, 1.0)
-            limits = self._limits.of(found.virtual_size)
-            qemu_img.convert(aside, "qcow2", Path(path), "raw", limits, half, in_place=True)
-            with pace.waiting():
-                _flush(path)
+        first, second = _part(pace, 0.0, 0.5), _part(pace, 0.5, 1.0)
+        with self._files(key) as (image_path, raw_path):
+            if (path := volume.path(write=False)) is not None:
+                source = Path(path)
+            else:
+                self._copy_out(volume, raw_path, _part(first, 0.0, 0.5))
+                source, first = raw_path, _part(first, 0.5, 1.0)
+            limits = self._limits.of(volume.size)
+            qemu_img.convert(source, "raw", image_path, image["disk_format"], limits, first)
+            raw_path.unlink(missing_ok=True)
+            with image_path.open("rb", buffering=0) as file:
+                self._send(context, image, BlockFile(file), second)
 
-    def _checked(self, context: Any, image: Image, most: int, pace: Pace) -> Iterator[bytes]:
-        """Yield an image's data; at its end it has the right length and hash.
+    def _copy_out(self, volume: BlockFile, path: Path, pace: Pace) -> None:
+        with path.open("w+b", buffering=0) as file:
+            file.truncate(volume.size)
+            target = BlockFile(file)
+            block_copy.copy(volume, target, volume.size, pace, target_is_zero=True)
 
-        :param most: bytes that it may have at all.
+    def _checked(self, context: Any, image: Image, limit: int, pace: Pace) -> Iterator[bytes]:
+        """Yield an image's data; check its format at once, its length and hash at the end.
+
+        :param limit: number of bytes that it may have.
         """
         expected, hashed, done, head = image.get("size"), _Hash(image), 0, b""
-        limit = min(n for n in (expected, most) if n is not None) or 1
-        pieces = self.service.download(context, image["id"])
-        assert pieces is not None
+        limit = min(n for n in (expected, limit) if n is not None) or 1
+        chunks = self.service.download(context, image["id"])
+        assert chunks is not None
         while True:
             with pace.waiting():
-                piece = next(pieces, b"")
-                hashed.update(piece)
-            if not piece:
+                chunk = next(chunks, b"")
+                hashed.update(chunk)
+            if not chunk:
                 break
             if len(head) < formats.HEAD:
-                head += piece[: formats.HEAD - len(head)]
+                head += chunk[: formats.HEAD - len(head)]
                 formats.require(head, image["disk_format"], f"image {image['id']}")
-            done += len(piece)
+            done += len(chunk)
             if done > limit:
                 raise ImageUnacceptable(f"image {image['id']} has more than {limit} bytes")
-            yield piece
+            yield chunk
             pace.tell(done / limit)
         if expected is not None and done != expected:
             raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")
         hashed.check()
 
-    def _send(self, context: Any, image: Image, path: Path, pace: Pace) -> None:
-        sent = _Sent(path, pace)
-        with path.open("rb") as file:
-            known = self.service.update(context, image["id"], {}, sent.pieces(file))
+    def _send(self, context: Any, image: Image, source: BlockFile, pace: Pace) -> None:
+        sent = _Sent(source, pace)
+        known = self.service.update(context, image["id"], {}, sent.chunks())
         wrong = known.get("checksum") not in (None, sent.md5.hexdigest())
         if known.get("status") != "active" or wrong or known.get("size") not in (None, sent.size):
             text = f"{known.get('status')}, {known.get('size')} bytes, {known.get('checksum')}"
@@ -166,19 +209,23 @@ class ImageTransport:
             raise ImageTooBig(f"image {image['id']} {text}")
 
     @contextlib.contextmanager
-    def _aside(self, key: str) -> Iterator[Path]:
+    def _files(self, key: str) -> Iterator[tuple[Path, Path]]:
+        """Give paths for an image and for a raw disk, which are removed at the end."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            yield self._path(key)
+            yield self._image_path(key), self._raw_path(key)
         finally:
             self.clear(key)
 
-    def _path(self, key: str) -> Path:
+    def _image_path(self, key: str) -> Path:
         return self._directory / f"image-{Path(key).name}"
+
+    def _raw_path(self, key: str) -> Path:
+        return self._directory / f"image-{Path(key).name}.raw"
 
 
 class _Hash:
-    """Compares an image's data with the best hash that is known of it."""
+    """Compares an image's data with the strongest known hash of it."""
 
     def __init__(self, image: Image) -> None:
         self._image_id = image["id"]
@@ -188,9 +235,9 @@ class _Hash:
         self._name, self._wanted = name, wanted
         self._hash = hashlib.new(name, usedforsecurity=False) if wanted else None
 
-    def update(self, piece: bytes) -> None:
+    def update(self, chunk: bytes) -> None:
         if self._hash is not None:
-            self._hash.update(piece)
+            self._hash.update(chunk)
 
     def check(self) -> None:
         """:raises ImageCopyFailure: names both hashes."""
@@ -200,26 +247,24 @@ class _Hash:
 
 
 class _Sent:
-    """Reads a volume for an image service, and remembers what it read."""
+    """Reads a volume or file for an image service; counts and hashes the data."""
 
-    def __init__(self, path: Path, pace: Pace) -> None:
+    def __init__(self, source: BlockFile, pace: Pace) -> None:
         self.size = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
+        self._source = source
         self._pace = pace
-        self._path = path
 
-    def pieces(self, file: BinaryIO) -> Iterator[bytes]:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(0)
+    def chunks(self) -> Iterator[bytes]:
         while True:
             with self._pace.waiting():
-                piece = file.read(_PIECE)
-                self.md5.update(piece)
-            if not piece:
+                chunk = self._source.read(self.size, _CHUNK)
+                self.md5.update(chunk)
+            if not chunk:
                 return
-            self.size += len(piece)
-            yield piece
-            self._pace.tell(min(1.0, self.size / max(1, length)))
+            self.size += len(chunk)
+            yield chunk
+            self._pace.tell(min(1.0, self.size / max(1, self._source.size)))
 
 
 def _part(pace: Pace, begin: float, end: float) -> Pace:
@@ -227,24 +272,26 @@ def _part(pace: Pace, begin: float, end: float) -> Pace:
     return Pace(lambda fraction: pace.tell(begin + (end - begin) * fraction), pace.waiting)
 
 
-def _length(path: Path) -> int:
-    """Return the length of a file or device, in bytes."""
-    with path.open("rb") as file:
-        return file.seek(0, os.SEEK_END)
-
-
-def _flush(path: str) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 @contextlib.contextmanager
-def _explained(image: Image, path: str) -> Iterator[None]:
+def _explained(image: Image, name: str) -> Iterator[None]:
+    """Turn errors of the disk into errors of images.
+
+    :param name: of the volume's file or device.
+    """
     try:
         yield
     except OSError as error:
-        text = f"image {image['id']} and {path}: {error.strerror or error}"
+        text = f"image {image['id']} and {name}: {error.strerror or error}"
         raise ImageCopyFailure(text) from error
+
+
+@contextlib.contextmanager
+def _full_directory_explained(image: Image, directory: Path) -> Iterator[None]:
+    """Name the directory where qemu-img finds no room for a raw disk."""
+    try:
+        yield
+    except ImageUnacceptable as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        text = f"has no room in {directory} for the disk in it"
+        raise ImageTooBig(f"image {image['id']} {text}: {error}") from error

@@ -227,10 +227,9 @@ class TestGlance:
 
         volume = tmp_path / "volume"
         volume.write_bytes(bytes(MIB))
-        with pytest.raises(ImageCopyFailure, match="sha512"):
-            ImageTransport(glance, tmp_path, ConversionLimits()).fetch(
-                None, image, str(volume), MIB, "v1", Pace()
-            )
+        transport = ImageTransport(glance, tmp_path, ConversionLimits())
+        with volume.open("r+b") as file, pytest.raises(ImageCopyFailure, match="sha512"):
+            transport.fetch(None, image, file, MIB, "v1", Pace())
 
     def test_a_server_that_does_not_answer(self, tmp_path: Path) -> None:
         conf = SimpleNamespace(

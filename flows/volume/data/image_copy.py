@@ -109,8 +109,8 @@ def clear_away(ctx: Context, volume_id: str, result: Any) -> None:
 def _store(ctx: Context, volume: Record, image: Image) -> None:
     stored = False
     try:
-        with connected(ctx, volume) as path:
-            ctx.images.store(ctx.request, image, path, volume.id, ctx.pace)
+        with connected(ctx, volume) as path, open(path, "rb", buffering=0) as file:
+            ctx.images.store(ctx.request, image, file, volume.id, ctx.pace)
             stored = True
     except Exception as error:
         if not stored:
@@ -147,7 +147,7 @@ def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
         pass
     if volume.encryption_key_id:
         raise ImageUnacceptable(f"volume {volume.id} is encrypted: its driver has to write images")
-    with connected(ctx, volume) as path:
+    with connected(ctx, volume) as path, open(path, "r+b", buffering=0) as file:
         size = volume.size * facts.GIB
-        ctx.images.fetch(ctx.request, image, path, size, volume.id, ctx.pace)
+        ctx.images.fetch(ctx.request, image, file, size, volume.id, ctx.pace)
     return None

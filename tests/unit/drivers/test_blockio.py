@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,8 +16,7 @@ from drivers import block_copy, blockio
 from drivers.blockio import BlockFile
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.pace import Pace
-from tests.conformance.places import missing, require_programs
-from tests.handles import Handle
+from tests.handles import Handle, loop_device
 
 MIB = 1024**2
 SIZE = 8 * MIB
@@ -27,21 +25,10 @@ SIZE = 8 * MIB
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[BinaryIO]:
     """A block device that is full of data."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can set up a loop device")
-    require_programs("losetup")
     backing = tmp_path / "backing"
     backing.write_bytes(b"old!" * (SIZE // 4))
-    command = ["losetup", "--find", "--show", str(backing)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        missing(f"losetup failed: {done.stderr.strip()}")
-    name = done.stdout.strip()
-    try:
-        with open(name, "r+b", buffering=0) as file:
-            yield file  # type: ignore[misc]
-    finally:
-        subprocess.run(["losetup", "--detach", name], check=True)
+    with loop_device(backing) as path, path.open("r+b", buffering=0) as file:
+        yield file  # type: ignore[misc]
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers import blockio
+from drivers.blockio import BlockFile
 from drivers.image import formats
 from drivers.image import qemu_img as converter
 from drivers.image.directory import DirectoryImages
@@ -32,10 +35,12 @@ from drivers.interface.errors import (
 )
 from drivers.interface.pace import Pace
 from tests.conformance.places import require_programs
+from tests.handles import Handle, loop_device
 from tests.reading import part
 
 MIB = 1024**2
 SIZE = 32 * MIB
+QUIET = Pace()
 
 
 @pytest.fixture
@@ -84,6 +89,18 @@ def kept(images: DirectoryImages, path: Path, kind: str, **known: Any) -> Any:
         return images.create(None, {"disk_format": kind, **known}, file)
 
 
+def fetch(
+    transport: ImageTransport, image: Any, volume: Path, pace: Pace = QUIET, size: int = SIZE
+) -> None:
+    with volume.open("r+b", buffering=0) as file:
+        transport.fetch(None, image, file, size, "v1", pace)
+
+
+def store(transport: ImageTransport, image: Any, volume: Path, pace: Pace = QUIET) -> None:
+    with volume.open("rb", buffering=0) as file:
+        transport.store(None, image, file, "v1", pace)
+
+
 def left(transport: ImageTransport) -> list[str]:
     directory = transport._directory
     return os.listdir(directory) if directory.exists() else []
@@ -97,7 +114,7 @@ class TestFetch:
         source = disk if kind == "raw" else qcow2(disk, *(["-c"] if "compressed" in kind else []))
         told: list[float] = []
         image = kept(images, source, kind.split()[0])
-        transport.fetch(None, image, str(volume), SIZE, "v1", Pace(told.append))
+        fetch(transport, image, volume, Pace(told.append))
 
         data = disk.read_bytes()
         assert volume.read_bytes() == data + bytes(SIZE - len(data))
@@ -111,7 +128,7 @@ class TestFetch:
         transport._directory.mkdir()
         (transport._directory / "image-v1").write_bytes(b"half")
         image = kept(images, qcow2(disk), "qcow2")
-        transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+        fetch(transport, image, volume)
 
         assert left(transport) == []
 
@@ -125,7 +142,7 @@ class TestFetch:
 
         source = disk if kind == "raw" else qcow2(disk)
         with pytest.raises(ImageCopyFailure, match="enough"):
-            transport.fetch(None, kept(images, source, kind), str(volume), SIZE, "v1", Pace(stop))
+            fetch(transport, kept(images, source, kind), volume, Pace(stop))
         assert left(transport) == []
 
     @pytest.mark.parametrize(
@@ -143,14 +160,14 @@ class TestFetch:
         image = {**kept(images, disk, "raw"), **known}
 
         with pytest.raises(ImageError, match=error):
-            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+            fetch(transport, image, volume)
 
     def test_a_service_that_knows_no_hash_and_no_size(
         self, images: Any, transport: Any, volume: Path, disk: Path
     ) -> None:
         nothing = {"size": None, "checksum": None, "os_hash_value": None}
         image = {**kept(images, disk, "raw"), **nothing}
-        transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+        fetch(transport, image, volume)
 
         assert part(volume, 24 * MIB) == disk.read_bytes()
 
@@ -160,7 +177,7 @@ class TestFetch:
         image = {**kept(images, disk, "raw"), "size": None}
 
         with pytest.raises(ImageUnacceptable, match="more than"):
-            transport.fetch(None, image, str(volume), 8 * MIB, "v1", Pace())
+            fetch(transport, image, volume, size=8 * MIB)
 
     def test_an_endless_image_whose_size_nobody_knows(
         self, transport: Any, volume: Path, monkeypatch: Any
@@ -172,9 +189,7 @@ class TestFetch:
 
         monkeypatch.setattr(transport.service, "download", lambda *_: endless())
         with pytest.raises(ImageUnacceptable, match="more than"):
-            transport.fetch(
-                None, {"id": "i1", "disk_format": "qcow2"}, str(volume), SIZE, "v1", Pace()
-            )
+            fetch(transport, {"id": "i1", "disk_format": "qcow2"}, volume)
         assert left(transport) == []
 
     def test_no_room_to_convert(
@@ -185,7 +200,7 @@ class TestFetch:
         monkeypatch.setattr(os, "statvfs", lambda _path: full)
 
         with pytest.raises(ImageTooBig, match="needs"):
-            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+            fetch(transport, image, volume)
         assert part(volume, 4) == b"old!"
 
 
@@ -268,7 +283,7 @@ class TestHostile:
         image = kept(images, evil, "qcow2")
 
         with pytest.raises(ImageUnacceptable):
-            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+            fetch(transport, image, volume)
         assert b"SECRET" not in volume.read_bytes()
         assert left(transport) == []
 
@@ -283,7 +298,7 @@ class TestHostile:
         monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("it was run"))
 
         with pytest.raises(ImageUnacceptable):
-            transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+            fetch(transport, image, volume)
 
     @pytest.mark.parametrize(
         ("said", "begin"),
@@ -304,7 +319,7 @@ class TestHostile:
         lie.write_bytes(begin.ljust(MIB, b"\0"))
 
         with pytest.raises(ImageUnacceptable, match="is said to be"):
-            transport.fetch(None, kept(images, lie, said), str(volume), SIZE, "v1", Pace())
+            fetch(transport, kept(images, lie, said), volume)
         assert part(volume, 4) in (b"old!", bytes(4))
 
     def test_a_format_that_comes_in_tiny_pieces_is_recognised(
@@ -314,9 +329,7 @@ class TestHostile:
         monkeypatch.setattr(transport.service, "download", lambda *_: iter(pieces))
 
         with pytest.raises(ImageUnacceptable, match="is said to be"):
-            transport.fetch(
-                None, {"id": "i1", "disk_format": "raw"}, str(volume), SIZE, "v1", Pace()
-            )
+            fetch(transport, {"id": "i1", "disk_format": "raw"}, volume)
 
     @pytest.mark.parametrize(
         "limits", [ConversionLimits(cpu=1), ConversionLimits(address_space=1)], ids=str
@@ -340,9 +353,7 @@ class TestHostile:
         monkeypatch.setenv("PATH", f"{greedy.parent}:{os.environ['PATH']}")
 
         with pytest.raises(ImageUnacceptable, match="image_conversion_"):
-            ImageTransport(images, tmp_path / "aside", limits).fetch(
-                None, image, str(volume), SIZE, "v1", Pace()
-            )
+            fetch(ImageTransport(images, tmp_path / "aside", limits), image, volume)
 
     @pytest.mark.parametrize(
         ("disk", "seconds"), [(0, 60), (MIB, 60), (1024 * MIB, 60), (100 * 1024 * MIB, 6000)]
@@ -366,9 +377,9 @@ class TestHostile:
         transport = ImageTransport(images, tmp_path / "aside", ConversionLimits(cpu=2))
         with pytest.raises(ImageUnacceptable, match="enough"):
             if way == "fetch":
-                transport.fetch(None, image, str(volume), SIZE, "v1", Pace())
+                fetch(transport, image, volume)
             else:
-                transport.store(None, image, str(volume), "v1", Pace())
+                store(transport, image, volume)
 
         length = disk.stat().st_size if way == "fetch" else SIZE
         assert [limits.cpu for limits in used] == [2 * (length // MIB)]
@@ -396,7 +407,7 @@ class TestHostile:
                 raise InterruptedError("enough")
 
         with pytest.raises(ImageCopyFailure):
-            transport.fetch(None, image, str(volume), SIZE, "v1", Pace(stop))
+            fetch(transport, image, volume, Pace(stop))
         assert running.is_set()
         assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
@@ -428,7 +439,7 @@ class TestStore:
     ) -> None:
         image = images.create(None, {"disk_format": kind})
         told: list[float] = []
-        transport.store(None, image, str(disk), "v1", Pace(told.append))
+        store(transport, image, disk, Pace(told.append))
 
         stored = tmp_path / "images" / image["id"]
         if kind == "qcow2":
@@ -442,7 +453,7 @@ class TestStore:
         image = images.create(None, {"disk_format": "vmdk"})
 
         with pytest.raises(ImageUnacceptable, match="vmdk"):
-            transport.store(None, image, str(disk), "v1", Pace())
+            store(transport, image, disk)
 
     def test_an_image_that_did_not_arrive(
         self, images: Any, transport: Any, disk: Path, monkeypatch: Any
@@ -455,7 +466,7 @@ class TestStore:
 
         monkeypatch.setattr(images, "_write", lose)
         with pytest.raises(ImageCopyFailure, match="did not arrive"):
-            transport.store(None, image, str(disk), "v1", Pace())
+            store(transport, image, disk)
 
 
 class TestDirectory:
@@ -511,9 +522,127 @@ class TestDirectory:
             images.show(None, image["id"])
 
 
+class TestOtherVolumes:
+    """Volumes that are not files of the service's user: devices, handles, devices of root."""
+
+    @pytest.fixture
+    def device(self, volume: Path) -> Iterator[Path]:
+        with loop_device(volume) as device:
+            yield device
+
+    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    @pytest.mark.parametrize("punches", [True, False])
+    def test_a_device_has_the_image_and_nothing_else(
+        self,
+        images: Any,
+        transport: Any,
+        device: Path,
+        volume: Path,
+        disk: Path,
+        kind: str,
+        punches: bool,
+        monkeypatch: Any,
+    ) -> None:
+        if not punches:
+            monkeypatch.setattr(blockio, "punch_hole", lambda *_: False)
+        image = kept(images, disk if kind == "raw" else qcow2(disk), kind)
+        fetch(transport, image, device)
+
+        data = disk.read_bytes()
+        assert device.read_bytes() == data + bytes(SIZE - len(data))
+        if punches:
+            assert volume.stat().st_blocks * 512 < 4 * MIB
+
+    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    def test_a_device_is_uploaded(
+        self, images: Any, transport: Any, device: Path, tmp_path: Path, kind: str
+    ) -> None:
+        image = images.create(None, {"disk_format": kind})
+        store(transport, image, device)
+
+        assert raw_data(tmp_path / "images" / image["id"], kind) == device.read_bytes()
+
+    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    def test_a_handle_has_the_image_and_nothing_else(
+        self, images: Any, transport: Any, disk: Path, kind: str
+    ) -> None:
+        told: list[float] = []
+        handle = Handle(b"old!" * (SIZE // 4))
+        image = kept(images, disk if kind == "raw" else qcow2(disk), kind)
+        transport.fetch(None, image, handle, SIZE, "v1", Pace(told.append))
+
+        data = disk.read_bytes()
+        assert handle.getvalue() == data + bytes(SIZE - len(data))
+        assert handle.flushes
+        assert told == sorted(told) and told[-1] <= 1
+        assert left(transport) == []
+
+    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    def test_a_handle_is_uploaded(
+        self, images: Any, transport: Any, disk: Path, tmp_path: Path, kind: str
+    ) -> None:
+        told: list[float] = []
+        image = images.create(None, {"disk_format": kind})
+        transport.store(None, image, Handle(disk.read_bytes()), "v1", Pace(told.append))
+
+        assert raw_data(tmp_path / "images" / image["id"], kind) == disk.read_bytes()
+        assert told == sorted(told) and told[-1] == 1
+        assert left(transport) == []
+
+    def test_a_path_that_only_root_can_open_is_not_given_to_qemu(
+        self, images: Any, transport: Any, volume: Path, disk: Path, monkeypatch: Any
+    ) -> None:
+        access = os.access
+        monkeypatch.setattr(
+            os, "access", lambda n, *m, **k: n != str(volume) and access(n, *m, **k)
+        )
+        given: list[Path] = []
+        convert = converter.convert
+
+        def watched(source: Path, *arguments: Any, **options: Any) -> None:
+            given.extend((source, arguments[1]))
+            convert(source, *arguments, **options)
+
+        monkeypatch.setattr(converter, "convert", watched)
+        fetch(transport, kept(images, qcow2(disk), "qcow2"), volume)
+        store(transport, images.create(None, {"disk_format": "qcow2"}), volume)
+
+        data = disk.read_bytes()
+        assert volume.read_bytes() == data + bytes(SIZE - len(data))
+        assert len(given) == 4 and volume not in given
+
+    def test_no_room_for_the_disk_of_an_image(
+        self, images: Any, transport: Any, disk: Path, monkeypatch: Any
+    ) -> None:
+        def full(*_: Any, **__: Any) -> None:
+            raise ImageUnacceptable(f"qemu-img: error while writing: {os.strerror(errno.ENOSPC)}")
+
+        monkeypatch.setattr(converter, "convert", full)
+        with pytest.raises(ImageTooBig, match="no room in"):
+            image = kept(images, qcow2(disk), "qcow2")
+            transport.fetch(None, image, Handle(bytes(SIZE)), SIZE, "v1", QUIET)
+        assert left(transport) == []
+
+    def test_files_of_an_interrupted_try_are_removed(self, transport: Any) -> None:
+        transport._directory.mkdir()
+        for name in ("image-v1", "image-v1.raw", "image-v2"):
+            (transport._directory / name).write_bytes(b"half")
+        transport.clear("v1")
+
+        assert left(transport) == ["image-v2"]
+
+
+def raw_data(path: Path, kind: str) -> bytes:
+    if kind == "qcow2":
+        qemu_img("convert", "-f", "qcow2", "-O", "raw", path, path.with_suffix(".back"))
+        path = path.with_suffix(".back")
+    return path.read_bytes()
+
+
 class TestSink:
     def test_zeros_take_no_space(self, volume: Path) -> None:
-        with ImageSink(str(volume), SIZE) as sink:
+        with volume.open("r+b", buffering=0) as file:
+            sink = ImageSink(BlockFile(file), SIZE)
             sink.write(bytes(MIB) + b"x" + bytes(MIB))
             sink.finish()
 
@@ -523,13 +652,16 @@ class TestSink:
     def test_where_holes_cannot_be_made_zeros_are_written(
         self, volume: Path, monkeypatch: Any
     ) -> None:
-        monkeypatch.setattr("drivers.image.sink._empty", lambda *_: False)
-        with ImageSink(str(volume), SIZE) as sink:
+        monkeypatch.setattr(blockio, "punch_hole", lambda *_: False)
+        with volume.open("r+b", buffering=0) as file:
+            sink = ImageSink(BlockFile(file), SIZE)
             sink.write(b"new")
             sink.finish()
 
         assert volume.read_bytes() == b"new" + bytes(SIZE - 3)
 
     def test_more_than_fits(self, volume: Path) -> None:
-        with ImageSink(str(volume), 4) as sink, pytest.raises(OSError, match="space"):
-            sink.write(b"12345")
+        with volume.open("r+b", buffering=0) as file:
+            sink = ImageSink(BlockFile(file), 4)
+            with pytest.raises(OSError, match="space"):
+                sink.write(b"12345")

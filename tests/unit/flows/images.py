@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from drivers.interface.errors import ImageNotFound
@@ -49,20 +48,21 @@ class Images:
         self.aside: set[str] = set()
         self.plan: dict[str, BaseException] = {}
 
-    def fetch(self, context: Any, image: Any, path: str, size: int, key: str, pace: Any) -> None:
+    def fetch(self, context: Any, image: Any, file: Any, size: int, key: str, pace: Any) -> None:
         self.aside.add(key)
         pace.tell(0.5)
         if "fetch" in self.plan:
             raise self.plan["fetch"]
-        Path(path).write_text(f"image {image['id']}")
+        file.truncate(0)
+        file.write(f"image {image['id']}".encode())
         self.aside.discard(key)
 
-    def store(self, context: Any, image: Any, path: str, key: str, pace: Any) -> None:
+    def store(self, context: Any, image: Any, file: Any, key: str, pace: Any) -> None:
         self.aside.add(key)
         self.service.images[image["id"]] |= {"status": "saving"}
         if "store" in self.plan:
             raise self.plan["store"]
-        data = Path(path).read_text()
+        data = file.read().decode()
         self.service.images[image["id"]] |= {"status": "active", "data": data}
         self.aside.discard(key)
 
