@@ -12,16 +12,19 @@ import sqlalchemy as sa
 
 from flows.volume.migration import complete, migrate, retype, update_migrated
 from tests.faults.kill.case import Asked, Case
-from tests.faults.kill.world import GIB, HOST, World
+from tests.faults.kill.world import GIB, World
 from worker.db import models
 
-_OTHER = f"{HOST}#other"
 _BEFORE = {"previous_status": "available"}
+
+
+def _other(world: World) -> str:
+    return f"{world.host}#other"
 
 
 def _host(world: World) -> dict[str, Any]:
     told = f"LocalDriver:{socket.gethostname()}:{world.volumes}"
-    return {"host": _OTHER, "cluster_name": None, "capabilities": {"location_info": told}}
+    return {"host": _other(world), "cluster_name": None, "capabilities": {"location_info": told}}
 
 
 @functools.cache
@@ -66,7 +69,7 @@ def _copied(world: World, project: str) -> Asked:
     volume = world.volume(project, "maintenance", migration_status="migrating", **_BEFORE)
     target = f"target:{volume.id}"
     values = {"project_id": project, "size": 1, "use_quota": False, "status": "available"}
-    copy = world.records.volumes.create(host=_OTHER, migration_status=target, **values)
+    copy = world.records.volumes.create(host=_other(world), migration_status=target, **values)
     world.files.create(copy.name, GIB)
     args = {"volume": volume, "new_volume": copy}
     return Asked(project, volume.id, args, {"volume": volume.id, "copy": copy.id})

@@ -26,9 +26,9 @@ from oslo_config import cfg
 from drivers.export import qemu
 from drivers.image.directory import DirectoryImages
 from drivers.interface.errors import ImageNotFound
-from drivers.interface.records import Record
 from drivers.volume.files import Directory
 from tests.faults.kill.plan import Plan
+from tests.faults.kill.rows import BACKEND, HOST, NODE, Rows
 from tests.functional.cloud import encoded
 from tests.functional.service import Service
 from tests.servers import Servers
@@ -36,8 +36,6 @@ from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
 
-NODE, BACKEND = "h1", "b1"
-HOST = f"{NODE}@{BACKEND}"
 GIB = 1024**3
 CONNECTOR = {"host": "compute", "ip": "127.0.0.1", "initiator": "iqn.2005-03.org.kill:1"}
 _ENDED = ("SUCCESS", "REVERTED", "FAILURE")
@@ -49,7 +47,7 @@ _SCRATCH += ("volume_glance_metadata", "backups")
 _GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 
-class World:
+class World(Rows):
     """RabbitMQ, MariaDB, a directory of volumes, and a victim between them."""
 
     module = "tests.faults.kill.victim"
@@ -143,59 +141,9 @@ class World:
 
     # -- the API's work ----------------------------------------------------------
 
-    def volume(
-        self, project: str, status: str = "available", *, made: bool = True, **more: Any
-    ) -> Record:
-        """Insert a volume with its quota, and its file if it is ``made``."""
-        size = more.setdefault("size", 1)
-        self.records.quotas.commit(
-            self.records.quotas.reserve(project, {"volumes": 1, "gigabytes": size})
-        )
-        values = {"host": f"{HOST}#{BACKEND}", "user_id": "u" * 32, "project_id": project}
-        record = self.records.volumes.create(**{**values, "status": status, **more})
-        if made:
-            self.files.create(record.name, size * GIB)
-        return record
-
-    def backup(self, volume: Record, status: str = "creating", **more: Any) -> Record:
-        """Insert a backup with its quota."""
-        quotas, project = self.records.quotas, volume.project_id
-        quotas.commit(quotas.reserve(project, {"backups": 1, "backup_gigabytes": volume.size}))
-        values = {"volume_id": volume.id, "size": volume.size, "host": NODE, "user_id": "u" * 32}
-        return self.records.backups.create(**values, project_id=project, status=status, **more)
-
-    def snapshot(
-        self, volume: Record, status: str = "available", *, made: bool = True, **more: Any
-    ) -> Record:
-        """Insert a snapshot with its quota, and its file if it is ``made``."""
-        quotas, project = self.records.quotas, volume.project_id
-        quotas.commit(quotas.reserve(project, {"snapshots": 1, "gigabytes": volume.size}))
-        record = self.records.snapshots.create(
-            volume_id=volume.id,
-            volume_size=volume.size,
-            user_id="u" * 32,
-            project_id=project,
-            status=status,
-            **more,
-        )
-        if made:
-            self.files.create(f"{volume.name}@{record.name}", volume.size * GIB)
-        return record
-
-    def group(self, project: str, kind: str, status: str) -> Record:
-        """Insert a group with its quota; a generic one has no type."""
-        rows = getattr(self.records, f"{kind}s")
-        amounts = {"groups": 1} if kind == "group" else {}
-        self.records.quotas.commit(self.records.quotas.reserve(project, amounts))
-        host = f"{HOST}#{BACKEND}"
-        return rows.create(host=host, user_id="u" * 32, project_id=project, status=status)
-
-    def group_snapshot(self, group: Record, status: str) -> Record:
-        """Insert a snapshot of a group."""
-        kind = "group_snapshot" if group.kind == "group" else "cgsnapshot"
-        values = {"user_id": "u" * 32, "project_id": group.project_id, "status": status}
-        rows = getattr(self.records, f"{kind}s")
-        return rows.create(**{f"{group.kind}_id": group.id}, **values)
+    def make(self, name: str, gib: int) -> None:
+        """Put a file on the backend."""
+        self.files.create(name, gib * GIB)
 
     def image(self, disk_format: str, *, data: bool = True) -> dict[str, Any]:
         """Make an image of a small disk."""
