@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operation may end in, apart from the driver's own errors.
+"""Errors of operations, apart from those of drivers, and interruptions.
 
 FlowError
 ├── Invalid                        the request does not fit the resource
@@ -40,6 +40,10 @@ FlowError
 │   ├── OperationCancelled         an operator wished so
 │   └── OperationTimedOut          its driver took too long, or made no progress
 └── Unavailable                    the database did not answer: nothing is decided, wait
+
+Interrupted                        no error, and no Exception: the flow stays as it is
+├── ProcessStopping                the flow, or the message, is taken up after a restart
+└── ThreadAbandoned                the operation ended without this thread
 """
 
 from __future__ import annotations
@@ -219,3 +223,23 @@ class OperationTimedOut(OperationInterrupted):
 
 class Unavailable(FlowError):
     """The database did not answer; whatever was asked may be asked again."""
+
+
+class Interrupted(BaseException):
+    """The thread must leave its flow exactly as it is: neither fail it nor revert it.
+
+    Not an :class:`Exception`, so that neither a driver nor a library takes it for an
+    error of its own; every layer from the steps to the RPC server lets it pass.
+    """
+
+
+class ProcessStopping(Interrupted):
+    """The process is stopping.
+
+    A message is not acknowledged and stays with the broker; a flow is resumed at the
+    next start; the caller of a call gets an error.
+    """
+
+
+class ThreadAbandoned(Interrupted):
+    """The operation ended without this thread, which was blocked in a driver until now."""

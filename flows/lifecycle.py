@@ -33,14 +33,6 @@ OUTAGE_WAIT_MAX = 15.0
 """Longest pause between two tries while the database is away, in seconds."""
 
 
-class Interrupted(BaseException):
-    """The process stops while a step waits: the flow stays as it is and is resumed."""
-
-
-class ThreadGivenUp(Interrupted):
-    """The operation ended without this thread, which hung in a driver until now."""
-
-
 @dataclass(frozen=True)
 class Statuses:
     """Which status an operation starts from, and which it ends in.
@@ -152,7 +144,7 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
     def contained(self: Step, *args: Any, **kwargs: Any) -> Any:
         try:
             return execute(self, *args, **kwargs)
-        except (errors.Unavailable, Interrupted):
+        except (errors.Unavailable, errors.Interrupted):
             raise
         except BaseException as error:
             kept = storable_errors.storable(error, self.name)
@@ -179,7 +171,7 @@ def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
                 ctx: Common = kwargs["ctx"]
                 LOG.warning("%s waits %.1f s and tries again: %s", self.name, pause, error)
                 if ctx.stopping.wait(pause):
-                    raise Interrupted(str(error)) from error
+                    raise errors.ProcessStopping(str(error)) from error
                 pause = min(pause * 2, OUTAGE_WAIT_MAX)
                 kwargs["ctx"] = dataclasses.replace(ctx, resumed=True)
 
@@ -200,7 +192,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
         try:
             wanted = {name: value for name, value in kwargs.items() if name not in offered}
             return revert(self, *args, **wanted)
-        except Interrupted:
+        except errors.Interrupted:
             raise
         except BaseException as error:
             text = storable_errors.text_of(error)

@@ -20,8 +20,7 @@ from taskflow.patterns import unordered_flow
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
-from flows.errors import Unavailable
-from flows.lifecycle import Interrupted
+from flows.errors import Interrupted, Unavailable
 
 LOG = logging.getLogger(__name__)
 

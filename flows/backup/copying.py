@@ -11,8 +11,7 @@ from typing import Any
 from drivers.interface.pace import Pace
 from flows import driver_contract
 from flows.context import BackupContext
-from flows.errors import BackupUnwanted
-from flows.lifecycle import Interrupted
+from flows.errors import BackupUnwanted, ProcessStopping
 
 LOOK = 2.0
 """Seconds between two looks at whether a copy is still wanted."""
@@ -35,7 +34,7 @@ def watched(
     def tell(fraction: float) -> None:
         ctx.progress(fraction)
         if ctx.stopping.is_set():
-            raise Interrupted("the service stops: the copy goes on at its next start")
+            raise ProcessStopping("the service stops: the copy goes on at its next start")
         now = time.monotonic()
         if now - looked[0] < LOOK:
             return

@@ -30,8 +30,8 @@ from taskflow.patterns import linear_flow
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
-from flows.errors import NotFound, Unavailable
-from flows.lifecycle import Interrupted, Step
+from flows.errors import Interrupted, NotFound, Unavailable
+from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
 from flows.volume.lifecycle import at_rest, set_finished
 

@@ -50,10 +50,10 @@ from taskflow.patterns import linear_flow
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
-from flows.errors import NotFound, StatusChanged, Unavailable
+from flows.errors import Interrupted, NotFound, StatusChanged, Unavailable
 from flows.group.kinds import KINDS
 from flows.group.lifecycle import set_member
-from flows.lifecycle import Interrupted, Step
+from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
 from flows.volume.lifecycle import at_rest, set_finished
 from flows.volume.migration.target import is_taken

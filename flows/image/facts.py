@@ -15,8 +15,7 @@ from drivers.interface.image import Image
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
-from flows.errors import FlowError, InvalidInput
-from flows.lifecycle import Interrupted
+from flows.errors import FlowError, Interrupted, InvalidInput
 
 GIB = 1024**3
 

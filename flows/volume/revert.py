@@ -32,15 +32,14 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
-from flows.errors import InvalidSnapshot, SnapshotNotFound, StatusChanged, Unavailable
-from flows.lifecycle import (
+from flows.errors import (
     Interrupted,
-    Statuses,
-    Step,
-    failed_itself,
-    never_began,
-    was_cut_short,
+    InvalidSnapshot,
+    SnapshotNotFound,
+    StatusChanged,
+    Unavailable,
 )
+from flows.lifecycle import Statuses, Step, failed_itself, never_began, was_cut_short
 from flows.snapshot.lifecycle import set_status
 from flows.volume import lifecycle
 from flows.volume.data import data_copy

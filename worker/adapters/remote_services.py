@@ -17,8 +17,7 @@ import oslo_messaging
 from oslo_config import cfg
 
 from drivers.interface.records import Record
-from flows.errors import InvalidVolume, ServiceRefused, ServiceUnreachable
-from flows.lifecycle import Interrupted
+from flows.errors import InvalidVolume, ProcessStopping, ServiceRefused, ServiceUnreachable
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
 from worker.execution.concurrency import Limiter
@@ -132,7 +131,7 @@ class RemoteVolumeServices:
                     return _translated(lambda: self._client.call(request, host, method, **args))
                 except ServiceUnreachable as error:
                     if self._stopping.is_set():
-                        raise Interrupted(str(error)) from error
+                        raise ProcessStopping(str(error)) from error
                     if not left:
                         raise
                     LOG.warning("%s; the call is repeated", error)

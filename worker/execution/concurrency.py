@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flows.lifecycle import ThreadGivenUp
+from flows.errors import ThreadAbandoned
 
 WIDTH = 4
 """Threads at once; more than one, because the database's answers are waited for inside."""
@@ -30,13 +30,13 @@ class ThreadGuard:
         self._given_up = False
 
     def leave(self) -> None:
-        """Go where nobody knows when one comes back. :raises Abandoned: it was given up."""
+        """Go where nobody knows when one comes back. :raises ThreadAbandoned: it was given up."""
         with self._lock:
             self._check()
             self._away = True
 
     def come_back(self) -> None:
-        """Come back. :raises Abandoned: it was given up meanwhile."""
+        """Come back. :raises ThreadAbandoned: it was given up meanwhile."""
         with self._lock:
             self._away = False
             self._check()
@@ -49,7 +49,7 @@ class ThreadGuard:
 
     def _check(self) -> None:
         if self._given_up:
-            raise ThreadGivenUp("the operation ended without this thread")
+            raise ThreadAbandoned("the operation ended without this thread")
 
 
 class Limiter:
@@ -84,7 +84,7 @@ class Limiter:
     def outside(self) -> Iterator[None]:
         """Wait for somebody else; a thread that never came in just goes on.
 
-        :raises Abandoned: the operation was given up while this thread was away.
+        :raises ThreadAbandoned: the operation was given up while this thread was away.
         """
         fence, inside = getattr(self._mine, "fence", None), getattr(self._mine, "inside", False)
         if fence is not None:

@@ -21,7 +21,7 @@ from taskflow.persistence.models import FlowDetail
 
 from flows import engine
 from flows.context import Backend, Common
-from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted
+from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, ProcessStopping
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
 from worker.execution.retry import JournalRetry
@@ -29,7 +29,6 @@ from worker.execution.timeouts import OperationGivenUp, OperationTimeouts, Watch
 from worker.journal.journal import Accepted, Journal
 from worker.journal.persistence import FlowProgress, JournalError
 from worker.rpc.context import RequestContext
-from worker.rpc.server import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -117,8 +116,7 @@ class Executor:
     def run(self, job: Job) -> engine.Outcome:
         """Run until there is an outcome, resuming what an outage or a bug cut short.
 
-        :raises Interrupted: the process stops; the job goes on at the next start.
-        :raises Refused: likewise.
+        :raises ProcessStopping: the job is resumed at the next start.
         :raises LookupError: the journal names a flow that this version does not have.
         """
         started = time.monotonic()
@@ -180,8 +178,6 @@ class Executor:
                 self._reload(job)
                 # The second time it is the undoing that hangs: then only rows are written.
                 plan = Try(True, error.cause, driver=plan.undo is None)
-            except Refused:
-                raise
             except Exception:  # a bug of ours: the resource must not stay as it is
                 LOG.exception("%s was cut short and is tried again", job.accepted.method)
                 if not plan.driver:
@@ -219,7 +215,7 @@ class Executor:
         running = engine.Running(factory, args, ctx, job.detail, progress, self._observer)
         with self._changed:
             if self._closed:
-                raise Refused(f"{job.accepted.method} was not begun: the service stops")
+                raise ProcessStopping(f"{job.accepted.method} was not begun: the service stops")
             self._running[job.flow] = running
         if job.undo is not None and plan.undo is None:  # asked for while it was being begun
             running.cancel(job.undo)

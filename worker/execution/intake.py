@@ -21,8 +21,13 @@ from taskflow.types.failure import Failure
 from tooz import ToozError
 
 from flows import engine
-from flows.errors import DriverNotInitialized, FlowError, OperationCancelled
-from flows.lifecycle import Interrupted
+from flows.errors import (
+    DriverNotInitialized,
+    FlowError,
+    Interrupted,
+    OperationCancelled,
+    ProcessStopping,
+)
 from worker.endpoints.operation import Operation
 from worker.execution.executor import Executor, Job
 from worker.execution.rejected import RejectedMessages, made_up_id
@@ -35,7 +40,6 @@ from worker.outage_log import OutageLog
 from worker.rpc import codec
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadMessage, Bound, Dispatcher
-from worker.rpc.server import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -90,11 +94,11 @@ class Intake:
         self._no_locks = OutageLog("the directory of the locks", LOG)
 
     def wait_for_slot(self, timeout: float) -> bool:
-        """Wait for a free slot. :raises Refused: we are stopping."""
+        """Wait for a free slot. :raises ProcessStopping: the process is stopping."""
         with self._changed:
             self._changed.wait_for(self._may_go_on, timeout)
             if self._stopping.is_set():
-                raise Refused
+                raise ProcessStopping("no message is taken any more")
             return self._active < self._size
 
     @property
@@ -261,7 +265,7 @@ class Intake:
     def _run_and_leave(self, job: Job, ticket: Ticket) -> None:
         try:
             self._run(job)
-        except (Interrupted, Refused) as error:
+        except Interrupted as error:
             LOG.warning("an operation waits for the next start: %s", error)
         except BaseException:
             LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
@@ -296,7 +300,7 @@ class Intake:
                 waited = True
                 self._no_locks.begin(error)
                 if self._stopping.wait(pause):
-                    raise Refused from error
+                    raise ProcessStopping("the locks are away, and the process stops") from error
                 pause = min(pause * 2, RETRY_MAX)
                 continue
             if waited:
@@ -307,7 +311,7 @@ class Intake:
         """Run a call and return its answer.
 
         :raises JournalError: nothing was done; the caller may ask again.
-        :raises Refused: we stop; it is done, or undone, at the next start.
+        :raises ProcessStopping: it is done, or undone, at the next start.
         """
         accepted = _accepted(bound, operation)
         detail = self._accept(bound, accepted)
@@ -316,7 +320,7 @@ class Intake:
         assert detail is not None
         outcome = self._in_turn(Job(detail, accepted, bound.request))
         if outcome.state == "suspended":
-            raise Refused(f"{bound.method} was interrupted: the service stops")
+            raise ProcessStopping(f"{bound.method} was interrupted: the service stops")
         if outcome.failure is not None:
             raise _error_of(outcome.failure)
         return operation.answer(outcome.result) if operation.answer else outcome.result
@@ -330,7 +334,7 @@ class Intake:
         try:
             while not turn.wait(1.0):
                 if self._stopping.is_set():
-                    raise Refused(f"{job.accepted.method} was not begun: the service stops")
+                    raise ProcessStopping(f"{job.accepted.method} was not begun: the service stops")
             return self._run(job)
         finally:
             self._line.leave(ticket)

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from flows.errors import ProcessStopping
 from worker.journal.persistence import JournalError
 from worker.outage_log import OutageLog
-from worker.rpc.server import Refused
 
 LOG = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class JournalRetry:
         self._absence = OutageLog("the journal", LOG)
 
     def insist(self, ask: Callable[[], T]) -> T:
-        """Return what is asked for. :raises Refused: we are stopping."""
+        """Return what is asked for. :raises ProcessStopping: the process is stopping."""
         pause, waited = RETRY_FIRST, False
         while True:
             try:
@@ -41,7 +41,7 @@ class JournalRetry:
                 waited = True
                 self._absence.begin(error)
                 if self._stopping.wait(pause):
-                    raise Refused from error
+                    raise ProcessStopping("the journal is away, and the process stops") from error
                 pause = min(pause * 2, RETRY_MAX)
                 continue
             if waited:  # another one's answer tells nothing: a full disk can be read

@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from flows.engine import Running
-from flows.errors import OperationTimedOut
-from flows.lifecycle import ThreadGivenUp
+from flows.errors import OperationTimedOut, ThreadAbandoned
 from worker.execution.concurrency import Limiter, ThreadGuard
 
 LOG = logging.getLogger(__name__)
@@ -152,7 +151,7 @@ class WatchedOperation(Generic[T]):
         try:
             with self._turnstile.fenced(self._fence):
                 self._answer.append(self._work())
-        except ThreadGivenUp:
+        except ThreadAbandoned:
             took = time.monotonic() - self._began
             LOG.warning("%s: the thread that hung is back after %.0f s", self._what, took)
             self._came_late()

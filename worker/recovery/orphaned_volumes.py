@@ -19,8 +19,8 @@ from oslo_utils import timeutils
 
 from flows import engine
 from flows.context import Context
+from flows.errors import Interrupted
 from flows.host import cleanup, orphaned
-from flows.lifecycle import Interrupted
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
 

@@ -21,9 +21,12 @@ _SHOWN_AS = {
     flow_errors.OperationCancelled: "CinderException",
     flow_errors.OperationTimedOut: "CinderException",
     flow_errors.FlowError: "CinderException",
+    flow_errors.ProcessStopping: "CinderException",
     driver_errors.DriverError: "VolumeDriverException",
 }
 """Classes of ours that callers do not have, and their replacements."""
+
+_OURS = (flow_errors.FlowError, flow_errors.ProcessStopping, driver_errors.DriverError)
 
 
 def on_wire(error: BaseException) -> BaseException:
@@ -40,7 +43,7 @@ def on_wire(error: BaseException) -> BaseException:
         return unknown
     if isinstance(error, BadMessage):
         return _class("Invalid")(str(error))
-    if isinstance(error, flow_errors.FlowError | driver_errors.DriverError):
+    if isinstance(error, _OURS):
         return _class(_SHOWN_AS.get(type(error), type(error).__name__))(str(error))
     return error
 

@@ -22,6 +22,7 @@ from oslo_messaging._drivers.impl_rabbit import RabbitMessage
 from oslo_messaging.rpc.dispatcher import ExpectedException
 from oslo_messaging.rpc.server import RPCServer
 
+from flows.errors import ProcessStopping
 from worker.rpc import failures
 
 LOG = logging.getLogger(__name__)
@@ -37,30 +38,29 @@ MESSAGE_MAX = 4 * 1024 * 1024
 """Bytes of a message that are read; an API's messages have some ten thousand."""
 
 
-class Refused(Exception):
-    """The process stops: the message stays with the broker."""
-
-
 class MessageIntake(Protocol):
     """Receiver of messages from the bus."""
 
     def wait_for_slot(self, timeout: float) -> bool:
         """Wait for room for one more operation.
 
-        :raises Refused: nothing is taken any more.
+        :raises ProcessStopping: no message is taken any more.
         """
 
     def cast(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         """Take over a cast for good; returns when it may be acknowledged.
 
-        :raises Refused: it was not taken over and must not be acknowledged.
+        :raises ProcessStopping: it was not taken over and must not be acknowledged.
         """
 
     def call(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
         """Carry out a call and return its answer. :raises Exception: goes to the caller."""
 
     def malformed(self, body: Any, error: Exception) -> None:
-        """Store an unreadable message, so that it can be acknowledged."""
+        """Store an unreadable message, so that it can be acknowledged.
+
+        :raises ProcessStopping: it was not stored and must not be acknowledged.
+        """
 
 
 class Server(RPCServer):  # type: ignore[misc]
@@ -102,7 +102,7 @@ class _Calls:
         message = {**incoming.message, "_unique_id": incoming.unique_id}
         try:
             return self._intake.call(message, incoming.ctxt)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+        except (Exception, ProcessStopping) as error:  # noqa: BLE001 - the caller gets it
             # The intake has logged it: "expected" keeps oslo.messaging from doing so again.
             try:
                 raise failures.on_wire(error) from error
@@ -134,18 +134,26 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
                 _check_size(message)
                 parsed = RabbitMessage(message)
             except Exception as error:  # noqa: BLE001 - whatever a decoder raises
-                self._intake.malformed(getattr(message, "body", None), error)
-                message.ack()
+                self._reject(message, error)
                 return
             self(parsed)
 
         return callback
 
+    def _reject(self, message: Any, error: Exception) -> None:
+        """Keep a message that cannot be read, and acknowledge it."""
+        try:
+            self._intake.malformed(getattr(message, "body", None), error)
+        except ProcessStopping:
+            LOG.debug("an unreadable message is left with the broker: %s", error)
+        else:
+            message.ack()
+
     def __call__(self, message: Any) -> None:
         # Called by the consumer thread; must not raise, or the message is lost.
         try:
             self._take(message)
-        except Refused:
+        except ProcessStopping:
             LOG.debug("left with the broker: %s", message.get("_unique_id"))
         except Exception:
             LOG.exception("a message was not taken over and stays with the broker")

@@ -23,6 +23,7 @@ import cotyledon
 from cotyledon.types import ServiceId, WorkerId
 from oslo_config import cfg
 
+from flows.errors import ProcessStopping
 from worker.service import systemd
 from worker.service.base import Service
 
@@ -71,9 +72,16 @@ class ServiceProcess(cotyledon.Service):
         """Serve until told to stop."""
         with self._started:
             if not self._stopped.is_set():
-                self._service.start()
+                self._start()
                 _give_back()
         self._stopped.wait()
+
+    def _start(self) -> None:
+        try:
+            self._service.start()
+        except ProcessStopping as error:
+            LOG.info("the start ends: %s", error)
+            raise SystemExit(0) from error
 
     def terminate(self) -> None:
         """Drain: running operations end or are suspended, nothing is lost."""

@@ -32,8 +32,8 @@ from taskflow.types.failure import Failure
 
 from flows import driver_contract
 from flows.context import Context
-from flows.errors import InvalidVolume, NotFound, ServiceError, Unavailable
-from flows.lifecycle import Interrupted, Step, never_began
+from flows.errors import Interrupted, InvalidVolume, NotFound, ServiceError, Unavailable
+from flows.lifecycle import Step, never_began
 from flows.volume.connections.attach import MODE
 from flows.volume.lifecycle import find
 from flows.volume.migration import statuses, target

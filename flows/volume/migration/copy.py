@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 from drivers.interface.records import Record
 from flows import driver_contract, remote_open
 from flows.context import Context
-from flows.errors import AttachFailed, Unavailable, VolumeMigrationFailed
-from flows.lifecycle import Interrupted, Step, was_cut_short
+from flows.errors import AttachFailed, ProcessStopping, Unavailable, VolumeMigrationFailed
+from flows.lifecycle import Step, was_cut_short
 from flows.volume.connections import connection
 from flows.volume.data import data_copy
 from flows.volume.lifecycle import find
@@ -147,7 +147,7 @@ def _copy(ctx: Context, volume: Record, reader: BinaryIO, writer: BinaryIO) -> N
     def told(fraction: float) -> None:
         ctx.progress(fraction)
         if ctx.stopping.is_set():
-            raise Interrupted("the service stops: the copy goes on at its next start")
+            raise ProcessStopping("the service stops: the copy goes on at its next start")
 
     pacing = dataclasses.replace(ctx, progress=told)
     data_copy.copy_between(pacing, reader, writer, size, compares=ctx.resumed)

@@ -24,8 +24,8 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows.context import Context
-from flows.errors import ServiceError, VolumeMigrationFailed
-from flows.lifecycle import OUTAGE_WAIT_MAX, Interrupted, Step
+from flows.errors import ProcessStopping, ServiceError, VolumeMigrationFailed
+from flows.lifecycle import OUTAGE_WAIT_MAX, Step
 from flows.volume.lifecycle import find
 from flows.volume.migration import statuses, target
 
@@ -135,7 +135,7 @@ class Release(Step):
                 return
             with ctx.waiting():
                 if ctx.stopping.wait(pause):
-                    raise Interrupted("the service stops: it is deleted after its next start")
+                    raise ProcessStopping("the service stops: it is deleted after its next start")
             pause = min(pause * 2, OUTAGE_WAIT_MAX)
 
     def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows.context import Context
-from flows.errors import NotFound, StatusChanged, VolumeMigrationFailed
-from flows.lifecycle import Interrupted, Step
+from flows.errors import NotFound, ProcessStopping, StatusChanged, VolumeMigrationFailed
+from flows.lifecycle import Step
 
 _COPIED = (
     *("size", "user_id", "project_id", "display_name", "display_description"),
@@ -92,7 +92,7 @@ class WaitForTarget(Step, task="wait"):
             with ctx.waiting():
                 stopping = ctx.stopping.wait(pause)
             if stopping:
-                raise Interrupted("the service stops: the migration goes on at its next start")
+                raise ProcessStopping("the service stops: the migration goes on at its next start")
             pause = min(pause * 2, PAUSE_MAX)
         volume = ctx.volumes.get(volume_id)
         # Only now: it was to be created empty.

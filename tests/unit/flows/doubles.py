@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from flows.lifecycle import Interrupted
+from flows.errors import ProcessStopping
 
 _READS = (
     "get",
@@ -30,7 +30,7 @@ _READS = (
 )
 
 
-class Killed(Interrupted):
+class Killed(ProcessStopping):
     """kill -9, as the flow sees it."""
 
 

@@ -10,7 +10,7 @@ from taskflow.exceptions import StorageFailure
 
 from drivers.interface.errors import VolumeIsBusy
 from flows import engine, errors
-from flows.lifecycle import Interrupted
+from flows.errors import ProcessStopping
 from tests.unit.flows import noting
 from tests.unit.flows.doubles import Killed
 from tests.unit.flows.noting import FAULTS, NOTES, answering, flow, run, seen, shaped
@@ -180,7 +180,7 @@ class TestOutages:
             return errors.Unavailable("away")
 
         FAULTS[where] = away
-        with pytest.raises(Interrupted):
+        with pytest.raises(ProcessStopping):
             world.run(flow)
         NOTES.clear()
         world.stopping.clear()

@@ -11,7 +11,8 @@ import pytest
 from drivers.interface.errors import ComputeError, VolumeBackendAPIException
 from flows import engine, errors
 from flows.context import Options
-from flows.volume.migration import complete, migrate, retype, target, update_migrated
+from flows.errors import ProcessStopping
+from flows.volume.migration import complete, migrate, retype, update_migrated
 from tests.unit.flows import migrations, records
 from tests.unit.flows.doubles import Killed
 from tests.unit.flows.elsewhere import REFUSED, ROOM
@@ -210,7 +211,7 @@ class TestTarget:
     ) -> None:
         leaving.elsewhere.plan["create"] = "creating"
         leaving.stopping.set()
-        with pytest.raises(target.Interrupted):
+        with pytest.raises(ProcessStopping):
             run(leaving)
 
         leaving.stopping.clear()
@@ -318,7 +319,7 @@ class TestCopy:
             leaving.stopping.set()
 
         leaving.driver.plan["before_volume_copy"] = stop
-        with pytest.raises(target.Interrupted):
+        with pytest.raises(ProcessStopping):
             run(leaving)
         leaving.stopping.clear()
         del leaving.driver.plan["before_volume_copy"]
@@ -333,8 +334,8 @@ class TestCopy:
 
         data = os.urandom(3000)
         (leaving.driver.directory / "volume-v1").write_bytes(data)
-        leaving.driver.plan["after_volume_copy"] = target.Interrupted("killed")
-        with pytest.raises(target.Interrupted):
+        leaving.driver.plan["after_volume_copy"] = ProcessStopping("killed")
+        with pytest.raises(ProcessStopping):
             run(leaving)
         del leaving.driver.plan["after_volume_copy"]
         written: list[bytes] = []

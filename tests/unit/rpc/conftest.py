@@ -69,7 +69,7 @@ class _Intake:
 
     def call(self, message, context):
         self._arrived.put(Arrived("call", self._topic, dict(message), dict(context)))
-        if isinstance(self._service.answer, Exception):
+        if isinstance(self._service.answer, BaseException):
             raise self._service.answer
         return self._service.answer
 

@@ -17,7 +17,7 @@ from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeBackendAPIException
-from flows.errors import OperationCancelled
+from flows.errors import OperationCancelled, ProcessStopping
 from flows.lifecycle import Step
 from tests.unit.flows.world import World
 from worker.execution import retry
@@ -29,7 +29,6 @@ from worker.journal.journal import Accepted, Journal
 from worker.journal.persistence import JournalError
 from worker.outage_log import OutageLog
 from worker.rpc.context import RequestContext
-from worker.rpc.server import Refused
 
 SEEN: list[str] = []
 
@@ -213,7 +212,7 @@ def test_nothing_begins_when_we_stop(bench: Bench) -> None:
     job = bench.job()
     bench.execution.close()
 
-    with pytest.raises(Refused):
+    with pytest.raises(ProcessStopping):
         bench.execution.run(job)
     assert SEEN == []
     assert state_of(bench, job) == states.PENDING
@@ -253,7 +252,7 @@ class TestPatience:
         def ask() -> None:
             raise JournalError("away")
 
-        with pytest.raises(Refused):
+        with pytest.raises(ProcessStopping):
             JournalRetry(stopping).insist(ask)
 
 
