@@ -14,19 +14,32 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from tests.installation import exclusively
 
 ROOT = Path(__file__).parents[1]
 POLICY = Path("/usr/sbin/policy-rc.d")  # Debian asks it before a package starts its server
 NO_STARTS = "#!/bin/sh\nexit 101\n"
 TRIES = 3  # a mirror may fail once
+LOCK_TIMEOUT = 300  # seconds that apt waits for another apt
 PROGRAMS = {"nodejs": "node", "npm": "npm"}
 """Packages in whose place people have programs of their own."""
 
 
 def main(profiles: Sequence[str]) -> int:
     """Make the packages of these profiles available; return the exit status."""
+    if not missing(profiles):
+        return 0
+    # Environments of "tox -p" come here together.
+    with exclusively(Path(tempfile.gettempdir()) / f"holdfast-provision-{os.geteuid()}.lock"):
+        return install(profiles)
+
+
+def install(profiles: Sequence[str]) -> int:
+    """Install the packages of these profiles that are still missing; return the exit status."""
     packages = missing(profiles)
     if not packages:
         return 0
@@ -77,6 +90,7 @@ def installation(packages: Sequence[str]) -> list[list[str]]:
     """Return the commands by which this system installs packages, none if we know none."""
     if shutil.which("apt-get"):
         quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]
+        quiet += ["-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT}"]
         return [[*quiet, "update"], [*quiet, "install", "--no-install-recommends", *packages]]
     for tool in ("dnf", "yum"):
         if shutil.which(tool):

@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 from typing import ClassVar
 
+from tests.installation import installed
 from tests.servers.process import Process
 from tests.servers.server import Server
 
@@ -73,15 +74,7 @@ class Glance(Server):
     @classmethod
     def missing(cls) -> list[str]:
         """Install it, once for this Python environment; return the packages that could not be."""
-        if cls._program("glance-manage").exists():
-            return []
-        try:
-            venv.create(cls._place(), with_pip=True)
-            command = [str(cls._program("python")), "-m", "pip", "install", "-q", *_PACKAGES]
-            subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True)
-        except (OSError, subprocess.SubprocessError):
-            return list(_PACKAGES)
-        return []
+        return [] if installed(cls._place(), cls._install) else list(_PACKAGES)
 
     def _prepare(self) -> None:
         self.images.mkdir()
@@ -104,6 +97,12 @@ class Glance(Server):
         directory = str(self.directory)
         ours = {"OS_GLANCE_CONFIG_DIR": directory, "OS_GLANCE_CONFIG_FILES": "glance-api.conf"}
         return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ours
+
+    @classmethod
+    def _install(cls) -> None:
+        venv.create(cls._place(), with_pip=True)
+        command = [str(cls._program("python")), "-m", "pip", "install", "-q", *_PACKAGES]
+        subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True)
 
     @staticmethod
     def _place() -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 # could otherwise be given that very port and connect to itself.
 PORTS = range(15000, 32000)
 
-_given: set[int] = set()
+_reserved: dict[int, socket.socket] = {}
 
 
 class Process:
@@ -126,17 +126,23 @@ def until(condition: Callable[[], object], timeout: float, what: str) -> None:
 
 
 def free_port() -> int:
-    """Return an unused loopback port, never the same one twice."""
+    """Return a loopback port that no process uses, never the same one twice.
+
+    The port is reserved for the life of this process, also while its server is stopped:
+    test runs on one machine, and the workers of each, choose at the same time. The UDP
+    port of the same number is the reservation, which the kernel ends with the process.
+    """
     while True:
         port = random.choice(PORTS)
-        if port in _given:
-            continue
+        reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with socket.socket() as candidate:
             try:
+                reservation.bind(("127.0.0.1", port))
                 candidate.bind(("127.0.0.1", port))
             except OSError:
+                reservation.close()
                 continue
-        _given.add(port)
+        _reserved[port] = reservation
         return port
 
 

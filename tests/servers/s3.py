@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
+from tests.installation import installed
 from tests.servers.process import Process
 from tests.servers.server import Server, find
 
@@ -23,7 +24,6 @@ class S3(Server):
 
     name: ClassVar[str] = "S3"
     programs: ClassVar[tuple[str, ...]] = ("node", "npm")
-    _failed: ClassVar[bool] = False
 
     @property
     def url(self) -> str:
@@ -40,23 +40,7 @@ class S3(Server):
         """Install it, once for this Python environment; return the packages that could not be."""
         if absent := super().missing():
             return absent
-        if cls._script().exists():
-            return []
-        npm = find("npm") or "npm"
-        command = [npm, "install", "--silent", "--prefix", str(cls._place()), f"s3rver@{VERSION}"]
-        if cls._failed:  # it is asked for by many tests
-            return [f"s3rver@{VERSION}"]
-        # node does not use the system's certificates, such as that of a proxy.
-        trusted = {"NODE_EXTRA_CA_CERTS": _CERTIFICATES} if os.path.exists(_CERTIFICATES) else {}
-        env = {**trusted, **os.environ}
-        try:
-            subprocess.run(
-                command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True, env=env
-            )
-        except (OSError, subprocess.SubprocessError):
-            cls._failed = True
-            return [f"s3rver@{VERSION}"]
-        return []
+        return [] if installed(cls._place(), cls._install) else [f"s3rver@{VERSION}"]
 
     def _prepare(self) -> None:
         self.objects.mkdir()
@@ -65,6 +49,15 @@ class S3(Server):
         where = ["-d", str(self.objects), "-a", "127.0.0.1", "-p", str(self.port)]
         command = [find("node") or "node", str(self._script()), *where]
         return Process(command, log=log, cwd=self.directory)
+
+    @classmethod
+    def _install(cls) -> None:
+        npm = find("npm") or "npm"
+        command = [npm, "install", "--silent", "--prefix", str(cls._place()), f"s3rver@{VERSION}"]
+        # node does not use the system's certificates, such as those of a proxy.
+        trusted = {"NODE_EXTRA_CA_CERTS": _CERTIFICATES} if os.path.exists(_CERTIFICATES) else {}
+        env = {**trusted, **os.environ}
+        subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True, env=env)
 
     @classmethod
     def _script(cls) -> Path:

@@ -11,6 +11,7 @@ import venv
 from pathlib import Path
 from typing import ClassVar
 
+from tests.installation import installed
 from tests.servers.process import Process, free_port, listens, until
 from tests.servers.server import START_TIMEOUT, Server, find
 
@@ -74,16 +75,7 @@ class Swift(Server):
         """Install it, once for this Python environment; return the packages that could not be."""
         if absent := super().missing():
             return absent
-        if cls._program("swift-proxy-server").exists():
-            return []
-        try:
-            venv.create(cls._place(), with_pip=True)
-            package = f"swift=={VERSION}"
-            command = [str(cls._program("python")), "-m", "pip", "install", "-q", package]
-            subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True)
-        except (OSError, subprocess.SubprocessError):
-            return [f"swift=={VERSION}"]
-        return []
+        return [] if installed(cls._place(), cls._install) else [f"swift=={VERSION}"]
 
     def _prepare(self) -> None:
         self._ports = {kind: free_port() for kind in (*_KINDS, "cache")}
@@ -120,6 +112,12 @@ class Swift(Server):
         super().start()
         for port in self._ports.values():
             until(functools.partial(listens, port), START_TIMEOUT, "a server of Swift")
+
+    @classmethod
+    def _install(cls) -> None:
+        venv.create(cls._place(), with_pip=True)
+        command = [str(cls._program("python")), "-m", "pip", "install", "-q", f"swift=={VERSION}"]
+        subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True)
 
     @staticmethod
     def _place() -> Path:
