@@ -69,21 +69,6 @@ def pair(shared_pair: Pair) -> Iterator[Pair]:
     sys.stdout.write(shared_pair.cloud.service.text(position))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Play groups of old, which differ from today's by names only, on one database."""
-    left_out = [item for item in items if _is_repetition(item)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
-def _is_repetition(item: pytest.Item) -> bool:
-    given = getattr(item, "callspec", None)
-    if given is None or given.params.get("kind") != "consistencygroup":
-        return False
-    return bool(given.params.get("shared_cloud") != DATABASES[0])
-
-
 @pytest.fixture
 def cloud(shared_cloud: Cloud) -> Iterator[Cloud]:
     """The service with an empty script; the end of its log is shown with a failure."""
