@@ -33,7 +33,7 @@ from taskflow.patterns import linear_flow  # noqa: E402
 from taskflow.persistence import backends, models  # noqa: E402
 
 from flows import engine  # noqa: E402
-from flows.context import Context  # noqa: E402
+from flows.context import VolumeServiceContext  # noqa: E402
 from flows.lifecycle import Step  # noqa: E402
 from tests.servers import Servers  # noqa: E402
 from worker.journal.journal import Accepted, Journal  # noqa: E402
@@ -41,8 +41,9 @@ from worker.rpc.context import RequestContext  # noqa: E402
 
 STEPS = 5
 GOAL_MS = 3.0
-_NOTHING: dict[str, Any] = {field.name: None for field in fields(Context)}
-CONTEXT = Context(**{**_NOTHING, "stopping": threading.Event()})  # no step asks for anything
+_NOTHING: dict[str, Any] = {field.name: None for field in fields(VolumeServiceContext)}
+# No step reads any of the fields.
+CONTEXT = VolumeServiceContext(**{**_NOTHING, "stopping": threading.Event()})
 
 Once = Callable[[], None]
 

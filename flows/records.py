@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from drivers.interface.records import Record
+from flows.request import Request
 
 
 class VolumeRecords(Protocol):
@@ -302,3 +303,19 @@ class BackupRecords(Protocol):
 
     def being_made_of(self, volume_id: str) -> list[str]:
         """Return the ids of the backups of a volume that are ``creating``."""
+
+
+class MessageRecords(Protocol):
+    """Rows of user messages (spec/volume-rpc §6)."""
+
+    def create(
+        self,
+        request: Request,
+        resource: Record,
+        *,
+        action: str,
+        detail: str,
+        resource_type: str = "VOLUME",
+        level: str = "ERROR",
+    ) -> None:
+        """Insert a message; the resource's project is used when the request has none."""

@@ -6,37 +6,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from drivers.interface.records import Record
-from flows.context import Attacher, RemoteVolumeService, Request
+from flows.context import AttachContext
 from flows.errors import AttachFailed, DetachFailed, FlowError, Unavailable
 
 LOG = logging.getLogger(__name__)
 
 
-class Reaching(Protocol):
-    """What a context needs for it."""
-
-    @property
-    def request(self) -> Request:
-        """In whose name."""
-
-    @property
-    def resumed(self) -> bool:
-        """Whether an earlier try was cut short."""
-
-    @property
-    def attacher(self) -> Attacher:
-        """This host."""
-
-    @property
-    def volume_service(self) -> RemoteVolumeService:
-        """The services of the sources."""
-
-
 @contextmanager
-def opened(ctx: Reaching, source: Record, *, write: bool, secure: bool) -> Iterator[BinaryIO]:
+def opened(ctx: AttachContext, source: Record, *, write: bool, secure: bool) -> Iterator[BinaryIO]:
     """Attach a volume or snapshot to this host, open it, and in the end let it go.
 
     A second try connects again, which the driver answers as before.
@@ -61,7 +41,7 @@ def opened(ctx: Reaching, source: Record, *, write: bool, secure: bool) -> Itera
     _disconnect(ctx, source, connector)
 
 
-def let_go(ctx: Reaching, source: Record) -> None:
+def let_go(ctx: AttachContext, source: Record) -> None:
     """Detach and disconnect what a try that was cut short may have left."""
     connector = ctx.attacher.connector()
     try:
@@ -71,7 +51,7 @@ def let_go(ctx: Reaching, source: Record) -> None:
     _disconnect_quietly(ctx, source, connector)
 
 
-def _disconnect(ctx: Reaching, source: Record, connector: Mapping[str, Any]) -> None:
+def _disconnect(ctx: AttachContext, source: Record, connector: Mapping[str, Any]) -> None:
     try:
         ctx.volume_service.disconnect(ctx.request, source, connector)
         ctx.volume_service.unexport(ctx.request, source)
@@ -81,7 +61,7 @@ def _disconnect(ctx: Reaching, source: Record, connector: Mapping[str, Any]) -> 
         raise DetachFailed(f"{source.kind} {source.id} stays exported: {error}") from error
 
 
-def _disconnect_quietly(ctx: Reaching, source: Record, connector: Mapping[str, Any]) -> None:
+def _disconnect_quietly(ctx: AttachContext, source: Record, connector: Mapping[str, Any]) -> None:
     try:
         _disconnect(ctx, source, connector)
     except FlowError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What flows know of services in the database, as protocols: their rows and what is theirs."""
+"""Rows of services, and rows by host, as flows use them: protocols."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class ServiceRecords(Protocol):
     """Rows of ``services``."""
 
     def serving(self, host: str) -> Record | None:
-        """Return the volume service of ``host@backend#pool``; None where there is none."""
+        """Return the row of the volume service of ``host@backend#pool``; None without one."""
 
 
-class WorkRows(Protocol):
-    """Rows of ``workers``: what the API and scheduler say is being worked on."""
+class WorkRecords(Protocol):
+    """Rows of ``workers``: resources that a service works on."""
 
     def claim(self, resource_type: str, resource_id: str, status: str) -> None:
         """Take over the row if there is one (``Volume`` or ``Snapshot``)."""
@@ -27,7 +27,7 @@ class WorkRows(Protocol):
         """Write an unclaimed row, before the work is handed to another service."""
 
     def done(self, resource_type: str, resource_id: str) -> None:
-        """Remove the row of a resource whose work somebody else goes on with."""
+        """Remove the row of a resource that another service now works on."""
 
     def left(
         self,
@@ -36,69 +36,70 @@ class WorkRows(Protocol):
         resource_id: str | None = None,
         until: datetime.datetime | None = None,
     ) -> Sequence[Record]:
-        """Return the rows that a service has claimed, ours if none is named.
+        """Return the rows that a service has claimed.
 
-        :param until: only those that nobody has changed since (UTC).
+        :param service_id: the service; this one by default.
+        :param until: only rows unchanged since this time (UTC).
         """
 
     def take(self, work: Record) -> bool:
-        """Claim a row that is as it was read; say whether it was."""
+        """Claim a row if it is unchanged; return whether it was."""
 
     def put_back(self, work: Record) -> None:
-        """Give a row that was taken back as it was read."""
+        """Restore the row of a taken work to the columns that were read."""
 
     def drop(self, work: Record) -> None:
-        """Remove a row that was taken, unless it is somebody else's by now."""
+        """Remove a row that was taken, unless another service has taken it since."""
 
 
 class ServiceRow(Protocol):
     """The row in ``services`` of the service that runs the flow (spec/service §3)."""
 
     def get(self) -> Record:
-        """Return the row as it is now."""
+        """Return the current row."""
 
     def update(self, **columns: Any) -> None:
-        """Write columns; it lives no longer for that."""
+        """Write columns; this counts as no heartbeat."""
 
     def spread(self, **columns: Any) -> None:
-        """Tell other processes of the service, and of its cluster, what a failover made of it.
+        """Send the result of a failover to the other processes of the service or cluster.
 
-        In a cluster its row is written first.
+        In a cluster, the cluster's row is written first.
         """
 
     def underway(self) -> Collection[str]:
-        """Return the ids of what operations in the journal are about that have not ended."""
+        """Return the ids in the arguments of the operations that have not ended."""
 
     def delete(self, volume: Record) -> None:
-        """Have a volume deleted with its snapshots, as the API does."""
+        """Accept the deletion of a volume with its snapshots, as if the API had cast it."""
 
 
-class HostRecords(Protocol):
-    """What lives on a backend, many rows at once."""
+class BackendRecords(Protocol):
+    """The rows of all volumes, snapshots and groups of a backend."""
 
     def volumes(self) -> Iterable[Record]:
         """Return the live volumes."""
 
     def replicated_groups(self) -> Iterable[Record]:
-        """Return the live groups whose type asks for replication."""
+        """Return the live groups whose type requires replication."""
 
     def unsettled(
         self, kind: str, before: datetime.datetime, *, column: str, among: Collection[str]
     ) -> Iterable[Record]:
-        """Return the live rows in one of some statuses that nobody has changed since.
+        """Return the live rows in one of some statuses that are unchanged since a time.
 
-        Volumes into which a backup is being restored are not among them.
+        Volumes to which a backup is being restored are excluded.
 
-        :param kind: ``volume``, ``snapshot``, or that of a group or of a snapshot of one.
-        :param column: where the status stands.
+        :param kind: ``volume``, ``snapshot``, or the kind of a group or group snapshot.
+        :param column: the column of the status.
         """
 
     def is_restored(self, volume_id: str) -> bool:
-        """Say whether a backup is being restored into a volume."""
+        """Return whether a backup is being restored to a volume."""
 
 
-class Initiators(Protocol):
-    """Driver data kept per initiator (spec/interfaces §2.2)."""
+class InitiatorRecords(Protocol):
+    """Rows of driver data by initiator (spec/interfaces §2.2)."""
 
     def get(self, initiator: str, namespace: str) -> dict[str, str]:
         """Return the stored pairs."""

@@ -24,7 +24,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from flows import driver_contract
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.group import answers, methods
 from flows.group.delete import take_off
 from flows.group.kinds import KINDS

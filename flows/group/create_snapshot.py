@@ -27,7 +27,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.errors import MetadataCopyFailure
 from flows.group import answers, members, methods
 from flows.group.delete_snapshot import take_off

@@ -34,7 +34,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
 from flows.group import answers, members, methods
 from flows.group.kinds import KINDS, GroupKind

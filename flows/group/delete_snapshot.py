@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.errors import GroupSnapshotNotFound
 from flows.group import answers, members, methods
 from flows.group.kinds import KINDS, GroupKind

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.records import GroupRecords, SnapshotRecords, VolumeRecords
 
 

@@ -19,7 +19,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.errors import (
     DriverReturnedRubbish,
     InvalidInput,

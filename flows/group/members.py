@@ -14,7 +14,7 @@ from typing import Any
 from drivers.interface.errors import ResourceBusy
 from drivers.interface.records import Record
 from flows import driver_contract, parallel
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.group.answers import MemberUpdates, verdict
 from flows.volume.create import clone
 

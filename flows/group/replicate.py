@@ -35,7 +35,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeDriverException
 from flows import driver_contract
-from flows.context import Context
+from flows.context import GroupContext as Context
 from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
 from flows.group import answers
 from flows.group.kinds import KINDS

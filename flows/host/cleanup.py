@@ -29,7 +29,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import HostContext as Context
 from flows.errors import Interrupted, NotFound, Unavailable
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status

@@ -37,7 +37,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import InvalidReplicationTarget
 from drivers.interface.records import Record
 from flows import errors
-from flows.context import Context
+from flows.context import HostContext as Context
 from flows.host import failover_answer
 from flows.host.failover_answer import Moved
 from flows.lifecycle import Step, cause_of, never_began

@@ -22,7 +22,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeDriverException
 from flows import driver_contract
-from flows.context import Context
+from flows.context import HostContext as Context
 from flows.engine import RESULT
 from flows.lifecycle import Step
 

@@ -49,7 +49,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import HostContext as Context
 from flows.errors import Interrupted, NotFound, StatusChanged, Unavailable
 from flows.group.kinds import KINDS
 from flows.group.lifecycle import set_member

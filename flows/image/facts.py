@@ -14,7 +14,7 @@ from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnaccept
 from drivers.interface.image import Image
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import ImageContext as Context
 from flows.errors import FlowError, Interrupted, InvalidInput
 
 GIB = 1024**3

@@ -28,7 +28,8 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import ImageCopyFailure, ImageError
 from drivers.interface.records import Record
 from flows import driver_contract, errors, messages
-from flows.context import Context
+from flows.context import CreateContext as Context
+from flows.context import VolumeContext
 from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
 from flows.volume import reschedule
 from flows.volume.data import temporary_objects
@@ -152,7 +153,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def launched(ctx: Context) -> dict[str, Any]:
+def launched(ctx: VolumeContext) -> dict[str, Any]:
     """Return what is written of a volume when it can be used for the first time."""
     return {
         "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
@@ -214,7 +215,7 @@ def _named(request_spec: Any, name: str) -> Any:
     return (data if isinstance(data, Mapping) else request_spec).get(name)
 
 
-def clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
+def clone(ctx: VolumeContext, volume: Record, source: Record) -> tuple[str, Any]:
     """Clone, through a snapshot of the moment where the driver has no clone of its own.
 
     :returns: the method that made it, and its answer.
@@ -235,7 +236,7 @@ def clone(ctx: Context, volume: Record, source: Record) -> tuple[str, Any]:
         driver.delete_snapshot(moment)
 
 
-def inherit(ctx: Context, volume: Record) -> None:
+def inherit(ctx: VolumeContext, volume: Record) -> None:
     """A bootable source makes a bootable volume with the same image metadata.
 
     :raises MetadataCopyFailure: the image metadata did not fit.

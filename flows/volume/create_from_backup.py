@@ -23,7 +23,7 @@ from __future__ import annotations
 from taskflow.patterns import linear_flow
 
 from flows import backup_source, driver_contract
-from flows.context import Context
+from flows.context import CreateContext as Context
 from flows.errors import InvalidBackup, ServiceUnreachable
 from flows.volume import create
 from flows.volume.create import BeginCreate, FinishCreate

@@ -29,7 +29,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from flows import driver_contract, errors, messages
-from flows.context import Context
+from flows.context import CreateContext as Context
 from flows.image import facts
 from flows.lifecycle import Step
 from flows.volume import create

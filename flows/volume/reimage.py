@@ -27,7 +27,8 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import messages
-from flows.context import Context
+from flows.context import ImageContext as Context
+from flows.context import VolumeContext
 from flows.errors import InvalidSnapshot
 from flows.image import facts
 from flows.image.facts import require_image
@@ -50,7 +51,7 @@ class BeginReimage(lifecycle.BeginVolumeOperation):
     def __init__(self) -> None:
         super().__init__(STATUSES, None)
 
-    def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
+    def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
         """Write ``error``, and tell the user."""
         columns = {"previous_status": STATUSES.during[0]}
         if set_failed(ctx, volume, STATUSES.during, "error", **columns):

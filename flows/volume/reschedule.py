@@ -17,7 +17,7 @@ from taskflow.types.failure import Failure
 from drivers.interface import errors as driver_errors
 from drivers.interface.records import Record
 from flows import errors
-from flows.context import Context
+from flows.context import CreateContext as Context
 from flows.storable_errors import text_of
 from flows.volume.lifecycle import set_failed
 

@@ -29,7 +29,8 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import ImageError
 from drivers.interface.records import Record
 from flows import messages
-from flows.context import Context
+from flows.context import ImageContext as Context
+from flows.context import VolumeContext
 from flows.errors import InvalidInput
 from flows.image import facts
 from flows.image.facts import require_image
@@ -50,7 +51,7 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
     def __init__(self) -> None:
         super().__init__(STATUSES, None)
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Refuse: the image is gone."""
         raise InvalidInput(f"volume {args['volume_id']}: upload it to another image")
 
@@ -66,7 +67,7 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
             _drop(ctx, image_meta)
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
 
-    def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
+    def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
         """Give the volume its status back, and tell the user."""
         if set_failed(ctx, volume, STATUSES.during, at_rest(ctx, volume.id)):
             action = messages.COPY_VOLUME_TO_IMAGE

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the service stands: its own row, and what a failover makes of its processes.
 
-Implements :class:`flows.records.ServiceRow`. The driver of each process has to know which
+Implements :class:`flows.service_records.ServiceRow`. The driver of each process has to know which
 target of replication is used; the process that fails over tells the others.
 """
 

@@ -14,7 +14,7 @@ LOG = logging.getLogger(__name__)
 
 
 class BackupStoreBackend:
-    """Implements :class:`flows.context.BackupBackend`.
+    """Implements :class:`flows.backends.BackupBackend`.
 
     :param host: the service's host.
     :param zone: its availability zone.

@@ -20,7 +20,8 @@ from taskflow.exceptions import StorageFailure
 from taskflow.persistence.models import FlowDetail
 
 from flows import engine
-from flows.context import Backend, Common
+from flows.backends import Backend
+from flows.context import Common
 from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, ProcessStopping
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter

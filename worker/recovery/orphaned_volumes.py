@@ -18,7 +18,6 @@ from typing import Any
 from oslo_utils import timeutils
 
 from flows import engine
-from flows.context import Context
 from flows.errors import Interrupted
 from flows.host import cleanup, orphaned
 from worker.db.records import Records
@@ -45,7 +44,9 @@ class OrphanedVolumes:
     :param context: makes what a flow is given.
     """
 
-    def __init__(self, records: Records, host: str, context: Callable[[], Context]) -> None:
+    def __init__(
+        self, records: Records, host: str, context: Callable[[], VolumeServiceContext]
+    ) -> None:
         self._records = records
         self._host = host
         self._context = context

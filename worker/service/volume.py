@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from drivers.compute.nova import Nova
 from drivers.interface.volume import VolumeDriver
-from flows.context import Context, Options
+from flows.context import Options, VolumeServiceContext
 from flows.engine import Observer
 from worker.adapters import image_service
 from worker.adapters.host_attach import HostAttacher
@@ -183,10 +183,10 @@ class VolumeService(Service):
             prune=self.prune,
         )
 
-    def context(self, request: RequestContext, resumed: bool) -> Context:
+    def context(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
         """Return what a flow is given."""
         records = self.records
-        return Context(
+        return VolumeServiceContext(
             request=request,
             backend=self.backend,
             volumes=cast(Any, RecordCache(records.volumes)),

@@ -33,7 +33,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import ConnectionContext as Context
 from flows.errors import InvalidInput
 from flows.lifecycle import Step, cause_of, was_cut_short
 from flows.volume.connections import connection

@@ -35,7 +35,8 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import ConnectionContext as Context
+from flows.context import VolumeContext
 from flows.errors import ExportFailure, InvalidInput, Unavailable
 from flows.lifecycle import Step, cause_of, was_cut_short
 from flows.volume.connections import connection_info
@@ -133,7 +134,7 @@ def of_ours(ctx: Context, volume_id: str) -> Record:
     return volume
 
 
-def is_used(ctx: Context, volume_id: str) -> bool:
+def is_used(ctx: VolumeContext, volume_id: str) -> bool:
     """Say whether somebody reaches the volume: an attachment has a connector."""
     return any(
         attachment.connector or attachment.attach_status == "attached"

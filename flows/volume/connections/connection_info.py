@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import ConnectionContext as Context
 
 LOG = logging.getLogger(__name__)
 

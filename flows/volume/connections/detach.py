@@ -27,7 +27,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import RemoveExportException
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import ConnectionContext as Context
 from flows.errors import InvalidVolume, VolumeAttachmentNotFound
 from flows.lifecycle import Step, cause_of, failed_itself
 from flows.volume.connections import connection

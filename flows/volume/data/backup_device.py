@@ -29,7 +29,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import backup_source, driver_contract, messages
-from flows.context import Context
+from flows.context import BackupSourceContext as Context
 from flows.errors import DriverReturnedRubbish, InvalidBackup, NotFound
 from flows.lifecycle import Step, cause_of, never_began
 from flows.volume import create

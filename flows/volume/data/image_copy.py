@@ -16,7 +16,7 @@ from drivers.interface.errors import ImageUnacceptable
 from drivers.interface.image import Image
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import ImageContext as Context
 from flows.errors import DriverReturnedRubbish, MetadataCopyFailure
 from flows.image import facts
 from flows.lifecycle import was_cut_short

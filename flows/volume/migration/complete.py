@@ -31,7 +31,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from flows import driver_contract
-from flows.context import Context
+from flows.context import MigrationContext as Context
 from flows.errors import Interrupted, InvalidVolume, NotFound, ServiceError, Unavailable
 from flows.lifecycle import Step, never_began
 from flows.volume.connections.attach import MODE

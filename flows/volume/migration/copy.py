@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from drivers.interface.records import Record
 from flows import driver_contract, remote_open
-from flows.context import Context
+from flows.context import MigrationContext as Context
 from flows.errors import AttachFailed, ProcessStopping, Unavailable, VolumeMigrationFailed
 from flows.lifecycle import Step, was_cut_short
 from flows.volume.connections import connection

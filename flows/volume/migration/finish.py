@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import MigrationContext as Context
 from flows.errors import ProcessStopping, ServiceError, VolumeMigrationFailed
 from flows.lifecycle import OUTAGE_WAIT_MAX, Step
 from flows.volume.lifecycle import find

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 
 from drivers.interface.errors import ComputeError
-from flows.context import Context
+from flows.context import MigrationContext as Context
 from flows.errors import VolumeMigrationFailed
 from flows.volume.connections import instance_events
 from flows.volume.migration import target

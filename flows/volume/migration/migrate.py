@@ -36,7 +36,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import MigrationContext as Context
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
 from flows.lifecycle import Step, never_began, was_cut_short
 from flows.volume.migration import copy, finish, instance_swap

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import MigrationContext as Context
 from flows.errors import NotFound
 from flows.volume.lifecycle import at_rest
 

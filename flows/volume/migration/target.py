@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import MigrationContext as Context
+from flows.context import VolumeContext
 from flows.errors import NotFound, ProcessStopping, StatusChanged, VolumeMigrationFailed
 from flows.lifecycle import Step
 
@@ -101,7 +102,7 @@ class WaitForTarget(Step, task="wait"):
             ctx.volumes.update(spare_id, **origin)
 
 
-def is_taken(ctx: Context, spare_id: str) -> bool:
+def is_taken(ctx: VolumeContext, spare_id: str) -> bool:
     """Say whether a compute service has reserved a copy, to swap it for its volume.
 
     It ends the migration by itself, also when it has let the copy go again.
@@ -152,7 +153,7 @@ def _status(ctx: Context, spare_id: str) -> str | None:
     return None if found is None else str(found.status)
 
 
-def _find(ctx: Context, volume_id: str) -> Record | None:
+def _find(ctx: VolumeContext, volume_id: str) -> Record | None:
     try:
         return ctx.volumes.current(volume_id)
     except NotFound:

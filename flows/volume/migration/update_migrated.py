@@ -25,7 +25,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import MigrationContext as Context
 from flows.errors import InvalidVolume
 from flows.lifecycle import Step
 

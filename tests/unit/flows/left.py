@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows import engine
-from flows.context import Context
+from flows.context import VolumeServiceContext
 from flows.host import cleanup, orphaned
 from tests.unit.flows.doubles import Watched
 from tests.unit.flows.world import World
@@ -124,7 +124,7 @@ class Left:
     def _write(self, statement: Any) -> None:
         self.database.write(lambda connection: connection.execute(statement))
 
-    def context(self) -> Context:
+    def context(self) -> VolumeServiceContext:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self.world)
 

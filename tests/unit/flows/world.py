@@ -15,7 +15,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows import engine, errors
-from flows.context import Context, Options
+from flows.context import Options, VolumeServiceContext
 from tests.unit.flows import records
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Killed, Noted, Patient, Request, Watched
@@ -88,14 +88,14 @@ class World:
         self.blow: tuple[int, str, type[BaseException]] | None = None
         self.journal = JsonJournal(gathers)
 
-    def context(self, resumed: bool = False) -> Context:
+    def context(self, resumed: bool = False) -> VolumeServiceContext:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self)
 
         def remember(target: Any, name: str) -> Any:
             return RecordCache(watch(target, name))
 
-        return Context(
+        return VolumeServiceContext(
             request=self.request,
             backend=self.backend,
             volumes=remember(records.Volumes(self.db), "volumes"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The resources of one backend: implements :class:`flows.records.HostRecords`."""
+"""The resources of one backend: implements :class:`flows.service_records.BackendRecords`."""
 
 from __future__ import annotations
 

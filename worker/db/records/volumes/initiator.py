@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data that drivers keep per initiator: implements :class:`flows.records.Initiators`."""
+"""Driver data by initiator: implements :class:`flows.service_records.InitiatorRecords`."""
 
 from __future__ import annotations
 
