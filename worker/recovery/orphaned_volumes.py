@@ -18,6 +18,7 @@ from typing import Any
 from oslo_utils import timeutils
 
 from flows import engine
+from flows.context import VolumeServiceContext
 from flows.errors import Interrupted
 from flows.host import cleanup, orphaned
 from worker.db.records import Records
