@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backend is: volume, backup, image and export drivers behind their interfaces."""
+"""Drivers of backends: volume, backup, image and export, behind their interfaces."""

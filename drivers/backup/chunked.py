@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A backup driver over any store of objects, in Cinder's chunked format.
 
-Subclasses choose the store and its options. What a transfer under way notes for itself,
-and the hashes of blocks, lie in ``backup_work_path`` of this host until it ends.
+Subclasses choose the store and its options. The checkpoint of a running transfer
+and the hashes of its blocks lie in ``backup_work_path`` of this host until it ends.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ChunkedDriver(BackupDriver):
         self._store.check()
 
     def place(self, backup: Record) -> Update:
-        """Name the container and the objects; what the row names is kept."""
+        """Name the container and the objects; names in the row are kept."""
         container = self._store.container(backup)
         return {
             "container": container,
@@ -102,7 +102,7 @@ class ChunkedDriver(BackupDriver):
         pace: Pace = Pace(),  # noqa: B008 - it is immutable
         changed: Parts | None = None,
     ) -> Update:
-        """Keep what is not yet kept; the metadata is written last."""
+        """Store the objects that are not stored yet; the metadata is written last."""
         container, prefix = self._where(backup)
         device = _device(volume_file, f"backup {backup.id}")
         if device.size <= 0 or (backup.size or 0) <= 0:
@@ -184,7 +184,7 @@ class ChunkedDriver(BackupDriver):
         RestoreRun(self._lanes, self._store, self._chain(backup)).run(pace)
 
     def delete_backup(self, backup: Record) -> None:
-        """Remove the objects, the metadata first: what is half there is no backup."""
+        """Remove the objects, the metadata first: without it the rest is not a backup."""
         self._tidy(backup.id)
         if not backup.container or not backup.service_metadata:
             return
@@ -215,7 +215,7 @@ class ChunkedDriver(BackupDriver):
             self._aside(backup_id, kind).unlink(missing_ok=True)
 
     def _parent(self, backup: Record) -> Record | None:
-        """Return what a backup builds on; None where all data has to be kept."""
+        """Return the parent of an incremental backup; None where all data has to be stored."""
         if not backup.parent_id:
             return None
         parent: Record | None = backup.parent
@@ -276,7 +276,7 @@ class ChunkedDriver(BackupDriver):
     def _chain(self, backup: Record) -> Chain:
         """Return a backup and all that it builds on.
 
-        :raises BackupDamaged: one of them is missing, or the two tell otherwise.
+        :raises BackupDamaged: one of them is missing, or the two disagree.
         """
         links = [self._link(backup)]
         one = backup

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the stores, apart from what they need: other services know them as well.
+"""Options of the stores, apart from their libraries: other services know them as well.
 
-The names of what Cinder has, too, are its own.
+Options that Cinder has, too, have its names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMPRESSIONS = {
     "bzip2": "bz2",
     "zstd": "zstd",
 }
-"""What ``backup_compression_algorithm`` may say, each with its one name in the format."""
+"""Values of ``backup_compression_algorithm``, each with its one name in the format."""
 
 CHUNKED: list[cfg.Opt] = [
     cfg.StrOpt(
@@ -32,8 +32,8 @@ CHUNKED: list[cfg.Opt] = [
     cfg.StrOpt(
         "backup_work_path",
         default="$state_path/backup-work",
-        help="Directory for what a transfer under way notes for itself: 32 bytes for each block "
-        "of a volume that is no hole, twice that while an incremental backup is made.",
+        help="Directory for the checkpoints of running transfers: 32 bytes for each block "
+        "of a volume that is not a hole, twice that while an incremental backup is made.",
     ),
     cfg.IntOpt(
         "backup_transfers",
@@ -78,8 +78,8 @@ POSIX: list[cfg.Opt] = [
         "backup_sha_block_size_bytes",
         default=32768,
         min=1,
-        help="Bytes of which each hash is; an incremental backup keeps what changed in such "
-        "blocks. It must stay the same for all backups of a chain.",
+        help="Bytes of each hashed block; an incremental backup stores the changed blocks. "
+        "It must stay the same for all backups of a chain.",
     ),
 ]
 
@@ -113,7 +113,7 @@ S3: list[cfg.Opt] = [
         "backup_s3_block_size",
         default=32768,
         min=1,
-        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
+        help="Bytes of each hashed block; it must stay the same for all backups of a chain.",
     ),
     cfg.StrOpt("backup_s3_http_proxy", default="", help="Proxy for http."),
     cfg.StrOpt("backup_s3_https_proxy", default="", help="Proxy for https."),
@@ -141,7 +141,7 @@ S3: list[cfg.Opt] = [
     cfg.BoolOpt(
         "backup_s3_md5_validation",
         default=True,
-        help="Whether the store compares the MD5 of what it is sent.",
+        help="Whether the store compares the MD5 of uploads.",
     ),
     cfg.StrOpt("backup_s3_sse_customer_key", secret=True, help="Key with which it encrypts."),
     cfg.StrOpt("backup_s3_sse_customer_algorithm", help="Algorithm with which it encrypts."),
@@ -186,7 +186,7 @@ SWIFT: list[cfg.Opt] = [
         "backup_swift_block_size",
         default=32768,
         min=1,
-        help="Bytes of which each hash is; it must stay the same for all backups of a chain.",
+        help="Bytes of each hashed block; it must stay the same for all backups of a chain.",
     ),
     cfg.IntOpt(
         "backup_swift_retry_attempts",

@@ -21,7 +21,7 @@ from drivers.interface.records import Record
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PIECE = 8 * 1024 * 1024
-"""Bytes that are sent together; what is no more than that is one request."""
+"""Bytes that are sent together; an object of no more than that is one request."""
 
 _ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
 
@@ -107,7 +107,7 @@ class S3Store(BucketStore):
 
 
 class _Upload:
-    """An object on its way: what fits into one request is sent so."""
+    """An object that is being uploaded, in one request where it fits."""
 
     def __init__(
         self, client: Any, bucket: str, name: str, encryption: Mapping[str, str], *, md5: bool

@@ -138,7 +138,7 @@ class _GivenUp:
 
 
 class _Upload:
-    """An object on its way: a thread sends what is written."""
+    """An object that is being uploaded: a thread sends the written data."""
 
     def __init__(self, connection: Any, container: str, name: str) -> None:
         self._connection = connection

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image services, and what moves images into volumes and back."""
+"""Image services, and transfers of images into volumes and back."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images as files in a directory: the embedded default.
 
-An image is the file of its id, and what is known of it the file ``id.json`` beside
+An image is the file of its id, and its metadata the file ``id.json`` beside
 it. Both are written whole under another name and renamed, so a crash leaves an image
 without data rather than with half of it.
 """
@@ -47,7 +47,7 @@ class DirectoryImages(ImageService):
         self._path = Path(conf.image_directory)
 
     def show(self, context: Any, image_id: str) -> Image:
-        """Return what stands beside the image."""
+        """Return the metadata beside the image."""
         try:
             known: dict[str, Any] = json.loads(self._file(image_id, ".json").read_text())
         except FileNotFoundError:
@@ -77,7 +77,7 @@ class DirectoryImages(ImageService):
         data: BinaryIO | Iterator[bytes] | None = None,
         **_: Any,
     ) -> Image:
-        """Write the file, and what is known of it."""
+        """Write the file, and its metadata."""
         known = {**self.show(context, image_id), **image_meta}
         if data is not None:
             known |= self._write(image_id, data)
@@ -92,7 +92,7 @@ class DirectoryImages(ImageService):
     def create(
         self, context: Any, image_meta: Image, data: BinaryIO | Iterator[bytes] | None = None
     ) -> Image:
-        """Write both files, or that of what is known alone."""
+        """Write both files, or the metadata alone."""
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         empty: dict[str, Any] = {"name": None, "status": "queued", "size": None, "checksum": None}
         limits: dict[str, Any] = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a file is, found out without any program that could be led astray by it.
+"""Detect the format of a file without a program that its content could exploit.
 
 A qcow2 image may name other files of the host as its backing file or its data file;
 QEMU would read them. Such an image is refused before any of QEMU's tools sees it.
@@ -62,7 +62,7 @@ def recognised(head: bytes) -> str:
 
 
 def require(head: bytes, declared: str, what: str) -> None:
-    """Refuse an image that is not what it is said to be.
+    """Refuse an image of another format than its metadata names.
 
     :raises ImageUnacceptable: names both formats.
     """
@@ -102,7 +102,7 @@ def _qcow2(head: bytes, what: str) -> Qcow2:
 def _check_features(head: bytes, what: str) -> None:
     incompatible, _, _, _, length = _V3.unpack_from(head, _V2.size)
     if incompatible & ~_HARMLESS:
-        text = "keeps its data in another file, is damaged, or needs what is not known here"
+        text = "keeps its data in another file, is damaged, or needs an unknown feature"
         raise ImageUnacceptable(f"{what} {text} (features {incompatible:#x})")
     at = length
     while True:

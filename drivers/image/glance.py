@@ -38,7 +38,7 @@ _KNOWN = {
     *("os_hash_value", "virtual_size", "created_at", "updated_at", "os_hidden", "file"),
     *("locations", "direct_url", "self", "schema", "stores"),
 }
-"""What Glance says of each image; everything else is a property of it."""
+"""Glance's fields of each image; everything else is a property of it."""
 
 _GONE = (403, 404, 410)
 _PAUSE = 0.5
@@ -75,7 +75,7 @@ class GlanceImages(ImageService):
         cfg.BoolOpt(
             "glance_api_insecure",
             default=False,
-            help="Whether the certificate of Glance may be anybody's.",
+            help="Whether the certificate of Glance is not verified.",
         ),
         cfg.StrOpt(
             "glance_ca_certificates_file",
@@ -109,7 +109,7 @@ class GlanceImages(ImageService):
             raise ImageCopyFailure(_MISSING)
 
     def show(self, context: Any, image_id: str) -> Image:
-        """Ask for what Glance knows."""
+        """Ask Glance for the metadata."""
         known = self._insist(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
         base = {name: value for name, value in known.items() if name in _KNOWN}
         return {**base, "properties": {n: v for n, v in known.items() if n not in _KNOWN}}
@@ -135,7 +135,7 @@ class GlanceImages(ImageService):
     ) -> Image:
         """Send the data."""
         if data is not None:
-            # Once: what was read of the data cannot be read again.
+            # Once: the data cannot be read again.
             headers = {"Content-Type": "application/octet-stream", "Accept": ""}
             with _explained(f"image {image_id} cannot be written"):
                 proxy = self._proxy(self._servers()[0])
@@ -168,7 +168,7 @@ class GlanceImages(ImageService):
         return self.update(context, self._insist("a new image", make), {}, data)
 
     def get_location(self, context: Any, image_id: str) -> Locations:
-        """Return what Glance tells of where the data is."""
+        """Return Glance's locations of the data."""
         known = self._insist(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
         return known.get("direct_url"), known.get("locations")
 
@@ -209,7 +209,7 @@ class GlanceImages(ImageService):
         return list(self.conf.glance_api_servers) or [None]
 
     def _proxy(self, server: str | None) -> Any:
-        """Return what speaks to a server; None is that of the catalogue."""
+        """Return the client of a server; None is that of the catalogue."""
         with self._lock:
             if server not in self._proxies:
                 self._proxies[server] = self._connected(server)
@@ -231,7 +231,7 @@ class GlanceImages(ImageService):
 
 
 def _tls(conf: Any) -> dict[str, Any]:
-    """Return what Glance's own options say of connections; the account's hold for the rest."""
+    """Return Glance's own options of connections; the account's apply to the rest."""
     wanted = {
         "cacert": conf.glance_ca_certificates_file,
         "cert": conf.glance_certfile,

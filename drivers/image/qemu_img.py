@@ -28,7 +28,7 @@ _TOLD_MAX = 4096
 
 @dataclass(frozen=True)
 class ConversionLimits:
-    """What one conversion may use.
+    """Resource limits of one conversion.
 
     :param address_space: memory, in GiB.
     :param cpu: time of the processor, in seconds for each GiB of the disk.
@@ -38,7 +38,7 @@ class ConversionLimits:
     cpu: int = 60
 
     def of(self, disk: int) -> ConversionLimits:
-        """Return what the conversion of a disk of so many bytes may use in all."""
+        """Return the limits of the conversion of a disk of so many bytes."""
         return replace(self, cpu=self.cpu * max(1, math.ceil(disk / GIB)))
 
 
@@ -65,7 +65,7 @@ def convert(
         text = f"{PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
         raise ImageCopyFailure(text)
     command = [
-        # Ends with us: what goes on alone would write into what is no longer ours.
+        # Ends with us: on its own it would write into a volume that is no longer ours.
         *("setpriv", "--pdeathsig", "KILL"),
         *("prlimit", f"--as={limits.address_space * GIB}", f"--cpu={limits.cpu}", "--core=0"),
         *(PROGRAM, "convert", "-p", "-f", source_format, "-O", target_format),
@@ -109,7 +109,7 @@ def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) ->
 
 
 def _watch(process: subprocess.Popen[bytes], pace: Pace) -> bytes:
-    """Wait for the end, tell of the progress, and return what was said."""
+    """Wait for the end, report the progress, and return the output."""
     assert process.stdout is not None
     fd, told, done = process.stdout.fileno(), b"", 0.0
     while True:

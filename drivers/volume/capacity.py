@@ -10,13 +10,13 @@ from typing import Any
 GIB = 1024**3
 
 _BLOCK = 512
-"""Bytes of what st_blocks counts."""
+"""Bytes of the unit of st_blocks."""
 
 
 def report(space: tuple[int, int, int], entries: Mapping[str, os.stat_result]) -> dict[str, Any]:
     """Return total, free and promised GiB, how many volumes there are, and that they are thin.
 
-    Promised are the full lengths of all files, and what others than they take of
+    Promised are the full lengths of all files, and the space that others take of
     the file system. Shared data counts once for each file that may come to have its
     own: so much space they can need.
 
@@ -38,5 +38,5 @@ def report(space: tuple[int, int, int], entries: Mapping[str, os.stat_result]) -
 
 
 def _gib(size: int) -> float:
-    """Round down: what is not there must not be promised."""
+    """Round down: missing space must not be promised."""
     return size * 100 // GIB / 100

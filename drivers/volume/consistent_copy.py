@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copy several files as of one moment, whoever writes to them.
+"""Copy several files as of one moment, even while they are written to.
 
 Who writes through an export is held meanwhile. Of others nothing is known before:
 if one of the files was written to between the first copy's begin and the last one's
@@ -46,7 +46,7 @@ def copy_together(
 ) -> None:
     """Make all copies, or none; a file of a copy's name is replaced.
 
-    :raises VolumeIsBusy: somebody keeps writing to them who cannot be held.
+    :raises VolumeIsBusy: a process that cannot be suspended keeps writing to them.
     """
     names = [copy.source for copy in copies]
     for number in range(_TRIES):

@@ -2,7 +2,7 @@
 """Where the data of two files differs, as far as the file system knows without reading it.
 
 Copies by reference share their blocks until one of them is written to. So where both
-files lie at the same place of the disk, they are the same; what lies elsewhere may have
+files lie at the same place of the disk, they are the same; extents elsewhere may have
 changed, even if it has not.
 """
 
@@ -22,14 +22,14 @@ _AT_ONCE = 512
 
 _LAST = 0x1
 _NO_PLACE = 0x2 | 0x4 | 0x8 | 0x80 | 0x100 | 0x200 | 0x400
-"""Flags of what has no place of its own: unknown, not written yet, encoded, in line."""
+"""Flags of extents without a place of their own: unknown, not written yet, encoded, in line."""
 
 
 @dataclass(frozen=True)
 class Extent:
     """A part of a file and where it lies, in bytes.
 
-    :param place: on the disk; None where that cannot be told.
+    :param place: on the disk; None where that is unknown.
     """
 
     start: int
@@ -42,7 +42,7 @@ def changed(path: str, before: str) -> list[tuple[int, int]]:
 
     Neither may be written to meanwhile. Holes in both are the same.
 
-    :raises OSError: the file system does not tell where its files lie.
+    :raises OSError: the file system does not report where its files lie.
     """
     with open(path, "rb") as one, open(before, "rb") as other:
         ours, theirs = list(_extents(one.fileno())), list(_extents(other.fileno()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What went wrong with a volume's file, in words for an operator."""
+"""Errors of a volume's file, in words for an operator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextlib.contextmanager
 def explained(files: Directory, what: str, need: int | None = None) -> Iterator[None]:
-    """Say which resource a failure is about, what was found, and what to do.
+    """Describe a failure: the resource, its state, and the next step.
 
     :param what: the call, as ``create volume <id>``.
     :param need: GiB that were to be held, for the case that they are not there.

@@ -121,7 +121,7 @@ class GroupedFiles(VolumeConsistencyGroupDriver):
 def _one_by_one(
     group: Record, members: Members, delete: Callable[[Record], None]
 ) -> tuple[GroupUpdate, MemberUpdates]:
-    """Delete what can be deleted, and tell of each member what became of it."""
+    """Delete as many members as possible, and return the status of each."""
     updates = []
     for member in members:
         try:

@@ -4,7 +4,7 @@
 Every file is reached through the directory's descriptor and without following
 links, so neither a name nor a link leads out. A file is written under a
 temporary name, flushed, and renamed: a crash leaves the old file or the new one,
-and a leftover that nobody holds, which :meth:`Directory.sweep` removes.
+and an orphaned file, which :meth:`Directory.sweep` removes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Directory:
         return [name for name in os.listdir(self._fd) if _NAME.fullmatch(name)]
 
     def entries(self) -> dict[str, os.stat_result]:
-        """Return what the file system says of each file."""
+        """Return the stat result of each file."""
         found = {}
         for name in self.names():
             with contextlib.suppress(FileNotFoundError):
@@ -179,7 +179,7 @@ class Directory:
     def remove(self, name: str) -> None:
         """Remove a file; absence is success. :raises UnsafeName: it is not one of ours.
 
-        Its blocks go back to the file system, which shows zeros to whoever gets
+        Its blocks go back to the file system, which shows zeros to the next owner
         them next; and a later file of that name is always a new one.
         """
         if not self.exists(name):
@@ -190,7 +190,7 @@ class Directory:
         os.fsync(self._fd)
 
     def sweep(self) -> list[str]:
-        """Remove what interrupted calls left, and return the names.
+        """Remove the remains of interrupted calls, and return the names.
 
         The file of a call that still runs, in whichever process, is locked by it.
         """
@@ -207,7 +207,7 @@ class Directory:
             os.pwrite(fd, marker, 0)
             os.fsync(fd)
             if os.pread(fd, len(marker), 0) != marker:
-                raise OSError(errno.EIO, "it does not keep what is written")
+                raise OSError(errno.EIO, "it does not keep written data")
             return sparse_copy.share(fd, other)
 
     @contextlib.contextmanager
@@ -231,7 +231,7 @@ class Directory:
             os.close(fd)
 
     def _make(self, name: str, fill: Callable[[int], None]) -> None:
-        self.exists(name)  # refuses to replace what is not ours
+        self.exists(name)  # refuses to replace a file that is not ours
         with self._temporary() as (fd, temporary):
             fill(fd)
             os.fsync(fd)

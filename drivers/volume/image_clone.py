@@ -19,8 +19,8 @@ def clone(
 ) -> bool:
     """Make a volume's file of an image's; say whether that could be done.
 
-    :param images: the one directory of which an image may be; an address is only what
-        somebody says.
+    :param images: the one directory of which an image may be; an address is untrusted
+        input.
     :param locations: a direct address or None, and a list of further ones or None.
     :param size: of the volume, in bytes.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether somebody uses a file as a disk, as far as this host's kernel knows.
+"""Whether a file is used as a disk, as far as this host's kernel knows.
 
 QEMU and its tools lock the images that they open; a loop device names the file
 behind it. Who only has the file open is not seen.
@@ -25,7 +25,7 @@ _LOOP_DEVICES = Path("/sys/block")
 
 
 def require_unused(files: Directory, export: ExportDriver | None, volume: Record) -> None:
-    """Refuse a volume that somebody uses; one that is not there is used by nobody.
+    """Refuse a volume in use; an absent one is not in use.
 
     :raises VolumeIsBusy: the text says by whom.
     """
@@ -37,7 +37,7 @@ def require_unused(files: Directory, export: ExportDriver | None, volume: Record
 
 
 def user_of(fd: int) -> str | None:
-    """Return what uses an open file as a disk, in words; None where nothing is known to."""
+    """Return the user of an open file as a disk, in words; None where none is known."""
     if _is_locked(fd):
         return "a process that has locked it, as QEMU does"
     return _loop_device(fd)

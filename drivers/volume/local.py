@@ -76,7 +76,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         self._export: ExportDriver | None = None
 
     def do_setup(self, context: Any) -> None:
-        """Open the directory and remove what interrupted calls left in it."""
+        """Open the directory and remove the remains of interrupted calls in it."""
         path = Path(self.configuration.local_path)
         try:
             self._files = Directory(path)
@@ -94,7 +94,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
             )
 
     def check_for_setup_error(self) -> None:
-        """Write, read and remove a file; look at what exports need."""
+        """Write, read and remove a file; check the requirements of exports."""
         try:
             shares = self._files.probe()
         except OSError as error:
@@ -119,7 +119,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         return None
 
     def delete_volume(self, volume: Record) -> None:
-        """Remove the file, unless somebody uses it or it has snapshots."""
+        """Remove the file, unless it is in use or has snapshots."""
         with explained(self._files, f"delete volume {volume.id}"):
             require_unused(self._files, self._export, volume)
             prefix = f"{volume.name}@"
@@ -175,7 +175,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         """Put a copy of the snapshot in the volume's place, keeping the volume's size.
 
         A new file by renaming, not new data in the old file: a crash leaves the one
-        or the other. Whoever had the old file open would go on with it, so nobody may.
+        or the other. A process with the old file open would continue with it, so none may.
         """
         with explained(self._files, f"revert volume {volume.id}", volume.size):
             require_unused(self._files, self._export, volume)
@@ -240,14 +240,14 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         return False
 
     def changed_extents(self, source: Record, since: Record) -> Sequence[tuple[int, int]] | None:
-        """Compare where the files lie: copies by reference share what has not changed."""
+        """Compare where the files lie: copies by reference share unchanged extents."""
         name = snapshot_file(source) if source.kind == "snapshot" else source.name
         try:
             return extents.changed(
                 self._files.location(name), self._files.location(snapshot_file(since))
             )
         except OSError:
-            return None  # this file system does not tell
+            return None  # this file system does not report it
 
     def create_export_snapshot(
         self, context: Any, snapshot: Record, connector: Mapping[str, Any] | None
@@ -261,7 +261,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     def initialize_connection_snapshot(
         self, snapshot: Record, connector: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Return the file's path, to whoever is on this host."""
+        """Return the file's path, for consumers on this host."""
         with explained(self._files, f"connect snapshot {snapshot.id}"):
             if not self._takes_file(connector):
                 raise VolumeBackendAPIException(f"only {socket.gethostname()} reads snapshots")
@@ -271,7 +271,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     def terminate_connection_snapshot(
         self, snapshot: Record, connector: Mapping[str, Any] | None
     ) -> bool | None:
-        """Nobody is kept track of."""
+        """Consumers are not tracked."""
         return None
 
     def secure_file_operations_enabled(self) -> bool:

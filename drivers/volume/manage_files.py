@@ -160,7 +160,7 @@ class ManagedFiles(VolumeManagementDriver, VolumeSnapshotManagementDriver):
             if str(entry.st_ino) != wanted:
                 continue
             if name != target and _UUID.search(name) and not name.startswith("unmanaged-"):
-                # By its name the service sees whose it is; an inode tells it nothing.
+                # The service recognises a file by its name, not by its inode.
                 text = f"source-id {wanted} is {name}, maybe a volume's: say so by source-name"
                 raise ManageExistingInvalidReference(text)
             return name

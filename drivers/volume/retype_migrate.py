@@ -2,7 +2,7 @@
 """Files that change their type, or move to the directory of another backend of this host.
 
 A file is the same whatever its type says. It moves in one step, without a copy, where the
-other backend keeps its files in the same file system, which ``location_info`` tells.
+other backend keeps its files in the same file system, as ``location_info`` shows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from drivers.volume.in_use import require_unused
 
 
 def location_info(files: Directory) -> str:
-    """Return what tells other backends of this host where the files are."""
+    """Return the location of the files, for other backends of this host."""
     return f"LocalDriver:{socket.gethostname()}:{files.path}"
 
 

@@ -3,8 +3,8 @@
 
 A volume of a TiB has 33 million blocks of 32 KiB: their hashes are a GiB, and twice
 as much as the text of ``P_sha256file``. So they are never in memory together. In the
-file, a hash of which all bytes are zero stands for that of a block of zeros: what is a
-hole in the volume is one in the file.
+file, a hash of which all bytes are zero stands for that of a block of zeros: a hole
+in the volume is a hole in the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIZE = 32
 """Bytes of a hash."""
 
 MOST_BLOCK = 2 * 1024**3
-"""Bytes of a block at most: no object of Cinder's is larger unless it is told so."""
+"""Bytes of a block at most: no object of Cinder's is larger by default."""
 
 _NONE = bytes(SIZE)
 _BATCH = 4096
@@ -42,7 +42,7 @@ class BlockHashes:
 
     :param fd: of that file, which is closed in the end.
     :param path: of it, or of its directory, for the text of an error.
-    :param block: bytes of a block; 0 until :meth:`measure` tells.
+    :param block: bytes of a block; 0 until :meth:`measure` sets it.
     """
 
     def __init__(self, fd: int, path: Path, block: int = 0) -> None:
@@ -54,7 +54,7 @@ class BlockHashes:
 
     @classmethod
     def in_file(cls, path: Path, block: int) -> BlockHashes:
-        """Keep them in a file, which is made where it is missing; what is in it stays."""
+        """Keep them in a file, which is made where it is missing; its content stays."""
         with local_files.work(path):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return cls(fd, path, block)
@@ -126,10 +126,10 @@ def rendered(digests: BlockHashes, facts: dict[str, Any]) -> Iterator[bytes]:
 
 
 def parse(parts: Iterable[bytes], into: BlockHashes, what: str) -> dict[str, Any]:
-    """Read the object that holds the hashes, and return what else stands in it.
+    """Read the object that holds the hashes, and return its other fields.
 
     :param into: gets the hashes, and the size of their blocks; it is empty.
-    :param what: it is, for the text of an error.
+    :param what: the object's name in the text of an error.
     :raises BackupDamaged: it is no such object.
     """
     rest = _Parser(into, what)
@@ -202,7 +202,7 @@ class _Parser:
             self._pending = self._pending[cut + 1 :]
 
     def _after(self) -> None:
-        """What follows is parsed at the end."""
+        """The rest is parsed at the end."""
 
     def _store(self, text: bytes, *, last: bool) -> None:
         digits = text.translate(None, _BETWEEN)

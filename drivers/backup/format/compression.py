@@ -44,7 +44,7 @@ _INFLATE_ERROR = cast(type[Exception], isal_zlib.error)  # declared as an instan
 
 
 class Damaged(ValueError):
-    """What is stored is no such stream, or not all of it."""
+    """The stored data is no such stream, or an incomplete one."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Encoder(abc.ABC):
 
     @abc.abstractmethod
     def joined(self, part: Part) -> bytes | memoryview:
-        """Return what follows in the object; called in the order of the parts."""
+        """Return the next bytes of the object; called in the order of the parts."""
 
     def end(self) -> bytes:
         """Return the object's end."""
@@ -83,7 +83,7 @@ def canonical(name: Any) -> str:
 
 
 def encoder(name: str, length: int) -> Encoder:
-    """Return what makes an object of ``length`` bytes of data."""
+    """Return a compressor for an object of ``length`` bytes of data."""
     if name == ZSTD:
         return _Zstd(length)
     kinds: dict[str, type[Encoder]] = {NONE: _Plain, ZLIB: _Zlib, BZ2: _Bz2}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backup is in its store: Cinder's chunked format 1.0.0 (spec/backup-rpc §7).
+"""Layout of a backup in its store: Cinder's chunked format 1.0.0 (spec/backup-rpc §7).
 
 A backup with the prefix P is the objects ``P-00001``, ``P-00002``, …, each a part of the
 volume; ``P_sha256file`` with the hash of every block; and, written last, ``P_metadata``,
-which says what each object is. What Cinder wrote is read, and what is written Cinder
-reads; but it compares none of what it stores, so the metadata says more than Cinder's:
+which describes each object. The worker reads Cinder's backups, and Cinder reads the
+worker's; but Cinder compares no checksums, so the metadata has more fields:
 
 ``crc32``, ``size``
     of each object, and of the hashes, as they are stored;
@@ -40,8 +40,8 @@ class Stored:
     :param length: of its data, in bytes.
     :param compression: under which it is stored.
     :param md5: of its data, hexadecimal.
-    :param size: of the object as it is stored, in bytes; None where nobody noted it.
-    :param crc32: of the object as it is stored; None where nobody noted it.
+    :param size: of the object as it is stored, in bytes; None where it is unknown.
+    :param crc32: of the object as it is stored; None where it is unknown.
     :param zeros: whether its data is known to be nothing but zeros.
     """
 

@@ -3,7 +3,7 @@
 
 A fragmented incremental backup has 100,000 objects, and 31 MiB of metadata. As dicts, or
 as lists of parts of a text, they take ten times as much: they are written a few at a
-time, and are what they shall be as soon as the parser has seen their end.
+time, and are complete as soon as the parser has seen their end.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _FACTS = json.JSONEncoder(sort_keys=True, separators=(",\n        ", ": "))
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What ``P_metadata`` says.
+    """The content of ``P_metadata``.
 
     :param volume_meta: the volume's metadata, as JSON in a text; None where none was kept.
     :param objects: in the order of their offsets.
-    :param digests: size and CRC-32 of the hashes' object; None where nobody noted them.
+    :param digests: size and CRC-32 of the hashes' object; None where they are unknown.
     :param sealed: whether it carries its own hash, which is right.
     """
 
@@ -64,7 +64,7 @@ class Manifest:
     def write(self, sink: ObjectSink) -> None:
         """Write it as it is stored.
 
-        :raises BackupDriverException: nobody could read so much again.
+        :raises BackupDriverException: it is too large to be read again.
         """
         size = 0
         for part in self.rendered():
@@ -106,7 +106,7 @@ def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
 
     :param prefix: with which all names of its objects begin.
     :raises BackupDriverException: it is of another version of the format.
-    :raises BackupDamaged: it is not what was written.
+    :raises BackupDamaged: it is not as it was written.
     """
     what, data = f"{prefix}{METADATA} of backup {backup_id}", bytearray()
     for part in parts:
@@ -116,7 +116,7 @@ def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
     seal = _right_seal(data)
     try:
         text = data.decode()
-        del data  # as large as what is made of it
+        del data  # as large as the result
         document = json.loads(text, object_hook=_parsed)
         del text
     except (ValueError, RecursionError) as error:
@@ -166,7 +166,7 @@ def _right_seal(data: bytearray) -> str | None:
 
 
 def _parsed(found: dict[str, Any]) -> Any:
-    """Make an object of what is one, so that no dict of it stays; the rest waits."""
+    """Turn each dict of an object into one, so that no dict stays; the rest waits."""
     if len(found) != 1:
         return found
     try:

@@ -30,7 +30,7 @@ class Checked:
     """The objects of one backup, as they are read.
 
     :param digests: of the blocks of the volume, to compare with; None to compare only
-        what the metadata says of each object.
+        the metadata of each object.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Checked:
         self._digests = digests
 
     def data(self, one: Stored) -> Iterator[Data]:
-        """Yield the data of an object, in order; what is yielded may yet prove wrong.
+        """Yield the data of an object, in order; yielded data may yet prove wrong.
 
-        :raises BackupDamaged: at the latest at the end: it is not what was stored.
+        :raises BackupDamaged: at the latest at the end: it is not as it was stored.
         """
         if one.zeros and self._is_zeros(one):
             self._check_zeros(one)
@@ -81,7 +81,7 @@ class Checked:
         self._check_stored(one, stored.size, stored.crc)
 
     def _ahead(self, data: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield what another thread reads and decompresses meanwhile."""
+        """Yield the data that another thread reads and decompresses meanwhile."""
         coming = self._lanes.fetch(next, data, None)
         while (piece := coming.result()) is not None:
             coming = self._lanes.fetch(next, data, None)
@@ -149,7 +149,7 @@ class _Blocks:
         whole = len(view) - len(view) % block
         self._compare(self._noted, self._at // block, volume_reader.hashes(view[:whole], block))
         self._at += len(view)
-        if whole < len(view):  # a block may be far larger than what comes at a time
+        if whole < len(view):  # a block may be far larger than one chunk
             self._begun = hashlib.sha256(view[whole:])
 
     def end(self) -> None:
@@ -180,5 +180,5 @@ class _Counted:
 
 
 def wrong(one: Stored, why: str) -> BackupDamaged:
-    """Return the error that says what is wrong with an object."""
+    """Return the error of a damaged object."""
     return BackupDamaged(f"{one.name} is damaged: {why}")

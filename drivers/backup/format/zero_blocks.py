@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of zeros without reading them: their hashes, and an object full of them.
+"""Zeros without reading them: their hashes, and an object full of them.
 
 A volume is mostly zeros. An object of nothing else is a few bytes of bzip2, whatever
-the volume's compression is: Cinder goes by what the metadata says of each object.
+the volume's compression is: Cinder goes by the metadata of each object.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ZEROS = bytes(_STEP)
 
 
 class _Md5:
-    """MD5 of as many zeros as somebody wants; what was counted once is kept."""
+    """MD5 of any number of zeros; computed values are cached."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stores of objects in buckets share, whatever protocol they speak."""
+"""Common parts of stores of objects in buckets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BucketStore(ObjectStore):
         found = b"".join(self.reading(self.bucket, name))
         self.delete(self.bucket, name)
         if found != marker:
-            raise StoreError(f"{self.bucket} does not keep what is written")
+            raise StoreError(f"{self.bucket} does not keep written data")
 
     def prefix(self, backup: Record) -> str:
         """Return a name of volume, moment, zone and backup, as Cinder has it."""
@@ -44,7 +44,7 @@ class BucketStore(ObjectStore):
 def explained(what: str, where: str, absent: Callable[[Exception], bool]) -> Iterator[None]:
     """Turn whatever a client's library raises into one of our errors.
 
-    :param what: is done, as "read".
+    :param what: the action, as "read".
     :param where: it is done, as "bucket b".
     :param absent: whether an error of the library says that it is not there.
     :raises Missing: it is not there.

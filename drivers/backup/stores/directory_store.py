@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects as files below one directory: a local disk, or what is mounted there.
+"""Objects as files below one directory: a local disk, or a mounted file system.
 
 A file is written under another name, in the same directory, and renamed; no name ever
-leads out of the root, through ``..`` or a link. What is written goes to the disk while
+leads out of the root, through ``..`` or a link. Data goes to the disk while
 more is written, so that little is left to wait for at the end.
 """
 
@@ -28,7 +28,7 @@ _TEMPORARY = ".new-"
 _DIRECTORY_MODE, _FILE_MODE = 0o770, 0o660
 
 _FLUSH = 64 * 1024 * 1024
-"""Bytes after which what was written is sent to the disk."""
+"""Bytes after which written data is sent to the disk."""
 
 _TRIES = 10
 
@@ -60,7 +60,7 @@ class DirectoryStore(ObjectStore):
         except OSError as error:
             raise StoreError(f"backups cannot be kept in {self.root}: {error.strerror}") from error
         if found != marker:
-            raise StoreError(f"backups cannot be kept in {self.root}: it loses what is written")
+            raise StoreError(f"backups cannot be kept in {self.root}: it loses written data")
 
     def container(self, backup: Record) -> str:
         """Return the directory of the row, or one made of the backup's id."""
@@ -152,10 +152,10 @@ class DirectoryStore(ObjectStore):
             with contextlib.suppress(FileNotFoundError):  # its last file went
                 _sync(path)
         except OSError as error:
-            raise StoreError(f"{path} lost what was written: {error.strerror}") from error
+            raise StoreError(f"{path} lost written data: {error.strerror}") from error
 
     def forget(self, container: str) -> None:
-        """Remove directories that are empty now, and what a kill left in them."""
+        """Remove directories that are empty now, and the remains of kills in them."""
         path = self._path(container)
         for left in self.names(container, _TEMPORARY):
             self.delete(container, left)
@@ -171,7 +171,7 @@ class DirectoryStore(ObjectStore):
             self._unsettled.append((target, done))
             late = self._unsettled[-_OPEN_MOST] if len(self._unsettled) >= _OPEN_MOST else None
         if late is not None:
-            with contextlib.suppress(OSError):  # told by settle
+            with contextlib.suppress(OSError):  # checked by settle
                 late[1].result()
 
     def _path(self, container: str) -> Path:
@@ -229,7 +229,7 @@ class _File:
 
 
 def _make(path: Path) -> None:
-    """Make a directory; somebody else may remove an empty one above it meanwhile."""
+    """Make a directory; another transfer may remove an empty one above it meanwhile."""
     for _try in range(_TRIES):
         with contextlib.suppress(FileNotFoundError):
             path.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a local disk refuses, in words that an operator can act on, and writes that are whole."""
+"""Errors of a local disk in words for an operator, and atomic writes of files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def reason(error: OSError) -> str:
-    """Return why something failed, and what to do where that is known."""
+    """Return the reason of a failure, and advice where there is any."""
     text = os.strerror(error.errno or 0)
     return f"{text}: free or add space" if error.errno in _NO_ROOM else text
 
 
 @contextlib.contextmanager
 def work(path: Path) -> Iterator[None]:
-    """Tell of a file, or of the directory, that a transfer has for itself when it fails.
+    """Name a transfer's own file, or its directory, when it fails.
 
     :raises BackupDriverException: the disk refused.
     """

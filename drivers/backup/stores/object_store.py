@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of a place where the objects of backups lie.
 
-Names have no path in them but what the store itself has chosen. Any call may come from
+Names have no path in them but that of the store itself. Any call may come from
 several threads at once, and may be repeated.
 """
 
@@ -38,25 +38,25 @@ class ObjectStore(abc.ABC):
     """A place for objects."""
 
     lists_at_once: ClassVar[bool] = True
-    """Whether a list has what was written just before."""
+    """Whether a listing includes an object that was written just before."""
 
     @abc.abstractmethod
     def check(self) -> None:
         """Say whether objects can be kept.
 
-        :raises StoreError: the text says what to change.
+        :raises StoreError: the text names the option to change.
         """
 
     @abc.abstractmethod
     def container(self, backup: Record) -> str:
         """Return where a backup's objects lie: as its row says, or where new ones go.
 
-        :raises BackupDriverException: what the row says is no place of this store.
+        :raises BackupDriverException: the row's place does not belong to this store.
         """
 
     @abc.abstractmethod
     def prefix(self, backup: Record) -> str:
-        """Return with what the names of a new backup's objects begin."""
+        """Return the prefix of the names of a new backup's objects."""
 
     @abc.abstractmethod
     def prepare(self, container: str) -> None:

@@ -3,10 +3,10 @@
 
 Each piece of the volume has a thread that reads it, hashes it as a whole and writes it;
 the blocks' hashes and the compression are done on threads that all transfers share. A
-few segments of a piece are on their way at once, so memory has a bound. What is durable
-is noted, and a second try goes on after it.
+few segments of a piece are on their way at once, so memory has a bound. Durable progress
+is written to a checkpoint, after which a second try continues.
 
-An incremental backup keeps, of each piece, the runs of blocks whose hashes are not
+An incremental backup stores, of each piece, the runs of blocks whose hashes are not
 those of its parent. A run is read a second time to be stored: its length is known then.
 """
 
@@ -33,7 +33,7 @@ from drivers.blockio import BlockFile
 from drivers.interface.pace import Pace
 
 SETTLE = 5.0
-"""Seconds after which what was stored is made durable and noted, at the latest."""
+"""Longest time between two checkpoints, in seconds."""
 
 MOST_TOLD = 10_000
 """Objects in a notification."""
@@ -44,7 +44,7 @@ TELL = 0.5
 
 @dataclass
 class Kept:
-    """What a backup under way has stored.
+    """The objects that a running backup has stored.
 
     :param parts: of the volume that were looked at.
     """
@@ -54,7 +54,7 @@ class Kept:
 
     @classmethod
     def noted(cls, notes: Checkpoint) -> Kept:
-        """Return what an earlier try has stored durably."""
+        """Return the objects of an earlier try's checkpoint."""
         kept = cls()
         for note in notes.found():
             kept.parts += [(begin, end) for begin, end in note["parts"]]
@@ -94,10 +94,10 @@ class BackupRun:
         self._changes = Changes(parent, own, self._reader) if parent is not None else None
 
     def run(self, pace: Pace) -> list[Stored]:
-        """Store what is not stored yet, and return all objects in the order of their offsets.
+        """Store the missing objects, and return all of them in the order of their offsets.
 
         :raises BackupDriverException: it is incomplete.
-        :raises Exception: what ``pace`` raised: it is incomplete.
+        :raises Exception: that ``pace`` raised; the backup is incomplete.
         """
         pace.show(self._facts)
         self._own.resize(-(-self._source.size // self._own.block))
@@ -110,7 +110,7 @@ class BackupRun:
                     self._stop.set()
                     raise
         except BaseException:
-            with suppress(StoreError):  # nobody will ask for these any more
+            with suppress(StoreError):  # their results are not needed any more
                 self._target.store.settle(self._target.container, self._target.prefix)
             raise
         self._settle()
@@ -122,14 +122,14 @@ class BackupRun:
         return facts(self._target.prefix, objects, self._objects.following)
 
     def _clear_away(self) -> None:
-        """Delete what an earlier try stored and did not note."""
+        """Delete objects that an earlier try stored after its checkpoint."""
         noted = {one.name for one in self._kept.objects}
         store, container = self._target.store, self._target.container
         for name in store.names(container, self._target.prefix).keys() - noted:
             store.delete(container, name)
 
     def _drive(self, threads: ThreadPoolExecutor, pace: Pace) -> None:
-        """Give pieces to threads as they become free, and tell how far it is."""
+        """Give extents to threads as they become free, and report the progress."""
         running: set[Future[None]] = set()
         for piece in self._pieces():
             running.add(threads.submit(self._keep, piece))
@@ -178,7 +178,7 @@ class BackupRun:
             self._own.write(begin // self._own.block, hashes)
 
     def _settle(self) -> None:
-        """Make durable what was stored so far, and note it."""
+        """Make the stored objects durable, and write a checkpoint."""
         with self._guard:
             fresh, self._fresh = self._fresh, Kept()
         self._settled = time.monotonic()
@@ -193,7 +193,7 @@ class BackupRun:
 
 
 def facts(prefix: str, objects: Iterable[Stored], following: int = 0) -> dict[str, Any]:
-    """Return what listeners are told of a backup's objects, as Cinder tells it.
+    """Return the payload of notifications about a backup's objects, as Cinder's.
 
     Of very many the last ones, in the order of their offsets: a message has to stay one.
 
@@ -204,7 +204,7 @@ def facts(prefix: str, objects: Iterable[Stored], following: int = 0) -> dict[st
         "id": following or 1 + max((_number(one.name) for one in found), default=0),
         "list": [one.to_json() for one in found[-MOST_TOLD:]],
         "prefix": prefix,
-        "volume_meta": None,  # Cinder reads it when all has been told
+        "volume_meta": None,  # Cinder reads it after the last notification
     }
 
 

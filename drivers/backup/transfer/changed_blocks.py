@@ -16,10 +16,10 @@ from drivers.interface.backup import Parts
 
 @dataclass(frozen=True)
 class Parent:
-    """What an incremental backup builds on.
+    """The parent of an incremental backup.
 
     :param digests: of its blocks; a copy of them alone is as long as the volume was.
-    :param changed: what of the volume may differ from it; None where nobody knows.
+    :param changed: ranges that may differ from it; None where they are unknown.
     """
 
     block_hashes: BlockHashes

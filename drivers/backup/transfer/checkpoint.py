@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notes of a transfer under way: what is durable, for the try after a kill.
+"""Checkpoint of a running transfer: its durable progress, for the try after a kill.
 
-One line of JSON for each note, with its CRC-32, in a file that is only appended to: a
-line that a kill cut short is no line. A note is taken when what it says is on disk.
+One line of JSON for each entry, with its CRC-32, in a file that is only appended to: an
+incomplete last line is ignored. An entry is written when its data is on disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Checkpoint:
     """Notes of one operation.
 
     :param path: made where it is missing.
-    :param about: what they are about; notes about anything else are thrown away.
+    :param about: identifies the transfer; entries about another one are thrown away.
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class Checkpoint:
         os.close(self._fd)
 
     def found(self) -> Iterator[Any]:
-        """Yield what an earlier try noted, and this one so far."""
+        """Yield the entries of an earlier try, and of this one so far."""
         yield from itertools.islice(_lines(self._path), 1, None)
 
     def take(self, note: Any) -> None:
@@ -71,7 +71,7 @@ class Checkpoint:
 
 
 def _lines(path: Path) -> Generator[Any]:
-    """Yield what lines say, one at a time: all of them may take too much memory."""
+    """Yield the parsed lines, one at a time: all of them may take too much memory."""
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         for line in file:
             crc, _, note = line.rstrip(b"\n").partition(b" ")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a volume is cut into the objects of a backup.
 
-Long holes become objects of zeros, which nobody has to read; what lies between them
+Long holes become objects of zeros, which need not be read; the data between them
 is cut at the size of an object. Short holes stay where they are: an object costs more
 than the hash of some zeros.
 """
@@ -36,9 +36,9 @@ def cut(
 ) -> Iterator[ObjectExtent]:
     """Yield the pieces of a part of a volume, in order, without gaps.
 
-    :param data: begin and end of what is no hole, in order.
+    :param data: begin and end of each data extent, in order.
     :param most: bytes of a piece that is no hole.
-    :param grain: what pieces of data begin and end at a multiple of, counted from 0.
+    :param grain: extents of data begin and end at a multiple of it, counted from 0.
     """
     at = start
     for begin, stop in _joined(data, start, end, grain):
@@ -49,7 +49,7 @@ def cut(
 
 
 def missing(done: Iterable[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
-    """Yield what parts leave out of ``0`` to ``end``."""
+    """Yield the ranges that parts leave out of ``0`` to ``end``."""
     at = 0
     for begin, stop in sorted(done):
         if begin > at:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all transfers of a process share: threads, places, and the bandwidth.
+"""Limits that all transfers of a process share: threads, objects, and bandwidth.
 
 An object on its way holds a few MiB. So many may be on their way at once, whichever
 operations they belong to, and the rest wait: memory has a bound that neither the size
@@ -22,7 +22,7 @@ _PAUSE = 0.2
 
 
 class Stopped(Exception):
-    """Another part of the same transfer failed, or somebody ended it."""
+    """Another part of the same transfer failed, or the transfer was cancelled."""
 
 
 class TransferLimits:

@@ -68,7 +68,7 @@ class Chain:
         return max((one.end for link in self.links for one in link.manifest.objects), default=0)
 
     def check(self) -> None:
-        """Compare what can be compared without reading data.
+        """Compare the metadata, without reading data.
 
         :raises BackupDamaged: an object is missing, too many, or not as long as it was.
         """
@@ -82,7 +82,7 @@ class Chain:
 
         How large a block is they say themselves: the option may have been another then.
         Where the metadata is sealed it says enough of each object; then only the hashes
-        themselves are compared with what it says of them.
+        themselves are compared with it.
         """
         name = f"{link.prefix}{layout.DIGESTS}"
         parts = self._noted_parts(link, name)
@@ -104,7 +104,7 @@ class Chain:
             size, crc = size + len(part), isal_zlib.crc32(part, crc)
             yield part
         if link.manifest.digests is not None and link.manifest.digests != (size, crc):
-            raise BackupDamaged(f"{name} of {link.what} is damaged: it is not what was written")
+            raise BackupDamaged(f"{name} of {link.what} is damaged: it is not as it was written")
 
 
 def require_kept(store: ObjectStore, link: Link) -> None:
@@ -131,8 +131,8 @@ class RestoreRun:
     """A chain's way back, to a volume or, to see whether it could be, to nowhere.
 
     :param target: None to read and compare only.
-    :param clear: whether the target reads as zeros where nobody has written.
-    :param notes: of what is durable; None where nothing is written.
+    :param clear: whether unwritten parts of the target read as zeros.
+    :param notes: the checkpoint; None where nothing is written.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class RestoreRun:
     def run(self, pace: Pace) -> None:
         """Restore, or compare, everything.
 
-        :raises BackupDamaged: something is not what was stored; the text names it.
+        :raises BackupDamaged: an object is not as it was stored; the text names it.
         :raises BackupDriverException: the target is too small, or cannot be written.
         """
         self._chain.check()
@@ -202,7 +202,7 @@ class RestoreRun:
             except BaseException:
                 self._stop.set()
                 raise
-        self._settle()  # what goes over it comes after it
+        self._settle()  # later data over it comes after it
 
     def _look(self, running: set[Future[None]], pace: Pace) -> set[Future[None]]:
         with pace.waiting():
@@ -228,7 +228,7 @@ class RestoreRun:
             self._passed += length
 
     def _settle(self) -> None:
-        """Make durable what was written so far, and note it."""
+        """Make the written data durable, and write a checkpoint."""
         with self._guard:
             fresh, self._fresh = self._fresh, []
         self._settled = time.monotonic()

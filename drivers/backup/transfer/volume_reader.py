@@ -49,7 +49,7 @@ class Reader:
         """Bytes whose hashes are known, or on their way."""
 
     def segments(self, start: int, end: int, *, hole: bool = False) -> Iterator[Segment]:
-        """Yield what a part of the volume consists of; what is a hole is not read.
+        """Yield the segments of a part of the volume; holes are not read.
 
         A segment that does not end with a block has data, even if all of it is zero: the
         hash of a short block is not that of a whole one.
@@ -65,9 +65,9 @@ class Reader:
     def hashed(
         self, start: int, end: int, note: Callable[[int, bytes | None], None], *, hole: bool = False
     ) -> Iterator[Segment]:
-        """Yield segments, and tell of each where it begins, and its hashes in order.
+        """Yield segments, and report of each its begin, and its hashes in order.
 
-        :param note: told None for hashes of zeros.
+        :param note: called with None for hashes of zeros.
         """
         waiting: deque[tuple[int, Future[bytes] | None]] = deque()
         for begin, stop, data in self.segments(start, end, hole=hole):
@@ -88,7 +88,7 @@ class Reader:
     def compressible(self, start: int, end: int) -> bool:
         """Guess whether a part gets smaller when it is compressed.
 
-        One place of it that does is enough: what is stored as it is loses all of them.
+        One compressible place is enough: an object stored uncompressed loses all of them.
         """
         for at in range(start, end, max(SEGMENT, min(_STRIDE, (end - start) // _SAMPLES))):
             length = min(_SAMPLE, end - at)

@@ -232,7 +232,7 @@ class TestFailures:
     ):
         monkeypatch.setattr("drivers.volume.files.os.pread", lambda *_: b"garbage")
 
-        with pytest.raises(VolumeBackendAPIException, match="does not keep what is written|cannot"):
+        with pytest.raises(VolumeBackendAPIException, match="does not keep written data|cannot"):
             driver.check_for_setup_error()
 
     def test_leftovers_go_at_the_start_and_volumes_stay(self, backend, place):

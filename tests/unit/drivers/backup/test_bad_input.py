@@ -195,7 +195,7 @@ class TestDisk:
         driver, row = posix(tmp_path), rows.new()
         driver.place(rows.record(row))
         monkeypatch.setattr(directory_store._File, "settle", lambda self: lost(0))
-        with pytest.raises(BackupDriverException, match="lost what was written"):
+        with pytest.raises(BackupDriverException, match="lost written data"):
             rows.keep(driver, row, volume)
 
 
