@@ -13,10 +13,10 @@ from worker.service import backup, volume
 _NOTHING: Any = None
 
 
-def volume_dispatcher() -> Dispatcher:
-    """Return the methods of the volume service of the backend ``h1@b1``."""
+def volume_dispatcher(host: str = "h1@b1") -> Dispatcher:
+    """Return the methods of the volume service of a backend."""
     endpoints = volume.endpoints(
-        "h1@b1",
+        host,
         capabilities=_NOTHING,
         reports=_NOTHING,
         queries=_NOTHING,

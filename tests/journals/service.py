@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service without a bus: the real journal, database, intake and executor, a stand-in driver.
+
+Each recorded operation has a service of its own, with its own host, slot, row in
+``services`` and driver. The services of a version share one journal and one database.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from taskflow.persistence.models import FlowDetail
+
+from drivers.interface.records import Record
+from flows.context import BackupContext, Options, VolumeServiceContext
+from tests.dispatchers import backup_dispatcher, volume_dispatcher
+from tests.journals.doubles import Attacher, BackupServices, BackupStore, Driver, VolumeServices
+from tests.unit.flows.doubles import Noted
+from tests.unit.flows.images import Images
+from worker.adapters.record_cache import RecordCache
+from worker.db import sync
+from worker.db.engine import Database
+from worker.db.records import Records
+from worker.endpoints.backup import RPC_VERSION as BACKUP_VERSION
+from worker.endpoints.volume import RPC_VERSION as VOLUME_VERSION
+from worker.execution.concurrency import Limiter
+from worker.execution.executor import Executor
+from worker.execution.intake import Intake
+from worker.execution.rejected import RejectedMessages
+from worker.execution.retry import JournalRetry
+from worker.execution.timeouts import OperationTimeouts
+from worker.journal.journal import Journal
+from worker.locks import Locks
+from worker.rpc.context import RequestContext
+
+TIMEOUT = 60.0
+"""Seconds after which an operation that has not ended is stuck."""
+
+MAX_RESUMES = 3
+
+
+class Databases:
+    """The journal and the database of all services, in a directory.
+
+    Files of an earlier version are upgraded, as the start of a service and
+    ``holdfast db sync`` do.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.volumes = folder / "volumes"
+        for one in (self.volumes, folder / "locks"):
+            one.mkdir(exist_ok=True)
+        self.database = Database(f"sqlite:///{folder}/cinder.sqlite", sqlite_synchronous=False)
+        sync.sync(self.database)
+        self.records = Records(self.database)
+        self.reader = sqlite3.connect(folder / "cinder.sqlite", isolation_level=None)
+        self.reader.row_factory = sqlite3.Row
+        self.journal = Journal(f"sqlite:///{folder}/journal.sqlite")
+        self.journal.upgrade()
+        self.locks = Locks(f"file://{folder}/locks", "h1")
+        self.locks.start()
+
+    def close(self) -> None:
+        self.locks.stop()
+        self.journal.close()
+        self.reader.close()
+        self.database.dispose()
+
+
+class Service:
+    """The service of one operation.
+
+    :param kind: ``volume`` or ``backup``.
+    :param name: of its backend, or of its host for a backup service.
+    :param project: the project whose operation it runs.
+    """
+
+    node = "h1"
+
+    def __init__(self, databases: Databases, kind: str, name: str, project: str) -> None:
+        self.databases, self.kind, self.project = databases, kind, project
+        self.host = f"{self.node}@{name}" if kind == "volume" else name
+        self.slot = f"{kind} {self.host}/0"
+        self.records, self.journal = databases.records, databases.journal
+        binary = f"cinder-{kind}"
+        self.row = self.records.services.ensure(
+            host=self.host,
+            binary=binary,
+            topic=binary,
+            availability_zone="nova",
+            rpc_version=VOLUME_VERSION if kind == "volume" else BACKUP_VERSION,
+            object_version="1.39",
+        )
+        self.records.workers.service_id = self.row.id
+        self.driver, self.store = Driver(databases.volumes), BackupStore()
+        self.images, self.scheduler = Images(), Noted()
+        self.stopping = threading.Event()
+        self.executor = self._executor()
+        self.intake = self._intake()
+
+    def state(self) -> dict[str, Any]:
+        """Return the state that is not in the databases, without empty parts."""
+        images = self.images
+        found = {
+            **self.driver.state(),
+            "backups": sorted(self.store.objects),
+            "images": {
+                known: {name: value for name, value in image.items() if name != "data"}
+                for known, image in images.service.images.items()
+                if known != "i1"
+            },
+            "aside": sorted(images.aside),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state."""
+        self.driver.restore(state)
+        self.store.objects = set(state.get("backups", ()))
+        self.images.service.images |= {k: dict(v) for k, v in state.get("images", {}).items()}
+        self.images.aside = set(state.get("aside", ()))
+
+    def resume(self, flow: str) -> int:
+        """Run the interrupted flow of this service as a start of the service does.
+
+        :returns: how many operations were taken over.
+        """
+        taken = self.intake.recall()
+        self.intake.resume()
+        self.wait(flow)
+        return taken
+
+    def take_over(self, detail: FlowDetail) -> int:
+        """Run a flow that had ended, at an operator's request, and wait for its end.
+
+        :returns: how many operations were taken over.
+        """
+        self.intake.resume()
+        taken = self.intake.take_over(detail)
+        self.wait(str(detail.uuid))
+        return int(taken)
+
+    def wait(self, flow: str) -> None:
+        """Wait until the intake has forgotten a flow, however it ended."""
+        until = time.monotonic() + TIMEOUT
+        while self.intake.job(flow) is not None:
+            assert time.monotonic() < until, f"flow {flow} does not end"
+            time.sleep(0.0005)
+
+    def close(self) -> None:
+        self.intake.stop(0.0)
+
+    def _executor(self) -> Executor:
+        return Executor(
+            self.journal,
+            JournalRetry(self.stopping),
+            self._context if self.kind == "volume" else self._backup_context,
+            Limiter(),
+            max_resumes=lambda: MAX_RESUMES,
+            limits=OperationTimeouts(),
+            take_over=lambda detail: None,
+        )
+
+    def _intake(self) -> Intake:
+        patience = JournalRetry(self.stopping)
+        return Intake(
+            volume_dispatcher(self.host) if self.kind == "volume" else backup_dispatcher(),
+            self.journal,
+            self.databases.locks,
+            self.executor,
+            slot=self.slot,
+            size=1,
+            patience=patience,
+            stopping=self.stopping,
+            rejects=RejectedMessages(self.journal, patience, lambda: 0),
+        )
+
+    def _context(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
+        records: Any = self.records
+        others: Any = Noted()
+        return VolumeServiceContext(
+            request=request,
+            backend=Backend(self, self.driver),
+            volumes=RecordCache(records.volumes),  # type: ignore[arg-type]
+            snapshots=RecordCache(records.snapshots),  # type: ignore[arg-type]
+            groups=records.by_group_kind,
+            attachments=records.attachments,
+            backups=records.backups,
+            quotas=records.quotas,
+            workers=records.workers,
+            messages=records.messages,
+            initiators=records.initiators,
+            notifier=others,
+            scheduler=self.scheduler,  # type: ignore[arg-type]
+            images=self.images,
+            backup_service=BackupServices(),  # type: ignore[arg-type]
+            service=ServiceRow(self),
+            host=records.on_host(self.host),
+            volume_service=self._volume_services(),
+            attacher=Attacher(),
+            compute=others,
+            types=records.volume_types,
+            services=records.services,
+            options=Options(),
+            resumed=resumed,
+            stopping=self.stopping,
+        )
+
+    def _backup_context(self, request: RequestContext, resumed: bool) -> BackupContext:
+        records: Any = self.records
+        others: Any = Noted()
+        return BackupContext(
+            request=request,
+            backend=Backend(self, self.store),  # type: ignore[arg-type]
+            volumes=records.volumes,
+            snapshots=records.snapshots,
+            backups=records.backups,
+            messages=records.messages,
+            notifier=others,
+            volume_service=self._volume_services(),
+            peers=others,
+            attacher=Attacher(),
+            resumed=resumed,
+            stopping=self.stopping,
+        )
+
+    def _volume_services(self) -> Any:
+        return VolumeServices(self.records, self.driver.objects, self.databases.volumes)
+
+
+class Backend:
+    """The configured backend, of volumes or of backups."""
+
+    zone = "nova"
+    service = "vault"
+
+    def __init__(self, service: Service, driver: Any) -> None:
+        self.name = service.host.rpartition("@")[2]
+        self.host = service.host
+        self.service_uuid = service.row.uuid
+        self.publish_soon: Callable[[], None] = lambda: None
+        self._driver = driver
+
+    def require_driver(self) -> Any:
+        return self._driver
+
+    any_driver = require_driver
+
+    def stats(self) -> Mapping[str, Any]:
+        return {"storage_protocol": "iSCSI"}
+
+    def initiator_namespace(self) -> str:
+        return self.name
+
+    def is_ours(self, service: str | None) -> bool:
+        return True
+
+
+class ServiceRow:
+    """The row in ``services``; the service has one process."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def get(self) -> Record:
+        row = self._service.records.services.get(self._service.row.id)
+        assert row is not None
+        return row
+
+    def update(self, **columns: Any) -> None:
+        self._service.records.services.update(self._service.row.id, **columns)
+
+    def spread(self, **columns: Any) -> None: ...
+
+    def underway(self) -> set[str]:
+        return set()
+
+    def delete(self, volume: Record) -> None:
+        self._service.driver.objects.discard(volume.name)
+        self._service.records.volumes.destroy(volume.id)
