@@ -99,6 +99,11 @@ class OperationContext:
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
 
+    def pause(self, seconds: float) -> bool:
+        """Wait outside the limit of running threads; return whether the process stops."""
+        with self.waiting():
+            return self.stopping.wait(seconds)
+
     @property
     def pace(self) -> Pace:
         """The progress and the limits of a data transfer."""

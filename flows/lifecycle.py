@@ -21,16 +21,15 @@ from typing import Any, ClassVar
 from taskflow import task
 from taskflow.types.failure import Failure
 
-from flows import errors, storable_errors
-from flows.context import Common
+from flows import errors, repeat, storable_errors
 
 LOG = logging.getLogger(__name__)
 
 UNDO_FAILED = "undo_failed"
 """Key of a revert's result where it raised: class and text of the error."""
 
-OUTAGE_WAIT_MAX = 15.0
-"""Longest pause between two tries while the database is away, in seconds."""
+OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX = 0.5, 15.0
+"""First and longest pause between two attempts while a service is away, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -156,24 +155,25 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Repeat while the database is away, until the process is told to stop.
+    """Repeat a step while the database is away, until it succeeds or the process stops.
 
-    A repetition is a second try: it clears away what the first one left.
+    A repeated step runs with ``resumed``, so it removes the remains of the first attempt.
     """
 
     @functools.wraps(method)
     def persistent(self: Step, *args: Any, **kwargs: Any) -> Any:
-        pause = 0.5
-        while True:
-            try:
-                return method(self, *args, **kwargs)
-            except errors.Unavailable as error:
-                ctx: Common = kwargs["ctx"]
-                LOG.warning("%s waits %.1f s and tries again: %s", self.name, pause, error)
-                if ctx.stopping.wait(pause):
-                    raise errors.ProcessStopping(str(error)) from error
-                pause = min(pause * 2, OUTAGE_WAIT_MAX)
-                kwargs["ctx"] = dataclasses.replace(ctx, resumed=True)
+        def failed(error: BaseException, pause: float) -> None:
+            LOG.warning("%s waits %.1f s and tries again: %s", self.name, pause, error)
+            kwargs["ctx"] = dataclasses.replace(kwargs["ctx"], resumed=True)
+
+        return repeat.until_stopped(
+            lambda: method(self, *args, **kwargs),
+            lambda pause: bool(kwargs["ctx"].stopping.wait(pause)),
+            on=errors.Unavailable,
+            first=OUTAGE_WAIT_FIRST,
+            longest=OUTAGE_WAIT_MAX,
+            failed=failed,
+        )
 
     return persistent
 

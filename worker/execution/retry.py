@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait for a journal that is away."""
+"""Repeat calls of a service that is away, and log its outage once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from flows.errors import ProcessStopping
+from flows import repeat
 from worker.journal.persistence import JournalError
 from worker.outage_log import OutageLog
 
@@ -16,34 +16,54 @@ LOG = logging.getLogger(__name__)
 
 RETRY_FIRST = 0.2
 RETRY_MAX = 10.0
-"""Pauses between two tries, in seconds."""
+"""First and longest pause between two attempts, in seconds."""
 
 T = TypeVar("T")
 
 
-class JournalRetry:
-    """Ask the journal until it answers.
+class OutageRetry:
+    """Repeat calls of one service until they succeed.
 
-    :param stopping: ends the waiting.
+    :param service: its name, as it begins a log line.
+    :param errors: mean that the service is away.
+    :param stopping: ends the pauses.
     """
 
-    def __init__(self, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        service: str,
+        errors: type[Exception] | tuple[type[Exception], ...],
+        stopping: threading.Event,
+    ) -> None:
+        self._errors = errors
         self._stopping = stopping
-        self._absence = OutageLog("the journal", LOG)
+        self._outage = OutageLog(service, LOG)
 
     def insist(self, ask: Callable[[], T]) -> T:
-        """Return what is asked for. :raises ProcessStopping: the process is stopping."""
-        pause, waited = RETRY_FIRST, False
-        while True:
-            try:
-                answer = ask()
-            except JournalError as error:
-                waited = True
-                self._absence.begin(error)
-                if self._stopping.wait(pause):
-                    raise ProcessStopping("the journal is away, and the process stops") from error
-                pause = min(pause * 2, RETRY_MAX)
-                continue
-            if waited:  # another one's answer tells nothing: a full disk can be read
-                self._absence.end()
-            return answer
+        """Return the result of a call. :raises ProcessStopping: the process is stopping."""
+        waited = False
+
+        def failed(error: BaseException, _pause: float) -> None:
+            nonlocal waited
+            waited = True
+            self._outage.begin(error)
+
+        answer = repeat.until_stopped(
+            ask,
+            self._stopping.wait,
+            on=self._errors,
+            first=RETRY_FIRST,
+            longest=RETRY_MAX,
+            failed=failed,
+        )
+        # Another thread's success proves nothing: a journal on a full disk can be read.
+        if waited:
+            self._outage.end()
+        return answer
+
+
+class JournalRetry(OutageRetry):
+    """Repeat calls of the journal."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        super().__init__("the journal", JournalError, stopping)

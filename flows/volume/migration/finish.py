@@ -23,9 +23,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drivers.interface.records import Record
+from flows import repeat
 from flows.context import MigrationContext as Context
-from flows.errors import ProcessStopping, ServiceError, VolumeMigrationFailed
-from flows.lifecycle import OUTAGE_WAIT_MAX, Step
+from flows.errors import ServiceError, VolumeMigrationFailed
+from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, Step
 from flows.volume.lifecycle import find
 from flows.volume.migration import statuses, target
 
@@ -125,18 +126,18 @@ class Release(Step):
     def execute(
         self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
-        pause = 0.5
-        while before:
-            try:
-                target.discard(ctx, volume_id, spare_id)
-            except ServiceError as error:
-                LOG.warning("volume %s: what it was is deleted later: %s", volume_id, error)
-            else:
-                return
-            with ctx.waiting():
-                if ctx.stopping.wait(pause):
-                    raise ProcessStopping("the service stops: it is deleted after its next start")
-            pause = min(pause * 2, OUTAGE_WAIT_MAX)
+        if not before:
+            return
+        repeat.until_stopped(
+            lambda: target.discard(ctx, volume_id, spare_id),
+            ctx.pause,
+            on=ServiceError,
+            first=OUTAGE_WAIT_FIRST,
+            longest=OUTAGE_WAIT_MAX,
+            failed=lambda error, _pause: LOG.warning(
+                "volume %s: its former row and data are deleted later: %s", volume_id, error
+            ),
+        )
 
     def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:
         spare = find(ctx, spare_id)

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from drivers.interface.records import Record
+from flows import repeat
 from flows.context import MigrationContext as Context
 from flows.context import VolumeContext
-from flows.errors import NotFound, ProcessStopping, StatusChanged, VolumeMigrationFailed
+from flows.errors import NotFound, StatusChanged, VolumeMigrationFailed
 from flows.lifecycle import Step
 
 _COPIED = (
@@ -28,7 +29,7 @@ _TAKEN = ("attaching", "reserved", "in-use")
 
 PAUSE_FIRST = 0.25
 PAUSE_MAX = 5.0
-"""Seconds between two looks whether the copy is there."""
+"""First and longest pause between two queries of the copy's status, in seconds."""
 
 
 class CreateTarget(Step, task="target"):
@@ -84,22 +85,34 @@ class WaitForTarget(Step, task="wait"):
     def execute(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
         if moved:
             return
-        until, pause = time.monotonic() + ctx.options.migration_create_timeout, PAUSE_FIRST
-        while (status := _status(ctx, spare_id)) != "available":
-            late = time.monotonic() > until
-            if late or status not in ("creating", "downloading"):
-                raise _failed(ctx, volume_id, spare_id, status)
-            ctx.progress(0.0)  # raises where the operation was cancelled
-            with ctx.waiting():
-                stopping = ctx.stopping.wait(pause)
-            if stopping:
-                raise ProcessStopping("the service stops: the migration goes on at its next start")
-            pause = min(pause * 2, PAUSE_MAX)
+        until = time.monotonic() + ctx.options.migration_create_timeout
+        repeat.until_stopped(
+            lambda: _check_created(ctx, volume_id, spare_id, until),
+            ctx.pause,
+            on=_NotCreatedYet,
+            first=PAUSE_FIRST,
+            longest=PAUSE_MAX,
+            failed=lambda _error, _pause: ctx.progress(0.0),  # raises if it was cancelled
+        )
         volume = ctx.volumes.get(volume_id)
         # Only now: it was to be created empty.
         origin = {"snapshot_id": volume.snapshot_id, "source_volid": volume.source_volid}
         if any(origin.values()):
             ctx.volumes.update(spare_id, **origin)
+
+
+class _NotCreatedYet(Exception):
+    """The service of the destination has not created the copy yet."""
+
+
+def _check_created(ctx: Context, volume_id: str, spare_id: str, until: float) -> None:
+    """Return if the copy is created. :raises VolumeMigrationFailed: it failed, or is late."""
+    status = _status(ctx, spare_id)
+    if status == "available":
+        return
+    if time.monotonic() > until or status not in ("creating", "downloading"):
+        raise _failed(ctx, volume_id, spare_id, status)
+    raise _NotCreatedYet(f"the copy {spare_id} of volume {volume_id} is still {status}")
 
 
 def is_taken(ctx: VolumeContext, spare_id: str) -> bool:
