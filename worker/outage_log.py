@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say once that something is away, and once for how long it was.
+"""Log the outage of a shared service once: one line at its start, one at its end.
 
-Whatever the service rests on is missed by many threads at the same time; each of
-them would tell the same story.
+Many threads miss such a service at the same time; each of them would log the same.
 """
 
 from __future__ import annotations
@@ -12,37 +11,47 @@ import threading
 import time
 
 SAME = 1.0
-"""Seconds after an absence in which errors still belong to it."""
+"""Seconds after an outage in which errors still belong to it."""
 
 
 class OutageLog:
-    """Whether one thing that all threads share is away.
+    """Whether one service that all threads share is away.
 
-    :param what: its name, as it begins a line of the log.
-    :param log: where that line goes.
+    :param service: its name, as it stands in the lines.
+    :param log: the logger of these lines.
+    :param lost: the line at the start, with ``service`` and ``reason``.
+    :param back: the line at the end, with ``service`` and ``seconds``.
     """
 
-    def __init__(self, what: str, log: logging.Logger) -> None:
-        self._what = what
+    def __init__(
+        self,
+        service: str,
+        log: logging.Logger,
+        *,
+        lost: str = "%(service)s is away: %(reason)s",
+        back: str = "%(service)s is back after %(seconds).1f s",
+    ) -> None:
+        self._service = service
         self._log = log
+        self._lost_line, self._back_line = lost, back
         self._lock = threading.Lock()
         self._back = -SAME
         self.since: float | None = None
-        """When it went away, in monotonic seconds; None while it is there."""
+        """When the outage began, in monotonic seconds; None while the service answers."""
 
     def begin(self, reason: object, since: float | None = None) -> None:
-        """Take note that it does not answer.
+        """Note that the service does not answer.
 
         :param since: when that began, in monotonic seconds; now if it is not given.
         """
         with self._lock:
-            # Who asked before the end may be told of it only now.
+            # A call that began before the end of an outage may fail only now.
             if self.since is None and time.monotonic() - self._back > SAME:
                 self.since = time.monotonic() if since is None else since
-                self._log.warning("%s is away: %s", self._what, reason)
+                self._log.warning(self._lost_line, {"service": self._service, "reason": reason})
 
     def end(self) -> None:
-        """Take note that it answers."""
+        """Note that the service answers."""
         if self.since is None:  # nearly always, and without a lock
             return
         with self._lock:
@@ -50,4 +59,4 @@ class OutageLog:
                 away = time.monotonic() - self.since
                 self.since = None
                 self._back = time.monotonic()
-                self._log.info("%s is back after %.1f s", self._what, away)
+                self._log.info(self._back_line, {"service": self._service, "seconds": away})

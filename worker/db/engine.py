@@ -154,8 +154,7 @@ class Database:
             if verdict(error) is None:
                 raise
             answer = self._outages.persist(attempt, error, patient=patient)
-        if self._outages.since is not None:
-            self._outages.over()
+        self._outages.over()
         return answer
 
     def _start(self) -> tuple[sa.Engine, sa.Engine]:

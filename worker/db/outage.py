@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wait for a database that does not answer, and log each outage once.
 
-=========  ==========================================  ==========================
+=========  ==========================================  =============================
 verdict    when                                        then
-=========  ==========================================  ==========================
-AWAY       connection lost or refused, disk full,      one new try at once, then
+=========  ==========================================  =============================
+AWAY       connection lost or refused, disk full,      one new attempt at once, then
            shutting down, read only after a failover   with growing pauses
-CONFLICT   deadlock, lock not granted in time          again after a short while
-REFUSED    wrong password, no such database or file    no second try
-None       anything else: a fault of ours              raised as it is
-=========  ==========================================  ==========================
+CONFLICT   deadlock, lock not granted in time          new attempts, short pauses
+REFUSED    wrong password, no such database or file    no second attempt
+None       any other error: a bug of the worker        raised unchanged
+=========  ==========================================  =============================
 
 The first three end as :class:`flows.errors.Unavailable`: nothing was decided.
 """
@@ -17,21 +17,22 @@ The first three end as :class:`flows.errors.Unavailable`: nothing was decided.
 from __future__ import annotations
 
 import enum
-import itertools
 import logging
 import sqlite3
-import sys
 import threading
-import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
-from oslo_db import api as db_api
+import tenacity
 from oslo_db import exception as db_exception
 from oslo_utils import strutils
+from tenacity.stop import StopBaseT
+from tenacity.wait import WaitBaseT
 
 from flows.errors import Unavailable
+from flows.repeat import beginning_with
+from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 CONFLICT_PAUSE = 0.05
 CONFLICT_PAUSE_MAX = 1.0
-"""Pauses before a transaction that lost a lock is repeated, in seconds."""
+"""Bounds of the pauses before a transaction that lost a lock is repeated, in seconds."""
 
 _MYSQL_AWAY = {1021, 1040, 1041, 1053, 1114, 1129, 1158, 1159, 1160, 1161, 1203, 1226, 1290, 1836}
 _MYSQL_CONFLICT = {1205, 1213, 1317, 3572}
@@ -52,12 +53,11 @@ _SQLITE_AWAY = ("disk", "readonly")
 _SQLITE_CONFLICT = ("locked", "busy")
 _SQLITE_REFUSED = ("unable to open",)
 
+LOST = "database away: %(service)s: %(reason)s"
+BACK = "database back after %(seconds).1f s: %(service)s"
+
 ERRORS = (db_exception.DBError, sa.exc.SQLAlchemyError, sqlite3.OperationalError)
 """Exceptions that a query may raise."""
-
-
-SAME_OUTAGE = 1.0
-"""Seconds after an outage in which errors still belong to it."""
 
 
 class OutageVerdict(enum.Enum):
@@ -72,32 +72,31 @@ class Outages:
     """Repeats failed work, for one database.
 
     :param shown: the database's address, without secrets.
-    :param retries: how often work is repeated; negative means without an end.
+    :param retries: the number of repetitions; negative means no limit.
     :param pause: seconds before the first repetition, ``pause_max`` the longest.
-    :param growing: whether the pauses grow.
+    :param growing: whether each pause is twice as long as the one before it.
     """
 
     def __init__(
         self, shown: str, *, retries: int, pause: float, pause_max: float, growing: bool
     ) -> None:
         self._shown = shown
-        self._retries = retries if retries >= 0 else sys.maxsize
-        self._pause, self._pause_max, self._growing = pause, pause_max, growing
-        self._lock = threading.Lock()
+        self._retries = retries
+        self._pause: WaitBaseT = tenacity.wait_fixed(pause)
+        if growing:
+            self._pause = tenacity.wait_exponential(multiplier=pause, max=pause_max)
         self._stopped = threading.Event()
-        self._back = -SAME_OUTAGE
-        self.since: float | None = None
-        """When the database went away, in monotonic seconds; None while it answers."""
+        self._log = OutageLog(shown, LOG, lost=LOST, back=BACK)
 
     def give_up(self) -> None:
-        """Wait no more: waiting threads get Unavailable after the current pause."""
+        """End all pauses; a waiting thread makes one last attempt."""
         self._stopped.set()
 
     def persist(self, attempt: Callable[[], T], error: Exception, *, patient: bool) -> T:
         """Repeat failed work for as long as that makes sense.
 
-        :param patient: whether an outage is waited for; conflicts always are.
-        :raises Unavailable: it did not come to an end.
+        :param patient: whether to repeat during an outage; conflicts are always repeated.
+        :raises Unavailable: every attempt failed.
         """
         if verdict(error) is OutageVerdict.AWAY:
             try:
@@ -115,61 +114,41 @@ class Outages:
             raise Unavailable(f"database {self._shown}: {reason(last)}") from last
 
     def over(self) -> None:
-        """Log that the database answers again."""
-        with self._lock:
-            if self.since is not None:
-                away = time.monotonic() - self.since
-                self.since = None
-                self._back = time.monotonic()
-                LOG.info("database back after %.1f s: %s", away, self._shown)
+        """Log that the database answers again, unless that is known."""
+        self._log.end()
 
     def _repeat(self, attempt: Callable[[], T], error: Exception, patient: bool) -> T:
-        """Run attempts under oslo.db's retry, which counts the error at hand as the first."""
-        pending = [error]
-        tries = itertools.count()
+        repeated = {OutageVerdict.CONFLICT, OutageVerdict.AWAY if patient else None}
 
-        def once() -> T:
-            if pending:
-                raise pending.pop()
-            return attempt()
-
-        def worth_it(found: Exception) -> bool:
+        def is_repeated(found: BaseException) -> bool:
             kind = verdict(found)
             if kind is OutageVerdict.AWAY:
-                self._away(found)
-            waiting = kind is OutageVerdict.CONFLICT or (kind is OutageVerdict.AWAY and patient)
-            return waiting and next(tries) < self._retries and not self._stopped.is_set()
+                self._log.begin(reason(found))
+            return kind is not None and kind in repeated
 
-        answer: T = db_api.wrap_db_retry(
-            max_retries=sys.maxsize,  # ours end quietly: the caller decides what is logged
-            exception_checker=worth_it,
-            **self._pauses(verdict(error)),
-        )(once)()
-        return answer
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_repeated),
+            wait=self._pause if verdict(error) is OutageVerdict.AWAY else _conflict_pause(),
+            stop=self._stop(),
+            sleep=tenacity.sleep_using_event(self._stopped),
+            reraise=True,
+        )
+        return retrying(beginning_with(error, attempt))
 
-    def _pauses(self, kind: OutageVerdict | None) -> dict[str, Any]:
-        if kind is OutageVerdict.AWAY:
-            return {
-                "retry_interval": self._pause,
-                "max_retry_interval": self._pause_max,
-                "inc_retry_interval": self._growing,
-            }
-        return {
-            "retry_interval": CONFLICT_PAUSE,
-            "max_retry_interval": CONFLICT_PAUSE_MAX,
-            "jitter": True,
-        }
-
-    def _away(self, error: Exception) -> None:
-        with self._lock:
-            # An attempt that began before the end may learn of it only now.
-            if self.since is None and time.monotonic() - self._back > SAME_OUTAGE:
-                self.since = time.monotonic()
-                LOG.warning("database away: %s: %s", self._shown, reason(error))
+    def _stop(self) -> StopBaseT:
+        stopped = tenacity.stop_when_event_set(self._stopped)
+        if self._retries < 0:
+            return stopped
+        return stopped | tenacity.stop_after_attempt(1 + self._retries)
 
 
-def verdict(error: Exception) -> OutageVerdict | None:
-    """Return the meaning of an error for the work that met it; None for a fault of ours."""
+def _conflict_pause() -> WaitBaseT:
+    """Return random pauses: transactions that met each other once must not do so again."""
+    return tenacity.wait_random_exponential(multiplier=2 * CONFLICT_PAUSE, max=CONFLICT_PAUSE_MAX)
+
+
+def verdict(error: BaseException) -> OutageVerdict | None:
+    """Return the meaning of an error for the work that met it; None for a bug of the worker."""
     if isinstance(error, db_exception.DBDeadlock):
         return OutageVerdict.CONFLICT
     if isinstance(error, db_exception.DBNonExistentDatabase):
@@ -183,7 +162,7 @@ def verdict(error: Exception) -> OutageVerdict | None:
     return _judge(_cause(error))
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return the driver's message, short and without passwords."""
     cause = _cause(error)
     text = str(cause.args[1] if len(cause.args) == 2 else cause).strip()

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from flows.errors import Unavailable
+from worker import outage_log
 from worker.db import outage
 from worker.db.engine import Database
 from worker.db.outage import OutageVerdict, reason, verdict
@@ -159,7 +160,7 @@ class TestWaiting:
         assert [level for level, _ in log()] == ["WARNING", "INFO"]
 
     def test_the_next_outage_is_told_again(self, database, call, log, monkeypatch):
-        monkeypatch.setattr(outage, "SAME_OUTAGE", 0.0)
+        monkeypatch.setattr(outage_log, "SAME", 0.0)
         for _ in range(2):
             getattr(database, call)(Failing(away(), away()))
 
