@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from drivers.interface.backup import BackupDriver
 from flows.errors import DriverNotInitialized
+from worker.backends import driver_setup
 
 LOG = logging.getLogger(__name__)
 
@@ -79,9 +80,8 @@ class BackupStoreBackend:
 
     def initialize(self, stopping: threading.Event) -> None:
         """Attempt the set-up until the driver is up or the service stops."""
-        while not stopping.is_set() and not self.attempt():
-            LOG.info("store of backups: next attempt in %.0f s", self._pause())
-            stopping.wait(self._pause())
+        pause = self._pause
+        driver_setup.until_up(self.attempt, stopping, "store of backups", lambda _state: pause())
 
     def attempt(self) -> bool:
         """Attempt the set-up once, with a new driver; return whether it succeeded."""

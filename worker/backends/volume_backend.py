@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import tenacity
+
 from drivers.interface.volume import VolumeDriver
 from flows.errors import DriverNotInitialized
+from worker.backends import driver_setup
 from worker.backends.stats import StatsCheck, StatsError
 from worker.execution.concurrency import LimitedDriver, Limiter
 from worker.rpc.context import RequestContext
@@ -19,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 RETRY_FIRST = 1.0
 RETRY_MAX = 60.0
-"""Pauses between two attempts at the set-up of a driver, in seconds."""
+"""First and longest pause between two attempts at the set-up of a driver, in seconds."""
 
 
 class VolumeBackend:
@@ -112,17 +114,8 @@ class VolumeBackend:
 
     def initialize(self, stopping: threading.Event) -> None:
         """Attempt the set-up until the driver is up or the service stops."""
-        pause, began = RETRY_FIRST, time.monotonic()
-        while not stopping.is_set():
-            if self.attempt():
-                break
-            LOG.info("backend %s: next attempt in %.0f s", self.name, pause)
-            stopping.wait(pause)
-            pause = min(pause * 2, RETRY_MAX)
-        else:
-            return
-        if pause > RETRY_FIRST:
-            LOG.info("backend %s is up after %.0f s", self.name, time.monotonic() - began)
+        wait = tenacity.wait_exponential(multiplier=RETRY_FIRST, max=RETRY_MAX)
+        driver_setup.until_up(self.attempt, stopping, f"backend {self.name}", wait)
 
     def attempt(self) -> bool:
         """Attempt the set-up once, with a new instance; return whether it succeeded."""

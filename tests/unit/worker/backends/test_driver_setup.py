@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repeat the set-up of a driver until it succeeds or the process stops."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+import tenacity
+
+from worker.backends import driver_setup
+
+
+class Driver:
+    """A driver whose set-up fails a number of times; it may stop the process then."""
+
+    def __init__(self, failures: int, stop_after: int | None = None) -> None:
+        self.attempts = 0
+        self.stopping = threading.Event()
+        self._failures = failures
+        self._stop_after = stop_after
+
+    def attempt(self) -> bool:
+        self.attempts += 1
+        if self.attempts == self._stop_after:
+            self.stopping.set()
+        return self.attempts > self._failures
+
+    def set_up(self) -> None:
+        wait = tenacity.wait_exponential(multiplier=0.001, max=0.002)
+        driver_setup.until_up(self.attempt, self.stopping, "backend b", wait)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log of the set-up."""
+    caplog.set_level(logging.INFO, logger="worker.backends.driver_setup")
+    return caplog
+
+
+def test_a_set_up_that_succeeds_at_once_is_not_logged(log: pytest.LogCaptureFixture) -> None:
+    driver = Driver(0)
+    driver.set_up()
+
+    assert driver.attempts == 1
+    assert log.messages == []
+
+
+def test_failed_attempts_are_repeated_and_the_end_is_logged(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    driver = Driver(2)
+    driver.set_up()
+
+    assert driver.attempts == 3
+    assert log.messages == [
+        "backend b: next attempt in 0 s",
+        "backend b: next attempt in 0 s",
+        "backend b is up after 0 s",
+    ]
+
+
+def test_no_attempt_begins_after_the_stop(log: pytest.LogCaptureFixture) -> None:
+    driver = Driver(9, stop_after=2)
+    driver.set_up()
+
+    assert driver.attempts == 2
+    assert "is up" not in log.text
+
+
+def test_a_process_that_stops_already_sets_nothing_up() -> None:
+    driver = Driver(0)
+    driver.stopping.set()
+    driver.set_up()
+
+    assert driver.attempts == 0
