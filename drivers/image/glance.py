@@ -12,10 +12,10 @@ import functools
 import importlib.util
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
+import tenacity
 from oslo_config import cfg
 
 from drivers import keystone
@@ -42,6 +42,7 @@ _KNOWN = {
 
 _GONE = (403, 404, 410)
 _PAUSE = 0.5
+"""Seconds by which each pause between two attempts is longer than the one before it."""
 
 T = TypeVar("T")
 
@@ -191,18 +192,27 @@ class GlanceImages(ImageService):
             yield from answer.iter_content(PIECE)
 
     def _insist(self, what: str, ask: Callable[[Any], T]) -> T:
-        """Ask one server after the other, again and again."""
-        for number in range(self.conf.glance_num_retries + 1):
-            for server in self._servers():
-                try:
-                    with _explained(f"Glance does not answer for {what}"):
-                        return ask(self._proxy(server))
-                except ImageNotFound:
-                    raise
-                except ImageError as error:
-                    failure = error
-            LOG.warning("%s; try %d", failure, number + 1)
-            time.sleep(_PAUSE * number)
+        """Repeat a request until a server answers, up to ``glance_num_retries`` times."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_repeated),
+            wait=tenacity.wait_incrementing(start=0, increment=_PAUSE),
+            stop=tenacity.stop_after_attempt(self.conf.glance_num_retries + 1),
+            after=_log_attempt,
+            reraise=True,
+        )
+        return retrying(lambda: self._ask_each_server(what, ask))
+
+    def _ask_each_server(self, what: str, ask: Callable[[Any], T]) -> T:
+        """Return the answer of the first server that has one, or raise the last one's error."""
+        failure = ImageError(f"no server of Glance is known for {what}")
+        for server in self._servers():
+            try:
+                with _explained(f"Glance does not answer for {what}"):
+                    return ask(self._proxy(server))
+            except ImageNotFound:
+                raise
+            except ImageError as error:
+                failure = error
         raise failure
 
     def _servers(self) -> list[str | None]:
@@ -265,6 +275,15 @@ def _explained(text: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ImageCopyFailure(f"{text}: {type(error).__name__}: {error}") from error
+
+
+def _is_repeated(error: BaseException) -> bool:
+    return isinstance(error, ImageError) and not isinstance(error, ImageNotFound)
+
+
+def _log_attempt(state: tenacity.RetryCallState) -> None:
+    assert state.outcome is not None
+    LOG.warning("%s; try %d", state.outcome.exception(), state.attempt_number)
 
 
 def _check(answer: Any, what: str) -> None:
