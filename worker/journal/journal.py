@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-import random
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+import tenacity
 from oslo_utils import timeutils
 from taskflow import states
 from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
@@ -137,23 +136,22 @@ class Journal:
         sqlite = self._engine.dialect.name == "sqlite"
         self._gate: Any = threading.Lock() if sqlite else nullcontext()
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(JournalError),
+        wait=tenacity.wait_random(0.05, 0.3),
+        stop=tenacity.stop_after_attempt(UPGRADE_ATTEMPTS),
+        reraise=True,
+    )
     def upgrade(self) -> None:
         """Create or migrate the tables. :raises JournalError: the database refuses.
 
         Processes that start together do this together: whoever comes second finds
         it half done, and looks again.
         """
-        for attempt in range(UPGRADE_ATTEMPTS):
-            try:
-                with _translated(), persistence.alone(self._engine):
-                    persistence.upgrade(self._engine, self._metadata)
-                    persistence.add_indexes(self._engine)
-                    self.requests.upgrade()
-                return
-            except JournalError:
-                if attempt == UPGRADE_ATTEMPTS - 1:
-                    raise
-                time.sleep(random.uniform(0.05, 0.3))
+        with _translated(), persistence.alone(self._engine):
+            persistence.upgrade(self._engine, self._metadata)
+            persistence.add_indexes(self._engine)
+            self.requests.upgrade()
 
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""
