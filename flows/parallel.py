@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work on the members of a group beside one another, as far as the driver allows it.
+"""Call a driver for the members of a group, several at once where the driver allows it.
 
-Members are tasks of an unordered flow. One that fails does not keep the others: what
-became of each is for the caller to judge.
+A failed member does not stop the others: the caller decides by the outcome of each.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from oslo_context import context as oslo_context
-from taskflow import engines, task
-from taskflow.patterns import unordered_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
@@ -24,55 +21,48 @@ from flows.errors import Interrupted, Unavailable
 
 LOG = logging.getLogger(__name__)
 
+Work = Callable[[Record], Any]
 Outcome = tuple[Record, Any, BaseException | None]
-"""A member, what its work returned, and what it raised."""
+"""A member, the result of its work, and the error of its work."""
 
 
-class _Member(task.Task):  # type: ignore[misc]
-    """The work on one member; what surrounds it is that of the thread which made it."""
+def each(ctx: Context, members: Sequence[Record], what: str, work: Work) -> list[Outcome]:
+    """Do the same work for each member and return the outcomes in the members' order.
 
-    def __init__(self, member: Record, work: Callable[[Record], Any]) -> None:
-        super().__init__(name=member.id)
-        self.outcome: Outcome = (member, None, None)
-        self._work = work
-        self._around = contextvars.copy_context()
-        self._request = oslo_context.get_current()  # for the log lines of the driver
-
-    def execute(self) -> None:
-        self._around.run(self._execute)
-
-    def _execute(self) -> None:
-        member = self.outcome[0]
-        if self._request is not None:
-            self._request.update_store()
-        try:
-            self.outcome = (member, self._work(member), None)
-        except BaseException as error:  # noqa: BLE001 - raised or judged by the caller
-            self.outcome = (member, None, error)
-
-
-def each(
-    ctx: Context, members: Sequence[Record], what: str, work: Callable[[Record], Any]
-) -> list[Outcome]:
-    """Do the same with each member and return the outcomes in the members' order.
-
-    :param what: is being done, for the log of a failure.
-    :param work: is given a member; it calls the driver and writes nothing.
-    :raises Unavailable: the database did not answer; all of it is to be tried again.
+    :param what: names the work in the log line of a failure.
+    :param work: calls the driver for a member and writes nothing.
+    :raises Unavailable: the database did not answer; the whole step is to be repeated.
     """
-    tasks = [_Member(member, work) for member in members]
-    flow = unordered_flow.Flow("members").add(*tasks)
-    at_once = min(getattr(ctx.driver, "members_at_once", 1), len(tasks))
+    at_once = min(getattr(ctx.driver, "members_at_once", 1), len(members))
     if at_once > 1:
-        # An executor of ours: taskflow's own takes a second to end its threads.
-        with ctx.waiting(), ThreadPoolExecutor(at_once, "member") as executor:
-            engines.run(flow, engine="parallel", executor=executor)
+        with ctx.waiting():
+            outcomes = _in_threads(at_once, members, work)
     else:
-        engines.run(flow, engine="serial")
-    for member, _, error in (one.outcome for one in tasks):
+        outcomes = [_outcome(member, work) for member in members]
+    for member, _, error in outcomes:
         if isinstance(error, Unavailable | Interrupted):
             raise error
         if error is not None:
             text = f"{type(error).__name__}: {driver_contract.masked(error)}"
             LOG.warning("%s %s: %s failed: %s", member.kind, member.id, what, text)
-    return [one.outcome for one in tasks]
+    return outcomes
+
+
+def _in_threads(at_once: int, members: Sequence[Record], work: Work) -> list[Outcome]:
+    """Work in threads that have the context variables and the request of this one."""
+    contexts = [contextvars.copy_context() for _ in members]
+    request = oslo_context.get_current()  # for the log lines of the driver
+    bind = request.update_store if request is not None else lambda: None
+
+    def run(context: contextvars.Context, member: Record) -> Outcome:
+        return context.run(_outcome, member, work)
+
+    with ThreadPoolExecutor(at_once, "member", initializer=bind) as executor:
+        return list(executor.map(run, contexts, members))
+
+
+def _outcome(member: Record, work: Work) -> Outcome:
+    try:
+        return member, work(member), None
+    except BaseException as error:  # noqa: BLE001 - the caller raises or judges it
+        return member, None, error

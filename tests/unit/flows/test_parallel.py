@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from oslo_context import context as oslo_context
 
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
@@ -93,5 +94,16 @@ def test_what_surrounds_the_caller_surrounds_the_work(
     assert {answer for _, answer, _ in each(world, lambda _: around.get())} == {"the operation"}
 
 
-def test_nobody_to_work_on(world: World) -> None:
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_the_threads_log_with_the_request_of_the_caller(
+    world: World, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(type(world.driver), "members_at_once", at_once)
+    request = oslo_context.RequestContext(request_id="req-1")
+
+    found = {answer for _, answer, _ in each(world, lambda _: oslo_context.get_current())}
+    assert found == {request}
+
+
+def test_no_member_at_all(world: World) -> None:
     assert parallel.each(world.context(), [], "the test", Count(1).work) == []
