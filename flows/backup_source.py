@@ -17,7 +17,9 @@ from drivers.interface.records import Record
 from flows import messages
 from flows.context import Common
 from flows.errors import NotFound, StatusChanged
-from flows.lifecycle import reason
+from flows.lifecycle import Statuses, reason
+from flows.statuses import SnapshotStatus, VolumeStatus
+from flows.volume.lifecycle import AT_REST
 
 LOG = logging.getLogger(__name__)
 
@@ -25,11 +27,17 @@ MESSAGE_TYPE = "VOLUME_BACKUP"
 REASON_MOST = 255
 """Characters of ``fail_reason``."""
 
-_BUSY = ("backing-up",)
-_USABLE = ("available", "in-use")
+VOLUME = Statuses(during=(VolumeStatus.BACKING_UP,))
+"""Success and failure give back the status that the volume had before."""
 
-FAILED, DONE = "error_backing-up", "backing-up"
-"""What a volume's ``previous_status`` becomes."""
+SNAPSHOT = Statuses(
+    during=(SnapshotStatus.BACKING_UP,),
+    success=SnapshotStatus.AVAILABLE,
+    failure={Exception: SnapshotStatus.AVAILABLE},
+)
+
+FAILED, DONE = VolumeStatus.ERROR_BACKING_UP, VolumeStatus.BACKING_UP
+"""``previous_status`` of the volume after a failure, and after a success."""
 
 
 def release(ctx: Common, backup: Record, previous: str) -> None:
@@ -38,21 +46,22 @@ def release(ctx: Common, backup: Record, previous: str) -> None:
     :param previous: :data:`FAILED` or :data:`DONE`.
     """
     if backup.snapshot_id:
-        change(ctx.snapshots.transition, backup.snapshot_id, "available")
+        change(ctx.snapshots.transition, backup.snapshot_id, SNAPSHOT.done, when=SNAPSHOT.during)
         return
     try:
         volume = ctx.volumes.get(backup.volume_id)
     except NotFound:
         return
-    if volume.status not in _BUSY:
+    if volume.status not in VOLUME.during:
         return
     if others := [one for one in ctx.backups.being_made_of(volume.id) if one != backup.id]:
         LOG.info("volume %s is being read for backup %s by now", volume.id, others[0])
         return
     status = volume.previous_status
-    if status not in _USABLE:
-        status = "in-use" if volume.volume_attachment else "available"
-    change(ctx.volumes.transition, volume.id, status, previous_status=previous)
+    if status not in AT_REST.values():
+        status = AT_REST[bool(volume.volume_attachment)]
+    columns = {"previous_status": previous}
+    change(ctx.volumes.transition, volume.id, status, when=VOLUME.during, **columns)
 
 
 def give_up(
@@ -60,29 +69,40 @@ def give_up(
     backup: Record,
     failure: Failure,
     detail: str,
-    when: Collection[str],
+    statuses: Statuses,
+    when: Collection[str] | None = None,
 ) -> None:
     """End a backup that failed: the source is as before, the backup has an ``error``.
 
     The backup comes last: killed before, all of it is done again.
 
     :param detail: of the message for the user, unless the error says more.
+    :param when: statuses over which the failure is written, unless those of the operation.
     """
-    if backup.status in when:
+    if backup.status in (statuses.during if when is None else when):
         tell(ctx, backup, messages.CREATE_BACKUP, failure, detail)
     release(ctx, backup, FAILED)
-    set_failed(ctx, backup, failure, when)
+    set_failed(ctx, backup, failure, statuses, when)
 
 
 def set_failed(
-    ctx: Common, backup: Record, failure: Failure, when: Collection[str], status: str = "error"
+    ctx: Common,
+    backup: Record,
+    failure: Failure,
+    statuses: Statuses,
+    when: Collection[str] | None = None,
+    tasks: Collection[str] = (),
 ) -> None:
-    """Write a backup's failure status, with the reason."""
+    """Write a backup's failure status, with the reason.
+
+    :param when: statuses over which it is written, unless those of the operation.
+    :param tasks: names of the tasks that failed.
+    """
     change(
         ctx.backups.transition,
         backup.id,
-        status,
-        when=when,
+        statuses.after(failure, tasks),
+        when=statuses.during if when is None else when,
         fail_reason=reason(failure)[:REASON_MOST],
     )
 
@@ -123,7 +143,7 @@ def change(
     row_id: str,
     status: str,
     *,
-    when: Collection[str] = _BUSY,
+    when: Collection[str],
     **columns: Any,
 ) -> bool:
     """Write a status; what has moved on meanwhile is somebody else's."""

@@ -14,7 +14,7 @@ import inspect
 import logging
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -34,29 +34,51 @@ OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX = 0.5, 15.0
 
 @dataclass(frozen=True)
 class Statuses:
-    """Which status an operation starts from, and which it ends in.
+    """The statuses that an operation starts from, and those that it writes.
 
-    :param during: the statuses on arrival (spec/volume-rpc §1.2).
-    :param success: the status at the end; None where the row goes or keeps its own.
+    :param during: the statuses on arrival, the most common first (spec/volume-rpc §1.2).
+    :param success: the status at the end; None where the resource gets back an earlier one.
     :param failure: error class to status, the most specific first.
+    :param by_task: name of the task that failed to status, where that decides.
     """
 
     during: tuple[str, ...]
-    success: str | None
+    success: str | None = None
     failure: Mapping[type[BaseException], str] = field(default_factory=dict)
+    by_task: Mapping[str, str] = field(default_factory=dict)
 
-    def after(self, failure: Failure) -> str:
+    def after(self, failure: Failure, tasks: Collection[str] = ()) -> str:
         """Return the status that a failure leads to.
 
         Matches by class name, as a failure that was read back from the journal
         no longer has its class.
 
+        :param tasks: names of the tasks that failed.
         :raises KeyError: the table has no line for it, which is a bug in the table.
         """
+        for task_name, status in self.by_task.items():
+            if task_name in tasks:
+                return status
         for error, status in self.failure.items():
             if failure.check(error):
                 return status
         raise KeyError(f"no failure status for {failure}")
+
+    @property
+    def done(self) -> str:
+        """The status after a success, in a table that has one."""
+        assert self.success is not None, self
+        return self.success
+
+    @property
+    def failed(self) -> str:
+        """The status after an error that has no line of its own."""
+        return self.failure[Exception]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """All statuses after a failure."""
+        return tuple(dict.fromkeys([*self.by_task.values(), *self.failure.values()]))
 
 
 class Step(task.Task):  # type: ignore[misc]

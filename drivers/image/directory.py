@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, ClassVar
 from oslo_config import cfg
 
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound
-from drivers.interface.image import Image, ImageService, Locations
+from drivers.interface.image import Image, ImageService, ImageStatus, Locations
 
 PIECE = 1024 * 1024
 """Bytes that are read at a time."""
@@ -60,7 +60,7 @@ class DirectoryImages(ImageService):
         self, context: Any, image_id: str, data: BinaryIO | None = None
     ) -> Iterator[bytes] | None:
         """Read the file."""
-        if self.show(context, image_id)["status"] != "active":
+        if self.show(context, image_id)["status"] != ImageStatus.ACTIVE:
             raise ImageNotFound(f"image {image_id} has no data")
         pieces = self._pieces(image_id)
         if data is None:
@@ -94,7 +94,8 @@ class DirectoryImages(ImageService):
     ) -> Image:
         """Write both files, or the metadata alone."""
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        empty: dict[str, Any] = {"name": None, "status": "queued", "size": None, "checksum": None}
+        empty: dict[str, Any] = {"name": None, "status": ImageStatus.QUEUED}
+        empty |= {"size": None, "checksum": None}
         limits: dict[str, Any] = {
             "min_disk": 0,
             "min_ram": 0,
@@ -123,7 +124,7 @@ class DirectoryImages(ImageService):
                 strong.update(piece)
                 size += len(piece)
         hashes = {"os_hash_algo": _HASH, "os_hash_value": strong.hexdigest()}
-        return {"status": "active", "size": size, "checksum": md5.hexdigest(), **hashes}
+        return {"status": ImageStatus.ACTIVE, "size": size, "checksum": md5.hexdigest(), **hashes}
 
     def _note(self, known: dict[str, Any]) -> None:
         with self._fresh(f"{known['id']}.json") as file:

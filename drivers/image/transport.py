@@ -31,7 +31,7 @@ from drivers.interface.errors import (
     ImageTooBig,
     ImageUnacceptable,
 )
-from drivers.interface.image import Image, ImageService
+from drivers.interface.image import Image, ImageService, ImageStatus
 from drivers.interface.pace import Pace
 
 _CHUNK = 4 * 1024 * 1024
@@ -196,7 +196,11 @@ class ImageTransport:
         sent = _Sent(source, pace)
         known = self.service.update(context, image["id"], {}, sent.chunks())
         wrong = known.get("checksum") not in (None, sent.md5.hexdigest())
-        if known.get("status") != "active" or wrong or known.get("size") not in (None, sent.size):
+        if (
+            known.get("status") != ImageStatus.ACTIVE
+            or wrong
+            or known.get("size") not in (None, sent.size)
+        ):
             text = f"{known.get('status')}, {known.get('size')} bytes, {known.get('checksum')}"
             wanted = f"{sent.size} bytes, {sent.md5.hexdigest()}"
             raise ImageCopyFailure(f"image {image['id']} did not arrive: it is {text}; {wanted}")

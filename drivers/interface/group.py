@@ -8,8 +8,8 @@ they are not to be returned: the driver makes its own values. An *update*
 of the group is a dict ``{"status": …, …}`` of columns. A *list of updates* has one
 dict ``{"id": …, "status": …, …}`` per member. None, alone or in each place of the
 tuple, means success with nothing to write; a member without an entry ends as the
-operation does. Here a driver does name statuses: it
-alone knows which members it has finished. Any exception fails the operation.
+operation does. Here a driver does name statuses (see :class:`MemberStatus`): it alone
+knows which members it has finished. Any exception fails the operation.
 Calls are idempotent and may block; deletion of an absent object succeeds. A volume
 driver announces groups by being one of these as well.
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from drivers.interface.records import Record
@@ -25,6 +26,15 @@ from drivers.interface.records import Record
 GroupUpdate = Mapping[str, Any] | None
 MemberUpdates = Sequence[Mapping[str, Any]] | None
 Members = Sequence[Record]
+
+
+class MemberStatus(StrEnum):
+    """Statuses that a driver gives to members of which it has finished some only."""
+
+    AVAILABLE = "available"
+    DELETED = "deleted"
+    ERROR = "error"
+    ERROR_DELETING = "error_deleting"
 
 
 class VolumeConsistencyGroupDriver(abc.ABC):

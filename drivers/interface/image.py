@@ -11,16 +11,26 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any, BinaryIO, ClassVar
 
 from oslo_config import cfg
 
+
+class ImageStatus(StrEnum):
+    """``status`` of an image: without data, while its data is written, and with it."""
+
+    QUEUED = "queued"
+    SAVING = "saving"
+    ACTIVE = "active"
+
+
 Image = Mapping[str, Any]
 """The metadata of an image.
 
-``id``, ``name``, ``status`` (``queued`` without data, ``saving`` while it comes,
-``active`` with it), ``size`` in bytes, ``disk_format``, ``container_format``,
-``min_disk`` in GiB, ``min_ram`` in MiB, ``checksum`` (MD5, hexadecimal),
+``id``, ``name``, ``status`` (see :class:`ImageStatus`), ``size`` in bytes,
+``disk_format``, ``container_format``, ``min_disk`` in GiB, ``min_ram`` in MiB,
+``checksum`` (MD5, hexadecimal),
 ``os_hash_algo`` and ``os_hash_value``, ``virtual_size`` in bytes or None, and a dict
 ``properties`` of all other properties.
 """

@@ -16,6 +16,7 @@ from drivers.interface.export import ExportDriver
 from drivers.interface.group import (
     GroupUpdate,
     Members,
+    MemberStatus,
     MemberUpdates,
     VolumeConsistencyGroupDriver,
 )
@@ -130,7 +131,7 @@ def _one_by_one(
             LOG.error(
                 "%s %s of %s %s stays: %s", member.kind, member.id, group.kind, group.id, error
             )
-            updates.append({"id": member.id, "status": "error_deleting"})
+            updates.append({"id": member.id, "status": MemberStatus.ERROR_DELETING})
         else:
-            updates.append({"id": member.id, "status": "deleted"})
+            updates.append({"id": member.id, "status": MemberStatus.DELETED})
     return None, updates

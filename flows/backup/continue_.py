@@ -44,12 +44,23 @@ from flows.errors import (
     InvalidInput,
     NotFound,
 )
-from flows.lifecycle import Step, cause_of, never_began, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
+from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)
 
-DURING = ("creating",)
-UNWANTED = ("deleting", "deleted")
+STATUSES = Statuses(
+    during=(BackupStatus.CREATING,),
+    success=BackupStatus.AVAILABLE,
+    failure={Exception: BackupStatus.ERROR},
+)
+UNWANTED = (BackupStatus.DELETING, BackupStatus.DELETED)
+
+TEMPORARY = {
+    "temp_volume_id": VolumeStatus.DELETING,
+    "temp_snapshot_id": SnapshotStatus.DELETING,
+}
+"""Columns of a backup that name temporary objects, and the status of these in the end."""
 
 _DETAILS = {
     "place": messages.BACKUP_CREATE,
@@ -69,7 +80,7 @@ class BeginContinueBackup(Step, task="begin"):
             raise BackupNotFound(f"backup {backup_id} does not exist")
         if backup.deleted or backup.status in UNWANTED:
             return False
-        if backup.status not in DURING:
+        if backup.status not in STATUSES.during:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}: it was made already")
         return True
 
@@ -84,7 +95,7 @@ class BeginContinueBackup(Step, task="begin"):
         except FlowError as error:
             LOG.error("what backup %s was read from may be left: %s", backup_id, error)
         detail = backup_source.detail_by_step(flow_failures, _DETAILS)
-        backup_source.give_up(ctx, backup, cause_of(flow_failures), detail, DURING)
+        backup_source.give_up(ctx, backup, cause_of(flow_failures), detail, STATUSES)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Refuse: what it was read from is another moment's by now."""
@@ -120,7 +131,7 @@ class Keep(Step):
         backup, driver = ctx.backups.get(backup_id), ctx.driver
         read = source_of(ctx, device)
         listeners = _Listeners(ctx, backup)
-        pace = copying.watched(ctx, backup_id, DURING, listeners.tell)
+        pace = copying.watched(ctx, backup_id, STATUSES.during, listeners.tell)
         pace = dataclasses.replace(pace, show=listeners.show)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
         try:
@@ -163,11 +174,11 @@ class FinishContinueBackup(Step, task="finish"):
         if backup.parent_id and "parent_id" in kept and kept["parent_id"] is None:
             backup_source.warn(ctx, backup, messages.CREATE_BACKUP, messages.INCREMENTAL_IS_FULL)
         try:
-            ctx.backups.complete(backup_id, when=DURING, **columns)
+            ctx.backups.complete(backup_id, when=STATUSES.during, **columns)
         except FlowError as error:
             LOG.info("backup %s is left as it is: %s", backup_id, error)
             return
-        shown = backup.replace(status="available", **columns)
+        shown = backup.replace(status=STATUSES.done, **columns)
         ctx.notifier.backup(ctx.request, "create.end", shown)
 
 
@@ -198,7 +209,7 @@ def remove_temporary(ctx: BackupContext, backup: Record) -> None:
         except NotFound:
             LOG.info("%s %s of backup %s is gone already", column, backup[column], backup.id)
         else:
-            rows.update(temporary.id, status="deleting")
+            rows.update(temporary.id, status=TEMPORARY[column])
             ctx.volume_service.delete(ctx.request, temporary)
         if not backup.deleted:
             ctx.backups.update(backup.id, **{column: None})

@@ -12,9 +12,12 @@ from drivers.interface.pace import Pace
 from flows import driver_contract
 from flows.context import BackupContext
 from flows.errors import BackupUnwanted, ProcessStopping
+from flows.statuses import BackupStatus
 
 LOOK = 2.0
 """Seconds between two looks at whether a copy is still wanted."""
+
+_DELETED = BackupStatus.DELETED
 
 Told = Callable[[float], None]
 
@@ -49,7 +52,7 @@ def watched(
 def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) -> None:
     """:raises BackupUnwanted: the row has another status, or is gone."""
     row = ctx.backups.find(backup_id)
-    status = "gone" if row is None else "deleted" if row.deleted else row.status
+    status = "gone" if row is None else _DELETED if row.deleted else row.status
     if status not in wanted:
         raise BackupUnwanted(f"backup {backup_id} is {status}: its copy is ended")
 

@@ -31,16 +31,21 @@ from drivers.interface.errors import EncryptedBackupOperationFailed
 from flows import backup_source, messages
 from flows.context import BackupContext
 from flows.errors import InvalidBackup, InvalidSnapshot, InvalidVolume
-from flows.lifecycle import Step, cause_of
+from flows.lifecycle import Statuses, Step, cause_of
+from flows.statuses import BackupStatus
 
-DURING = "creating"
+STATUSES = Statuses(during=(BackupStatus.CREATING,), failure={Exception: BackupStatus.ERROR})
+"""The rest of the backup is made by another operation, which has a success of its own."""
 
 _DETAILS = {
     "check_backup": messages.BACKUP_STATE,
     "ask": messages.BACKUP_DEVICE,
 }
 _SILENT = "check_source"
-_OURS = ("creating", "available", "error", "error_deleting")
+_OURS = (
+    *(BackupStatus.CREATING, BackupStatus.AVAILABLE),
+    *(BackupStatus.ERROR, BackupStatus.ERROR_DELETING),
+)
 """Statuses that a failure may be written over: in the others somebody else is at work."""
 
 
@@ -55,10 +60,10 @@ class BeginCreateBackup(Step, task="begin"):
         if backup is None or backup.deleted:
             return
         if _SILENT in flow_failures:
-            backup_source.set_failed(ctx, backup, failure, _OURS)
+            backup_source.set_failed(ctx, backup, failure, STATUSES, _OURS)
             return
         detail = backup_source.detail_by_step(flow_failures, _DETAILS)
-        backup_source.give_up(ctx, backup, failure, detail, _OURS)
+        backup_source.give_up(ctx, backup, failure, detail, STATUSES, _OURS)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Refuse: the moment has passed."""
@@ -72,11 +77,11 @@ class CheckSource(Step):
         backup = ctx.backups.get(backup_id)
         volume = ctx.volumes.get(backup.volume_id)
         if not backup.snapshot_id:
-            if volume.status != "backing-up":
+            if volume.status not in backup_source.VOLUME.during:
                 raise InvalidVolume(f"volume {volume.id} is {volume.status}, not backing-up")
             return
         snapshot = ctx.snapshots.get(backup.snapshot_id)
-        if snapshot.status != "backing-up":
+        if snapshot.status not in backup_source.SNAPSHOT.during:
             raise InvalidSnapshot(f"snapshot {snapshot.id} is {snapshot.status}, not backing-up")
 
 
@@ -85,8 +90,9 @@ class CheckBackup(Step):
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)
-        if backup.status != DURING:
-            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {DURING}")
+        if backup.status not in STATUSES.during:
+            wanted = STATUSES.during[0]
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {wanted}")
 
 
 class Accept(Step):

@@ -30,12 +30,21 @@ from flows import backup_source, messages
 from flows.backup.restore import require_ours
 from flows.context import BackupContext
 from flows.errors import DriverNotInitialized, InvalidBackup
-from flows.lifecycle import Step, cause_of
+from flows.lifecycle import Statuses, Step, cause_of
+from flows.statuses import BackupStatus
 
-DURING = ("deleting",)
+STATUSES = Statuses(
+    during=(BackupStatus.DELETING,),
+    success=BackupStatus.DELETED,
+    failure={
+        DriverNotInitialized: BackupStatus.ERROR_DELETING,
+        Exception: BackupStatus.ERROR,
+    },
+    by_task={"check_alone": BackupStatus.AVAILABLE},
+)
 
 _DETAILS = {"check_status": messages.BACKUP_STATE, "remove": messages.BACKUP_DELETE}
-_BUSY = frozenset({"creating", "restoring", "deleted"})
+_BUSY = frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETED})
 """Statuses in which another operation is at work: it writes what comes of it."""
 
 
@@ -52,17 +61,17 @@ class BeginDeleteBackup(Step, task="begin"):
         if backup is None or backup.deleted:
             return
         detail = backup_source.detail_by_step(flow_failures, _DETAILS)
-        when = DURING
+        when: tuple[str, ...] = STATUSES.during
         if "check_status" in flow_failures:
             when = tuple({backup.status} - _BUSY)
         if "check_alone" not in flow_failures:
             backup_source.tell(ctx, backup, messages.DELETE_BACKUP, failure, detail)
-        backup_source.set_failed(ctx, backup, failure, when, _status(flow_failures, failure))
+        backup_source.set_failed(ctx, backup, failure, STATUSES, when, tasks=flow_failures)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Set the status back to that of a deletion."""
-        failed = ("error", "error_deleting")
-        ctx.backups.transition(args["backup_id"], DURING[0], when=failed)
+        failed = tuple(STATUSES.failure.values())
+        ctx.backups.transition(args["backup_id"], STATUSES.during[0], when=failed)
 
 
 class CheckStatus(Step):
@@ -72,8 +81,9 @@ class CheckStatus(Step):
         backup = ctx.backups.find(backup_id)
         if backup is None or backup.deleted:
             return
-        if backup.status not in DURING:
-            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {DURING[0]}")
+        if backup.status not in STATUSES.during:
+            wanted = STATUSES.during[0]
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {wanted}")
 
 
 class CheckAlone(Step):
@@ -114,7 +124,7 @@ class FinishDeleteBackup(Step, task="finish"):
             return
         release = {"backups": 1, "backup_gigabytes": backup.size or 0}
         if ctx.backups.destroy(backup_id, release=release):
-            shown = backup.replace(status="deleted", deleted=True)
+            shown = backup.replace(status=STATUSES.done, deleted=True)
             ctx.notifier.backup(ctx.request, "delete.end", shown)
 
 
@@ -128,9 +138,3 @@ def flow() -> linear_flow.Flow:
         RemoveBackup(),
         FinishDeleteBackup(),
     )
-
-
-def _status(failures: Mapping[str, Failure], failure: Failure) -> str:
-    if "check_alone" in failures:
-        return "available"
-    return "error_deleting" if failure.check(DriverNotInitialized) else "error"

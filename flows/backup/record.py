@@ -36,7 +36,14 @@ from flows import backup_source
 from flows.backup.restore import require_ours
 from flows.context import BackupContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
-from flows.lifecycle import Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.statuses import BackupStatus
+
+IMPORT = Statuses(
+    during=(BackupStatus.CREATING,),
+    success=BackupStatus.AVAILABLE,
+    failure={Exception: BackupStatus.ERROR},
+)
 
 COLUMNS = (
     *("id", "user_id", "project_id", "volume_id", "host", "availability_zone", "container"),
@@ -75,7 +82,7 @@ class ExportBackup(Step, task="export"):
 
     def execute(self, ctx: BackupContext, backup_id: str) -> dict[str, Any]:
         backup = ctx.backups.get(backup_id)
-        if backup.status != "available":
+        if backup.status != BackupStatus.AVAILABLE:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}, not available")
         require_ours(ctx, backup)
         info = ctx.driver.export_record(backup)
@@ -101,7 +108,7 @@ class BeginImportBackup(Step, task="begin"):
         backup = ctx.backups.find(backup_id)
         if never_began(result) or backup is None or backup.deleted:
             return
-        backup_source.set_failed(ctx, backup, cause_of(flow_failures), ("creating",))
+        backup_source.set_failed(ctx, backup, cause_of(flow_failures), IMPORT)
 
 
 class Take(Step):
@@ -139,7 +146,7 @@ class Take(Step):
             ctx.backups.update(backup_id, **columns, **ours)
         except ValueError as error:
             raise InvalidBackup(f"the record of backup {backup_id}: {error}") from error
-        backup_source.change(ctx.backups.transition, backup_id, "available", when=("creating",))
+        backup_source.change(ctx.backups.transition, backup_id, IMPORT.done, when=IMPORT.during)
 
 
 def export() -> linear_flow.Flow:

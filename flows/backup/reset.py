@@ -20,6 +20,7 @@ from flows.backup.continue_ import remove_temporary
 from flows.backup.restore import require_ours
 from flows.context import BackupContext
 from flows.lifecycle import Step
+from flows.statuses import BackupStatus
 
 
 class CheckStore(Step, task="check"):
@@ -39,7 +40,7 @@ class WriteBackupStatus(Step, task="write"):
         if not backup.service:
             return
         ctx.backups.update(backup_id, status=status)
-        if status == "error":
+        if status == BackupStatus.ERROR:
             remove_temporary(ctx, backup)
         ctx.notifier.backup(ctx.request, "reset_status.end", backup.replace(status=status))
 

@@ -48,12 +48,32 @@ from flows.errors import (
     NotFound,
     ServiceError,
 )
-from flows.lifecycle import Step, cause_of, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, was_cut_short
+from flows.statuses import BackupStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)
 
-DURING = ("restoring",)
-VOLUME_DURING = ("restoring-backup", "creating")
+BACKUP = Statuses(
+    during=(BackupStatus.RESTORING,),
+    success=BackupStatus.AVAILABLE,
+    failure={Exception: BackupStatus.AVAILABLE},
+    by_task={"check_backup": BackupStatus.ERROR},
+)
+VOLUME = Statuses(
+    during=(VolumeStatus.RESTORING_BACKUP, VolumeStatus.CREATING),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR_RESTORING},
+    by_task={"check_backup": VolumeStatus.ERROR, "check_store": VolumeStatus.ERROR},
+)
+NEW_VOLUME = Statuses(
+    during=(VolumeStatus.CREATING,),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR},
+)
+"""In place of :data:`VOLUME` where the volume is created from the backup."""
+
+ENDED = VolumeStatus.ERROR
+"""Status of a volume whose restore a user has ended."""
 
 SOURCE_KEY = "src_backup_id"
 """Metadata of a volume that tells of which backup its data is."""
@@ -63,8 +83,9 @@ _DETAILS = {
     "check_backup": messages.BACKUP_STATE,
     "bring": messages.BACKUP_RESTORE,
 }
-_GONE = ("deleting", "deleted")
-_FAILED = ("error", "error_restoring")
+_GONE = (VolumeStatus.DELETING, VolumeStatus.DELETED)
+_ELSEWHERE = {BackupStatus.DELETING, BackupStatus.DELETED, BackupStatus.CREATING}
+"""Statuses of a backup in which another operation is at work."""
 
 
 class BeginRestoreBackup(Step, task="begin"):
@@ -86,26 +107,27 @@ class BeginRestoreBackup(Step, task="begin"):
         if told is not None:
             detail = backup_source.detail_by_step(flow_failures, _DETAILS)
             backup_source.tell(ctx, told, messages.RESTORE_BACKUP, failure, detail)
-        plain = {"check_backup", "check_store"} & flow_failures.keys()
         if volume is not None:
-            when: tuple[str, ...] = VOLUME_DURING
+            when: tuple[str, ...] = VOLUME.during
             if "check_volume" in flow_failures:
                 # What an interrupted try of this has written stays.
-                when = tuple({volume.status} - {*_GONE, *_FAILED})
-            status = "error" if plain or volume.status == "creating" else "error_restoring"
+                when = tuple({volume.status} - {*_GONE, *VOLUME.failures})
+            statuses = NEW_VOLUME if volume.status in NEW_VOLUME.during else VOLUME
+            status = statuses.after(failure, flow_failures)
             backup_source.change(ctx.volumes.transition, volume_id, status, when=when)
         if backup is None or backup.deleted:
             return
         if "check_backup" in flow_failures:
-            when = tuple({backup.status} - {*_GONE, "creating"})
-            backup_source.set_failed(ctx, backup, failure, when)
+            when = tuple({backup.status} - _ELSEWHERE)
+            backup_source.set_failed(ctx, backup, failure, BACKUP, when, tasks=flow_failures)
             return
-        backup_source.change(ctx.backups.transition, backup_id, "available", when=DURING)
+        status = BACKUP.after(failure)
+        backup_source.change(ctx.backups.transition, backup_id, status, when=BACKUP.during)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Set the statuses back to those of a restore."""
-        ctx.backups.transition(args["backup_id"], DURING[0], when=("available",))
-        ctx.volumes.transition(args["volume_id"], VOLUME_DURING[0], when=_FAILED)
+        ctx.backups.transition(args["backup_id"], BACKUP.during[0], when=(BACKUP.failed,))
+        ctx.volumes.transition(args["volume_id"], VOLUME.during[0], when=VOLUME.failures)
 
 
 class CheckVolume(Step):
@@ -113,8 +135,8 @@ class CheckVolume(Step):
 
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
         volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
-        if volume.status not in VOLUME_DURING:
-            wanted = " or ".join(VOLUME_DURING)
+        if volume.status not in VOLUME.during:
+            wanted = " or ".join(VOLUME.during)
             raise InvalidVolume(f"volume {volume_id} is {volume.status}, not {wanted}")
         if volume.size < (backup.size or 0):
             sizes = f"has {volume.size} GiB, backup {backup_id} needs {backup.size}"
@@ -126,8 +148,9 @@ class CheckRestoredBackup(Step, task="check_backup"):
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)
-        if backup.status not in DURING:
-            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {DURING[0]}")
+        if backup.status not in BACKUP.during:
+            wanted = BACKUP.during[0]
+            raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {wanted}")
 
 
 class CheckRestoreStore(Step, task="check_store"):
@@ -153,7 +176,7 @@ class Bring(Step):
         if backup.encryption_key_id:
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)
-        pace = copying.watched(ctx, backup_id, DURING)
+        pace = copying.watched(ctx, backup_id, BACKUP.during)
         offered = {"volume_is_new": volume_is_new, "pace": pace}
         try:
             with remote_open.opened(ctx, volume, write=True, secure=secure) as file:
@@ -176,14 +199,15 @@ class FinishRestoreBackup(Step, task="finish"):
         if volume is not None:
             if brought:
                 _name_source(ctx, volume, backup_id, backup)
-            launched = {"launched_at": _now()} if volume.status == "creating" and brought else {}
-            status = "available" if brought else "error"
+            is_new = volume.status in NEW_VOLUME.during
+            launched = {"launched_at": _now()} if is_new and brought else {}
+            status = VOLUME.done if brought else ENDED
             backup_source.change(
-                ctx.volumes.transition, volume_id, status, when=VOLUME_DURING, **launched
+                ctx.volumes.transition, volume_id, status, when=VOLUME.during, **launched
             )
-        backup_source.change(ctx.backups.transition, backup_id, "available", when=DURING)
+        backup_source.change(ctx.backups.transition, backup_id, BACKUP.done, when=BACKUP.during)
         if backup is not None:
-            shown = backup.replace(status="available")
+            shown = backup.replace(status=BACKUP.done)
             ctx.notifier.backup(ctx.request, "restore.end", shown)
 
 

@@ -15,23 +15,23 @@ from typing import Any, TypedDict
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.errors import DriverReturnedRubbish
+from flows.statuses import GroupStatus, ReplicationStatus, SnapshotStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)
 
-ERRORS = ("error", "error_deleting")
+ERRORS = (GroupStatus.ERROR, GroupStatus.ERROR_DELETING)
 
-_PASSING = ("creating", "deleting", "updating")
+_PASSING = (GroupStatus.CREATING, GroupStatus.DELETING, GroupStatus.UPDATING)
 """Statuses in which nothing may stay when the operation has failed."""
 
 _REPLICATION = "replication_status"
-_REPLICATED = ("error", "enabled", "disabled", "not-capable", "failed-over", "failover-error")
+_REPLICATED = frozenset(ReplicationStatus) - {
+    *(ReplicationStatus.ENABLING, ReplicationStatus.DISABLING, ReplicationStatus.FAILING_OVER),
+}
 """Of replication, the statuses that are an end."""
 
-_OF_SNAPSHOTS = {
-    *("creating", "available", "deleting", "deleted", "error", "error_deleting"),
-    *("updating", "unmanaging", "backing-up", "restoring"),
-}
-"""All that a snapshot can be in; Cinder cannot read a row with another (spec/volume-rpc §1.1)."""
+_REMOVED = (None, VolumeStatus.DELETED, VolumeStatus.DELETING, *ERRORS)
+"""Statuses of a member that a deletion has removed, or has failed to remove."""
 
 
 class MemberUpdates(TypedDict):
@@ -101,7 +101,7 @@ def of_replication(
     columns, _ = _model(model, group, call)
     entries = _entries(lists[0], members, group, call) or []
     told = [columns.pop(_REPLICATION, None), *(entry.get(_REPLICATION) for entry in entries)]
-    if "error" not in told:
+    if ReplicationStatus.ERROR not in told:
         plain = [{k: v for k, v in entry.items() if k != _REPLICATION} for entry in entries]
         return _verdict(columns, _without_status(plain))
     ended = [entry for entry in entries if entry.get(_REPLICATION) in _REPLICATED]
@@ -138,8 +138,8 @@ def verdict(
     told = [entry for entry in entries or () if entry.get("status") not in (None, *_PASSING)]
     if deletes:
         return _verdict(columns, told, failed=True)
-    made = [entry for entry in told if entry["status"] == "available"]
-    rest = [entry for entry in told if entry["status"] != "available"]
+    made = [entry for entry in told if entry["status"] == VolumeStatus.AVAILABLE]
+    rest = [entry for entry in told if entry["status"] != VolumeStatus.AVAILABLE]
     usable = [entry["id"] for entry in made]
     return _verdict(columns, rest + _without_status(made), failed=True, usable=usable)
 
@@ -159,7 +159,7 @@ def _verdict(
 
 
 def _is_kept(entry: Mapping[str, Any]) -> bool:
-    return entry.get("status") not in (None, "deleted", "deleting", *ERRORS)
+    return entry.get("status") not in _REMOVED
 
 
 def _without_status(entries: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
@@ -218,7 +218,7 @@ def _apart(entry: Any, resource: Record, who: str) -> tuple[Any, str | None]:
     status = entry.get("status")
     if status is not None and not isinstance(status, str):
         raise DriverReturnedRubbish(f"{who} returned the status {status!r:.40} for {resource.id}")
-    if resource.kind == "snapshot" and status not in (None, *_OF_SNAPSHOTS):
+    if resource.kind == "snapshot" and status not in (None, *SnapshotStatus):
         raise DriverReturnedRubbish(f"{who} returned {status!r:.40} for snapshot {resource.id}")
     try:
         json.dumps(dict(entry))

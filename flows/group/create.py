@@ -37,9 +37,19 @@ from flows.group.lifecycle import (
     tell,
 )
 from flows.lifecycle import Statuses, Step
+from flows.statuses import GroupStatus, VolumeStatus
 
-STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
-OPERATION = GroupOperation("create", STATUSES, members=STATUSES, tells_members=True)
+STATUSES = Statuses(
+    during=(GroupStatus.CREATING,),
+    success=GroupStatus.AVAILABLE,
+    failure={Exception: GroupStatus.ERROR},
+)
+MEMBERS = Statuses(
+    during=(VolumeStatus.CREATING,),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR},
+)
+OPERATION = GroupOperation("create", STATUSES, members=MEMBERS, tells_members=True)
 
 CREATE = methods.GroupMethod("create_group", "create_consistencygroup")
 

@@ -42,7 +42,7 @@ from flows.errors import (
     MetadataCopyFailure,
 )
 from flows.group import answers, members, methods
-from flows.group.create import OPERATION, STATUSES
+from flows.group.create import MEMBERS, OPERATION
 from flows.group.delete import take_off
 from flows.group.kinds import KINDS, SNAPSHOT_OF, GroupKind
 from flows.group.lifecycle import (
@@ -56,11 +56,16 @@ from flows.group.lifecycle import (
     usable,
 )
 from flows.lifecycle import Step
+from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume.create import inherit, launched, require_room
 
 CREATE = methods.GroupMethod(
     "create_group_from_src", "create_consistencygroup_from_src", type_needs=True
 )
+
+_USABLE = (VolumeStatus.AVAILABLE, SnapshotStatus.AVAILABLE)
+_UNFINISHED = (*MEMBERS.during, *MEMBERS.failures)
+"""Statuses of volumes that are deleted when the creation is undone."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class CheckGroupSource(Step, task="check"):
         volumes = of.rows(ctx).members(resource_id)
         source = _source(ctx, of, resource_id, volumes, snapshot_id, source_id)
         for volume, one in zip(volumes, source.members, strict=True):
-            if one.status != "available":
+            if one.status not in _USABLE:
                 text = f"{one.kind} {one.id} is {one.status}, not available"
                 raise _unfit(of, f"{kind} {resource_id}: its source {text}")
             origin = one.volume if one.kind == "snapshot" else one
@@ -149,7 +154,7 @@ class CallCreateGroupFromSource(Step, task="ask"):
         if driver_contract.never_reached_driver(flow_failures) or is_settled(flow_failures):
             return
         of = KINDS[kind]
-        made = [v for v in of.rows(ctx).members(resource_id) if v.status in ("creating", "error")]
+        made = [v for v in of.rows(ctx).members(resource_id) if v.status in _UNFINISHED]
         take_off(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
@@ -165,10 +170,10 @@ class SettleGroupMembers(Step, task="settle"):
                 _inherit(ctx, volume)
             except MetadataCopyFailure as error:
                 failed.append(str(error))
-                set_member(ctx, of, volume, STATUSES.during, "error")
+                set_member(ctx, of, volume, MEMBERS.during, MEMBERS.failed)
                 continue
             columns = {**launched(ctx), "created_at": _now()}
-            set_member(ctx, of, volume, STATUSES.during, "available", **columns)
+            set_member(ctx, of, volume, MEMBERS.during, MEMBERS.done, **columns)
         if failed or verdict["failed"]:
             raise partly_failed(kind, resource_id, verdict, failed)
 

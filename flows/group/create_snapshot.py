@@ -45,9 +45,19 @@ from flows.group.lifecycle import (
 )
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.create import copy_image_metadata
+from flows.statuses import GroupSnapshotStatus, SnapshotStatus
 
-STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
-OPERATION = GroupOperation("create", STATUSES, members=STATUSES, tells_members=True)
+STATUSES = Statuses(
+    during=(GroupSnapshotStatus.CREATING,),
+    success=GroupSnapshotStatus.AVAILABLE,
+    failure={Exception: GroupSnapshotStatus.ERROR},
+)
+MEMBERS = Statuses(
+    during=(SnapshotStatus.CREATING,),
+    success=SnapshotStatus.AVAILABLE,
+    failure={Exception: SnapshotStatus.ERROR},
+)
+OPERATION = GroupOperation("create", STATUSES, members=MEMBERS, tells_members=True)
 
 CREATE = methods.GroupMethod("create_group_snapshot", "create_cgsnapshot", type_needs=True)
 
@@ -95,13 +105,13 @@ class SettleSnapshotMembers(Step, task="settle"):
                 copy_image_metadata(ctx, snapshot)
             except MetadataCopyFailure as error:
                 failed.append(str(error))
-                set_member(ctx, of, snapshot, STATUSES.during, "error")
+                set_member(ctx, of, snapshot, MEMBERS.during, MEMBERS.failed)
                 continue
             columns = {
                 "progress": "100%",
                 "encryption_key_id": snapshot.volume.encryption_key_id,
             }
-            set_member(ctx, of, snapshot, STATUSES.during, "available", **columns)
+            set_member(ctx, of, snapshot, MEMBERS.during, MEMBERS.done, **columns)
         if failed or verdict["failed"]:
             raise partly_failed(kind, resource_id, verdict, failed)
 
@@ -127,4 +137,4 @@ def flow() -> linear_flow.Flow:
 
 
 def _is_new(snapshot: Record) -> bool:
-    return snapshot.status in ("creating", "error")
+    return snapshot.status in (*MEMBERS.during, *MEMBERS.failures)

@@ -40,17 +40,24 @@ from flows.group import answers, members, methods
 from flows.group.kinds import KINDS, GroupKind
 from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, tell_member
 from flows.lifecycle import Statuses, Step
+from flows.statuses import AttachStatus, GroupStatus, VolumeStatus
 
 DELETE = methods.GroupMethod("delete_group", "delete_consistencygroup", old_needs=False)
 
+STATUSES = Statuses(
+    during=(GroupStatus.DELETING,),
+    success=GroupStatus.DELETED,
+    failure={Exception: GroupStatus.ERROR},
+)
+MEMBERS = Statuses(
+    during=(VolumeStatus.DELETING,),
+    success=VolumeStatus.DELETED,
+    failure={Invalid: VolumeStatus.ERROR_DELETING, Exception: VolumeStatus.ERROR},
+)
 OPERATION = GroupOperation(
     "delete",
-    Statuses(during=("deleting",), success=None, failure={Exception: "error"}),
-    members=Statuses(
-        during=("deleting",),
-        success=None,
-        failure={Invalid: "error_deleting", Exception: "error"},
-    ),
+    STATUSES,
+    members=MEMBERS,
     tells_members=True,
 )
 
@@ -63,7 +70,7 @@ class CheckDeleteGroup(Step, task="check"):
         group = rows.get(resource_id)
         driver_contract.require_ours(ctx, group, group.host)
         for volume in rows.members(resource_id):
-            if volume.attach_status == "attached":
+            if volume.attach_status == AttachStatus.ATTACHED:
                 text = f"volume {volume.id} is attached: detach it first"
                 raise VolumeAttached(f"{kind} {resource_id}: {text}")
 
@@ -86,13 +93,13 @@ class FinishDeleteGroup(Step, task="finish"):
         for volume in of.rows(ctx).members(resource_id):
             release = {"volumes": 1, "gigabytes": volume.size or 0} if volume.use_quota else {}
             if ctx.volumes.destroy(volume.id, release=release):
-                tell_member(ctx, "delete.end", volume.replace(status="deleted"))
+                tell_member(ctx, "delete.end", volume.replace(status=MEMBERS.done))
         try:
             group = of.rows(ctx).get(resource_id)
         except GroupNotFound:  # a second try, after the row went
             return
         if of.rows(ctx).destroy(resource_id, release={of.quota: 1}):
-            ctx.notifier.group(ctx.request, "delete.end", group.replace(status="deleted"))
+            ctx.notifier.group(ctx.request, "delete.end", group.replace(status=STATUSES.done))
         ctx.backend.publish_soon()
 
 

@@ -31,11 +31,21 @@ from flows.group.kinds import KINDS, GroupKind
 from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.delete import forget
+from flows.statuses import GroupSnapshotStatus, SnapshotStatus
 
-STATUSES = Statuses(during=("deleting",), success=None, failure={Exception: "error"})
+STATUSES = Statuses(
+    during=(GroupSnapshotStatus.DELETING,),
+    success=GroupSnapshotStatus.DELETED,
+    failure={Exception: GroupSnapshotStatus.ERROR},
+)
+MEMBERS = Statuses(
+    during=(SnapshotStatus.DELETING,),
+    success=SnapshotStatus.DELETED,
+    failure={Exception: SnapshotStatus.ERROR},
+)
 DELETE = methods.GroupMethod("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
 
-OPERATION = GroupOperation("delete", STATUSES, members=STATUSES, tells_members=True)
+OPERATION = GroupOperation("delete", STATUSES, members=MEMBERS, tells_members=True)
 
 
 class CallDeleteGroupSnapshot(Step, task="ask"):
@@ -60,7 +70,7 @@ class FinishDeleteGroupSnapshot(Step, task="finish"):
         except GroupSnapshotNotFound:  # a second try, after the row went
             return
         if of.rows(ctx).destroy(resource_id):
-            shown = group_snapshot.replace(status="deleted")
+            shown = group_snapshot.replace(status=STATUSES.done)
             ctx.notifier.group(ctx.request, "delete.end", shown)
 
 

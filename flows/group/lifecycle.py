@@ -46,7 +46,7 @@ class GroupOperation:
 
     event: str
     statuses: Statuses
-    members: Statuses = field(default_factory=lambda: Statuses((), None))
+    members: Statuses = field(default_factory=lambda: Statuses(()))
     tells_members: bool = False
 
 
@@ -83,10 +83,10 @@ class BeginGroupOperation(Step):
         record = of.rows(ctx).get(args["resource_id"])
         driver_contract.require_ours(ctx, record, of.group_of(record).host)
         if record.status not in operation.statuses.during:
-            failed = tuple(operation.statuses.failure.values())
-            of.rows(ctx).transition(record.id, operation.statuses.during[0], when=failed)
+            statuses = operation.statuses
+            of.rows(ctx).transition(record.id, statuses.during[0], when=statuses.failures)
         for member in of.rows(ctx).members(record.id):
-            if member.status in operation.members.failure.values():
+            if member.status in operation.members.failures:
                 set_member(
                     ctx, of, member, (member.status,), operation.members.during[0], done=False
                 )
@@ -179,9 +179,8 @@ def set_group(
 ) -> bool:
     """Write the final status of a success and say whether it took."""
     statuses = operation.statuses
-    assert statuses.success is not None
     try:
-        of.rows(ctx).transition(record.id, statuses.success, when=statuses.during, **columns)
+        of.rows(ctx).transition(record.id, statuses.done, when=statuses.during, **columns)
     except (StatusChanged, NotFound) as error:
         LOG.warning("%s %s is left as it is: %s", of.name, record.id, error)
         return False

@@ -16,7 +16,21 @@ from drivers.interface.records import Record
 from flows import driver_contract, parallel
 from flows.context import GroupContext as Context
 from flows.group.answers import MemberUpdates, verdict
+from flows.lifecycle import Statuses
+from flows.statuses import VolumeStatus
 from flows.volume.create import clone
+
+CREATE = Statuses(
+    during=(VolumeStatus.CREATING,),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR},
+)
+DELETE = Statuses(
+    during=(VolumeStatus.DELETING,),
+    success=VolumeStatus.DELETED,
+    failure={ResourceBusy: VolumeStatus.AVAILABLE, BaseException: VolumeStatus.ERROR},
+)
+"""Both hold for members of either kind: snapshots have these statuses as well."""
 
 
 def delete_volumes(ctx: Context, volumes: Sequence[Record]) -> MemberUpdates:
@@ -81,9 +95,9 @@ def _cleared(delete: Callable[[Record], Any], member: Record) -> Any:
 
 def _made(outcomes: Sequence[parallel.Outcome]) -> MemberUpdates:
     entries = [
-        {"id": member.id, "status": "available", **update}
+        {"id": member.id, "status": CREATE.done, **update}
         if error is None
-        else {"id": member.id, "status": "error"}
+        else {"id": member.id, "status": CREATE.failed}
         for member, update, error in outcomes
     ]
     return verdict({}, None, entries, deletes=False)
@@ -96,5 +110,5 @@ def _deleted(outcomes: Sequence[parallel.Outcome]) -> MemberUpdates:
 
 def _status_after(error: BaseException | None) -> str:
     if error is None:
-        return "deleted"
-    return "available" if isinstance(error, ResourceBusy) else "error"
+        return DELETE.done
+    return next(status for kind, status in DELETE.failure.items() if isinstance(error, kind))

@@ -42,6 +42,7 @@ from flows.group.kinds import KINDS
 from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, tell
 from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.replication import BACK
+from flows.statuses import GroupStatus, ReplicationStatus, VolumeStatus
 
 GROUP = KINDS["group"]
 
@@ -51,23 +52,41 @@ class ReplicationChange:
     """One of the three operations.
 
     :param call: the driver's method, which is the name in notifications as well.
-    :param during: the replication status on arrival.
-    :param success: the one at the end.
+    :param replication: replication statuses of the group and of its volumes.
     """
 
     call: str
-    during: str
-    success: str
+    replication: Statuses
+
+    @property
+    def during(self) -> str:
+        """The replication status on arrival."""
+        return self.replication.during[0]
 
     @property
     def told(self) -> GroupOperation:
         """What listeners are told of."""
-        return GroupOperation(self.call, Statuses((), None), tells_members=True)
+        return GroupOperation(self.call, Statuses(()), tells_members=True)
 
 
-ENABLE = ReplicationChange("enable_replication", "enabling", "enabled")
-DISABLE = ReplicationChange("disable_replication", "disabling", "disabled")
-FAILOVER = ReplicationChange("failover_replication", "failing-over", "failed-over")
+_FAILURE: Mapping[type[BaseException], str] = {Exception: ReplicationStatus.ERROR}
+ENABLE = ReplicationChange(
+    "enable_replication",
+    Statuses((ReplicationStatus.ENABLING,), ReplicationStatus.ENABLED, _FAILURE),
+)
+DISABLE = ReplicationChange(
+    "disable_replication",
+    Statuses((ReplicationStatus.DISABLING,), ReplicationStatus.DISABLED, _FAILURE),
+)
+FAILOVER = ReplicationChange(
+    "failover_replication",
+    Statuses((ReplicationStatus.FAILING_OVER,), ReplicationStatus.FAILED_OVER, _FAILURE),
+)
+STATUSES = Statuses(during=(), failure={Exception: GroupStatus.ERROR})
+"""Of the group itself: a success leaves its status as it is."""
+
+MEMBERS = Statuses(during=(), failure={Exception: VolumeStatus.ERROR})
+"""Of its volumes, unless the operation was refused."""
 
 
 class _Of(Step):
@@ -101,14 +120,15 @@ class BeginReplicateGroup(_Of, task="begin"):
     ) -> None:
         if never_began(result):
             return
-        refused = cause_of(flow_failures).check(Invalid)
+        failure = cause_of(flow_failures)
+        refused = failure.check(Invalid)
         try:
             GROUP.rows(ctx).set_replication(
                 resource_id,
-                "error",
+                self._change.replication.after(failure),
                 when=self._change.during,
-                status="error",
-                members_status=None if refused else "error",
+                status=STATUSES.after(failure),
+                members_status=None if refused else MEMBERS.after(failure),
             )
         except (StatusChanged, NotFound) as error:
             LOG.warning("group %s is left as it is: %s", resource_id, error)
@@ -121,7 +141,7 @@ class CheckReplication(_Of, task="check"):
         during = self._change.during
         for volume in GROUP.rows(ctx).members(resource_id):
             text = f"group {resource_id}: volume {volume.id}"
-            if volume.status == "in-use" and not allow_attached:
+            if volume.status == VolumeStatus.IN_USE and not allow_attached:
                 raise InvalidVolume(f"{text} is in use: detach it, or allow attached volumes")
             if volume.replication_status != during:
                 found = volume.replication_status
@@ -151,7 +171,7 @@ class FinishReplicateGroup(_Of, task="finish"):
 
     def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> None:
         rows, change = GROUP.rows(ctx), self._change
-        to = "enabled" if targets == [BACK] else change.success
+        to = (ENABLE if targets == [BACK] else change).replication.done
         try:
             rows.set_replication(resource_id, to, when=change.during)
             tell(ctx, GROUP, rows.get(resource_id), change.told, "end")

@@ -34,15 +34,22 @@ from flows.group import answers, methods
 from flows.group.kinds import KINDS, GroupKind
 from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, set_group, tell
 from flows.lifecycle import Statuses, Step
+from flows.statuses import GroupStatus, VolumeStatus
 
-OPERATION = GroupOperation(
-    "update", Statuses(during=("updating",), success="available", failure={Exception: "error"})
+STATUSES = Statuses(
+    during=(GroupStatus.UPDATING,),
+    success=GroupStatus.AVAILABLE,
+    failure={Exception: GroupStatus.ERROR},
 )
+MEMBERS = Statuses(during=(), failure={Exception: VolumeStatus.ERROR})
+"""Of the volumes of both lists; a success leaves their statuses as they are."""
+
+OPERATION = GroupOperation("update", STATUSES)
 
 UPDATE = methods.GroupMethod("update_group", "update_consistencygroup")
 
-_JOIN = ("available", "in-use")
-_LEAVE = ("available", "in-use", "error", "error_deleting")
+_JOIN = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
+_LEAVE = (*_JOIN, VolumeStatus.ERROR, VolumeStatus.ERROR_DELETING)
 
 
 class CheckUpdateGroup(Step, task="check"):
@@ -94,7 +101,7 @@ class CallUpdateGroup(Step, task="ask"):
     def revert(self, ctx: Context, add: list[str], remove: list[str]) -> None:
         for volume_id in (*add, *remove):
             with contextlib.suppress(NotFound):
-                ctx.volumes.update(volume_id, status="error")
+                ctx.volumes.update(volume_id, status=MEMBERS.failed)
 
 
 class FinishUpdateGroup(Step, task="finish"):

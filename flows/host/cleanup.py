@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from oslo_utils import timeutils
@@ -33,11 +34,20 @@ from flows.context import HostContext as Context
 from flows.errors import Interrupted, NotFound, Unavailable
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
+from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume.lifecycle import at_rest, set_finished
 
 LOG = logging.getLogger(__name__)
 
 _KINDS = {"Volume": "volumes", "Snapshot": "snapshots"}
+
+VOLUMES: Mapping[str, str] = {
+    VolumeStatus.CREATING: VolumeStatus.ERROR,
+    VolumeStatus.DOWNLOADING: VolumeStatus.ERROR,
+}
+"""Volumes that end in a status of their own; the module's table has the others."""
+
+SNAPSHOTS: Mapping[str, str] = {SnapshotStatus.CREATING: SnapshotStatus.ERROR}
 
 
 class CleanUpHost(Step, task="clean"):
@@ -106,23 +116,23 @@ def _end(ctx: Context, work: Record) -> bool:
         return True
     LOG.warning("%s %s was left %s", resource.kind, resource.id, resource.status)
     if resource.kind == "snapshot":
-        if resource.status == "creating":
-            set_status(ctx, resource, ("creating",), "error")
+        if end := SNAPSHOTS.get(resource.status):
+            set_status(ctx, resource, (resource.status,), end)
         return True
     return _end_volume(ctx, resource)
 
 
 def _end_volume(ctx: Context, volume: Record) -> bool:
     status = volume.status
-    if status == "deleting":
+    if status == VolumeStatus.DELETING:
         ctx.service.delete(volume)
         return False
-    if status == "creating" and ctx.host.is_restored(volume.id):
+    if status == VolumeStatus.CREATING and ctx.host.is_restored(volume.id):
         return True
-    if status == "downloading":
+    if status == VolumeStatus.DOWNLOADING:
         ctx.driver.clear_download(ctx.request, volume)
-    if status == "uploading":
-        set_finished(ctx, volume, ("uploading",), at_rest(ctx, volume.id))
-    elif status in ("creating", "downloading"):
-        set_finished(ctx, volume, (status,), "error")
+    if status == VolumeStatus.UPLOADING:
+        set_finished(ctx, volume, (status,), at_rest(ctx, volume.id))
+    elif end := VOLUMES.get(status):
+        set_finished(ctx, volume, (status,), end)
     return True

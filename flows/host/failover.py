@@ -40,12 +40,32 @@ from flows import errors
 from flows.context import HostContext as Context
 from flows.host import failover_answer
 from flows.host.failover_answer import Moved
-from flows.lifecycle import Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.replication import BACK, is_replicated
+from flows.statuses import GroupStatus, ReplicationStatus, SnapshotStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)
 
-FAILED_OVER, ENABLED, FAILED = "failed-over", "enabled", "failover-error"
+SERVICE = Statuses(
+    during=(ReplicationStatus.FAILING_OVER,),
+    success=ReplicationStatus.FAILED_OVER,
+    failure={Exception: ReplicationStatus.FAILOVER_ERROR},
+)
+"""``replication_status`` of the service, and of the volumes and groups that are replicated."""
+
+ENABLED = ReplicationStatus.ENABLED
+"""In place of the success when the backend itself is the target."""
+
+FOLLOWED = Statuses(during=(), failure={Exception: ReplicationStatus.ERROR})
+"""Of a service that could not follow the failover of another host of its cluster."""
+
+VOLUMES = Statuses(during=(), failure={Exception: VolumeStatus.ERROR})
+"""Of volumes that are not replicated, or whose failover failed."""
+
+SNAPSHOTS = Statuses(during=(), failure={Exception: SnapshotStatus.ERROR})
+GROUPS = Statuses(during=(), failure={Exception: GroupStatus.ERROR})
+
+_WITHOUT_REPLICA = ReplicationStatus.NOT_CAPABLE
 
 
 class BeginFailover(Step, task="begin"):
@@ -65,14 +85,14 @@ class BeginFailover(Step, task="begin"):
             return
         failure, row = cause_of(flow_failures), ctx.service.get()
         if failure.check(InvalidReplicationTarget) and not ctx.resumed:
-            if row.replication_status == "failing-over":
-                before = FAILED_OVER if row.active_backend_id else ENABLED
+            if row.replication_status in SERVICE.during:
+                before = SERVICE.done if row.active_backend_id else ENABLED
                 ctx.service.update(replication_status=before)
             return
         # A second try that finds its target gone may have moved half of it before.
         if secondary_id != BACK and not failure.check(NotImplementedError):
             _give_up(ctx, _not_replicated(ctx))
-        ctx.service.update(disabled=True, replication_status=FAILED)
+        ctx.service.update(disabled=True, replication_status=SERVICE.failed)
 
 
 class FailOver(Step, task="move"):
@@ -111,10 +131,10 @@ class FinishFailover(Step, task="finish"):
 
     def execute(self, ctx: Context, secondary_id: str | None, moved: Moved) -> None:
         columns: dict[str, Any] = {
-            "replication_status": FAILED_OVER,
+            "replication_status": SERVICE.done,
             "active_backend_id": moved["active"],
             "disabled": True,
-            "disabled_reason": FAILED_OVER,
+            "disabled_reason": SERVICE.done,
         }
         if secondary_id == BACK:
             frozen = bool(ctx.service.get().frozen)
@@ -139,7 +159,7 @@ def flow() -> linear_flow.Flow:
 
 
 def _status_of(secondary_id: str | None) -> str:
-    return ENABLED if secondary_id == BACK else FAILED_OVER
+    return ENABLED if secondary_id == BACK else SERVICE.done
 
 
 def _not_replicated(ctx: Context) -> Iterable[Record]:
@@ -150,31 +170,31 @@ def _store_volume(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
     try:
         volume = ctx.volumes.get(entry["id"])
         try:
-            _write(ctx, volume, _completed(entry["columns"], now))
+            _write(ctx, volume, _completed(entry["columns"], now, VOLUMES))
         except ValueError as error:
             LOG.error("what was told of volume %s is not stored: %s", volume.id, error)
-            _write(ctx, volume, _completed({"status": "error"}, now))
+            _write(ctx, volume, _completed({"status": VOLUMES.failed}, now, VOLUMES))
     except errors.NotFound:
         LOG.info("volume %s is gone by now", entry["id"])
 
 
 def _store_group(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
-    columns = _completed(entry["columns"], now)
+    columns = _completed(entry["columns"], now, GROUPS)
     try:
         ctx.groups["group"].update(entry["id"], **columns)
     except (ValueError, errors.NotFound) as error:
         LOG.error("what was told of group %s is not stored: %s", entry["id"], error)
 
 
-def _completed(told: Mapping[str, Any], now: str) -> dict[str, Any]:
+def _completed(told: Mapping[str, Any], now: str, statuses: Statuses) -> dict[str, Any]:
     """Return the columns of a volume or group, with what a failure means."""
     columns = dict(told)
-    if columns.get("status") == "error":
-        columns["replication_status"] = FAILED
-    elif columns.get("replication_status") in (None, FAILED_OVER):
+    if columns.get("status") == statuses.failed:
+        columns["replication_status"] = SERVICE.failed
+    elif columns.get("replication_status") in (None, SERVICE.done):
         columns["replication_status"] = now
-    if columns["replication_status"] == FAILED:
-        columns.setdefault("status", "error")
+    if columns["replication_status"] == SERVICE.failed:
+        columns.setdefault("status", statuses.failed)
     return columns
 
 
@@ -183,7 +203,7 @@ def _write(ctx: Context, volume: Record, columns: dict[str, Any]) -> None:
     if columns.get("status", volume.status) != volume.status:
         columns["previous_status"] = volume.status
     ctx.volumes.update(volume.id, **columns)
-    if columns["replication_status"] == FAILED:
+    if columns["replication_status"] == SERVICE.failed:
         _break_snapshots(ctx, volume)
 
 
@@ -192,12 +212,14 @@ def _give_up(ctx: Context, volumes: Iterable[Record]) -> None:
     for volume in volumes:
         try:
             _break_snapshots(ctx, volume)
-            kept = {"previous_status": volume.status} if volume.status != "error" else {}
-            ctx.volumes.update(volume.id, status="error", replication_status="not-capable", **kept)
+            columns = {"status": VOLUMES.failed, "replication_status": _WITHOUT_REPLICA}
+            if volume.status != VOLUMES.failed:
+                columns["previous_status"] = volume.status
+            ctx.volumes.update(volume.id, **columns)
         except errors.NotFound:
             LOG.info("volume %s is gone by now", volume.id)
 
 
 def _break_snapshots(ctx: Context, volume: Record) -> None:
     for snapshot in ctx.snapshots.of_volume(volume.id):
-        ctx.snapshots.update(snapshot.id, status="error")
+        ctx.snapshots.update(snapshot.id, status=SNAPSHOTS.failed)

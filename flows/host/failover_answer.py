@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.errors import DriverReturnedRubbish
+from flows.statuses import GroupStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)
 
-_STATUSES = {
-    "volume": {"available", "in-use", "error", "maintenance", "reserved"},
-    "group": {"available", "error"},
+_STATUSES: Mapping[str, Collection[str]] = {
+    "volume": {
+        *(VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.ERROR),
+        *(VolumeStatus.MAINTENANCE, VolumeStatus.RESERVED),
+    },
+    "group": {GroupStatus.AVAILABLE, GroupStatus.ERROR},
 }
 """Those that a driver may give; of groups Cinder cannot read any other."""
+
+_FAILED = {"volume": VolumeStatus.ERROR, "group": GroupStatus.ERROR}
 
 
 class Moved(TypedDict):
@@ -90,5 +96,5 @@ def _columns(told: Any, row: Record, who: str) -> dict[str, Any]:
         json.dumps(columns)
     except (DriverReturnedRubbish, TypeError, ValueError) as error:
         LOG.error("%s told of %s %s: %s", who, row.kind, row.id, error)
-        return {"status": "error"}
+        return {"status": _FAILED[row.kind]}
     return {**columns, "status": status} if status else columns

@@ -51,11 +51,16 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import HostContext as Context
 from flows.errors import Interrupted, NotFound, StatusChanged, Unavailable
+from flows.group import replicate
 from flows.group.kinds import KINDS
 from flows.group.lifecycle import set_member
+from flows.group.replicate import ReplicationChange
+from flows.host.failover import SERVICE
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
-from flows.volume.lifecycle import at_rest, set_finished
+from flows.statuses import GroupStatus, SnapshotStatus, VolumeStatus, migrating_volume
+from flows.volume.lifecycle import AT_REST, at_rest, set_finished
+from flows.volume.migration.status_tables import MIGRATION, RESTORED
 from flows.volume.migration.target import is_taken
 
 LOG = logging.getLogger(__name__)
@@ -63,34 +68,54 @@ LOG = logging.getLogger(__name__)
 How = Callable[[Context, Record], None]
 
 VOLUMES: Mapping[str, str] = {
-    "creating": "error",
-    "downloading": "error",
-    "unmanaging": "error_unmanaging",
-    "managing": "error_managing",
-    "error_managing_deleting": "error_managing",
-    "extending": "error_extending",
-    "reverting": "error",
+    VolumeStatus.CREATING: VolumeStatus.ERROR,
+    VolumeStatus.DOWNLOADING: VolumeStatus.ERROR,
+    VolumeStatus.UNMANAGING: VolumeStatus.ERROR_UNMANAGING,
+    VolumeStatus.MANAGING: VolumeStatus.ERROR_MANAGING,
+    VolumeStatus.ERROR_MANAGING_DELETING: VolumeStatus.ERROR_MANAGING,
+    VolumeStatus.EXTENDING: VolumeStatus.ERROR_EXTENDING,
+    VolumeStatus.REVERTING: VolumeStatus.ERROR,
 }
 """Volumes that end in a status of their own; see ``_BACK`` for the others."""
 
-_BACK = ("uploading", "retyping")
-_MIGRATING = ("starting", "migrating", "completing")
+_BACK = (VolumeStatus.UPLOADING, VolumeStatus.RETYPING)
 
 SNAPSHOTS: Mapping[str, str] = {
-    "creating": "error",
-    "deleting": "error_deleting",
-    "unmanaging": "error_deleting",
-    "restoring": "available",
+    SnapshotStatus.CREATING: SnapshotStatus.ERROR,
+    SnapshotStatus.DELETING: SnapshotStatus.ERROR_DELETING,
+    SnapshotStatus.UNMANAGING: SnapshotStatus.ERROR_DELETING,
+    SnapshotStatus.RESTORING: SnapshotStatus.AVAILABLE,
 }
 
-GROUPS = ("creating", "deleting", "updating")
-_REPLICATION = ("enabling", "disabling", "failing-over")
+GROUPS: Mapping[str, str] = {
+    GroupStatus.CREATING: GroupStatus.ERROR,
+    GroupStatus.DELETING: GroupStatus.ERROR,
+    GroupStatus.UPDATING: GroupStatus.ERROR,
+}
+"""Groups of each kind, and their snapshots."""
+
+GROUP_VOLUMES: Mapping[str, str] = {
+    VolumeStatus.CREATING: VolumeStatus.ERROR,
+    VolumeStatus.DELETING: VolumeStatus.ERROR_DELETING,
+}
+GROUP_SNAPSHOTS: Mapping[str, str] = {
+    SnapshotStatus.CREATING: SnapshotStatus.ERROR,
+    SnapshotStatus.DELETING: SnapshotStatus.ERROR,
+}
+"""Members of a group, and of a snapshot of one, by the status of the latter."""
+
+REPLICATION: Mapping[str, ReplicationChange] = {
+    change.during: change for change in (replicate.ENABLE, replicate.DISABLE, replicate.FAILOVER)
+}
 
 _KNOWN_BY = (
     *("id", "volume_id", "group_id", "consistencygroup_id"),
     *("group_snapshot_id", "cgsnapshot_id"),
 )
 """Columns by which an operation may know of a row."""
+
+_DELETED_AGAIN = VolumeStatus.DELETING
+"""Status of volumes that an operation of their own deletes."""
 
 _ANSWER_AWAITED = "extend_new_size"
 """Admin metadata of a volume whose extension a compute host is to complete."""
@@ -107,10 +132,10 @@ class End(Step):
 
         for kind in KINDS:
             end(kind, "status", GROUPS, _end_group)
-        end("group", "replication_status", _REPLICATION, _end_replication)
+        end("group", "replication_status", REPLICATION, _end_replication)
         # These first, as what they write makes a volume one that somebody has changed.
-        end("volume", "migration_status", _MIGRATING, _end_migration)
-        end("volume", "status", [*VOLUMES, *_BACK, "deleting"], _end_volume)
+        end("volume", "migration_status", MIGRATION.during, _end_migration)
+        end("volume", "status", [*VOLUMES, *_BACK, _DELETED_AGAIN], _end_volume)
         end("snapshot", "status", SNAPSHOTS, _end_snapshot)
         _end_failover(ctx)
 
@@ -123,8 +148,8 @@ def flow() -> linear_flow.Flow:
 def _names(record: Record) -> Iterable[str]:
     """Return the ids by which an operation may know of a row."""
     found = (record[name] for name in _KNOWN_BY if name in record)
-    target = str(record["migration_status"] or "") if "migration_status" in record else ""
-    return [*(name for name in found if name), target.removeprefix("target:")]
+    migrating = migrating_volume(record.get("migration_status"))
+    return [*(name for name in found if name), *([migrating] if migrating else ())]
 
 
 def _each(ctx: Context, found: Iterable[Record], how: How) -> None:
@@ -148,13 +173,13 @@ def _end_volume(ctx: Context, volume: Record) -> None:
     status = volume.status
     if _is_swapped(ctx, volume):
         return
-    if status == "extending" and _ANSWER_AWAITED in (volume.admin_metadata or {}):
+    if status == VolumeStatus.EXTENDING and _ANSWER_AWAITED in (volume.admin_metadata or {}):
         return
     _tell(volume, status)
-    if status == "deleting":
+    if status == _DELETED_AGAIN:
         ctx.service.delete(volume)
         return
-    if status == "downloading":
+    if status == VolumeStatus.DOWNLOADING:
         _clear_download(ctx, volume)
     end = VOLUMES.get(status) or _before(ctx, volume)
     set_finished(ctx, volume, (status,), end)
@@ -171,14 +196,14 @@ def _clear_download(ctx: Context, volume: Record) -> None:
 
 def _before(ctx: Context, volume: Record) -> str:
     """Return the status that a volume goes back to."""
-    if volume.status == "uploading" or volume.previous_status not in ("available", "in-use"):
+    if volume.status == VolumeStatus.UPLOADING or volume.previous_status not in AT_REST.values():
         return at_rest(ctx, volume.id)
     return str(volume.previous_status)
 
 
 def _is_swapped(ctx: Context, volume: Record) -> bool:
     """Say whether a compute service is at work on a volume, and will end its migration."""
-    if volume.migration_status not in _MIGRATING:
+    if volume.migration_status not in MIGRATION.during:
         return False
     copy = ctx.volumes.copy_of(volume.id)
     return copy is not None and is_taken(ctx, copy.id)
@@ -188,15 +213,16 @@ def _end_migration(ctx: Context, volume: Record) -> None:
     if _is_swapped(ctx, volume):
         return
     _tell(volume, f"migrating ({volume.migration_status})")
-    if volume.status in ("maintenance", "retyping"):
-        back = _before(ctx, volume)
-        set_finished(ctx, volume, (volume.status,), back, migration_status="error")
+    columns = {"migration_status": MIGRATION.failed}
+    if volume.status in RESTORED:
+        set_finished(ctx, volume, (volume.status,), _before(ctx, volume), **columns)
     else:
-        ctx.volumes.update(volume.id, migration_status="error")
+        ctx.volumes.update(volume.id, **columns)
 
 
 def _end_snapshot(ctx: Context, snapshot: Record) -> None:
-    if snapshot.status == "deleting" and snapshot.volume.status == "deleting":
+    deleting = snapshot.status == SnapshotStatus.DELETING
+    if deleting and snapshot.volume.status == VolumeStatus.DELETING:
         return  # it goes with its volume
     _tell(snapshot, snapshot.status)
     set_status(ctx, snapshot, (snapshot.status,), SNAPSHOTS[snapshot.status])
@@ -205,11 +231,11 @@ def _end_snapshot(ctx: Context, snapshot: Record) -> None:
 def _end_group(ctx: Context, group: Record) -> None:
     of, status = KINDS[group.kind], group.status
     _tell(group, status)
-    end = "error_deleting" if status == "deleting" and not of.is_snapshot else "error"
-    for member in of.rows(ctx).members(group.id) if status != "updating" else ():
-        set_member(ctx, of, member, (status,), end)
+    if end := (GROUP_SNAPSHOTS if of.is_snapshot else GROUP_VOLUMES).get(status):
+        for member in of.rows(ctx).members(group.id):
+            set_member(ctx, of, member, (status,), end)
     try:
-        of.rows(ctx).transition(group.id, "error", when=(status,))
+        of.rows(ctx).transition(group.id, GROUPS[status], when=(status,))
     except (StatusChanged, NotFound) as error:
         LOG.info("%s %s is left as it is: %s", of.name, group.id, error)
 
@@ -217,15 +243,20 @@ def _end_group(ctx: Context, group: Record) -> None:
 def _end_replication(ctx: Context, group: Record) -> None:
     during = group.replication_status
     _tell(group, during)
-    rows = ctx.groups[group.kind]
-    rows.set_replication(group.id, "error", when=during, status="error", members_status="error")
+    ctx.groups[group.kind].set_replication(
+        group.id,
+        REPLICATION[during].replication.failed,
+        when=during,
+        status=replicate.STATUSES.failed,
+        members_status=replicate.MEMBERS.failed,
+    )
 
 
 def _end_failover(ctx: Context) -> None:
-    left = ctx.service.get().replication_status == "failing-over"
+    left = ctx.service.get().replication_status in SERVICE.during
     if left and ctx.backend.name not in ctx.service.underway():
         LOG.warning("a failover of %s was left by another service", ctx.backend.host)
-        ctx.service.update(disabled=True, replication_status="failover-error")
+        ctx.service.update(disabled=True, replication_status=SERVICE.failed)
 
 
 def _tell(record: Record, status: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
-from drivers.interface.image import Image
+from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import ImageContext as Context
@@ -41,7 +41,7 @@ def require_fits(image: Image, volume: Record) -> None:
     :raises ImageUnacceptable: names what does not fit.
     """
     what = f"image {image['id']}"
-    if image.get("status") != "active":
+    if image.get("status") != ImageStatus.ACTIVE:
         raise ImageUnacceptable(f"{what} is {image.get('status')}, not active")
     if image.get("container_format") not in _CONTAINERS:
         raise ImageUnacceptable(f"{what} is packed as {image['container_format']}, not bare")

@@ -23,8 +23,13 @@ from flows import driver_contract, errors, messages
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
+from flows.statuses import SnapshotStatus
 
-STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
+STATUSES = Statuses(
+    during=(SnapshotStatus.CREATING,),
+    success=SnapshotStatus.AVAILABLE,
+    failure={Exception: SnapshotStatus.ERROR},
+)
 OPERATION = SnapshotOperation(
     STATUSES, "create", messages.CREATE_SNAPSHOT, messages.SNAPSHOT_CREATE
 )
@@ -63,8 +68,8 @@ class FinishCreateSnapshot(Step, task="finish"):
             "progress": "100%",
             "encryption_key_id": snapshot.volume.encryption_key_id,
         }
-        if set_status(ctx, snapshot, STATUSES.during, "available", **columns):
-            shown = snapshot.replace(status="available", **columns)
+        if set_status(ctx, snapshot, STATUSES.during, STATUSES.done, **columns):
+            shown = snapshot.replace(status=STATUSES.done, **columns)
             ctx.notifier.snapshot(ctx.request, "create.end", shown)
 
 

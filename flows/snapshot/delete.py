@@ -26,11 +26,15 @@ from flows.context import Context
 from flows.errors import SnapshotNotFound
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation
+from flows.statuses import SnapshotStatus
 
 STATUSES = Statuses(
-    during=("deleting", "unmanaging"),
-    success=None,
-    failure={SnapshotIsBusy: "available", Exception: "error_deleting"},
+    during=(SnapshotStatus.DELETING, SnapshotStatus.UNMANAGING),
+    success=SnapshotStatus.DELETED,
+    failure={
+        SnapshotIsBusy: SnapshotStatus.AVAILABLE,
+        Exception: SnapshotStatus.ERROR_DELETING,
+    },
 )
 OPERATION = SnapshotOperation(
     STATUSES, "delete", messages.DELETE_SNAPSHOT, messages.SNAPSHOT_DELETE
@@ -71,7 +75,7 @@ def flow() -> linear_flow.Flow:
 
 def forget(ctx: Context, snapshot: Record) -> None:
     """Delete a snapshot's row, with its quota, and tell so."""
-    shown = snapshot.replace(status="deleted", deleted=True)
+    shown = snapshot.replace(status=STATUSES.done, deleted=True)
     if ctx.snapshots.destroy(snapshot.id, release=_quota(ctx, snapshot)):
         ctx.notifier.snapshot(ctx.request, "delete.end", shown)
 

@@ -60,8 +60,7 @@ class BeginSnapshotOperation(Step):
         snapshot, statuses = ctx.snapshots.get(args["snapshot_id"]), self._operation.statuses
         driver_contract.require_ours(ctx, snapshot, snapshot.volume.host)
         if snapshot.status not in statuses.during:
-            failed = tuple(statuses.failure.values())
-            ctx.snapshots.transition(snapshot.id, statuses.during[0], when=failed)
+            ctx.snapshots.transition(snapshot.id, statuses.during[0], when=statuses.failures)
 
     def revert(
         self, ctx: Context, snapshot_id: str, result: Any, flow_failures: dict[str, Failure]

@@ -27,8 +27,13 @@ from flows import driver_contract, manage_reference
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
+from flows.statuses import SnapshotStatus
 
-STATUSES = Statuses(during=("creating",), success="available", failure={Exception: "error"})
+STATUSES = Statuses(
+    during=(SnapshotStatus.CREATING,),
+    success=SnapshotStatus.AVAILABLE,
+    failure={Exception: SnapshotStatus.ERROR},
+)
 OPERATION = SnapshotOperation(STATUSES, "manage_existing_snapshot")
 
 
@@ -85,10 +90,10 @@ class FinishManageSnapshot(Step, task="finish"):
     def execute(self, ctx: Context, snapshot_id: str, size: int) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         columns = {"volume_size": size, "commit": [snapshot_id]}
-        if not set_status(ctx, snapshot, STATUSES.during, "available", **columns):
+        if not set_status(ctx, snapshot, STATUSES.during, STATUSES.done, **columns):
             ctx.quotas.rollback([snapshot_id])
             return
-        shown = snapshot.replace(status="available", volume_size=size)
+        shown = snapshot.replace(status=STATUSES.done, volume_size=size)
         ctx.notifier.snapshot(ctx.request, "manage_existing_snapshot.end", shown)
 
 

@@ -26,10 +26,14 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
 from flows.errors import DriverReturnedRubbish, StatusChanged
-from flows.lifecycle import Step, was_cut_short
+from flows.lifecycle import Statuses, Step, was_cut_short
+from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import LOG, find
 
 CALL = "accept_transfer"
+
+STATUSES = Statuses(during=(), failure={DriverReturnedRubbish: VolumeStatus.ERROR})
+"""Any other failure, and a success, leave the status as it is."""
 
 
 class CheckTransfer(Step, task="check"):
@@ -55,7 +59,7 @@ class NotifyTransfer(Step, task="tell"):
         if volume is None or not isinstance(result, Failure):
             return
         if result.check(DriverReturnedRubbish):
-            _set_error(ctx, volume)
+            _set_failed(ctx, volume, STATUSES.after(result))
         elif was_cut_short(result):  # a driver that raised has left the owner who it was
             _tell(ctx, volume, volume.user_id, volume.project_id)
 
@@ -77,9 +81,9 @@ def _tell(ctx: Context, volume: Record, user: str, project: str) -> dict[str, An
     return update or None
 
 
-def _set_error(ctx: Context, volume: Record) -> None:
+def _set_failed(ctx: Context, volume: Record, status: str) -> None:
     try:
-        ctx.volumes.transition(volume.id, "error", when=(volume.status,))
+        ctx.volumes.transition(volume.id, status, when=(volume.status,))
     except StatusChanged as error:
         LOG.warning("volume %s is left as it is: %s", volume.id, error)
 

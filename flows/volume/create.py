@@ -31,6 +31,7 @@ from flows import driver_contract, errors, messages
 from flows.context import CreateContext as Context
 from flows.context import VolumeContext
 from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
+from flows.statuses import VolumeStatus
 from flows.volume import reschedule
 from flows.volume.data import temporary_objects
 from flows.volume.lifecycle import BeginVolumeOperation, find, set_failed
@@ -38,7 +39,9 @@ from flows.volume.lifecycle import BeginVolumeOperation, find, set_failed
 LOG = logging.getLogger(__name__)
 
 STATUSES = Statuses(
-    during=("creating", "downloading"), success="available", failure={Exception: "error"}
+    during=(VolumeStatus.CREATING, VolumeStatus.DOWNLOADING),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR},
 )
 
 
@@ -76,7 +79,7 @@ class BeginCreate(BeginVolumeOperation):
         failure = cause_of(flow_failures)
         if allow_reschedule and reschedule.is_possible(request_spec, filter_properties, failure):
             reschedule.hand_back(
-                ctx, volume, STATUSES.during, request_spec, filter_properties or {}, failure
+                ctx, volume, STATUSES, request_spec, filter_properties or {}, failure
             )
             return
         if set_failed(ctx, volume, STATUSES.during, STATUSES.after(failure)):
@@ -129,7 +132,7 @@ class FinishCreate(Step, task="finish"):
         columns = launched(ctx)
         try:
             ctx.volumes.transition(
-                volume_id, "available", when=STATUSES.during, done=True, **columns
+                volume_id, STATUSES.done, when=STATUSES.during, done=True, **columns
             )
         except errors.StatusChanged as error:
             LOG.warning("volume %s is left as it is: %s", volume_id, error)
@@ -138,7 +141,7 @@ class FinishCreate(Step, task="finish"):
             ctx.driver.delete_volume(volume)
             raise
         if volume.use_quota:
-            shown = volume.replace(status="available", **columns)
+            shown = volume.replace(status=STATUSES.done, **columns)
             ctx.notifier.volume(ctx.request, "create.end", shown)
 
 

@@ -25,11 +25,16 @@ from taskflow.patterns import linear_flow
 from flows import backup_source, driver_contract
 from flows.context import CreateContext as Context
 from flows.errors import InvalidBackup, ServiceUnreachable
+from flows.lifecycle import Statuses
+from flows.statuses import BackupStatus
 from flows.volume import create
 from flows.volume.create import BeginCreate, FinishCreate
 
-_RESTORABLE = ("available",)
-_BEING_RESTORED = ("restoring",)
+BACKUP = Statuses(
+    during=(BackupStatus.RESTORING,),
+    failure={Exception: BackupStatus.AVAILABLE},
+)
+_RESTORABLE = (BackupStatus.AVAILABLE,)
 
 
 class AllocateForBackup(create.AllocateVolume, task="allocate"):
@@ -72,7 +77,7 @@ class HandToBackupService(FinishCreate, task="hand"):
             super().execute(ctx=ctx, volume_id=volume_id)
             return
         volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
-        mine = backup.status in _BEING_RESTORED and backup.restore_volume_id == volume_id
+        mine = backup.status in BACKUP.during and backup.restore_volume_id == volume_id
         if backup.status not in _RESTORABLE and not mine:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}, not available")
         host = ctx.backup_service.alive(volume.availability_zone, backup.host)
@@ -80,7 +85,7 @@ class HandToBackupService(FinishCreate, task="hand"):
             raise ServiceUnreachable(f"no backup service is up to restore backup {backup_id}")
         columns = {"restore_volume_id": volume_id, "host": host}
         ctx.backups.transition(
-            backup_id, "restoring", when=(*_RESTORABLE, *_BEING_RESTORED), **columns
+            backup_id, BACKUP.during[0], when=(*_RESTORABLE, *BACKUP.during), **columns
         )
         known = create.launched(ctx)
         known.pop("launched_at")
@@ -96,7 +101,7 @@ class HandToBackupService(FinishCreate, task="hand"):
         backup = ctx.backups.find(backup_id)
         if backup is not None and backup.restore_volume_id == volume_id:
             backup_source.change(
-                ctx.backups.transition, backup_id, "available", when=_BEING_RESTORED
+                ctx.backups.transition, backup_id, BACKUP.failed, when=BACKUP.during
             )
 
 

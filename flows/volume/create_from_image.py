@@ -32,9 +32,13 @@ from flows import driver_contract, errors, messages
 from flows.context import CreateContext as Context
 from flows.image import facts
 from flows.lifecycle import Step
+from flows.statuses import VolumeStatus
 from flows.volume import create
 from flows.volume.create import STATUSES, BeginCreate, FinishCreate
 from flows.volume.data import image_copy
+
+DOWNLOADING = VolumeStatus.DOWNLOADING
+"""Status of a volume while its image is written."""
 
 
 class AllocateFromImage(create.AllocateVolume, task="allocate"):
@@ -74,8 +78,8 @@ class Download(Step):
         volume = ctx.volumes.get(volume_id)
         image = facts.show(ctx, image_id)
         if not cloned:
-            ctx.volumes.transition(volume_id, "downloading", when=STATUSES.during)
-            ctx.workers.claim("Volume", volume_id, "downloading")
+            ctx.volumes.transition(volume_id, DOWNLOADING, when=STATUSES.during)
+            ctx.workers.claim("Volume", volume_id, DOWNLOADING)
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)
             image_copy.from_image(ctx, volume, image)

@@ -43,22 +43,30 @@ from flows.lifecycle import Statuses, Step, cause_of, never_began
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot.lifecycle import set_failed as set_snapshot_failed
 from flows.snapshot.lifecycle import set_status
+from flows.statuses import AttachStatus, SnapshotStatus, VolumeStatus, migrating_volume
 from flows.volume import lifecycle
 from flows.volume.lifecycle import find, set_finished
 
 LOG = logging.getLogger(__name__)
 
 STATUSES = Statuses(
-    during=("deleting", "unmanaging", "error_managing_deleting"),
-    success=None,
-    failure={ResourceBusy: "available", Exception: "error_deleting"},
+    during=(VolumeStatus.DELETING, VolumeStatus.UNMANAGING, VolumeStatus.ERROR_MANAGING_DELETING),
+    success=VolumeStatus.DELETED,
+    failure={ResourceBusy: VolumeStatus.AVAILABLE, Exception: VolumeStatus.ERROR_DELETING},
 )
 
 UNMANAGE = Statuses(
-    during=STATUSES.during,
-    success=None,
-    failure={ResourceBusy: "available", Exception: "error_unmanaging"},
+    during=(VolumeStatus.UNMANAGING, VolumeStatus.DELETING, VolumeStatus.ERROR_MANAGING_DELETING),
+    success=VolumeStatus.DELETED,
+    failure={ResourceBusy: VolumeStatus.AVAILABLE, Exception: VolumeStatus.ERROR_UNMANAGING},
 )
+
+SNAPSHOTS = Statuses(
+    during=(SnapshotStatus.DELETING,),
+    success=SnapshotStatus.DELETED,
+    failure={Exception: SnapshotStatus.ERROR_DELETING},
+)
+"""Snapshots of a volume that is deleted with them, when the deletion fails."""
 
 
 class BeginDelete(Step, task="begin"):
@@ -81,11 +89,10 @@ class BeginDelete(Step, task="begin"):
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
         """Set the statuses of the volume and of the snapshots that go with it back."""
         volume_id, unmanage = args["volume_id"], args["unmanage_only"]
-        statuses = UNMANAGE if unmanage else STATUSES
-        lifecycle.reopen(ctx, volume_id, statuses, "unmanaging" if unmanage else "deleting")
+        lifecycle.reopen(ctx, volume_id, UNMANAGE if unmanage else STATUSES)
         for snapshot in ctx.snapshots.of_volume(volume_id) if args["cascade"] else ():
-            if snapshot.status == "error_deleting":
-                set_status(ctx, snapshot, ("error_deleting",), "deleting")
+            if snapshot.status in SNAPSHOTS.failures:
+                set_status(ctx, snapshot, SNAPSHOTS.failures, SNAPSHOTS.during[0])
 
     def revert(
         self,
@@ -101,9 +108,8 @@ class BeginDelete(Step, task="begin"):
             return
         if cascade:
             _release_snapshots(ctx, volume_id)
-        if str(volume.migration_status or "").startswith("target:") and driver_contract.is_ours(
-            ctx, volume.host
-        ):
+        is_target = migrating_volume(volume.migration_status) is not None
+        if is_target and driver_contract.is_ours(ctx, volume.host):
             ctx.volumes.destroy(volume_id)
             return
         statuses = UNMANAGE if unmanage_only else STATUSES
@@ -124,7 +130,9 @@ class RemoveVolume(Step, task="remove"):
             return
         unmanage = getattr(ctx.driver, "unmanage", None)
         # An object that could not be taken over was never ours to delete.
-        forgets = unmanage_only or (volume.status == "error_managing_deleting" and unmanage)
+        forgets = unmanage_only or (
+            volume.status == VolumeStatus.ERROR_MANAGING_DELETING and unmanage
+        )
         _check(ctx, volume, unmanage_only, cascade)
         driver = ctx.driver
         driver.remove_export(ctx.request.elevated(), volume)
@@ -146,7 +154,7 @@ class FinishDelete(Step, task="finish"):
         if volume is None:
             return
         if ctx.volumes.destroy(volume_id, release=_quota(volume)) and volume.use_quota:
-            shown = volume.replace(status="deleted")
+            shown = volume.replace(status=STATUSES.done)
             ctx.notifier.volume(ctx.request, f"{_event(unmanage_only)}.end", shown)
         ctx.backend.publish_soon()
 
@@ -158,7 +166,7 @@ def flow() -> linear_flow.Flow:
 
 def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> None:
     """Refuse what must not be deleted here."""
-    if volume.attach_status == "attached":
+    if volume.attach_status == AttachStatus.ATTACHED:
         raise VolumeAttached(f"volume {volume.id} is attached: detach it first")
     driver_contract.require_ours(ctx, volume, volume.host)
     if unmanage_only and cascade:
@@ -166,7 +174,7 @@ def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> 
     if unmanage_only and volume.encryption_key_id:
         raise Invalid(f"volume {volume.id} is encrypted and cannot be unmanaged")
     for snapshot in ctx.snapshots.of_volume(volume.id) if cascade else ():
-        if snapshot.status != "deleting":
+        if snapshot.status not in SNAPSHOTS.during:
             text = f"snapshot {snapshot.id} is {snapshot.status}, not deleting"
             raise InvalidSnapshot(f"volume {volume.id} keeps a snapshot: {text}")
 
@@ -204,8 +212,8 @@ def _remove_snapshot(ctx: Context, snapshot: Record) -> None:
 def _release_snapshots(ctx: Context, volume_id: str) -> None:
     """Give snapshots that were to go with the volume a status to try again from."""
     for snapshot in ctx.snapshots.of_volume(volume_id):
-        if snapshot.status == "deleting":
-            set_status(ctx, snapshot, ("deleting",), "error_deleting")
+        if snapshot.status in SNAPSHOTS.during:
+            set_status(ctx, snapshot, SNAPSHOTS.during, SNAPSHOTS.failed)
 
 
 def _event(unmanage_only: bool) -> str:
@@ -215,6 +223,6 @@ def _event(unmanage_only: bool) -> str:
 def _quota(volume: Record) -> dict[str, int]:
     if not volume.use_quota:
         return {}
-    if volume.status == "error_managing_deleting":
+    if volume.status == VolumeStatus.ERROR_MANAGING_DELETING:
         return {"volumes": 1}  # its gigabytes were never reserved
     return {"volumes": 1, "gigabytes": volume.size or 0}

@@ -31,11 +31,15 @@ from flows import driver_contract, messages
 from flows.context import Context
 from flows.errors import InvalidInput
 from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.connections.instance_events import NotifyExtended
 from flows.volume.lifecycle import LOG, at_rest, find, set_failed, set_finished
 
-STATUSES = Statuses(during=("extending",), success=None, failure={Exception: "error_extending"})
+STATUSES = Statuses(
+    during=(VolumeStatus.EXTENDING,), failure={Exception: VolumeStatus.ERROR_EXTENDING}
+)
+"""A success gives the status of :data:`flows.volume.lifecycle.AT_REST`."""
 
 
 class BeginExtend(lifecycle.BeginVolumeOperation):

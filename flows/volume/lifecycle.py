@@ -14,8 +14,12 @@ from flows import driver_contract
 from flows.context import Context
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.statuses import VolumeStatus
 
 LOG = logging.getLogger(__name__)
+
+AT_REST = {True: VolumeStatus.IN_USE, False: VolumeStatus.AVAILABLE}
+"""Status of a volume that no operation works on, by whether it has attachments."""
 
 
 class BeginVolumeOperation(Step):
@@ -61,18 +65,16 @@ class BeginVolumeOperation(Step):
         set_failed(ctx, volume, self._statuses.during, self._statuses.after(failure))
 
 
-def reopen(ctx: Context, volume_id: str, statuses: Statuses, during: str | None = None) -> None:
+def reopen(ctx: Context, volume_id: str, statuses: Statuses) -> None:
     """Set a volume back from a status in which an operation failed.
 
-    :param during: the operation's status, where it has several.
     :raises StatusChanged: it is in another status by now.
     :raises Invalid: it is on another backend.
     """
     volume = ctx.volumes.get(volume_id)
     driver_contract.require_ours(ctx, volume, volume.host)
     if volume.status not in statuses.during:
-        failed = tuple(statuses.failure.values())
-        ctx.volumes.transition(volume_id, during or statuses.during[0], when=failed)
+        ctx.volumes.transition(volume_id, statuses.during[0], when=statuses.failures)
 
 
 def find(ctx: Context, volume_id: str) -> Record | None:
@@ -85,7 +87,7 @@ def find(ctx: Context, volume_id: str) -> Record | None:
 
 def at_rest(ctx: Context, volume_id: str) -> str:
     """Return the status of a volume with which nothing goes on."""
-    return "in-use" if ctx.attachments.of_volume(volume_id) else "available"
+    return AT_REST[bool(ctx.attachments.of_volume(volume_id))]
 
 
 def set_failed(

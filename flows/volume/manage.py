@@ -30,10 +30,13 @@ from taskflow.patterns import linear_flow
 from flows import driver_contract, manage_reference
 from flows.context import Context
 from flows.lifecycle import Statuses, Step
+from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import BeginVolumeOperation, set_finished
 
 STATUSES = Statuses(
-    during=("managing",), success="available", failure={Exception: "error_managing"}
+    during=(VolumeStatus.MANAGING,),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR_MANAGING},
 )
 
 
@@ -88,12 +91,12 @@ class FinishManage(Step, task="finish"):
             "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
         }
         done = set_finished(
-            ctx, volume, STATUSES.during, "available", commit=[volume_id], **columns
+            ctx, volume, STATUSES.during, STATUSES.done, commit=[volume_id], **columns
         )
         if not done:
             ctx.quotas.rollback([volume_id])
         elif volume.use_quota:
-            shown = volume.replace(status="available", **columns)
+            shown = volume.replace(status=STATUSES.done, **columns)
             ctx.notifier.volume(ctx.request, "manage_existing.end", shown)
         ctx.backend.publish_soon()
 

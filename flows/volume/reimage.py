@@ -33,16 +33,22 @@ from flows.errors import InvalidSnapshot
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_cut_short
+from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.connections.instance_events import NotifyReimaged
 from flows.volume.data import data_copy, image_copy
 from flows.volume.data.image_copy import record
 from flows.volume.lifecycle import set_failed, set_finished
 
-STATUSES = Statuses(during=("downloading",), success=None, failure={Exception: "error"})
+STATUSES = Statuses(
+    during=(VolumeStatus.DOWNLOADING,),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR},
+)
+"""A success gives back the previous status, if that is one of :data:`BEFORE`."""
 
-BEFORE = ("available", "error", "reserved")
-"""What a volume may have been in; ``available`` where its row says nothing of the kind."""
+BEFORE = (VolumeStatus.AVAILABLE, VolumeStatus.ERROR, VolumeStatus.RESERVED)
+"""Statuses that a volume may have had before, and gets back."""
 
 
 class BeginReimage(lifecycle.BeginVolumeOperation):
@@ -54,7 +60,7 @@ class BeginReimage(lifecycle.BeginVolumeOperation):
     def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
         """Write ``error``, and tell the user."""
         columns = {"previous_status": STATUSES.during[0]}
-        if set_failed(ctx, volume, STATUSES.during, "error", **columns):
+        if set_failed(ctx, volume, STATUSES.during, STATUSES.after(failure), **columns):
             action = messages.REIMAGE_VOLUME
             detail = messages.detail_of(action, failure, messages.UNKNOWN_ERROR)
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)
@@ -93,7 +99,7 @@ class FinishReimage(Step, task="finish"):
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         before = volume.previous_status
-        set_finished(ctx, volume, STATUSES.during, before if before in BEFORE else "available")
+        set_finished(ctx, volume, STATUSES.during, before if before in BEFORE else STATUSES.done)
 
 
 def flow() -> linear_flow.Flow:

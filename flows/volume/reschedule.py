@@ -18,6 +18,7 @@ from drivers.interface import errors as driver_errors
 from drivers.interface.records import Record
 from flows import errors
 from flows.context import CreateContext as Context
+from flows.lifecycle import Statuses
 from flows.storable_errors import text_of
 from flows.volume.lifecycle import set_failed
 
@@ -50,7 +51,7 @@ def is_possible(
 def hand_back(
     ctx: Context,
     volume: Record,
-    during: tuple[str, ...],
+    statuses: Statuses,
     request_spec: Any,
     filter_properties: Mapping[str, Any],
     failure: Failure,
@@ -62,21 +63,24 @@ def hand_back(
     compare-and-set, a lost one by nobody.
     """
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    creating = statuses.during[0]
     try:
-        ctx.volumes.transition(volume.id, "creating", when=during, host=None, scheduled_at=now)
+        ctx.volumes.transition(
+            volume.id, creating, when=statuses.during, host=None, scheduled_at=now
+        )
     except (errors.StatusChanged, errors.NotFound) as error:
         LOG.warning("volume %s is not rescheduled: %s", volume.id, error)
         return
-    ctx.workers.offer("Volume", volume.id, "creating")
+    ctx.workers.offer("Volume", volume.id, creating)
     retry = {**filter_properties["retry"], "exc": _formatted(failure)}
-    onward = volume.replace(status="creating", host=None, scheduled_at=now)
+    onward = volume.replace(status=creating, host=None, scheduled_at=now)
     try:
         ctx.scheduler.create_volume(
             ctx.request, onward, request_spec, {**filter_properties, "retry": retry}
         )
     except Exception as error:  # noqa: BLE001 - the volume must not stay creating
         LOG.error("volume %s could not be handed to the scheduler: %s", volume.id, text_of(error))
-        set_failed(ctx, volume, during, "error", host=volume.host)
+        set_failed(ctx, volume, statuses.during, statuses.failed, host=volume.host)
         return
     LOG.info("volume %s goes back to the scheduler for another backend", volume.id)
 

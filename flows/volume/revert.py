@@ -41,14 +41,29 @@ from flows.errors import (
 )
 from flows.lifecycle import Statuses, Step, failed_itself, never_began, was_cut_short
 from flows.snapshot.lifecycle import set_status
+from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.data import data_copy
 from flows.volume.lifecycle import find, set_finished
 
 LOG = logging.getLogger(__name__)
 
-STATUSES = Statuses(during=("reverting",), success="available", failure={Exception: "error"})
-RESTORING = ("restoring",)
+STATUSES = Statuses(
+    during=(VolumeStatus.REVERTING,),
+    success=VolumeStatus.AVAILABLE,
+    failure={Exception: VolumeStatus.ERROR},
+)
+SNAPSHOT = Statuses(
+    during=(SnapshotStatus.RESTORING,),
+    success=SnapshotStatus.AVAILABLE,
+    failure={Exception: SnapshotStatus.AVAILABLE},
+)
+SAFETY = Statuses(
+    during=(SnapshotStatus.CREATING,),
+    success=SnapshotStatus.AVAILABLE,
+    failure={Exception: SnapshotStatus.ERROR},
+)
+"""The snapshot of the volume as it was before."""
 
 
 class BeginRevert(lifecycle.BeginVolumeOperation):
@@ -68,8 +83,8 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
         """Set the statuses of the volume and of the snapshot back."""
         super().reopen(ctx, args)
         snapshot = ctx.snapshots.get(args["snapshot_id"])
-        if snapshot.status not in RESTORING:
-            ctx.snapshots.transition(snapshot.id, RESTORING[0], when=("available",))
+        if snapshot.status not in SNAPSHOT.during:
+            ctx.snapshots.transition(snapshot.id, SNAPSHOT.during[0], when=SNAPSHOT.failures)
 
     def revert(  # type: ignore[override]
         self,
@@ -84,7 +99,7 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
         snapshot = _snapshot(ctx, snapshot_id)
         if snapshot is not None and snapshot.volume_id == volume_id:
-            set_status(ctx, snapshot, RESTORING, "available")
+            set_status(ctx, snapshot, SNAPSHOT.during, SNAPSHOT.failed)
         _notify(ctx, volume_id, snapshot_id, "end")
 
 
@@ -96,8 +111,8 @@ class CheckRevert(Step, task="check"):
         what = f"snapshot {snapshot_id}"
         if snapshot.volume_id != volume_id:
             raise InvalidSnapshot(f"{what} is of volume {snapshot.volume_id}, not of {volume_id}")
-        if snapshot.status not in RESTORING:
-            raise StatusChanged(what, snapshot.status, RESTORING)
+        if snapshot.status not in SNAPSHOT.during:
+            raise StatusChanged(what, snapshot.status, SNAPSHOT.during)
         if snapshot.volume_size != volume.size:
             sizes = f"{snapshot.volume_size} GiB, volume {volume_id} has {volume.size}"
             raise InvalidSnapshot(f"{what} has {sizes}: a revert never changes the size")
@@ -125,7 +140,7 @@ class Safety(Step):
             user_id=volume.user_id,
             project_id=volume.project_id,
             encryption_key_id=volume.encryption_key_id,
-            status="creating",
+            status=SAFETY.during[0],
             use_quota=False,
             display_name=f"[revert] volume {volume_id} backup snapshot",
         )
@@ -135,7 +150,7 @@ class Safety(Step):
             driver.create_snapshot(safety), safety, "create_snapshot"
         )
         driver_contract.store(ctx.snapshots.update, safety, update, "create_snapshot")
-        set_status(ctx, safety, ("creating",), "available", progress="100%")
+        set_status(ctx, safety, SAFETY.during, SAFETY.done, progress="100%")
         return spare_id
 
     def revert(self, ctx: Context, spare_id: str, result: Any) -> None:
@@ -167,9 +182,9 @@ class FinishRevert(Step, task="finish"):
     def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
         snapshot, volume = _snapshot(ctx, snapshot_id), find(ctx, volume_id)
         if snapshot is not None:
-            set_status(ctx, snapshot, RESTORING, "available")
+            set_status(ctx, snapshot, SNAPSHOT.during, SNAPSHOT.done)
         if volume is not None:
-            set_finished(ctx, volume, STATUSES.during, "available")
+            set_finished(ctx, volume, STATUSES.during, STATUSES.done)
 
 
 class CleanUpRevert(Step, task="clean"):
@@ -216,8 +231,8 @@ def _drop(ctx: Context, safety_id: str) -> None:
         LOG.warning(
             "the safety snapshot %s is left behind: %s", safety_id, driver_contract.masked(error)
         )
-        if safety.status == "creating":
-            set_status(ctx, safety, ("creating",), "error")
+        if safety.status in SAFETY.during:
+            set_status(ctx, safety, SAFETY.during, SAFETY.failed)
         return
     ctx.snapshots.destroy(safety_id)
 

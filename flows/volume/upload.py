@@ -27,6 +27,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import ImageError
+from drivers.interface.image import ImageStatus
 from drivers.interface.records import Record
 from flows import messages
 from flows.context import ImageContext as Context
@@ -35,13 +36,15 @@ from flows.errors import InvalidInput
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, never_began
+from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.data import image_copy
 from flows.volume.lifecycle import LOG, at_rest, set_failed, set_finished
 
-STATUSES = Statuses(during=("uploading",), success=None)
+STATUSES = Statuses(during=(VolumeStatus.UPLOADING,))
+"""Success and failure give the status of :data:`flows.volume.lifecycle.AT_REST`."""
 
-_INCOMPLETE = ("queued", "saving")
+_INCOMPLETE = (ImageStatus.QUEUED, ImageStatus.SAVING)
 _FORMATS = ("disk_format", "container_format")
 
 
@@ -88,7 +91,7 @@ class Upload(Step):
         image = facts.show(ctx, image_id)
         if ctx.resumed:
             image_copy.let_go(ctx, volume)
-            if image.get("status") == "active":
+            if image.get("status") == ImageStatus.ACTIVE:
                 return
         wanted = {**image, **{k: v for k, v in image_meta.items() if k in _FORMATS}}
         image_copy.to_image(ctx, volume, wanted)

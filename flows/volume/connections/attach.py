@@ -30,8 +30,15 @@ from drivers.interface.records import Record
 from flows import driver_contract, messages
 from flows.context import ConnectionContext as Context
 from flows.errors import InvalidUUID, InvalidVolume, InvalidVolumeAttachMode
-from flows.lifecycle import Step, cause_of, failed_itself
+from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume.connections import connection
+
+ATTACHMENT = Statuses(
+    during=(AttachStatus.ATTACHING,),
+    success=AttachStatus.ATTACHED,
+    failure={Exception: AttachStatus.ERROR_ATTACHING},
+)
 
 MODE = "attached_mode"
 """Key of the admin metadata that notes how the volume is attached."""
@@ -59,9 +66,13 @@ class ReserveAttachment(Step, task="reserve"):
         _check_mode(volume, mode)
         instance, host = _instance(instance_uuid), sanitized(host_name)
         found = _existing(ctx, volume_id, instance, host)
-        if found is not None and found.attach_status == "attached":
+        if found is not None and found.attach_status == ATTACHMENT.success:
             return str(found.id)
-        if volume.status == "in-use" and not volume.multiattach and not volume.migration_status:
+        if (
+            volume.status == VolumeStatus.IN_USE
+            and not volume.multiattach
+            and not volume.migration_status
+        ):
             raise InvalidVolume(f"volume {volume_id} is in use and takes one attachment only")
         ctx.notifier.volume(ctx.request, "attach.start", volume)
         if found is None:
@@ -69,7 +80,7 @@ class ReserveAttachment(Step, task="reserve"):
                 volume_id=volume_id,
                 instance_uuid=instance,
                 attached_host=host,
-                attach_status="attaching",
+                attach_status=ATTACHMENT.during[0],
             )
         ctx.volumes.set_admin_metadata(volume_id, **{MODE: mode})
         return str(found.id)
@@ -77,10 +88,12 @@ class ReserveAttachment(Step, task="reserve"):
     def revert(
         self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if failed_itself(result) or ctx.attachments.get(result).attach_status == "attached":
+        if failed_itself(result):
+            return
+        if ctx.attachments.get(result).attach_status == ATTACHMENT.success:
             return
         failure, action = cause_of(flow_failures), messages.ATTACH_VOLUME
-        ctx.attachments.update(result, attach_status="error_attaching")
+        ctx.attachments.update(result, attach_status=ATTACHMENT.after(failure))
         if failure.check(InvalidUUID):
             return
         detail = messages.detail_of(action, failure, messages.ATTACH_FAILED)
@@ -100,7 +113,7 @@ class NotifyAttached(Step, task="tell"):
         mountpoint: str,
         mode: str,
     ) -> None:
-        if ctx.attachments.get(attachment_id).attach_status == "attached":
+        if ctx.attachments.get(attachment_id).attach_status == ATTACHMENT.success:
             return
         if instance_uuid and _instance(instance_uuid) is None:
             raise InvalidUUID(f"{str(instance_uuid)[:40]!r} is no UUID")
@@ -130,7 +143,7 @@ class Attached(Step):
         mode: str,
     ) -> Record:
         before = ctx.attachments.get(attachment_id)
-        if before.attach_status != "attached":
+        if before.attach_status != ATTACHMENT.success:
             ctx.attachments.update(
                 attachment_id,
                 mountpoint=mountpoint,
@@ -138,11 +151,12 @@ class Attached(Step):
                 instance_uuid=instance_uuid,
                 attach_time=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
                 attach_mode=mode,
-                attach_status="attached",
+                attach_status=ATTACHMENT.done,
             )
         status = ctx.attachments.settle_volume(volume_id)
-        if before.attach_status != "attached" or ctx.resumed:
-            shown = ctx.volumes.get(volume_id).replace(status=status, attach_status="attached")
+        if before.attach_status != ATTACHMENT.success or ctx.resumed:
+            volume = ctx.volumes.get(volume_id)
+            shown = volume.replace(status=status, attach_status=ATTACHMENT.done)
             ctx.notifier.volume(ctx.request, "attach.end", shown)
         return ctx.attachments.get(attachment_id)
 
@@ -163,7 +177,7 @@ def sanitized(host: str | None) -> str | None:
 
 
 def _check_mode(volume: Record, mode: str) -> None:
-    if volume.status != "attaching":
+    if volume.status != VolumeStatus.ATTACHING:
         return
     noted = volume.admin_metadata.get(MODE)
     if noted and noted != mode:

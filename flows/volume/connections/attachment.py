@@ -35,10 +35,14 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import ConnectionContext as Context
 from flows.errors import InvalidInput
-from flows.lifecycle import Step, cause_of, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, was_cut_short
+from flows.statuses import AttachStatus
 from flows.volume.connections import connection
 
 LOG = logging.getLogger(__name__)
+
+ATTACHMENT = Statuses(during=(AttachStatus.RESERVED,), success=AttachStatus.ATTACHING)
+"""A failure of the driver leaves the status as it is; the API completes the attachment."""
 
 _WRITTEN = ("attach_status", "connector", "attached_host", "mountpoint", "attach_mode")
 """What connecting writes of an attachment, besides the time."""
@@ -74,7 +78,7 @@ class ConnectAttachment(Step, task="connect"):
         data = info["data"]
         ctx.attachments.update(
             attachment_id,
-            attach_status="attaching",
+            attach_status=ATTACHMENT.done,
             connector=json.dumps(wanted),
             attached_host=wanted.get("host") or "",
             mountpoint=wanted.get("mountpoint") or "na",

@@ -39,6 +39,7 @@ from flows.context import ConnectionContext as Context
 from flows.context import VolumeContext
 from flows.errors import ExportFailure, InvalidInput, Unavailable
 from flows.lifecycle import Step, cause_of, was_cut_short
+from flows.statuses import AttachStatus
 from flows.volume.connections import connection_info
 
 LOG = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def of_ours(ctx: Context, volume_id: str) -> Record:
 def is_used(ctx: VolumeContext, volume_id: str) -> bool:
     """Say whether somebody reaches the volume: an attachment has a connector."""
     return any(
-        attachment.connector or attachment.attach_status == "attached"
+        attachment.connector or attachment.attach_status == AttachStatus.ATTACHED
         for attachment in ctx.attachments.of_volume(volume_id)
     )
 

@@ -29,10 +29,18 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import ConnectionContext as Context
 from flows.errors import InvalidVolume, VolumeAttachmentNotFound
-from flows.lifecycle import Step, cause_of, failed_itself
+from flows.lifecycle import Statuses, Step, cause_of, failed_itself
+from flows.statuses import AttachStatus
 from flows.volume.connections import connection
 from flows.volume.connections.attach import MODE
 from flows.volume.connections.attachment import attachment_of
+
+ATTACHMENT = Statuses(
+    during=(AttachStatus.ATTACHED, AttachStatus.DETACHING),
+    success=AttachStatus.DETACHED,
+    failure={Exception: AttachStatus.ERROR_DETACHING},
+)
+"""An export that could not be removed leaves the status as it is."""
 
 
 class Find(Step):
@@ -53,9 +61,10 @@ class Find(Step):
     def revert(self, ctx: Context, result: Any, flow_failures: dict[str, Failure]) -> None:
         if not result or failed_itself(result):
             return
-        if not cause_of(flow_failures).check(RemoveExportException):
+        failure = cause_of(flow_failures)
+        if not failure.check(RemoveExportException):
             with contextlib.suppress(VolumeAttachmentNotFound):  # it had come as far as that
-                ctx.attachments.update(result, attach_status="error_detaching")
+                ctx.attachments.update(result, attach_status=ATTACHMENT.after(failure))
 
 
 class Untell(Step):

@@ -14,6 +14,7 @@ from drivers.interface.errors import ComputeError
 from flows import messages
 from flows.context import ConnectionContext as Context
 from flows.lifecycle import Step
+from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class NotifyReimaged(Step, task="tell_reimaged"):
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume, about = find(ctx, volume_id), (messages.REIMAGE_VOLUME, messages.COMPUTE_REIMAGE)
-        if volume is not None and volume.status == "reserved":
+        if volume is not None and volume.status == VolumeStatus.RESERVED:
             _tell(ctx, volume_id, ctx.compute.volume_reimaged, *about)
 
 

@@ -31,12 +31,17 @@ from drivers.interface.records import Record
 from flows import backup_source, driver_contract, messages
 from flows.context import BackupSourceContext as Context
 from flows.errors import DriverReturnedRubbish, InvalidBackup, NotFound
-from flows.lifecycle import Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume import create
 
 LOG = logging.getLogger(__name__)
 
-_DURING = ("creating",)
+BACKUP = Statuses(during=(BackupStatus.CREATING,), failure={Exception: BackupStatus.ERROR})
+"""A success leaves the backup to the backup service."""
+
+TEMPORARY_VOLUME = Statuses(during=(VolumeStatus.CREATING,), success=VolumeStatus.BACKING_UP)
+TEMPORARY_SNAPSHOT = Statuses(during=(SnapshotStatus.CREATING,), success=SnapshotStatus.AVAILABLE)
 
 
 class BeginBackupDevice(Step, task="begin"):
@@ -49,7 +54,7 @@ class BeginBackupDevice(Step, task="begin"):
 
     def execute(self, ctx: Context, backup_id: str) -> str:
         backup = ctx.backups.get(backup_id)
-        if backup.status not in _DURING:
+        if backup.status not in BACKUP.during:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}: nothing is to be read")
         return str(uuid.uuid4())
 
@@ -64,7 +69,8 @@ class BeginBackupDevice(Step, task="begin"):
         backup = ctx.backups.find(backup_id)
         if never_began(result) or not async_call or backup is None or backup.deleted:
             return
-        backup_source.give_up(ctx, backup, cause_of(flow_failures), messages.BACKUP_DEVICE, _DURING)
+        failure, detail = cause_of(flow_failures), messages.BACKUP_DEVICE
+        backup_source.give_up(ctx, backup, failure, detail, BACKUP)
 
 
 class Choose(Step):
@@ -134,7 +140,7 @@ def _drivers_own(ctx: Context, driver: Any, backup: Record) -> Record | None:
 
 
 def _ours(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
-    in_use = volume.previous_status == "in-use"
+    in_use = volume.previous_status == VolumeStatus.IN_USE
     if not ctx.driver.backup_use_temp_snapshot():
         if backup.snapshot_id:
             return _temporary_volume(ctx, backup, volume, temporary_id)
@@ -157,12 +163,12 @@ def _temporary_volume(ctx: Context, backup: Record, volume: Record, temporary_id
         project_id=ctx.request.project_id or backup.project_id,
         display_name=f"backup-vol-{volume.id}",
         use_quota=False,
-        status="creating",
+        status=TEMPORARY_VOLUME.during[0],
         snapshot_id=backup.snapshot_id,
         source_volid=None if backup.snapshot_id else volume.id,
     )
     ctx.backups.update(backup.id, temp_volume_id=temporary_id)
-    if made.status == "backing-up":  # a second try, after all was done
+    if made.status == TEMPORARY_VOLUME.success:  # a second try, after all was done
         return made
     if ctx.resumed:
         ctx.driver.delete_volume(made)
@@ -176,7 +182,8 @@ def _temporary_volume(ctx: Context, backup: Record, volume: Record, temporary_id
         call, answer = create.clone(ctx, made, volume)
     update = driver_contract.model_update(answer, made, call)
     driver_contract.store(ctx.volumes.update, made, update, call)
-    ctx.volumes.transition(temporary_id, "backing-up", when=("creating",))
+    statuses = TEMPORARY_VOLUME
+    ctx.volumes.transition(temporary_id, statuses.done, when=statuses.during)
     return ctx.volumes.get(temporary_id)
 
 
@@ -190,16 +197,17 @@ def _temporary_snapshot(ctx: Context, backup: Record, volume: Record, temporary_
         project_id=ctx.request.project_id or backup.project_id,
         display_name=f"backup-snap-{volume.id}",
         use_quota=False,
-        status="creating",
+        status=TEMPORARY_SNAPSHOT.during[0],
         progress="0%",
     )
     ctx.backups.update(backup.id, temp_snapshot_id=temporary_id)
-    if made.status == "available":
+    if made.status == TEMPORARY_SNAPSHOT.success:
         return made
     if ctx.resumed:
         ctx.driver.delete_snapshot(made)
     answer = ctx.driver.create_snapshot(made)
     update = driver_contract.model_update(answer, made, "create_snapshot")
     driver_contract.store(ctx.snapshots.update, made, update, "create_snapshot")
-    ctx.snapshots.transition(temporary_id, "available", when=("creating",), progress="100%")
+    statuses = TEMPORARY_SNAPSHOT
+    ctx.snapshots.transition(temporary_id, statuses.done, when=statuses.during, progress="100%")
     return ctx.snapshots.get(temporary_id)

@@ -11,6 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 from drivers.interface.records import Record
+from flows.statuses import SnapshotStatus, VolumeStatus
+
+_SNAPSHOT_STATUS = SnapshotStatus.CREATING
+_VOLUME_STATUS = VolumeStatus.IN_USE
 
 _NOWHERE: dict[str, Any] = {"provider_location": None, "provider_id": None, "provider_auth": None}
 
@@ -27,7 +31,7 @@ def snapshot_of_now(source: Record, clone_id: str) -> Record:
         "volume": source,
         "user_id": source.user_id,
         "project_id": source.project_id,
-        "status": "creating",
+        "status": _SNAPSHOT_STATUS,
         "encryption_key_id": source.encryption_key_id,
         "metadata": {},
     }
@@ -44,7 +48,7 @@ def volume_of_snapshot(volume: Record, snapshot: Record) -> Record:
         size=snapshot.volume_size,
         snapshot_id=snapshot.id,
         source_volid=None,
-        status="in-use",
+        status=_VOLUME_STATUS,
         use_quota=False,
         provider_geometry=None,
         **_NOWHERE,

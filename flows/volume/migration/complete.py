@@ -34,10 +34,12 @@ from flows import driver_contract
 from flows.context import MigrationContext as Context
 from flows.errors import Interrupted, InvalidVolume, NotFound, ServiceError, Unavailable
 from flows.lifecycle import Step, never_began
+from flows.statuses import VolumeStatus, migrating_volume
 from flows.volume.connections.attach import MODE
 from flows.volume.lifecycle import find
-from flows.volume.migration import statuses, target
+from flows.volume.migration import target
 from flows.volume.migration.finish import UNFINISHED, Ready, Release, Rename, Swap
+from flows.volume.migration.status_tables import COMPLETING, MIGRATION, give_up, status_before
 
 LOG = logging.getLogger(__name__)
 
@@ -81,10 +83,10 @@ class BeginCompleteMigration(Step, task="begin"):
     def execute(self, ctx: Context, volume_id: str, spare_id: str) -> None:
         volume, spare = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
         driver_contract.require_ours(ctx, volume, volume.host)
-        if volume.migration_status not in (*UNFINISHED, "completing"):
+        if volume.migration_status not in (*UNFINISHED, COMPLETING):
             text = f"volume {volume_id} is not being migrated: {volume.migration_status}"
             raise InvalidVolume(text)
-        if spare.migration_status != f"target:{volume_id}":
+        if migrating_volume(spare.migration_status) != volume_id:
             text = f"volume {spare_id} is not the copy of {volume_id}"
             raise InvalidVolume(f"{text}: its migration status is {spare.migration_status}")
 
@@ -99,9 +101,9 @@ class BeginCompleteMigration(Step, task="begin"):
         if never_began(result):
             return
         spare = find(ctx, spare_id)
-        if spare is not None and spare.status == "deleting":
+        if spare is not None and spare.status == target.DISCARDED:
             target.discard(ctx, volume_id, spare_id)
-        statuses.give_up(ctx, volume_id)
+        give_up(ctx, volume_id)
 
 
 class Abandon(Step):
@@ -110,9 +112,9 @@ class Abandon(Step):
     default_provides = "result"
 
     def execute(self, ctx: Context, volume_id: str, spare_id: str) -> str:
-        status = statuses.status_before(ctx, ctx.volumes.current(volume_id))
+        status = status_before(ctx, ctx.volumes.current(volume_id))
         target.discard(ctx, volume_id, spare_id)
-        ctx.volumes.migrate(volume_id, "error", when=statuses.DURING)
+        ctx.volumes.migrate(volume_id, MIGRATION.failed, when=MIGRATION.during)
         volume = ctx.volumes.current(volume_id)
         ctx.volumes.transition(volume_id, status, when=(volume.status,))
         return volume_id
@@ -176,5 +178,8 @@ def _attach_again(ctx: Context, volume_id: str, before: Mapping[str, Any]) -> No
 
 def _in_use(before: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the attachments that are ended and written anew: those of the old manner."""
-    was_in_use = before["status"] == "in-use" and before["volume"]["status"] != "available"
+    was_in_use = (
+        before["status"] == VolumeStatus.IN_USE
+        and before["volume"]["status"] != VolumeStatus.AVAILABLE
+    )
     return list(before["attachments"]) if was_in_use else ()

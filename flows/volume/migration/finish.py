@@ -27,12 +27,20 @@ from flows import repeat
 from flows.context import MigrationContext as Context
 from flows.errors import ServiceError, VolumeMigrationFailed
 from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, Step
+from flows.statuses import MigrationStatus
 from flows.volume.lifecycle import find
-from flows.volume.migration import statuses, target
+from flows.volume.migration import target
+from flows.volume.migration.status_tables import (
+    COMPLETING,
+    MIGRATING,
+    MIGRATION,
+    STARTING,
+    status_before,
+)
 
 LOG = logging.getLogger(__name__)
 
-UNFINISHED = ("starting", "migrating", "error")
+UNFINISHED = (STARTING, MIGRATING, MIGRATION.failed)
 """From where a migration may be completed: an error may be that of an earlier try."""
 
 _ATTACHMENT = ("id", "instance_uuid", "attached_host", "mountpoint", "attach_mode")
@@ -62,12 +70,12 @@ class Ready(Step):
     ) -> dict[str, Any]:
         if moved or handed_over:
             return {}
-        ctx.volumes.migrate(volume_id, "completing", when=UNFINISHED)
+        ctx.volumes.migrate(volume_id, COMPLETING, when=UNFINISHED)
         volume, spare = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
         return {
             "volume": _noted(volume),
             "copy": _noted(spare),
-            "status": statuses.status_before(ctx, volume),
+            "status": status_before(ctx, volume),
             "attachments": [
                 {name: one[name] for name in _ATTACHMENT}
                 for one in ctx.attachments.of_volume(volume_id)
@@ -91,7 +99,9 @@ class Rename(Step):
     def revert(
         self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
-        if not before or ctx.volumes.current(volume_id).migration_status != "completing":
+        if not before:
+            return
+        if ctx.volumes.current(volume_id).migration_status != COMPLETING:
             return
         rows = ((volume_id, before["volume"]), (spare_id, before["copy"]))
         known = [
@@ -141,7 +151,7 @@ class Release(Step):
 
     def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:
         spare = find(ctx, spare_id)
-        if spare is not None and spare.migration_status == "deleting":
+        if spare is not None and spare.migration_status == MigrationStatus.DELETING:
             target.discard(ctx, volume_id, spare_id)
 
 

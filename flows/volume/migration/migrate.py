@@ -39,8 +39,16 @@ from flows import driver_contract
 from flows.context import MigrationContext as Context
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
 from flows.lifecycle import Step, never_began, was_cut_short
+from flows.statuses import VolumeStatus
 from flows.volume.migration import copy, finish, instance_swap
-from flows.volume.migration.statuses import DURING, RESTORED, give_up, status_before
+from flows.volume.migration.status_tables import (
+    MIGRATING,
+    MIGRATION,
+    RESTORED,
+    STARTING,
+    give_up,
+    status_before,
+)
 from flows.volume.migration.target import CreateTarget, WaitForTarget
 
 LOG = logging.getLogger(__name__)
@@ -59,14 +67,14 @@ class BeginMigrate(Step, task="begin"):
     def execute(self, ctx: Context, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_ours(ctx, volume, volume.host)
-        if volume.migration_status != DURING[0]:
-            text = f"its migration status is {volume.migration_status}, not {DURING[0]}"
+        if volume.migration_status != STARTING:
+            text = f"its migration status is {volume.migration_status}, not {STARTING}"
             raise InvalidVolume(f"volume {volume_id}: {text}")
         return str(uuid.uuid4())
 
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
         """Set the migration status back to that of the request."""
-        ctx.volumes.migrate(args["volume_id"], DURING[0], when=("error",))
+        ctx.volumes.migrate(args["volume_id"], STARTING, when=MIGRATION.failures)
 
     def revert(
         self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
@@ -99,10 +107,10 @@ class MoveByDriver(Step, task="move"):
         if retyped:
             return True
         volume = ctx.volumes.current(volume_id)
-        if volume.migration_status == "success":
+        if volume.migration_status == MIGRATION.success:
             return True
         ctx.backend.require_driver()
-        ctx.volumes.migrate(volume_id, "migrating", when=DURING[:2])
+        ctx.volumes.migrate(volume_id, MIGRATING, when=(STARTING, MIGRATING))
         held = (*reservations, *old_reservations)
         differences = _differences(ctx, volume, new_type_id)
         if not force_host_copy and _by_driver(ctx, volume, host, new_type_id, differences, held):
@@ -123,7 +131,7 @@ class MoveByDriver(Step, task="move"):
         old_reservations: Sequence[str] = (),
     ) -> None:
         volume = ctx.volumes.current(volume_id)
-        if not was_cut_short(result) or force_host_copy or volume.migration_status != "migrating":
+        if not was_cut_short(result) or force_host_copy or volume.migration_status != MIGRATING:
             return
         # Only the driver knows where the volume is now: it is asked to end what it began.
         held = (*reservations, *old_reservations)
@@ -198,7 +206,7 @@ def _write_moved(
     columns = {
         "host": host["host"],
         "cluster_name": host.get("cluster_name"),
-        "migration_status": "success",
+        "migration_status": MIGRATION.done,
         "previous_status": volume.status,
         **({"availability_zone": service.availability_zone} if service else {}),
         "service_uuid": service.uuid if service else None,
@@ -215,7 +223,7 @@ def _write_moved(
 
 def _require_copyable(ctx: Context, volume: Record, differences: Differences) -> None:
     """:raises VolumeMigrationFailed: its data cannot be copied."""
-    if volume.status == "in-use" or ctx.attachments.of_volume(volume.id):
+    if volume.status == VolumeStatus.IN_USE or ctx.attachments.of_volume(volume.id):
         instance_swap.only_instance(ctx, volume.id)
     if found := ctx.snapshots.of_volume(volume.id):
         text = f"has {len(found)} snapshots, which would stay behind: delete them first"

@@ -38,21 +38,21 @@ from flows.errors import (
     Unavailable,
     VolumeMigrationFailed,
 )
-from flows.lifecycle import Step, never_began
-from flows.replication import is_replicated
+from flows.lifecycle import Statuses, Step, never_began
+from flows.replication import SWITCHED, is_replicated
+from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import find
 from flows.volume.migration import migrate
-from flows.volume.migration.statuses import give_up, status_before
+from flows.volume.migration.status_tables import MIGRATION, STARTING, give_up, status_before
 
 LOG = logging.getLogger(__name__)
 
-DURING = ("retyping",)
+STATUSES = Statuses(during=(VolumeStatus.RETYPING,))
+"""Success and failure give back the status that the volume had before."""
 
-_NOT_MIGRATING = (None, "success", "error", "starting")
+_NOT_MIGRATING = (None, MIGRATION.success, MIGRATION.failed, STARTING)
 _REPLICATION = "replication_enabled"
 """The extra spec that says whether volumes are replicated."""
-
-_REPLICATED = {True: "enabled", False: "disabled"}
 
 
 class BeginRetype(Step, task="begin"):
@@ -63,8 +63,8 @@ class BeginRetype(Step, task="begin"):
     def execute(self, ctx: Context, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_ours(ctx, volume, volume.host)
-        if volume.status not in DURING:
-            raise StatusChanged(f"volume {volume_id}", volume.status, DURING)
+        if volume.status not in STATUSES.during:
+            raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
         return str(uuid.uuid4())
 
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
@@ -108,10 +108,10 @@ class ChangeType(Step, task="change"):
         old_reservations: list[str],
     ) -> bool:
         volume, held = ctx.volumes.current(volume_id), [*reservations, *old_reservations]
-        if volume.status not in DURING:
+        if volume.status not in STATUSES.during:
             if volume.volume_type_id == new_type_id:
                 return True
-            raise StatusChanged(f"volume {volume_id}", volume.status, DURING)
+            raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
         ctx.backend.require_driver()
         differences = ctx.types.diff(volume.volume_type_id, new_type_id)
         update = _retyped(ctx, volume, new_type_id, differences, host)
@@ -119,7 +119,7 @@ class ChangeType(Step, task="change"):
             _write(ctx, volume, new_type_id, differences, update, held)
             return True
         _require_migratable(ctx, volume, migration_policy)
-        ctx.volumes.migrate(volume_id, "starting", when=_NOT_MIGRATING)
+        ctx.volumes.migrate(volume_id, STARTING, when=_NOT_MIGRATING)
         return False
 
 
@@ -185,10 +185,10 @@ def _write(
     status, columns = status_before(ctx, volume), {"volume_type_id": new_type_id, **update}
     if _REPLICATION in differences.get("extra_specs", ()):
         wanted = differences["extra_specs"][_REPLICATION][1]
-        columns.setdefault("replication_status", _REPLICATED[wanted == "<is> True"])
+        columns.setdefault("replication_status", SWITCHED[wanted == "<is> True"])
 
     def write(volume_id: str, **columns: Any) -> None:
-        ctx.volumes.transition(volume_id, status, when=DURING, commit=commit, **columns)
+        ctx.volumes.transition(volume_id, status, when=STATUSES.during, commit=commit, **columns)
 
     driver_contract.store(write, volume, columns, "retype")
 

@@ -16,7 +16,8 @@ from flows import repeat
 from flows.context import MigrationContext as Context
 from flows.context import VolumeContext
 from flows.errors import NotFound, StatusChanged, VolumeMigrationFailed
-from flows.lifecycle import Step
+from flows.lifecycle import Statuses, Step
+from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus, target_of
 
 _COPIED = (
     *("size", "user_id", "project_id", "display_name", "display_description"),
@@ -24,7 +25,17 @@ _COPIED = (
 )
 """Columns of the volume that its copy has from the start."""
 
-_TAKEN = ("attaching", "reserved", "in-use")
+TARGET = Statuses(
+    during=(VolumeStatus.CREATING, VolumeStatus.DOWNLOADING), success=VolumeStatus.AVAILABLE
+)
+"""The row of a copy that failed goes."""
+
+ATTACHMENTS = Statuses(during=(AttachStatus.DETACHED,))
+
+DISCARDED = VolumeStatus.DELETING
+"""Status of a copy that is not needed any more."""
+
+_TAKEN = (VolumeStatus.ATTACHING, VolumeStatus.RESERVED, VolumeStatus.IN_USE)
 """Statuses of a copy that a compute service has taken."""
 
 PAUSE_FIRST = 0.25
@@ -60,15 +71,15 @@ class CreateTarget(Step, task="target"):
             cluster_name=host.get("cluster_name"),
             availability_zone=service.availability_zone,
             volume_type_id=new_type_id or volume.volume_type_id,
-            status="creating",
-            attach_status="detached",
-            migration_status=f"target:{volume_id}",
+            status=TARGET.during[0],
+            attach_status=ATTACHMENTS.during[0],
+            migration_status=target_of(volume_id),
             use_quota=False,
             metadata=dict(volume.metadata),
             admin_metadata=dict(volume.admin_metadata),
             **{name: volume[name] for name in _COPIED},
         )
-        if made.status == "creating":
+        if made.status == TARGET.during[0]:
             ctx.volume_service.create(ctx.request, made)
 
     def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
@@ -108,9 +119,9 @@ class _NotCreatedYet(Exception):
 def _check_created(ctx: Context, volume_id: str, spare_id: str, until: float) -> None:
     """Return if the copy is created. :raises VolumeMigrationFailed: it failed, or is late."""
     status = _status(ctx, spare_id)
-    if status == "available":
+    if status == TARGET.success:
         return
-    if time.monotonic() > until or status not in ("creating", "downloading"):
+    if time.monotonic() > until or status not in TARGET.during:
         raise _failed(ctx, volume_id, spare_id, status)
     raise _NotCreatedYet(f"the copy {spare_id} of volume {volume_id} is still {status}")
 
@@ -135,13 +146,13 @@ def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool =
     volume, spare = _find(ctx, volume_id), _find(ctx, spare_id)
     if spare is None or (unless_taken and is_taken(ctx, spare_id)):
         return
-    if spare.migration_status != "deleting":
-        if volume is not None and volume.migration_status == "completing":
+    if spare.migration_status != MigrationStatus.DELETING:
+        if volume is not None and volume.migration_status == MigrationStatus.COMPLETING:
             ctx.volumes.update(spare_id, migration_status=None)
             return
-        if spare.status != "deleting":
+        if spare.status != DISCARDED:
             try:
-                ctx.volumes.transition(spare_id, "deleting", when=(spare.status,))
+                ctx.volumes.transition(spare_id, DISCARDED, when=(spare.status,))
             except StatusChanged:
                 discard(ctx, volume_id, spare_id, unless_taken=unless_taken)
                 return
@@ -154,7 +165,7 @@ def _failed(ctx: Context, volume_id: str, spare_id: str, status: str | None) -> 
         # A service that creates it still finds its row gone, and removes what it made.
         ctx.volumes.destroy(spare_id)
     what = f"the copy {spare_id} of volume {volume_id}"
-    if status == "creating":
+    if status == TARGET.during[0]:
         seconds = ctx.options.migration_create_timeout
         text = f"was not created within the {seconds:g} s of migration_create_volume_timeout_secs"
         return VolumeMigrationFailed(f"{what} {text}")

@@ -28,6 +28,7 @@ from flows import driver_contract
 from flows.context import MigrationContext as Context
 from flows.errors import InvalidVolume
 from flows.lifecycle import Step
+from flows.statuses import migrating_volume
 
 OLD = (
     *("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry"),
@@ -54,7 +55,7 @@ class Update(Step):
     ) -> None:
         copy = ctx.volumes.with_columns(spare_id, **new)
         driver_contract.require_ours(ctx, copy, copy.host)
-        if copy.migration_status != f"target:{volume_id}":
+        if migrating_volume(copy.migration_status) != volume_id:
             text = f"is not the copy of {volume_id}: its migration status is"
             raise InvalidVolume(f"volume {spare_id} {text} {copy.migration_status}")
         plain = {name: old[name] for name in NEW if name in old}

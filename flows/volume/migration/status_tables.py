@@ -18,12 +18,18 @@ from collections.abc import Sequence
 from drivers.interface.records import Record
 from flows.context import MigrationContext as Context
 from flows.errors import NotFound
+from flows.lifecycle import Statuses
+from flows.statuses import MigrationStatus, VolumeStatus
 from flows.volume.lifecycle import at_rest
 
-DURING = ("starting", "migrating", "completing")
-"""What ``migration_status`` may be while a volume is migrated."""
+MIGRATION = Statuses(
+    during=(MigrationStatus.STARTING, MigrationStatus.MIGRATING, MigrationStatus.COMPLETING),
+    success=MigrationStatus.SUCCESS,
+    failure={Exception: MigrationStatus.ERROR},
+)
+STARTING, MIGRATING, COMPLETING = MIGRATION.during
 
-RESTORED = ("retyping", "maintenance")
+RESTORED = (VolumeStatus.RETYPING, VolumeStatus.MAINTENANCE)
 """Statuses that a volume has for the time of its migration only."""
 
 
@@ -39,8 +45,8 @@ def give_up(ctx: Context, volume_id: str, rollback: Sequence[str] = ()) -> None:
     except NotFound:
         ctx.quotas.rollback(rollback)
         return
-    if volume.migration_status in DURING:
-        ctx.volumes.migrate(volume_id, "error", when=DURING)
+    if volume.migration_status in MIGRATION.during:
+        ctx.volumes.migrate(volume_id, MIGRATION.failed, when=MIGRATION.during)
     if volume.status in RESTORED:
         status = status_before(ctx, volume)
         ctx.volumes.transition(volume_id, status, when=(volume.status,), rollback=rollback)
