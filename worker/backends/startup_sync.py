@@ -20,7 +20,8 @@ from typing import Any
 from drivers.interface.optional import Reporting
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
-from flows.errors import NotFound, StatusChanged
+from flows.errors import NotFound
+from flows.host import export
 from worker.db.records import Records
 from worker.locks import Locks
 from worker.rpc import topics
@@ -98,24 +99,8 @@ class StartupSync:
                 volume = self._records.volumes.get(volume_id)
             except NotFound:
                 return
-            # Cinder checks the status only, but a volume that is being detached is in use too.
-            if volume.status == "in-use" or any(map(_is_connected, volume.volume_attachment)):
-                _restore_export(self._records, driver, volume)
-
-
-def _is_connected(attachment: Record) -> bool:
-    return attachment.attach_status == "attached" or attachment.connector is not None
-
-
-def _restore_export(records: Records, driver: VolumeDriver, volume: Record) -> None:
-    try:
-        driver.ensure_export(RequestContext.admin(), volume)
-    except Exception as error:
-        LOG.exception("the export of volume %s, which is in use, failed: %s", volume.id, error)
-        try:
-            records.volumes.transition(volume.id, "error", when=("in-use",))
-        except (StatusChanged, NotFound) as changed:
-            LOG.info("the status of volume %s stays: %s", volume.id, changed)
+            if export.is_exported(volume):
+                export.restore(self._records.volumes, driver, RequestContext.admin(), volume)
 
 
 def _store(answer: Any, records: Records) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backups that another service left under way, before this one took its place.
+"""Find backups that another service left in a transient status, and have each ended.
 
-Ours go on by the journal, and those whose message still waits on the bus are nobody's
-to touch. So this looks some time after the start, at rows that nothing has changed
-since and of which the journal knows nothing.
+Operations of this service resume by its journal, and a backup whose message still waits on
+the bus has an operation to come. So this looks some time after the start, at rows that have
+not changed since and that no operation in the journal is about.
 
 Source: spec/backup-rpc §9.
 """
@@ -16,20 +16,20 @@ import threading
 from collections.abc import Callable
 
 from oslo_utils import timeutils
-from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import backup_source
-from flows.backup.continue_ import remove_temporary
+from flows import engine
+from flows.backup import orphaned
 from flows.context import BackupContext
-from flows.errors import FlowError, OperationInterrupted
+from flows.errors import Interrupted
+from flows.statuses import BackupStatus
 from worker.db.records import Records
 from worker.journal.journal import ENDED, Journal
 
 LOG = logging.getLogger(__name__)
 
 GRACE = 60.0
-"""Seconds in which what waits on the bus is taken."""
+"""Seconds until the messages that waited on the bus at the start have been received."""
 
 _KNOWN = 100_000
 """How many of the newest flows are looked through."""
@@ -38,7 +38,7 @@ _KNOWN = 100_000
 class OrphanedBackups:
     """Looks once, on a thread of its own.
 
-    :param context: makes what a flow is given.
+    :param context: makes the context of a flow.
     :param delete: has a backup deleted, as the API does.
     """
 
@@ -61,18 +61,18 @@ class OrphanedBackups:
 
     def start(self) -> None:
         """Begin, when the grace is over."""
-        threading.Thread(target=self._run, name="leftovers", daemon=True).start()
+        threading.Thread(target=self._run, name="orphaned-backups", daemon=True).start()
 
     def settle(self) -> int:
-        """End what nobody else will; return how many backups."""
+        """End orphaned backups; return how many."""
         entries = self._journal.entries(limit=_KNOWN)
         known = {entry.resource for entry in entries}
         underway = {entry.resource for entry in entries if entry.state not in ENDED}
         count = 0
         for backup in self._records.backups.unsettled(self._host):
-            # What failed is not gone on with: its flow, if it was ours, could not tidy up.
-            whose = underway if backup.status == "error" else known
-            if f"backup {backup.id}" in whose or not self._is_old(backup):
+            # A failed backup may have an ended flow, which could not delete the temporary objects.
+            operations = underway if backup.status == BackupStatus.ERROR else known
+            if f"backup {backup.id}" in operations or not self._is_old(backup):
                 continue
             count += 1
             LOG.warning("backup %s was left %s by another service", backup.id, backup.status)
@@ -84,43 +84,20 @@ class OrphanedBackups:
             return
         try:
             self.settle()
+        except Interrupted:
+            LOG.info("the service stops: orphaned backups are ended after its next start")
         except Exception:
-            LOG.exception("backups that another service left were not all looked at")
+            LOG.exception("not all backups that another service left were ended")
 
     def _is_old(self, backup: Record) -> bool:
         changed: datetime.datetime = backup.updated_at or backup.created_at
         return changed < self._since
 
     def _end(self, backup: Record) -> None:
-        ctx = self._context()
-        if backup.status == "deleting":
+        if backup.status == orphaned.DELETED_AGAIN:
             self._delete(backup)
             return
-        if backup.status == "error":
-            _remove_temporary(ctx, backup)
-            return
-        text = f"a service ended while it was {backup.status}, and left no journal"
-        cause = Failure.from_exception(OperationInterrupted(text))
-        if backup.status == "creating":
-            backup_source.release(ctx, backup, backup_source.FAILED)
-            backup_source.set_failed(ctx, backup, cause, ("creating",))
-            _remove_temporary(ctx, backup)
-            return
-        if backup.restore_volume_id:
-            volumes, when = ctx.volumes, ("restoring-backup",)
-            backup_source.change(
-                volumes.transition, backup.restore_volume_id, "error_restoring", when=when
-            )
-            backup_source.change(
-                volumes.transition, backup.restore_volume_id, "error", when=("creating",)
-            )
-        if backup.snapshot_id and not ctx.backups.being_made_of(backup.volume_id):
-            backup_source.change(ctx.snapshots.transition, backup.snapshot_id, "available")
-        backup_source.change(ctx.backups.transition, backup.id, "available", when=("restoring",))
-
-
-def _remove_temporary(ctx: BackupContext, backup: Record) -> None:
-    try:
-        remove_temporary(ctx, backup)
-    except FlowError as error:
-        LOG.warning("what backup %s was read from may be left: %s", backup.id, error)
+        outcome = engine.run_in_memory(orphaned.flow, {"backup_id": backup.id}, self._context())
+        if outcome.failure is not None:
+            reason = outcome.failure.exception_str
+            LOG.error("backup %s stays %s: %s", backup.id, backup.status, reason)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.records import Record
+from flows.context import BackupContext
 from flows.errors import ServiceUnreachable
 from tests.unit.flows.left import Left
 from worker.recovery.orphaned_backups import OrphanedBackups
@@ -36,12 +37,18 @@ class Past(Left):
     def settle(self) -> int:
         """Look at what is left; return how many backups were ended."""
         rows, service = self.records, SimpleNamespace(delete=self._delete)
-        context: Any = SimpleNamespace(
-            request=None,
+        others: Any = None
+        context = BackupContext(
+            request=others,
+            backend=others,
+            messages=others,
+            notifier=others,
+            peers=others,
+            attacher=others,
             volumes=rows.volumes,
             snapshots=rows.snapshots,
             backups=rows.backups,
-            volume_service=service,
+            volume_service=service,  # type: ignore[arg-type]
         )
         journal: Any = SimpleNamespace(entries=lambda limit: self.entries)
         stopping = threading.Event()
