@@ -17,6 +17,8 @@ from taskflow import states
 
 from drivers.interface.records import Record
 from flows.errors import NotFound
+from flows.host import failover
+from flows.replication import SWITCHED
 from worker.backends.volume_backend import VolumeBackend
 from worker.db.records import Records
 from worker.journal.journal import Journal
@@ -29,8 +31,6 @@ LOG = logging.getLogger(__name__)
 
 _SPREAD = ("replication_status", "active_backend_id", "disabled", "disabled_reason")
 """What others are told; nothing else is taken from the bus."""
-
-_TRANSIENT = "failing-over"
 
 _UNFINISHED = sorted(
     {
@@ -144,11 +144,11 @@ class BackendServiceRow:
         A failover that is still under way, or will go on, writes it itself.
         """
         try:
-            row, status = self.get(), "enabled" if replicates else "disabled"
+            row, status = self.get(), SWITCHED[replicates]
         except NotFound as error:
             LOG.warning("the replication status is not written: %s", error)
             return
-        if row.replication_status not in (status, _TRANSIENT):
+        if row.replication_status not in (status, *failover.SERVICE.during):
             self._records.services.set_replication_status(row.id, status)
         if row.cluster_name:
             kept = self.get().replication_status
@@ -164,7 +164,8 @@ class BackendServiceRow:
         except Exception as error:
             LOG.exception("the driver did not take a failover over: %s", error)
             reason = "the driver did not take a failover over, see the log"
-            self.update(disabled=True, disabled_reason=reason, replication_status="error")
+            failed = failover.FOLLOWED.failed
+            self.update(disabled=True, disabled_reason=reason, replication_status=failed)
 
     def _renew(self, active: str | None) -> None:
         LOG.info("backend %s is served by %s from now on", self._backend.host, active or "itself")

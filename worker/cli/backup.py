@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from flows.statuses import BackupStatus
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.flow import Cancel as FlowCancel
 from worker.cli.volume import chosen, shown, with_choice, with_id
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from worker.cli.casting.requests import Sent
 
 _WAIT = 86400.0
-_UNDER_WAY = ("creating", "restoring")
+_UNDER_WAY = (BackupStatus.CREATING, BackupStatus.RESTORING)
 _MOVING = ("Done", "Copied", "Speed", "Left")
 _LINE = 0.5
 """Seconds between two lines of progress."""
@@ -251,7 +252,7 @@ class Verify(Command):
 
         access = self.access
         backup = access.backup(parsed_args.id)
-        if backup.status not in ("available", "restoring"):
+        if backup.status not in (BackupStatus.AVAILABLE, BackupStatus.RESTORING):
             raise CommandError(f"backup {backup.id} is {backup.status}: there is nothing to verify")
         from worker.conf import backup as options
 

@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from flows.backup import continue_, create, delete, record, reset, restore
+from flows.statuses import BackupStatus
 from worker.endpoints.arguments import as_list, check_id, id_of, on_backup
 from worker.endpoints.operation import Operation
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 
 RPC_VERSION = "2.4"
-
-STATUSES = (
-    *("creating", "available", "restoring", "deleting", "deleted", "error", "error_deleting"),
-)
-"""All statuses of backups (spec/backup-rpc §1)."""
 
 
 class ForceDeleteSupport(Protocol):
@@ -94,8 +90,9 @@ class BackupEndpoint:
     @exposed("2.0")
     def reset_status(self, request: RequestContext, backup: Any, status: Any) -> Operation:
         """Set a backup's status at an administrator's request."""
-        if status not in STATUSES:
-            raise BadArguments(f"{status!r:.40} is no status of a backup: {', '.join(STATUSES)}")
+        if status not in tuple(BackupStatus):
+            known = ", ".join(BackupStatus)
+            raise BadArguments(f"{status!r:.40} is no status of a backup: {known}")
         return on_backup(reset.flow, backup, status=status)
 
     @exposed("2.0", journalled=False)

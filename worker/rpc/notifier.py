@@ -13,6 +13,7 @@ from oslo_config import cfg
 from oslo_messaging.notify import notifier as oslo_notifier
 
 from drivers.interface.records import Record
+from flows.statuses import VolumeStatus
 from worker.rpc import presence
 from worker.rpc import transport as bus
 from worker.rpc.context import ContextSerializer
@@ -106,6 +107,10 @@ class Notifier:
             LOG.warning("notification %s of %s was not sent: %s", event, record.id, error)
 
 
+_SHOWN = {VolumeStatus.ERROR_MANAGING_DELETING: VolumeStatus.DELETING}
+"""Statuses of a volume that listeners see as another one."""
+
+
 def _volume(volume: Record) -> dict[str, Any]:
     status = volume.status
     payload = {
@@ -118,7 +123,7 @@ def _volume(volume: Record) -> dict[str, Any]:
         "display_name": volume.display_name,
         "launched_at": _time(volume.launched_at),
         "created_at": _time(volume.created_at),
-        "status": "deleting" if status == "error_managing_deleting" else status,
+        "status": _SHOWN.get(status, status),
         "snapshot_id": volume.snapshot_id,
         "size": volume.size,
         "replication_status": volume.replication_status,

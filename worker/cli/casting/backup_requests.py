@@ -10,6 +10,7 @@ from typing import Any
 from oslo_messaging import MessagingTimeout, RemoteError
 
 from drivers.interface.records import Record
+from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from worker.cli.access import Access, CommandError
 from worker.cli.casting.requests import Sent
 from worker.cli.casting.rows import RequestRows, require
@@ -18,8 +19,12 @@ from worker.rpc.clients.backup import BackupClient
 from worker.rpc.context import RequestContext
 
 BINARY = "cinder-backup"
-_DELETABLE = ("available", "error", "error_deleting")
-_UNDER_WAY = ("creating", "restoring")
+_DELETABLE = (BackupStatus.AVAILABLE, BackupStatus.ERROR, BackupStatus.ERROR_DELETING)
+_CREATION = (BackupStatus.CREATING,), (BackupStatus.AVAILABLE,)
+_DELETION = (BackupStatus.DELETING,), (BackupStatus.DELETED,)
+"""Statuses of a backup during an operation, and after its success."""
+
+_UNDER_WAY = (BackupStatus.CREATING, BackupStatus.RESTORING)
 
 
 class BackupRequests:
@@ -48,8 +53,8 @@ class BackupRequests:
         parent = self._newest(volume, snapshot) if incremental else None
         with self._rows() as rows:
             if snapshot is not None:
-                require(snapshot, ("available",), "a backup of it")
-                rows.move(snapshot, "backing-up", ("available",))
+                require(snapshot, (SnapshotStatus.AVAILABLE,), "a backup of it")
+                rows.move(snapshot, SnapshotStatus.BACKING_UP, (SnapshotStatus.AVAILABLE,))
             else:
                 self._take(rows, volume, force)
             backup = rows.create_backup(
@@ -64,23 +69,28 @@ class BackupRequests:
             )
             request_id = self._cast("create_backup", backup)
             rows.keep()
-        return Sent("create_backup", True, request_id, backup, ("creating",), ("available",))
+        return Sent("create_backup", True, request_id, backup, *_CREATION)
 
     def restore(self, backup: Record, volume: Record, *, new: bool) -> Sent:
         """Restore a backup to a volume. :raises CommandError: it cannot be now."""
-        require(backup, ("available",), "a restore of it")
-        require(volume, ("available",), "a restore to it")
+        require(backup, (BackupStatus.AVAILABLE,), "a restore of it")
+        require(volume, (VolumeStatus.AVAILABLE,), "a restore to it")
         if volume.size < (backup.size or 0):
             sizes = f"{volume.size} GiB, backup {backup.id} needs {backup.size}"
             raise CommandError(f"volume {volume.id} has {sizes}")
         with self._rows() as rows:
-            rows.move(volume, "restoring-backup", ("available",))
-            rows.move(backup, "restoring", ("available",), restore_volume_id=volume.id)
+            rows.move(volume, VolumeStatus.RESTORING_BACKUP, (VolumeStatus.AVAILABLE,))
+            rows.move(
+                backup,
+                BackupStatus.RESTORING,
+                (BackupStatus.AVAILABLE,),
+                restore_volume_id=volume.id,
+            )
             row = self._records.backups.get(backup.id)
             named = {"volume_id": volume.id, "volume_is_new": new}
             request_id = self._cast("restore_backup", row, **named)
             rows.keep()
-        during, wanted = ("restoring-backup",), ("available",)
+        during, wanted = (VolumeStatus.RESTORING_BACKUP,), (VolumeStatus.AVAILABLE,)
         return Sent("restore_backup", True, request_id, volume, during, wanted)
 
     def delete(self, backup: Record, *, force: bool) -> Sent:
@@ -90,10 +100,10 @@ class BackupRequests:
         when = (*_DELETABLE, *_UNDER_WAY) if force else _DELETABLE
         require(backup, when, "its deletion" if force else "its deletion (or --force)")
         with self._rows() as rows:
-            rows.move(backup, "deleting", when)
+            rows.move(backup, BackupStatus.DELETING, when)
             request_id = self._cast("delete_backup", self._records.backups.get(backup.id))
             rows.keep()
-        return Sent("delete_backup", True, request_id, backup, ("deleting",), ("deleted",))
+        return Sent("delete_backup", True, request_id, backup, *_DELETION)
 
     def export(self, backup: Record) -> dict[str, Any]:
         """Return a backup's record. :raises CommandError: the service refused."""
@@ -115,23 +125,27 @@ class BackupRequests:
             named = {**told, "backup_hosts": [one.host for one in self._services]}
             request_id = self._cast("import_record", backup, **named)
             rows.keep()
-        return Sent("import_record", True, request_id, backup, ("creating",), ("available",))
+        return Sent("import_record", True, request_id, backup, *_CREATION)
 
     def _rows(self) -> RequestRows:
         return RequestRows(self._records, gigabytes=not self._access.conf.no_snapshot_gb_quota)
 
     def _take(self, rows: RequestRows, volume: Record, force: bool) -> None:
-        usable = ("available", "in-use") if force else ("available",)
-        if volume.status == "in-use" and not force:
+        usable = (
+            (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE) if force else (VolumeStatus.AVAILABLE,)
+        )
+        if volume.status == VolumeStatus.IN_USE and not force:
             raise CommandError(f"volume {volume.id} is in use: --force reads it as of one moment")
         require(volume, usable, "a backup of it")
-        rows.move(volume, "backing-up", usable, previous_status=volume.status)
+        rows.move(volume, VolumeStatus.BACKING_UP, usable, previous_status=volume.status)
 
     def _newest(self, volume: Record, snapshot: Record | None) -> Record:
         """Return the parent of an incremental backup."""
         found = [
             one
-            for one in self._records.backups.list(volume_id=volume.id, status="available")
+            for one in self._records.backups.list(
+                volume_id=volume.id, status=BackupStatus.AVAILABLE
+            )
             if snapshot is None or one.data_timestamp < snapshot.created_at
         ]
         if not found:

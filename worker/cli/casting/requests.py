@@ -13,16 +13,23 @@ from oslo_messaging import MessagingTimeout, RemoteError
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
+from flows.statuses import MigrationStatus, ReplicationStatus, SnapshotStatus, VolumeStatus
 from worker.cli.access import Access, CommandError
 from worker.cli.casting.destination import Destination
 from worker.cli.casting.rows import RequestRows, require
 from worker.rpc.clients.volume import METHODS, VolumeClient
 from worker.rpc.context import RequestContext
 
-_AT_REST = ("available", "error", "error_deleting")
-_DELETABLE = (*_AT_REST, "error_extending", "error_restoring", "error_managing", "error_unmanaging")
-_USABLE = ("available", "in-use")
-_REIMAGED = ("available", "error", "reserved")
+_AT_REST = (VolumeStatus.AVAILABLE, VolumeStatus.ERROR, VolumeStatus.ERROR_DELETING)
+_DELETABLE = (
+    *_AT_REST,
+    VolumeStatus.ERROR_EXTENDING,
+    VolumeStatus.ERROR_RESTORING,
+    VolumeStatus.ERROR_MANAGING,
+    VolumeStatus.ERROR_UNMANAGING,
+)
+_USABLE = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
+_REIMAGED = (VolumeStatus.AVAILABLE, VolumeStatus.ERROR, VolumeStatus.RESERVED)
 
 _AT_ONCE = frozenset({"publish_service_capabilities", "set_log_levels"})
 """Casts that change no resource, and so start no flow."""
@@ -144,7 +151,7 @@ class Ask:
         return self._on_service(rows, frozen=False)
 
     def _failover(self, rows: RequestRows) -> _Prepared:
-        return self._on_service(rows, replication_status="failing-over")
+        return self._on_service(rows, replication_status=ReplicationStatus.FAILING_OVER)
 
     def _on_service(self, rows: RequestRows, **columns: Any) -> _Prepared:
         rows.mark(self._destination.service, **columns)
@@ -165,8 +172,8 @@ class Ask:
         if options.image:
             properties = {"size": size, "display_name": options.name}
             args["request_spec"] = {"image_id": options.image, "volume_properties": properties}
-        during = ("creating", "downloading")
-        return _Prepared(args, volume, during, ("available",))
+        during = (VolumeStatus.CREATING, VolumeStatus.DOWNLOADING)
+        return _Prepared(args, volume, during, (VolumeStatus.AVAILABLE,))
 
     @property
     def _new(self) -> dict[str, Any]:
@@ -182,26 +189,26 @@ class Ask:
 
     def _copy_volume_to_image(self, rows: RequestRows) -> _Prepared:
         volume = self._volume
-        rows.move(volume, "uploading", _USABLE, previous_status=volume.status)
+        rows.move(volume, VolumeStatus.UPLOADING, _USABLE, previous_status=volume.status)
         args = {"volume_id": volume.id, "image_meta": self._image}
-        return _Prepared(args, volume, ("uploading",), _USABLE)
+        return _Prepared(args, volume, (VolumeStatus.UPLOADING,), _USABLE)
 
     def _reimage(self, rows: RequestRows) -> _Prepared:
         volume = self._volume
-        rows.move(volume, "downloading", _REIMAGED, previous_status=volume.status)
+        rows.move(volume, VolumeStatus.DOWNLOADING, _REIMAGED, previous_status=volume.status)
         row = self._access.volume(volume.id)
         args = {"volume": row, "image_meta": self._image}
-        return _Prepared(args, volume, ("downloading",), _REIMAGED)
+        return _Prepared(args, volume, (VolumeStatus.DOWNLOADING,), _REIMAGED)
 
     def _manage_existing(self, rows: RequestRows) -> _Prepared:
         volume = rows.create_managed(**self._new)
         args = {"volume": volume, "ref": self._ref}
-        return _Prepared(args, volume, ("managing",), ("available",))
+        return _Prepared(args, volume, (VolumeStatus.MANAGING,), (VolumeStatus.AVAILABLE,))
 
     def _manage_existing_snapshot(self, rows: RequestRows) -> _Prepared:
         snapshot = rows.create_snapshot(self._volume, self._options.name)
         args = {"snapshot": snapshot, "ref": self._ref}
-        return _Prepared(args, snapshot, ("creating",), ("available",))
+        return _Prepared(args, snapshot, (SnapshotStatus.CREATING,), (SnapshotStatus.AVAILABLE,))
 
     @property
     def _image(self) -> dict[str, Any]:
@@ -220,7 +227,7 @@ class Ask:
     def _source(self) -> tuple[int, dict[str, str]]:
         """Return the size of the new volume's source, and the column that names it."""
         if self._options.snapshot:
-            require(self._snapshot, ("available",), "a volume from it")
+            require(self._snapshot, (SnapshotStatus.AVAILABLE,), "a volume from it")
             return self._snapshot.volume_size, {"snapshot_id": self._snapshot.id}
         source = self._access.volume(self._options.source)
         require(source, _USABLE, "a clone of it")
@@ -230,24 +237,24 @@ class Ask:
         volume, unmanage, cascade = self._volume, self._options.unmanage, self._options.cascade
         if unmanage and cascade:
             raise CommandError("--unmanage does not go with --cascade: it would lose snapshots")
-        during = "unmanaging" if unmanage else "deleting"
+        during = VolumeStatus.UNMANAGING if unmanage else VolumeStatus.DELETING
         rows.move(volume, during, _DELETABLE, terminated_at=timeutils.utcnow())
         for snapshot in self._access.records.snapshots.of_volume(volume.id) if cascade else ():
-            rows.move(snapshot, "deleting", _AT_REST)
+            rows.move(snapshot, SnapshotStatus.DELETING, _AT_REST)
         rows.offer(volume, during)
         args = {"volume": volume, "unmanage_only": unmanage, "cascade": cascade}
-        return _Prepared(args, volume, (during,), ("deleted",))
+        return _Prepared(args, volume, (during,), (VolumeStatus.DELETED,))
 
     def _extend_volume(self, rows: RequestRows) -> _Prepared:
         volume, size = self._volume, self._options.size
         if not size or size <= volume.size:
             text = f"extend_volume needs --size, the new size, more than {volume.size} GiB"
             raise CommandError(text)
-        rows.move(volume, "extending", _USABLE, previous_status=volume.status)
+        rows.move(volume, VolumeStatus.EXTENDING, _USABLE, previous_status=volume.status)
         more = {"gigabytes": size - volume.size}
         reserved = rows.reserve(volume.project_id, more, volume.volume_type_id)
         args = {"volume": volume, "new_size": size, "reservations": reserved}
-        return _Prepared(args, volume, ("extending",), _USABLE)
+        return _Prepared(args, volume, (VolumeStatus.EXTENDING,), _USABLE)
 
     def _migrate_volume(self, rows: RequestRows) -> _Prepared:
         to, volume = self._extra.pop("host", None), self._volume
@@ -255,32 +262,33 @@ class Ask:
             to = {"host": to, "cluster_name": None, "capabilities": {}}
         if not isinstance(to, Mapping) or "#" not in str(to.get("host")):
             raise CommandError("migrate_volume needs --arg host=HOST@BACKEND#POOL")
-        before = {"previous_status": volume.status, "migration_status": "starting"}
-        rows.move(volume, "maintenance", ("available",), **before)
+        before = {"previous_status": volume.status, "migration_status": MigrationStatus.STARTING}
+        rows.move(volume, VolumeStatus.MAINTENANCE, (VolumeStatus.AVAILABLE,), **before)
         return _Prepared({"volume": self._access.volume(volume.id), "host": dict(to)}, volume)
 
     def _create_snapshot(self, rows: RequestRows) -> _Prepared:
         volume = self._volume
         require(volume, _USABLE, "a snapshot of it")
         snapshot = rows.create_snapshot(volume, self._options.name)
-        return _Prepared({"snapshot": snapshot}, snapshot, ("creating",), ("available",))
+        args = {"snapshot": snapshot}
+        return _Prepared(args, snapshot, (SnapshotStatus.CREATING,), (SnapshotStatus.AVAILABLE,))
 
     def _delete_snapshot(self, rows: RequestRows) -> _Prepared:
         snapshot, unmanage = self._snapshot, self._options.unmanage
-        during = "unmanaging" if unmanage else "deleting"
+        during = SnapshotStatus.UNMANAGING if unmanage else SnapshotStatus.DELETING
         rows.move(snapshot, during, _AT_REST)
         args = {"snapshot": snapshot, "unmanage_only": unmanage}
-        return _Prepared(args, snapshot, (during,), ("deleted",))
+        return _Prepared(args, snapshot, (during,), (SnapshotStatus.DELETED,))
 
     def _revert_to_snapshot(self, rows: RequestRows) -> _Prepared:
         snapshot, volume = self._snapshot, self._snapshot.volume
         if volume.size != snapshot.volume_size:
             sizes = f"{snapshot.volume_size} GiB, its volume {volume.size}"
             raise CommandError(f"the snapshot has {sizes}: a revert never changes the size")
-        rows.move(volume, "reverting", ("available",))
-        rows.move(snapshot, "restoring", ("available",))
+        rows.move(volume, VolumeStatus.REVERTING, (VolumeStatus.AVAILABLE,))
+        rows.move(snapshot, SnapshotStatus.RESTORING, (SnapshotStatus.AVAILABLE,))
         args = {"volume": volume, "snapshot": snapshot}
-        return _Prepared(args, volume, ("reverting",), ("available",))
+        return _Prepared(args, volume, (VolumeStatus.REVERTING,), (VolumeStatus.AVAILABLE,))
 
     @functools.cached_property
     def _volume(self) -> Record:

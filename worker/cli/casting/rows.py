@@ -15,6 +15,7 @@ from typing import Any
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
+from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from worker.cli.access import CommandError
 from worker.db.records import Records
 
@@ -50,14 +51,14 @@ class RequestRows:
         """Make a volume in ``creating``, with its quota and its work row."""
         amounts = {"volumes": 1, "gigabytes": columns["size"]}
         volume = self._insert(
-            amounts, status="creating", scheduled_at=timeutils.utcnow(), **columns
+            amounts, status=VolumeStatus.CREATING, scheduled_at=timeutils.utcnow(), **columns
         )
         self._records.workers.offer("Volume", volume.id, volume.status)
         return volume
 
     def create_managed(self, **columns: Any) -> Record:
         """Make a volume in ``managing``; its size, and so its gigabytes, are not known yet."""
-        return self._insert({"volumes": 1}, status="managing", size=0, **columns)
+        return self._insert({"volumes": 1}, status=VolumeStatus.MANAGING, size=0, **columns)
 
     def _insert(self, amounts: Mapping[str, int], **columns: Any) -> Record:
         reserved = self.reserve(columns["project_id"], amounts)
@@ -77,7 +78,7 @@ class RequestRows:
             volume_id=volume.id,
             volume_size=volume.size,
             volume_type_id=volume.volume_type_id,
-            status="creating",
+            status=SnapshotStatus.CREATING,
             display_name=name,
             project_id=volume.project_id,
             user_id=volume.user_id,
@@ -99,7 +100,7 @@ class RequestRows:
         told = {name: value for name, value in columns.items() if value is not None}
         backups = self._records.backups
         backup = backups.create(**told)
-        if backup.deleted or backup.status != "creating":
+        if backup.deleted or backup.status != BackupStatus.CREATING:
             raise CommandError(f"backup {backup.id} is there already: {backup.status}")
         self._undo.callback(backups.destroy, backup.id)
         self._records.quotas.commit(reserved)

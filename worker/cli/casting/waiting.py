@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from drivers.interface.records import Record
 from flows.errors import NotFound
+from flows.statuses import VolumeStatus
 from worker.cli.access import Access, CommandError, NoJournal
 from worker.cli.casting.requests import Sent
 from worker.cli.output.tasks import Task, tasks_of
@@ -81,7 +82,7 @@ class Waiting:
         try:
             return str(rows.get(resource.id).status)
         except NotFound:
-            return "deleted"
+            return VolumeStatus.DELETED
 
     def _ended_entry(self) -> JournalEntry | None:
         """The flow ends a moment after its last task has written the status."""

@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from drivers.interface.records import Record
+from flows.statuses import (
+    BackupStatus,
+    GroupSnapshotStatus,
+    GroupStatus,
+    SnapshotStatus,
+    VolumeStatus,
+)
 from worker.cli.access import CommandError
 from worker.cli.demonstration.services import NODE, POOL, DemoServices
+
+_AVAILABLE, _DELETED = VolumeStatus.AVAILABLE, VolumeStatus.DELETED
+"""The same for resources of every kind."""
 
 _DATA = 8 * 1024**2
 _GIB = 1024**3
@@ -36,11 +46,11 @@ class Scenario:
         say("in the journal before it is acknowledged.")
         say()
         self._stage.heads()
-        volume = self._stage.cast("create_volume", self._new("data", size=1), "available")
+        volume = self._stage.cast("create_volume", self._new("data", size=1), _AVAILABLE)
         device = self._connected(volume)
         _put(device, self._data)
         say(f"  written: 8 MiB with SHA-256 {_sum(self._data)}")
-        snapshot = self._stage.cast("create_snapshot", self._of(volume, "monday"), "available")
+        snapshot = self._stage.cast("create_snapshot", self._of(volume, "monday"), _AVAILABLE)
         _put(device, os.urandom(_DATA))
         say(f"  written: other data over it, SHA-256 {_sum(_get(device))}")
         restored, clone = self._copies(snapshot)
@@ -56,25 +66,25 @@ class Scenario:
 
     def _copies(self, snapshot: Record) -> tuple[Record, Record]:
         restored = self._new("from-monday", size=2, snapshot_id=snapshot.id)
-        restored = self._stage.cast("create_volume", restored, "available")
+        restored = self._stage.cast("create_volume", restored, _AVAILABLE)
         self._compare("the volume from the snapshot", self._connected(restored))
         clone = self._new("clone", size=2, source_volid=restored.id)
-        clone = self._stage.cast("create_volume", clone, "available")
+        clone = self._stage.cast("create_volume", clone, _AVAILABLE)
         self._compare("the clone of that volume", self._connected(clone))
         return restored, clone
 
     def _reverted(self, volume: Record, snapshot: Record) -> Record:
-        self._volumes.transition(volume.id, "reverting", when=("available",))
-        self._snapshots.transition(snapshot.id, "restoring", when=("available",))
+        self._volumes.transition(volume.id, VolumeStatus.REVERTING, when=(_AVAILABLE,))
+        self._snapshots.transition(snapshot.id, SnapshotStatus.RESTORING, when=(_AVAILABLE,))
         rows = self._volumes.get(volume.id), self._snapshots.get(snapshot.id)
-        volume = self._stage.cast("revert_to_snapshot", rows[0], "available", snapshot=rows[1])
+        volume = self._stage.cast("revert_to_snapshot", rows[0], _AVAILABLE, snapshot=rows[1])
         self._compare("the volume after its revert", self._connected(volume))
         return volume
 
     def _extended(self, volume: Record) -> None:
-        self._volumes.transition(volume.id, "extending", when=("available",))
+        self._volumes.transition(volume.id, VolumeStatus.EXTENDING, when=(_AVAILABLE,))
         row = self._volumes.get(volume.id)
-        volume = self._stage.cast("extend_volume", row, "available", new_size=3, reservations=[])
+        volume = self._stage.cast("extend_volume", row, _AVAILABLE, new_size=3, reservations=[])
         device = self._connected(volume)
         size = device.stat().st_size // _GIB
         if (volume.size, size) != (3, 3):
@@ -91,11 +101,11 @@ class Scenario:
         self._compare("the volume from the image", self._connected(volume))
         known = {"name": "copy", "disk_format": disk_format}
         copy = images.create(None, known)
-        self._volumes.transition(volume.id, "uploading", when=("available",))
+        self._volumes.transition(volume.id, VolumeStatus.UPLOADING, when=(_AVAILABLE,))
         self._stage.cast(
             "copy_volume_to_image",
             self._volumes.get(volume.id),
-            "available",
+            _AVAILABLE,
             alone=True,
             volume_id=volume.id,
             image_meta=dict(copy),
@@ -107,7 +117,7 @@ class Scenario:
     def _from_image(self, name: str, image_id: str) -> Record:
         spec = {"image_id": image_id, "volume_properties": {"size": 1}}
         volume = self._new(name, size=1)
-        return self._stage.cast("create_volume", volume, "available", request_spec=spec)
+        return self._stage.cast("create_volume", volume, _AVAILABLE, request_spec=spec)
 
     def _managed(self) -> None:
         self._stage.say("A file that lay in the directory becomes a volume, in whole GiB.")
@@ -115,9 +125,9 @@ class Scenario:
         with found.open("wb") as file:
             file.write(self._data)
             file.truncate(_GIB + 1)
-        volume = self._new("found", size=0, status="managing")
+        volume = self._new("found", size=0, status=VolumeStatus.MANAGING)
         ref = {"source-name": found.name}
-        volume = self._stage.cast("manage_existing", volume, "available", ref=ref)
+        volume = self._stage.cast("manage_existing", volume, _AVAILABLE, ref=ref)
         if volume.size != 2:
             raise CommandError(f"the managed volume has {volume.size} GiB, not 2")
         self._compare(f"the managed volume of {volume.size} GiB", self._connected(volume))
@@ -126,17 +136,17 @@ class Scenario:
     def _grouped(self) -> None:
         self._stage.say("A group: its snapshot has both volumes as of the same moment.")
         groups = self._stage.records.groups
-        group = self._stage.cast("create_group", self._group("pair"), "available")
+        group = self._stage.cast("create_group", self._group("pair"), _AVAILABLE)
         pair = [self._new(name, size=1, group_id=group.id) for name in ("left", "right")]
-        pair = [self._stage.cast("create_volume", one, "available") for one in pair]
+        pair = [self._stage.cast("create_volume", one, _AVAILABLE) for one in pair]
         for volume in pair:
             _put(self._connected(volume), self._data)
         self._stage.say(f"  written: 8 MiB with SHA-256 {_sum(self._data)} to each")
         snapshot = self._stage.records.group_snapshots.create(
-            group_id=group.id, status="creating", name="both", **_OWNER
+            group_id=group.id, status=GroupSnapshotStatus.CREATING, name="both", **_OWNER
         )
         members = [self._of(volume, "", group_snapshot_id=snapshot.id) for volume in pair]
-        snapshot = self._stage.cast("create_group_snapshot", snapshot, "available")
+        snapshot = self._stage.cast("create_group_snapshot", snapshot, _AVAILABLE)
         for volume in pair:
             _put(self._connected(volume), os.urandom(_DATA))
         self._stage.say("  written: other data over both")
@@ -145,63 +155,65 @@ class Scenario:
             self._new(f"restored-{n}", size=1, group_id=copy.id, snapshot_id=member.id)
             for n, member in enumerate(members)
         ]
-        copy = self._stage.cast("create_group_from_src", copy, "available", group_snapshot=snapshot)
+        copy = self._stage.cast("create_group_from_src", copy, _AVAILABLE, group_snapshot=snapshot)
         for volume in copies:
             self._compare(f"volume {volume.display_name}", self._connected(volume))
         self._snapshots_deleting(members)
-        self._stage.records.group_snapshots.update(snapshot.id, status="deleting")
-        self._stage.cast("delete_group_snapshot", snapshot, "deleted")
+        self._stage.records.group_snapshots.update(snapshot.id, status=GroupSnapshotStatus.DELETING)
+        self._stage.cast("delete_group_snapshot", snapshot, _DELETED)
         for one, volumes in ((copy, copies), (group, pair)):
-            groups.update(one.id, status="deleting")
+            groups.update(one.id, status=GroupStatus.DELETING)
             for volume in volumes:
-                self._volumes.update(volume.id, status="deleting")
-            self._stage.cast("delete_group", one, "deleted")
+                self._volumes.update(volume.id, status=VolumeStatus.DELETING)
+            self._stage.cast("delete_group", one, _DELETED)
 
     def _backed_up(self) -> None:
         say, stage = self._stage.say, self._stage
         say("Backups: a full one, an incremental one, and a restore to another volume.")
-        volume = stage.cast("create_volume", self._new("precious", size=1), "available")
+        volume = stage.cast("create_volume", self._new("precious", size=1), _AVAILABLE)
         _put(self._connected(volume), os.urandom(_DATA))
         full = self._backup(volume, "full")
         _put(self._connected(volume), self._data)
         say(f"  written: 8 MiB with SHA-256 {_sum(self._data)}")
         leaf = self._backup(volume, "changes", parent_id=full.id)
-        target = stage.cast("create_volume", self._new("restored", size=1), "available")
-        self._volumes.transition(target.id, "restoring-backup", when=("available",))
-        stage.records.backups.update(leaf.id, status="restoring")
+        target = stage.cast("create_volume", self._new("restored", size=1), _AVAILABLE)
+        self._volumes.transition(target.id, VolumeStatus.RESTORING_BACKUP, when=(_AVAILABLE,))
+        stage.records.backups.update(leaf.id, status=BackupStatus.RESTORING)
         row = stage.records.backups.get(leaf.id)
         args = {"volume_id": target.id, "volume_is_new": True}
-        stage.cast_backup("restore_backup", row, "available", "restore_backup", **args)
+        stage.cast_backup("restore_backup", row, _AVAILABLE, "restore_backup", **args)
         self._compare("the volume from the backups", self._connected(target))
         for backup in (leaf, full):
-            stage.records.backups.update(backup.id, status="deleting")
-            stage.cast_backup("delete_backup", backup, "deleted", "delete_backup")
+            stage.records.backups.update(backup.id, status=BackupStatus.DELETING)
+            stage.cast_backup("delete_backup", backup, _DELETED, "delete_backup")
         self._deleted(volume, target)
 
     def _backup(self, volume: Record, name: str, **columns: Any) -> Record:
-        self._volumes.update(volume.id, status="backing-up", previous_status="available")
+        self._volumes.update(volume.id, status=VolumeStatus.BACKING_UP, previous_status=_AVAILABLE)
         backup = self._stage.records.backups.create(
             volume_id=volume.id, size=1, host=NODE, display_name=name, **_OWNER, **columns
         )
-        return self._stage.cast_backup("create_backup", backup, "available", "continue_backup")
+        return self._stage.cast_backup("create_backup", backup, _AVAILABLE, "continue_backup")
 
     def _snapshots_deleting(self, snapshots: list[Record]) -> None:
         for snapshot in snapshots:
-            self._snapshots.update(snapshot.id, status="deleting")
+            self._snapshots.update(snapshot.id, status=SnapshotStatus.DELETING)
 
     def _group(self, name: str) -> Record:
         kind = self._stage.group_type()
         columns = {"host": POOL, "name": name, "group_type_id": kind, **_OWNER}
-        return self._stage.records.groups.create(status="creating", **columns)
+        return self._stage.records.groups.create(status=GroupStatus.CREATING, **columns)
 
     def _deleted(self, *volumes: Record) -> None:
         for volume in volumes:
-            self._volumes.transition(volume.id, "deleting", when=("available",))
-            self._stage.cast("delete_volume", self._volumes.get(volume.id), "deleted")
+            self._volumes.transition(volume.id, VolumeStatus.DELETING, when=(_AVAILABLE,))
+            self._stage.cast("delete_volume", self._volumes.get(volume.id), _DELETED)
 
     def _failed(self) -> Record:
         self._stage.say("Now the driver fails half way: finished tasks are reverted, backwards.")
-        unlucky = self._stage.cast("create_volume", self._new("unlucky", size=1), "error")
+        unlucky = self._stage.cast(
+            "create_volume", self._new("unlucky", size=1), VolumeStatus.ERROR
+        )
         if unlucky.name in self._stage.left():
             raise CommandError("the failed volume is still on the backend")
         self._stage.say("  checked: nothing of it is on the backend, its status shows the failure")
@@ -209,11 +221,13 @@ class Scenario:
 
     def _removed(self, snapshot: Record, volumes: tuple[Record, ...]) -> None:
         self._stage.say("And everything goes again, the snapshot along with its volume.")
-        self._snapshots.transition(snapshot.id, "deleting", when=("available",))
+        self._snapshots.transition(snapshot.id, SnapshotStatus.DELETING, when=(_AVAILABLE,))
         for volume in volumes:
-            self._volumes.transition(volume.id, "deleting", when=("available", "error"))
+            self._volumes.transition(
+                volume.id, VolumeStatus.DELETING, when=(_AVAILABLE, VolumeStatus.ERROR)
+            )
             row = self._volumes.get(volume.id)
-            self._stage.cast("delete_volume", row, "deleted", cascade=True)
+            self._stage.cast("delete_volume", row, _DELETED, cascade=True)
         if left := self._stage.left():
             raise CommandError(f"left on the backend: {', '.join(left)}")
         states = [entry.state for entry in self._stage.journal.entries()]
@@ -225,11 +239,15 @@ class Scenario:
 
     def _new(self, name: str, **columns: Any) -> Record:
         fixed = {"host": POOL, "display_name": name, **_OWNER}
-        return self._volumes.create(**{"status": "creating", **columns, **fixed})
+        return self._volumes.create(**{"status": VolumeStatus.CREATING, **columns, **fixed})
 
     def _of(self, volume: Record, name: str, **columns: Any) -> Record:
         return self._snapshots.create(
-            volume_id=volume.id, status="creating", display_name=name, **_OWNER, **columns
+            volume_id=volume.id,
+            status=SnapshotStatus.CREATING,
+            display_name=name,
+            **_OWNER,
+            **columns,
         )
 
     def _connected(self, volume: Record) -> Path:

@@ -22,6 +22,7 @@ from drivers.interface.records import Record
 from drivers.interface.volume import Update
 from drivers.volume.local import LocalDriver
 from flows.errors import NotFound
+from flows.statuses import BackupStatus, VolumeStatus
 from worker import conf as config
 from worker.cli.access import CommandError
 from worker.cli.output.colour import Colour
@@ -146,13 +147,13 @@ class DemoServices:
         seconds = time.monotonic() - began
         status = self._status(resource)
         as_wanted = status == wanted
-        meaning = "bad" if not as_wanted or status == "error" else "good"
+        meaning = "bad" if not as_wanted or status == VolumeStatus.ERROR else "good"
         self._line(method, resource, status, meaning, seconds)
         if entry.failure:
             self.say(f"  failed: {entry.failure}")
         if not as_wanted:
             raise CommandError(f"{method} ended in {status}, not in {wanted}")
-        return resource if status == "deleted" else self._row(resource)
+        return resource if status == VolumeStatus.DELETED else self._row(resource)
 
     def cast_backup(
         self, method: str, backup: Record, wanted: str, ends_with: str, **args: Any
@@ -171,7 +172,7 @@ class DemoServices:
         self._line(method, backup, status, meaning, time.monotonic() - began)
         if status != wanted:
             raise CommandError(f"{method} ended in {status}, not in {wanted}")
-        return backup if status == "deleted" else self._row(backup)
+        return backup if status == BackupStatus.DELETED else self._row(backup)
 
     def call(self, method: str, resource: Record, /, **args: Any) -> Any:
         """Call, show it, and return its answer."""
@@ -217,7 +218,7 @@ class DemoServices:
         try:
             return str(self._row(resource).status)
         except NotFound:
-            return "deleted"
+            return VolumeStatus.DELETED
 
     def _row(self, resource: Record) -> Record:
         rows = getattr(self.records, f"{resource.kind}s")

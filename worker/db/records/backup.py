@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows.errors import BackupNotFound
+from flows.statuses import BackupStatus
 from worker.db import models
 from worker.db.criteria import same
 from worker.db.engine import Database
@@ -25,7 +26,7 @@ _T = models.backups
 
 METADATA = KeyValueTable(models.backup_metadata, "backup_id")
 
-_DEFAULTS = {"status": "creating", "num_dependent_backups": 0, "object_count": 0}
+_DEFAULTS = {"status": BackupStatus.CREATING, "num_dependent_backups": 0, "object_count": 0}
 _CHILDREN = (
     sa.select(_T.c.id)
     .where(_T.c.parent_id == sa.bindparam("which"), _T.c.deleted == sa.false())
@@ -35,20 +36,21 @@ _BEING_MADE = (
     sa.select(_T.c.id)
     .where(
         _T.c.volume_id == sa.bindparam("which"),
-        _T.c.status == "creating",
+        _T.c.status == BackupStatus.CREATING,
         _T.c.deleted == sa.false(),
     )
     .order_by(_T.c.id)
 )
+_UNDER_WAY = (BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETING)
 _UNSETTLED = (
     sa.select(_T)
     .where(
         same(_T.c.host, "at"),
         _T.c.deleted == sa.false(),
         sa.or_(
-            _T.c.status.in_(("creating", "restoring", "deleting")),
+            _T.c.status.in_(_UNDER_WAY),
             sa.and_(
-                _T.c.status == "error",
+                _T.c.status == BackupStatus.ERROR,
                 sa.or_(_T.c.temp_volume_id.is_not(None), _T.c.temp_snapshot_id.is_not(None)),
             ),
         ),
@@ -114,7 +116,7 @@ class Backups:
 
         def work(connection: sa.Connection) -> None:
             if not self._rows.change_status(
-                connection, backup_id, "available", when, columns, done=False
+                connection, backup_id, BackupStatus.AVAILABLE, when, columns, done=False
             ):
                 return
             if parent_id := self._rows.fetch(connection, backup_id)["parent_id"]:
@@ -126,7 +128,7 @@ class Backups:
         """Soft-delete the row, take it off its parent's count, and give its quota back."""
 
         def work(connection: sa.Connection) -> bool:
-            if not self._rows.soft_delete(connection, backup_id, status="deleted"):
+            if not self._rows.soft_delete(connection, backup_id, status=BackupStatus.DELETED):
                 return False
             row = self._rows.stored(connection, backup_id) or {}
             METADATA.clear(connection, backup_id)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows.errors import GroupNotFound, StatusChanged
+from flows.statuses import GroupStatus
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.records.groups.shared import GroupRows
@@ -112,7 +113,7 @@ class Groups(GroupRows):
         """Soft-delete the group and give its quota back; False when it was gone already."""
 
         def work(connection: sa.Connection) -> bool:
-            if not self._rows.soft_delete(connection, group_id, status="deleted"):
+            if not self._rows.soft_delete(connection, group_id, status=GroupStatus.DELETED):
                 return False
             gone = {"deleted": True, "deleted_at": now(), "which": group_id}
             connection.execute(_FORGET_TYPES, gone)

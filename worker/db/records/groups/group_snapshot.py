@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows.errors import GroupSnapshotNotFound
+from flows.statuses import GroupSnapshotStatus
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.records.groups.group import Groups
@@ -62,7 +63,9 @@ class GroupSnapshots(GroupRows):
     def destroy(self, group_snapshot_id: str) -> bool:
         """Soft-delete the row; False when it was gone already."""
         return self._db.write(
-            lambda c: self._rows.soft_delete(c, group_snapshot_id, status="deleted")
+            lambda c: self._rows.soft_delete(
+                c, group_snapshot_id, status=GroupSnapshotStatus.DELETED
+            )
         )
 
     def record(self, row: Mapping[str, Any]) -> Record:

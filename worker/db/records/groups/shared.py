@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows.errors import NotFound
+from flows.statuses import GroupStatus
 from worker.db.engine import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.volumes.volume_lists import listed
@@ -34,7 +35,7 @@ class GroupRows:
 
     def create(self, **columns: Any) -> Record:
         """Insert a row; an existing one of that id is returned as it is. Quota is not asked."""
-        row = {"id": str(uuid.uuid4()), "status": "creating", **columns}
+        row = {"id": str(uuid.uuid4()), "status": GroupStatus.CREATING, **columns}
 
         def work(connection: sa.Connection) -> dict[str, Any]:
             self._insert(connection, row)

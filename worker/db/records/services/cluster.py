@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
+from flows.statuses import ReplicationStatus
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host, same
 from worker.db.values import checked, now
@@ -60,7 +61,7 @@ def update(connection: sa.Connection, name: str, binary: str, columns: Mapping[s
 
 def _make(connection: sa.Connection, name: str, binary: str) -> None:
     row = {"name": name, "binary": binary, "disabled": False, "frozen": False, "race_preventer": 0}
-    values = {**checked(_T, row), "replication_status": "not-capable"}
+    values = {**checked(_T, row), "replication_status": ReplicationStatus.NOT_CAPABLE}
     times = {"created_at": now(), "updated_at": now(), "deleted": False}
     try:
         connection.execute(_INSERT, {**values, **times})

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.records import Record
+from flows.statuses import BackupStatus
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host
 from worker.db.engine import Database
@@ -26,11 +27,13 @@ _YES = "<is> True"
 _V, _B = models.volumes, models.backups
 
 _RESTORED = sa.exists().where(
-    _B.c.restore_volume_id == _V.c.id, _B.c.status == "restoring", _B.c.deleted == sa.false()
+    _B.c.restore_volume_id == _V.c.id,
+    _B.c.status == BackupStatus.RESTORING,
+    _B.c.deleted == sa.false(),
 )
 _INTO = sa.select(_B.c.id).where(
     _B.c.restore_volume_id == sa.bindparam("which"),
-    _B.c.status == "restoring",
+    _B.c.status == BackupStatus.RESTORING,
     _B.c.deleted == sa.false(),
 )
 

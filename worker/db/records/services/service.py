@@ -12,6 +12,7 @@ from oslo_db import exception as db_exception
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
+from flows.statuses import ReplicationStatus
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host, same
 from worker.db.engine import Database
@@ -41,7 +42,10 @@ _REPLICATION = (
     sa.update(_T)
     .where(
         _T.c.id == sa.bindparam("which"),
-        sa.or_(_T.c.replication_status.is_(None), _T.c.replication_status != "failed-over"),
+        sa.or_(
+            _T.c.replication_status.is_(None),
+            _T.c.replication_status != ReplicationStatus.FAILED_OVER,
+        ),
     )
     .values(replication_status=sa.bindparam("to"))
 )
@@ -162,7 +166,7 @@ def _make(connection: sa.Connection, columns: Mapping[str, Any], last: int) -> d
         "disabled": False,
         "frozen": False,
         "deleted": False,
-        "replication_status": "not-capable",
+        "replication_status": ReplicationStatus.NOT_CAPABLE,
         "uuid": _uuid(host, binary, last),
         "created_at": now(),
         "updated_at": now(),

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows.errors import VolumeAttachmentNotFound, VolumeNotFound
+from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus
 from worker.db import models
 from worker.db.criteria import same
 from worker.db.engine import Database
@@ -31,8 +32,13 @@ _STATUSES = sa.select(_T.c.attach_status).where(
 )
 _COUNT = sa.select(sa.func.count()).where(_T.c.volume_id == sa.bindparam("which"))
 
-_STATUS_OF = {"attached": "in-use", "detached": "available"}
+_STATUS_OF: dict[str, str] = {
+    AttachStatus.ATTACHED: VolumeStatus.IN_USE,
+    AttachStatus.DETACHED: VolumeStatus.AVAILABLE,
+}
 """A volume's status by its attach_status; any other word is the status itself."""
+_AT_REST = (None, MigrationStatus.SUCCESS, MigrationStatus.ERROR)
+"""Migration statuses of a volume that does not migrate."""
 
 
 class Attachments:
@@ -72,7 +78,7 @@ class Attachments:
     def destroy(self, attachment_id: str) -> None:
         """Soft-delete: detached as of now; one that is gone already stays as it is."""
         if is_key(attachment_id):
-            gone = {"attach_status": "detached", "detach_time": now()}
+            gone = {"attach_status": AttachStatus.DETACHED, "detach_time": now()}
             self._db.write(lambda c: self._rows.soft_delete(c, attachment_id, **gone))
 
     def settle_volume(self, volume_id: str) -> str:
@@ -86,7 +92,7 @@ class Attachments:
             found = connection.scalars(_STATUSES, {"which": volume_id}).all()
             attach_status = _attach_status(found)
             status = _STATUS_OF.get(attach_status, attach_status)
-            if attach_status == "detached" and _left_alone(volume):
+            if attach_status == AttachStatus.DETACHED and _left_alone(volume):
                 status = volume.status
             if (status, attach_status) != (volume.status, volume.attach_status):
                 values = {"status": status, "attach_status": attach_status, "updated_at": now()}
@@ -97,10 +103,10 @@ class Attachments:
 
 
 def _attach_status(found: Any) -> str:
-    counted = [s for s in found if s and not s.startswith("error_") and s != "detached"]
-    return min(counted, default="detached")
+    counted = [s for s in found if s and not s.startswith("error_") and s != AttachStatus.DETACHED]
+    return min(counted, default=AttachStatus.DETACHED)
 
 
 def _left_alone(volume: Any) -> bool:
-    migrating = volume.migration_status not in (None, "success", "error")
-    return migrating or volume.status == "uploading"
+    migrating = volume.migration_status not in _AT_REST
+    return migrating or volume.status == VolumeStatus.UPLOADING

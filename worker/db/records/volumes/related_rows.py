@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from flows.statuses import AttachStatus
 from worker.db import models
 from worker.db.values import now
 
@@ -54,7 +55,7 @@ class Belongings:
             if found._mapping[table.name]:
                 values: dict[str, Any] = {"which": owner_id, "deleted": True, "deleted_at": at}
                 if table is models.volume_attachment:
-                    values |= {"attach_status": "detached", "detach_time": at}
+                    values |= {"attach_status": AttachStatus.DETACHED, "detach_time": at}
                 connection.execute(self._delete[table.name], values)
         return found
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows.errors import SnapshotNotFound
+from flows.statuses import SnapshotStatus
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host
 from worker.db.engine import Database
@@ -34,7 +35,7 @@ _V = models.volumes
 
 METADATA = KeyValueTable(models.snapshot_metadata, "snapshot_id")
 
-_DEFAULTS = {"status": "creating", "progress": "0%", "use_quota": True}
+_DEFAULTS = {"status": SnapshotStatus.CREATING, "progress": "0%", "use_quota": True}
 _OF_VOLUME = (
     sa.select(_T)
     .where(_T.c.volume_id == sa.bindparam("which"), _T.c.deleted == sa.false())
@@ -142,7 +143,7 @@ class Snapshots:
         """Soft-delete the snapshot with its metadata and give its quota back."""
 
         def work(connection: sa.Connection) -> bool:
-            if not self._rows.soft_delete(connection, snapshot_id, status="deleted"):
+            if not self._rows.soft_delete(connection, snapshot_id, status=SnapshotStatus.DELETED):
                 return False
             owner = SNAPSHOT.clear(connection, snapshot_id)
             quota.release(connection, owner.project_id, owner.type_name, release or {})

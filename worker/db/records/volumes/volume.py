@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from flows.errors import MetadataCopyFailure, VolumeNotFound
+from flows.statuses import AttachStatus, VolumeStatus
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.records import volume_types
@@ -36,8 +37,8 @@ SETS = {"metadata": METADATA, "admin_metadata": ADMIN_METADATA}
 """Keys that ``update`` takes besides columns."""
 
 _DEFAULTS = {
-    "status": "creating",
-    "attach_status": "detached",
+    "status": VolumeStatus.CREATING,
+    "attach_status": AttachStatus.DETACHED,
     "bootable": False,
     "multiattach": False,
     "use_quota": True,
@@ -179,7 +180,7 @@ class Volumes(VolumeMoves, VolumeLists):
         """Soft-delete the volume and its related rows, and release its quota."""
 
         def work(connection: sa.Connection) -> bool:
-            gone = {"status": "deleted", "migration_status": None}
+            gone = {"status": VolumeStatus.DELETED, "migration_status": None}
             # First of all, as it locks the row against new belongings.
             if not self._rows.soft_delete(connection, volume_id, **gone):
                 return False

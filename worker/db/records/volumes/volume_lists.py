@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.records import Record
+from flows.statuses import AttachStatus, VolumeStatus, target_of
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host
 from worker.db.engine import Database
@@ -26,9 +27,9 @@ _A = models.volume_attachment
 _CONNECTED = sa.exists().where(
     _A.c.volume_id == _T.c.id,
     _A.c.deleted == sa.false(),
-    sa.or_(_A.c.attach_status == "attached", _A.c.connector.is_not(None)),
+    sa.or_(_A.c.attach_status == AttachStatus.ATTACHED, _A.c.connector.is_not(None)),
 )
-_NEXT_IN_USE = _NEXT.where(sa.or_(_T.c.status == "in-use", _CONNECTED))
+_NEXT_IN_USE = _NEXT.where(sa.or_(_T.c.status == VolumeStatus.IN_USE, _CONNECTED))
 _NEXT_WITHOUT_POOL = _NEXT.where(_T.c.host.not_like("%#%"))
 _ALLOCATED = (
     sa.select(_T.c.host, sa.func.coalesce(sa.func.sum(_T.c.size), 0))
@@ -71,7 +72,7 @@ class VolumeLists:
 
     def copy_of(self, volume_id: str) -> Record | None:
         """Return the live row that a migration has made for a volume's copy; None without."""
-        rows = self._db.rows(_COPY, {"target": f"target:{volume_id}"})
+        rows = self._db.rows(_COPY, {"target": target_of(volume_id)})
         return next((self.record(row._asdict()) for row in rows), None)
 
     def count_on_host(self, host: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.errors import InvalidVolume
+from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus, target_of
 from worker.db import models
 from worker.db.criteria import same
 from worker.db.engine import Database
@@ -20,6 +21,10 @@ _T = models.volumes
 _A = models.volume_attachment
 _LIVE = sa.and_(same(_T.c.id, "which"), _T.c.deleted == sa.false())
 _STATUS = sa.func.coalesce(_T.c.migration_status, "")
+
+_COMPLETING = (MigrationStatus.COMPLETING,)
+_SWAPPED_TO = MigrationStatus.SUCCESS
+_DELETING = MigrationStatus.DELETING
 
 _MIGRATE = (
     sa.update(_T)
@@ -57,10 +62,10 @@ class VolumeMoves:
 
         def work(connection: sa.Connection) -> None:
             old, new = (self._rows.fetch(connection, one) for one in (volume_id, copy_id))
-            if (old["migration_status"], new["migration_status"]) != ("success", "deleting"):
+            if (old["migration_status"], new["migration_status"]) != (_SWAPPED_TO, _DELETING):
                 # First of all, as these lock the rows; only we write the swapped columns.
-                _migrate(connection, self._rows, copy_id, "deleting", (f"target:{volume_id}",))
-                _migrate(connection, self._rows, volume_id, "success", ("completing",))
+                _migrate(connection, self._rows, copy_id, _DELETING, (target_of(volume_id),))
+                _migrate(connection, self._rows, volume_id, _SWAPPED_TO, _COMPLETING)
                 self._rows.set_columns(connection, copy_id, _to_be_deleted(old, new))
                 self._rows.set_columns(connection, volume_id, _moved(new, to))
                 moving = {"of": copy_id, "to": volume_id, "at": now()}
@@ -95,8 +100,8 @@ def _to_be_deleted(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, 
     """Return the columns of the copy's row, which describe the former volume's object."""
     return {name: old[name] for name in _SWAPPED} | {
         "_name_id": new["_name_id"] or old["id"],
-        "status": "deleting",
-        "attach_status": "detached",  # who is attached, is attached to the volume
+        "status": VolumeStatus.DELETING,
+        "attach_status": AttachStatus.DETACHED,  # who is attached, is attached to the volume
         "display_description": f"migration src for {old['id']}",
         "previous_status": old["previous_status"],
     }
