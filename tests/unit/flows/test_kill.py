@@ -49,25 +49,42 @@ def tries(
     case: Case, directory: Path, gathers: bool = True, error: type[BaseException] = Killed
 ) -> Iterator[Try]:
     """Yield a try per moment in which the case can be struck, undisturbed and disturbed."""
-    effects = effects_of(case, World(directory))
-    methods = {name.split(".")[1] for name in effects if name.startswith("driver.")}
-    failing = [(method, "after") for method in sorted(methods)]
+    failing = [(method, "after") for method in driver_methods(case, directory)]
     for broken, moment in [("", "before"), ("", "after"), *failing]:
         for number in itertools.count():
-            world = World(directory, gathers)
-            args = case.start(world)
-            if broken:
-                world.driver.plan[broken] = VolumeBackendAPIException("out of order")
-            world.strike_at(number, moment, error)
-            yield Try(case, world, broken, args)
-            if number >= len(world.effects):
+            this = arranged(case, World(directory, gathers), broken)
+            this.world.strike_at(number, moment, error)
+            yield this
+            if number >= len(this.world.effects):
                 break
+
+
+def driver_methods(case: Case, directory: Path) -> list[str]:
+    """Return the methods of the driver that the case calls."""
+    effects = effects_of(case, World(directory))
+    return sorted({name.split(".")[1] for name in effects if name.startswith("driver.")})
+
+
+def arranged(case: Case, world: World, broken: str) -> Try:
+    """Prepare a case in a new world.
+
+    :param broken: the driver's method that fails, empty for none.
+    """
+    args = case.start(world)
+    if broken:
+        world.driver.plan[broken] = VolumeBackendAPIException("out of order")
+    return Try(case, world, broken, args)
 
 
 def undisturbed(case: Case, directory: Path) -> dict[str, Any]:
     """Return how the case ends by itself, by the method that fails."""
-    ends = ((this, this.run()) for this in tries(case, directory))
-    return {this.broken: (o.state, facts(this.world)) for this, o in ends if o is not None}
+    found = {}
+    for broken in ("", *driver_methods(case, directory)):
+        this = arranged(case, World(directory), broken)
+        outcome = this.run()
+        assert outcome is not None
+        found[broken] = (outcome.state, facts(this.world))
+    return found
 
 
 def facts(world: World) -> dict[str, Any]:
@@ -122,7 +139,7 @@ def test_a_flow_that_is_killed_twice_ends(case: Case, tmp_path: Path) -> None:
     effects = len(effects_of(case, World(tmp_path)))
     for first, second in itertools.product(range(effects), range(effects + 2)):
         world = World(tmp_path)
-        this = Try(case, world, "", case.start(world))
+        this = arranged(case, world, "")
         world.strike_at(first, "after")
         assert this.run() is None
         world.strike_at(second, "after")
