@@ -393,7 +393,7 @@ class TestLeftovers:
         vault.backup(made, "restoring", restore_volume_id=new.id, service=SERVICE)
         vault.backup(made, "error", temp_volume_id=temporary.id, service=SERVICE)
         vault.backup_service.kill()
-        vault.backup_service.module = "tests.functional.backups.hasty"
+        vault.backup_service.module = "tests.functional.backups.short_grace"
         vault.backup_service.start()
         row = vault.wait_status(being_made, "error")
         assert row is not None and "left no journal" in row.fail_reason
