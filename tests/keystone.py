@@ -11,6 +11,8 @@ from typing import Any
 
 TOKEN = "a-token-of-the-service"
 
+_POLL = 0.02  # seconds after which a stop is noticed
+
 
 class Keystone(ThreadingHTTPServer):
     """Knows one account; notes who asked for a token.
@@ -23,7 +25,9 @@ class Keystone(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.services, self.password = services, password
         self.asked: list[str] = []
-        threading.Thread(target=self.serve_forever, name="keystone", daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, args=(_POLL,), name="keystone", daemon=True
+        ).start()
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 EVENTS = "/os-server-external-events"
+_POLL = 0.02  # seconds after which a stop is noticed
 
 
 class Nova(ThreadingHTTPServer):
@@ -30,7 +31,7 @@ class Nova(ThreadingHTTPServer):
         self.answers_later: int | None = None
         self.swaps: Callable[[str, str, str], None] = lambda *_: None
         self.before: Callable[[], object] = lambda: None
-        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL,), daemon=True)
         self._thread.start()
 
     @property
