@@ -36,8 +36,9 @@ from flows import engine  # noqa: E402
 from flows.context import VolumeServiceContext  # noqa: E402
 from flows.lifecycle import Step  # noqa: E402
 from tests.servers import Servers  # noqa: E402
-from worker.journal.journal import Accepted, Journal  # noqa: E402
+from worker.journal.journal import Journal  # noqa: E402
 from worker.rpc.context import RequestContext  # noqa: E402
+from worker.rpc.operation import Operation  # noqa: E402
 
 STEPS = 5
 GOAL_MS = 3.0
@@ -84,10 +85,10 @@ def journalled(journal: Journal) -> Once:
     """Return a function that runs one operation as ``worker.execution.intake`` does it."""
 
     def once() -> None:
-        detail = journal.accept(uuid.uuid4().hex, "host@backend/0", _accepted())
+        detail = journal.accept(uuid.uuid4().hex, "host@backend/0", _operation())
         assert detail is not None
         progress = journal.progress(detail)
-        outcome = engine.Running(five, {}, CONTEXT, detail, progress).run()
+        outcome = engine.FlowRun(five, {}, CONTEXT, detail, progress).run()
         assert outcome.state == "done"
         journal.finish(detail, progress, outcome.failure)
 
@@ -106,7 +107,7 @@ def stock(backend: Any) -> Once:
             engines.load(flow).run()
             return
         book, detail = models.LogBook("host@backend/0"), models.FlowDetail("five", _uuid())
-        detail.meta.update(_accepted().to_meta())
+        detail.meta.update(_operation().to_meta())
         book.add(detail)
         with contextlib.closing(backend.get_connection()) as connection:
             connection.save_logbook(book)
@@ -117,17 +118,17 @@ def stock(backend: Any) -> Once:
     return once
 
 
-def _accepted() -> Accepted:
+def _operation() -> Operation:
     volume = _uuid()
     who = {"user_id": "u" * 32, "project_id": "p" * 32, "request_id": f"req-{_uuid()}"}
     filters = {"retry": {"num_attempts": 1, "hosts": ["host@backend#pool"]}, "limits": {}}
-    return Accepted(
+    return Operation(
+        five,
+        ("volume", volume),
+        {"volume_id": volume, "request_spec": {"volume_id": volume}, "filters": filters},
+        exclusive=(volume,),
         method="create_volume",
-        factory=engine.path_of(five),
-        args={"volume_id": volume, "request_spec": {"volume_id": volume}, "filters": filters},
-        request=RequestContext.from_journal(who).to_journal(),
-        resource=("volume", volume),
-        locks=(volume,),
+        request=RequestContext.from_journal(who),
     )
 
 

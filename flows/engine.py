@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import importlib
-import inspect
 import logging
 import threading
 import time
@@ -29,14 +27,13 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
-from flows import former_names
 from flows.context import Common
 from flows.errors import FlowError, OperationInterrupted
+from flows.factories import Factory, parameters_of
 from flows.lifecycle import UNDO_FAILED, Step
 
 LOG = logging.getLogger(__name__)
 
-Factory = Callable[..., Flow]
 State = Literal["done", "failed", "suspended"]
 
 Observer = Callable[[FlowDetail, str, str], None]
@@ -67,7 +64,7 @@ class Outcome:
     left: Mapping[str, str] = field(default_factory=dict)
 
 
-class Running:
+class FlowRun:
     """A flow on its engine, from construction to outcome."""
 
     def __init__(
@@ -193,33 +190,7 @@ def run_in_memory(
     """
     detail = FlowDetail(factory.__module__, _NO_UUID)
     detail.meta = meta
-    return Running(factory, args, ctx, detail, _FORGETFUL, observer).run()
-
-
-def factory_of(path: str) -> Factory:
-    """Import ``package.module:name``, which may be a name that an earlier version used.
-
-    :raises LookupError: there is no such factory (a journal of a newer version).
-    """
-    module, _, name = former_names.present_factory(path).partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise LookupError(f"no flow factory {path}") from error
-    if not callable(found):
-        raise LookupError(f"{path} is no flow factory")
-    return found  # type: ignore[no-any-return]
-
-
-def path_of(factory: Factory) -> str:
-    """Return the name by which :func:`factory_of` finds a factory again."""
-    return f"{factory.__module__}:{factory.__qualname__}"
-
-
-@functools.cache
-def parameters_of(factory: Factory) -> tuple[str, ...]:
-    """Return the names of what a factory takes."""
-    return tuple(inspect.signature(factory).parameters)
+    return FlowRun(factory, args, ctx, detail, _FORGETFUL, observer).run()
 
 
 class _Storage(storage.Storage):  # type: ignore[misc]

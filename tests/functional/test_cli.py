@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from worker.journal.journal import Accepted, Journal
+from flows.volume import create
+from worker.journal.journal import Journal
+from worker.rpc.context import RequestContext
+from worker.rpc.operation import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = str(Path(sys.executable).with_name("holdfast"))
@@ -134,14 +137,14 @@ def test_a_factory_can_be_drawn(holdfast: Shell, form: str, edge: str) -> None:
 def test_an_accepted_cast_is_listed_and_shown(synced: Shell) -> None:
     journal = Journal(f"sqlite:///{synced.folder}/journal.sqlite")
     journal.upgrade()
-    accepted = Accepted(
+    operation = Operation(
+        create.flow,
+        ("volume", "v1"),
+        {"volume_id": "v1"},
         method="create_volume",
-        factory="flows.volume.create:flow",
-        args={"volume_id": "v1"},
-        request={"request_id": "req-1"},
-        resource=("volume", "v1"),
+        request=RequestContext({"request_id": "req-1"}),
     )
-    journal.accept("ab" * 16, "node@local/0", accepted)
+    journal.accept("ab" * 16, "node@local/0", operation)
     journal.reject("cd" * 16, "nonsense", "UnknownMethod: unknown method nonsense")
     journal.close()
     (listed,) = json.loads(synced("flow", "list", "-f", "json").stdout)

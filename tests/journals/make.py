@@ -28,7 +28,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from drivers.interface import errors as driver_errors
-from flows import engine, errors
+from flows import errors, factories
 from tests.faults.kill.case import Case
 from tests.journals import recording
 from tests.journals.cases import CASES
@@ -100,7 +100,7 @@ class Maker:
         whole = Interruption()
         state, rows = run(whole)
         assert state == "SUCCESS", (case.name, state, rows)
-        path = engine.path_of(case.factory)
+        path = factories.path_of(case.factory)
         first = path not in self.factories
         self.factories[path] = [step.name for step in whole.steps]
         return points(Run(kind, case, whole.steps, run), self._messages, first=first)

@@ -31,6 +31,7 @@ from worker.endpoints.volume import RPC_VERSION as VOLUME_VERSION
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
+from worker.execution.operation_pool import OperationPool
 from worker.execution.rejected import RejectedMessages
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
@@ -101,8 +102,17 @@ class Service:
         self.driver, self.store = Driver(databases.volumes), BackupStore()
         self.images, self.scheduler = Images(), Noted()
         self.stopping = threading.Event()
-        self.executor = self._executor()
-        self.intake = self._intake()
+        retry = JournalRetry(self.stopping)
+        self.executor = self._executor(retry)
+        self.operations = self._operations(retry)
+        self.intake = Intake(
+            volume_dispatcher(self.host) if self.kind == "volume" else backup_dispatcher(),
+            self.journal,
+            retry,
+            self.operations,
+            RejectedMessages(self.journal, retry, lambda: 0),
+            slot=self.slot,
+        )
 
     def state(self) -> dict[str, Any]:
         """Return the state that is not in the databases, without empty parts."""
@@ -131,8 +141,8 @@ class Service:
 
         :returns: how many operations were taken over.
         """
-        taken = self.intake.recall()
-        self.intake.resume()
+        taken = self.operations.recall()
+        self.operations.resume()
         self.wait(flow)
         return taken
 
@@ -141,44 +151,40 @@ class Service:
 
         :returns: how many operations were taken over.
         """
-        self.intake.resume()
-        taken = self.intake.take_over(detail)
+        self.operations.resume()
+        taken = self.operations.take_over(detail)
         self.wait(str(detail.uuid))
         return int(taken)
 
     def wait(self, flow: str) -> None:
-        """Wait until the intake has forgotten a flow, however it ended."""
+        """Wait until a flow has ended, in whatever way."""
         until = time.monotonic() + TIMEOUT
-        while self.intake.job(flow) is not None:
+        while self.operations.find(flow) is not None:
             assert time.monotonic() < until, f"flow {flow} does not end"
             time.sleep(0.0005)
 
     def close(self) -> None:
-        self.intake.stop(0.0)
+        self.operations.stop(0.0)
 
-    def _executor(self) -> Executor:
+    def _executor(self, retry: JournalRetry) -> Executor:
         return Executor(
             self.journal,
-            JournalRetry(self.stopping),
+            retry,
             self._context if self.kind == "volume" else self._backup_context,
             Limiter(),
             max_resumes=lambda: MAX_RESUMES,
-            limits=OperationTimeouts(),
-            take_over=lambda detail: None,
+            timeouts=OperationTimeouts(),
         )
 
-    def _intake(self) -> Intake:
-        patience = JournalRetry(self.stopping)
-        return Intake(
-            volume_dispatcher(self.host) if self.kind == "volume" else backup_dispatcher(),
-            self.journal,
-            self.databases.locks,
+    def _operations(self, retry: JournalRetry) -> OperationPool:
+        return OperationPool(
             self.executor,
+            self.journal,
+            retry,
+            self.databases.locks,
             slot=self.slot,
             size=1,
-            patience=patience,
             stopping=self.stopping,
-            rejects=RejectedMessages(self.journal, patience, lambda: 0),
         )
 
     def _context(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 import reprlib
-from typing import Any, Literal
+from typing import Any
 
-from worker.endpoints.operation import Operation, backup_lock, snapshot_lock, volume_lock
 from worker.rpc.dispatch import BadArguments
+from worker.rpc.operation import Operation, WhenInterrupted
 
 _AN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}")
 """A UUID, or what somebody else took for ids; never a path, never longer than its column."""
@@ -67,7 +67,7 @@ def on_connection(
     factory: Any,
     volume_id: Any,
     answer: Any = None,
-    when_cut_short: Literal["finish", "revert"] = "finish",
+    when_interrupted: WhenInterrupted = "finish",
     **args: Any,
 ) -> Operation:
     """Return an operation on the export of a volume."""
@@ -79,8 +79,23 @@ def on_connection(
         {"volume_id": volume_id, **args},
         exclusive=(volume_id,),
         answer=answer,
-        when_cut_short=when_cut_short,
+        when_interrupted=when_interrupted,
     )
+
+
+def volume_lock(volume_id: str) -> str:
+    """The lock of whatever changes a volume on its backend (spec/service §6)."""
+    return f"{volume_id}-delete_volume"
+
+
+def snapshot_lock(snapshot_id: str) -> str:
+    """The lock of whatever changes a snapshot on its backend (spec/service §6)."""
+    return f"{snapshot_id}-delete_snapshot"
+
+
+def backup_lock(backup_id: str) -> str:
+    """The lock of whatever changes a backup in its store."""
+    return f"{backup_id}-backup"
 
 
 def field(source: Any, name: str, what: str) -> Any:

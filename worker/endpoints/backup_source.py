@@ -14,11 +14,12 @@ from worker.endpoints.arguments import (
     id_of,
     ids_of,
     on_snapshot_connection,
+    volume_lock,
 )
-from worker.endpoints.operation import Operation, volume_lock
 from worker.rpc import codec
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
+from worker.rpc.operation import Operation
 
 
 class BackendQueries(Protocol):
@@ -72,7 +73,7 @@ class BackupSourceEndpoint:
         operation = on_snapshot_connection(
             connection.initialize, snapshot_id, connector=codec.raw(connector)
         )
-        return dataclasses.replace(operation, when_cut_short="revert")
+        return dataclasses.replace(operation, when_interrupted="revert")
 
     @exposed("3.13")
     def terminate_connection_snapshot(

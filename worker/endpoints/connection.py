@@ -7,10 +7,10 @@ from typing import Any
 
 from flows.volume.connections import attach, attachment, connection, detach
 from worker.endpoints.arguments import id_of, on_connection
-from worker.endpoints.operation import Operation
 from worker.rpc import objects
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
+from worker.rpc.operation import Operation
 
 
 class ConnectionEndpoint:
@@ -25,7 +25,7 @@ class ConnectionEndpoint:
             connection.initialize,
             id_of(volume, "volume"),
             connector=connector,
-            when_cut_short="revert",
+            when_interrupted="revert",
         )
 
     @exposed("3.0")
@@ -85,7 +85,7 @@ class ConnectionEndpoint:
             id_of(vref, "vref"),
             connector=connector,
             attachment_id=attachment_id,
-            when_cut_short="revert",
+            when_interrupted="revert",
         )
 
     @exposed("3.9")

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from flows.snapshot import manage as manage_snapshot
 from flows.volume import manage
 from worker.endpoints.arguments import on_snapshot, on_volume
-from worker.endpoints.operation import Operation
 from worker.rpc import codec, objects
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
+from worker.rpc.operation import Operation
 
 
 class ManageableObjects(Protocol):

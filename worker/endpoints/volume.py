@@ -19,11 +19,20 @@ from flows.volume import (
     revert,
     upload,
 )
-from worker.endpoints.arguments import as_list, check_id, id_of, ids_of, on_snapshot, on_volume
-from worker.endpoints.operation import Operation, snapshot_lock, volume_lock
+from worker.endpoints.arguments import (
+    as_list,
+    check_id,
+    id_of,
+    ids_of,
+    on_snapshot,
+    on_volume,
+    snapshot_lock,
+    volume_lock,
+)
 from worker.rpc import codec
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
+from worker.rpc.operation import Operation
 
 RPC_VERSION = "3.20"
 
@@ -119,7 +128,7 @@ class VolumeEndpoint:
         operation = on_volume(
             accept_transfer.flow, {"id": volume_id}, new_user=new_user, new_project=new_project
         )
-        return dataclasses.replace(operation, when_cut_short="revert")
+        return dataclasses.replace(operation, when_interrupted="revert")
 
     @exposed("3.0")
     def copy_volume_to_image(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carry one accepted operation to its end, whatever cuts it short.
+"""Run one operation to its outcome, through interruptions, outages and hung drivers.
 
-What was interrupted is resumed; what was interrupted too often is undone; and where
-undoing is cut short as often, the driver is not asked any more: the resource gets
-its error status, and the journal tells what was left.
+An interrupted operation is resumed; one that was interrupted too often is reverted. When
+its reverts are interrupted as often, the driver is not called any more: the resource gets
+its error status, and the journal lists what may be left on the backend.
 """
 
 from __future__ import annotations
@@ -27,34 +27,39 @@ from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationGivenUp, OperationTimeouts, WatchedOperation
-from worker.journal.journal import Accepted, Journal
-from worker.journal.persistence import FlowProgress, JournalError
+from worker.journal.journal import Journal
+from worker.journal.persistence import FlowProgress
 from worker.rpc.context import RequestContext
+from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
 
 HURRY_PAUSE = 0.2
-"""Seconds between two looks whether a stop has become urgent."""
+"""Seconds between two checks whether a stop has become urgent."""
 
 Contexts = Callable[[RequestContext, bool], Common]
-"""Makes what a flow is given: request, and whether an earlier try was cut short."""
+"""Makes the context of a flow: of a request, and whether an earlier attempt was interrupted."""
 
 
 @dataclass(eq=False)
-class Job:
-    """An operation that the journal has.
+class OperationRun:
+    """An operation in this process, from its acceptance to its end, over all attempts.
 
-    :param resumed: it was begun before, by a process that ended.
-    :param undo: why it is to be undone, as an operator wished.
-    :param mover: it moves data: it has threads of its own.
+    :param detail: its entry in the journal, with the states of its tasks.
+    :param resumed: whether an earlier attempt was interrupted.
+    :param cancelled: why it is to be reverted, if an operator asked for that.
+    :param revert: why this attempt reverts the flow; None for one that runs it.
+    :param calls_driver: whether this attempt may call the driver; if not, it writes rows only.
+    :param reopen: whether it had failed, and an operator asked to run it again.
     """
 
+    operation: Operation
     detail: FlowDetail
-    accepted: Accepted
-    request: RequestContext
     resumed: bool = False
-    undo: FlowError | None = None
-    mover: bool = False
+    cancelled: FlowError | None = None
+    revert: FlowError | None = None
+    calls_driver: bool = True
+    reopen: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -63,99 +68,85 @@ class Job:
         return str(self.detail.uuid)
 
 
-@dataclass(frozen=True)
-class Try:
-    """How an operation is run this time.
-
-    :param resumed: an earlier try was cut short.
-    :param undo: undo what was done instead of going on, for this reason.
-    :param driver: whether the driver may be asked; if not, only rows are written.
-    :param reopen: it had ended in a failure, and an operator wishes it to be run again.
-    """
-
-    resumed: bool
-    undo: FlowError | None = None
-    driver: bool = True
-    reopen: bool = False
+Late = Callable[[OperationRun], None]
+"""Called on a thread that returned from the driver after its operation had ended without it."""
 
 
 class Executor:
-    """Runs jobs and knows which are running.
+    """Runs operations, each on the thread that calls :meth:`run`.
 
-    :param contexts: makes what a flow is given.
-    :param turnstile: passed by each thread that runs a flow.
-    :param max_resumes: how often a flow is resumed before it is undone.
-    :param limits: how long operations may take.
-    :param take_over: lets a flow that had ended go on, in its turn.
-    :param observer: told of every change of a task's state, for a demonstration.
+    :param contexts: makes the contexts of flows.
+    :param limiter: limits how many threads run flows at once.
+    :param max_resumes: how often a flow is resumed before it is reverted.
+    :param timeouts: how long operations may take.
+    :param observer: called at every change of a task's state, for a demonstration.
     """
 
     def __init__(
         self,
         journal: Journal,
-        patience: JournalRetry,
+        journal_retry: JournalRetry,
         contexts: Contexts,
-        turnstile: Limiter,
+        limiter: Limiter,
         *,
         max_resumes: Callable[[], int],
-        limits: OperationTimeouts,
-        take_over: Callable[[FlowDetail], object],
+        timeouts: OperationTimeouts,
         observer: engine.Observer | None = None,
     ) -> None:
         self._journal = journal
-        self._patience = patience
+        self._journal_retry = journal_retry
         self._contexts = contexts
-        self._turnstile = turnstile
+        self._limiter = limiter
         self._max_resumes = max_resumes
-        self._limits = limits
-        self._take_over = take_over
+        self._timeouts = timeouts
         self._observer = observer
-        self._running: dict[str, engine.Running] = {}
+        self._running: dict[str, engine.FlowRun] = {}
         self._changed = threading.Condition()
         self._closed = False
 
-    def run(self, job: Job) -> engine.Outcome:
-        """Run until there is an outcome, resuming what an outage or a bug cut short.
+    def run(self, run: OperationRun, late: Late) -> engine.Outcome:
+        """Run until there is an outcome, in as many attempts as outages and bugs require.
 
-        :raises ProcessStopping: the job is resumed at the next start.
-        :raises LookupError: the journal names a flow that this version does not have.
+        :raises ProcessStopping: the operation is resumed at the next start.
         """
         started = time.monotonic()
-        factory = engine.factory_of(job.accepted.factory)
-        plan = self._plan(job) if job.resumed else Try(False, job.undo)
         try:
-            outcome = self._insist(job, factory, plan)
+            if run.resumed:
+                self._plan(run)
+            else:
+                run.revert = run.cancelled
+            outcome = self._run(run, late)
         finally:
-            job.ended.set()
-        operation_log.log_end(job.accepted, job.flow, outcome, time.monotonic() - started)
+            run.ended.set()
+        operation_log.log_end(run.operation, run.flow, outcome, time.monotonic() - started)
         return outcome
 
-    def cancel(self, job: Job, cause: FlowError) -> None:
-        """Undo a job from its next task boundary on, or from its beginning."""
-        job.undo = cause
+    def cancel(self, run: OperationRun, cause: FlowError) -> None:
+        """Revert an operation from its next task boundary on, or before its first task."""
+        run.cancelled = cause
         with self._changed:
-            running = self._running.get(job.flow)
-        if running is not None:
-            running.cancel(cause)
+            flow = self._running.get(run.flow)
+        if flow is not None:
+            flow.cancel(cause)
 
     def close(self) -> None:
-        """Begin nothing more; what is not begun yet goes on at the next start."""
+        """Start no flow any more; operations that wait are run at the next start."""
         with self._changed:
             self._closed = True
 
     def suspend(self) -> int:
         """Stop every flow at its next task boundary; return how many run."""
         with self._changed:
-            left = list(self._running.values())
-        for running in left:
-            running.suspend()
-        return len(left)
+            running = list(self._running.values())
+        for flow in running:
+            flow.suspend()
+        return len(running)
 
     def drained(self, timeout: float, hurried: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until nothing runs and say whether it is so.
+        """Wait until no flow runs, and return whether that is so.
 
         :param timeout: the longest wait, in seconds.
-        :param hurried: says whether to wait no longer; asked a few times a second.
+        :param hurried: called a few times a second; True ends the wait.
         """
         until = time.monotonic() + timeout
         with self._changed:
@@ -165,117 +156,111 @@ class Executor:
                 self._changed.wait(min(left, HURRY_PAUSE))
             return not self._running
 
-    def _insist(self, job: Job, factory: engine.Factory, plan: Try) -> engine.Outcome:
-        """Try until there is an outcome."""
+    def _run(self, run: OperationRun, late: Late) -> engine.Outcome:
+        """Make attempts until there is an outcome."""
+        method = run.operation.method
         while True:
-            operation_log.log_start(job.accepted, plan.resumed, plan.undo)
+            operation_log.log_start(run.operation, run.resumed, run.revert)
             try:
-                return self._attempt(job, factory, plan)
+                return self._attempt(run, late)
             except StorageFailure as error:
-                LOG.warning("the journal is away, %s waits: %s", job.accepted.method, error)
-                self._reload(job)
-                plan = replace(plan, resumed=True)
+                LOG.warning("the journal is away, %s waits: %s", method, error)
+                self._reload(run)
+                run.resumed = True
             except OperationGivenUp as error:
-                self._reload(job)
-                # The second time it is the undoing that hangs: then only rows are written.
-                plan = Try(True, error.cause, driver=plan.undo is None)
-            except Exception:  # a bug of ours: the resource must not stay as it is
-                LOG.exception("%s was cut short and is tried again", job.accepted.method)
-                if not plan.driver:
+                self._reload(run)
+                # The second time it is a revert that hangs: then only rows are written.
+                run.calls_driver = run.revert is None
+                run.resumed, run.revert, run.reopen = True, error.cause, False
+            except Exception:  # a bug of the worker: the resource must not stay as it is
+                LOG.exception("%s was cut short and is tried again", method)
+                if not run.calls_driver:
                     raise
-                self._reload(job)
-                plan = self._plan(job)
+                self._reload(run)
+                self._plan(run)
 
-    def _reload(self, job: Job) -> None:
-        flow = job.flow
-        job.detail = self._patience.insist(lambda: self._journal.load(flow))
+    def _reload(self, run: OperationRun) -> None:
+        flow = run.flow
+        run.detail = self._journal_retry.insist(lambda: self._journal.load(flow))
 
-    def _plan(self, job: Job) -> Try:
-        """Decide how an operation that was cut short is ended, and count it."""
-        method, most = job.accepted.method, self._max_resumes()
-        cut = self._patience.insist(lambda: self._journal.resumed(job.detail))
-        if cut > 2 * most + 1:
-            text = f"{method} was cut short {cut} times, its undoing too: the driver is not asked"
-            return Try(True, OperationInterrupted(text), driver=False)
-        if job.undo is not None:
-            return Try(True, job.undo)
-        if job.accepted.when_cut_short == "revert":
+    def _plan(self, run: OperationRun) -> None:
+        """Choose between resuming and reverting an interrupted operation, and count it."""
+        method, most = run.operation.method, self._max_resumes()
+        count = self._journal_retry.insist(lambda: self._journal.resumed(run.detail))
+        reason = run.cancelled
+        if count > 2 * most + 1:
+            text = f"{method} was cut short {count} times, its undoing too: the driver is not asked"
+            reason = OperationInterrupted(text)
+        elif reason is None and run.operation.when_interrupted == "revert":
             text = f"{method} was cut short, and nobody waits for its answer any more"
-            return Try(True, OperationInterrupted(text))
-        if cut > most:
-            text = f"{method} was cut short {cut} times: undone instead of resumed"
-            return Try(True, OperationInterrupted(text))
-        return Try(True, reopen=bool(job.detail.meta.get("reopened")))
+            reason = OperationInterrupted(text)
+        elif reason is None and count > most:
+            text = f"{method} was cut short {count} times: undone instead of resumed"
+            reason = OperationInterrupted(text)
+        run.resumed, run.revert, run.calls_driver = True, reason, count <= 2 * most + 1
+        run.reopen = reason is None and bool(run.detail.meta.get("reopened"))
 
-    def _attempt(self, job: Job, factory: engine.Factory, plan: Try) -> engine.Outcome:
-        progress = self._journal.progress(job.detail)
-        ctx = self._contexts(job.request, plan.resumed)
-        if not plan.driver:
-            ctx = replace(ctx, backend=cast(Backend, _Closed(ctx.backend, plan.undo)))
-        args = job.accepted.args
-        running = engine.Running(factory, args, ctx, job.detail, progress, self._observer)
+    def _attempt(self, run: OperationRun, late: Late) -> engine.Outcome:
+        operation = run.operation
+        progress = self._journal.progress(run.detail)
+        ctx = self._contexts(operation.request, run.resumed)
+        if not run.calls_driver:
+            ctx = replace(ctx, backend=cast(Backend, _WithoutDriver(ctx.backend, run.revert)))
+        flow = engine.FlowRun(
+            operation.factory, operation.args, ctx, run.detail, progress, self._observer
+        )
         with self._changed:
             if self._closed:
-                raise ProcessStopping(f"{job.accepted.method} was not begun: the service stops")
-            self._running[job.flow] = running
-        if job.undo is not None and plan.undo is None:  # asked for while it was being begun
-            running.cancel(job.undo)
+                raise ProcessStopping(f"{operation.method} was not begun: the service stops")
+            self._running[run.flow] = flow
+        if run.cancelled is not None and run.revert is None:  # while it was being started
+            flow.cancel(run.cancelled)
         try:
-            return self._watched(job, running, progress, plan)
+            return self._watched(run, flow, progress, late)
         finally:
             with self._changed:
-                if self._running.get(job.flow) is running:
-                    del self._running[job.flow]
+                if self._running.get(run.flow) is flow:
+                    del self._running[run.flow]
                 self._changed.notify_all()
 
     def _watched(
-        self, job: Job, running: engine.Running, progress: FlowProgress, plan: Try
+        self, run: OperationRun, flow: engine.FlowRun, progress: FlowProgress, late: Late
     ) -> engine.Outcome:
-        accepted, limits = job.accepted, self._limits
+        operation, timeouts = run.operation, self._timeouts
         # Without a driver nothing can hang.
-        if not plan.driver or not limits.apply_to(accepted.method):
-            return self._carry_out(job, running, progress, plan)
+        if not run.calls_driver or not timeouts.apply_to(operation.method):
+            return self._carry_out(run, flow, progress)
 
         def work() -> engine.Outcome:
-            with job.request.bound(resource_id=accepted.resource[1]):
-                return self._carry_out(job, running, progress, plan)
+            with operation.request.bound(resource_id=operation.resource[1]):
+                return self._carry_out(run, flow, progress)
 
-        what = " ".join((accepted.method, "of", *accepted.resource))
-        late = functools.partial(self._came_late, job)
-        watched = WatchedOperation(what, running, work, self._turnstile, late)
-        timeout = limits.seconds(accepted.method)
-        return watched.wait(timeout, limits.stall, limits.stall_reverts)
-
-    def _came_late(self, job: Job) -> None:
-        """Undo what a driver did after its operation had been undone without it."""
-        job.ended.wait()
-        if self._closed:
-            return
-        try:
-            self._take_over(self._journal.undo_again(job.flow))
-        except JournalError as error:
-            what = " ".join((job.accepted.method, "of", *job.accepted.resource))
-            advice = f"look, then: holdfast flow revert {job.flow}"
-            LOG.error("what %s did too late may be left: %s; %s", what, error, advice)
+        watched = WatchedOperation(
+            str(operation), flow, work, self._limiter, functools.partial(late, run)
+        )
+        timeout = timeouts.seconds(operation.method)
+        return watched.wait(timeout, timeouts.stall, timeouts.stall_reverts)
 
     def _carry_out(
-        self, job: Job, running: engine.Running, progress: FlowProgress, plan: Try
+        self, run: OperationRun, flow: engine.FlowRun, progress: FlowProgress
     ) -> engine.Outcome:
-        with self._turnstile.inside():
-            outcome = running.run(revert=plan.undo, reopen=plan.reopen)
+        with self._limiter.inside():
+            outcome = flow.run(revert=run.revert, reopen=run.reopen)
             if outcome.state == "suspended":
                 progress.flush()
             else:
-                self._finish(job, progress, outcome)
+                self._finish(run, progress, outcome)
         return outcome
 
-    def _finish(self, job: Job, progress: FlowProgress, outcome: engine.Outcome) -> None:
+    def _finish(self, run: OperationRun, progress: FlowProgress, outcome: engine.Outcome) -> None:
         failure, left = outcome.failure, outcome.left
-        self._patience.insist(lambda: self._journal.finish(job.detail, progress, failure, left))
+        self._journal_retry.insist(
+            lambda: self._journal.finish(run.detail, progress, failure, left)
+        )
 
 
-class _Closed:
-    """A backend whose driver is not asked any more."""
+class _WithoutDriver:
+    """A backend whose driver is not called any more."""
 
     def __init__(self, backend: Backend, reason: FlowError | None) -> None:
         self._backend = backend

@@ -8,18 +8,18 @@ import logging
 from drivers.interface.errors import ResourceBusy
 from flows.engine import Outcome
 from flows.errors import FlowError
-from worker.journal.journal import Accepted
+from worker.rpc.operation import Operation
 
 LOG = logging.getLogger("worker.operation")
 
 
-def log_start(accepted: Accepted, resumed: bool, undo: FlowError | None) -> None:
+def log_start(operation: Operation, resumed: bool, undo: FlowError | None) -> None:
     """Tell that an operation begins, and whether it is a further try."""
     how = f"is undone: {undo}" if undo else "resumed" if resumed else "started"
-    LOG.info("%s of %s %s %s", accepted.method, *accepted.resource, how)
+    LOG.info("%s %s", operation, how)
 
 
-def log_end(accepted: Accepted, flow: str, outcome: Outcome, seconds: float) -> None:
+def log_end(operation: Operation, flow: str, outcome: Outcome, seconds: float) -> None:
     """Tell how an operation ended and how long it took.
 
     What a driver raised is logged with its traceback; what is an operation's own
@@ -27,20 +27,21 @@ def log_end(accepted: Accepted, flow: str, outcome: Outcome, seconds: float) -> 
 
     :param flow: the id under which the journal has it.
     """
-    what = f"{accepted.method} of {accepted.resource[0]} {accepted.resource[1]}"
     failure = outcome.failure
     if outcome.state == "suspended":
-        LOG.warning("%s suspended after %.3f s; it goes on at the next start", what, seconds)
+        LOG.warning("%s suspended after %.3f s; it goes on at the next start", operation, seconds)
     elif failure is None:
-        LOG.info("%s done in %.3f s", what, seconds)
+        LOG.info("%s done in %.3f s", operation, seconds)
     elif failure.check(ResourceBusy):
-        LOG.warning("%s undone after %.3f s: %s", what, seconds, failure.exception_str)
+        LOG.warning("%s undone after %.3f s: %s", operation, seconds, failure.exception_str)
     elif failure.check(FlowError):
-        LOG.error("%s failed after %.3f s: %s", what, seconds, failure.exception_str)
+        LOG.error("%s failed after %.3f s: %s", operation, seconds, failure.exception_str)
     else:
         # The summary of the error is appended by the log's formatter.
-        LOG.error("%s failed after %.3f s", what, seconds, exc_info=failure.exc_info)
+        LOG.error("%s failed after %.3f s", operation, seconds, exc_info=failure.exc_info)
     if outcome.left:
         steps = "; ".join(f"{step}: {text}" for step, text in outcome.left.items())
         advice = f"look, then: holdfast flow revert {flow}"
-        LOG.error("%s was not undone entirely, something may be left: %s; %s", what, steps, advice)
+        LOG.error(
+            "%s was not undone entirely, something may be left: %s; %s", operation, steps, advice
+        )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answer what operators ask of flows."""
+"""Carry out the requests of operators: cancel a flow, revert it, or run it once more."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import logging
 import threading
 
 import sqlalchemy as sa
+from taskflow import states
 
-from worker.execution.operator_actions import ActionRefused, OperatorActions
+from flows.errors import OperationCancelled
+from worker.execution.operation_pool import OperationPool
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import OperatorRequest, RequestResult
 from worker.journal.persistence import JournalError
@@ -18,23 +20,83 @@ LOG = logging.getLogger(__name__)
 PAUSE = 1.0
 """Seconds between two looks for requests."""
 
+_REASON = "cancelled by an operator"
+
+
+class RequestRefused(Exception):
+    """A request that does not fit the state of its flow; the text says why."""
+
+
+class RequestHandler:
+    """Cancels, reverts and resumes flows; each method returns the answer to the operator."""
+
+    def __init__(self, journal: Journal, operations: OperationPool) -> None:
+        self._journal = journal
+        self._operations = operations
+
+    def cancel(self, flow: str) -> str:
+        """Revert an operation from its next task boundary on.
+
+        :raises RequestRefused: it has ended.
+        :raises JournalError: there is no such flow.
+        """
+        run = self._operations.find(flow)
+        if run is None:
+            raise RequestRefused(f"flow {flow} has ended: {self._journal.load(flow).state}")
+        self._journal.wish(run.detail, _REASON)
+        self._operations.cancel(run, OperationCancelled(_REASON))
+        return "it is undone from its next task boundary on"
+
+    def revert(self, flow: str) -> str:
+        """Cancel an operation that has not ended, or repeat the reverts that failed.
+
+        :raises RequestRefused: nothing is left to revert.
+        :raises JournalError: there is no such flow.
+        """
+        if self._operations.find(flow) is not None:
+            return self.cancel(flow)
+        state = self._journal.load(flow).state
+        if state != states.FAILURE:
+            how = "was undone" if state == states.REVERTED else f"has ended: {state}"
+            raise RequestRefused(f"flow {flow} {how}; nothing is left to undo")
+        self._operations.take_over(self._journal.undo_again(flow))
+        return "what was left of it is undone"
+
+    def resume(self, flow: str) -> str:
+        """Run an operation that was reverted once more.
+
+        :raises RequestRefused: it was not reverted, or its caller has gone.
+        :raises JournalError: there is no such flow.
+        """
+        if self._operations.find(flow) is not None:
+            raise RequestRefused(f"flow {flow} goes on already")
+        detail = self._journal.load(flow)
+        if detail.state not in (states.REVERTED, states.FAILURE):
+            raise RequestRefused(f"flow {flow} has ended: {detail.state}")
+        if detail.meta.get("when_cut_short", "revert") == "revert":
+            raise RequestRefused(
+                f"nobody waits for the answer of {detail.name} any more: ask it anew"
+            )
+        self._operations.take_over(self._journal.reopen(flow))
+        return "it is run once more from its beginning"
+
 
 class RequestPoller:
-    """Looks for requests until the service stops.
+    """Looks for requests in the journal until the service stops.
 
-    :param slot: whose flows are ours.
+    :param slot: the owner of this process's flows.
     """
 
     def __init__(
-        self, journal: Journal, slot: str, wishes: OperatorActions, stopping: threading.Event
+        self, journal: Journal, slot: str, handler: RequestHandler, stopping: threading.Event
     ) -> None:
         self._journal = journal
         self._slot = slot
         self._stopping = stopping
         self._actions = {
-            "cancel": wishes.cancel,
-            "revert": wishes.revert,
-            "resume": wishes.resume,
+            "cancel": handler.cancel,
+            "revert": handler.revert,
+            "resume": handler.resume,
         }
 
     def start(self) -> None:
@@ -59,6 +121,6 @@ class RequestPoller:
             return RequestResult(False, f"this version does not know the request {request.action}")
         try:
             return RequestResult(True, action(request.flow))
-        except (ActionRefused, JournalError) as error:
+        except (RequestRefused, JournalError) as error:
             LOG.info("refused: %s", error)
             return RequestResult(False, str(error))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from flows.engine import Running
+from flows.engine import FlowRun
 from flows.errors import OperationTimedOut, ThreadAbandoned
 from worker.execution.concurrency import Limiter, ThreadGuard
 
@@ -86,7 +86,7 @@ class WatchedOperation(Generic[T]):
     def __init__(
         self,
         what: str,
-        running: Running,
+        running: FlowRun,
         work: Callable[[], T],
         turnstile: Limiter,
         came_late: Callable[[], None],

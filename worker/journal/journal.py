@@ -30,6 +30,7 @@ from flows.lifecycle import error_name
 from worker.journal import persistence
 from worker.journal.operator_requests import OperatorRequests
 from worker.journal.persistence import JournalError
+from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
 
@@ -45,62 +46,6 @@ _SHOWN = 2000
 """Characters that are kept of a rejected message."""
 
 ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """What a cast asks for, in JSON values, so that it can be resumed.
-
-    :param factory: ``module:name`` of the flow factory.
-    :param args: its arguments, as JSON.
-    :param request: the request context without secrets.
-    :param resource: kind and id, for listings and log lines.
-    :param locks: names to hold alone while the flow runs.
-    :param shared: names to hold along with other readers.
-    :param when_cut_short: ``finish``: resumed at the next start; ``revert``: undone,
-        as nobody waits for its answer any more.
-    :param moves_data: whether it waits for others of its kind, resumed ones too.
-    """
-
-    method: str
-    factory: str
-    args: Mapping[str, Any]
-    request: Mapping[str, Any]
-    resource: tuple[str, str]
-    locks: Sequence[str] = ()
-    shared: Sequence[str] = ()
-    when_cut_short: str = "finish"
-    moves_data: bool = False
-
-    def to_meta(self) -> dict[str, Any]:
-        """Return the flow detail's meta."""
-        return {
-            "method": self.method,
-            "factory": self.factory,
-            "args": dict(self.args),
-            "request": dict(self.request),
-            "resource": list(self.resource),
-            "locks": list(self.locks),
-            "shared": list(self.shared),
-            "when_cut_short": self.when_cut_short,
-            "moves_data": self.moves_data,
-            "resumes": 0,
-        }
-
-    @classmethod
-    def from_meta(cls, meta: Mapping[str, Any]) -> Accepted:
-        """Read it back. :raises KeyError: no entry of ours."""
-        return cls(
-            method=meta["method"],
-            factory=meta["factory"],
-            args=meta["args"],
-            request=meta["request"],
-            resource=tuple(meta["resource"]),
-            locks=tuple(meta["locks"]),
-            shared=tuple(meta["shared"]),
-            when_cut_short=meta.get("when_cut_short", "finish"),
-            moves_data=bool(meta.get("moves_data", False)),
-        )
 
 
 @dataclass(frozen=True)
@@ -158,14 +103,15 @@ class Journal:
         self._engine.dispose()
         self._durable.dispose()
 
-    def accept(self, unique_id: str, slot: str, accepted: Accepted) -> FlowDetail | None:
-        """Write a cast, ready to run, in one durable transaction.
+    def accept(self, unique_id: str, slot: str, operation: Operation) -> FlowDetail | None:
+        """Write an operation, ready to run, in one durable transaction.
 
+        :param unique_id: of its message.
         :returns: the flow to run; None when this message was accepted before.
         :raises JournalError: not written; nothing may be acknowledged.
         """
-        detail = FlowDetail(accepted.method, flow_id(unique_id))
-        detail.meta = accepted.to_meta()
+        detail = FlowDetail(operation.method, flow_id(unique_id))
+        detail.meta = operation.to_meta()
         detail.state = states.PENDING
         return detail if self._insert(slot, detail) else None
 

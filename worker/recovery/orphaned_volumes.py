@@ -20,6 +20,7 @@ from oslo_utils import timeutils
 from flows import engine
 from flows.context import VolumeServiceContext
 from flows.errors import Interrupted
+from flows.factories import Factory
 from flows.host import cleanup, orphaned
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
@@ -82,7 +83,7 @@ class OrphanedVolumes:
             return False
         return not rows or any(is_up(row, UP) for row in rows)
 
-    def _run(self, factory: engine.Factory, **args: Any) -> None:
+    def _run(self, factory: Factory, **args: Any) -> None:
         try:
             outcome = engine.run_in_memory(factory, args, self._context())
         except Interrupted:

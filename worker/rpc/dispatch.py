@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from worker.rpc import codec
 from worker.rpc.context import RequestContext
+from worker.rpc.operation import Operation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,18 +43,14 @@ class DuplicateMethod(Exception):
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A message that fits an endpoint method.
+class DirectCall:
+    """A call of an endpoint method that starts no flow.
 
-    :param invoke: calls the method; it is cheap and has no side effects when journalled.
-    :param journalled: whether a cast of it survives a kill.
+    :param invoke: calls the method.
     """
 
     method: str
-    unique_id: str
-    request: RequestContext
     invoke: Callable[[], Any]
-    journalled: bool
 
 
 def exposed(*since: str, journalled: bool = True) -> Callable[[F], F]:
@@ -61,7 +58,9 @@ def exposed(*since: str, journalled: bool = True) -> Callable[[F], F]:
 
     :param since: the first RPC version that has the method, as ``3.15``; one for each
         service that offers it.
-    :param journalled: False for a method that returns at once and changes no resource.
+    :param journalled: whether the method returns the :class:`Operation` to run, of which a
+        cast survives a kill; False for a method that returns its answer at once and changes
+        no resource.
     """
 
     def mark(method: F) -> F:
@@ -99,8 +98,10 @@ class Dispatcher:
         """The names of the methods whose casts survive a kill."""
         return frozenset(name for name, target in self._targets.items() if target.journalled)
 
-    def bind(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Bound:
-        """Check a message against the endpoints.
+    def dispatch(
+        self, message: Mapping[str, Any], context: Mapping[str, Any]
+    ) -> Operation | DirectCall:
+        """Return the operation that a message asks for, or the method to call.
 
         :raises BadMessage: with the method and the reason.
         """
@@ -115,13 +116,11 @@ class Dispatcher:
             raise UnknownMethod(f"{method} in unknown namespace {message['namespace']}")
         request = RequestContext.from_wire(dict(context))
         arguments = target.arguments(method, message.get("args") or {})
-        return Bound(
-            method=method,
-            unique_id=str(message.get("_unique_id") or ""),
-            request=request,
-            invoke=functools.partial(target.call, request, **arguments),
-            journalled=target.journalled,
-        )
+        if not target.journalled:
+            return DirectCall(method, functools.partial(target.call, request, **arguments))
+        made: Operation = target.call(request, **arguments)
+        args = {name: codec.raw(value) for name, value in made.args.items()}
+        return replace(made, method=method, request=request, args=args)
 
     def _check_version(self, method: str, text: Any) -> None:
         try:

@@ -71,8 +71,8 @@ class BackupService(Service):
         return int(self.conf.backup_workers)
 
     @property
-    def movers(self) -> int:
-        """This process's part of what the host moves at once."""
+    def data_transfers(self) -> int:
+        """This process's part of the host's ``backup_max_operations``."""
         return math.ceil(int(self.conf.backup_max_operations) / self.processes)
 
     def endpoints(self) -> Sequence[object]:
@@ -87,7 +87,7 @@ class BackupService(Service):
         """Make the clients of the schedulers, of volume services and of other hosts."""
         self._scheduler = scheduler.SchedulerClient(self.transport, service=scheduler.BACKUP)
         self._volume_services = RemoteVolumeServices(
-            self.transport, self.conf.rpc_response_timeout, self.turnstile, self.stopping
+            self.transport, self.conf.rpc_response_timeout, self.limiter, self.stopping
         )
         self._peers = RemoteBackupPeers(self.transport)
 
@@ -132,7 +132,7 @@ class BackupService(Service):
             progress_every=self._progress_every(),
             resumed=resumed,
             stopping=self.stopping,
-            waiting=self.turnstile.outside,
+            waiting=self.limiter.outside,
         )
 
     def capabilities(self) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from worker.db.records import Records
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
-from worker.execution.operator_actions import OperatorActions
-from worker.execution.operator_requests import RequestPoller
+from worker.execution.operation_pool import OperationPool
+from worker.execution.operator_requests import RequestHandler, RequestPoller
 from worker.execution.rejected import RejectedMessages
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
@@ -97,7 +97,7 @@ class Service(abc.ABC):
         self.database = Database.from_conf(conf)
         self.records = Records.from_conf(conf, self.database)
         self.locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
-        self.turnstile = Limiter()
+        self.limiter = Limiter()
         self._beat = beat
         self._observer = observer
         self._servers: list[Server] = []
@@ -138,13 +138,13 @@ class Service(abc.ABC):
         """Do what is done once, when the driver is up and operations go on."""
 
     @property
-    def limits(self) -> OperationTimeouts:
+    def timeouts(self) -> OperationTimeouts:
         """How long operations may take."""
         return OperationTimeouts()
 
     @property
-    def movers(self) -> int:
-        """How many operations that move data run at once; 0 for as many as there are."""
+    def data_transfers(self) -> int:
+        """How many data transfers run at once; 0 for no limit."""
         return 0
 
     def start(self) -> None:
@@ -157,24 +157,29 @@ class Service(abc.ABC):
         self.notifier = Notifier(conf, self.transport, host=self.host)
         self.connect()
         self._wait_for_database()
-        patience = JournalRetry(self.stopping)
+        journal_retry = JournalRetry(self.stopping)
         dispatcher = Dispatcher(self.endpoints(), self.rpc_version)
-        execution = self._make_execution(patience, dispatcher.journalled)
-        self.runner = Intake(
-            dispatcher,
+        self.operations = OperationPool(
+            self._make_executor(journal_retry, dispatcher.journalled),
             self.journal,
+            journal_retry,
             self.locks,
-            execution,
             slot=self.slot,
             size=conf.executor_thread_pool_size,
-            movers=self.movers,
-            patience=patience,
+            data_transfers=self.data_transfers,
             stopping=self.stopping,
-            rejects=RejectedMessages(self.journal, patience, lambda: conf.journal.keep_rejected),
+        )
+        self.intake = Intake(
+            dispatcher,
+            self.journal,
+            journal_retry,
+            self.operations,
+            RejectedMessages(self.journal, journal_retry, lambda: conf.journal.keep_rejected),
+            slot=self.slot,
         )
         self._recall()
-        wishes = OperatorActions(self.journal, execution, self.runner.job, self.runner.take_over)
-        RequestPoller(self.journal, self.slot, wishes, self.stopping).start()
+        handler = RequestHandler(self.journal, self.operations)
+        RequestPoller(self.journal, self.slot, handler, self.stopping).start()
         self.reporter = self.make_reporter()
         if self.backend.attempt():
             self._go_on()
@@ -200,10 +205,10 @@ class Service(abc.ABC):
         """
         self.stopping.set()
         LOG.info("%s stops, its operations have %.0f s to end", self.slot, grace)
-        self.runner.close_intake()
+        self.operations.close()
         for server in self._servers:
             server.stop()
-        ended = self.runner.stop(grace, lambda: self._hurried)
+        ended = self.operations.stop(grace, lambda: self._hurried)
         self.database.give_up()
         self.reporter.stop()
         self.notifier.close()
@@ -270,22 +275,21 @@ class Service(abc.ABC):
 
     def _go_on(self) -> None:
         """Resume what was cut short, beside what now comes."""
-        self.runner.resume()
+        self.operations.resume()
         if self.first:
             self.came_up()
 
-    def _make_execution(self, patience: JournalRetry, methods: Collection[str]) -> Executor:
-        conf, limits = self.conf, self.limits
-        for name in sorted(limits.timeouts.keys() - {ANY, *methods}):
+    def _make_executor(self, journal_retry: JournalRetry, methods: Collection[str]) -> Executor:
+        conf, timeouts = self.conf, self.timeouts
+        for name in sorted(timeouts.timeouts.keys() - {ANY, *methods}):
             LOG.warning("operation_timeout of %s: there is no operation %s", self.host, name)
         return Executor(
             self.journal,
-            patience,
+            journal_retry,
             self.context,
-            self.turnstile,
+            self.limiter,
             max_resumes=lambda: conf.journal.max_resumes,
-            limits=limits,
-            take_over=lambda detail: self.runner.take_over(detail),
+            timeouts=timeouts,
             observer=self._observer,
         )
 
@@ -300,13 +304,13 @@ class Service(abc.ABC):
     def _recall(self) -> None:
         if self.first:
             self._adopt()
-        count = self.runner.recall()
+        count = self.operations.recall()
         if count:
             LOG.info("%d operations that were cut short go on", count)
 
     def _serve(self) -> None:
         for target in self.targets():
-            server = Server(self.transport, target, self.runner)
+            server = Server(self.transport, target, self.intake)
             server.start()
             self._servers.append(server)
 

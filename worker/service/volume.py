@@ -86,7 +86,7 @@ class VolumeService(Service):
             ),
             configuration,
             self._driver_up,
-            self.turnstile,
+            self.limiter,
         )
         self._standing = BackendServiceRow(
             self.records,
@@ -94,7 +94,7 @@ class VolumeService(Service):
             lambda: self.processes,
             lambda: VolumeClient(self.transport),
             lambda: self.journal,
-            lambda message, context: self.runner.cast(message, context),
+            lambda message, context: self.intake.cast(message, context),
             self.stopping,
         )
         self._options = Options(
@@ -127,7 +127,7 @@ class VolumeService(Service):
         return int(self._configuration.processes)
 
     @property
-    def limits(self) -> OperationTimeouts:
+    def timeouts(self) -> OperationTimeouts:
         """What the backend's section says."""
         return OperationTimeouts.of(self._configuration)
 
@@ -152,7 +152,7 @@ class VolumeService(Service):
         """Make the clients of the scheduler, of the backup services and of other backends."""
         self._scheduler = SchedulerClient(self.transport)
         self._volume_services = RemoteVolumeServices(
-            self.transport, self.conf.rpc_response_timeout, self.turnstile, self.stopping
+            self.transport, self.conf.rpc_response_timeout, self.limiter, self.stopping
         )
         self._backups = RemoteBackupServices(self.transport, self.records, self.conf)
 
@@ -167,7 +167,7 @@ class VolumeService(Service):
             self.records, self.host, lambda: self.context(RequestContext.admin(), False)
         )
         abandoned.clean_up()
-        abandoned.start(lambda: self.runner.has_room, self.stopping)
+        abandoned.start(lambda: self.operations.has_free_slot, self.stopping)
         exports = StartupSync(self.records, self.locks, self.host, self.stopping)
         exports.start(self.backend.require_driver())
 
@@ -212,7 +212,7 @@ class VolumeService(Service):
             options=self._options,
             resumed=resumed,
             stopping=self.stopping,
-            waiting=self.turnstile.outside,
+            waiting=self.limiter.outside,
         )
 
     def _driver_up(self, driver: VolumeDriver) -> None:

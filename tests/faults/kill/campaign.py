@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flows import engine
+from flows import factories
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.plan import Plan
 from tests.faults.kill.world import World
@@ -355,7 +355,7 @@ class Campaign:
 
 
 def _steps_of(case: Case) -> list[str]:
-    args = dict.fromkeys(engine.parameters_of(case.factory))
+    args = dict.fromkeys(factories.parameters_of(case.factory))
     return [step.name for step, _data in case.factory(**args).iter_nodes()]
 
 

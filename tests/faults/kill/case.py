@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.engine import Factory
+from flows.factories import Factory
 from tests.faults.kill.world import World
 
 

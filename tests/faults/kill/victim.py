@@ -38,7 +38,8 @@ from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
 from drivers.volume.local import LocalDriver  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
-from worker.journal.journal import Accepted, Journal  # isort: skip
+from worker.journal.journal import Journal  # isort: skip
+from worker.rpc.operation import Operation  # isort: skip
 from worker.rpc import server  # isort: skip
 from worker.execution import executor, resume_pool  # isort: skip
 from worker.service import base, volume  # isort: skip
@@ -120,10 +121,10 @@ POINTS = Points(Path(os.environ.get("HOLDFAST_POINTS", ".")))
 def watch_message_and_journal() -> None:
     """Points around the intake of a message."""
 
-    def accept(original: Any, self: Journal, unique: str, slot: str, accepted: Accepted) -> Any:
-        resource = accepted.resource[1]
+    def accept(original: Any, self: Journal, unique: str, slot: str, operation: Operation) -> Any:
+        resource = operation.resource[1]
         POINTS.passed("received", resource)
-        detail = original(self, unique, slot, accepted)
+        detail = original(self, unique, slot, operation)
         POINTS.passed("journalled", resource)
         # The listener's thread goes on to acknowledge it.
         POINTS._thread.accepted = resource
@@ -141,9 +142,9 @@ def watch_message_and_journal() -> None:
         original(self, detail, *args)
         POINTS.passed("after the journal's end", resource)
 
-    def attempt(original: Any, self: Any, job: Any, *args: Any) -> Any:
-        with POINTS.working_on(job.accepted.resource[1]):
-            return original(self, job, *args)
+    def attempt(original: Any, self: Any, run: Any, *args: Any) -> Any:
+        with POINTS.working_on(run.operation.resource[1]):
+            return original(self, run, *args)
 
     _wrap(Journal, "accept", accept)
     _wrap(server._Listener, "_take", take)

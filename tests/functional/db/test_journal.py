@@ -15,8 +15,11 @@ from taskflow import states
 from taskflow.persistence.models import FlowDetail, TaskDetail
 from taskflow.types.failure import Failure
 
-from worker.journal.journal import Accepted, Journal
+from flows.volume import create
+from worker.journal.journal import Journal
 from worker.journal.operator_requests import RequestResult
+from worker.rpc.context import RequestContext
+from worker.rpc.operation import Operation
 
 SLOT = "h1@b1/0"
 
@@ -30,15 +33,15 @@ def journal(database_url: str) -> Iterator[Journal]:
 
 
 def accept(journal: Journal, slot: str = SLOT) -> FlowDetail:
-    accepted = Accepted(
+    operation = Operation(
+        create.flow,
+        ("volume", "v1"),
+        {"volume_id": "v1", "odd": "\u2603 \ud800 '\"%s"},
+        exclusive=("v1-delete_volume",),
         method="create_volume",
-        factory="flows.volume.create:flow",
-        args={"volume_id": "v1", "odd": "\u2603 \ud800 '\"%s"},
-        request={"request_id": "req-1"},
-        resource=("volume", "v1"),
-        locks=("v1-delete_volume",),
+        request=RequestContext({"request_id": "req-1"}),
     )
-    detail = journal.accept(uuid.uuid4().hex, slot, accepted)
+    detail = journal.accept(uuid.uuid4().hex, slot, operation)
     assert detail is not None
     return detail
 

@@ -14,10 +14,13 @@ from taskflow import states
 from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
 
+from flows.volume import create
 from tests.unit.cli.conftest import Shell
 from worker.cli.output import flow_graph, tasks
 from worker.cli.output.colour import Colour
-from worker.journal.journal import Accepted, Journal
+from worker.journal.journal import Journal
+from worker.rpc.context import RequestContext
+from worker.rpc.operation import Operation
 
 
 class Terminal(io.StringIO):
@@ -44,14 +47,14 @@ class Flows:
 
     def make(self, resource: str, **task_states: str) -> str:
         """Accept a creation, and let tasks get this far; all of them when it succeeded."""
-        accepted = Accepted(
+        operation = Operation(
+            create.flow,
+            ("volume", resource),
+            {"volume_id": resource},
             method="create_volume",
-            factory="flows.volume.create:flow",
-            args={"volume_id": resource},
-            request={"request_id": f"req-{resource}"},
-            resource=("volume", resource),
+            request=RequestContext({"request_id": f"req-{resource}"}),
         )
-        detail = self._journal.accept(uuid.uuid4().hex, "cli@local/0", accepted)
+        detail = self._journal.accept(uuid.uuid4().hex, "cli@local/0", operation)
         assert detail is not None
         progress = self._journal.progress(detail)
         for number, (name, state) in enumerate(task_states.items()):

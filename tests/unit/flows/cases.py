@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.engine import Factory
+from flows.factories import Factory
 from flows.group import create as group_create
 from flows.group import create_from, create_snapshot, delete_snapshot, replicate
 from flows.group import delete as group_delete

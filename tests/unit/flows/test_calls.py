@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from drivers.interface.records import Record
-from flows.engine import Factory
 from flows.errors import Unavailable
+from flows.factories import Factory
 from flows.volume.connections import attach, attachment, connection, detach
 from tests.unit.flows.world import World
 

@@ -9,7 +9,7 @@ import pytest
 from taskflow.exceptions import StorageFailure
 
 from drivers.interface.errors import VolumeIsBusy
-from flows import engine, errors
+from flows import engine, errors, factories
 from flows.errors import ProcessStopping
 from tests.unit.flows import noting
 from tests.unit.flows.doubles import Killed
@@ -80,14 +80,14 @@ class TestOutcome:
 
 class TestFactoryNames:
     def test_a_factory_is_found_by_its_path(self) -> None:
-        assert engine.factory_of(engine.path_of(flow)) is flow
+        assert factories.factory_of(factories.path_of(flow)) is flow
 
     @pytest.mark.parametrize(
         "path", ["", "flows", "no.such.module:flow", "flows.engine:nothing", "flows.engine:RESULT"]
     )
     def test_an_unknown_path(self, path: str) -> None:
         with pytest.raises(LookupError):
-            engine.factory_of(path)
+            factories.factory_of(path)
 
 
 class TestStep:
@@ -95,7 +95,7 @@ class TestStep:
         FAULTS["in two"] = Killed()
         assert run(world) is None
 
-        running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
 
         assert running.step is None
 
@@ -106,7 +106,7 @@ class TestProgress:
     ) -> None:
         clock = iter(range(100))
         monkeypatch.setattr(engine.time, "monotonic", lambda: next(clock))
-        running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         moved = []
         for fraction in (0.1, 0.1, 0.2, 0.2, 0.2):
             running._advance(fraction)
@@ -117,7 +117,7 @@ class TestProgress:
 
 class TestSuspend:
     def test_it_stops_at_the_next_boundary_and_goes_on_later(self, world: World) -> None:
-        running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         FAULTS["in two"] = running.suspend
 
         assert running.run() == engine.Outcome("suspended")
@@ -128,7 +128,7 @@ class TestSuspend:
         assert seen() == ["one", "two", "three again"]
 
     def test_while_undoing(self, world: World) -> None:
-        running = engine.Running(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         FAULTS["in three"] = VolumeIsBusy("busy")
         FAULTS["undoing three"] = running.suspend
 

@@ -13,10 +13,11 @@ from taskflow import states
 from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
 
-from flows import engine, errors, former_names
+from flows import errors, factories, former_names
 from flows.lifecycle import Statuses
 from flows.volume import create, delete
-from worker.journal.journal import Accepted, Journal
+from worker.journal.journal import Journal
+from worker.rpc.operation import Operation
 
 OLD = "flows.volume.before_the_move"
 
@@ -30,20 +31,20 @@ class TestFactories:
     def test_a_module_that_moved(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(former_names, "MODULES", {OLD: create.__name__})
 
-        assert engine.factory_of(f"{OLD}:flow") is create.flow
+        assert factories.factory_of(f"{OLD}:flow") is create.flow
 
     def test_a_factory_with_another_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(former_names, "MODULES", {OLD: create.__name__})
-        present = engine.path_of(delete.flow)
+        present = factories.path_of(delete.flow)
         monkeypatch.setattr(former_names, "FACTORIES", {f"{OLD}:remove": present})
 
-        assert engine.factory_of(f"{OLD}:remove") is delete.flow
-        assert engine.factory_of(f"{OLD}:flow") is create.flow
+        assert factories.factory_of(f"{OLD}:remove") is delete.flow
+        assert factories.factory_of(f"{OLD}:flow") is create.flow
 
     def test_the_present_name_is_stored(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(former_names, "MODULES", {OLD: create.__name__})
 
-        path = engine.path_of(engine.factory_of(f"{OLD}:flow"))
+        path = factories.path_of(factories.factory_of(f"{OLD}:flow"))
 
         assert path == "flows.volume.create:flow"
 
@@ -60,8 +61,8 @@ class TestErrors:
     def read_back(self, directory: Path, failure: Failure) -> Failure:
         journal = Journal(f"sqlite:///{directory}/journal.sqlite")
         journal.upgrade()
-        accepted = Accepted("delete_volume", "flows.volume.delete:flow", {}, {}, ("volume", "v1"))
-        detail = journal.accept(uuid.uuid4().hex, "slot", accepted)
+        operation = Operation(delete.flow, ("volume", "v1"), {}, method="delete_volume")
+        detail = journal.accept(uuid.uuid4().hex, "slot", operation)
         assert detail is not None
         atom = TaskDetail("remove", str(uuid.uuid4()))
         atom.put(states.FAILURE, failure)
@@ -108,7 +109,7 @@ class TestTables:
         for module in former_names.MODULES.values():
             assert importlib.util.find_spec(module), module
         for path in former_names.FACTORIES.values():
-            assert engine.path_of(engine.factory_of(path)) == path
+            assert factories.path_of(factories.factory_of(path)) == path
 
     def test_each_error_leads_to_a_present_class(self) -> None:
         for path in former_names.ERRORS.values():

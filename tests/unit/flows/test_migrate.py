@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.errors import ComputeError, VolumeBackendAPIException
-from flows import engine, errors
+from flows import engine, errors, factories
 from flows.context import Options
 from flows.errors import ProcessStopping
 from flows.volume.migration import complete, migrate, retype, update_migrated
@@ -383,7 +383,7 @@ class TestEnd:
 
 
 class TestCompletion:
-    def complete(self, world: World, factory: engine.Factory, **args: Any) -> Any:
+    def complete(self, world: World, factory: factories.Factory, **args: Any) -> Any:
         return world.call(factory, **{**COMPLETION, **args})
 
     @pytest.mark.parametrize("found", ["starting", "migrating", "error"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from taskflow import states
 
-from flows import engine, former_names
+from flows import factories, former_names
 from tests.journals import recording
 from tests.journals.recording import Entry, Recording
 from tests.journals.service import Databases
@@ -50,8 +50,8 @@ def journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Da
 @functools.cache
 def steps_of(path: str) -> set[str]:
     """Return the names of the steps of a flow."""
-    factory = engine.factory_of(path)
-    flow = factory(**dict.fromkeys(engine.parameters_of(factory)))
+    factory = factories.factory_of(path)
+    flow = factory(**dict.fromkeys(factories.parameters_of(factory)))
     return {step.name for step, _ in flow.iter_nodes()}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.interface.records import Record
-from flows import engine, errors
+from flows import engine, errors, factories
 from flows.context import Options, VolumeServiceContext
 from tests.unit.flows import records
 from tests.unit.flows.backend import RecordingDriver
@@ -125,7 +125,7 @@ class World:
 
     def run(
         self,
-        factory: engine.Factory,
+        factory: factories.Factory,
         *,
         resumed: bool = False,
         revert: bool = False,
@@ -133,11 +133,11 @@ class World:
     ) -> engine.Outcome:
         """Run a cast, from its start or from the journal."""
         detail = self.journal.load()
-        running = engine.Running(factory, args, self.context(resumed), detail, self.journal)
+        running = engine.FlowRun(factory, args, self.context(resumed), detail, self.journal)
         cause = errors.OperationInterrupted("cut short too often") if revert else None
         return running.run(revert=cause)
 
-    def call(self, factory: engine.Factory, **args: Any) -> Any:
+    def call(self, factory: factories.Factory, **args: Any) -> Any:
         """Run a call; return its answer or raise the caller's error."""
         outcome = engine.run_in_memory(factory, args, self.context())
         if outcome.failure is not None:

@@ -7,22 +7,25 @@ from typing import Any
 
 import pytest
 
+from flows.volume import create
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import (
     BadArguments,
+    DirectCall,
     Dispatcher,
     DuplicateMethod,
     UnknownMethod,
     UnsupportedVersion,
     exposed,
 )
+from worker.rpc.operation import Operation
 
 
 class Volumes:
     @exposed("3.0")
-    def create(self, request: RequestContext, volume: Any, size: int = 1) -> Any:
-        return volume, size
+    def create(self, request: RequestContext, volume: Any, size: int = 1) -> Operation:
+        return Operation(create.flow, ("volume", volume), {"size": size}, shared=("s",))
 
     def helper(self) -> None: ...
 
@@ -51,7 +54,12 @@ class TestEndpoints:
     def test_methods_of_all_endpoints_are_found(self, dispatcher: Dispatcher) -> None:
         assert dispatcher.methods == {"create", "ask"}
         assert dispatcher.journalled == {"create"}
-        assert dispatcher.bind(message("ask"), {}).invoke() == "answer"
+
+    def test_a_method_that_starts_no_flow_is_called_directly(self, dispatcher: Dispatcher) -> None:
+        call = dispatcher.dispatch(message("ask"), {})
+
+        assert isinstance(call, DirectCall)
+        assert (call.method, call.invoke()) == ("ask", "answer")
 
     def test_a_method_of_two_endpoints_is_an_error(self) -> None:
         with pytest.raises(DuplicateMethod, match="Volumes and OtherVolumes both expose create"):
@@ -66,26 +74,34 @@ class TestEndpoints:
         assert len(backup_dispatcher().methods) == 11
 
 
-class TestBind:
+class TestDispatch:
     def test_defaults_are_left_out_and_unknown_arguments_dropped(
         self, dispatcher: Dispatcher
     ) -> None:
-        bound = dispatcher.bind(message(volume="v", newer="x"), {})
+        operation = dispatcher.dispatch(message(volume="v", newer="x"), {})
 
-        assert (bound.method, bound.journalled) == ("create", True)
-        assert bound.invoke() == ("v", 1)
+        assert operation == Operation(
+            create.flow, ("volume", "v"), {"size": 1}, shared=("s",), method="create"
+        )
+
+    def test_an_operation_has_the_request_of_its_message(self, dispatcher: Dispatcher) -> None:
+        context = {"request_id": "req-1", "user_id": "u"}
+        operation = dispatcher.dispatch(message(volume="v"), context)
+
+        assert isinstance(operation, Operation)
+        assert (operation.request.request_id, operation.request.user_id) == ("req-1", "u")
 
     @pytest.mark.parametrize("method", ["", "unknown", "helper", "__init__", "_x", None, 7])
     def test_a_method_that_is_not_exposed(self, dispatcher: Dispatcher, method: Any) -> None:
         with pytest.raises(UnknownMethod):
-            dispatcher.bind(message(method), {})
+            dispatcher.dispatch(message(method), {})
 
     @pytest.mark.parametrize("version", ["3.21", "4.0", "2.1", "x", "3.x", None])
     def test_a_version_of_another_service(self, dispatcher: Dispatcher, version: Any) -> None:
         with pytest.raises(UnsupportedVersion):
-            dispatcher.bind(message(version=version, volume="v"), {})
+            dispatcher.dispatch(message(version=version, volume="v"), {})
 
     @pytest.mark.parametrize("args", [[1], {}, {"volume": {"versioned_object.name": "Volume"}}])
     def test_arguments_that_do_not_fit(self, dispatcher: Dispatcher, args: Any) -> None:
         with pytest.raises(BadArguments, match="create"):
-            dispatcher.bind({"method": "create", "version": "3.0", "args": args}, {})
+            dispatcher.dispatch({"method": "create", "version": "3.0", "args": args}, {})

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dispatchers import volume_dispatcher
-from worker.endpoints.operation import Operation
 from worker.rpc import codec
 from worker.rpc.dispatch import BadMessage, Dispatcher
+from worker.rpc.operation import Operation
 
 METHODS = sorted(volume_dispatcher().journalled)
 SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}(-delete_volume|-delete_snapshot)?")
@@ -54,8 +54,7 @@ def test_a_message_is_an_operation_or_bad(
 ) -> None:
     message = {"method": method, "args": args, "version": version, "_unique_id": "u"}
     try:
-        bound = dispatcher.bind(message, context)
-        operation = bound.invoke() if bound.journalled else None
+        operation = dispatcher.dispatch(message, context)
     except BadMessage as error:
         assert str(error)
         return

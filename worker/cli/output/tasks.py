@@ -12,7 +12,7 @@ from taskflow import states
 from taskflow.flow import Flow
 from taskflow.types.failure import Failure
 
-from flows import engine
+from flows import factories
 from flows.lifecycle import error_name
 from worker.journal.journal import Journal, JournalEntry
 
@@ -81,9 +81,9 @@ def flow_of(entry: JournalEntry) -> Flow | None:
 
 def build(path: str, args: Mapping[str, Any]) -> Flow:
     """Build a flow for looking at. :raises LookupError: there is no such factory."""
-    factory = engine.factory_of(path)
+    factory = factories.factory_of(path)
     try:
-        return factory(**{name: args.get(name) for name in engine.parameters_of(factory)})
+        return factory(**{name: args.get(name) for name in factories.parameters_of(factory)})
     except TypeError as error:
         raise LookupError(f"{path} makes no flow: {error}") from error
 

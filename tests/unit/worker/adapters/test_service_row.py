@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from flows.errors import NotFound
+from flows.volume import create
 from tests.unit.flows.left import HOST, WHO, Left
 from worker.adapters.service_row import BackendServiceRow
-from worker.journal.journal import Accepted, Journal
+from worker.journal.journal import Journal
 from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.rpc.clients.sender import BusUnavailable
+from worker.rpc.operation import Operation
 
 FAILED_OVER = {
     "replication_status": "failed-over",
@@ -190,8 +192,8 @@ class TestStart:
 
 class TestUnderway:
     def accept(self, given: Given, method: str, kind: str, row_id: str, **args: Any) -> Any:
-        accepted = Accepted(method, "x:y", args, {}, (kind, row_id))
-        return given.journal.accept(f"{len(method):032}", "slot", accepted)
+        operation = Operation(create.flow, (kind, row_id), args, method=method)
+        return given.journal.accept(f"{len(method):032}", "slot", operation)
 
     def test_what_has_not_ended_and_what_it_names(self, given: Given) -> None:
         self.accept(given, "update_group", "group", "g1", add=["v1"], remove=[])

@@ -10,10 +10,10 @@ import pytest
 from flows.backup import continue_, create, delete, record, reset, restore
 from tests.dispatchers import backup_dispatcher
 from tests.unit.rpc.samples import SAMPLES, of
-from worker.endpoints.operation import Operation
 from worker.rpc import objects
 from worker.rpc.clients.backup import METHODS
 from worker.rpc.dispatch import BadArguments, Dispatcher
+from worker.rpc.operation import Operation
 
 OURS = [sample for sample in SAMPLES if sample.service == "cinder-backup"]
 BACKUP = "11111111-1111-1111-1111-111111111111"
@@ -45,7 +45,7 @@ def dispatcher() -> Dispatcher:
 
 def made(dispatcher: Dispatcher, method: str, version: str = "2.0", **args: Any) -> Operation:
     message = {"method": method, "version": version, "args": args}
-    operation = dispatcher.bind(message, {}).invoke()
+    operation = dispatcher.dispatch(message, {})
     assert isinstance(operation, Operation)
     return operation
 
@@ -53,7 +53,7 @@ def made(dispatcher: Dispatcher, method: str, version: str = "2.0", **args: Any)
 class TestSamples:
     @pytest.mark.parametrize("sample", OURS, ids=str)
     def test_what_cinder_sends_is_taken(self, dispatcher: Dispatcher, sample: Any) -> None:
-        answer = dispatcher.bind(sample.message, sample.context).invoke()
+        answer = dispatcher.dispatch(sample.message, sample.context)
         wanted = FACTORIES.get(sample.method)
         assert (answer.factory if isinstance(answer, Operation) else None) is wanted
         if isinstance(answer, Operation):
@@ -78,7 +78,8 @@ class TestSamples:
 
     def test_the_device_names_what_is_read(self, dispatcher: Dispatcher) -> None:
         sample = of("continue_backup", "cinder-backup")
-        operation = dispatcher.bind(sample.message, sample.context).invoke()
+        operation = dispatcher.dispatch(sample.message, sample.context)
+        assert isinstance(operation, Operation)
         device = sample.message["args"]["backup_device"]["versioned_object.data"]
         assert operation.args["device"] == {
             "kind": "volume",
@@ -90,7 +91,7 @@ class TestSamples:
         movers = {
             sample.method
             for sample in OURS
-            if isinstance(found := dispatcher.bind(sample.message, {}).invoke(), Operation)
+            if isinstance(found := dispatcher.dispatch(sample.message, {}), Operation)
             and found.moves_data
         }
         assert movers == {"continue_backup", "restore_backup"}

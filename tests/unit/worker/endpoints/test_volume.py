@@ -13,9 +13,9 @@ from flows.volume.migration import complete, migrate, retype
 from tests.dispatchers import volume_dispatcher
 from tests.unit.rpc.samples import SAMPLES, of
 from worker.endpoints.group import GroupReplicationEndpoint
-from worker.endpoints.operation import Operation
 from worker.endpoints.volume import RPC_VERSION
-from worker.rpc.dispatch import BadArguments, Dispatcher
+from worker.rpc.dispatch import BadArguments, DirectCall, Dispatcher
+from worker.rpc.operation import Operation
 
 VOLUME = "11111111-1111-1111-1111-111111111111"
 IMAGE = "22222222-2222-2222-2222-222222222222"
@@ -27,7 +27,7 @@ def dispatcher() -> Dispatcher:
 
 
 def asked(dispatcher: Dispatcher, message: Any, context: Any = None) -> Operation:
-    operation = dispatcher.bind(message, context or {}).invoke()
+    operation = dispatcher.dispatch(message, context or {})
     assert isinstance(operation, Operation)
     return operation
 
@@ -168,7 +168,7 @@ def test_a_reference_goes_on_as_it_came(dispatcher: Dispatcher) -> None:
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if s.service == "cinder-volume"], ids=str)
 def test_every_message_of_cinder_fits_a_method(dispatcher: Dispatcher, sample: Any) -> None:
-    dispatcher.bind(sample.message, sample.context)
+    dispatcher.dispatch(sample.message, sample.context)
 
 
 class TestReplicationTargets:
@@ -190,6 +190,7 @@ class TestReplicationTargets:
         dispatcher = Dispatcher([GroupReplicationEndpoint(Targets())], RPC_VERSION)
         message = {"method": "list_replication_targets", "version": "3.14"}
         context = {"roles": roles, "is_admin": is_admin}
-        bound = dispatcher.bind({**message, "args": {"group": {"id": VOLUME}}}, context)
+        call = dispatcher.dispatch({**message, "args": {"group": {"id": VOLUME}}}, context)
 
-        assert bound.invoke() == {"replication_targets": [shown]}
+        assert isinstance(call, DirectCall)
+        assert call.invoke() == {"replication_targets": [shown]}

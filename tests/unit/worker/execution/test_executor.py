@@ -17,18 +17,20 @@ from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeBackendAPIException
+from flows.engine import Outcome
 from flows.errors import OperationCancelled, ProcessStopping
 from flows.lifecycle import Step
 from tests.unit.flows.world import World
 from worker.execution import retry
 from worker.execution.concurrency import Limiter
-from worker.execution.executor import Executor, Job
+from worker.execution.executor import Executor, OperationRun
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
-from worker.journal.journal import Accepted, Journal
+from worker.journal.journal import Journal
 from worker.journal.persistence import JournalError
 from worker.outage_log import OutageLog
 from worker.rpc.context import RequestContext
+from worker.rpc.operation import Operation
 
 SEEN: list[str] = []
 
@@ -92,35 +94,30 @@ class Bench:
         def contexts(_request: Any, resumed: bool) -> Any:
             return replace(world.context(resumed), backend=self.backend)
 
-        self.execution = Executor(
+        self.executor = Executor(
             self.journal,
             JournalRetry(self.stopping),
             contexts,
             Limiter(),
             max_resumes=lambda: max_resumes,
-            limits=OperationTimeouts(),
-            take_over=lambda detail: None,
+            timeouts=OperationTimeouts(),
         )
 
-    def job(self, **more: Any) -> Job:
-        accepted = Accepted(
-            method="two",
-            factory=f"{__name__}:two",
-            args={},
-            request={"request_id": "req-1"},
-            resource=("volume", "v1"),
-            **more,
-        )
-        detail = self.journal.accept(uuid.uuid4().hex, "slot", accepted)
+    def accepted(self, **more: Any) -> OperationRun:
+        request = RequestContext({"request_id": "req-1"})
+        operation = Operation(two, ("volume", "v1"), {}, method="two", request=request, **more)
+        detail = self.journal.accept(uuid.uuid4().hex, "slot", operation)
         assert detail is not None
-        request = RequestContext.from_journal(detail.meta["request"])
-        return Job(detail, accepted, request)
+        return OperationRun(operation, detail)
 
-    def cut_short(self, job: Job, times: int) -> Job:
-        detail = self.journal.load(job.flow)
+    def interrupted(self, run: OperationRun, times: int) -> OperationRun:
+        detail = self.journal.load(run.flow)
         for _ in range(times):
             self.journal.resumed(detail)
-        return Job(self.journal.load(job.flow), job.accepted, job.request, resumed=True)
+        return OperationRun(run.operation, self.journal.load(run.flow), resumed=True)
+
+    def run(self, run: OperationRun) -> Outcome:
+        return self.executor.run(run, lambda run: None)
 
 
 @pytest.fixture
@@ -133,16 +130,16 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def state_of(bench: Bench, job: Job) -> str:
-    return str(bench.journal.load(job.flow).state)
+def state_of(bench: Bench, run: OperationRun) -> str:
+    return str(bench.journal.load(run.flow).state)
 
 
 def test_it_runs_and_is_noted_as_done(bench: Bench) -> None:
-    job = bench.job()
+    run = bench.accepted()
 
-    assert bench.execution.run(job).state == "done"
+    assert bench.run(run).state == "done"
     assert SEEN == ["first", "second"]
-    assert state_of(bench, job) == states.SUCCESS
+    assert state_of(bench, run) == states.SUCCESS
 
 
 @pytest.mark.parametrize(
@@ -157,34 +154,34 @@ def test_it_runs_and_is_noted_as_done(bench: Bench) -> None:
 def test_how_often_it_may_be_cut_short(
     bench: Bench, times: int, asked: list[str], state: str
 ) -> None:
-    job = bench.cut_short(bench.job(), times)
-    bench.execution.run(job)
+    run = bench.interrupted(bench.accepted(), times)
+    bench.run(run)
 
     assert bench.backend.asked == asked
-    assert state_of(bench, job) == state
+    assert state_of(bench, run) == state
 
 
 def test_what_nobody_waits_for_is_undone(bench: Bench) -> None:
-    job = bench.cut_short(bench.job(when_cut_short="revert"), 0)
-    bench.execution.run(job)
+    run = bench.interrupted(bench.accepted(when_interrupted="revert"), 0)
+    bench.run(run)
 
     assert "second" not in SEEN
-    assert state_of(bench, job) == states.REVERTED
+    assert state_of(bench, run) == states.REVERTED
 
 
 def test_a_suspension_does_not_count(bench: Bench) -> None:
-    job = bench.job()
+    run = bench.accepted()
     for _ in range(10):
-        detail = bench.journal.load(job.flow)
+        detail = bench.journal.load(run.flow)
         detail.state = states.SUSPENDED
         assert bench.journal.resumed(detail) == 0
 
 
 def test_what_is_cancelled_before_it_begins_asks_nothing(bench: Bench) -> None:
-    job = bench.job()
-    bench.execution.cancel(job, OperationCancelled("an operator"))
+    run = bench.accepted()
+    bench.executor.cancel(run, OperationCancelled("an operator"))
 
-    outcome = bench.execution.run(job)
+    outcome = bench.run(run)
 
     assert outcome.failure is not None and outcome.failure.check(OperationCancelled)
     assert bench.backend.asked == []
@@ -194,8 +191,8 @@ def test_what_is_cancelled_before_it_begins_asks_nothing(bench: Bench) -> None:
 def test_a_bug_is_tried_again_and_undone_in_the_end(
     bench: Bench,
 ) -> None:
-    job, tries = bench.job(), []
-    whole = bench.execution._contexts
+    run, tries = bench.accepted(), []
+    whole = bench.executor._contexts
 
     def broken(request: Any, resumed: bool) -> Any:
         tries.append(resumed)
@@ -203,19 +200,19 @@ def test_a_bug_is_tried_again_and_undone_in_the_end(
             raise RuntimeError("a bug")
         return whole(request, resumed)
 
-    bench.execution._contexts = broken
-    assert bench.execution.run(job).state == "done"
+    bench.executor._contexts = broken
+    assert bench.run(run).state == "done"
     assert len(tries) == 3
 
 
 def test_nothing_begins_when_we_stop(bench: Bench) -> None:
-    job = bench.job()
-    bench.execution.close()
+    run = bench.accepted()
+    bench.executor.close()
 
     with pytest.raises(ProcessStopping):
-        bench.execution.run(job)
+        bench.run(run)
     assert SEEN == []
-    assert state_of(bench, job) == states.PENDING
+    assert state_of(bench, run) == states.PENDING
 
 
 def test_a_failure_keeps_what_was_left(bench: Bench) -> None:
@@ -224,11 +221,11 @@ def test_a_failure_keeps_what_was_left(bench: Bench) -> None:
 
     bench.backend.create_volume = refuses  # type: ignore[method-assign]
     bench.backend.delete_volume = refuses  # type: ignore[method-assign]
-    job = bench.job()
-    outcome = bench.execution.run(job)
+    run = bench.accepted()
+    outcome = bench.run(run)
 
     assert outcome.left == {"second": "VolumeBackendAPIException: out of order"}
-    assert state_of(bench, job) == states.FAILURE
+    assert state_of(bench, run) == states.FAILURE
     assert "undo first" in SEEN
 
 

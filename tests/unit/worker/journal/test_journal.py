@@ -14,8 +14,11 @@ from taskflow import states
 from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
 
-from worker.journal.journal import Accepted, Journal, flow_id
+from flows.volume import create
+from worker.journal.journal import Journal, flow_id
 from worker.journal.persistence import JournalError
+from worker.rpc.context import RequestContext
+from worker.rpc.operation import Operation
 
 SLOT = "node@local/0"
 
@@ -32,14 +35,14 @@ def journal(path: str) -> Journal:
     return made
 
 
-def cast(method: str = "create_volume", **args: object) -> Accepted:
-    return Accepted(
+def cast(method: str = "create_volume", **args: object) -> Operation:
+    return Operation(
+        create.flow,
+        ("volume", "v1"),
+        {"volume_id": "v1", **args},
         method=method,
-        factory="flows.volume.create:flow",
-        args={"volume_id": "v1", **args},
-        request={"request_id": "req-1", "user_id": "u"},
-        resource=("volume", "v1"),
-        locks=("v1-delete_volume",),
+        request=RequestContext({"request_id": "req-1", "user_id": "u"}),
+        exclusive=("v1-delete_volume",),
         shared=("s1-delete_snapshot",),
     )
 
@@ -63,7 +66,7 @@ def test_an_accepted_cast_is_read_back_as_it_was(journal: Journal, path: str) ->
 
     (found,) = Journal(path).unfinished(SLOT)
 
-    assert Accepted.from_meta(found.meta) == cast()
+    assert Operation.from_meta(found.meta) == cast()
     assert found.state == states.PENDING
 
 

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a message to the end of its operation: intake, slots, order, threads, stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taskflow import states
+from taskflow.flow import Flow
+from taskflow.patterns import linear_flow
+
+from flows.errors import InvalidVolume, OperationCancelled, ProcessStopping
+from flows.lifecycle import Step
+from tests.unit.flows.world import World
+from worker.execution.concurrency import Limiter
+from worker.execution.executor import Executor
+from worker.execution.intake import Intake
+from worker.execution.operation_pool import OperationPool
+from worker.execution.operator_requests import RequestHandler, RequestRefused
+from worker.execution.rejected import RejectedMessages
+from worker.execution.retry import JournalRetry
+from worker.execution.timeouts import OperationTimeouts
+from worker.journal.journal import Journal
+from worker.locks import Locks
+from worker.rpc.context import RequestContext
+from worker.rpc.dispatch import Dispatcher, exposed
+from worker.rpc.operation import Operation
+
+SLOT = "h1@b1/0"
+WAIT = 20.0
+
+
+class Gate:
+    """Notes each operation that runs, and holds those that are named."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.reverted: list[str] = []
+        self.held: dict[str, threading.Event] = {}
+
+    def reset(self) -> None:
+        for notes in (self.ran, self.reverted, self.held):
+            notes.clear()
+
+    def hold(self, name: str) -> threading.Event:
+        """Return the event that lets an operation of that name go on."""
+        self.held[name] = threading.Event()
+        return self.held[name]
+
+    def pass_by(self, name: str) -> None:
+        self.ran.append(name)
+        if name in self.held:
+            assert self.held[name].wait(WAIT)
+
+
+GATE = Gate()
+
+
+class Note(Step):
+    """Notes its operation. Idempotent: it changes nothing."""
+
+    default_provides = "result"
+
+    def execute(self, ctx: Any, name: str) -> str:
+        GATE.pass_by(name)
+        if name.startswith("bad"):
+            raise InvalidVolume(f"{name} is bad")
+        return name
+
+    def revert(self, ctx: Any, name: str) -> None:
+        GATE.reverted.append(name)
+
+
+class Last(Step):
+    """Ends the operation. Idempotent: it changes nothing."""
+
+    def execute(self, ctx: Any) -> None: ...
+
+
+def note() -> Flow:
+    return linear_flow.Flow("note").add(Note("note"), Last("last"))
+
+
+class Endpoint:
+    @exposed("3.0")
+    def note(self, request: RequestContext, name: str, volume: str = "v1") -> Operation:
+        return Operation(note, ("volume", volume), {"name": name}, exclusive=(volume,))
+
+    @exposed("3.0")
+    def transfer(self, request: RequestContext, name: str) -> Operation:
+        return replace(self.note(request, name, name), moves_data=True)
+
+    @exposed("3.0")
+    def ask(self, request: RequestContext, name: str) -> Operation:
+        return replace(self.note(request, name, name), answer=str.upper, when_interrupted="revert")
+
+    @exposed("3.0", journalled=False)
+    def direct(self, request: RequestContext, name: str) -> str:
+        GATE.pass_by(name)
+        return name
+
+
+class Bench:
+    """The execution of one process, over a real journal and real locks."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.journal = Journal(f"sqlite:///{folder}/journal.sqlite")
+        self.journal.upgrade()
+        self.locks = Locks(f"file://{folder}", "test")
+        self.locks.start()
+        self.stopping = threading.Event()
+        retry = JournalRetry(self.stopping)
+        executor = Executor(
+            self.journal,
+            retry,
+            lambda _request, resumed: world.context(resumed),
+            Limiter(),
+            max_resumes=lambda: 3,
+            timeouts=OperationTimeouts(),
+        )
+        self.operations = OperationPool(
+            executor,
+            self.journal,
+            retry,
+            self.locks,
+            slot=SLOT,
+            size=2,
+            data_transfers=1,
+            stopping=self.stopping,
+        )
+        rejected = RejectedMessages(self.journal, retry, lambda: 100)
+        dispatcher = Dispatcher([Endpoint()], "3.0")
+        self.intake = Intake(dispatcher, self.journal, retry, self.operations, rejected, slot=SLOT)
+        self.requests = RequestHandler(self.journal, self.operations)
+
+    def cast(self, method: str, unique_id: str | None = None, **args: Any) -> str:
+        """Cast a message and return its unique id, which is the flow's as well."""
+        unique_id = unique_id or str(uuid.uuid4())
+        message = {"method": method, "version": "3.0", "args": args, "_unique_id": unique_id}
+        self.intake.cast(message, {"request_id": "req-1"})
+        return unique_id
+
+    def call(self, method: str, **args: Any) -> Any:
+        return self.intake.call({"method": method, "version": "3.0", "args": args}, {})
+
+    def state(self, flow: str) -> str:
+        return str(self.journal.load(flow).state)
+
+    def ended(self, flow: str, state: str = states.SUCCESS) -> None:
+        until(lambda: self.state(flow) == state)
+
+    def close(self) -> None:
+        for event in GATE.held.values():
+            event.set()
+        assert self.operations.stop(WAIT)
+        self.locks.stop()
+        self.journal.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    GATE.reset()
+    made = Bench(World(tmp_path), tmp_path)
+    made.operations.resume()
+    yield made
+    made.close()
+
+
+class TestCasts:
+    def test_it_runs_and_ends_in_the_journal(self, bench: Bench) -> None:
+        flow = bench.cast("note", name="a")
+
+        bench.ended(flow)
+        assert GATE.ran == ["a"]
+
+    def test_a_message_that_is_delivered_twice_runs_once(self, bench: Bench) -> None:
+        flow = bench.cast("note", name="a")
+        bench.cast("note", flow, name="a")
+
+        bench.ended(flow)
+        assert GATE.ran == ["a"]
+
+    def test_one_resource_has_one_operation_at_a_time_in_order(self, bench: Bench) -> None:
+        go = GATE.hold("a")
+        flows = [bench.cast("note", name=name) for name in "abc"]
+        bench.ended(bench.cast("note", name="other", volume="v2"))
+        assert GATE.ran == ["a", "other"]
+        go.set()
+
+        for flow in flows:
+            bench.ended(flow)
+        assert [name for name in GATE.ran if name != "other"] == ["a", "b", "c"]
+
+    def test_a_message_that_no_endpoint_accepts_is_kept(self, bench: Bench) -> None:
+        bench.cast("unknown")
+        bench.cast("note")
+
+        entries = bench.journal.entries(rejected=True)
+        assert {entry.method for entry in entries} == {"unknown", "note"}
+
+    def test_a_call_that_starts_no_flow_runs_on_a_thread(self, bench: Bench) -> None:
+        go = GATE.hold("d")
+        bench.cast("direct", name="d")
+        until(lambda: GATE.ran == ["d"])
+        go.set()
+
+        until(lambda: bench.operations.has_free_slot)
+        assert bench.journal.entries() == []
+
+
+class TestSlots:
+    def test_no_message_is_taken_without_a_free_slot(self, bench: Bench) -> None:
+        go = GATE.hold("a")
+        bench.cast("note", name="a")
+        assert bench.intake.wait_for_slot(0)
+        bench.cast("note", name="b")
+        assert not bench.intake.wait_for_slot(0)
+        go.set()
+
+        assert bench.intake.wait_for_slot(WAIT)
+
+    def test_data_transfers_take_no_slot_and_wait_for_each_other(self, bench: Bench) -> None:
+        go = GATE.hold("t1")
+        flows = [bench.cast("transfer", name=name) for name in ("t1", "t2", "t3")]
+        assert bench.intake.wait_for_slot(0)
+        bench.ended(bench.cast("note", name="a"))
+        assert "t2" not in GATE.ran
+        go.set()
+
+        for flow in flows:
+            bench.ended(flow)
+
+    def test_a_slot_is_free_again_after_a_resumed_operation_too(self, bench: Bench) -> None:
+        detail = bench.journal.accept(
+            uuid.uuid4().hex, SLOT, Operation(note, ("volume", "v1"), {"name": "old"})
+        )
+        assert detail is not None
+        assert bench.operations.recall() == 1
+
+        bench.ended(detail.uuid)
+        until(lambda: bench.operations.find(detail.uuid) is None)
+        assert bench.operations._active == 0
+
+
+class TestCalls:
+    def test_the_answer_is_made_of_the_result(self, bench: Bench) -> None:
+        assert bench.call("ask", name="a") == "A"
+
+    def test_a_failure_is_raised(self, bench: Bench) -> None:
+        with pytest.raises(InvalidVolume, match="bad is bad"):
+            bench.call("ask", name="bad")
+        assert GATE.reverted == ["bad"]
+
+    def test_it_waits_for_its_turn(self, bench: Bench) -> None:
+        go = GATE.hold("v1")
+        bench.cast("note", name="v1")
+        answers: list[str] = []
+        thread = threading.Thread(target=lambda: answers.append(bench.call("ask", name="v1")))
+        thread.start()
+        until(lambda: GATE.ran == ["v1"])
+        go.set()
+        thread.join(WAIT)
+
+        assert answers == ["V1"]
+
+    def test_one_that_was_not_begun_before_the_stop_is_an_error(self, bench: Bench) -> None:
+        GATE.hold("v1")
+        bench.cast("note", name="v1")
+        until(lambda: GATE.ran == ["v1"])
+        bench.operations.close()
+
+        with pytest.raises(ProcessStopping):
+            bench.call("ask", name="v1")
+
+
+class TestStop:
+    def test_no_message_is_taken_any_more(self, bench: Bench) -> None:
+        bench.operations.close()
+
+        with pytest.raises(ProcessStopping):
+            bench.intake.wait_for_slot(WAIT)
+
+    def test_the_rest_is_suspended_and_resumed_by_the_next_process(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
+        go = GATE.hold("a")
+        running, waiting = bench.cast("note", name="a"), bench.cast("note", name="b")
+        until(lambda: GATE.ran == ["a"])
+        assert not bench.operations.stop(0)
+        go.set()
+        until(lambda: bench.operations.find(running) is None)
+
+        assert bench.state(running) == states.SUSPENDED
+        assert bench.state(waiting) == states.PENDING
+        again = Bench(World(tmp_path), tmp_path)
+        assert again.operations.recall() == 2
+        again.operations.resume()
+        again.ended(running)
+        again.ended(waiting)
+        again.close()
+
+
+class TestOperators:
+    def test_a_waiting_operation_is_cancelled_without_running(self, bench: Bench) -> None:
+        go = GATE.hold("a")
+        bench.cast("note", name="a")
+        flow = bench.cast("note", name="b")
+        assert bench.requests.cancel(flow)
+        go.set()
+
+        bench.ended(flow, states.REVERTED)
+        assert GATE.ran == ["a"]
+        assert "cancelled" in bench.journal.entries(beginning=flow)[0].failure
+
+    def test_a_failed_operation_is_run_again(self, bench: Bench) -> None:
+        flow = bench.cast("note", name="bad")
+        bench.ended(flow, states.REVERTED)
+        until(lambda: bench.operations.find(flow) is None)
+        assert bench.requests.resume(flow)
+
+        until(lambda: GATE.ran == ["bad", "bad"])
+        bench.ended(flow, states.REVERTED)
+
+    def test_what_has_ended_is_refused(self, bench: Bench) -> None:
+        flow = bench.cast("note", name="a")
+        bench.ended(flow)
+        until(lambda: bench.operations.find(flow) is None)
+
+        for request in (bench.requests.cancel, bench.requests.revert, bench.requests.resume):
+            with pytest.raises(RequestRefused, match="ended"):
+                request(flow)
+
+    def test_an_operation_whose_caller_has_gone_is_not_run_again(self, bench: Bench) -> None:
+        with pytest.raises(InvalidVolume):
+            bench.call("ask", name="bad")
+        (entry,) = bench.journal.entries()
+        until(lambda: bench.operations.find(entry.flow) is None)
+
+        with pytest.raises(RequestRefused, match="nobody waits"):
+            bench.requests.resume(entry.flow)
+
+    def test_the_reason_of_a_cancellation_survives_a_restart(self, bench: Bench) -> None:
+        go = GATE.hold("a")
+        bench.cast("note", name="a")
+        flow = bench.cast("note", name="b")
+        bench.requests.cancel(flow)
+        run = bench.operations.find(flow)
+        assert run is not None and isinstance(run.cancelled, OperationCancelled)
+        assert bench.journal.load(flow).meta["undo"] == "cancelled by an operator"
+        go.set()
+        bench.ended(flow, states.REVERTED)

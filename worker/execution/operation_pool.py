@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accepted operations of one process: their order, their threads and their slots.
+
+Operations on one resource run in the order of their acceptance. New casts have threads
+and slots of their own, as many as the service may run at once; data transfers have others,
+and so have resumed operations; a call runs on the thread of its message.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from taskflow.persistence.models import FlowDetail
+from tooz import ToozError
+
+from flows.engine import Outcome
+from flows.errors import FlowError, Interrupted, OperationCancelled, ProcessStopping
+from worker.execution.executor import Executor, OperationRun
+from worker.execution.resource_queue import ResourceQueue, Ticket
+from worker.execution.resume_pool import ResumePool
+from worker.execution.retry import RETRY_FIRST, RETRY_MAX, JournalRetry
+from worker.journal.journal import Journal
+from worker.journal.persistence import JournalError
+from worker.locks import Locks
+from worker.outage_log import OutageLog
+from worker.rpc.operation import Operation
+
+LOG = logging.getLogger(__name__)
+
+_UNLIMITED = 256
+"""Threads for data transfers where their number has no limit."""
+
+_DELETIONS = frozenset({"delete_volume", "delete_snapshot", "delete_backup"})
+"""Methods after which the locks of their resource are not needed any more."""
+
+
+class OperationPool:
+    """Runs the operations of one process.
+
+    :param slot: the owner of their flows in the journal.
+    :param size: how many operations that are no data transfers run at once.
+    :param data_transfers: how many data transfers run at once; 0 for no limit.
+    :param stopping: set when the process stops.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        journal: Journal,
+        journal_retry: JournalRetry,
+        locks: Locks,
+        *,
+        slot: str,
+        size: int,
+        data_transfers: int = 0,
+        stopping: threading.Event,
+    ) -> None:
+        self._executor = executor
+        self._journal = journal
+        self._journal_retry = journal_retry
+        self._locks = locks
+        self._slot = slot
+        self._size = size
+        self._stopping = stopping
+        self._queue = ResourceQueue()
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="operation")
+        self._transfers = ThreadPoolExecutor(
+            data_transfers or _UNLIMITED, thread_name_prefix="transfer"
+        )
+        self._resumed = ResumePool()
+        self._active = 0
+        self._changed = threading.Condition()
+        self._runs: dict[str, OperationRun] = {}
+        self._no_locks = OutageLog("the directory of the locks", LOG)
+
+    def wait_for_slot(self, timeout: float) -> bool:
+        """Wait for a free slot. :raises ProcessStopping: no message is taken any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping.is_set() or self.has_free_slot, timeout)
+            if self._stopping.is_set():
+                raise ProcessStopping("no message is taken any more")
+            return self.has_free_slot
+
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether the next message is taken at once."""
+        return self._active < self._size
+
+    @contextmanager
+    def slot_taken(self) -> Iterator[None]:
+        """Occupy a slot, for a call, which runs on the thread of its message."""
+        self._take_slot()
+        try:
+            yield
+        finally:
+            self._free_slot()
+
+    def start(self, operation: Operation, detail: FlowDetail) -> None:
+        """Run a new operation on a thread when its turn comes."""
+        run = OperationRun(operation, detail)
+        if operation.moves_data:
+            self._enqueue(run, functools.partial(self._submit, self._transfers))
+            return
+        self._take_slot()
+        self._enqueue(run, functools.partial(self._submit, self._threads), self._free_slot)
+
+    def start_call(self, call: Callable[[], None]) -> None:
+        """Make a call that starts no flow, on a thread and in a slot."""
+
+        def work() -> None:
+            try:
+                call()
+            finally:
+                self._free_slot()
+
+        self._take_slot()
+        self._submit(self._threads, work)
+
+    def run(self, operation: Operation, detail: FlowDetail) -> Outcome:
+        """Run a new operation on this thread when its turn comes, and return its outcome.
+
+        :raises ProcessStopping: it is resumed, or reverted, at the next start.
+        """
+        run, turn = OperationRun(operation, detail), threading.Event()
+        ticket = Ticket(operation.exclusive, operation.shared, turn.set)
+        self._register(run)
+        self._queue.enter(ticket)
+        try:
+            while not turn.wait(1.0):
+                if self._stopping.is_set():
+                    raise ProcessStopping(f"{operation.method} was not begun: the service stops")
+            return self._run(run)
+        finally:
+            self._queue.leave(ticket)
+            self._forget(run)
+
+    def recall(self) -> int:
+        """Take over the interrupted operations of the slot, and return how many.
+
+        New operations on the same resources wait for them. They run after :meth:`resume`.
+        """
+        details = self._journal_retry.insist(lambda: self._journal.unfinished(self._slot))
+        return sum(self.take_over(detail) for detail in details)
+
+    def take_over(self, detail: FlowDetail) -> bool:
+        """Resume an operation when its turn comes; return whether this version can."""
+        try:
+            operation = Operation.from_meta(detail.meta)
+        except (KeyError, TypeError, ValueError, LookupError) as error:
+            flow = f"flow {detail.uuid} of slot {self._slot}"
+            LOG.error("%s cannot be resumed by this version and is left: %r", flow, error)
+            return False
+        reason = detail.meta.get("undo")
+        cancelled = OperationCancelled(reason) if reason else None
+        run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
+        times = int(detail.meta.get("resumes", 0))
+        pool = self._transfers if operation.moves_data else None
+        self._enqueue(run, functools.partial(self._resumed.start, times, pool=pool))
+        return True
+
+    def resume(self) -> None:
+        """Run the operations that were taken over: the driver is up."""
+        self._resumed.begin()
+
+    def find(self, flow: str) -> OperationRun | None:
+        """Return an operation that has not ended."""
+        return self._runs.get(flow)
+
+    def cancel(self, run: OperationRun, cause: FlowError) -> None:
+        """Revert an operation from its next task boundary on."""
+        self._executor.cancel(run, cause)
+
+    def close(self) -> None:
+        """Take no message any more; the rest stays with the broker."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """Let operations end, and return whether all did.
+
+        :param grace: seconds after which the rest is suspended at a task boundary.
+        :param hurried: called a few times a second; True ends the grace.
+        """
+        self.close()
+        for pool in (self._threads, self._transfers):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._resumed.close()
+        self._executor.close()
+        if self._executor.drained(grace, hurried):
+            return True
+        left = self._executor.suspend()
+        LOG.warning("%d operations are suspended and go on at the next start", left)
+        return self._executor.drained(1.0)
+
+    def _take_slot(self) -> None:
+        with self._changed:
+            self._active += 1
+
+    def _free_slot(self) -> None:
+        with self._changed:
+            self._active -= 1
+            self._changed.notify()
+
+    def _enqueue(
+        self,
+        run: OperationRun,
+        start: Callable[..., None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start a run on a thread when its turn comes.
+
+        :param start: called with a function and its arguments when the turn has come.
+        :param ended: called on the thread, at the end.
+        """
+        operation = run.operation
+        ticket = Ticket(
+            operation.exclusive,
+            operation.shared,
+            lambda: start(self._run_and_leave, run, ticket, ended),
+        )
+        self._register(run)
+        self._queue.enter(ticket)
+
+    @staticmethod
+    def _submit(pool: ThreadPoolExecutor, work: Callable[..., None], *args: Any) -> None:
+        try:
+            pool.submit(work, *args)
+        except RuntimeError:
+            LOG.debug("not begun before the stop: the journal has it")
+
+    def _run_and_leave(self, run: OperationRun, ticket: Ticket, ended: Callable[[], None]) -> None:
+        try:
+            self._run(run)
+        except Interrupted as error:
+            LOG.warning("an operation waits for the next start: %s", error)
+        except BaseException:
+            LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
+        finally:
+            self._queue.leave(ticket)
+            self._forget(run)
+            ended()
+
+    def _register(self, run: OperationRun) -> None:
+        with self._changed:
+            self._runs[run.flow] = run
+
+    def _forget(self, run: OperationRun) -> None:
+        with self._changed:
+            self._runs.pop(run.flow, None)
+
+    def _run(self, run: OperationRun) -> Outcome:
+        operation = run.operation
+        with ExitStack() as held:
+            held.enter_context(operation.request.bound(resource_id=operation.resource[1]))
+            self._hold(held, operation)
+            outcome = self._executor.run(run, self._revert_late)
+            if outcome.state == "done" and operation.method in _DELETIONS:
+                for name in (*operation.exclusive, operation.resource[1]):
+                    self._locks.forget(name)
+        return outcome
+
+    def _hold(self, held: ExitStack, operation: Operation) -> None:
+        """Take the locks; a full disk, or no more descriptors, is waited for."""
+        pause, waited = RETRY_FIRST, False
+        while True:
+            try:
+                held.enter_context(self._locks.held(operation.exclusive, operation.shared))
+            except (OSError, ToozError) as error:
+                waited = True
+                self._no_locks.begin(error)
+                if self._stopping.wait(pause):
+                    text = "the locks are away, and the process stops"
+                    raise ProcessStopping(text) from error
+                pause = min(pause * 2, RETRY_MAX)
+                continue
+            if waited:
+                self._no_locks.end()
+            return
+
+    def _revert_late(self, run: OperationRun) -> None:
+        """Revert the effect of a driver call that returned after its operation had ended."""
+        run.ended.wait()
+        if self._stopping.is_set():
+            return
+        try:
+            self.take_over(self._journal.undo_again(run.flow))
+        except JournalError as error:
+            advice = f"look, then: holdfast flow revert {run.flow}"
+            LOG.error("what %s did too late may be left: %s; %s", run.operation, error, advice)

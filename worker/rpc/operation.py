@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operation that a message asks for: a flow, its arguments, and the locks around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from flows.factories import Factory, factory_of, path_of
+from worker.rpc.context import RequestContext
+
+WhenInterrupted = Literal["finish", "revert"]
+
+_NO_REQUEST = RequestContext({})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One cast or call, from the endpoint method that makes it to the end of its flow.
+
+    The dispatcher adds ``method`` and ``request``. A journal entry keeps everything but
+    ``answer``, so that a later process can resume the flow.
+
+    :param factory: a flow factory that can be imported by its name.
+    :param resource: kind and id, for log lines and listings.
+    :param args: the factory's arguments and the tasks' inputs; JSON values only.
+    :param exclusive: names of locks that no other operation holds meanwhile.
+    :param shared: names of locks that other operations may share meanwhile.
+    :param answer: makes the reply of a call from the flow's result.
+    :param when_interrupted: ``finish`` resumes the flow after a restart; ``revert`` reverts
+        it, where the result is of no use once the caller is gone.
+    :param moves_data: whether it is a data transfer, which runs on threads of its own and
+        waits for other data transfers only.
+    """
+
+    factory: Factory
+    resource: tuple[str, str]
+    args: Mapping[str, Any]
+    exclusive: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    answer: Callable[[Any], Any] | None = None
+    when_interrupted: WhenInterrupted = "finish"
+    moves_data: bool = False
+    method: str = ""
+    request: RequestContext = field(default=_NO_REQUEST, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} of {self.resource[0]} {self.resource[1]}"
+
+    def to_meta(self) -> dict[str, Any]:
+        """Return the meta of the flow's entry in the journal; the request without secrets."""
+        return {
+            "method": self.method,
+            "factory": path_of(self.factory),
+            "args": dict(self.args),
+            "request": self.request.to_journal(),
+            "resource": list(self.resource),
+            "locks": list(self.exclusive),
+            "shared": list(self.shared),
+            "when_cut_short": self.when_interrupted,
+            "moves_data": self.moves_data,
+            "resumes": 0,
+        }
+
+    @classmethod
+    def from_meta(cls, meta: Mapping[str, Any]) -> Operation:
+        """Read an operation back.
+
+        :raises KeyError: it is not the meta of an operation.
+        :raises LookupError: this version has no such flow.
+        """
+        kind, resource_id = meta["resource"]
+        return cls(
+            factory=factory_of(meta["factory"]),
+            resource=(kind, resource_id),
+            args=meta["args"],
+            exclusive=tuple(meta["locks"]),
+            shared=tuple(meta["shared"]),
+            when_interrupted=meta.get("when_cut_short", "finish"),
+            moves_data=bool(meta.get("moves_data", False)),
+            method=meta["method"],
+            request=RequestContext.from_journal(meta["request"]),
+        )
