@@ -108,5 +108,5 @@ class Attacher(Protocol):
         :raises DetachFailed: the source could not be detached.
         """
 
-    def let_go(self, info: Mapping[str, Any]) -> None:
+    def detach(self, info: Mapping[str, Any]) -> None:
         """Detach a source that an interrupted attempt may have left. :raises DetachFailed:"""

@@ -5,14 +5,15 @@ A task gets its context as ``ctx``, and never knows its caller. Each family of f
 typed with the narrowest context that has the fields it uses::
 
     OperationContext              both services
-    ├── AttachContext             volumes of other services, opened here
+    ├── AttachContext             volumes of any service, opened on this host
     │   └── BackupContext         the backup service
     └── VolumeContext             the volume service: snapshots, volumes
         ├── BackupSourceContext   devices of backups
-        ├── ImageContext          copies from and to images
-        │   └── CreateContext     volumes from every source; a BackupSourceContext too
         ├── ConnectionContext     connections and attachments
-        │   └── MigrationContext  migration and retype; an AttachContext too
+        │   └── DataContext       copies of data, reverts; an AttachContext too
+        │       ├── ImageContext  copies from and to images
+        │       │   └── CreateContext  volumes from every source; a BackupSourceContext too
+        │       └── MigrationContext   migration and retype
         └── GroupContext          groups
             └── HostContext       the whole backend
 
@@ -112,7 +113,7 @@ class OperationContext:
 
 @dataclass(frozen=True, kw_only=True)
 class AttachContext(OperationContext):
-    """The context of flows that open volumes of other services on this host."""
+    """The context of flows that open volumes on this host, of other services too."""
 
     attacher: Attacher
     volume_service: RemoteVolumeService
@@ -163,7 +164,20 @@ class BackupSourceContext(VolumeContext):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageContext(VolumeContext):
+class ConnectionContext(VolumeContext):
+    """The context of flows that connect, attach and extend volumes of instances."""
+
+    initiators: InitiatorRecords
+    compute: ComputeService
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataContext(ConnectionContext, AttachContext):
+    """The context of flows that copy the data of volumes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageContext(DataContext):
     """The context of flows that copy images to volumes and volumes to images."""
 
     images: Images
@@ -177,15 +191,7 @@ class CreateContext(ImageContext, BackupSourceContext):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectionContext(VolumeContext):
-    """The context of flows that connect, attach and extend volumes of instances."""
-
-    initiators: InitiatorRecords
-    compute: ComputeService
-
-
-@dataclass(frozen=True, kw_only=True)
-class MigrationContext(ConnectionContext, AttachContext):
+class MigrationContext(DataContext):
     """The context of flows that migrate and retype volumes."""
 
     types: TypeRecords

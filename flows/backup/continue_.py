@@ -33,7 +33,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import backup_source, driver_contract, messages, remote_open
+from flows import backup_source, driver_contract, messages, open_on_host
 from flows.backup import copying
 from flows.context import BackupContext
 from flows.errors import (
@@ -45,6 +45,7 @@ from flows.errors import (
     NotFound,
 )
 from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
+from flows.open_on_host import RemoteConnections
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)
@@ -135,7 +136,8 @@ class Keep(Step):
         pace = dataclasses.replace(pace, show=listeners.show)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
         try:
-            with remote_open.opened(ctx, read, write=False, secure=device["secure"]) as file:
+            remote, secure = RemoteConnections(ctx), device["secure"]
+            with open_on_host.opened(ctx, remote, read, write=False, secure=secure) as file:
                 answer = driver.backup(
                     backup, file, True, **copying.options(driver.backup, offered)
                 )
@@ -148,7 +150,7 @@ class Keep(Step):
 
     def revert(self, ctx: BackupContext, device: dict[str, Any], wanted: bool, result: Any) -> None:
         if wanted and was_cut_short(result):
-            remote_open.let_go(ctx, source_of(ctx, device))
+            open_on_host.release_leftovers(ctx, RemoteConnections(ctx), source_of(ctx, device))
 
 
 class Tidy(Step):

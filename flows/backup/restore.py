@@ -36,7 +36,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import backup_source, messages, remote_open
+from flows import backup_source, messages, open_on_host
 from flows.backup import copying
 from flows.context import BackupContext
 from flows.errors import (
@@ -49,6 +49,7 @@ from flows.errors import (
     ServiceError,
 )
 from flows.lifecycle import Statuses, Step, cause_of, was_cut_short
+from flows.open_on_host import RemoteConnections
 from flows.statuses import BackupStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)
@@ -179,7 +180,8 @@ class Bring(Step):
         pace = copying.watched(ctx, backup_id, BACKUP.during)
         offered = {"volume_is_new": volume_is_new, "pace": pace}
         try:
-            with remote_open.opened(ctx, volume, write=True, secure=secure) as file:
+            remote = RemoteConnections(ctx)
+            with open_on_host.opened(ctx, remote, volume, write=True, secure=secure) as file:
                 driver.restore(backup, volume_id, file, **copying.options(driver.restore, offered))
         except BackupUnwanted as ending:
             LOG.info("%s", ending)
@@ -188,7 +190,8 @@ class Bring(Step):
 
     def revert(self, ctx: BackupContext, volume_id: str, result: Any) -> None:
         if was_cut_short(result):
-            remote_open.let_go(ctx, ctx.volumes.get(volume_id))
+            volume = ctx.volumes.get(volume_id)
+            open_on_host.release_leftovers(ctx, RemoteConnections(ctx), volume)
 
 
 class FinishRestoreBackup(Step, task="finish"):

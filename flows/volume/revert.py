@@ -31,7 +31,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import Context, DataContext
 from flows.errors import (
     Interrupted,
     InvalidSnapshot,
@@ -163,15 +163,15 @@ class RestoreData(Step, task="restore"):
 
     moves_data = True
 
-    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
+    def execute(self, ctx: DataContext, volume_id: str, snapshot_id: str) -> None:
         volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
         try:
             ctx.driver.revert_to_snapshot(ctx.request, volume, snapshot)
         except NotImplementedError:
             data_copy.copy_snapshot_over(ctx, volume, snapshot)
 
-    def revert(self, ctx: Context, volume_id: str, snapshot_id: str, result: Any) -> None:
-        if was_cut_short(result):
+    def revert(self, ctx: DataContext, volume_id: str, snapshot_id: str, result: Any) -> None:
+        if was_cut_short(result) or ctx.resumed:
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
             data_copy.clear_away(ctx, volume, snapshot)
 

@@ -38,7 +38,7 @@ from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, never_began
 from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
-from flows.volume.data import image_copy
+from flows.volume.data import image_copy, open_volume
 from flows.volume.lifecycle import LOG, at_rest, set_failed, set_finished
 
 STATUSES = Statuses(during=(VolumeStatus.UPLOADING,))
@@ -90,7 +90,7 @@ class Upload(Step):
         volume, image_id = ctx.volumes.get(volume_id), require_image(image_meta)["id"]
         image = facts.show(ctx, image_id)
         if ctx.resumed:
-            image_copy.let_go(ctx, volume)
+            open_volume.release_leftovers(ctx, volume)
             if image.get("status") == ImageStatus.ACTIVE:
                 return
         wanted = {**image, **{k: v for k, v in image_meta.items() if k in _FORMATS}}

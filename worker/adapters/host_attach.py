@@ -91,7 +91,7 @@ class HostAttacher:
             raise
         self._detach(info, found)
 
-    def let_go(self, info: Mapping[str, Any]) -> None:
+    def detach(self, info: Mapping[str, Any]) -> None:
         """Detach a device that an interrupted attempt may have left attached."""
         self._detach(info, None)
 

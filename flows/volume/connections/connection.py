@@ -166,7 +166,7 @@ def check_connector(ctx: Context, volume: Record, connector: Any) -> None:
 def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[str, Any]:
     """Return connection info, completed; the initiator's data is read and saved.
 
-    :raises VolumeBackendAPIException: whatever the driver raised or returned wrongly.
+    :raises VolumeBackendAPIException: any error of the driver, or a malformed answer.
     """
     driver = ctx.driver
     kept = _initiator_data(ctx, driver, connector)

@@ -7,21 +7,27 @@ Source: seeds, VolumeDriverCore.clone_image, copy_image_to_volume, copy_volume_t
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
-from drivers.interface.errors import ImageUnacceptable
+from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.image import Image
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import ImageContext as Context
-from flows.errors import DriverReturnedRubbish, MetadataCopyFailure
+from flows.errors import (
+    AttachFailed,
+    DetachFailed,
+    DriverReturnedRubbish,
+    InvalidInput,
+    MetadataCopyFailure,
+)
 from flows.image import facts
 from flows.lifecycle import was_cut_short
-from flows.volume.connections.connection import is_used
-from flows.volume.data.data_copy import connected
+from flows.volume.data import open_volume
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
@@ -83,39 +89,27 @@ def to_image(ctx: Context, volume: Record, image: Image) -> None:
     _store(ctx, volume, image)
 
 
-def let_go(ctx: Context, volume: Record) -> None:
-    """Remove the export that a copy which was cut short may have left."""
-    if is_used(ctx, volume.id):
-        return
-    try:
-        ctx.driver.remove_export(ctx.request.elevated(), volume)
-    except Exception as error:  # noqa: BLE001 - the copy does not depend on it
-        LOG.warning(
-            "volume %s stays exported to this host: %s", volume.id, driver_contract.masked(error)
-        )
-
-
 def clear_away(ctx: Context, volume_id: str, result: Any) -> None:
-    """Remove what is left of a copy that failed, or was cut short.
+    """Remove everything that a failed or interrupted copy may have left.
 
     :param result: of the step that is being undone.
     """
     ctx.images.clear(volume_id)
     volume = find(ctx, volume_id)
     if volume is not None and was_cut_short(result):
-        let_go(ctx, volume)
+        open_volume.release_leftovers(ctx, volume)
 
 
 def _store(ctx: Context, volume: Record, image: Image) -> None:
     stored = False
     try:
-        with connected(ctx, volume) as path, open(path, "rb", buffering=0) as file:
+        with open_volume.opened(ctx, volume, write=False) as file:
             ctx.images.store(ctx.request, image, file, volume.id, ctx.pace)
             stored = True
     except Exception as error:
         if not stored:
             raise
-        # The image has its data, whatever has become of the way there.
+        # The image has its data, although the volume could not be disconnected.
         LOG.warning(
             "volume %s stays exported to this host: %s", volume.id, driver_contract.masked(error)
         )
@@ -147,7 +141,21 @@ def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
         pass
     if volume.encryption_key_id:
         raise ImageUnacceptable(f"volume {volume.id} is encrypted: its driver has to write images")
-    with connected(ctx, volume) as path, open(path, "r+b", buffering=0) as file:
+    with _opened_for_image(ctx, volume) as file:
         size = volume.size * facts.GIB
         ctx.images.fetch(ctx.request, image, file, size, volume.id, ctx.pace)
     return None
+
+
+@contextlib.contextmanager
+def _opened_for_image(ctx: Context, volume: Record) -> Iterator[BinaryIO]:
+    """Open a volume for writing.
+
+    :raises ImageCopyFailure: it cannot be opened, or stays attached. An image that cannot be
+        written never sends the volume back to the scheduler.
+    """
+    try:
+        with open_volume.opened(ctx, volume, write=True) as file:
+            yield file
+    except (AttachFailed, DetachFailed, InvalidInput) as error:
+        raise ImageCopyFailure(f"volume {volume.id}: {error}") from error

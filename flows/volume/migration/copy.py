@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from typing import Any
 
+from drivers import block_copy
+from drivers.blockio import BlockFile
 from drivers.interface.records import Record
-from flows import driver_contract, remote_open
 from flows.context import MigrationContext as Context
-from flows.errors import AttachFailed, ProcessStopping, Unavailable, VolumeMigrationFailed
+from flows.errors import ProcessStopping, VolumeMigrationFailed
 from flows.lifecycle import Step, was_cut_short
-from flows.volume.connections import connection
-from flows.volume.data import data_copy
+from flows.volume.data import open_volume
 from flows.volume.lifecycle import find
 from flows.volume.migration import instance_swap, target
 
@@ -54,10 +53,10 @@ class CopyVolumeData(Step, task="copy"):
         driver.before_volume_copy(ctx.request, volume, spare, remote="dest")
         try:
             with (
-                _opened(ctx, spare, write=True) as writer,
-                _opened(ctx, volume, write=False) as reader,
+                open_volume.opened(ctx, spare, write=True) as target,
+                open_volume.opened(ctx, volume, write=False) as source,
             ):
-                _copy(ctx, volume, reader, writer)
+                _copy(ctx, volume, BlockFile(source), BlockFile(target))
         finally:
             driver.after_volume_copy(ctx.request, volume, spare, remote="dest")
         _require_untouched(ctx, volume, attached)
@@ -76,81 +75,28 @@ class CopyVolumeData(Step, task="copy"):
         if not moved and target.is_taken(ctx, spare_id):
             ctx.quotas.commit([*reservations, *old_reservations])
             return
-        # What fails in a second try may leave what the first one had connected.
+        # A second try that failed before its copy leaves the connections of the first one.
         if moved or not (was_cut_short(result) or ctx.resumed):
             return
-        try:
-            if (spare := find(ctx, spare_id)) is not None:
-                let_go = (
-                    _let_go_here if driver_contract.is_ours(ctx, spare.host) else remote_open.let_go
-                )
-                let_go(ctx, spare)
-        finally:
-            _let_go_here(ctx, ctx.volumes.current(volume_id))
+        if (spare := find(ctx, spare_id)) is not None:
+            open_volume.release_leftovers(ctx, spare)
+        open_volume.release_leftovers(ctx, ctx.volumes.current(volume_id))
 
 
-def _opened(ctx: Context, volume: Record, *, write: bool) -> AbstractContextManager[BinaryIO]:
-    """Open a volume on this host; for one of our own backend nobody needs to be asked."""
-    if driver_contract.is_ours(ctx, volume.host):
-        return _opened_here(ctx, volume, write)
-    return remote_open.opened(ctx, volume, write=write, secure=False)
-
-
-@contextmanager
-def _opened_here(ctx: Context, volume: Record, write: bool) -> Iterator[BinaryIO]:
-    """Connect a volume of this backend to this host, and open it."""
-    connector, elevated, driver = ctx.attacher.connector(), ctx.request.elevated(), ctx.driver
-    if ctx.resumed:
-        _let_go_here(ctx, volume)
-    connection.check_connector(ctx, volume, connector)
-    try:
-        answer = driver.create_export(elevated, volume, connector)
-        exported = volume.replace(**driver_contract.model_update(answer, volume, "create_export"))
-        info = connection.connect(ctx, exported, connector)
-        try:
-            with ctx.attacher.opened(info, write=write, secure=False) as file:
-                yield file
-        finally:
-            connection.terminate(ctx, exported, connector, force=True)
-    finally:
-        if not connection.is_used(ctx, volume.id):
-            driver.remove_export(elevated, volume)
-
-
-def _let_go_here(ctx: Context, volume: Record) -> None:
-    """Detach and disconnect what a try that was cut short may have left."""
-    connector = ctx.attacher.connector()
-    if connection.is_used(ctx, volume.id):
-        return
-    try:
-        ctx.attacher.let_go(connection.connect(ctx, volume, connector))
-    except Unavailable:
-        raise
-    except Exception as error:  # noqa: BLE001 - what is not connected is not attached
-        LOG.info("volume %s is not attached any more: %s", volume.id, driver_contract.masked(error))
-    try:
-        connection.terminate(ctx, volume, connector, force=True)
-    finally:
-        ctx.driver.remove_export(ctx.request.elevated(), volume)
-
-
-def _copy(ctx: Context, volume: Record, reader: BinaryIO, writer: BinaryIO) -> None:
-    for file in (reader, writer):
-        if not hasattr(file, "read"):
-            raise AttachFailed(f"volume {volume.id}: {file} is no file or device to be copied")
-    # Backends round sizes up: what is behind the volume's own size is not its data.
-    size, room = min(data_copy.length_of(reader), volume.size * _GIB), data_copy.length_of(writer)
-    if room < size:
-        text = f"has {size} bytes, its copy has room for {room}"
+def _copy(ctx: Context, volume: Record, source: BlockFile, target: BlockFile) -> None:
+    # Backends round sizes up: the volume's data ends at its own size.
+    size = min(source.size, volume.size * _GIB)
+    if target.size < size:
+        text = f"has {size} bytes, its copy has room for {target.size}"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")
 
-    def told(fraction: float) -> None:
+    def tell(fraction: float) -> None:
         ctx.progress(fraction)
         if ctx.stopping.is_set():
-            raise ProcessStopping("the service stops: the copy goes on at its next start")
+            raise ProcessStopping("the service stops: the copy resumes at its next start")
 
-    pacing = dataclasses.replace(ctx, progress=told)
-    data_copy.copy_between(pacing, reader, writer, size, compares=ctx.resumed)
+    pace = dataclasses.replace(ctx.pace, tell=tell)
+    block_copy.copy(source, target, size, pace, skip_equal=ctx.resumed)
 
 
 def _require_untouched(ctx: Context, before: Record, attached: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from drivers.blockio import BlockFile
 from drivers.interface.errors import ComputeError, VolumeBackendAPIException
 from flows import engine, errors, factories
 from flows.context import Options
@@ -330,16 +331,14 @@ class TestCopy:
     def test_a_second_try_does_not_write_what_is_there(
         self, leaving: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from flows.volume.data import data_copy
-
         data = os.urandom(3000)
         (leaving.driver.directory / "volume-v1").write_bytes(data)
         leaving.driver.plan["after_volume_copy"] = ProcessStopping("killed")
         with pytest.raises(ProcessStopping):
             run(leaving)
         del leaving.driver.plan["after_volume_copy"]
-        written: list[bytes] = []
-        monkeypatch.setattr(data_copy, "_write", lambda _file, chunk, _at: written.append(chunk))
+        written: list[int] = []
+        monkeypatch.setattr(BlockFile, "write", lambda _file, at, _data: written.append(at))
 
         assert run(leaving, resumed=True).state == "done"
         assert written == []

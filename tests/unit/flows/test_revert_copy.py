@@ -10,6 +10,7 @@ import pytest
 
 from flows.volume import revert
 from tests.unit.flows.world import World
+from worker.adapters import host_attach
 
 NOTES = [
     *("volume.revert.start", "snapshot.revert.start"),
@@ -90,11 +91,15 @@ class TestCopy:
         assert {volume.provider_id for volume in deleted} <= {None, "temporary"}
         assert deleted[-1].provider_id == "temporary"
 
-    def test_a_protocol_that_is_not_spoken_here_is_named(self, copying: World) -> None:
+    def test_a_protocol_that_needs_os_brick_is_named(
+        self, copying: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host_attach, "_brick", lambda: None)
         info = {"driver_volume_type": "iscsi", "data": {"device_path": "/x"}}
         copying.driver.plan["initialize_connection"] = info
 
-        assert "reached by iscsi" in run(copying).failure.exception_str
+        text = run(copying).failure.exception_str
+        assert "iscsi" in text and "pip install os-brick" in text
 
     @pytest.mark.parametrize(
         "info",

@@ -155,6 +155,6 @@ class TestBrick:
     ) -> None:
         brick = Brick(None)
         monkeypatch.setattr(host_attach, "_brick", lambda: brick)
-        attacher.let_go(self.INFO)
+        attacher.detach(self.INFO)
         assert brick.calls[-1] == ("disconnect", None, {"force": True, "ignore_errors": True})
-        attacher.let_go(local("/dev/null"))
+        attacher.detach(local("/dev/null"))

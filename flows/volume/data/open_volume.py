@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open a volume of any backend on this host, for a copy of its data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from drivers.interface.records import Record
+from flows import driver_contract, open_on_host
+from flows.context import DataContext
+from flows.errors import AttachFailed, Interrupted
+from flows.open_on_host import Connections, RemoteConnections
+from flows.volume.connections import connection
+
+LOG = logging.getLogger(__name__)
+
+
+class OwnConnections:
+    """Volumes of this service's backend, connected by its driver.
+
+    The connector of this host has ``do_local_attach``, so that a driver may answer with a
+    local path.
+    """
+
+    def __init__(self, ctx: DataContext) -> None:
+        self._ctx = ctx
+
+    def is_shared(self, source: Record) -> bool:
+        """Return whether an attachment of the volume has a connector."""
+        return connection.is_used(self._ctx, source.id)
+
+    def connect(
+        self, source: Record, connector: Mapping[str, Any]
+    ) -> tuple[Record, Mapping[str, Any]]:
+        """Create the export and initialize the connection."""
+        ctx = self._ctx
+        connection.check_connector(ctx, source, connector)
+        try:
+            answer = ctx.driver.create_export(ctx.request.elevated(), source, connector)
+            update = driver_contract.model_update(answer, source, "create_export")
+            exported = source.replace(**update)
+            return exported, connection.connect(ctx, exported, connector)
+        except BaseException:
+            self._quietly(source, lambda: self._unexport(source))
+            raise
+
+    def disconnect(self, source: Record, connector: Mapping[str, Any]) -> None:
+        """Terminate the connection and remove the export."""
+        try:
+            connection.terminate(self._ctx, source, connector, force=True)
+        finally:
+            self._unexport(source)
+
+    def disconnect_quietly(self, source: Record, connector: Mapping[str, Any]) -> None:
+        """Do so, and log an error of the driver."""
+        self._quietly(source, lambda: self.disconnect(source, connector))
+
+    def _unexport(self, volume: Record) -> None:
+        if not self.is_shared(volume):
+            self._ctx.driver.remove_export(self._ctx.request.elevated(), volume)
+
+    def _quietly(self, volume: Record, work: Any) -> None:
+        try:
+            work()
+        except Interrupted:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
+            LOG.warning(
+                "volume %s stays exported to this host: %s",
+                volume.id,
+                driver_contract.masked(error),
+            )
+
+
+@contextmanager
+def opened(ctx: DataContext, volume: Record, *, write: bool) -> Iterator[BinaryIO]:
+    """Open a volume as a file, a device or an object with the methods of a file.
+
+    :raises AttachFailed: it cannot be opened; nothing is attached.
+    :raises DetachFailed: after a copy without error, it could not be detached.
+    :raises Exception: an error of the volume's driver.
+    """
+    connections = _connections(ctx, volume)
+    with open_on_host.opened(ctx, connections, volume, write=write, secure=False) as file:
+        if not hasattr(file, "read"):
+            raise AttachFailed(f"volume {volume.id}: {file} is not a file or device")
+        yield file
+
+
+def release_leftovers(ctx: DataContext, volume: Record) -> None:
+    """Detach and disconnect a volume that an interrupted try may have left attached."""
+    open_on_host.release_leftovers(ctx, _connections(ctx, volume), volume)
+
+
+def _connections(ctx: DataContext, volume: Record) -> Connections:
+    if driver_contract.is_ours(ctx, volume.host):
+        return OwnConnections(ctx)
+    return RemoteConnections(ctx)
