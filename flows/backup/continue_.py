@@ -149,7 +149,7 @@ class Keep(Step):
         return driver_contract.model_update(answer, backup, "backup")
 
     def revert(self, ctx: BackupContext, device: dict[str, Any], wanted: bool, result: Any) -> None:
-        if wanted and was_cut_short(result):
+        if wanted and (was_cut_short(result) or ctx.resumed):
             open_on_host.release_leftovers(ctx, RemoteConnections(ctx), source_of(ctx, device))
 
 

@@ -189,7 +189,7 @@ class Bring(Step):
         return True
 
     def revert(self, ctx: BackupContext, volume_id: str, result: Any) -> None:
-        if was_cut_short(result):
+        if was_cut_short(result) or ctx.resumed:
             volume = ctx.volumes.get(volume_id)
             open_on_host.release_leftovers(ctx, RemoteConnections(ctx), volume)
 

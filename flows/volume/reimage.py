@@ -88,7 +88,7 @@ class WriteImage(Step, task="write"):
 
     def revert(self, ctx: Context, volume_id: str, snapshot_id: str | None, result: Any) -> None:
         image_copy.clear_away(ctx, volume_id, result)
-        if snapshot_id is not None and was_cut_short(result):
+        if snapshot_id is not None and (was_cut_short(result) or ctx.resumed):
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
             data_copy.clear_away(ctx, volume, snapshot)
 

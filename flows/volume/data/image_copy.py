@@ -96,7 +96,7 @@ def clear_away(ctx: Context, volume_id: str, result: Any) -> None:
     """
     ctx.images.clear(volume_id)
     volume = find(ctx, volume_id)
-    if volume is not None and was_cut_short(result):
+    if volume is not None and (was_cut_short(result) or ctx.resumed):
         open_volume.release_leftovers(ctx, volume)
 
 
