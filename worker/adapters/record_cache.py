@@ -1,40 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cache of the rows that one run of a flow has read, until the next write.
+"""Cache of the volumes and snapshots that one run of a flow has read, until the next write.
 
-The steps of a flow read the same volume several times. No other operation changes it
+The tasks of a flow read the same volume several times. No other operation changes it
 while the flow holds its lock, and statuses are changed by compare-and-set.
+
+One cache serves all records of a run, as a write to one table may change the rows of
+another: an attachment that is settled changes its volume. A call counts as a write unless
+its name is in :data:`READS`, so that a method which is new, or forgotten, costs a query
+and never returns an old row.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from drivers.interface.records import Record
+from worker.db.records import Records
+
+READS = frozenset({"get", "of_volume", "members", "qos"})
+"""Methods that only read. ``current`` is none: other services write the row meanwhile."""
 
 
 class RecordCache:
-    """Records of one kind, for one run.
+    """The rows that one run has read."""
 
-    :param rows: the records; every method except ``get`` is passed on and clears the cache.
-    """
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, str], Record] = {}
 
-    def __init__(self, rows: Any) -> None:
-        self._rows = rows
-        self._seen: dict[str, Record] = {}
+    def context(self, records: Records) -> dict[str, Any]:
+        """Return the records of a context, by their field."""
+        groups = {kind: self.observed(rows) for kind, rows in records.by_group_kind.items()}
+        return {
+            "volumes": self.cached(records.volumes),
+            "snapshots": self.cached(records.snapshots),
+            "groups": groups,
+            "attachments": self.observed(records.attachments),
+            "backups": self.observed(records.backups),
+            "quotas": self.observed(records.quotas),
+            # A volume or snapshot shows nothing of their tables.
+            "workers": records.workers,
+            "messages": records.messages,
+            "initiators": records.initiators,
+            # They are only read.
+            "types": records.volume_types,
+            "services": records.services,
+        }
 
-    def get(self, row_id: str) -> Record:
-        """Return the live row."""
-        if row_id not in self._seen:
-            self._seen[row_id] = self._rows.get(row_id)
-        return self._seen[row_id]
+    def cached(self, rows: Any) -> Any:
+        """Return records whose ``get`` reads each row once, until anything is written."""
+        return _CachedRecords(rows, self._found)
+
+    def observed(self, target: Any) -> Any:
+        """Return records, or another service, whose writes clear the cache."""
+        return _Observed(target, self._found)
+
+
+class _Observed:
+    """Passes calls on, and clears the cache after each that may have written."""
+
+    def __init__(self, target: Any, found: dict[tuple[int, str], Record]) -> None:
+        self._target = target
+        self._found = found
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._rows, name)
+        method = getattr(self._target, name)
+        if name in READS or not callable(method):
+            return method
 
-        @functools.wraps(found)
-        def asked(*args: Any, **kwargs: Any) -> Any:
-            self._seen.clear()
-            return found(*args, **kwargs)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(*args, **kwargs)
+            finally:  # it may have written before it raised
+                self._found.clear()
 
-        return asked
+        return call
+
+
+class _CachedRecords(_Observed):
+    def get(self, row_id: str) -> Record:
+        """Return the live row."""
+        key = (id(self._target), row_id)
+        if key not in self._found:
+            self._found[key] = self._target.get(row_id)
+        return self._found[key]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
@@ -185,30 +185,20 @@ class VolumeService(Service):
 
     def context(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
         """Return what a flow is given."""
-        records = self.records
+        records, cache = self.records, RecordCache()
         return VolumeServiceContext(
+            **cache.context(records),
             request=request,
             backend=self.backend,
-            volumes=cast(Any, RecordCache(records.volumes)),
-            snapshots=cast(Any, RecordCache(records.snapshots)),
-            groups=records.by_group_kind,
-            attachments=records.attachments,
-            backups=records.backups,
-            quotas=records.quotas,
-            workers=records.workers,
-            messages=records.messages,
-            initiators=records.initiators,
             notifier=self.notifier,
             scheduler=self._scheduler,
             images=self.images,
-            backup_service=self._backups,
-            service=self._standing,
+            backup_service=cache.observed(self._backups),
+            service=cache.observed(self._standing),
             host=records.on_host(self.host),
-            volume_service=self._volume_services,
+            volume_service=cache.observed(self._volume_services),
             attacher=self._attacher,
             compute=self._compute,
-            types=records.volume_types,
-            services=records.services,
             options=self._options,
             resumed=resumed,
             stopping=self.stopping,

@@ -128,15 +128,15 @@ class Left:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self.world)
 
-        records = self.records
+        records, cache = self.records, RecordCache()
         return dataclasses.replace(
             self.world.context(),
-            volumes=RecordCache(watch(records.volumes, "volumes")),  # type: ignore[arg-type]
-            snapshots=RecordCache(watch(records.snapshots, "snapshots")),  # type: ignore[arg-type]
-            attachments=records.attachments,
-            groups={k: watch(v, k) for k, v in records.by_group_kind.items()},
+            volumes=cache.cached(watch(records.volumes, "volumes")),
+            snapshots=cache.cached(watch(records.snapshots, "snapshots")),
+            attachments=cache.observed(records.attachments),
+            groups={k: cache.observed(watch(v, k)) for k, v in records.by_group_kind.items()},
             workers=watch(records.workers, "workers"),
-            service=watch(self.standing, "service"),
+            service=cache.observed(watch(self.standing, "service")),
             host=records.on_host(HOST),
         )
 
