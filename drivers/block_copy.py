@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from oslo_utils import units
+
 from drivers import blockio
 from drivers.blockio import BlockFile, Extent
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.pace import Pace
 
-_CHUNK = 4 * 1024 * 1024
+_CHUNK = 4 * units.Mi
 """Bytes that are read and written at a time."""
 
 

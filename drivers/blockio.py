@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any, BinaryIO
 
+from oslo_utils import units
+
 Extent = tuple[int, int]
 """Start and end of a range of bytes."""
 
@@ -27,13 +29,13 @@ _CANNOT_PUNCH = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV, errno.EINVAL, err
 _ALIGNMENT = 4096
 """A block device zeroes whole blocks only; no device has larger ones."""
 
-_PUNCH_LENGTH = 1024**3
+_PUNCH_LENGTH = units.Gi
 """Bytes for one call of fallocate: a block device may zero them one by one."""
 
 _BLOCK = 64 * 1024
 """Bytes that :meth:`BlockFile.write_data` leaves out together where all of them are zero."""
 
-_ZEROS = bytes(1024 * 1024)
+_ZEROS = bytes(units.Mi)
 
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, ClassVar
 
 from isal import isal_zlib
 from oslo_config import cfg
+from oslo_utils import units
 
 from drivers.backup import options
 from drivers.backup.format import block_hashes as hashes
@@ -42,8 +43,6 @@ from drivers.interface.records import Record
 
 LOG = logging.getLogger(__name__)
 
-_MIB = 1024 * 1024
-
 
 class ChunkedDriver(BackupDriver):
     """Backups as objects in a store."""
@@ -66,7 +65,7 @@ class ChunkedDriver(BackupDriver):
         self._block = int(getattr(configuration, self.block_size))
         self._compression = compression.canonical(configuration.backup_compression_algorithm)
         threads = configuration.backup_threads or len(os.sched_getaffinity(0))
-        limit = configuration.backup_bandwidth_limit * _MIB
+        limit = configuration.backup_bandwidth_limit * units.Mi
         self._lanes = TransferLimits(threads, configuration.backup_transfers, limit)
 
     @abc.abstractmethod

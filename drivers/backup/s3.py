@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from oslo_config import cfg
+from oslo_utils import units
 
 from drivers.backup import options
 from drivers.backup.chunked import ChunkedDriver
@@ -20,7 +21,7 @@ from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PIECE = 8 * 1024 * 1024
+_PIECE = 8 * units.Mi
 """Bytes that are sent together; an object of no more than that is one request."""
 
 _ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from oslo_utils import timeutils
+
 from drivers.export.qemu import PROGRAM, QemuNbdServer
 from drivers.interface.errors import VolumeBackendAPIException
 
@@ -71,9 +73,9 @@ def _guard(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
 
 
 def _wait_for(server: QemuNbdServer) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    patience = timeutils.StopWatch(_PATIENCE).start()
     while not _stands(server.pid):
-        if time.monotonic() > deadline:
+        if patience.expired():
             text = f"{PROGRAM}, process {server.pid}, does not stop writing"
             raise VolumeBackendAPIException(f"{text}: look at the disk below it")
         time.sleep(_POLL)

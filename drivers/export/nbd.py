@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from oslo_config import cfg, types
+from oslo_utils import netutils
 
 from drivers.export import hold, qemu
 from drivers.interface.errors import (
@@ -206,7 +207,7 @@ class NbdExport(ExportDriver):
             socket = str(self._file(name, "sock"))
             return {**where, "socket": socket, "uri": f"nbd+unix:///{name}?socket={socket}"}
         scheme = "nbds" if self._tls else "nbd"
-        host = f"[{self._address}]" if ":" in self._address else self._address
+        host = netutils.escape_ipv6(self._address)
         uri = f"{scheme}://{host}:{port}/{name}"
         return {**where, "host": self._address, "port": port, "uri": uri}
 

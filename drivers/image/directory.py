@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 from oslo_config import cfg
+from oslo_utils import units
 
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound
 from drivers.interface.image import Image, ImageService, ImageStatus, Locations
 
-PIECE = 1024 * 1024
+PIECE = units.Mi
 """Bytes that are read at a time."""
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")

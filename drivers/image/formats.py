@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from oslo_utils import units
+
 from drivers.interface.errors import ImageUnacceptable
 
 SUPPORTED = ("raw", "qcow2")
@@ -39,7 +41,7 @@ _DATA_FILE_NAME = 0x44415441
 _DIRTY, _COMPRESSION, _EXTENDED_L2 = 1 << 0, 1 << 3, 1 << 4
 _HARMLESS = _DIRTY | _COMPRESSION | _EXTENDED_L2
 _CLUSTER_BITS = range(9, 22)
-_L1_MAX = 32 * 1024**2
+_L1_MAX = 32 * units.Mi
 """Bytes that the first table of a qcow2 image may have, as for QEMU."""
 
 

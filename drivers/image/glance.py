@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import tenacity
 from oslo_config import cfg
+from oslo_utils import units
 
 from drivers import keystone
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
@@ -24,7 +25,7 @@ from drivers.interface.image import Image, ImageService, Locations
 
 LOG = logging.getLogger(__name__)
 
-PIECE = 1024 * 1024
+PIECE = units.Mi
 """Bytes that are read at a time."""
 
 ACCOUNTS = ("service_user", "glance", "keystone_authtoken")

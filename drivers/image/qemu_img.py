@@ -13,10 +13,10 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from oslo_utils import units
+
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.pace import Pace
-
-GIB = 1024**3
 
 PROGRAM = "qemu-img"
 _ROUND = 0.2
@@ -39,7 +39,7 @@ class ConversionLimits:
 
     def of(self, disk: int) -> ConversionLimits:
         """Return the limits of the conversion of a disk of so many bytes."""
-        return replace(self, cpu=self.cpu * max(1, math.ceil(disk / GIB)))
+        return replace(self, cpu=self.cpu * max(1, math.ceil(disk / units.Gi)))
 
 
 def convert(
@@ -67,7 +67,7 @@ def convert(
     command = [
         # Ends with us: on its own it would write into a volume that is no longer ours.
         *("setpriv", "--pdeathsig", "KILL"),
-        *("prlimit", f"--as={limits.address_space * GIB}", f"--cpu={limits.cpu}", "--core=0"),
+        *("prlimit", f"--as={limits.address_space * units.Gi}", f"--cpu={limits.cpu}", "--core=0"),
         *(PROGRAM, "convert", "-p", "-f", source_format, "-O", target_format),
         *(["-n"] if in_place else []),
         *(_address(source), _address(target)),

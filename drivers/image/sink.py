@@ -6,9 +6,11 @@ from __future__ import annotations
 import errno
 import os
 
+from oslo_utils import units
+
 from drivers.blockio import BlockFile
 
-_ZEROED_TOGETHER = 64 * 1024 * 1024
+_ZEROED_TOGETHER = 64 * units.Mi
 
 
 class ImageSink:

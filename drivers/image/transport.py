@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from oslo_utils import units
+
 from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img
@@ -34,7 +36,7 @@ from drivers.interface.errors import (
 from drivers.interface.image import Image, ImageService, ImageStatus
 from drivers.interface.pace import Pace
 
-_CHUNK = 4 * 1024 * 1024
+_CHUNK = 4 * units.Mi
 """Bytes that are read from a volume at a time."""
 
 _QCOW2_MAX = 2

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-GIB = 1024**3
+from oslo_utils import units
 
 _BLOCK = 512
 """Bytes of the unit of st_blocks."""
@@ -39,4 +39,4 @@ def report(space: tuple[int, int, int], entries: Mapping[str, os.stat_result]) -
 
 def _gib(size: int) -> float:
     """Round down: missing space must not be promised."""
-    return size * 100 // GIB / 100
+    return size * 100 // units.Gi / 100

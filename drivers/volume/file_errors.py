@@ -8,12 +8,13 @@ import errno
 import os
 from collections.abc import Iterator
 
+from oslo_utils import units
+
 from drivers.interface.errors import (
     VolumeBackendAPIException,
     VolumeDriverException,
     VolumeIsBusy,
 )
-from drivers.volume.capacity import GIB
 from drivers.volume.files import Directory, UnsafeName
 from drivers.volume.sparse_copy import ChangedMeanwhile
 
@@ -49,5 +50,5 @@ def explained(files: Directory, what: str, need: int | None = None) -> Iterator[
 
 
 def _room(files: Directory, need: int | None) -> str:
-    free = f"{files.space()[2] / GIB:.2f} GiB free"
+    free = f"{files.space()[2] / units.Gi:.2f} GiB free"
     return free if need is None else f"at most {need} GiB needed, {free}"

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from oslo_utils import units
+
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.export import ExportDriver
 from drivers.interface.group import (
@@ -21,7 +23,6 @@ from drivers.interface.group import (
     VolumeConsistencyGroupDriver,
 )
 from drivers.interface.records import Record
-from drivers.volume.capacity import GIB
 from drivers.volume.consistent_copy import FileCopy, copy_together
 from drivers.volume.file_errors import explained
 from drivers.volume.files import Directory
@@ -112,7 +113,7 @@ class GroupedFiles(VolumeConsistencyGroupDriver):
 
     def _copy(self, source: str, volume: Record) -> FileCopy:
         require_unused(self._files, self._export, volume)
-        size = volume.size * GIB
+        size = volume.size * units.Gi
         if self._files.size(source) > size:
             text = f"{source} is larger than the {volume.size} GiB of volume {volume.id}"
             raise VolumeBackendAPIException(text)

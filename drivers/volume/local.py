@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from oslo_config import cfg
+from oslo_utils import units
 
 from drivers.export import nbd
 from drivers.interface.errors import (
@@ -28,7 +29,7 @@ from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
 from drivers.volume import extents, image_clone
-from drivers.volume.capacity import GIB, report
+from drivers.volume.capacity import report
 from drivers.volume.file_errors import explained
 from drivers.volume.file_groups import GroupedFiles
 from drivers.volume.files import Directory
@@ -115,7 +116,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         """Make a sparse file; one that an interrupted try left is replaced."""
         with explained(self._files, f"create volume {volume.id}", volume.size):
             require_unused(self._files, self._export, volume)
-            self._files.create(volume.name, volume.size * GIB)
+            self._files.create(volume.name, volume.size * units.Gi)
         return None
 
     def delete_volume(self, volume: Record) -> None:
@@ -139,14 +140,14 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         """Share the data of an image's file, where there is one."""
         with explained(self._files, f"create volume {volume.id}", volume.size):
             require_unused(self._files, self._export, volume)
-            where, size = Path(self.configuration.local_images), volume.size * GIB
+            where, size = Path(self.configuration.local_images), volume.size * units.Gi
             files, name = self._files, volume.name
             return None, image_clone.clone(files, where, image_location, image_metadata, name, size)
 
     def extend_volume(self, volume: Record, new_size: int) -> None:
         """Lengthen the file."""
         with explained(self._files, f"extend volume {volume.id}", new_size):
-            self._files.grow(volume.name, new_size * GIB)
+            self._files.grow(volume.name, new_size * units.Gi)
             if self._export is not None:
                 self._export.grown(volume.name, self._files.location(volume.name))
 
@@ -291,7 +292,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     def _create_from(self, source: str, volume: Record) -> Update:
         with explained(self._files, f"create volume {volume.id}", volume.size):
             require_unused(self._files, self._export, volume)
-            size = volume.size * GIB
+            size = volume.size * units.Gi
             if self._files.size(source) > size:
                 text = f"{source} is larger than the {volume.size} GiB of volume {volume.id}"
                 raise VolumeBackendAPIException(text)

@@ -15,6 +15,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from oslo_utils import units
+
 from drivers.interface.errors import (
     ManageExistingInvalidReference,
     ManageExistingVolumeTypeMismatch,
@@ -25,7 +27,6 @@ from drivers.interface.manage import Reference, VolumeManagementDriver
 from drivers.interface.optional import Update
 from drivers.interface.records import Record
 from drivers.interface.snapshot import VolumeSnapshotManagementDriver
-from drivers.volume.capacity import GIB
 from drivers.volume.file_errors import explained
 from drivers.volume.files import Directory, UnsafeName
 from drivers.volume.in_use import user_of
@@ -57,7 +58,7 @@ class ManagedFiles(VolumeManagementDriver, VolumeSnapshotManagementDriver):
             name = self._found(existing_ref, volume.name)
             _check_type(volume, self._name())
             self._files.rename(name, volume.name)
-            self._files.grow(volume.name, _gib(self._files.size(volume.name)) * GIB)
+            self._files.grow(volume.name, _gib(self._files.size(volume.name)) * units.Gi)
         return None
 
     def unmanage(self, volume: Record) -> None:
@@ -209,7 +210,7 @@ def snapshot_file(snapshot: Record) -> str:
 
 
 def _gib(size: int) -> int:
-    return max(1, -(-size // GIB))
+    return max(1, -(-size // units.Gi))
 
 
 def _check_type(volume: Record, backend: str) -> None:

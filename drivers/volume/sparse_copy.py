@@ -11,15 +11,17 @@ import errno
 import fcntl
 import os
 
+from oslo_utils import units
+
 from drivers import blockio
 
 FICLONE = 0x40049409
 """Linux: share all extents of one file with another, at one moment (ioctl_ficlone)."""
 
-_PART = 64 * 1024 * 1024
+_PART = 64 * units.Mi
 """Bytes for one call of copy_file_range."""
 
-_BUFFER = 1024 * 1024
+_BUFFER = units.Mi
 """Bytes at a time where data has to pass through this process."""
 
 # EPERM: a seccomp filter that does not know the call.

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -246,18 +246,16 @@ class _Listeners:
     def __init__(self, ctx: BackupContext, backup: Record) -> None:
         self._ctx = ctx
         self._backup = backup
-        self._told = time.monotonic()
+        self._until_next = timeutils.StopWatch(ctx.progress_every).start()
         self._facts: Callable[[], Mapping[str, Any]] = dict
 
     def show(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         self._facts = facts
 
     def tell(self, fraction: float) -> None:
-        every = self._ctx.progress_every
-        if not every or time.monotonic() - self._told < every:
-            return
-        self._told = time.monotonic()
-        self._send(int(fraction * 100))
+        if self._ctx.progress_every and self._until_next.expired():
+            self._until_next.restart()
+            self._send(int(fraction * 100))
 
     def end(self) -> None:
         self._send(100)

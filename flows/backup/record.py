@@ -27,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from unicodedata import category
 
+from oslo_utils import timeutils, units
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -71,7 +72,7 @@ _PLACE = ("container", "service_metadata")
 _UNFIT = frozenset({"Cc", "Cs"})
 """Kinds of characters that are in the name of no place: controls, and halves of others."""
 
-_MOST = 1024 * 1024
+_MOST = units.Mi
 """Characters of a record."""
 
 
@@ -210,10 +211,9 @@ def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moment(text: str) -> datetime.datetime:
     try:
-        moment = datetime.datetime.fromisoformat(text)
+        return timeutils.normalize_time(datetime.datetime.fromisoformat(text))
     except ValueError as error:
         raise InvalidInput(f"the record has the time {text!r:.40}") from error
-    return moment.astimezone(datetime.UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _plain(value: Any) -> Any:

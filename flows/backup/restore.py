@@ -27,11 +27,11 @@ Source: seeds, BackupDriver.restore; spec/backup-rpc §4.
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -203,7 +203,7 @@ class FinishRestoreBackup(Step, task="finish"):
             if brought:
                 _name_source(ctx, volume, backup_id, backup)
             is_new = volume.status in NEW_VOLUME.during
-            launched = {"launched_at": _now()} if is_new and brought else {}
+            launched = {"launched_at": timeutils.utcnow()} if is_new and brought else {}
             status = VOLUME.done if brought else ENDED
             backup_source.change(
                 ctx.volumes.transition, volume_id, status, when=VOLUME.during, **launched
@@ -254,7 +254,3 @@ def _name_source(ctx: BackupContext, volume: Record, backup_id: str, backup: Rec
     other = backup is None or volume.id != backup.volume_id
     if known.get(SOURCE_KEY) != backup_id and (other or SOURCE_KEY in known):
         ctx.volumes.update(volume.id, metadata={**known, SOURCE_KEY: backup_id})
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

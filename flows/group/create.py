@@ -18,8 +18,7 @@ spec/interfaces §5.2.
 
 from __future__ import annotations
 
-import datetime
-
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -88,7 +87,7 @@ class FinishCreateGroup(Step, task="finish"):
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
-        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        now = timeutils.utcnow()
         if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=now):
             tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 

@@ -26,10 +26,10 @@ spec/interfaces §5.3.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -172,7 +172,7 @@ class SettleGroupMembers(Step, task="settle"):
                 failed.append(str(error))
                 set_member(ctx, of, volume, MEMBERS.during, MEMBERS.failed)
                 continue
-            columns = {**launched(ctx), "created_at": _now()}
+            columns = {**launched(ctx), "created_at": timeutils.utcnow()}
             set_member(ctx, of, volume, MEMBERS.during, MEMBERS.done, **columns)
         if failed or verdict["failed"]:
             raise partly_failed(kind, resource_id, verdict, failed)
@@ -183,7 +183,9 @@ class FinishCreateGroupFrom(Step, task="finish"):
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
-        if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=_now()):
+        if set_group(
+            ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=timeutils.utcnow()
+        ):
             tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
@@ -265,7 +267,3 @@ def _inherit(ctx: Context, volume: Record) -> None:
 
 def _unfit(of: GroupKind, text: str) -> InvalidGroup:
     return InvalidGroup(text) if of.generic else InvalidConsistencyGroup(text)
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

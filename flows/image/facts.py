@@ -10,14 +10,14 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from oslo_utils import units
+
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
 from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import ImageContext as Context
 from flows.errors import FlowError, Interrupted, InvalidInput
-
-GIB = 1024**3
 
 FORMATS = ("raw", "qcow2")
 """Formats of disks that are read; every other one would have to be trusted more."""
@@ -52,9 +52,9 @@ def require_fits(image: Image, volume: Record) -> None:
     for name, wanted in (
         ("size", _whole(image.get("size"))),
         ("virtual_size", _whole(image.get("virtual_size"))),
-        ("min_disk", _whole(image.get("min_disk")) * GIB),
+        ("min_disk", _whole(image.get("min_disk")) * units.Gi),
     ):
-        if wanted > volume.size * GIB:
+        if wanted > volume.size * units.Gi:
             text = f"needs {wanted} bytes ({name}), volume {volume.id} has {volume.size} GiB"
             raise ImageUnacceptable(f"{what} {text}")
 

@@ -17,11 +17,11 @@ spec/volume-rpc, create_volume.
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -159,7 +159,7 @@ def flow() -> linear_flow.Flow:
 def launched(ctx: VolumeContext) -> dict[str, Any]:
     """Return what is written of a volume when it can be used for the first time."""
     return {
-        "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+        "launched_at": timeutils.utcnow(),
         "shared_targets": shared_targets(ctx.backend.stats()),
         "service_uuid": ctx.backend.service_uuid,
     }

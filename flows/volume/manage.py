@@ -22,9 +22,9 @@ manage_existing.
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 
 from flows import driver_contract, manage_reference
@@ -88,7 +88,7 @@ class FinishManage(Step, task="finish"):
         volume = ctx.volumes.get(volume_id)
         columns = {
             "size": size,
-            "launched_at": datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+            "launched_at": timeutils.utcnow(),
         }
         done = set_finished(
             ctx, volume, STATUSES.during, STATUSES.done, commit=[volume_id], **columns

@@ -6,12 +6,12 @@ Source: spec/volume-rpc, create_volume, the table of failures.
 
 from __future__ import annotations
 
-import datetime
 import logging
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from oslo_utils import timeutils
 from taskflow.types.failure import Failure
 
 from drivers.interface import errors as driver_errors
@@ -62,7 +62,7 @@ def hand_back(
     Killed between the row and the cast, it casts again: a second cast is met by a
     compare-and-set, a lost one by nobody.
     """
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    now = timeutils.utcnow()
     creating = statuses.during[0]
     try:
         ctx.volumes.transition(

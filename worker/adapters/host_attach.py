@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
+from oslo_utils import netutils
+
 from flows.errors import AttachFailed, DetachFailed
 from worker.adapters.privileged_open import PrivilegedOpener
 
@@ -42,7 +44,7 @@ class HostAttacher:
         self._root_helper = root_helper
         self._lender = PrivilegedOpener(root_helper)
         self._multipath = multipath
-        self._address = address or _own_address()
+        self._address = address or netutils.get_my_ipv4()
         self._guard = threading.Lock()
         self._known: Mapping[str, Any] | None = None
 
@@ -159,13 +161,3 @@ def _brick() -> Any:
     except ImportError:
         return None
     return connector
-
-
-def _own_address() -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # This sends nothing: the kernel chooses the address by the route.
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from oslo_utils import timeutils
 
 from drivers.interface.optional import Reporting
 from drivers.interface.records import Record
@@ -63,7 +64,7 @@ class StartupSync:
 
     def run(self, driver: VolumeDriver) -> None:
         """Add the pool to hosts without one, then restore the exports of volumes in use."""
-        began = time.monotonic()
+        watch = timeutils.StopWatch().start()
         try:
             self._complete_hosts(driver)
             count = self._export_all(driver)
@@ -71,7 +72,7 @@ class StartupSync:
             LOG.exception("not all exports of %s were checked", self._host)
             return
         if count:
-            LOG.info("exports of %d volumes checked in %.1f s", count, time.monotonic() - began)
+            LOG.info("exports of %d volumes checked in %.1f s", count, watch.elapsed())
 
     def _complete_hosts(self, driver: VolumeDriver) -> None:
         for volume in self._until_stopped(self._records.volumes.without_pool_on_host(self._host)):

@@ -9,6 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from oslo_utils import units
+
 from flows.statuses import BackupStatus
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.flow import Cancel as FlowCancel
@@ -282,7 +284,7 @@ class _Meter:
         self._shows = app.stderr.isatty()
         one: Record | None = backup
         while one is not None:
-            self._size += (one.size or 0) * 1024**3
+            self._size += (one.size or 0) * units.Gi
             one = one.parent
 
     def tell(self, fraction: float) -> None:

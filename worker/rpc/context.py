@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from oslo_context import context as oslo_context
+from oslo_utils import timeutils
 
 _SECRET_WORDS = ("token", "catalog", "secret", "password", "credential", "auth")
 """Parts of the names of keys that are never stored, those of senders newer than us included."""
@@ -68,7 +68,7 @@ class RequestContext(oslo_context.RequestContext):
 
     def to_wire(self) -> dict[str, Any]:
         """Return every received key, and those that Cinder's services expect besides."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+        now = timeutils.utcnow(with_timezone=True).isoformat(timespec="microseconds")
         ours = {
             "user_id": self.user_id,
             "project_id": self.project_id,

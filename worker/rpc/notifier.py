@@ -11,6 +11,7 @@ from typing import Any
 import oslo_messaging
 from oslo_config import cfg
 from oslo_messaging.notify import notifier as oslo_notifier
+from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from flows.statuses import VolumeStatus
@@ -212,7 +213,7 @@ _GROUPS: Mapping[str, _Payload] = {
 
 
 def _time(value: datetime.datetime | None) -> str:
-    moment = value or datetime.datetime.now(datetime.UTC)
+    moment = value or timeutils.utcnow()
     if moment.tzinfo is None:  # as the database has it
         moment = moment.replace(tzinfo=datetime.UTC)
     return moment.isoformat()

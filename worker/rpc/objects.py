@@ -14,6 +14,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from oslo_utils import timeutils
+
 from drivers.interface.records import Record
 from worker.rpc.codec import encode
 
@@ -233,6 +235,4 @@ def _time(value: Any) -> str | None:
         return None
     if isinstance(value, str):
         value = datetime.datetime.fromisoformat(value)
-    if value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-    return f"{value.isoformat(timespec='seconds')}Z"
+    return f"{timeutils.normalize_time(value).isoformat(timespec='seconds')}Z"

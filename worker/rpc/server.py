@@ -21,6 +21,7 @@ from oslo_messaging._drivers import common as rpc_common
 from oslo_messaging._drivers.impl_rabbit import RabbitMessage
 from oslo_messaging.rpc.dispatcher import ExpectedException
 from oslo_messaging.rpc.server import RPCServer
+from oslo_utils import units
 
 from flows.errors import ProcessStopping
 from worker.rpc import failures
@@ -34,7 +35,7 @@ SLOT_WAIT = 10.0
 """How long to wait for a free slot between two heartbeats, in seconds."""
 
 
-MESSAGE_MAX = 4 * 1024 * 1024
+MESSAGE_MAX = 4 * units.Mi
 """Bytes of a message that are read; an API's messages have some ten thousand."""
 
 

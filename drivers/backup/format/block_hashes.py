@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
 
+from oslo_utils import units
+
 from drivers import blockio
 from drivers.backup.format import zero_blocks
 from drivers.backup.stores import local_files
@@ -26,7 +28,7 @@ from drivers.interface.errors import BackupDamaged
 SIZE = 32
 """Bytes of a hash."""
 
-MOST_BLOCK = 2 * 1024**3
+MOST_BLOCK = 2 * units.Gi
 """Bytes of a block at most: no object of Cinder's is larger by default."""
 
 _NONE = bytes(SIZE)

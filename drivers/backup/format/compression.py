@@ -17,13 +17,14 @@ from typing import IO, Any, cast
 
 import zstandard
 from isal import isal_zlib
+from oslo_utils import units
 
 from drivers import blockio
 from drivers.backup.options import COMPRESSIONS
 
 NONE, ZLIB, BZ2, ZSTD = "none", "zlib", "bz2", "zstd"
 
-PIECE = 1024 * 1024
+PIECE = units.Mi
 """Most bytes of data that are handed on at a time, however well they were compressed."""
 
 _LEVEL = 2

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from oslo_utils import units
+
 from drivers.backup.format.layout import METADATA, VERSION, Stored, number
 from drivers.backup.stores.object_store import ObjectSink
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 
-MOST = 512 * 1024 * 1024
+MOST = 512 * units.Mi
 """Bytes of metadata at most: neither more is read, nor is it written."""
 
 _BATCH = 1024

@@ -13,7 +13,9 @@ import hashlib
 import threading
 from typing import Any
 
-_STEP = 16 * 1024 * 1024
+from oslo_utils import units
+
+_STEP = 16 * units.Mi
 """Bytes between two states of the hash that are kept."""
 
 _ZEROS = bytes(_STEP)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import secrets
 from collections.abc import Callable, Iterator
+
+from oslo_utils import timeutils
 
 from drivers.backup.stores.object_store import Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
@@ -35,7 +36,7 @@ class BucketStore(ObjectStore):
 
     def prefix(self, backup: Record) -> str:
         """Return a name of volume, moment, zone and backup, as Cinder has it."""
-        now = datetime.datetime.now(datetime.UTC)
+        now = timeutils.utcnow()
         zone = backup.availability_zone or "nova"
         return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
 

@@ -9,7 +9,6 @@ more is written, so that little is left to wait for at the end.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 import secrets
 import stat
@@ -17,6 +16,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+
+from oslo_utils import timeutils, units
 
 from drivers import blockio
 from drivers.backup.stores import local_files
@@ -27,7 +28,7 @@ from drivers.interface.records import Record
 _TEMPORARY = ".new-"
 _DIRECTORY_MODE, _FILE_MODE = 0o770, 0o660
 
-_FLUSH = 64 * 1024 * 1024
+_FLUSH = 64 * units.Mi
 """Bytes after which written data is sent to the disk."""
 
 _TRIES = 10
@@ -73,7 +74,7 @@ class DirectoryStore(ObjectStore):
 
     def prefix(self, backup: Record) -> str:
         """Return a name of volume, moment and backup."""
-        now = datetime.datetime.now(datetime.UTC)
+        now = timeutils.utcnow()
         return f"volume_{backup.volume_id}_{now:%Y%m%d%H%M%S}_backup_{backup.id}"
 
     def prepare(self, container: str) -> None:

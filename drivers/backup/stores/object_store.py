@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import ClassVar, Protocol
 
+from oslo_utils import units
+
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.records import Record
 
-PART = 1024 * 1024
+PART = units.Mi
 """Bytes that are read of an object at a time."""
 
 

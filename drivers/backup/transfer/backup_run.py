@@ -13,12 +13,13 @@ those of its parent. A run is read a second time to be stored: its length is kno
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from oslo_utils import timeutils
 
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import Stored
@@ -87,7 +88,7 @@ class BackupRun:
         self._guard = threading.Lock()
         self._kept, self._fresh = Kept.noted(notes), Kept()
         self._before = sum(end - begin for begin, end in self._kept.parts)
-        self._settled = time.monotonic()
+        self._until_settling = timeutils.StopWatch(SETTLE).start()
         self._reader = volume_reader.Reader(source, own.block, lanes, self._stop)
         number = max((_number(one.name) for one in self._kept.objects), default=0)
         self._objects = Objects(target, self._reader, lanes, number + 1)
@@ -143,7 +144,7 @@ class BackupRun:
             done, left = wait(running, TELL, return_when=FIRST_COMPLETED)
         for one in done:
             one.result()
-        if time.monotonic() - self._settled >= SETTLE:
+        if self._until_settling.expired():
             self._settle()
         pace.tell(self._fraction())
         return left
@@ -181,7 +182,7 @@ class BackupRun:
         """Make the stored objects durable, and write a checkpoint."""
         with self._guard:
             fresh, self._fresh = self._fresh, Kept()
-        self._settled = time.monotonic()
+        self._until_settling.restart()
         if not fresh.parts:
             return
         self._target.store.settle(self._target.container, self._target.prefix)

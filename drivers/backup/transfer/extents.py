@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-LEAST_HOLE = 16 * 1024 * 1024
+from oslo_utils import units
+
+LEAST_HOLE = 16 * units.Mi
 """Bytes of a hole that is worth an object of its own."""
 
-MOST_ZEROS = 256 * 1024 * 1024
+MOST_ZEROS = 256 * units.Mi
 """Bytes of zeros in an object, however small the others are: as many are hashed once in the
 life of a process, and another reader may want them in memory together."""
 

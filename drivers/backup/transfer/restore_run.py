@@ -9,7 +9,6 @@ sizes of the objects, the place on the volume. The rest is compared on the way.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isal import isal_zlib
+from oslo_utils import timeutils
 
 from drivers import blockio
 from drivers.backup.format import block_hashes as hashes
@@ -153,7 +153,7 @@ class RestoreRun:
         self._clear = clear
         self._stop = threading.Event()
         self._guard = threading.Lock()
-        self._settled = time.monotonic()
+        self._until_settling = timeutils.StopWatch(SETTLE).start()
         self._fresh: list[str] = []
         self._done = {name for note in (notes.found() if notes else ()) for name in note}
         self._passed = 0
@@ -209,7 +209,7 @@ class RestoreRun:
             done, left = wait(running, TELL, return_when=FIRST_COMPLETED)
         for one in done:
             one.result()
-        if time.monotonic() - self._settled >= SETTLE:
+        if self._until_settling.expired():
             self._settle()
         pace.tell(min(1.0, self._passed / self._all))
         return left
@@ -231,7 +231,7 @@ class RestoreRun:
         """Make the written data durable, and write a checkpoint."""
         with self._guard:
             fresh, self._fresh = self._fresh, []
-        self._settled = time.monotonic()
+        self._until_settling.restart()
         if fresh and self._target is not None and self._notes is not None:
             self._target.flush()
             self._notes.take(fresh)

@@ -9,13 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+from oslo_utils import units
+
 from drivers import blockio
 from drivers.backup.format import compression
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.blockio import BlockFile
 from drivers.interface.errors import BackupDriverException
 
-SEGMENT = 1024 * 1024
+SEGMENT = units.Mi
 """Bytes that are read, hashed and compressed together."""
 
 DEPTH = 4
@@ -112,7 +114,7 @@ class Reader:
 _SAMPLES = 32
 """Places of a piece that are looked at before it is compressed, if it is long enough."""
 
-_STRIDE = 4 * 1024 * 1024
+_STRIDE = 4 * units.Mi
 """Bytes between two of them at most; at least it is a segment."""
 
 _SAMPLE = 64 * 1024

@@ -18,11 +18,11 @@ Source: seeds, VolumeDriverCore.attach_volume; spec/volume-rpc, attach_volume.
 
 from __future__ import annotations
 
-import datetime
 import re
 import uuid
 from typing import Any
 
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -149,7 +149,7 @@ class Attached(Step):
                 mountpoint=mountpoint,
                 attached_host=sanitized(host_name),
                 instance_uuid=instance_uuid,
-                attach_time=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+                attach_time=timeutils.utcnow(),
                 attach_mode=mode,
                 attach_status=ATTACHMENT.done,
             )

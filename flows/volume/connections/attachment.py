@@ -22,12 +22,12 @@ Source: spec/volume-rpc, attachment_update, attachment_delete.
 
 from __future__ import annotations
 
-import datetime
 import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -82,7 +82,7 @@ class ConnectAttachment(Step, task="connect"):
             connector=json.dumps(wanted),
             attached_host=wanted.get("host") or "",
             mountpoint=wanted.get("mountpoint") or "na",
-            attach_time=datetime.datetime.now(datetime.UTC).replace(tzinfo=None),
+            attach_time=timeutils.utcnow(),
             attach_mode=wanted.get("mode") or data.get("access_mode") or "rw",
         )
         ctx.attachments.settle_volume(volume_id)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from oslo_utils import units
+
 from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.interface.errors import VolumeBackendAPIException
@@ -10,8 +12,6 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import DataContext
 from flows.volume.data import open_volume, temporary_objects
-
-_GIB = 1024**3
 
 
 def copy_snapshot_over(ctx: DataContext, volume: Record, snapshot: Record) -> None:
@@ -47,7 +47,7 @@ def clear_away(ctx: DataContext, volume: Record, snapshot: Record) -> None:
 
 def _copy(ctx: DataContext, snapshot: Record, source: BlockFile, target: BlockFile) -> None:
     # Backends round sizes up: the snapshot's data ends at its own size.
-    size = min(source.size, snapshot.volume_size * _GIB)
+    size = min(source.size, snapshot.volume_size * units.Gi)
     if target.size < size:
         text = f"has {size} bytes, its volume has room for {target.size}"
         raise VolumeBackendAPIException(f"snapshot {snapshot.id} {text}")

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from oslo_utils import units
+
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.image import Image
 from drivers.interface.records import Record
@@ -142,7 +144,7 @@ def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
     if volume.encryption_key_id:
         raise ImageUnacceptable(f"volume {volume.id} is encrypted: its driver has to write images")
     with _opened_for_image(ctx, volume) as file:
-        size = volume.size * facts.GIB
+        size = volume.size * units.Gi
         ctx.images.fetch(ctx.request, image, file, size, volume.id, ctx.pace)
     return None
 

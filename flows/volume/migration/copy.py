@@ -8,6 +8,8 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from oslo_utils import units
+
 from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.interface.records import Record
@@ -19,8 +21,6 @@ from flows.volume.lifecycle import find
 from flows.volume.migration import instance_swap, target
 
 LOG = logging.getLogger(__name__)
-
-_GIB = 1024**3
 
 
 class CopyVolumeData(Step, task="copy"):
@@ -85,7 +85,7 @@ class CopyVolumeData(Step, task="copy"):
 
 def _copy(ctx: Context, volume: Record, source: BlockFile, target: BlockFile) -> None:
     # Backends round sizes up: the volume's data ends at its own size.
-    size = min(source.size, volume.size * _GIB)
+    size = min(source.size, volume.size * units.Gi)
     if target.size < size:
         text = f"has {size} bytes, its copy has room for {target.size}"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")

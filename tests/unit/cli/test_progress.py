@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import pytest
+from oslo_utils import units
 
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
 from worker.cli.output import progress
-from worker.cli.output.progress import GIB, TransferProgress
+from worker.cli.output.progress import TransferProgress
 
 
 @pytest.mark.parametrize(
     ("told", "text"),
     [
         (
-            TransferProgress(0.37, 40 * GIB, 38.6),
+            TransferProgress(0.37, 40 * units.Gi, 38.6),
             "37 %, 14.8 GiB of 40.0 GiB, 412 MB/s, 0:01:05 left",
         ),
-        (TransferProgress(0.0, GIB, 0.0), "0 %, 0 B of 1.0 GiB, "),
+        (TransferProgress(0.0, units.Gi, 0.0), "0 %, 0 B of 1.0 GiB, "),
         (TransferProgress(1.0, 2048, 1.0), "100 %, 2 KiB of 2 KiB, 0 MB/s, 0:00:00 left"),
     ],
 )
@@ -37,7 +38,9 @@ def test_a_list_has_them_for_what_is_under_way_alone(
     monkeypatch.setattr(
         progress,
         "under_way",
-        lambda _access, gib: {one: TransferProgress(0.37, GIB * gib[one], 38.6) for one in gib},
+        lambda _access, gib: {
+            one: TransferProgress(0.37, units.Gi * gib[one], 38.6) for one in gib
+        },
     )
     told = {one["ID"]: one for one in holdfast("backup", "list", "-f", "json").rows}
     columns = ("Done", "Copied", "Speed", "Left")

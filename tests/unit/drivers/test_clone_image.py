@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oslo_utils import units
 
-from drivers.volume.capacity import GIB
 from drivers.volume.local import LocalDriver
 from tests.conformance.backend import Backend
 from tests.conformance.places import xfs
@@ -51,7 +51,7 @@ def test_it_has_the_data_and_its_own_size(backend: Backend, image: Path) -> None
     volume = backend.volume(2)
 
     assert clone(backend, volume, image.as_uri()) == (None, True)
-    assert backend.size(volume) == 2 * GIB
+    assert backend.size(volume) == 2 * units.Gi
     assert backend.read(volume, 0, len(DATA)) == DATA
     backend.write(volume, 0, b"other")
     assert image.read_bytes() == DATA
@@ -103,7 +103,7 @@ def test_what_looks_otherwise_is_copied(backend: Backend, image: Path) -> None:
 
 
 def test_what_is_larger_is_copied(backend: Backend, image: Path) -> None:
-    os.truncate(image, GIB + 1)
+    os.truncate(image, units.Gi + 1)
 
     assert clone(backend, backend.volume(), image.as_uri()) == (None, False)
 

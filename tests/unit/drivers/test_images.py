@@ -373,7 +373,7 @@ class TestHostile:
 
         image = kept(images, qcow2(disk), "qcow2")
         monkeypatch.setattr(converter, "convert", convert)
-        monkeypatch.setattr(converter, "GIB", MIB)
+        monkeypatch.setattr(converter, "units", SimpleNamespace(Gi=MIB))
         transport = ImageTransport(images, tmp_path / "aside", ConversionLimits(cpu=2))
         with pytest.raises(ImageUnacceptable, match="enough"):
             if way == "fetch":

@@ -12,6 +12,7 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oslo_utils import units
 
 from drivers.interface.errors import (
     VolumeBackendAPIException,
@@ -19,7 +20,7 @@ from drivers.interface.errors import (
     VolumeIsBusy,
 )
 from drivers.volume import in_use
-from drivers.volume.capacity import GIB, report
+from drivers.volume.capacity import report
 from drivers.volume.local import LocalDriver
 from tests.conformance.backend import HOST, Backend, configuration
 from tests.conformance.places import missing, require_programs
@@ -289,9 +290,9 @@ class TestStatistics:
         assert after["provisioned_capacity_gb"] - before == pytest.approx(4, abs=0.1)
 
     @given(
-        sizes=st.lists(st.tuples(st.integers(0, 50 * GIB), st.integers(0, 10**8)), max_size=8),
-        used=st.integers(0, 100 * GIB),
-        free=st.integers(0, 100 * GIB),
+        sizes=st.lists(st.tuples(st.integers(0, 50 * units.Gi), st.integers(0, 10**8)), max_size=8),
+        used=st.integers(0, 100 * units.Gi),
+        free=st.integers(0, 100 * units.Gi),
     )
     def test_nothing_is_promised_that_is_not_there(self, sizes, used, free):
         entries = {
@@ -306,14 +307,17 @@ class TestStatistics:
         found = report((used + free, used, free), entries)
 
         promised = sum(size for size, _ in sizes)
-        assert found["free_capacity_gb"] <= found["total_capacity_gb"] <= (used + free) / GIB
-        assert found["provisioned_capacity_gb"] >= promised * 100 // GIB / 100
-        assert found["provisioned_capacity_gb"] <= (promised + used) / GIB
+        assert found["free_capacity_gb"] <= found["total_capacity_gb"] <= (used + free) / units.Gi
+        assert found["provisioned_capacity_gb"] >= promised * 100 // units.Gi / 100
+        assert found["provisioned_capacity_gb"] <= (promised + used) / units.Gi
 
     def test_what_others_use_is_promised_too(self):
-        entries = {"volume-1": _Entry(10 * GIB, GIB // 512), "volume-1@snapshot-1": _Entry(GIB, 0)}
+        entries = {
+            "volume-1": _Entry(10 * units.Gi, units.Gi // 512),
+            "volume-1@snapshot-1": _Entry(units.Gi, 0),
+        }
 
-        found = report((100 * GIB, 4 * GIB, 96 * GIB), entries)
+        found = report((100 * units.Gi, 4 * units.Gi, 96 * units.Gi), entries)
 
         assert found["provisioned_capacity_gb"] == 10 + 1 + (4 - 1)
 

@@ -9,6 +9,7 @@ import struct
 from typing import Any
 
 import pytest
+from oslo_utils import units
 
 from drivers.interface.errors import (
     ManageExistingInvalidReference,
@@ -16,12 +17,11 @@ from drivers.interface.errors import (
     VolumeBackendAPIException,
 )
 from drivers.interface.records import Record
-from drivers.volume.capacity import GIB
 from tests.conformance.backend import listed
 from tests.reading import part
 
 
-def put(place: Any, name: str, size: int = GIB, begin: bytes = b"") -> dict[str, str]:
+def put(place: Any, name: str, size: int = units.Gi, begin: bytes = b"") -> dict[str, str]:
     with (place / name).open("wb") as file:
         file.write(begin)
         file.truncate(max(size, len(begin)))
@@ -33,7 +33,15 @@ class TestSize:
 
     @pytest.mark.parametrize(
         ("size", "gib"),
-        [(0, 1), (1, 1), (GIB - 1, 1), (GIB, 1), (GIB + 1, 2), (2 * GIB, 2), (5 * GIB + 1, 6)],
+        [
+            (0, 1),
+            (1, 1),
+            (units.Gi - 1, 1),
+            (units.Gi, 1),
+            (units.Gi + 1, 2),
+            (2 * units.Gi, 2),
+            (5 * units.Gi + 1, 6),
+        ],
     )
     def test_it_is_rounded_up_and_the_file_gets_it(self, backend, driver, place, size, gib):
         ref, volume = put(place, "lun", size), backend.volume()
@@ -41,18 +49,18 @@ class TestSize:
         assert driver.manage_existing_get_size(volume, ref) == gib
         assert (place / "lun").stat().st_size == size
         driver.manage_existing(volume, ref)
-        assert (place / volume.name).stat().st_size == gib * GIB
+        assert (place / volume.name).stat().st_size == gib * units.Gi
 
     def test_a_snapshot_larger_than_its_volume(self, backend, driver, place):
         snapshot = backend.snapshot(backend.created(1))
 
         with pytest.raises(ManageExistingInvalidReference, match="more than"):
-            driver.manage_existing_snapshot_get_size(snapshot, put(place, "lun", GIB + 1))
+            driver.manage_existing_snapshot_get_size(snapshot, put(place, "lun", units.Gi + 1))
 
 
 class TestReference:
     def test_an_inode(self, backend, driver, place):
-        put(place, "lun", 3 * GIB, b"data")
+        put(place, "lun", 3 * units.Gi, b"data")
         ref, volume = {"source-id": str((place / "lun").stat().st_ino)}, backend.volume()
 
         assert driver.manage_existing_get_size(volume, ref) == 3
@@ -129,7 +137,7 @@ class TestReference:
     )
     def test_not_an_image_of_another_format(self, backend, driver, place, begin, kind):
         with pytest.raises(ManageExistingInvalidReference, match=kind):
-            driver.manage_existing_get_size(backend.volume(), put(place, "lun", GIB, begin))
+            driver.manage_existing_get_size(backend.volume(), put(place, "lun", units.Gi, begin))
 
     def test_nothing_takes_another_volumes_place(self, backend, driver, place):
         volume = backend.created()

@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from oslo_utils import units
+
 from drivers.interface.records import Record
 from flows.statuses import (
     BackupStatus,
@@ -23,8 +25,7 @@ from worker.cli.demonstration.services import NODE, POOL, DemoServices
 _AVAILABLE, _DELETED = VolumeStatus.AVAILABLE, VolumeStatus.DELETED
 """The same for resources of every kind."""
 
-_DATA = 8 * 1024**2
-_GIB = 1024**3
+_DATA = 8 * units.Mi
 _OWNER = {"project_id": "demo", "user_id": "demo"}
 _CONNECTOR = {"host": "demo"}
 
@@ -86,7 +87,7 @@ class Scenario:
         row = self._volumes.get(volume.id)
         volume = self._stage.cast("extend_volume", row, _AVAILABLE, new_size=3, reservations=[])
         device = self._connected(volume)
-        size = device.stat().st_size // _GIB
+        size = device.stat().st_size // units.Gi
         if (volume.size, size) != (3, 3):
             raise CommandError(f"the volume has {size} GiB, its row says {volume.size}, not 3")
         self._compare(f"the volume, now of {size} GiB,", device)
@@ -124,7 +125,7 @@ class Scenario:
         found = self._stage.folder / "volumes" / "found.img"
         with found.open("wb") as file:
             file.write(self._data)
-            file.truncate(_GIB + 1)
+            file.truncate(units.Gi + 1)
         volume = self._new("found", size=0, status=VolumeStatus.MANAGING)
         ref = {"source-name": found.name}
         volume = self._stage.cast("manage_existing", volume, _AVAILABLE, ref=ref)

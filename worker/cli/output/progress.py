@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from oslo_utils import units
+
 if TYPE_CHECKING:
     from worker.cli.access import Access
     from worker.cli.output.tasks import Task
 
-GIB = 1024**3
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -101,4 +102,4 @@ def under_way(access: Access, gib: dict[str, int]) -> dict[str, TransferProgress
 def _of(task: Task, gib: int) -> TransferProgress | None:
     if task.state != "RUNNING" or task.progress is None or task.began is None:
         return None
-    return TransferProgress(task.progress, gib * GIB, time.time() - task.began)
+    return TransferProgress(task.progress, gib * units.Gi, time.time() - task.began)

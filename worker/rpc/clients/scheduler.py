@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 import oslo_messaging
+from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from worker.rpc import codec, objects, topics
@@ -117,7 +117,7 @@ class SchedulerClient:
 
 def _now() -> str:
     # The scheduler reads exactly this form, and drops reports older than the last one.
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return timeutils.utcnow().strftime("%Y-%m-%dT%H:%M:%S.%f")
 
 
 def _with_volume_id(request_spec: Any, volume_id: str) -> Any:
