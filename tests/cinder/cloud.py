@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from tests.cinder.control import BACKENDS, NODE, Control
 from tests.cinder.user import User, wait
 from tests.cinder.workers import Workers
-from tests.notices import Notices
+from tests.notifications import Notifications
 from tests.reading import blocks
 
 MIB = 1024**2
@@ -28,7 +28,7 @@ _BLOCK = 4096
 class Cloud:
     """A control plane and the services under test."""
 
-    def __init__(self, control: Control, workers: Workers, notices: Notices) -> None:
+    def __init__(self, control: Control, workers: Workers, notices: Notifications) -> None:
         self.control = control
         self.workers = workers
         self.notices = notices

@@ -19,7 +19,7 @@ else:
     from tests.cinder.control import Control
     from tests.cinder.user import User
     from tests.cinder.workers import Holdfast, Reference
-    from tests.notices import Notices
+    from tests.notifications import Notifications
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +47,7 @@ def cloud(
     workers = kind(control)
     control.write(workers.backends())
     control.start()
-    notices = Notices(control.bus)
+    notices = Notifications(control.bus)
     workers.start()
     running = Cloud(control, workers, notices)
     try:

@@ -13,7 +13,7 @@ from tests.cinder.control import Control
 from tests.cinder.user import User
 from tests.cinder.workers import Holdfast, Reference
 from tests.conftest import require
-from tests.notices import Notices
+from tests.notifications import Notifications
 from tests.servers import Broker, Glance, MariaDB, Process, Servers
 
 
@@ -46,7 +46,7 @@ def moving(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     workers = Reference(control)
     control.write(workers.backends())
     control.start()
-    notices = Notices(control.bus)
+    notices = Notifications(control.bus)
     cloud = Cloud(control, workers, notices)
     try:
         yield cloud

@@ -7,7 +7,7 @@ import pytest
 from cinderclient import exceptions
 
 from tests.cinder.conftest import Cloud
-from tests.cinder.unlucky import UNLUCKY
+from tests.cinder.failing_driver import UNLUCKY
 from tests.cinder.user import User
 from tests.reading import part
 

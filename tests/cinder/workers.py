@@ -77,7 +77,7 @@ class Holdfast(Workers):
     """Ours."""
 
     name = "holdfast"
-    driver = "tests.cinder.unlucky.UnluckyDriver"
+    driver = "tests.cinder.failing_driver.UnluckyDriver"
     options: ClassVar[Sections] = {"two": {"local_export": "nbd"}}
 
     def _run(self, service: str) -> Process:

@@ -19,8 +19,8 @@ from flows.errors import Interrupted
 from flows.host import cleanup, failover, freeze
 from flows.volume import create_from_backup, revert
 from flows.volume.migration import complete, migrate, retype
+from tests.faults.kill import backup_world, moves
 from tests.faults.kill import cases as campaign
-from tests.faults.kill import moves, vault
 from tests.faults.kill.case import Asked, Case
 from tests.faults.kill.rows import Rows
 from tests.faults.kill.world import GIB
@@ -195,6 +195,6 @@ _MORE: tuple[Any, ...] = (
 CASES: tuple[tuple[str, Case], ...] = (
     *(("volume", case) for case in campaign.CASES),
     *(("volume", Case(*one)) for one in _MORE),
-    *(("backup", case) for case in vault.CASES),
+    *(("backup", case) for case in backup_world.CASES),
 )
 """Each with the service that runs it."""

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from worker.compat import native_threads  # noqa: F401  # isort: skip
 
-from tests.faults.kill import cases, vault
+from tests.faults.kill import backup_world, cases
 from tests.faults.kill.campaign import Campaign, Strike, Tally
 from tests.faults.kill.case import Case
 from tests.faults.kill.world import World
 from tests.servers import Servers
 
-FRONTS = ((World, cases.CASES), (vault.Vault, vault.CASES))
+FRONTS = ((World, cases.CASES), (backup_world.BackupWorld, backup_world.CASES))
 """The service under attack, and its operations."""
 
 

@@ -190,7 +190,7 @@ def _accept_transfer(world: World, project: str) -> Asked:
 WHOLE = frozenset({"freeze_host", "thaw_host", "failover", "failover_host", "do_cleanup"})
 """Methods on the whole backend: they would disturb the others, and go one at a time.
 
-They are killed in tests/functional/operations/test_maintenance.py and test_cleanup.py, and
+They are killed in tests/functional/operations/host/test_maintenance.py and test_cleanup.py, and
 at each of their effects in tests/unit/flows.
 """
 

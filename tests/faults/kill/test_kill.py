@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import require
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
-from tests.faults.kill import cases, vault
+from tests.faults.kill import backup_world, cases
 from tests.faults.kill.campaign import Campaign, Strike, Way
 from tests.faults.kill.world import World
 from tests.servers import Broker, MariaDB, Servers
@@ -25,7 +25,7 @@ MOST = 100
 
 FRONTS = {
     "volume": (World, cases.CASES, volume_dispatcher),
-    "backup": (vault.Vault, vault.CASES, backup_dispatcher),
+    "backup": (backup_world.BackupWorld, backup_world.CASES, backup_dispatcher),
 }
 
 

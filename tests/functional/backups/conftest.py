@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.conftest import DATABASES, empty_database
-from tests.functional.backups.stage import DRIVER, VOLUME_DRIVER, Stage
-from tests.functional.backups.vault import Vault
+from tests.functional.backups.backup_cloud import BackupCloud
+from tests.functional.backups.scripted_cloud import DRIVER, VOLUME_DRIVER, ScriptedCloud
 from tests.functional.service import services
-from tests.notices import Notices
+from tests.notifications import Notifications
 from tests.scripted import Script
 from tests.servers import Broker, Servers
 
 NOTIFYING = {"oslo_messaging_notifications": {"driver": "messagingv2"}}
 
-AnyVault = TypeVar("AnyVault", bound=Vault)
+AnyCloud = TypeVar("AnyCloud", bound=BackupCloud)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def running(
     backend: dict[str, Any] | None = None,
     sections: dict[str, Any] | None = None,
     **options: Any,
-) -> Iterator[Vault]:
+) -> Iterator[BackupCloud]:
     """Run a volume service with the local driver, and a backup service.
 
     :param backend: further options of the local driver.
@@ -42,66 +42,70 @@ def running(
     local |= backend or {}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
     with services(directory) as make:
-        vault = Vault(make, broker.vhost(), database, directory, local, options, **(sections or {}))
-        vault.start()
-        yield vault
-        vault.close()
+        cloud = BackupCloud(
+            make, broker.vhost(), database, directory, local, options, **(sections or {})
+        )
+        cloud.start()
+        yield cloud
+        cloud.close()
 
 
 @pytest.fixture(scope="module")
-def shared_vault(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    with running(broker, tmp_path_factory.mktemp("vault")) as vault:
-        yield vault
+def shared_cloud(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackupCloud]:
+    with running(broker, tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
 
 
 @pytest.fixture
-def vault(shared_vault: Vault) -> Iterator[Vault]:
+def cloud(shared_cloud: BackupCloud) -> Iterator[BackupCloud]:
     """The pair; the end of its logs is shown with a failure."""
-    yield from shown(shared_vault)
+    yield from shown(shared_cloud)
 
 
 @pytest.fixture
-def slow_vault(broker: Broker, tmp_path: Path) -> Iterator[Vault]:
+def slow_cloud(broker: Broker, tmp_path: Path) -> Iterator[BackupCloud]:
     """A pair whose backups take some seconds: a few objects of a MiB in each."""
     options = {"backup_bandwidth_limit": 2, "backup_file_size": 32768 * 32, "backup_transfers": 1}
-    with running(broker, tmp_path, **options) as vault:
-        yield from shown(vault)
+    with running(broker, tmp_path, **options) as cloud:
+        yield from shown(cloud)
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def shared_stage(
+def shared_scripted(
     request: pytest.FixtureRequest,
     broker: Broker,
     servers: Servers,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stage]:
-    directory = tmp_path_factory.mktemp(f"stage-{request.param}")
+) -> Iterator[ScriptedCloud]:
+    directory = tmp_path_factory.mktemp(f"scripted-{request.param}")
     database = empty_database(request.param, servers, directory)
     store = Script(directory / "store-script")
     options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
     with services(directory) as make:
         backend = {"volume_driver": VOLUME_DRIVER, "script": str(directory / "script")}
-        stage = Stage(make, broker.vhost(), database, directory, backend, options, **NOTIFYING)
-        stage.store_script, stage.device = store, directory / "device"
-        stage.device.write_bytes(b"what is in there")
-        stage.play()
-        stage.notices = Notices(stage.bus)
-        stage.start()
-        yield stage
-        stage.notices.close()
-        stage.close()
+        scripted = ScriptedCloud(
+            make, broker.vhost(), database, directory, backend, options, **NOTIFYING
+        )
+        scripted.store_script, scripted.device = store, directory / "device"
+        scripted.device.write_bytes(b"what is in there")
+        scripted.play()
+        scripted.notices = Notifications(scripted.bus)
+        scripted.start()
+        yield scripted
+        scripted.notices.close()
+        scripted.close()
 
 
 @pytest.fixture
-def stage(shared_stage: Stage) -> Iterator[Stage]:
+def scripted(shared_scripted: ScriptedCloud) -> Iterator[ScriptedCloud]:
     """Two scripted services on each database, which succeed unless a plan says otherwise."""
-    shared_stage.play()
-    yield from shown(shared_stage)
+    shared_scripted.play()
+    yield from shown(shared_scripted)
 
 
-def shown(vault: AnyVault) -> Iterator[AnyVault]:
-    services = (vault.service, vault.backup_service)
+def shown(cloud: AnyCloud) -> Iterator[AnyCloud]:
+    services = (cloud.service, cloud.backup_service)
     positions = [service.position() for service in services]
-    yield vault
+    yield cloud
     for service, position in zip(services, positions, strict=True):
         sys.stdout.write(service.text(position))

@@ -5,33 +5,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.functional.backups.backup_cloud import SERVICE, BackupCloud
 from tests.functional.backups.conftest import running
-from tests.functional.backups.vault import SERVICE, Vault
 from tests.functional.cloud import NODE, heard
 from tests.servers import Broker, until
 
 
-def told(vault: Vault, resource_id: str) -> list[str]:
-    found = [m for m in vault.records.messages.list() if m.resource_uuid == resource_id]
+def told(cloud: BackupCloud, resource_id: str) -> list[str]:
+    found = [m for m in cloud.records.messages.list() if m.resource_uuid == resource_id]
     return [m.event_id.removeprefix("VOLUME_VOLUME_BACKUP_") for m in found]
 
 
-def test_it_has_a_row_of_its_own(vault: Vault) -> None:
-    [row] = vault.records.services.list(binary="cinder-backup")
+def test_it_has_a_row_of_its_own(cloud: BackupCloud) -> None:
+    [row] = cloud.records.services.list(binary="cinder-backup")
     assert (row.host, row.topic, row.availability_zone) == (NODE, "cinder-backup", "nova")
     assert (row.rpc_current_version, row.object_current_version) == ("2.4", "1.39")
     before = row.report_count
 
     def beats() -> bool:
-        [now] = vault.records.services.list(binary="cinder-backup")
+        [now] = cloud.records.services.list(binary="cinder-backup")
         return bool(now.report_count > before)
 
     until(beats, 60, "a heartbeat")
 
 
-def test_a_fanout_is_answered_with_a_report(vault: Vault) -> None:
-    with heard(vault) as reports:
-        fanout = vault.backup_client("2.2").prepare(server=None, fanout=True)
+def test_a_fanout_is_answered_with_a_report(cloud: BackupCloud) -> None:
+    with heard(cloud) as reports:
+        fanout = cloud.backup_client("2.2").prepare(server=None, fanout=True)
         fanout.cast({}, "publish_service_capabilities")
 
         def ours() -> list[dict]:
@@ -53,27 +53,27 @@ def test_a_store_that_is_away_is_told_and_waited_for(broker: Broker, tmp_path: P
     place = tmp_path / "away" / "backups"
     place.parent.write_bytes(b"no directory")
     options = {"backup_posix_path": str(place), "backup_driver_init_check_interval": 5}
-    with running(broker, tmp_path, **options) as vault:
-        volume = vault.filled(61)
-        backup = vault.begin(volume)
-        row = vault.wait_status(backup, "error")
+    with running(broker, tmp_path, **options) as cloud:
+        volume = cloud.filled(61)
+        backup = cloud.begin(volume)
+        row = cloud.wait_status(backup, "error")
         assert row is not None and "backups cannot be kept" in row.fail_reason
-        vault.wait_status(volume, "available")
-        assert told(vault, backup.id) == ["013_018"]
-        kept = vault.backup(volume, "deleting", service=SERVICE)
-        vault.cast_backup("delete_backup", backup=kept)
-        vault.wait_status(kept, "error_deleting")
-        assert told(vault, kept.id) == ["014_018"]
+        cloud.wait_status(volume, "available")
+        assert told(cloud, backup.id) == ["013_018"]
+        kept = cloud.backup(volume, "deleting", service=SERVICE)
+        cloud.cast_backup("delete_backup", backup=kept)
+        cloud.wait_status(kept, "error_deleting")
+        assert told(cloud, kept.id) == ["014_018"]
         place.parent.unlink()
-        vault.backup_service.wait_for_log("the store of backups is up", 15)
-        vault.made(volume)
+        cloud.backup_service.wait_for_log("the store of backups is up", 15)
+        cloud.made(volume)
 
 
 def test_several_processes_share_the_work(broker: Broker, tmp_path: Path) -> None:
-    with running(broker, tmp_path, backup_workers=2) as vault:
-        assert len(vault.backup_service.children()) >= 2
-        volumes = [vault.filled(seed) for seed in range(62, 66)]
-        for backup in [vault.begin(volume) for volume in volumes]:
-            vault.wait_status(backup, "available")
+    with running(broker, tmp_path, backup_workers=2) as cloud:
+        assert len(cloud.backup_service.children()) >= 2
+        volumes = [cloud.filled(seed) for seed in range(62, 66)]
+        for backup in [cloud.begin(volume) for volume in volumes]:
+            cloud.wait_status(backup, "available")
         for volume in volumes:
-            assert vault.status(volume) == "available"
+            assert cloud.status(volume) == "available"

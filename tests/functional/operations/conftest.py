@@ -12,8 +12,7 @@ import pytest
 
 from tests.conftest import DATABASES, empty_database
 from tests.functional.cloud import Cloud
-from tests.functional.operations import moving
-from tests.functional.operations.moving import Pair
+from tests.functional.operations.migration.pair import Pair, second_backend
 from tests.functional.service import services
 from tests.servers import Broker, Servers
 
@@ -50,7 +49,7 @@ def shared_pair(
 ) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp(f"pair-{request.param}")
     database = empty_database(request.param, servers, directory)
-    second = moving.second_backend(directory)
+    second = second_backend(directory)
     with services(directory) as make:
         cloud = Cloud(make, broker.vhost(), database, directory, **second)
         pair = Pair(cloud, directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.unit.flows.elsewhere import HOST as THERE
+from tests.unit.flows.remote_services import HOST as THERE
 
 if TYPE_CHECKING:
     from tests.unit.flows.world import World

@@ -11,15 +11,15 @@ from taskflow.exceptions import StorageFailure
 from drivers.interface.errors import VolumeIsBusy
 from flows import engine, errors, factories
 from flows.errors import ProcessStopping
-from tests.unit.flows import noting
+from tests.unit.flows import recording_flows
 from tests.unit.flows.doubles import Killed
-from tests.unit.flows.noting import FAULTS, NOTES, answering, flow, run, seen, shaped
+from tests.unit.flows.recording_flows import FAULTS, NOTES, answering, flow, run, seen, shaped
 from tests.unit.flows.world import World
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> None:
-    noting.forget()
+    recording_flows.forget()
 
 
 class TestOutcome:

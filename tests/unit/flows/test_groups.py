@@ -2,7 +2,7 @@
 """Groups: notifications, arguments of drivers, and resumption by an operator.
 
 Answers of drivers and their effects are tested through the bus
-(``tests/functional/operations/test_consistency_groups.py``).
+(``tests/functional/operations/groups/test_consistency_groups.py``).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from flows.errors import ProcessStopping
 from flows.volume.migration import complete, migrate, retype, update_migrated
 from tests.unit.flows import migrations, records
 from tests.unit.flows.doubles import Killed
-from tests.unit.flows.elsewhere import REFUSED, ROOM
 from tests.unit.flows.migrations import COMPLETION, MIGRATE, THERE
+from tests.unit.flows.remote_services import REFUSED, ROOM
 from tests.unit.flows.tables import RAISED
 from tests.unit.flows.world import HOST, World
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from flows import engine
 from flows.volume import create_from_backup
 from tests.unit.flows.doubles import Killed
-from tests.unit.flows.left import BEFORE, WHO, Left
+from tests.unit.flows.orphans import BEFORE, WHO, Left
 from worker.db import models
 
 

@@ -2,7 +2,7 @@
 """Replication of groups: refusals and notifications.
 
 Answers of drivers and their effects are tested through the bus
-(``tests/functional/operations/test_replication.py``).
+(``tests/functional/operations/groups/test_replication.py``).
 """
 
 from __future__ import annotations

@@ -7,15 +7,15 @@ import pytest
 
 from drivers.interface.errors import VolumeIsBusy
 from flows import engine, errors
-from tests.unit.flows import noting
+from tests.unit.flows import recording_flows
 from tests.unit.flows.doubles import Killed
-from tests.unit.flows.noting import FAULTS, NOTES, delicate, run, seen
+from tests.unit.flows.recording_flows import FAULTS, NOTES, delicate, run, seen
 from tests.unit.flows.world import World
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> None:
-    noting.forget()
+    recording_flows.forget()
 
 
 class TestResume:

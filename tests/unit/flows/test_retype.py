@@ -10,8 +10,8 @@ import pytest
 from flows import engine, errors
 from flows.volume.migration import retype
 from tests.unit.flows import migrations
-from tests.unit.flows.elsewhere import REFUSED
 from tests.unit.flows.migrations import RETYPE, RETYPE_AWAY, THERE
+from tests.unit.flows.remote_services import REFUSED
 from tests.unit.flows.tables import RAISED, RUBBISH
 from tests.unit.flows.world import HOST, World
 

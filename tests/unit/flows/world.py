@@ -19,9 +19,9 @@ from flows.context import Options, VolumeServiceContext
 from tests.unit.flows import records
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Killed, Noted, Patient, Request, Watched
-from tests.unit.flows.elsewhere import Compute, Elsewhere
 from tests.unit.flows.images import Images
 from tests.unit.flows.journal import JsonJournal
+from tests.unit.flows.remote_services import Compute, Elsewhere
 from tests.unit.flows.rows import Database
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.record_cache import RecordCache

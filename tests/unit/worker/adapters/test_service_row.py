@@ -13,7 +13,7 @@ import pytest
 
 from flows.errors import NotFound
 from flows.volume import create
-from tests.unit.flows.left import HOST, WHO, Left
+from tests.unit.flows.orphans import HOST, WHO, Left
 from worker.adapters.service_row import BackendServiceRow
 from worker.journal.journal import Journal
 from worker.recovery.orphaned_volumes import OrphanedVolumes

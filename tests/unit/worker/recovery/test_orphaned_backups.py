@@ -14,7 +14,7 @@ import pytest
 from drivers.interface.records import Record
 from flows.context import BackupContext
 from flows.errors import ServiceUnreachable
-from tests.unit.flows.left import Left
+from tests.unit.flows.orphans import Left
 from worker.recovery.orphaned_backups import OrphanedBackups
 
 HOST = "node"

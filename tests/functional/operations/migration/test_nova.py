@@ -16,8 +16,7 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.functional.cloud import POOL_HOST, Cloud
-from tests.functional.operations import moving
-from tests.functional.operations.moving import THERE, Pair
+from tests.functional.operations.migration.pair import THERE, Pair, second_backend
 from tests.functional.service import Service
 from tests.keystone import TOKEN, Keystone
 from tests.nova import Nova
@@ -59,7 +58,7 @@ def pair(
         "region_name": "r",
     }
     database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
-    sections = moving.second_backend(tmp_path, nova=account)
+    sections = second_backend(tmp_path, nova=account)
     cloud = Cloud(volume_service, rabbit_url, database, tmp_path, **sections)
     cloud.service.start()
     made = Pair(cloud, tmp_path)

@@ -17,7 +17,7 @@ from worker.journal.journal import Journal
 from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = str(Path(sys.executable).with_name("holdfast"))
 
 CONFIG = """\

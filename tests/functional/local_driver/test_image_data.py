@@ -305,7 +305,10 @@ def test_progress_is_seen(
 ) -> None:
     """While an image is copied, the operator sees its progress."""
     kept = tmp_path / "kept"
-    options = {"image_service": "tests.functional.slow.SlowImages", "image_directory": kept}
+    options = {
+        "image_service": "tests.functional.local_driver.slow_images.SlowImages",
+        "image_directory": kept,
+    }
     backend = {"volume_driver": "local", "local_path": str(tmp_path / "volumes")}
     database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
     cloud = Cloud(volume_service, rabbit_url, database, tmp_path, backend, DEFAULT=options)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.functional.cloud import POOL_HOST
-from tests.functional.operations.moving import THERE, Pair, volume_type
+from tests.functional.operations.migration.pair import THERE, Pair, volume_type
 
 LOCKED = {"status": "maintenance", "previous_status": "available"}
 FREE = {"status": "available", "previous_status": "available"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.functional.cloud import Cloud
-from tests.functional.operations.groups import (
+from tests.functional.operations.groups.rows import (
     KINDS,
     NO_MODELS,
     Group,

@@ -14,7 +14,7 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.functional.cloud import BACKEND, HOST, REQUEST, Cloud, encoded
-from tests.functional.operations.moving import host
+from tests.functional.operations.migration.pair import host
 from tests.functional.service import Service
 from tests.reading import blocks
 from tests.servers import until

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.functional.cloud import REQUEST, Cloud, encoded
-from tests.functional.operations.groups import Group, filled, group_of_two
+from tests.functional.operations.groups.rows import Group, filled, group_of_two
 from tests.servers import until
 
 METHODS = {

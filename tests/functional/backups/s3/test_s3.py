@@ -163,11 +163,11 @@ class TestFailures:
 def test_the_service_keeps_backups_there(broker: Broker, store: S3, tmp_path: Path) -> None:
     cinders = "cinder.backup.drivers.s3.S3BackupDriver"
     more = {"backup_driver": cinders, **options(store.url)}
-    with running(broker, tmp_path, **more) as vault:
-        volume = vault.filled(51)
-        backup = vault.made(volume)
+    with running(broker, tmp_path, **more) as cloud:
+        volume = cloud.filled(51)
+        backup = cloud.made(volume)
         assert (backup.service, backup.container) == (cinders, "holdfast-test")
-        target = vault.filled(52)
-        vault.restore(backup, target)
-        vault.wait_status(target, "available")
-        assert vault.same(volume, target)
+        target = cloud.filled(52)
+        cloud.restore(backup, target)
+        cloud.wait_status(target, "available")
+        assert cloud.same(volume, target)

@@ -22,7 +22,7 @@ _BLOCK = 4096
 SERVICE = "cinder.backup.drivers.posix.PosixBackupDriver"
 
 
-class Vault(Cloud):
+class BackupCloud(Cloud):
     """A volume service and a backup service of one host.
 
     :param options: further ones of the backup service.

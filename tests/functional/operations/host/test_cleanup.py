@@ -233,7 +233,9 @@ class TestOnRequest:
 def test_what_no_row_tells_of_is_ended_after_a_while(
     volume_service: Callable[..., Service], rabbit_url: str, tmp_path: Path
 ) -> None:
-    service = functools.partial(volume_service, module="tests.functional.operations.short_grace")
+    service = functools.partial(
+        volume_service, module="tests.functional.operations.host.short_grace"
+    )
     cloud = Cloud(service, rabbit_url, f"sqlite:///{tmp_path / 'c.sqlite'}", tmp_path)
     cloud.script.plan()
     cloud.service.start()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from drivers.interface.records import Record
-from tests.functional.backups.vault import Vault
-from tests.notices import Notices
+from tests.functional.backups.backup_cloud import BackupCloud
+from tests.notifications import Notifications
 from tests.scripted import Script
 
 DRIVER = "tests.scripted_backup.ScriptedBackupDriver"
@@ -19,12 +19,12 @@ VOLUME_DRIVER = "tests.scripted_device.ScriptedDevice"
 Plan = dict[str, dict[str, Any]]
 
 
-class Stage(Vault):
+class ScriptedCloud(BackupCloud):
     """Two services that follow scripts."""
 
     store_script: Script
     device: Path
-    notices: Notices
+    notices: Notifications
 
     def play(self, volume: Plan | None = None, store: Plan | None = None) -> None:
         """Give the drivers a new plan."""

@@ -25,7 +25,7 @@ def make_cloud(
 
     def make(**options: Any) -> Cloud:
         url = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
-        options = {"volume_driver": "tests.functional.late.LateDriver", **options}
+        options = {"volume_driver": "tests.functional.process.late_driver.LateDriver", **options}
         cloud = Cloud(volume_service, rabbit_url, url, tmp_path, **{BACKEND: options})
         made.append(cloud)
         cloud.service.start()

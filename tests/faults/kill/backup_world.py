@@ -24,7 +24,7 @@ DRIVER = "tests.faults.kill.victim_backup.Driver"
 OBJECT = 1024 * 1024
 
 
-class Vault(World):
+class BackupWorld(World):
     """As the world, with a store of backups."""
 
     module = "tests.faults.kill.victim_backup"
@@ -129,7 +129,7 @@ class Vault(World):
         return driver
 
 
-def _create(world: Vault, project: str) -> Asked:
+def _create(world: BackupWorld, project: str) -> Asked:
     # No service runs for that backend: the volume service's part is another case.
     host = f"{NODE}@nobody#{BACKEND}"
     volume = world.volume(project, "backing-up", previous_status="available", host=host)
@@ -139,7 +139,7 @@ def _create(world: Vault, project: str) -> Asked:
 
 
 def _continue(
-    world: Vault,
+    world: BackupWorld,
     project: str,
     *,
     incremental: bool = False,
@@ -169,7 +169,7 @@ def _continue(
     return Asked(project, backup.id, {"backup": backup, "backup_device": device}, roles)
 
 
-def _restore(world: Vault, project: str, *, new: bool) -> Asked:
+def _restore(world: BackupWorld, project: str, *, new: bool) -> Asked:
     volume = world.filled(project, "available")
     parent = world.kept(project, volume, "available")
     with open(world.volumes / volume.name, "r+b") as file:
@@ -183,7 +183,7 @@ def _restore(world: Vault, project: str, *, new: bool) -> Asked:
 
 
 def _on_kept(
-    world: Vault, project: str, *, status: str, told: dict[str, Any] | None = None
+    world: BackupWorld, project: str, *, status: str, told: dict[str, Any] | None = None
 ) -> Asked:
     volume = world.filled(project, "available")
     backup = world.kept(project, volume, status)
@@ -191,7 +191,7 @@ def _on_kept(
     return Asked(project, backup.id, {"backup": backup, **(told or {})}, roles)
 
 
-def _import(world: Vault, project: str) -> Asked:
+def _import(world: BackupWorld, project: str) -> Asked:
     asked = _on_kept(world, project, status="available")
     backup = asked.args["backup"]
     told = {"backup_service": DRIVER, "backup_url": record.encode(backup, {})}

@@ -17,7 +17,7 @@ from tests.functional.cloud import Cloud
 from tests.functional.service import Service
 from tests.servers import until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = str(Path(sys.executable).with_name("holdfast"))
 
 

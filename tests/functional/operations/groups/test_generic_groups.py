@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from tests.functional.cloud import Cloud
-from tests.functional.operations.groups import (
+from tests.functional.operations.groups.rows import (
     KINDS,
     OF_OLD,
     Group,

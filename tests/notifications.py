@@ -15,7 +15,7 @@ _TOPICS = ("notifications.info", "notifications.error")
 _PATIENCE = 60.0
 
 
-class Notices:
+class Notifications:
     """Listens from now on, to what is told and to errors.
 
     :param url: of the bus.

@@ -10,7 +10,13 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.functional.cloud import POOL_HOST, Cloud
-from tests.functional.operations.moving import THERE, Pair, host, set_reservation, volume_type
+from tests.functional.operations.migration.pair import (
+    THERE,
+    Pair,
+    host,
+    set_reservation,
+    volume_type,
+)
 from tests.functional.operations.test_delete_and_extend import reserve, usage, use
 
 FAILS = {"raise": "VolumeBackendAPIException"}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups in an object store that speaks S3."""

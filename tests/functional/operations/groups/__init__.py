@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Consistency groups and generic groups, through the bus."""
