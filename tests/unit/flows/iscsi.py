@@ -29,7 +29,7 @@ from tests.handles import Handle
 from tests.unit.flows import elsewhere
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Effect, Watched
-from tests.unit.flows.elsewhere import Elsewhere
+from tests.unit.flows.remote_services import Elsewhere
 from tests.unit.flows.world import World
 from worker.adapters import host_attach
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from flows.context import VolumeServiceContext
 from flows.errors import VolumeNotFound
-from tests.unit.flows.left import Left
+from tests.unit.flows.orphans import Left
 from worker.adapters.record_cache import READS, RecordCache
 
 
