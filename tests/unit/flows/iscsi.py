@@ -26,7 +26,6 @@ from drivers.interface.errors import VolumeBackendAPIException, VolumeIsBusy
 from drivers.interface.records import Record
 from flows.image import facts
 from tests.handles import Handle
-from tests.unit.flows import elsewhere
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Effect, Watched
 from tests.unit.flows.remote_services import Elsewhere
