@@ -203,7 +203,7 @@ def iscsi_world(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_attach, "_brick", lambda: fabric)
         patch.setattr(facts, "GIB", ROOM)
-        patch.setattr(elsewhere, "ROOM", ROOM)
+        patch.setattr(remote_services, "ROOM", ROOM)
         yield world
 
 
