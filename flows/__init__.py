@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operation is: one module per operation, each a taskflow flow."""
+"""Operations: one module per operation, each a taskflow flow."""

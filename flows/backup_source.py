@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backup is read from: a volume or a snapshot, ``backing-up`` meanwhile.
+"""Source of a backup: a volume or a snapshot, ``backing-up`` meanwhile.
 
-Both services end a backup that failed: whoever notices it gives the source back and
+Both services end a backup that failed: the first to notice it releases the source and
 writes the backup's ``error`` (spec/backup-rpc §2, A).
 """
 
@@ -119,7 +119,7 @@ def tell(ctx: Common, resource: Record, action: str, failure: Failure, detail: s
 
 
 def warn(ctx: Common, resource: Record, action: str, detail: str) -> None:
-    """Write a message about what went otherwise than the user asked for."""
+    """Write a message about a failure for the user."""
     ctx.messages.create(
         ctx.request,
         resource,
@@ -146,7 +146,7 @@ def change(
     when: Collection[str],
     **columns: Any,
 ) -> bool:
-    """Write a status; what has moved on meanwhile is somebody else's."""
+    """Write a status; a row that has moved on meanwhile is left alone."""
     try:
         write(row_id, status, when=tuple(when), **columns)
     except (StatusChanged, NotFound) as error:

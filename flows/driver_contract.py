@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The edge to a driver: what goes in is sane, what comes back keeps its contract."""
+"""Check the arguments and the answers of drivers against their contract."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def connection_info(answer: Any, volume: Record) -> dict[str, Any]:
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(answer)))
     except (TypeError, ValueError) as error:
-        raise DriverReturnedRubbish(f"{who} returned what JSON cannot carry: {error}") from error
+        raise DriverReturnedRubbish(f"{who} returned values that are not JSON: {error}") from error
     return copy
 
 
@@ -115,10 +115,10 @@ def positive_gib(size: Any, what: str) -> int:
 def backend_error(
     call: str, resource_id: str, error: BaseException, kind: str = "volume"
 ) -> Exception:
-    """Return what a caller on the bus gets for whatever a driver raised.
+    """Return the error that a caller on the bus gets for a driver's exception.
 
     Our own refusals stay as they are. A driver's words may quote a connector, so
-    what looks like a secret in them is masked.
+    text that looks like a secret is masked.
     """
     if isinstance(error, FlowError) and not isinstance(error, DriverReturnedRubbish):
         return error
@@ -128,17 +128,17 @@ def backend_error(
 
 
 def masked(error: BaseException) -> str:
-    """Return an error's text without what looks like a secret."""
+    """Return an error's text with secrets masked."""
     return str(strutils.mask_password(text_of(error)))
 
 
 def may_delete(
     rows: VolumeRecords | SnapshotRecords, resource: Record, during: Collection[str]
 ) -> bool:
-    """Ask the database whether what a failed creation made may be deleted.
+    """Ask the database whether the object of a failed creation may be deleted.
 
-    Not where it has become somebody's meanwhile; where its row has gone, nobody
-    else will do it. Written, not read: a row that was read may be remembered.
+    Not where the resource is in use meanwhile; where its row has gone, no other
+    operation deletes it. Written, not read: a row that was read may be cached.
     """
     try:
         if resource.status not in during:

@@ -37,10 +37,10 @@ LOG = logging.getLogger(__name__)
 State = Literal["done", "failed", "suspended"]
 
 Observer = Callable[[FlowDetail, str, str], None]
-"""Told of every change of a task's state: the flow, the task, the state."""
+"""Called at every change of a task's state with the flow, the task, the state."""
 
 RESULT = "result"
-"""What the step that makes a call's answer provides."""
+"""Name of the result that provides a call's answer."""
 
 _AT_REST = (states.PENDING, states.SUCCESS, states.FAILURE)
 """States of tasks in a flow that an operator lets go on."""
@@ -53,9 +53,9 @@ class Outcome:
     """How a run ended.
 
     :param state: ``done``; ``failed`` (reverted); ``suspended`` (resumes later).
-    :param failure: what started the reverts.
-    :param result: what the flow provides as ``result``, for calls.
-    :param left: what could not be undone, by step: class and text of the error.
+    :param failure: the cause of the reverts.
+    :param result: the flow's result ``result``, for calls.
+    :param left: steps that could not be reverted: class and text of each error.
     """
 
     state: State
@@ -88,7 +88,7 @@ class FlowRun:
         self._told: tuple[str | None, float] | None = None
         self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
         self.moved = time.monotonic()
-        """When a step last began, ended or told of its progress, in monotonic seconds."""
+        """Time of the last begin, end or progress of a step, in monotonic seconds."""
 
     @property
     def step(self) -> Step | None:
@@ -110,8 +110,8 @@ class FlowRun:
     def run(self, *, revert: FlowError | None = None, reopen: bool = False) -> Outcome:
         """Run to an outcome.
 
-        :param revert: undo what was done instead of going on, for this reason.
-        :param reopen: first take back what an earlier failure wrote, unless that was
+        :param revert: revert the finished steps instead of continuing, for this reason.
+        :param reopen: first take back the status of an earlier failure, unless that was
             done before; an outcome of its own where the resource is not as it was left.
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
@@ -133,7 +133,7 @@ class FlowRun:
             return _outcome(engine, error, shape)
 
     def _reopen(self) -> FlowError | None:
-        """Take back what the failure wrote; return why that cannot be."""
+        """Take back the status of the failure; return the reason why that is impossible."""
         if any(atom.state not in _AT_REST for atom in self._detail):
             return None  # it was done before, and the flow has gone on since
         first = next(iter(self._steps.values()))
@@ -153,7 +153,7 @@ class FlowRun:
     def _advance(self, fraction: float) -> None:
         """Take note of a step's progress. :raises FlowError: the operation was cancelled.
 
-        To be told the same again is none: what stands still may tell so for ever.
+        The same fraction again is no progress: a stalled copy may repeat it for ever.
         """
         step = self.step
         told = (step.name if step is not None else None, fraction)
@@ -186,7 +186,7 @@ def run_in_memory(
 ) -> Outcome:
     """Run a flow that nothing resumes: a call, whose caller waits and tries again.
 
-    :param meta: what the flow detail, which the observer is given, is to tell.
+    :param meta: the meta of the flow detail that the observer gets.
     """
     detail = FlowDetail(factory.__module__, _NO_UUID)
     detail.meta = meta
@@ -198,7 +198,7 @@ class _Storage(storage.Storage):  # type: ignore[misc]
 
     A serial engine needs no locks. Saving only gathers; the backend writes at
     task boundaries and repeats by itself, so the repetition around each save is
-    left out, and so are the two marks of a task's progress that its state tells.
+    left out, and so are the two marks of a task's progress that repeat its state.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -280,9 +280,9 @@ def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
 
 
 def _undo(engine: SerialActionEngine, shape: _Shape, revert: FlowError | None) -> None:
-    """Mark steps as failed, which makes the engine undo what was done.
+    """Mark steps as failed, which makes the engine revert the finished ones.
 
-    :param revert: why all is to be undone; None: only what may not be tried twice.
+    :param revert: the reason to revert everything; None: only steps without a safe second try.
     """
     engine.compile()
     engine.prepare()
@@ -295,7 +295,7 @@ def _to_undo(engine: SerialActionEngine, shape: _Shape, everything: bool) -> lis
     """Return the steps that count as failed.
 
     A flow whose reverts have begun goes on with them anyway, and one of which all is done
-    but to tell of it goes on with that.
+    but the notification continues with that.
     """
     state_of = engine.storage.get_atom_state
     found = [(step, state_of(name)) for name, step in shape.steps.items()]

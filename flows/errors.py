@@ -26,15 +26,15 @@ FlowError
 │   ├── VolumeTypeNotFound
 │   └── ServiceNotFound
 ├── OverQuota
-├── VolumeMigrationFailed          a volume stays where it is, and what it is
+├── VolumeMigrationFailed          a volume stays on its backend, unchanged
 ├── DriverNotInitialized           the backend did not come up; nothing was asked of it
 ├── ServiceError                   another service on the bus did not do its part
 │   ├── ServiceUnreachable
 │   └── ServiceRefused
 ├── AttachFailed                   a volume could not be opened on this host
 ├── DetachFailed                   a volume is still attached to this host, or exported to it
-├── BackupUnwanted                 somebody else ended it: its row has another status
-├── PartlyFailed                   a group's operation; its members' statuses tell the rest
+├── BackupUnwanted                 it was cancelled: its row has another status
+├── PartlyFailed                   a group's operation; see its members' statuses
 ├── DriverReturnedRubbish          the driver's answer breaks its contract
 ├── OperationInterrupted           cut short: reverted instead of resumed
 │   ├── OperationCancelled         an operator wished so
@@ -52,7 +52,7 @@ from collections.abc import Collection
 
 
 class FlowError(Exception):
-    """Root of what the operations raise."""
+    """Root of the exceptions of operations."""
 
     code = 500
 
@@ -104,7 +104,7 @@ class BadResetResourceStatus(Invalid):
 
 
 class ExportFailure(Invalid):
-    """What the driver told about an export could not be stored."""
+    """The driver's columns about an export could not be stored."""
 
 
 class MetadataCopyFailure(Invalid):
@@ -112,7 +112,7 @@ class MetadataCopyFailure(Invalid):
 
 
 class StatusChanged(Invalid):
-    """Somebody else changed the status first.
+    """Another operation changed the status first.
 
     :param resource: kind and id, as ``volume 6f1c…``.
     :param found: the status in the database, None when there is none.
@@ -170,7 +170,7 @@ class OverQuota(FlowError):
 
 
 class VolumeMigrationFailed(FlowError):
-    """A volume was not moved, or not given another type; it is what it was."""
+    """A volume was not moved, or not given another type; it is unchanged."""
 
 
 class DriverNotInitialized(FlowError):
@@ -182,7 +182,7 @@ class ServiceError(FlowError):
 
 
 class ServiceUnreachable(ServiceError):
-    """It did not answer in time, or was not told."""
+    """It did not answer in time, or was not reached."""
 
 
 class ServiceRefused(ServiceError):
@@ -202,7 +202,7 @@ class BackupUnwanted(FlowError):
 
 
 class PartlyFailed(FlowError):
-    """An operation on a group failed, and what became of its members is written already."""
+    """An operation on a group failed, and its members' statuses are written already."""
 
 
 class DriverReturnedRubbish(FlowError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every operation shares: its statuses, its steps, and how steps are undone.
+"""Common parts of operations: statuses, steps, and the reverts of steps.
 
 Reverts run backwards, so the first step's revert runs last and alone writes the
 failure status. A revert that raised would stop all reverts before it, so no
@@ -96,7 +96,7 @@ class Step(task.Task):  # type: ignore[misc]
     """Whether it moves a volume's data, so that it should make progress."""
 
     only_tells: ClassVar[bool] = False
-    """Whether it only tells of what the steps before it have done, which nobody undoes any more."""
+    """Whether it only notifies of the earlier steps, which are not reverted any more."""
 
     task_name: ClassVar[str]
     """Name of the task in the journal and in listings, unless an instance has its own."""
@@ -159,7 +159,7 @@ def error_name(failure: Failure) -> str:
 
 
 def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what the journal cannot keep into what it can: a driver may raise anything."""
+    """Replace exceptions that the journal cannot store: a driver may raise anything."""
 
     @functools.wraps(execute)
     def contained(self: Step, *args: Any, **kwargs: Any) -> Any:
@@ -201,7 +201,7 @@ def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
-    """Log what a revert raises and go on with the reverts before it.
+    """Log a revert's exception and continue with the reverts before it.
 
     taskflow hands ``result`` and ``flow_failures`` to every revert; one that does
     not name them is called without.
@@ -222,7 +222,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
             shown = "".join(traceback.format_exception(error))
             return {UNDO_FAILED: f"{type(error).__name__}: {text}", "traceback": shown}
 
-    # taskflow reads the signature to find out what the revert needs.
+    # taskflow reads the signature to find the arguments of the revert.
     undo.__signature__ = inspect.signature(revert)  # type: ignore[attr-defined]
     return undo
 

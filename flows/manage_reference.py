@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What names an object on a backend that is to be taken over.
+"""References to unmanaged objects on a backend.
 
 Source: seeds, VolumeManagementDriver and VolumeSnapshotManagementDriver
 (``existing_ref``); spec/interfaces §3 and §4.
@@ -23,7 +23,7 @@ def measure(
     """Return the size of the object in GiB; nothing is changed.
 
     :param ask: the driver's method, None where it has none.
-    :raises ManageExistingInvalidReference: it names nothing, or what is managed already.
+    :raises ManageExistingInvalidReference: it names nothing, or a managed object.
     :raises DriverReturnedRubbish: the driver's answer is no size.
     """
     supported(resource, ask)

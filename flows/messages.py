@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of user messages: what was done, and what went wrong (spec/volume-rpc §6)."""
+"""Numbers of user messages: the action, and the detail (spec/volume-rpc §6)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RESTORE_BACKUP = "015"
 REIMAGE_VOLUME = "016"
 
 WARNING = "WARNING"
-"""The level of a message about what did not fail."""
+"""The level of a message that reports no failure."""
 
 UNKNOWN_ERROR = "001"
 DRIVER_NOT_INITIALIZED = "002"

@@ -111,7 +111,7 @@ def opened(
 def release_leftovers(ctx: AttachContext, connections: Connections, source: Record) -> None:
     """Detach and disconnect a source that an interrupted try may have left attached.
 
-    The backend is asked to connect it again: its answer tells the device to detach.
+    The backend is asked to connect it again: its answer names the device to detach.
     Errors are logged.
     """
     if connections.is_shared(source):

@@ -29,7 +29,7 @@ Outcome = tuple[Record, Any, BaseException | None]
 def each(ctx: Context, members: Sequence[Record], what: str, work: Work) -> list[Outcome]:
     """Do the same work for each member and return the outcomes in the members' order.
 
-    :param what: names the work in the log line of a failure.
+    :param what: the work's name in the log line of a failure.
     :param work: calls the driver for a member and writes nothing.
     :raises Unavailable: the database did not answer; the whole step is to be repeated.
     """

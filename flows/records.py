@@ -72,7 +72,7 @@ class VolumeRecords(Protocol):
         """Return the live row that a migration has made for a volume's copy; None without."""
 
     def swap(self, volume_id: str, copy_id: str, to: str, *, commit: Sequence[str] = ()) -> None:
-        """Let a volume's row tell of its copy on another backend, and the copy's of the old one.
+        """Exchange the objects of two rows: a volume's and that of its copy on another backend.
 
         In one transaction (spec/volume-rpc, migrate_volume_completion): the columns of the
         two rows, the type, ``success`` and ``deleting`` as migration statuses, the
@@ -83,7 +83,7 @@ class VolumeRecords(Protocol):
         """
 
     def destroy(self, volume_id: str, *, release: Mapping[str, int] | None = None) -> bool:
-        """Soft-delete the volume and what belongs to it (spec/schema §3).
+        """Soft-delete the volume and its related rows (spec/schema §3).
 
         Quota is given back in the same transaction, so that a second try after a
         kill cannot give it back twice.
@@ -119,7 +119,7 @@ class VolumeRecords(Protocol):
 
 
 class SnapshotRecords(Protocol):
-    """Rows of ``snapshots``; the methods mean what they mean for volumes."""
+    """Rows of ``snapshots``; the methods have the meaning of those for volumes."""
 
     def get(self, snapshot_id: str) -> Record:
         """:raises SnapshotNotFound: no live row."""
@@ -174,14 +174,14 @@ class QuotaRecords(Protocol):
         """
 
     def commit(self, reservation_ids: Sequence[str]) -> None:
-        """Use reservations up; what was settled stays so."""
+        """Commit reservations; settled ones stay so."""
 
     def rollback(self, reservation_ids: Sequence[str]) -> None:
-        """Give reservations back; what was settled stays so."""
+        """Roll reservations back; settled ones stay so."""
 
 
 class TypeRecords(Protocol):
-    """Rows of ``volume_types``, with what says how they differ."""
+    """Rows of ``volume_types``, and their differences."""
 
     def get(self, type_id: str | None) -> Record | None:
         """Return a type with its ``extra_specs``, even a deleted one; None without a row."""
@@ -189,7 +189,7 @@ class TypeRecords(Protocol):
     def diff(self, old_id: str, new_id: str) -> dict[str, dict[str, list[Any]]]:
         """Return how two types differ: ``extra_specs``, ``qos_specs`` and ``encryption``.
 
-        Each by key, with the old and the new value of what differs.
+        Each by key, with the old and the new value of each difference.
 
         :raises VolumeTypeNotFound: there is no such new type.
         """

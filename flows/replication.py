@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What failover, groups and retype have to know of replication."""
+"""Replication statuses for failover, groups and retype."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ _WITHOUT_REPLICA = (None, ReplicationStatus.DISABLED, ReplicationStatus.NOT_CAPA
 
 
 def is_replicated(volume: Record) -> bool:
-    """Say whether a volume has a replica; of one that never was told, there is none."""
+    """Return whether a volume has a replica; one without a status has none."""
     return volume.replication_status not in _WITHOUT_REPLICA

@@ -31,10 +31,10 @@ def text_of(error: BaseException) -> str:
 
 
 def storable(error: BaseException, where: str) -> Exception:
-    """Return the error, or what takes its place, so that a journal can keep it.
+    """Return the error, or a replacement that a journal can store.
 
     Its class stays where it can, as statuses follow from it. Causes that cannot be
-    kept are cut off, and logged here, as nobody will see them any more.
+    stored are cut off, and logged here, as they are lost otherwise.
     """
     kept = error if isinstance(error, Exception) and _readable(error) else None
     if kept is None:
@@ -70,7 +70,7 @@ def _readable(error: BaseException) -> bool:
 
 
 def _mend(error: BaseException) -> None:
-    """Replace arguments that are no JSON, or too much of it, by what they look like."""
+    """Replace arguments that are not JSON, or too long, by their text."""
     try:
         fits = len(json.dumps(error.args)) <= LONGEST
     except (TypeError, ValueError, RecursionError):

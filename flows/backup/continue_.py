@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what the volume's service has named, and keep it.
+"""Back up the source that the volume's service has chosen.
 
 =======  ==========================================  ==============================
 task     does                                        undone by
 =======  ==========================================  ==============================
 begin    checks that the backup is ``creating``      backup ``error``, a message;
-                                                     what was temporary is deleted;
+                                                     a temporary source is deleted;
                                                      the source as before
 place    driver.place; writes where it is kept       (delete_backup finds it)
-keep     attaches, driver.backup, detaches           what a kill left is detached
+keep     attaches, driver.backup, detaches           remains of a kill are detached
 tidy     has the temporary volume or snapshot        (as begin)
          deleted
 finish   the source as before; ``available``, with   (point of no return)
-         what the driver told; the parent's count
+         the driver's columns; the parent's count
 =======  ==========================================  ==============================
 
-Somebody who deletes a backup while it is made ends it: what was kept goes, the source
+The deletion of a running backup ends it: its objects are deleted, the source
 is given back, and no failure is written.
 
 Source: seeds, BackupDriver.backup; spec/backup-rpc §3, continue_backup.
@@ -94,12 +94,12 @@ class BeginContinueBackup(Step, task="begin"):
         try:
             remove_temporary(ctx, backup)
         except FlowError as error:
-            LOG.error("what backup %s was read from may be left: %s", backup_id, error)
+            LOG.error("the temporary source of backup %s may be left: %s", backup_id, error)
         detail = backup_source.detail_by_step(flow_failures, _DETAILS)
         backup_source.give_up(ctx, backup, cause_of(flow_failures), detail, STATUSES)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
-        """Refuse: what it was read from is another moment's by now."""
+        """Refuse: its source has changed since."""
         raise InvalidBackup(f"backup {args['backup_id']}: create another one")
 
 
@@ -117,7 +117,7 @@ class Place(Step):
 class Keep(Step):
     """Read the data and keep it.
 
-    Idempotent: what is kept durably is not read again, and a backup that is complete
+    Idempotent: data before the checkpoint is not read again, and a backup that is complete
     is not made again.
     """
 
@@ -154,7 +154,7 @@ class Keep(Step):
 
 
 class Tidy(Step):
-    """Have what was only made for the backup deleted. Idempotent: it is named in the row."""
+    """Have the temporary source of the backup deleted. Idempotent: it is named in the row."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
@@ -192,7 +192,7 @@ def flow() -> linear_flow.Flow:
 
 
 def source_of(ctx: BackupContext, device: Mapping[str, Any]) -> Record:
-    """Return what is read. :raises InvalidInput: it is neither a volume nor a snapshot."""
+    """Return the source. :raises InvalidInput: it is neither a volume nor a snapshot."""
     kinds: dict[str, Any] = {"volume": ctx.volumes, "snapshot": ctx.snapshots}
     if device.get("kind") not in kinds:
         raise InvalidInput(f"a backup is read from a volume or a snapshot, not {device}")
@@ -241,7 +241,7 @@ def _changed(ctx: BackupContext, backup: Record, read: Record) -> Any:
 
 
 class _Listeners:
-    """Those who are told of the progress now and then, and of its end."""
+    """Listeners that are notified of the progress repeatedly, and of its end."""
 
     def __init__(self, ctx: BackupContext, backup: Record) -> None:
         self._ctx = ctx

@@ -27,10 +27,10 @@ def watched(
 ) -> Pace:
     """Return a pace that ends the copy when a backup's row gets another status.
 
-    A service that stops does not wait for it: what is durable is not copied again.
+    A service that stops does not wait for it: data before the checkpoint is not copied again.
 
     :param wanted: statuses in which the copy is to go on.
-    :param told: called with each part that is done.
+    :param told: called with the fraction that is done.
     """
     looked = [0.0]
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Begin a backup: check it, and have the volume's service say what is to be read.
+"""Begin a backup: check it, and have the volume's service choose the source.
 
 ============  =====================================  ===============================
 task          does                                   undone by
 ============  =====================================  ===============================
-begin         tells that it begins                   backup ``error``, a message; the
+begin         notifies of the start                  backup ``error``, a message; the
                                                      volume or snapshot as before
 check_source  the source exists and is               (backup ``error``, and nothing
               ``backing-up``                         is done to the source)
@@ -46,11 +46,11 @@ _OURS = (
     *(BackupStatus.CREATING, BackupStatus.AVAILABLE),
     *(BackupStatus.ERROR, BackupStatus.ERROR_DELETING),
 )
-"""Statuses that a failure may be written over: in the others somebody else is at work."""
+"""Statuses that a failure may be written over: in the others another operation is running."""
 
 
 class BeginCreateBackup(Step, task="begin"):
-    """Tell that a backup begins. Idempotent: it only reads."""
+    """Notify of the start of a backup. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         ctx.notifier.backup(ctx.request, "create.start", ctx.backups.get(backup_id))

@@ -4,11 +4,11 @@
 ============  ====================================  ================================
 task          does                                  undone by
 ============  ====================================  ================================
-begin         tells that it begins                  ``error``, a message; see below
+begin         notifies of the start                 ``error``, a message; see below
 check_status  the backup is ``deleting``            (``error``)
 check_alone   no other backup builds on it          (``available``)
 check_store   the store works, and is ours          (not working: ``error_deleting``)
-remove        driver.delete_backup                  (what is gone stays gone)
+remove        driver.delete_backup                  (a deleted backup stays deleted)
 finish        the row, its quota, the parent's      (point of no return)
               count
 ============  ====================================  ================================
@@ -45,11 +45,11 @@ STATUSES = Statuses(
 
 _DETAILS = {"check_status": messages.BACKUP_STATE, "remove": messages.BACKUP_DELETE}
 _BUSY = frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETED})
-"""Statuses in which another operation is at work: it writes what comes of it."""
+"""Statuses in which another operation is running: it writes its own end."""
 
 
 class BeginDeleteBackup(Step, task="begin"):
-    """Tell that a deletion begins. Idempotent: it only reads."""
+    """Notify of the start of a deletion. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
@@ -87,7 +87,7 @@ class CheckStatus(Step):
 
 
 class CheckAlone(Step):
-    """Refuse what others build on. Idempotent: it only reads."""
+    """Refuse a parent of other backups. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         if found := ctx.backups.dependants(backup_id):
@@ -106,7 +106,7 @@ class CheckDeleteStore(Step, task="check_store"):
 
 
 class RemoveBackup(Step, task="remove"):
-    """Remove the backup from the store. Idempotent: what is absent is a success."""
+    """Remove the backup from the store. Idempotent: absence is a success."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)

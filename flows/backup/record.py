@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell another installation of a backup, and take over what another one told.
+"""Export the record of a backup, and import a record of another installation.
 
 ======  ============================================  ============================
 task    does                                          undone by
@@ -7,8 +7,8 @@ task    does                                          undone by
 export  checks that it is ``available`` and ours;     (nothing was changed)
         driver.export_record
 take    hands it to a host that has its store, or     ``error`` with the reason
-        driver.import_record, which refuses what
-        leads nowhere; the columns of the record;
+        driver.import_record, which refuses records
+        of missing objects; the columns of the record;
         ``available``
 ======  ============================================  ============================
 
@@ -53,7 +53,7 @@ COLUMNS = (
     *("num_dependent_backups", "snapshot_id", "data_timestamp", "restore_volume_id"),
     *("metadata", "encryption_key_id", "created_at", "updated_at", "deleted_at", "deleted"),
 )
-"""What a record tells."""
+"""The content of a record."""
 
 _REQUIRED = (
     *("display_name", "display_description", "container", "size"),
@@ -92,7 +92,7 @@ class ExportBackup(Step, task="export"):
         except (TypeError, ValueError) as error:
             who = f"export_record of backup {backup_id}"
             raise DriverReturnedRubbish(
-                f"{who} returned what JSON cannot carry: {error}"
+                f"{who} returned values that are not JSON: {error}"
             ) from error
         return {"backup_service": backup.service, "backup_url": text}
 

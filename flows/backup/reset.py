@@ -5,8 +5,8 @@
 task     does                                        undone by
 =======  ==========================================  ============================
 check    the backup is in our store                  (nothing was changed)
-write    the status; after ``error``, what was       (what is written stays)
-         temporary goes
+write    the status; after ``error``, the temporary  (a written status stays)
+         source is deleted
 =======  ==========================================  ============================
 
 Source: spec/backup-rpc §5, reset_status.

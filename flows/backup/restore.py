@@ -4,7 +4,7 @@
 ============  =====================================  ===============================
 task          does                                   undone by
 ============  =====================================  ===============================
-begin         tells that it begins                   volume ``error_restoring``, but
+begin         notifies of the start                  volume ``error_restoring``, but
                                                      ``error`` where it was being
                                                      created; backup ``available``;
                                                      a message
@@ -13,14 +13,14 @@ check_volume  the volume is ``restoring-backup`` or  (as begin)
 check_backup  the backup is ``restoring``            (volume and backup ``error``)
 check_store   the backup is in our store             (volume ``error``, backup
                                                      ``available``)
-bring         attaches, driver.restore, detaches     what a kill left is detached
+bring         attaches, driver.restore, detaches     remains of a kill are detached
 finish        volume ``available``, with             (point of no return)
               ``src_backup_id``; backup
               ``available``
 ============  =====================================  ===============================
 
-Somebody who gives the backup another status ends the restore: the volume has an
-``error`` then, and no failure is told.
+Another status of the backup ends the restore: the volume has an
+``error`` then, and no failure is notified.
 
 Source: seeds, BackupDriver.restore; spec/backup-rpc §4.
 """
@@ -77,7 +77,7 @@ ENDED = VolumeStatus.ERROR
 """Status of a volume whose restore a user has ended."""
 
 SOURCE_KEY = "src_backup_id"
-"""Metadata of a volume that tells of which backup its data is."""
+"""Metadata of a volume that names the backup of its data."""
 
 _DETAILS = {
     "check_volume": messages.VOLUME_STATE,
@@ -90,7 +90,7 @@ _ELSEWHERE = {BackupStatus.DELETING, BackupStatus.DELETED, BackupStatus.CREATING
 
 
 class BeginRestoreBackup(Step, task="begin"):
-    """Tell that a restore begins. Idempotent: it only reads."""
+    """Notify of the start of a restore. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
         ctx.notifier.backup(ctx.request, "restore.start", ctx.backups.get(backup_id))
@@ -111,7 +111,7 @@ class BeginRestoreBackup(Step, task="begin"):
         if volume is not None:
             when: tuple[str, ...] = VOLUME.during
             if "check_volume" in flow_failures:
-                # What an interrupted try of this has written stays.
+                # Data of an interrupted try stays.
                 when = tuple({volume.status} - {*_GONE, *VOLUME.failures})
             statuses = NEW_VOLUME if volume.status in NEW_VOLUME.during else VOLUME
             status = statuses.after(failure, flow_failures)
@@ -162,9 +162,9 @@ class CheckRestoreStore(Step, task="check_store"):
 
 
 class Bring(Step):
-    """Write the data. Idempotent: what is durable is not written again.
+    """Write the data. Idempotent: data before the checkpoint is not written again.
 
-    Provides whether it came to its end: somebody may have ended it.
+    Provides whether it was completed: it may have been cancelled.
     """
 
     default_provides = "brought"
@@ -234,7 +234,7 @@ def require_ours(ctx: BackupContext, backup: Record) -> None:
 
 
 def _is_secure(ctx: BackupContext, volume: Record) -> bool:
-    """:raises AttachFailed: nobody says how the volume is to be opened."""
+    """:raises AttachFailed: the volume cannot be opened."""
     try:
         return ctx.volume_service.secure_file_operations_enabled(ctx.request, volume)
     except ServiceError as error:

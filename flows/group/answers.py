@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver's answer about a group and its members means.
+"""Interpret a driver's answer about a group and its members.
 
 Source: seeds, VolumeConsistencyGroupDriver; spec/interfaces §5. A *verdict* is made
 of an answer once and kept in the journal: so it is JSON.
@@ -35,7 +35,7 @@ _REMOVED = (None, VolumeStatus.DELETED, VolumeStatus.DELETING, *ERRORS)
 
 
 class MemberUpdates(TypedDict):
-    """What is to be written.
+    """The columns and statuses to write.
 
     :param failed: whether the operation has failed, though nothing was raised.
     :param columns: of the group's row.
@@ -51,7 +51,7 @@ class MemberUpdates(TypedDict):
 
 
 def of_group(answer: Any, group: Record, call: str) -> MemberUpdates:
-    """Judge what a driver says about a group alone (§5.2)."""
+    """Interpret an answer about a group alone (§5.2)."""
     columns, status = _model(answer, group, call)
     return _verdict(columns, [], failed=status in ERRORS)
 
@@ -66,7 +66,7 @@ def of_created(answer: Any, group: Record, members: Sequence[Record], call: str)
         # The contract says so: an operator has to hear of it.
         told = ", ".join(([f"{group.kind} {status}"] if status in ERRORS else []) + failed)
         LOG.error(
-            "%s of %s %s raised nothing, so it counts as done, but told of errors: %s",
+            "%s of %s %s raised nothing, so it counts as done, but reported errors: %s",
             call,
             group.kind,
             group.id,
@@ -78,7 +78,7 @@ def of_created(answer: Any, group: Record, members: Sequence[Record], call: str)
 def of_members(
     answer: Any, group: Record, members: Sequence[Record], call: str, *, deletes: bool
 ) -> MemberUpdates:
-    """Judge what a driver says about a group and each of its members (§5.4, §5.6, §5.7).
+    """Interpret an answer about a group and each of its members (§5.4, §5.6, §5.7).
 
     A member in error puts the group into error; a deletion after which a member is
     there in whatever other status has failed as well.
@@ -91,11 +91,11 @@ def of_members(
 def of_replication(
     answer: Any, group: Record, members: Sequence[Record], call: str
 ) -> MemberUpdates:
-    """Judge what a driver says about the replication of a group and of its members.
+    """Interpret an answer about the replication of a group and of its members.
 
     A ``replication_status`` of ``error`` in any place fails the operation. After a
-    success the operation says what all are; after a failure a member keeps what was
-    told of it, unless that is no end.
+    success the operation sets all statuses; after a failure a member keeps the status
+    that the driver returned, unless that is a transient one.
     """
     model, lists = _parts(answer, 1, group, call)
     columns, _ = _model(model, group, call)
@@ -112,7 +112,7 @@ def of_replication(
 def of_update(
     answer: Any, group: Record, added: Sequence[Record], removed: Sequence[Record], call: str
 ) -> MemberUpdates:
-    """Judge what a driver says about a group and those that joined and left (§5.5)."""
+    """Interpret an answer about a group and the members that joined and left (§5.5)."""
     model, lists = _parts(answer, 2, group, call)
     columns, status = _model(model, group, call)
     found: list[dict[str, Any]] = []
@@ -128,7 +128,7 @@ def verdict(
     *,
     deletes: bool,
 ) -> MemberUpdates:
-    """Put together what was said; members that the failure leaves out end in ``error``."""
+    """Combine the answers; members that the failure leaves out end in ``error``."""
     for entry in entries or ():
         if entry.get("status") in ERRORS and status not in ERRORS:
             status = entry["status"]
@@ -223,5 +223,5 @@ def _apart(entry: Any, resource: Record, who: str) -> tuple[Any, str | None]:
     try:
         json.dumps(dict(entry))
     except (TypeError, ValueError) as error:
-        raise DriverReturnedRubbish(f"{who} returned what no column takes: {error}") from error
+        raise DriverReturnedRubbish(f"{who} returned unusable values: {error}") from error
     return {key: value for key, value in entry.items() if key != "status"}, status

@@ -5,8 +5,8 @@
 task    does                                      undone by
 ======  ========================================  ==========================
 begin   checks that it is ours and ``creating``   ``error``
-ask     driver.create_group, or                   what was made is deleted,
-        create_consistencygroup, or nothing       unless the driver told of
+ask     driver.create_group, or                   the new group is deleted,
+        create_consistencygroup, or nothing       unless the driver reported
                                                   its failure by a status
 store   the driver's columns                      (the row is in ``error``)
 finish  ``available``, created_at                 (point of no return)
@@ -56,7 +56,7 @@ CREATE = methods.GroupMethod("create_group", "create_consistencygroup")
 class CallCreateGroup(Step, task="ask"):
     """Have the driver make the group.
 
-    Idempotent: on a second try, what the interrupted one left is deleted first.
+    Idempotent: a second try first deletes the remains of the interrupted one.
     """
 
     default_provides = "verdict"

@@ -7,18 +7,18 @@ task    does                                          undone by
 begin   checks that it is ours and ``creating``       group and volumes ``error``
 check   each volume has its source, which is          (nothing was changed)
         ``available``
-ask     driver.create_group_from_src, or              what was made is deleted,
+ask     driver.create_group_from_src, or              new objects are deleted,
         create_consistencygroup_from_src, or per      unless it is written
-        volume create_volume_from_snapshot or         already what became of it
+        volume create_volume_from_snapshot or         already their statuses
         create_cloned_volume
-store   what the driver told of group and volumes     (see ``ask``)
+store   the driver's columns of group and volumes     (see ``ask``)
 settle  the volumes: image metadata, multiattach,     (they stay; one whose
         ``available``                                 metadata could not be
                                                       copied is in ``error``)
 finish  the group: ``available``, created_at          (point of no return)
 ======  ============================================  ===========================
 
-Whatever the driver tells of volumes, an operation that raised nothing has succeeded.
+An operation that raised nothing has succeeded, even if the driver reports errors.
 
 Source: seeds, VolumeConsistencyGroupDriver.create_consistencygroup_from_src;
 spec/interfaces §5.3.
@@ -70,7 +70,7 @@ _UNFINISHED = (*MEMBERS.during, *MEMBERS.failures)
 
 @dataclass(frozen=True)
 class GroupSource:
-    """What a group is made of: of the two, one is None.
+    """The source of a group: of the two, one is None.
 
     :param members: the sources of the volumes, in the volumes' order.
     """
@@ -110,7 +110,7 @@ class CheckGroupSource(Step, task="check"):
 class CallCreateGroupFromSource(Step, task="ask"):
     """Have the driver make the group and its volumes.
 
-    Idempotent: on a second try, what the interrupted one left is deleted first.
+    Idempotent: a second try first deletes the remains of the interrupted one.
     """
 
     default_provides = "verdict"
@@ -159,7 +159,7 @@ class CallCreateGroupFromSource(Step, task="ask"):
 
 
 class SettleGroupMembers(Step, task="settle"):
-    """Make the volumes available. Idempotent: what is available stays so."""
+    """Make the volumes available. Idempotent: available ones stay so."""
 
     def execute(
         self, ctx: Context, kind: str, resource_id: str, verdict: answers.MemberUpdates
@@ -213,7 +213,7 @@ def _source(
     snapshot_id: str | None,
     source_id: str | None,
 ) -> GroupSource:
-    """Return what the group is made of.
+    """Return the source of the group.
 
     :raises InvalidGroup: neither or both are named, or a volume has no source in it.
     """
@@ -255,7 +255,7 @@ def _lined_up(
 
 
 def _inherit(ctx: Context, volume: Record) -> None:
-    """Take over what a volume's source says of it."""
+    """Copy the columns that a volume takes from its source."""
     inherit(ctx, volume)
     if volume.snapshot_id:
         origin = ctx.snapshots.get(volume.snapshot_id).volume

@@ -5,11 +5,11 @@
 task    does                                        undone by
 ======  ==========================================  ============================
 begin   checks that it is ours and ``creating``     ``error``, and the snapshots
-                                                    of which nothing was told
-ask     driver.create_group_snapshot, or            what was made is deleted,
-        create_cgsnapshot, or create_snapshot of    unless the driver told of
+                                                    without a reported one
+ask     driver.create_group_snapshot, or            new snapshots are deleted,
+        create_cgsnapshot, or create_snapshot of    unless the driver reported
         each                                        its failure by a status
-store   what the driver told of the snapshots; an   (statuses stay as told)
+store   the driver's columns of the snapshots; an   (statuses stay)
         error among it fails the operation
 settle  the snapshots: image metadata of bootable   (they stay; one whose
         volumes, ``available`` and ``100%``         metadata could not be copied
@@ -94,7 +94,7 @@ class CallCreateGroupSnapshot(Step, task="ask"):
 
 
 class SettleSnapshotMembers(Step, task="settle"):
-    """Make the snapshots available. Idempotent: what is available stays so."""
+    """Make the snapshots available. Idempotent: available ones stay so."""
 
     def execute(
         self, ctx: Context, kind: str, resource_id: str, verdict: answers.MemberUpdates

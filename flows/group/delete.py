@@ -5,16 +5,16 @@
 task    does                                         undone by
 ======  ===========================================  ===========================
 begin   checks that it is ``deleting``               group ``error``; volumes of
-                                                     which nothing was told:
+                                                     without a reported one:
                                                      ``error``, or, where the
                                                      driver was not asked,
                                                      ``error_deleting``
 check   refuses another backend's group, and         (nothing was changed)
         attached volumes
-ask     driver.delete_group, or                      (what is gone stays gone)
+ask     driver.delete_group, or                      (deleted ones stay deleted)
         delete_consistencygroup, or per volume
         remove_export and delete_volume
-store   what the driver told of the volumes; an      (statuses stay as told)
+store   the driver's columns of the volumes; an      (statuses stay)
         error among it fails the operation
 finish  the rows, the quota                          (point of no return)
 ======  ===========================================  ===========================
@@ -63,7 +63,7 @@ OPERATION = GroupOperation(
 
 
 class CheckDeleteGroup(Step, task="check"):
-    """Refuse what must not be deleted here. Idempotent: it only reads."""
+    """Refuse a group that must not be deleted here. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
         rows = KINDS[kind].rows(ctx)
@@ -76,7 +76,7 @@ class CheckDeleteGroup(Step, task="check"):
 
 
 class CallDeleteGroup(Step, task="ask"):
-    """Have the driver delete the group. Idempotent: what is absent is a success."""
+    """Have the driver delete the group. Idempotent: absence is a success."""
 
     default_provides = "verdict"
 
@@ -106,7 +106,7 @@ class FinishDeleteGroup(Step, task="finish"):
 def take_off(
     ctx: Context, of: GroupKind, group: Record, volumes: Sequence[Record]
 ) -> answers.MemberUpdates:
-    """Delete a group and volumes of it on the backend; what is absent is a success."""
+    """Delete a group and volumes of it on the backend; absence is a success."""
     answered = methods.call(
         ctx, of, group, DELETE, lambda view: [view.group(group), view.volumes(volumes)]
     )

@@ -5,11 +5,11 @@
 task    does                                        undone by
 ======  ==========================================  ============================
 begin   checks that it is ours and ``deleting``     ``error``, and the snapshots
-                                                    of which nothing was told
-ask     driver.delete_group_snapshot, or            (what is gone stays gone)
+                                                    without a reported one
+ask     driver.delete_group_snapshot, or            (deleted ones stay deleted)
         delete_cgsnapshot, or delete_snapshot of
         each
-store   what the driver told of the snapshots; an   (statuses stay as told)
+store   the driver's columns of the snapshots; an   (statuses stay)
         error among it fails the operation
 finish  the rows, the quota                         (point of no return)
 ======  ==========================================  ============================
@@ -49,7 +49,7 @@ OPERATION = GroupOperation("delete", STATUSES, members=MEMBERS, tells_members=Tr
 
 
 class CallDeleteGroupSnapshot(Step, task="ask"):
-    """Have the driver delete all snapshots. Idempotent: what is absent is a success."""
+    """Have the driver delete all snapshots. Idempotent: absence is a success."""
 
     default_provides = "verdict"
 
@@ -77,7 +77,7 @@ class FinishDeleteGroupSnapshot(Step, task="finish"):
 def take_off(
     ctx: Context, of: GroupKind, group_snapshot: Record, snapshots: Sequence[Record]
 ) -> answers.MemberUpdates:
-    """Delete snapshots of a group on the backend; what is absent is a success."""
+    """Delete snapshots of a group on the backend; absence is a success."""
     answered = methods.call_for_snapshots(ctx, of, group_snapshot, snapshots, DELETE)
     if answered is None:
         return members.delete_snapshots(ctx, snapshots)

@@ -16,7 +16,7 @@ from flows.records import GroupRecords, SnapshotRecords, VolumeRecords
 
 @dataclass(frozen=True)
 class GroupKind:
-    """What an operation is about.
+    """The kind of an operation's resource.
 
     :param name: of the rows in the context, and the first word of notifications.
     :param generic: of today, not of old.

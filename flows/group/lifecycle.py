@@ -3,7 +3,7 @@
 
 The first step's revert runs last: it gives the group its failure status, and
 ``error`` to each member that the operation has left in the status from which it
-started, so that none hangs. What a driver has told of members stays as told.
+started, so that none hangs. Statuses of members that a driver has returned stay.
 
 Source: seeds, VolumeConsistencyGroupDriver; spec/interfaces §5.
 """
@@ -36,7 +36,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GroupOperation:
-    """What an operation says about itself.
+    """The properties of an operation.
 
     :param event: notified as ``<kind>.<event>.start`` and ``.end``.
     :param members: statuses of members while it goes on, and after its failure; none
@@ -57,7 +57,7 @@ class BeginGroupOperation(Step):
     is written.
 
     :param refuses_others: False where a row of another backend is to end in the
-        failure status all the same, as nobody else was asked.
+        failure status all the same, as no other backend was asked.
     """
 
     def __init__(self, operation: GroupOperation, *, refuses_others: bool = True) -> None:
@@ -78,7 +78,7 @@ class BeginGroupOperation(Step):
         """Set the statuses of the row and of its members back."""
         of, operation = KINDS[args["kind"]], self._operation
         if not operation.members.during:
-            text = f"{of.name} {args['resource_id']}: what its members were is not known any more"
+            text = f"{of.name} {args['resource_id']}: the former statuses of its members are lost"
             raise InvalidInput(f"{text}; ask for it again")
         record = of.rows(ctx).get(args["resource_id"])
         driver_contract.require_ours(ctx, record, of.group_of(record).host)
@@ -115,12 +115,12 @@ class BeginGroupOperation(Step):
 
 
 class StoreGroup(Step):
-    """Write what the driver told of the group and its members.
+    """Write the driver's columns of the group and its members.
 
-    Idempotent: the same columns are written again. What was told of members is
+    Idempotent: the same columns are written again. Statuses of members are
     written all together or not at all.
 
-    :param fails: whether it is this step that fails where the driver told of errors.
+    :param fails: whether this step fails where the driver reported errors.
     """
 
     def __init__(self, *, fails: bool = True) -> None:
@@ -144,7 +144,7 @@ class StoreGroup(Step):
 def partly_failed(
     kind: str, resource_id: str, verdict: MemberUpdates, more: Iterable[str] = ()
 ) -> PartlyFailed:
-    """Return what says which members have failed."""
+    """Return the error that names the failed members."""
     told = [f"{e['id']} {e['status']}" for e in verdict["entries"] if "status" in e]
     text = "; ".join([*told, *more]) or "the driver says so"
     return PartlyFailed(f"{kind} {resource_id} failed: {text}")
@@ -190,7 +190,7 @@ def set_group(
 def tell(
     ctx: Context, of: GroupKind, record: Record, operation: GroupOperation, moment: str
 ) -> None:
-    """Notify of the group, and of its members where they are told of."""
+    """Notify of the group, and of its members where the operation does."""
     event = f"{operation.event}.{moment}"
     ctx.notifier.group(ctx.request, event, record)
     if operation.tells_members:
@@ -206,5 +206,5 @@ def tell_member(ctx: Context, event: str, member: Record) -> None:
 
 
 def is_settled(flow_failures: Mapping[str, Failure]) -> bool:
-    """Say whether it is written already what became of the members."""
+    """Return whether the members' statuses are written already."""
     return any(failure.check(PartlyFailed) for failure in flow_failures.values())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An operation on a group that the driver does not have, member by member.
 
-What became of each is told as a driver would: by the members' statuses. One that
+The result of each is reported as a driver would: by the members' statuses. One that
 fails does not keep the others. Source: spec/interfaces §5.9, the last row.
 """
 

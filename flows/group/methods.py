@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a driver's methods carries out an operation on a group, and with what.
+"""Choose the driver's method for an operation on a group, and its arguments.
 
 ============================  ====================================================
 group                         method
@@ -10,7 +10,7 @@ generic                       the generic one of the same meaning; where there i
                               none, or it raises NotImplementedError:
 its type is consistent        the consistency-group one; where there is none, member
                               by member, but never for a snapshot of the group, or
-                              for what is made of one: that would not be consistent
+                              for volumes made from one: that would not be consistent
 its type is another           member by member
 ============================  ====================================================
 

@@ -6,14 +6,14 @@ task    does                                          undone by
 ======  ============================================  ===========================
 begin   checks that it is ours and that its           group ``error``, replication
         replication is ``enabling``, ``disabling``    ``error``; each volume of
-        or ``failing-over``                           which nothing was told: both
+        or ``failing-over``                           without a reported one: both
                                                       as well, or the latter alone
                                                       where it was refused
 check   the same of each volume; a failover refuses   (nothing was changed)
         volumes in use, unless they are allowed
 ask     driver.enable_replication,                    (the driver answers for it)
         disable_replication, failover_replication
-store   what the driver told of group and volumes;    (statuses stay as told)
+store   the driver's columns of group and volumes;    (statuses stay)
         a replication in ``error`` among it fails
         the operation
 finish  replication of all: ``enabled``,              (point of no return)
@@ -65,7 +65,7 @@ class ReplicationChange:
 
     @property
     def told(self) -> GroupOperation:
-        """What listeners are told of."""
+        """The event of the notification."""
         return GroupOperation(self.call, Statuses(()), tells_members=True)
 
 
@@ -112,7 +112,7 @@ class BeginReplicateGroup(_Of, task="begin"):
         tell(ctx, GROUP, group, self._change.told, "start")
 
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
-        """Refuse: what group and volumes were is not known any more."""
+        """Refuse: the former statuses of group and volumes are not known any more."""
         raise InvalidInput(f"group {args['resource_id']}: ask for its replication again")
 
     def revert(
@@ -135,7 +135,7 @@ class BeginReplicateGroup(_Of, task="begin"):
 
 
 class CheckReplication(_Of, task="check"):
-    """Refuse what must not be changed now. Idempotent: it only reads."""
+    """Refuse a group that must not be changed now. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, resource_id: str, allow_attached: bool) -> None:
         during = self._change.during
@@ -167,7 +167,7 @@ class CallReplicateGroup(_Of, task="ask"):
 
 
 class FinishReplicateGroup(_Of, task="finish"):
-    """Write what all of them are now. Idempotent: it is written again."""
+    """Write the statuses of all of them. Idempotent: it is written again."""
 
     def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> None:
         rows, change = GROUP.rows(ctx), self._change
@@ -180,12 +180,12 @@ class FinishReplicateGroup(_Of, task="finish"):
 
 
 def enable() -> linear_flow.Flow:
-    """Replicate a group. Needs what :func:`failover` needs; there is no target."""
+    """Replicate a group. Needs the arguments of :func:`failover`, without a target."""
     return _flow(ENABLE)
 
 
 def disable() -> linear_flow.Flow:
-    """Stop replicating a group. Needs what :func:`failover` needs; there is no target."""
+    """Stop replicating a group. Needs the arguments of :func:`failover`, without a target."""
     return _flow(DISABLE)
 
 

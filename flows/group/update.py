@@ -9,11 +9,11 @@ check   every volume exists, fits, and is in the      (nothing was changed)
         right status
 ask     driver.update_group, or                       all volumes of both lists
         update_consistencygroup, or nothing           ``error``
-store   what the driver told of group and volumes     (see ``ask``)
+store   the driver's columns of group and volumes     (see ``ask``)
 finish  membership, ``available``                     (point of no return)
 ======  ============================================  ===========================
 
-A volume of which the driver told nothing keeps its status.
+A volume without a status from the driver keeps its own.
 
 Source: seeds, VolumeConsistencyGroupDriver.update_consistencygroup;
 spec/interfaces §5.5.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""End what a service left behind, by the rows in which it said what it worked on.
+"""End operations that a service left behind, by its rows in the table ``workers``.
 
 =========  ============  =====================================================
 row        status        end
@@ -13,8 +13,8 @@ Snapshot   creating      ``error``
 any        another one   the row goes: the work has ended
 =========  ============  =====================================================
 
-What cannot be ended keeps its row, for the next time. What an operation in the journal
-is about is left to that, and a volume into which a backup is being restored to the
+A resource that cannot be ended keeps its row, for the next time. One with an operation in
+the journal is left to that, and a volume into which a backup is being restored to the
 service that restores it. Source: spec/volume-rpc §8.
 """
 
@@ -53,7 +53,7 @@ SNAPSHOTS: Mapping[str, str] = {SnapshotStatus.CREATING: SnapshotStatus.ERROR}
 class CleanUpHost(Step, task="clean"):
     """End one piece of work after the other.
 
-    Idempotent: what has ended has no row any more. A row that an interrupted try has
+    Idempotent: an ended operation has no row any more. A row that an interrupted try has
     taken is ours then, and met at the next start.
     """
 
@@ -74,10 +74,10 @@ class CleanUpHost(Step, task="clean"):
 
 
 def flow() -> linear_flow.Flow:
-    """End what a service left behind.
+    """End operations that a service left behind.
 
     Needs the service's row id (``service_id``; None for ours), ``resource_type`` and
-    ``resource_id``, or None for all, and the time ``until`` which nobody has worked on it
+    ``resource_id``, or None for all, and the time ``until`` which no service has worked on it
     since, as text in UTC, or None for now.
     """
     return linear_flow.Flow("do_cleanup").add(CleanUpHost())

@@ -9,20 +9,20 @@ begin    (nothing)                                     no such target: the statu
                                                        ``failover-error``, and volumes
                                                        that are not replicated ``error``
 move     driver.failover_host, or failover in a        (the driver answers for it)
-         cluster, of what is replicated
-store    what the driver told of volumes and groups;   (statuses stay as told)
+         cluster, of replicated volumes
+store    the driver's columns of volumes and groups;   (statuses stay)
          snapshots of a volume that could not be
          moved: ``error``; volumes that are not
          replicated, and their snapshots: ``error``,
          unless it comes back
 finish   the service: disabled, ``failed-over``; back  (point of no return)
          again: ``enabled``, and disabled only where
-         it is frozen; other processes are told
+         it is frozen; other processes are notified
 =======  ============================================  ================================
 
 Nothing is written before the driver has answered, so that a target that does not exist
-costs nothing. A driver whose set-up failed is asked as well: that is what a lost backend
-looks like. Source: spec/volume-rpc, failover.
+costs nothing. A driver whose set-up failed is asked as well: that is the state of a lost
+backend. Source: spec/volume-rpc, failover.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class FailOver(Step, task="move"):
 
 
 class StoreFailover(Step, task="store"):
-    """Write what has become of volumes and groups.
+    """Write the columns of volumes and groups.
 
     Idempotent: the same is written again, and a status that was kept is not kept twice.
     """
@@ -127,7 +127,7 @@ class StoreFailover(Step, task="store"):
 
 
 class FinishFailover(Step, task="finish"):
-    """Write the service's row and tell the other processes. Idempotent: it is written again."""
+    """Write the service's row and notify the other processes. Idempotent: it is written again."""
 
     def execute(self, ctx: Context, secondary_id: str | None, moved: Moved) -> None:
         columns: dict[str, Any] = {
@@ -172,7 +172,7 @@ def _store_volume(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
         try:
             _write(ctx, volume, _completed(entry["columns"], now, VOLUMES))
         except ValueError as error:
-            LOG.error("what was told of volume %s is not stored: %s", volume.id, error)
+            LOG.error("the driver's columns of volume %s are not stored: %s", volume.id, error)
             _write(ctx, volume, _completed({"status": VOLUMES.failed}, now, VOLUMES))
     except errors.NotFound:
         LOG.info("volume %s is gone by now", entry["id"])
@@ -183,11 +183,11 @@ def _store_group(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
     try:
         ctx.groups["group"].update(entry["id"], **columns)
     except (ValueError, errors.NotFound) as error:
-        LOG.error("what was told of group %s is not stored: %s", entry["id"], error)
+        LOG.error("the driver's columns of group %s are not stored: %s", entry["id"], error)
 
 
 def _completed(told: Mapping[str, Any], now: str, statuses: Statuses) -> dict[str, Any]:
-    """Return the columns of a volume or group, with what a failure means."""
+    """Return the columns of a volume or group, with those of a failure."""
     columns = dict(told)
     if columns.get("status") == statuses.failed:
         columns["replication_status"] = SERVICE.failed
@@ -199,7 +199,7 @@ def _completed(told: Mapping[str, Any], now: str, statuses: Statuses) -> dict[st
 
 
 def _write(ctx: Context, volume: Record, columns: dict[str, Any]) -> None:
-    """Write what a driver told of a volume. :raises ValueError: it does not fit."""
+    """Write a driver's columns of a volume. :raises ValueError: it does not fit."""
     if columns.get("status", volume.status) != volume.status:
         columns["previous_status"] = volume.status
     ctx.volumes.update(volume.id, **columns)
@@ -208,7 +208,7 @@ def _write(ctx: Context, volume: Record, columns: dict[str, Any]) -> None:
 
 
 def _give_up(ctx: Context, volumes: Iterable[Record]) -> None:
-    """Set what was not replicated to ``error``: it is where nobody reaches it."""
+    """Set volumes without replication to ``error``: they cannot be reached."""
     for volume in volumes:
         try:
             _break_snapshots(ctx, volume)

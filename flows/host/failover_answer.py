@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a driver says of a failover, as far as it makes sense.
+"""Validate a driver's answer to a failover.
 
-The backend has moved by then: so an answer is used as far as it can be, and what cannot
-is in the log. A *moved* is kept in the journal: so it is JSON.
+The backend has moved by then: so the valid parts of an answer are used, and the others
+are logged. A *moved* is kept in the journal: so it is JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FAILED = {"volume": VolumeStatus.ERROR, "group": GroupStatus.ERROR}
 
 
 class Moved(TypedDict):
-    """What is to be written.
+    """The columns to write.
 
     :param active: the target that is used now.
     :param volumes: for each volume that is replicated its ``id`` and ``columns``.
@@ -75,14 +75,14 @@ def _entries(told: Any, rows: Sequence[Record], kind: str, who: str) -> list[dic
             raise DriverReturnedRubbish(f"{who} returned {entry!r:.80}, without {kind}_id")
         row = by_id.get(entry[f"{kind}_id"])
         if row is None:
-            LOG.error("%s told of %s %s, which it was not asked for", who, kind, entry)
+            LOG.error("%s returned %s %s, which it was not asked for", who, kind, entry)
             continue
         found[row.id] = _columns(entry.get("updates"), row, who)
     return [{"id": row_id, "columns": columns} for row_id, columns in found.items()]
 
 
 def _columns(told: Any, row: Record, who: str) -> dict[str, Any]:
-    """Return the columns that a driver may write; a row of which it tells rubbish has failed."""
+    """Return the columns that a driver may write; a row with invalid ones has failed."""
     if told is None:
         return {}
     try:
@@ -95,6 +95,6 @@ def _columns(told: Any, row: Record, who: str) -> dict[str, Any]:
         columns = driver_contract.model_update(rest, row, who)
         json.dumps(columns)
     except (DriverReturnedRubbish, TypeError, ValueError) as error:
-        LOG.error("%s told of %s %s: %s", who, row.kind, row.id, error)
+        LOG.error("%s returned for %s %s: %s", who, row.kind, row.id, error)
         return {"status": _FAILED[row.kind]}
     return {**columns, "status": status} if status else columns

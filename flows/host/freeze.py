@@ -10,7 +10,7 @@ write    the service's row: disabled, reason    enabled, without a reason; the a
          ``frozen``; the answer is yes          is whether it was thawed
 =======  =====================================  =====================================
 
-Nothing is undone: who asks reads the row. The flag ``frozen`` is written by who asks.
+Nothing is reverted: the caller reads the row, and writes the flag ``frozen``.
 Source: spec/volume-rpc, freeze_host and thaw_host.
 """
 
@@ -32,7 +32,7 @@ FROZEN = "frozen"
 
 
 class NotifyDriver(Step, task="tell"):
-    """Have the driver know. Idempotent: who is told twice knows it once."""
+    """Notify the driver. Idempotent: notifying it twice is harmless."""
 
     default_provides = "willing"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""End what nobody will end: no journal knows of it, and no row says who worked on it.
+"""End orphaned resources: no journal and no row in ``workers`` names an operation on them.
 
 ==================  ====================  ==============================================
-what                status                end
+resource            status                end
 ==================  ====================  ==============================================
 volume              creating              ``error``
 volume              downloading           driver.clear_download, ``error``
@@ -12,8 +12,8 @@ volume              deleting              it is deleted by an operation of its o
                                           ``error_deleting``
 volume              unmanaging            ``error_unmanaging``
 volume              managing              ``error_managing``
-volume              deleting what could   ``error_managing``
-                    not be managed
+volume              deleting a volume     ``error_managing``
+                    not managed
 volume              extending             ``error_extending``; not where a compute host
                                           is still to say how it went
 volume              retyping              the status that it had before
@@ -122,7 +122,7 @@ _ANSWER_AWAITED = "extend_new_size"
 
 
 class End(Step):
-    """Give each its end. Idempotent: what has one is in another status by then."""
+    """End each one. Idempotent: an ended one is in another status by then."""
 
     def execute(self, ctx: Context, before: str) -> None:
         since = datetime.datetime.fromisoformat(before)
@@ -133,7 +133,7 @@ class End(Step):
         for kind in KINDS:
             end(kind, "status", GROUPS, _end_group)
         end("group", "replication_status", REPLICATION, _end_replication)
-        # These first, as what they write makes a volume one that somebody has changed.
+        # These first, as their writes make a volume count as changed.
         end("volume", "migration_status", MIGRATION.during, _end_migration)
         end("volume", "status", [*VOLUMES, *_BACK, _DELETED_AGAIN], _end_volume)
         end("snapshot", "status", SNAPSHOTS, _end_snapshot)
@@ -141,7 +141,7 @@ class End(Step):
 
 
 def flow() -> linear_flow.Flow:
-    """End what nobody will end. Needs the time ``before`` which it was left, as text in UTC."""
+    """End orphaned resources. Needs the time ``before`` which it was left, as text in UTC."""
     return linear_flow.Flow("abandoned").add(End())
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operations between volumes and images share."""
+"""Common parts of operations between volumes and images."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of an image, whether it fits a volume, and what of it a volume keeps.
+"""Metadata of an image: whether it fits a volume, and the part that a volume keeps.
 
 Source: spec/volume-rpc, create_volume, the kind *image*.
 """
@@ -38,7 +38,7 @@ def show(ctx: Context, image_id: str) -> Image:
 def require_fits(image: Image, volume: Record) -> None:
     """Refuse an image that cannot become this volume, before anything is made.
 
-    :raises ImageUnacceptable: names what does not fit.
+    :raises ImageUnacceptable: names the mismatch.
     """
     what = f"image {image['id']}"
     if image.get("status") != ImageStatus.ACTIVE:
@@ -60,14 +60,14 @@ def require_fits(image: Image, volume: Record) -> None:
 
 
 def require_image(image_meta: Any) -> Image:
-    """Return what a caller says of an image. :raises InvalidInput: it has no id."""
+    """Return the image of a request. :raises InvalidInput: it has no id."""
     if not isinstance(image_meta, Mapping) or not isinstance(image_meta.get("id"), str):
         raise InvalidInput(f"image_meta has no id: {image_meta!r:.80}")
     return image_meta
 
 
 def glance_metadata(image: Image) -> dict[str, str]:
-    """Return what a volume keeps of the image that it was made of."""
+    """Return the metadata that a volume keeps of its image."""
     kept = {"image_id": image["id"], "image_name": image.get("name")}
     kept |= {name: image.get(name) for name in _KEPT} | dict(image.get("properties") or {})
     return {str(name): str(value) for name, value in kept.items() if value is not None}
@@ -79,7 +79,7 @@ def explained(what: str) -> Iterator[None]:
 
     Our own refusals, and kinds of errors of images, stay as they are.
 
-    :raises ImageCopyFailure: with what was moved, and why it could not be.
+    :raises ImageCopyFailure: names the image and the reason.
     """
     try:
         yield

@@ -7,8 +7,8 @@ task        does                                      undone by
 export      driver.create_export_snapshot             driver.remove_export_snapshot
 connect     driver.initialize_connection_snapshot     driver.terminate_connection_snapshot,
                                                       where it was cut short
-terminate   driver.terminate_connection_snapshot      (what is gone stays gone)
-unexport    driver.remove_export_snapshot             (what is gone stays gone)
+terminate   driver.terminate_connection_snapshot      (a removed one stays removed)
+unexport    driver.remove_export_snapshot             (a removed one stays removed)
 ==========  ========================================  =================================
 
 No status is written: these are calls, whose caller waits, and asks again.

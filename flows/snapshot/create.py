@@ -36,10 +36,10 @@ OPERATION = SnapshotOperation(
 
 
 class AllocateSnapshot(Step, task="allocate"):
-    """Make the snapshot on the backend and store what the driver says about it.
+    """Make the snapshot on the backend and store the driver's columns.
 
-    Idempotent: on a second try, what the interrupted one left is deleted first;
-    nobody can use the snapshot before ``finish``.
+    Idempotent: a second try first deletes the remains of the interrupted one;
+    the snapshot cannot be used before ``finish``.
     """
 
     def execute(self, ctx: Context, snapshot_id: str) -> None:

@@ -6,7 +6,7 @@ task      does                                      undone by
 ========  ========================================  ============================
 begin     checks that it is ours                    busy: ``available``; else
                                                     ``error_deleting``; a message
-remove    driver.delete_snapshot, or                (what is gone stays gone)
+remove    driver.delete_snapshot, or                (a deleted one stays deleted)
           driver.unmanage_snapshot
 finish    the row, its metadata and its quota       (point of no return)
 ========  ========================================  ============================
@@ -42,7 +42,7 @@ OPERATION = SnapshotOperation(
 
 
 class RemoveSnapshot(Step, task="remove"):
-    """Take the snapshot off the backend. Idempotent: what is absent is a success."""
+    """Delete the snapshot on the backend. Idempotent: absence is a success."""
 
     def execute(self, ctx: Context, snapshot_id: str, unmanage_only: bool) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
@@ -74,7 +74,7 @@ def flow() -> linear_flow.Flow:
 
 
 def forget(ctx: Context, snapshot: Record) -> None:
-    """Delete a snapshot's row, with its quota, and tell so."""
+    """Delete a snapshot's row, release its quota, and notify."""
     shown = snapshot.replace(status=STATUSES.done, deleted=True)
     if ctx.snapshots.destroy(snapshot.id, release=_quota(ctx, snapshot)):
         ctx.notifier.snapshot(ctx.request, "delete.end", shown)

@@ -23,11 +23,11 @@ MESSAGE_TYPE = "VOLUME_SNAPSHOT"
 
 @dataclass(frozen=True)
 class SnapshotOperation:
-    """What an operation on a snapshot says about itself.
+    """The properties of an operation on a snapshot.
 
     :param event: notified as ``snapshot.<event>.start`` and ``.end``.
     :param action: number of the user message about a failure; none without it.
-    :param detail: what the message says unless the error says more.
+    :param detail: the message's detail unless the error has its own.
     """
 
     statuses: Statuses
@@ -77,7 +77,7 @@ def set_failed(
 ) -> None:
     """Write the message for the user, and then the failure status.
 
-    In this order: killed in between, it is done again, and the user is told twice
+    In this order: after a kill in between it is repeated, and the user gets two messages
     rather than never.
     """
     statuses = operation.statuses
@@ -97,8 +97,8 @@ def set_status(
 ) -> bool:
     """Write a final status and say whether it took.
 
-    It never raises because the status moved on: what the snapshot has become is
-    somebody else's by then.
+    It never raises because the status moved on: the snapshot belongs to
+    another operation by then.
     """
     try:
         ctx.snapshots.transition(snapshot.id, status, when=when, done=True, **columns)

@@ -48,7 +48,7 @@ class MeasureSnapshot(Step, task="measure"):
 
 
 class ReserveSnapshotQuota(Step, task="reserve"):
-    """Reserve what is more than the volume's size; what is less becomes free at the end.
+    """Reserve the size above the volume's; the unused rest is released at the end.
 
     Idempotent: the snapshot's own id is that of the reservation.
     """
@@ -64,7 +64,7 @@ class ReserveSnapshotQuota(Step, task="reserve"):
 
 
 class AdoptSnapshot(Step, task="adopt"):
-    """Have the driver tie the object to the snapshot, and store what it says about it.
+    """Have the driver tie the object to the snapshot, and store its columns.
 
     Idempotent: a driver finds the object under its new name on a second try.
     """

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell the driver that a volume gets another owner.
+"""Notify the driver of a volume's new owner.
 
 =======  ===========================================  ================================
 task     does                                         undone by
 =======  ===========================================  ================================
 check    refuses another backend's volume             (nothing was changed)
-tell     driver.accept_transfer; what it tells is     cut short: driver.accept_transfer
-         stored, and the answer                       of the owner in the row; what it
-                                                      told cannot be stored: ``error``
+tell     driver.accept_transfer; its columns are      interrupted: driver.accept_transfer
+         stored, and the answer                       of the owner in the row; columns that
+                                                      cannot be stored: ``error``
 =======  ===========================================  ================================
 
 The owner and the quota are moved by who asks, after the answer. Source: spec/volume-rpc,
@@ -37,7 +37,7 @@ STATUSES = Statuses(during=(), failure={DriverReturnedRubbish: VolumeStatus.ERRO
 
 
 class CheckTransfer(Step, task="check"):
-    """Refuse what is not ours. Idempotent: it only reads."""
+    """Refuse a volume of another backend. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
@@ -45,7 +45,7 @@ class CheckTransfer(Step, task="check"):
 
 
 class NotifyTransfer(Step, task="tell"):
-    """Have the driver know the new owner. Idempotent: who is told twice knows it once."""
+    """Notify the driver of the new owner. Idempotent: notifying it twice is harmless."""
 
     default_provides = "result"
 
@@ -93,6 +93,6 @@ def _sendable(update: dict[str, Any], volume: Record) -> dict[str, Any]:
     try:
         json.dumps(update)
     except (TypeError, ValueError) as error:
-        text = f"{CALL} of volume {volume.id} returned what JSON cannot carry: {error}"
+        text = f"{CALL} of volume {volume.id} returned values that are not JSON: {error}"
         raise DriverReturnedRubbish(text) from error
     return update

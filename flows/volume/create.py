@@ -49,7 +49,7 @@ class BeginCreate(BeginVolumeOperation):
     """Check the volume; after a failure hand it back to the scheduler, or set ``error``.
 
     :param action: number of the user message about a failure.
-    :param detail: what the message says unless the error says more.
+    :param detail: the message's detail unless the error has its own.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class BeginCreate(BeginVolumeOperation):
 
 
 class AllocateVolume(Step, task="allocate"):
-    """Make the volume on the backend and store what the driver says about it.
+    """Make the volume on the backend and store the driver's columns.
 
-    Idempotent: on a second try, what the interrupted one left is deleted first;
-    nobody can use the volume before ``finish``.
+    Idempotent: a second try first deletes the remains of the interrupted one;
+    the volume cannot be used before ``finish``.
     """
 
     def execute(self, ctx: Context, volume_id: str, request_spec: Any) -> None:
@@ -121,10 +121,10 @@ class AllocateVolume(Step, task="allocate"):
 
 
 class FinishCreate(Step, task="finish"):
-    """Make the volume available and tell that it is.
+    """Make the volume available and notify.
 
     Idempotent: a volume that is available already stays so. Where the row has gone,
-    nobody knows of the volume any more and it is removed.
+    the volume is an orphan and is removed.
     """
 
     def execute(self, ctx: Context, volume_id: str) -> None:
@@ -157,7 +157,7 @@ def flow() -> linear_flow.Flow:
 
 
 def launched(ctx: VolumeContext) -> dict[str, Any]:
-    """Return what is written of a volume when it can be used for the first time."""
+    """Return the columns of a volume when it can be used for the first time."""
     return {
         "launched_at": timeutils.utcnow(),
         "shared_targets": shared_targets(ctx.backend.stats()),
@@ -194,13 +194,13 @@ def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
 
 
 def store(ctx: Context, volume: Record, call: str, answer: Any) -> None:
-    """Write what the driver tells of a volume that it has made, and what its source does."""
+    """Write the driver's columns of a new volume, and those that its source gives."""
     try:
         update = driver_contract.model_update(answer, volume, call)
         driver_contract.store(ctx.volumes.update, volume, update, call)
         inherit(ctx, volume)
     except errors.VolumeNotFound:
-        ctx.driver.delete_volume(volume)  # no row tells the revert what to delete
+        ctx.driver.delete_volume(volume)  # the revert has no row of the volume
         raise
 
 
@@ -228,7 +228,7 @@ def clone(ctx: VolumeContext, volume: Record, source: Record) -> tuple[str, Any]
         return "create_cloned_volume", driver.create_cloned_volume(volume, source)
     except NotImplementedError:
         moment = temporary_objects.snapshot_of_now(source, volume.id)
-    driver.delete_snapshot(moment)  # what an interrupted try left
+    driver.delete_snapshot(moment)  # remains of an interrupted try
     try:
         update = driver_contract.model_update(
             driver.create_snapshot(moment), moment, "create_snapshot"

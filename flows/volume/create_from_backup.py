@@ -40,7 +40,7 @@ _RESTORABLE = (BackupStatus.AVAILABLE,)
 class AllocateForBackup(create.AllocateVolume, task="allocate"):
     """Make the volume, with the backup's data where the driver can do that itself.
 
-    Idempotent: on a second try, what the interrupted one left is deleted first.
+    Idempotent: a second try first deletes the remains of the interrupted one.
     """
 
     default_provides = "restored"
@@ -66,7 +66,7 @@ class AllocateForBackup(create.AllocateVolume, task="allocate"):
 class HandToBackupService(FinishCreate, task="hand"):
     """Have the data restored, unless it is there.
 
-    Idempotent: the backup is set to the same restore again, and what is cast twice is
+    Idempotent: the backup is set to the same restore again, and a cast that is sent twice is
     carried out once.
     """
 
@@ -108,7 +108,7 @@ class HandToBackupService(FinishCreate, task="hand"):
 def flow() -> linear_flow.Flow:
     """Create a volume from a backup.
 
-    Needs what :func:`flows.volume.create.flow` needs, and ``backup_id``.
+    Needs the arguments of :func:`flows.volume.create.flow`, and ``backup_id``.
     """
     return linear_flow.Flow("create_volume_from_backup").add(
         BeginCreate(), AllocateForBackup("allocate"), HandToBackupService("hand")

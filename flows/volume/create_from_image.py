@@ -44,8 +44,8 @@ DOWNLOADING = VolumeStatus.DOWNLOADING
 class AllocateFromImage(create.AllocateVolume, task="allocate"):
     """Make the volume, with the image's data where the driver can clone it.
 
-    Idempotent: on a second try, what the interrupted one left is deleted first;
-    nobody can use the volume before ``finish``.
+    Idempotent: a second try first deletes the remains of the interrupted one;
+    the volume cannot be used before ``finish``.
     """
 
     default_provides = "cloned"
@@ -67,7 +67,7 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
 
 
 class Download(Step):
-    """Write the image, and what the volume keeps of it.
+    """Write the image, and its metadata of the volume.
 
     Idempotent: on a second try the image is written anew from its begin.
     """
@@ -96,7 +96,7 @@ class Download(Step):
 def flow() -> linear_flow.Flow:
     """Create a volume from an image.
 
-    Needs what :func:`flows.volume.create.flow` needs, and ``image_id``.
+    Needs the arguments of :func:`flows.volume.create.flow`, and ``image_id``.
     """
     begin = BeginCreate(messages.COPY_IMAGE_TO_VOLUME, messages.UNKNOWN_ERROR)
     return linear_flow.Flow("create_volume_from_image").add(

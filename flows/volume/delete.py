@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Delete a volume, with its snapshots where asked, or only forget it.
+"""Delete a volume, with its snapshots where asked, or only remove its row.
 
 =======  ========================================  =============================
 task     does                                      undone by
@@ -9,16 +9,16 @@ begin    checks the status                         busy: ``available``; else
                                                    ``error_unmanaging``;
                                                    cascading, snapshots that are
                                                    left: ``error_deleting``
-remove   refuses what is attached or not ours;     (what is gone stays gone)
+remove   refuses an attached or foreign volume;    (a deleted one stays deleted)
          driver.remove_export; each snapshot,
          when cascading; driver.delete_volume, or
-         unmanage, also of what could not be
-         managed
-finish   the row, what belongs to it, its quota    (point of no return)
+         unmanage, also of a volume whose
+         manage failed
+finish   the row, related rows, its quota          (point of no return)
 =======  ========================================  =============================
 
-A row that is gone already is a success without a word to the driver. A volume
-that is the destination of a migration has nobody who would look at its error
+A row that is gone already is a success without a call of the driver. A volume
+that is the destination of a migration has no user who would see its error
 status: its row is destroyed instead.
 
 Source: seeds, VolumeDriverCore.delete_volume; VolumeManagementDriver.unmanage;
@@ -113,7 +113,7 @@ class BeginDelete(Step, task="begin"):
             ctx.volumes.destroy(volume_id)
             return
         statuses = UNMANAGE if unmanage_only else STATUSES
-        # Also for a volume of another backend: nobody else was asked to delete it.
+        # Also for a volume of another backend: no other service was asked to delete it.
         status = statuses.after(cause_of(flow_failures))
         set_finished(ctx, volume, statuses.during, status)
 
@@ -121,7 +121,7 @@ class BeginDelete(Step, task="begin"):
 class RemoveVolume(Step, task="remove"):
     """Take the volume and, when cascading, its snapshots off the backend.
 
-    Idempotent: what is absent is a success, and snapshots that are gone are not met again.
+    Idempotent: absence is a success, and deleted snapshots are not met again.
     """
 
     def execute(self, ctx: Context, volume_id: str, unmanage_only: bool, cascade: bool) -> None:
@@ -165,7 +165,7 @@ def flow() -> linear_flow.Flow:
 
 
 def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> None:
-    """Refuse what must not be deleted here."""
+    """Refuse a volume that must not be deleted here."""
     if volume.attach_status == AttachStatus.ATTACHED:
         raise VolumeAttached(f"volume {volume.id} is attached: detach it first")
     driver_contract.require_ours(ctx, volume, volume.host)
@@ -182,7 +182,7 @@ def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> 
 def _remove_snapshots(ctx: Context, volume_id: str) -> None:
     """Delete every snapshot; one that fails does not keep the others.
 
-    :raises Exception: what the first one raised.
+    :raises Exception: that of the first one.
     """
     first: Exception | None = None
     for snapshot in ctx.snapshots.of_volume(volume_id):

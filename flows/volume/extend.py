@@ -120,7 +120,7 @@ def flow() -> linear_flow.Flow:
 
 
 def completion() -> linear_flow.Flow:
-    """End an extension. Needs what :func:`flow` needs, and ``error``."""
+    """End an extension. Needs the arguments of :func:`flow`, and ``error``."""
     return linear_flow.Flow("extend_volume_completion").add(
         BeginExtend(None), Complete(), FinishExtend()
     )

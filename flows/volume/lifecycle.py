@@ -56,12 +56,12 @@ class BeginVolumeOperation(Step):
         reopen(ctx, args["volume_id"], self._statuses)
 
     def started(self, ctx: Context, volume: Record) -> None:
-        """Tell that the work begins."""
+        """Notify of the start."""
         if self._event and volume.use_quota:
             ctx.notifier.volume(ctx.request, f"{self._event}.start", volume)
 
     def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
-        """Write the failure status; a subclass adds what else a failure means."""
+        """Write the failure status; a subclass adds further effects of a failure."""
         set_failed(ctx, volume, self._statuses.during, self._statuses.after(failure))
 
 
@@ -95,7 +95,7 @@ def set_failed(
 ) -> bool:
     """Write a failure status and say whether it took.
 
-    It does not where somebody moved the volume on meanwhile, or to another backend.
+    It does not where the volume's status moved on meanwhile, or its backend.
     """
     if volume.host and not driver_contract.is_ours(ctx, volume.host):
         LOG.warning("volume %s is on %s now and left as it is", volume.id, volume.host)
@@ -109,7 +109,7 @@ def set_finished(
     """Write the final status of a success and say whether it took.
 
     It never raises because the status moved on: a resumed flow may find the
-    volume in use, and a revert would delete somebody's data.
+    volume in use, and a revert would delete its data.
     """
     return _transition(ctx, volume, when, status, columns)
 

@@ -64,7 +64,7 @@ class ReserveVolumeQuota(Step, task="reserve"):
 
 
 class AdoptVolume(Step, task="adopt"):
-    """Have the driver tie the object to the volume, and store what it says about it.
+    """Have the driver tie the object to the volume, and store its columns.
 
     Idempotent: a driver finds the object under its new name on a second try.
     """

@@ -58,7 +58,7 @@ class BeginReimage(lifecycle.BeginVolumeOperation):
         super().__init__(STATUSES, None)
 
     def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
-        """Write ``error``, and tell the user."""
+        """Write ``error``, and a message for the user."""
         columns = {"previous_status": STATUSES.during[0]}
         if set_failed(ctx, volume, STATUSES.during, STATUSES.after(failure), **columns):
             action = messages.REIMAGE_VOLUME
@@ -67,7 +67,7 @@ class BeginReimage(lifecycle.BeginVolumeOperation):
 
 
 class WriteImage(Step, task="write"):
-    """Write the image, and what the volume keeps of it. Idempotent: the same data again."""
+    """Write the image, and its metadata of the volume. Idempotent: the same data again."""
 
     moves_data = True
 

@@ -36,7 +36,7 @@ NOT_RESCHEDULED = (
     errors.InvalidInput,
     errors.OperationInterrupted,
 )
-"""Another backend would fail in the same way; what kills a service kills the next one too."""
+"""Another backend would fail in the same way, and a killer of services kills the next one."""
 
 
 def is_possible(
@@ -60,7 +60,7 @@ def hand_back(
 
     The leftover on this backend is gone by now, so it cannot race with the next try.
     Killed between the row and the cast, it casts again: a second cast is met by a
-    compare-and-set, a lost one by nobody.
+    compare-and-set, a lost one by none.
     """
     now = timeutils.utcnow()
     creating = statuses.during[0]

@@ -11,7 +11,7 @@ check     that the snapshot is of this volume,     (it only reads)
 safety    a snapshot of the volume as it is,       removed when it failed;
           where the driver wants one               else kept for the user
 restore   driver.revert_to_snapshot, or a copy     (the safety snapshot has
-          from a temporary volume                  what was there before)
+          from a temporary volume                  the data before it)
 finish    both ``available``                       (point of no return)
 clean     deletes the safety snapshot              (never fails)
 ========  =======================================  ==========================
@@ -119,10 +119,10 @@ class CheckRevert(Step, task="check"):
 
 
 class Safety(Step):
-    """Keep the volume as it is, where a half-done revert could not be told from a done one.
+    """Keep the volume as it is, where an incomplete revert could not be distinguished.
 
-    Idempotent: ``begin`` chose its id, and on a second try what the interrupted one
-    left is deleted first; the volume has not been changed yet.
+    Idempotent: ``begin`` chose its id, and a second try first deletes the snapshot of the
+    interrupted one; the volume has not been changed yet.
     """
 
     default_provides = "safety_id"
@@ -188,9 +188,9 @@ class FinishRevert(Step, task="finish"):
 
 
 class CleanUpRevert(Step, task="clean"):
-    """Delete the safety snapshot; what is left of it does not undo the revert.
+    """Delete the safety snapshot; a failure does not undo the revert.
 
-    Idempotent: what is absent is a success.
+    Idempotent: absence is a success.
     """
 
     def execute(
@@ -201,7 +201,7 @@ class CleanUpRevert(Step, task="clean"):
         _notify(ctx, volume_id, snapshot_id, "end")
 
     def revert(self, ctx: Context, safety_id: str | None) -> None:
-        if safety_id is not None:  # half gone is no use to anybody
+        if safety_id is not None:  # an incomplete one is of no use
             _drop(ctx, safety_id)
 
 

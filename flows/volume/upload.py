@@ -8,7 +8,7 @@ begin    checks that it is ours and ``uploading``     the image is deleted where
                                                       is ``queued`` or ``saving``;
                                                       ``in-use`` with attachments,
                                                       else ``available``; a message
-upload   driver.copy_volume_to_image, or through a    what was put aside goes
+upload   driver.copy_volume_to_image, or through a    temporary files go
          connection
 finish   ``in-use`` with attachments, else            (point of no return)
          ``available``
@@ -71,7 +71,7 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
 
     def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
-        """Give the volume its status back, and tell the user."""
+        """Restore the volume's status, and write a message for the user."""
         if set_failed(ctx, volume, STATUSES.during, at_rest(ctx, volume.id)):
             action = messages.COPY_VOLUME_TO_IMAGE
             detail = messages.detail_of(action, failure, messages.GLANCE_UPLOAD)

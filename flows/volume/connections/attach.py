@@ -6,7 +6,7 @@ task       does                                      undone by
 =========  ========================================  ===============================
 reserve    checks, makes the attachment              ``error_attaching``, a message
            ``attaching``, notes the mode
-tell       driver.attach_volume                      (the driver was only told)
+tell       driver.attach_volume                      (the driver was only notified)
 attached   attachment ``attached``, volume           (point of no return)
            ``in-use``
 =========  ========================================  ===============================
@@ -101,7 +101,7 @@ class ReserveAttachment(Step, task="reserve"):
 
 
 class NotifyAttached(Step, task="tell"):
-    """Check what only shows with an attachment, and tell the driver. Idempotent: it is told."""
+    """Check rules that need the attachment, and notify the driver. Idempotent: it may repeat."""
 
     def execute(
         self,
@@ -196,7 +196,7 @@ def _existing(
 
 
 def _instance(text: str | None) -> str | None:
-    """Return the instance's id; None where there is none, or what is no UUID."""
+    """Return the instance's id; None where there is none, or no UUID."""
     try:
         uuid.UUID(str(text))
     except ValueError:

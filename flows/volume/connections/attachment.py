@@ -12,7 +12,7 @@ connect    driver.initialize_connection, saves       driver.terminate_connection
            volume ``attaching``
 =========  ========================================  =========================
 
-The journal keeps what a step returns until the next one ends. What ``connect``
+The journal keeps the result of a step until the next one ends. What ``connect``
 returns has secrets of the connection in it, so it is the last step.
 
 Ending one writes no row: the API destroys the attachment.
@@ -45,7 +45,7 @@ ATTACHMENT = Statuses(during=(AttachStatus.RESERVED,), success=AttachStatus.ATTA
 """A failure of the driver leaves the status as it is; the API completes the attachment."""
 
 _WRITTEN = ("attach_status", "connector", "attached_host", "mountpoint", "attach_mode")
-"""What connecting writes of an attachment, besides the time."""
+"""Columns of an attachment that a connection writes, besides the time."""
 
 
 class CheckAttachment(connection.CheckConnector, task="check"):
@@ -129,7 +129,7 @@ class Disconnect(Step):
         try:
             driver.remove_export(ctx.request.elevated(), volume)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not raised
-            # Access has ended; an export that nobody uses does not keep the attachment.
+            # Access has ended; an unused export does not keep the attachment.
             text = driver_contract.masked(error)
             LOG.warning("the export of volume %s is left behind: %s", volume_id, text)
 
@@ -158,7 +158,7 @@ def attachment_of(ctx: Context, volume_id: str, attachment_id: str) -> Record:
 def _with_mode(connector: Mapping[str, Any], attachment: Record) -> dict[str, Any]:
     """The mode that was chosen with the attachment goes before the connector's."""
     mode = attachment.attach_mode
-    if mode and mode != "null":  # the API writes the word where nobody chose
+    if mode and mode != "null":  # the API writes the word where the user chose none
         return {**connector, "mode": mode}
     return dict(connector)
 

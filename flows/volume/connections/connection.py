@@ -8,12 +8,12 @@ check       driver.validate_connector               (nothing was changed)
 export      driver.create_export                    driver.remove_export
 connect     driver.initialize_connection, saves     driver.terminate_connection,
             the initiator's data                    where it was cut short
-terminate   driver.terminate_connection             (what is gone stays gone)
-unexport    driver.remove_export                    (what is gone stays gone)
+terminate   driver.terminate_connection             (an ended one stays ended)
+unexport    driver.remove_export                    (a removed one stays removed)
 ==========  ======================================  ===========================
 
-What was cut short is undone only where nobody is attached: a connection that is
-asked for again, as after a migration, may serve somebody already.
+An interrupted flow is reverted only without attachments: a connection that is
+requested again, as after a migration, may be in use already.
 
 No status is written: these are calls, whose caller waits, and asks again. A caller
 gets VolumeBackendAPIException for whatever the driver raised, but InvalidInput for
@@ -136,7 +136,7 @@ def of_ours(ctx: Context, volume_id: str) -> Record:
 
 
 def is_used(ctx: VolumeContext, volume_id: str) -> bool:
-    """Say whether somebody reaches the volume: an attachment has a connector."""
+    """Return whether the volume is connected: an attachment has a connector."""
     return any(
         attachment.connector or attachment.attach_status == AttachStatus.ATTACHED
         for attachment in ctx.attachments.of_volume(volume_id)
@@ -186,7 +186,7 @@ def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[
 def terminate(
     ctx: Context, volume: Record, connector: Mapping[str, Any] | None, force: bool
 ) -> bool | None:
-    """End access and return what the driver says of connections that are shared."""
+    """End access and return the driver's answer about shared connections."""
     driver = ctx.driver
     forced = {"force": force} if driver_contract.takes(driver.terminate_connection, "force") else {}
     try:

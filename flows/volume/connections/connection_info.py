@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller is told about a connection besides the driver's words.
+"""Fields that the worker adds to the driver's connection info.
 
 Source: spec/volume-rpc, initialize_connection.
 """

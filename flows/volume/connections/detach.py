@@ -5,13 +5,13 @@
 task       does                                      undone by
 =========  ========================================  ===============================
 find       which attachment ends                     ``error_detaching``
-untell     driver.detach_volume,                     (what is gone stays gone)
+untell     driver.detach_volume,                     (a detached one stays detached)
            driver.remove_export
 detached   the attachment goes, the volume's status  (point of no return)
            follows from those that are left
 =========  ========================================  ===============================
 
-An export that could not be removed writes nothing: the attachment is what it was.
+An export that could not be removed writes nothing: the attachment stays as it was.
 
 Source: seeds, VolumeDriverCore.detach_volume; spec/volume-rpc, detach_volume.
 """
@@ -68,7 +68,7 @@ class Find(Step):
 
 
 class Untell(Step):
-    """Tell the driver and take the export away. Idempotent: what is gone is a success."""
+    """Notify the driver and remove the export. Idempotent: absence is a success."""
 
     def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
         if found_id is None:
@@ -84,7 +84,7 @@ class Untell(Step):
 class Detached(Step):
     """Write that the attachment is gone. Idempotent: it stays gone.
 
-    A service that starts exports what still has an attachment, so the export that
+    A service that starts exports volumes with an attachment, so the export that
     was taken away before a kill is taken away once more.
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell the compute service what became of a volume that its instances have.
+"""Notify the compute service of changes to volumes of its instances.
 
 Source: spec/volume-rpc, extend_volume and reimage.
 """
@@ -23,9 +23,9 @@ _Tell = Callable[[Any, str, Sequence[str]], None]
 
 
 class NotifyExtended(Step, task="tell_extended"):
-    """Tell that the volume has grown.
+    """Notify of the extended volume.
 
-    Idempotent: it is told again. It fails nothing: the volume has its size.
+    Idempotent: it notifies again. It fails nothing: the volume has its size.
     """
 
     only_tells = True
@@ -36,9 +36,9 @@ class NotifyExtended(Step, task="tell_extended"):
 
 
 class NotifyReimaged(Step, task="tell_reimaged"):
-    """Tell that the volume has its image, where somebody waits for it with the volume reserved.
+    """Notify of the reimaged volume, where an instance waits for it with the volume reserved.
 
-    Idempotent: it is told again. It fails nothing: the volume has its image.
+    Idempotent: it notifies again. It fails nothing: the volume has its image.
     """
 
     only_tells = True
@@ -63,6 +63,6 @@ def _tell(ctx: Context, volume_id: str, tell: _Tell, action: str, detail: str) -
         with ctx.waiting():
             tell(ctx.request, volume_id, instances)
     except ComputeError as error:
-        LOG.warning("volume %s: the compute service was not told: %s", volume_id, error)
+        LOG.warning("volume %s: the compute service was not notified: %s", volume_id, error)
         if (volume := find(ctx, volume_id)) is not None:
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose what a backup is read from: the volume, its snapshot, or a copy of the moment.
+"""Choose the source of a backup: the volume, its snapshot, or a copy of the moment.
 
 ======  ============================================  ================================
 task    does                                          undone by
@@ -12,7 +12,7 @@ choose  makes a temporary clone or snapshot where     the temporary thing goes, 
 hand    casts continue_backup to the backup's host    (the backup service ends it)
 ======  ============================================  ================================
 
-Whoever asked in a call gets the answer instead, and ends the backup himself.
+A caller gets the answer instead, and ends the backup itself.
 
 Source: seeds, VolumeDriverCore.get_backup_device, backup_use_temp_snapshot;
 spec/backup-rpc §3.
@@ -47,7 +47,7 @@ TEMPORARY_SNAPSHOT = Statuses(during=(SnapshotStatus.CREATING,), success=Snapsho
 class BeginBackupDevice(Step, task="begin"):
     """Check backup and volume.
 
-    Idempotent: it only reads, and a second try has the first one's id for what it makes.
+    Idempotent: it only reads, and a second try has the first one's id for the source.
     """
 
     default_provides = "temporary_id"
@@ -74,9 +74,9 @@ class BeginBackupDevice(Step, task="begin"):
 
 
 class Choose(Step):
-    """Find, or make, what is read.
+    """Find, or make, the source.
 
-    Idempotent: what an interrupted try made is deleted first; nobody reads it before
+    Idempotent: the source of an interrupted try is deleted first; it is not read before
     ``hand``.
     """
 
@@ -104,7 +104,7 @@ class Choose(Step):
 
 
 class SendBackupDevice(Step, task="hand"):
-    """Tell the backup's host, or answer. Idempotent: it is told twice, and works once."""
+    """Notify the backup's host, or answer. Idempotent: a second message changes nothing."""
 
     default_provides = "result"
 
@@ -120,7 +120,7 @@ class SendBackupDevice(Step, task="hand"):
 
 
 def flow() -> linear_flow.Flow:
-    """Choose what is read. Needs ``backup_id`` and ``async_call``."""
+    """Choose the source. Needs ``backup_id`` and ``async_call``."""
     return linear_flow.Flow("get_backup_device").add(
         BeginBackupDevice(), Choose(), SendBackupDevice()
     )
@@ -151,7 +151,7 @@ def _ours(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Re
 
 
 def _temporary_volume(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
-    """Make a volume of the snapshot, or a clone; its row tells what it is for."""
+    """Make a volume of the snapshot, or a clone; its row names its purpose."""
     made = ctx.volumes.create(
         id=temporary_id,
         size=volume.size,

@@ -38,7 +38,7 @@ LOG = logging.getLogger(__name__)
 def clone(ctx: Context, volume: Record, image: Image) -> tuple[bool, Any]:
     """Ask the driver to make a volume of an image without copying its data.
 
-    :returns: whether it did, and what it wants written.
+    :returns: whether it did, and its columns.
     :raises DriverReturnedRubbish: the answer is neither a pair nor a dict nor None.
     """
     driver, service = ctx.driver, ctx.images.service
@@ -65,7 +65,7 @@ def clone(ctx: Context, volume: Record, image: Image) -> tuple[bool, Any]:
 def from_image(ctx: Context, volume: Record, image: Image, *, sparse: bool = True) -> None:
     """Write an image over a volume that is there.
 
-    :param sparse: whether the driver may leave out what is zero.
+    :param sparse: whether the driver may leave out zeros.
     :raises ImageError: the volume's data is to be thrown away.
     """
     with facts.explained(f"image {image['id']} could not be written to volume {volume.id}"):
@@ -118,7 +118,7 @@ def _store(ctx: Context, volume: Record, image: Image) -> None:
 
 
 def record(ctx: Context, volume_id: str, image: Image) -> None:
-    """Write what a volume keeps of the image that it was made of.
+    """Write the metadata that a volume keeps of its image.
 
     :raises MetadataCopyFailure: a property does not fit into its column.
     """

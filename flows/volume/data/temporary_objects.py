@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Helper objects on a backend that live for one operation and have no row.
 
-Their names carry the id of what the operation works on, so that a second try meets
-what the first one left. What identifies the original on the backend is taken out:
+Their names carry the id of the operation's resource, so that a second try meets
+the remains of the first. The original's identity on the backend is removed:
 a driver that goes by it would otherwise delete the original.
 """
 

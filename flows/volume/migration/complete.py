@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Complete a migration whose data somebody else has copied: Nova, for an attached volume.
+"""Complete a migration whose data Nova has copied, for an attached volume.
 
 ========  ============================================  ==============================
 task      does                                          undone by
@@ -12,10 +12,10 @@ detach    ends attachments in the old manner            they are written anew
 attach    writes those attachments anew                 (it is done in any case)
 abandon   has the copy deleted; ``error``, the status   (it is asked again)
           before: where the copy failed
-answer    the volume's id                               (it only tells)
+answer    the volume's id                               (it only answers)
 ========  ============================================  ==============================
 
-A copy that fails here is kept: whoever is attached may use it already, and it can be
+A copy that fails here is kept: an instance may use it already, and it can be
 completed again.
 
 Source: spec/volume-rpc, migrate_volume_completion.
@@ -47,7 +47,7 @@ LOG = logging.getLogger(__name__)
 class Detach(Step):
     """End the attachments of a volume that was swapped while it was in use.
 
-    Idempotent: what is gone is passed over. One that cannot be ended keeps nobody.
+    Idempotent: an absent one is passed over. One that cannot be ended blocks nothing.
     """
 
     def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
@@ -107,7 +107,7 @@ class BeginCompleteMigration(Step, task="begin"):
 
 
 class Abandon(Step):
-    """Let the volume be what it was, and delete the copy. Idempotent: it is asked again."""
+    """Restore the volume's status, and delete the copy. Idempotent: it is requested again."""
 
     default_provides = "result"
 
@@ -152,7 +152,7 @@ def completion() -> linear_flow.Flow:
 
 
 def abandonment() -> linear_flow.Flow:
-    """End a migration whose copy failed. Needs what :func:`completion` needs."""
+    """End a migration whose copy failed. Needs the arguments of :func:`completion`."""
     return linear_flow.Flow("abandon_migration").add(BeginCompleteMigration(), Require(), Abandon())
 
 

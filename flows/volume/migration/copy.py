@@ -26,9 +26,9 @@ LOG = logging.getLogger(__name__)
 class CopyVolumeData(Step, task="copy"):
     """Connect both volumes to this host and copy, or have an instance's host do so.
 
-    It tells whether somebody else copies the volume, and completes the migration then.
-    Idempotent: the same data again; a second try disconnects what the first one left,
-    and does not write what is there already. What was handed over stays so.
+    It provides whether Nova copies the volume, and completes the migration then.
+    Idempotent: the same data again; a second try disconnects the remains of the first,
+    and does not write data that is there already. A copy that was handed over stays so.
     """
 
     default_provides = "handed_over"
@@ -100,7 +100,7 @@ def _copy(ctx: Context, volume: Record, source: BlockFile, target: BlockFile) ->
 
 
 def _require_untouched(ctx: Context, before: Record, attached: int) -> None:
-    """Refuse a copy of what somebody may have written to meanwhile.
+    """Refuse a copy of a volume that may have been written to meanwhile.
 
     :param attached: how many attachments there had been ever.
     :raises VolumeMigrationFailed: the volume stays where it is.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let a copy take the place of its volume, and have deleted what the volume was.
+"""Let a copy take the place of its volume, and have the former object deleted.
 
 =======  ===========================================  ==============================
 task     does                                         undone by
@@ -9,7 +9,7 @@ rename   has the copy's service give the copy the     both rows point to where t
          volume's place on its backend                did; the copy is kept
 swap     the two rows, the type and the quota;        (point of no return)
          ``success``; the status before
-release  has what the volume was deleted              (it is asked until it is heard)
+release  has the former object deleted                (requested until it is accepted)
 =======  ===========================================  ==============================
 
 Source: spec/volume-rpc, migrate_volume_completion.
@@ -44,17 +44,17 @@ UNFINISHED = (STARTING, MIGRATING, MIGRATION.failed)
 """From where a migration may be completed: an error may be that of an earlier try."""
 
 _ATTACHMENT = ("id", "instance_uuid", "attached_host", "mountpoint", "attach_mode")
-"""What an attachment is written anew with."""
+"""Columns with which an attachment is recreated."""
 
 _PLACE = ("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry")
-"""What a row tells of the object's place."""
+"""Columns that describe the object's place."""
 
 
 class Ready(Step):
-    """Note what both rows and the attachments are.
+    """Record both rows and the attachments.
 
-    Idempotent: nothing of it is changed before it is noted. What is told to the copy's
-    service is taken from here, so that a second try tells the same. It is nothing where the
+    Idempotent: nothing is changed before it is recorded. The message to the copy's
+    service is made from it, so that a second try sends the same. It is empty where the
     driver has moved the volume, or a compute service swaps it: the others do nothing then.
     """
 
@@ -84,7 +84,7 @@ class Ready(Step):
 
 
 class Rename(Step):
-    """Have the copy given the volume's place. Idempotent: the same is told again."""
+    """Have the copy given the volume's place. Idempotent: the same is sent again."""
 
     def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
         if not before:
@@ -128,7 +128,7 @@ class Swap(Step):
 
 
 class Release(Step):
-    """Have deleted what the volume was. Idempotent: what is gone is not deleted twice.
+    """Have the former object deleted. Idempotent: an absent one is not deleted twice.
 
     It does not fail: the volume is on its new backend.
     """
@@ -156,7 +156,7 @@ class Release(Step):
 
 
 def steps() -> list[Step]:
-    """Return what ends a migration whose data was copied, unless it was moved, or handed over."""
+    """Return the steps that end a migration by copy, unless it was moved, or handed over."""
     return [Ready(), Rename(), Swap(), Release()]
 
 

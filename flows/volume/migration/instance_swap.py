@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Have the compute service copy a volume that an instance uses, and swap it there.
 
-Nobody else can: the instance writes to the volume meanwhile. The compute service reserves
+Only it can: the instance writes to the volume meanwhile. The compute service reserves
 the copy before it answers, and has the migration completed in the end, with or without
 success (see ``complete_migration``). From then on the copy is its own, whatever becomes of
 the operation here.
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 def hand_over(ctx: Context, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
     """Ask for a swap, and use up the reserved quota. It is asked for once.
 
-    :raises VolumeMigrationFailed: nobody can swap it, or the compute service refuses.
+    :raises VolumeMigrationFailed: it cannot be swapped, or the compute service refuses.
     """
     instance = only_instance(ctx, volume_id)
     if not target.is_taken(ctx, spare_id):

@@ -7,19 +7,19 @@ task     does                                         undone by
 begin    checks that it is ours and ``starting``,     migration status ``error``; a
          and chooses the id of a copy                 status ``maintenance`` (or
                                                       ``retyping``) is the one before
-move     ``migrating``; driver.migrate_volume, where  cut short, the driver is asked
-         nobody is attached: the row, ``success``     once more: it knows where it is
-target   a row for the copy; its service is told to   the copy is deleted
+move     ``migrating``; driver.migrate_volume, where  interrupted, the driver is asked
+         there is no attachment: row, ``success``     once more: it knows the place
+target   a row for the copy; its service is asked to  the copy is deleted
          create it
-wait     until the copy is ``available``              the row of what failed goes
-copy     connects both and copies the data; of a      disconnects both; what a compute
-         volume that an instance has: hands it over   service has taken is its own, and
+wait     until the copy is ``available``              the row of a failed copy goes
+copy     connects both and copies the data; of a      disconnects both; the compute
+         volume that an instance has: hands it over   service keeps a taken copy, and
          to the compute service, see                  the reserved quota is used
-         ``migration_swap``
+         ``instance_swap``
 =======  ===========================================  ==============================
 
-What follows is in ``migration_end``. What the driver has moved passes through all
-of these without a word, and what a compute service swaps through what comes after that.
+The next steps are in ``finish``. A volume that the driver has moved passes through all
+of these unchanged, and one that a compute service swaps through the steps after them.
 
 Source: spec/volume-rpc, migrate_volume; spec/interfaces §8.
 """
@@ -56,7 +56,7 @@ LOG = logging.getLogger(__name__)
 Differences = Mapping[str, Mapping[str, Any]]
 
 _SAME_OBJECT = {"volume_backend_name", "RESKEY:availability_zones"}
-"""Extra specs that say where a volume is, and nothing of what it is."""
+"""Extra specs that describe a volume's place, not its properties."""
 
 
 class BeginMigrate(Step, task="begin"):
@@ -84,9 +84,9 @@ class BeginMigrate(Step, task="begin"):
 
 
 class MoveByDriver(Step, task="move"):
-    """Have the driver move the volume where it can, and tell whether it did.
+    """Have the driver move the volume where it can; provide whether it did.
 
-    Idempotent: a driver that has moved it says so again, and a row that tells of
+    Idempotent: a driver that has moved it says so again, and a row with
     ``success`` was written by the interrupted try.
     """
 
@@ -133,7 +133,7 @@ class MoveByDriver(Step, task="move"):
         volume = ctx.volumes.current(volume_id)
         if not was_cut_short(result) or force_host_copy or volume.migration_status != MIGRATING:
             return
-        # Only the driver knows where the volume is now: it is asked to end what it began.
+        # Only the driver knows where the volume is now: it is asked to end its move.
         held = (*reservations, *old_reservations)
         differences = _differences(ctx, volume, new_type_id)
         _by_driver(ctx, volume, host, new_type_id, differences, held)
@@ -149,7 +149,7 @@ def flow() -> linear_flow.Flow:
 
 
 def steps() -> list[Step]:
-    """Return what moves a volume, for a flow whose first step provides ``spare_id``."""
+    """Return the steps that move a volume, for a flow whose first step provides ``spare_id``."""
     return [MoveByDriver(), CreateTarget(), WaitForTarget(), copy.CopyVolumeData(), *finish.steps()]
 
 
@@ -174,7 +174,7 @@ def _by_driver(
     differences: Differences,
     commit: Sequence[str],
 ) -> bool:
-    """Have the driver move a volume to which nobody is attached; say whether it did."""
+    """Have the driver move a volume without attachments; return whether it did."""
     if ctx.attachments.of_volume(volume.id) or not _driver_may(differences):
         return False
     try:
@@ -186,7 +186,7 @@ def _by_driver(
         raise DriverReturnedRubbish(f"migrate_volume of volume {volume.id} {text}")
     moved, told = answer
     if moved:
-        # A driver may tell where the volume is, which we know.
+        # A driver may return the volume's place, which we know.
         update = driver_contract.model_update(told, volume, "migrate_volume", ignored=("host",))
         _write_moved(ctx, volume, host, new_type_id, update, commit)
     return moved

@@ -11,7 +11,7 @@ change   types that do not differ: the row; else      (it is changed, or nothing
          its snapshots, the quota, the status before
 ...      the tasks of ``migrate``, for what the       as there
          driver did not change
-tell     notifies, asks for a report                  (point of no return)
+tell     notifies, requests a report                  (point of no return)
 =======  ===========================================  ==============================
 
 Source: spec/volume-rpc, retype; spec/interfaces §8.
@@ -83,13 +83,13 @@ class BeginRetype(Step, task="begin"):
     ) -> None:
         held = [*reservations, *old_reservations]
         if never_began(result):
-            ctx.quotas.rollback(held)  # nobody else knows of them
+            ctx.quotas.rollback(held)  # only this flow knows them
             return
         give_up(ctx, volume_id, rollback=held)
 
 
 class ChangeType(Step, task="change"):
-    """Change the type where the volume stays what and where it is; tell whether it did.
+    """Change the type in place where possible; provide whether it was.
 
     Idempotent: a driver that has changed it says so again, and a row that has the new type
     was written by the interrupted try.
@@ -124,7 +124,7 @@ class ChangeType(Step, task="change"):
 
 
 class NotifyRetyped(Step, task="tell"):
-    """Notify of the new type. Idempotent: it is told again."""
+    """Notify of the new type. Idempotent: it notifies again."""
 
     def execute(self, ctx: Context, volume_id: str, new_type_id: str) -> None:
         volume = find(ctx, volume_id)
@@ -151,7 +151,7 @@ def _retyped(
     differences: Mapping[str, Any],
     host: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    """Return what is to be written of a volume that has changed; None where it has not."""
+    """Return the columns of a volume that has changed; None where it has not."""
     if not any(differences.values()):
         return {}
     if differences["encryption"] or not driver_contract.is_ours(ctx, host["host"]):
@@ -181,7 +181,7 @@ def _write(
     update: Mapping[str, Any],
     commit: Sequence[str],
 ) -> None:
-    """Write the new type, and what goes with it, in one transaction."""
+    """Write the new type, and its related columns, in one transaction."""
     status, columns = status_before(ctx, volume), {"volume_type_id": new_type_id, **update}
     if _REPLICATION in differences.get("extra_specs", ()):
         wanted = differences["extra_specs"][_REPLICATION][1]
@@ -196,7 +196,7 @@ def _write(
 def _require_migratable(ctx: Context, volume: Record, policy: str) -> None:
     """Refuse to migrate a volume for its new type.
 
-    :raises VolumeMigrationFailed: nobody allowed it.
+    :raises VolumeMigrationFailed: the caller did not allow it.
     :raises InvalidVolume: it cannot be migrated.
     """
     what = f"volume {volume.id}"

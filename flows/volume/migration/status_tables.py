@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a migration does to the statuses of its volume, and how it gives them back.
+"""Statuses of a volume during a migration, and their restoration.
 
 =================  ====================================================================
-row                what it is
+row                its meaning
 =================  ====================================================================
 migration_status   ``starting`` on arrival, ``migrating``, ``completing``; at the end
                    ``success`` or ``error``
 status             as before; ``maintenance`` or ``retyping`` for the time of it
-previous_status    what ``status`` goes back to
+previous_status    the status to which ``status`` returns
 =================  ====================================================================
 """
 
@@ -34,9 +34,9 @@ RESTORED = (VolumeStatus.RETYPING, VolumeStatus.MAINTENANCE)
 
 
 def give_up(ctx: Context, volume_id: str, rollback: Sequence[str] = ()) -> None:
-    """Let a volume be what it was before a migration that failed.
+    """Restore the statuses of a volume after a migration that failed.
 
-    One whose migration has ended all the same, or that somebody moved on, is left as it is.
+    One whose migration has ended all the same, or whose status moved on, is left as it is.
 
     :param rollback: reservations to give back.
     """
@@ -55,7 +55,7 @@ def give_up(ctx: Context, volume_id: str, rollback: Sequence[str] = ()) -> None:
 
 
 def status_before(ctx: Context, volume: Record) -> str:
-    """Return the status that a volume had before; where nobody noted it, what fits."""
+    """Return the status that a volume had before; where it was not recorded, a fitting one."""
     if volume.previous_status and volume.previous_status not in RESTORED:
         return str(volume.previous_status)
     if volume.status not in RESTORED:

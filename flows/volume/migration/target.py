@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The volume on another backend to which a migration copies the data.
 
-Its row names in ``migration_status`` of which volume it is the copy, so that whoever
+Its row names in ``migration_status`` of which volume it is the copy, so that a service that
 fails with it destroys it (see ``delete``).
 """
 
@@ -136,9 +136,9 @@ def is_taken(ctx: VolumeContext, spare_id: str) -> bool:
 
 
 def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool = False) -> None:
-    """Take away what a migration that ends here has left in the copy's row.
+    """Clear the columns of the copy's row that a migration that ends here has left.
 
-    Once the rows are swapped that is what the volume was before; while the copy was being
+    Once the rows are swapped that is the former object of the volume; while the copy was being
     given the volume's place it may be all that there is, and it is kept.
 
     :param unless_taken: whether it stays where a compute service has taken it, up to now.
@@ -160,9 +160,9 @@ def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool =
 
 
 def _failed(ctx: Context, volume_id: str, spare_id: str, status: str | None) -> Exception:
-    """Let nobody wait for the copy any more, and return why."""
+    """End the wait for the copy, and return the reason."""
     if status is not None:
-        # A service that creates it still finds its row gone, and removes what it made.
+        # A service that creates it still finds its row gone, and removes its object.
         ctx.volumes.destroy(spare_id)
     what = f"the copy {spare_id} of volume {volume_id}"
     if status == TARGET.during[0]:

@@ -4,13 +4,13 @@
 =======  ============================================  =============================
 task     does                                          undone by
 =======  ============================================  =============================
-update   driver.update_migrated_volume; what it tells  (what is written is written:
-         goes to the volume's row, and what the row    the caller decides)
-         had before to the copy's
+update   driver.update_migrated_volume; its columns    (written columns stay:
+         go to the volume's row, and its former ones   the caller decides)
+         to the copy's
 =======  ============================================  =============================
 
 A driver that has no such method leaves the copy its name, and the volume's row points
-to it. What the rows had before is taken from the message: on a second try they have it
+to it. The former columns of the rows are in the message: on a second try they have it
 no more.
 
 Source: spec/volume-rpc, update_migrated_volume; spec/interfaces §8.
@@ -36,7 +36,7 @@ OLD = (
     *("metadata", "admin_metadata", "encryption_key_id", "shared_targets", "bootable"),
     *("display_name", "display_description", "multiattach"),
 )
-"""What a driver may tell of a volume, and what of it the message brings."""
+"""Columns of a volume that a driver may return, and those that the message brings."""
 
 NEW = ("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry")
 
@@ -76,7 +76,7 @@ class Update(Step):
 def flow() -> linear_flow.Flow:
     """Give a copy its volume's place.
 
-    Needs ``volume_id``, the copy's as ``spare_id``, what their rows had before as ``old``
+    Needs ``volume_id``, the copy's as ``spare_id``, the former columns of their rows as ``old``
     and ``new``, and ``volume_status``, which the volume had before its migration.
     """
     return linear_flow.Flow("update_migrated_volume").add(Update())
@@ -85,7 +85,7 @@ def flow() -> linear_flow.Flow:
 def _asked(
     ctx: Context, volume: Record, copy: Record, status: str | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return what the driver wants written, and what it takes from the volume's row."""
+    """Return the driver's columns, and those that it takes from the volume's row."""
     driver = ctx.driver
     try:
         answer = driver.update_migrated_volume(ctx.request, volume, copy, status or "")

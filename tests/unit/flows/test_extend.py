@@ -95,7 +95,7 @@ def test_news_that_are_not_taken_fail_nothing(
 
     assert_extended(growing, "in-use")
     assert growing.messaged() == [("007", "009")]
-    assert "volume v1: the compute service was not told: Nova refused: 403" in caplog.text
+    assert "volume v1: the compute service was not notified: Nova refused: 403" in caplog.text
 
 
 def test_what_is_done_is_not_undone_for_its_news(growing: World) -> None:

@@ -162,7 +162,7 @@ def test_errors_that_count_as_a_success_are_in_the_log(
         run(world, create_from.flow, resource_id="g2", snapshot_id=None, source_id="g1")
 
     (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert "told of errors: consistencygroup error, v3 error" in told
+    assert "reported errors: consistencygroup error, v3 error" in told
 
 
 def test_what_was_handed_in_must_not_be_handed_back(world: World) -> None:
