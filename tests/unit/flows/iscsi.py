@@ -26,6 +26,7 @@ from drivers.interface.errors import VolumeBackendAPIException, VolumeIsBusy
 from drivers.interface.records import Record
 from flows.image import facts
 from tests.handles import Handle
+from tests.unit.flows import remote_services
 from tests.unit.flows.backend import RecordingDriver
 from tests.unit.flows.doubles import Effect, Watched
 from tests.unit.flows.remote_services import Elsewhere
