@@ -25,6 +25,8 @@ from drivers.image.transport import ImageTransport
 from drivers.interface.errors import VolumeBackendAPIException, VolumeIsBusy
 from drivers.interface.records import Record
 from flows.image import facts
+from flows.volume.data import data_copy, image_copy
+from flows.volume.migration import copy as migration_copy
 from tests.handles import Handle
 from tests.unit.flows import remote_services
 from tests.unit.flows.backend import RecordingDriver
@@ -203,7 +205,8 @@ def iscsi_world(
     world.images = ImageTransport(service, directory / "conversion", ConversionLimits())  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_attach, "_brick", lambda: fabric)
-        patch.setattr(facts, "GIB", ROOM)
+        for module in (facts, image_copy, data_copy, migration_copy):
+            patch.setattr(module, "units", SimpleNamespace(Gi=ROOM))
         patch.setattr(remote_services, "ROOM", ROOM)
         yield world
 
