@@ -190,9 +190,9 @@ def _one(asked: dict[str, Any]) -> dict[str, Any]:
     rows.all[row["id"]] = row
     began, used = time.perf_counter(), time.process_time()
     if asked["do"] == "backup":
-        rows.keep(driver, row, Path(asked["volume"]))
+        rows.back_up(driver, row, Path(asked["volume"]))
     elif asked["do"] == "restore":
-        rows.bring(driver, row, Path(asked["volume"]), asked["new"])
+        rows.restore(driver, row, Path(asked["volume"]), asked["new"])
     else:
         _restore_many(driver, rows, row, asked["targets"])
     took = {
@@ -205,7 +205,7 @@ def _one(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _restore_many(driver: PosixDriver, rows: Rows, row: Any, targets: list[str]) -> None:
     threads = [
-        threading.Thread(target=rows.bring, args=(driver, row, Path(target), True))
+        threading.Thread(target=rows.restore, args=(driver, row, Path(target), True))
         for target in targets
     ]
     for thread in threads:

@@ -90,14 +90,16 @@ class Rows:
         parent = self.all.get(row["parent_id"] or "")
         return Record("backup", row, {"parent": lambda: parent and self.record(parent)})
 
-    def keep(self, driver: ChunkedDriver, row: dict[str, Any], volume: Path, **more: Any) -> None:
+    def back_up(
+        self, driver: ChunkedDriver, row: dict[str, Any], volume: Path, **more: Any
+    ) -> None:
         """Back up a volume, and store the columns that the driver returns."""
         row.update(driver.place(self.record(row)) or {})
         with open(volume, "rb") as file:
             row.update(driver.backup(self.record(row), file, **more) or {})
         row["status"] = "available"
 
-    def bring(
+    def restore(
         self, driver: ChunkedDriver, row: dict[str, Any], volume: Path, new: bool = False
     ) -> None:
         """Have a backup restored to a file that is there."""

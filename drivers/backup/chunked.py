@@ -21,19 +21,19 @@ from oslo_config import cfg
 from oslo_utils import units
 
 from drivers.backup import options
-from drivers.backup.format import block_hashes as hashes
-from drivers.backup.format import compression, layout
+from drivers.backup.format import block_hashes, compression, layout
 from drivers.backup.format import manifest as manifests
 from drivers.backup.format.block_hashes import BlockHashes
-from drivers.backup.format.layout import Stored
+from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget
 from drivers.backup.stores.object_store import Missing, ObjectStore
 from drivers.backup.transfer import backup_run
 from drivers.backup.transfer.backup_run import BackupRun
+from drivers.backup.transfer.chain import Chain, ChainLink, require_stored
 from drivers.backup.transfer.changed_blocks import Parent
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.restore_run import Chain, Link, RestoreRun, require_kept
+from drivers.backup.transfer.restore_run import RestoreRun
 from drivers.blockio import BlockFile
 from drivers.interface.backup import BackupDriver, Parts
 from drivers.interface.errors import BackupDamaged, BackupDriverException
@@ -42,6 +42,9 @@ from drivers.interface.pace import Pace
 from drivers.interface.records import Record
 
 LOG = logging.getLogger(__name__)
+
+_CHECKPOINT, _HASHES, _RESTORE = "notes", "digests", "restore"
+"""Suffixes of work files. An upgrade finds those of interrupted transfers by these names."""
 
 
 class ChunkedDriver(BackupDriver):
@@ -61,21 +64,22 @@ class ChunkedDriver(BackupDriver):
         super().__init__(configuration, metadata=metadata)
         self._store = self.make_store()
         self._work = Path(configuration.backup_work_path)
-        self._most = int(getattr(configuration, self.object_size))
-        self._block = int(getattr(configuration, self.block_size))
+        self._max_object_size = int(getattr(configuration, self.object_size))
+        self._block_size = int(getattr(configuration, self.block_size))
         self._compression = compression.canonical(configuration.backup_compression_algorithm)
         threads = configuration.backup_threads or len(os.sched_getaffinity(0))
         limit = configuration.backup_bandwidth_limit * units.Mi
-        self._lanes = TransferLimits(threads, configuration.backup_transfers, limit)
+        self._limits = TransferLimits(threads, configuration.backup_transfers, limit)
 
     @abc.abstractmethod
     def make_store(self) -> ObjectStore:
         """Return where objects are kept; nothing is asked of it yet."""
 
     def check_for_setup_error(self) -> None:
-        """Look at the sizes, at the store, and at the directory for notes."""
-        if self._most % self._block:
-            sizes = f"{self.object_size} = {self._most}, {self.block_size} = {self._block}"
+        """Check the sizes, the store, and the directory for work files."""
+        if self._max_object_size % self._block_size:
+            largest = f"{self.object_size} = {self._max_object_size}"
+            sizes = f"{largest}, {self.block_size} = {self._block_size}"
             raise BackupDriverException(f"{sizes}: the first must be a multiple of the second")
         try:
             self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,35 +106,39 @@ class ChunkedDriver(BackupDriver):
         changed: Parts | None = None,
     ) -> Update:
         """Store the objects that are not stored yet; the metadata is written last."""
-        container, prefix = self._where(backup)
+        container, prefix = self._location(backup)
         device = _device(volume_file, f"backup {backup.id}")
         if device.size <= 0 or (backup.size or 0) <= 0:
             raise BackupDriverException(f"backup {backup.id}: the volume has no size")
         parent = self._parent(backup)
         update = {"parent_id": None} if backup.parent_id and parent is None else {}
         if (found := self._finished(backup, container, prefix)) is not None:
-            pace.show(lambda: backup_run.facts(prefix, found))
+            pace.show(lambda: backup_run.notification_payload(prefix, found))
             return {**update, "object_count": len(found)}
-        kept = self.get_metadata(backup.volume_id) if backup_metadata else None
+        volume_meta = self.get_metadata(backup.volume_id) if backup_metadata else None
         self._store.prepare(container)
-        about = {
+        transfer = {
             "prefix": prefix,
             "parent": str(parent.id) if parent else None,
-            "block": self._block,
+            "block": self._block_size,
             "size": device.size,
         }
-        target = ObjectTarget(self._store, container, prefix, self._compression, self._most)
+        target = ObjectTarget(
+            self._store, container, prefix, self._compression, self._max_object_size
+        )
         with ExitStack() as stack:
-            notes = stack.enter_context(Checkpoint(self._aside(backup.id, "notes"), about))
-            if not notes.begun:
-                self._aside(backup.id, "digests").unlink(missing_ok=True)
-            own = stack.enter_context(
-                BlockHashes.in_file(self._aside(backup.id, "digests"), self._block)
+            checkpoint = stack.enter_context(
+                Checkpoint(self._work_file(backup.id, _CHECKPOINT), transfer)
             )
-            base = stack.enter_context(self._base(backup, parent, changed))
-            objects = BackupRun(self._lanes, device, target, own, notes, base).run(pace)
+            if not checkpoint.has_entries:
+                self._work_file(backup.id, _HASHES).unlink(missing_ok=True)
+            own = stack.enter_context(
+                BlockHashes.in_file(self._work_file(backup.id, _HASHES), self._block_size)
+            )
+            base = stack.enter_context(self._parent_hashes(backup, parent, changed))
+            objects = BackupRun(self._limits, device, target, own, checkpoint, base).run(pace)
             facts = _facts(backup)
-            digests = self._write_digests(own, container, prefix, facts)
+            hashes = self._write_block_hashes(own, container, prefix, facts)
         manifest = manifests.Manifest(
             backup_id=str(backup.id),
             volume_id=facts["volume_id"],
@@ -139,15 +147,15 @@ class ChunkedDriver(BackupDriver):
             backup_name=facts["backup_name"],
             backup_description=facts["backup_description"],
             created_at=facts["created_at"],
-            volume_meta=kept,
-            digests=digests,
+            volume_meta=volume_meta,
+            block_hashes=hashes,
         )
         if self._store.lists_at_once:
-            require_kept(self._store, Link(manifest, container, prefix))
+            require_stored(self._store, ChainLink(manifest, container, prefix))
         with self._store.writing(container, f"{prefix}{layout.METADATA}") as sink:
             manifest.write(sink)
-        self._store.settle(container, prefix)
-        self._tidy(backup.id)
+        self._store.sync(container, prefix)
+        self._remove_work_files(backup.id)
         return {**update, "object_count": len(objects)}
 
     def restore(
@@ -162,43 +170,48 @@ class ChunkedDriver(BackupDriver):
         """Bring data back, then the volume's metadata."""
         device = _device(volume_file, f"volume {volume_id}")
         chain = self._chain(backup)
-        kept = chain.links[-1].manifest.volume_meta
-        if kept is not None and (check := getattr(self.metadata, "check", None)) is not None:
-            check(volume_id, kept)
-        aside = self._aside(volume_id, "restore")
-        about = {"key": pace.key, "backup": str(backup.id)}
+        volume_meta = chain.links[-1].manifest.volume_meta
+        if volume_meta is not None and (check := getattr(self.metadata, "check", None)) is not None:
+            check(volume_id, volume_meta)
+        path = self._work_file(volume_id, _RESTORE)
+        transfer = {"key": pace.key, "backup": str(backup.id)}
         if not pace.key:
-            aside.unlink(missing_ok=True)
-        with Checkpoint(aside, about) as notes:
+            path.unlink(missing_ok=True)
+        with Checkpoint(path, transfer) as checkpoint:
             restoring = RestoreRun(
-                self._lanes, self._store, chain, device, notes, clear=bool(volume_is_new)
+                self._limits,
+                self._store,
+                chain,
+                device,
+                checkpoint,
+                target_is_zero=bool(volume_is_new),
             )
             restoring.run(pace)
-        aside.unlink(missing_ok=True)
-        if kept is not None:
-            self.put_metadata(volume_id, kept)
+        path.unlink(missing_ok=True)
+        if volume_meta is not None:
+            self.put_metadata(volume_id, volume_meta)
 
     def verify(self, backup: Record, *, pace: Pace = Pace()) -> None:  # noqa: B008
-        """Read everything, and compare it with all that was noted of it."""
-        RestoreRun(self._lanes, self._store, self._chain(backup)).run(pace)
+        """Read everything, and compare it with the metadata and the hashes."""
+        RestoreRun(self._limits, self._store, self._chain(backup)).run(pace)
 
     def delete_backup(self, backup: Record) -> None:
         """Remove the objects, the metadata first: without it the rest is not a backup."""
-        self._tidy(backup.id)
+        self._remove_work_files(backup.id)
         if not backup.container or not backup.service_metadata:
             return
-        container, prefix = self._where(backup)
+        container, prefix = self._location(backup)
         names = self._store.names(container, prefix)
         for name in sorted(names, key=lambda name: not name.endswith(layout.METADATA)):
             self._store.delete(container, name)
-        self._store.settle(container, prefix)
+        self._store.sync(container, prefix)
         self._store.forget(container)
 
     def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
         """Refuse a place that no backup of this store has; whether one is there, a restore sees."""
-        self._where(backup)
+        self._location(backup)
 
-    def _where(self, backup: Record) -> tuple[str, str]:
+    def _location(self, backup: Record) -> tuple[str, str]:
         container, prefix = self._store.container(backup), backup.service_metadata
         if not prefix:
             raise BackupDriverException(f"backup {backup.id} has no service_metadata: not placed")
@@ -206,12 +219,12 @@ class ChunkedDriver(BackupDriver):
             raise BackupDriverException(f"backup {backup.id}: {prefix!r:.120} is no prefix")
         return container, str(prefix)
 
-    def _aside(self, key: str, kind: str) -> Path:
+    def _work_file(self, key: str, kind: str) -> Path:
         return self._work / f"{key}.{kind}"
 
-    def _tidy(self, backup_id: str) -> None:
-        for kind in ("notes", "digests"):
-            self._aside(backup_id, kind).unlink(missing_ok=True)
+    def _remove_work_files(self, backup_id: str) -> None:
+        for kind in (_CHECKPOINT, _HASHES):
+            self._work_file(backup_id, kind).unlink(missing_ok=True)
 
     def _parent(self, backup: Record) -> Record | None:
         """Return the parent of an incremental backup; None where all data has to be stored."""
@@ -230,7 +243,9 @@ class ChunkedDriver(BackupDriver):
             return None
         return parent
 
-    def _finished(self, backup: Record, container: str, prefix: str) -> Sequence[Stored] | None:
+    def _finished(
+        self, backup: Record, container: str, prefix: str
+    ) -> Sequence[StoredObject] | None:
         """Return the objects of a backup that an earlier try has finished."""
         try:
             return self._manifest(backup, container, prefix).objects
@@ -241,7 +256,7 @@ class ChunkedDriver(BackupDriver):
             return None
 
     @contextmanager
-    def _base(
+    def _parent_hashes(
         self, backup: Record, parent: Record | None, changed: Parts | None
     ) -> Iterator[Parent | None]:
         """Give the hashes of the parent's blocks."""
@@ -251,23 +266,23 @@ class ChunkedDriver(BackupDriver):
         link = self._link(parent)
         chain = Chain(self._store, [link], self._work)
         try:
-            with chain.noted(link, always=True) as noted:
-                assert noted is not None
-                if noted.block != self._block:
-                    sizes = f"{noted.block} bytes, not {self._block} ({self.block_size})"
+            with chain.block_hashes(link, always=True) as hashes:
+                assert hashes is not None
+                if hashes.block_size != self._block_size:
+                    sizes = f"{hashes.block_size} bytes, not {self._block_size} ({self.block_size})"
                     raise BackupDamaged(f"{link.what} has other hashes: its blocks are {sizes}")
-                yield Parent(noted, changed)
+                yield Parent(hashes, changed)
         except BackupDamaged as error:
             raise BackupDriverException(
                 f"backup {backup.id} cannot be incremental: {error}"
             ) from error
 
-    def _write_digests(
+    def _write_block_hashes(
         self, own: BlockHashes, container: str, prefix: str, facts: dict[str, Any]
     ) -> tuple[int, int]:
         size = crc = 0
-        with self._store.writing(container, f"{prefix}{layout.DIGESTS}") as sink:
-            for part in hashes.rendered(own, {**facts, "version": layout.VERSION}):
+        with self._store.writing(container, f"{prefix}{layout.BLOCK_HASHES}") as sink:
+            for part in block_hashes.rendered(own, {**facts, "version": layout.VERSION}):
                 sink.write(part)
                 size, crc = size + len(part), isal_zlib.crc32(part, crc)
         return size, crc
@@ -292,14 +307,14 @@ class ChunkedDriver(BackupDriver):
             one = parent
         return Chain(self._store, links, self._work)
 
-    def _link(self, backup: Record) -> Link:
-        container, prefix = self._where(backup)
+    def _link(self, backup: Record) -> ChainLink:
+        container, prefix = self._location(backup)
         manifest = self._manifest(backup, container, prefix)
         count = backup.object_count
         if count is not None and backup.status != "creating" and count != len(manifest.objects):
             text = f"its metadata lists {len(manifest.objects)} objects, its row {count}"
             raise BackupDamaged(f"backup {backup.id} is damaged: {text}")
-        return Link(manifest, container, prefix)
+        return ChainLink(manifest, container, prefix)
 
     def _manifest(self, backup: Record, container: str, prefix: str) -> manifests.Manifest:
         parts = self._store.reading(container, f"{prefix}{layout.METADATA}")

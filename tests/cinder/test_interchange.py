@@ -88,17 +88,17 @@ class Side:
         self.driver = ours(settings(root, ours, **options), metadata=Metadata())
         self.driver.check_for_setup_error()
 
-    def keep(self, row: dict[str, Any], volume: Path) -> None:
+    def back_up(self, row: dict[str, Any], volume: Path) -> None:
         if self._name == "ours":
-            self._rows.keep(self.driver, row, volume)
+            self._rows.back_up(self.driver, row, volume)
             return
         told = self._ask("backup", row, volume)
         row.update({name: value for name, value in told.items() if name != "took"})
         row["status"] = "available"
 
-    def bring(self, row: dict[str, Any], volume: Path, *, new: bool) -> None:
+    def restore(self, row: dict[str, Any], volume: Path, *, new: bool) -> None:
         if self._name == "ours":
-            self._rows.bring(self.driver, row, volume, new)
+            self._rows.restore(self.driver, row, volume, new)
             return
         row["status"] = "restoring"
         self._ask("restore", row, volume, new=new)
@@ -137,7 +137,7 @@ def test_every_chain_is_restored_by_both(
             shutil.copyfile(volumes[number - 1], volume)
         scribble(volume, dice, SIZE)
         chain.append(rows.new(chain[-1] if chain else None))
-        sides[by].keep(chain[-1], volume)
+        sides[by].back_up(chain[-1], volume)
     assert chain[0]["object_count"] >= SIZE // MOST - 1
 
     for name, side in sides.items():
@@ -148,7 +148,7 @@ def test_every_chain_is_restored_by_both(
                 if not new:
                     target.write_bytes(os.urandom(SIZE))
                 os.truncate(target, SIZE)
-                side.bring(row, target, new=new)
+                side.restore(row, target, new=new)
                 assert target.read_bytes() == volume.read_bytes(), (name, new)
     for row in chain:
         sides["ours"].driver.verify(rows.record(row))

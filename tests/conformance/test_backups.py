@@ -111,33 +111,33 @@ class TestPlace:
 class TestBackupAndRestore:
     def test_what_comes_back_is_what_was_there(self, driver, rows, volume, target) -> None:
         row = rows.new()
-        rows.keep(driver, row, volume)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_an_incremental_one_brings_all_of_its_moment(
         self, driver, rows, volume, target
     ) -> None:
         full = rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         before = volume.read_bytes()
         scribble(volume, random.Random(9), SIZE)
         leaf = rows.new(full)
-        rows.keep(driver, leaf, volume)
+        rows.back_up(driver, leaf, volume)
         for row, wanted in ((leaf, volume.read_bytes()), (full, before)):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
             assert target.read_bytes() == wanted
 
     def test_a_parent_of_another_size_makes_it_a_full_one(
         self, driver, rows, volume, target
     ) -> None:
         parent = rows.new()
-        rows.keep(driver, parent, volume)
+        rows.back_up(driver, parent, volume)
         row = rows.new(parent, size=2)
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         assert row["parent_id"] is None
         driver.delete_backup(rows.record(parent))
-        rows.bring(driver, row, target)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_a_repeated_call_completes_what_was_cut_short(
@@ -145,8 +145,8 @@ class TestBackupAndRestore:
     ) -> None:
         row = rows.new()
         with pytest.raises(Ended):
-            rows.keep(driver, row, volume, pace=Pace(tell=_end_at(0.4), key="k"))
-        rows.keep(make(), row, volume, pace=Pace(key="k"))
+            rows.back_up(driver, row, volume, pace=Pace(tell=_end_at(0.4), key="k"))
+        rows.back_up(make(), row, volume, pace=Pace(key="k"))
         with open(target, "r+b") as file, pytest.raises(Ended):
             driver.restore(rows.record(row), "v", file, pace=Pace(tell=_end_at(0.4), key="r"))
         with open(target, "r+b") as file:
@@ -155,36 +155,36 @@ class TestBackupAndRestore:
 
     def test_zeros_may_be_left_out_of_a_new_volume(self, driver, rows, volume, target) -> None:
         row = rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         os.truncate(target, 0)
         os.truncate(target, SIZE)
-        rows.bring(driver, row, target, new=True)
+        rows.restore(driver, row, target, new=True)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_a_volume_that_is_too_small_is_refused(self, driver, rows, volume, target) -> None:
         row = rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         os.truncate(target, SIZE - 4096)
         with pytest.raises(BackupDriverException):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
 
     def test_metadata_goes_along(self, driver, rows, volume, target) -> None:
         driver.metadata.text = '{"version": 2, "volume-metadata": {"a": "b"}}'
         row = rows.new()
-        rows.keep(driver, row, volume, backup_metadata=True)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume, backup_metadata=True)
+        rows.restore(driver, row, target)
         assert driver.metadata.put_back == [(row["volume_id"], driver.metadata.text)]
 
 
 class TestDelete:
     def test_it_is_gone_and_so_it_stays(self, driver, rows, volume, target) -> None:
         row = rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         record = rows.record(row)
         driver.delete_backup(record)
         driver.delete_backup(record)
         with pytest.raises(BackupDamaged):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
 
     def test_one_that_was_never_begun_is_absent(self, driver, rows) -> None:
         driver.delete_backup(rows.record(rows.new()))
@@ -199,18 +199,18 @@ class TestDelete:
     def test_others_stay(self, driver, rows, volume, target) -> None:
         kept, gone = rows.new(), rows.new()
         for row in (kept, gone):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
         driver.delete_backup(rows.record(gone))
-        rows.bring(driver, kept, target)
+        rows.restore(driver, kept, target)
         assert target.read_bytes() == volume.read_bytes()
 
 
 class TestVerify:
     def test_a_whole_one_passes_and_a_lost_one_does_not(self, driver, rows, volume) -> None:
         full = rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         leaf = rows.new(full)
-        rows.keep(driver, leaf, volume)
+        rows.back_up(driver, leaf, volume)
         driver.verify(rows.record(leaf))
         driver.delete_backup(rows.record(full))
         with pytest.raises(BackupDamaged):
@@ -220,7 +220,7 @@ class TestVerify:
 class TestRecords:
     def test_what_is_exported_can_be_imported(self, make: Make, driver, rows, volume) -> None:
         row = rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         record = rows.record(row)
         make().import_record(record, driver.export_record(record) or {})
 

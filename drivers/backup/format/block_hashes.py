@@ -28,7 +28,7 @@ from drivers.interface.errors import BackupDamaged
 SIZE = 32
 """Bytes of a hash."""
 
-MOST_BLOCK = 2 * units.Gi
+MAX_BLOCK_SIZE = 2 * units.Gi
 """Bytes of a block at most: no object of Cinder's is larger by default."""
 
 _NONE = bytes(SIZE)
@@ -44,27 +44,27 @@ class BlockHashes:
 
     :param fd: of that file, which is closed in the end.
     :param path: of it, or of its directory, for the text of an error.
-    :param block: bytes of a block; 0 until :meth:`measure` sets it.
+    :param block_size: bytes of a block; 0 until :meth:`set_block_size` sets it.
     """
 
-    def __init__(self, fd: int, path: Path, block: int = 0) -> None:
+    def __init__(self, fd: int, path: Path, block_size: int = 0) -> None:
         self._fd = fd
         self._path = path
-        self.block, self._zero = 0, _NONE
-        if block:
-            self.measure(block)
+        self.block_size, self._zero = 0, _NONE
+        if block_size:
+            self.set_block_size(block_size)
 
     @classmethod
-    def in_file(cls, path: Path, block: int) -> BlockHashes:
+    def in_file(cls, path: Path, block_size: int) -> BlockHashes:
         """Keep them in a file, which is made where it is missing; its content stays."""
-        with local_files.work(path):
+        with local_files.explained(path):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        return cls(fd, path, block)
+        return cls(fd, path, block_size)
 
     @classmethod
-    def aside(cls, directory: Path) -> BlockHashes:
+    def in_temporary_file(cls, directory: Path) -> BlockHashes:
         """Keep them in a file without a name, which nothing survives; their block is not known."""
-        with local_files.work(directory), tempfile.TemporaryFile(dir=directory) as file:
+        with local_files.explained(directory), tempfile.TemporaryFile(dir=directory) as file:
             return cls(os.dup(file.fileno()), directory)
 
     def __enter__(self) -> BlockHashes:
@@ -83,24 +83,24 @@ class BlockHashes:
         """How many blocks have a place."""
         return os.fstat(self._fd).st_size // SIZE
 
-    def measure(self, block: int) -> None:
+    def set_block_size(self, block_size: int) -> None:
         """Say how many bytes a block has, before the first hash is read."""
-        self.block, self._zero = block, zero_blocks.sha256(block)
+        self.block_size, self._zero = block_size, zero_blocks.sha256(block_size)
 
     def resize(self, count: int) -> None:
         """Give a number of blocks their places; one without a hash is a block of zeros."""
-        with local_files.work(self._path):
+        with local_files.explained(self._path):
             os.ftruncate(self._fd, count * SIZE)
 
     def write(self, first: int, hashes: bytes) -> None:
         """Note the hashes of blocks, one after another."""
         if hashes != self._zero * (len(hashes) // SIZE):
-            with local_files.work(self._path):
+            with local_files.explained(self._path):
                 blockio.write_at(self._fd, hashes, first * SIZE)
 
     def read(self, first: int, count: int) -> bytes:
         """Return the hashes of blocks; fewer at the end."""
-        with local_files.work(self._path):
+        with local_files.explained(self._path):
             raw = os.pread(self._fd, count * SIZE, first * SIZE)
         if _NONE not in raw:
             return raw
@@ -109,20 +109,20 @@ class BlockHashes:
 
     def flush(self) -> None:
         """See that they outlive the machine."""
-        with local_files.work(self._path):
+        with local_files.explained(self._path):
             os.fdatasync(self._fd)
 
 
-def rendered(digests: BlockHashes, facts: dict[str, Any]) -> Iterator[bytes]:
+def rendered(hashes: BlockHashes, facts: dict[str, Any]) -> Iterator[bytes]:
     """Yield the object that holds the hashes, in parts.
 
     :param facts: of the backup: all that stands in it besides the hashes and their block.
     """
-    document = {**facts, "chunk_size": digests.block, "sha256s": []}
+    document = {**facts, "chunk_size": hashes.block_size, "sha256s": []}
     head, tail = json.dumps(document, sort_keys=True).encode().split(_KEY + b": []")
     yield head + _KEY + b": ["
-    for first in range(0, digests.count, _BATCH):
-        quoted = digests.read(first, _BATCH).hex(",", SIZE).replace(",", '","')
+    for first in range(0, hashes.count, _BATCH):
+        quoted = hashes.read(first, _BATCH).hex(",", SIZE).replace(",", '","')
         yield f'{"," if first else ""}"{quoted}"'.encode()
     yield b"]" + tail
 
@@ -165,9 +165,9 @@ class _Parser:
         if not isinstance(document, dict) or document.pop("sha256s", None) != []:
             raise self._wrong("it is no object with hashes")
         block = document.get("chunk_size")
-        if not _is_block(block) or self._into.block not in (0, block):
+        if not _is_block(block) or self._into.block_size not in (0, block):
             raise self._wrong(f"its blocks are {block!r:.20} bytes")
-        self._into.measure(block)
+        self._into.set_block_size(block)
         self._into.resize(self._count)
         return document
 
@@ -180,15 +180,15 @@ class _Parser:
         self._around = self._pending[: begin + 1]
         self._pending = self._pending[begin + 1 :]
         self._take = self._inside
-        self._measure()
+        self._find_block_size()
         self._inside()
 
-    def _measure(self) -> None:
+    def _find_block_size(self) -> None:
         """Find the size of a block before the list: then hashes of zeros take no space."""
         with contextlib.suppress(ValueError, RecursionError, AttributeError):
             block = json.loads(self._around + b"]}").get("chunk_size")
             if _is_block(block):
-                self._into.measure(block)
+                self._into.set_block_size(block)
 
     def _inside(self) -> None:
         """Take whole hashes out of the list."""
@@ -226,7 +226,7 @@ class _Parser:
 
 
 def _is_block(size: Any) -> TypeGuard[int]:
-    return isinstance(size, int) and not isinstance(size, bool) and 0 < size <= MOST_BLOCK
+    return isinstance(size, int) and not isinstance(size, bool) and 0 < size <= MAX_BLOCK_SIZE
 
 
 _GROUP = 128

@@ -24,7 +24,7 @@ from drivers.backup.options import COMPRESSIONS
 
 NONE, ZLIB, BZ2, ZSTD = "none", "zlib", "bz2", "zstd"
 
-PIECE = units.Mi
+CHUNK = units.Mi
 """Most bytes of data that are handed on at a time, however well they were compressed."""
 
 _LEVEL = 2
@@ -92,7 +92,7 @@ def encoder(name: str, length: int) -> Encoder:
 
 
 def decoded(name: str, stored: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield an object's data, in parts of at most :data:`PIECE` bytes.
+    """Yield an object's data, in parts of at most :data:`CHUNK` bytes.
 
     :raises Damaged: it is no such stream, it ends too early, or something follows it.
     """
@@ -176,8 +176,8 @@ def _adler_of_both(first: int, second: int, length: int) -> int:
 
 def _plain(stored: Iterable[bytes]) -> Iterator[bytes]:
     for data in stored:
-        for at in range(0, len(data), PIECE):
-            yield data[at : at + PIECE]
+        for at in range(0, len(data), CHUNK):
+            yield data[at : at + CHUNK]
 
 
 def _inflated(stored: Iterable[bytes]) -> Iterator[bytes]:
@@ -187,11 +187,11 @@ def _inflated(stored: Iterable[bytes]) -> Iterator[bytes]:
             raise Damaged("something follows its end")
         while data:
             try:
-                piece = stream.decompress(data, PIECE)
+                chunk = stream.decompress(data, CHUNK)
             except _INFLATE_ERROR as error:
                 raise Damaged(str(error)) from error
-            if piece:
-                yield piece
+            if chunk:
+                yield chunk
             elif not stream.unconsumed_tail:
                 break
             data = stream.unconsumed_tail
@@ -210,12 +210,12 @@ def _unzipped(stored: Iterable[bytes]) -> Iterator[bytes]:
                 if not data:
                     break
             try:
-                piece = stream.decompress(data, PIECE)
+                chunk = stream.decompress(data, CHUNK)
             except (OSError, EOFError) as error:
                 raise Damaged(str(error)) from error
             begun, data = True, b""
-            if piece:
-                yield piece
+            if chunk:
+                yield chunk
     if begun and not stream.eof:
         raise Damaged("it ends too early")
 
@@ -226,8 +226,8 @@ def _unframed(stored: Iterable[bytes]) -> Iterator[bytes]:
         with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(
             source, read_across_frames=True
         ) as stream:
-            while piece := stream.read(PIECE):
-                yield piece
+            while chunk := stream.read(CHUNK):
+                yield chunk
     except zstandard.ZstdError as error:
         raise Damaged(str(error)) from error
 

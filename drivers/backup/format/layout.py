@@ -27,13 +27,13 @@ from drivers.interface.errors import BackupDamaged
 VERSION = "1.0.0"
 
 METADATA = "_metadata"
-DIGESTS = "_sha256file"
+BLOCK_HASHES = "_sha256file"
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """One object of a backup.
 
     :param offset: of its data in the volume, in bytes.
@@ -60,7 +60,7 @@ class Stored:
         return self.offset + self.length
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as it stands in the metadata, and in the notes of a backup under way."""
+        """Return it as it stands in the metadata, and in the checkpoint of a running backup."""
         facts: dict[str, Any] = {
             "offset": self.offset,
             "length": self.length,
@@ -74,14 +74,14 @@ class Stored:
         return {self.name: facts}
 
     @classmethod
-    def from_json(cls, entry: Any) -> Stored:
+    def from_json(cls, entry: Any) -> StoredObject:
         """:raises ValueError: it is no such thing."""
         if not isinstance(entry, Mapping) or len(entry) != 1:
             raise ValueError("an entry of its objects is no name with facts")
         [(name, facts)] = entry.items()
         if not isinstance(facts, Mapping):
             raise ValueError(f"object {name} has no facts")
-        md5, noted = str(facts.get("md5")), "crc32" in facts
+        md5, has_crc32 = str(facts.get("md5")), "crc32" in facts
         if not _MD5.fullmatch(md5):
             raise ValueError(f"object {name} has no md5")
         return cls(
@@ -90,8 +90,8 @@ class Stored:
             length=number(facts, "length", least=1),
             compression=compression.canonical(facts.get("compression")),
             md5=md5,
-            size=number(facts, "size") if noted else None,
-            crc32=number(facts, "crc32") if noted else None,
+            size=number(facts, "size") if has_crc32 else None,
+            crc32=number(facts, "crc32") if has_crc32 else None,
             zeros=facts.get("zeros") is True,
         )
 
@@ -101,7 +101,7 @@ def object_name(prefix: str, number: int) -> str:
     return f"{prefix}-{number:05d}"
 
 
-def require_whole(objects: Iterable[Stored], backup_id: str) -> None:
+def require_no_gap(objects: Iterable[StoredObject], backup_id: str) -> None:
     """Refuse a full backup with a gap. :raises BackupDamaged: it has one."""
     at = 0
     for one in objects:

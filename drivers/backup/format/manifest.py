@@ -18,11 +18,11 @@ from typing import Any
 
 from oslo_utils import units
 
-from drivers.backup.format.layout import METADATA, VERSION, Stored, number
+from drivers.backup.format.layout import METADATA, VERSION, StoredObject, number
 from drivers.backup.stores.object_store import ObjectSink
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 
-MOST = 512 * units.Mi
+MAX_SIZE = 512 * units.Mi
 """Bytes of metadata at most: neither more is read, nor is it written."""
 
 _BATCH = 1024
@@ -43,19 +43,19 @@ class Manifest:
 
     :param volume_meta: the volume's metadata, as JSON in a text; None where none was kept.
     :param objects: in the order of their offsets.
-    :param digests: size and CRC-32 of the hashes' object; None where they are unknown.
+    :param block_hashes: size and CRC-32 of the hashes' object; None where they are unknown.
     :param sealed: whether it carries its own hash, which is right.
     """
 
     backup_id: str
     volume_id: str | None
     parent_id: str | None
-    objects: Sequence[Stored]
+    objects: Sequence[StoredObject]
     backup_name: str | None = None
     backup_description: str | None = None
     created_at: str | None = None
     volume_meta: str | None = None
-    digests: tuple[int, int] | None = None
+    block_hashes: tuple[int, int] | None = None
     sealed: bool = False
 
     @property
@@ -71,8 +71,10 @@ class Manifest:
         size = 0
         for part in self.rendered():
             size += len(part)
-            if size > MOST:
-                text = f"the list of its {len(self.objects)} objects is larger than {MOST} bytes"
+            if size > MAX_SIZE:
+                text = (
+                    f"the list of its {len(self.objects)} objects is larger than {MAX_SIZE} bytes"
+                )
                 raise BackupDriverException(f"backup {self.backup_id}: {text}; make a full one")
             sink.write(part)
 
@@ -90,8 +92,8 @@ class Manifest:
             "objects": [],
             "seal": _NO_SEAL.decode(),
         }
-        if self.digests is not None:
-            document["sha256file"] = {"size": self.digests[0], "crc32": self.digests[1]}
+        if self.block_hashes is not None:
+            document["sha256file"] = {"size": self.block_hashes[0], "crc32": self.block_hashes[1]}
         text = json.dumps(document, sort_keys=True, indent=2).encode()
         head, tail = text.split(_NO_OBJECTS)
         sealing = hashlib.sha256()
@@ -113,8 +115,8 @@ def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
     what, data = f"{prefix}{METADATA} of backup {backup_id}", bytearray()
     for part in parts:
         data += part
-        if len(data) > MOST:
-            raise BackupDamaged(f"{what} has more than {MOST} bytes: it is too much to be any")
+        if len(data) > MAX_SIZE:
+            raise BackupDamaged(f"{what} has more than {MAX_SIZE} bytes: it is too much to be any")
     seal = _right_seal(data)
     try:
         text = data.decode()
@@ -136,7 +138,7 @@ def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
         raise BackupDamaged(f"{what} is wrong: {error}") from error
 
 
-def _listed(objects: Sequence[Stored]) -> Iterator[bytes]:
+def _listed(objects: Sequence[StoredObject]) -> Iterator[bytes]:
     """Yield the list of objects in parts, as ``json.dumps`` indents it."""
     if not objects:
         yield b"[]"
@@ -147,7 +149,7 @@ def _listed(objects: Sequence[Stored]) -> Iterator[bytes]:
     yield b"\n  ]"
 
 
-def _text_of(one: Stored) -> str:
+def _text_of(one: StoredObject) -> str:
     [(name, facts)] = one.to_json().items()
     inside = _FACTS.encode(facts)[1:-1]
     return f"{{\n      {json.dumps(name)}: {{\n        {inside}\n      }}\n    }}"
@@ -172,7 +174,7 @@ def _parsed(found: dict[str, Any]) -> Any:
     if len(found) != 1:
         return found
     try:
-        return Stored.from_json(found)
+        return StoredObject.from_json(found)
     except ValueError:
         return found
 
@@ -183,14 +185,16 @@ def _manifest(document: dict[str, Any], prefix: str, backup_id: str, sealed: boo
     entries = document.get("objects")
     if not isinstance(entries, list):
         raise ValueError("it lists no objects")
-    objects = [one if isinstance(one, Stored) else Stored.from_json(one) for one in entries]
+    objects = [
+        one if isinstance(one, StoredObject) else StoredObject.from_json(one) for one in entries
+    ]
     objects.sort(key=lambda one: one.offset)
     _check_names(objects, prefix)
     for before, after in zip(objects, objects[1:], strict=False):
         if after.offset < before.end:
             raise ValueError(f"{before.name} and {after.name} hold the same part of the volume")
-    digests = document.get("sha256file")
-    if not sealed and (digests is not None or any(one.size is not None for one in objects)):
+    block_hashes = document.get("sha256file")
+    if not sealed and (block_hashes is not None or any(one.size is not None for one in objects)):
         raise ValueError("it has lost its seal")
     volume_meta = document.get("volume_meta")
     return Manifest(
@@ -202,12 +206,14 @@ def _manifest(document: dict[str, Any], prefix: str, backup_id: str, sealed: boo
         backup_description=_text(document, "backup_description"),
         created_at=_text(document, "created_at"),
         volume_meta=None if volume_meta is None else str(volume_meta),
-        digests=None if digests is None else (number(digests, "size"), number(digests, "crc32")),
+        block_hashes=None
+        if block_hashes is None
+        else (number(block_hashes, "size"), number(block_hashes, "crc32")),
         sealed=sealed,
     )
 
 
-def _check_names(objects: Sequence[Stored], prefix: str) -> None:
+def _check_names(objects: Sequence[StoredObject], prefix: str) -> None:
     """A name is part of a path: it is ours, and never leads anywhere else."""
     ours = re.compile(re.escape(prefix) + r"-\d{5,}")
     for one in objects:

@@ -13,7 +13,7 @@ from isal import isal_zlib
 
 from drivers.backup.format import block_hashes, compression, zero_blocks
 from drivers.backup.format.block_hashes import BlockHashes
-from drivers.backup.format.layout import Stored
+from drivers.backup.format.layout import StoredObject
 from drivers.backup.stores.object_store import ObjectStore
 from drivers.backup.transfer import volume_reader
 from drivers.backup.transfer.limits import TransferLimits
@@ -26,10 +26,10 @@ Data = tuple[int, bytes | None, int]
 _OTHER_MD5 = "its data has another MD5 than was noted"
 
 
-class Checked:
-    """The objects of one backup, as they are read.
+class VerifyingReader:
+    """Reads the objects of one backup and verifies them.
 
-    :param digests: of the blocks of the volume, to compare with; None to compare only
+    :param hashes: of the blocks of the volume, to compare with; None to compare only
         the metadata of each object.
     """
 
@@ -37,17 +37,17 @@ class Checked:
         self,
         store: ObjectStore,
         container: str,
-        lanes: TransferLimits,
+        limits: TransferLimits,
         stop: threading.Event,
-        digests: BlockHashes | None,
+        hashes: BlockHashes | None,
     ) -> None:
         self._store = store
         self._container = container
-        self._lanes = lanes
+        self._limits = limits
         self._stop = stop
-        self._digests = digests
+        self._hashes = hashes
 
-    def data(self, one: Stored) -> Iterator[Data]:
+    def data(self, one: StoredObject) -> Iterator[Data]:
         """Yield the data of an object, in order; yielded data may yet prove wrong.
 
         :raises BackupDamaged: at the latest at the end: it is not as it was stored.
@@ -57,41 +57,41 @@ class Checked:
             yield one.offset, None, one.length
             return
         stored = _Counted(self._store.reading(self._container, one.name))
-        md5, at, blocks = zero_blocks.md5(0), one.offset, _Blocks(one, self._digests)
+        md5, at, blocks = zero_blocks.md5(0), one.offset, _Blocks(one, self._hashes)
         try:
-            for piece in self._ahead(compression.decoded(one.compression, stored)):
-                if at + len(piece) > one.end:
-                    raise wrong(one, f"it has more than {one.length} bytes of data")
-                self._lanes.admit(len(piece), self._stop)
-                hashing = self._lanes.submit(md5.update, piece)
-                comparing = self._lanes.submit(blocks.add, piece)
+            for chunk in self._ahead(compression.decoded(one.compression, stored)):
+                if at + len(chunk) > one.end:
+                    raise damaged(one, f"it has more than {one.length} bytes of data")
+                self._limits.admit(len(chunk), self._stop)
+                hashing = self._limits.submit(md5.update, chunk)
+                comparing = self._limits.submit(blocks.add, chunk)
                 try:
-                    yield at, piece, len(piece)
+                    yield at, chunk, len(chunk)
                 finally:
                     wait((hashing, comparing))
                 comparing.result()
-                at += len(piece)
+                at += len(chunk)
         except compression.Damaged as error:
-            raise wrong(one, f"it is no {one.compression}: {error}") from error
+            raise damaged(one, f"it is no {one.compression}: {error}") from error
         if at != one.end:
-            raise wrong(one, f"it has {at - one.offset} bytes of data, not {one.length}")
+            raise damaged(one, f"it has {at - one.offset} bytes of data, not {one.length}")
         if md5.hexdigest() != one.md5:
-            raise wrong(one, _OTHER_MD5)
+            raise damaged(one, _OTHER_MD5)
         blocks.end()
         self._check_stored(one, stored.size, stored.crc)
 
     def _ahead(self, data: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the data that another thread reads and decompresses meanwhile."""
-        coming = self._lanes.fetch(next, data, None)
-        while (piece := coming.result()) is not None:
-            coming = self._lanes.fetch(next, data, None)
+        coming = self._limits.fetch(next, data, None)
+        while (chunk := coming.result()) is not None:
+            coming = self._limits.fetch(next, data, None)
             try:
-                yield piece
+                yield chunk
             except BaseException:
                 coming.exception()
                 raise
 
-    def _is_zeros(self, one: Stored) -> bool:
+    def _is_zeros(self, one: StoredObject) -> bool:
         if one.compression != compression.BZ2 or one.size != len(zero_blocks.packed(one.length)):
             return False
         stored = b"".join(self._store.reading(self._container, one.name))
@@ -99,69 +99,69 @@ class Checked:
         if stored != zero_blocks.packed(one.length):
             return False
         if zero_blocks.md5(one.length).hexdigest() != one.md5:
-            raise wrong(one, _OTHER_MD5)
+            raise damaged(one, _OTHER_MD5)
         return True
 
-    def _check_zeros(self, one: Stored) -> None:
-        if self._digests is None:
+    def _check_zeros(self, one: StoredObject) -> None:
+        if self._hashes is None:
             return
-        block = self._digests.block
-        step = volume_reader.grain(block)
+        block = self._hashes.block_size
+        step = volume_reader.segment_size(block)
         zero = zero_blocks.sha256(block)
         for begin in range(one.offset, one.end, step):
             whole, rest = divmod(min(step, one.end - begin), block)
             wanted = zero * whole + (zero_blocks.sha256(rest) if rest else b"")
             first = begin // block
-            if self._digests.read(first, whole + (1 if rest else 0)) != wanted:
-                raise wrong(one, f"block {first} or one after it has another SHA-256")
+            if self._hashes.read(first, whole + (1 if rest else 0)) != wanted:
+                raise damaged(one, f"block {first} or one after it has another SHA-256")
 
-    def _check_stored(self, one: Stored, size: int, crc: int) -> None:
+    def _check_stored(self, one: StoredObject, size: int, crc: int) -> None:
         if one.size is None:
             return
         if size != one.size:
-            raise wrong(one, f"it is stored in {size} bytes, not {one.size}")
+            raise damaged(one, f"it is stored in {size} bytes, not {one.size}")
         if crc != one.crc32:
-            raise wrong(one, "it has another CRC-32 than was noted")
+            raise damaged(one, "it has another CRC-32 than was noted")
 
 
 class _Blocks:
     """Compares the hashes of blocks with those that were noted, as their data comes."""
 
-    def __init__(self, one: Stored, noted: BlockHashes | None) -> None:
+    def __init__(self, one: StoredObject, expected: BlockHashes | None) -> None:
         self._one = one
-        self._noted = noted
-        self._begun: Any = None
+        self._expected = expected
+        self._partial: Any = None
         self._at = one.offset
-        if noted is not None and one.offset % noted.block:
-            raise wrong(one, f"it begins at byte {one.offset}, where no block begins")
+        if expected is not None and one.offset % expected.block_size:
+            raise damaged(one, f"it begins at byte {one.offset}, where no block begins")
 
     def add(self, data: bytes) -> None:
-        if self._noted is None:
+        if self._expected is None:
             return
-        view, block = memoryview(data), self._noted.block
-        if self._begun is not None:
+        view, block = memoryview(data), self._expected.block_size
+        if self._partial is not None:
             rest = view[: block - self._at % block]
             view = view[len(rest) :]
-            self._begun.update(rest)
+            self._partial.update(rest)
             self._at += len(rest)
             if self._at % block == 0:
                 self.end()
         whole = len(view) - len(view) % block
-        self._compare(self._noted, self._at // block, volume_reader.hashes(view[:whole], block))
+        self._compare(self._expected, self._at // block, volume_reader.hashes(view[:whole], block))
         self._at += len(view)
         if whole < len(view):  # a block may be far larger than one chunk
-            self._begun = hashlib.sha256(view[whole:])
+            self._partial = hashlib.sha256(view[whole:])
 
     def end(self) -> None:
         """Compare the block that has begun, too."""
-        if self._noted is not None and self._begun is not None:
-            at = (self._at - 1) // self._noted.block
-            self._compare(self._noted, at, self._begun.digest())
-            self._begun = None
+        if self._expected is not None and self._partial is not None:
+            at = (self._at - 1) // self._expected.block_size
+            self._compare(self._expected, at, self._partial.digest())
+            self._partial = None
 
-    def _compare(self, noted: BlockHashes, first: int, found: bytes) -> None:
-        if found != noted.read(first, len(found) // block_hashes.SIZE):
-            raise wrong(self._one, f"block {first} or one after it has another SHA-256")
+    def _compare(self, expected: BlockHashes, first: int, found: bytes) -> None:
+        if found != expected.read(first, len(found) // block_hashes.SIZE):
+            raise damaged(self._one, f"block {first} or one after it has another SHA-256")
 
 
 class _Counted:
@@ -179,6 +179,6 @@ class _Counted:
             yield part
 
 
-def wrong(one: Stored, why: str) -> BackupDamaged:
+def damaged(one: StoredObject, why: str) -> BackupDamaged:
     """Return the error of a damaged object."""
     return BackupDamaged(f"{one.name} is damaged: {why}")

@@ -15,49 +15,49 @@ from isal import isal_zlib
 from drivers import blockio
 from drivers.backup.format import compression, layout, zero_blocks
 from drivers.backup.format.compression import Part
-from drivers.backup.format.layout import Stored
+from drivers.backup.format.layout import StoredObject
 from drivers.backup.stores.object_store import ObjectSink, ObjectStore
 from drivers.backup.transfer import extents
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.volume_reader import DEPTH, SEGMENT, Reader, Segment
+from drivers.backup.transfer.volume_reader import QUEUE_LENGTH, SEGMENT, Segment, VolumeReader
 
 
 @dataclass(frozen=True)
 class ObjectTarget:
-    """Where a backup goes, and in which form.
+    """The place of a backup in a store, and the form of its objects.
 
     :param compression: of its objects, where it makes them smaller.
-    :param most: bytes of a volume in an object.
+    :param max_object_size: bytes of a volume in an object.
     """
 
     store: ObjectStore
     container: str
     prefix: str
     compression: str
-    most: int
+    max_object_size: int
 
 
-class Objects:
-    """Writes the objects of one backup; they are numbered as they come.
+class ObjectWriter:
+    """Writes the objects of one backup; they are numbered in the order of their creation.
 
     :param first: number of the first one.
     """
 
     def __init__(
-        self, target: ObjectTarget, reader: Reader, lanes: TransferLimits, first: int
+        self, target: ObjectTarget, reader: VolumeReader, limits: TransferLimits, first: int
     ) -> None:
         self._target = target
         self._reader = reader
-        self._lanes = lanes
+        self._limits = limits
         self._number = first
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
-    def following(self) -> int:
+    def next_number(self) -> int:
         """The number of the next one."""
         return self._number
 
-    def store(self, start: int, end: int, segments: Iterable[Segment]) -> Iterator[Stored]:
+    def store(self, start: int, end: int, segments: Iterable[Segment]) -> Iterator[StoredObject]:
         """Store a part of the volume as one object, or as several if all of it is zero.
 
         Nothing is written before something in it is not zero: objects of nothing but
@@ -72,45 +72,45 @@ class Objects:
                 break
             leading = stop
         else:
-            for at in range(start, end, extents.MOST_ZEROS):
-                yield self._zeros(at, min(at + extents.MOST_ZEROS, end))
+            for at in range(start, end, extents.MAX_ZEROS):
+                yield self._zeros(at, min(at + extents.MAX_ZEROS, end))
             return
         kind = self._target.compression
-        if kind != compression.NONE and not self._reader.compressible(leading, end):
+        if kind != compression.NONE and not self._reader.is_compressible(leading, end):
             kind = compression.NONE
         name = self._name()
         with self._target.store.writing(self._target.container, name) as sink:
-            one = _Object(sink, self._lanes, compression.encoder(kind, end - start))
+            one = _OpenObject(sink, self._limits, compression.encoder(kind, end - start))
             for at in range(start, leading, SEGMENT):
                 one.append(bytes(min(SEGMENT, leading - at)))
             one.append(data)
             for begin, stop, data in coming:
                 one.append(bytes(stop - begin) if data is None else data)
             one.finish()
-        yield Stored(name, start, end - start, kind, one.md5.hexdigest(), one.size, one.crc)
+        yield StoredObject(name, start, end - start, kind, one.md5.hexdigest(), one.size, one.crc)
 
-    def _zeros(self, start: int, end: int) -> Stored:
+    def _zeros(self, start: int, end: int) -> StoredObject:
         length, name = end - start, self._name()
         data = zero_blocks.packed(length)
         with self._target.store.writing(self._target.container, name) as sink:
             sink.write(data)
-        digest, crc = zero_blocks.md5(length).hexdigest(), isal_zlib.crc32(data)
-        return Stored(name, start, length, compression.BZ2, digest, len(data), crc, zeros=True)
+        md5, crc = zero_blocks.md5(length).hexdigest(), isal_zlib.crc32(data)
+        return StoredObject(name, start, length, compression.BZ2, md5, len(data), crc, zeros=True)
 
     def _name(self) -> str:
-        with self._guard:
+        with self._lock:
             number, self._number = self._number, self._number + 1
         return layout.object_name(self._target.prefix, number)
 
 
-class _Object:
-    """An object on its way: its parts are compressed beside one another, and written in order."""
+class _OpenObject:
+    """An object that is being written; its parts are compressed in parallel."""
 
     def __init__(
-        self, sink: ObjectSink, lanes: TransferLimits, encoder: compression.Encoder
+        self, sink: ObjectSink, limits: TransferLimits, encoder: compression.Encoder
     ) -> None:
         self._sink = sink
-        self._lanes = lanes
+        self._limits = limits
         self._encoder = encoder
         self._parts: deque[Future[Part]] = deque()
         self._hashing: Future[None] | None = None
@@ -119,10 +119,10 @@ class _Object:
         self.crc = 0
 
     def append(self, data: bytes) -> None:
-        self._parts.append(self._lanes.submit(self._encoder.part, data))
+        self._parts.append(self._limits.submit(self._encoder.part, data))
         self._hashed()  # one part after another
-        self._hashing = self._lanes.submit(self.md5.update, data)
-        while len(self._parts) > DEPTH:
+        self._hashing = self._limits.submit(self.md5.update, data)
+        while len(self._parts) > QUEUE_LENGTH:
             self._write_first()
 
     def finish(self) -> None:

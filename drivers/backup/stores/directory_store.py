@@ -33,7 +33,7 @@ _FLUSH = 64 * units.Mi
 
 _TRIES = 10
 
-_OPEN_MOST = 64
+_MAX_OPEN = 64
 """Files that wait for the disk at most."""
 
 
@@ -46,8 +46,8 @@ class DirectoryStore(ObjectStore):
     def __init__(self, root: Path) -> None:
         self.root = root
         self._disk = ThreadPoolExecutor(2, "disk")
-        self._unsettled: list[tuple[Path, Future[None]]] = []
-        self._guard = threading.Lock()
+        self._unsynced: list[tuple[Path, Future[None]]] = []
+        self._lock = threading.Lock()
 
     def check(self) -> None:
         """Write, read and remove a file."""
@@ -117,7 +117,7 @@ class DirectoryStore(ObjectStore):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        self._settle_later(file, target)
+        self._sync_later(file, target)
 
     def reading(self, container: str, name: str) -> Iterator[bytes]:
         """Read a file."""
@@ -138,15 +138,15 @@ class DirectoryStore(ObjectStore):
         with _explained("delete", path / _plain(name)), contextlib.suppress(FileNotFoundError):
             os.unlink(path / name)
 
-    def settle(self, container: str, prefix: str) -> None:
+    def sync(self, container: str, prefix: str) -> None:
         """Wait for the disk."""
         path = self._path(container)
-        with self._guard:
+        with self._lock:
             mine: list[tuple[Path, Future[None]]] = []
             others: list[tuple[Path, Future[None]]] = []
-            for one in self._unsettled:
+            for one in self._unsynced:
                 (mine if _is_below(one[0], path, prefix) else others).append(one)
-            self._unsettled = others
+            self._unsynced = others
         try:
             for _target, written in mine:
                 written.result()
@@ -166,13 +166,13 @@ class DirectoryStore(ObjectStore):
                 path = path.parent
                 _sync(path)
 
-    def _settle_later(self, file: _File, target: Path) -> None:
-        done = self._disk.submit(file.settle)
-        with self._guard:
-            self._unsettled.append((target, done))
-            late = self._unsettled[-_OPEN_MOST] if len(self._unsettled) >= _OPEN_MOST else None
+    def _sync_later(self, file: _File, target: Path) -> None:
+        done = self._disk.submit(file.sync)
+        with self._lock:
+            self._unsynced.append((target, done))
+            late = self._unsynced[-_MAX_OPEN] if len(self._unsynced) >= _MAX_OPEN else None
         if late is not None:
-            with contextlib.suppress(OSError):  # checked by settle
+            with contextlib.suppress(OSError):  # checked by sync
                 late[1].result()
 
     def _path(self, container: str) -> Path:
@@ -212,7 +212,7 @@ class _File:
             self._flushed = self._written
             self._flushing = self._threads.submit(os.fdatasync, self._fd)
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """See that all of it is on disk."""
         try:
             os.fsync(self._fd)

@@ -21,7 +21,7 @@ def reason(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def work(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Name a transfer's own file, or its directory, when it fails.
 
     :raises BackupDriverException: the disk refused.

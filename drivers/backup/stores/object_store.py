@@ -86,7 +86,7 @@ class ObjectStore(abc.ABC):
     def delete(self, container: str, name: str) -> None:
         """Remove an object; absence is success."""
 
-    def settle(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
+    def sync(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
         """See that the objects of one backup, and their absence, outlive the machine.
 
         :raises StoreError: one of them is lost.

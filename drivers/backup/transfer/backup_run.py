@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write a volume's data into a store: read, hash, compress, store.
 
-Each piece of the volume has a thread that reads it, hashes it as a whole and writes it;
-the blocks' hashes and the compression are done on threads that all transfers share. A
-few segments of a piece are on their way at once, so memory has a bound. Durable progress
-is written to a checkpoint, after which a second try continues.
+Each extent of the volume has a thread that reads it and writes its object; the hashes and
+the compression run on threads that all transfers share. A few segments of an extent are in
+memory at once, so memory has a bound. Durable progress is written to a checkpoint, after
+which the next try continues.
 
-An incremental backup stores, of each piece, the runs of blocks whose hashes are not
-those of its parent. A run is read a second time to be stored: its length is known then.
+An incremental backup stores, of each extent, the runs of blocks whose hashes differ from
+the parent's. A run is read a second time to be stored, when its length is known.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from typing import Any
 from oslo_utils import timeutils
 
 from drivers.backup.format.block_hashes import BlockHashes
-from drivers.backup.format.layout import Stored
-from drivers.backup.format.object_writer import Objects, ObjectTarget
+from drivers.backup.format.layout import StoredObject
+from drivers.backup.format.object_writer import ObjectTarget, ObjectWriter
 from drivers.backup.stores.object_store import StoreError
 from drivers.backup.transfer import extents, volume_reader
-from drivers.backup.transfer.changed_blocks import Changes, Parent
+from drivers.backup.transfer.changed_blocks import ChangedBlocks, Parent
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.extents import ObjectExtent
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.blockio import BlockFile
+from drivers.blockio import BlockFile, Extent
 from drivers.interface.pace import Pace
 
-SETTLE = 5.0
+CHECKPOINT_INTERVAL = 5.0
 """Longest time between two checkpoints, in seconds."""
 
-MOST_TOLD = 10_000
-"""Objects in a notification."""
+MAX_NOTIFIED = 10_000
+"""Number of objects in a notification."""
 
-TELL = 0.5
+REPORT_INTERVAL = 0.5
 """Seconds between two reports of progress."""
 
 
 @dataclass
-class Kept:
-    """The objects that a running backup has stored.
+class BackupProgress:
+    """The objects that a backup has stored.
 
-    :param parts: of the volume that were looked at.
+    :param extents: the ranges of the volume that were processed.
     """
 
-    objects: list[Stored] = field(default_factory=list)
-    parts: list[tuple[int, int]] = field(default_factory=list)
+    objects: list[StoredObject] = field(default_factory=list)
+    extents: list[Extent] = field(default_factory=list)
 
     @classmethod
-    def noted(cls, notes: Checkpoint) -> Kept:
-        """Return the objects of an earlier try's checkpoint."""
-        kept = cls()
-        for note in notes.found():
-            kept.parts += [(begin, end) for begin, end in note["parts"]]
-            kept.objects += [Stored.from_json(entry) for entry in note["objects"]]
-        return kept
+    def recorded(cls, checkpoint: Checkpoint) -> BackupProgress:
+        """Return the progress of an earlier try."""
+        progress = cls()
+        for entry in checkpoint.entries():
+            progress.extents += [(begin, end) for begin, end in entry["parts"]]
+            progress.objects += [StoredObject.from_json(one) for one in entry["objects"]]
+        return progress
 
 
 class BackupRun:
@@ -72,138 +72,144 @@ class BackupRun:
 
     def __init__(
         self,
-        lanes: TransferLimits,
+        limits: TransferLimits,
         source: BlockFile,
         target: ObjectTarget,
         own: BlockHashes,
-        notes: Checkpoint,
+        checkpoint: Checkpoint,
         parent: Parent | None = None,
     ) -> None:
-        self._lanes = lanes
+        self._limits = limits
         self._source = source
         self._target = target
         self._own = own
-        self._notes = notes
+        self._checkpoint = checkpoint
         self._stop = threading.Event()
-        self._guard = threading.Lock()
-        self._kept, self._fresh = Kept.noted(notes), Kept()
-        self._before = sum(end - begin for begin, end in self._kept.parts)
-        self._until_settling = timeutils.StopWatch(SETTLE).start()
-        self._reader = volume_reader.Reader(source, own.block, lanes, self._stop)
-        number = max((_number(one.name) for one in self._kept.objects), default=0)
-        self._objects = Objects(target, self._reader, lanes, number + 1)
-        self._changes = Changes(parent, own, self._reader) if parent is not None else None
+        self._lock = threading.Lock()
+        self._recorded, self._unrecorded = BackupProgress.recorded(checkpoint), BackupProgress()
+        self._processed_before = sum(end - begin for begin, end in self._recorded.extents)
+        self._until_checkpoint = timeutils.StopWatch(CHECKPOINT_INTERVAL).start()
+        self._reader = volume_reader.VolumeReader(source, own.block_size, limits, self._stop)
+        number = max((_number(one.name) for one in self._recorded.objects), default=0)
+        self._writer = ObjectWriter(target, self._reader, limits, number + 1)
+        self._changes = ChangedBlocks(parent, own, self._reader) if parent is not None else None
 
-    def run(self, pace: Pace) -> list[Stored]:
+    def run(self, pace: Pace) -> list[StoredObject]:
         """Store the missing objects, and return all of them in the order of their offsets.
 
-        :raises BackupDriverException: it is incomplete.
+        :raises BackupDriverException: the backup is incomplete.
         :raises Exception: that ``pace`` raised; the backup is incomplete.
         """
-        pace.show(self._facts)
-        self._own.resize(-(-self._source.size // self._own.block))
-        self._clear_away()
+        pace.show(self._payload)
+        self._own.resize(-(-self._source.size // self._own.block_size))
+        self._delete_unrecorded()
         try:
-            with ThreadPoolExecutor(self._lanes.transfers, "keep") as threads:
+            with ThreadPoolExecutor(self._limits.transfers, "backup") as threads:
                 try:
-                    self._drive(threads, pace)
+                    self._process_all(threads, pace)
                 except BaseException:
                     self._stop.set()
                     raise
         except BaseException:
             with suppress(StoreError):  # their results are not needed any more
-                self._target.store.settle(self._target.container, self._target.prefix)
+                self._target.store.sync(self._target.container, self._target.prefix)
             raise
-        self._settle()
-        return sorted(self._kept.objects, key=lambda one: one.offset)
+        self._write_checkpoint()
+        return sorted(self._recorded.objects, key=lambda one: one.offset)
 
-    def _facts(self) -> dict[str, Any]:
-        with self._guard:
-            objects = [*self._kept.objects, *self._fresh.objects]
-        return facts(self._target.prefix, objects, self._objects.following)
+    def _payload(self) -> dict[str, Any]:
+        with self._lock:
+            objects = [*self._recorded.objects, *self._unrecorded.objects]
+        return notification_payload(self._target.prefix, objects, self._writer.next_number)
 
-    def _clear_away(self) -> None:
-        """Delete objects that an earlier try stored after its checkpoint."""
-        noted = {one.name for one in self._kept.objects}
+    def _delete_unrecorded(self) -> None:
+        """Delete the objects that an earlier try stored after its last checkpoint."""
+        recorded = {one.name for one in self._recorded.objects}
         store, container = self._target.store, self._target.container
-        for name in store.names(container, self._target.prefix).keys() - noted:
+        for name in store.names(container, self._target.prefix).keys() - recorded:
             store.delete(container, name)
 
-    def _drive(self, threads: ThreadPoolExecutor, pace: Pace) -> None:
+    def _process_all(self, threads: ThreadPoolExecutor, pace: Pace) -> None:
         """Give extents to threads as they become free, and report the progress."""
         running: set[Future[None]] = set()
-        for piece in self._pieces():
-            running.add(threads.submit(self._keep, piece))
-            while len(running) > self._lanes.transfers:
-                running = self._look(running, pace)
+        for extent in self._extents():
+            running.add(threads.submit(self._process, extent))
+            while len(running) > self._limits.transfers:
+                running = self._wait(running, pace)
         while running:
-            running = self._look(running, pace)
+            running = self._wait(running, pace)
 
-    def _look(self, running: set[Future[None]], pace: Pace) -> set[Future[None]]:
+    def _wait(self, running: set[Future[None]], pace: Pace) -> set[Future[None]]:
         with pace.waiting():
-            done, left = wait(running, TELL, return_when=FIRST_COMPLETED)
+            done, left = wait(running, REPORT_INTERVAL, return_when=FIRST_COMPLETED)
         for one in done:
             one.result()
-        if self._until_settling.expired():
-            self._settle()
+        if self._until_checkpoint.expired():
+            self._write_checkpoint()
         pace.tell(self._fraction())
         return left
 
     def _fraction(self) -> float:
-        return min(1.0, (self._before + self._reader.passed) / max(1, self._source.size))
+        processed = self._processed_before + self._reader.processed
+        return min(1.0, processed / max(1, self._source.size))
 
-    def _pieces(self) -> Iterator[ObjectExtent]:
-        grain = volume_reader.grain(self._own.block)
-        for begin, end in extents.missing(self._kept.parts, self._source.size):
+    def _extents(self) -> Iterator[ObjectExtent]:
+        alignment = volume_reader.segment_size(self._own.block_size)
+        max_size = self._target.max_object_size
+        for begin, end in extents.missing(self._recorded.extents, self._source.size):
             data = self._source.data_extents(begin, end)
-            yield from extents.cut(data, begin, end, most=self._target.most, grain=grain)
+            yield from extents.divide(data, begin, end, max_size=max_size, alignment=alignment)
 
-    def _keep(self, piece: ObjectExtent) -> None:
-        with self._lanes.place(self._stop):
-            objects = list(self._objects_of(piece))
-        with self._guard:
-            self._fresh.objects += objects
-            self._fresh.parts.append((piece.start, piece.end))
+    def _process(self, extent: ObjectExtent) -> None:
+        with self._limits.slot(self._stop):
+            objects = list(self._objects(extent))
+        with self._lock:
+            self._unrecorded.objects += objects
+            self._unrecorded.extents.append((extent.start, extent.end))
 
-    def _objects_of(self, piece: ObjectExtent) -> Iterator[Stored]:
+    def _objects(self, extent: ObjectExtent) -> Iterator[StoredObject]:
         if self._changes is None:
-            segments = self._reader.hashed(piece.start, piece.end, self._note, hole=piece.hole)
-            yield from self._objects.store(piece.start, piece.end, segments)
+            segments = self._reader.hashed_segments(
+                extent.start, extent.end, self._write_hashes, hole=extent.hole
+            )
+            yield from self._writer.store(extent.start, extent.end, segments)
             return
-        for start, end in self._changes.within(piece):
-            segments = self._reader.segments(start, end, hole=piece.hole)
-            yield from self._objects.store(start, end, segments)
+        for start, end in self._changes.within(extent):
+            segments = self._reader.segments(start, end, hole=extent.hole)
+            yield from self._writer.store(start, end, segments)
 
-    def _note(self, begin: int, hashes: bytes | None) -> None:
+    def _write_hashes(self, begin: int, hashes: bytes | None) -> None:
         if hashes is not None:
-            self._own.write(begin // self._own.block, hashes)
+            self._own.write(begin // self._own.block_size, hashes)
 
-    def _settle(self) -> None:
-        """Make the stored objects durable, and write a checkpoint."""
-        with self._guard:
-            fresh, self._fresh = self._fresh, Kept()
-        self._until_settling.restart()
-        if not fresh.parts:
+    def _write_checkpoint(self) -> None:
+        """Make the stored objects durable, and record them in the checkpoint."""
+        with self._lock:
+            progress, self._unrecorded = self._unrecorded, BackupProgress()
+        self._until_checkpoint.restart()
+        if not progress.extents:
             return
-        self._target.store.settle(self._target.container, self._target.prefix)
+        self._target.store.sync(self._target.container, self._target.prefix)
         self._own.flush()
-        objects = [one.to_json() for one in fresh.objects]
-        self._notes.take({"parts": fresh.parts, "objects": objects})
-        self._kept.objects += fresh.objects
-        self._kept.parts += fresh.parts
+        objects = [one.to_json() for one in progress.objects]
+        self._checkpoint.append({"parts": progress.extents, "objects": objects})
+        self._recorded.objects += progress.objects
+        self._recorded.extents += progress.extents
 
 
-def facts(prefix: str, objects: Iterable[Stored], following: int = 0) -> dict[str, Any]:
+def notification_payload(
+    prefix: str, objects: Iterable[StoredObject], next_number: int = 0
+) -> dict[str, Any]:
     """Return the payload of notifications about a backup's objects, as Cinder's.
 
-    Of very many the last ones, in the order of their offsets: a message has to stay one.
+    It has the objects with the highest offsets, up to the size of one message.
 
-    :param following: the number of the next one, unless that follows from the objects.
+    :param next_number: of the next object, unless it follows from the objects.
     """
     found = sorted(objects, key=lambda one: one.offset)
     return {
-        "id": following or 1 + max((_number(one.name) for one in found), default=0),
-        "list": [one.to_json() for one in found[-MOST_TOLD:]],
+        "id": next_number or 1 + max((_number(one.name) for one in found), default=0),
+        "list": [one.to_json() for one in found[-MAX_NOTIFIED:]],
         "prefix": prefix,
         "volume_meta": None,  # Cinder reads it after the last notification
     }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoint of a running transfer: its durable progress, for the try after a kill.
+"""Checkpoint of a data transfer: its durable progress, for the next try after a kill.
 
-One line of JSON for each entry, with its CRC-32, in a file that is only appended to: an
+The file has one line of JSON for each entry, with its CRC-32, and is only appended to: an
 incomplete last line is ignored. An entry is written when its data is on disk.
 """
 
@@ -22,27 +22,27 @@ from drivers.backup.stores import local_files
 
 
 class Checkpoint:
-    """Notes of one operation.
+    """The checkpoint of one transfer.
 
-    :param path: made where it is missing.
-    :param about: identifies the transfer; entries about another one are thrown away.
+    :param path: of the file, which is created if it does not exist.
+    :param transfer: identifies the transfer; entries of another one are discarded.
     """
 
-    def __init__(self, path: Path, about: dict[str, Any]) -> None:
+    def __init__(self, path: Path, transfer: dict[str, Any]) -> None:
         self._path = path
         lines = _lines(path)
-        keeps = next(lines, None) == about
-        self.begun = keeps and next(lines, None) is not None
-        """Whether an earlier try noted something."""
+        continues = next(lines, None) == transfer
+        self.has_entries = continues and next(lines, None) is not None
+        """Whether an earlier try of the transfer wrote an entry."""
         lines.close()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        with local_files.work(path):
-            self._fd = os.open(path, flags | (0 if keeps else os.O_TRUNC), 0o600)
-        if keeps:
-            with local_files.work(path):
-                blockio.append(self._fd, b"\n")  # a line that was cut short ends here
+        with local_files.explained(path):
+            self._fd = os.open(path, flags | (0 if continues else os.O_TRUNC), 0o600)
+        if continues:
+            with local_files.explained(path):
+                blockio.append(self._fd, b"\n")  # ends an incomplete line
         else:
-            self.take(about)
+            self.append(transfer)
 
     def __enter__(self) -> Checkpoint:
         return self
@@ -55,25 +55,25 @@ class Checkpoint:
     ) -> None:
         os.close(self._fd)
 
-    def found(self) -> Iterator[Any]:
+    def entries(self) -> Iterator[Any]:
         """Yield the entries of an earlier try, and of this one so far."""
         yield from itertools.islice(_lines(self._path), 1, None)
 
-    def take(self, note: Any) -> None:
-        """Write a note down, so that it outlives the machine.
+    def append(self, entry: Any) -> None:
+        """Write an entry to the disk.
 
-        :raises BackupDriverException: the disk has no room for it, or failed.
+        :raises BackupDriverException: the disk is full, or failed.
         """
-        text = json.dumps(note, sort_keys=True)
-        with local_files.work(self._path):
+        text = json.dumps(entry, sort_keys=True)
+        with local_files.explained(self._path):
             blockio.append(self._fd, f"{zlib.crc32(text.encode()):08x} {text}\n".encode())
             os.fdatasync(self._fd)
 
 
 def _lines(path: Path) -> Generator[Any]:
-    """Yield the parsed lines, one at a time: all of them may take too much memory."""
+    """Yield the parsed lines one at a time; all of them may take too much memory."""
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         for line in file:
-            crc, _, note = line.rstrip(b"\n").partition(b" ")
-            if note and crc == f"{zlib.crc32(note):08x}".encode():
-                yield json.loads(note)
+            crc, _, entry = line.rstrip(b"\n").partition(b" ")
+            if entry and crc == f"{zlib.crc32(entry):08x}".encode():
+                yield json.loads(entry)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a volume is cut into the objects of a backup.
+"""Divide a volume into the extents that become the objects of a backup.
 
-Long holes become objects of zeros, which need not be read; the data between them
-is cut at the size of an object. Short holes stay where they are: an object costs more
-than the hash of some zeros.
+A long hole becomes an object of zeros, which need not be read. The data between long holes
+is divided at the size of an object. Short holes stay in it: an object costs more than
+hashing some zeros.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from dataclasses import dataclass
 
 from oslo_utils import units
 
-LEAST_HOLE = 16 * units.Mi
+from drivers.blockio import Extent
+
+MIN_HOLE = 16 * units.Mi
 """Bytes of a hole that is worth an object of its own."""
 
-MOST_ZEROS = 256 * units.Mi
-"""Bytes of zeros in an object, however small the others are: as many are hashed once in the
-life of a process, and another reader may want them in memory together."""
+MAX_ZEROS = 256 * units.Mi
+"""Bytes of zeros in an object, whatever the size of the others. A process hashes that many
+zeros once, and another reader of the object may hold them in memory together."""
 
 
 @dataclass(frozen=True)
 class ObjectExtent:
-    """A part of a volume that one object, or none, is made of.
+    """A range of a volume that becomes one object, or none.
 
     :param hole: whether it is known to be zeros.
     """
@@ -33,27 +35,27 @@ class ObjectExtent:
     hole: bool = False
 
 
-def cut(
-    data: Iterable[tuple[int, int]], start: int, end: int, *, most: int, grain: int
+def divide(
+    data: Iterable[Extent], start: int, end: int, *, max_size: int, alignment: int
 ) -> Iterator[ObjectExtent]:
-    """Yield the pieces of a part of a volume, in order, without gaps.
+    """Yield the extents of a range of a volume, in order and without gaps.
 
-    :param data: begin and end of each data extent, in order.
-    :param most: bytes of a piece that is no hole.
-    :param grain: extents of data begin and end at a multiple of it, counted from 0.
+    :param data: start and end of each data extent, in order.
+    :param max_size: bytes of an extent that is not a hole.
+    :param alignment: extents of data start and end at multiples of it.
     """
     at = start
-    for begin, stop in _joined(data, start, end, grain):
-        yield from _split(at, begin, MOST_ZEROS, hole=True)
-        yield from _split(begin, stop, most, hole=False)
+    for begin, stop in _without_short_holes(data, start, end, alignment):
+        yield from _chunks(at, begin, MAX_ZEROS, hole=True)
+        yield from _chunks(begin, stop, max_size, hole=False)
         at = stop
-    yield from _split(at, end, MOST_ZEROS, hole=True)
+    yield from _chunks(at, end, MAX_ZEROS, hole=True)
 
 
-def missing(done: Iterable[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges that parts leave out of ``0`` to ``end``."""
+def missing(extents: Iterable[Extent], end: int) -> Iterator[Extent]:
+    """Yield the gaps that extents leave between 0 and ``end``."""
     at = 0
-    for begin, stop in sorted(done):
+    for begin, stop in sorted(extents):
         if begin > at:
             yield at, begin
         at = max(at, stop)
@@ -61,16 +63,14 @@ def missing(done: Iterable[tuple[int, int]], end: int) -> Iterator[tuple[int, in
         yield at, end
 
 
-def rounded(
-    parts: Iterable[tuple[int, int]], grain: int, start: int, end: int
-) -> Iterator[tuple[int, int]]:
-    """Yield parts, in order, as far as they are within others, made larger to a grain.
+def aligned(extents: Iterable[Extent], alignment: int, start: int, end: int) -> Iterator[Extent]:
+    """Yield ordered extents, within a range, enlarged to multiples of an alignment.
 
-    The grain is counted from 0; parts that meet are joined.
+    Extents that touch are joined.
     """
-    current: tuple[int, int] | None = None
-    for begin, stop in parts:
-        begin, stop = max(start, begin - begin % grain), min(end, stop + -stop % grain)
+    current: Extent | None = None
+    for begin, stop in extents:
+        begin, stop = max(start, begin - begin % alignment), min(end, stop + -stop % alignment)
         if begin >= stop:
             continue
         if current is not None and begin <= current[1]:
@@ -83,23 +83,23 @@ def rounded(
         yield current
 
 
-def _joined(
-    data: Iterable[tuple[int, int]], start: int, end: int, grain: int
-) -> Iterator[tuple[int, int]]:
-    """Yield parts of data with long holes between them, and at the begin and the end."""
-    current: tuple[int, int] | None = None
-    for begin, stop in rounded(data, grain, start, end):
+def _without_short_holes(
+    data: Iterable[Extent], start: int, end: int, alignment: int
+) -> Iterator[Extent]:
+    """Yield data extents that only long holes separate from each other and from both ends."""
+    current: Extent | None = None
+    for begin, stop in aligned(data, alignment, start, end):
         at = start if current is None else current[1]
-        if begin - at >= LEAST_HOLE:
+        if begin - at >= MIN_HOLE:
             if current is not None:
                 yield current
             current = (begin, stop)
         else:
             current = (at if current is None else current[0], stop)
     if current is not None:
-        yield current[0], end if end - current[1] < LEAST_HOLE else current[1]
+        yield current[0], end if end - current[1] < MIN_HOLE else current[1]
 
 
-def _split(start: int, end: int, most: int, *, hole: bool) -> Iterator[ObjectExtent]:
-    for at in range(start, end, most):
-        yield ObjectExtent(at, min(at + most, end), hole)
+def _chunks(start: int, end: int, size: int, *, hole: bool) -> Iterator[ObjectExtent]:
+    for at in range(start, end, size):
+        yield ObjectExtent(at, min(at + size, end), hole)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits that all transfers of a process share: threads, objects, and bandwidth.
+"""Limits that all transfers of a process share: threads, open objects and bandwidth.
 
-An object on its way holds a few MiB. So many may be on their way at once, whichever
-operations they belong to, and the rest wait: memory has a bound that neither the size
-of a volume nor the number of operations moves.
+An object that is being transferred uses a few MiB. A fixed number of them is transferred at
+once, whichever operations they belong to, and the others wait. So neither the size of a
+volume nor the number of operations changes the memory that is used.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_PAUSE = 0.2
-"""Seconds between two looks at whether to go on waiting."""
+_POLL_INTERVAL = 0.2
+"""Seconds after which a thread that waits for a slot checks whether its transfer has ended."""
 
 
 class Stopped(Exception):
@@ -26,49 +26,49 @@ class Stopped(Exception):
 
 
 class TransferLimits:
-    """Threads, places and bandwidth.
+    """Threads, slots for objects, and bandwidth.
 
-    :param threads: that hash and compress.
-    :param transfers: objects that are on their way at once.
-    :param limit: bytes of volumes in a second; 0 for as many as there may be.
+    :param threads: number of threads that hash and compress.
+    :param transfers: number of objects that are transferred at once.
+    :param bandwidth: bytes of volumes in a second; 0 for no limit.
     """
 
-    def __init__(self, threads: int, transfers: int, limit: float = 0) -> None:
+    def __init__(self, threads: int, transfers: int, bandwidth: float = 0) -> None:
         self.transfers = transfers
-        self._pool = ThreadPoolExecutor(threads, "hash")
-        self._ahead = ThreadPoolExecutor(transfers, "fetch")
-        self._places = threading.Semaphore(transfers)
-        self._limit = limit
-        self._guard = threading.Lock()
+        self._hashers = ThreadPoolExecutor(threads, "hash")
+        self._fetchers = ThreadPoolExecutor(transfers, "fetch")
+        self._slots = threading.Semaphore(transfers)
+        self._bandwidth = bandwidth
+        self._lock = threading.Lock()
         self._free_at = 0.0
 
     def submit(self, work: Callable[..., T], *args: object) -> Future[T]:
-        """Have work done on one of the threads that hash and compress."""
-        return self._pool.submit(work, *args)
+        """Run a function on one of the threads that hash and compress."""
+        return self._hashers.submit(work, *args)
 
     def fetch(self, work: Callable[..., T], *args: object) -> Future[T]:
-        """Have something fetched by a thread that may wait for a store."""
-        return self._ahead.submit(work, *args)
+        """Run a function on one of the threads that may block in a store."""
+        return self._fetchers.submit(work, *args)
 
     @contextmanager
-    def place(self, stop: threading.Event) -> Iterator[None]:
-        """Hold a place. :raises Stopped: it is not wanted any more."""
-        while not self._places.acquire(timeout=_PAUSE):
+    def slot(self, stop: threading.Event) -> Iterator[None]:
+        """Wait for a slot and hold it. :raises Stopped: the transfer has ended."""
+        while not self._slots.acquire(timeout=_POLL_INTERVAL):
             _check(stop)
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
     def admit(self, length: int, stop: threading.Event) -> None:
-        """Wait until so many bytes more may move. :raises Stopped: they need not any more."""
+        """Wait for the bandwidth of some bytes. :raises Stopped: the transfer has ended."""
         _check(stop)
-        if not self._limit:
+        if not self._bandwidth:
             return
-        with self._guard:
+        with self._lock:
             now = time.monotonic()
             begin = max(now, self._free_at)
-            self._free_at = begin + length / self._limit
+            self._free_at = begin + length / self._bandwidth
         if stop.wait(max(0.0, begin - now)):
             raise Stopped
 

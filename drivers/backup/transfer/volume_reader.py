@@ -14,136 +14,136 @@ from oslo_utils import units
 from drivers import blockio
 from drivers.backup.format import compression
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.blockio import BlockFile
+from drivers.blockio import BlockFile, Extent
 from drivers.interface.errors import BackupDriverException
 
 SEGMENT = units.Mi
 """Bytes that are read, hashed and compressed together."""
 
-DEPTH = 4
-"""Segments of a piece that are on their way at once."""
+QUEUE_LENGTH = 4
+"""Segments of an extent that are in memory at once."""
 
 Segment = tuple[int, int, bytes | None]
-"""Begin and end of a part of a volume, and its data; None where all of it is zero."""
+"""Start and end of a range of a volume, and its data; None where all of it is zero."""
+
+HashesCallback = Callable[[int, bytes | None], None]
+"""Called with the start of a segment and the hashes of its blocks; None if they are zeros'."""
 
 
-def grain(block: int) -> int:
+def segment_size(block_size: int) -> int:
     """Return the bytes of a segment: a whole number of blocks."""
-    return block * max(1, SEGMENT // block)
+    return block_size * max(1, SEGMENT // block_size)
 
 
-class Reader:
+class VolumeReader:
     """Reads one volume.
 
-    :param block: bytes of a block that is hashed.
-    :param stop: ends it.
+    :param block_size: bytes of a block that is hashed.
+    :param stop: set to end the transfer.
     """
 
     def __init__(
-        self, device: BlockFile, block: int, lanes: TransferLimits, stop: threading.Event
+        self, volume: BlockFile, block_size: int, limits: TransferLimits, stop: threading.Event
     ) -> None:
-        self._device = device
-        self._block = block
-        self._lanes = lanes
+        self._volume = volume
+        self._block_size = block_size
+        self._limits = limits
         self._stop = stop
-        self._guard = threading.Lock()
-        self.passed = 0
-        """Bytes whose hashes are known, or on their way."""
+        self._lock = threading.Lock()
+        self.processed = 0
+        """Bytes whose hashes are known, or being computed."""
 
     def segments(self, start: int, end: int, *, hole: bool = False) -> Iterator[Segment]:
-        """Yield the segments of a part of the volume; holes are not read.
+        """Yield the segments of a range of the volume; holes are not read.
 
         A segment that does not end with a block has data, even if all of it is zero: the
         hash of a short block is not that of a whole one.
 
-        :raises Stopped: it need not be read any more.
+        :raises Stopped: the transfer has ended.
         """
-        data = _Ranges(iter(()) if hole else self._device.data_extents(start, end))
-        step = grain(self._block)
+        data = _DataExtents(iter(()) if hole else self._volume.data_extents(start, end))
+        step = segment_size(self._block_size)
         for begin in range(start, end, step):
             stop = min(begin + step, end)
-            yield begin, stop, self._segment(begin, stop, data.touch(begin, stop))
+            yield begin, stop, self._segment(begin, stop, data.overlap(begin, stop))
 
-    def hashed(
-        self, start: int, end: int, note: Callable[[int, bytes | None], None], *, hole: bool = False
+    def hashed_segments(
+        self, start: int, end: int, callback: HashesCallback, *, hole: bool = False
     ) -> Iterator[Segment]:
-        """Yield segments, and report of each its begin, and its hashes in order.
-
-        :param note: called with None for hashes of zeros.
-        """
+        """Yield segments, and report the hashes of each to a callback, in order."""
         waiting: deque[tuple[int, Future[bytes] | None]] = deque()
         for begin, stop, data in self.segments(start, end, hole=hole):
-            hashed = None if data is None else self._lanes.submit(hashes, data, self._block)
+            hashed = None if data is None else self._limits.submit(hashes, data, self._block_size)
             waiting.append((begin, hashed))
             yield begin, stop, data
-            self.pass_by(stop - begin)
-            while len(waiting) > DEPTH:
-                _tell(note, *waiting.popleft())
+            self.skip(stop - begin)
+            while len(waiting) > QUEUE_LENGTH:
+                _report(callback, *waiting.popleft())
         for one in waiting:
-            _tell(note, *one)
+            _report(callback, *one)
 
-    def pass_by(self, length: int) -> None:
-        """Count bytes whose hashes are known without reading them."""
-        with self._guard:
-            self.passed += length
+    def skip(self, length: int) -> None:
+        """Count bytes as processed."""
+        with self._lock:
+            self.processed += length
 
-    def compressible(self, start: int, end: int) -> bool:
-        """Guess whether a part gets smaller when it is compressed.
+    def is_compressible(self, start: int, end: int) -> bool:
+        """Guess from samples whether a range gets smaller when it is compressed.
 
-        One compressible place is enough: an object stored uncompressed loses all of them.
+        One compressible sample is enough: an object that is stored uncompressed gains nothing
+        from any of them.
         """
         for at in range(start, end, max(SEGMENT, min(_STRIDE, (end - start) // _SAMPLES))):
             length = min(_SAMPLE, end - at)
-            self._lanes.admit(length, self._stop)
-            if compression.compressible(self._device.read(at, length)):
+            self._limits.admit(length, self._stop)
+            if compression.compressible(self._volume.read(at, length)):
                 return True
         return False
 
-    def _segment(self, begin: int, end: int, maybe: bool) -> bytes | None:
-        whole = (end - begin) % self._block == 0
-        self._lanes.admit(end - begin if maybe else 0, self._stop)
-        if not maybe:
-            return None if whole else bytes(end - begin)
-        found = self._device.read(begin, end - begin)
+    def _segment(self, begin: int, end: int, has_data: bool) -> bytes | None:
+        is_whole = (end - begin) % self._block_size == 0
+        self._limits.admit(end - begin if has_data else 0, self._stop)
+        if not has_data:
+            return None if is_whole else bytes(end - begin)
+        found = self._volume.read(begin, end - begin)
         if len(found) != end - begin:
             text = f"ends at {begin + len(found)} bytes, where it had {end} and more before"
             raise BackupDriverException(f"the volume {text}")
-        return None if whole and blockio.is_zero(found) else found
+        return None if is_whole and blockio.is_zero(found) else found
 
 
 _SAMPLES = 32
-"""Places of a piece that are looked at before it is compressed, if it is long enough."""
+"""Samples of an extent that is to be compressed, if it is long enough."""
 
 _STRIDE = 4 * units.Mi
-"""Bytes between two of them at most; at least it is a segment."""
+"""Largest distance of two samples in bytes; the smallest one is a segment."""
 
 _SAMPLE = 64 * 1024
-"""Bytes of each: of a large piece one in 64 is read twice."""
+"""Bytes of a sample: of a large extent one in 64 is read twice."""
 
 
-def hashes(data: bytes | memoryview, block: int) -> bytes:
+def hashes(data: bytes | memoryview, block_size: int) -> bytes:
     """Return the SHA-256 of each block of data, one after another."""
     view = memoryview(data)
     return b"".join(
-        hashlib.sha256(view[at : at + block]).digest() for at in range(0, len(view), block)
+        hashlib.sha256(view[at : at + block_size]).digest()
+        for at in range(0, len(view), block_size)
     )
 
 
-def _tell(
-    note: Callable[[int, bytes | None], None], begin: int, hashed: Future[bytes] | None
-) -> None:
-    note(begin, None if hashed is None else hashed.result())
+def _report(callback: HashesCallback, begin: int, hashed: Future[bytes] | None) -> None:
+    callback(begin, None if hashed is None else hashed.result())
 
 
-class _Ranges:
-    """Parts of a volume, asked about in order."""
+class _DataExtents:
+    """The data extents of a volume, compared with ranges in order."""
 
-    def __init__(self, ranges: Iterator[tuple[int, int]]) -> None:
-        self._ranges = ranges
-        self._now: tuple[int, int] | None = next(ranges, None)
+    def __init__(self, extents: Iterator[Extent]) -> None:
+        self._extents = extents
+        self._current: Extent | None = next(extents, None)
 
-    def touch(self, start: int, end: int) -> bool:
-        """Say whether one of the parts reaches into this one."""
-        while self._now is not None and self._now[1] <= start:
-            self._now = next(self._ranges, None)
-        return self._now is not None and self._now[0] < end
+    def overlap(self, start: int, end: int) -> bool:
+        """Return whether an extent overlaps a range."""
+        while self._current is not None and self._current[1] <= start:
+            self._current = next(self._extents, None)
+        return self._current is not None and self._current[0] < end

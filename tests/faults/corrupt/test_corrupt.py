@@ -48,7 +48,7 @@ class Chain:
         self.volume.unlink(missing_ok=True)
         for row in chain:
             scribble(self.volume, dice, SIZE)
-            self.rows.keep(self.driver, row, self.volume)
+            self.rows.back_up(self.driver, row, self.volume)
         return {path: path.read_bytes() for path in self.store.rglob("*") if path.is_file()}
 
     def mend(self, spoilt: dict[Path, bytes | None]) -> None:
@@ -153,13 +153,13 @@ def test_nothing_that_is_spoilt_is_restored_in_silence(
         told = {
             "verify": found(chain, lambda: chain.driver.verify(chain.rows.record(chain.last))),
             "restore": found(
-                chain, lambda: chain.rows.bring(chain.driver, chain.last, chain.target)
+                chain, lambda: chain.rows.restore(chain.driver, chain.last, chain.target)
             ),
         }
         chain.mend(spoilt)
         assert all(told.values()), (way, [str(path) for path in spoilt], told)
         counts[way] += 1
     chain.driver.verify(chain.rows.record(chain.last))  # only the damaged resource fails
-    chain.rows.bring(chain.driver, chain.last, chain.target)
+    chain.rows.restore(chain.driver, chain.last, chain.target)
     assert chain.target.read_bytes() == chain.volume.read_bytes()
     record_property("spoilt", dict(counts))

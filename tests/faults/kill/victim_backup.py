@@ -44,14 +44,14 @@ class Watched(backup.BackupService):
         POINTS.passed(f"{step} {state}", detail.meta["resource"][1])
 
 
-def watch_notes() -> None:
+def watch_checkpoints() -> None:
     """A point after each checkpoint."""
 
-    def take(original: Any, self: checkpoint.Checkpoint, note: Any) -> None:
-        original(self, note)
+    def append(original: Any, self: checkpoint.Checkpoint, entry: Any) -> None:
+        original(self, entry)
         POINTS.passed("noted")
 
-    victim._wrap(checkpoint.Checkpoint, "take", take)
+    victim._wrap(checkpoint.Checkpoint, "append", append)
 
 
 def watch_calls() -> None:
@@ -72,9 +72,9 @@ def main() -> None:
     victim.watch_message_and_journal()
     victim.watch_database()
     victim.break_steps()
-    watch_notes()
+    watch_checkpoints()
     watch_calls()
-    backup_run.SETTLE = restore_run.SETTLE = 0.0  # type: ignore[misc]
+    backup_run.CHECKPOINT_INTERVAL = restore_run.CHECKPOINT_INTERVAL = 0.0  # type: ignore[misc]
     resume_pool.AT_ONCE = victim.AT_ONCE
     resume_pool.ALONE = 0.01
     base.Limiter = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]

@@ -62,16 +62,16 @@ class TestStore:
     ) -> None:
         made, rows = driver(tmp_path, store.url, backup_compression_algorithm=compression), Rows()
         full = rows.new()
-        rows.keep(made, full, volume)
+        rows.back_up(made, full, volume)
         scribble(volume, random.Random(6), SIZE)
         leaf = rows.new(full)
-        rows.keep(made, leaf, volume)
+        rows.back_up(made, leaf, volume)
         prefix = full["service_metadata"]
         assert prefix.startswith(f"volume_{full['volume_id']}/")
         assert prefix.endswith(f"/az_nova_backup_{full['id']}")
         target = tmp_path / "target"
         target.write_bytes(bytes(SIZE))
-        rows.bring(made, leaf, target)
+        rows.restore(made, leaf, target)
         assert target.read_bytes() == volume.read_bytes()
         made.verify(rows.record(leaf))
         for row in (leaf, full):
@@ -81,13 +81,13 @@ class TestStore:
     def test_a_lost_object_is_named(self, tmp_path: Path, store: S3, volume: Path) -> None:
         made, rows = driver(tmp_path, store.url), Rows()
         row = rows.new()
-        rows.keep(made, row, volume)
+        rows.back_up(made, row, volume)
         gone = f"{row['service_metadata']}-00002"
         made._store.delete("holdfast-test", gone)
         target = tmp_path / "target"
         target.write_bytes(bytes(SIZE))
         with pytest.raises(BackupDamaged, match=gone):
-            rows.bring(made, row, target)
+            rows.restore(made, row, target)
         with pytest.raises(BackupDamaged, match=gone):
             made.verify(rows.record(row))
 
@@ -144,17 +144,17 @@ class TestFailures:
         try:
             made, rows = driver(tmp_path, own.url, backup_s3_timeout=1.0), Rows()
             good = rows.new()
-            rows.keep(made, good, volume)
+            rows.back_up(made, good, volume)
             own.stop()
             row = rows.new()
             with pytest.raises(BackupDriverException, match="ConnectionError|EndpointConnection"):
-                rows.keep(made, row, volume)
+                rows.back_up(made, row, volume)
             own.start()
-            rows.keep(made, row, volume)  # and a second try completes it
+            rows.back_up(made, row, volume)  # and a second try completes it
             target = tmp_path / "target"
             target.write_bytes(bytes(SIZE))
             for one in (good, row):
-                rows.bring(made, one, target)
+                rows.restore(made, one, target)
                 assert target.read_bytes() == volume.read_bytes()
         finally:
             own.stop()

@@ -16,8 +16,8 @@ SIZE = 3 * MIB + 512
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extents, "LEAST_HOLE", MIB)
-    monkeypatch.setattr(extents, "MOST_ZEROS", 2 * MIB)
+    monkeypatch.setattr(extents, "MIN_HOLE", MIB)
+    monkeypatch.setattr(extents, "MAX_ZEROS", 2 * MIB)
 
 
 @pytest.fixture

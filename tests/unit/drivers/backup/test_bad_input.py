@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from drivers.backup.format import manifest
-from drivers.backup.format.layout import Stored
+from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.manifest import Manifest
 from drivers.backup.posix import PosixDriver
 from drivers.backup.stores import directory_store
@@ -66,7 +66,7 @@ class TestRows:
         (tmp_path / "elsewhere").mkdir()
         (tmp_path / "store" / "link").symlink_to(tmp_path / "elsewhere")
         with pytest.raises(BackupDriverException, match="leads to .*elsewhere, outside of"):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
         assert [*(tmp_path / "elsewhere").iterdir()] == []
 
     @pytest.mark.parametrize("prefix", ["../x", "/x", "a/../b"])
@@ -77,7 +77,7 @@ class TestRows:
 
     def test_a_container_that_is_named_is_used(self, tmp_path, rows, volume):
         driver, row = posix(tmp_path), rows.new(container="mine/own")
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         assert (tmp_path / "store" / "mine" / "own").is_dir()
         assert row["container"] == "mine/own"
 
@@ -89,44 +89,44 @@ class TestRows:
         row = rows.new(full)
         del rows.all[full["id"]]
         with pytest.raises(BackupDriverException, match=f"{full['id']} does not exist any more"):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
 
     def test_a_parent_of_another_volume_is_named(self, tmp_path, rows, volume):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         row = rows.new(full, volume_id="22222222-2222-2222-2222-222222222222")
         with pytest.raises(BackupDriverException, match=f"{full['id']} is of volume 1111"):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
 
     def test_a_parent_whose_objects_are_gone_is_named(self, tmp_path, rows, volume):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         shutil.rmtree(files(tmp_path, full))
         with pytest.raises(BackupDriverException, match="_metadata is missing"):
-            rows.keep(driver, rows.new(full), volume)
+            rows.back_up(driver, rows.new(full), volume)
 
     def test_a_parent_of_other_blocks_is_named(self, tmp_path, rows, volume):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         other = posix(tmp_path, backup_sha_block_size_bytes=2 * BLOCK)
         with pytest.raises(BackupDriverException, match=r"blocks are 4096 bytes, not 8192"):
-            rows.keep(other, rows.new(full), volume)
+            rows.back_up(other, rows.new(full), volume)
         row = rows.new()
-        rows.keep(other, row, volume)  # a full one works
+        rows.back_up(other, row, volume)  # a full one works
 
     def test_a_volume_without_a_size_is_refused(self, tmp_path, rows):
         volume = tmp_path / "volume"
         volume.touch()
         with pytest.raises(BackupDriverException, match="has no size"):
-            rows.keep(posix(tmp_path), rows.new(), volume)
+            rows.back_up(posix(tmp_path), rows.new(), volume)
 
     def test_a_target_that_is_too_small_is_not_touched(self, tmp_path, rows, volume, target):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         os.truncate(target, MIB)
         before = target.read_bytes()
         with pytest.raises(BackupDriverException, match="is too small: it has 1048576 bytes"):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
         assert target.read_bytes() == before
 
     def test_metadata_of_an_unknown_version_is_refused_first(self, tmp_path, rows, volume, target):
@@ -135,10 +135,10 @@ class TestRows:
                 raise BackupDriverException("version 9")
 
         driver, row = posix(tmp_path, metadata=Refusing()), rows.new()
-        rows.keep(driver, row, volume, backup_metadata=True)
+        rows.back_up(driver, row, volume, backup_metadata=True)
         before = target.read_bytes()
         with pytest.raises(BackupDriverException, match="version 9"):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
         assert target.read_bytes() == before
 
     def test_a_volume_that_is_a_directory_is_told(self, tmp_path, rows):
@@ -168,7 +168,7 @@ class TestDisk:
         self, tmp_path, rows, volume, target, monkeypatch
     ):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         write, left = os.write, [300_000]
 
         def full_disk(fd: int, data: bytes) -> int:
@@ -181,11 +181,11 @@ class TestDisk:
         monkeypatch.setattr(directory_store.os, "write", full_disk)
         row = rows.new()
         with pytest.raises(BackupDriverException, match="No space left on device: free or add"):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
         monkeypatch.undo()
         assert not [*files(tmp_path, row).glob(".new-*")]
         driver.delete_backup(rows.record(row))
-        rows.bring(driver, full, target)
+        rows.restore(driver, full, target)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_a_failed_flush_fails_the_backup(self, tmp_path, rows, volume, monkeypatch):
@@ -194,9 +194,9 @@ class TestDisk:
 
         driver, row = posix(tmp_path), rows.new()
         driver.place(rows.record(row))
-        monkeypatch.setattr(directory_store._File, "settle", lambda self: lost(0))
+        monkeypatch.setattr(directory_store._File, "sync", lambda self: lost(0))
         with pytest.raises(BackupDriverException, match="lost written data"):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
 
 
 class TestForeignMetadata:
@@ -204,14 +204,14 @@ class TestForeignMetadata:
 
     def refused(self, tmp_path, rows, volume, work, match):
         driver, row = posix(tmp_path, backup_compression_algorithm="none"), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         unsealed(tmp_path, row, work)
         target = tmp_path / "untouched"
         target.write_bytes(bytes(volume.stat().st_size))
         with pytest.raises(BackupDriverException, match=match):
             driver.verify(rows.record(row))
         with pytest.raises(BackupDriverException, match=match):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
         return target
 
     @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ class TestForeignMetadata:
     @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
     def test_what_is_no_metadata_is_refused(self, tmp_path, rows, volume, data):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         change(tmp_path, row, "_metadata", lambda _old: data)
         with pytest.raises(BackupDamaged, match="_metadata of backup"):
             driver.verify(rows.record(row))
@@ -253,17 +253,17 @@ class TestForeignMetadata:
     )
     def test_hashes_that_are_none_are_refused(self, tmp_path, rows, volume, target, data):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         unsealed(tmp_path, row, lambda document: None)
         change(tmp_path, row, "_sha256file", lambda _old: data)
         with pytest.raises(BackupDamaged, match="_sha256file of backup"):
             driver.verify(rows.record(row))
         with pytest.raises(BackupDamaged, match="_sha256file of backup"):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
 
     def test_a_fifo_for_an_object_does_not_hang(self, tmp_path, rows, volume):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         path = files(tmp_path, row) / f"{row['service_metadata']}_metadata"
         path.unlink()
         os.mkfifo(path)
@@ -272,9 +272,9 @@ class TestForeignMetadata:
 
     def test_a_chain_that_meets_itself_is_refused(self, tmp_path, rows, volume):
         driver, one = posix(tmp_path), rows.new()
-        rows.keep(driver, one, volume)
+        rows.back_up(driver, one, volume)
         two = rows.new(one)
-        rows.keep(driver, two, volume)
+        rows.back_up(driver, two, volume)
         one["parent_id"] = two["id"]
         unsealed(tmp_path, one, lambda document: document.update(parent_id=two["id"]))
         with pytest.raises(BackupDamaged, match="builds on itself"):
@@ -285,7 +285,7 @@ class TestForeignMetadata:
         import bz2
 
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
 
         def work(document) -> None:
             _facts(document).update(compression="bz2")
@@ -304,7 +304,7 @@ def _facts(document, number: int = 0):
 class TestManifest:
     def test_random_bytes_are_never_believed(self):
         dice = random.Random(4)
-        one = Stored("p-00001", 0, 4096, "zlib", "0" * 32, 10, 11)
+        one = StoredObject("p-00001", 0, 4096, "zlib", "0" * 32, 10, 11)
         data = b"".join(Manifest("b", "v", None, [one]).rendered())
         assert manifest.read([data], "p", "b").sealed
         for _ in range(2000):

@@ -33,41 +33,41 @@ class TestOption:
         self, tmp_path, rows, volume, target, other, sealed
     ):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         with open(volume, "r+b") as file:
             file.seek(9 * BLOCK)
             file.write(b"changed")
         row = rows.new(full)
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         if not sealed:
             as_cinder(tmp_path, full)
             as_cinder(tmp_path, row)
 
         other.verify(rows.record(row))
-        rows.bring(other, row, target)
+        rows.restore(other, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_links_of_a_chain_may_differ(self, tmp_path, rows, volume, target, other):
         driver, full, twin = posix(tmp_path), rows.new(), rows.new()
-        rows.keep(other, full, volume)
-        rows.keep(driver, twin, volume)
+        rows.back_up(other, full, volume)
+        rows.back_up(driver, twin, volume)
         with open(volume, "r+b") as file:
             file.seek(3 * BLOCK)
             file.write(b"changed")
         row = rows.new(twin)
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         row["parent_id"] = full["id"]
         as_cinder(tmp_path, full)
         unsealed(tmp_path, row, lambda document: document.update(parent_id=full["id"]))
 
         for one in (driver, other, posix(tmp_path, backup_sha_block_size_bytes=4 * BLOCK)):
             one.verify(rows.record(row))
-            rows.bring(one, row, target)
+            rows.restore(one, row, target)
             assert target.read_bytes() == volume.read_bytes()
 
     def test_damage_is_still_found(self, tmp_path, rows, volume, target, other):
         driver, row = posix(tmp_path, backup_compression_algorithm="none"), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         as_cinder(tmp_path, row)
         first = files(tmp_path, row) / f"{row['service_metadata']}_sha256file"
         text = bytearray(first.read_bytes())
@@ -78,7 +78,7 @@ class TestOption:
         with pytest.raises(BackupDamaged, match="has another SHA-256"):
             other.verify(rows.record(row))
         with pytest.raises(BackupDamaged, match="has another SHA-256"):
-            rows.bring(other, row, target)
+            rows.restore(other, row, target)
 
     def test_a_block_larger_than_what_is_read_at_a_time(self, tmp_path, rows, target):
         volume, size = tmp_path / "large", target.stat().st_size
@@ -86,10 +86,10 @@ class TestOption:
         blocks = {"backup_sha_block_size_bytes": 384 * BLOCK, "backup_file_size": 768 * BLOCK}
         for kind in ("none", "zlib"):
             driver, row = posix(tmp_path, backup_compression_algorithm=kind, **blocks), rows.new()
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
             as_cinder(tmp_path, row)
             posix(tmp_path).verify(rows.record(row))
-            rows.bring(posix(tmp_path), row, target)
+            rows.restore(posix(tmp_path), row, target)
             assert target.read_bytes() == volume.read_bytes()
 
 
@@ -97,7 +97,7 @@ class TestHashFile:
     @pytest.mark.parametrize("size", [0, -BLOCK, True, "4096", 4096.0, None, 2**31 + 1])
     def test_a_block_of_no_size_is_refused(self, tmp_path, rows: Rows, volume, target, size):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         as_cinder(tmp_path, row)
 
         def edit(data: bytes) -> bytes:
@@ -107,14 +107,14 @@ class TestHashFile:
         with pytest.raises(BackupDriverException, match=r"_sha256file .* its blocks are"):
             driver.verify(rows.record(row))
         with pytest.raises(BackupDriverException, match=r"_sha256file .* its blocks are"):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
 
     @pytest.mark.parametrize("order", [1, -1])
     def test_the_size_may_stand_before_or_after_the_hashes(self, tmp_path, order):
         zero, one = (hashlib.sha256(data).hexdigest() for data in (bytes(512), b"one"))
         document = {"chunk_size": 512, "sha256s": [zero, one, zero]}
         text = json.dumps(dict([*document.items()][::order]), indent=2).encode()
-        with BlockHashes.aside(tmp_path) as found:
+        with BlockHashes.in_temporary_file(tmp_path) as found:
             block_hashes.parse([text[:50], text[50:]], found, "it")
-            assert (found.block, found.count) == (512, 3)
+            assert (found.block_size, found.count) == (512, 3)
             assert found.read(0, 3).hex() == zero + one + zero

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.volume_reader import Reader
+from drivers.backup.transfer.volume_reader import VolumeReader
 from tests.backups import MIB, posix
 
 LARGE = 1999994880
@@ -32,8 +32,8 @@ class Mixed:
 
 
 def compressible(volume: Mixed, length: int) -> bool:
-    lanes = TransferLimits(1, 1)
-    return Reader(volume, 32768, lanes, threading.Event()).compressible(0, length)
+    limits = TransferLimits(1, 1)
+    return VolumeReader(volume, 32768, limits, threading.Event()).is_compressible(0, length)
 
 
 @pytest.mark.parametrize("what", [b"a text ", b"\0"])
@@ -66,9 +66,9 @@ def test_a_mixed_volume_takes_less_than_it_is(tmp_path, rows, target):
         file.seek(9 * MIB // 2)
         file.write((b"line of a text that repeats\n" * (MIB // 8))[: 3 * MIB])
     driver, row = posix(tmp_path, backup_file_size=size), rows.new()
-    rows.keep(driver, row, volume)
+    rows.back_up(driver, row, volume)
     [one] = (tmp_path / "store" / row["container"]).glob("*-00001")
     assert one.stat().st_size < size - 2 * MIB
     os.truncate(target, size)
-    rows.bring(driver, row, target)
+    rows.restore(driver, row, target)
     assert target.read_bytes() == volume.read_bytes()

@@ -87,9 +87,9 @@ class TestBandwidth:
         volume, rows = tmp_path / "volume", Rows()
         volume.write_bytes(random.Random(1).randbytes(3 * MIB))
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         kept = sum(admitted)
-        rows.bring(driver, row, volume)
+        rows.restore(driver, row, volume)
 
         assert 3 * MIB <= kept <= 4 * MIB  # some places are looked at before
         assert sum(admitted) - kept == 3 * MIB
@@ -101,10 +101,10 @@ class TestTransfers:
         stopped.set()
         with ExitStack() as held:
             for _ in range(3):
-                held.enter_context(shared.place(stopped))
-            with pytest.raises(Stopped), shared.place(stopped):
+                held.enter_context(shared.slot(stopped))
+            with pytest.raises(Stopped), shared.slot(stopped):
                 raise AssertionError
-        with shared.place(stopped):
+        with shared.slot(stopped):
             pass
 
     def test_two_backups_have_them_together(
@@ -137,7 +137,7 @@ class TestTransfers:
             scribble(volume, random.Random(seed), 8 * MIB)
         with ThreadPoolExecutor() as threads:
             made = [rows.new() for _ in volumes]
-            list(threads.map(rows.keep, [driver] * 2, made, volumes))
+            list(threads.map(rows.back_up, [driver] * 2, made, volumes))
 
         assert sum(row["object_count"] for row in made) > 8
         assert seen[0] <= 2

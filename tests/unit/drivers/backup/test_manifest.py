@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.backup.format import manifest
-from drivers.backup.format.layout import Stored, object_name
+from drivers.backup.format.layout import StoredObject, object_name
 from drivers.backup.format.manifest import Manifest
 from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.interface.errors import BackupDamaged, BackupDriverException
@@ -23,9 +23,9 @@ from tests.backups import BLOCK, posix
 PREFIX = f"volume_{'1' * 36}_20261120211842_backup_{'2' * 36}"
 
 
-def objects(count: int) -> list[Stored]:
+def objects(count: int) -> list[StoredObject]:
     return [
-        Stored(object_name(PREFIX, n + 1), 8 * n, 4, "zlib", f"{n:032x}", 1000 + n, 99999 * n)
+        StoredObject(object_name(PREFIX, n + 1), 8 * n, 4, "zlib", f"{n:032x}", 1000 + n, 99999 * n)
         for n in range(count)
     ]
 
@@ -37,15 +37,16 @@ class TestBytes:
     @given(
         texts=st.lists(st.none() | st.text(), min_size=4, max_size=4),
         count=st.sampled_from([0, 1, 2, 1023, 1024, 1025, 2500]),
-        digests=st.none() | st.tuples(st.integers(0), st.integers(0)),
+        block_hashes=st.none() | st.tuples(st.integers(0), st.integers(0)),
     )
-    def test_they_are_those_of_one_document(self, texts, count, digests):
+    def test_they_are_those_of_one_document(self, texts, count, block_hashes):
         found = objects(count)
-        found[1:2] = [Stored('p"ä\n-00002', 8, 4, "bz2", "f" * 32, zeros=True)] * (count > 1)
+        found[1:2] = [StoredObject('p"ä\n-00002', 8, 4, "bz2", "f" * 32, zeros=True)] * (count > 1)
         name, description, created, meta = texts
         rendered = b"".join(
             Manifest(
-                *("b", "v", None, found, name, description, created, meta), digests=digests
+                *("b", "v", None, found, name, description, created, meta),
+                block_hashes=block_hashes,
             ).rendered()
         )
         document = {
@@ -60,8 +61,8 @@ class TestBytes:
             "objects": [one.to_json() for one in found],
             "seal": "0" * 64,
         }
-        if digests:
-            document["sha256file"] = {"size": digests[0], "crc32": digests[1]}
+        if block_hashes:
+            document["sha256file"] = {"size": block_hashes[0], "crc32": block_hashes[1]}
         blank = json.dumps(document, sort_keys=True, indent=2).encode()
         document["seal"] = hashlib.sha256(blank).hexdigest()
         assert rendered == json.dumps(document, sort_keys=True, indent=2).encode()
@@ -110,9 +111,9 @@ class TestMemory:
 class TestLimit:
     def test_more_than_is_ever_read_is_not_written(self, tmp_path, rows, volume, monkeypatch):
         driver, row = posix(tmp_path), rows.new()
-        monkeypatch.setattr(manifest, "MOST", 3000)
+        monkeypatch.setattr(manifest, "MAX_SIZE", 3000)
         with pytest.raises(BackupDriverException, match=r"list of its \d+ objects is larger than"):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
         assert not [*(tmp_path / "store").rglob("*_metadata")]
         assert row["status"] == "creating"
 
@@ -121,17 +122,17 @@ class TestLimit:
 
     def test_what_is_written_at_the_limit_is_read(self, tmp_path, rows, volume, monkeypatch):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         [path] = (tmp_path / "store").rglob("*_metadata")
         size = path.stat().st_size
-        monkeypatch.setattr(manifest, "MOST", size)
+        monkeypatch.setattr(manifest, "MAX_SIZE", size)
         driver.verify(rows.record(row))
-        monkeypatch.setattr(manifest, "MOST", size - 1)
+        monkeypatch.setattr(manifest, "MAX_SIZE", size - 1)
         with pytest.raises(BackupDamaged, match=f"more than {size - 1} bytes"):
             driver.verify(rows.record(row))
 
 
-class TestSettling:
+class TestSync:
     def test_files_that_wait_are_not_compared_with_each_other(self, tmp_path):
         compared = []
 
@@ -147,10 +148,10 @@ class TestSettling:
 
         store, done = DirectoryStore(tmp_path), Future()
         done.set_result(None)
-        store._unsettled = [(Waiting(number), done) for number in range(10)]
+        store._unsynced = [(Waiting(number), done) for number in range(10)]
         (tmp_path / "c0").mkdir()
-        store.settle("c0", "p")
-        assert [one[0].name for one in store._unsettled] == [f"p-{n}" for n in range(1, 10, 2)]
+        store.sync("c0", "p")
+        assert [one[0].name for one in store._unsynced] == [f"p-{n}" for n in range(1, 10, 2)]
         assert compared == []
 
 
@@ -159,15 +160,15 @@ def test_a_fragmented_incremental_comes_back(tmp_path: Path, rows, target):
     volume, count = tmp_path / "blocks", 300
     volume.write_bytes(bytes(2 * count * BLOCK))
     driver, full = posix(tmp_path), rows.new()
-    rows.keep(driver, full, volume)
+    rows.back_up(driver, full, volume)
     with open(volume, "r+b") as file:
         for number in range(count):
             file.seek(2 * number * BLOCK)
             file.write(b"changed")
     row = rows.new(full)
-    rows.keep(driver, row, volume)
+    rows.back_up(driver, row, volume)
     assert row["object_count"] == count
     driver.verify(rows.record(row))
     target.write_bytes(b"x" * volume.stat().st_size)
-    rows.bring(driver, row, target)
+    rows.restore(driver, row, target)
     assert target.read_bytes() == volume.read_bytes()

@@ -24,8 +24,8 @@ class Ended(Exception):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is noted as soon as it is done."""
-    monkeypatch.setattr(backup_run, "SETTLE", 0.0)
-    monkeypatch.setattr(restore_run, "SETTLE", 0.0)
+    monkeypatch.setattr(backup_run, "CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr(restore_run, "CHECKPOINT_INTERVAL", 0.0)
 
 
 def until(fraction: float, key: str = "one") -> Pace:
@@ -59,69 +59,69 @@ class TestBackup:
         driver, row = posix(tmp_path, backup_transfers=1), rows.new()
         row.update(driver.place(rows.record(row)))
         with pytest.raises(Ended):
-            rows.keep(driver, row, volume, pace=until(0.5))
+            rows.back_up(driver, row, volume, pace=until(0.5))
         placed = (row["container"], row["service_metadata"])
         kept = {path: path.stat().st_ino for path in (tmp_path / "store" / placed[0]).iterdir()}
         assert len(kept) >= 3
 
         again = posix(tmp_path)  # another process
-        rows.keep(again, row, volume)
+        rows.back_up(again, row, volume)
         assert (row["container"], row["service_metadata"]) == placed
         after = {path: path.stat().st_ino for path in (tmp_path / "store" / placed[0]).iterdir()}
         assert len(kept.items() & after.items()) >= len(kept) - 2
-        rows.bring(again, row, target)
+        rows.restore(again, row, target)
         assert target.read_bytes() == volume.read_bytes()
         again.verify(rows.record(row))
         assert [*(tmp_path / "work").iterdir()] == []
 
     def test_an_incremental_goes_on(self, tmp_path, rows, volume, target):
         driver, full = posix(tmp_path, backup_transfers=1), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         with open(volume, "r+b") as file:
             for at in range(0, volume.stat().st_size, 70 * BLOCK):
                 file.seek(at)
                 file.write(os.urandom(3))
         row = rows.new(full)
         with pytest.raises(Ended):
-            rows.keep(driver, row, volume, pace=until(0.5))
-        rows.keep(driver, row, volume)
-        rows.bring(driver, row, target)
+            rows.back_up(driver, row, volume, pace=until(0.5))
+        rows.back_up(driver, row, volume)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_a_finished_one_is_not_made_again(self, tmp_path, rows, volume):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         before = dict(row)
         volume.write_bytes(b"other" + volume.read_bytes()[5:])
         row["status"] = "creating"
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         assert row == before
 
     def test_without_notes_it_begins_anew(self, tmp_path, rows, volume, target):
         driver, row = posix(tmp_path), rows.new()
         with pytest.raises(Ended):
-            rows.keep(driver, row, volume, pace=until(0.5))
+            rows.back_up(driver, row, volume, pace=until(0.5))
         for path in (tmp_path / "work").iterdir():
             path.unlink()
-        rows.keep(driver, row, volume)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     @pytest.mark.parametrize("left", [b"", b"0", b"00000000 {}\n", bytes(range(200))])
     def test_notes_that_a_kill_spoilt_are_thrown_away(self, tmp_path, rows, volume, target, left):
         driver, row = posix(tmp_path), rows.new()
         with pytest.raises(Ended):
-            rows.keep(driver, row, volume, pace=until(0.5))
+            rows.back_up(driver, row, volume, pace=until(0.5))
         [notes] = (tmp_path / "work").glob("*.notes")
         notes.write_bytes(notes.read_bytes() + left)
-        rows.keep(driver, row, volume)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_what_was_begun_can_be_deleted(self, tmp_path, rows, volume):
         driver, row = posix(tmp_path), rows.new()
         with pytest.raises(Ended):
-            rows.keep(driver, row, volume, pace=until(0.5))
+            rows.back_up(driver, row, volume, pace=until(0.5))
         driver.delete_backup(rows.record(row))
         assert [*(tmp_path / "store").iterdir()] == [*(tmp_path / "work").iterdir()] == []
 
@@ -129,7 +129,7 @@ class TestBackup:
 class TestRestore:
     def test_it_goes_on(self, tmp_path, rows, volume, target):
         driver, row = posix(tmp_path, backup_transfers=1), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         record = rows.record(row)
         with open(target, "r+b") as file, pytest.raises(Ended):
             driver.restore(record, "v", file, pace=until(0.6))
@@ -142,7 +142,7 @@ class TestRestore:
 
     def test_another_restore_does_not_go_on_after_it(self, tmp_path, rows, volume, target):
         driver, row = posix(tmp_path, backup_transfers=1), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         record = rows.record(row)
         with open(target, "r+b") as file, pytest.raises(Ended):
             driver.restore(record, "v", file, pace=until(0.6))
@@ -158,7 +158,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from drivers.backup.transfer import backup_run, extents
 from tests.backups import Rows, posix
-backup_run.SETTLE, extents.LEAST_HOLE = 0.0, 1024**2
+backup_run.CHECKPOINT_INTERVAL, extents.MIN_HOLE = 0.0, 1024**2
 root, rows = Path(sys.argv[2]), Rows()
 row = rows.new(id=sys.argv[3], service_metadata=sys.argv[4], container="c")
 class Slow:
@@ -190,8 +190,8 @@ class TestKill:
         process.stdout.close()
         assert not [*(tmp_path / "store" / "c").glob("*_metadata")]
         driver = posix(tmp_path)
-        rows.keep(driver, row, volume)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
         driver.delete_backup(rows.record(row))
         assert [*(tmp_path / "store").iterdir()] == []

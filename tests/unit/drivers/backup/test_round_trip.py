@@ -47,7 +47,7 @@ class TestChains:
                 parents = [None, *kept.values()] if dice.random() < 0.2 else [*kept.values()][-1:]
                 parent = dice.choice(parents or [None])
                 row = rows.new(parent)
-                rows.keep(driver, row, volume)
+                rows.back_up(driver, row, volume)
                 kept[number] = row
                 shutil.copyfile(volume, root / f"as-{number}")
             for number in reversed(range(length)):
@@ -59,7 +59,7 @@ class TestChains:
             for number, row in kept.items():
                 new = dice.random() < 0.5
                 goal = blank(root / "target", size, new=new, dice=dice)
-                rows.bring(driver, row, goal, new)
+                rows.restore(driver, row, goal, new)
                 assert goal.read_bytes() == (root / f"as-{number}").read_bytes(), number
                 driver.verify(rows.record(row))
             for row in reversed([*kept.values()]):
@@ -70,12 +70,12 @@ class TestChains:
     def test_an_incremental_holds_only_what_changed(self, tmp_path, rows, volume):
         driver = posix(tmp_path, backup_compression_algorithm="none")
         full = rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         with open(volume, "r+b") as file:
             file.seek(10 * BLOCK + 7)
             file.write(b"changed")
         row = rows.new(full)
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         [size] = [
             one.stat().st_size for one in (tmp_path / "store" / row["container"]).glob("*-0000*")
         ]
@@ -83,57 +83,57 @@ class TestChains:
 
     def test_nothing_changed_is_a_backup_without_objects(self, tmp_path, rows, volume, target):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         row = rows.new(full)
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         assert row["object_count"] == 0
-        rows.bring(driver, row, target)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     def test_zeros_over_data_are_a_change(self, tmp_path, rows, volume, target):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         os.truncate(volume, 0)
         os.truncate(volume, target.stat().st_size)
         row = rows.new(full)
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         for new in (True, False):
             os.truncate(target, 0)
             os.truncate(target, volume.stat().st_size)
-            rows.bring(driver, row, target, new)
+            rows.restore(driver, row, target, new)
             assert not any(target.read_bytes())
 
     def test_only_what_a_driver_says_is_read(self, tmp_path, rows, volume, target):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         before = volume.read_bytes()
         with open(volume, "r+b") as file:
             file.write(b"told")
             file.seek(2 * MIB)
             file.write(b"not told")
         row = rows.new(full)
-        rows.keep(driver, row, volume, changed=[(0, 512)])
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume, changed=[(0, 512)])
+        rows.restore(driver, row, target)
         assert target.read_bytes() == b"told" + before[4:]
 
     def test_a_parent_of_another_size_makes_it_a_full_one(self, tmp_path, rows, volume, target):
         driver, full = posix(tmp_path), rows.new()
-        rows.keep(driver, full, volume)
+        rows.back_up(driver, full, volume)
         row = rows.new(full, size=2)
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         assert row["parent_id"] is None
         driver.delete_backup(rows.record(full))
-        rows.bring(driver, row, target)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
 
 class TestTargets:
     def test_a_larger_volume_keeps_its_tail(self, tmp_path, rows, volume, target):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         with open(target, "ab") as file:
             file.write(b"tail")
-        rows.bring(driver, row, target)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes() + b"tail"
 
     def test_a_new_volume_stays_sparse(self, tmp_path, rows):
@@ -145,8 +145,8 @@ class TestTargets:
             file.seek(40 * MIB)
             file.write(b"x" * 5000)
         driver, row = posix(tmp_path, backup_file_size=16 * MIB), rows.new()
-        rows.keep(driver, row, volume)
-        rows.bring(driver, row, target, new=True)
+        rows.back_up(driver, row, volume)
+        rows.restore(driver, row, target, new=True)
         assert target.read_bytes() == volume.read_bytes()
         assert target.stat().st_blocks * 512 <= MIB // 4
 
@@ -156,8 +156,8 @@ class TestTargets:
         os.truncate(volume, 8 * MIB)
         target.write_bytes(b"y" * 8 * MIB)
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == bytes(8 * MIB)
         assert target.stat().st_blocks == 0
 
@@ -182,18 +182,18 @@ class TestMetadata:
     def test_it_is_kept_and_put_back_at_the_end(self, tmp_path, rows, volume, target):
         metadata = Metadata('{"version": 2, "volume-metadata": {"ä": "ö"}}')
         driver, row = posix(tmp_path, metadata=metadata), rows.new()
-        rows.keep(driver, row, volume, backup_metadata=True)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume, backup_metadata=True)
+        rows.restore(driver, row, target)
         assert metadata.put_back == [(row["volume_id"], metadata.text)]
 
     def test_an_incremental_brings_only_its_own(self, tmp_path, rows, volume, target):
         metadata = Metadata('{"version": 2, "n": 1}')
         driver, full = posix(tmp_path, metadata=metadata), rows.new()
-        rows.keep(driver, full, volume, backup_metadata=True)
+        rows.back_up(driver, full, volume, backup_metadata=True)
         metadata.text = '{"version": 2, "n": 2}'
         row = rows.new(full)
-        rows.keep(driver, row, volume, backup_metadata=True)
-        rows.bring(driver, row, target)
+        rows.back_up(driver, row, volume, backup_metadata=True)
+        rows.restore(driver, row, target)
         assert [text for _id, text in metadata.put_back] == [metadata.text]
 
 
@@ -234,6 +234,6 @@ class TestCompression:
         volume = tmp_path / "volume"
         volume.write_bytes(random.Random(3).randbytes(64 * BLOCK))
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         [one] = (tmp_path / "store" / row["container"]).glob("*-00001")
         assert one.read_bytes() == volume.read_bytes()

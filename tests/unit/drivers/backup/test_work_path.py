@@ -20,8 +20,8 @@ FULL = r"cannot use .*/work.* of backup_work_path: No space left on device: free
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup_run, "SETTLE", 0.0)
-    monkeypatch.setattr(restore_run, "SETTLE", 0.0)
+    monkeypatch.setattr(backup_run, "CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr(restore_run, "CHECKPOINT_INTERVAL", 0.0)
 
 
 @pytest.fixture
@@ -53,22 +53,22 @@ class TestFull:
         driver, row = posix(tmp_path, backup_transfers=1), rows.new()
         fill(call, 0 if call == "ftruncate" else after)
         with pytest.raises(BackupDriverException, match=FULL):
-            rows.keep(driver, row, volume)
+            rows.back_up(driver, row, volume)
 
         monkeypatch.undo()
-        rows.keep(driver, row, volume)  # when there is room again
+        rows.back_up(driver, row, volume)  # when there is room again
         driver.verify(rows.record(row))
-        rows.bring(driver, row, target)
+        rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
 
     @pytest.mark.parametrize("call", ["open", "pwrite", "write"])
     def test_a_restore_tells_the_path(self, tmp_path, rows, volume, target, fill, call):
         driver, row = posix(tmp_path), rows.new()
-        rows.keep(driver, row, volume)
+        rows.back_up(driver, row, volume)
         unsealed(tmp_path, row, lambda document: None)  # so that hashes are kept aside
         fill(call, 0)
         with pytest.raises(BackupDriverException, match=FULL):
-            rows.bring(driver, row, target)
+            rows.restore(driver, row, target)
 
 
 def test_what_is_written_in_parts_is_whole(tmp_path, rows, volume, target, monkeypatch):
@@ -78,8 +78,8 @@ def test_what_is_written_in_parts_is_whole(tmp_path, rows, volume, target, monke
     monkeypatch.setattr(local_files.os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100], at))
     small = {"backup_file_size": 8 * BLOCK}
     driver, row = posix(tmp_path, **small), rows.new()
-    rows.keep(driver, row, volume)
+    rows.back_up(driver, row, volume)
     unsealed(tmp_path, row, lambda document: None)
     driver.verify(rows.record(row))
-    rows.bring(driver, row, target)
+    rows.restore(driver, row, target)
     assert target.read_bytes() == volume.read_bytes()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chain of an incremental backup: the backups that it depends on, and their metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from isal import isal_zlib
+
+from drivers.backup.format import block_hashes, layout
+from drivers.backup.format.block_hashes import BlockHashes
+from drivers.backup.format.manifest import Manifest
+from drivers.backup.stores.object_store import ObjectStore
+from drivers.interface.errors import BackupDamaged
+
+
+@dataclass(frozen=True)
+class ChainLink:
+    """One backup of a chain.
+
+    :param prefix: of its objects.
+    """
+
+    manifest: Manifest
+    container: str
+    prefix: str
+
+    @property
+    def what(self) -> str:
+        """Its name in the text of an error."""
+        return f"backup {self.manifest.backup_id}"
+
+
+class Chain:
+    """A backup and the backups that it depends on, the oldest first.
+
+    :param directory: for temporary files with block hashes.
+    """
+
+    def __init__(self, store: ObjectStore, links: Sequence[ChainLink], directory: Path) -> None:
+        self._store = store
+        self.links = links
+        self._directory = directory
+
+    @property
+    def end(self) -> int:
+        """The end of the data of the whole chain, in bytes."""
+        return max((one.end for link in self.links for one in link.manifest.objects), default=0)
+
+    def check(self) -> None:
+        """Compare the metadata with the store's lists, without reading data.
+
+        :raises BackupDamaged: an object is missing, unknown, or has another length.
+        """
+        layout.require_no_gap(self.links[0].manifest.objects, self.links[0].manifest.backup_id)
+        for link in self.links:
+            require_stored(self._store, link)
+
+    @contextmanager
+    def block_hashes(
+        self, link: ChainLink, *, always: bool = False
+    ) -> Iterator[BlockHashes | None]:
+        """Give the hashes of a backup's blocks, if its objects must be compared with them.
+
+        The object with the hashes names the size of a block, as the option may have changed.
+        Sealed metadata has the hash of each object; then this object is only compared with
+        the metadata, and None is given.
+
+        :param always: give the hashes in any case.
+        """
+        name = f"{link.prefix}{layout.BLOCK_HASHES}"
+        parts = self._read_block_hashes(link, name)
+        if link.manifest.sealed and not always:
+            for _part in parts:
+                pass
+            yield None
+            return
+        with BlockHashes.in_temporary_file(self._directory) as hashes:
+            facts = block_hashes.parse(parts, hashes, f"{name} of {link.what}")
+            if facts.get("backup_id") != link.manifest.backup_id:
+                text = f"is that of backup {facts.get('backup_id')!r:.60}"
+                raise BackupDamaged(f"{name} of {link.what} {text}")
+            yield hashes
+
+    def _read_block_hashes(self, link: ChainLink, name: str) -> Iterator[bytes]:
+        size = crc = 0
+        for part in self._store.reading(link.container, name):
+            size, crc = size + len(part), isal_zlib.crc32(part, crc)
+            yield part
+        if link.manifest.block_hashes is not None and link.manifest.block_hashes != (size, crc):
+            raise BackupDamaged(f"{name} of {link.what} is damaged: it is not as it was written")
+
+
+def require_stored(store: ObjectStore, link: ChainLink) -> None:
+    """Check that the store lists the objects of a backup, with their lengths, and no others.
+
+    :raises BackupDamaged: the list differs.
+    """
+    found = dict(store.names(link.container, link.prefix))
+    hashes, described = f"{link.prefix}{layout.BLOCK_HASHES}", link.manifest.block_hashes
+    stored = [(one.name, one.size, found.pop(one.name, None)) for one in link.manifest.objects]
+    if described is not None:
+        stored.append((hashes, described[0], found.pop(hashes, None)))
+    if missing := sorted(name for name, _size, size in stored if size is None):
+        raise BackupDamaged(f"{missing[0]} of {link.what} is missing{_more(missing)}")
+    if strange := sorted(found.keys() - {f"{link.prefix}{layout.METADATA}", hashes}):
+        text = f"is no object of {link.what}, yet it has such a name"
+        raise BackupDamaged(f"{strange[0]} {text}{_more(strange)}")
+    for name, wanted, size in stored:
+        if wanted not in (None, size):
+            raise BackupDamaged(f"{name} is damaged: it has {size} bytes, not {wanted}")
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
