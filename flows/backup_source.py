@@ -19,7 +19,7 @@ from flows.context import Common
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, reason
 from flows.statuses import SnapshotStatus, VolumeStatus
-from flows.volume.lifecycle import AT_REST
+from flows.volume.lifecycle import IDLE
 
 LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ def release(ctx: Common, backup: Record, previous: str) -> None:
     :param previous: :data:`FAILED` or :data:`DONE`.
     """
     if backup.snapshot_id:
-        change(ctx.snapshots.transition, backup.snapshot_id, SNAPSHOT.done, when=SNAPSHOT.during)
+        set_status(
+            ctx.snapshots.transition, backup.snapshot_id, SNAPSHOT.done, when=SNAPSHOT.during
+        )
         return
     try:
         volume = ctx.volumes.get(backup.volume_id)
@@ -58,13 +60,13 @@ def release(ctx: Common, backup: Record, previous: str) -> None:
         LOG.info("volume %s is being read for backup %s by now", volume.id, others[0])
         return
     status = volume.previous_status
-    if status not in AT_REST.values():
-        status = AT_REST[bool(volume.volume_attachment)]
+    if status not in IDLE.values():
+        status = IDLE[bool(volume.volume_attachment)]
     columns = {"previous_status": previous}
-    change(ctx.volumes.transition, volume.id, status, when=VOLUME.during, **columns)
+    set_status(ctx.volumes.transition, volume.id, status, when=VOLUME.during, **columns)
 
 
-def give_up(
+def fail(
     ctx: Common,
     backup: Record,
     failure: Failure,
@@ -80,7 +82,7 @@ def give_up(
     :param when: statuses over which the failure is written, unless those of the operation.
     """
     if backup.status in (statuses.during if when is None else when):
-        tell(ctx, backup, messages.CREATE_BACKUP, failure, detail)
+        write_message(ctx, backup, messages.CREATE_BACKUP, failure, detail)
     release(ctx, backup, FAILED)
     set_failed(ctx, backup, failure, statuses, when)
 
@@ -98,7 +100,7 @@ def set_failed(
     :param when: statuses over which it is written, unless those of the operation.
     :param tasks: names of the tasks that failed.
     """
-    change(
+    set_status(
         ctx.backups.transition,
         backup.id,
         statuses.after(failure, tasks),
@@ -107,7 +109,9 @@ def set_failed(
     )
 
 
-def tell(ctx: Common, resource: Record, action: str, failure: Failure, detail: str) -> None:
+def write_message(
+    ctx: Common, resource: Record, action: str, failure: Failure, detail: str
+) -> None:
     """Write the message for the user."""
     ctx.messages.create(
         ctx.request,
@@ -118,7 +122,7 @@ def tell(ctx: Common, resource: Record, action: str, failure: Failure, detail: s
     )
 
 
-def warn(ctx: Common, resource: Record, action: str, detail: str) -> None:
+def write_warning(ctx: Common, resource: Record, action: str, detail: str) -> None:
     """Write a message about a failure for the user."""
     ctx.messages.create(
         ctx.request,
@@ -138,7 +142,7 @@ def detail_by_step(failures: Mapping[str, Failure], details: Mapping[str, str]) 
     return messages.UNKNOWN_ERROR
 
 
-def change(
+def set_status(
     write: Callable[..., None],
     row_id: str,
     status: str,

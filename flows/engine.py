@@ -85,7 +85,7 @@ class FlowRun:
         self._suspend = threading.Event()
         self._cancelled: FlowError | None = None
         self._steps: Mapping[str, Step] = {}
-        self._told: tuple[str | None, float] | None = None
+        self._last_progress: tuple[str | None, float] | None = None
         self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
         self.moved = time.monotonic()
         """Time of the last begin, end or progress of a step, in monotonic seconds."""
@@ -118,7 +118,7 @@ class FlowRun:
         with _shape(self._factory, self._args) as shape:
             engine = _Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
-            engine.atom_notifier.register(Notifier.ANY, self._tell)
+            engine.atom_notifier.register(Notifier.ANY, self._task_changed)
             self._steps = shape.steps
             self._set_progress = engine.storage.set_task_progress
             if reopen and (refusal := self._reopen()):
@@ -145,7 +145,7 @@ class FlowRun:
             LOG.info("it is undone all the same: %s", refusal)
         return None
 
-    def _tell(self, state: str, details: dict[str, Any]) -> None:
+    def _task_changed(self, state: str, details: dict[str, Any]) -> None:
         self.moved = time.monotonic()
         if self._observer is not None:
             self._observer(self._detail, details["task_name"], state)
@@ -156,9 +156,9 @@ class FlowRun:
         The same fraction again is no progress: a stalled copy may repeat it for ever.
         """
         step = self.step
-        told = (step.name if step is not None else None, fraction)
-        if told != self._told:
-            self._told = told
+        progress = (step.name if step is not None else None, fraction)
+        if progress != self._last_progress:
+            self._last_progress = progress
             self.moved = time.monotonic()
             if step is not None:
                 self._set_progress(step.name, fraction)
@@ -190,7 +190,7 @@ def run_in_memory(
     """
     detail = FlowDetail(factory.__module__, _NO_UUID)
     detail.meta = meta
-    return FlowRun(factory, args, ctx, detail, _FORGETFUL, observer).run()
+    return FlowRun(factory, args, ctx, detail, _NO_PERSISTENCE, observer).run()
 
 
 class _Storage(storage.Storage):  # type: ignore[misc]
@@ -248,7 +248,7 @@ class _Shape:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.compiler = compiler.PatternCompiler(flow)
-        self.answers = RESULT in flow.provides
+        self.has_result = RESULT in flow.provides
         graph = self.compiler.compile().execution_graph
         self.steps: dict[str, Step] = {
             node.name: node
@@ -258,7 +258,7 @@ class _Shape:
 
 
 @functools.cache
-def _spares(factory: Factory) -> collections.deque[_Shape]:
+def _idle_shapes(factory: Factory) -> collections.deque[_Shape]:
     return collections.deque()
 
 
@@ -268,15 +268,15 @@ def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
     if wanted:
         yield _Shape(factory(**{name: args[name] for name in wanted}))
         return
-    spares = _spares(factory)
+    idle = _idle_shapes(factory)
     try:
-        shape = spares.pop()
+        shape = idle.pop()
     except IndexError:
         shape = _Shape(factory())
     try:
         yield shape
     finally:
-        spares.append(shape)
+        idle.append(shape)
 
 
 def _undo(engine: SerialActionEngine, shape: _Shape, revert: FlowError | None) -> None:
@@ -299,7 +299,7 @@ def _to_undo(engine: SerialActionEngine, shape: _Shape, everything: bool) -> lis
     """
     state_of = engine.storage.get_atom_state
     found = [(step, state_of(name)) for name, step in shape.steps.items()]
-    if all(step.only_tells or state == states.SUCCESS for step, state in found):
+    if all(step.only_notifies or state == states.SUCCESS for step, state in found):
         return []
     interrupted = [step for step, state in found if state == states.RUNNING]
     if not everything:
@@ -314,25 +314,25 @@ def _outcome(engine: SerialActionEngine, error: Exception | None, shape: _Shape)
     if state == states.SUSPENDED:
         return Outcome("suspended")
     if error is None and state == states.SUCCESS:
-        return Outcome("done", result=engine.storage.fetch(RESULT) if shape.answers else None)
-    left = dict(_left(engine._flow_detail))
+        return Outcome("done", result=engine.storage.fetch(RESULT) if shape.has_result else None)
+    left = dict(_undo_failures(engine._flow_detail))
     for failure in engine.storage.get_execute_failures().values():
         return Outcome("failed", failure, left=left)
     cause = error or OperationInterrupted(f"flow ended in {state}")
     return Outcome("failed", Failure.from_exception(cause), left=left)
 
 
-def _left(detail: FlowDetail) -> Iterator[tuple[str, str]]:
+def _undo_failures(detail: FlowDetail) -> Iterator[tuple[str, str]]:
     for atom in detail:
         told = atom.revert_results
         if isinstance(told, Mapping) and UNDO_FAILED in told:
             yield atom.name, told[UNDO_FAILED]
 
 
-class _Forgetful:
+class _NoPersistence:
     """A persistence backend that keeps nothing: the flow detail is in memory anyway."""
 
-    def get_connection(self) -> _Forgetful:
+    def get_connection(self) -> _NoPersistence:
         return self
 
     def close(self) -> None:
@@ -345,5 +345,5 @@ class _Forgetful:
         return detail
 
 
-_FORGETFUL = _Forgetful()
+_NO_PERSISTENCE = _NoPersistence()
 _NO_UUID = "00000000-0000-0000-0000-000000000000"

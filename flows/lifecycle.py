@@ -95,7 +95,7 @@ class Step(task.Task):  # type: ignore[misc]
     moves_data: ClassVar[bool] = False
     """Whether it moves a volume's data, so that it should make progress."""
 
-    only_tells: ClassVar[bool] = False
+    only_notifies: ClassVar[bool] = False
     """Whether it only notifies of the earlier steps, which are not reverted any more."""
 
     task_name: ClassVar[str]
@@ -127,7 +127,7 @@ def failed_itself(result: Any) -> bool:
     return isinstance(result, Failure)
 
 
-def never_began(result: Any) -> bool:
+def was_refused(result: Any) -> bool:
     """Say whether the first step refused the resource, which then was never ours.
 
     One that was cut short, or met a bug, has refused nothing: the resource waits
@@ -136,7 +136,7 @@ def never_began(result: Any) -> bool:
     return failed_itself(result) and bool(result.check(errors.Invalid, errors.NotFound))
 
 
-def was_cut_short(result: Any) -> bool:
+def was_interrupted(result: Any) -> bool:
     """Say whether the step that is being reverted was interrupted, and how far is unknown."""
     return isinstance(result, Failure) and bool(result.check(errors.OperationInterrupted))
 

@@ -34,7 +34,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import backup_source, driver_contract, messages, open_on_host
-from flows.backup import copying
+from flows.backup import transfer_control
 from flows.context import BackupContext
 from flows.errors import (
     BackupNotFound,
@@ -44,7 +44,7 @@ from flows.errors import (
     InvalidInput,
     NotFound,
 )
-from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.open_on_host import RemoteConnections
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 
@@ -89,21 +89,21 @@ class BeginContinueBackup(Step, task="begin"):
         self, ctx: BackupContext, backup_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         backup = ctx.backups.find(backup_id)
-        if never_began(result) or backup is None:
+        if was_refused(result) or backup is None:
             return
         try:
             remove_temporary(ctx, backup)
         except FlowError as error:
             LOG.error("the temporary source of backup %s may be left: %s", backup_id, error)
         detail = backup_source.detail_by_step(flow_failures, _DETAILS)
-        backup_source.give_up(ctx, backup, cause_of(flow_failures), detail, STATUSES)
+        backup_source.fail(ctx, backup, cause_of(flow_failures), detail, STATUSES)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Refuse: its source has changed since."""
         raise InvalidBackup(f"backup {args['backup_id']}: create another one")
 
 
-class Place(Step):
+class PlaceBackup(Step, task="place"):
     """Write where the backup is kept, before it is. Idempotent: a place stays the same."""
 
     def execute(self, ctx: BackupContext, backup_id: str, wanted: bool) -> None:
@@ -114,7 +114,7 @@ class Place(Step):
         driver_contract.store(ctx.backups.update, backup, update, "place")
 
 
-class Keep(Step):
+class StoreBackup(Step, task="keep"):
     """Read the data and keep it.
 
     Idempotent: data before the checkpoint is not read again, and a backup that is complete
@@ -131,15 +131,15 @@ class Keep(Step):
             return None
         backup, driver = ctx.backups.get(backup_id), ctx.driver
         read = source_of(ctx, device)
-        listeners = _Listeners(ctx, backup)
-        pace = copying.watched(ctx, backup_id, STATUSES.during, listeners.tell)
+        listeners = _ProgressNotifications(ctx, backup)
+        pace = transfer_control.cancellable(ctx, backup_id, STATUSES.during, listeners.tell)
         pace = dataclasses.replace(pace, show=listeners.show)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
         try:
             remote, secure = RemoteConnections(ctx), device["secure"]
             with open_on_host.opened(ctx, remote, read, write=False, secure=secure) as file:
                 answer = driver.backup(
-                    backup, file, True, **copying.options(driver.backup, offered)
+                    backup, file, True, **transfer_control.accepted(driver.backup, offered)
                 )
                 listeners.end()
         except BackupUnwanted as ending:
@@ -149,11 +149,11 @@ class Keep(Step):
         return driver_contract.model_update(answer, backup, "backup")
 
     def revert(self, ctx: BackupContext, device: dict[str, Any], wanted: bool, result: Any) -> None:
-        if wanted and (was_cut_short(result) or ctx.resumed):
+        if wanted and (was_interrupted(result) or ctx.resumed):
             open_on_host.release_leftovers(ctx, RemoteConnections(ctx), source_of(ctx, device))
 
 
-class Tidy(Step):
+class DeleteTemporary(Step, task="tidy"):
     """Have the temporary source of the backup deleted. Idempotent: it is named in the row."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -174,7 +174,9 @@ class FinishContinueBackup(Step, task="finish"):
             return
         columns = {"size": _size(ctx, backup), **kept}
         if backup.parent_id and "parent_id" in kept and kept["parent_id"] is None:
-            backup_source.warn(ctx, backup, messages.CREATE_BACKUP, messages.INCREMENTAL_IS_FULL)
+            backup_source.write_warning(
+                ctx, backup, messages.CREATE_BACKUP, messages.INCREMENTAL_IS_FULL
+            )
         try:
             ctx.backups.complete(backup_id, when=STATUSES.during, **columns)
         except FlowError as error:
@@ -187,7 +189,11 @@ class FinishContinueBackup(Step, task="finish"):
 def flow() -> linear_flow.Flow:
     """Make a backup. Needs ``backup_id`` and ``device``: ``kind``, ``id`` and ``secure``."""
     return linear_flow.Flow("continue_backup").add(
-        BeginContinueBackup(), Place(), Keep(), Tidy(), FinishContinueBackup()
+        BeginContinueBackup(),
+        PlaceBackup(),
+        StoreBackup(),
+        DeleteTemporary(),
+        FinishContinueBackup(),
     )
 
 
@@ -240,7 +246,7 @@ def _changed(ctx: BackupContext, backup: Record, read: Record) -> Any:
     return found
 
 
-class _Listeners:
+class _ProgressNotifications:
     """Listeners that are notified of the progress repeatedly, and of its end."""
 
     def __init__(self, ctx: BackupContext, backup: Record) -> None:

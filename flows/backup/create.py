@@ -63,7 +63,7 @@ class BeginCreateBackup(Step, task="begin"):
             backup_source.set_failed(ctx, backup, failure, STATUSES, _OURS)
             return
         detail = backup_source.detail_by_step(flow_failures, _DETAILS)
-        backup_source.give_up(ctx, backup, failure, detail, STATUSES, _OURS)
+        backup_source.fail(ctx, backup, failure, detail, STATUSES, _OURS)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Refuse: the moment has passed."""
@@ -95,7 +95,7 @@ class CheckBackup(Step):
             raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {wanted}")
 
 
-class Accept(Step):
+class AcceptBackup(Step, task="accept"):
     """Take the backup over. Idempotent: the same is written again."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -120,5 +120,5 @@ class AskForDevice(Step, task="ask"):
 def flow() -> linear_flow.Flow:
     """Begin a backup. Needs ``backup_id``."""
     return linear_flow.Flow("create_backup").add(
-        BeginCreateBackup(), CheckSource(), CheckBackup(), Accept(), AskForDevice()
+        BeginCreateBackup(), CheckSource(), CheckBackup(), AcceptBackup(), AskForDevice()
     )

@@ -65,7 +65,7 @@ class BeginDeleteBackup(Step, task="begin"):
         if "check_status" in flow_failures:
             when = tuple({backup.status} - _BUSY)
         if "check_alone" not in flow_failures:
-            backup_source.tell(ctx, backup, messages.DELETE_BACKUP, failure, detail)
+            backup_source.write_message(ctx, backup, messages.DELETE_BACKUP, failure, detail)
         backup_source.set_failed(ctx, backup, failure, STATUSES, when, tasks=flow_failures)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:

@@ -72,7 +72,7 @@ def _end_creation(ctx: BackupContext, backup: Record) -> None:
 
 
 def _end_restore(ctx: BackupContext, backup: Record) -> None:
-    change = backup_source.change
+    change = backup_source.set_status
     if volume_id := backup.restore_volume_id:
         for during, end in VOLUMES.items():
             change(ctx.volumes.transition, volume_id, end, when=(during,))

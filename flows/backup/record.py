@@ -37,7 +37,7 @@ from flows import backup_source
 from flows.backup.restore import require_ours
 from flows.context import BackupContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus
 
 IMPORT = Statuses(
@@ -107,12 +107,12 @@ class BeginImportBackup(Step, task="begin"):
         self, ctx: BackupContext, backup_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         backup = ctx.backups.find(backup_id)
-        if never_began(result) or backup is None or backup.deleted:
+        if was_refused(result) or backup is None or backup.deleted:
             return
         backup_source.set_failed(ctx, backup, cause_of(flow_failures), IMPORT)
 
 
-class Take(Step):
+class ImportRecord(Step, task="take"):
     """Fill the row from the record. Idempotent: the same is written again."""
 
     def execute(
@@ -125,7 +125,7 @@ class Take(Step):
     ) -> None:
         backup = ctx.backups.get(backup_id)
         if not ctx.backend.is_ours(backup_service):
-            hand_on(ctx, backup, backup_service, backup_url, backup_hosts)
+            forward(ctx, backup, backup_service, backup_url, backup_hosts)
             return
         record = decode(backup_url)
         if missing := [name for name in _REQUIRED if name not in record]:
@@ -147,7 +147,7 @@ class Take(Step):
             ctx.backups.update(backup_id, **columns, **ours)
         except ValueError as error:
             raise InvalidBackup(f"the record of backup {backup_id}: {error}") from error
-        backup_source.change(ctx.backups.transition, backup_id, IMPORT.done, when=IMPORT.during)
+        backup_source.set_status(ctx.backups.transition, backup_id, IMPORT.done, when=IMPORT.during)
 
 
 def export() -> linear_flow.Flow:
@@ -161,10 +161,10 @@ def import_() -> linear_flow.Flow:
     Needs ``backup_id``, ``backup_service``, ``backup_url``, and ``backup_hosts``: where
     else to look for a service with that store.
     """
-    return linear_flow.Flow("import_record").add(BeginImportBackup(), Take())
+    return linear_flow.Flow("import_record").add(BeginImportBackup(), ImportRecord())
 
 
-def hand_on(
+def forward(
     ctx: BackupContext, backup: Record, service: str, url: str, hosts: Sequence[str]
 ) -> None:
     """Hand a record to the next host. :raises ServiceNotFound: there is none left."""

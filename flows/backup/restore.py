@@ -37,7 +37,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import backup_source, messages, open_on_host
-from flows.backup import copying
+from flows.backup import transfer_control
 from flows.context import BackupContext
 from flows.errors import (
     AttachFailed,
@@ -48,7 +48,7 @@ from flows.errors import (
     NotFound,
     ServiceError,
 )
-from flows.lifecycle import Statuses, Step, cause_of, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.open_on_host import RemoteConnections
 from flows.statuses import BackupStatus, VolumeStatus
 
@@ -107,7 +107,7 @@ class BeginRestoreBackup(Step, task="begin"):
         told = volume if "check_volume" in flow_failures and volume is not None else backup
         if told is not None:
             detail = backup_source.detail_by_step(flow_failures, _DETAILS)
-            backup_source.tell(ctx, told, messages.RESTORE_BACKUP, failure, detail)
+            backup_source.write_message(ctx, told, messages.RESTORE_BACKUP, failure, detail)
         if volume is not None:
             when: tuple[str, ...] = VOLUME.during
             if "check_volume" in flow_failures:
@@ -115,7 +115,7 @@ class BeginRestoreBackup(Step, task="begin"):
                 when = tuple({volume.status} - {*_GONE, *VOLUME.failures})
             statuses = NEW_VOLUME if volume.status in NEW_VOLUME.during else VOLUME
             status = statuses.after(failure, flow_failures)
-            backup_source.change(ctx.volumes.transition, volume_id, status, when=when)
+            backup_source.set_status(ctx.volumes.transition, volume_id, status, when=when)
         if backup is None or backup.deleted:
             return
         if "check_backup" in flow_failures:
@@ -123,7 +123,7 @@ class BeginRestoreBackup(Step, task="begin"):
             backup_source.set_failed(ctx, backup, failure, BACKUP, when, tasks=flow_failures)
             return
         status = BACKUP.after(failure)
-        backup_source.change(ctx.backups.transition, backup_id, status, when=BACKUP.during)
+        backup_source.set_status(ctx.backups.transition, backup_id, status, when=BACKUP.during)
 
     def reopen(self, ctx: BackupContext, args: Mapping[str, Any]) -> None:
         """Set the statuses back to those of a restore."""
@@ -161,7 +161,7 @@ class CheckRestoreStore(Step, task="check_store"):
         require_ours(ctx, ctx.backups.get(backup_id))
 
 
-class Bring(Step):
+class WriteVolume(Step, task="bring"):
     """Write the data. Idempotent: data before the checkpoint is not written again.
 
     Provides whether it was completed: it may have been cancelled.
@@ -177,19 +177,21 @@ class Bring(Step):
         if backup.encryption_key_id:
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)
-        pace = copying.watched(ctx, backup_id, BACKUP.during)
+        pace = transfer_control.cancellable(ctx, backup_id, BACKUP.during)
         offered = {"volume_is_new": volume_is_new, "pace": pace}
         try:
             remote = RemoteConnections(ctx)
             with open_on_host.opened(ctx, remote, volume, write=True, secure=secure) as file:
-                driver.restore(backup, volume_id, file, **copying.options(driver.restore, offered))
+                driver.restore(
+                    backup, volume_id, file, **transfer_control.accepted(driver.restore, offered)
+                )
         except BackupUnwanted as ending:
             LOG.info("%s", ending)
             return False
         return True
 
     def revert(self, ctx: BackupContext, volume_id: str, result: Any) -> None:
-        if was_cut_short(result) or ctx.resumed:
+        if was_interrupted(result) or ctx.resumed:
             volume = ctx.volumes.get(volume_id)
             open_on_host.release_leftovers(ctx, RemoteConnections(ctx), volume)
 
@@ -205,10 +207,10 @@ class FinishRestoreBackup(Step, task="finish"):
             is_new = volume.status in NEW_VOLUME.during
             launched = {"launched_at": timeutils.utcnow()} if is_new and brought else {}
             status = VOLUME.done if brought else ENDED
-            backup_source.change(
+            backup_source.set_status(
                 ctx.volumes.transition, volume_id, status, when=VOLUME.during, **launched
             )
-        backup_source.change(ctx.backups.transition, backup_id, BACKUP.done, when=BACKUP.during)
+        backup_source.set_status(ctx.backups.transition, backup_id, BACKUP.done, when=BACKUP.during)
         if backup is not None:
             shown = backup.replace(status=BACKUP.done)
             ctx.notifier.backup(ctx.request, "restore.end", shown)
@@ -221,7 +223,7 @@ def flow() -> linear_flow.Flow:
         CheckVolume(),
         CheckRestoredBackup(),
         CheckRestoreStore(),
-        Bring(),
+        WriteVolume(),
         FinishRestoreBackup(),
     )
 

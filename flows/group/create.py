@@ -24,16 +24,16 @@ from taskflow.types.failure import Failure
 
 from flows import driver_contract
 from flows.context import GroupContext as Context
-from flows.group import answers, methods
-from flows.group.delete import take_off
-from flows.group.kinds import KINDS
+from flows.group import driver_answers, driver_methods
+from flows.group.delete import delete_on_backend
+from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import (
     BeginGroupOperation,
     GroupOperation,
     StoreGroup,
-    is_settled,
+    members_are_written,
+    notify,
     set_group,
-    tell,
 )
 from flows.lifecycle import Statuses, Step
 from flows.statuses import GroupStatus, VolumeStatus
@@ -48,9 +48,9 @@ MEMBERS = Statuses(
     success=VolumeStatus.AVAILABLE,
     failure={Exception: VolumeStatus.ERROR},
 )
-OPERATION = GroupOperation("create", STATUSES, members=MEMBERS, tells_members=True)
+OPERATION = GroupOperation("create", STATUSES, members=MEMBERS, notifies_members=True)
 
-CREATE = methods.GroupMethod("create_group", "create_consistencygroup")
+CREATE = driver_methods.GroupMethod("create_group", "create_consistencygroup")
 
 
 class CallCreateGroup(Step, task="ask"):
@@ -61,25 +61,25 @@ class CallCreateGroup(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
         of = KINDS[kind]
         group = of.rows(ctx).get(resource_id)
         if ctx.resumed:
-            take_off(ctx, of, group, [])
-        answered = methods.call(ctx, of, group, CREATE, lambda view: [view.group(group)])
+            delete_on_backend(ctx, of, group, [])
+        answered = driver_methods.call(ctx, of, group, CREATE, lambda view: [view.group(group)])
         if answered is None:
-            return answers.NOTHING
+            return driver_answers.NOTHING
         name, answer = answered
-        return answers.of_group(answer, group, name)
+        return driver_answers.of_group(answer, group, name)
 
     def revert(
         self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if not driver_contract.never_reached_driver(flow_failures) and not is_settled(
+        if not driver_contract.never_reached_driver(flow_failures) and not members_are_written(
             flow_failures
         ):
             of = KINDS[kind]
-            take_off(ctx, of, of.rows(ctx).get(resource_id), [])
+            delete_on_backend(ctx, of, of.rows(ctx).get(resource_id), [])
 
 
 class FinishCreateGroup(Step, task="finish"):
@@ -89,7 +89,7 @@ class FinishCreateGroup(Step, task="finish"):
         of = KINDS[kind]
         now = timeutils.utcnow()
         if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=now):
-            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+            notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
 def flow() -> linear_flow.Flow:

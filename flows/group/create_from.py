@@ -41,25 +41,25 @@ from flows.errors import (
     InvalidGroup,
     MetadataCopyFailure,
 )
-from flows.group import answers, members, methods
+from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.create import MEMBERS, OPERATION
-from flows.group.delete import take_off
-from flows.group.kinds import KINDS, SNAPSHOT_OF, GroupKind
+from flows.group.delete import delete_on_backend
+from flows.group.group_kinds import KINDS, SNAPSHOT_OF, GroupKind
 from flows.group.lifecycle import (
     BeginGroupOperation,
     StoreGroup,
-    is_settled,
+    members_are_written,
+    notify,
     partly_failed,
     set_group,
     set_member,
-    tell,
     usable,
 )
 from flows.lifecycle import Step
 from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume.create import inherit, launched, require_room
 
-CREATE = methods.GroupMethod(
+CREATE = driver_methods.GroupMethod(
     "create_group_from_src", "create_consistencygroup_from_src", type_needs=True
 )
 
@@ -122,13 +122,13 @@ class CallCreateGroupFromSource(Step, task="ask"):
         resource_id: str,
         snapshot_id: str | None,
         source_id: str | None,
-    ) -> answers.MemberUpdates:
+    ) -> driver_answers.MemberUpdates:
         of = KINDS[kind]
         group, volumes = of.rows(ctx).get(resource_id), of.rows(ctx).members(resource_id)
         source = _source(ctx, of, resource_id, volumes, snapshot_id, source_id)
         if ctx.resumed:
-            take_off(ctx, of, group, volumes)
-        answered = methods.call(
+            delete_on_backend(ctx, of, group, volumes)
+        answered = driver_methods.call(
             ctx,
             of,
             group,
@@ -144,25 +144,27 @@ class CallCreateGroupFromSource(Step, task="ask"):
         )
         if answered is None:
             pairs = zip(volumes, source.members, strict=True)
-            return members.create_volumes(ctx, volumes, {v.id: one for v, one in pairs})
+            return member_calls.create_volumes(ctx, volumes, {v.id: one for v, one in pairs})
         name, answer = answered
-        return answers.of_created(answer, group, volumes, name)
+        return driver_answers.of_created(answer, group, volumes, name)
 
     def revert(
         self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if driver_contract.never_reached_driver(flow_failures) or is_settled(flow_failures):
+        if driver_contract.never_reached_driver(flow_failures) or members_are_written(
+            flow_failures
+        ):
             return
         of = KINDS[kind]
         made = [v for v in of.rows(ctx).members(resource_id) if v.status in _UNFINISHED]
-        take_off(ctx, of, of.rows(ctx).get(resource_id), made)
+        delete_on_backend(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
 class SettleGroupMembers(Step, task="settle"):
     """Make the volumes available. Idempotent: available ones stay so."""
 
     def execute(
-        self, ctx: Context, kind: str, resource_id: str, verdict: answers.MemberUpdates
+        self, ctx: Context, kind: str, resource_id: str, verdict: driver_answers.MemberUpdates
     ) -> None:
         of, failed = KINDS[kind], []
         for volume in usable(of.rows(ctx).members(resource_id), verdict):
@@ -186,7 +188,7 @@ class FinishCreateGroupFrom(Step, task="finish"):
         if set_group(
             ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=timeutils.utcnow()
         ):
-            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+            notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
 def flow() -> linear_flow.Flow:

@@ -29,18 +29,18 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import GroupContext as Context
 from flows.errors import MetadataCopyFailure
-from flows.group import answers, members, methods
-from flows.group.delete_snapshot import take_off
-from flows.group.kinds import KINDS
+from flows.group import driver_answers, driver_methods, member_calls
+from flows.group.delete_snapshot import delete_on_backend
+from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import (
     BeginGroupOperation,
     GroupOperation,
     StoreGroup,
-    is_settled,
+    members_are_written,
+    notify,
     partly_failed,
     set_group,
     set_member,
-    tell,
     usable,
 )
 from flows.lifecycle import Statuses, Step
@@ -57,9 +57,9 @@ MEMBERS = Statuses(
     success=SnapshotStatus.AVAILABLE,
     failure={Exception: SnapshotStatus.ERROR},
 )
-OPERATION = GroupOperation("create", STATUSES, members=MEMBERS, tells_members=True)
+OPERATION = GroupOperation("create", STATUSES, members=MEMBERS, notifies_members=True)
 
-CREATE = methods.GroupMethod("create_group_snapshot", "create_cgsnapshot", type_needs=True)
+CREATE = driver_methods.GroupMethod("create_group_snapshot", "create_cgsnapshot", type_needs=True)
 
 
 class CallCreateGroupSnapshot(Step, task="ask"):
@@ -71,33 +71,35 @@ class CallCreateGroupSnapshot(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
         of = KINDS[kind]
         snapshot = of.rows(ctx).get(resource_id)
         made = of.rows(ctx).members(resource_id)
         if ctx.resumed:
-            take_off(ctx, of, snapshot, made)
-        answered = methods.call_for_snapshots(ctx, of, snapshot, made, CREATE)
+            delete_on_backend(ctx, of, snapshot, made)
+        answered = driver_methods.call_for_snapshots(ctx, of, snapshot, made, CREATE)
         if answered is None:
-            return members.create_snapshots(ctx, made)
+            return member_calls.create_snapshots(ctx, made)
         name, answer = answered
-        return answers.of_members(answer, snapshot, made, name, deletes=False)
+        return driver_answers.of_members(answer, snapshot, made, name, deletes=False)
 
     def revert(
         self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if driver_contract.never_reached_driver(flow_failures) or is_settled(flow_failures):
+        if driver_contract.never_reached_driver(flow_failures) or members_are_written(
+            flow_failures
+        ):
             return
         of = KINDS[kind]
         made = [one for one in of.rows(ctx).members(resource_id) if _is_new(one)]
-        take_off(ctx, of, of.rows(ctx).get(resource_id), made)
+        delete_on_backend(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
 class SettleSnapshotMembers(Step, task="settle"):
     """Make the snapshots available. Idempotent: available ones stay so."""
 
     def execute(
-        self, ctx: Context, kind: str, resource_id: str, verdict: answers.MemberUpdates
+        self, ctx: Context, kind: str, resource_id: str, verdict: driver_answers.MemberUpdates
     ) -> None:
         of, failed = KINDS[kind], []
         for snapshot in usable(of.rows(ctx).members(resource_id), verdict):
@@ -122,7 +124,7 @@ class FinishCreateGroupSnapshot(Step, task="finish"):
     def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
         if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION):
-            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+            notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
 def flow() -> linear_flow.Flow:

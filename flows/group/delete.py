@@ -36,13 +36,13 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import GroupContext as Context
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
-from flows.group import answers, members, methods
-from flows.group.kinds import KINDS, GroupKind
-from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, tell_member
+from flows.group import driver_answers, driver_methods, member_calls
+from flows.group.group_kinds import KINDS, GroupKind
+from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, notify_member
 from flows.lifecycle import Statuses, Step
 from flows.statuses import AttachStatus, GroupStatus, VolumeStatus
 
-DELETE = methods.GroupMethod("delete_group", "delete_consistencygroup", old_needs=False)
+DELETE = driver_methods.GroupMethod("delete_group", "delete_consistencygroup", old_needs=False)
 
 STATUSES = Statuses(
     during=(GroupStatus.DELETING,),
@@ -58,7 +58,7 @@ OPERATION = GroupOperation(
     "delete",
     STATUSES,
     members=MEMBERS,
-    tells_members=True,
+    notifies_members=True,
 )
 
 
@@ -80,9 +80,9 @@ class CallDeleteGroup(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
         rows = KINDS[kind].rows(ctx)
-        return take_off(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
+        return delete_on_backend(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
 
 class FinishDeleteGroup(Step, task="finish"):
@@ -93,7 +93,7 @@ class FinishDeleteGroup(Step, task="finish"):
         for volume in of.rows(ctx).members(resource_id):
             release = {"volumes": 1, "gigabytes": volume.size or 0} if volume.use_quota else {}
             if ctx.volumes.destroy(volume.id, release=release):
-                tell_member(ctx, "delete.end", volume.replace(status=MEMBERS.done))
+                notify_member(ctx, "delete.end", volume.replace(status=MEMBERS.done))
         try:
             group = of.rows(ctx).get(resource_id)
         except GroupNotFound:  # a second try, after the row went
@@ -103,17 +103,17 @@ class FinishDeleteGroup(Step, task="finish"):
         ctx.backend.publish_soon()
 
 
-def take_off(
+def delete_on_backend(
     ctx: Context, of: GroupKind, group: Record, volumes: Sequence[Record]
-) -> answers.MemberUpdates:
+) -> driver_answers.MemberUpdates:
     """Delete a group and volumes of it on the backend; absence is a success."""
-    answered = methods.call(
+    answered = driver_methods.call(
         ctx, of, group, DELETE, lambda view: [view.group(group), view.volumes(volumes)]
     )
     if answered is None:
-        return members.delete_volumes(ctx, volumes)
+        return member_calls.delete_volumes(ctx, volumes)
     name, answer = answered
-    return answers.of_members(answer, group, volumes, name, deletes=True)
+    return driver_answers.of_members(answer, group, volumes, name, deletes=True)
 
 
 def flow() -> linear_flow.Flow:

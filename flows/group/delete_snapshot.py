@@ -26,8 +26,8 @@ from taskflow.patterns import linear_flow
 from drivers.interface.records import Record
 from flows.context import GroupContext as Context
 from flows.errors import GroupSnapshotNotFound
-from flows.group import answers, members, methods
-from flows.group.kinds import KINDS, GroupKind
+from flows.group import driver_answers, driver_methods, member_calls
+from flows.group.group_kinds import KINDS, GroupKind
 from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.delete import forget
@@ -43,9 +43,9 @@ MEMBERS = Statuses(
     success=SnapshotStatus.DELETED,
     failure={Exception: SnapshotStatus.ERROR},
 )
-DELETE = methods.GroupMethod("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
+DELETE = driver_methods.GroupMethod("delete_group_snapshot", "delete_cgsnapshot", old_needs=False)
 
-OPERATION = GroupOperation("delete", STATUSES, members=MEMBERS, tells_members=True)
+OPERATION = GroupOperation("delete", STATUSES, members=MEMBERS, notifies_members=True)
 
 
 class CallDeleteGroupSnapshot(Step, task="ask"):
@@ -53,9 +53,9 @@ class CallDeleteGroupSnapshot(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> answers.MemberUpdates:
+    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
         rows = KINDS[kind].rows(ctx)
-        return take_off(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
+        return delete_on_backend(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
 
 class FinishDeleteGroupSnapshot(Step, task="finish"):
@@ -74,15 +74,15 @@ class FinishDeleteGroupSnapshot(Step, task="finish"):
             ctx.notifier.group(ctx.request, "delete.end", shown)
 
 
-def take_off(
+def delete_on_backend(
     ctx: Context, of: GroupKind, group_snapshot: Record, snapshots: Sequence[Record]
-) -> answers.MemberUpdates:
+) -> driver_answers.MemberUpdates:
     """Delete snapshots of a group on the backend; absence is a success."""
-    answered = methods.call_for_snapshots(ctx, of, group_snapshot, snapshots, DELETE)
+    answered = driver_methods.call_for_snapshots(ctx, of, group_snapshot, snapshots, DELETE)
     if answered is None:
-        return members.delete_snapshots(ctx, snapshots)
+        return member_calls.delete_snapshots(ctx, snapshots)
     name, answer = answered
-    return answers.of_members(answer, group_snapshot, snapshots, name, deletes=True)
+    return driver_answers.of_members(answer, group_snapshot, snapshots, name, deletes=True)
 
 
 def flow() -> linear_flow.Flow:

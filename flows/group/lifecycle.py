@@ -27,9 +27,9 @@ from flows.errors import (
     PartlyFailed,
     StatusChanged,
 )
-from flows.group.answers import MemberUpdates
-from flows.group.kinds import KINDS, GroupKind
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.group.driver_answers import MemberUpdates
+from flows.group.group_kinds import KINDS, GroupKind
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 
 LOG = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ class GroupOperation:
     :param event: notified as ``<kind>.<event>.start`` and ``.end``.
     :param members: statuses of members while it goes on, and after its failure; none
         where it is not about the members.
-    :param tells_members: whether each of them is notified of as well.
+    :param notifies_members: whether each of them is notified of as well.
     """
 
     event: str
     statuses: Statuses
     members: Statuses = field(default_factory=lambda: Statuses(()))
-    tells_members: bool = False
+    notifies_members: bool = False
 
 
 class BeginGroupOperation(Step):
@@ -72,7 +72,7 @@ class BeginGroupOperation(Step):
             driver_contract.require_ours(ctx, record, of.group_of(record).host)
         if record.status not in during:
             raise StatusChanged(f"{kind} {resource_id}", record.status, during)
-        tell(ctx, of, record, self._operation, "start")
+        notify(ctx, of, record, self._operation, "start")
 
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
         """Set the statuses of the row and of its members back."""
@@ -100,7 +100,7 @@ class BeginGroupOperation(Step):
         flow_failures: dict[str, Failure],
     ) -> None:
         of, operation = KINDS[kind], self._operation
-        if never_began(result):
+        if was_refused(result):
             return
         failure = cause_of(flow_failures)
         rows = of.rows(ctx)
@@ -187,24 +187,24 @@ def set_group(
     return True
 
 
-def tell(
+def notify(
     ctx: Context, of: GroupKind, record: Record, operation: GroupOperation, moment: str
 ) -> None:
     """Notify of the group, and of its members where the operation does."""
     event = f"{operation.event}.{moment}"
     ctx.notifier.group(ctx.request, event, record)
-    if operation.tells_members:
+    if operation.notifies_members:
         for member in of.rows(ctx).members(record.id):
-            tell_member(ctx, event, member)
+            notify_member(ctx, event, member)
 
 
-def tell_member(ctx: Context, event: str, member: Record) -> None:
+def notify_member(ctx: Context, event: str, member: Record) -> None:
     """Notify of a volume or a snapshot."""
     if member.use_quota:
         send = ctx.notifier.snapshot if member.kind == "snapshot" else ctx.notifier.volume
         send(ctx.request, event, member)
 
 
-def is_settled(flow_failures: Mapping[str, Failure]) -> bool:
+def members_are_written(flow_failures: Mapping[str, Failure]) -> bool:
     """Return whether the members' statuses are written already."""
     return any(failure.check(PartlyFailed) for failure in flow_failures.values())

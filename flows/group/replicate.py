@@ -37,10 +37,10 @@ from drivers.interface.errors import VolumeDriverException
 from flows import driver_contract
 from flows.context import GroupContext as Context
 from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
-from flows.group import answers
-from flows.group.kinds import KINDS
-from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, tell
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.group import driver_answers
+from flows.group.group_kinds import KINDS
+from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, notify
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.replication import BACK
 from flows.statuses import GroupStatus, ReplicationStatus, VolumeStatus
 
@@ -64,9 +64,9 @@ class ReplicationChange:
         return self.replication.during[0]
 
     @property
-    def told(self) -> GroupOperation:
+    def operation(self) -> GroupOperation:
         """The event of the notification."""
-        return GroupOperation(self.call, Statuses(()), tells_members=True)
+        return GroupOperation(self.call, Statuses(()), notifies_members=True)
 
 
 _FAILURE: Mapping[type[BaseException], str] = {Exception: ReplicationStatus.ERROR}
@@ -89,7 +89,7 @@ MEMBERS = Statuses(during=(), failure={Exception: VolumeStatus.ERROR})
 """Of its volumes, unless the operation was refused."""
 
 
-class _Of(Step):
+class _ReplicationStep(Step):
     """A step of one of the three."""
 
     def __init__(self, change: ReplicationChange) -> None:
@@ -97,7 +97,7 @@ class _Of(Step):
         self._change = change
 
 
-class BeginReplicateGroup(_Of, task="begin"):
+class BeginReplicateGroup(_ReplicationStep, task="begin"):
     """Check the group; a failure of a later step ends here.
 
     Idempotent: it only reads. When it refuses, nothing is written.
@@ -109,7 +109,7 @@ class BeginReplicateGroup(_Of, task="begin"):
         if group.replication_status != during:
             text = f"its replication is {group.replication_status}, not {during}"
             raise InvalidGroup(f"group {resource_id}: {text}")
-        tell(ctx, GROUP, group, self._change.told, "start")
+        notify(ctx, GROUP, group, self._change.operation, "start")
 
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
         """Refuse: the former statuses of group and volumes are not known any more."""
@@ -118,7 +118,7 @@ class BeginReplicateGroup(_Of, task="begin"):
     def revert(
         self, ctx: Context, resource_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if never_began(result):
+        if was_refused(result):
             return
         failure = cause_of(flow_failures)
         refused = failure.check(Invalid)
@@ -134,7 +134,7 @@ class BeginReplicateGroup(_Of, task="begin"):
             LOG.warning("group %s is left as it is: %s", resource_id, error)
 
 
-class CheckReplication(_Of, task="check"):
+class CheckReplication(_ReplicationStep, task="check"):
     """Refuse a group that must not be changed now. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, resource_id: str, allow_attached: bool) -> None:
@@ -148,14 +148,14 @@ class CheckReplication(_Of, task="check"):
                 raise InvalidVolume(f"{text}: its replication is {found}, not {during}")
 
 
-class CallReplicateGroup(_Of, task="ask"):
+class CallReplicateGroup(_ReplicationStep, task="ask"):
     """Have the driver do it. Idempotent: a driver's calls can be repeated."""
 
     default_provides = "verdict"
 
     def execute(
         self, ctx: Context, resource_id: str, targets: list[str | None]
-    ) -> answers.MemberUpdates:
+    ) -> driver_answers.MemberUpdates:
         rows, call = GROUP.rows(ctx), self._change.call
         group, members = rows.get(resource_id), rows.members(resource_id)
         try:
@@ -163,10 +163,10 @@ class CallReplicateGroup(_Of, task="ask"):
         except NotImplementedError as error:
             text = f"group {resource_id}: the driver has no {call}"
             raise VolumeDriverException(text) from error
-        return answers.of_replication(answer, group, members, call)
+        return driver_answers.of_replication(answer, group, members, call)
 
 
-class FinishReplicateGroup(_Of, task="finish"):
+class FinishReplicateGroup(_ReplicationStep, task="finish"):
     """Write the statuses of all of them. Idempotent: it is written again."""
 
     def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> None:
@@ -174,7 +174,7 @@ class FinishReplicateGroup(_Of, task="finish"):
         to = (ENABLE if targets == [BACK] else change).replication.done
         try:
             rows.set_replication(resource_id, to, when=change.during)
-            tell(ctx, GROUP, rows.get(resource_id), change.told, "end")
+            notify(ctx, GROUP, rows.get(resource_id), change.operation, "end")
         except (StatusChanged, NotFound) as error:
             LOG.warning("group %s is left as it is: %s", resource_id, error)
 

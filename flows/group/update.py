@@ -30,9 +30,9 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import GroupContext as Context
 from flows.errors import InvalidVolume, NotFound
-from flows.group import answers, methods
-from flows.group.kinds import KINDS, GroupKind
-from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, set_group, tell
+from flows.group import driver_answers, driver_methods
+from flows.group.group_kinds import KINDS, GroupKind
+from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, notify, set_group
 from flows.lifecycle import Statuses, Step
 from flows.statuses import GroupStatus, VolumeStatus
 
@@ -46,7 +46,7 @@ MEMBERS = Statuses(during=(), failure={Exception: VolumeStatus.ERROR})
 
 OPERATION = GroupOperation("update", STATUSES)
 
-UPDATE = methods.GroupMethod("update_group", "update_consistencygroup")
+UPDATE = driver_methods.GroupMethod("update_group", "update_consistencygroup")
 
 _JOIN = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
 _LEAVE = (*_JOIN, VolumeStatus.ERROR, VolumeStatus.ERROR_DELETING)
@@ -79,14 +79,14 @@ class CallUpdateGroup(Step, task="ask"):
 
     def execute(
         self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
-    ) -> answers.MemberUpdates:
+    ) -> driver_answers.MemberUpdates:
         of = KINDS[kind]
         group, joins, leaves = (
             of.rows(ctx).get(resource_id),
             _volumes(ctx, add),
             _volumes(ctx, remove),
         )
-        answered = methods.call(
+        answered = driver_methods.call(
             ctx,
             of,
             group,
@@ -94,9 +94,9 @@ class CallUpdateGroup(Step, task="ask"):
             lambda view: [view.group(group), view.volumes(joins), view.volumes(leaves)],
         )
         if answered is None:
-            return answers.NOTHING
+            return driver_answers.NOTHING
         name, answer = answered
-        return answers.of_update(answer, group, joins, leaves, name)
+        return driver_answers.of_update(answer, group, joins, leaves, name)
 
     def revert(self, ctx: Context, add: list[str], remove: list[str]) -> None:
         for volume_id in (*add, *remove):
@@ -113,7 +113,7 @@ class FinishUpdateGroup(Step, task="finish"):
         of = KINDS[kind]
         of.rows(ctx).change_members(resource_id, add, remove)
         if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION):
-            tell(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
+            notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
 def flow() -> linear_flow.Flow:

@@ -35,7 +35,7 @@ from flows.errors import Interrupted, NotFound, Unavailable
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import SnapshotStatus, VolumeStatus
-from flows.volume.lifecycle import at_rest, set_finished
+from flows.volume.lifecycle import idle_status, set_finished
 
 LOG = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def _end_volume(ctx: Context, volume: Record) -> bool:
     if status == VolumeStatus.DOWNLOADING:
         ctx.driver.clear_download(ctx.request, volume)
     if status == VolumeStatus.UPLOADING:
-        set_finished(ctx, volume, (status,), at_rest(ctx, volume.id))
+        set_finished(ctx, volume, (status,), idle_status(ctx, volume.id))
     elif end := VOLUMES.get(status):
         set_finished(ctx, volume, (status,), end)
     return True

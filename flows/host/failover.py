@@ -40,7 +40,7 @@ from flows import errors
 from flows.context import HostContext as Context
 from flows.host import failover_answer
 from flows.host.failover_answer import Moved
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.replication import BACK, is_replicated
 from flows.statuses import GroupStatus, ReplicationStatus, SnapshotStatus, VolumeStatus
 
@@ -81,7 +81,7 @@ class BeginFailover(Step, task="begin"):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if never_began(result):
+        if was_refused(result):
             return
         failure, row = cause_of(flow_failures), ctx.service.get()
         if failure.check(InvalidReplicationTarget) and not ctx.resumed:
@@ -91,7 +91,7 @@ class BeginFailover(Step, task="begin"):
             return
         # A second try that finds its target gone may have moved half of it before.
         if secondary_id != BACK and not failure.check(NotImplementedError):
-            _give_up(ctx, _not_replicated(ctx))
+            _set_unreachable(ctx, _not_replicated(ctx))
         ctx.service.update(disabled=True, replication_status=SERVICE.failed)
 
 
@@ -123,7 +123,7 @@ class StoreFailover(Step, task="store"):
             _store_group(ctx, entry, now)
         if secondary_id != BACK:
             told = {entry["id"] for entry in moved["volumes"]}
-            _give_up(ctx, (v for v in _not_replicated(ctx) if v.id not in told))
+            _set_unreachable(ctx, (v for v in _not_replicated(ctx) if v.id not in told))
 
 
 class FinishFailover(Step, task="finish"):
@@ -170,23 +170,23 @@ def _store_volume(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
     try:
         volume = ctx.volumes.get(entry["id"])
         try:
-            _write(ctx, volume, _completed(entry["columns"], now, VOLUMES))
+            _write(ctx, volume, _with_replication(entry["columns"], now, VOLUMES))
         except ValueError as error:
             LOG.error("the driver's columns of volume %s are not stored: %s", volume.id, error)
-            _write(ctx, volume, _completed({"status": VOLUMES.failed}, now, VOLUMES))
+            _write(ctx, volume, _with_replication({"status": VOLUMES.failed}, now, VOLUMES))
     except errors.NotFound:
         LOG.info("volume %s is gone by now", entry["id"])
 
 
 def _store_group(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
-    columns = _completed(entry["columns"], now, GROUPS)
+    columns = _with_replication(entry["columns"], now, GROUPS)
     try:
         ctx.groups["group"].update(entry["id"], **columns)
     except (ValueError, errors.NotFound) as error:
         LOG.error("the driver's columns of group %s are not stored: %s", entry["id"], error)
 
 
-def _completed(told: Mapping[str, Any], now: str, statuses: Statuses) -> dict[str, Any]:
+def _with_replication(told: Mapping[str, Any], now: str, statuses: Statuses) -> dict[str, Any]:
     """Return the columns of a volume or group, with those of a failure."""
     columns = dict(told)
     if columns.get("status") == statuses.failed:
@@ -204,14 +204,14 @@ def _write(ctx: Context, volume: Record, columns: dict[str, Any]) -> None:
         columns["previous_status"] = volume.status
     ctx.volumes.update(volume.id, **columns)
     if columns["replication_status"] == SERVICE.failed:
-        _break_snapshots(ctx, volume)
+        _set_snapshots_failed(ctx, volume)
 
 
-def _give_up(ctx: Context, volumes: Iterable[Record]) -> None:
+def _set_unreachable(ctx: Context, volumes: Iterable[Record]) -> None:
     """Set volumes without replication to ``error``: they cannot be reached."""
     for volume in volumes:
         try:
-            _break_snapshots(ctx, volume)
+            _set_snapshots_failed(ctx, volume)
             columns = {"status": VOLUMES.failed, "replication_status": _WITHOUT_REPLICA}
             if volume.status != VOLUMES.failed:
                 columns["previous_status"] = volume.status
@@ -220,6 +220,6 @@ def _give_up(ctx: Context, volumes: Iterable[Record]) -> None:
             LOG.info("volume %s is gone by now", volume.id)
 
 
-def _break_snapshots(ctx: Context, volume: Record) -> None:
+def _set_snapshots_failed(ctx: Context, volume: Record) -> None:
     for snapshot in ctx.snapshots.of_volume(volume.id):
         ctx.snapshots.update(snapshot.id, status=SNAPSHOTS.failed)

@@ -54,7 +54,7 @@ class NotifyDriver(Step, task="tell"):
         return True
 
 
-class Freeze(Step):
+class DisableService(Step, task="freeze"):
     """Disable the service. Idempotent: it is written again."""
 
     default_provides = RESULT
@@ -65,7 +65,7 @@ class Freeze(Step):
         return True
 
 
-class Thaw(Step):
+class EnableService(Step, task="thaw"):
     """Enable the service where the driver is willing. Idempotent: it is written again."""
 
     default_provides = RESULT
@@ -79,9 +79,9 @@ class Thaw(Step):
 
 def freeze() -> linear_flow.Flow:
     """Freeze the backend. Needs nothing."""
-    return linear_flow.Flow("freeze_host").add(NotifyDriver("freeze_backend"), Freeze())
+    return linear_flow.Flow("freeze_host").add(NotifyDriver("freeze_backend"), DisableService())
 
 
 def thaw() -> linear_flow.Flow:
     """Thaw the backend. Needs nothing."""
-    return linear_flow.Flow("thaw_host").add(NotifyDriver("thaw_backend"), Thaw())
+    return linear_flow.Flow("thaw_host").add(NotifyDriver("thaw_backend"), EnableService())

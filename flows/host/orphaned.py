@@ -52,20 +52,20 @@ from flows import driver_contract
 from flows.context import HostContext as Context
 from flows.errors import Interrupted, NotFound, StatusChanged, Unavailable
 from flows.group import replicate
-from flows.group.kinds import KINDS
+from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import set_member
 from flows.group.replicate import ReplicationChange
 from flows.host.failover import SERVICE
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import GroupStatus, SnapshotStatus, VolumeStatus, migrating_volume
-from flows.volume.lifecycle import AT_REST, at_rest, set_finished
+from flows.volume.lifecycle import IDLE, idle_status, set_finished
 from flows.volume.migration.status_tables import MIGRATION, RESTORED
 from flows.volume.migration.target import is_taken
 
 LOG = logging.getLogger(__name__)
 
-How = Callable[[Context, Record], None]
+_Ending = Callable[[Context, Record], None]
 
 VOLUMES: Mapping[str, str] = {
     VolumeStatus.CREATING: VolumeStatus.ERROR,
@@ -121,14 +121,14 @@ _ANSWER_AWAITED = "extend_new_size"
 """Admin metadata of a volume whose extension a compute host is to complete."""
 
 
-class End(Step):
+class EndOrphaned(Step, task="end"):
     """End each one. Idempotent: an ended one is in another status by then."""
 
     def execute(self, ctx: Context, before: str) -> None:
         since = datetime.datetime.fromisoformat(before)
 
-        def end(kind: str, column: str, among: Collection[str], how: How) -> None:
-            _each(ctx, ctx.host.unsettled(kind, since, column=column, among=among), how)
+        def end(kind: str, column: str, among: Collection[str], ending: _Ending) -> None:
+            _each(ctx, ctx.host.unsettled(kind, since, column=column, among=among), ending)
 
         for kind in KINDS:
             end(kind, "status", GROUPS, _end_group)
@@ -142,7 +142,7 @@ class End(Step):
 
 def flow() -> linear_flow.Flow:
     """End orphaned resources. Needs the time ``before`` which it was left, as text in UTC."""
-    return linear_flow.Flow("abandoned").add(End())
+    return linear_flow.Flow("abandoned").add(EndOrphaned())
 
 
 def _names(record: Record) -> Iterable[str]:
@@ -152,7 +152,7 @@ def _names(record: Record) -> Iterable[str]:
     return [*(name for name in found if name), *([migrating] if migrating else ())]
 
 
-def _each(ctx: Context, found: Iterable[Record], how: How) -> None:
+def _each(ctx: Context, found: Iterable[Record], ending: _Ending) -> None:
     records = list(found)
     # In this order: whose row was read before its message came is in the journal by now.
     known = ctx.service.underway() if records else ()
@@ -160,7 +160,7 @@ def _each(ctx: Context, found: Iterable[Record], how: How) -> None:
         if any(name in known for name in _names(record)):
             continue
         try:
-            how(ctx, record)
+            ending(ctx, record)
         except (Unavailable, Interrupted):
             raise
         except Exception as error:  # noqa: BLE001 - the others have their turn
@@ -175,13 +175,13 @@ def _end_volume(ctx: Context, volume: Record) -> None:
         return
     if status == VolumeStatus.EXTENDING and _ANSWER_AWAITED in (volume.admin_metadata or {}):
         return
-    _tell(volume, status)
+    _log_orphaned(volume, status)
     if status == _DELETED_AGAIN:
         ctx.service.delete(volume)
         return
     if status == VolumeStatus.DOWNLOADING:
         _clear_download(ctx, volume)
-    end = VOLUMES.get(status) or _before(ctx, volume)
+    end = VOLUMES.get(status) or _previous_status(ctx, volume)
     set_finished(ctx, volume, (status,), end)
 
 
@@ -194,10 +194,10 @@ def _clear_download(ctx: Context, volume: Record) -> None:
         )
 
 
-def _before(ctx: Context, volume: Record) -> str:
+def _previous_status(ctx: Context, volume: Record) -> str:
     """Return the status that a volume goes back to."""
-    if volume.status == VolumeStatus.UPLOADING or volume.previous_status not in AT_REST.values():
-        return at_rest(ctx, volume.id)
+    if volume.status == VolumeStatus.UPLOADING or volume.previous_status not in IDLE.values():
+        return idle_status(ctx, volume.id)
     return str(volume.previous_status)
 
 
@@ -212,10 +212,10 @@ def _is_swapped(ctx: Context, volume: Record) -> bool:
 def _end_migration(ctx: Context, volume: Record) -> None:
     if _is_swapped(ctx, volume):
         return
-    _tell(volume, f"migrating ({volume.migration_status})")
+    _log_orphaned(volume, f"migrating ({volume.migration_status})")
     columns = {"migration_status": MIGRATION.failed}
     if volume.status in RESTORED:
-        set_finished(ctx, volume, (volume.status,), _before(ctx, volume), **columns)
+        set_finished(ctx, volume, (volume.status,), _previous_status(ctx, volume), **columns)
     else:
         ctx.volumes.update(volume.id, **columns)
 
@@ -224,13 +224,13 @@ def _end_snapshot(ctx: Context, snapshot: Record) -> None:
     deleting = snapshot.status == SnapshotStatus.DELETING
     if deleting and snapshot.volume.status == VolumeStatus.DELETING:
         return  # it goes with its volume
-    _tell(snapshot, snapshot.status)
+    _log_orphaned(snapshot, snapshot.status)
     set_status(ctx, snapshot, (snapshot.status,), SNAPSHOTS[snapshot.status])
 
 
 def _end_group(ctx: Context, group: Record) -> None:
     of, status = KINDS[group.kind], group.status
-    _tell(group, status)
+    _log_orphaned(group, status)
     if end := (GROUP_SNAPSHOTS if of.is_snapshot else GROUP_VOLUMES).get(status):
         for member in of.rows(ctx).members(group.id):
             set_member(ctx, of, member, (status,), end)
@@ -242,7 +242,7 @@ def _end_group(ctx: Context, group: Record) -> None:
 
 def _end_replication(ctx: Context, group: Record) -> None:
     during = group.replication_status
-    _tell(group, during)
+    _log_orphaned(group, during)
     ctx.groups[group.kind].set_replication(
         group.id,
         REPLICATION[during].replication.failed,
@@ -259,5 +259,5 @@ def _end_failover(ctx: Context) -> None:
         ctx.service.update(disabled=True, replication_status=SERVICE.failed)
 
 
-def _tell(record: Record, status: str) -> None:
+def _log_orphaned(record: Record, status: str) -> None:
     LOG.warning("%s %s was left %s by another service", record.kind, record.id, status)

@@ -27,7 +27,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
-from flows.lifecycle import Step, cause_of, was_cut_short
+from flows.lifecycle import Step, cause_of, was_interrupted
 
 
 class ExportSnapshot(Step, task="export"):
@@ -66,7 +66,7 @@ class ConnectSnapshot(Step, task="connect"):
     def revert(
         self, ctx: Context, snapshot_id: str, connector: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if was_cut_short(cause_of(flow_failures)):
+        if was_interrupted(cause_of(flow_failures)):
             snapshot = ctx.snapshots.get(snapshot_id)
             ctx.driver.terminate_connection_snapshot(snapshot, connector)
 

@@ -14,7 +14,7 @@ from drivers.interface.records import Record
 from flows import driver_contract, messages
 from flows.context import Context
 from flows.errors import NotFound, StatusChanged
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 
 LOG = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class BeginSnapshotOperation(Step):
     def revert(
         self, ctx: Context, snapshot_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if never_began(result):
+        if was_refused(result):
             return
         snapshot = ctx.snapshots.get(snapshot_id)
         if driver_contract.is_ours(ctx, snapshot.volume.host):

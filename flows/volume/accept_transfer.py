@@ -26,7 +26,7 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
 from flows.errors import DriverReturnedRubbish, StatusChanged
-from flows.lifecycle import Statuses, Step, was_cut_short
+from flows.lifecycle import Statuses, Step, was_interrupted
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import LOG, find
 
@@ -60,7 +60,7 @@ class NotifyTransfer(Step, task="tell"):
             return
         if result.check(DriverReturnedRubbish):
             _set_failed(ctx, volume, STATUSES.after(result))
-        elif was_cut_short(result):  # a driver that raised has left the owner who it was
+        elif was_interrupted(result):  # a driver that raised has left the owner who it was
             _tell(ctx, volume, volume.user_id, volume.project_id)
 
 

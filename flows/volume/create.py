@@ -30,7 +30,7 @@ from drivers.interface.records import Record
 from flows import driver_contract, errors, messages
 from flows.context import CreateContext as Context
 from flows.context import VolumeContext
-from flows.lifecycle import Statuses, Step, cause_of, never_began, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume import reschedule
 from flows.volume.data import temporary_objects
@@ -71,14 +71,14 @@ class BeginCreate(BeginVolumeOperation):
         flow_failures: dict[str, Failure],
     ) -> None:
         volume = find(ctx, volume_id)
-        if never_began(result) or volume is None:
+        if was_refused(result) or volume is None:
             return
         if volume.host and not driver_contract.is_ours(ctx, volume.host):
             LOG.info("volume %s is on %s by now", volume_id, volume.host)
             return
         failure = cause_of(flow_failures)
         if allow_reschedule and reschedule.is_possible(request_spec, filter_properties, failure):
-            reschedule.hand_back(
+            reschedule.return_to_scheduler(
                 ctx, volume, STATUSES, request_spec, filter_properties or {}, failure
             )
             return
@@ -115,9 +115,9 @@ class AllocateVolume(Step, task="allocate"):
         if not driver_contract.may_delete(ctx.volumes, volume, STATUSES.during):
             return
         ctx.driver.delete_volume(volume)
-        if volume.source_volid and was_cut_short(result):
+        if volume.source_volid and was_interrupted(result):
             source = ctx.volumes.get(volume.source_volid)
-            ctx.driver.delete_snapshot(temporary_objects.snapshot_of_now(source, volume_id))
+            ctx.driver.delete_snapshot(temporary_objects.temporary_snapshot(source, volume_id))
 
 
 class FinishCreate(Step, task="finish"):
@@ -227,7 +227,7 @@ def clone(ctx: VolumeContext, volume: Record, source: Record) -> tuple[str, Any]
     try:
         return "create_cloned_volume", driver.create_cloned_volume(volume, source)
     except NotImplementedError:
-        moment = temporary_objects.snapshot_of_now(source, volume.id)
+        moment = temporary_objects.temporary_snapshot(source, volume.id)
     driver.delete_snapshot(moment)  # remains of an interrupted try
     try:
         update = driver_contract.model_update(

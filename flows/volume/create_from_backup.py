@@ -100,7 +100,7 @@ class HandToBackupService(FinishCreate, task="hand"):
     def revert(self, ctx: Context, volume_id: str, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
         if backup is not None and backup.restore_volume_id == volume_id:
-            backup_source.change(
+            backup_source.set_status(
                 ctx.backups.transition, backup_id, BACKUP.failed, when=BACKUP.during
             )
 

@@ -66,7 +66,7 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
         return cloned
 
 
-class Download(Step):
+class DownloadImage(Step, task="download"):
     """Write the image, and its metadata of the volume.
 
     Idempotent: on a second try the image is written anew from its begin.
@@ -100,5 +100,5 @@ def flow() -> linear_flow.Flow:
     """
     begin = BeginCreate(messages.COPY_IMAGE_TO_VOLUME, messages.UNKNOWN_ERROR)
     return linear_flow.Flow("create_volume_from_image").add(
-        begin, AllocateFromImage("allocate"), Download("download"), FinishCreate("finish")
+        begin, AllocateFromImage("allocate"), DownloadImage(), FinishCreate("finish")
     )

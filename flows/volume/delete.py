@@ -39,7 +39,7 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
 from flows.errors import Invalid, InvalidSnapshot, StatusChanged, Unavailable, VolumeAttached
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot.lifecycle import set_failed as set_snapshot_failed
 from flows.snapshot.lifecycle import set_status
@@ -104,7 +104,7 @@ class BeginDelete(Step, task="begin"):
         flow_failures: dict[str, Failure],
     ) -> None:
         volume = find(ctx, volume_id)
-        if never_began(result) or volume is None:
+        if was_refused(result) or volume is None:
             return
         if cascade:
             _release_snapshots(ctx, volume_id)

@@ -30,16 +30,16 @@ from drivers.interface.records import Record
 from flows import driver_contract, messages
 from flows.context import Context
 from flows.errors import InvalidInput
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.connections.instance_events import NotifyExtended
-from flows.volume.lifecycle import LOG, at_rest, find, set_failed, set_finished
+from flows.volume.lifecycle import LOG, find, idle_status, set_failed, set_finished
 
 STATUSES = Statuses(
     during=(VolumeStatus.EXTENDING,), failure={Exception: VolumeStatus.ERROR_EXTENDING}
 )
-"""A success gives the status of :data:`flows.volume.lifecycle.AT_REST`."""
+"""A success gives the status of :data:`flows.volume.lifecycle.IDLE`."""
 
 
 class BeginExtend(lifecycle.BeginVolumeOperation):
@@ -62,7 +62,7 @@ class BeginExtend(lifecycle.BeginVolumeOperation):
         flow_failures: dict[str, Failure],
     ) -> None:
         volume = find(ctx, volume_id)
-        if never_began(result) or volume is None:
+        if was_refused(result) or volume is None:
             return
         failure, action = cause_of(flow_failures), messages.EXTEND_VOLUME
         status = STATUSES.after(failure)
@@ -71,7 +71,7 @@ class BeginExtend(lifecycle.BeginVolumeOperation):
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)
 
 
-class Grow(Step):
+class ExtendVolume(Step, task="grow"):
     """Make the volume larger on the backend.
 
     Idempotent: a driver leaves a volume alone that has the size already.
@@ -86,7 +86,7 @@ class Grow(Step):
             LOG.warning("volume %s has grown, its export shows the old size: %s", volume_id, error)
 
 
-class Complete(Step):
+class CompleteExtend(Step, task="complete"):
     """Take over how the host says that the extension ended. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, volume_id: str, new_size: Any, error: bool) -> None:
@@ -106,7 +106,7 @@ class FinishExtend(Step, task="finish"):
         volume = ctx.volumes.get(volume_id)
         if volume.size == new_size:
             return
-        status = at_rest(ctx, volume_id)
+        status = idle_status(ctx, volume_id)
         if set_finished(ctx, volume, STATUSES.during, status, size=new_size, commit=reservations):
             shown = volume.replace(size=new_size, status=status)
             ctx.notifier.volume(ctx.request, "resize.end", shown)
@@ -115,14 +115,14 @@ class FinishExtend(Step, task="finish"):
 def flow() -> linear_flow.Flow:
     """Extend a volume. Needs ``volume_id``, ``new_size`` in GiB and ``reservations``."""
     return linear_flow.Flow("extend_volume").add(
-        BeginExtend("resize"), Grow(), FinishExtend(), NotifyExtended()
+        BeginExtend("resize"), ExtendVolume(), FinishExtend(), NotifyExtended()
     )
 
 
 def completion() -> linear_flow.Flow:
     """End an extension. Needs the arguments of :func:`flow`, and ``error``."""
     return linear_flow.Flow("extend_volume_completion").add(
-        BeginExtend(None), Complete(), FinishExtend()
+        BeginExtend(None), CompleteExtend(), FinishExtend()
     )
 
 

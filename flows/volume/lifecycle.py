@@ -13,12 +13,12 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import Context
 from flows.errors import NotFound, StatusChanged
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import VolumeStatus
 
 LOG = logging.getLogger(__name__)
 
-AT_REST = {True: VolumeStatus.IN_USE, False: VolumeStatus.AVAILABLE}
+IDLE = {True: VolumeStatus.IN_USE, False: VolumeStatus.AVAILABLE}
 """Status of a volume that no operation works on, by whether it has attachments."""
 
 
@@ -45,7 +45,7 @@ class BeginVolumeOperation(Step):
     def revert(
         self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if never_began(result):
+        if was_refused(result):
             return
         volume = find(ctx, volume_id)
         if volume is not None:
@@ -85,9 +85,9 @@ def find(ctx: Context, volume_id: str) -> Record | None:
         return None
 
 
-def at_rest(ctx: Context, volume_id: str) -> str:
+def idle_status(ctx: Context, volume_id: str) -> str:
     """Return the status of a volume with which nothing goes on."""
-    return AT_REST[bool(ctx.attachments.of_volume(volume_id))]
+    return IDLE[bool(ctx.attachments.of_volume(volume_id))]
 
 
 def set_failed(

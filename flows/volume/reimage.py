@@ -32,7 +32,7 @@ from flows.context import VolumeContext
 from flows.errors import InvalidSnapshot
 from flows.image import facts
 from flows.image.facts import require_image
-from flows.lifecycle import Statuses, Step, was_cut_short
+from flows.lifecycle import Statuses, Step, was_interrupted
 from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.connections.instance_events import NotifyReimaged
@@ -88,7 +88,7 @@ class WriteImage(Step, task="write"):
 
     def revert(self, ctx: Context, volume_id: str, snapshot_id: str | None, result: Any) -> None:
         image_copy.clear_away(ctx, volume_id, result)
-        if snapshot_id is not None and (was_cut_short(result) or ctx.resumed):
+        if snapshot_id is not None and (was_interrupted(result) or ctx.resumed):
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
             data_copy.clear_away(ctx, volume, snapshot)
 

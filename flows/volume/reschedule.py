@@ -48,7 +48,7 @@ def is_possible(
     return failure.check(*NOT_RESCHEDULED) is None
 
 
-def hand_back(
+def return_to_scheduler(
     ctx: Context,
     volume: Record,
     statuses: Statuses,

@@ -39,7 +39,7 @@ from flows.errors import (
     StatusChanged,
     Unavailable,
 )
-from flows.lifecycle import Statuses, Step, failed_itself, never_began, was_cut_short
+from flows.lifecycle import Statuses, Step, failed_itself, was_interrupted, was_refused
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume import lifecycle
@@ -94,7 +94,7 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if never_began(result):
+        if was_refused(result):
             return
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
         snapshot = _snapshot(ctx, snapshot_id)
@@ -118,7 +118,7 @@ class CheckRevert(Step, task="check"):
             raise InvalidSnapshot(f"{what} has {sizes}: a revert never changes the size")
 
 
-class Safety(Step):
+class CreateSafetySnapshot(Step, task="safety"):
     """Keep the volume as it is, where an incomplete revert could not be distinguished.
 
     Idempotent: ``begin`` chose its id, and a second try first deletes the snapshot of the
@@ -171,7 +171,7 @@ class RestoreData(Step, task="restore"):
             data_copy.copy_snapshot_over(ctx, volume, snapshot)
 
     def revert(self, ctx: DataContext, volume_id: str, snapshot_id: str, result: Any) -> None:
-        if was_cut_short(result) or ctx.resumed:
+        if was_interrupted(result) or ctx.resumed:
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
             data_copy.clear_away(ctx, volume, snapshot)
 
@@ -208,7 +208,12 @@ class CleanUpRevert(Step, task="clean"):
 def flow() -> linear_flow.Flow:
     """Revert a volume to a snapshot. Needs ``volume_id`` and ``snapshot_id``."""
     return linear_flow.Flow("revert_to_snapshot").add(
-        BeginRevert(), CheckRevert(), Safety(), RestoreData(), FinishRevert(), CleanUpRevert()
+        BeginRevert(),
+        CheckRevert(),
+        CreateSafetySnapshot(),
+        RestoreData(),
+        FinishRevert(),
+        CleanUpRevert(),
     )
 
 

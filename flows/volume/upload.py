@@ -35,14 +35,14 @@ from flows.context import VolumeContext
 from flows.errors import InvalidInput
 from flows.image import facts
 from flows.image.facts import require_image
-from flows.lifecycle import Statuses, Step, never_began
+from flows.lifecycle import Statuses, Step, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.data import image_copy, open_volume
-from flows.volume.lifecycle import LOG, at_rest, set_failed, set_finished
+from flows.volume.lifecycle import LOG, idle_status, set_failed, set_finished
 
 STATUSES = Statuses(during=(VolumeStatus.UPLOADING,))
-"""Success and failure give the status of :data:`flows.volume.lifecycle.AT_REST`."""
+"""Success and failure give the status of :data:`flows.volume.lifecycle.IDLE`."""
 
 _INCOMPLETE = (ImageStatus.QUEUED, ImageStatus.SAVING)
 _FORMATS = ("disk_format", "container_format")
@@ -66,19 +66,19 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if not never_began(result):
+        if not was_refused(result):
             _drop(ctx, image_meta)
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
 
     def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
         """Restore the volume's status, and write a message for the user."""
-        if set_failed(ctx, volume, STATUSES.during, at_rest(ctx, volume.id)):
+        if set_failed(ctx, volume, STATUSES.during, idle_status(ctx, volume.id)):
             action = messages.COPY_VOLUME_TO_IMAGE
             detail = messages.detail_of(action, failure, messages.GLANCE_UPLOAD)
             ctx.messages.create(ctx.request, volume, action=action, detail=detail)
 
 
-class Upload(Step):
+class UploadVolume(Step, task="upload"):
     """Write the volume into the image.
 
     Idempotent: an image that is active has its data; else it is written anew.
@@ -105,12 +105,14 @@ class FinishUpload(Step, task="finish"):
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        set_finished(ctx, volume, STATUSES.during, at_rest(ctx, volume.id))
+        set_finished(ctx, volume, STATUSES.during, idle_status(ctx, volume.id))
 
 
 def flow() -> linear_flow.Flow:
     """Write a volume into an image. Needs ``volume_id`` and ``image_meta`` with its ``id``."""
-    return linear_flow.Flow("copy_volume_to_image").add(BeginUpload(), Upload(), FinishUpload())
+    return linear_flow.Flow("copy_volume_to_image").add(
+        BeginUpload(), UploadVolume(), FinishUpload()
+    )
 
 
 def _drop(ctx: Context, image_meta: Any) -> None:

@@ -81,7 +81,7 @@ class Run:
     def broken(self) -> str:
         """The step that fails: the last one before the point of no return."""
         known = _BROKEN.get(self.case.factory)
-        last = [s.name for s in self.steps if s.name != "finish" and not s.only_tells]
+        last = [s.name for s in self.steps if s.name != "finish" and not s.only_notifies]
         return str(known or (last or [self.steps[-1].name])[-1])
 
 

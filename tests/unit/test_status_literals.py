@@ -72,7 +72,7 @@ def literals(tree: ast.Module) -> Iterator[ast.Constant]:
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
             continue
         if node.value in WORDS or node.value.startswith("target:"):
-            if _is_in_enum(node, parents):
+            if _is_in_enum(node, parents) or _is_name_of_task(parents[node]):
                 continue
             if node.value not in COLUMNS or _is_expected_to_be_a_status(node, parents):
                 yield node
@@ -83,6 +83,10 @@ def _is_in_enum(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
         if isinstance(node, ast.ClassDef):
             return any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in node.bases)
     return False
+
+
+def _is_name_of_task(parent: ast.AST) -> bool:
+    return isinstance(parent, ast.keyword) and parent.arg == "task"
 
 
 def _is_expected_to_be_a_status(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> bool:
@@ -129,6 +133,7 @@ def test_statuses_are_spelled_in_the_enums_only() -> None:
         ('index = ("deleted", "host")', 0),
         ('class Status(StrEnum):\n    ERROR = "error"', 0),
         ('text = "it is available"', 0),
+        ('class FinishAttach(Step, task="attached"):\n    pass', 0),
     ],
 )
 def test_which_literals_count(source: str, count: int) -> None:

@@ -127,7 +127,7 @@ class NotifyAttached(Step, task="tell"):
             raise driver_contract.backend_error("attach_volume", volume_id, error) from error
 
 
-class Attached(Step):
+class FinishAttach(Step, task="attached"):
     """Write that the volume is attached. Idempotent: the same values again."""
 
     default_provides = "result"
@@ -166,7 +166,9 @@ def attach() -> linear_flow.Flow:
 
     Needs ``volume_id``, ``instance_uuid`` or ``host_name``, ``mountpoint`` and ``mode``.
     """
-    return linear_flow.Flow("attach_volume").add(ReserveAttachment(), NotifyAttached(), Attached())
+    return linear_flow.Flow("attach_volume").add(
+        ReserveAttachment(), NotifyAttached(), FinishAttach()
+    )
 
 
 def sanitized(host: str | None) -> str | None:

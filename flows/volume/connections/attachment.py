@@ -35,7 +35,7 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import ConnectionContext as Context
 from flows.errors import InvalidInput
-from flows.lifecycle import Statuses, Step, cause_of, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus
 from flows.volume.connections import connection
 
@@ -103,7 +103,7 @@ class ConnectAttachment(Step, task="connect"):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        cut = was_cut_short(cause_of(flow_failures))
+        cut = was_interrupted(cause_of(flow_failures))
         if cut and former.get("connector"):
             LOG.warning("attachment %s was connected before and stays so", attachment_id)
         elif not driver_contract.never_reached_driver(flow_failures):

@@ -38,7 +38,7 @@ from flows import driver_contract
 from flows.context import ConnectionContext as Context
 from flows.context import VolumeContext
 from flows.errors import ExportFailure, InvalidInput, Unavailable
-from flows.lifecycle import Step, cause_of, was_cut_short
+from flows.lifecycle import Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus
 from flows.volume.connections import connection_info
 
@@ -70,7 +70,7 @@ class ExportVolume(Step, task="export"):
             raise ExportFailure(f"volume {volume_id}: {error}") from error
 
     def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
-        if was_cut_short(cause_of(flow_failures)) and is_used(ctx, volume_id):
+        if was_interrupted(cause_of(flow_failures)) and is_used(ctx, volume_id):
             LOG.warning("volume %s is attached, its export stays", volume_id)
             return
         if not driver_contract.never_reached_driver(flow_failures):
@@ -88,7 +88,7 @@ class ConnectVolume(Step, task="connect"):
     def revert(
         self, ctx: Context, volume_id: str, connector: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if was_cut_short(cause_of(flow_failures)) and not is_used(ctx, volume_id):
+        if was_interrupted(cause_of(flow_failures)) and not is_used(ctx, volume_id):
             terminate(ctx, ctx.volumes.get(volume_id), connector, force=False)
 
 

@@ -43,7 +43,7 @@ ATTACHMENT = Statuses(
 """An export that could not be removed leaves the status as it is."""
 
 
-class Find(Step):
+class FindAttachment(Step, task="find"):
     """Find the attachment that ends. Idempotent: it only reads.
 
     None: there is nothing to detach, or the one that was named is gone already.
@@ -67,7 +67,7 @@ class Find(Step):
                 ctx.attachments.update(result, attach_status=ATTACHMENT.after(failure))
 
 
-class Untell(Step):
+class NotifyDetached(Step, task="untell"):
     """Notify the driver and remove the export. Idempotent: absence is a success."""
 
     def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
@@ -81,7 +81,7 @@ class Untell(Step):
         _unexport(ctx, volume)
 
 
-class Detached(Step):
+class FinishDetach(Step, task="detached"):
     """Write that the attachment is gone. Idempotent: it stays gone.
 
     A service that starts exports volumes with an attachment, so the export that
@@ -102,7 +102,7 @@ class Detached(Step):
 
 def detach() -> linear_flow.Flow:
     """Detach a volume. Needs ``volume_id`` and ``attachment_id`` (None for the only one)."""
-    return linear_flow.Flow("detach_volume").add(Find(), Untell(), Detached())
+    return linear_flow.Flow("detach_volume").add(FindAttachment(), NotifyDetached(), FinishDetach())
 
 
 def _unexport(ctx: Context, volume: Record) -> None:

@@ -28,7 +28,7 @@ class NotifyExtended(Step, task="tell_extended"):
     Idempotent: it notifies again. It fails nothing: the volume has its size.
     """
 
-    only_tells = True
+    only_notifies = True
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         about = (messages.EXTEND_VOLUME, messages.COMPUTE_EXTEND)
@@ -41,7 +41,7 @@ class NotifyReimaged(Step, task="tell_reimaged"):
     Idempotent: it notifies again. It fails nothing: the volume has its image.
     """
 
-    only_tells = True
+    only_notifies = True
 
     def execute(self, ctx: Context, volume_id: str) -> None:
         volume, about = find(ctx, volume_id), (messages.REIMAGE_VOLUME, messages.COMPUTE_REIMAGE)

@@ -31,7 +31,7 @@ from drivers.interface.records import Record
 from flows import backup_source, driver_contract, messages
 from flows.context import BackupSourceContext as Context
 from flows.errors import DriverReturnedRubbish, InvalidBackup, NotFound
-from flows.lifecycle import Statuses, Step, cause_of, never_began
+from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume import create
 
@@ -67,13 +67,13 @@ class BeginBackupDevice(Step, task="begin"):
         flow_failures: dict[str, Failure],
     ) -> None:
         backup = ctx.backups.find(backup_id)
-        if never_began(result) or not async_call or backup is None or backup.deleted:
+        if was_refused(result) or not async_call or backup is None or backup.deleted:
             return
         failure, detail = cause_of(flow_failures), messages.BACKUP_DEVICE
-        backup_source.give_up(ctx, backup, failure, detail, BACKUP)
+        backup_source.fail(ctx, backup, failure, detail, BACKUP)
 
 
-class Choose(Step):
+class ChooseSource(Step, task="choose"):
     """Find, or make, the source.
 
     Idempotent: the source of an interrupted try is deleted first; it is not read before
@@ -122,7 +122,7 @@ class SendBackupDevice(Step, task="hand"):
 def flow() -> linear_flow.Flow:
     """Choose the source. Needs ``backup_id`` and ``async_call``."""
     return linear_flow.Flow("get_backup_device").add(
-        BeginBackupDevice(), Choose(), SendBackupDevice()
+        BeginBackupDevice(), ChooseSource(), SendBackupDevice()
     )
 
 

@@ -20,7 +20,7 @@ def copy_snapshot_over(ctx: DataContext, volume: Record, snapshot: Record) -> No
     Idempotent: a second try first removes the temporary volume of the first one.
     """
     driver = ctx.driver
-    temporary = temporary_objects.volume_of_snapshot(volume, snapshot)
+    temporary = temporary_objects.temporary_volume(volume, snapshot)
     if ctx.resumed:
         open_volume.release_leftovers(ctx, temporary)
     driver.delete_volume(temporary)
@@ -39,7 +39,7 @@ def copy_snapshot_over(ctx: DataContext, volume: Record, snapshot: Record) -> No
 
 def clear_away(ctx: DataContext, volume: Record, snapshot: Record) -> None:
     """Remove everything that an interrupted copy may have left."""
-    temporary = temporary_objects.volume_of_snapshot(volume, snapshot)
+    temporary = temporary_objects.temporary_volume(volume, snapshot)
     open_volume.release_leftovers(ctx, volume)
     open_volume.release_leftovers(ctx, temporary)
     ctx.driver.delete_volume(temporary)

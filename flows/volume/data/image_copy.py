@@ -28,7 +28,7 @@ from flows.errors import (
     MetadataCopyFailure,
 )
 from flows.image import facts
-from flows.lifecycle import was_cut_short
+from flows.lifecycle import was_interrupted
 from flows.volume.data import open_volume
 from flows.volume.lifecycle import find
 
@@ -98,7 +98,7 @@ def clear_away(ctx: Context, volume_id: str, result: Any) -> None:
     """
     ctx.images.clear(volume_id)
     volume = find(ctx, volume_id)
-    if volume is not None and (was_cut_short(result) or ctx.resumed):
+    if volume is not None and (was_interrupted(result) or ctx.resumed):
         open_volume.release_leftovers(ctx, volume)
 
 

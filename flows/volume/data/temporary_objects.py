@@ -19,7 +19,7 @@ _VOLUME_STATUS = VolumeStatus.IN_USE
 _NOWHERE: dict[str, Any] = {"provider_location": None, "provider_id": None, "provider_auth": None}
 
 
-def snapshot_of_now(source: Record, clone_id: str) -> Record:
+def temporary_snapshot(source: Record, clone_id: str) -> Record:
     """The moment in which a volume is cloned by a driver that has no clones."""
     fields = {
         "id": clone_id,
@@ -38,7 +38,7 @@ def snapshot_of_now(source: Record, clone_id: str) -> Record:
     return Record("snapshot", {**fields, **_NOWHERE})
 
 
-def volume_of_snapshot(volume: Record, snapshot: Record) -> Record:
+def temporary_volume(volume: Record, snapshot: Record) -> Record:
     """A volume with a snapshot's data, for a driver that cannot revert by itself."""
     return volume.replace(
         id=snapshot.id,

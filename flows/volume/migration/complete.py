@@ -33,18 +33,29 @@ from taskflow.types.failure import Failure
 from flows import driver_contract
 from flows.context import MigrationContext as Context
 from flows.errors import Interrupted, InvalidVolume, NotFound, ServiceError, Unavailable
-from flows.lifecycle import Step, never_began
+from flows.lifecycle import Step, was_refused
 from flows.statuses import VolumeStatus, migrating_volume
 from flows.volume.connections.attach import MODE
 from flows.volume.lifecycle import find
 from flows.volume.migration import target
-from flows.volume.migration.finish import UNFINISHED, Ready, Release, Rename, Swap
-from flows.volume.migration.status_tables import COMPLETING, MIGRATION, give_up, status_before
+from flows.volume.migration.finish import (
+    UNFINISHED,
+    DeleteOldVolume,
+    PrepareSwap,
+    RenameTarget,
+    SwapRows,
+)
+from flows.volume.migration.status_tables import (
+    COMPLETING,
+    MIGRATION,
+    end_failed_migration,
+    status_before,
+)
 
 LOG = logging.getLogger(__name__)
 
 
-class Detach(Step):
+class EndAttachments(Step, task="detach"):
     """End the attachments of a volume that was swapped while it was in use.
 
     Idempotent: an absent one is passed over. One that cannot be ended blocks nothing.
@@ -67,7 +78,7 @@ class Detach(Step):
         _attach_again(ctx, volume_id, before)
 
 
-class Attach(Step):
+class RestoreAttachments(Step, task="attach"):
     """Write the attachments anew that were ended. Idempotent: one that is there is kept."""
 
     def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
@@ -98,15 +109,15 @@ class BeginCompleteMigration(Step, task="begin"):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if never_began(result):
+        if was_refused(result):
             return
         spare = find(ctx, spare_id)
         if spare is not None and spare.status == target.DISCARDED:
             target.discard(ctx, volume_id, spare_id)
-        give_up(ctx, volume_id)
+        end_failed_migration(ctx, volume_id)
 
 
-class Abandon(Step):
+class AbandonMigration(Step, task="abandon"):
     """Restore the volume's status, and delete the copy. Idempotent: it is requested again."""
 
     default_provides = "result"
@@ -129,7 +140,7 @@ class AnswerCompletion(Step, task="answer"):
         return volume_id
 
 
-class Require(Step):
+class RequireDriver(Step, task="require"):
     """Want a driver that is up. Idempotent: it only looks."""
 
     def execute(self, ctx: Context) -> None:
@@ -140,20 +151,22 @@ def completion() -> linear_flow.Flow:
     """Complete a migration. Needs ``volume_id``, and the copy's as ``spare_id``."""
     return linear_flow.Flow("migrate_volume_completion").add(
         BeginCompleteMigration(),
-        Require(),
-        Ready(),
-        Detach(),
-        Rename(),
-        Swap(),
-        Attach(),
-        Release(),
+        RequireDriver(),
+        PrepareSwap(),
+        EndAttachments(),
+        RenameTarget(),
+        SwapRows(),
+        RestoreAttachments(),
+        DeleteOldVolume(),
         AnswerCompletion(),
     )
 
 
 def abandonment() -> linear_flow.Flow:
     """End a migration whose copy failed. Needs the arguments of :func:`completion`."""
-    return linear_flow.Flow("abandon_migration").add(BeginCompleteMigration(), Require(), Abandon())
+    return linear_flow.Flow("abandon_migration").add(
+        BeginCompleteMigration(), RequireDriver(), AbandonMigration()
+    )
 
 
 def _detach(ctx: Context, volume_id: str, attachment_id: str) -> None:

@@ -15,7 +15,7 @@ from drivers.blockio import BlockFile
 from drivers.interface.records import Record
 from flows.context import MigrationContext as Context
 from flows.errors import ProcessStopping, VolumeMigrationFailed
-from flows.lifecycle import Step, was_cut_short
+from flows.lifecycle import Step, was_interrupted
 from flows.volume.data import open_volume
 from flows.volume.lifecycle import find
 from flows.volume.migration import instance_swap, target
@@ -46,7 +46,7 @@ class CopyVolumeData(Step, task="copy"):
         if moved:
             return False
         if ctx.attachments.of_volume(volume_id):
-            instance_swap.hand_over(ctx, volume_id, spare_id, [*reservations, *old_reservations])
+            instance_swap.request_swap(ctx, volume_id, spare_id, [*reservations, *old_reservations])
             return True
         volume, spare = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
         attached, driver = ctx.attachments.count(volume_id), ctx.driver
@@ -76,7 +76,7 @@ class CopyVolumeData(Step, task="copy"):
             ctx.quotas.commit([*reservations, *old_reservations])
             return
         # A second try that failed before its copy leaves the connections of the first one.
-        if moved or not (was_cut_short(result) or ctx.resumed):
+        if moved or not (was_interrupted(result) or ctx.resumed):
             return
         if (spare := find(ctx, spare_id)) is not None:
             open_volume.release_leftovers(ctx, spare)

@@ -50,7 +50,7 @@ _PLACE = ("_name_id", "provider_location", "provider_id", "provider_auth", "prov
 """Columns that describe the object's place."""
 
 
-class Ready(Step):
+class PrepareSwap(Step, task="ready"):
     """Record both rows and the attachments.
 
     Idempotent: nothing is changed before it is recorded. The message to the copy's
@@ -83,7 +83,7 @@ class Ready(Step):
         }
 
 
-class Rename(Step):
+class RenameTarget(Step, task="rename"):
     """Have the copy given the volume's place. Idempotent: the same is sent again."""
 
     def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
@@ -110,7 +110,7 @@ class Rename(Step):
         ctx.volumes.update_all(known)
 
 
-class Swap(Step):
+class SwapRows(Step, task="swap"):
     """Swap the rows, settle type and quota. Idempotent: it happens once, all together."""
 
     def execute(
@@ -127,7 +127,7 @@ class Swap(Step):
             ctx.volumes.swap(volume_id, spare_id, before["status"], commit=held)
 
 
-class Release(Step):
+class DeleteOldVolume(Step, task="release"):
     """Have the former object deleted. Idempotent: an absent one is not deleted twice.
 
     It does not fail: the volume is on its new backend.
@@ -157,7 +157,7 @@ class Release(Step):
 
 def steps() -> list[Step]:
     """Return the steps that end a migration by copy, unless it was moved, or handed over."""
-    return [Ready(), Rename(), Swap(), Release()]
+    return [PrepareSwap(), RenameTarget(), SwapRows(), DeleteOldVolume()]
 
 
 def _noted(volume: Record) -> dict[str, Any]:

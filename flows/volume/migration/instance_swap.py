@@ -21,7 +21,7 @@ from flows.volume.migration import target
 LOG = logging.getLogger(__name__)
 
 
-def hand_over(ctx: Context, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
+def request_swap(ctx: Context, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
     """Ask for a swap, and use up the reserved quota. It is asked for once.
 
     :raises VolumeMigrationFailed: it cannot be swapped, or the compute service refuses.

@@ -38,7 +38,7 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import MigrationContext as Context
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
-from flows.lifecycle import Step, never_began, was_cut_short
+from flows.lifecycle import Step, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume.migration import copy, finish, instance_swap
 from flows.volume.migration.status_tables import (
@@ -46,7 +46,7 @@ from flows.volume.migration.status_tables import (
     MIGRATION,
     RESTORED,
     STARTING,
-    give_up,
+    end_failed_migration,
     status_before,
 )
 from flows.volume.migration.target import CreateTarget, WaitForTarget
@@ -79,8 +79,8 @@ class BeginMigrate(Step, task="begin"):
     def revert(
         self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if not never_began(result):
-            give_up(ctx, volume_id)
+        if not was_refused(result):
+            end_failed_migration(ctx, volume_id)
 
 
 class MoveByDriver(Step, task="move"):
@@ -131,7 +131,7 @@ class MoveByDriver(Step, task="move"):
         old_reservations: Sequence[str] = (),
     ) -> None:
         volume = ctx.volumes.current(volume_id)
-        if not was_cut_short(result) or force_host_copy or volume.migration_status != MIGRATING:
+        if not was_interrupted(result) or force_host_copy or volume.migration_status != MIGRATING:
             return
         # Only the driver knows where the volume is now: it is asked to end its move.
         held = (*reservations, *old_reservations)

@@ -38,12 +38,17 @@ from flows.errors import (
     Unavailable,
     VolumeMigrationFailed,
 )
-from flows.lifecycle import Statuses, Step, never_began
+from flows.lifecycle import Statuses, Step, was_refused
 from flows.replication import SWITCHED, is_replicated
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import find
 from flows.volume.migration import migrate
-from flows.volume.migration.status_tables import MIGRATION, STARTING, give_up, status_before
+from flows.volume.migration.status_tables import (
+    MIGRATION,
+    STARTING,
+    end_failed_migration,
+    status_before,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -82,10 +87,10 @@ class BeginRetype(Step, task="begin"):
         flow_failures: dict[str, Failure],
     ) -> None:
         held = [*reservations, *old_reservations]
-        if never_began(result):
+        if was_refused(result):
             ctx.quotas.rollback(held)  # only this flow knows them
             return
-        give_up(ctx, volume_id, rollback=held)
+        end_failed_migration(ctx, volume_id, rollback=held)
 
 
 class ChangeType(Step, task="change"):

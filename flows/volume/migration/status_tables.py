@@ -20,7 +20,7 @@ from flows.context import MigrationContext as Context
 from flows.errors import NotFound
 from flows.lifecycle import Statuses
 from flows.statuses import MigrationStatus, VolumeStatus
-from flows.volume.lifecycle import at_rest
+from flows.volume.lifecycle import idle_status
 
 MIGRATION = Statuses(
     during=(MigrationStatus.STARTING, MigrationStatus.MIGRATING, MigrationStatus.COMPLETING),
@@ -33,7 +33,7 @@ RESTORED = (VolumeStatus.RETYPING, VolumeStatus.MAINTENANCE)
 """Statuses that a volume has for the time of its migration only."""
 
 
-def give_up(ctx: Context, volume_id: str, rollback: Sequence[str] = ()) -> None:
+def end_failed_migration(ctx: Context, volume_id: str, rollback: Sequence[str] = ()) -> None:
     """Restore the statuses of a volume after a migration that failed.
 
     One whose migration has ended all the same, or whose status moved on, is left as it is.
@@ -60,4 +60,4 @@ def status_before(ctx: Context, volume: Record) -> str:
         return str(volume.previous_status)
     if volume.status not in RESTORED:
         return str(volume.status)
-    return at_rest(ctx, volume.id)
+    return idle_status(ctx, volume.id)

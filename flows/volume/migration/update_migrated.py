@@ -41,7 +41,7 @@ OLD = (
 NEW = ("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry")
 
 
-class Update(Step):
+class UpdateMigratedVolume(Step, task="update"):
     """Ask the driver and write both rows. Idempotent: from the same to the same."""
 
     def execute(
@@ -79,7 +79,7 @@ def flow() -> linear_flow.Flow:
     Needs ``volume_id``, the copy's as ``spare_id``, the former columns of their rows as ``old``
     and ``new``, and ``volume_status``, which the volume had before its migration.
     """
-    return linear_flow.Flow("update_migrated_volume").add(Update())
+    return linear_flow.Flow("update_migrated_volume").add(UpdateMigratedVolume())
 
 
 def _asked(

@@ -9,7 +9,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeIsBusy
 from flows import engine
-from flows.lifecycle import Statuses, Step, cause_of, was_cut_short
+from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from tests.unit.flows.doubles import Killed
 from tests.unit.flows.world import World
 
@@ -40,7 +40,9 @@ class Noting(Step):
         return self.name
 
     def revert(self, ctx: Any, result: Any, flow_failures: Any) -> None:
-        how = "cut short" if was_cut_short(result) else "done" if result == self.name else "failed"
+        how = (
+            "cut short" if was_interrupted(result) else "done" if result == self.name else "failed"
+        )
         NOTES.append(f"undo {self.name} {how}: {STATUSES.after(cause_of(flow_failures))}")
         strike(f"undoing {self.name}")
 

@@ -15,7 +15,7 @@ from drivers.interface.errors import ResourceBusy
 from drivers.interface.records import Record
 from flows import driver_contract, parallel
 from flows.context import GroupContext as Context
-from flows.group.answers import MemberUpdates, verdict
+from flows.group.driver_answers import MemberUpdates, verdict
 from flows.lifecycle import Statuses
 from flows.statuses import VolumeStatus
 from flows.volume.create import clone

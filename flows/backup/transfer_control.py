@@ -14,16 +14,16 @@ from flows.context import BackupContext
 from flows.errors import BackupUnwanted, ProcessStopping
 from flows.statuses import BackupStatus
 
-LOOK = 2.0
+CHECK_INTERVAL = 2.0
 """Seconds between two looks at whether a copy is still wanted."""
 
 _DELETED = BackupStatus.DELETED
 
-Told = Callable[[float], None]
+Progress = Callable[[float], None]
 
 
-def watched(
-    ctx: BackupContext, backup_id: str, wanted: Collection[str], told: Told | None = None
+def cancellable(
+    ctx: BackupContext, backup_id: str, wanted: Collection[str], progressed: Progress | None = None
 ) -> Pace:
     """Return a pace that ends the copy when a backup's row gets another status.
 
@@ -32,21 +32,21 @@ def watched(
     :param wanted: statuses in which the copy is to go on.
     :param told: called with the fraction that is done.
     """
-    looked = [0.0]
+    checked = [0.0]
 
-    def tell(fraction: float) -> None:
+    def advance(fraction: float) -> None:
         ctx.progress(fraction)
         if ctx.stopping.is_set():
             raise ProcessStopping("the service stops: the copy goes on at its next start")
         now = time.monotonic()
-        if now - looked[0] < LOOK:
+        if now - checked[0] < CHECK_INTERVAL:
             return
-        looked[0] = now
+        checked[0] = now
         require_wanted(ctx, backup_id, wanted)
-        if told is not None:
-            told(fraction)
+        if progressed is not None:
+            progressed(fraction)
 
-    return dataclasses.replace(ctx.pace, tell=tell)
+    return dataclasses.replace(ctx.pace, tell=advance)
 
 
 def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) -> None:
@@ -57,6 +57,6 @@ def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) 
         raise BackupUnwanted(f"backup {backup_id} is {status}: its copy is ended")
 
 
-def options(method: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
+def accepted(method: Any, offered: Mapping[str, Any]) -> dict[str, Any]:
     """Return those arguments that a driver's method has a name for."""
     return {name: value for name, value in offered.items() if driver_contract.takes(method, name)}

@@ -27,7 +27,7 @@ from typing import Any
 from drivers.interface.errors import VolumeDriverException
 from drivers.interface.records import Record
 from flows.context import GroupContext as Context
-from flows.group.kinds import GroupKind
+from flows.group.group_kinds import GroupKind
 
 LOG = logging.getLogger(__name__)
 
