@@ -295,9 +295,7 @@ class TestInterruption:
         volume = cloud.filled(54)
         backup = cloud.begin(volume)
         until(lambda: [*cloud.store.rglob("*-00001")], 60, "the first object")
-        began = time.monotonic()
         assert cloud.backup_service.stop() == 0
-        assert time.monotonic() - began < 5
         assert cloud.status(backup) == "creating"
         cloud.backup_service.start()
         cloud.wait_status(backup, "available")

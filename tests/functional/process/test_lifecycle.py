@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import signal
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -336,11 +335,9 @@ def test_a_fanout_for_capabilities_is_answered_with_a_report(
 
 
 class TestStart:
-    def start(self, service: Service) -> tuple[int, str, float]:
-        began = time.monotonic()
-        process = service.launch()
-        status = process.wait(10)
-        return status, service.text(), time.monotonic() - began
+    def start(self, service: Service) -> tuple[int, str]:
+        status = service.launch().wait(60)
+        return status, service.text()
 
     @pytest.mark.parametrize(
         ("sections", "text"),
@@ -355,13 +352,15 @@ class TestStart:
     def test_a_wrong_configuration_ends_it_at_once_with_one_line(
         self, make_cloud: Callable[..., Cloud], sections: dict[str, Any], text: str
     ) -> None:
-        cloud = make_cloud(**sections)
-        status, log, seconds = self.start(cloud.service)
+        cloud = make_cloud()
+        # Nothing is contacted before: no line complains of this bus and this database.
+        away = {"bus": "rabbit://guest:guest@127.0.0.1:1/", "database": "sqlite:////no/such/place"}
+        cloud.service.write(**away, backends=cloud.backends, sections=sections)
+        status, log = self.start(cloud.service)
 
         assert status == 1
         assert text in log
         assert len(log.strip().splitlines()) == 1
-        assert seconds < 5  # a second on a quiet machine
 
     @pytest.mark.parametrize(
         ("sections", "text"),
@@ -385,7 +384,7 @@ class TestStart:
         cloud.service.write(
             bus=cloud.bus, database="sqlite://", backends=cloud.backends, sections=placed
         )
-        status, log, _seconds = self.start(cloud.service)
+        status, log = self.start(cloud.service)
 
         assert status == 1
         assert text in log.splitlines()[-1]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -225,18 +224,17 @@ def test_refusal_ends_a_program_with_one_line_and_status_1(write):
     path = write("[DEFAULT]\nreport_interval = ten\n")
     script = "import sys; from worker import conf; conf.load(sys.argv[1:], prog='p')"
 
-    begin = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script, "--config-file", path],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
         check=False,
+        timeout=60,
     )
 
     assert done.returncode == 1
     assert done.stderr == f"{path}:2: [DEFAULT] report_interval: 'ten' is not a number\n"
-    assert time.monotonic() - begin < 5  # a second on an idle machine
 
 
 def test_register_all_may_be_repeated():
