@@ -21,7 +21,7 @@ from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PIECE = 8 * units.Mi
+_PART_SIZE = 8 * units.Mi
 """Bytes that are sent together; an object of no more than that is one request."""
 
 _ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
@@ -83,7 +83,7 @@ class S3Store(BucketStore):
 
     @contextlib.contextmanager
     def writing(self, container: str, name: str) -> Iterator[_Upload]:
-        """Send an object, in pieces if it is large; it appears when all is there."""
+        """Send an object, in parts if it is large; it appears when all is there."""
         upload = _Upload(self._client, container, name, self._encryption, md5=self._md5)
         try:
             yield upload
@@ -124,7 +124,7 @@ class _Upload:
     def write(self, data: bytes | memoryview) -> None:
         """Append data."""
         self._held += data
-        if len(self._held) >= _PIECE:
+        if len(self._held) >= _PART_SIZE:
             with _explained("write", self._where["Bucket"], self._where["Key"]):
                 self._send()
 
@@ -143,7 +143,7 @@ class _Upload:
         )
 
     def abort(self) -> None:
-        """Give it up; the store forgets its pieces."""
+        """Give it up; the store forgets its parts."""
         if self._upload is not None:
             with contextlib.suppress(Exception):
                 self._client.abort_multipart_upload(**self._where, UploadId=self._upload)

@@ -22,10 +22,11 @@ from typing import Any, BinaryIO, ClassVar
 from oslo_config import cfg
 from oslo_utils import units
 
+from drivers import blockio
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound
 from drivers.interface.image import Image, ImageService, ImageStatus, Locations
 
-PIECE = units.Mi
+CHUNK = units.Mi
 """Bytes that are read at a time."""
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
@@ -63,11 +64,11 @@ class DirectoryImages(ImageService):
         """Read the file."""
         if self.show(context, image_id)["status"] != ImageStatus.ACTIVE:
             raise ImageNotFound(f"image {image_id} has no data")
-        pieces = self._pieces(image_id)
+        chunks = self._chunks(image_id)
         if data is None:
-            return pieces
-        for piece in pieces:
-            data.write(piece)
+            return chunks
+        for chunk in chunks:
+            data.write(chunk)
         return None
 
     def update(
@@ -116,14 +117,14 @@ class DirectoryImages(ImageService):
     def _write(self, image_id: str, data: BinaryIO | Iterator[bytes]) -> dict[str, Any]:
         size, md5, strong = 0, hashlib.md5(usedforsecurity=False), hashlib.new(_HASH)
         with self._fresh(image_id) as file:
-            for piece in _pieces_of(data):
-                if piece == bytes(len(piece)):  # a hole, as where it came from
-                    file.truncate(file.seek(len(piece), os.SEEK_CUR))
+            for chunk in _chunks_of(data):
+                if blockio.is_zero(chunk):  # a hole, as in the source
+                    file.truncate(file.seek(len(chunk), os.SEEK_CUR))
                 else:
-                    file.write(piece)
-                md5.update(piece)
-                strong.update(piece)
-                size += len(piece)
+                    file.write(chunk)
+                md5.update(chunk)
+                strong.update(chunk)
+                size += len(chunk)
         hashes = {"os_hash_algo": _HASH, "os_hash_value": strong.hexdigest()}
         return {"status": ImageStatus.ACTIVE, "size": size, "checksum": md5.hexdigest(), **hashes}
 
@@ -146,10 +147,10 @@ class DirectoryImages(ImageService):
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _pieces(self, image_id: str) -> Iterator[bytes]:
+    def _chunks(self, image_id: str) -> Iterator[bytes]:
         try:
             with self._file(image_id, "").open("rb") as file:
-                yield from iter(lambda: file.read(PIECE), b"")
+                yield from iter(lambda: file.read(CHUNK), b"")
         except OSError as error:
             raise ImageCopyFailure(f"image {image_id} cannot be read: {error}") from error
 
@@ -159,6 +160,6 @@ class DirectoryImages(ImageService):
         return self._path / f"{image_id}{suffix}"
 
 
-def _pieces_of(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:
+def _chunks_of(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:
     read = getattr(data, "read", None)
-    return iter(data) if read is None else iter(lambda: read(PIECE), b"")
+    return iter(data) if read is None else iter(lambda: read(CHUNK), b"")

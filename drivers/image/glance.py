@@ -25,7 +25,7 @@ from drivers.interface.image import Image, ImageService, Locations
 
 LOG = logging.getLogger(__name__)
 
-PIECE = units.Mi
+CHUNK = units.Mi
 """Bytes that are read at a time."""
 
 ACCOUNTS = ("service_user", "glance", "keystone_authtoken")
@@ -112,7 +112,7 @@ class GlanceImages(ImageService):
 
     def show(self, context: Any, image_id: str) -> Image:
         """Ask Glance for the metadata."""
-        known = self._insist(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
+        known = self._retried(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
         base = {name: value for name, value in known.items() if name in _KNOWN}
         return {**base, "properties": {n: v for n, v in known.items() if n not in _KNOWN}}
 
@@ -120,11 +120,11 @@ class GlanceImages(ImageService):
         self, context: Any, image_id: str, data: BinaryIO | None = None
     ) -> Iterator[bytes] | None:
         """Ask for the data."""
-        pieces = self._pieces(image_id)
+        chunks = self._chunks(image_id)
         if data is None:
-            return pieces
-        for piece in pieces:
-            data.write(piece)
+            return chunks
+        for chunk in chunks:
+            data.write(chunk)
         return None
 
     def update(
@@ -153,7 +153,7 @@ class GlanceImages(ImageService):
             if answer.status_code not in (404, 410):
                 _check(answer, f"image {image_id}")
 
-        self._insist(f"image {image_id}", delete)
+        self._retried(f"image {image_id}", delete)
 
     def create(
         self, context: Any, image_meta: Image, data: BinaryIO | Iterator[bytes] | None = None
@@ -167,11 +167,11 @@ class GlanceImages(ImageService):
             _check(answer, "a new image")
             return str(answer.json()["id"])
 
-        return self.update(context, self._insist("a new image", make), {}, data)
+        return self.update(context, self._retried("a new image", make), {}, data)
 
     def get_location(self, context: Any, image_id: str) -> Locations:
         """Return Glance's locations of the data."""
-        known = self._insist(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
+        known = self._retried(f"image {image_id}", lambda proxy: self._get(proxy, image_id))
         return known.get("direct_url"), known.get("locations")
 
     def _get(self, proxy: Any, image_id: str) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class GlanceImages(ImageService):
         known: dict[str, Any] = answer.json()
         return known
 
-    def _pieces(self, image_id: str) -> Iterator[bytes]:
+    def _chunks(self, image_id: str) -> Iterator[bytes]:
         def ask(proxy: Any) -> Any:
             answer = proxy.get(f"/images/{image_id}/file", stream=True)
             _check(answer, f"image {image_id}")
@@ -188,11 +188,11 @@ class GlanceImages(ImageService):
                 raise ImageNotFound(f"image {image_id} has no data")
             return answer
 
-        answer = self._insist(f"image {image_id}", ask)
+        answer = self._retried(f"image {image_id}", ask)
         with answer, _explained(f"image {image_id} cannot be read to its end"):
-            yield from answer.iter_content(PIECE)
+            yield from answer.iter_content(CHUNK)
 
-    def _insist(self, what: str, ask: Callable[[Any], T]) -> T:
+    def _retried(self, what: str, ask: Callable[[Any], T]) -> T:
         """Repeat a request until a server answers, up to ``glance_num_retries`` times."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_repeated),
@@ -291,11 +291,11 @@ def _check(answer: Any, what: str) -> None:
     if answer.status_code in _GONE:
         raise ImageNotFound(f"Glance has no {what} for us: {answer.status_code}")
     if answer.status_code >= 400:
-        told = " ".join(answer.text.split())
-        raise ImageCopyFailure(f"Glance refused {what}: {answer.status_code} {told:.200}")
+        text = " ".join(answer.text.split())
+        raise ImageCopyFailure(f"Glance refused {what}: {answer.status_code} {text:.200}")
 
 
 def _body(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:
-    """Return pieces, so that the length need not be known."""
+    """Return chunks, so that the length need not be known."""
     read = getattr(data, "read", None)
-    return iter(data) if read is None else iter(functools.partial(read, PIECE), b"")
+    return iter(data) if read is None else iter(functools.partial(read, CHUNK), b"")

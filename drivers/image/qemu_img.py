@@ -23,7 +23,7 @@ _ROUND = 0.2
 """Seconds between two looks whether the copy is to end."""
 
 _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
-_TOLD_MAX = 4096
+_OUTPUT_MAX = 4096
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) ->
     except OSError as error:
         raise ImageCopyFailure(f"{command[0]} cannot be run: {error}") from error
     try:
-        told = _watch(process, pace)
+        output = _watch(process, pace)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -102,7 +102,7 @@ def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) ->
         assert process.stdout is not None
         process.stdout.close()
     if process.returncode:
-        text = f"{PROGRAM} does not convert {what}: {_reason(told, process.returncode)}"
+        text = f"{PROGRAM} does not convert {what}: {_reason(output, process.returncode)}"
         bounds = f"image_conversion_cpu_limit: {limits.cpu} s for all of it"
         space = f"image_conversion_address_space_limit: {limits.address_space} GiB"
         raise ImageUnacceptable(f"{text} (with {bounds}, {space})")
@@ -111,25 +111,25 @@ def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) ->
 def _watch(process: subprocess.Popen[bytes], pace: Pace) -> bytes:
     """Wait for the end, report the progress, and return the output."""
     assert process.stdout is not None
-    fd, told, done = process.stdout.fileno(), b"", 0.0
+    fd, output, done = process.stdout.fileno(), b"", 0.0
     while True:
         with pace.waiting():
             if not select.select([fd], [], [], _ROUND)[0]:
-                piece: bytes | None = None
+                chunk: bytes | None = None
             else:
-                piece = os.read(fd, 4096)
-                if not piece:
+                chunk = os.read(fd, 4096)
+                if not chunk:
                     process.wait()
-        if piece == b"":
-            return told
-        told = (told + (piece or b""))[-_TOLD_MAX:]
-        if found := _PROGRESS.findall(told):
+        if chunk == b"":
+            return output
+        output = (output + (chunk or b""))[-_OUTPUT_MAX:]
+        if found := _PROGRESS.findall(output):
             done = min(1.0, float(found[-1]) / 100)
         pace.tell(done)
 
 
-def _reason(told: bytes, code: int) -> str:
-    lines = [line for line in re.split(rb"[\r\n]+", told) if line and not _PROGRESS.search(line)]
+def _reason(output: bytes, code: int) -> str:
+    lines = [line for line in re.split(rb"[\r\n]+", output) if line and not _PROGRESS.search(line)]
     if lines:
         return lines[-1].decode(errors="replace")
     return f"it was ended by signal {-code}" if code < 0 else f"it ended with {code}"

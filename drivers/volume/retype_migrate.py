@@ -57,8 +57,8 @@ class MovedFiles:
 def _directory(host: Mapping[str, Any]) -> Path | None:
     """Return the directory of a backend of our kind on this host; None for any other."""
     capabilities = host.get("capabilities")
-    told = capabilities.get("location_info") if isinstance(capabilities, Mapping) else None
-    kind, _, rest = str(told or "").partition(":")
+    found = capabilities.get("location_info") if isinstance(capabilities, Mapping) else None
+    kind, _, rest = str(found or "").partition(":")
     node, _, path = rest.partition(":")
     ours = kind == "LocalDriver" and node == socket.gethostname() and path.startswith("/")
     return Path(path) if ours else None

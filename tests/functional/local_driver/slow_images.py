@@ -14,9 +14,9 @@ PAUSE = 0.1
 
 
 class SlowImages(DirectoryImages):
-    """Images in a directory, a piece at a time."""
+    """Images in a directory, a chunk at a time."""
 
-    def _pieces(self, image_id: str) -> Iterator[Any]:
-        for piece in super()._pieces(image_id):
+    def _chunks(self, image_id: str) -> Iterator[Any]:
+        for chunk in super()._chunks(image_id):
             time.sleep(PAUSE)
-            yield piece
+            yield chunk
