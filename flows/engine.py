@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a flow on taskflow, from its start or from where it was cut short.
+"""Run a flow on taskflow, from its start or from where it was interrupted.
 
 This is the only module that knows taskflow's engines. Compiling a flow costs more
 than running it, so a factory without parameters, whose flow always has the same
@@ -43,7 +43,7 @@ RESULT = "result"
 """Name of the result that provides a call's answer."""
 
 _AT_REST = (states.PENDING, states.SUCCESS, states.FAILURE)
-"""States of tasks in a flow that an operator lets go on."""
+"""States of the tasks of a flow that an operator may resume."""
 
 _UNDONE = (states.FAILURE, states.REVERTING, states.REVERTED, states.REVERT_FAILURE)
 
@@ -153,7 +153,7 @@ class FlowRun:
     def _advance(self, fraction: float) -> None:
         """Take note of a step's progress. :raises FlowError: the operation was cancelled.
 
-        The same fraction again is no progress: a stalled copy may repeat it for ever.
+        The same fraction again is no progress: a stalled copy may repeat it endlessly.
         """
         step = self.step
         progress = (step.name if step is not None else None, fraction)
@@ -287,14 +287,14 @@ def _undo(engine: SerialActionEngine, shape: _Shape, revert: FlowError | None) -
     engine.compile()
     engine.prepare()
     for step in _to_undo(engine, shape, revert is not None):
-        cause = revert or OperationInterrupted(f"cut short in {step.name}")
+        cause = revert or OperationInterrupted(f"interrupted in {step.name}")
         engine.storage.save(step.name, Failure.from_exception(cause), states.FAILURE)
 
 
 def _to_undo(engine: SerialActionEngine, shape: _Shape, everything: bool) -> list[Step]:
     """Return the steps that count as failed.
 
-    A flow whose reverts have begun goes on with them anyway, and one of which all is done
+    A flow whose reverts have begun continues them anyway, and one of which all is done
     but the notification continues with that.
     """
     state_of = engine.storage.get_atom_state

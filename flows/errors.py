@@ -36,7 +36,7 @@ FlowError
 ├── BackupUnwanted                 it was cancelled: its row has another status
 ├── PartlyFailed                   a group's operation; see its members' statuses
 ├── DriverReturnedRubbish          the driver's answer breaks its contract
-├── OperationInterrupted           cut short: reverted instead of resumed
+├── OperationInterrupted           interrupted: reverted instead of resumed
 │   ├── OperationCancelled         an operator wished so
 │   └── OperationTimedOut          its driver took too long, or made no progress
 └── Unavailable                    the database did not answer: nothing is decided, wait
@@ -88,7 +88,7 @@ class InvalidGroup(Invalid):
 
 
 class InvalidConsistencyGroup(InvalidGroup):
-    """The same of a consistency group of old."""
+    """The consistency group, or a member of it, cannot take part in this operation."""
 
 
 class InvalidUUID(Invalid):
@@ -210,7 +210,7 @@ class DriverReturnedRubbish(FlowError):
 
 
 class OperationInterrupted(FlowError):
-    """The operation was cut short where, or more often than, it may be resumed."""
+    """The operation was interrupted in a task that is not resumed, or too often."""
 
 
 class OperationCancelled(OperationInterrupted):

@@ -128,9 +128,9 @@ def failed_itself(result: Any) -> bool:
 
 
 def was_refused(result: Any) -> bool:
-    """Say whether the first step refused the resource, which then was never ours.
+    """Say whether the first step refused the resource: the operation does not own it.
 
-    One that was cut short, or met a bug, has refused nothing: the resource waits
+    A step that was interrupted, or met a bug, refused nothing: the resource waits
     for an end.
     """
     return failed_itself(result) and bool(result.check(errors.Invalid, errors.NotFound))

@@ -26,10 +26,10 @@ Outcome = tuple[Record, Any, BaseException | None]
 """A member, the result of its work, and the error of its work."""
 
 
-def each(ctx: Context, members: Sequence[Record], what: str, work: Work) -> list[Outcome]:
+def each(ctx: Context, members: Sequence[Record], action: str, work: Work) -> list[Outcome]:
     """Do the same work for each member and return the outcomes in the members' order.
 
-    :param what: the work's name in the log line of a failure.
+    :param action: the name of the work, for the log line of a failure.
     :param work: calls the driver for a member and writes nothing.
     :raises Unavailable: the database did not answer; the whole step is to be repeated.
     """
@@ -44,7 +44,7 @@ def each(ctx: Context, members: Sequence[Record], what: str, work: Work) -> list
             raise error
         if error is not None:
             text = f"{type(error).__name__}: {driver_contract.masked(error)}"
-            LOG.warning("%s %s: %s failed: %s", member.kind, member.id, what, text)
+            LOG.warning("%s %s: %s failed: %s", member.kind, member.id, action, text)
     return outcomes
 
 

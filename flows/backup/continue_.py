@@ -61,7 +61,7 @@ TEMPORARY = {
     "temp_volume_id": VolumeStatus.DELETING,
     "temp_snapshot_id": SnapshotStatus.DELETING,
 }
-"""Columns of a backup that name temporary objects, and the status of these in the end."""
+"""Columns of a backup that name temporary objects, with the status that these end in."""
 
 _DETAILS = {
     "place": messages.BACKUP_CREATE,

@@ -29,8 +29,8 @@ def cancellable(
 
     A service that stops does not wait for it: data before the checkpoint is not copied again.
 
-    :param wanted: statuses in which the copy is to go on.
-    :param told: called with the fraction that is done.
+    :param wanted: statuses in which the copy continues.
+    :param progressed: called with the fraction that is done.
     """
     checked = [0.0]
 

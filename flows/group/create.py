@@ -4,7 +4,7 @@
 ======  ========================================  ==========================
 task    does                                      undone by
 ======  ========================================  ==========================
-begin   checks that it is ours and ``creating``   ``error``
+begin   checks that it is here and ``creating``   ``error``
 ask     driver.create_group, or                   the new group is deleted,
         create_consistencygroup, or nothing       unless the driver reported
                                                   its failure by a status

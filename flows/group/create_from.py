@@ -4,7 +4,7 @@
 ======  ============================================  ===========================
 task    does                                          undone by
 ======  ============================================  ===========================
-begin   checks that it is ours and ``creating``       group and volumes ``error``
+begin   checks that it is here and ``creating``       group and volumes ``error``
 check   each volume has its source, which is          (nothing was changed)
         ``available``
 ask     driver.create_group_from_src, or              new objects are deleted,

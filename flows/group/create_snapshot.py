@@ -4,7 +4,7 @@
 ======  ==========================================  ============================
 task    does                                        undone by
 ======  ==========================================  ============================
-begin   checks that it is ours and ``creating``     ``error``, and the snapshots
+begin   checks that it is here and ``creating``     ``error``, and the snapshots
                                                     without a reported one
 ask     driver.create_group_snapshot, or            new snapshots are deleted,
         create_cgsnapshot, or create_snapshot of    unless the driver reported

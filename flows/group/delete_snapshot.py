@@ -4,7 +4,7 @@
 ======  ==========================================  ============================
 task    does                                        undone by
 ======  ==========================================  ============================
-begin   checks that it is ours and ``deleting``     ``error``, and the snapshots
+begin   checks that it is here and ``deleting``     ``error``, and the snapshots
                                                     without a reported one
 ask     driver.delete_group_snapshot, or            (deleted ones stay deleted)
         delete_cgsnapshot, or delete_snapshot of

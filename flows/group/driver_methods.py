@@ -4,7 +4,7 @@
 ============================  ====================================================
 group                         method
 ============================  ====================================================
-consistency group of old      the consistency-group one; a deletion without one
+consistency group             the consistency-group one; a deletion without one
                               member by member
 generic                       the generic one of the same meaning; where there is
                               none, or it raises NotImplementedError:
@@ -32,7 +32,7 @@ from flows.group.group_kinds import GroupKind
 LOG = logging.getLogger(__name__)
 
 DEFAULT_CGSNAPSHOT_TYPE = "default_cgsnapshot_type"
-"""Name of the group type to which consistency groups of old were migrated."""
+"""Name of the group type to which consistency groups were migrated."""
 _CONSISTENT = "consistent_group_snapshot_enabled"
 _YES = "<is> True"
 
@@ -41,7 +41,7 @@ _YES = "<is> True"
 class GroupMethod:
     """The two names under which drivers have an operation.
 
-    :param old_needs: whether a consistency group of old cannot do without it.
+    :param old_needs: whether a consistency group cannot do without it.
     :param type_needs: nor a generic group whose type is consistent.
     """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups and their snapshots, those of today and those of old, as one thing.
+"""The two kinds of groups and of their snapshots, behind one interface.
 
-A *generic group* (RPC ``create_group`` and so on) and a *consistency group* of old
+A *generic group* (RPC ``create_group`` and so on) and a *consistency group*
 (RPC 3.0 to 3.10) differ in tables and names only; the operations are the same.
 """
 
@@ -19,7 +19,7 @@ class GroupKind:
     """The kind of an operation's resource.
 
     :param name: of the rows in the context, and the first word of notifications.
-    :param generic: of today, not of old.
+    :param generic: whether it is generic, and no consistency group.
     :param is_snapshot: of a group, so that its members are snapshots.
     :param quota: the resource that counts it; empty where none does.
     """

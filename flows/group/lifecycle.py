@@ -39,7 +39,7 @@ class GroupOperation:
     """The properties of an operation.
 
     :param event: notified as ``<kind>.<event>.start`` and ``.end``.
-    :param members: statuses of members while it goes on, and after its failure; none
+    :param members: statuses of members while it runs, and after its failure; none
         where it is not about the members.
     :param notifies_members: whether each of them is notified of as well.
     """
@@ -51,10 +51,10 @@ class GroupOperation:
 
 
 class BeginGroupOperation(Step):
-    """Check the status of the row, and whether it is ours.
+    """Check the status of the row, and whether it is on this backend.
 
-    Idempotent: it only reads. When it refuses, the row was never ours, and nothing
-    is written.
+    Idempotent: it only reads. When it refuses, the operation does not own the row,
+    and writes nothing.
 
     :param refuses_others: False where a row of another backend is to end in the
         failure status all the same, as no other backend was asked.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replicate a group, stop that, and go on with it on another target.
+"""Start and stop the replication of a group, and fail it over to another target.
 
 ======  ============================================  ===========================
 task    does                                          undone by
 ======  ============================================  ===========================
-begin   checks that it is ours and that its           group ``error``, replication
+begin   checks that it is here and that its           group ``error``, replication
         replication is ``enabling``, ``disabling``    ``error``; each volume of
         or ``failing-over``                           without a reported one: both
                                                       as well, or the latter alone

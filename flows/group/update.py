@@ -4,7 +4,7 @@
 ======  ============================================  ===========================
 task    does                                          undone by
 ======  ============================================  ===========================
-begin   checks that it is ours and ``updating``       group ``error``
+begin   checks that it is here and ``updating``       group ``error``
 check   every volume exists, fits, and is in the      (nothing was changed)
         right status
 ask     driver.update_group, or                       all volumes of both lists

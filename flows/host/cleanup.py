@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""End operations that a service left behind, by its rows in the table ``workers``.
+"""End the interrupted operations of a service, by its rows in the table ``workers``.
 
 =========  ============  =====================================================
 row        status        end
@@ -54,7 +54,7 @@ class CleanUpHost(Step, task="clean"):
     """End one piece of work after the other.
 
     Idempotent: an ended operation has no row any more. A row that an interrupted try has
-    taken is ours then, and met at the next start.
+    taken belongs to this service then, and is found at its next start.
     """
 
     def execute(
@@ -74,7 +74,7 @@ class CleanUpHost(Step, task="clean"):
 
 
 def flow() -> linear_flow.Flow:
-    """End operations that a service left behind.
+    """End the interrupted operations of a service.
 
     Needs the service's row id (``service_id``; None for ours), ``resource_type`` and
     ``resource_id``, or None for all, and the time ``until`` which no service has worked on it

@@ -6,7 +6,7 @@ task        does                                      undone by
 ==========  ========================================  =================================
 export      driver.create_export_snapshot             driver.remove_export_snapshot
 connect     driver.initialize_connection_snapshot     driver.terminate_connection_snapshot,
-                                                      where it was cut short
+                                                      if it was interrupted
 terminate   driver.terminate_connection_snapshot      (a removed one stays removed)
 unexport    driver.remove_export_snapshot             (a removed one stays removed)
 ==========  ========================================  =================================

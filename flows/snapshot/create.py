@@ -4,7 +4,7 @@
 =========  ==========================================  ========================
 task       does                                        undone by
 =========  ==========================================  ========================
-begin      checks that it is ours and ``creating``     ``error``, a message
+begin      checks that it is here and ``creating``     ``error``, a message
 allocate   driver.create_snapshot; image metadata of   driver.delete_snapshot
            a bootable volume
 finish     the status ``available``                    (point of no return)

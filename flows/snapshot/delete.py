@@ -4,7 +4,7 @@
 ========  ========================================  ============================
 task      does                                      undone by
 ========  ========================================  ============================
-begin     checks that it is ours                    busy: ``available``; else
+begin     checks that it is here                    busy: ``available``; else
                                                     ``error_deleting``; a message
 remove    driver.delete_snapshot, or                (a deleted one stays deleted)
           driver.unmanage_snapshot

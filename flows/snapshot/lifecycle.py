@@ -37,10 +37,10 @@ class SnapshotOperation:
 
 
 class BeginSnapshotOperation(Step):
-    """Check that the snapshot's volume is ours and the snapshot in the right status.
+    """Check that the snapshot's volume is on this backend, and the snapshot's status.
 
     Idempotent: it only reads, and claims a work row that is already its own.
-    When it fails itself the snapshot was never ours, and nothing is written.
+    When it fails itself, the operation does not own the snapshot, and writes nothing.
     """
 
     def __init__(self, operation: SnapshotOperation) -> None:

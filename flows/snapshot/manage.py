@@ -4,7 +4,7 @@
 =======  ==========================================  ==============================
 task     does                                        undone by
 =======  ==========================================  ==============================
-begin    checks that it is ours and ``creating``     ``error``
+begin    checks that it is here and ``creating``     ``error``
 measure  driver.manage_existing_snapshot_get_size    (nothing was changed)
 reserve  the gigabytes by which the object differs   the reservation is given back
          from its volume, for which the API counted

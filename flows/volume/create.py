@@ -4,7 +4,7 @@
 =========  ====================================  ================================
 task       does                                  undone by
 =========  ====================================  ================================
-begin      checks that it is ours                back to the scheduler, or the
+begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 allocate   driver.create_volume, or from a       driver.delete_volume
            snapshot, or a clone
@@ -46,7 +46,7 @@ STATUSES = Statuses(
 
 
 class BeginCreate(BeginVolumeOperation):
-    """Check the volume; after a failure hand it back to the scheduler, or set ``error``.
+    """Check the volume; after a failure return it to the scheduler, or set ``error``.
 
     :param action: number of the user message about a failure.
     :param detail: the message's detail unless the error has its own.

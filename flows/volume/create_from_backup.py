@@ -4,7 +4,7 @@
 =========  ====================================  ================================
 task       does                                  undone by
 =========  ====================================  ================================
-begin      checks that it is ours                back to the scheduler, or the
+begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 allocate   driver.create_volume_from_backup, or  driver.delete_volume
            driver.create_volume

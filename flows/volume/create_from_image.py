@@ -4,7 +4,7 @@
 =========  ====================================  ================================
 task       does                                  undone by
 =========  ====================================  ================================
-begin      checks that it is ours                back to the scheduler, or the
+begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 allocate   checks that the image fits;           driver.delete_volume
            driver.clone_image, or

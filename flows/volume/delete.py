@@ -129,7 +129,7 @@ class RemoveVolume(Step, task="remove"):
         if volume is None:
             return
         unmanage = getattr(ctx.driver, "unmanage", None)
-        # An object that could not be taken over was never ours to delete.
+        # An object that could not be managed is not ours to delete.
         forgets = unmanage_only or (
             volume.status == VolumeStatus.ERROR_MANAGING_DELETING and unmanage
         )

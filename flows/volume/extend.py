@@ -4,7 +4,7 @@
 =======  ===========================================  =============================
 task     does                                         undone by
 =======  ===========================================  =============================
-begin    checks that it is ours and ``extending``     ``error_extending``, and the
+begin    checks that it is here and ``extending``     ``error_extending``, and the
                                                       reservations are given back
 grow     driver.extend_volume                         (a volume never shrinks)
 finish   the size; ``in-use`` with attachments,       (point of no return)
@@ -43,13 +43,13 @@ STATUSES = Statuses(
 
 
 class BeginExtend(lifecycle.BeginVolumeOperation):
-    """Check the volume; after a failure also give the reservations back."""
+    """Check the volume; after a failure also roll the reservations back."""
 
     def __init__(self, event: str | None) -> None:
         super().__init__(STATUSES, event)
 
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
-        """Refuse: the failure has given the reserved quota back."""
+        """Refuse: the failure has rolled the reservations back."""
         text = f"volume {args['volume_id']}: its reservations were given back, ask for it again"
         raise InvalidInput(text)
 

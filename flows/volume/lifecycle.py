@@ -23,10 +23,10 @@ IDLE = {True: VolumeStatus.IN_USE, False: VolumeStatus.AVAILABLE}
 
 
 class BeginVolumeOperation(Step):
-    """Check that the volume is ours and in the status that this operation starts from.
+    """Check that the volume is on this backend, and in a status of this operation.
 
     Idempotent: it only reads, and claims a work row that is already its own.
-    When it fails itself the volume was never ours, and nothing is written.
+    When it fails itself, the operation does not own the volume, and writes nothing.
     """
 
     def __init__(self, statuses: Statuses, event: str | None = None) -> None:
@@ -86,7 +86,7 @@ def find(ctx: Context, volume_id: str) -> Record | None:
 
 
 def idle_status(ctx: Context, volume_id: str) -> str:
-    """Return the status of a volume with which nothing goes on."""
+    """Return the status of a volume that no operation works on."""
     return IDLE[bool(ctx.attachments.of_volume(volume_id))]
 
 

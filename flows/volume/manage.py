@@ -4,7 +4,7 @@
 =======  ==========================================  ==============================
 task     does                                        undone by
 =======  ==========================================  ==============================
-begin    checks that it is ours and ``managing``     ``error_managing``
+begin    checks that it is here and ``managing``     ``error_managing``
 measure  driver.manage_existing_get_size             (nothing was changed)
 reserve  the limit for one volume; reserves the      the reservation is given back
          gigabytes, the volume itself was counted

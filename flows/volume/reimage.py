@@ -4,7 +4,7 @@
 =======  ===========================================  ==============================
 task     does                                         undone by
 =======  ===========================================  ==============================
-begin    checks that it is ours and ``downloading``   ``error``; the status that it
+begin    checks that it is here and ``downloading``   ``error``; the status that it
                                                       had is the previous one; a
                                                       message
 write    driver.copy_image_to_volume, or through a    (the old data is gone)

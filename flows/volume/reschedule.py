@@ -58,7 +58,7 @@ def return_to_scheduler(
 ) -> None:
     """Give the volume back to the scheduler, without a host and still ``creating``.
 
-    The leftover on this backend is gone by now, so it cannot race with the next try.
+    The object on this backend has been deleted before, so it cannot race with the next try.
     Killed between the row and the cast, it casts again: a second cast is met by a
     compare-and-set, a lost one by none.
     """

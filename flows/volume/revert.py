@@ -4,7 +4,7 @@
 ========  =======================================  ==========================
 task      does                                     undone by
 ========  =======================================  ==========================
-begin     checks that the volume is ours and       volume ``error``,
+begin     checks that the volume is here and       volume ``error``,
           ``reverting``                            snapshot ``available``
 check     that the snapshot is of this volume,     (it only reads)
           ``restoring`` and of the same size

@@ -4,7 +4,7 @@
 =======  ===========================================  ==============================
 task     does                                         undone by
 =======  ===========================================  ==============================
-begin    checks that it is ours and ``uploading``     the image is deleted where it
+begin    checks that it is here and ``uploading``     the image is deleted where it
                                                       is ``queued`` or ``saving``;
                                                       ``in-use`` with attachments,
                                                       else ``available``; a message
@@ -49,7 +49,7 @@ _FORMATS = ("disk_format", "container_format")
 
 
 class BeginUpload(lifecycle.BeginVolumeOperation):
-    """Check the volume; whatever happens, it is as usable as before in the end."""
+    """Check the volume; success and failure leave it as usable as before."""
 
     def __init__(self) -> None:
         super().__init__(STATUSES, None)

@@ -12,8 +12,8 @@ connect    driver.initialize_connection, saves       driver.terminate_connection
            volume ``attaching``
 =========  ========================================  =========================
 
-The journal keeps the result of a step until the next one ends. What ``connect``
-returns has secrets of the connection in it, so it is the last step.
+The journal keeps the result of a step until the next one ends. The result of ``connect``
+has secrets of the connection in it, so it is the last step.
 
 Ending one writes no row: the API destroys the attachment.
 

@@ -7,7 +7,7 @@ task        does                                    undone by
 check       driver.validate_connector               (nothing was changed)
 export      driver.create_export                    driver.remove_export
 connect     driver.initialize_connection, saves     driver.terminate_connection,
-            the initiator's data                    where it was cut short
+            the initiator's data                    if it was interrupted
 terminate   driver.terminate_connection             (an ended one stays ended)
 unexport    driver.remove_export                    (a removed one stays removed)
 ==========  ======================================  ===========================

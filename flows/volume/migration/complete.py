@@ -8,7 +8,7 @@ begin     checks that they are a volume and its copy    migration status ``error
                                                         status before
 require   wants a driver that is up                     (it only looks)
 detach    ends attachments in the old manner            they are written anew
-...       what ``migration_end`` does                   as there
+...       the tasks of ``finish``                       as there
 attach    writes those attachments anew                 (it is done in any case)
 abandon   has the copy deleted; ``error``, the status   (it is asked again)
           before: where the copy failed
@@ -92,14 +92,14 @@ class BeginCompleteMigration(Step, task="begin"):
     """Check that the two are a volume and its copy. Idempotent: it only reads."""
 
     def execute(self, ctx: Context, volume_id: str, spare_id: str) -> None:
-        volume, spare = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
+        volume, copy = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
         driver_contract.require_ours(ctx, volume, volume.host)
         if volume.migration_status not in (*UNFINISHED, COMPLETING):
             text = f"volume {volume_id} is not being migrated: {volume.migration_status}"
             raise InvalidVolume(text)
-        if migrating_volume(spare.migration_status) != volume_id:
+        if migrating_volume(copy.migration_status) != volume_id:
             text = f"volume {spare_id} is not the copy of {volume_id}"
-            raise InvalidVolume(f"{text}: its migration status is {spare.migration_status}")
+            raise InvalidVolume(f"{text}: its migration status is {copy.migration_status}")
 
     def revert(
         self,
@@ -111,8 +111,8 @@ class BeginCompleteMigration(Step, task="begin"):
     ) -> None:
         if was_refused(result):
             return
-        spare = find(ctx, spare_id)
-        if spare is not None and spare.status == target.DISCARDED:
+        copy = find(ctx, spare_id)
+        if copy is not None and copy.status == target.DISCARDED:
             target.discard(ctx, volume_id, spare_id)
         end_failed_migration(ctx, volume_id)
 

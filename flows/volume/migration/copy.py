@@ -48,17 +48,17 @@ class CopyVolumeData(Step, task="copy"):
         if ctx.attachments.of_volume(volume_id):
             instance_swap.request_swap(ctx, volume_id, spare_id, [*reservations, *old_reservations])
             return True
-        volume, spare = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
+        volume, copy = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
         attached, driver = ctx.attachments.count(volume_id), ctx.driver
-        driver.before_volume_copy(ctx.request, volume, spare, remote="dest")
+        driver.before_volume_copy(ctx.request, volume, copy, remote="dest")
         try:
             with (
-                open_volume.opened(ctx, spare, write=True) as target,
+                open_volume.opened(ctx, copy, write=True) as target,
                 open_volume.opened(ctx, volume, write=False) as source,
             ):
                 _copy(ctx, volume, BlockFile(source), BlockFile(target))
         finally:
-            driver.after_volume_copy(ctx.request, volume, spare, remote="dest")
+            driver.after_volume_copy(ctx.request, volume, copy, remote="dest")
         _require_untouched(ctx, volume, attached)
         return False
 
@@ -78,8 +78,8 @@ class CopyVolumeData(Step, task="copy"):
         # A second try that failed before its copy leaves the connections of the first one.
         if moved or not (was_interrupted(result) or ctx.resumed):
             return
-        if (spare := find(ctx, spare_id)) is not None:
-            open_volume.release_leftovers(ctx, spare)
+        if (copy := find(ctx, spare_id)) is not None:
+            open_volume.release_leftovers(ctx, copy)
         open_volume.release_leftovers(ctx, ctx.volumes.current(volume_id))
 
 

@@ -71,10 +71,10 @@ class PrepareSwap(Step, task="ready"):
         if moved or handed_over:
             return {}
         ctx.volumes.migrate(volume_id, COMPLETING, when=UNFINISHED)
-        volume, spare = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
+        volume, copy = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
         return {
             "volume": _noted(volume),
-            "copy": _noted(spare),
+            "copy": _noted(copy),
             "status": status_before(ctx, volume),
             "attachments": [
                 {name: one[name] for name in _ATTACHMENT}
@@ -150,8 +150,8 @@ class DeleteOldVolume(Step, task="release"):
         )
 
     def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:
-        spare = find(ctx, spare_id)
-        if spare is not None and spare.migration_status == MigrationStatus.DELETING:
+        copy = find(ctx, spare_id)
+        if copy is not None and copy.migration_status == MigrationStatus.DELETING:
             target.discard(ctx, volume_id, spare_id)
 
 

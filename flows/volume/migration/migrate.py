@@ -4,7 +4,7 @@
 =======  ===========================================  ==============================
 task     does                                         undone by
 =======  ===========================================  ==============================
-begin    checks that it is ours and ``starting``,     migration status ``error``; a
+begin    checks that it is here and ``starting``,     migration status ``error``; a
          and chooses the id of a copy                 status ``maintenance`` (or
                                                       ``retyping``) is the one before
 move     ``migrating``; driver.migrate_volume, where  interrupted, the driver is asked

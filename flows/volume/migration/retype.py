@@ -4,13 +4,13 @@
 =======  ===========================================  ==============================
 task     does                                         undone by
 =======  ===========================================  ==============================
-begin    checks that it is ours and ``retyping``      the status before; both
+begin    checks that it is here and ``retyping``      the status before; both
                                                       reservations are given back
 change   types that do not differ: the row; else      (it is changed, or nothing
          driver.retype, on this backend: the row,     was)
          its snapshots, the quota, the status before
-...      the tasks of ``migrate``, for what the       as there
-         driver did not change
+...      the tasks of ``migrate``, if the driver did  as there
+         not change it
 tell     notifies, requests a report                  (point of no return)
 =======  ===========================================  ==============================
 
@@ -73,7 +73,7 @@ class BeginRetype(Step, task="begin"):
         return str(uuid.uuid4())
 
     def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
-        """Refuse: the failure has given the reserved quota back."""
+        """Refuse: the failure has rolled the reservations back."""
         text = f"volume {args['volume_id']}: its reservations were given back, ask for it again"
         raise InvalidInput(text)
 

@@ -131,8 +131,8 @@ def is_taken(ctx: VolumeContext, spare_id: str) -> bool:
 
     It ends the migration by itself, also when it has let the copy go again.
     """
-    spare = _find(ctx, spare_id)
-    return spare is not None and (spare.status in _TAKEN or ctx.attachments.count(spare_id) > 0)
+    copy = _find(ctx, spare_id)
+    return copy is not None and (copy.status in _TAKEN or ctx.attachments.count(spare_id) > 0)
 
 
 def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool = False) -> None:
@@ -143,16 +143,16 @@ def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool =
 
     :param unless_taken: whether it stays where a compute service has taken it, up to now.
     """
-    volume, spare = _find(ctx, volume_id), _find(ctx, spare_id)
-    if spare is None or (unless_taken and is_taken(ctx, spare_id)):
+    volume, copy = _find(ctx, volume_id), _find(ctx, spare_id)
+    if copy is None or (unless_taken and is_taken(ctx, spare_id)):
         return
-    if spare.migration_status != MigrationStatus.DELETING:
+    if copy.migration_status != MigrationStatus.DELETING:
         if volume is not None and volume.migration_status == MigrationStatus.COMPLETING:
             ctx.volumes.update(spare_id, migration_status=None)
             return
-        if spare.status != DISCARDED:
+        if copy.status != DISCARDED:
             try:
-                ctx.volumes.transition(spare_id, DISCARDED, when=(spare.status,))
+                ctx.volumes.transition(spare_id, DISCARDED, when=(copy.status,))
             except StatusChanged:
                 discard(ctx, volume_id, spare_id, unless_taken=unless_taken)
                 return
