@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heartbeats and capability reports on their thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers import until
+from worker.backends import reporter
+from worker.backends.reporter import Reporter
+
+FOREVER = 3600.0
+
+
+class Backend:
+    name, host = "b1", "h1@b1"
+
+    def __init__(self) -> None:
+        self.initialized = True
+        self.report_wanted = threading.Event()
+
+
+class Calls:
+    """Counts calls by name, and raises the error that is set for one."""
+
+    def __init__(self) -> None:
+        self.counts = {"heartbeat": 0, "send": 0, "beat": 0, "prune": 0}
+        self.errors: dict[str, Exception] = {}
+
+    def of(self, name: str) -> Callable[[], None]:
+        def call() -> None:
+            self.counts[name] += 1
+            if name in self.errors:
+                raise self.errors[name]
+
+        return call
+
+    def wait(self, name: str, count: int) -> None:
+        """Wait for a number of calls from now on."""
+        wanted = self.counts[name] + count
+        until(lambda: self.counts[name] >= wanted, 30, f"{count} calls of {name}")
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporter, "REPORT_PAUSE", 0.005)
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def start(backend: Backend, calls: Calls) -> Iterator[Callable[..., Reporter]]:
+    """A function that starts a reporter, which is stopped at the end."""
+    made: list[Reporter] = []
+
+    def begin(**intervals: Any) -> Reporter:
+        given = {"report_interval": FOREVER, "stats_interval": FOREVER, **intervals}
+        functions = {name: calls.of(name) for name in ("beat", "prune")}
+        made.append(
+            Reporter(backend, calls.of("heartbeat"), calls.of("send"), **functions, **given)
+        )
+        made[-1].start()
+        return made[-1]
+
+    yield begin
+    for one in made:
+        one.stop()
+
+
+def test_one_heartbeat_and_one_report_are_sent_at_once(start, calls):
+    start()
+    calls.wait("beat", 20)
+
+    assert (calls.counts["heartbeat"], calls.counts["send"]) == (1, 1)
+
+
+def test_both_are_repeated_at_their_intervals(start, calls):
+    start(report_interval=0.0, stats_interval=0.0)
+
+    calls.wait("heartbeat", 5)
+    calls.wait("send", 5)
+
+
+def test_a_request_brings_a_report_before_its_time(start, backend, calls):
+    start()
+    calls.wait("beat", 5)
+    backend.report_wanted.set()
+    until(lambda: calls.counts["send"] == 2, 30, "the report")
+    calls.wait("beat", 5)
+
+    assert calls.counts["send"] == 2
+    assert not backend.report_wanted.is_set()
+
+
+def test_without_a_driver_neither_is_sent(start, backend, calls):
+    backend.initialized = False
+    start(report_interval=0.0, stats_interval=0.0)
+    calls.wait("beat", 10)
+    assert (calls.counts["heartbeat"], calls.counts["send"]) == (0, 0)
+    backend.initialized = True
+
+    calls.wait("heartbeat", 1)
+    calls.wait("send", 1)
+
+
+def test_missed_heartbeats_are_logged_in_two_lines(start, calls, caplog):
+    caplog.set_level(logging.INFO)
+    calls.errors["heartbeat"] = OSError("the database is away")
+    start(report_interval=0.0)
+    calls.wait("heartbeat", 5)
+    del calls.errors["heartbeat"]
+    calls.wait("heartbeat", 5)
+
+    assert caplog.messages == [
+        "no heartbeat of h1@b1: the database is away",
+        "heartbeats of h1@b1 resume after 0 s",
+    ]
+
+
+def test_a_report_that_fails_is_logged_and_the_next_one_sent(start, calls, caplog):
+    calls.errors["send"] = RuntimeError("the bus is away")
+    start(stats_interval=0.0)
+    calls.wait("send", 2)
+    del calls.errors["send"]
+    calls.wait("send", 2)
+
+    assert set(caplog.messages) == {"no capability report of b1: the bus is away"}
+
+
+def test_old_entries_are_pruned_and_a_failure_is_logged(start, calls, caplog, monkeypatch):
+    monkeypatch.setattr(reporter, "PRUNE_PAUSE", 0.0)
+    calls.errors["prune"] = OSError("locked")
+    start()
+    calls.wait("prune", 2)
+    del calls.errors["prune"]
+
+    calls.wait("prune", 2)
+    assert set(caplog.messages) == {"old journal entries were not removed: locked"}
+
+
+def test_a_stop_ends_the_thread(start, calls):
+    start().stop()
+    before = dict(calls.counts)
+
+    assert not [thread for thread in threading.enumerate() if thread.name == "reports"]
+    assert calls.counts == before

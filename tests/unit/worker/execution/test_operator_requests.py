@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests of operators, from the journal to their answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from taskflow import states
+
+from tests.servers import until
+from worker.execution import operator_requests
+from worker.execution.operator_requests import RequestHandler, RequestPoller, RequestRefused
+from worker.journal.journal import Journal
+from worker.journal.persistence import JournalError
+
+SLOT = "h1@b1/0"
+
+
+class Flows:
+    """The journal's flows by id and those that run, for a request handler."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] = {}
+        self.running: dict[str, Any] = {}
+        self.calls: list[tuple[str, Any]] = []
+
+    def load(self, flow: str) -> Any:
+        if flow not in self.stored:
+            raise JournalError(f"no flow {flow}")
+        return self.stored[flow]
+
+    def find(self, flow: str) -> Any:
+        return self.running.get(flow)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any) -> Any:
+            self.calls.append((name, args[0]))
+            return args[0]
+
+        return call
+
+    def add(self, state: str, **meta: Any) -> None:
+        self.stored["f1"] = SimpleNamespace(state=state, meta=meta, name="create_volume")
+
+    def run(self) -> None:
+        self.running["f1"] = SimpleNamespace(detail="detail of f1")
+
+
+@pytest.fixture
+def flows() -> Flows:
+    return Flows()
+
+
+@pytest.fixture
+def handler(flows: Flows) -> RequestHandler:
+    return RequestHandler(flows, flows)  # type: ignore[arg-type]
+
+
+class TestHandler:
+    @pytest.mark.parametrize("request_of", ["cancel", "revert"])
+    def test_a_running_operation_is_cancelled(self, handler, flows, request_of):
+        flows.run()
+        answer = getattr(handler, request_of)("f1")
+
+        assert "undone from its next task boundary on" in answer
+        # The journal has it first: a kill between the two forgets nothing.
+        assert flows.calls == [("wish", "detail of f1"), ("cancel", flows.running["f1"])]
+
+    @pytest.mark.parametrize("state", [states.SUCCESS, states.REVERTED, states.FAILURE])
+    def test_one_that_has_ended_is_not_cancelled(self, handler, flows, state):
+        flows.add(state)
+
+        with pytest.raises(RequestRefused, match=f"f1 has ended: {state}"):
+            handler.cancel("f1")
+        assert flows.calls == []
+
+    def test_reverts_that_failed_are_repeated(self, handler, flows):
+        flows.add(states.FAILURE)
+        handler.revert("f1")
+
+        assert flows.calls == [("undo_again", "f1"), ("take_over", "f1")]
+
+    @pytest.mark.parametrize(
+        ("state", "text"), [(states.REVERTED, "was undone"), (states.SUCCESS, "has ended")]
+    )
+    def test_without_a_failure_nothing_is_left_to_revert(self, handler, flows, state, text):
+        flows.add(state)
+
+        with pytest.raises(RequestRefused, match=f"{text}.*nothing is left"):
+            handler.revert("f1")
+        assert flows.calls == []
+
+    @pytest.mark.parametrize("state", [states.REVERTED, states.FAILURE])
+    def test_a_reverted_operation_is_run_once_more(self, handler, flows, state):
+        flows.add(state, when_cut_short="resume")
+        handler.resume("f1")
+
+        assert flows.calls == [("reopen", "f1"), ("take_over", "f1")]
+
+    @pytest.mark.parametrize("state", [states.SUCCESS, states.PENDING])
+    def test_another_one_is_not(self, handler, flows, state):
+        flows.add(state, when_cut_short="resume")
+
+        with pytest.raises(RequestRefused, match=f"has ended: {state}"):
+            handler.resume("f1")
+        assert flows.calls == []
+
+    def test_a_running_one_is_not_resumed(self, handler, flows):
+        flows.run()
+
+        with pytest.raises(RequestRefused):
+            handler.resume("f1")
+        assert flows.calls == []
+
+    @pytest.mark.parametrize("meta", [{}, {"when_cut_short": "revert"}])
+    def test_a_call_is_not_resumed_since_its_caller_has_gone(self, handler, flows, meta):
+        flows.add(states.REVERTED, **meta)
+
+        with pytest.raises(RequestRefused, match="create_volume"):
+            handler.resume("f1")
+        assert flows.calls == []
+
+    @pytest.mark.parametrize("request_of", ["cancel", "revert", "resume"])
+    def test_a_flow_that_is_not_there(self, handler, request_of):
+        with pytest.raises(JournalError, match="no flow f1"):
+            getattr(handler, request_of)("f1")
+
+
+class Handler:
+    """Answers requests as a test plans it."""
+
+    def __init__(self) -> None:
+        self.plan: dict[str, Any] = {}
+
+    def _ask(self, flow: str) -> str:
+        answer = self.plan.get(flow, f"{flow} is done")
+        if isinstance(answer, BaseException):
+            raise answer
+        return str(answer)
+
+    cancel = revert = resume = _ask
+
+
+class TestPoller:
+    @pytest.fixture(autouse=True)
+    def _fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(operator_requests, "PAUSE", 0.005)
+
+    @pytest.fixture
+    def journal(self, tmp_path: Any) -> Iterator[Journal]:
+        made = Journal(f"sqlite:///{tmp_path / 'journal.sqlite'}")
+        made.upgrade()
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def planned(self, journal: Journal) -> Iterator[Handler]:
+        """The handler of a poller that runs."""
+        stopping, handler = threading.Event(), Handler()
+        RequestPoller(journal, SLOT, handler, stopping).start()  # type: ignore[arg-type]
+        yield handler
+        stopping.set()
+        for thread in threading.enumerate():
+            if thread.name == "requests":
+                thread.join(30)
+
+    def answer(self, journal: Journal, action: str, flow: str = "f1", slot: str = SLOT) -> Any:
+        request = journal.requests.ask(slot, flow, action)
+        until(lambda: journal.requests.answer_of(request), 30, "an answer")
+        return journal.requests.answer_of(request)
+
+    @pytest.mark.parametrize("action", ["cancel", "revert", "resume"])
+    def test_a_request_is_answered(self, journal, planned, action):
+        found = self.answer(journal, action)
+
+        assert (found.done, found.text) == (True, "f1 is done")
+
+    @pytest.mark.parametrize(
+        "error", [RequestRefused("it has ended"), JournalError("there is no flow f1")]
+    )
+    def test_a_refusal_is_an_answer_too(self, journal, planned, error):
+        planned.plan["f1"] = error
+        found = self.answer(journal, "cancel")
+
+        assert (found.done, found.text) == (False, str(error))
+
+    def test_an_unknown_request_is_refused(self, journal, planned):
+        found = self.answer(journal, "explode")
+
+        assert not found.done and "does not know the request explode" in found.text
+
+    def test_another_slots_requests_are_left_to_it(self, journal, planned):
+        theirs = journal.requests.ask("h1@b1/1", "f1", "cancel")
+        self.answer(journal, "cancel", "f2")
+
+        assert journal.requests.answer_of(theirs) is None
+
+    @pytest.mark.parametrize(
+        "error", [sa.exc.OperationalError("SELECT", {}, OSError("away")), RuntimeError("odd")]
+    )
+    def test_an_error_ends_neither_the_thread_nor_the_request(
+        self, journal, planned, monkeypatch, error
+    ):
+        pending, failures = journal.requests.pending, iter([error, error])
+
+        def failing(slot: str) -> Any:
+            for failure in failures:
+                raise failure
+            return pending(slot)
+
+        monkeypatch.setattr(journal.requests, "pending", failing)
+
+        assert self.answer(journal, "cancel").done
