@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Locks:
 
     def __init__(self, url: str, member: str) -> None:
         self._coordinator = coordination.get_coordinator(url, member.encode())
+        place = urllib.parse.urlsplit(url)
+        self._directory = place.path if place.scheme == "file" else None
         self._holds: dict[str, _Hold] = {}
         self._for_life: list[Any] = []
         self._guard = threading.Lock()
@@ -77,11 +80,10 @@ class Locks:
 
     def forget(self, name: str) -> None:
         """Remove what is left of a lock whose resource is gone."""
-        directory = getattr(self._coordinator, "_dir", None)
-        if directory is None:
+        if self._directory is None:
             return
         try:
-            os.unlink(os.path.join(os.fsdecode(directory), PREFIX + name))
+            os.unlink(os.path.join(self._directory, PREFIX + name))
         except OSError:
             LOG.debug("lock file of %s is not there", name)
 
