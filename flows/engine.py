@@ -14,19 +14,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from taskflow import states, storage
-from taskflow.engines.action_engine import compiler
-from taskflow.engines.action_engine.engine import SerialActionEngine
+from taskflow import states
 from taskflow.exceptions import StorageFailure
 from taskflow.flow import Flow
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
+from flows.compat.taskflow import CompiledFlow, Engine
 from flows.context import Common
 from flows.errors import FlowError, OperationInterrupted
 from flows.factories import Factory, parameters_of
@@ -116,7 +115,7 @@ class FlowRun:
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
         with _shape(self._factory, self._args) as shape:
-            engine = _Engine(shape, self._detail, self._backend)
+            engine = Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
             engine.atom_notifier.register(Notifier.ANY, self._task_changed)
             self._steps = shape.steps
@@ -165,7 +164,7 @@ class FlowRun:
         if self._cancelled:
             raise self._cancelled
 
-    def _run(self, engine: SerialActionEngine) -> Exception | None:
+    def _run(self, engine: Engine) -> Exception | None:
         try:
             for _state in engine.run_iter():
                 if self._suspend.is_set():
@@ -193,68 +192,13 @@ def run_in_memory(
     return FlowRun(factory, args, ctx, detail, _NO_PERSISTENCE, observer).run()
 
 
-class _Storage(storage.Storage):  # type: ignore[misc]
-    """taskflow's storage for an engine that one thread runs.
-
-    A serial engine needs no locks. Saving only gathers; the backend writes at
-    task boundaries and repeats by itself, so the repetition around each save is
-    left out, and so are the two marks of a task's progress that repeat its state.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._lock = _NO_LOCK
-
-    def _with_connection(self, functor: Any, source: Any, clone: Any) -> Any:
-        if isinstance(clone, FlowDetail):
-            source.update(self._backend.update_flow_details(clone))
-        else:
-            source.update(self._backend.update_atom_details(clone))
-        return source
-
-    def set_task_progress(self, task_name: str, progress: float, details: Any = None) -> None:
-        if details is not None or progress not in (0.0, 1.0):
-            super().set_task_progress(task_name, progress, details)
-
-
-class _NoLock:
-    def read_lock(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    write_lock = read_lock
-
-
-_NO_LOCK = _NoLock()
-
-
-class _Engine(SerialActionEngine):  # type: ignore[misc]
-    """taskflow's serial engine over a flow that is compiled already."""
-
-    def __init__(self, shape: _Shape, detail: FlowDetail, backend: Any) -> None:
-        super().__init__(shape.flow, detail, backend, {"gather_statistics": False})
-        self._compiler = shape.compiler
-
-    @functools.cached_property
-    def storage(self) -> _Storage:
-        return _Storage(self._flow_detail, backend=self._backend, scope_fetcher=self._scopes)
-
-    def _scopes(self, atom_name: str) -> Any:
-        return self._runtime.fetch_scopes_for(atom_name) if self._compiled else None
-
-
-class _Shape:
-    """A flow and its compiled form, used by one engine at a time."""
+class _Shape(CompiledFlow):
+    """A compiled flow and its steps."""
 
     def __init__(self, flow: Flow) -> None:
-        self.flow = flow
-        self.compiler = compiler.PatternCompiler(flow)
+        super().__init__(flow)
         self.has_result = RESULT in flow.provides
-        graph = self.compiler.compile().execution_graph
-        self.steps: dict[str, Step] = {
-            node.name: node
-            for node, attributes in graph.nodes(data=True)
-            if attributes["kind"] in compiler.ATOMS
-        }
+        self.steps: dict[str, Step] = {task.name: task for task in self.tasks()}
 
 
 @functools.cache
@@ -279,7 +223,7 @@ def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
         idle.append(shape)
 
 
-def _undo(engine: SerialActionEngine, shape: _Shape, revert: FlowError | None) -> None:
+def _undo(engine: Engine, shape: _Shape, revert: FlowError | None) -> None:
     """Mark steps as failed, which makes the engine revert the finished ones.
 
     :param revert: the reason to revert everything; None: only steps without a safe second try.
@@ -291,7 +235,7 @@ def _undo(engine: SerialActionEngine, shape: _Shape, revert: FlowError | None) -
         engine.storage.save(step.name, Failure.from_exception(cause), states.FAILURE)
 
 
-def _to_undo(engine: SerialActionEngine, shape: _Shape, everything: bool) -> list[Step]:
+def _to_undo(engine: Engine, shape: _Shape, everything: bool) -> list[Step]:
     """Return the steps that count as failed.
 
     A flow whose reverts have begun continues them anyway, and one of which all is done
@@ -309,13 +253,13 @@ def _to_undo(engine: SerialActionEngine, shape: _Shape, everything: bool) -> lis
     return [step for step, state in found if state == states.PENDING][:1]
 
 
-def _outcome(engine: SerialActionEngine, error: Exception | None, shape: _Shape) -> Outcome:
+def _outcome(engine: Engine, error: Exception | None, shape: _Shape) -> Outcome:
     state = engine.storage.get_flow_state()
     if state == states.SUSPENDED:
         return Outcome("suspended")
     if error is None and state == states.SUCCESS:
         return Outcome("done", result=engine.storage.fetch(RESULT) if shape.has_result else None)
-    left = dict(_undo_failures(engine._flow_detail))
+    left = dict(_undo_failures(engine.detail))
     for failure in engine.storage.get_execute_failures().values():
         return Outcome("failed", failure, left=left)
     cause = error or OperationInterrupted(f"flow ended in {state}")

@@ -21,6 +21,7 @@ from oslo_config import cfg
 from drivers.cinder import interrupted, runtime
 from drivers.cinder.error_translation import translated
 from drivers.cinder.translation import changes, cinders, context
+from drivers.compat.cinder import context_of
 from drivers.interface.errors import VolumeDriverException, VolumeIsBusy
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
@@ -93,7 +94,7 @@ class CinderDriver(VolumeDriver):
         """
         given = cinders(self._as_begun(volume))
         with translated(exception.VolumeNotFound):
-            if kept := objects.SnapshotList.get_all_for_volume(given._context, volume.id):
+            if kept := objects.SnapshotList.get_all_for_volume(context_of(given), volume.id):
                 raise VolumeIsBusy(f"volume {volume.id} has {len(kept)} snapshots: delete them")
             self._made.delete_volume(given)
             interrupted.clear(self._made, given)

@@ -8,8 +8,11 @@ driver's own deletion, when nothing of the volume's name should be there any mor
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from drivers.compat.cinder import rados_pool
 
 
 def clear(driver: Any, volume: Any) -> None:
@@ -21,13 +24,8 @@ def clear(driver: Any, volume: Any) -> None:
 
 def _image(driver: Any, volume: Any) -> None:
     """Remove an image that has a name and no header: Ceph cannot open it, nor make it anew."""
-    client, pool = driver._connect_to_rados()
-    try:
-        driver.RBDProxy().remove(pool, volume.name)
-    except driver.rbd.Error:  # it is not there, which is nearly always so
-        return
-    finally:
-        driver._disconnect_from_rados(client, pool)
+    with rados_pool(driver) as pool, contextlib.suppress(driver.rbd.Error):
+        driver.RBDProxy().remove(pool, volume.name)  # nearly always there is none
 
 
 _AFTER: Mapping[str, Callable[[Any, Any], None]] = {"cinder.volume.drivers.rbd.RBDDriver": _image}

@@ -15,6 +15,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from drivers.compat import oslo_config
+
 SECTION = "backend_defaults"
 
 
@@ -53,7 +55,7 @@ def kept_defaults(conf: cfg.ConfigOpts) -> Iterator[None]:
     Cinder's modules do so while they are imported, as of where the database is.
     """
     set_default: Callable[..., None] = conf.set_default
-    known = {(_named(group), info["opt"].dest) for info, group in conf._all_opt_infos()}
+    known = {(section, option.dest) for section, option in oslo_config.registered(conf)}
 
     @functools.wraps(set_default)
     def guarded(name: str, default: Any, group: Any = None) -> None:

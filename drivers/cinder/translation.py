@@ -18,6 +18,8 @@ from cinder import context as cinder_context
 from cinder import exception, objects
 from oslo_context import context as oslo_context
 
+from drivers.compat.cinder import context_of
+from drivers.compat.oslo_context import bind
 from drivers.interface.records import Record
 
 _WRITABLE = frozenset(
@@ -45,7 +47,7 @@ def context(ours: Any = None) -> Any:
     try:
         return cinder_context.RequestContext.from_dict(wire)
     finally:
-        oslo_context._request_store.context = before  # it binds itself to the thread
+        bind(before)  # Cinder's context binds itself to the thread
 
 
 def cinders(record: Record, request: Any = None) -> Any:
@@ -86,12 +88,12 @@ def _pairs(_object: Any, pairs: Mapping[str, Any] | None) -> dict[str, str]:
 def _attachments(volume: Any, records: Sequence[Record] | None) -> Any:
     made = []
     for record in records or ():
-        one = objects.VolumeAttachment(volume._context)
+        one = objects.VolumeAttachment(context_of(volume))
         _fill(one, {**record, **{name: _decoded(record.get(name)) for name in _JSON}})
         one.volume = volume
         one.obj_reset_changes()
         made.append(one)
-    return objects.VolumeAttachmentList(volume._context, objects=made)
+    return objects.VolumeAttachmentList(context_of(volume), objects=made)
 
 
 _JSON = ("connector", "connection_info")
@@ -104,7 +106,7 @@ def _decoded(value: Any) -> Any:
 def _volume_type(owner: Any, record: Record | None) -> Any:
     if record is None:
         return None
-    made = objects.VolumeType(owner._context)
+    made = objects.VolumeType(context_of(owner))
     _fill(made, record)
     made.extra_specs = dict(record.get("extra_specs") or {})
     made.obj_reset_changes()
@@ -112,20 +114,20 @@ def _volume_type(owner: Any, record: Record | None) -> Any:
 
 
 def _related(owner: Any, record: Record | None) -> Any:
-    return None if record is None else _CLASSES[record.kind].of(record, owner._context)
+    return None if record is None else _CLASSES[record.kind].of(record, context_of(owner))
 
 
 def _members(kind: str) -> Callable[[Any, Sequence[Record] | None], Any]:
     def members(owner: Any, records: Sequence[Record] | None) -> Any:
         made = [_related(owner, record) for record in records or ()]
-        return getattr(objects, kind)(owner._context, objects=made)
+        return getattr(objects, kind)(context_of(owner), objects=made)
 
     return members
 
 
 def _volume_types(group: Any, records: Sequence[Record] | None) -> Any:
     made = [_volume_type(group, record) for record in records or ()]
-    return objects.VolumeTypeList(group._context, objects=made)
+    return objects.VolumeTypeList(context_of(group), objects=made)
 
 
 def _fill(made: Any, values: Mapping[str, Any]) -> None:

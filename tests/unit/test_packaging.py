@@ -98,6 +98,17 @@ def test_what_is_imported_is_declared():
     assert undeclared == set()
 
 
+def test_libraries_with_used_private_parts_have_an_upper_bound():
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["cinder"]]
+    bounded = {name(line) for line in wanted if "<" in line}
+    used = {path.stem for package in OURS for path in (ROOT / package / "compat").glob("*.py")}
+    used -= {"__init__", "native_threads"}
+
+    assert len(used) >= 6
+    assert {library for library in used if name(library) not in bounded} == set()
+
+
 def test_nothing_declared_is_compiled_at_the_installation():
     # It ships no wheel, and a fresh machine has neither a compiler nor its headers.
     extras = PROJECT["project"]["optional-dependencies"].values()

@@ -25,6 +25,7 @@ from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
 from flows import former_names
+from worker.compat.sqlalchemy import bind_processors
 
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
@@ -68,7 +69,7 @@ class Prepared:
         compiled = statement.compile(dialect=engine.dialect, column_keys=names.split())
         self._sql = compiled.string
         self._order: list[str] | None = compiled.positiontup
-        self._processors: Any = compiled._bind_processors
+        self._processors: Any = bind_processors(compiled)
 
     def run(self, cursor: Any, **values: Any) -> None:
         """Execute with these values, each named as its column."""

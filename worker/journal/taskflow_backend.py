@@ -19,6 +19,7 @@ from taskflow import states
 from taskflow.persistence.backends import impl_sqlalchemy
 from taskflow.persistence.models import FlowDetail
 
+from flows.compat.taskflow import upgrade_lock
 from worker.journal.journal import Journal
 from worker.journal.persistence import FlowProgress
 
@@ -43,7 +44,7 @@ class JournalBackend(impl_sqlalchemy.SQLAlchemyBackend):  # type: ignore[misc]
 
     def get_connection(self) -> JournalConnection:
         """Open a connection; there is nothing to upgrade in it but the journal."""
-        return JournalConnection(self, upgrade_lock=self._upgrade_lock)
+        return JournalConnection(self, upgrade_lock=upgrade_lock(self))
 
     def close(self) -> None:
         """Drop the connections."""

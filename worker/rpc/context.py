@@ -10,6 +10,8 @@ from typing import Any
 from oslo_context import context as oslo_context
 from oslo_utils import timeutils
 
+from drivers.compat.oslo_context import bind
+
 _SECRET_WORDS = ("token", "catalog", "secret", "password", "credential", "auth")
 """Parts of the names of keys that are never stored, those of senders newer than us included."""
 
@@ -48,7 +50,7 @@ class RequestContext(oslo_context.RequestContext):
             overwrite=False,
         )
         # The parent binds the first context of a thread for good; here only bound() binds.
-        _bind(outer)
+        bind(outer)
         self.read_deleted = self._text("read_deleted") or "no"
 
     @classmethod
@@ -132,12 +134,12 @@ class RequestContext(oslo_context.RequestContext):
         """Put request and resource id into every log line of this thread."""
         outer, before = oslo_context.get_current(), self.resource_uuid
         self.resource_uuid = resource_id or before
-        _bind(self)
+        bind(self)
         try:
             yield
         finally:
             self.resource_uuid = before
-            _bind(outer)
+            bind(outer)
 
     def _identity(self) -> str:
         return (
@@ -175,10 +177,6 @@ class ContextSerializer:
     def deserialize_context(self, wire: Mapping[str, Any]) -> RequestContext:
         """Read them back."""
         return RequestContext.from_wire(wire)
-
-
-def _bind(context: oslo_context.RequestContext | None) -> None:
-    oslo_context._request_store.context = context
 
 
 def _is_secret(key: str) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
-from oslo_messaging.notify import notifier as oslo_notifier
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from flows.statuses import VolumeStatus
+from worker.compat import oslo_messaging as compat
 from worker.rpc import presence
 from worker.rpc import transport as bus
 from worker.rpc.context import ContextSerializer
@@ -47,7 +47,7 @@ class Notifier:
     def __init__(self, conf: cfg.ConfigOpts, transport: Any = None, *, host: str) -> None:
         self._host = host
         self._transport: Any = None
-        conf.register_opts(oslo_notifier._notifier_opts, group=_GROUP)
+        conf.register_opts(compat.NOTIFIER_OPTS, group=_GROUP)
         settings = conf[_GROUP]
         self.enabled = bool({driver for driver in settings.driver if driver} - {"noop"})
         if not self.enabled:

@@ -13,25 +13,10 @@ import threading
 import time
 from typing import Any
 
-from oslo_messaging._drivers import impl_rabbit
-
+from worker.compat import oslo_messaging as compat
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
-
-_LOGGERS = ("oslo_messaging._drivers.impl_rabbit", "oslo.messaging._drivers.impl_rabbit")
-
-_LOST = (
-    "is unreachable",
-    "the connection. Check login credentials",
-    "Connection failed",
-    "recoverable connection/channel error",
-)
-"""The log line of oslo.messaging when a try has failed and another one follows."""
-
-_GIVEN_UP = ("Unable to connect to AMQP server",)
-_CONSEQUENCES = ("Failed to publish message", "Failed to consume message")
-_FOUND = ("Reconnected to AMQP server",)
 
 
 class Presence(logging.Filter):
@@ -49,16 +34,16 @@ class Presence(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Take a line for a sign; say whether it is to be logged as well."""
         text = str(record.msg)
-        if _any_in(_LOST, text):
+        if _any_in(compat.LOST, text):
             self._lost(_reason(record))
             return False
-        if _any_in(_GIVEN_UP, text):
+        if _any_in(compat.GIVEN_UP, text):
             # The sender gets the error; the bus may be away all the same.
             self._forget()
             return False
-        if _any_in(_FOUND, text):
+        if _any_in(compat.FOUND, text):
             return False
-        return self._absence.since is None or not _any_in(_CONSEQUENCES, text)
+        return self._absence.since is None or not _any_in(compat.CONSEQUENCES, text)
 
     def listening(self) -> None:
         """Take note that this thread waits for messages and so sees a loss at once."""
@@ -94,26 +79,10 @@ class Presence(logging.Filter):
 PRESENCE = Presence()
 
 
-class Connection(impl_rabbit.Connection):  # type: ignore[misc]
-    """A connection that reports when it works."""
-
-    def consume(self, timeout: float | None = None) -> None:
-        """Wait for messages."""
-        PRESENCE.listening()
-        super().consume(timeout=timeout)
-
-    def _set_current_channel(self, new_channel: Any) -> None:
-        super()._set_current_channel(new_channel)
-        if new_channel is not None:
-            PRESENCE.found()
-
-
 def watch(transport: Any) -> None:
     """Have the connections of a transport report whether the bus is reachable."""
-    pool = getattr(transport._driver, "_connection_pool", None)
-    if pool is not None and pool.connection_cls is impl_rabbit.Connection:
-        pool.connection_cls = Connection
-    for name in _LOGGERS:
+    compat.observe_connections(transport, PRESENCE.listening, PRESENCE.found)
+    for name in compat.LOGGERS:
         logging.getLogger(name).addFilter(PRESENCE)  # a second time has no effect
 
 

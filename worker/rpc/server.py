@@ -9,21 +9,17 @@ while the worker has no free slot, so that the rest stays with the broker.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import oslo_messaging
-from oslo_messaging._drivers import amqp as rpc_amqp
-from oslo_messaging._drivers import amqpdriver
-from oslo_messaging._drivers import base as driver_base
-from oslo_messaging._drivers import common as rpc_common
-from oslo_messaging._drivers.impl_rabbit import RabbitMessage
 from oslo_messaging.rpc.dispatcher import ExpectedException
-from oslo_messaging.rpc.server import RPCServer
 from oslo_utils import units
 
 from flows.errors import ProcessStopping
+from worker.compat import oslo_messaging as compat
 from worker.rpc import failures
 
 LOG = logging.getLogger(__name__)
@@ -64,7 +60,7 @@ class MessageIntake(Protocol):
         """
 
 
-class Server(RPCServer):  # type: ignore[misc]
+class Server(compat.RPCServer):
     """One target's consumer.
 
     :param transport: an RPC transport of an AMQP driver.
@@ -75,21 +71,8 @@ class Server(RPCServer):  # type: ignore[misc]
     def __init__(
         self, transport: Any, target: oslo_messaging.Target, intake: MessageIntake
     ) -> None:
-        super().__init__(transport, target, dispatcher=_Calls(intake))
-        self._intake = intake
-
-    def _create_listener(self) -> driver_base.PollStyleListenerAdapter:
-        driver = self.transport._driver
-        connection = driver._get_connection(rpc_common.PURPOSE_LISTEN)
-        listener = _Listener(driver, connection, self._intake)
-        exchange = driver._get_exchange(self._target)
-        topic = self._target.topic
-        for name in (topic, f"{topic}.{self._target.server}"):
-            connection.declare_topic_consumer(exchange_name=exchange, topic=name, callback=listener)
-        connection.declare_fanout_consumer(topic, listener)
-        for consumer in connection._consumers:
-            consumer._callback = listener.guarded(consumer)
-        return driver_base.PollStyleListenerAdapter(listener, 1, None)
+        listener = functools.partial(_Listener, intake)
+        super().__init__(transport, target, _Calls(intake), listener)
 
 
 class _Calls:
@@ -111,29 +94,21 @@ class _Calls:
                 raise ExpectedException() from error
 
 
-class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
-    use_cache = False  # the journal's key is the only deduplication
+class _Listener(compat.Listener):
+    poll_max = POLL_MAX
 
-    def __init__(self, driver: Any, connection: Any, intake: MessageIntake) -> None:
+    def __init__(self, intake: MessageIntake, driver: Any, connection: Any) -> None:
         super().__init__(driver, connection)
         self._intake = intake
 
-    @property
-    def _current_timeout(self) -> float:
-        return self._timeout
-
-    @_current_timeout.setter
-    def _current_timeout(self, seconds: float) -> None:
-        self._timeout = min(seconds, POLL_MAX)
-
-    def guarded(self, consumer: Any) -> Any:
+    def guarded(self, consumer: Any) -> Callable[[Any], None]:
         """Return a callback for raw messages that loses none that cannot be read."""
 
         def callback(raw: Any) -> None:
             message = getattr(consumer.queue.channel, "message_to_python", lambda m: m)(raw)
             try:
                 _check_size(message)
-                parsed = RabbitMessage(message)
+                parsed = compat.RabbitMessage(message)
             except Exception as error:  # noqa: BLE001 - whatever a decoder raises
                 self._reject(message, error)
                 return
@@ -161,22 +136,15 @@ class _Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
 
     def _take(self, message: Any) -> None:
         while not self._intake.wait_for_slot(SLOT_WAIT):
-            self._keep_alive()
+            self.send_heartbeat()
         if message.get("_msg_id"):
             super().__call__(message)
             return
-        context = rpc_amqp.unpack_context(message)
-        self._intake.cast(message, context.to_dict())
+        self._intake.cast(message, self.context_of(message))
         try:
             message.acknowledge()
         except Exception as error:  # noqa: BLE001 - redelivered, and recognised by its id
             LOG.info("acknowledging a cast failed, it may come again: %s", error)
-
-    def _keep_alive(self) -> None:
-        """Send a heartbeat to the broker while no message is being read."""
-        amqp = self.conn.connection.connection
-        if hasattr(amqp, "send_heartbeat"):
-            amqp.send_heartbeat()
 
 
 def _check_size(message: Any) -> None:

@@ -7,15 +7,14 @@ passed through as they stand in ``[oslo_messaging_rabbit]``.
 
 from __future__ import annotations
 
-import importlib
 import logging
 from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
-from oslo_messaging._drivers import amqp, impl_rabbit
 from oslo_utils import strutils
 
+from worker.compat import oslo_messaging as compat
 from worker.rpc import presence
 
 CONTROL_EXCHANGE = "openstack"
@@ -25,9 +24,6 @@ _RABBIT = "oslo_messaging_rabbit"
 
 _REMOTE_MODULES = ["cinder.exception"]
 """Modules whose exceptions are raised here as they were raised there."""
-
-_UNLISTED = ("_tracing", "_metrics")
-"""Parts of oslo.messaging that register options only on oslo.config's global object."""
 
 _DURABLE = ("rabbit_quorum_queue", "amqp_durable_queues")
 
@@ -47,7 +43,7 @@ class _Harmless(logging.Filter):
 
     _TEXTS = (
         "during closing channel",  # the answer to each orderly stop
-        "Heartbeat support requested",  # buses inside one process have none
+        compat.HARMLESS,
     )
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -75,19 +71,14 @@ def get(conf: cfg.ConfigOpts, *, slots: int) -> Any:
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Make the bus's options known to a configuration, a private one as well."""
     oslo_messaging.set_transport_defaults(control_exchange=CONTROL_EXCHANGE)
-    conf.register_opts([*impl_rabbit.rabbit_opts, *amqp.amqp_opts], group=_RABBIT)
-    for part in _UNLISTED:
-        group = f"oslo_messaging{part}"
-        try:
-            client = importlib.import_module(f"oslo_messaging.{part}.client")
-            conf.register_opts(getattr(client, group), group=group)
-        except (ImportError, AttributeError):  # this release has no such part
-            continue
+    conf.register_opts(compat.BUS_OPTS, group=_RABBIT)
+    for section, options in compat.unlisted_options():
+        conf.register_opts(options, group=section)
 
 
 def quieten() -> None:
     """Keep two harmless warnings out of the log."""
-    for name in ("amqp", "oslo.messaging._drivers.impl_rabbit"):
+    for name in ("amqp", *compat.LOGGERS):
         logging.getLogger(name).addFilter(_HARMLESS)  # a second time has no effect
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
+from drivers.compat import oslo_config
 from worker.conf import backend, groups
-from worker.conf.check import values
 from worker.conf.cinder import defaults, no_effect, refused, unrelated
 from worker.conf.cinder.table import BACKEND, Table
 
@@ -34,7 +34,7 @@ def ours():
     """Our options, by section and name."""
     conf = cfg.ConfigOpts()
     groups.register_all(conf)
-    found = {(section, option.dest): option for section, option in values.known(conf)}
+    found = {(section, option.dest): option for section, option in oslo_config.registered(conf)}
     return found | {(BACKEND, option.dest): option for option in backend.OPTS}
 
 

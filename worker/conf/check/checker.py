@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from oslo_config import cfg
 
+from drivers.compat import oslo_config
 from worker.conf import backends, backup, compute, groups, image
 from worker.conf.check import config_files, urls, values
 from worker.conf.check.problems import ConfigError, Problem
@@ -65,8 +66,7 @@ def early(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem
     oslo.config reads those before anything else, and stops without naming a file.
     """
     problems = []
-    for option, group in conf._all_cli_opts():
-        section = group.name if group else "DEFAULT"
+    for section, option in oslo_config.on_command_line(conf):
         entry = found.find(section, option)
         if entry is None or "$" in entry.value:
             continue
@@ -84,7 +84,7 @@ def start(conf: cfg.ConfigOpts) -> list[Problem]:
 
 
 def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
-    problems = values.wrong(conf, values.known(conf), found)
+    problems = values.wrong(conf, oslo_config.registered(conf), found)
     if problems:
         return problems
     try:
@@ -97,7 +97,9 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
 
 def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
     options = {
-        option.dest: option for section, option in values.known(conf) if section == "DEFAULT"
+        option.dest: option
+        for section, option in oslo_config.registered(conf)
+        if section == "DEFAULT"
     }
     problems = []
     if conf.report_interval >= conf.service_down_time:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from oslo_config import cfg, iniparser
 
+from drivers.compat.oslo_config import LineParser
 from worker.conf.check.problems import ConfigError, Problem
 
 
@@ -116,7 +117,7 @@ def _read(file: str) -> list[ConfigEntry]:
     return parser.entries
 
 
-class _Lines(iniparser.BaseParser):
+class _Lines(LineParser):
     """oslo.config's own parser, which also keeps the lines."""
 
     def __init__(self, file: str) -> None:
@@ -124,13 +125,6 @@ class _Lines(iniparser.BaseParser):
         self.entries: list[ConfigEntry] = []
         self._file = file
         self._section: str | None = None
-        self._begin = 0
-
-    def _split_key_value(self, line: str) -> tuple[str, list[str]]:
-        # An assignment is complete only after its continuation lines.
-        self._begin = self.lineno
-        key, value = super()._split_key_value(line)
-        return key, value
 
     def new_section(self, section: str) -> None:
         self._section = section
@@ -138,7 +132,7 @@ class _Lines(iniparser.BaseParser):
 
     def assignment(self, key: str, value: list[str]) -> None:
         if self._section is None:
-            raise self.parse_exc("an assignment before the first section", self._begin, key)
+            raise self.parse_exc("an assignment before the first section", self.begin, key)
         self.entries.append(
-            ConfigEntry(self._file, self._begin, self._section, key, "\n".join(value))
+            ConfigEntry(self._file, self.begin, self._section, key, "\n".join(value))
         )

@@ -14,14 +14,14 @@ from importlib import metadata
 import sqlalchemy
 from oslo_config import cfg
 
-from worker.conf.check import values
+from drivers.compat import oslo_config
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
 
 
 def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     """Return the addresses that nothing here can open; no connection is made."""
-    options = {(section, option.dest): option for section, option in values.known(conf)}
+    options = {(section, option.dest): option for section, option in oslo_config.registered(conf)}
     problems = []
     for (section, name), fault in _ADDRESSES.items():
         address = conf[name] if section == "DEFAULT" else conf[section][name]

@@ -8,20 +8,11 @@ from collections.abc import Iterable
 
 from oslo_config import cfg
 
+from drivers.compat.oslo_config import Placed
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
 
 _NUMBER = re.compile(r"(?:invalid literal for int\(\) with base \d+|could not convert .*): (.*)")
-
-Placed = tuple[str, cfg.Opt]
-
-
-def known(conf: cfg.ConfigOpts) -> list[Placed]:
-    """Return each option that is registered, with its section."""
-    return [
-        (group.name if group else "DEFAULT", info["opt"])
-        for info, group in conf._all_opt_infos()  # oslo.config has no public list
-    ]
 
 
 def wrong(conf: cfg.ConfigOpts, options: Iterable[Placed], source: ConfigFiles) -> list[Problem]:

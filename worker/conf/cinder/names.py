@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+from drivers.compat import oslo_config
 from worker.conf import backend
-from worker.conf.check import values
 from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.cinder import unrelated
 
@@ -34,7 +34,7 @@ def effective(entries: Sequence[ConfigEntry]) -> list[ConfigEntry]:
 def known(conf: cfg.ConfigOpts) -> dict[str, set[str]]:
     """Return the names that are registered, by section, as a file may write them."""
     found: dict[str, set[str]] = {OF_BACKENDS: {option.dest for option in backend.OPTS}}
-    for section, option in values.known(conf):
+    for section, option in oslo_config.registered(conf):
         found.setdefault(section.lower(), set()).update((option.dest, option.name))
         for old in option.deprecated_opts:
             name = old.name or option.dest

@@ -9,9 +9,8 @@ from typing import Any
 
 import kombu.exceptions
 import oslo_messaging
-from oslo_messaging._drivers import amqpdriver
-from oslo_messaging._drivers import common as rpc_common
 
+from worker.compat import oslo_messaging as compat
 from worker.rpc.context import ContextSerializer, RequestContext
 
 _TRACE = "\nTraceback (most recent call last)"
@@ -74,23 +73,13 @@ class Sender:
         :raises oslo_messaging.RemoteError: it failed there.
         """
         with _sending(method):
-            self._reach(retry)
+            compat.connect(self._client.transport, retry)
             try:
                 return self._prepared(target, retry).call(request, method, **args)
             except Exception as error:
                 if (remote := _remote(error)) is None:
                     raise
                 raise remote from error
-
-    def _reach(self, retry: int) -> None:
-        """Connect within the tries.
-
-        The connection for answers, which a call makes first, tries for ever.
-        """
-        driver = self._client.transport._driver
-        if isinstance(driver, amqpdriver.AMQPDriverBase):
-            with driver._get_connection(rpc_common.PURPOSE_SEND, retry=retry):
-                pass
 
     def _prepared(self, target: oslo_messaging.Target, retry: int) -> Any:
         return self._client.prepare(
