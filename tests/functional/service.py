@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.servers import Process, alive, until
 
-START_TIMEOUT = 30.0  # seconds until READY=1
+START_TIMEOUT = 60.0  # seconds until READY=1
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -134,7 +134,7 @@ class Service:
         """Wait for a message to systemd."""
         self._wait(lambda: notice in self.notices(), timeout, notice)
 
-    def wait_for_log(self, pattern: str, timeout: float = 10.0, *, after: int = 0) -> None:
+    def wait_for_log(self, pattern: str, timeout: float = 60.0, *, after: int = 0) -> None:
         """Wait for a line of the log that contains a pattern.
 
         :param after: byte of the log from which to look, as ``position()`` gave it.

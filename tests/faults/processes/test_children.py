@@ -75,7 +75,7 @@ def test_restarted_one_by_one_they_lose_nothing_and_go_on_consuming(make_cloud: 
         position, began = cloud.service.position(), time.monotonic()
         os.kill(child, signal.SIGTERM)
         until(lambda: not alive([child]), 60, "its end")  # noqa: B023
-        cloud.service.wait_for_log("takes operations for", 20, after=position)
+        cloud.service.wait_for_log("takes operations for", 60, after=position)
         down.append((child, began, time.monotonic()))
     volumes = casts.stop()
 
@@ -94,12 +94,12 @@ def test_a_killed_child_is_replaced_and_the_others_go_on(make_cloud: Clouds) -> 
     casts = Casts(cloud, 0.03)
     until(
         lambda: {c.pid for c in timed.calls(cloud.script.directory)} == set(children),
-        20,
+        60,
         "both to work",
     )
     position, killed = cloud.service.position(), time.monotonic()
     os.kill(children[0], signal.SIGKILL)
-    cloud.service.wait_for_log("takes operations for", 20, after=position)
+    cloud.service.wait_for_log("takes operations for", 60, after=position)
     back = time.monotonic()
     volumes = casts.stop()
 

@@ -111,7 +111,7 @@ def test_a_second_signal_suspends_at_once(
     volumes = ask(cloud, 4)
     until(lambda: len(cloud.script.calls("create_volume")) == 4, 60, "all to be under way")
     terminate(cloud)
-    cloud.service.wait_for_log("its operations have", 10)
+    cloud.service.wait_for_log("its operations have", 60)
     assert "suspended" not in cloud.service.text()
     terminate(cloud)
     suspended(cloud, processes)

@@ -65,7 +65,7 @@ def test_a_store_that_is_away_is_told_and_waited_for(broker: Broker, tmp_path: P
         cloud.wait_status(kept, "error_deleting")
         assert told(cloud, kept.id) == ["014_018"]
         place.parent.unlink()
-        cloud.backup_service.wait_for_log("the store of backups is up", 15)
+        cloud.backup_service.wait_for_log("the store of backups is up", 60)
         cloud.made(volume)
 
 

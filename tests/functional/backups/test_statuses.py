@@ -155,7 +155,7 @@ class TestCreate:
         if "remove_export" not in plan:  # with which the clone could not be deleted either
             until(
                 lambda: not [v for v in scripted.records.volumes.list() if not v.use_quota],
-                10,
+                60,
                 "the clone to go",
             )
 

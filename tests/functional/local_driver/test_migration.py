@@ -76,8 +76,8 @@ class World:
         """It is on the second host, all of it, and nothing is left on the first."""
         row = self.ended(volume)
         assert (row.host, row.status, row.migration_status) == (THERE, "available", "success")
-        until(lambda: self.files(self.here) == [], 30, "the end of what it was")
-        until(lambda: len(self.cloud.records.volumes.list()) == 1, 30, "the end of its row")
+        until(lambda: self.files(self.here) == [], 60, "the end of what it was")
+        until(lambda: len(self.cloud.records.volumes.list()) == 1, 60, "the end of its row")
         assert self.files(self.there) == [row.name]
         assert checksum(self.there / row.name) == data
 
@@ -85,8 +85,8 @@ class World:
         """It is on the first host, as it was, and nothing is left on the second."""
         row = self.ended(volume)
         assert (row.host, row.status, row.migration_status) == (HERE, "available", "error")
-        until(lambda: self.files(self.there) == [], 30, "the end of the copy")
-        until(lambda: len(self.cloud.records.volumes.list()) == 1, 30, "the end of its row")
+        until(lambda: self.files(self.there) == [], 60, "the end of the copy")
+        until(lambda: len(self.cloud.records.volumes.list()) == 1, 60, "the end of its row")
         assert checksum(self.here / row.name) == data
 
     def files(self, folder: Path) -> list[str]:
@@ -204,7 +204,7 @@ def test_whoever_is_to_have_it_is_away_for_a_while(world: World) -> None:
     volume, data = world.volume()
     world.second.stop()
     world.migrate(volume)
-    until(lambda: len(world.cloud.records.volumes.list()) == 2, 30, "the copy's row")
+    until(lambda: len(world.cloud.records.volumes.list()) == 2, 60, "the copy's row")
     world.second.start()
 
     world.assert_moved(volume, data)
@@ -214,7 +214,7 @@ def test_a_stop_does_not_wait_for_the_destination(world: World) -> None:
     volume, data = world.volume()
     world.second.stop()
     world.migrate(volume)
-    until(lambda: len(world.cloud.records.volumes.list()) == 2, 30, "the copy's row")
+    until(lambda: len(world.cloud.records.volumes.list()) == 2, 60, "the copy's row")
     world.first.stop(timeout=15)
     world.start()
 

@@ -103,7 +103,7 @@ class TestUninitialized:
         assert set(cloud.script.methods()) <= {"do_setup", "check_for_setup_error"}
 
         cloud.script.plan()
-        cloud.service.wait_for_log("backend b1 is up", 30)
+        cloud.service.wait_for_log("backend b1 is up", 60)
         volume = cloud.volume()
         cloud.cast("create_volume", volume=volume)
         cloud.wait_status(volume, "available")
@@ -217,7 +217,7 @@ def test_the_same_message_runs_once(make_cloud: Callable[..., Cloud]) -> None:
     cloud.publish_raw(body)
     cloud.wait_status(volume, "available")
     cloud.publish_raw(body)
-    cloud.service.wait_for_log("came twice", 10)
+    cloud.service.wait_for_log("came twice", 60)
     marker = cloud.volume()
     cloud.cast("create_volume", volume=marker)
     cloud.wait_status(marker, "available")
@@ -257,7 +257,7 @@ def test_stopping_drains_and_leaves_the_rest_with_the_broker(
     until(lambda: len(cloud.script.calls("create_volume")) == 2, 60, "two to be under way")
     assert cloud.service.process is not None
     cloud.service.process.send(signal.SIGTERM)
-    cloud.service.wait_for_log("its operations have", 10)
+    cloud.service.wait_for_log("its operations have", 60)
     gate.touch()
     assert cloud.service.process.wait(20) == 0
     done = [cloud.status(volume) for volume in volumes].count("available")
@@ -292,7 +292,7 @@ def test_a_reload_reads_options_and_drops_nothing(make_cloud: Callable[..., Clou
     cloud = make_cloud()
     cloud.service.start()
     cloud.service.reload()
-    cloud.service.wait_for_log("configuration read anew", 10)
+    cloud.service.wait_for_log("configuration read anew", 60)
     volume = cloud.volume()
     cloud.cast("create_volume", volume=volume)
 

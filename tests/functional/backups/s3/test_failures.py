@@ -94,7 +94,7 @@ def test_while_a_backup_is_restored(cloud: BackupCloud, way: Faulty, how: str) -
         wanted = (f"_backup_{good.id}-0000", HOW[how])
         return any(all(text in line for text in wanted) for line in failed)
 
-    until(logged, 10, "the cause to be logged")
+    until(logged, 60, "the cause to be logged")
     assert told(cloud, good) == ["VOLUME_VOLUME_BACKUP_015_026"]
     assert comes_back(cloud, good, volume, 64)
 

@@ -30,7 +30,7 @@ def play(group: Group, method: str, plan: dict[str, Any] | None = None, **args: 
     cloud, during = group.cloud, METHODS[method][0]
     cloud.script.plan(**({method: plan} if plan else {}))
     cloud.cast(method, "3.14", group=group.record, **args)
-    until(lambda: group.stored().replication_status != during, 30, "the operation to end")
+    until(lambda: group.stored().replication_status != during, 60, "the operation to end")
     cloud.wait_idle()
 
 

@@ -145,7 +145,7 @@ class TestStart:
         claimed(cloud, volume, None)
         cloud.script.plan(create_volume={"exit": True})
         cloud.cast("create_volume", volume=volume)
-        until(lambda: cloud.script.calls("create_volume"), 30, "the driver to be asked")
+        until(lambda: cloud.script.calls("create_volume"), 60, "the driver to be asked")
         cloud.service.kill()
         assert work(cloud) == {volume.id: service_of(cloud)}
         cloud.script.plan()
@@ -160,7 +160,7 @@ class TestStart:
         volumes = [claimed(cloud, cloud.existing("downloading"), ours) for _ in range(3)]
         cloud.script.plan(clear_download={"exit": True, "only": volumes[1].id})
         process = cloud.service.launch()
-        until(lambda: process.returncode is not None, 30, "the end of the service")
+        until(lambda: process.returncode is not None, 60, "the end of the service")
         cloud.script.plan()
         cloud.service.start()
 
@@ -199,7 +199,7 @@ class TestOnRequest:
         volume = claimed(cloud, cloud.volume("creating"), other)
         ended = len(cleanups(cloud))
         ask(cloud, other, **wanted)
-        until(lambda: len(cleanups(cloud)) > ended, 30, "the clean-up")
+        until(lambda: len(cleanups(cloud)) > ended, 60, "the clean-up")
 
         assert (cloud.status(volume), work(cloud)[volume.id]) == ("creating", other)
 
@@ -208,10 +208,10 @@ class TestOnRequest:
         gate = {"wait_for": str(tmp_path / "gate"), "only": volume.id}
         cloud.script.plan(create_volume=gate)
         cloud.cast("create_volume", volume=volume)
-        until(lambda: volume.id in asked(cloud, "create_volume"), 30, "the driver to be asked")
+        until(lambda: volume.id in asked(cloud, "create_volume"), 60, "the driver to be asked")
         ended = len(cleanups(cloud))
         ask(cloud, service_of(cloud))
-        until(lambda: len(cleanups(cloud)) > ended, 30, "the clean-up")
+        until(lambda: len(cleanups(cloud)) > ended, 60, "the clean-up")
         assert cloud.status(volume) == "creating"
 
         (tmp_path / "gate").touch()
@@ -226,7 +226,7 @@ class TestOnRequest:
         rejected = len(cloud.entries(rejected=True))
         cloud.cast("do_cleanup", "3.7", cleanup_request=request)
 
-        until(lambda: len(cloud.entries(rejected=True)) > rejected, 30, "the rejection")
+        until(lambda: len(cloud.entries(rejected=True)) > rejected, 60, "the rejection")
 
 
 @pytest.mark.timeout(180)

@@ -74,7 +74,7 @@ def fail_over(cloud: Cloud, target: str | None = "second", method: str = "failov
     cloud.records.services.update(row(cloud).id, replication_status="failing-over")
     args = {} if target is None else {"secondary_backend_id": target}
     cloud.cast(method, "3.8" if method == "failover" else "3.0", **args)
-    until(lambda: row(cloud).replication_status != "failing-over", 30, "the failover to end")
+    until(lambda: row(cloud).replication_status != "failing-over", 60, "the failover to end")
     cloud.wait_idle()
 
 
@@ -269,7 +269,7 @@ class TestRestart:
         lone.records.services.update(row(lone).id, replication_status="failing-over")
         lone.script.plan(failover_host={"exit": True})
         lone.cast("failover", "3.8", secondary_backend_id=target)
-        until(lambda: lone.script.calls("failover_host"), 30, "the driver to be asked")
+        until(lambda: lone.script.calls("failover_host"), 60, "the driver to be asked")
         lone.service.kill()
         assert row(lone).replication_status == "failing-over"
         lone.script.plan()
@@ -301,6 +301,6 @@ class TestRestart:
         # One has done it; the other is made anew for the target.
         until(
             lambda: [c["active"] for c in lone.script.calls("do_setup")][-1] == "second",
-            30,
+            60,
             "the other process",
         )

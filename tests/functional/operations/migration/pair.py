@@ -52,7 +52,7 @@ class Pair:
 
     def wait_until_up(self) -> None:
         """Wait until both have reported."""
-        until(lambda: len(self.cloud.records.services.list()) == 2, 30, "both backends")
+        until(lambda: len(self.cloud.records.services.list()) == 2, 60, "both backends")
 
     def starting(self, **columns: Any) -> Record:
         """Insert a volume as the API leaves one that is to be migrated, locked."""
