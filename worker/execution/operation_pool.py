@@ -24,11 +24,10 @@ from flows.errors import FlowError, Interrupted, OperationCancelled, ProcessStop
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
-from worker.execution.retry import RETRY_FIRST, RETRY_MAX, JournalRetry
+from worker.execution.retry import JournalRetry, OutageRetry
 from worker.journal.journal import Journal
 from worker.journal.persistence import JournalError
 from worker.locks import Locks
-from worker.outage_log import OutageLog
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ class OperationPool:
         self._active = 0
         self._changed = threading.Condition()
         self._runs: dict[str, OperationRun] = {}
-        self._no_locks = OutageLog("the directory of the locks", LOG)
+        self._lock_retry = OutageRetry("the directory of the locks", (OSError, ToozError), stopping)
 
     def wait_for_slot(self, timeout: float) -> bool:
         """Wait for a free slot. :raises ProcessStopping: no message is taken any more."""
@@ -267,22 +266,10 @@ class OperationPool:
         return outcome
 
     def _hold(self, held: ExitStack, operation: Operation) -> None:
-        """Take the locks; a full disk, or no more descriptors, is waited for."""
-        pause, waited = RETRY_FIRST, False
-        while True:
-            try:
-                held.enter_context(self._locks.held(operation.exclusive, operation.shared))
-            except (OSError, ToozError) as error:
-                waited = True
-                self._no_locks.begin(error)
-                if self._stopping.wait(pause):
-                    text = "the locks are away, and the process stops"
-                    raise ProcessStopping(text) from error
-                pause = min(pause * 2, RETRY_MAX)
-                continue
-            if waited:
-                self._no_locks.end()
-            return
+        """Take the locks; a full disk, or a lack of file descriptors, only delays that."""
+        self._lock_retry.insist(
+            lambda: held.enter_context(self._locks.held(operation.exclusive, operation.shared))
+        )
 
     def _revert_late(self, run: OperationRun) -> None:
         """Revert the effect of a driver call that returned after its operation had ended."""
