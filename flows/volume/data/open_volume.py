@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from drivers.interface.records import Record
 from flows import driver_contract, open_on_host
 from flows.context import DataContext
-from flows.errors import AttachFailed, Interrupted
+from flows.errors import AttachFailed, DriverReturnedRubbish, Interrupted
 from flows.open_on_host import Connections, RemoteConnections
 from flows.volume.connections import connection
 
@@ -35,7 +35,11 @@ class OwnConnections:
     def connect(
         self, source: Record, connector: Mapping[str, Any]
     ) -> tuple[Record, Mapping[str, Any]]:
-        """Create the export and initialize the connection."""
+        """Create the export and initialize the connection.
+
+        :raises DriverReturnedRubbish: the connection info is malformed; another backend may
+            do better, so this stays distinct from an error of the copy.
+        """
         ctx = self._ctx
         connection.check_connector(ctx, source, connector)
         try:
@@ -43,8 +47,10 @@ class OwnConnections:
             update = driver_contract.model_update(answer, source, "create_export")
             exported = source.replace(**update)
             return exported, connection.connect(ctx, exported, connector)
-        except BaseException:
+        except BaseException as error:
             self._quietly(source, lambda: self._unexport(source))
+            if isinstance(error.__cause__, DriverReturnedRubbish):
+                raise error.__cause__ from None
             raise
 
     def disconnect(self, source: Record, connector: Mapping[str, Any]) -> None:

@@ -226,6 +226,21 @@ class TestFailures:
         assert unreachable.driver.objects == set()
         assert_released(unreachable)
 
+    def test_malformed_connection_info_is_an_error_of_the_driver(
+        self, iscsi: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        factory, args = creation(iscsi)
+        args |= {"request_spec": {"volume_id": "v1"}}
+        args |= {"filter_properties": {"retry": {"num_attempts": 1, "hosts": ["h"]}}}
+        monkeypatch.setattr(
+            type(iscsi.driver), "initialize_connection", lambda *_a, **_k: "rubbish"
+        )
+        outcome = iscsi.run(factory, **args)
+
+        assert outcome.failure.check(errors.DriverReturnedRubbish)
+        assert len(iscsi.scheduler.calls) == 1
+        assert_released(iscsi)
+
     @pytest.mark.parametrize(
         ("case", "status"),
         [
