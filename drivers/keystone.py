@@ -16,6 +16,7 @@ def account(conf: Any, sections: Sequence[str]) -> str | None:
 
     The options of each are registered. Needs keystoneauth.
     """
+    # Late: an optional library, which takes memory.
     from keystoneauth1 import loading
 
     for section in sections:
@@ -32,6 +33,7 @@ def session(conf: Any, section: str, **how: Any) -> Any:
         ``insecure`` and ``timeout``.
     :raises Exception: the section says something that keystoneauth cannot use.
     """
+    # Late: an optional library, which takes memory.
     from keystoneauth1 import loading
 
     auth = loading.load_auth_from_conf_options(conf, section)

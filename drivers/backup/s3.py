@@ -174,6 +174,7 @@ class _Upload:
 def _client(configuration: Any) -> Any:
     """Make a client. :raises BackupDriverException: boto3 is not installed."""
     try:
+        # Late: an optional library, which takes memory.
         import boto3
         from botocore.config import Config
     except ImportError as error:

@@ -197,6 +197,7 @@ class _Upload:
 def _client() -> Any:
     """Return the library. :raises BackupDriverException: it is not installed."""
     try:
+        # Late: an optional library, which takes memory.
         import swiftclient
     except ImportError as error:
         text = "Swift needs python-swiftclient: pip install 'holdfast[swift]'"

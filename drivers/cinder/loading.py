@@ -53,6 +53,7 @@ def load(path: str) -> type[VolumeDriver]:
 
 def adapted(found: object) -> type[VolumeDriver]:
     """Return a driver of ours around a class of Cinder's that is loaded."""
+    # Late: only a driver of Cinder's needs it, and Cinder then is installed.
     from drivers.cinder import features
 
     return features.adapted(found)
@@ -67,6 +68,7 @@ def prepare() -> None:
     """Import modules that all of Cinder's drivers need. :raises ImportError: no Cinder."""
     if "cinder.volume.driver" in sys.modules:
         return
+    # Late: only a driver of Cinder's needs it, and Cinder then is installed.
     from drivers.cinder import eventlet_stub, options
 
     if not installed():

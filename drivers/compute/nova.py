@@ -116,6 +116,7 @@ class Nova(ComputeService):
 
     def _connect(self) -> Any:
         self.check()
+        # Late: an optional library, which takes memory.
         from keystoneauth1 import adapter
 
         section = keystone.account(self.conf, ACCOUNTS)

@@ -227,6 +227,7 @@ class GlanceImages(ImageService):
             return self._proxies[server]
 
     def _connected(self, server: str | None) -> Any:
+        # Late: an optional library, which takes memory.
         from openstack.connection import Connection
 
         conf = self.conf

@@ -157,6 +157,7 @@ def _parts(info: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _brick() -> Any:
     try:
+        # Late: an optional library, which takes memory.
         from os_brick.initiator import connector
     except ImportError:
         return None

@@ -19,6 +19,8 @@ from cliff.command import Command as CliffCommand
 from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
 
+from flows.errors import NotFound
+
 if TYPE_CHECKING:
     from oslo_config import cfg
 
@@ -59,6 +61,7 @@ class Access:
     @functools.cached_property
     def conf(self) -> cfg.ConfigOpts:
         """The configuration."""
+        # Late: help needs no configuration, which loads 50 modules.
         from worker import conf
 
         argv = [f"--config-file={name}" for name in self._files]
@@ -72,6 +75,7 @@ class Access:
     @functools.cached_property
     def database(self) -> Database:
         """The database."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.db.engine import Database
 
         return Database.from_conf(self.conf)
@@ -79,6 +83,7 @@ class Access:
     @functools.cached_property
     def records(self) -> Records:
         """The records in it."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.db.records import Records
 
         return Records.from_conf(self.conf, self.database)
@@ -86,6 +91,7 @@ class Access:
     @functools.cached_property
     def journal(self) -> Journal:
         """The journal as it is: the service and ``db sync`` make it, under their own user."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         import sqlalchemy as sa
 
         url = sa.engine.make_url(self.conf.journal.connection)
@@ -98,6 +104,7 @@ class Access:
 
     def open_journal(self) -> Journal:
         """Open the journal, or begin one."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.journal.journal import Journal
 
         try:
@@ -109,6 +116,7 @@ class Access:
     @functools.cached_property
     def bus(self) -> Any:
         """The bus, for one caller."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.rpc import transport
 
         return transport.get(self.conf, slots=1)
@@ -202,8 +210,6 @@ def plain(value: Any) -> Any:
 
 
 def _found(kind: str, wanted: str, rows: Any) -> Record:
-    from flows.errors import NotFound
-
     try:
         return rows.get(wanted)  # type: ignore[no-any-return]
     except NotFound:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_utils import units
 
+from drivers.interface.errors import BackupDriverException
+from drivers.interface.pace import Pace
 from flows.statuses import BackupStatus
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.flow import Cancel as FlowCancel
+from worker.cli.output import progress as transfer_progress
 from worker.cli.volume import chosen, shown, with_choice, with_id
 
 if TYPE_CHECKING:
@@ -39,14 +42,12 @@ class List(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the live rows, and the journal."""
-        from worker.cli.output.progress import under_way
-
         wanted = chosen(parsed_args)
         if parsed_args.volume:
             wanted["volume_id"] = self.access.volume(parsed_args.volume).id
         found = self.access.records.backups.list(**wanted)
         moving = {one.id: one.size or 0 for one in found if one.status in _UNDER_WAY}
-        progress = under_way(self.access, moving) if moving else {}
+        progress = transfer_progress.under_way(self.access, moving) if moving else {}
         heads = ("ID", "Name", "Volume", "Size (GiB)", "Kind", "Status")
         return (*heads, *_MOVING), [_line(one, progress.get(one.id)) for one in found]
 
@@ -60,15 +61,15 @@ class Show(ShowOne):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the row, the backups that belong to it, and the journal."""
-        from worker.cli.output.progress import under_way
-
         backup = self.access.backup(parsed_args.id)
         more: dict[str, Any] = {
             "kind": _kind(backup),
             "needed_by": self.access.records.backups.dependants(backup.id),
         }
         if backup.status in _UNDER_WAY:
-            progress = under_way(self.access, {backup.id: backup.size or 0}).get(backup.id)
+            progress = transfer_progress.under_way(self.access, {backup.id: backup.size or 0}).get(
+                backup.id
+            )
             more |= {"progress": str(progress)} if progress else {}
         return shown(backup, more)
 
@@ -89,12 +90,14 @@ class _Asking(Command):
         access = self.access
         host, project = getattr(options, "host", None), getattr(options, "project", "admin")
         _ = access.conf  # before the modules that it configures are imported
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.casting.backup_requests import BackupRequests
 
         return BackupRequests(access, project, host)
 
     def sent(self, sent: Sent, options: argparse.Namespace) -> None:
         """Print the request, and wait for its end if asked."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.casting.waiting import Waiting
 
         if sent.resource is not None:
@@ -220,6 +223,7 @@ class Import(_Asking):
         """Make the row, and send."""
         told = _told(parsed_args.file)
         requests = self.requests(parsed_args)
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from flows.backup.record import decode
 
         record = decode(told["backup_url"])
@@ -249,13 +253,12 @@ class Verify(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Read it here."""
-        from drivers.interface.errors import BackupDriverException
-        from drivers.interface.pace import Pace
 
         access = self.access
         backup = access.backup(parsed_args.id)
         if backup.status not in (BackupStatus.AVAILABLE, BackupStatus.RESTORING):
             raise CommandError(f"backup {backup.id} is {backup.status}: there is nothing to verify")
+        # Late: help needs no configuration, which loads 50 modules.
         from worker.conf import backup as options
 
         driver_class, services = options.driver_class(access.conf)
@@ -291,10 +294,8 @@ class _Meter:
         """Show it, twice a second."""
         now = time.monotonic()
         if self._shows and now - self._told >= _LINE:
-            from worker.cli.output.progress import TransferProgress
-
             self._told = now
-            shown = TransferProgress(fraction, self._size, now - self._began)
+            shown = transfer_progress.TransferProgress(fraction, self._size, now - self._began)
             self._app.stderr.write(f"\r{shown}\x1b[K")
             self._app.stderr.flush()
 

@@ -64,6 +64,7 @@ class Cast(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Prepare, send, wait."""
         extra, access = _extra(parsed_args.arg), self.access
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.casting.requests import Ask
         from worker.cli.casting.waiting import Waiting
 

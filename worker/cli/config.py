@@ -33,6 +33,7 @@ class Check(Command):
 
         # Its warnings about old names go to the log at start-up.
         logging.getLogger("oslo_config").setLevel(logging.ERROR)
+        # Late: help needs no configuration, which loads 50 modules.
         from worker.conf.check import checker, config_files
 
         wanted = parsed_args.file or self.app.options.config_file

@@ -19,6 +19,7 @@ class Sync(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Run the migrations."""
         conf = self.access.conf
+        # Late: help needs no configuration, which loads 50 modules.
         from worker.conf import state_path
         from worker.db import sync
 
@@ -36,6 +37,7 @@ class Check(Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Compare every table."""
         database = self.access.database
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.db import check, models
 
         findings = check.check(database)

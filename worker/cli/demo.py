@@ -27,6 +27,7 @@ class Demo(Command):
         began = time.monotonic()
         quiet = self.app.options.verbose_level < 2
         with _log(quiet), tempfile.TemporaryDirectory(prefix="holdfast-demo-") as folder:
+            # Late: SQLAlchemy and taskflow take a second, which help does not need.
             from worker.cli.demonstration.scenario import Scenario
             from worker.cli.demonstration.services import DemoServices
 

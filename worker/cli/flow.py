@@ -7,6 +7,8 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
+from oslo_utils import timeutils
+
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.output.colour import Colour
 
@@ -45,8 +47,6 @@ class List(Lister):
         return heads, [self._row(entry) for entry in entries]
 
     def _row(self, entry: JournalEntry) -> tuple[Any, ...]:
-        from oslo_utils import timeutils
-
         age = int((timeutils.utcnow() - entry.accepted_at).total_seconds())
         task = self._task(entry) if entry.state in (*_UNDER_WAY, *_UNDONE) else ""
         return (
@@ -61,6 +61,7 @@ class List(Lister):
 
     def _task(self, entry: JournalEntry) -> str:
         """Return the task that runs, or the one that failed."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.output.tasks import tasks_of
         from worker.journal.persistence import JournalError
 
@@ -89,6 +90,7 @@ class Show(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
         entry = self.access.flow(parsed_args.id)
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.output.tasks import tasks_of
 
         tasks = tasks_of(self.access.journal, entry)
@@ -183,6 +185,7 @@ class Graph(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Build the flow and draw it."""
         which, access = parsed_args.which, self.access
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.output import flow_graph, tasks
 
         known: dict[str, Task] = {}

@@ -90,6 +90,7 @@ class ServiceList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the rows and compare their last heartbeats with service_down_time."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.db.records.services.service import is_up
 
         who, what = ("Binary", "Host", "Zone"), ("Status", "Reason", "Frozen", "Replication")

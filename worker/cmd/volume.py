@@ -25,6 +25,7 @@ CLI_OPTS = [
 
 def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 1."""
+    # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
     from worker.conf import backends, state_path
 

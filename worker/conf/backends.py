@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oslo_config import cfg
 
 from drivers.cinder import loading
+from drivers.interface.volume import VolumeDriver
 from worker.conf import backend, default, plugins
 from worker.conf.check import config_files, values
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
-
-if TYPE_CHECKING:
-    from drivers.interface.volume import VolumeDriver
 
 SHARED = "backend_defaults"
 DRIVERS = "holdfast.volume_drivers"
@@ -107,9 +105,6 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
 
     :raises ConfigError: there is no such class, or it is not a volume driver.
     """
-    # Programs that only read the configuration do not load the drivers' libraries.
-    from drivers.interface.volume import VolumeDriver
-
     wanted, section = driver_name(conf, name), _place(conf, name)
     try:
         found = _load(wanted)

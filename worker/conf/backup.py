@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oslo_config import cfg
 
 from drivers.backup import options
+from drivers.interface.backup import BackupDriver
 from worker.conf import plugins
 from worker.conf.check import config_files
 from worker.conf.check.problems import ConfigError
 from worker.conf.cinder import refused
-
-if TYPE_CHECKING:
-    from drivers.interface.backup import BackupDriver
 
 DRIVERS = "holdfast.backup_drivers"
 """Entry points of stores."""
@@ -132,8 +130,6 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
         is written.
     :raises ConfigError: there is no such class, or it is not a backup driver.
     """
-    from drivers.interface.backup import BackupDriver
-
     wanted = conf.backup_driver
     if (refusal := refused.store(wanted)) is not None:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))

@@ -48,6 +48,7 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Return the report."""
+        # Late: help needs no configuration, which loads 50 modules.
         from worker.conf.cinder.review import AssignmentKind
 
         review = self._found.review
@@ -65,6 +66,7 @@ class Report:
         yield from self._next()
 
     def _head(self) -> Iterator[str]:
+        # Late: help needs no configuration, which loads 50 modules.
         from worker.conf.cinder.defaults import are_cinders
 
         release = f" {self._found.review.release}" if self._found.review else ""
@@ -104,6 +106,7 @@ class Report:
         return f"{where}  {section}{problem.option or ''}".rstrip()
 
     def _counts(self) -> Iterator[str]:
+        # Late: help needs no configuration, which loads 50 modules.
         from worker.conf.cinder.review import AssignmentKind
 
         review = self._found.review
@@ -130,6 +133,7 @@ class Report:
 
 def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
     """Return the driver of a backend, and how it is served."""
+    # Late: help needs no configuration, which loads 50 modules.
     from worker.conf import ConfigError, backends
 
     wanted = backends.driver_name(conf, name)
@@ -148,6 +152,7 @@ def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
 
 
 def _store(conf: cfg.ConfigOpts) -> str:
+    # Late: help needs no configuration, which loads 50 modules.
     from worker.conf import ConfigError, backup
 
     wanted = conf.backup_driver
@@ -160,6 +165,7 @@ def _store(conf: cfg.ConfigOpts) -> str:
 
 
 def _left_out(conf: cfg.ConfigOpts | None, said: Iterable[str]) -> list[str]:
+    # Late: help needs no configuration, which loads 50 modules.
     from worker.conf.cinder import defaults
 
     if conf is None:

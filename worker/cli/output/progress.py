@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from oslo_utils import units
 
+from worker.cli.access import NoJournal
+
 if TYPE_CHECKING:
     from worker.cli.access import Access
     from worker.cli.output.tasks import Task
@@ -81,7 +83,7 @@ def under_way(access: Access, gib: dict[str, int]) -> dict[str, TransferProgress
 
     :param gib: sizes by the ids of the backups that are looked for.
     """
-    from worker.cli.access import NoJournal
+    # Late: SQLAlchemy and taskflow take a second, which help does not need.
     from worker.cli.output.tasks import tasks_of
     from worker.journal.persistence import JournalError
 
