@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks that hold between threads, processes and hosts, and die with their process.
+"""Locks between processes and hosts, which end with the process that holds them.
 
-tooz gives exclusive locks only. A volume that is being cloned ten times at once
-needs one that its readers share: the readers of one process share a single hold
-of the tooz lock; readers of other processes take their turn.
+A process holds a lock once, for as long as any of its threads needs it. Its threads are
+excluded from each other by :class:`worker.execution.resource_queue.ResourceQueue`, which
+lets several of them share a name; tooz has exclusive locks only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,25 +22,28 @@ from tooz import coordination
 LOG = logging.getLogger(__name__)
 
 PREFIX = "cinder-"
-"""Names are Cinder's, so that a Cinder service beside us is excluded as well."""
+"""Prefix of all names, which makes them those of Cinder's locks: it excludes a Cinder service."""
 
 
 @dataclass
 class _Hold:
-    """What the threads of this process want of one lock."""
+    """The hold of this process on one lock.
+
+    :param users: threads that hold it or wait for it.
+    :param holders: threads that hold it.
+    """
 
     lock: Any
     users: int = 0
-    readers: int = 0
-    turn: threading.Lock = field(default_factory=threading.Lock)
-    first: threading.Lock = field(default_factory=threading.Lock)
+    holders: int = 0
+    taking: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Locks:
     """Locks by name.
 
     :param url: a tooz backend, as ``file:///var/lib/holdfast``.
-    :param member: this process among all that use the backend.
+    :param member: the name of this process among all that use the backend.
     """
 
     def __init__(self, url: str, member: str) -> None:
@@ -56,18 +59,20 @@ class Locks:
         self._coordinator.start(start_heart=True)
 
     def stop(self) -> None:
-        """Disconnect; what is still held is given up."""
+        """Disconnect, which releases all locks."""
         while self._for_life:
             self._for_life.pop().release()
         self._coordinator.stop()
 
     @contextmanager
-    def held(self, exclusive: Sequence[str], shared: Sequence[str] = ()) -> Iterator[None]:
-        """Hold several locks, taken in sorted order so that two users cannot block each other."""
-        modes = dict.fromkeys(shared, False) | dict.fromkeys(exclusive, True)
+    def held(self, names: Iterable[str]) -> Iterator[None]:
+        """Hold several locks against other processes.
+
+        They are taken in sorted order, so that two processes cannot block each other.
+        """
         with ExitStack() as stack:
-            for name in sorted(modes):
-                stack.enter_context(self._one(name, modes[name]))
+            for name in sorted(names):
+                stack.enter_context(self._one(name))
             yield
 
     def try_hold(self, name: str) -> bool:
@@ -75,11 +80,11 @@ class Locks:
         lock = self._coordinator.get_lock((PREFIX + name).encode())
         if not lock.acquire(blocking=False):
             return False
-        self._for_life.append(lock)  # a lock that nobody refers to is given up
+        self._for_life.append(lock)  # a lock without a reference to it is released
         return True
 
     def forget(self, name: str) -> None:
-        """Remove what is left of a lock whose resource is gone."""
+        """Remove the file of a lock whose resource is deleted."""
         if self._directory is None:
             return
         try:
@@ -88,15 +93,18 @@ class Locks:
             LOG.debug("lock file of %s is not there", name)
 
     @contextmanager
-    def _one(self, name: str, exclusive: bool) -> Iterator[None]:
-        hold = self._hold(name)
+    def _one(self, name: str) -> Iterator[None]:
+        hold = self._use(name)
         try:
-            with self._exclusive(hold) if exclusive else self._shared(hold):
+            self._take(hold)
+            try:
                 yield
+            finally:
+                self._release(hold)
         finally:
             self._drop(name, hold)
 
-    def _hold(self, name: str) -> _Hold:
+    def _use(self, name: str) -> _Hold:
         with self._guard:
             hold = self._holds.get(name)
             if hold is None:
@@ -111,35 +119,16 @@ class Locks:
             if hold.users == 0:
                 del self._holds[name]
 
-    @contextmanager
-    def _exclusive(self, hold: _Hold) -> Iterator[None]:
-        with hold.turn:
-            hold.lock.acquire()
-            try:
-                yield
-            finally:
-                hold.lock.release()
-
-    @contextmanager
-    def _shared(self, hold: _Hold) -> Iterator[None]:
-        with hold.first:
-            if hold.readers == 0:
-                self._begin_reading(hold)
-            hold.readers += 1
-        try:
-            yield
-        finally:
-            with hold.first:
-                hold.readers -= 1
-                if hold.readers == 0:
-                    hold.lock.release()
-                    hold.turn.release()
+    @staticmethod
+    def _take(hold: _Hold) -> None:
+        with hold.taking:
+            if hold.holders == 0:
+                hold.lock.acquire()
+            hold.holders += 1
 
     @staticmethod
-    def _begin_reading(hold: _Hold) -> None:
-        hold.turn.acquire()
-        try:
-            hold.lock.acquire()
-        except BaseException:
-            hold.turn.release()
-            raise
+    def _release(hold: _Hold) -> None:
+        with hold.taking:
+            hold.holders -= 1
+            if hold.holders == 0:
+                hold.lock.release()

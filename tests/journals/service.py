@@ -33,6 +33,7 @@ from worker.execution.executor import Executor
 from worker.execution.intake import Intake
 from worker.execution.operation_pool import OperationPool
 from worker.execution.rejected import RejectedMessages
+from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
 from worker.journal.journal import Journal
@@ -181,7 +182,7 @@ class Service:
             self.executor,
             self.journal,
             retry,
-            self.databases.locks,
+            ResourceQueue(self.databases.locks, self.stopping),
             slot=self.slot,
             size=1,
             stopping=self.stopping,

@@ -21,10 +21,10 @@ from oslo_utils import timeutils
 from drivers.interface.optional import Reporting
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
-from flows.errors import NotFound
+from flows.errors import NotFound, ProcessStopping
 from flows.host import export
 from worker.db.records import Records
-from worker.locks import Locks
+from worker.execution.resource_queue import ResourceQueue
 from worker.rpc import topics
 from worker.rpc.context import RequestContext
 
@@ -51,10 +51,10 @@ class StartupSync:
     """
 
     def __init__(
-        self, records: Records, locks: Locks, host: str, stopping: threading.Event
+        self, records: Records, queue: ResourceQueue, host: str, stopping: threading.Event
     ) -> None:
         self._records = records
-        self._locks = locks
+        self._queue = queue
         self._host = host
         self._stopping = stopping
 
@@ -68,6 +68,9 @@ class StartupSync:
         try:
             self._complete_hosts(driver)
             count = self._export_all(driver)
+        except ProcessStopping as error:
+            LOG.info("the exports of %s are checked at the next start: %s", self._host, error)
+            return
         except Exception:
             LOG.exception("not all exports of %s were checked", self._host)
             return
@@ -95,7 +98,7 @@ class StartupSync:
             yield volume
 
     def _export(self, driver: VolumeDriver, volume_id: str) -> None:
-        with self._locks.held([volume_id]):
+        with self._queue.turn([volume_id]):
             try:
                 volume = self._records.volumes.get(volume_id)
             except NotFound:

@@ -13,21 +13,19 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from taskflow.persistence.models import FlowDetail
-from tooz import ToozError
 
 from flows.engine import Outcome
 from flows.errors import FlowError, Interrupted, OperationCancelled, ProcessStopping
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
-from worker.execution.retry import JournalRetry, OutageRetry
+from worker.execution.retry import JournalRetry
 from worker.journal.journal import Journal
 from worker.journal.persistence import JournalError
-from worker.locks import Locks
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
@@ -42,6 +40,7 @@ _DELETIONS = frozenset({"delete_volume", "delete_snapshot", "delete_backup"})
 class OperationPool:
     """Runs the operations of one process.
 
+    :param queue: orders operations on one resource, and holds their locks.
     :param slot: the owner of their flows in the journal.
     :param size: how many operations that are no data transfers run at once.
     :param data_transfers: how many data transfers run at once; 0 for no limit.
@@ -53,7 +52,7 @@ class OperationPool:
         executor: Executor,
         journal: Journal,
         journal_retry: JournalRetry,
-        locks: Locks,
+        queue: ResourceQueue,
         *,
         slot: str,
         size: int,
@@ -63,11 +62,10 @@ class OperationPool:
         self._executor = executor
         self._journal = journal
         self._journal_retry = journal_retry
-        self._locks = locks
+        self._queue = queue
         self._slot = slot
         self._size = size
         self._stopping = stopping
-        self._queue = ResourceQueue()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="operation")
         self._transfers = ThreadPoolExecutor(
             data_transfers or _UNLIMITED, thread_name_prefix="transfer"
@@ -76,7 +74,6 @@ class OperationPool:
         self._active = 0
         self._changed = threading.Condition()
         self._runs: dict[str, OperationRun] = {}
-        self._lock_retry = OutageRetry("the directory of the locks", (OSError, ToozError), stopping)
 
     def wait_for_slot(self, timeout: float) -> bool:
         """Wait for a free slot. :raises ProcessStopping: no message is taken any more."""
@@ -126,17 +123,12 @@ class OperationPool:
 
         :raises ProcessStopping: it is resumed, or reverted, at the next start.
         """
-        run, turn = OperationRun(operation, detail), threading.Event()
-        ticket = Ticket(operation.exclusive, operation.shared, turn.set)
+        run = OperationRun(operation, detail)
         self._register(run)
-        self._queue.enter(ticket)
         try:
-            while not turn.wait(1.0):
-                if self._stopping.is_set():
-                    raise ProcessStopping(f"{operation.method} was not begun: the service stops")
-            return self._run(run)
+            with _bound(run), self._queue.turn(operation.exclusive, operation.shared):
+                return self._execute(run)
         finally:
-            self._queue.leave(ticket)
             self._forget(run)
 
     def recall(self) -> int:
@@ -236,7 +228,8 @@ class OperationPool:
 
     def _run_and_leave(self, run: OperationRun, ticket: Ticket, ended: Callable[[], None]) -> None:
         try:
-            self._run(run)
+            with _bound(run), self._queue.held(ticket):
+                self._execute(run)
         except Interrupted as error:
             LOG.warning("an operation waits for the next start: %s", error)
         except BaseException:
@@ -254,22 +247,13 @@ class OperationPool:
         with self._changed:
             self._runs.pop(run.flow, None)
 
-    def _run(self, run: OperationRun) -> Outcome:
+    def _execute(self, run: OperationRun) -> Outcome:
+        """Run an operation that holds its locks."""
         operation = run.operation
-        with ExitStack() as held:
-            held.enter_context(operation.request.bound(resource_id=operation.resource[1]))
-            self._hold(held, operation)
-            outcome = self._executor.run(run, self._revert_late)
-            if outcome.state == "done" and operation.method in _DELETIONS:
-                for name in (*operation.exclusive, operation.resource[1]):
-                    self._locks.forget(name)
+        outcome = self._executor.run(run, self._revert_late)
+        if outcome.state == "done" and operation.method in _DELETIONS:
+            self._queue.forget((*operation.exclusive, operation.resource[1]))
         return outcome
-
-    def _hold(self, held: ExitStack, operation: Operation) -> None:
-        """Take the locks; a full disk, or a lack of file descriptors, only delays that."""
-        self._lock_retry.insist(
-            lambda: held.enter_context(self._locks.held(operation.exclusive, operation.shared))
-        )
 
     def _revert_late(self, run: OperationRun) -> None:
         """Revert the effect of a driver call that returned after its operation had ended."""
@@ -281,3 +265,8 @@ class OperationPool:
         except JournalError as error:
             advice = f"look, then: holdfast flow revert {run.flow}"
             LOG.error("what %s did too late may be left: %s; %s", run.operation, error, advice)
+
+
+def _bound(run: OperationRun) -> AbstractContextManager[None]:
+    """Put request and resource into the log lines of this thread."""
+    return run.operation.request.bound(resource_id=run.operation.resource[1])

@@ -1,74 +1,129 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on a resource begin in the order in which they were accepted.
+"""Per-resource FIFO queues: the order of operations, and the locks that they hold.
 
-A lock alone says that two operations do not run at once, not which goes first. A
-deletion that comes while a creation waits to be resumed must not overtake it. So
-each operation takes a ticket for the names of its locks when it is accepted, and
-is started when those before it have left; no thread waits meanwhile.
+A lock alone keeps two operations from running at once and says nothing of their order: a
+deletion must not overtake a creation that waits to be resumed. So each operation enters
+the queues of the names that it locks when it is accepted, and starts when all of them have
+let it in; no thread waits meanwhile. The queues exclude the operations of this process
+from each other; one hold of the process on each name, by :mod:`worker.locks`, excludes
+those of other processes.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from tooz import ToozError
+
+from flows.errors import ProcessStopping
+from worker.execution.retry import OutageRetry
+from worker.locks import Locks
+
+STOP_CHECK = 1.0
+"""Seconds between two checks whether the process stops, while a thread waits for its turn."""
 
 
 class Ticket:
-    """A place in the lines of some names.
+    """A place in the queues of some names.
 
-    :param exclusive: names for which nobody else may go at the same time.
-    :param shared: names for which others that share them may.
-    :param ready: called once, when it is this ticket's turn.
+    :param exclusive: names that no other ticket holds at the same time.
+    :param shared: names that other tickets may share at the same time.
+    :param ready: called once, when it is this ticket's turn in all queues.
     """
 
     def __init__(
         self, exclusive: Sequence[str], shared: Sequence[str], ready: Callable[[], None]
     ) -> None:
-        self.alone = dict.fromkeys(shared, False) | dict.fromkeys(exclusive, True)
+        self.names = dict.fromkeys(shared, False) | dict.fromkeys(exclusive, True)
+        """Each name, and whether it is held exclusively."""
         self.ready = ready
-        self.waits_for = set(self.alone)
+        self.waits_for = set(self.names)
 
 
 class ResourceQueue:
-    """The lines of all names, first come first served; those who share go together."""
+    """The queues of all names in this process; tickets that share a name are let in together.
 
-    def __init__(self) -> None:
+    :param locks: exclude other processes.
+    :param stopping: set when the process stops; ends the waits of threads.
+    """
+
+    def __init__(self, locks: Locks, stopping: threading.Event) -> None:
+        self._locks = locks
+        self._stopping = stopping
+        self._retry = OutageRetry("the directory of the locks", (OSError, ToozError), stopping)
         self._guard = threading.Lock()
-        self._lines: dict[str, deque[Ticket]] = {}
+        self._queues: dict[str, deque[Ticket]] = {}
 
     def enter(self, ticket: Ticket) -> None:
-        """Stand in line; a ticket that has nobody before it is called at once."""
+        """Append a ticket to its queues; its turn may come at once."""
         with self._guard:
-            for name in ticket.alone:
-                self._lines.setdefault(name, deque()).append(ticket)
-            turn = self._let_in(ticket.alone) if ticket.alone else [ticket]
+            for name in ticket.names:
+                self._queues.setdefault(name, deque()).append(ticket)
+            turn = self._let_in(ticket.names) if ticket.names else [ticket]
         _call(turn)
 
     def leave(self, ticket: Ticket) -> None:
-        """Give a ticket back; those whose turn it is then are called."""
+        """Remove a ticket from its queues, which lets others in."""
         with self._guard:
-            for name in ticket.alone:
-                line = self._lines[name]
-                line.remove(ticket)
-                if not line:
-                    del self._lines[name]
-            turn = self._let_in(ticket.alone)
+            for name in ticket.names:
+                queue = self._queues[name]
+                queue.remove(ticket)
+                if not queue:
+                    del self._queues[name]
+            turn = self._let_in(ticket.names)
         _call(turn)
 
+    @contextmanager
+    def held(self, ticket: Ticket) -> Iterator[None]:
+        """Hold the locks of a ticket whose turn it is against other processes.
+
+        A full disk, or a lack of descriptors, is waited for.
+
+        :raises ProcessStopping: the locks are not held.
+        """
+        with ExitStack() as stack:
+            self._retry.insist(lambda: stack.enter_context(self._locks.held(ticket.names)))
+            yield
+
+    @contextmanager
+    def turn(self, exclusive: Sequence[str], shared: Sequence[str] = ()) -> Iterator[None]:
+        """Wait on this thread for a turn, and hold the locks.
+
+        :raises ProcessStopping: the turn did not come before the stop.
+        """
+        come = threading.Event()
+        ticket = Ticket(exclusive, shared, come.set)
+        self.enter(ticket)
+        try:
+            while not come.wait(STOP_CHECK):
+                if self._stopping.is_set():
+                    raise ProcessStopping("it was not begun: the service stops")
+            with self.held(ticket):
+                yield
+        finally:
+            self.leave(ticket)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove the remains of locks whose resource is deleted; they are held now."""
+        for name in names:
+            self._locks.forget(name)
+
     def _let_in(self, names: Iterable[str]) -> list[Ticket]:
-        """Return whose turn it has become."""
+        """Return the tickets whose turn it has become."""
         turn = []
         for name in names:
-            for place, ticket in enumerate(self._lines.get(name, ())):
-                alone = ticket.alone[name]
-                if alone and place:
+            for place, ticket in enumerate(self._queues.get(name, ())):
+                exclusive = ticket.names[name]
+                if exclusive and place:
                     break
                 if name in ticket.waits_for:
                     ticket.waits_for.discard(name)
                     if not ticket.waits_for:
                         turn.append(ticket)
-                if alone:
+                if exclusive:
                     break
         return turn
 

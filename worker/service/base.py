@@ -32,6 +32,7 @@ from worker.execution.intake import Intake
 from worker.execution.operation_pool import OperationPool
 from worker.execution.operator_requests import RequestHandler, RequestPoller
 from worker.execution.rejected import RejectedMessages
+from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
 from worker.journal.journal import Journal
@@ -97,6 +98,7 @@ class Service(abc.ABC):
         self.database = Database.from_conf(conf)
         self.records = Records.from_conf(conf, self.database)
         self.locks = Locks(conf.coordination.backend_url, f"{self.slot}-{os.getpid()}")
+        self.queue = ResourceQueue(self.locks, self.stopping)
         self.limiter = Limiter()
         self._beat = beat
         self._observer = observer
@@ -163,7 +165,7 @@ class Service(abc.ABC):
             self._make_executor(journal_retry, dispatcher.journalled),
             self.journal,
             journal_retry,
-            self.locks,
+            self.queue,
             slot=self.slot,
             size=conf.executor_thread_pool_size,
             data_transfers=self.data_transfers,

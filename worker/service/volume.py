@@ -168,7 +168,7 @@ class VolumeService(Service):
         )
         abandoned.clean_up()
         abandoned.start(lambda: self.operations.has_free_slot, self.stopping)
-        exports = StartupSync(self.records, self.locks, self.host, self.stopping)
+        exports = StartupSync(self.records, self.queue, self.host, self.stopping)
         exports.start(self.backend.require_driver())
 
     def make_reporter(self) -> Reporter:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks: exclusive between threads and processes, shared between readers, gone with a process."""
+"""Locks: held once by a process for all its threads, exclusive of others, gone with it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,55 @@ import pytest
 from worker.locks import Locks
 
 WAIT = 10.0
+
+OTHER = """
+import sys
+from worker.locks import Locks
+
+locks = Locks(sys.argv[1], "other")
+locks.start()
+for line in sys.stdin:
+    command, *names = line.split()
+    if command == "try":
+        print(locks.try_hold(names[0]), flush=True)
+    elif command == "often":
+        for _ in range(50):
+            with locks.held(names):
+                pass
+        print("done", flush=True)
+    else:
+        print("taking", flush=True)
+        with locks.held(names):
+            print("held", flush=True)
+            sys.stdin.readline()
+        print("released", flush=True)
+"""
+
+
+class Other:
+    """Another process that uses the same locks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", OTHER, f"file://{folder}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=str(Path(__file__).resolve().parents[3]),
+            text=True,
+        )
+
+    def say(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{text}\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def ask(self, text: str) -> str:
+        self.say(text)
+        return self.answer()
 
 
 @pytest.fixture
@@ -24,115 +73,105 @@ def locks(tmp_path: Path) -> Iterator[Locks]:
     made.stop()
 
 
-def in_thread(work) -> threading.Thread:
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Other]:
+    made = Other(tmp_path)
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
 
-def test_an_exclusive_lock_keeps_others_out(locks: Locks) -> None:
-    order = []
-    held, release = threading.Event(), threading.Event()
-
-    def first() -> None:
-        with locks.held(["v1"]):
-            held.set()
-            release.wait(WAIT)
-            order.append("first")
-
-    def second() -> None:
-        held.wait(WAIT)
-        with locks.held(["v1"]):
-            order.append("second")
-
-    threads = [in_thread(first), in_thread(second)]
-    held.wait(WAIT)
-    release.set()
-    for thread in threads:
-        thread.join(WAIT)
-
-    assert order == ["first", "second"]
-
-
-def test_readers_of_one_process_share(locks: Locks) -> None:
+def test_threads_of_one_process_share_a_hold(locks: Locks) -> None:
     together = threading.Barrier(3, timeout=WAIT)
 
-    def read() -> None:
-        with locks.held([], ["source"]):
+    def hold() -> None:
+        with locks.held(["source"]):
             together.wait()
 
-    threads = [in_thread(read), in_thread(read)]
+    threads = [in_thread(hold), in_thread(hold)]
     together.wait()
     for thread in threads:
         thread.join(WAIT)
 
     assert not together.broken
+    assert locks._holds == {}
 
 
-def test_a_writer_waits_for_the_readers(locks: Locks) -> None:
-    order = []
-    reading, release, asked = threading.Event(), threading.Event(), threading.Event()
+def test_another_process_waits_for_the_last_thread(locks: Locks, other: Other) -> None:
+    first, second = locks.held(["source"]), locks.held(["source"])
+    first.__enter__()
+    second.__enter__()
+    assert other.ask("hold source") == "taking"
+    first.__exit__(None, None, None)
+    answers: list[str] = []
+    waiting = in_thread(lambda: answers.append(other.answer()))
+    waiting.join(0.5)
+    assert answers == []
+    second.__exit__(None, None, None)
+    waiting.join(WAIT)
 
-    def read() -> None:
-        with locks.held([], ["source"]):
-            reading.set()
-            release.wait(WAIT)
-            order.append("reader")
-
-    def write() -> None:
-        reading.wait(WAIT)
-        asked.set()
-        with locks.held(["source"]):
-            order.append("writer")
-
-    threads = [in_thread(read), in_thread(write)]
-    asked.wait(WAIT)
-    release.set()
-    for thread in threads:
-        thread.join(WAIT)
-
-    assert order == ["reader", "writer"]
+    assert answers == ["held"]
 
 
-def test_names_in_any_order_do_not_block_each_other(locks: Locks) -> None:
-    done = []
+def test_a_lock_is_handed_over_between_processes(locks: Locks, other: Other) -> None:
+    for _ in range(3):
+        assert (other.ask("hold v1 v2"), other.answer()) == ("taking", "held")
+        order: list[str] = []
 
-    def take(names: list[str]) -> None:
-        for _ in range(50):
-            with locks.held(names):
-                pass
-        done.append(names)
+        def hold(order: list[str] = order) -> None:
+            with locks.held(["v2", "v1"]):
+                order.append("held here")
 
-    threads = [in_thread(lambda: take(["a", "b"])), in_thread(lambda: take(["b", "a"]))]
-    for thread in threads:
-        thread.join(WAIT)
+        waiting = in_thread(hold)
+        waiting.join(0.2)
+        assert order == []
+        assert other.ask("release") == "released"
+        waiting.join(WAIT)
+        assert order == ["held here"]
 
-    assert len(done) == 2
+
+def test_names_in_any_order_do_not_block_processes(locks: Locks, other: Other) -> None:
+    other.say("often b a")
+    for _ in range(50):
+        with locks.held(["a", "b"]):
+            pass
+
+    assert other.answer() == "done"
 
 
-def test_a_lock_of_a_killed_process_is_free(tmp_path: Path, locks: Locks) -> None:
-    script = (
-        "import sys, os; from worker.locks import Locks;"
-        "l = Locks(sys.argv[1], 'other'); l.start();"
-        "assert l.try_hold('slot'); print('held', flush=True); sys.stdin.read()"
-    )
-    root = str(Path(__file__).resolve().parents[3])
-    other = subprocess.Popen(
-        [sys.executable, "-c", script, f"file://{tmp_path}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=root,
-    )
-    assert other.stdout is not None and other.stdout.readline() == b"held\n"
+def test_an_error_of_one_thread_leaves_the_next_one_to_try(
+    locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locks._coordinator, "get_lock", refuse)
+        with pytest.raises(OSError, match="No space"), locks.held(["v1"]):
+            raise AssertionError("it is not held")
+    with locks.held(["v1"]):
+        pass
+
+    assert locks._holds == {}
+
+
+def test_a_lock_of_a_killed_process_is_free(locks: Locks, other: Other) -> None:
+    assert other.ask("try slot") == "True"
     before = locks.try_hold("slot")
-    other.kill()
-    other.wait()
+    other.process.kill()
+    other.process.wait()
 
     assert before is False
     assert locks.try_hold("slot") is True
 
 
-def test_what_is_left_of_a_lock_can_be_removed(tmp_path: Path, locks: Locks) -> None:
+def test_the_file_of_a_lock_can_be_removed(tmp_path: Path, locks: Locks) -> None:
     with locks.held(["v1"]):
         pass
     left = [p.name for p in tmp_path.iterdir() if "v1" in p.name]

@@ -49,15 +49,15 @@ class Correcting(Driver):
         return self.answer
 
 
-class Locks:
-    """Notes which locks are held, and runs a function before each is given."""
+class Queue:
+    """Notes whose turn it was, and runs a function before each turn."""
 
     def __init__(self) -> None:
         self.held_names: list[str] = []
         self.before = lambda _name: None
 
     @contextmanager
-    def held(self, names: list[str]) -> Iterator[None]:
+    def turn(self, names: list[str]) -> Iterator[None]:
         [name] = names
         self.before(name)
         self.held_names.append(name)
@@ -65,8 +65,8 @@ class Locks:
 
 
 @pytest.fixture
-def locks() -> Locks:
-    return Locks()
+def queue() -> Queue:
+    return Queue()
 
 
 @pytest.fixture
@@ -75,19 +75,19 @@ def stopping() -> threading.Event:
 
 
 @pytest.fixture
-def sync(records: Records, locks: Locks, stopping: threading.Event) -> StartupSync:
-    return StartupSync(records, locks, HOST, stopping)  # type: ignore[arg-type]
+def sync(records: Records, queue: Queue, stopping: threading.Event) -> StartupSync:
+    return StartupSync(records, queue, HOST, stopping)  # type: ignore[arg-type]
 
 
 class TestExports:
-    def test_those_of_volumes_in_use_are_restored_under_their_locks(self, records, sync, locks):
+    def test_those_of_volumes_in_use_are_restored_under_their_locks(self, records, sync, queue):
         for number, status in enumerate(("in-use", "available", "in-use", "error")):
             records.volumes.create(id=f"v{number}", status=status, host=POOL_HOST)
         records.volumes.create(id="other", status="in-use", host="h1@b2#p")
         driver = Driver()
         sync.run(driver)
 
-        assert sorted(driver.exported) == sorted(locks.held_names) == ["v0", "v2"]
+        assert sorted(driver.exported) == sorted(queue.held_names) == ["v0", "v2"]
 
     def test_a_volume_that_is_being_detached_is_exported_too(self, records, sync):
         records.volumes.create(id="v1", status="detaching", host=POOL_HOST)
@@ -108,9 +108,9 @@ class TestExports:
         assert [records.volumes.get(v).status for v in ("v1", "v2")] == ["error", "in-use"]
 
     @pytest.mark.parametrize("change", ["deleted", "detached"])
-    def test_a_change_that_came_first_is_seen_under_the_lock(self, records, sync, locks, change):
+    def test_a_change_that_came_first_is_seen_under_the_lock(self, records, sync, queue, change):
         records.volumes.create(id="v1", status="in-use", host=POOL_HOST)
-        locks.before = (
+        queue.before = (
             records.volumes.destroy
             if change == "deleted"
             else lambda volume_id: records.volumes.update(volume_id, status="available")

@@ -25,6 +25,7 @@ from worker.execution.intake import Intake
 from worker.execution.operation_pool import OperationPool
 from worker.execution.operator_requests import RequestHandler, RequestRefused
 from worker.execution.rejected import RejectedMessages
+from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
 from worker.journal.journal import Journal
@@ -129,7 +130,7 @@ class Bench:
             executor,
             self.journal,
             retry,
-            self.locks,
+            ResourceQueue(self.locks, self.stopping),
             slot=SLOT,
             size=2,
             data_transfers=1,
