@@ -120,12 +120,12 @@ class RemoteVolumeServices:
 
     def _cast(self, request: Any, source: Record, method: str, **args: Any) -> None:
         host = _address(source)
-        with self._limiter.outside():
+        with self._limiter.released():
             _translated(lambda: self._client.cast(request, host, method, **args))
 
     def _call(self, request: Any, source: Record, method: str, **args: Any) -> Any:
         host = _address(source)
-        with self._limiter.outside():
+        with self._limiter.released():
             for left in reversed(range(TRIES)):
                 try:
                     return _translated(lambda: self._client.call(request, host, method, **args))

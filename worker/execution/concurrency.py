@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let few threads run our code at once, and any number wait inside a driver.
+"""Limit how many threads run Python code at once; threads in blocking calls do not count.
 
-A backend that takes a second for a call needs many operations under way, so
-there are many threads. Python runs one at a time, and dozens that compete for it
-spend a third of the processor on taking turns. So a thread passes a turnstile
-before it runs an operation, and steps out of it for each call of the driver.
+A backend that takes a second for a call needs many operations at a time, so there are many
+threads. Python runs one of them at a time, and dozens that compete for it spend a third of
+the processor on switching. So a thread waits for the limiter before it runs a flow, and
+leaves it for each call of the driver.
 """
 
 from __future__ import annotations
@@ -17,116 +17,119 @@ from typing import Any
 
 from flows.errors import ThreadAbandoned
 
-WIDTH = 4
-"""Threads at once; more than one, because the database's answers are waited for inside."""
+THREADS = 4
+"""Threads that run at once; more than one, because they wait for the database meanwhile."""
 
 
-class ThreadGuard:
-    """Keeps a thread that came back too late from an operation that was given up."""
+class AbandonableThread:
+    """A thread whose operation may end without it while it is in a blocking call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._away = False
-        self._given_up = False
+        self._blocked = False
+        self._abandoned = False
 
-    def leave(self) -> None:
-        """Go where nobody knows when one comes back. :raises ThreadAbandoned: it was given up."""
+    def enter_call(self) -> None:
+        """Note the start of a blocking call. :raises ThreadAbandoned: it was abandoned."""
         with self._lock:
             self._check()
-            self._away = True
+            self._blocked = True
 
-    def come_back(self) -> None:
-        """Come back. :raises ThreadAbandoned: it was given up meanwhile."""
+    def leave_call(self) -> None:
+        """Note the end of a blocking call. :raises ThreadAbandoned: it was abandoned in it."""
         with self._lock:
-            self._away = False
+            self._blocked = False
             self._check()
 
-    def give_up(self) -> bool:
-        """Wait no longer for a thread that is away; say whether it is."""
+    def abandon(self) -> bool:
+        """End the operation without this thread if it is in a call; return whether it is."""
         with self._lock:
-            self._given_up = self._away
-            return self._given_up
+            self._abandoned = self._blocked
+            return self._abandoned
 
     def _check(self) -> None:
-        if self._given_up:
+        if self._abandoned:
             raise ThreadAbandoned("the operation ended without this thread")
 
 
 class Limiter:
-    """A count of threads that run our code.
+    """The threads that run Python code now.
 
-    :param width: how many may do so at once.
+    :param threads: how many may run at once.
     """
 
-    def __init__(self, width: int = WIDTH) -> None:
-        self._free = threading.Semaphore(width)
-        self._mine = threading.local()
+    def __init__(self, threads: int = THREADS) -> None:
+        self._free = threading.Semaphore(threads)
+        self._local = threading.local()
 
     @contextmanager
-    def inside(self) -> Iterator[None]:
-        """Run our code."""
-        self._enter()
+    def running(self) -> Iterator[None]:
+        """Run code that counts, after a wait for a free place."""
+        self._acquire()
         try:
             yield
         finally:
-            self._leave()
+            self._release()
 
     @contextmanager
-    def fenced(self, fence: ThreadGuard) -> Iterator[None]:
-        """Have a fence around what this thread does."""
-        self._mine.fence = fence
+    def abandonable(self, thread: AbandonableThread) -> Iterator[None]:
+        """Let the operation of this thread end without it while it is in a blocking call."""
+        self._local.thread = thread
         try:
             yield
         finally:
-            self._mine.fence = None
+            self._local.thread = None
 
     @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Wait for somebody else; a thread that never came in just goes on.
+    def released(self) -> Iterator[None]:
+        """Make a blocking call, which does not count.
 
-        :raises ThreadAbandoned: the operation was given up while this thread was away.
+        A thread that did not count before, as one of a driver, does not count afterwards.
+
+        :raises ThreadAbandoned: the operation ended without this thread meanwhile.
         """
-        fence, inside = getattr(self._mine, "fence", None), getattr(self._mine, "inside", False)
-        if fence is not None:
-            fence.leave()
-        if inside:
-            self._leave()
+        thread: AbandonableThread | None = getattr(self._local, "thread", None)
+        counted = getattr(self._local, "counted", False)
+        if thread is not None:
+            thread.enter_call()
+        if counted:
+            self._release()
         try:
             yield
         finally:
-            if inside:
-                self._enter()
-            if fence is not None:
-                fence.come_back()
+            if counted:
+                self._acquire()
+            if thread is not None:
+                thread.leave_call()
 
-    def _enter(self) -> None:
+    def _acquire(self) -> None:
         self._free.acquire()
-        self._mine.inside = True
+        self._local.counted = True
 
-    def _leave(self) -> None:
-        self._mine.inside = False
+    def _release(self) -> None:
+        self._local.counted = False
         self._free.release()
 
 
 class LimitedDriver:
-    """A driver whose calls step out of the turnstile.
+    """A driver whose methods are blocking calls for the limiter.
 
-    :param driver: the driver; what is no method of it is handed through as it is.
+    :param driver: the driver; its attributes that are no methods are returned unchanged.
     """
 
-    def __init__(self, driver: Any, turnstile: Limiter) -> None:
+    def __init__(self, driver: Any, limiter: Limiter) -> None:
         self._driver = driver
-        self._turnstile = turnstile
+        self._limiter = limiter
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._driver, name)
         if not callable(found):
             return found
-        turnstile = self._turnstile
+        limiter = self._limiter
 
         @functools.wraps(found)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with turnstile.outside():
+            with limiter.released():
                 return found(*args, **kwargs)
 
         self.__dict__[name] = call

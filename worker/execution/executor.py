@@ -26,7 +26,7 @@ from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, 
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
 from worker.execution.retry import JournalRetry
-from worker.execution.timeouts import OperationGivenUp, OperationTimeouts, WatchedOperation
+from worker.execution.timeouts import OperationHung, OperationTimeouts, WatchedOperation
 from worker.journal.journal import Journal
 from worker.journal.persistence import FlowProgress
 from worker.rpc.context import RequestContext
@@ -167,7 +167,7 @@ class Executor:
                 LOG.warning("the journal is away, %s waits: %s", method, error)
                 self._reload(run)
                 run.resumed = True
-            except OperationGivenUp as error:
+            except OperationHung as error:
                 self._reload(run)
                 # The second time it is a revert that hangs: then only rows are written.
                 run.calls_driver = run.revert is None
@@ -244,7 +244,7 @@ class Executor:
     def _carry_out(
         self, run: OperationRun, flow: engine.FlowRun, progress: FlowProgress
     ) -> engine.Outcome:
-        with self._limiter.inside():
+        with self._limiter.running():
             outcome = flow.run(revert=run.revert, reopen=run.reopen)
             if outcome.state == "suspended":
                 progress.flush()

@@ -152,12 +152,12 @@ class OperationPool:
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
         times = int(detail.meta.get("resumes", 0))
         pool = self._transfers if operation.moves_data else None
-        self._enqueue(run, functools.partial(self._resumed.start, times, pool=pool))
+        self._enqueue(run, functools.partial(self._resumed.submit, times, pool=pool))
         return True
 
     def resume(self) -> None:
         """Run the operations that were taken over: the driver is up."""
-        self._resumed.begin()
+        self._resumed.start()
 
     def find(self, flow: str) -> OperationRun | None:
         """Return an operation that has not ended."""

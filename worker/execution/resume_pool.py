@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let what was cut short go on: when the driver is up, and what may be to blame alone.
+"""Threads that run resumed operations: when the driver is up, and suspects one at a time.
 
-An operation that ends its process takes with it whatever runs beside it. Those that
-were cut short together go on together once; who is cut short a second time is a
-suspect, and goes on alone, the least suspected first. So the guilty one kills nobody
-but itself, and the others are not given up for its sake.
+An operation that crashes its process interrupts all others that run beside it. Those that
+were interrupted together are resumed together once. An operation that was interrupted twice
+is a suspect, and suspects run one at a time, those with the fewest resumes first. So the
+one that crashes interrupts only itself, and the others do not reach ``max_resumes``.
 """
 
 from __future__ import annotations
@@ -18,67 +18,67 @@ from typing import Any
 
 LOG = logging.getLogger(__name__)
 
-AT_ONCE = 16
-"""Threads for what was cut short, beside those for what the bus brings."""
+THREADS = 16
+"""Threads for resumed operations, beside those for new ones."""
 
-ALONE = 60.0
-"""Seconds that a suspect is given before the next one begins beside it."""
+SUSPECT_TIME = 60.0
+"""Seconds that a suspect runs before the next one starts beside it."""
 
 Work = Callable[[], None]
 
 
 class ResumePool:
-    """Runs what is resumed, beside new operations."""
+    """Runs resumed operations beside new ones."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="resumed")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="resumed")
         self._suspects = ThreadPoolExecutor(1, thread_name_prefix="suspects")
         self._guard = threading.Lock()
         self._waiting: list[tuple[int, ThreadPoolExecutor, Work]] | None = []
 
-    def start(
+    def submit(
         self,
-        times: int,
+        resumes: int,
         work: Callable[..., None],
         *args: Any,
         pool: ThreadPoolExecutor | None = None,
     ) -> None:
-        """Run work, or keep it until :meth:`begin`.
+        """Run work on a thread, or keep it until :meth:`start`.
 
-        :param times: how often it was cut short before this time.
-        :param pool: threads for it, where new work of its kind has some of its own.
+        :param resumes: how often it was interrupted before.
+        :param pool: other threads for it, as data transfers have them.
         """
         bound, pool = functools.partial(work, *args), pool or self._pool
         with self._guard:
             if self._waiting is not None:
-                self._waiting.append((times, pool, bound))
+                self._waiting.append((resumes, pool, bound))
                 return
-        self._submit(times, pool, bound)
+        self._submit(resumes, pool, bound)
 
-    def begin(self) -> None:
-        """Let what waits go on: the driver is up."""
+    def start(self) -> None:
+        """Run the work that was kept: the driver is up."""
         with self._guard:
             waiting, self._waiting = self._waiting, None
-        for times, pool, work in sorted(waiting or (), key=lambda one: one[0]):
-            self._submit(times, pool, work)
+        for resumes, pool, work in sorted(waiting or (), key=lambda one: one[0]):
+            self._submit(resumes, pool, work)
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Start no work any more."""
         for pool in (self._suspects, self._pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, times: int, pool: ThreadPoolExecutor, work: Work) -> None:
+    def _submit(self, resumes: int, pool: ThreadPoolExecutor, work: Work) -> None:
         try:
-            if times:
+            if resumes:
                 self._suspects.submit(self._run_alone, pool, work)
             else:
                 pool.submit(work)
         except RuntimeError:
-            LOG.debug("not begun before the stop: the journal has it")
+            LOG.debug("not started before the stop; it stays in the journal")
 
     def _run_alone(self, pool: ThreadPoolExecutor, work: Work) -> None:
         try:
             running: Future[None] = pool.submit(work)
         except RuntimeError:
             return
-        wait([running], ALONE)
+        wait([running], SUSPECT_TIME)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watch operations that may take too long, and end those that do.
+"""Time limits of operations, and the end of those that exceed them.
 
-An operation with a limit runs on a thread of its own. When its time is over it is
-undone at its next task boundary; where it hangs in its driver, or in a copy, it is
-undone without that thread, which nobody can end. What the thread brings about when
-it does come back is undone then.
+An operation with a limit runs on a thread of its own. When its time is over it is reverted
+at its next task boundary. Where the thread hangs in its driver, or in a data transfer, the
+operation is reverted without it, as no thread can be ended from outside; the effects of the
+hung call are reverted when it returns.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any, Generic, TypeVar
 
 from flows.engine import FlowRun
 from flows.errors import OperationTimedOut, ThreadAbandoned
-from worker.execution.concurrency import Limiter, ThreadGuard
+from worker.execution.concurrency import AbandonableThread, Limiter
 
 LOG = logging.getLogger(__name__)
 
 PAUSE = 0.25
-"""Seconds between two looks at an operation that has a limit."""
+"""Seconds between two checks of an operation that has a limit."""
 
 ANY = "*"
 """In ``operation_timeout``: every operation that is not named."""
@@ -35,14 +35,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OperationTimeouts:
-    """How long a backend's operations may take.
+    """The time limits of a backend's operations.
 
-    :param timeouts: seconds by operation; 0 for no limit.
-    :param stall: seconds that moving data may stand still; 0 for no limit.
-    :param stall_reverts: whether what stands still is undone, and not only reported.
+    :param by_method: seconds for each method; 0 for no limit.
+    :param stall: seconds that a data transfer may make no progress; 0 for no limit.
+    :param stall_reverts: whether a stalled operation is reverted, or only reported.
     """
 
-    timeouts: Mapping[str, int] = field(default_factory=dict)
+    by_method: Mapping[str, int] = field(default_factory=dict)
     stall: float = 0.0
     stall_reverts: bool = False
 
@@ -56,18 +56,18 @@ class OperationTimeouts:
         )
 
     def seconds(self, method: str) -> float:
-        """Return how long an operation may take, 0 for as long as it likes."""
-        return float(self.timeouts.get(method, self.timeouts.get(ANY, 0)))
+        """Return the time limit of an operation, 0 for none."""
+        return float(self.by_method.get(method, self.by_method.get(ANY, 0)))
 
     def apply_to(self, method: str) -> bool:
-        """Say whether an operation is watched at all."""
+        """Return whether an operation has any limit."""
         return bool(self.seconds(method) or self.stall)
 
 
-class OperationGivenUp(Exception):
-    """An operation is undone without the thread that hangs in it.
+class OperationHung(Exception):
+    """The thread of an operation hangs: the operation is to be reverted without it.
 
-    :param cause: why.
+    :param cause: the limit that was exceeded.
     """
 
     def __init__(self, cause: OperationTimedOut) -> None:
@@ -76,85 +76,86 @@ class OperationGivenUp(Exception):
 
 
 class WatchedOperation(Generic[T]):
-    """One try of an operation, on a thread of its own.
+    """One attempt at an operation, on a thread of its own.
 
-    :param what: method and resource, for the log.
-    :param work: the try; run inside the thread.
-    :param came_late: called on the thread when it comes back after it was given up.
+    :param operation: method and resource, for the log.
+    :param work: the attempt.
+    :param late: called on the thread when it returns after it was abandoned.
     """
 
     def __init__(
         self,
-        what: str,
-        running: FlowRun,
+        operation: str,
+        flow: FlowRun,
         work: Callable[[], T],
-        turnstile: Limiter,
-        came_late: Callable[[], None],
+        limiter: Limiter,
+        late: Callable[[], None],
     ) -> None:
-        self._what = what
-        self._running = running
+        self._operation = operation
+        self._flow = flow
         self._work = work
-        self._turnstile = turnstile
-        self._came_late = came_late
-        self._fence = ThreadGuard()
+        self._limiter = limiter
+        self._late = late
+        self._state = AbandonableThread()
         self._ended = threading.Event()
-        self._answer: list[T] = []
+        self._result: list[T] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="watched", daemon=True)
         self._began = time.monotonic()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def wait(self, timeout: float, stall: float, stall_reverts: bool) -> T:
-        """Run it and return its answer, or raise what it raised.
+        """Make the attempt and return its result, or raise its error.
 
-        :raises GivenUp: its time is over, and its thread does not come back.
+        :raises OperationHung: its time is over, and its thread was abandoned.
         """
         self._thread.start()
         while not self._ended.wait(PAUSE):
             cause = self._overdue(timeout) or self._stalled(stall, stall_reverts)
             if cause is not None:
-                self._running.cancel(cause)
-                if self._fence.give_up():
-                    LOG.error("%s is undone without the thread that hangs in it", self._what)
-                    raise OperationGivenUp(cause)
+                self._flow.cancel(cause)
+                if self._state.abandon():
+                    LOG.error("%s is undone without the thread that hangs in it", self._operation)
+                    raise OperationHung(cause)
         if self._error is not None:
             raise self._error
-        return self._answer[0]
+        return self._result[0]
 
     def _overdue(self, timeout: float) -> OperationTimedOut | None:
         if not timeout or time.monotonic() - self._began < timeout:
             return None
         text = f"it takes longer than the {timeout:.0f} s of operation_timeout"
-        self._tell("timeout", text)
+        self._report("timeout", text)
         return OperationTimedOut(text)
 
     def _stalled(self, stall: float, reverts: bool) -> OperationTimedOut | None:
-        step = self._running.step
+        step = self._flow.step
         if not stall or step is None or not step.moves_data:
             return None
-        still = time.monotonic() - self._running.moved
+        still = time.monotonic() - self._flow.moved
         if still < stall:
             return None
         text = f"{step.name} has made no progress for the {stall:.0f} s of stall_timeout"
-        self._tell(step.name, text)
+        self._report(step.name, text)
         return OperationTimedOut(text) if reverts else None
 
-    def _tell(self, once: str, text: str) -> None:
-        if once in self._told:
+    def _report(self, key: str, text: str) -> None:
+        """Log an exceeded limit once, with the stack of the thread."""
+        if key in self._reported:
             return
-        self._told.add(once)
+        self._reported.add(key)
         frame = sys._current_frames().get(self._thread.ident or 0)
         stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
-        LOG.error("%s: %s; its thread is here:\n%s", self._what, text, stack)
+        LOG.error("%s: %s; its thread is here:\n%s", self._operation, text, stack)
 
     def _run(self) -> None:
         try:
-            with self._turnstile.fenced(self._fence):
-                self._answer.append(self._work())
+            with self._limiter.abandonable(self._state):
+                self._result.append(self._work())
         except ThreadAbandoned:
             took = time.monotonic() - self._began
-            LOG.warning("%s: the thread that hung is back after %.0f s", self._what, took)
-            self._came_late()
-        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            LOG.warning("%s: the thread that hung is back after %.0f s", self._operation, took)
+            self._late()
+        except BaseException as error:  # noqa: BLE001 - raised again by wait()
             self._error = error
         self._ended.set()

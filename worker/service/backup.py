@@ -132,7 +132,7 @@ class BackupService(Service):
             progress_every=self._progress_every(),
             resumed=resumed,
             stopping=self.stopping,
-            waiting=self.limiter.outside,
+            waiting=self.limiter.released,
         )
 
     def capabilities(self) -> dict[str, Any]:

@@ -283,7 +283,7 @@ class Service(abc.ABC):
 
     def _make_executor(self, journal_retry: JournalRetry, methods: Collection[str]) -> Executor:
         conf, timeouts = self.conf, self.timeouts
-        for name in sorted(timeouts.timeouts.keys() - {ANY, *methods}):
+        for name in sorted(timeouts.by_method.keys() - {ANY, *methods}):
             LOG.warning("operation_timeout of %s: there is no operation %s", self.host, name)
         return Executor(
             self.journal,

@@ -202,7 +202,7 @@ class VolumeService(Service):
             options=self._options,
             resumed=resumed,
             stopping=self.stopping,
-            waiting=self.limiter.outside,
+            waiting=self.limiter.released,
         )
 
     def _driver_up(self, driver: VolumeDriver) -> None:

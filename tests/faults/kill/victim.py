@@ -261,8 +261,8 @@ def main() -> None:
     watch_database()
     break_steps()
     # A stopped operation occupies a thread and a slot: the others must get past.
-    resume_pool.AT_ONCE = AT_ONCE
-    resume_pool.ALONE = 0.01
+    resume_pool.THREADS = AT_ONCE
+    resume_pool.SUSPECT_TIME = 0.01
     base.Limiter = lambda: Limiter(AT_ONCE)  # type: ignore[assignment,misc]
     volume.VolumeService = Watched  # type: ignore[misc]
     program.main()

@@ -75,8 +75,8 @@ def main() -> None:
     watch_checkpoints()
     watch_calls()
     backup_run.CHECKPOINT_INTERVAL = restore_run.CHECKPOINT_INTERVAL = 0.0  # type: ignore[misc]
-    resume_pool.AT_ONCE = victim.AT_ONCE
-    resume_pool.ALONE = 0.01
+    resume_pool.THREADS = victim.AT_ONCE
+    resume_pool.SUSPECT_TIME = 0.01
     base.Limiter = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]
     backup.BackupService = Watched  # type: ignore[misc]
     program.main()

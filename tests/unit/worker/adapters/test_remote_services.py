@@ -227,7 +227,7 @@ class TestFailures:
         passed = threading.Event()
 
         def another() -> None:
-            with limiter.inside():
+            with limiter.running():
                 passed.set()
 
         def meanwhile() -> None:
@@ -235,7 +235,7 @@ class TestFailures:
             assert passed.wait(30)
 
         client.after_each = meanwhile
-        with limiter.inside():
+        with limiter.running():
             services.unexport(REQUEST, VOLUME)
 
 

@@ -41,11 +41,11 @@ class Runs:
 
 def test_nothing_begins_before_the_driver_is_up() -> None:
     resumes, runs = ResumePool(), Runs()
-    resumes.start(0, runs, "a")
+    resumes.submit(0, runs, "a")
     assert runs.began == []
-    resumes.begin()
+    resumes.start()
     runs.wait(1)
-    resumes.start(0, runs, "b")
+    resumes.submit(0, runs, "b")
     runs.wait(1)
 
     assert runs.began == ["a", "b"]
@@ -54,8 +54,8 @@ def test_nothing_begins_before_the_driver_is_up() -> None:
 def test_those_that_were_cut_short_once_go_on_together() -> None:
     resumes, runs = ResumePool(), Runs()
     for who in "abc":
-        resumes.start(0, runs, who, True)
-    resumes.begin()
+        resumes.submit(0, runs, who, True)
+    resumes.start()
     while len(runs.began) < 3:
         pass
     runs.go.set()
@@ -67,8 +67,8 @@ def test_those_that_were_cut_short_once_go_on_together() -> None:
 def test_suspects_go_one_by_one_and_the_least_suspected_first() -> None:
     resumes, runs = ResumePool(), Runs()
     for who, times in (("worst", 3), ("bad", 2), ("first", 1), ("second", 1)):
-        resumes.start(times, runs, who)
-    resumes.begin()
+        resumes.submit(times, runs, who)
+    resumes.start()
     runs.wait(4)
 
     assert runs.began == ["first", "second", "bad", "worst"]
@@ -78,11 +78,11 @@ def test_suspects_go_one_by_one_and_the_least_suspected_first() -> None:
 def test_a_suspect_that_takes_long_does_not_keep_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resume_pool, "ALONE", 0.05)
+    monkeypatch.setattr(resume_pool, "SUSPECT_TIME", 0.05)
     resumes, runs = ResumePool(), Runs()
-    resumes.start(1, runs, "long", True)
-    resumes.start(1, runs, "short")
-    resumes.begin()
+    resumes.submit(1, runs, "long", True)
+    resumes.submit(1, runs, "short")
+    resumes.start()
     runs.wait(1)
     assert runs.began == ["long", "short"]
     runs.go.set()
@@ -91,10 +91,10 @@ def test_a_suspect_that_takes_long_does_not_keep_the_others(
 
 def test_nothing_begins_after_the_end() -> None:
     resumes, runs = ResumePool(), Runs()
-    resumes.begin()
+    resumes.start()
     resumes.close()
-    resumes.start(0, runs, "a")
-    resumes.start(1, runs, "b")
+    resumes.submit(0, runs, "a")
+    resumes.submit(1, runs, "b")
 
     assert runs.began == []
 
@@ -108,8 +108,8 @@ def test_what_has_threads_of_its_kind_goes_on_there(times: int) -> None:
         names.append(threading.current_thread().name)
         ran.set()
 
-    resumes.start(times, work, pool=pool)
-    resumes.begin()
+    resumes.submit(times, work, pool=pool)
+    resumes.start()
 
     assert ran.wait(5)
     assert names == ["mine_0"]
