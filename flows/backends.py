@@ -24,7 +24,7 @@ class Backend(Protocol):
     """``host@backend``: the part of ``volume.host`` before the pool."""
 
     @property
-    def service_uuid(self) -> str | None:
+    def service_uuid(self) -> str:
         """The UUID of the backend's services row."""
 
     def require_driver(self) -> VolumeDriver:

@@ -9,11 +9,12 @@ typed with the narrowest context that has the fields it uses::
     │   └── BackupContext         the backup service
     └── VolumeContext             the volume service: snapshots, volumes
         ├── BackupSourceContext   devices of backups
+        ├── InstanceContext       events to the compute service
         ├── ConnectionContext     connections and attachments
         │   └── DataContext       copies of data, reverts; an AttachContext too
         │       ├── ImageContext  copies from and to images
         │       │   └── CreateContext  volumes from every source; a BackupSourceContext too
-        │       └── MigrationContext   migration and retype
+        │       └── MigrationContext   migration and retype; an InstanceContext too
         └── GroupContext          groups
             └── HostContext       the whole backend
 
@@ -57,6 +58,7 @@ from flows.request import Request
 from flows.service_records import (
     BackendRecords,
     InitiatorRecords,
+    ServiceOperations,
     ServiceRecords,
     ServiceRow,
     WorkRecords,
@@ -164,11 +166,17 @@ class BackupSourceContext(VolumeContext):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InstanceContext(VolumeContext):
+    """The context of flows that send events to the compute service."""
+
+    compute: ComputeService
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConnectionContext(VolumeContext):
-    """The context of flows that connect, attach and extend volumes of instances."""
+    """The context of flows that connect and attach volumes."""
 
     initiators: InitiatorRecords
-    compute: ComputeService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +199,7 @@ class CreateContext(ImageContext, BackupSourceContext):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MigrationContext(DataContext):
+class MigrationContext(DataContext, InstanceContext):
     """The context of flows that migrate and retype volumes."""
 
     types: TypeRecords
@@ -214,10 +222,12 @@ class HostContext(GroupContext):
     """The context of flows on a whole backend.
 
     :param service: the services row of the backend.
+    :param operations: the operations of this service.
     :param host: the rows of all volumes, snapshots and groups of the backend.
     """
 
     service: ServiceRow
+    operations: ServiceOperations
     host: BackendRecords
 
 

@@ -67,11 +67,18 @@ class ServiceRow(Protocol):
         In a cluster, the cluster's row is written first.
         """
 
-    def underway(self) -> Collection[str]:
-        """Return the ids in the arguments of the operations that have not ended."""
 
-    def delete(self, volume: Record) -> None:
-        """Accept the deletion of a volume with its snapshots, as if the API had cast it."""
+class ServiceOperations(Protocol):
+    """The operations of the service that runs the flow, as its journal has them."""
+
+    def in_progress(self) -> Collection[str]:
+        """Return the ids of resources, and in arguments, of the operations that have not ended."""
+
+    def delete_volume(self, volume: Record) -> None:
+        """Accept the deletion of a volume with its snapshots, as if the API had cast it.
+
+        The deletion is journalled at once, and runs after this flow.
+        """
 
 
 class BackendRecords(Protocol):

@@ -67,7 +67,7 @@ class CleanUpHost(Step, task="clean"):
     ) -> None:
         found = ctx.workers.left(service_id, resource_type, resource_id, _moment(until))
         # In this order: who claims a row is in the journal before.
-        underway = ctx.service.underway() if found else ()
+        underway = ctx.operations.in_progress() if found else ()
         for work in found:
             if work.resource_id not in underway and work.resource_type in _KINDS:
                 _clean(ctx, work)
@@ -125,7 +125,7 @@ def _end(ctx: Context, work: Record) -> bool:
 def _end_volume(ctx: Context, volume: Record) -> bool:
     status = volume.status
     if status == VolumeStatus.DELETING:
-        ctx.service.delete(volume)
+        ctx.operations.delete_volume(volume)
         return False
     if status == VolumeStatus.CREATING and ctx.host.is_restored(volume.id):
         return True

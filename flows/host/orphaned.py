@@ -155,7 +155,7 @@ def _names(record: Record) -> Iterable[str]:
 def _each(ctx: Context, found: Iterable[Record], ending: _Ending) -> None:
     records = list(found)
     # In this order: whose row was read before its message came is in the journal by now.
-    known = ctx.service.underway() if records else ()
+    known = ctx.operations.in_progress() if records else ()
     for record in records:
         if any(name in known for name in _names(record)):
             continue
@@ -177,7 +177,7 @@ def _end_volume(ctx: Context, volume: Record) -> None:
         return
     _log_orphaned(volume, status)
     if status == _DELETED_AGAIN:
-        ctx.service.delete(volume)
+        ctx.operations.delete_volume(volume)
         return
     if status == VolumeStatus.DOWNLOADING:
         _clear_download(ctx, volume)
@@ -254,7 +254,7 @@ def _end_replication(ctx: Context, group: Record) -> None:
 
 def _end_failover(ctx: Context) -> None:
     left = ctx.service.get().replication_status in SERVICE.during
-    if left and ctx.backend.name not in ctx.service.underway():
+    if left and ctx.backend.name not in ctx.operations.in_progress():
         LOG.warning("a failover of %s was left by another service", ctx.backend.host)
         ctx.service.update(disabled=True, replication_status=SERVICE.failed)
 

@@ -99,7 +99,6 @@ class Service:
             rpc_version=VOLUME_VERSION if kind == "volume" else BACKUP_VERSION,
             object_version="1.39",
         )
-        self.records.workers.service_id = self.row.id
         self.driver, self.store = Driver(databases.volumes), BackupStore()
         self.images, self.scheduler = Images(), Noted()
         self.stopping = threading.Event()
@@ -191,16 +190,16 @@ class Service:
     def _context(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
         records: Any = self.records
         others: Any = Noted()
-        return VolumeServiceContext(
+        ctx = VolumeServiceContext(
             request=request,
             backend=Backend(self, self.driver),
-            volumes=RecordCache(records.volumes),  # type: ignore[arg-type]
-            snapshots=RecordCache(records.snapshots),  # type: ignore[arg-type]
+            volumes=records.volumes,
+            snapshots=records.snapshots,
             groups=records.by_group_kind,
             attachments=records.attachments,
             backups=records.backups,
             quotas=records.quotas,
-            workers=records.workers,
+            workers=records.work_of(self.row),
             messages=records.messages,
             initiators=records.initiators,
             notifier=others,
@@ -208,6 +207,7 @@ class Service:
             images=self.images,
             backup_service=BackupServices(),  # type: ignore[arg-type]
             service=ServiceRow(self),
+            operations=Operations(self),
             host=records.on_host(self.host),
             volume_service=self._volume_services(),
             attacher=Attacher(),
@@ -218,6 +218,7 @@ class Service:
             resumed=resumed,
             stopping=self.stopping,
         )
+        return RecordCache().around(ctx)
 
     def _backup_context(self, request: RequestContext, resumed: bool) -> BackupContext:
         records: Any = self.records
@@ -285,9 +286,16 @@ class ServiceRow:
 
     def spread(self, **columns: Any) -> None: ...
 
-    def underway(self) -> set[str]:
+
+class Operations:
+    """No other operations; a deletion is carried out at once."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def in_progress(self) -> set[str]:
         return set()
 
-    def delete(self, volume: Record) -> None:
+    def delete_volume(self, volume: Record) -> None:
         self._service.driver.objects.discard(volume.name)
         self._service.records.volumes.destroy(volume.id)

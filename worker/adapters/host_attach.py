@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
+from oslo_config import cfg
 from oslo_utils import netutils
 
 from flows.errors import AttachFailed, DetachFailed
@@ -47,6 +48,15 @@ class HostAttacher:
         self._address = address or netutils.get_my_ipv4()
         self._guard = threading.Lock()
         self._known: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts) -> HostAttacher:
+        """Read the options of attachments."""
+        return cls(
+            conf.backup_root_helper,
+            multipath=conf.use_multipath_for_image_xfer,
+            address=conf.my_ip or "",
+        )
 
     def connector(self) -> Mapping[str, Any]:
         """Return the connector properties of this host; they are collected once."""

@@ -12,10 +12,11 @@ and never returns an old row.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from drivers.interface.records import Record
-from worker.db.records import Records
+from flows.context import VolumeServiceContext
 
 READS = frozenset({"get", "of_volume", "members", "qos"})
 """Methods that only read. ``current`` is none: other services write the row meanwhile."""
@@ -27,24 +28,23 @@ class RecordCache:
     def __init__(self) -> None:
         self._found: dict[tuple[int, str], Record] = {}
 
-    def context(self, records: Records) -> dict[str, Any]:
-        """Return the records of a context, by their field."""
-        groups = {kind: self.observed(rows) for kind, rows in records.by_group_kind.items()}
-        return {
-            "volumes": self.cached(records.volumes),
-            "snapshots": self.cached(records.snapshots),
-            "groups": groups,
-            "attachments": self.observed(records.attachments),
-            "backups": self.observed(records.backups),
-            "quotas": self.observed(records.quotas),
-            # A volume or snapshot shows nothing of their tables.
-            "workers": records.workers,
-            "messages": records.messages,
-            "initiators": records.initiators,
-            # They are only read.
-            "types": records.volume_types,
-            "services": records.services,
-        }
+    def around(self, ctx: VolumeServiceContext) -> VolumeServiceContext:
+        """Return a context whose volumes and snapshots are read through this cache.
+
+        Records that are not wrapped have no columns of volumes or snapshots, or are only read.
+        """
+        return replace(
+            ctx,
+            volumes=self.cached(ctx.volumes),
+            snapshots=self.cached(ctx.snapshots),
+            groups={kind: self.observed(rows) for kind, rows in ctx.groups.items()},
+            attachments=self.observed(ctx.attachments),
+            backups=self.observed(ctx.backups),
+            quotas=self.observed(ctx.quotas),
+            service=self.observed(ctx.service),
+            backup_service=self.observed(ctx.backup_service),
+            volume_service=self.observed(ctx.volume_service),
+        )
 
     def cached(self, rows: Any) -> Any:
         """Return records whose ``get`` reads each row once, until anything is written."""

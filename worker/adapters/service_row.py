@@ -1,147 +1,151 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the service stands: its own row, and what a failover makes of its processes.
+"""The row of a service in ``services``, and failovers of its backend.
 
-Implements :class:`flows.service_records.ServiceRow`. The driver of each process has to know which
-target of replication is used; the process that fails over tells the others.
+A service registers its row before it builds the parts that need the row's id or UUID.
+The driver of each process uses one replication target; the process that fails the backend
+over sends the new target to the other processes, and to the other hosts of a cluster.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-from taskflow import states
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from drivers.interface.records import Record
 from flows.errors import NotFound
 from flows.host import failover
 from flows.replication import SWITCHED
-from worker.backends.volume_backend import VolumeBackend
 from worker.db.records import Records
-from worker.journal.journal import Journal
-from worker.rpc import objects
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
 
 LOG = logging.getLogger(__name__)
 
-_SPREAD = ("replication_status", "active_backend_id", "disabled", "disabled_reason")
-"""What others are told; nothing else is taken from the bus."""
+OBJECT_VERSION = "1.39"
 
-_UNFINISHED = sorted(
-    {
-        *(states.PENDING, states.RUNNING, states.REVERTING, states.RESUMING),
-        *(states.SUSPENDING, states.SUSPENDED),
-    }
-)
-_NAMES_OTHERS = ("do_cleanup",)
-_KNOWN = 1_000_000
-"""How many operations under way are looked through."""
+_SENT = ("replication_status", "active_backend_id", "disabled", "disabled_reason")
+"""Columns that a failover sends; columns of other names are not accepted from the bus."""
 
 
-class BackendServiceRow:
-    """The row in ``services`` of one backend's service.
+class RegisteredService:
+    """The row of the service that runs in this process.
 
-    :param processes: how many serve the backend.
-    :param client: reaches the others; made when it is first needed.
-    :param journal: what is under way; there when it is first asked.
-    :param submit: takes a message as if it had come off the bus, and its context.
+    :param host: the service's name on the bus and in the database.
+    :param binary: the service's program, which is its topic too.
+    :raises Unavailable: the database does not answer.
     """
 
     def __init__(
-        self,
-        records: Records,
-        backend: VolumeBackend,
-        processes: Callable[[], int],
-        client: Callable[[], VolumeClient],
-        journal: Callable[[], Journal],
-        submit: Callable[[dict[str, Any], dict[str, Any]], None],
-        stopping: threading.Event,
+        self, records: Records, host: str, binary: str, *, zone: str, rpc_version: str
     ) -> None:
-        self._records = records
-        self._backend = backend
-        self._processes = processes
-        self._client = client
-        self._journal = journal
-        self._submit = submit
-        self._stopping = stopping
-        self.service_id: int | None = None
-        self._given: str | None = None
+        self._services = records.services
+        self.host = host
+        self._binary = binary
+        self._zone = zone
+        self._rpc_version = rpc_version
+        self._row = self._register()
+
+    @property
+    def id(self) -> int:
+        """The id of the row."""
+        return int(self._row.id)
+
+    @property
+    def uuid(self) -> str:
+        """The UUID of the row."""
+        return str(self._row.uuid)
 
     def get(self) -> Record:
-        """Return the row as it is now."""
-        row = self._records.services.get(self.service_id) if self.service_id is not None else None
+        """Return the current row. :raises NotFound: it is gone."""
+        row = self._services.get(self.id)
         if row is None:
-            raise NotFound(f"the services row of {self._backend.host} is gone")
+            raise NotFound(f"the services row of {self.host} is gone")
         return row
 
     def update(self, **columns: Any) -> None:
         """Write columns."""
-        if self.service_id is not None:
-            self._records.services.update(self.service_id, **columns)
+        self._services.update(self.id, **columns)
+
+    def heartbeat(self) -> None:
+        """Write the time of the heartbeat; insert a new row if an operator deleted this one."""
+        if not self._services.heartbeat(
+            host=self.host, binary=self._binary, availability_zone=self._zone
+        ):
+            LOG.warning("the services row of %s was gone, it is made anew", self.host)
+            self._row = self._register()
+
+    def _register(self) -> Record:
+        return self._services.ensure(
+            host=self.host,
+            binary=self._binary,
+            topic=self._binary,
+            availability_zone=self._zone,
+            rpc_version=self._rpc_version,
+            object_version=OBJECT_VERSION,
+        )
+
+
+class BackendServiceRow:
+    """Implements :class:`flows.service_records.ServiceRow`: the row, and its failovers.
+
+    :param processes: the number of processes that serve the backend.
+    :param client: reaches the other processes and hosts.
+    """
+
+    def __init__(
+        self, records: Records, row: RegisteredService, client: VolumeClient, processes: int
+    ) -> None:
+        self._services = records.services
+        self._row = row
+        self._client = client
+        self._processes = processes
+        self._target: str | None = None
+
+    def get(self) -> Record:
+        """Return the current row. :raises NotFound: it is gone."""
+        return self._row.get()
+
+    def update(self, **columns: Any) -> None:
+        """Write columns."""
+        self._row.update(**columns)
 
     def spread(self, **columns: Any) -> None:
-        """Tell the other processes, and a cluster's other hosts."""
+        """Send a failover's columns to the other processes, or to the hosts of the cluster."""
         row = self.get()
-        told = {name: columns[name] for name in _SPREAD if name in columns}
-        self._given = columns.get("active_backend_id") or None
-        address = row.cluster_name or self._backend.host
+        sent = {name: columns[name] for name in _SENT if name in columns}
+        self._target = columns.get("active_backend_id") or None
+        address = row.cluster_name or self._row.host
         if row.cluster_name:
-            self._records.services.update_cluster(row.cluster_name, row.binary, **told)
-        elif self._processes() == 1:
+            self._services.update_cluster(row.cluster_name, row.binary, **sent)
+        elif self._processes == 1:
             return
         try:
             admin = RequestContext.admin()
-            self._client().cast(admin, address, "failover_completed", updates=told)
+            self._client.cast(admin, address, "failover_completed", updates=sent)
         except BusUnavailable as error:
             LOG.error("other processes of %s do not know of the failover: %s", address, error)
 
-    def underway(self) -> set[str]:
-        """Return the ids of what operations in the journal are about that have not ended."""
-        entries = self._journal().entries(among=_UNFINISHED, limit=_KNOWN)
-        found: set[str] = set()
-        for entry in entries:
-            if entry.method in _NAMES_OTHERS:
-                continue  # what it names is what it is to look at
-            found |= {str(one) for one in (entry.meta.get("resource") or ())[1:]}
-            for value in (entry.meta.get("args") or {}).values():
-                found.update(_texts(value))
-        return found
-
-    def delete(self, volume: Record) -> None:
-        """Have a volume deleted with its snapshots: from now on the journal knows of it."""
-        args = {"volume": objects.volume(volume), "cascade": True}
-        message = {"method": "delete_volume", "version": "3.0", "args": args}
-        self._submit({**message, "_unique_id": uuid.uuid4().hex}, RequestContext.admin().to_wire())
-
-    def take_over(self, updates: Mapping[str, Any]) -> None:
-        """Follow a failover that another process, or another host of the cluster, has made."""
-        told = {name: updates[name] for name in _SPREAD if name in updates}
-        active = told.get("active_backend_id") or None
-        row = self.get()
-        if row.cluster_name:
-            self.update(**told)
-            self._complete(active)
-        elif active != self._given:
-            self._given = active
-            self._renew(active)
-
     def active_backend_id(self) -> str | None:
-        """Return the target that a driver is to be made for."""
+        """Return the replication target for which a new driver is built."""
         try:
-            self._given = self.get().active_backend_id or None
-        except NotFound:  # somebody deleted it; the next heartbeat makes it anew
-            self._given = None
-        return self._given
+            self._target = self.get().active_backend_id or None
+        except NotFound:  # an operator deleted it; the next heartbeat inserts it again
+            self._target = None
+        return self._target
 
-    def came_up(self, replicates: bool) -> None:
-        """Write what a start makes of the replication status (spec/service §4, step 8).
+    def change_target(self, target: str | None) -> bool:
+        """Note a new replication target; return whether the driver uses another one."""
+        changed = target != self._target
+        self._target = target
+        return changed
 
-        A failover that is still under way, or will go on, writes it itself.
+    def write_replication_status(self, replicates: bool) -> None:
+        """Write the replication status of a start (spec/service §4, step 8).
+
+        A failover that has not ended, or resumes, writes it itself.
         """
         try:
             row, status = self.get(), SWITCHED[replicates]
@@ -149,33 +153,62 @@ class BackendServiceRow:
             LOG.warning("the replication status is not written: %s", error)
             return
         if row.replication_status not in (status, *failover.SERVICE.during):
-            self._records.services.set_replication_status(row.id, status)
+            self._services.set_replication_status(row.id, status)
         if row.cluster_name:
             kept = self.get().replication_status
-            services = self._records.services
-            services.update_cluster(row.cluster_name, row.binary, replication_status=kept)
+            self._services.update_cluster(row.cluster_name, row.binary, replication_status=kept)
 
-    def _complete(self, active: str | None) -> None:
+
+class FailoverBackend(Protocol):
+    """The backend whose driver follows failovers."""
+
+    @property
+    def host(self) -> str:
+        """``host@backend``."""
+
+    def any_driver(self) -> Any:
+        """Return the driver, even if it is not up."""
+
+    def renew(self, stopping: threading.Event) -> None:
+        """Build and set up a new driver."""
+
+
+class RemoteFailovers:
+    """Implements :class:`worker.endpoints.maintenance.FailoverFollower`.
+
+    :param stopping: ends the set-up of a new driver.
+    """
+
+    def __init__(
+        self, row: BackendServiceRow, backend: FailoverBackend, stopping: threading.Event
+    ) -> None:
+        self._row = row
+        self._backend = backend
+        self._stopping = stopping
+
+    def take_over(self, updates: Mapping[str, Any]) -> None:
+        """Follow a failover of another process, or of another host of the cluster."""
+        columns = {name: updates[name] for name in _SENT if name in updates}
+        target = columns.get("active_backend_id") or None
+        if self._row.get().cluster_name:
+            self._row.update(**columns)
+            self._complete(target)
+        elif self._row.change_target(target):
+            self._renew(target)
+
+    def _complete(self, target: str | None) -> None:
         try:
-            driver = self._backend.any_driver()
-            driver.failover_completed(RequestContext.admin(), active)
+            self._backend.any_driver().failover_completed(RequestContext.admin(), target)
         except NotImplementedError:
-            self._renew(active)
+            self._renew(target)
         except Exception as error:
             LOG.exception("the driver did not take a failover over: %s", error)
             reason = "the driver did not take a failover over, see the log"
             failed = failover.FOLLOWED.failed
-            self.update(disabled=True, disabled_reason=reason, replication_status=failed)
+            self._row.update(disabled=True, disabled_reason=reason, replication_status=failed)
 
-    def _renew(self, active: str | None) -> None:
-        LOG.info("backend %s is served by %s from now on", self._backend.host, active or "itself")
+    def _renew(self, target: str | None) -> None:
+        LOG.info("backend %s is served by %s from now on", self._backend.host, target or "itself")
         threading.Thread(
             target=self._backend.renew, args=(self._stopping,), name="set-up", daemon=True
         ).start()
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield what may be an id in an argument of a flow."""
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, str):
-            yield one

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import tenacity
 
@@ -24,30 +24,43 @@ RETRY_MAX = 60.0
 """First and longest pause between two attempts at the set-up of a driver, in seconds."""
 
 
+class Registered(Protocol):
+    """The row of a service in ``services``."""
+
+    @property
+    def host(self) -> str:
+        """``host@backend``."""
+
+    @property
+    def uuid(self) -> str:
+        """The UUID of the row; another one when the row was inserted again."""
+
+
 class VolumeBackend:
     """A driver, its statistics and its state.
 
     :param name: the backend's section.
-    :param host: ``host@backend``.
+    :param service: the registered service of the backend.
     :param make: builds a driver instance; one for each attempt at the set-up, because a
         driver is set up once (seeds, VolumeDriverCore.do_setup).
     :param configuration: the options of the backend.
-    :param ready: called with a driver after its set-up and before its first use.
+    :param ready: called with a driver and its statistics, after its set-up and before its
+        first use.
     :param limiter: does not count threads that are in a call of the driver.
     """
 
     def __init__(
         self,
         name: str,
-        host: str,
+        service: Registered,
         make: Callable[[], VolumeDriver],
         configuration: Any,
-        ready: Callable[[VolumeDriver], None],
+        ready: Callable[[VolumeDriver, Mapping[str, Any]], None],
         limiter: Limiter,
     ) -> None:
         self.name = name
-        self.host = host
-        self.service_uuid: str | None = None
+        self.host = service.host
+        self._service = service
         self._make = make
         self._configuration = configuration
         self._ready = ready
@@ -60,6 +73,11 @@ class VolumeBackend:
         self._stats: dict[str, Any] = {}
         self._wanted = threading.Event()
         self._logged: str | None = None
+
+    @property
+    def service_uuid(self) -> str:
+        """The UUID of the backend's services row."""
+        return self._service.uuid
 
     @property
     def initialized(self) -> bool:
@@ -124,7 +142,7 @@ class VolumeBackend:
             driver.do_setup(RequestContext.admin())
             driver.check_for_setup_error()
             self._stats = self._check.clean(driver.get_volume_stats(refresh=True))
-            self._ready(driver)
+            self._ready(driver, self._stats)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)
             return False

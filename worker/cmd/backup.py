@@ -39,7 +39,7 @@ def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
         log.warning("%s", line)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
-    make = functools.partial(backup.BackupService, conf)
+    make = functools.partial(backup.service, conf)
     process.serve(conf, [(make, conf.backup_workers)])
 
 

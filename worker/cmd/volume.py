@@ -50,9 +50,9 @@ def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> 
         log.warning("%s", line)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
-    make = volume.VolumeService
     services = [
-        (functools.partial(make, conf, name), processes) for name, processes in names.items()
+        (functools.partial(volume.service, conf, name), processes)
+        for name, processes in names.items()
     ]
     process.serve(conf, services)
 

@@ -24,6 +24,7 @@ from worker.execution.executor import Executor, OperationRun
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
 from worker.execution.retry import JournalRetry
+from worker.execution.submitted import SubmittedOperations
 from worker.journal.journal import Journal
 from worker.journal.persistence import JournalError
 from worker.rpc.operation import Operation
@@ -44,6 +45,7 @@ class OperationPool:
     :param slot: the owner of their flows in the journal.
     :param size: how many operations that are no data transfers run at once.
     :param data_transfers: how many data transfers run at once; 0 for no limit.
+    :param submitted: the operations that flows start.
     :param stopping: set when the process stops.
     """
 
@@ -57,6 +59,7 @@ class OperationPool:
         slot: str,
         size: int,
         data_transfers: int = 0,
+        submitted: SubmittedOperations | None = None,
         stopping: threading.Event,
     ) -> None:
         self._executor = executor
@@ -65,6 +68,7 @@ class OperationPool:
         self._queue = queue
         self._slot = slot
         self._size = size
+        self._submitted = submitted
         self._stopping = stopping
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="operation")
         self._transfers = ThreadPoolExecutor(
@@ -106,6 +110,12 @@ class OperationPool:
         self._take_slot()
         self._enqueue(run, functools.partial(self._submit, self._threads), self._free_slot)
 
+    def start_submitted(self) -> None:
+        """Run the operations that flows have started since the last call."""
+        if self._submitted is not None:
+            for operation, detail in self._submitted.take():
+                self.start(operation, detail)
+
     def start_call(self, call: Callable[[], None]) -> None:
         """Make a call that starts no flow, on a thread and in a slot."""
 
@@ -130,6 +140,7 @@ class OperationPool:
                 return self._execute(run)
         finally:
             self._forget(run)
+            self.start_submitted()
 
     def recall(self) -> int:
         """Take over the interrupted operations of the slot, and return how many.
@@ -238,6 +249,7 @@ class OperationPool:
             self._queue.leave(ticket)
             self._forget(run)
             ended()
+            self.start_submitted()
 
     def _register(self, run: OperationRun) -> None:
         with self._changed:

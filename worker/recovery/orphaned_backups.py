@@ -57,14 +57,19 @@ class OrphanedBackups:
         self._stopping = stopping
         self._context = context
         self._delete = delete
-        self._since = timeutils.utcnow()
 
     def start(self) -> None:
-        """Begin, when the grace is over."""
-        threading.Thread(target=self._run, name="orphaned-backups", daemon=True).start()
+        """End orphaned backups on a thread of its own, after the grace period."""
+        since = timeutils.utcnow()
+        threading.Thread(
+            target=self._run, args=(since,), name="orphaned-backups", daemon=True
+        ).start()
 
-    def settle(self) -> int:
-        """End orphaned backups; return how many."""
+    def settle(self, since: datetime.datetime) -> int:
+        """End orphaned backups; return how many.
+
+        :param since: rows that have changed after this time are not orphaned.
+        """
         entries = self._journal.entries(limit=_KNOWN)
         known = {entry.resource for entry in entries}
         underway = {entry.resource for entry in entries if entry.state not in ENDED}
@@ -72,26 +77,22 @@ class OrphanedBackups:
         for backup in self._records.backups.unsettled(self._host):
             # A failed backup may have an ended flow, which could not delete the temporary objects.
             operations = underway if backup.status == BackupStatus.ERROR else known
-            if f"backup {backup.id}" in operations or not self._is_old(backup):
+            if f"backup {backup.id}" in operations or _changed_at(backup) >= since:
                 continue
             count += 1
             LOG.warning("backup %s was left %s by another service", backup.id, backup.status)
             self._end(backup)
         return count
 
-    def _run(self) -> None:
+    def _run(self, since: datetime.datetime) -> None:
         if self._stopping.wait(GRACE):
             return
         try:
-            self.settle()
+            self.settle(since)
         except Interrupted:
             LOG.info("the service stops: orphaned backups are ended after its next start")
         except Exception:
             LOG.exception("not all backups that another service left were ended")
-
-    def _is_old(self, backup: Record) -> bool:
-        changed: datetime.datetime = backup.updated_at or backup.created_at
-        return changed < self._since
 
     def _end(self, backup: Record) -> None:
         if backup.status == orphaned.DELETED_AGAIN:
@@ -101,3 +102,8 @@ class OrphanedBackups:
         if outcome.failure is not None:
             reason = outcome.failure.exception_str
             LOG.error("backup %s stays %s: %s", backup.id, backup.status, reason)
+
+
+def _changed_at(backup: Record) -> datetime.datetime:
+    changed: datetime.datetime = backup.updated_at or backup.created_at
+    return changed

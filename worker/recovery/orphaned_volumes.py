@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a service left behind that served this backend before, or lost its messages.
+"""End the operations that a former service of this backend, or a lost message, has orphaned.
 
-At the start, what it said it worked on is ended by Cinder's own rules. What no row tells
-of may still wait on the bus: so the rest is ended some time later, when all that waited
-has been taken, here and by a scheduler.
+At the start, the operations in the service's work rows are ended by Cinder's own rules. A
+resource without a work row may still have a message on the bus: so the rest is ended later,
+when the messages of the start have been taken, here and by a scheduler.
 
 Source: spec/volume-rpc §8.
 """
 
 from __future__ import annotations
 
+import datetime
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from oslo_utils import timeutils
 
 from flows import engine
-from flows.context import VolumeServiceContext
+from flows.context import HostContext
 from flows.errors import Interrupted
 from flows.factories import Factory
 from flows.host import cleanup, orphaned
@@ -28,10 +29,10 @@ from worker.db.records.services.service import is_up
 LOG = logging.getLogger(__name__)
 
 GRACE = 60.0
-"""Seconds in which what waits on the bus is taken."""
+"""Seconds in which the messages that waited on the bus are taken."""
 
 PAUSE = 5.0
-"""Seconds between two looks whether it has been."""
+"""Seconds between two checks whether they have been taken."""
 
 UP = 60.0
 """Seconds after its last heartbeat for which a scheduler counts as up."""
@@ -39,47 +40,67 @@ UP = 60.0
 _EVERYTHING = {"service_id": None, "resource_type": None, "resource_id": None, "until": None}
 
 
+class Operations(Protocol):
+    """The operations of this process."""
+
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether the next message on the bus is taken at once."""
+
+    def start_submitted(self) -> None:
+        """Run the operations that flows have submitted."""
+
+
 class OrphanedVolumes:
-    """Looks once at each start.
+    """Ends orphaned operations once, after each start.
 
     :param host: ``host@backend``.
-    :param context: makes what a flow is given.
+    :param context: makes the context of a flow.
     """
 
     def __init__(
-        self, records: Records, host: str, context: Callable[[], VolumeServiceContext]
+        self,
+        records: Records,
+        host: str,
+        context: Callable[[], HostContext],
+        operations: Operations,
+        stopping: threading.Event,
     ) -> None:
         self._records = records
         self._host = host
         self._context = context
-        self._since = timeutils.utcnow().replace(microsecond=0)
+        self._operations = operations
+        self._stopping = stopping
 
     def clean_up(self) -> None:
-        """End what has a row that names this service."""
+        """End the operations of this service's work rows."""
         self._run(cleanup.flow, **_EVERYTHING)
 
-    def start(self, has_room: Callable[[], bool], stopping: threading.Event) -> None:
-        """End the rest, when the grace is over.
+    def start(self) -> None:
+        """End the rest on a thread of its own, after the grace period."""
+        since = timeutils.utcnow().replace(microsecond=0)
+        threading.Thread(
+            target=self.settle, args=(since,), name="orphaned-volumes", daemon=True
+        ).start()
 
-        :param has_room: says whether what the bus has is taken at once.
+    def settle(self, since: datetime.datetime) -> None:
+        """Wait until the messages of the start are taken, then end the rest.
+
+        :param since: rows that have changed after this time are not orphaned.
         """
-        args = (has_room, stopping)
-        threading.Thread(target=self._settle, args=args, name="abandoned", daemon=True).start()
-
-    def _settle(self, has_room: Callable[[], bool], stopping: threading.Event) -> None:
-        if stopping.wait(GRACE):
+        if self._stopping.wait(GRACE):
             return
-        while not (has_room() and self._scheduled()):
-            if stopping.wait(PAUSE):
+        while not (self._operations.has_free_slot and self._scheduled()):
+            if self._stopping.wait(PAUSE):
                 return
-        self._run(orphaned.flow, before=self._since.isoformat())
+        self._run(orphaned.flow, before=since.isoformat())
 
     def _scheduled(self) -> bool:
-        """Say whether a scheduler has passed on what it had, where there is one."""
+        """Return whether a scheduler is up, which has cast on its messages, or there is none."""
         try:
             rows = self._records.services.list(binary="cinder-scheduler")
-        except Exception as error:  # noqa: BLE001 - the next look will tell
-            LOG.info("what was left on %s has to wait: %s", self._host, error)
+        except Exception as error:  # noqa: BLE001 - the next check repeats it
+            LOG.info("orphaned operations of %s have to wait: %s", self._host, error)
             return False
         return not rows or any(is_up(row, UP) for row in rows)
 
@@ -87,8 +108,10 @@ class OrphanedVolumes:
         try:
             outcome = engine.run_in_memory(factory, args, self._context())
         except Interrupted:
-            LOG.info("what was left on %s is looked at at the next start", self._host)
+            LOG.info("orphaned operations of %s are ended after the next start", self._host)
             return
+        finally:
+            self._operations.start_submitted()
         if outcome.failure is not None:
             reason = outcome.failure.exception_str
-            LOG.error("what was left on %s was not all looked at: %s", self._host, reason)
+            LOG.error("not all orphaned operations of %s were ended: %s", self._host, reason)

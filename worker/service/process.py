@@ -25,7 +25,7 @@ from oslo_config import cfg
 
 from flows.errors import ProcessStopping
 from worker.service import systemd
-from worker.service.base import Service
+from worker.service.start_stop import Service
 
 LOG = logging.getLogger(__name__)
 

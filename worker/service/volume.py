@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The volume service: one process of one backend."""
+"""Composition of the volume service: one process of one backend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-import oslo_messaging
 from oslo_config import cfg
 
 from drivers.compute.nova import Nova
@@ -17,16 +18,16 @@ from worker.adapters import image_service
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.record_cache import RecordCache
 from worker.adapters.remote_services import RemoteBackupServices, RemoteVolumeServices
-from worker.adapters.service_row import BackendServiceRow
+from worker.adapters.service_row import BackendServiceRow, RemoteFailovers
 from worker.backends import replication_status, startup_sync
 from worker.backends.capabilities import Capabilities
 from worker.backends.driver_queries import DriverQueries
 from worker.backends.manageable import Manageable
 from worker.backends.replication_status import ReplicationTargets
-from worker.backends.reporter import Reporter
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
 from worker.conf import backends
+from worker.db.engine import Database
 from worker.endpoints.backup_source import BackendQueries, BackupSourceEndpoint
 from worker.endpoints.connection import ConnectionEndpoint
 from worker.endpoints.group import (
@@ -44,181 +45,78 @@ from worker.endpoints.service import (
     ServiceEndpoint,
 )
 from worker.endpoints.volume import RPC_VERSION, SnapshotEndpoint, VolumeEndpoint
+from worker.execution.operation_pool import OperationPool
+from worker.execution.submitted import SubmittedOperations
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.rpc import topics
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
-from worker.service import log_levels
-from worker.service.base import Service
+from worker.rpc.dispatch import Dispatcher
+from worker.service import base, log_levels
+from worker.service.base import Identity, Infrastructure, Inputs, Parts
+from worker.service.start_stop import Service
 
 
-class VolumeService(Service):
-    """One process of one backend.
+def service(
+    conf: cfg.ConfigOpts,
+    name: str,
+    number: int = 0,
+    beat: Callable[[], None] = lambda: None,
+    observer: Observer | None = None,
+) -> Service:
+    """Return one process of the volume service of a backend, not started yet.
 
     :param name: the backend's section.
+    :param number: the number of the process among those of the backend.
+    :param beat: called about every second while the service is alive.
+    :param observer: called at every change of a task's state.
     """
+    inputs = Inputs(
+        conf=conf,
+        number=number,
+        beat=beat,
+        observer=observer,
+        database=Database.from_conf(conf),
+    )
+    return Service(functools.partial(build, name), inputs)
 
-    binary = topics.TOPIC
-    rpc_version = RPC_VERSION
-    backend: VolumeBackend
 
-    def __init__(
-        self,
-        conf: cfg.ConfigOpts,
-        name: str,
-        worker_id: int = 0,
-        beat: Callable[[], None] = lambda: None,
-        observer: Observer | None = None,
-    ) -> None:
-        driver_class, configuration = backends.configure(conf, name)
-        self._node = configuration.safe_get("backend_host") or conf.host
-        self._name, self._configuration = name, configuration
-        super().__init__(conf, topics.join(self._node, name), worker_id, beat, observer)
-        self.images = image_service.make(conf)
-        self._compute = Nova(conf)
-        self.backend = VolumeBackend(
-            name,
-            self.host,
-            lambda: driver_class(
-                configuration, host=self.host, active_backend_id=self._standing.active_backend_id()
-            ),
-            configuration,
-            self._driver_up,
-            self.limiter,
-        )
-        self._standing = BackendServiceRow(
-            self.records,
-            self.backend,
-            lambda: self.processes,
-            lambda: VolumeClient(self.transport),
-            lambda: self.journal,
-            lambda message, context: self.intake.cast(message, context),
-            self.stopping,
-        )
-        self._options = Options(
-            no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
-            report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
-            migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
-        )
-        self._attacher = HostAttacher(
-            conf.backup_root_helper,
-            multipath=conf.use_multipath_for_image_xfer,
-            address=conf.my_ip or "",
-        )
-        self._capabilities = Capabilities(
-            self.backend,
-            lambda: self.records.volumes.allocated_by_pool(self.host),
-            extra=configuration.extra_capabilities,
-            filter_function=configuration.filter_function,
-            goodness_function=configuration.goodness_function,
-        )
+def build(name: str, inputs: Inputs) -> Parts:
+    """Build the parts of one process, each from the parts before it."""
+    driver_class, configuration = backends.configure(inputs.conf, name)
+    common = base.connect(inputs, _identity(name, configuration, inputs))
+    targets = topics.volume_targets(_node(configuration, inputs.conf), name, inputs.conf.cluster)
 
-    @property
-    def zone(self) -> str:
-        """The backend's zone, or else the node's."""
-        zone = self._configuration.safe_get("backend_availability_zone")
-        return str(zone or self.conf.storage_availability_zone)
-
-    @property
-    def processes(self) -> int:
-        """What the backend's section says."""
-        return int(self._configuration.processes)
-
-    @property
-    def timeouts(self) -> OperationTimeouts:
-        """What the backend's section says."""
-        return OperationTimeouts.of(self._configuration)
-
-    def endpoints(self) -> Sequence[object]:
-        """Return the objects that have the RPC methods of a backend."""
-        devices = self._configuration.replication_device
-        return endpoints(
-            self.host,
-            capabilities=self._capabilities,
-            reports=self.backend,
-            queries=DriverQueries(self.records, self.backend),
-            manageable=Manageable(self.records, self.backend, self.host),
-            targets=ReplicationTargets(self.records, devices),
-            follower=self._standing,
-        )
-
-    def targets(self) -> Sequence[oslo_messaging.Target]:
-        """Return the backend's queues."""
-        return topics.volume_targets(self._node, self._name, self.conf.cluster)
-
-    def connect(self) -> None:
-        """Make the clients of the scheduler, of the backup services and of other backends."""
-        self._scheduler = SchedulerClient(self.transport)
-        self._volume_services = RemoteVolumeServices(
-            self.transport, self.conf.rpc_response_timeout, self.limiter, self.stopping
-        )
-        self._backups = RemoteBackupServices(self.transport, self.records, self.conf)
-
-    def registered(self, row: Any) -> None:
-        """Volumes and work rows name the service."""
-        self.backend.service_uuid = row.uuid
-        self.records.workers.service_id = self._standing.service_id = row.id
-
-    def came_up(self) -> None:
-        """End what a service left behind, and bring exports back."""
-        abandoned = OrphanedVolumes(
-            self.records, self.host, lambda: self.context(RequestContext.admin(), False)
-        )
-        abandoned.clean_up()
-        abandoned.start(lambda: self.operations.has_free_slot, self.stopping)
-        exports = StartupSync(self.records, self.queue, self.host, self.stopping)
-        exports.start(self.backend.require_driver())
-
-    def make_reporter(self) -> Reporter:
-        """Return what sends heartbeats and capability reports."""
-        return Reporter(
-            self.backend,
-            self.heartbeat,
-            self._report,
-            report_interval=self.conf.report_interval,
-            stats_interval=self.conf.backend_stats_polling_interval,
-            beat=self.beat,
-            prune=self.prune,
-        )
-
-    def context(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
-        """Return what a flow is given."""
-        records, cache = self.records, RecordCache()
-        return VolumeServiceContext(
-            **cache.context(records),
-            request=request,
-            backend=self.backend,
-            notifier=self.notifier,
-            scheduler=self._scheduler,
-            images=self.images,
-            backup_service=cache.observed(self._backups),
-            service=cache.observed(self._standing),
-            host=records.on_host(self.host),
-            volume_service=cache.observed(self._volume_services),
-            attacher=self._attacher,
-            compute=self._compute,
-            options=self._options,
-            resumed=resumed,
-            stopping=self.stopping,
-            waiting=self.limiter.released,
-        )
-
-    def _driver_up(self, driver: VolumeDriver) -> None:
-        if self.first:
-            startup_sync.correct(self.records, driver, self.host)
-            self._standing.came_up(bool(self.backend.stats().get("replication_enabled")))
-
-    def _report(self) -> None:
-        capabilities = self._capabilities.fresh()
-        self._send_report(capabilities)
-        if self.first:
-            driver = self.backend.require_driver()
-            replication_status.note_errors(self.records, driver, self.host, capabilities)
-
-    def _send_report(self, capabilities: dict[str, Any]) -> None:
-        self._scheduler.report(RequestContext.admin(), self.host, capabilities)
+    scheduler = SchedulerClient(common.transport)
+    client = VolumeClient(common.transport)
+    row = BackendServiceRow(common.records, common.row, client, common.identity.processes)
+    backend = _backend(common, name, driver_class, configuration, row)
+    capabilities = _capabilities(common, backend, configuration)
+    dispatcher = _dispatcher(common, configuration, backend, row, capabilities)
+    submitted = SubmittedOperations(
+        dispatcher, common.journal, common.journal_retry, common.identity.slot
+    )
+    contexts = VolumeContexts(_context(common, configuration, backend, scheduler, row, submitted))
+    timeouts = OperationTimeouts.of(configuration)
+    executor = base.make_executor(
+        common, contexts, dispatcher, timeouts=timeouts, observer=inputs.observer
+    )
+    operations = base.make_pool(common, executor, submitted=submitted)
+    intake = base.make_intake(common, dispatcher, operations)
+    report = functools.partial(_report, common, backend, capabilities, scheduler)
+    interval = inputs.conf.backend_stats_polling_interval
+    return Parts(
+        base=common,
+        backend=backend,
+        operations=operations,
+        intake=intake,
+        servers=base.make_servers(common, targets, intake),
+        requests=base.make_requests(common, operations),
+        reporter=base.make_reporter(common, backend, report, interval=interval, beat=inputs.beat),
+        recovery=_recovery(common, backend, contexts, operations),
+    )
 
 
 def endpoints(
@@ -248,3 +146,179 @@ def endpoints(
         CapabilityEndpoint(capabilities),
         ServiceEndpoint(reports, log_levels),
     ]
+
+
+@dataclass(frozen=True)
+class VolumeContexts:
+    """The contexts of flows; each run has a cache of its own.
+
+    :param common: the context without a request.
+    """
+
+    common: VolumeServiceContext
+
+    def __call__(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
+        """Return the context of one run of a flow."""
+        return RecordCache().around(replace(self.common, request=request, resumed=resumed))
+
+    def internal(self) -> VolumeServiceContext:
+        """Return the context of a flow that the service runs without a request."""
+        return self(RequestContext.admin(), False)
+
+
+@dataclass(frozen=True)
+class VolumeRecovery:
+    """Implements :class:`worker.service.base.Recovery` for a volume backend."""
+
+    orphaned: OrphanedVolumes
+    exports: StartupSync
+    backend: VolumeBackend
+
+    def start(self) -> None:
+        """End orphaned operations, and restore the exports of volumes in use."""
+        self.orphaned.clean_up()
+        self.orphaned.start()
+        self.exports.start(self.backend.require_driver())
+
+
+def _node(configuration: Any, conf: cfg.ConfigOpts) -> str:
+    return str(configuration.safe_get("backend_host") or conf.host)
+
+
+def _identity(name: str, configuration: Any, inputs: Inputs) -> Identity:
+    conf = inputs.conf
+    zone = configuration.safe_get("backend_availability_zone") or conf.storage_availability_zone
+    return Identity(
+        binary=topics.TOPIC,
+        rpc_version=RPC_VERSION,
+        host=topics.join(_node(configuration, conf), name),
+        zone=str(zone),
+        number=inputs.number,
+        processes=int(configuration.processes),
+    )
+
+
+def _backend(
+    common: Infrastructure,
+    name: str,
+    driver_class: type[VolumeDriver],
+    configuration: Any,
+    row: BackendServiceRow,
+) -> VolumeBackend:
+    host = common.identity.host
+
+    def make_driver() -> VolumeDriver:
+        return driver_class(configuration, host=host, active_backend_id=row.active_backend_id())
+
+    def driver_ready(driver: VolumeDriver, stats: Any) -> None:
+        if common.identity.first:
+            startup_sync.correct(common.records, driver, host)
+            row.write_replication_status(bool(stats.get("replication_enabled")))
+
+    return VolumeBackend(name, common.row, make_driver, configuration, driver_ready, common.limiter)
+
+
+def _capabilities(
+    common: Infrastructure, backend: VolumeBackend, configuration: Any
+) -> Capabilities:
+    volumes, host = common.records.volumes, common.identity.host
+    return Capabilities(
+        backend,
+        functools.partial(volumes.allocated_by_pool, host),
+        extra=configuration.extra_capabilities,
+        filter_function=configuration.filter_function,
+        goodness_function=configuration.goodness_function,
+    )
+
+
+def _dispatcher(
+    common: Infrastructure,
+    configuration: Any,
+    backend: VolumeBackend,
+    row: BackendServiceRow,
+    capabilities: Capabilities,
+) -> Dispatcher:
+    records, host = common.records, common.identity.host
+    methods = endpoints(
+        host,
+        capabilities=capabilities,
+        reports=backend,
+        queries=DriverQueries(records, backend),
+        manageable=Manageable(records, backend, host),
+        targets=ReplicationTargets(records, configuration.replication_device),
+        follower=RemoteFailovers(row, backend, common.stopping),
+    )
+    return Dispatcher(methods, RPC_VERSION)
+
+
+def _context(
+    common: Infrastructure,
+    configuration: Any,
+    backend: VolumeBackend,
+    scheduler: SchedulerClient,
+    row: BackendServiceRow,
+    submitted: SubmittedOperations,
+) -> VolumeServiceContext:
+    conf, records, transport = common.conf, common.records, common.transport
+    return VolumeServiceContext(
+        request=RequestContext.admin(),
+        backend=backend,
+        volumes=records.volumes,
+        snapshots=records.snapshots,
+        groups=records.by_group_kind,
+        attachments=records.attachments,
+        backups=records.backups,
+        quotas=records.quotas,
+        workers=records.work_of(common.row),
+        messages=records.messages,
+        initiators=records.initiators,
+        types=records.volume_types,
+        services=records.services,
+        host=records.on_host(common.identity.host),
+        service=row,
+        operations=submitted,
+        notifier=common.notifier,
+        scheduler=scheduler,
+        volume_service=RemoteVolumeServices(
+            transport, conf.rpc_response_timeout, common.limiter, common.stopping
+        ),
+        backup_service=RemoteBackupServices(transport, records, conf),
+        images=image_service.make(conf),
+        attacher=HostAttacher.from_conf(conf),
+        compute=Nova(conf),
+        options=Options(
+            no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
+            report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
+            migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
+        ),
+        stopping=common.stopping,
+        waiting=common.limiter.released,
+    )
+
+
+def _recovery(
+    common: Infrastructure,
+    backend: VolumeBackend,
+    contexts: VolumeContexts,
+    operations: OperationPool,
+) -> VolumeRecovery:
+    records, host, stopping = common.records, common.identity.host, common.stopping
+    return VolumeRecovery(
+        OrphanedVolumes(records, host, contexts.internal, operations, stopping),
+        StartupSync(records, common.queue, host, stopping),
+        backend,
+    )
+
+
+def _report(
+    common: Infrastructure,
+    backend: VolumeBackend,
+    capabilities: Capabilities,
+    scheduler: SchedulerClient,
+) -> None:
+    """Send the capabilities to the scheduler, then store replication errors."""
+    host, current = common.identity.host, capabilities.fresh()
+    scheduler.report(RequestContext.admin(), host, current)
+    if common.identity.first:
+        driver = backend.require_driver()
+        replication_status.note_errors(common.records, driver, host, current)

@@ -12,7 +12,7 @@ from typing import Any
 
 from drivers.interface.errors import ComputeError
 from flows import messages
-from flows.context import ConnectionContext as Context
+from flows.context import InstanceContext as Context
 from flows.lifecycle import Step
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import find

@@ -234,15 +234,9 @@ def _watched(original: Callable[..., Any], error: type[Exception]) -> Callable[.
 watch_driver(Driver, Choosing, VolumeBackendAPIException)
 
 
-class Watched(volume.VolumeService):
-    """The service, each change of a step's state being a point."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "observer": self._changed})
-
-    @staticmethod
-    def _changed(detail: FlowDetail, step: str, state: str) -> None:
-        POINTS.passed(f"{step} {state}", detail.meta["resource"][1])
+def changed(detail: FlowDetail, step: str, state: str) -> None:
+    """Note a point for each change of a step's state."""
+    POINTS.passed(f"{step} {state}", detail.meta["resource"][1])
 
 
 def _wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
@@ -264,7 +258,7 @@ def main() -> None:
     resume_pool.THREADS = AT_ONCE
     resume_pool.SUSPECT_TIME = 0.01
     base.Limiter = lambda: Limiter(AT_ONCE)  # type: ignore[assignment,misc]
-    volume.VolumeService = Watched  # type: ignore[misc]
+    volume.service = functools.partial(volume.service, observer=changed)
     program.main()
 
 

@@ -8,6 +8,7 @@ points as well.
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -16,7 +17,6 @@ from tests.faults.kill import victim  # first: it keeps eventlet out of the proc
 from drivers.backup.transfer import backup_run, checkpoint, restore_run  # isort: skip
 from drivers.backup.posix import PosixDriver  # isort: skip
 from drivers.interface.errors import BackupDriverException  # isort: skip
-from taskflow.persistence.models import FlowDetail  # isort: skip
 from worker.cmd import backup as program  # isort: skip
 from worker.adapters import remote_services  # isort: skip
 from worker.execution import resume_pool  # isort: skip
@@ -31,17 +31,6 @@ class Driver(PosixDriver):
 
 
 victim.watch_driver(Driver, PosixDriver, BackupDriverException)
-
-
-class Watched(backup.BackupService):
-    """The service, each change of a step's state being a point."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "observer": self._changed})
-
-    @staticmethod
-    def _changed(detail: FlowDetail, step: str, state: str) -> None:
-        POINTS.passed(f"{step} {state}", detail.meta["resource"][1])
 
 
 def watch_checkpoints() -> None:
@@ -78,7 +67,7 @@ def main() -> None:
     resume_pool.THREADS = victim.AT_ONCE
     resume_pool.SUSPECT_TIME = 0.01
     base.Limiter = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]
-    backup.BackupService = Watched  # type: ignore[misc]
+    backup.service = functools.partial(backup.service, observer=victim.changed)
     program.main()
 
 

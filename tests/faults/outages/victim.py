@@ -15,10 +15,10 @@ they are numbered from 0 for each flow. In the directory ``HOLDFAST_GATE``:
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from worker.cmd import volume as program  # first: it keeps eventlet out of the process
 
@@ -62,16 +62,9 @@ class Gate:
             time.sleep(0.02)
 
 
-class Observed(volume.VolumeService):
-    """The service, every flow of which passes the gate."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        gate = Gate(Path(os.environ["HOLDFAST_GATE"]))
-        super().__init__(*args, **{**kwargs, "observer": gate})
-
-
 if __name__ == "__main__":
     # A parked operation holds the concurrency limit: the others must get past.
     base.Limiter = lambda: Limiter(1000)  # type: ignore[assignment,misc]
-    volume.VolumeService = Observed  # type: ignore[misc]
+    gate = Gate(Path(os.environ["HOLDFAST_GATE"]))
+    volume.service = functools.partial(volume.service, observer=gate)
     program.main()

@@ -20,7 +20,8 @@ from worker.conf import state_path
 from worker.db import sync
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.service.volume import VolumeService
+from worker.service import volume
+from worker.service.start_stop import Service
 
 CONFIG = """\
 [DEFAULT]
@@ -82,9 +83,9 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cfg.ConfigOpts]:
 
 
 @pytest.fixture(scope="module")
-def service(conf: cfg.ConfigOpts) -> Iterator[VolumeService]:
+def service(conf: cfg.ConfigOpts) -> Iterator[Service]:
     """A running service of the backend ``local``."""
-    running = VolumeService(conf, "local")
+    running = volume.service(conf, "local")
     running.start()
     yield running
     running.stop(5)

@@ -25,8 +25,9 @@ EXACT = datetime.datetime(2026, 1, 1, 12, 0, 0, 123456)
 @pytest.fixture
 def ours(records):
     """The row id of our service."""
-    records.workers.service_id = records.services.ensure(host=HOST, **WHO).id
-    return records.workers.service_id
+    row = records.services.ensure(host=HOST, **WHO)
+    records.workers = records.work_of(row)
+    return row.id
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from tests.unit.db.test_service_records import WHO
 class TestWorkRows:
     @pytest.fixture
     def service(self, records):
-        records.workers.service_id = records.services.ensure(**WHO).id
-        return records.workers.service_id
+        row = records.services.ensure(**WHO)
+        records.workers = records.work_of(row)
+        return row.id
 
     def row(self, tables):
         return tables.row("workers", resource_id="v1")
@@ -49,10 +50,10 @@ class TestWorkRows:
     def test_claim_takes_it_over_from_another_service(self, records, tables, service):
         records.workers.offer("Volume", "v1", "creating")
         records.workers.claim("Volume", "v1", "creating")
-        records.workers.service_id = records.services.ensure(**{**WHO, "host": "new"}).id
-        records.workers.claim("Volume", "v1", "creating")
+        other = records.services.ensure(**{**WHO, "host": "new"})
+        records.work_of(other).claim("Volume", "v1", "creating")
 
-        assert self.row(tables)["service_id"] == records.workers.service_id != service
+        assert self.row(tables)["service_id"] == other.id != service
 
     def test_claim_without_a_row_makes_none(self, records, tables, service):
         records.workers.claim("Volume", "v1", "creating")

@@ -52,13 +52,11 @@ def _synced() -> Path:
     return path
 
 
-class Standing:
-    """The service's row, its journal's operations, and the deletions that it requested."""
+class Row:
+    """The service's row."""
 
     def __init__(self, records: Records, service_id: int) -> None:
         self._records, self._id = records, service_id
-        self.known: set[str] = set()
-        self.deleted: list[str] = []
 
     def get(self) -> Record:
         row = self._records.services.get(self._id)
@@ -68,10 +66,18 @@ class Standing:
     def update(self, **columns: Any) -> None:
         self._records.services.update(self._id, **columns)
 
-    def underway(self) -> set[str]:
+
+class Operations:
+    """The service's unfinished operations, and the deletions that flows have submitted."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.deleted: list[str] = []
+
+    def in_progress(self) -> set[str]:
         return self.known
 
-    def delete(self, volume: Record) -> None:
+    def delete_volume(self, volume: Record) -> None:
         self.deleted.append(volume.id)
         self.known.add(volume.id)
 
@@ -88,8 +94,8 @@ class Left:
         self.records = Records(self.database)
         row = self.records.services.ensure(**WHO)
         self.ours, self.world.backend.service_uuid = row.id, row.uuid
-        self.records.workers.service_id = self.ours
-        self.standing = Standing(self.records, self.ours)
+        self.work_rows = self.records.work_of(row)
+        self.row, self.operations = Row(self.records, self.ours), Operations()
         self._ids = (f"{number:08}-aaaa-bbbb-cccc-000000000000" for number in itertools.count())
 
     def volume(self, status: str, work: int | None = -1, **columns: Any) -> str:
@@ -128,17 +134,19 @@ class Left:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self.world)
 
-        records, cache = self.records, RecordCache()
-        return dataclasses.replace(
+        records = self.records
+        ctx = dataclasses.replace(
             self.world.context(),
-            volumes=cache.cached(watch(records.volumes, "volumes")),
-            snapshots=cache.cached(watch(records.snapshots, "snapshots")),
-            attachments=cache.observed(records.attachments),
-            groups={k: cache.observed(watch(v, k)) for k, v in records.by_group_kind.items()},
-            workers=watch(records.workers, "workers"),
-            service=cache.observed(watch(self.standing, "service")),
+            volumes=watch(records.volumes, "volumes"),
+            snapshots=watch(records.snapshots, "snapshots"),
+            attachments=records.attachments,
+            groups={k: watch(v, k) for k, v in records.by_group_kind.items()},
+            workers=watch(self.work_rows, "workers"),
+            service=watch(self.row, "service"),
+            operations=self.operations,
             host=records.on_host(HOST),
         )
+        return RecordCache().around(ctx)
 
     def clean(self, **wanted: Any) -> engine.Outcome:
         """Clean up by the work rows."""

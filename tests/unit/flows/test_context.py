@@ -13,6 +13,8 @@ from tests.unit.flows.world import World
 
 FAMILIES = [
     context.VolumeContext,
+    context.InstanceContext,
+    context.DataContext,
     context.ConnectionContext,
     context.ImageContext,
     context.CreateContext,

@@ -60,7 +60,7 @@ class TestCleanup:
         volume = left.volume("deleting", left.ours)
         left.clean()
 
-        assert left.standing.deleted == [volume]
+        assert left.operations.deleted == [volume]
         assert (left.status(volume), left.work()) == ("deleting", {volume: left.ours})
 
     def test_snapshots(self, left: Left) -> None:
@@ -113,7 +113,7 @@ class TestCleanup:
 
     def test_what_the_journal_knows_is_left_to_it(self, left: Left) -> None:
         volume = left.volume("creating", left.ours)
-        left.standing.known.add(volume)
+        left.operations.known.add(volume)
         left.clean()
 
         assert (left.status(volume), left.work()) == ("creating", {volume: left.ours})
@@ -137,7 +137,7 @@ class TestCleanup:
 
         assert (left.status(broken), left.status(fine)) == ("downloading", "error")
         assert left.work() == {broken: other}
-        (work,) = left.records.workers.left(other)
+        (work,) = left.work_rows.left(other)
         assert work.updated_at == BEFORE
 
     @pytest.mark.parametrize("moment", ["before", "after"])
@@ -155,13 +155,13 @@ class TestCleanup:
             except Killed:
                 killed = True
                 left.world.revive()
-                left.standing.known.clear()
+                left.operations.known.clear()
                 left.clean()
 
             assert [left.status(v) for v in volumes] == ["error", "available", "deleting"]
             assert left.status(snapshot, "snapshot") == "error"
             assert left.work() == {volumes[2]: left.ours}
-            assert set(left.standing.deleted) == {volumes[2]}
+            assert set(left.operations.deleted) == {volumes[2]}
             left.database.dispose()
             if not killed:
                 break
@@ -204,7 +204,7 @@ class TestAbandoned:
         snapshot = left.snapshot(volume, "deleting")
         left.settle()
 
-        assert left.standing.deleted == [volume]
+        assert left.operations.deleted == [volume]
         assert left.status(snapshot, "snapshot") == "deleting"
 
     @pytest.mark.parametrize("before", ["available", "in-use"])
@@ -301,7 +301,7 @@ class TestAbandoned:
         left.settle()
 
         assert (left.status(group, kind), left.status(volume)) == ("error", after)
-        assert left.standing.deleted == []
+        assert left.operations.deleted == []
 
     @pytest.mark.parametrize(
         ("kind", "of"), [("group", "group_snapshot"), ("consistencygroup", "cgsnapshot")]
@@ -327,10 +327,10 @@ class TestAbandoned:
 
     @pytest.mark.parametrize("known", [False, True])
     def test_a_failover_of_the_service(self, left: Left, known: bool) -> None:
-        left.standing.update(replication_status="failing-over")
-        left.standing.known |= {"backend"} if known else set()
+        left.row.update(replication_status="failing-over")
+        left.operations.known |= {"backend"} if known else set()
         left.settle()
-        row = left.standing.get()
+        row = left.row.get()
 
         assert row.replication_status == ("failing-over" if known else "failover-error")
         assert row.disabled is not known
@@ -350,7 +350,7 @@ class TestAbandoned:
             "volume of a snapshot": [volume],
             "group snapshot": [whole],
         }[known]
-        left.standing.known |= set(knows)
+        left.operations.known |= set(knows)
         left.settle()
 
         kept = known in ("itself", "group", "source", "volume of a snapshot")
@@ -380,7 +380,7 @@ class TestAbandoned:
         def fail(_: Any) -> None:
             raise OSError("no")
 
-        monkeypatch.setattr(left.standing, "delete", fail)
+        monkeypatch.setattr(left.operations, "delete_volume", fail)
         left.volume("deleting")
         volume = left.volume("extending")
         left.settle()

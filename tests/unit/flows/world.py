@@ -92,34 +92,26 @@ class World:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self)
 
-        cache = RecordCache()
-
-        def observed(target: Any, name: str) -> Any:
-            return cache.observed(watch(target, name))
-
-        groups = {
-            kind: observed(records.Groups(self.db, kind), f"groups-{kind}")
-            for kind in self.db.groups
-        }
-        return VolumeServiceContext(
+        ctx = VolumeServiceContext(
             request=self.request,
             backend=self.backend,
-            volumes=cache.cached(watch(records.Volumes(self.db), "volumes")),
-            snapshots=cache.cached(watch(records.Snapshots(self.db), "snapshots")),
-            attachments=observed(records.Attachments(self.db), "attachments"),
-            groups=groups,
-            backups=observed(self.backups, "backups"),
-            backup_service=observed(self.backup_service, "backup_service"),
-            quotas=observed(self.db.quota, "quotas"),
+            volumes=watch(records.Volumes(self.db), "volumes"),
+            snapshots=watch(records.Snapshots(self.db), "snapshots"),
+            attachments=watch(records.Attachments(self.db), "attachments"),
+            groups={k: watch(records.Groups(self.db, k), f"groups-{k}") for k in self.db.groups},
+            backups=watch(self.backups, "backups"),
+            backup_service=watch(self.backup_service, "backup_service"),
+            quotas=watch(self.db.quota, "quotas"),
             workers=watch(records.Work(self.db), "workers"),
             messages=watch(self.messages, "messages"),
             initiators=watch(self.initiators, "initiators"),
             notifier=watch(self.notifier, "notifier"),
             scheduler=watch(self.scheduler, "scheduler"),
             images=watch(self.images, "images"),
-            service=observed(self.service, "service"),
+            service=watch(self.service, "service"),
+            operations=Noted(),
             host=watch(records.Host(self.db), "host"),
-            volume_service=observed(self.elsewhere, "elsewhere"),
+            volume_service=watch(self.elsewhere, "elsewhere"),
             attacher=watch(self.attacher, "attacher"),
             compute=watch(self.compute, "compute"),
             types=records.Types(self.db),
@@ -128,6 +120,7 @@ class World:
             resumed=resumed,
             stopping=self.stopping,
         )
+        return RecordCache().around(ctx)
 
     def run(
         self,

@@ -24,17 +24,19 @@ from drivers.volume.local import LocalDriver
 from flows.errors import NotFound
 from flows.statuses import BackupStatus, VolumeStatus
 from worker import conf as config
+from worker.adapters import image_service
 from worker.cli.access import CommandError
 from worker.cli.output.colour import Colour
 from worker.conf import state_path
 from worker.db import models, sync
+from worker.db.engine import Database
+from worker.db.records import Records
 from worker.journal.journal import ENDED, JournalEntry
 from worker.rpc import transport
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.context import RequestContext
-from worker.service.backup import BackupService
-from worker.service.volume import VolumeService
+from worker.service import backup, volume
 
 NODE = "demo"
 POOL = f"{NODE}@local#local"
@@ -92,26 +94,23 @@ class DemoServices:
         self._write, self._colour = write, colour
         conf = _configuration(folder)
         self._watch = _Watch()
-        self._service = VolumeService(conf, "local", observer=self._watch.saw)
-        self.records = self._service.records
-        sync.sync(self._service.database)
+        self._database = Database.from_conf(conf)
+        sync.sync(self._database)
+        self.records = Records.from_conf(conf, self._database)
+        self.images: ImageService = image_service.make(conf).service
+        self._service = volume.service(conf, "local", observer=self._watch.saw)
         self._service.start()
-        self._backups = BackupService(conf, observer=self._watch.saw)
+        self._backups = backup.service(conf, observer=self._watch.saw)
         self._backups.start()
-        self.journal = self._service.journal
+        self.journal = self._service.parts.base.journal
         self._bus = transport.get(conf, slots=4)
         self._client = VolumeClient(self._bus, timeout=_PATIENCE)
         self._backup_client = BackupClient(self._bus, timeout=_PATIENCE)
 
-    @property
-    def images(self) -> ImageService:
-        """The images of the service."""
-        return self._service.images.service
-
     def group_type(self) -> str:
         """Return a group type whose groups are consistent."""
         type_id = str(uuid.uuid5(uuid.NAMESPACE_URL, "consistent"))
-        with self._service.database.writer() as connection:
+        with self._database.writer() as connection:
             found = sa.select(models.group_types.c.id).where(models.group_types.c.id == type_id)
             if connection.scalar(found) is None:
                 kind = {"id": type_id, "name": "consistent", "deleted": False}
@@ -156,23 +155,23 @@ class DemoServices:
         return resource if status == VolumeStatus.DELETED else self._row(resource)
 
     def cast_backup(
-        self, method: str, backup: Record, wanted: str, ends_with: str, **args: Any
+        self, method: str, record: Record, wanted: str, ends_with: str, **args: Any
     ) -> Record:
         """Cast to the backup service, and show how it ends.
 
         :param ends_with: the last flow of the request: services hand it to one another.
         """
         request = RequestContext.admin()
-        self._watch.begin(backup.id)
+        self._watch.begin(record.id)
         began = time.monotonic()
-        self._backup_client.cast(request, NODE, method, backup=backup, **args)
+        self._backup_client.cast(request, NODE, method, backup=record, **args)
         self._end_of(str(request.request_id), ends_with)
-        status = self._status(backup)
+        status = self._status(record)
         meaning = "good" if status == wanted else "bad"
-        self._line(method, backup, status, meaning, time.monotonic() - began)
+        self._line(method, record, status, meaning, time.monotonic() - began)
         if status != wanted:
             raise CommandError(f"{method} ended in {status}, not in {wanted}")
-        return backup if status == BackupStatus.DELETED else self._row(backup)
+        return record if status == BackupStatus.DELETED else self._row(record)
 
     def call(self, method: str, resource: Record, /, **args: Any) -> Any:
         """Call, show it, and return its answer."""

@@ -17,7 +17,7 @@ from worker.db.records.message import Messages
 from worker.db.records.quotas.quota import Quotas
 from worker.db.records.services.host import HostRecords
 from worker.db.records.services.service import Services
-from worker.db.records.services.work import WorkRows
+from worker.db.records.services.work import Owner, WorkRows
 from worker.db.records.volume_types import VolumeTypes
 from worker.db.records.volumes.attachment import Attachments
 from worker.db.records.volumes.initiator import Initiators
@@ -104,6 +104,10 @@ class Records:
             expire=reservation_expire,
             count_snapshots=not no_snapshot_gb_quota,
         )
+
+    def work_of(self, owner: Owner) -> WorkRows:
+        """Return the work rows, claimed for a service."""
+        return WorkRows(self._database, owner)
 
     def on_host(self, host: str) -> HostRecords:
         """Return the records of a backend's resources."""

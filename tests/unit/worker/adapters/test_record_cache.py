@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from flows.context import VolumeServiceContext
 from flows.errors import VolumeNotFound
 from tests.unit.flows.orphans import Left
 from worker.adapters.record_cache import READS, RecordCache
@@ -22,7 +22,17 @@ class Run:
     def __init__(self, directory: Path) -> None:
         self.left = Left(directory)
         self.statements: list[str] = []
-        self.records = RecordCache().context(self.left.records)
+        rows: Any = self.left.records
+        self.plain = replace(
+            self.left.world.context(),
+            volumes=rows.volumes,
+            snapshots=rows.snapshots,
+            groups=rows.by_group_kind,
+            attachments=rows.attachments,
+            backups=rows.backups,
+            quotas=rows.quotas,
+        )
+        self.ctx = RecordCache().around(self.plain)
         self.group = self.left.group("available", replication_status="enabling")
         self.volume = self.left.volume(
             "reserved", attach_status="reserved", group_id=self.group, replication_status="enabling"
@@ -35,7 +45,7 @@ class Run:
         self.statements.append(statement.split()[0])
 
     def status(self) -> str:
-        return str(self.records["volumes"].get(self.volume).status)
+        return str(self.ctx.volumes.get(self.volume).status)
 
 
 @pytest.fixture
@@ -47,8 +57,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_a_row_is_read_once(run: Run) -> None:
     for _ in range(3):
-        run.records["volumes"].get(run.volume)
-        run.records["snapshots"].get(run.snapshot)
+        run.ctx.volumes.get(run.volume)
+        run.ctx.snapshots.get(run.snapshot)
 
     assert run.statements.count("SELECT") == 2
 
@@ -57,33 +67,33 @@ def test_a_row_is_read_once(run: Run) -> None:
 def test_rows_of_one_id_are_apart(run: Run, kind: str) -> None:
     run.left.records.snapshots.create(id=run.volume, volume_id=run.volume)
 
-    assert run.records[kind].get(run.volume).kind == kind.removesuffix("s")
-    assert run.records["snapshots"].get(run.volume).kind == "snapshot"
-    assert run.records["volumes"].get(run.volume).kind == "volume"
+    assert getattr(run.ctx, kind).get(run.volume).kind == kind.removesuffix("s")
+    assert run.ctx.snapshots.get(run.volume).kind == "snapshot"
+    assert run.ctx.volumes.get(run.volume).kind == "volume"
 
 
 WRITES: dict[str, tuple[Callable[[Run], Any], str]] = {
     "an attachment is settled": (
         lambda run: (
-            run.records["attachments"].create(volume_id=run.volume, attach_status="attached"),
-            run.records["attachments"].settle_volume(run.volume),
+            run.ctx.attachments.create(volume_id=run.volume, attach_status="attached"),
+            run.ctx.attachments.settle_volume(run.volume),
         ),
         "in-use",
     ),
     "members of a group": (
-        lambda run: run.records["groups"]["group"].update_members(
+        lambda run: run.ctx.groups["group"].update_members(
             run.group, [{"id": run.volume, "status": "error"}]
         ),
         "error",
     ),
     "the replication of a group": (
-        lambda run: run.records["groups"]["group"].set_replication(
+        lambda run: run.ctx.groups["group"].set_replication(
             run.group, "error", when="enabling", members_status="error"
         ),
         "error",
     ),
     "the volume itself": (
-        lambda run: run.records["volumes"].transition(run.volume, "in-use", when=("reserved",)),
+        lambda run: run.ctx.volumes.transition(run.volume, "in-use", when=("reserved",)),
         "in-use",
     ),
 }
@@ -100,11 +110,11 @@ def test_a_write_through_any_records_is_seen(run: Run, name: str) -> None:
 
 
 def test_a_write_to_the_volume_is_seen_from_its_snapshot(run: Run) -> None:
-    assert run.records["snapshots"].get(run.snapshot).volume.status == "reserved"
+    assert run.ctx.snapshots.get(run.snapshot).volume.status == "reserved"
 
-    run.records["volumes"].update(run.volume, status="error")
+    run.ctx.volumes.update(run.volume, status="error")
 
-    assert run.records["snapshots"].get(run.snapshot).volume.status == "error"
+    assert run.ctx.snapshots.get(run.snapshot).volume.status == "error"
 
 
 @pytest.mark.parametrize("field", ["attachments", "backups", "quotas"])
@@ -114,7 +124,7 @@ def test_a_write_of_any_other_records_counts(run: Run, field: str) -> None:
     run.left.records.volumes.update(run.volume, status="error")
     assert run.status() == "reserved"
 
-    rows = run.records[field]
+    rows = getattr(run.ctx, field)
     if field == "quotas":
         rows.commit([])
     else:
@@ -142,7 +152,7 @@ def test_a_row_that_others_write_is_read_anew(run: Run) -> None:
     run.status()
     run.left.records.volumes.update(run.volume, status="in-use")
 
-    assert run.records["volumes"].current(run.volume).status == "in-use"
+    assert run.ctx.volumes.current(run.volume).status == "in-use"
     assert run.status() == "in-use"
 
 
@@ -161,15 +171,22 @@ def test_reads_write_nothing(run: Run) -> None:
     }
     for field, methods in calls.items():
         for method, argument in methods.items():
-            getattr(run.records[field], method)(argument)
-    run.records["groups"]["group"].members(run.group)
+            getattr(getattr(run.ctx, field), method)(argument)
+    run.ctx.groups["group"].members(run.group)
 
     assert {"get", "of_volume", "members", "qos"} == READS
     assert set(run.statements) <= {"SELECT", "BEGIN", "PRAGMA", "COMMIT"}
 
 
-def test_every_record_of_a_context_is_in_the_cache_or_unrelated(run: Run) -> None:
-    fields = set(VolumeServiceContext.__dataclass_fields__)
-    records = {name for name in fields if hasattr(run.left.records, name)}
+UNRELATED = {"workers", "messages", "initiators", "types", "services", "host"}
+"""Records that have no columns of volumes or snapshots, or that are only read."""
 
-    assert records | {"groups", "types"} == run.records.keys()
+
+def test_every_record_of_a_context_is_in_the_cache_or_unrelated(run: Run) -> None:
+    names = {field.name for field in fields(run.ctx)}
+    records = {name for name in names if hasattr(run.left.records, name)}
+    wrapped = {name for name in names if getattr(run.ctx, name) is not getattr(run.plain, name)}
+
+    assert records - wrapped <= UNRELATED
+    assert wrapped & UNRELATED == set()
+    assert "groups" in wrapped

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from flows.context import BackupContext
@@ -53,7 +54,7 @@ class Past(Left):
         journal: Any = SimpleNamespace(entries=lambda limit: self.entries)
         stopping = threading.Event()
         one = OrphanedBackups(rows, journal, HOST, stopping, lambda: context, self._note)
-        return one.settle()
+        return one.settle(timeutils.utcnow())
 
     def status(self, kind: str, row_id: str) -> str:
         return str(getattr(self.records, f"{kind}s").get(row_id).status)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of ``workers``: implements :class:`flows.records.WorkRows` (spec/volume-rpc §8).
+"""Rows of ``workers``: implements :class:`flows.service_records.WorkRecords` (spec/volume-rpc §8).
 
 With a journal of our own they matter to others only: a Cinder service that starts
 cleans up resources with a row that names it. So a row goes with the end of its work, and a row
@@ -9,7 +9,7 @@ that Cinder left under our name shows an unfinished operation.
 from __future__ import annotations
 
 import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
@@ -56,19 +56,31 @@ _PUT_BACK = sa.update(_T).where(*_READ).values(_SET)
 _DROP = sa.delete(_T).where(*_READ)
 
 
-class WorkRows:
-    """Rows of ``workers``, claimed for one service.
+class Owner(Protocol):
+    """A row of ``services``."""
 
-    ``service_id`` is set when the service has its row.
+    @property
+    def id(self) -> int:
+        """The id of the row; another one when the row was inserted again."""
+
+
+class WorkRows:
+    """Rows of ``workers``.
+
+    :param owner: the service that claims rows; None where rows are only offered.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owner: Owner | None = None) -> None:
         self._db = database
-        self.service_id: int | None = None
+        self._owner = owner
+
+    @property
+    def _owner_id(self) -> int | None:
+        return self._owner.id if self._owner is not None else None
 
     def claim(self, resource_type: str, resource_id: str, status: str) -> None:
         """Take over the row if there is one and it is not ours already."""
-        values = self._values(resource_type, resource_id, status, self.service_id)
+        values = self._values(resource_type, resource_id, status, self._owner_id)
         self._db.change(_CLAIM, values)
 
     def offer(self, resource_type: str, resource_id: str, status: str) -> None:
@@ -93,7 +105,7 @@ class WorkRows:
         until: datetime.datetime | None = None,
     ) -> list[Record]:
         """Return the rows that a service has claimed, ours if none is named."""
-        owner = self.service_id if service_id is None else service_id
+        owner = self._owner_id if service_id is None else service_id
         if owner is None:
             return []
         named = {"resource_type": resource_type, "resource_id": resource_id}
@@ -107,7 +119,7 @@ class WorkRows:
 
     def take(self, work: Record) -> bool:
         """Claim a row that is as it was read; say whether it was."""
-        changed = {"owner": self.service_id, "at": precise_now()}
+        changed = {"owner": self._owner_id, "at": precise_now()}
         return self._db.change(_TAKE, {**_as_read(work), **changed}) > 0
 
     def put_back(self, work: Record) -> None:

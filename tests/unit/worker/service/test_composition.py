@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of both services: built in order, complete, and never replaced."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from flows.errors import ProcessStopping
+from worker import conf as config
+from worker.conf import state_path
+from worker.db import sync
+from worker.db.engine import Database
+from worker.service import backup, base, volume
+from worker.service.start_stop import Service
+
+CONFIG = """\
+[DEFAULT]
+host = h1
+state_path = {folder}/state
+enabled_backends = local
+transport_url = kombu+memory://
+backup_workers = 2
+backup_max_operations = 3
+[database]
+connection = sqlite:///{folder}/holdfast.sqlite
+[journal]
+connection = sqlite:///{folder}/journal.sqlite
+[coordination]
+backend_url = file://{folder}/state
+[local]
+volume_driver = drivers.volume.local.LocalDriver
+local_path = {folder}/volumes
+operation_timeout = create_volume:60,no_such_operation:60
+"""
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Iterator[cfg.ConfigOpts]:
+    place = tmp_path / "holdfast.conf"
+    place.write_text(CONFIG.format(folder=tmp_path))
+    loaded = config.load([f"--config-file={place}"], prog="holdfast")
+    state_path.prepare(loaded)
+    yield loaded
+    cfg.CONF.reset()
+
+
+@pytest.fixture
+def synced(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
+    database = Database.from_conf(conf)
+    sync.sync(database)
+    database.dispose()
+    return conf
+
+
+Start = Callable[[Service], base.Parts]
+
+
+@pytest.fixture
+def start(synced: cfg.ConfigOpts) -> Iterator[Start]:
+    """Start a service, and stop it in the end."""
+    started: list[Service] = []
+
+    def begin(service: Service) -> base.Parts:
+        service.start()
+        started.append(service)
+        return service.parts
+
+    yield begin
+    for service in started:
+        service.stop(5)
+
+
+class TestVolumeService:
+    def test_every_part_belongs_to_the_registered_service(
+        self, conf: cfg.ConfigOpts, start: Start
+    ) -> None:
+        parts = start(volume.service(conf, "local"))
+
+        (row,) = parts.base.records.services.list(host="h1@local")
+        assert (parts.base.row.id, parts.base.row.uuid) == (row.id, row.uuid)
+        assert isinstance(parts.backend, volume.VolumeBackend)
+        assert parts.backend.service_uuid == row.uuid
+        assert parts.backend.initialized
+        assert parts.base.identity.slot == "h1@local/0"
+
+    def test_no_part_is_replaced(self, conf: cfg.ConfigOpts, start: Start) -> None:
+        parts = start(volume.service(conf, "local"))
+
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            parts.intake = parts.intake  # type: ignore[misc]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            parts.base.journal = parts.base.journal  # type: ignore[misc]
+
+    def test_a_timeout_of_an_unknown_operation_is_logged(
+        self, conf: cfg.ConfigOpts, start: Start, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        start(volume.service(conf, "local"))
+
+        assert "there is no operation no_such_operation" in caplog.text
+        assert "no operation create_volume" not in caplog.text
+
+    def test_processes_of_a_service_have_one_row_and_slots_of_their_own(
+        self, conf: cfg.ConfigOpts, start: Start
+    ) -> None:
+        first = start(volume.service(conf, "local"))
+        second = start(volume.service(conf, "local", number=1))
+
+        assert (first.base.identity.first, second.base.identity.first) == (True, False)
+        assert first.base.row.id == second.base.row.id
+        assert second.base.identity.slot == "h1@local/1"
+        assert second.base.identity.slots == ["h1@local/0"]  # one process is configured
+
+
+class TestBackupService:
+    def test_each_process_has_its_part_of_the_data_transfers(
+        self, conf: cfg.ConfigOpts, start: Start
+    ) -> None:
+        parts = start(backup.service(conf))
+
+        assert parts.base.identity.host == "h1"
+        assert parts.operations._transfers._max_workers == 2  # half of three, rounded up
+
+
+class TestStart:
+    def test_a_database_without_tables_ends_the_start(
+        self, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(SystemExit):
+            volume.service(conf, "local").start()
+
+        assert "run: holdfast db sync" in caplog.text
+
+    def test_a_stop_ends_a_start_that_waits_for_its_slot(
+        self, conf: cfg.ConfigOpts, start: Start
+    ) -> None:
+        start(volume.service(conf, "local"))
+        second = volume.service(conf, "local")
+        second.give_up_starting()
+
+        with pytest.raises(ProcessStopping):
+            second.start()
+        second.stop(0)
+
+    def test_a_service_that_was_never_started_can_be_stopped(
+        self, synced: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        volume.service(synced, "local").stop(0)
+
+        assert "stopped" not in caplog.text

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations that flows start: journalled at once, run after the flow that started them.
+
+A clean-up of a backend deletes volumes, each by an operation of its own.
+"""
+
+from __future__ import annotations
+
+import queue
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from taskflow import states
+from taskflow.persistence.models import FlowDetail
+
+from drivers.interface.records import Record
+from worker.execution.retry import JournalRetry
+from worker.journal.journal import Journal
+from worker.rpc import objects
+from worker.rpc.context import RequestContext
+from worker.rpc.dispatch import Dispatcher
+from worker.rpc.operation import Operation
+
+_UNFINISHED = sorted(
+    {
+        *(states.PENDING, states.RUNNING, states.REVERTING, states.RESUMING),
+        *(states.SUSPENDING, states.SUSPENDED),
+    }
+)
+
+_CLEANUPS = ("do_cleanup",)
+"""Methods whose arguments name resources that other operations work on."""
+
+_MOST = 1_000_000
+"""How many unfinished operations are read."""
+
+
+class SubmittedOperations:
+    """Implements :class:`flows.service_records.ServiceOperations`.
+
+    :param slot: the owner of the submitted operations in the journal.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, journal: Journal, journal_retry: JournalRetry, slot: str
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._journal = journal
+        self._journal_retry = journal_retry
+        self._slot = slot
+        self._accepted: queue.SimpleQueue[tuple[Operation, FlowDetail]] = queue.SimpleQueue()
+
+    def in_progress(self) -> set[str]:
+        """Return the ids of resources, and in arguments, of the operations that have not ended."""
+        found: set[str] = set()
+        for entry in self._journal.entries(among=_UNFINISHED, limit=_MOST):
+            if entry.method in _CLEANUPS:
+                continue
+            found |= {str(one) for one in (entry.meta.get("resource") or ())[1:]}
+            for value in (entry.meta.get("args") or {}).values():
+                found.update(_texts(value))
+        return found
+
+    def delete_volume(self, volume: Record) -> None:
+        """Journal the deletion of a volume with its snapshots, as a cast from the API does."""
+        args = {"volume": objects.volume(volume), "cascade": True}
+        message = {"method": "delete_volume", "version": "3.0", "args": args}
+        operation = self._dispatcher.dispatch(message, RequestContext.admin().to_wire())
+        assert isinstance(operation, Operation)
+        unique_id = uuid.uuid4().hex
+        detail = self._journal_retry.insist(
+            lambda: self._journal.accept(unique_id, self._slot, operation)
+        )
+        if detail is not None:
+            self._accepted.put((operation, detail))
+
+    def take(self) -> Iterator[tuple[Operation, FlowDetail]]:
+        """Yield the operations that were submitted and not taken yet."""
+        while True:
+            try:
+                yield self._accepted.get_nowait()
+            except queue.Empty:
+                return
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts in an argument of a flow, which may be ids."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str):
+            yield one
