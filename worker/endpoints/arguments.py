@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What endpoint methods make out of a message's arguments: ids, locks, operations."""
+"""Ids, locks and operations from the arguments of a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.rpc.dispatch import BadArguments
 from worker.rpc.operation import Operation, WhenInterrupted
 
 _AN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}")
-"""A UUID, or what somebody else took for ids; never a path, never longer than its column."""
+"""A UUID or another id; never a path, never longer than its column."""
 
 
 def on_volume(factory: Any, volume: Any, **args: Any) -> Operation:
@@ -114,7 +114,10 @@ def id_of(source: Any, what: str) -> str:
 
 
 def check_id(found: Any, what: str) -> None:
-    """Refuse what cannot be an id: it becomes part of names of locks and of files."""
+    """Check an id, which becomes part of the names of locks and files.
+
+    :raises BadArguments: it cannot be an id.
+    """
     if not isinstance(found, str) or not _AN_ID.fullmatch(found):
         raise BadArguments(f"{what} is not usable: {reprlib.repr(found)}")
 
@@ -132,7 +135,7 @@ def ids_of(source: Any, name: str) -> list[str]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return what came as a list; an empty one for anything else."""
+    """Return a list or tuple as a list; an empty list for any other value."""
     return list(value) if isinstance(value, list | tuple) else []
 
 

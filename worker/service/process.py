@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of a service: one per slot, supervised by cotyledon.
 
-A service of one process needs no supervisor beside systemd, and so costs a third
-less memory: it is the process itself.
+A service of one process needs no supervisor except systemd: it runs in the main process,
+which saves a third of the memory.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _M_ARENA_MAX = -8
 """The C library's name for its number of arenas (malloc.h)."""
 
 _STALL = 30.0
-"""A child that shows no life for this long keeps the watchdog from being fed, in seconds."""
+"""Seconds without a heartbeat of a child after which the watchdog is not notified any more."""
 
 
 Make = Callable[[int, Callable[[], None]], Service]
-"""Makes the service of a process: its number, and what to call while it is alive."""
+"""Makes the service of a process, of its number and its heartbeat function."""
 
 
 class ServiceProcess(cotyledon.Service):
@@ -63,17 +63,17 @@ class ServiceProcess(cotyledon.Service):
         self._service = make(worker_id, lambda: pulse(worker_id))
 
     def signalled(self) -> None:
-        """Take note of SIGTERM, in its handler: a second one means that it is urgent."""
+        """Count a SIGTERM, in its handler; the second one ends the grace period."""
         self._signals += 1
         if self._signals > 1:
             self._service.hurry()
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until :meth:`terminate` is called."""
         with self._started:
             if not self._stopped.is_set():
                 self._start()
-                _give_back()
+                _release_memory()
         self._stopped.wait()
 
     def _start(self) -> None:
@@ -84,7 +84,7 @@ class ServiceProcess(cotyledon.Service):
             raise SystemExit(0) from error
 
     def terminate(self) -> None:
-        """Drain: running operations end or are suspended, nothing is lost."""
+        """Stop the service: running operations end or are suspended, none is lost."""
         self._stopped.set()
         self._service.give_up_starting()
         with self._started:
@@ -92,14 +92,14 @@ class ServiceProcess(cotyledon.Service):
         _end()
 
     def reload(self) -> None:
-        """Read the mutable options anew; nothing that runs is disturbed."""
+        """Read the mutable options again; running operations are not affected."""
         reread(self._conf)
 
 
 def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
     """Run the processes of several services until SIGTERM.
 
-    :param services: what makes each, and its number of processes.
+    :param services: for each service, the function that makes it and its number of processes.
     """
     count = sum(processes for _make, processes in services)
     feed = systemd.Watchdog.from_environment(count, _STALL)
@@ -110,18 +110,18 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
 
 
 def _serve_alone(conf: cfg.ConfigOpts, make: Make, feed: systemd.Watchdog) -> None:
-    """Be the only process: its main thread does nothing but wait for signals."""
+    """Run the only process of a service; its main thread only waits for signals."""
     _spare_memory()
     process = ServiceProcess(WorkerId(0), conf, make, feed.beat)
-    told: queue.SimpleQueue[int] = queue.SimpleQueue()
-    # A handler interrupts its thread anywhere, so it may take no lock that this thread holds.
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
+    # A handler interrupts its thread anywhere, so it must not take a lock that this thread holds.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: told.put(number))
+        signal.signal(number, lambda number, _frame: received.put(number))
     feed.start()
     _in_thread(process.run)
     stopping = False
     while True:
-        if told.get() == signal.SIGHUP:
+        if received.get() == signal.SIGHUP:
             process.reload()
             continue
         process.signalled()
@@ -131,7 +131,7 @@ def _serve_alone(conf: cfg.ConfigOpts, make: Make, feed: systemd.Watchdog) -> No
 
 
 def _in_thread(work: Callable[[], None]) -> None:
-    """Run a part of the process's life; an error in it is the end of the process."""
+    """Run work on a thread of its own; an error in it ends the process."""
 
     def run() -> None:
         try:
@@ -165,27 +165,27 @@ def _serve_several(
 
 
 def _count_signals(_service: ServiceId, _worker: WorkerId, process: cotyledon.Service) -> None:
-    """Have a child, in its main thread, count what it is told."""
+    """Have a child process count the signals that it receives, in its main thread."""
     assert isinstance(process, ServiceProcess)
     signal.signal(signal.SIGTERM, lambda _number, _frame: process.signalled())
 
 
 def _pass_on_a_second_signal() -> None:
-    """Have the parent, which hears nothing any more once it stops, tell its children."""
+    """Have the parent pass a second SIGTERM on: cotyledon ignores signals while it stops."""
 
-    def tell(_number: int, _frame: object) -> None:
+    def pass_on(_number: int, _frame: object) -> None:
         for child in multiprocessing.active_children():
             child.terminate()
 
-    signal.signal(signal.SIGTERM, tell)
+    signal.signal(signal.SIGTERM, pass_on)
 
 
 def reread(conf: cfg.ConfigOpts) -> None:
-    """Read the mutable options anew; what is wrong leaves those that we have."""
+    """Read the mutable options again; invalid values are logged, the previous ones stay."""
     try:
         conf.mutate_config_files()
     except cfg.Error as error:
-        LOG.error("the configuration is wrong and not taken over: %s", error)
+        LOG.error("the configuration is invalid, the previous values stay in effect: %s", error)
     else:
         LOG.info("configuration read anew")
 
@@ -202,17 +202,17 @@ def _end(status: int = 0) -> None:
 
 
 def _spare_memory() -> None:
-    """Keep pages shared between the processes, and arenas of the allocator few."""
+    """Keep pages shared between the processes, and limit the arenas of the allocator."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
-    _give_back()
-    # A collection in a child would write to every object that was made before the fork.
+    _release_memory()
+    # A collection in a child process would write to every object from before the fork.
     gc.collect()
     gc.freeze()
 
 
-def _give_back() -> None:
-    """Return to the system what imports and the start have freed."""
+def _release_memory() -> None:
+    """Return memory that imports and the start have freed to the system."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell systemd that the service is ready, and that all its processes are alive."""
+"""Notifications to systemd: the service is ready, and all its processes are alive."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LOG = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Feeds ``WATCHDOG=1`` while every child shows life, and tells ``READY=1`` once.
+    """Send ``READY=1`` once, and ``WATCHDOG=1`` while every child process is alive.
 
-    Children share their last signs of life in memory; the supervising process
-    sends the notifications.
+    Child processes write the times of their heartbeats to shared memory; the supervising
+    process sends the notifications.
 
-    :param address: ``$NOTIFY_SOCKET``; empty when nobody listens.
-    :param interval: seconds between two feeds.
-    :param count: the number of children.
-    :param stall: seconds without a sign of life that are too long.
+    :param address: ``$NOTIFY_SOCKET``; empty when systemd does not expect notifications.
+    :param interval: seconds between two notifications.
+    :param count: the number of child processes.
+    :param stall: seconds without a heartbeat after which a child counts as hung.
     """
 
     def __init__(self, address: str, interval: float, count: int, stall: float) -> None:
@@ -33,19 +33,19 @@ class Watchdog:
 
     @classmethod
     def from_environment(cls, count: int, stall: float) -> Watchdog:
-        """Take over the notification socket, so that no child or library answers instead."""
+        """Remove the socket from the environment, so that no child process or library uses it."""
         address = os.environ.pop("NOTIFY_SOCKET", "")
         microseconds = int(os.environ.get("WATCHDOG_USEC", "0") or 0)
-        # systemd wants a feed in half of its limit; without one, "ready" still is told.
+        # systemd expects a notification in half of its limit; without a limit, READY=1 is sent too.
         interval = microseconds / 1e6 / 3 if microseconds else 1.0
         return cls(address, max(0.2, min(interval, 10.0)), count, stall)
 
     def beat(self, child: int) -> None:
-        """Show that a child is alive; called by the child."""
+        """Record a heartbeat of a child process; called by the child."""
         self._beats[child] = time.monotonic()
 
     def start(self) -> None:
-        """Begin feeding, in the supervising process."""
+        """Start sending, in the supervising process."""
         if self._address:
             threading.Thread(target=self._loop, name="watchdog", daemon=True).start()
 
@@ -70,4 +70,4 @@ class Watchdog:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
                 out.sendto(state, address)
         except OSError as error:
-            LOG.debug("systemd was not told %s: %s", state, error)
+            LOG.debug("systemd did not get %s: %s", state, error)
