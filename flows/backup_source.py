@@ -15,7 +15,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import messages
-from flows.context import Common
+from flows.context import OperationContext
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, reason
 from flows.statuses import SnapshotStatus, VolumeStatus
@@ -40,7 +40,7 @@ FAILED, DONE = VolumeStatus.ERROR_BACKING_UP, VolumeStatus.BACKING_UP
 """``previous_status`` of the volume after a failure, and after a success."""
 
 
-def release(ctx: Common, backup: Record, previous: str) -> None:
+def release(ctx: OperationContext, backup: Record, previous: str) -> None:
     """Give the snapshot, or else the volume, the status that it had.
 
     :param previous: :data:`FAILED` or :data:`DONE`.
@@ -67,7 +67,7 @@ def release(ctx: Common, backup: Record, previous: str) -> None:
 
 
 def fail(
-    ctx: Common,
+    ctx: OperationContext,
     backup: Record,
     failure: Failure,
     detail: str,
@@ -88,7 +88,7 @@ def fail(
 
 
 def set_failed(
-    ctx: Common,
+    ctx: OperationContext,
     backup: Record,
     failure: Failure,
     statuses: Statuses,
@@ -110,7 +110,7 @@ def set_failed(
 
 
 def write_message(
-    ctx: Common, resource: Record, action: str, failure: Failure, detail: str
+    ctx: OperationContext, resource: Record, action: str, failure: Failure, detail: str
 ) -> None:
     """Write the message for the user."""
     ctx.messages.create(
@@ -122,7 +122,7 @@ def write_message(
     )
 
 
-def write_warning(ctx: Common, resource: Record, action: str, detail: str) -> None:
+def write_warning(ctx: OperationContext, resource: Record, action: str, detail: str) -> None:
     """Write a message about a failure for the user."""
     ctx.messages.create(
         ctx.request,

@@ -234,7 +234,3 @@ class HostContext(GroupContext):
 @dataclass(frozen=True, kw_only=True)
 class VolumeServiceContext(CreateContext, MigrationContext, HostContext):
     """A context of every family of the volume service."""
-
-
-Common = OperationContext
-Context = VolumeContext

@@ -14,7 +14,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import (
     DriverNotInitialized,
     DriverReturnedRubbish,
@@ -166,12 +166,12 @@ def takes(method: Any, name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def is_ours(ctx: Context, host: str | None) -> bool:
+def is_ours(ctx: VolumeContext, host: str | None) -> bool:
     """Say whether a row's host is this backend, whatever its pool."""
     return bool(host) and str(host).split("#", 1)[0] == ctx.backend.host
 
 
-def require_ours(ctx: Context, resource: Record, host: str | None) -> None:
+def require_ours(ctx: VolumeContext, resource: Record, host: str | None) -> None:
     """Refuse a resource that lives on another backend.
 
     :raises Invalid: names both backends.

@@ -26,7 +26,7 @@ from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
 from flows.compat.taskflow import CompiledFlow, Engine
-from flows.context import Common
+from flows.context import OperationContext
 from flows.errors import FlowError, OperationInterrupted
 from flows.factories import Factory, parameters_of
 from flows.lifecycle import UNDO_FAILED, Step
@@ -70,7 +70,7 @@ class FlowRun:
         self,
         factory: Factory,
         args: Mapping[str, Any],
-        ctx: Common,
+        ctx: OperationContext,
         detail: FlowDetail,
         backend: Any,
         observer: Observer | None = None,
@@ -179,7 +179,7 @@ class FlowRun:
 def run_in_memory(
     factory: Factory,
     args: Mapping[str, Any],
-    ctx: Common,
+    ctx: OperationContext,
     observer: Observer | None = None,
     **meta: Any,
 ) -> Outcome:

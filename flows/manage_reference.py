@@ -12,13 +12,13 @@ from typing import Any
 
 from drivers.interface.errors import ManageExistingInvalidReference
 from drivers.interface.records import Record
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.driver_contract import positive_gib
 from flows.errors import DriverReturnedRubbish, InvalidInput
 
 
 def measure(
-    ctx: Context, resource: Record, ref: Any, ask: Callable[[Record, Any], Any] | None
+    ctx: VolumeContext, resource: Record, ref: Any, ask: Callable[[Record, Any], Any] | None
 ) -> int:
     """Return the size of the object in GiB; nothing is changed.
 
@@ -48,7 +48,7 @@ def supported(resource: Record, ask: object) -> None:
         raise ManageExistingInvalidReference(f"{resource.kind} {resource.id}: {text}")
 
 
-def _require_unmanaged(ctx: Context, resource: Record, ref: Mapping[str, Any]) -> None:
+def _require_unmanaged(ctx: VolumeContext, resource: Record, ref: Mapping[str, Any]) -> None:
     """Refuse the object of another row: two rows would delete it, and share its data."""
     for key, value in ref.items():
         if not isinstance(value, str):

@@ -16,7 +16,7 @@ from oslo_context import context as oslo_context
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import Interrupted, Unavailable
 
 LOG = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ Outcome = tuple[Record, Any, BaseException | None]
 """A member, the result of its work, and the error of its work."""
 
 
-def each(ctx: Context, members: Sequence[Record], action: str, work: Work) -> list[Outcome]:
+def each(ctx: VolumeContext, members: Sequence[Record], action: str, work: Work) -> list[Outcome]:
     """Do the same work for each member and return the outcomes in the members' order.
 
     :param action: the name of the work, for the log line of a failure.

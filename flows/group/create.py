@@ -23,7 +23,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from flows import driver_contract
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.group import driver_answers, driver_methods
 from flows.group.delete import delete_on_backend
 from flows.group.group_kinds import KINDS
@@ -61,7 +61,9 @@ class CallCreateGroup(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
+    def execute(
+        self, ctx: GroupContext, kind: str, resource_id: str
+    ) -> driver_answers.MemberUpdates:
         of = KINDS[kind]
         group = of.rows(ctx).get(resource_id)
         if ctx.resumed:
@@ -73,7 +75,7 @@ class CallCreateGroup(Step, task="ask"):
         return driver_answers.of_group(answer, group, name)
 
     def revert(
-        self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
+        self, ctx: GroupContext, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
         if not driver_contract.never_reached_driver(flow_failures) and not members_are_written(
             flow_failures
@@ -85,7 +87,7 @@ class CallCreateGroup(Step, task="ask"):
 class FinishCreateGroup(Step, task="finish"):
     """Make the group available. Idempotent: one that is available stays so."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
         now = timeutils.utcnow()
         if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=now):

@@ -35,7 +35,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.errors import (
     InvalidConsistencyGroup,
     InvalidGroup,
@@ -88,7 +88,7 @@ class CheckGroupSource(Step, task="check"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: GroupContext,
         kind: str,
         resource_id: str,
         snapshot_id: str | None,
@@ -117,7 +117,7 @@ class CallCreateGroupFromSource(Step, task="ask"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: GroupContext,
         kind: str,
         resource_id: str,
         snapshot_id: str | None,
@@ -149,7 +149,7 @@ class CallCreateGroupFromSource(Step, task="ask"):
         return driver_answers.of_created(answer, group, volumes, name)
 
     def revert(
-        self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
+        self, ctx: GroupContext, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
         if driver_contract.never_reached_driver(flow_failures) or members_are_written(
             flow_failures
@@ -164,7 +164,7 @@ class SettleGroupMembers(Step, task="settle"):
     """Make the volumes available. Idempotent: available ones stay so."""
 
     def execute(
-        self, ctx: Context, kind: str, resource_id: str, verdict: driver_answers.MemberUpdates
+        self, ctx: GroupContext, kind: str, resource_id: str, verdict: driver_answers.MemberUpdates
     ) -> None:
         of, failed = KINDS[kind], []
         for volume in usable(of.rows(ctx).members(resource_id), verdict):
@@ -183,7 +183,7 @@ class SettleGroupMembers(Step, task="settle"):
 class FinishCreateGroupFrom(Step, task="finish"):
     """Make the group available. Idempotent: one that is available stays so."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
         if set_group(
             ctx, of, of.rows(ctx).get(resource_id), OPERATION, created_at=timeutils.utcnow()
@@ -208,7 +208,7 @@ def flow() -> linear_flow.Flow:
 
 
 def _source(
-    ctx: Context,
+    ctx: GroupContext,
     of: GroupKind,
     group_id: str,
     volumes: Sequence[Record],
@@ -256,7 +256,7 @@ def _lined_up(
     return [known[source_id] for source_id in wanted]
 
 
-def _inherit(ctx: Context, volume: Record) -> None:
+def _inherit(ctx: GroupContext, volume: Record) -> None:
     """Copy the columns that a volume takes from its source."""
     inherit(ctx, volume)
     if volume.snapshot_id:

@@ -27,7 +27,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.errors import MetadataCopyFailure
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.delete_snapshot import delete_on_backend
@@ -71,7 +71,9 @@ class CallCreateGroupSnapshot(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
+    def execute(
+        self, ctx: GroupContext, kind: str, resource_id: str
+    ) -> driver_answers.MemberUpdates:
         of = KINDS[kind]
         snapshot = of.rows(ctx).get(resource_id)
         made = of.rows(ctx).members(resource_id)
@@ -84,7 +86,7 @@ class CallCreateGroupSnapshot(Step, task="ask"):
         return driver_answers.of_members(answer, snapshot, made, name, deletes=False)
 
     def revert(
-        self, ctx: Context, kind: str, resource_id: str, flow_failures: dict[str, Failure]
+        self, ctx: GroupContext, kind: str, resource_id: str, flow_failures: dict[str, Failure]
     ) -> None:
         if driver_contract.never_reached_driver(flow_failures) or members_are_written(
             flow_failures
@@ -99,7 +101,7 @@ class SettleSnapshotMembers(Step, task="settle"):
     """Make the snapshots available. Idempotent: available ones stay so."""
 
     def execute(
-        self, ctx: Context, kind: str, resource_id: str, verdict: driver_answers.MemberUpdates
+        self, ctx: GroupContext, kind: str, resource_id: str, verdict: driver_answers.MemberUpdates
     ) -> None:
         of, failed = KINDS[kind], []
         for snapshot in usable(of.rows(ctx).members(resource_id), verdict):
@@ -121,7 +123,7 @@ class SettleSnapshotMembers(Step, task="settle"):
 class FinishCreateGroupSnapshot(Step, task="finish"):
     """Make the group snapshot available. Idempotent: one that is available stays so."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
         if set_group(ctx, of, of.rows(ctx).get(resource_id), OPERATION):
             notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")

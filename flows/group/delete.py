@@ -34,7 +34,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.group_kinds import KINDS, GroupKind
@@ -65,7 +65,7 @@ OPERATION = GroupOperation(
 class CheckDeleteGroup(Step, task="check"):
     """Refuse a group that must not be deleted here. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         rows = KINDS[kind].rows(ctx)
         group = rows.get(resource_id)
         driver_contract.require_ours(ctx, group, group.host)
@@ -80,7 +80,9 @@ class CallDeleteGroup(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
+    def execute(
+        self, ctx: GroupContext, kind: str, resource_id: str
+    ) -> driver_answers.MemberUpdates:
         rows = KINDS[kind].rows(ctx)
         return delete_on_backend(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
@@ -88,7 +90,7 @@ class CallDeleteGroup(Step, task="ask"):
 class FinishDeleteGroup(Step, task="finish"):
     """Forget the rows and give their quota back. Idempotent: both happen once for each."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
         for volume in of.rows(ctx).members(resource_id):
             release = {"volumes": 1, "gigabytes": volume.size or 0} if volume.use_quota else {}
@@ -104,7 +106,7 @@ class FinishDeleteGroup(Step, task="finish"):
 
 
 def delete_on_backend(
-    ctx: Context, of: GroupKind, group: Record, volumes: Sequence[Record]
+    ctx: GroupContext, of: GroupKind, group: Record, volumes: Sequence[Record]
 ) -> driver_answers.MemberUpdates:
     """Delete a group and volumes of it on the backend; absence is a success."""
     answered = driver_methods.call(

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.errors import GroupSnapshotNotFound
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.group_kinds import KINDS, GroupKind
@@ -53,7 +53,9 @@ class CallDeleteGroupSnapshot(Step, task="ask"):
 
     default_provides = "verdict"
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> driver_answers.MemberUpdates:
+    def execute(
+        self, ctx: GroupContext, kind: str, resource_id: str
+    ) -> driver_answers.MemberUpdates:
         rows = KINDS[kind].rows(ctx)
         return delete_on_backend(ctx, KINDS[kind], rows.get(resource_id), rows.members(resource_id))
 
@@ -61,7 +63,7 @@ class CallDeleteGroupSnapshot(Step, task="ask"):
 class FinishDeleteGroupSnapshot(Step, task="finish"):
     """Forget the rows and give their quota back. Idempotent: both happen once for each."""
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]
         for snapshot in of.rows(ctx).members(resource_id):
             forget(ctx, snapshot)
@@ -75,7 +77,7 @@ class FinishDeleteGroupSnapshot(Step, task="finish"):
 
 
 def delete_on_backend(
-    ctx: Context, of: GroupKind, group_snapshot: Record, snapshots: Sequence[Record]
+    ctx: GroupContext, of: GroupKind, group_snapshot: Record, snapshots: Sequence[Record]
 ) -> driver_answers.MemberUpdates:
     """Delete snapshots of a group on the backend; absence is a success."""
     answered = driver_methods.call_for_snapshots(ctx, of, group_snapshot, snapshots, DELETE)

@@ -26,7 +26,7 @@ from typing import Any
 
 from drivers.interface.errors import VolumeDriverException
 from drivers.interface.records import Record
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.group.group_kinds import GroupKind
 
 LOG = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class GroupMethod:
 
 
 def call(
-    ctx: Context,
+    ctx: GroupContext,
     of: GroupKind,
     group: Record,
     method: GroupMethod,
@@ -82,7 +82,7 @@ def call(
 
 
 def call_for_snapshots(
-    ctx: Context,
+    ctx: GroupContext,
     of: GroupKind,
     group_snapshot: Record,
     snapshots: Sequence[Record],
@@ -114,7 +114,7 @@ class View:
         for the call only and never written.
     """
 
-    def __init__(self, ctx: Context, *, as_old: bool) -> None:
+    def __init__(self, ctx: GroupContext, *, as_old: bool) -> None:
         self._request = ctx.request
         self._as_old = as_old
 
@@ -172,7 +172,7 @@ def _common(record: Record, *more: str) -> dict[str, Any]:
 
 
 def _first(
-    ctx: Context,
+    ctx: GroupContext,
     ways: Sequence[tuple[str, View]],
     arguments: Callable[[View], Sequence[Any]],
 ) -> tuple[str, Any] | None:

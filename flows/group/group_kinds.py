@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.interface.records import Record
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.records import GroupRecords, SnapshotRecords, VolumeRecords
 
 
@@ -29,11 +29,11 @@ class GroupKind:
     is_snapshot: bool
     quota: str = ""
 
-    def rows(self, ctx: Context) -> GroupRecords:
+    def rows(self, ctx: GroupContext) -> GroupRecords:
         """Return the rows of this kind."""
         return ctx.groups[self.name]
 
-    def member_rows(self, ctx: Context) -> VolumeRecords | SnapshotRecords:
+    def member_rows(self, ctx: GroupContext) -> VolumeRecords | SnapshotRecords:
         """Return the rows of the members."""
         return ctx.snapshots if self.is_snapshot else ctx.volumes
 

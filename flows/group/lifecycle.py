@@ -19,7 +19,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.errors import (
     DriverReturnedRubbish,
     InvalidInput,
@@ -65,7 +65,7 @@ class BeginGroupOperation(Step):
         self._operation = operation
         self._refuses_others = refuses_others
 
-    def execute(self, ctx: Context, kind: str, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of, during = KINDS[kind], self._operation.statuses.during
         record = of.rows(ctx).get(resource_id)
         if self._refuses_others:
@@ -74,7 +74,7 @@ class BeginGroupOperation(Step):
             raise StatusChanged(f"{kind} {resource_id}", record.status, during)
         notify(ctx, of, record, self._operation, "start")
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: GroupContext, args: Mapping[str, Any]) -> None:
         """Set the statuses of the row and of its members back."""
         of, operation = KINDS[args["kind"]], self._operation
         if not operation.members.during:
@@ -93,7 +93,7 @@ class BeginGroupOperation(Step):
 
     def revert(
         self,
-        ctx: Context,
+        ctx: GroupContext,
         kind: str,
         resource_id: str,
         result: Any,
@@ -127,7 +127,9 @@ class StoreGroup(Step):
         super().__init__("store")
         self._fails = fails
 
-    def execute(self, ctx: Context, kind: str, resource_id: str, verdict: MemberUpdates) -> None:
+    def execute(
+        self, ctx: GroupContext, kind: str, resource_id: str, verdict: MemberUpdates
+    ) -> None:
         rows, entries = KINDS[kind].rows(ctx), verdict["entries"]
         try:
             if entries:
@@ -156,7 +158,7 @@ def usable(members: Iterable[Record], verdict: MemberUpdates) -> list[Record]:
 
 
 def set_member(
-    ctx: Context,
+    ctx: GroupContext,
     of: GroupKind,
     member: Record,
     when: Iterable[str],
@@ -175,7 +177,7 @@ def set_member(
 
 
 def set_group(
-    ctx: Context, of: GroupKind, record: Record, operation: GroupOperation, **columns: Any
+    ctx: GroupContext, of: GroupKind, record: Record, operation: GroupOperation, **columns: Any
 ) -> bool:
     """Write the final status of a success and say whether it took."""
     statuses = operation.statuses
@@ -188,7 +190,7 @@ def set_group(
 
 
 def notify(
-    ctx: Context, of: GroupKind, record: Record, operation: GroupOperation, moment: str
+    ctx: GroupContext, of: GroupKind, record: Record, operation: GroupOperation, moment: str
 ) -> None:
     """Notify of the group, and of its members where the operation does."""
     event = f"{operation.event}.{moment}"
@@ -198,7 +200,7 @@ def notify(
             notify_member(ctx, event, member)
 
 
-def notify_member(ctx: Context, event: str, member: Record) -> None:
+def notify_member(ctx: GroupContext, event: str, member: Record) -> None:
     """Notify of a volume or a snapshot."""
     if member.use_quota:
         send = ctx.notifier.snapshot if member.kind == "snapshot" else ctx.notifier.volume

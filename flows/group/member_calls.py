@@ -14,7 +14,7 @@ from typing import Any
 from drivers.interface.errors import ResourceBusy
 from drivers.interface.records import Record
 from flows import driver_contract, parallel
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.group.driver_answers import MemberUpdates, verdict
 from flows.lifecycle import Statuses
 from flows.statuses import VolumeStatus
@@ -33,7 +33,7 @@ DELETE = Statuses(
 """Both hold for members of either kind: snapshots have these statuses as well."""
 
 
-def delete_volumes(ctx: Context, volumes: Sequence[Record]) -> MemberUpdates:
+def delete_volumes(ctx: GroupContext, volumes: Sequence[Record]) -> MemberUpdates:
     """Take volumes off the backend; one that is busy becomes ``available`` again."""
     admin = ctx.request.elevated()
 
@@ -44,13 +44,13 @@ def delete_volumes(ctx: Context, volumes: Sequence[Record]) -> MemberUpdates:
     return _deleted(parallel.each(ctx, volumes, "delete_volume", delete))
 
 
-def delete_snapshots(ctx: Context, snapshots: Sequence[Record]) -> MemberUpdates:
+def delete_snapshots(ctx: GroupContext, snapshots: Sequence[Record]) -> MemberUpdates:
     """Take snapshots off the backend; one that is busy becomes ``available`` again."""
     delete = ctx.driver.delete_snapshot
     return _deleted(parallel.each(ctx, snapshots, "delete_snapshot", delete))
 
 
-def create_snapshots(ctx: Context, snapshots: Sequence[Record]) -> MemberUpdates:
+def create_snapshots(ctx: GroupContext, snapshots: Sequence[Record]) -> MemberUpdates:
     """Make snapshots, each of its own moment."""
 
     def create(snapshot: Record) -> Mapping[str, Any]:
@@ -62,7 +62,7 @@ def create_snapshots(ctx: Context, snapshots: Sequence[Record]) -> MemberUpdates
 
 
 def create_volumes(
-    ctx: Context, volumes: Sequence[Record], sources: Mapping[str, Record]
+    ctx: GroupContext, volumes: Sequence[Record], sources: Mapping[str, Record]
 ) -> MemberUpdates:
     """Make volumes of snapshots or other volumes.
 

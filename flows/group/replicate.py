@@ -35,7 +35,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeDriverException
 from flows import driver_contract
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
 from flows.group import driver_answers
 from flows.group.group_kinds import KINDS
@@ -103,7 +103,7 @@ class BeginReplicateGroup(_ReplicationStep, task="begin"):
     Idempotent: it only reads. When it refuses, nothing is written.
     """
 
-    def execute(self, ctx: Context, resource_id: str) -> None:
+    def execute(self, ctx: GroupContext, resource_id: str) -> None:
         group, during = GROUP.rows(ctx).get(resource_id), self._change.during
         driver_contract.require_ours(ctx, group, group.host)
         if group.replication_status != during:
@@ -111,12 +111,12 @@ class BeginReplicateGroup(_ReplicationStep, task="begin"):
             raise InvalidGroup(f"group {resource_id}: {text}")
         notify(ctx, GROUP, group, self._change.operation, "start")
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: GroupContext, args: Mapping[str, Any]) -> None:
         """Refuse: the former statuses of group and volumes are not known any more."""
         raise InvalidInput(f"group {args['resource_id']}: ask for its replication again")
 
     def revert(
-        self, ctx: Context, resource_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: GroupContext, resource_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         if was_refused(result):
             return
@@ -137,7 +137,7 @@ class BeginReplicateGroup(_ReplicationStep, task="begin"):
 class CheckReplication(_ReplicationStep, task="check"):
     """Refuse a group that must not be changed now. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, resource_id: str, allow_attached: bool) -> None:
+    def execute(self, ctx: GroupContext, resource_id: str, allow_attached: bool) -> None:
         during = self._change.during
         for volume in GROUP.rows(ctx).members(resource_id):
             text = f"group {resource_id}: volume {volume.id}"
@@ -154,7 +154,7 @@ class CallReplicateGroup(_ReplicationStep, task="ask"):
     default_provides = "verdict"
 
     def execute(
-        self, ctx: Context, resource_id: str, targets: list[str | None]
+        self, ctx: GroupContext, resource_id: str, targets: list[str | None]
     ) -> driver_answers.MemberUpdates:
         rows, call = GROUP.rows(ctx), self._change.call
         group, members = rows.get(resource_id), rows.members(resource_id)
@@ -169,7 +169,7 @@ class CallReplicateGroup(_ReplicationStep, task="ask"):
 class FinishReplicateGroup(_ReplicationStep, task="finish"):
     """Write the statuses of all of them. Idempotent: it is written again."""
 
-    def execute(self, ctx: Context, resource_id: str, targets: list[str | None]) -> None:
+    def execute(self, ctx: GroupContext, resource_id: str, targets: list[str | None]) -> None:
         rows, change = GROUP.rows(ctx), self._change
         to = (ENABLE if targets == [BACK] else change).replication.done
         try:

@@ -28,7 +28,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import GroupContext as Context
+from flows.context import GroupContext
 from flows.errors import InvalidVolume, NotFound
 from flows.group import driver_answers, driver_methods
 from flows.group.group_kinds import KINDS, GroupKind
@@ -56,7 +56,7 @@ class CheckUpdateGroup(Step, task="check"):
     """Refuse volumes that cannot join or leave. Idempotent: it only reads."""
 
     def execute(
-        self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
+        self, ctx: GroupContext, kind: str, resource_id: str, add: list[str], remove: list[str]
     ) -> None:
         of = KINDS[kind]
         inside = {volume.id for volume in of.rows(ctx).members(resource_id)}
@@ -78,7 +78,7 @@ class CallUpdateGroup(Step, task="ask"):
     default_provides = "verdict"
 
     def execute(
-        self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
+        self, ctx: GroupContext, kind: str, resource_id: str, add: list[str], remove: list[str]
     ) -> driver_answers.MemberUpdates:
         of = KINDS[kind]
         group, joins, leaves = (
@@ -98,7 +98,7 @@ class CallUpdateGroup(Step, task="ask"):
         name, answer = answered
         return driver_answers.of_update(answer, group, joins, leaves, name)
 
-    def revert(self, ctx: Context, add: list[str], remove: list[str]) -> None:
+    def revert(self, ctx: GroupContext, add: list[str], remove: list[str]) -> None:
         for volume_id in (*add, *remove):
             with contextlib.suppress(NotFound):
                 ctx.volumes.update(volume_id, status=MEMBERS.failed)
@@ -108,7 +108,7 @@ class FinishUpdateGroup(Step, task="finish"):
     """Write who is in the group. Idempotent: it is written again."""
 
     def execute(
-        self, ctx: Context, kind: str, resource_id: str, add: list[str], remove: list[str]
+        self, ctx: GroupContext, kind: str, resource_id: str, add: list[str], remove: list[str]
     ) -> None:
         of = KINDS[kind]
         of.rows(ctx).change_members(resource_id, add, remove)
@@ -127,7 +127,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _volumes(ctx: Context, ids: Sequence[str]) -> list[Record]:
+def _volumes(ctx: GroupContext, ids: Sequence[str]) -> list[Record]:
     return [ctx.volumes.get(volume_id) for volume_id in ids]
 
 

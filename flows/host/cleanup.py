@@ -30,7 +30,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import HostContext as Context
+from flows.context import HostContext
 from flows.errors import Interrupted, NotFound, Unavailable
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
@@ -59,7 +59,7 @@ class CleanUpHost(Step, task="clean"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: HostContext,
         service_id: int | None,
         resource_type: str | None,
         resource_id: str | None,
@@ -87,7 +87,7 @@ def _moment(until: str | None) -> datetime.datetime | None:
     return timeutils.normalize_time(timeutils.parse_isotime(until)) if until else None
 
 
-def _clean(ctx: Context, work: Record) -> None:
+def _clean(ctx: HostContext, work: Record) -> None:
     if not ctx.workers.take(work):
         LOG.info("%s %s is being worked on", work.resource_type, work.resource_id)
         return
@@ -105,7 +105,7 @@ def _clean(ctx: Context, work: Record) -> None:
         ctx.workers.drop(work)
 
 
-def _end(ctx: Context, work: Record) -> bool:
+def _end(ctx: HostContext, work: Record) -> bool:
     """Give a resource its end; say whether the row goes."""
     rows: Any = getattr(ctx, _KINDS[work.resource_type])
     try:
@@ -122,7 +122,7 @@ def _end(ctx: Context, work: Record) -> bool:
     return _end_volume(ctx, resource)
 
 
-def _end_volume(ctx: Context, volume: Record) -> bool:
+def _end_volume(ctx: HostContext, volume: Record) -> bool:
     status = volume.status
     if status == VolumeStatus.DELETING:
         ctx.operations.delete_volume(volume)

@@ -37,7 +37,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import InvalidReplicationTarget
 from drivers.interface.records import Record
 from flows import errors
-from flows.context import HostContext as Context
+from flows.context import HostContext
 from flows.host import failover_answer
 from flows.host.failover_answer import Moved
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
@@ -71,12 +71,12 @@ _WITHOUT_REPLICA = ReplicationStatus.NOT_CAPABLE
 class BeginFailover(Step, task="begin"):
     """Stand first, to write the failure. Idempotent: it does nothing."""
 
-    def execute(self, ctx: Context) -> None:
+    def execute(self, ctx: HostContext) -> None:
         """Nothing: whatever the service is in, an administrator wants it moved."""
 
     def revert(
         self,
-        ctx: Context,
+        ctx: HostContext,
         secondary_id: str | None,
         result: Any,
         flow_failures: dict[str, Failure],
@@ -100,7 +100,7 @@ class FailOver(Step, task="move"):
 
     default_provides = "moved"
 
-    def execute(self, ctx: Context, secondary_id: str | None) -> Moved:
+    def execute(self, ctx: HostContext, secondary_id: str | None) -> Moved:
         driver, row = ctx.backend.any_driver(), ctx.service.get()
         method = driver.failover if row.cluster_name else driver.failover_host
         volumes = [volume for volume in ctx.host.volumes() if is_replicated(volume)]
@@ -115,7 +115,7 @@ class StoreFailover(Step, task="store"):
     Idempotent: the same is written again, and a status that was kept is not kept twice.
     """
 
-    def execute(self, ctx: Context, secondary_id: str | None, moved: Moved) -> None:
+    def execute(self, ctx: HostContext, secondary_id: str | None, moved: Moved) -> None:
         now = _status_of(secondary_id)
         for entry in moved["volumes"]:
             _store_volume(ctx, entry, now)
@@ -129,7 +129,7 @@ class StoreFailover(Step, task="store"):
 class FinishFailover(Step, task="finish"):
     """Write the service's row and notify the other processes. Idempotent: it is written again."""
 
-    def execute(self, ctx: Context, secondary_id: str | None, moved: Moved) -> None:
+    def execute(self, ctx: HostContext, secondary_id: str | None, moved: Moved) -> None:
         columns: dict[str, Any] = {
             "replication_status": SERVICE.done,
             "active_backend_id": moved["active"],
@@ -162,11 +162,11 @@ def _status_of(secondary_id: str | None) -> str:
     return ENABLED if secondary_id == BACK else SERVICE.done
 
 
-def _not_replicated(ctx: Context) -> Iterable[Record]:
+def _not_replicated(ctx: HostContext) -> Iterable[Record]:
     return (volume for volume in ctx.host.volumes() if not is_replicated(volume))
 
 
-def _store_volume(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
+def _store_volume(ctx: HostContext, entry: Mapping[str, Any], now: str) -> None:
     try:
         volume = ctx.volumes.get(entry["id"])
         try:
@@ -178,7 +178,7 @@ def _store_volume(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
         LOG.info("volume %s is gone by now", entry["id"])
 
 
-def _store_group(ctx: Context, entry: Mapping[str, Any], now: str) -> None:
+def _store_group(ctx: HostContext, entry: Mapping[str, Any], now: str) -> None:
     columns = _with_replication(entry["columns"], now, GROUPS)
     try:
         ctx.groups["group"].update(entry["id"], **columns)
@@ -198,7 +198,7 @@ def _with_replication(told: Mapping[str, Any], now: str, statuses: Statuses) -> 
     return columns
 
 
-def _write(ctx: Context, volume: Record, columns: dict[str, Any]) -> None:
+def _write(ctx: HostContext, volume: Record, columns: dict[str, Any]) -> None:
     """Write a driver's columns of a volume. :raises ValueError: it does not fit."""
     if columns.get("status", volume.status) != volume.status:
         columns["previous_status"] = volume.status
@@ -207,7 +207,7 @@ def _write(ctx: Context, volume: Record, columns: dict[str, Any]) -> None:
         _set_snapshots_failed(ctx, volume)
 
 
-def _set_unreachable(ctx: Context, volumes: Iterable[Record]) -> None:
+def _set_unreachable(ctx: HostContext, volumes: Iterable[Record]) -> None:
     """Set volumes without replication to ``error``: they cannot be reached."""
     for volume in volumes:
         try:
@@ -220,6 +220,6 @@ def _set_unreachable(ctx: Context, volumes: Iterable[Record]) -> None:
             LOG.info("volume %s is gone by now", volume.id)
 
 
-def _set_snapshots_failed(ctx: Context, volume: Record) -> None:
+def _set_snapshots_failed(ctx: HostContext, volume: Record) -> None:
     for snapshot in ctx.snapshots.of_volume(volume.id):
         ctx.snapshots.update(snapshot.id, status=SNAPSHOTS.failed)

@@ -22,7 +22,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeDriverException
 from flows import driver_contract
-from flows.context import HostContext as Context
+from flows.context import HostContext
 from flows.engine import RESULT
 from flows.lifecycle import Step
 
@@ -40,7 +40,7 @@ class NotifyDriver(Step, task="tell"):
         super().__init__("tell")
         self._call = call
 
-    def execute(self, ctx: Context) -> bool:
+    def execute(self, ctx: HostContext) -> bool:
         host, tell = ctx.backend.host, getattr(ctx.driver, self._call)
         try:
             tell(ctx.request)
@@ -59,7 +59,7 @@ class DisableService(Step, task="freeze"):
 
     default_provides = RESULT
 
-    def execute(self, ctx: Context) -> bool:
+    def execute(self, ctx: HostContext) -> bool:
         ctx.service.update(disabled=True, disabled_reason=FROZEN)
         LOG.info("backend %s is frozen", ctx.backend.host)
         return True
@@ -70,7 +70,7 @@ class EnableService(Step, task="thaw"):
 
     default_provides = RESULT
 
-    def execute(self, ctx: Context, willing: bool) -> bool:
+    def execute(self, ctx: HostContext, willing: bool) -> bool:
         if willing:
             ctx.service.update(disabled=False, disabled_reason="")
             LOG.info("backend %s is thawed", ctx.backend.host)

@@ -49,7 +49,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import HostContext as Context
+from flows.context import HostContext
 from flows.errors import Interrupted, NotFound, StatusChanged, Unavailable
 from flows.group import replicate
 from flows.group.group_kinds import KINDS
@@ -65,7 +65,7 @@ from flows.volume.migration.target import is_taken
 
 LOG = logging.getLogger(__name__)
 
-_Ending = Callable[[Context, Record], None]
+_Ending = Callable[[HostContext, Record], None]
 
 VOLUMES: Mapping[str, str] = {
     VolumeStatus.CREATING: VolumeStatus.ERROR,
@@ -124,7 +124,7 @@ _ANSWER_AWAITED = "extend_new_size"
 class EndOrphaned(Step, task="end"):
     """End each one. Idempotent: an ended one is in another status by then."""
 
-    def execute(self, ctx: Context, before: str) -> None:
+    def execute(self, ctx: HostContext, before: str) -> None:
         since = datetime.datetime.fromisoformat(before)
 
         def end(kind: str, column: str, among: Collection[str], ending: _Ending) -> None:
@@ -152,7 +152,7 @@ def _names(record: Record) -> Iterable[str]:
     return [*(name for name in found if name), *([migrating] if migrating else ())]
 
 
-def _each(ctx: Context, found: Iterable[Record], ending: _Ending) -> None:
+def _each(ctx: HostContext, found: Iterable[Record], ending: _Ending) -> None:
     records = list(found)
     # In this order: whose row was read before its message came is in the journal by now.
     known = ctx.operations.in_progress() if records else ()
@@ -169,7 +169,7 @@ def _each(ctx: Context, found: Iterable[Record], ending: _Ending) -> None:
             )
 
 
-def _end_volume(ctx: Context, volume: Record) -> None:
+def _end_volume(ctx: HostContext, volume: Record) -> None:
     status = volume.status
     if _is_swapped(ctx, volume):
         return
@@ -185,7 +185,7 @@ def _end_volume(ctx: Context, volume: Record) -> None:
     set_finished(ctx, volume, (status,), end)
 
 
-def _clear_download(ctx: Context, volume: Record) -> None:
+def _clear_download(ctx: HostContext, volume: Record) -> None:
     try:
         ctx.driver.clear_download(ctx.request, volume)
     except Exception as error:  # noqa: BLE001 - the volume is in error, and deleted some day
@@ -194,14 +194,14 @@ def _clear_download(ctx: Context, volume: Record) -> None:
         )
 
 
-def _previous_status(ctx: Context, volume: Record) -> str:
+def _previous_status(ctx: HostContext, volume: Record) -> str:
     """Return the status that a volume goes back to."""
     if volume.status == VolumeStatus.UPLOADING or volume.previous_status not in IDLE.values():
         return idle_status(ctx, volume.id)
     return str(volume.previous_status)
 
 
-def _is_swapped(ctx: Context, volume: Record) -> bool:
+def _is_swapped(ctx: HostContext, volume: Record) -> bool:
     """Say whether a compute service is at work on a volume, and will end its migration."""
     if volume.migration_status not in MIGRATION.during:
         return False
@@ -209,7 +209,7 @@ def _is_swapped(ctx: Context, volume: Record) -> bool:
     return copy is not None and is_taken(ctx, copy.id)
 
 
-def _end_migration(ctx: Context, volume: Record) -> None:
+def _end_migration(ctx: HostContext, volume: Record) -> None:
     if _is_swapped(ctx, volume):
         return
     _log_orphaned(volume, f"migrating ({volume.migration_status})")
@@ -220,7 +220,7 @@ def _end_migration(ctx: Context, volume: Record) -> None:
         ctx.volumes.update(volume.id, **columns)
 
 
-def _end_snapshot(ctx: Context, snapshot: Record) -> None:
+def _end_snapshot(ctx: HostContext, snapshot: Record) -> None:
     deleting = snapshot.status == SnapshotStatus.DELETING
     if deleting and snapshot.volume.status == VolumeStatus.DELETING:
         return  # it goes with its volume
@@ -228,7 +228,7 @@ def _end_snapshot(ctx: Context, snapshot: Record) -> None:
     set_status(ctx, snapshot, (snapshot.status,), SNAPSHOTS[snapshot.status])
 
 
-def _end_group(ctx: Context, group: Record) -> None:
+def _end_group(ctx: HostContext, group: Record) -> None:
     of, status = KINDS[group.kind], group.status
     _log_orphaned(group, status)
     if end := (GROUP_SNAPSHOTS if of.is_snapshot else GROUP_VOLUMES).get(status):
@@ -240,7 +240,7 @@ def _end_group(ctx: Context, group: Record) -> None:
         LOG.info("%s %s is left as it is: %s", of.name, group.id, error)
 
 
-def _end_replication(ctx: Context, group: Record) -> None:
+def _end_replication(ctx: HostContext, group: Record) -> None:
     during = group.replication_status
     _log_orphaned(group, during)
     ctx.groups[group.kind].set_replication(
@@ -252,7 +252,7 @@ def _end_replication(ctx: Context, group: Record) -> None:
     )
 
 
-def _end_failover(ctx: Context) -> None:
+def _end_failover(ctx: HostContext) -> None:
     left = ctx.service.get().replication_status in SERVICE.during
     if left and ctx.backend.name not in ctx.operations.in_progress():
         LOG.warning("a failover of %s was left by another service", ctx.backend.host)

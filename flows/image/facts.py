@@ -16,7 +16,7 @@ from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnaccept
 from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import ImageContext as Context
+from flows.context import ImageContext
 from flows.errors import FlowError, Interrupted, InvalidInput
 
 FORMATS = ("raw", "qcow2")
@@ -26,7 +26,7 @@ _CONTAINERS = ("bare", None)
 _KEPT = ("container_format", "disk_format", "checksum", "min_disk", "min_ram", "size")
 
 
-def show(ctx: Context, image_id: str) -> Image:
+def show(ctx: ImageContext, image_id: str) -> Image:
     """Ask the image service.
 
     :raises ImageCopyFailure: it knows no such image, or does not answer.

@@ -26,14 +26,14 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.lifecycle import Step, cause_of, was_interrupted
 
 
 class ExportSnapshot(Step, task="export"):
     """Make the snapshot reachable. Idempotent: an export is made once."""
 
-    def execute(self, ctx: Context, snapshot_id: str, connector: Any) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, connector: Any) -> None:
         snapshot, driver = of_ours(ctx, snapshot_id), ctx.driver
         answer = _asked(
             "create_export_snapshot",
@@ -43,7 +43,9 @@ class ExportSnapshot(Step, task="export"):
         update = driver_contract.model_update(answer, snapshot, "create_export_snapshot")
         driver_contract.store(ctx.snapshots.update, snapshot, update, "create_export_snapshot")
 
-    def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
+    def revert(
+        self, ctx: VolumeContext, snapshot_id: str, flow_failures: dict[str, Failure]
+    ) -> None:
         if not driver_contract.never_reached_driver(flow_failures):
             snapshot = ctx.snapshots.get(snapshot_id)
             ctx.driver.remove_export_snapshot(ctx.request.elevated(), snapshot)
@@ -54,7 +56,7 @@ class ConnectSnapshot(Step, task="connect"):
 
     default_provides = "result"
 
-    def execute(self, ctx: Context, snapshot_id: str, connector: Any) -> dict[str, Any]:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, connector: Any) -> dict[str, Any]:
         snapshot, driver = ctx.snapshots.get(snapshot_id), ctx.driver
         answer = _asked(
             "initialize_connection_snapshot",
@@ -64,7 +66,11 @@ class ConnectSnapshot(Step, task="connect"):
         return driver_contract.connection_info(answer, snapshot)
 
     def revert(
-        self, ctx: Context, snapshot_id: str, connector: Any, flow_failures: dict[str, Failure]
+        self,
+        ctx: VolumeContext,
+        snapshot_id: str,
+        connector: Any,
+        flow_failures: dict[str, Failure],
     ) -> None:
         if was_interrupted(cause_of(flow_failures)):
             snapshot = ctx.snapshots.get(snapshot_id)
@@ -74,7 +80,7 @@ class ConnectSnapshot(Step, task="connect"):
 class TerminateSnapshot(Step, task="terminate"):
     """End a connector's access, or all access without a connector. Idempotent."""
 
-    def execute(self, ctx: Context, snapshot_id: str, connector: Any, force: bool) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, connector: Any, force: bool) -> None:
         snapshot, driver = of_ours(ctx, snapshot_id), ctx.driver
         forced = driver_contract.takes(driver.terminate_connection_snapshot, "force")
         options = {"force": force} if forced else {}
@@ -88,7 +94,7 @@ class TerminateSnapshot(Step, task="terminate"):
 class UnexportSnapshot(Step, task="unexport"):
     """Take the export away. Idempotent: none is a success."""
 
-    def execute(self, ctx: Context, snapshot_id: str) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         snapshot, driver = of_ours(ctx, snapshot_id), ctx.driver
         _asked(
             "remove_export_snapshot",
@@ -114,7 +120,7 @@ def remove_export() -> linear_flow.Flow:
     return linear_flow.Flow("remove_export_snapshot").add(UnexportSnapshot())
 
 
-def of_ours(ctx: Context, snapshot_id: str) -> Record:
+def of_ours(ctx: VolumeContext, snapshot_id: str) -> Record:
     """Return a snapshot of this backend. :raises Invalid: it is another one's."""
     snapshot = ctx.snapshots.get(snapshot_id)
     driver_contract.require_ours(ctx, snapshot, snapshot.volume.host)

@@ -20,7 +20,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract, errors, messages
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 from flows.statuses import SnapshotStatus
@@ -42,7 +42,7 @@ class AllocateSnapshot(Step, task="allocate"):
     the snapshot cannot be used before ``finish``.
     """
 
-    def execute(self, ctx: Context, snapshot_id: str) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         if ctx.resumed:
             ctx.driver.delete_snapshot(snapshot)
@@ -51,7 +51,9 @@ class AllocateSnapshot(Step, task="allocate"):
         driver_contract.store(ctx.snapshots.update, snapshot, update, "create_snapshot")
         copy_image_metadata(ctx, snapshot)
 
-    def revert(self, ctx: Context, snapshot_id: str, flow_failures: dict[str, Failure]) -> None:
+    def revert(
+        self, ctx: VolumeContext, snapshot_id: str, flow_failures: dict[str, Failure]
+    ) -> None:
         if driver_contract.never_reached_driver(flow_failures):
             return
         snapshot = ctx.snapshots.get(snapshot_id)
@@ -62,7 +64,7 @@ class AllocateSnapshot(Step, task="allocate"):
 class FinishCreateSnapshot(Step, task="finish"):
     """Make the snapshot available. Idempotent: one that is available stays so."""
 
-    def execute(self, ctx: Context, snapshot_id: str) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         columns = {
             "progress": "100%",
@@ -82,7 +84,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def copy_image_metadata(ctx: Context, snapshot: Record) -> None:
+def copy_image_metadata(ctx: VolumeContext, snapshot: Record) -> None:
     """Copy image metadata of a bootable volume. :raises MetadataCopyFailure: it did not fit."""
     if not snapshot.volume.bootable:
         return

@@ -22,7 +22,7 @@ from taskflow.patterns import linear_flow
 from drivers.interface.errors import SnapshotIsBusy, VolumeDriverException
 from drivers.interface.records import Record
 from flows import messages
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import SnapshotNotFound
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation
@@ -44,7 +44,7 @@ OPERATION = SnapshotOperation(
 class RemoveSnapshot(Step, task="remove"):
     """Delete the snapshot on the backend. Idempotent: absence is a success."""
 
-    def execute(self, ctx: Context, snapshot_id: str, unmanage_only: bool) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, unmanage_only: bool) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         if not unmanage_only:
             ctx.driver.delete_snapshot(snapshot)
@@ -58,7 +58,7 @@ class RemoveSnapshot(Step, task="remove"):
 class FinishDeleteSnapshot(Step, task="finish"):
     """Forget the row and give its quota back. Idempotent: both happen once, together."""
 
-    def execute(self, ctx: Context, snapshot_id: str) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         try:
             snapshot = ctx.snapshots.get(snapshot_id)
         except SnapshotNotFound:  # a second try, after the row went
@@ -73,14 +73,14 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def forget(ctx: Context, snapshot: Record) -> None:
+def forget(ctx: VolumeContext, snapshot: Record) -> None:
     """Delete a snapshot's row, release its quota, and notify."""
     shown = snapshot.replace(status=STATUSES.done, deleted=True)
     if ctx.snapshots.destroy(snapshot.id, release=_quota(ctx, snapshot)):
         ctx.notifier.snapshot(ctx.request, "delete.end", shown)
 
 
-def _quota(ctx: Context, snapshot: Record) -> dict[str, int]:
+def _quota(ctx: VolumeContext, snapshot: Record) -> dict[str, int]:
     if not snapshot.use_quota:
         return {}
     if ctx.options.no_snapshot_gb_quota:

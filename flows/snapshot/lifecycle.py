@@ -12,7 +12,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract, messages
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 
@@ -47,7 +47,7 @@ class BeginSnapshotOperation(Step):
         super().__init__("begin")
         self._operation = operation
 
-    def execute(self, ctx: Context, snapshot_id: str) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         snapshot, during = ctx.snapshots.get(snapshot_id), self._operation.statuses.during
         driver_contract.require_ours(ctx, snapshot, snapshot.volume.host)
         if snapshot.status not in during:
@@ -55,7 +55,7 @@ class BeginSnapshotOperation(Step):
         ctx.workers.claim("Snapshot", snapshot_id, snapshot.status)
         ctx.notifier.snapshot(ctx.request, f"{self._operation.event}.start", snapshot)
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Set the status back to that of the operation."""
         snapshot, statuses = ctx.snapshots.get(args["snapshot_id"]), self._operation.statuses
         driver_contract.require_ours(ctx, snapshot, snapshot.volume.host)
@@ -63,7 +63,7 @@ class BeginSnapshotOperation(Step):
             ctx.snapshots.transition(snapshot.id, statuses.during[0], when=statuses.failures)
 
     def revert(
-        self, ctx: Context, snapshot_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: VolumeContext, snapshot_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         if was_refused(result):
             return
@@ -73,7 +73,7 @@ class BeginSnapshotOperation(Step):
 
 
 def set_failed(
-    ctx: Context, snapshot: Record, operation: SnapshotOperation, failure: Failure
+    ctx: VolumeContext, snapshot: Record, operation: SnapshotOperation, failure: Failure
 ) -> None:
     """Write the message for the user, and then the failure status.
 
@@ -93,7 +93,7 @@ def set_failed(
 
 
 def set_status(
-    ctx: Context, snapshot: Record, when: tuple[str, ...], status: str, **columns: Any
+    ctx: VolumeContext, snapshot: Record, when: tuple[str, ...], status: str, **columns: Any
 ) -> bool:
     """Write a final status and say whether it took.
 

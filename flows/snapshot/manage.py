@@ -24,7 +24,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from flows import driver_contract, manage_reference
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 from flows.statuses import SnapshotStatus
@@ -42,7 +42,7 @@ class MeasureSnapshot(Step, task="measure"):
 
     default_provides = "size"
 
-    def execute(self, ctx: Context, snapshot_id: str, ref: Any) -> int:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, ref: Any) -> int:
         ask = getattr(ctx.driver, "manage_existing_snapshot_get_size", None)
         return manage_reference.measure(ctx, ctx.snapshots.get(snapshot_id), ref, ask)
 
@@ -53,13 +53,13 @@ class ReserveSnapshotQuota(Step, task="reserve"):
     Idempotent: the snapshot's own id is that of the reservation.
     """
 
-    def execute(self, ctx: Context, snapshot_id: str, size: int) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, size: int) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         if snapshot.use_quota and not ctx.options.no_snapshot_gb_quota:
             more = size - (snapshot.volume_size or 0)
             ctx.quotas.reserve_for(snapshot, {"gigabytes": more})
 
-    def revert(self, ctx: Context, snapshot_id: str) -> None:
+    def revert(self, ctx: VolumeContext, snapshot_id: str) -> None:
         ctx.quotas.rollback([snapshot_id])
 
 
@@ -69,7 +69,7 @@ class AdoptSnapshot(Step, task="adopt"):
     Idempotent: a driver finds the object under its new name on a second try.
     """
 
-    def execute(self, ctx: Context, snapshot_id: str, ref: Any) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, ref: Any) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         manage = getattr(ctx.driver, "manage_existing_snapshot", None)
         manage_reference.supported(snapshot, manage)
@@ -87,7 +87,7 @@ class FinishManageSnapshot(Step, task="finish"):
     Idempotent: one that is available stays so, and the reservation is used once.
     """
 
-    def execute(self, ctx: Context, snapshot_id: str, size: int) -> None:
+    def execute(self, ctx: VolumeContext, snapshot_id: str, size: int) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         columns = {"volume_size": size, "commit": [snapshot_id]}
         if not set_status(ctx, snapshot, STATUSES.during, STATUSES.done, **columns):

@@ -24,7 +24,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import DriverReturnedRubbish, StatusChanged
 from flows.lifecycle import Statuses, Step, was_interrupted
 from flows.statuses import VolumeStatus
@@ -39,7 +39,7 @@ STATUSES = Statuses(during=(), failure={DriverReturnedRubbish: VolumeStatus.ERRO
 class CheckTransfer(Step, task="check"):
     """Refuse a volume of another backend. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_ours(ctx, volume, volume.host)
 
@@ -50,11 +50,11 @@ class NotifyTransfer(Step, task="tell"):
     default_provides = "result"
 
     def execute(
-        self, ctx: Context, volume_id: str, new_user: str, new_project: str
+        self, ctx: VolumeContext, volume_id: str, new_user: str, new_project: str
     ) -> dict[str, Any] | None:
         return _tell(ctx, ctx.volumes.get(volume_id), new_user, new_project)
 
-    def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
+    def revert(self, ctx: VolumeContext, volume_id: str, result: Any) -> None:
         volume = find(ctx, volume_id)
         if volume is None or not isinstance(result, Failure):
             return
@@ -69,7 +69,7 @@ def flow() -> linear_flow.Flow:
     return linear_flow.Flow(CALL).add(CheckTransfer(), NotifyTransfer())
 
 
-def _tell(ctx: Context, volume: Record, user: str, project: str) -> dict[str, Any] | None:
+def _tell(ctx: VolumeContext, volume: Record, user: str, project: str) -> dict[str, Any] | None:
     try:
         answer = ctx.driver.accept_transfer(ctx.request, volume, user, project)
     except NotImplementedError:
@@ -81,7 +81,7 @@ def _tell(ctx: Context, volume: Record, user: str, project: str) -> dict[str, An
     return update or None
 
 
-def _set_failed(ctx: Context, volume: Record, status: str) -> None:
+def _set_failed(ctx: VolumeContext, volume: Record, status: str) -> None:
     try:
         ctx.volumes.transition(volume.id, status, when=(volume.status,))
     except StatusChanged as error:

@@ -28,8 +28,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import ImageCopyFailure, ImageError
 from drivers.interface.records import Record
 from flows import driver_contract, errors, messages
-from flows.context import CreateContext as Context
-from flows.context import VolumeContext
+from flows.context import CreateContext, VolumeContext
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume import reschedule
@@ -62,7 +61,7 @@ class BeginCreate(BeginVolumeOperation):
 
     def revert(  # type: ignore[override]
         self,
-        ctx: Context,
+        ctx: CreateContext,
         volume_id: str,
         request_spec: Any,
         filter_properties: dict[str, Any] | None,
@@ -97,7 +96,7 @@ class AllocateVolume(Step, task="allocate"):
     the volume cannot be used before ``finish``.
     """
 
-    def execute(self, ctx: Context, volume_id: str, request_spec: Any) -> None:
+    def execute(self, ctx: CreateContext, volume_id: str, request_spec: Any) -> None:
         volume = ctx.volumes.get(volume_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
@@ -107,7 +106,7 @@ class AllocateVolume(Step, task="allocate"):
         store(ctx, volume, call, answer)
 
     def revert(
-        self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: CreateContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         volume = find(ctx, volume_id)
         if driver_contract.never_reached_driver(flow_failures) or volume is None:
@@ -127,7 +126,7 @@ class FinishCreate(Step, task="finish"):
     the volume is an orphan and is removed.
     """
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: CreateContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         columns = launched(ctx)
         try:
@@ -175,7 +174,7 @@ def shared_targets(stats: Mapping[str, Any]) -> bool | None:
     return protocol == "iscsi"
 
 
-def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
+def _create(ctx: CreateContext, volume: Record, request_spec: Any) -> tuple[str, Any]:
     driver = ctx.driver
     if volume.snapshot_id:
         snapshot = ctx.snapshots.get(volume.snapshot_id)
@@ -193,7 +192,7 @@ def _create(ctx: Context, volume: Record, request_spec: Any) -> tuple[str, Any]:
     return "create_volume", driver.create_volume(volume)
 
 
-def store(ctx: Context, volume: Record, call: str, answer: Any) -> None:
+def store(ctx: CreateContext, volume: Record, call: str, answer: Any) -> None:
     """Write the driver's columns of a new volume, and those that its source gives."""
     try:
         update = driver_contract.model_update(answer, volume, call)

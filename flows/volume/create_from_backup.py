@@ -23,7 +23,7 @@ from __future__ import annotations
 from taskflow.patterns import linear_flow
 
 from flows import backup_source, driver_contract
-from flows.context import CreateContext as Context
+from flows.context import CreateContext
 from flows.errors import InvalidBackup, ServiceUnreachable
 from flows.lifecycle import Statuses
 from flows.statuses import BackupStatus
@@ -45,7 +45,7 @@ class AllocateForBackup(create.AllocateVolume, task="allocate"):
 
     default_provides = "restored"
 
-    def execute(self, ctx: Context, volume_id: str, backup_id: str) -> bool:  # type: ignore[override]
+    def execute(self, ctx: CreateContext, volume_id: str, backup_id: str) -> bool:  # type: ignore[override]
         volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         create.require_room(volume, backup.size, f"backup {backup_id}")
@@ -71,7 +71,7 @@ class HandToBackupService(FinishCreate, task="hand"):
     """
 
     def execute(  # type: ignore[override]
-        self, ctx: Context, volume_id: str, backup_id: str, restored: bool
+        self, ctx: CreateContext, volume_id: str, backup_id: str, restored: bool
     ) -> None:
         if restored:
             super().execute(ctx=ctx, volume_id=volume_id)
@@ -97,7 +97,7 @@ class HandToBackupService(FinishCreate, task="hand"):
         if volume.use_quota:
             ctx.notifier.volume(ctx.request, "create.end", volume)
 
-    def revert(self, ctx: Context, volume_id: str, backup_id: str) -> None:
+    def revert(self, ctx: CreateContext, volume_id: str, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
         if backup is not None and backup.restore_volume_id == volume_id:
             backup_source.set_status(

@@ -29,7 +29,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from flows import driver_contract, errors, messages
-from flows.context import CreateContext as Context
+from flows.context import CreateContext
 from flows.image import facts
 from flows.lifecycle import Step
 from flows.statuses import VolumeStatus
@@ -50,7 +50,7 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
 
     default_provides = "cloned"
 
-    def execute(self, ctx: Context, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
+    def execute(self, ctx: CreateContext, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
         volume = ctx.volumes.get(volume_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
@@ -74,7 +74,7 @@ class DownloadImage(Step, task="download"):
 
     moves_data = True
 
-    def execute(self, ctx: Context, volume_id: str, image_id: str, cloned: bool) -> None:
+    def execute(self, ctx: CreateContext, volume_id: str, image_id: str, cloned: bool) -> None:
         volume = ctx.volumes.get(volume_id)
         image = facts.show(ctx, image_id)
         if not cloned:
@@ -85,7 +85,7 @@ class DownloadImage(Step, task="download"):
             image_copy.from_image(ctx, volume, image)
         image_copy.record(ctx, volume_id, image)
 
-    def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
+    def revert(self, ctx: CreateContext, volume_id: str, result: Any) -> None:
         image_copy.clear_away(ctx, volume_id, result)
         try:
             ctx.volumes.replace_image_metadata(volume_id, {})

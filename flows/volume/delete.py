@@ -37,7 +37,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import ResourceBusy, VolumeDriverException
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import Invalid, InvalidSnapshot, StatusChanged, Unavailable, VolumeAttached
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.snapshot import delete as snapshot_delete
@@ -75,7 +75,7 @@ class BeginDelete(Step, task="begin"):
     Idempotent: it only reads, and claims a work row that is already its own.
     """
 
-    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, unmanage_only: bool) -> None:
         volume = find(ctx, volume_id)
         if volume is None:
             LOG.info("volume %s is gone already, there is nothing to delete", volume_id)
@@ -86,7 +86,7 @@ class BeginDelete(Step, task="begin"):
         if volume.use_quota:
             ctx.notifier.volume(ctx.request, f"{_event(unmanage_only)}.start", volume)
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Set the statuses of the volume and of the snapshots that go with it back."""
         volume_id, unmanage = args["volume_id"], args["unmanage_only"]
         lifecycle.reopen(ctx, volume_id, UNMANAGE if unmanage else STATUSES)
@@ -96,7 +96,7 @@ class BeginDelete(Step, task="begin"):
 
     def revert(
         self,
-        ctx: Context,
+        ctx: VolumeContext,
         volume_id: str,
         unmanage_only: bool,
         cascade: bool,
@@ -124,7 +124,9 @@ class RemoveVolume(Step, task="remove"):
     Idempotent: absence is a success, and deleted snapshots are not met again.
     """
 
-    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool, cascade: bool) -> None:
+    def execute(
+        self, ctx: VolumeContext, volume_id: str, unmanage_only: bool, cascade: bool
+    ) -> None:
         volume = find(ctx, volume_id)
         if volume is None:
             return
@@ -149,7 +151,7 @@ class RemoveVolume(Step, task="remove"):
 class FinishDelete(Step, task="finish"):
     """Forget the row and give its quota back. Idempotent: both happen once, together."""
 
-    def execute(self, ctx: Context, volume_id: str, unmanage_only: bool) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, unmanage_only: bool) -> None:
         volume = find(ctx, volume_id)
         if volume is None:
             return
@@ -164,7 +166,7 @@ def flow() -> linear_flow.Flow:
     return linear_flow.Flow("delete_volume").add(BeginDelete(), RemoveVolume(), FinishDelete())
 
 
-def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> None:
+def _check(ctx: VolumeContext, volume: Record, unmanage_only: bool, cascade: bool) -> None:
     """Refuse a volume that must not be deleted here."""
     if volume.attach_status == AttachStatus.ATTACHED:
         raise VolumeAttached(f"volume {volume.id} is attached: detach it first")
@@ -179,7 +181,7 @@ def _check(ctx: Context, volume: Record, unmanage_only: bool, cascade: bool) -> 
             raise InvalidSnapshot(f"volume {volume.id} keeps a snapshot: {text}")
 
 
-def _remove_snapshots(ctx: Context, volume_id: str) -> None:
+def _remove_snapshots(ctx: VolumeContext, volume_id: str) -> None:
     """Delete every snapshot; one that fails does not keep the others.
 
     :raises Exception: that of the first one.
@@ -198,7 +200,7 @@ def _remove_snapshots(ctx: Context, volume_id: str) -> None:
         raise first
 
 
-def _remove_snapshot(ctx: Context, snapshot: Record) -> None:
+def _remove_snapshot(ctx: VolumeContext, snapshot: Record) -> None:
     ctx.notifier.snapshot(ctx.request, "delete.start", snapshot)
     try:
         ctx.driver.delete_snapshot(snapshot)
@@ -209,7 +211,7 @@ def _remove_snapshot(ctx: Context, snapshot: Record) -> None:
     snapshot_delete.forget(ctx, snapshot)
 
 
-def _release_snapshots(ctx: Context, volume_id: str) -> None:
+def _release_snapshots(ctx: VolumeContext, volume_id: str) -> None:
     """Give snapshots that were to go with the volume a status to try again from."""
     for snapshot in ctx.snapshots.of_volume(volume_id):
         if snapshot.status in SNAPSHOTS.during:

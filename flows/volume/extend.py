@@ -28,7 +28,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import TargetUpdateFailed, VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows import driver_contract, messages
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import InvalidInput
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import VolumeStatus
@@ -48,14 +48,14 @@ class BeginExtend(lifecycle.BeginVolumeOperation):
     def __init__(self, event: str | None) -> None:
         super().__init__(STATUSES, event)
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Refuse: the failure has rolled the reservations back."""
         text = f"volume {args['volume_id']}: its reservations were given back, ask for it again"
         raise InvalidInput(text)
 
     def revert(  # type: ignore[override]
         self,
-        ctx: Context,
+        ctx: VolumeContext,
         volume_id: str,
         reservations: list[str],
         result: Any,
@@ -77,7 +77,7 @@ class ExtendVolume(Step, task="grow"):
     Idempotent: a driver leaves a volume alone that has the size already.
     """
 
-    def execute(self, ctx: Context, volume_id: str, new_size: Any) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, new_size: Any) -> None:
         volume = ctx.volumes.get(volume_id)
         _require_larger(volume, new_size)
         try:
@@ -89,7 +89,7 @@ class ExtendVolume(Step, task="grow"):
 class CompleteExtend(Step, task="complete"):
     """Take over how the host says that the extension ended. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, volume_id: str, new_size: Any, error: bool) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, new_size: Any, error: bool) -> None:
         if error:
             raise VolumeBackendAPIException(f"the host could not extend volume {volume_id}")
         _require_larger(ctx.volumes.get(volume_id), new_size)
@@ -102,7 +102,9 @@ class FinishExtend(Step, task="finish"):
     interrupted try, and if it is ``extending`` again that is another extension.
     """
 
-    def execute(self, ctx: Context, volume_id: str, new_size: int, reservations: list[str]) -> None:
+    def execute(
+        self, ctx: VolumeContext, volume_id: str, new_size: int, reservations: list[str]
+    ) -> None:
         volume = ctx.volumes.get(volume_id)
         if volume.size == new_size:
             return

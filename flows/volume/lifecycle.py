@@ -11,7 +11,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import VolumeStatus
@@ -34,7 +34,7 @@ class BeginVolumeOperation(Step):
         self._statuses = statuses
         self._event = event
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_ours(ctx, volume, volume.host)
         if volume.status not in self._statuses.during:
@@ -43,7 +43,7 @@ class BeginVolumeOperation(Step):
         self.started(ctx, volume)
 
     def revert(
-        self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: VolumeContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         if was_refused(result):
             return
@@ -51,21 +51,21 @@ class BeginVolumeOperation(Step):
         if volume is not None:
             self.failed(ctx, volume, cause_of(flow_failures))
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Set the status back to that of the operation."""
         reopen(ctx, args["volume_id"], self._statuses)
 
-    def started(self, ctx: Context, volume: Record) -> None:
+    def started(self, ctx: VolumeContext, volume: Record) -> None:
         """Notify of the start."""
         if self._event and volume.use_quota:
             ctx.notifier.volume(ctx.request, f"{self._event}.start", volume)
 
-    def failed(self, ctx: Context, volume: Record, failure: Failure) -> None:
+    def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
         """Write the failure status; a subclass adds further effects of a failure."""
         set_failed(ctx, volume, self._statuses.during, self._statuses.after(failure))
 
 
-def reopen(ctx: Context, volume_id: str, statuses: Statuses) -> None:
+def reopen(ctx: VolumeContext, volume_id: str, statuses: Statuses) -> None:
     """Set a volume back from a status in which an operation failed.
 
     :raises StatusChanged: it is in another status by now.
@@ -77,7 +77,7 @@ def reopen(ctx: Context, volume_id: str, statuses: Statuses) -> None:
         ctx.volumes.transition(volume_id, statuses.during[0], when=statuses.failures)
 
 
-def find(ctx: Context, volume_id: str) -> Record | None:
+def find(ctx: VolumeContext, volume_id: str) -> Record | None:
     """Return the volume for a revert or a last step; None when its row is gone."""
     try:
         return ctx.volumes.get(volume_id)
@@ -85,13 +85,13 @@ def find(ctx: Context, volume_id: str) -> Record | None:
         return None
 
 
-def idle_status(ctx: Context, volume_id: str) -> str:
+def idle_status(ctx: VolumeContext, volume_id: str) -> str:
     """Return the status of a volume that no operation works on."""
     return IDLE[bool(ctx.attachments.of_volume(volume_id))]
 
 
 def set_failed(
-    ctx: Context, volume: Record, when: tuple[str, ...], status: str, **columns: Any
+    ctx: VolumeContext, volume: Record, when: tuple[str, ...], status: str, **columns: Any
 ) -> bool:
     """Write a failure status and say whether it took.
 
@@ -104,7 +104,7 @@ def set_failed(
 
 
 def set_finished(
-    ctx: Context, volume: Record, when: tuple[str, ...], status: str, **columns: Any
+    ctx: VolumeContext, volume: Record, when: tuple[str, ...], status: str, **columns: Any
 ) -> bool:
     """Write the final status of a success and say whether it took.
 
@@ -115,7 +115,7 @@ def set_finished(
 
 
 def _transition(
-    ctx: Context, volume: Record, when: tuple[str, ...], status: str, columns: dict[str, Any]
+    ctx: VolumeContext, volume: Record, when: tuple[str, ...], status: str, columns: dict[str, Any]
 ) -> bool:
     try:
         ctx.volumes.transition(volume.id, status, when=when, done=True, **columns)

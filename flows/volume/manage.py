@@ -28,7 +28,7 @@ from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 
 from flows import driver_contract, manage_reference
-from flows.context import Context
+from flows.context import VolumeContext
 from flows.lifecycle import Statuses, Step
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import BeginVolumeOperation, set_finished
@@ -45,7 +45,7 @@ class MeasureVolume(Step, task="measure"):
 
     default_provides = "size"
 
-    def execute(self, ctx: Context, volume_id: str, ref: Any) -> int:
+    def execute(self, ctx: VolumeContext, volume_id: str, ref: Any) -> int:
         ask = getattr(ctx.driver, "manage_existing_get_size", None)
         return manage_reference.measure(ctx, ctx.volumes.get(volume_id), ref, ask)
 
@@ -53,13 +53,13 @@ class MeasureVolume(Step, task="measure"):
 class ReserveVolumeQuota(Step, task="reserve"):
     """Reserve the gigabytes. Idempotent: the volume's own id is that of the reservation."""
 
-    def execute(self, ctx: Context, volume_id: str, size: int) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, size: int) -> None:
         volume = ctx.volumes.get(volume_id)
         if volume.use_quota:
             ctx.quotas.require_volume_size(volume.project_id, size)
             ctx.quotas.reserve_for(volume, {"gigabytes": size})
 
-    def revert(self, ctx: Context, volume_id: str) -> None:
+    def revert(self, ctx: VolumeContext, volume_id: str) -> None:
         ctx.quotas.rollback([volume_id])
 
 
@@ -69,7 +69,7 @@ class AdoptVolume(Step, task="adopt"):
     Idempotent: a driver finds the object under its new name on a second try.
     """
 
-    def execute(self, ctx: Context, volume_id: str, ref: Any) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, ref: Any) -> None:
         volume, manage = ctx.volumes.get(volume_id), getattr(ctx.driver, "manage_existing", None)
         manage_reference.supported(volume, manage)
         assert manage is not None
@@ -84,7 +84,7 @@ class FinishManage(Step, task="finish"):
     Idempotent: one that is available stays so, and the reservation is used once.
     """
 
-    def execute(self, ctx: Context, volume_id: str, size: int) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, size: int) -> None:
         volume = ctx.volumes.get(volume_id)
         columns = {
             "size": size,

@@ -27,8 +27,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import messages
-from flows.context import ImageContext as Context
-from flows.context import VolumeContext
+from flows.context import ImageContext, VolumeContext
 from flows.errors import InvalidSnapshot
 from flows.image import facts
 from flows.image.facts import require_image
@@ -72,7 +71,7 @@ class WriteImage(Step, task="write"):
     moves_data = True
 
     def execute(
-        self, ctx: Context, volume_id: str, image_meta: Any, snapshot_id: str | None
+        self, ctx: ImageContext, volume_id: str, image_meta: Any, snapshot_id: str | None
     ) -> None:
         volume = ctx.volumes.get(volume_id)
         if snapshot_id is not None:
@@ -86,7 +85,9 @@ class WriteImage(Step, task="write"):
             image_copy.from_image(ctx, volume, image, sparse=False)
         record(ctx, volume_id, image)
 
-    def revert(self, ctx: Context, volume_id: str, snapshot_id: str | None, result: Any) -> None:
+    def revert(
+        self, ctx: ImageContext, volume_id: str, snapshot_id: str | None, result: Any
+    ) -> None:
         image_copy.clear_away(ctx, volume_id, result)
         if snapshot_id is not None and (was_interrupted(result) or ctx.resumed):
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
@@ -96,7 +97,7 @@ class WriteImage(Step, task="write"):
 class FinishReimage(Step, task="finish"):
     """Give the volume the status that it had. Idempotent: it is written again."""
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: ImageContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         before = volume.previous_status
         set_finished(ctx, volume, STATUSES.during, before if before in BEFORE else STATUSES.done)
@@ -113,7 +114,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _source(ctx: Context, snapshot_id: str, volume: Record) -> Record:
+def _source(ctx: ImageContext, snapshot_id: str, volume: Record) -> Record:
     snapshot = ctx.snapshots.get(snapshot_id)
     if (snapshot.volume_size or 0) > volume.size:
         text = f"has {snapshot.volume_size} GiB, volume {volume.id} only {volume.size}"

@@ -17,7 +17,7 @@ from taskflow.types.failure import Failure
 from drivers.interface import errors as driver_errors
 from drivers.interface.records import Record
 from flows import errors
-from flows.context import CreateContext as Context
+from flows.context import CreateContext
 from flows.lifecycle import Statuses
 from flows.storable_errors import text_of
 from flows.volume.lifecycle import set_failed
@@ -49,7 +49,7 @@ def is_possible(
 
 
 def return_to_scheduler(
-    ctx: Context,
+    ctx: CreateContext,
     volume: Record,
     statuses: Statuses,
     request_spec: Any,

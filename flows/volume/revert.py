@@ -31,7 +31,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import Context, DataContext
+from flows.context import DataContext, VolumeContext
 from flows.errors import (
     Interrupted,
     InvalidSnapshot,
@@ -74,12 +74,12 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
     def __init__(self) -> None:
         super().__init__(STATUSES, None)
 
-    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> str:  # type: ignore[override]
+    def execute(self, ctx: VolumeContext, volume_id: str, snapshot_id: str) -> str:  # type: ignore[override]
         super().execute(ctx=ctx, volume_id=volume_id)
         _notify(ctx, volume_id, snapshot_id, "start")
         return str(uuid.uuid4())
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Set the statuses of the volume and of the snapshot back."""
         super().reopen(ctx, args)
         snapshot = ctx.snapshots.get(args["snapshot_id"])
@@ -88,7 +88,7 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
 
     def revert(  # type: ignore[override]
         self,
-        ctx: Context,
+        ctx: VolumeContext,
         volume_id: str,
         snapshot_id: str,
         result: Any,
@@ -106,7 +106,7 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
 class CheckRevert(Step, task="check"):
     """Check the snapshot. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, snapshot_id: str) -> None:
         volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
         what = f"snapshot {snapshot_id}"
         if snapshot.volume_id != volume_id:
@@ -127,7 +127,7 @@ class CreateSafetySnapshot(Step, task="safety"):
 
     default_provides = "safety_id"
 
-    def execute(self, ctx: Context, volume_id: str, spare_id: str) -> str | None:
+    def execute(self, ctx: VolumeContext, volume_id: str, spare_id: str) -> str | None:
         driver = ctx.driver
         if not driver.snapshot_revert_use_temp_snapshot():
             return None
@@ -153,7 +153,7 @@ class CreateSafetySnapshot(Step, task="safety"):
         set_status(ctx, safety, SAFETY.during, SAFETY.done, progress="100%")
         return spare_id
 
-    def revert(self, ctx: Context, spare_id: str, result: Any) -> None:
+    def revert(self, ctx: VolumeContext, spare_id: str, result: Any) -> None:
         if failed_itself(result):
             _drop(ctx, spare_id)
 
@@ -179,7 +179,7 @@ class RestoreData(Step, task="restore"):
 class FinishRevert(Step, task="finish"):
     """Make volume and snapshot available. Idempotent: those that are stay so."""
 
-    def execute(self, ctx: Context, volume_id: str, snapshot_id: str) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, snapshot_id: str) -> None:
         snapshot, volume = _snapshot(ctx, snapshot_id), find(ctx, volume_id)
         if snapshot is not None:
             set_status(ctx, snapshot, SNAPSHOT.during, SNAPSHOT.done)
@@ -194,13 +194,13 @@ class CleanUpRevert(Step, task="clean"):
     """
 
     def execute(
-        self, ctx: Context, volume_id: str, snapshot_id: str, safety_id: str | None
+        self, ctx: VolumeContext, volume_id: str, snapshot_id: str, safety_id: str | None
     ) -> None:
         if safety_id is not None:
             _drop(ctx, safety_id)
         _notify(ctx, volume_id, snapshot_id, "end")
 
-    def revert(self, ctx: Context, safety_id: str | None) -> None:
+    def revert(self, ctx: VolumeContext, safety_id: str | None) -> None:
         if safety_id is not None:  # an incomplete one is of no use
             _drop(ctx, safety_id)
 
@@ -217,14 +217,14 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _snapshot(ctx: Context, snapshot_id: str) -> Record | None:
+def _snapshot(ctx: VolumeContext, snapshot_id: str) -> Record | None:
     try:
         return ctx.snapshots.get(snapshot_id)
     except SnapshotNotFound:
         return None
 
 
-def _drop(ctx: Context, safety_id: str) -> None:
+def _drop(ctx: VolumeContext, safety_id: str) -> None:
     safety = _snapshot(ctx, safety_id)
     if safety is None:
         return
@@ -242,7 +242,7 @@ def _drop(ctx: Context, safety_id: str) -> None:
     ctx.snapshots.destroy(safety_id)
 
 
-def _notify(ctx: Context, volume_id: str, snapshot_id: str, moment: str) -> None:
+def _notify(ctx: VolumeContext, volume_id: str, snapshot_id: str, moment: str) -> None:
     volume, snapshot = find(ctx, volume_id), _snapshot(ctx, snapshot_id)
     if volume is not None:
         ctx.notifier.volume(ctx.request, f"revert.{moment}", volume)

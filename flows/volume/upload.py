@@ -30,8 +30,7 @@ from drivers.interface.errors import ImageError
 from drivers.interface.image import ImageStatus
 from drivers.interface.records import Record
 from flows import messages
-from flows.context import ImageContext as Context
-from flows.context import VolumeContext
+from flows.context import ImageContext, VolumeContext
 from flows.errors import InvalidInput
 from flows.image import facts
 from flows.image.facts import require_image
@@ -60,7 +59,7 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
 
     def revert(  # type: ignore[override]
         self,
-        ctx: Context,
+        ctx: ImageContext,
         volume_id: str,
         image_meta: Any,
         result: Any,
@@ -86,7 +85,7 @@ class UploadVolume(Step, task="upload"):
 
     moves_data = True
 
-    def execute(self, ctx: Context, volume_id: str, image_meta: dict[str, Any]) -> None:
+    def execute(self, ctx: ImageContext, volume_id: str, image_meta: dict[str, Any]) -> None:
         volume, image_id = ctx.volumes.get(volume_id), require_image(image_meta)["id"]
         image = facts.show(ctx, image_id)
         if ctx.resumed:
@@ -96,14 +95,14 @@ class UploadVolume(Step, task="upload"):
         wanted = {**image, **{k: v for k, v in image_meta.items() if k in _FORMATS}}
         image_copy.to_image(ctx, volume, wanted)
 
-    def revert(self, ctx: Context, volume_id: str, result: Any) -> None:
+    def revert(self, ctx: ImageContext, volume_id: str, result: Any) -> None:
         image_copy.clear_away(ctx, volume_id, result)
 
 
 class FinishUpload(Step, task="finish"):
     """Give the volume its status back. Idempotent: it is written again."""
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: ImageContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         set_finished(ctx, volume, STATUSES.during, idle_status(ctx, volume.id))
 
@@ -115,7 +114,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _drop(ctx: Context, image_meta: Any) -> None:
+def _drop(ctx: ImageContext, image_meta: Any) -> None:
     """Delete an image that has no data, or half of it."""
     try:
         image_id, service = require_image(image_meta)["id"], ctx.images.service

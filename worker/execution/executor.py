@@ -21,7 +21,7 @@ from taskflow.persistence.models import FlowDetail
 
 from flows import engine
 from flows.backends import Backend
-from flows.context import Common
+from flows.context import OperationContext
 from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, ProcessStopping
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 HURRY_PAUSE = 0.2
 """Seconds between two checks whether a stop has become urgent."""
 
-Contexts = Callable[[RequestContext, bool], Common]
+Contexts = Callable[[RequestContext, bool], OperationContext]
 """Makes the context of a flow: of a request, and whether an earlier attempt was interrupted."""
 
 

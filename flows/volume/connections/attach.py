@@ -28,7 +28,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract, messages
-from flows.context import ConnectionContext as Context
+from flows.context import ConnectionContext
 from flows.errors import InvalidUUID, InvalidVolume, InvalidVolumeAttachMode
 from flows.lifecycle import Statuses, Step, cause_of, failed_itself
 from flows.statuses import AttachStatus, VolumeStatus
@@ -56,7 +56,7 @@ class ReserveAttachment(Step, task="reserve"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: ConnectionContext,
         volume_id: str,
         instance_uuid: str | None,
         host_name: str | None,
@@ -86,7 +86,7 @@ class ReserveAttachment(Step, task="reserve"):
         return str(found.id)
 
     def revert(
-        self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: ConnectionContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         if failed_itself(result):
             return
@@ -105,7 +105,7 @@ class NotifyAttached(Step, task="tell"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: ConnectionContext,
         volume_id: str,
         attachment_id: str,
         instance_uuid: str | None,
@@ -134,7 +134,7 @@ class FinishAttach(Step, task="attached"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: ConnectionContext,
         volume_id: str,
         attachment_id: str,
         instance_uuid: str | None,
@@ -187,7 +187,7 @@ def _check_mode(volume: Record, mode: str) -> None:
 
 
 def _existing(
-    ctx: Context, volume_id: str, instance: str | None, host: str | None
+    ctx: ConnectionContext, volume_id: str, instance: str | None, host: str | None
 ) -> Record | None:
     for attachment in ctx.attachments.of_volume(volume_id):
         same_instance = instance and attachment.instance_uuid == instance

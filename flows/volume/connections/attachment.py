@@ -33,7 +33,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import ConnectionContext as Context
+from flows.context import ConnectionContext
 from flows.errors import InvalidInput
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus
@@ -54,7 +54,7 @@ class CheckAttachment(connection.CheckConnector, task="check"):
     default_provides = ("wanted", "former")
 
     def execute(  # type: ignore[override]
-        self, ctx: Context, volume_id: str, connector: Any, attachment_id: str
+        self, ctx: ConnectionContext, volume_id: str, connector: Any, attachment_id: str
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         attachment = attachment_of(ctx, volume_id, attachment_id)
         super().execute(ctx=ctx, volume_id=volume_id, connector=connector)
@@ -72,7 +72,7 @@ class ConnectAttachment(Step, task="connect"):
     default_provides = "result"
 
     def execute(
-        self, ctx: Context, volume_id: str, wanted: dict[str, Any], attachment_id: str
+        self, ctx: ConnectionContext, volume_id: str, wanted: dict[str, Any], attachment_id: str
     ) -> dict[str, Any]:
         info = connection.connect(ctx, ctx.volumes.get(volume_id), wanted)
         data = info["data"]
@@ -95,7 +95,7 @@ class ConnectAttachment(Step, task="connect"):
 
     def revert(
         self,
-        ctx: Context,
+        ctx: ConnectionContext,
         volume_id: str,
         wanted: dict[str, Any],
         former: dict[str, Any],
@@ -116,7 +116,7 @@ class ConnectAttachment(Step, task="connect"):
 class Disconnect(Step):
     """End the attachment's access, and its export where no other shares it. Idempotent."""
 
-    def execute(self, ctx: Context, volume_id: str, attachment_id: str) -> None:
+    def execute(self, ctx: ConnectionContext, volume_id: str, attachment_id: str) -> None:
         volume = connection.of_ours(ctx, volume_id)
         attachment = attachment_of(ctx, volume_id, attachment_id)
         driver = ctx.driver
@@ -146,7 +146,7 @@ def delete() -> linear_flow.Flow:
     return linear_flow.Flow("attachment_delete").add(Disconnect())
 
 
-def attachment_of(ctx: Context, volume_id: str, attachment_id: str) -> Record:
+def attachment_of(ctx: ConnectionContext, volume_id: str, attachment_id: str) -> Record:
     """Return an attachment of this volume. :raises InvalidInput: it is another one's."""
     attachment = ctx.attachments.get(attachment_id)
     if attachment.volume_id != volume_id:

@@ -35,8 +35,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import ConnectionContext as Context
-from flows.context import VolumeContext
+from flows.context import ConnectionContext, VolumeContext
 from flows.errors import ExportFailure, InvalidInput, Unavailable
 from flows.lifecycle import Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus
@@ -48,14 +47,14 @@ LOG = logging.getLogger(__name__)
 class CheckConnector(Step, task="check"):
     """Check volume and connector, before anything is exported. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, volume_id: str, connector: Any) -> None:
+    def execute(self, ctx: ConnectionContext, volume_id: str, connector: Any) -> None:
         check_connector(ctx, of_ours(ctx, volume_id), connector)
 
 
 class ExportVolume(Step, task="export"):
     """Make the volume reachable. Idempotent: an export is made once."""
 
-    def execute(self, ctx: Context, volume_id: str, connector: Any) -> None:
+    def execute(self, ctx: ConnectionContext, volume_id: str, connector: Any) -> None:
         volume, driver = ctx.volumes.get(volume_id), ctx.driver
         try:
             answer = driver.create_export(ctx.request.elevated(), volume, connector)
@@ -69,7 +68,9 @@ class ExportVolume(Step, task="export"):
         except Exception as error:
             raise ExportFailure(f"volume {volume_id}: {error}") from error
 
-    def revert(self, ctx: Context, volume_id: str, flow_failures: dict[str, Failure]) -> None:
+    def revert(
+        self, ctx: ConnectionContext, volume_id: str, flow_failures: dict[str, Failure]
+    ) -> None:
         if was_interrupted(cause_of(flow_failures)) and is_used(ctx, volume_id):
             LOG.warning("volume %s is attached, its export stays", volume_id)
             return
@@ -82,11 +83,15 @@ class ConnectVolume(Step, task="connect"):
 
     default_provides = "result"
 
-    def execute(self, ctx: Context, volume_id: str, connector: Any) -> dict[str, Any]:
+    def execute(self, ctx: ConnectionContext, volume_id: str, connector: Any) -> dict[str, Any]:
         return connect(ctx, ctx.volumes.get(volume_id), connector)
 
     def revert(
-        self, ctx: Context, volume_id: str, connector: Any, flow_failures: dict[str, Failure]
+        self,
+        ctx: ConnectionContext,
+        volume_id: str,
+        connector: Any,
+        flow_failures: dict[str, Failure],
     ) -> None:
         if was_interrupted(cause_of(flow_failures)) and not is_used(ctx, volume_id):
             terminate(ctx, ctx.volumes.get(volume_id), connector, force=False)
@@ -95,14 +100,14 @@ class ConnectVolume(Step, task="connect"):
 class TerminateVolume(Step, task="terminate"):
     """End a connector's access, or all access without a connector. Idempotent."""
 
-    def execute(self, ctx: Context, volume_id: str, connector: Any, force: bool) -> None:
+    def execute(self, ctx: ConnectionContext, volume_id: str, connector: Any, force: bool) -> None:
         terminate(ctx, of_ours(ctx, volume_id), connector, force)
 
 
 class UnexportVolume(Step, task="unexport"):
     """Take the export away. Idempotent: none is a success."""
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: ConnectionContext, volume_id: str) -> None:
         volume = of_ours(ctx, volume_id)
         driver = ctx.driver
         try:
@@ -128,7 +133,7 @@ def remove_export() -> linear_flow.Flow:
     return linear_flow.Flow("remove_export").add(UnexportVolume())
 
 
-def of_ours(ctx: Context, volume_id: str) -> Record:
+def of_ours(ctx: ConnectionContext, volume_id: str) -> Record:
     """Return a volume of this backend. :raises Invalid: it is another one's."""
     volume = ctx.volumes.get(volume_id)
     driver_contract.require_ours(ctx, volume, volume.host)
@@ -143,7 +148,7 @@ def is_used(ctx: VolumeContext, volume_id: str) -> bool:
     )
 
 
-def check_connector(ctx: Context, volume: Record, connector: Any) -> None:
+def check_connector(ctx: ConnectionContext, volume: Record, connector: Any) -> None:
     """Refuse a connector that is malformed, or that the driver does not take.
 
     :raises InvalidInput: it lacks something.
@@ -163,7 +168,7 @@ def check_connector(ctx: Context, volume: Record, connector: Any) -> None:
         raise driver_contract.backend_error("validate_connector", volume.id, error) from error
 
 
-def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[str, Any]:
+def connect(ctx: ConnectionContext, volume: Record, connector: Mapping[str, Any]) -> dict[str, Any]:
     """Return connection info, completed; the initiator's data is read and saved.
 
     :raises VolumeBackendAPIException: any error of the driver, or a malformed answer.
@@ -184,7 +189,7 @@ def connect(ctx: Context, volume: Record, connector: Mapping[str, Any]) -> dict[
 
 
 def terminate(
-    ctx: Context, volume: Record, connector: Mapping[str, Any] | None, force: bool
+    ctx: ConnectionContext, volume: Record, connector: Mapping[str, Any] | None, force: bool
 ) -> bool | None:
     """End access and return the driver's answer about shared connections."""
     driver = ctx.driver
@@ -196,7 +201,7 @@ def terminate(
 
 
 def _initiator_data(
-    ctx: Context, driver: Any, connector: Mapping[str, Any]
+    ctx: ConnectionContext, driver: Any, connector: Mapping[str, Any]
 ) -> dict[str, str] | None:
     initiator = connector.get("initiator")
     if not initiator or not driver_contract.takes(driver.initialize_connection, "initiator_data"):
@@ -204,7 +209,9 @@ def _initiator_data(
     return ctx.initiators.get(initiator, ctx.backend.initiator_namespace()) or None
 
 
-def _save_updates(ctx: Context, connector: Mapping[str, Any], info: dict[str, Any]) -> None:
+def _save_updates(
+    ctx: ConnectionContext, connector: Mapping[str, Any], info: dict[str, Any]
+) -> None:
     """Save ``initiator_updates`` (older drivers: singular); the caller does not get it."""
     asked = [info.pop(name, None) for name in ("initiator_updates", "initiator_update")]
     updates = asked[0] or asked[1]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drivers.interface.records import Record
-from flows.context import ConnectionContext as Context
+from flows.context import ConnectionContext
 
 LOG = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _PER_GB = "_per_gb"
 
 
 def complete(
-    ctx: Context, volume: Record, connector: Mapping[str, Any], data: Mapping[str, Any]
+    ctx: ConnectionContext, volume: Record, connector: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return ``data`` with quality of service, access mode and the like."""
     full = dict(data)
@@ -58,7 +58,7 @@ def _block_sizes(volume: Record, data: dict[str, Any]) -> None:
                 data[name] = str(geometry[name])
 
 
-def _qos(ctx: Context, volume: Record) -> dict[str, Any] | None:
+def _qos(ctx: ConnectionContext, volume: Record) -> dict[str, Any] | None:
     found = ctx.volumes.qos(volume.volume_type_id)
     if not found or found["consumer"] not in _FRONT_END:
         return None

@@ -27,7 +27,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import RemoveExportException
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import ConnectionContext as Context
+from flows.context import ConnectionContext
 from flows.errors import InvalidVolume, VolumeAttachmentNotFound
 from flows.lifecycle import Statuses, Step, cause_of, failed_itself
 from flows.statuses import AttachStatus
@@ -51,14 +51,18 @@ class FindAttachment(Step, task="find"):
 
     default_provides = "found_id"
 
-    def execute(self, ctx: Context, volume_id: str, attachment_id: str | None) -> str | None:
+    def execute(
+        self, ctx: ConnectionContext, volume_id: str, attachment_id: str | None
+    ) -> str | None:
         volume = connection.of_ours(ctx, volume_id)
         found = _to_detach(ctx, volume_id, attachment_id)
         if found is not None:
             ctx.notifier.volume(ctx.request, "detach.start", volume)
         return found
 
-    def revert(self, ctx: Context, result: Any, flow_failures: dict[str, Failure]) -> None:
+    def revert(
+        self, ctx: ConnectionContext, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
         if not result or failed_itself(result):
             return
         failure = cause_of(flow_failures)
@@ -70,7 +74,7 @@ class FindAttachment(Step, task="find"):
 class NotifyDetached(Step, task="untell"):
     """Notify the driver and remove the export. Idempotent: absence is a success."""
 
-    def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
+    def execute(self, ctx: ConnectionContext, volume_id: str, found_id: str | None) -> None:
         if found_id is None:
             return
         volume, driver = ctx.volumes.get(volume_id), ctx.driver
@@ -88,7 +92,7 @@ class FinishDetach(Step, task="detached"):
     was taken away before a kill is taken away once more.
     """
 
-    def execute(self, ctx: Context, volume_id: str, found_id: str | None) -> None:
+    def execute(self, ctx: ConnectionContext, volume_id: str, found_id: str | None) -> None:
         if found_id is not None:
             if ctx.resumed:
                 _unexport(ctx, ctx.volumes.get(volume_id))
@@ -105,7 +109,7 @@ def detach() -> linear_flow.Flow:
     return linear_flow.Flow("detach_volume").add(FindAttachment(), NotifyDetached(), FinishDetach())
 
 
-def _unexport(ctx: Context, volume: Record) -> None:
+def _unexport(ctx: ConnectionContext, volume: Record) -> None:
     driver = ctx.driver
     try:
         driver.remove_export(ctx.request.elevated(), volume)
@@ -114,7 +118,7 @@ def _unexport(ctx: Context, volume: Record) -> None:
         raise RemoveExportException(text) from error
 
 
-def _to_detach(ctx: Context, volume_id: str, attachment_id: str | None) -> str | None:
+def _to_detach(ctx: ConnectionContext, volume_id: str, attachment_id: str | None) -> str | None:
     if attachment_id:
         try:
             return str(attachment_of(ctx, volume_id, attachment_id).id)

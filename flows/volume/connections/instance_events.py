@@ -12,7 +12,7 @@ from typing import Any
 
 from drivers.interface.errors import ComputeError
 from flows import messages
-from flows.context import InstanceContext as Context
+from flows.context import InstanceContext
 from flows.lifecycle import Step
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import find
@@ -30,7 +30,7 @@ class NotifyExtended(Step, task="tell_extended"):
 
     only_notifies = True
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: InstanceContext, volume_id: str) -> None:
         about = (messages.EXTEND_VOLUME, messages.COMPUTE_EXTEND)
         _tell(ctx, volume_id, ctx.compute.volume_extended, *about)
 
@@ -43,19 +43,19 @@ class NotifyReimaged(Step, task="tell_reimaged"):
 
     only_notifies = True
 
-    def execute(self, ctx: Context, volume_id: str) -> None:
+    def execute(self, ctx: InstanceContext, volume_id: str) -> None:
         volume, about = find(ctx, volume_id), (messages.REIMAGE_VOLUME, messages.COMPUTE_REIMAGE)
         if volume is not None and volume.status == VolumeStatus.RESERVED:
             _tell(ctx, volume_id, ctx.compute.volume_reimaged, *about)
 
 
-def of_volume(ctx: Context, volume_id: str) -> Sequence[str]:
+def of_volume(ctx: InstanceContext, volume_id: str) -> Sequence[str]:
     """Return the ids of the instances that have a volume, each once."""
     attachments = ctx.attachments.of_volume(volume_id)
     return list(dict.fromkeys(str(one.instance_uuid) for one in attachments if one.instance_uuid))
 
 
-def _tell(ctx: Context, volume_id: str, tell: _Tell, action: str, detail: str) -> None:
+def _tell(ctx: InstanceContext, volume_id: str, tell: _Tell, action: str, detail: str) -> None:
     instances = of_volume(ctx, volume_id)
     if not instances:
         return

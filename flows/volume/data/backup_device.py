@@ -29,7 +29,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import backup_source, driver_contract, messages
-from flows.context import BackupSourceContext as Context
+from flows.context import BackupSourceContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, NotFound
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
@@ -52,7 +52,7 @@ class BeginBackupDevice(Step, task="begin"):
 
     default_provides = "temporary_id"
 
-    def execute(self, ctx: Context, backup_id: str) -> str:
+    def execute(self, ctx: BackupSourceContext, backup_id: str) -> str:
         backup = ctx.backups.get(backup_id)
         if backup.status not in BACKUP.during:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}: nothing is to be read")
@@ -60,7 +60,7 @@ class BeginBackupDevice(Step, task="begin"):
 
     def revert(
         self,
-        ctx: Context,
+        ctx: BackupSourceContext,
         backup_id: str,
         async_call: bool,
         result: Any,
@@ -82,7 +82,9 @@ class ChooseSource(Step, task="choose"):
 
     default_provides = "device"
 
-    def execute(self, ctx: Context, backup_id: str, temporary_id: str) -> dict[str, Any]:
+    def execute(
+        self, ctx: BackupSourceContext, backup_id: str, temporary_id: str
+    ) -> dict[str, Any]:
         backup = ctx.backups.get(backup_id)
         volume = ctx.volumes.get(backup.volume_id)
         driver_contract.require_ours(ctx, volume, volume.host)
@@ -91,7 +93,7 @@ class ChooseSource(Step, task="choose"):
         secure = bool(driver.secure_file_operations_enabled())
         return {"kind": found.kind, "id": found.id, "secure": secure}
 
-    def revert(self, ctx: Context, backup_id: str, temporary_id: str) -> None:
+    def revert(self, ctx: BackupSourceContext, backup_id: str, temporary_id: str) -> None:
         for kind, rows in (("volume", ctx.volumes), ("snapshot", ctx.snapshots)):
             held: Any = rows
             try:
@@ -109,7 +111,7 @@ class SendBackupDevice(Step, task="hand"):
     default_provides = "result"
 
     def execute(
-        self, ctx: Context, backup_id: str, device: dict[str, Any], async_call: bool
+        self, ctx: BackupSourceContext, backup_id: str, device: dict[str, Any], async_call: bool
     ) -> dict[str, Any]:
         rows: Any = {"volume": ctx.volumes, "snapshot": ctx.snapshots}[device["kind"]]
         answer = ctx.backup_service.device(rows.get(device["id"]), device["secure"])
@@ -126,7 +128,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _drivers_own(ctx: Context, driver: Any, backup: Record) -> Record | None:
+def _drivers_own(ctx: BackupSourceContext, driver: Any, backup: Record) -> Record | None:
     """Ask a driver that chooses itself."""
     try:
         answer = driver.get_backup_device(ctx.request.elevated(), backup)
@@ -139,7 +141,7 @@ def _drivers_own(ctx: Context, driver: Any, backup: Record) -> Record | None:
     return found
 
 
-def _ours(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
+def _ours(ctx: BackupSourceContext, backup: Record, volume: Record, temporary_id: str) -> Record:
     in_use = volume.previous_status == VolumeStatus.IN_USE
     if not ctx.driver.backup_use_temp_snapshot():
         if backup.snapshot_id:
@@ -150,7 +152,9 @@ def _ours(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Re
     return _temporary_snapshot(ctx, backup, volume, temporary_id) if in_use else volume
 
 
-def _temporary_volume(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
+def _temporary_volume(
+    ctx: BackupSourceContext, backup: Record, volume: Record, temporary_id: str
+) -> Record:
     """Make a volume of the snapshot, or a clone; its row names its purpose."""
     made = ctx.volumes.create(
         id=temporary_id,
@@ -187,7 +191,9 @@ def _temporary_volume(ctx: Context, backup: Record, volume: Record, temporary_id
     return ctx.volumes.get(temporary_id)
 
 
-def _temporary_snapshot(ctx: Context, backup: Record, volume: Record, temporary_id: str) -> Record:
+def _temporary_snapshot(
+    ctx: BackupSourceContext, backup: Record, volume: Record, temporary_id: str
+) -> Record:
     made = ctx.snapshots.create(
         id=temporary_id,
         volume_id=volume.id,

@@ -19,7 +19,7 @@ from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.image import Image
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import ImageContext as Context
+from flows.context import ImageContext
 from flows.errors import (
     AttachFailed,
     DetachFailed,
@@ -35,7 +35,7 @@ from flows.volume.lifecycle import find
 LOG = logging.getLogger(__name__)
 
 
-def clone(ctx: Context, volume: Record, image: Image) -> tuple[bool, Any]:
+def clone(ctx: ImageContext, volume: Record, image: Image) -> tuple[bool, Any]:
     """Ask the driver to make a volume of an image without copying its data.
 
     :returns: whether it did, and its columns.
@@ -62,7 +62,7 @@ def clone(ctx: Context, volume: Record, image: Image) -> tuple[bool, Any]:
     raise DriverReturnedRubbish(f"clone_image of volume {volume.id} returned {shown}")
 
 
-def from_image(ctx: Context, volume: Record, image: Image, *, sparse: bool = True) -> None:
+def from_image(ctx: ImageContext, volume: Record, image: Image, *, sparse: bool = True) -> None:
     """Write an image over a volume that is there.
 
     :param sparse: whether the driver may leave out zeros.
@@ -74,7 +74,7 @@ def from_image(ctx: Context, volume: Record, image: Image, *, sparse: bool = Tru
         driver_contract.store(ctx.volumes.update, volume, update, "copy_image_to_volume")
 
 
-def to_image(ctx: Context, volume: Record, image: Image) -> None:
+def to_image(ctx: ImageContext, volume: Record, image: Image) -> None:
     """Write a volume into an image that has no data yet.
 
     :raises Exception: the image is incomplete and is to be thrown away.
@@ -91,7 +91,7 @@ def to_image(ctx: Context, volume: Record, image: Image) -> None:
     _store(ctx, volume, image)
 
 
-def clear_away(ctx: Context, volume_id: str, result: Any) -> None:
+def clear_away(ctx: ImageContext, volume_id: str, result: Any) -> None:
     """Remove everything that a failed or interrupted copy may have left.
 
     :param result: of the step that is being undone.
@@ -102,7 +102,7 @@ def clear_away(ctx: Context, volume_id: str, result: Any) -> None:
         open_volume.release_leftovers(ctx, volume)
 
 
-def _store(ctx: Context, volume: Record, image: Image) -> None:
+def _store(ctx: ImageContext, volume: Record, image: Image) -> None:
     stored = False
     try:
         with open_volume.opened(ctx, volume, write=False) as file:
@@ -117,7 +117,7 @@ def _store(ctx: Context, volume: Record, image: Image) -> None:
         )
 
 
-def record(ctx: Context, volume_id: str, image: Image) -> None:
+def record(ctx: ImageContext, volume_id: str, image: Image) -> None:
     """Write the metadata that a volume keeps of its image.
 
     :raises MetadataCopyFailure: a property does not fit into its column.
@@ -130,7 +130,7 @@ def record(ctx: Context, volume_id: str, image: Image) -> None:
     ctx.volumes.update(volume_id, bootable=True)
 
 
-def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
+def _copied(ctx: ImageContext, volume: Record, image: Image, sparse: bool) -> Any:
     copy, service = ctx.driver.copy_image_to_volume, ctx.images.service
     options = (
         {}
@@ -150,7 +150,7 @@ def _copied(ctx: Context, volume: Record, image: Image, sparse: bool) -> Any:
 
 
 @contextlib.contextmanager
-def _opened_for_image(ctx: Context, volume: Record) -> Iterator[BinaryIO]:
+def _opened_for_image(ctx: ImageContext, volume: Record) -> Iterator[BinaryIO]:
     """Open a volume for writing.
 
     :raises ImageCopyFailure: it cannot be opened, or stays attached. An image that cannot be

@@ -31,7 +31,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from flows import driver_contract
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import Interrupted, InvalidVolume, NotFound, ServiceError, Unavailable
 from flows.lifecycle import Step, was_refused
 from flows.statuses import VolumeStatus, migrating_volume
@@ -61,7 +61,7 @@ class EndAttachments(Step, task="detach"):
     Idempotent: an absent one is passed over. One that cannot be ended blocks nothing.
     """
 
-    def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+    def execute(self, ctx: MigrationContext, volume_id: str, before: Mapping[str, Any]) -> None:
         for known in _in_use(before):
             try:
                 _detach(ctx, volume_id, known["id"])
@@ -74,24 +74,24 @@ class EndAttachments(Step, task="detach"):
             ctx.volumes.pop_admin_metadata(volume_id, MODE)
             ctx.attachments.settle_volume(volume_id)
 
-    def revert(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+    def revert(self, ctx: MigrationContext, volume_id: str, before: Mapping[str, Any]) -> None:
         _attach_again(ctx, volume_id, before)
 
 
 class RestoreAttachments(Step, task="attach"):
     """Write the attachments anew that were ended. Idempotent: one that is there is kept."""
 
-    def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+    def execute(self, ctx: MigrationContext, volume_id: str, before: Mapping[str, Any]) -> None:
         _attach_again(ctx, volume_id, before)
 
-    def revert(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+    def revert(self, ctx: MigrationContext, volume_id: str, before: Mapping[str, Any]) -> None:
         _attach_again(ctx, volume_id, before)
 
 
 class BeginCompleteMigration(Step, task="begin"):
     """Check that the two are a volume and its copy. Idempotent: it only reads."""
 
-    def execute(self, ctx: Context, volume_id: str, spare_id: str) -> None:
+    def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
         volume, copy = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
         driver_contract.require_ours(ctx, volume, volume.host)
         if volume.migration_status not in (*UNFINISHED, COMPLETING):
@@ -103,7 +103,7 @@ class BeginCompleteMigration(Step, task="begin"):
 
     def revert(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         spare_id: str,
         result: Any,
@@ -122,7 +122,7 @@ class AbandonMigration(Step, task="abandon"):
 
     default_provides = "result"
 
-    def execute(self, ctx: Context, volume_id: str, spare_id: str) -> str:
+    def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> str:
         status = status_before(ctx, ctx.volumes.current(volume_id))
         target.discard(ctx, volume_id, spare_id)
         ctx.volumes.migrate(volume_id, MIGRATION.failed, when=MIGRATION.during)
@@ -143,7 +143,7 @@ class AnswerCompletion(Step, task="answer"):
 class RequireDriver(Step, task="require"):
     """Want a driver that is up. Idempotent: it only looks."""
 
-    def execute(self, ctx: Context) -> None:
+    def execute(self, ctx: MigrationContext) -> None:
         ctx.backend.require_driver()
 
 
@@ -169,7 +169,7 @@ def abandonment() -> linear_flow.Flow:
     )
 
 
-def _detach(ctx: Context, volume_id: str, attachment_id: str) -> None:
+def _detach(ctx: MigrationContext, volume_id: str, attachment_id: str) -> None:
     try:
         attachment = ctx.attachments.get(attachment_id)
     except NotFound:
@@ -180,7 +180,7 @@ def _detach(ctx: Context, volume_id: str, attachment_id: str) -> None:
     ctx.attachments.destroy(attachment_id)
 
 
-def _attach_again(ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+def _attach_again(ctx: MigrationContext, volume_id: str, before: Mapping[str, Any]) -> None:
     volume = ctx.volumes.current(volume_id)
     for known in _in_use(before):
         try:

@@ -13,7 +13,7 @@ from oslo_utils import units
 from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.interface.records import Record
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import ProcessStopping, VolumeMigrationFailed
 from flows.lifecycle import Step, was_interrupted
 from flows.volume.data import open_volume
@@ -36,7 +36,7 @@ class CopyVolumeData(Step, task="copy"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         spare_id: str,
         moved: bool,
@@ -64,7 +64,7 @@ class CopyVolumeData(Step, task="copy"):
 
     def revert(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         spare_id: str,
         moved: bool,
@@ -83,7 +83,7 @@ class CopyVolumeData(Step, task="copy"):
         open_volume.release_leftovers(ctx, ctx.volumes.current(volume_id))
 
 
-def _copy(ctx: Context, volume: Record, source: BlockFile, target: BlockFile) -> None:
+def _copy(ctx: MigrationContext, volume: Record, source: BlockFile, target: BlockFile) -> None:
     # Backends round sizes up: the volume's data ends at its own size.
     size = min(source.size, volume.size * units.Gi)
     if target.size < size:
@@ -99,7 +99,7 @@ def _copy(ctx: Context, volume: Record, source: BlockFile, target: BlockFile) ->
     block_copy.copy(source, target, size, pace, skip_equal=ctx.resumed)
 
 
-def _require_untouched(ctx: Context, before: Record, attached: int) -> None:
+def _require_untouched(ctx: MigrationContext, before: Record, attached: int) -> None:
     """Refuse a copy of a volume that may have been written to meanwhile.
 
     :param attached: how many attachments there had been ever.

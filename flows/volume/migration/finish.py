@@ -24,7 +24,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows import repeat
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import ServiceError, VolumeMigrationFailed
 from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, Step
 from flows.statuses import MigrationStatus
@@ -62,7 +62,7 @@ class PrepareSwap(Step, task="ready"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         spare_id: str,
         moved: bool = False,
@@ -86,7 +86,7 @@ class PrepareSwap(Step, task="ready"):
 class RenameTarget(Step, task="rename"):
     """Have the copy given the volume's place. Idempotent: the same is sent again."""
 
-    def execute(self, ctx: Context, volume_id: str, before: Mapping[str, Any]) -> None:
+    def execute(self, ctx: MigrationContext, volume_id: str, before: Mapping[str, Any]) -> None:
         if not before:
             return
         volume, copy = (Record("volume", before[name]) for name in ("volume", "copy"))
@@ -97,7 +97,7 @@ class RenameTarget(Step, task="rename"):
             raise VolumeMigrationFailed(f"{text} and is kept: {error}") from error
 
     def revert(
-        self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
+        self, ctx: MigrationContext, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
         if not before:
             return
@@ -115,7 +115,7 @@ class SwapRows(Step, task="swap"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         spare_id: str,
         before: Mapping[str, Any],
@@ -134,7 +134,7 @@ class DeleteOldVolume(Step, task="release"):
     """
 
     def execute(
-        self, ctx: Context, volume_id: str, spare_id: str, before: Mapping[str, Any]
+        self, ctx: MigrationContext, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
         if not before:
             return
@@ -149,7 +149,7 @@ class DeleteOldVolume(Step, task="release"):
             ),
         )
 
-    def revert(self, ctx: Context, volume_id: str, spare_id: str) -> None:
+    def revert(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
         copy = find(ctx, spare_id)
         if copy is not None and copy.migration_status == MigrationStatus.DELETING:
             target.discard(ctx, volume_id, spare_id)

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 
 from drivers.interface.errors import ComputeError
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import VolumeMigrationFailed
 from flows.volume.connections import instance_events
 from flows.volume.migration import target
@@ -21,7 +21,7 @@ from flows.volume.migration import target
 LOG = logging.getLogger(__name__)
 
 
-def request_swap(ctx: Context, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
+def request_swap(ctx: MigrationContext, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
     """Ask for a swap, and use up the reserved quota. It is asked for once.
 
     :raises VolumeMigrationFailed: it cannot be swapped, or the compute service refuses.
@@ -33,7 +33,7 @@ def request_swap(ctx: Context, volume_id: str, spare_id: str, held: Sequence[str
     ctx.quotas.commit(held)
 
 
-def only_instance(ctx: Context, volume_id: str) -> str:
+def only_instance(ctx: MigrationContext, volume_id: str) -> str:
     """Return the id of the one instance that has a volume.
 
     :raises VolumeMigrationFailed: none has it, or it is not alone.
@@ -49,7 +49,7 @@ def only_instance(ctx: Context, volume_id: str) -> str:
     return found[0]
 
 
-def _ask(ctx: Context, instance: str, volume_id: str, spare_id: str) -> None:
+def _ask(ctx: MigrationContext, instance: str, volume_id: str, spare_id: str) -> None:
     try:
         with ctx.waiting():
             ctx.compute.swap_volume(ctx.request, instance, volume_id, spare_id)

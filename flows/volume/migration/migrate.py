@@ -36,7 +36,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
 from flows.lifecycle import Step, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
@@ -64,7 +64,7 @@ class BeginMigrate(Step, task="begin"):
 
     default_provides = "spare_id"
 
-    def execute(self, ctx: Context, volume_id: str) -> str:
+    def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_ours(ctx, volume, volume.host)
         if volume.migration_status != STARTING:
@@ -72,12 +72,12 @@ class BeginMigrate(Step, task="begin"):
             raise InvalidVolume(f"volume {volume_id}: {text}")
         return str(uuid.uuid4())
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: MigrationContext, args: Mapping[str, Any]) -> None:
         """Set the migration status back to that of the request."""
         ctx.volumes.migrate(args["volume_id"], STARTING, when=MIGRATION.failures)
 
     def revert(
-        self, ctx: Context, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: MigrationContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         if not was_refused(result):
             end_failed_migration(ctx, volume_id)
@@ -95,7 +95,7 @@ class MoveByDriver(Step, task="move"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         host: Mapping[str, Any],
         force_host_copy: bool = False,
@@ -120,7 +120,7 @@ class MoveByDriver(Step, task="move"):
 
     def revert(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         host: Mapping[str, Any],
         result: Any,
@@ -153,7 +153,7 @@ def steps() -> list[Step]:
     return [MoveByDriver(), CreateTarget(), WaitForTarget(), copy.CopyVolumeData(), *finish.steps()]
 
 
-def _differences(ctx: Context, volume: Record, new_type_id: str | None) -> Differences:
+def _differences(ctx: MigrationContext, volume: Record, new_type_id: str | None) -> Differences:
     """Return how the type that a volume is to have differs from its own."""
     return ctx.types.diff(volume.volume_type_id, new_type_id) if new_type_id else {}
 
@@ -167,7 +167,7 @@ def _driver_may(differences: Differences) -> bool:
 
 
 def _by_driver(
-    ctx: Context,
+    ctx: MigrationContext,
     volume: Record,
     host: Mapping[str, Any],
     new_type_id: str | None,
@@ -193,7 +193,7 @@ def _by_driver(
 
 
 def _write_moved(
-    ctx: Context,
+    ctx: MigrationContext,
     volume: Record,
     host: Mapping[str, Any],
     new_type_id: str | None,
@@ -221,7 +221,7 @@ def _write_moved(
     driver_contract.store(write, volume, columns, "migrate_volume")
 
 
-def _require_copyable(ctx: Context, volume: Record, differences: Differences) -> None:
+def _require_copyable(ctx: MigrationContext, volume: Record, differences: Differences) -> None:
     """:raises VolumeMigrationFailed: its data cannot be copied."""
     if volume.status == VolumeStatus.IN_USE or ctx.attachments.of_volume(volume.id):
         instance_swap.only_instance(ctx, volume.id)

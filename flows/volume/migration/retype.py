@@ -29,7 +29,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import (
     DriverReturnedRubbish,
     InvalidInput,
@@ -65,21 +65,21 @@ class BeginRetype(Step, task="begin"):
 
     default_provides = "spare_id"
 
-    def execute(self, ctx: Context, volume_id: str) -> str:
+    def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_ours(ctx, volume, volume.host)
         if volume.status not in STATUSES.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
         return str(uuid.uuid4())
 
-    def reopen(self, ctx: Context, args: Mapping[str, Any]) -> None:
+    def reopen(self, ctx: MigrationContext, args: Mapping[str, Any]) -> None:
         """Refuse: the failure has rolled the reservations back."""
         text = f"volume {args['volume_id']}: its reservations were given back, ask for it again"
         raise InvalidInput(text)
 
     def revert(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         reservations: list[str],
         old_reservations: list[str],
@@ -104,7 +104,7 @@ class ChangeType(Step, task="change"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         new_type_id: str,
         host: Mapping[str, Any],
@@ -131,7 +131,7 @@ class ChangeType(Step, task="change"):
 class NotifyRetyped(Step, task="tell"):
     """Notify of the new type. Idempotent: it notifies again."""
 
-    def execute(self, ctx: Context, volume_id: str, new_type_id: str) -> None:
+    def execute(self, ctx: MigrationContext, volume_id: str, new_type_id: str) -> None:
         volume = find(ctx, volume_id)
         if volume is not None:
             ctx.notifier.volume(ctx.request, "retype", volume, volume_type=new_type_id)
@@ -150,7 +150,7 @@ def flow() -> linear_flow.Flow:
 
 
 def _retyped(
-    ctx: Context,
+    ctx: MigrationContext,
     volume: Record,
     new_type_id: str,
     differences: Mapping[str, Any],
@@ -179,7 +179,7 @@ def _retyped(
 
 
 def _write(
-    ctx: Context,
+    ctx: MigrationContext,
     volume: Record,
     new_type_id: str,
     differences: Mapping[str, Any],
@@ -198,7 +198,7 @@ def _write(
     driver_contract.store(write, volume, columns, "retype")
 
 
-def _require_migratable(ctx: Context, volume: Record, policy: str) -> None:
+def _require_migratable(ctx: MigrationContext, volume: Record, policy: str) -> None:
     """Refuse to migrate a volume for its new type.
 
     :raises VolumeMigrationFailed: the caller did not allow it.

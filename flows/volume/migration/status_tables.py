@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drivers.interface.records import Record
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import NotFound
 from flows.lifecycle import Statuses
 from flows.statuses import MigrationStatus, VolumeStatus
@@ -33,7 +33,9 @@ RESTORED = (VolumeStatus.RETYPING, VolumeStatus.MAINTENANCE)
 """Statuses that a volume has for the time of its migration only."""
 
 
-def end_failed_migration(ctx: Context, volume_id: str, rollback: Sequence[str] = ()) -> None:
+def end_failed_migration(
+    ctx: MigrationContext, volume_id: str, rollback: Sequence[str] = ()
+) -> None:
     """Restore the statuses of a volume after a migration that failed.
 
     One whose migration has ended all the same, or whose status moved on, is left as it is.
@@ -54,7 +56,7 @@ def end_failed_migration(ctx: Context, volume_id: str, rollback: Sequence[str] =
         ctx.quotas.rollback(rollback)
 
 
-def status_before(ctx: Context, volume: Record) -> str:
+def status_before(ctx: MigrationContext, volume: Record) -> str:
     """Return the status that a volume had before; where it was not recorded, a fitting one."""
     if volume.previous_status and volume.previous_status not in RESTORED:
         return str(volume.previous_status)

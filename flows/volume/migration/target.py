@@ -13,8 +13,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows import repeat
-from flows.context import MigrationContext as Context
-from flows.context import VolumeContext
+from flows.context import MigrationContext, VolumeContext
 from flows.errors import NotFound, StatusChanged, VolumeMigrationFailed
 from flows.lifecycle import Statuses, Step
 from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus, target_of
@@ -52,7 +51,7 @@ class CreateTarget(Step, task="target"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         spare_id: str,
         host: Mapping[str, Any],
@@ -82,7 +81,7 @@ class CreateTarget(Step, task="target"):
         if made.status == TARGET.during[0]:
             ctx.volume_service.create(ctx.request, made)
 
-    def revert(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
+    def revert(self, ctx: MigrationContext, volume_id: str, spare_id: str, moved: bool) -> None:
         if not moved:
             discard(ctx, volume_id, spare_id, unless_taken=True)
 
@@ -93,7 +92,7 @@ class WaitForTarget(Step, task="wait"):
     Idempotent: it only looks, until the row of a copy that failed is gone.
     """
 
-    def execute(self, ctx: Context, volume_id: str, spare_id: str, moved: bool) -> None:
+    def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str, moved: bool) -> None:
         if moved:
             return
         until = time.monotonic() + ctx.options.migration_create_timeout
@@ -116,7 +115,7 @@ class _NotCreatedYet(Exception):
     """The service of the destination has not created the copy yet."""
 
 
-def _check_created(ctx: Context, volume_id: str, spare_id: str, until: float) -> None:
+def _check_created(ctx: MigrationContext, volume_id: str, spare_id: str, until: float) -> None:
     """Return if the copy is created. :raises VolumeMigrationFailed: it failed, or is late."""
     status = _status(ctx, spare_id)
     if status == TARGET.success:
@@ -135,7 +134,9 @@ def is_taken(ctx: VolumeContext, spare_id: str) -> bool:
     return copy is not None and (copy.status in _TAKEN or ctx.attachments.count(spare_id) > 0)
 
 
-def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool = False) -> None:
+def discard(
+    ctx: MigrationContext, volume_id: str, spare_id: str, *, unless_taken: bool = False
+) -> None:
     """Clear the columns of the copy's row that a migration that ends here has left.
 
     Once the rows are swapped that is the former object of the volume; while the copy was being
@@ -159,7 +160,7 @@ def discard(ctx: Context, volume_id: str, spare_id: str, *, unless_taken: bool =
     ctx.volume_service.delete(ctx.request, ctx.volumes.current(spare_id))
 
 
-def _failed(ctx: Context, volume_id: str, spare_id: str, status: str | None) -> Exception:
+def _failed(ctx: MigrationContext, volume_id: str, spare_id: str, status: str | None) -> Exception:
     """End the wait for the copy, and return the reason."""
     if status is not None:
         # A service that creates it still finds its row gone, and removes its object.
@@ -172,7 +173,7 @@ def _failed(ctx: Context, volume_id: str, spare_id: str, status: str | None) -> 
     return VolumeMigrationFailed(f"{what} was not created: it is {status or 'gone'}")
 
 
-def _status(ctx: Context, spare_id: str) -> str | None:
+def _status(ctx: MigrationContext, spare_id: str) -> str | None:
     found = _find(ctx, spare_id)
     return None if found is None else str(found.status)
 

@@ -25,7 +25,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows import driver_contract
-from flows.context import MigrationContext as Context
+from flows.context import MigrationContext
 from flows.errors import InvalidVolume
 from flows.lifecycle import Step
 from flows.statuses import migrating_volume
@@ -46,7 +46,7 @@ class UpdateMigratedVolume(Step, task="update"):
 
     def execute(
         self,
-        ctx: Context,
+        ctx: MigrationContext,
         volume_id: str,
         spare_id: str,
         old: Mapping[str, Any],
@@ -83,7 +83,7 @@ def flow() -> linear_flow.Flow:
 
 
 def _asked(
-    ctx: Context, volume: Record, copy: Record, status: str | None
+    ctx: MigrationContext, volume: Record, copy: Record, status: str | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the driver's columns, and those that it takes from the volume's row."""
     driver = ctx.driver
