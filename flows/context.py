@@ -20,8 +20,8 @@ typed with the narrowest context that has the fields it uses::
 
 For each start and resume of an operation, the worker builds one object that is a context
 of every family of its service: a BackupContext or a VolumeServiceContext. The protocols
-of the fields are in :mod:`flows.records`, :mod:`flows.service_records`,
-:mod:`flows.backends` and :mod:`flows.remote_services`.
+of the fields are in :mod:`flows.protocols.records`, :mod:`flows.protocols.service_records`,
+:mod:`flows.protocols.backends` and :mod:`flows.protocols.remote_services`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from drivers.interface.backup import BackupDriver
 from drivers.interface.compute import ComputeService
 from drivers.interface.pace import Pace
 from drivers.interface.volume import VolumeDriver
-from flows.backends import Attacher, Backend, BackupBackend, Images
-from flows.records import (
+from flows.protocols.backends import Attacher, Backend, BackupBackend, Images
+from flows.protocols.records import (
     AttachmentRecords,
     BackupRecords,
     GroupRecords,
@@ -47,15 +47,15 @@ from flows.records import (
     TypeRecords,
     VolumeRecords,
 )
-from flows.remote_services import (
+from flows.protocols.remote_services import (
     BackupPeers,
     Notifications,
     RemoteBackupService,
     RemoteVolumeService,
     Scheduler,
 )
-from flows.request import Request
-from flows.service_records import (
+from flows.protocols.request import Request
+from flows.protocols.service_records import (
     BackendRecords,
     InitiatorRecords,
     ServiceOperations,

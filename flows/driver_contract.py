@@ -24,7 +24,7 @@ from flows.errors import (
     NotFound,
     StatusChanged,
 )
-from flows.records import SnapshotRecords, VolumeRecords
+from flows.protocols.records import SnapshotRecords, VolumeRecords
 from flows.storable_errors import text_of
 
 LOG = logging.getLogger(__name__)

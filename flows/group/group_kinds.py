@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from drivers.interface.records import Record
 from flows.context import GroupContext
-from flows.records import GroupRecords, SnapshotRecords, VolumeRecords
+from flows.protocols.records import GroupRecords, SnapshotRecords, VolumeRecords
 
 
 @dataclass(frozen=True)

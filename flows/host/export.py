@@ -12,8 +12,8 @@ from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses
-from flows.records import VolumeRecords
-from flows.request import Request
+from flows.protocols.records import VolumeRecords
+from flows.protocols.request import Request
 from flows.statuses import AttachStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows import driver_contract
 from flows.errors import DriverReturnedRubbish, NotFound
-from flows.records import GroupRecords, VolumeRecords
-from flows.request import Request
+from flows.protocols.records import GroupRecords, VolumeRecords
+from flows.protocols.request import Request
 from flows.statuses import ReplicationStatus
 
 LOG = logging.getLogger(__name__)

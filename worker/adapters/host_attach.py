@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attach volumes to this host and open them: implements :class:`flows.backends.Attacher`.
+"""Attach volumes to this host and open them: implements :class:`flows.protocols.backends.Attacher`.
 
 Local paths are opened directly. os-brick attaches all other volumes, and is imported
 only for them.

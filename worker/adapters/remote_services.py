@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class RemoteVolumeServices:
-    """Implements :class:`flows.remote_services.RemoteVolumeService`.
+    """Implements :class:`flows.protocols.remote_services.RemoteVolumeService`.
 
     :param timeout: seconds that a call waits for its reply.
     :param stopping: ends the waiting; the operation resumes at the next start.
@@ -139,7 +139,7 @@ class RemoteVolumeServices:
 
 
 class RemoteBackupServices:
-    """Implements :class:`flows.remote_services.RemoteBackupService`."""
+    """Implements :class:`flows.protocols.remote_services.RemoteBackupService`."""
 
     def __init__(self, transport: Any, records: Records, conf: cfg.ConfigOpts) -> None:
         self._client = BackupClient(transport)
@@ -171,7 +171,7 @@ class RemoteBackupServices:
 
 
 class RemoteBackupPeers:
-    """Implements :class:`flows.remote_services.BackupPeers`."""
+    """Implements :class:`flows.protocols.remote_services.BackupPeers`."""
 
     def __init__(self, transport: Any) -> None:
         self._client = BackupClient(transport)

@@ -89,7 +89,7 @@ class RegisteredService:
 
 
 class BackendServiceRow:
-    """Implements :class:`flows.service_records.ServiceRow`: the row, and its failovers.
+    """Implements :class:`flows.protocols.service_records.ServiceRow`: the row, and its failovers.
 
     :param processes: the number of processes that serve the backend.
     :param client: reaches the other processes and hosts.

@@ -15,7 +15,7 @@ LOG = logging.getLogger(__name__)
 
 
 class BackupStoreBackend:
-    """Implements :class:`flows.backends.BackupBackend`.
+    """Implements :class:`flows.protocols.backends.BackupBackend`.
 
     :param host: the service's host.
     :param zone: its availability zone.

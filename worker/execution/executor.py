@@ -20,9 +20,9 @@ from taskflow.exceptions import StorageFailure
 from taskflow.persistence.models import FlowDetail
 
 from flows import engine
-from flows.backends import Backend
 from flows.context import OperationContext
 from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, ProcessStopping
+from flows.protocols.backends import Backend
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
 from worker.execution.retry import JournalRetry

@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from taskflow.persistence.models import FlowDetail
 
@@ -24,7 +24,6 @@ from worker.execution.executor import Executor, OperationRun
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
 from worker.execution.retry import JournalRetry
-from worker.execution.submitted import SubmittedOperations
 from worker.journal.journal import Journal
 from worker.journal.persistence import JournalError
 from worker.rpc.operation import Operation
@@ -36,6 +35,13 @@ _UNLIMITED = 256
 
 _DELETIONS = frozenset({"delete_volume", "delete_snapshot", "delete_backup"})
 """Methods after which the locks of their resource are not needed any more."""
+
+
+class Submitted(Protocol):
+    """The operations that flows start."""
+
+    def take(self) -> Iterable[tuple[Operation, FlowDetail]]:
+        """Return the operations that were submitted and not taken yet."""
 
 
 class OperationPool:
@@ -59,7 +65,7 @@ class OperationPool:
         slot: str,
         size: int,
         data_transfers: int = 0,
-        submitted: SubmittedOperations | None = None,
+        submitted: Submitted | None = None,
         stopping: threading.Event,
     ) -> None:
         self._executor = executor

@@ -28,6 +28,7 @@ from oslo_utils import timeutils
 from flows.engine import Observer
 from flows.errors import ProcessStopping, Unavailable
 from worker.adapters.service_row import RegisteredService
+from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import ReportedBackend, Reporter
 from worker.db.engine import Database
 from worker.db.records import Records
@@ -39,7 +40,6 @@ from worker.execution.operator_requests import RequestHandler, RequestPoller
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
-from worker.execution.submitted import SubmittedOperations
 from worker.execution.timeouts import ANY, OperationTimeouts
 from worker.journal.journal import Journal
 from worker.journal.persistence import JournalError

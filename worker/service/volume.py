@@ -19,6 +19,7 @@ from worker.adapters.host_attach import HostAttacher
 from worker.adapters.record_cache import RecordCache
 from worker.adapters.remote_services import RemoteBackupServices, RemoteVolumeServices
 from worker.adapters.service_row import BackendServiceRow, RemoteFailovers
+from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends import replication_status, startup_sync
 from worker.backends.capabilities import Capabilities
 from worker.backends.driver_queries import DriverQueries
@@ -46,7 +47,6 @@ from worker.endpoints.service import (
 )
 from worker.endpoints.volume import RPC_VERSION, SnapshotEndpoint, VolumeEndpoint
 from worker.execution.operation_pool import OperationPool
-from worker.execution.submitted import SubmittedOperations
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.rpc import topics

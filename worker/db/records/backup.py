@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backups: implements :class:`flows.records.BackupRecords`."""
+"""Backups: implements :class:`flows.protocols.records.BackupRecords`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""User messages: implements :class:`flows.records.MessageRecords` (spec/volume-rpc §6)."""
+"""User messages (spec/volume-rpc §6).
+
+Implements :class:`flows.protocols.records.MessageRecords`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.records import Record
-from flows.request import Request
+from flows.protocols.request import Request
 from worker.db import models
 from worker.db.engine import Database
 from worker.db.values import checked, now

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of volumes: implements :class:`flows.records.GroupRecords`.
+"""Groups of volumes: implements :class:`flows.protocols.records.GroupRecords`.
 
 The same for generic groups and for the consistency groups of old, which differ in
 their table and in the column by which a volume names its group (spec/schema §2).

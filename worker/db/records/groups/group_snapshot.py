@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots of groups: implements :class:`flows.records.GroupSnapshotRecords`.
+"""Snapshots of groups: implements :class:`flows.protocols.records.GroupSnapshotRecords`.
 
 The same for those of generic groups and for cgsnapshots (spec/schema §2).
 """

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The resources of one backend: implements :class:`flows.service_records.BackendRecords`."""
+"""The rows of one backend.
+
+Implements :class:`flows.protocols.service_records.BackendRecords`.
+"""
 
 from __future__ import annotations
 

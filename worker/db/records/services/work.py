@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of ``workers``: implements :class:`flows.service_records.WorkRecords` (spec/volume-rpc §8).
+"""Rows of ``workers`` (spec/volume-rpc §8).
+
+Implements :class:`flows.protocols.service_records.WorkRecords`.
 
 With a journal of our own they matter to others only: a Cinder service that starts
 cleans up resources with a row that names it. So a row goes with the end of its work, and a row

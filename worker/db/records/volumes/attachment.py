@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attachments: implements :class:`flows.records.AttachmentRecords`."""
+"""Attachments: implements :class:`flows.protocols.records.AttachmentRecords`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Driver data by initiator: implements :class:`flows.service_records.InitiatorRecords`."""
+"""Driver data by initiator.
+
+Implements :class:`flows.protocols.service_records.InitiatorRecords`.
+"""
 
 from __future__ import annotations
 

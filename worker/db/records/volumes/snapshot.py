@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots: implements :class:`flows.records.SnapshotRecords`."""
+"""Snapshots: implements :class:`flows.protocols.records.SnapshotRecords`."""
 
 from __future__ import annotations
 

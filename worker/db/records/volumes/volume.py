@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes: implements :class:`flows.records.VolumeRecords`."""
+"""Volumes: implements :class:`flows.protocols.records.VolumeRecords`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from drivers.interface.records import Record
-from flows.request import Request
+from flows.protocols.request import Request
 
 
 class VolumeRecords(Protocol):

@@ -13,8 +13,8 @@ import pytest
 from drivers.interface.records import Record
 from flows.volume import create, delete
 from tests.dispatchers import volume_dispatcher
+from worker.adapters.submitted_operations import SubmittedOperations
 from worker.execution.retry import JournalRetry
-from worker.execution.submitted import SubmittedOperations
 from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
 

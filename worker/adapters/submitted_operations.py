@@ -37,7 +37,7 @@ _MOST = 1_000_000
 
 
 class SubmittedOperations:
-    """Implements :class:`flows.service_records.ServiceOperations`.
+    """Implements :class:`flows.protocols.service_records.ServiceOperations`.
 
     :param slot: the owner of the submitted operations in the journal.
     """
