@@ -150,7 +150,7 @@ class Attacher:
         with open(info["data"]["device_path"], "r+b" if write else "rb") as file:
             yield file
 
-    def let_go(self, info: Mapping[str, Any]) -> None: ...
+    def detach(self, info: Mapping[str, Any]) -> None: ...
 
 
 def info_of(directory: Path, source: Record) -> dict[str, Any]:

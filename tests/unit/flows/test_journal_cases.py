@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from flows import engine
+from flows.factories import path_of
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from tests.journals import recording
 from tests.journals.cases import CASES
@@ -44,7 +44,7 @@ def test_every_method_that_starts_a_flow_has_a_case(kind: str, methods: frozense
 
 
 def test_every_flow_that_an_endpoint_starts_has_a_case() -> None:
-    known = {engine.path_of(case.factory) for _kind, case in CASES}
+    known = {path_of(case.factory) for _kind, case in CASES}
 
     assert set(started()) == known
 
@@ -67,7 +67,7 @@ def test_a_version_is_recorded(tmp_path: Path) -> None:
     make(tmp_path / "1.0", cases)
 
     found = Recording.load(tmp_path / "1.0")
-    assert set(found.factories) == {engine.path_of(case.factory) for _kind, case in cases}
+    assert set(found.factories) == {path_of(case.factory) for _kind, case in cases}
     assert {entry.ended for entry in found.entries} == {"SUCCESS", "REVERTED"}
     assert {path.name for path in (tmp_path / "1.0").iterdir()} == {
         recording.ENTRIES,
