@@ -12,7 +12,7 @@ from tests.functional.service import Service
 from worker.db import sync
 from worker.db.engine import Database
 
-PACKAGED = Path(__file__).parents[1] / "unit/conf/cinder/packaged.conf"
+PACKAGED = Path(__file__).parents[2] / "unit/conf/cinder/packaged.conf"
 DRIVER = "cinder.volume.drivers.lvm.LVMVolumeDriver"
 
 
