@@ -108,25 +108,29 @@ def opened(
     connections.disconnect(connected, connector)
 
 
-def release_leftovers(ctx: AttachContext, connections: Connections, source: Record) -> None:
+def release_leftovers(
+    ctx: AttachContext, connections: Connections, source: Record, *, quietly: bool = True
+) -> None:
     """Detach and disconnect a source that an interrupted try may have left attached.
 
     The backend is asked to connect it again: its answer names the device to detach.
-    Errors are logged.
+
+    :param quietly: log an error of disconnecting instead of raising it.
     """
     if connections.is_shared(source):
         return
     connector = ctx.attacher.connector()
+    disconnect = connections.disconnect_quietly if quietly else connections.disconnect
     try:
         connected, info = connections.connect(source, connector)
     except Unavailable:
         raise
     except Exception as error:  # noqa: BLE001 - a driver may raise anything
         LOG.info("%s %s cannot be connected any more: %s", source.kind, source.id, error)
-        connections.disconnect_quietly(source, connector)
+        disconnect(source, connector)
         return
     try:
         ctx.attacher.detach(info)
     except DetachFailed as error:
         LOG.warning("%s %s may stay attached to this host: %s", source.kind, source.id, error)
-    connections.disconnect_quietly(connected, connector)
+    disconnect(connected, connector)

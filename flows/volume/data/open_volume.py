@@ -96,9 +96,14 @@ def opened(ctx: DataContext, volume: Record, *, write: bool) -> Iterator[BinaryI
         yield file
 
 
-def release_leftovers(ctx: DataContext, volume: Record) -> None:
-    """Detach and disconnect a volume that an interrupted try may have left attached."""
-    open_on_host.release_leftovers(ctx, _connections(ctx, volume), volume)
+def release_leftovers(ctx: DataContext, volume: Record, *, quietly: bool = True) -> None:
+    """Detach and disconnect a volume that an interrupted try may have left attached.
+
+    :param quietly: log an error instead of raising it. A revert that is to be recorded as
+        incomplete raises; only errors of our own driver count as such.
+    """
+    connections, ours = _connections(ctx, volume), driver_contract.is_ours(ctx, volume.host)
+    open_on_host.release_leftovers(ctx, connections, volume, quietly=quietly or not ours)
 
 
 def _connections(ctx: DataContext, volume: Record) -> Connections:

@@ -78,9 +78,11 @@ class CopyVolumeData(Step, task="copy"):
         # A second try that failed before its copy leaves the connections of the first one.
         if moved or not (was_interrupted(result) or ctx.resumed):
             return
-        if (copy := find(ctx, spare_id)) is not None:
-            open_volume.release_leftovers(ctx, copy)
-        open_volume.release_leftovers(ctx, ctx.volumes.current(volume_id))
+        try:
+            if (copy := find(ctx, spare_id)) is not None:
+                open_volume.release_leftovers(ctx, copy, quietly=False)
+        finally:
+            open_volume.release_leftovers(ctx, ctx.volumes.current(volume_id), quietly=False)
 
 
 def _copy(ctx: MigrationContext, volume: Record, source: BlockFile, target: BlockFile) -> None:
