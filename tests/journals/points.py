@@ -155,7 +155,7 @@ def _stuck(broken: str, error: type[BaseException]) -> list[Point]:
 
 
 def _cancelled(journal: Journal, flow: str) -> None:
-    journal.wish(journal.load(flow), _REASON)
+    journal.request_revert(journal.load(flow), _REASON)
 
 
 def _resumed(times: int) -> Then:

@@ -84,17 +84,17 @@ def on_connection(
 
 
 def volume_lock(volume_id: str) -> str:
-    """The lock of whatever changes a volume on its backend (spec/service §6)."""
+    """Return the name of the lock for changes of a volume on its backend (spec/service §6)."""
     return f"{volume_id}-delete_volume"
 
 
 def snapshot_lock(snapshot_id: str) -> str:
-    """The lock of whatever changes a snapshot on its backend (spec/service §6)."""
+    """Return the name of the lock for changes of a snapshot on its backend (spec/service §6)."""
     return f"{snapshot_id}-delete_snapshot"
 
 
 def backup_lock(backup_id: str) -> str:
-    """The lock of whatever changes a backup in its store."""
+    """Return the name of the lock for changes of a backup in its store."""
     return f"{backup_id}-backup"
 
 

@@ -173,7 +173,7 @@ class Executor:
                 run.calls_driver = run.revert is None
                 run.resumed, run.revert, run.reopen = True, error.cause, False
             except Exception:  # a bug of the worker: the resource must not stay as it is
-                LOG.exception("%s was cut short and is tried again", method)
+                LOG.exception("%s was interrupted by an error and is tried again", method)
                 if not run.calls_driver:
                     raise
                 self._reload(run)
@@ -189,13 +189,15 @@ class Executor:
         count = self._journal_retry.insist(lambda: self._journal.resumed(run.detail))
         reason = run.cancelled
         if count > 2 * most + 1:
-            text = f"{method} was cut short {count} times, its undoing too: the driver is not asked"
+            text = (
+                f"{method} was interrupted {count} times, its reverts too: the driver is not called"
+            )
             reason = OperationInterrupted(text)
         elif reason is None and run.operation.when_interrupted == "revert":
-            text = f"{method} was cut short, and nobody waits for its answer any more"
+            text = f"{method} was interrupted, and its caller is gone"
             reason = OperationInterrupted(text)
         elif reason is None and count > most:
-            text = f"{method} was cut short {count} times: undone instead of resumed"
+            text = f"{method} was interrupted {count} times: undone instead of resumed"
             reason = OperationInterrupted(text)
         run.resumed, run.revert, run.calls_driver = True, reason, count <= 2 * most + 1
         run.reopen = reason is None and bool(run.detail.meta.get("reopened"))

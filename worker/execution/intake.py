@@ -28,7 +28,7 @@ class Intake:
     """Implements :class:`worker.rpc.server.MessageIntake` for one process.
 
     :param slot: the owner of the accepted flows in the journal.
-    :param operations: runs what is accepted.
+    :param operations: runs the accepted operations.
     :param rejected: keeps messages that no endpoint accepts.
     """
 

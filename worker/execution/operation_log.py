@@ -14,16 +14,16 @@ LOG = logging.getLogger("worker.operation")
 
 
 def log_start(operation: Operation, resumed: bool, undo: FlowError | None) -> None:
-    """Tell that an operation begins, and whether it is a further try."""
+    """Log the start of an operation, and whether it is a further attempt."""
     how = f"is undone: {undo}" if undo else "resumed" if resumed else "started"
     LOG.info("%s %s", operation, how)
 
 
 def log_end(operation: Operation, flow: str, outcome: Outcome, seconds: float) -> None:
-    """Tell how an operation ended and how long it took.
+    """Log the end of an operation and its duration.
 
-    What a driver raised is logged with its traceback; what is an operation's own
-    refusal, and a busy resource, in one line.
+    An error of the driver is logged with its traceback; a refusal by the operation
+    itself, and a busy resource, in one line.
 
     :param flow: the id under which the journal has it.
     """

@@ -241,7 +241,7 @@ class OperationPool:
         try:
             pool.submit(work, *args)
         except RuntimeError:
-            LOG.debug("not begun before the stop: the journal has it")
+            LOG.debug("not started before the stop; it stays in the journal")
 
     def _run_and_leave(self, run: OperationRun, ticket: Ticket, ended: Callable[[], None]) -> None:
         try:
@@ -282,7 +282,7 @@ class OperationPool:
             self.take_over(self._journal.undo_again(run.flow))
         except JournalError as error:
             advice = f"look, then: holdfast flow revert {run.flow}"
-            LOG.error("what %s did too late may be left: %s; %s", run.operation, error, advice)
+            LOG.error("%s ended late, its effect may be left: %s; %s", run.operation, error, advice)
 
 
 def _bound(run: OperationRun) -> AbstractContextManager[None]:

@@ -43,7 +43,7 @@ class RequestHandler:
         run = self._operations.find(flow)
         if run is None:
             raise RequestRefused(f"flow {flow} has ended: {self._journal.load(flow).state}")
-        self._journal.wish(run.detail, _REASON)
+        self._journal.request_revert(run.detail, _REASON)
         self._operations.cancel(run, OperationCancelled(_REASON))
         return "it is undone from its next task boundary on"
 
@@ -74,9 +74,7 @@ class RequestHandler:
         if detail.state not in (states.REVERTED, states.FAILURE):
             raise RequestRefused(f"flow {flow} has ended: {detail.state}")
         if detail.meta.get("when_cut_short", "revert") == "revert":
-            raise RequestRefused(
-                f"nobody waits for the answer of {detail.name} any more: ask it anew"
-            )
+            raise RequestRefused(f"the caller of {detail.name} is gone: send the request again")
         self._operations.take_over(self._journal.reopen(flow))
         return "it is run once more from its beginning"
 

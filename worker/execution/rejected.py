@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep messages that are no operation: with their reason, and not too many of them."""
+"""Keep rejected messages in the journal, with the reason, up to a limited number."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from worker.rpc.dispatch import BadMessage
 
 LOG = logging.getLogger(__name__)
 
-LOOK = 256
-"""Rejected messages between two looks at how many are kept."""
+PRUNE_INTERVAL = 256
+"""Rejected messages after which the oldest are removed."""
 
 _BODY = 2000
 """Bytes of an unreadable message that are kept."""
@@ -25,19 +25,21 @@ _BODY = 2000
 class RejectedMessages:
     """Writes rejected messages to the journal.
 
-    :param keep: how many are remembered, the newest.
+    :param keep: how many are kept, the newest ones.
     """
 
-    def __init__(self, journal: Journal, patience: JournalRetry, keep: Callable[[], int]) -> None:
+    def __init__(
+        self, journal: Journal, journal_retry: JournalRetry, keep: Callable[[], int]
+    ) -> None:
         self._journal = journal
-        self._patience = patience
+        self._journal_retry = journal_retry
         self._keep = keep
         self._count = 0
 
     def message(
         self, message: Mapping[str, Any], context: Mapping[str, Any], error: BadMessage
     ) -> None:
-        """Keep a message that no endpoint takes."""
+        """Keep a message that no endpoint accepts."""
         method = str(message.get("method"))
         unique_id = str(message.get("_unique_id") or made_up_id())
         request_id = context.get("request_id")
@@ -47,7 +49,7 @@ class RejectedMessages:
         self._write(unique_id, method, reason, request_id=request_id)
 
     def unreadable(self, body: Any, error: Exception) -> None:
-        """Keep what is no message at all."""
+        """Keep a message that cannot be read."""
         LOG.error("a message that cannot be read was put aside: %.500s", error)
         some = bytes(body[:_BODY]).decode(errors="replace") if isinstance(body, bytes) else body
         reason = f"not a message: {type(error).__name__}: {error}"
@@ -55,11 +57,11 @@ class RejectedMessages:
 
     def _write(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
         self._count += 1
-        if self._count % LOOK == 0:
-            self._patience.insist(lambda: self._journal.prune_rejected(self._keep()))
-        self._patience.insist(lambda: self._journal.reject(unique_id, method, reason, **ids))
+        if self._count % PRUNE_INTERVAL == 0:
+            self._journal_retry.insist(lambda: self._journal.prune_rejected(self._keep()))
+        self._journal_retry.insist(lambda: self._journal.reject(unique_id, method, reason, **ids))
 
 
 def made_up_id() -> str:
-    """Return an id for a message that has none."""
+    """Return an id for a message without one."""
     return uuid.uuid4().hex

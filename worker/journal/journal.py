@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal: every cast is written here before the broker may forget it.
+"""Durable journal of accepted operations: written before a cast is acknowledged.
 
-It is taskflow's persistence: one logbook and one flow detail per cast. The flow
-detail's uuid is the message's unique id, so a message that is delivered again
-meets itself; the logbook's name is the slot that owns the flow. Entries that
-ended stay for a while, to recognise late duplicates and to tell an operator.
+It is taskflow's persistence: one logbook and one flow detail per operation. The uuid of
+the flow detail is the unique id of the message, so that a message which is delivered again
+is recognised; the name of the logbook is the slot that owns the flow. Entries that ended
+stay for a while, to recognise late duplicates and to be listed.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ REJECTED = "rejected"
 
 UPGRADE_ATTEMPTS = 8
 
-_TO_GO_ON = ("args", "request", "locks", "shared", "when_cut_short", "moves_data")
-"""What a failed flow keeps, so that an operator may have it go on."""
+_KEPT_TO_RESUME = ("args", "request", "locks", "shared", "when_cut_short", "moves_data")
+"""Keys of the meta that a failed flow keeps, so that an operator may resume it."""
 
 _SHOWN = 2000
 """Characters that are kept of a rejected message."""
@@ -66,7 +66,7 @@ class JournalEntry:
 
 
 class Journal:
-    """Accepted casts and their progress, for one process.
+    """Accepted operations and their progress, for one process.
 
     :param connection: database URL; SQLite files are kept in write-ahead mode.
     """
@@ -90,8 +90,8 @@ class Journal:
     def upgrade(self) -> None:
         """Create or migrate the tables. :raises JournalError: the database refuses.
 
-        Processes that start together do this together: whoever comes second finds
-        it half done, and looks again.
+        Processes that start together do this together: the second one finds the tables
+        half made, and tries again.
         """
         with _translated(), persistence.alone(self._engine):
             persistence.upgrade(self._engine, self._metadata)
@@ -116,7 +116,7 @@ class Journal:
         return detail if self._insert(slot, detail) else None
 
     def reject(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
-        """Keep a message that is no operation, for an operator to look at."""
+        """Keep a message that is no operation, to be listed for an operator."""
         name = _clean(method, 100)
         detail = FlowDetail(name or "?", flow_id(unique_id))
         shown = {key: _clean(value, 100 if key != "body" else _SHOWN) for key, value in ids.items()}
@@ -134,9 +134,9 @@ class Journal:
         return persistence.FlowProgress(self._statements, self._writing, detail)
 
     def resumed(self, detail: FlowDetail) -> int:
-        """Take a flow up again and return how often it was cut short.
+        """Note that a flow is resumed, and return how often it was interrupted.
 
-        A flow that a stop suspended was not cut short.
+        A flow that a stop suspended was not interrupted.
         """
         meta, state = dict(detail.meta), detail.state
         if state == states.SUSPENDED:
@@ -155,9 +155,9 @@ class Journal:
         failure: Failure | None,
         left: Mapping[str, str] | None = None,
     ) -> None:
-        """Mark a flow as ended; a success keeps only what an operator is shown.
+        """Mark a flow as ended; a success keeps only the fields of listings.
 
-        :param left: what could not be undone, by step.
+        :param left: class and text of the error of each revert that failed, by step.
         """
         kept = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
         kept["request_id"] = detail.meta["request"].get("request_id")
@@ -169,21 +169,21 @@ class Journal:
                     self._statements.drop_atoms(cursor, detail.uuid)
                 return
             progress.write(cursor)
-            kept |= {key: detail.meta[key] for key in _TO_GO_ON if key in detail.meta}
+            kept |= {key: detail.meta[key] for key in _KEPT_TO_RESUME if key in detail.meta}
             kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
             kept["left"] = dict(left or {})
             state = states.FAILURE if left else states.REVERTED
             self._statements.set_flow(cursor, detail.uuid, state, kept)
 
-    def wish(self, detail: FlowDetail, reason: str) -> None:
-        """Note that a flow is to be undone, so that a kill does not lose the wish."""
+    def request_revert(self, detail: FlowDetail, reason: str) -> None:
+        """Note that a flow is to be reverted, so that a kill does not lose the request."""
         meta = {**detail.meta, "undo": reason}
         with self._writing() as cursor:
             self._statements.set_meta(cursor, detail.uuid, meta)
         detail.meta = meta
 
     def reopen(self, flow: str) -> FlowDetail:
-        """Make a flow that was undone ready to run from its start."""
+        """Make a reverted flow ready to run from its start."""
         detail = self.load(flow)
         meta = _again(detail.meta) | {"reopened": True}
         with self._writing() as cursor:
@@ -193,7 +193,7 @@ class Journal:
         return self.load(flow)
 
     def undo_again(self, flow: str) -> FlowDetail:
-        """Make a flow that was not undone entirely ready to be undone once more."""
+        """Make a flow whose reverts failed ready to be reverted once more."""
         detail = self.load(flow)
         atoms = list(detail)
         for atom in atoms:
@@ -207,7 +207,7 @@ class Journal:
         return self.load(flow)
 
     def unfinished(self, slot: str) -> list[FlowDetail]:
-        """Return the flows of a slot that were cut short, the oldest first."""
+        """Return the interrupted flows of a slot, the oldest first."""
         with self._reading() as connection:
             uuids = self._statements.unfinished(connection, slot, ENDED)
         return [self.load(flow) for flow in uuids]
@@ -218,7 +218,7 @@ class Journal:
             return self._statements.slots(connection, beginning, ENDED)
 
     def adopt(self, slot: str, by: str) -> None:
-        """Give the flows of a slot that nobody serves any more to another one."""
+        """Give the flows of a slot without an owner to another slot."""
         with _translated(), self._gate, self._engine.begin() as connection:
             self._statements.rename(connection, slot, by)
 
@@ -238,7 +238,7 @@ class Journal:
         beginning: str = "",
         limit: int = 1000,
     ) -> list[JournalEntry]:
-        """Return what is known, the newest first.
+        """Return entries, the newest first.
 
         :param rejected: messages that are no operation, instead of flows.
         :param among: only these states.
@@ -265,13 +265,13 @@ class Journal:
         try:
             with self._writing(self._durable) as cursor:
                 self._statements.insert(cursor, slot, detail)
-        except _Known:
+        except _AlreadyAccepted:
             return False
         return True
 
     @contextmanager
     def _writing(self, engine: sa.Engine | None = None) -> Iterator[Any]:
-        """Give a cursor whose transaction ends with the block."""
+        """Return a cursor whose transaction ends with the block."""
         engine = engine or self._engine
         errors = engine.dialect.loaded_dbapi
         try:
@@ -286,9 +286,9 @@ class Journal:
                 finally:
                     connection.close()
         except errors.IntegrityError as error:
-            raise _Known from error
+            raise _AlreadyAccepted from error
         except (errors.Error, sa.exc.SQLAlchemyError) as error:
-            raise _told(error) from error
+            raise _translate(error) from error
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -297,7 +297,7 @@ class Journal:
 
 
 def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the meta of a flow that begins anew after it had ended."""
+    """Return the meta of a flow that starts again after it had ended."""
     gone = ("failure", "left", "undo", "reopened")
     return {key: value for key, value in meta.items() if key not in gone} | {"resumes": 0}
 
@@ -311,13 +311,13 @@ def flow_id(unique_id: str) -> str:
 
 
 def _clean(text: object, most: int) -> str:
-    """Return what every database can keep of a text that anybody may have made up."""
+    """Return a text from a message in a form that every database can store."""
     kept = "" if text is None else str(text)[:most]
     return kept.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:most]
 
 
-class _Known(Exception):
-    """The key that was to be inserted is there already."""
+class _AlreadyAccepted(Exception):
+    """The key of the new entry is in the journal already."""
 
 
 @contextmanager
@@ -325,10 +325,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        raise _told(error) from error
+        raise _translate(error) from error
 
 
-def _told(error: Exception) -> JournalError:
+def _translate(error: Exception) -> JournalError:
     cause = getattr(error, "orig", None) or error
     return JournalError(f"journal: {type(cause).__name__}: {str(cause).splitlines()[0]}")
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators ask of flows: a table beside the journal's, and its questions.
+"""Requests of operators on flows: a table beside those of the journal.
 
-The command line writes a request; the process that owns the flow's slot finds it
-within a second and writes its answer. A request to a process that does not run is
-carried out when it does.
+The command line writes a request; the process that owns the slot of the flow reads it
+within a second and writes its answer. A request for a slot whose process does not run is
+carried out when that process starts.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class OperatorRequest:
 
 @dataclass(frozen=True)
 class RequestResult:
-    """What became of a request.
+    """The result of a request.
 
-    :param done: False where it was refused.
+    :param done: False if it was refused.
     """
 
     done: bool
@@ -76,25 +76,25 @@ class OperatorRequests:
         return int(key[0])
 
     def pending(self, slot: str) -> list[OperatorRequest]:
-        """Return what waits for the owner of a slot, the oldest first."""
+        """Return the requests without an answer of a slot, the oldest first."""
         with self._engine.connect() as connection:
             rows = connection.execute(_OPEN.order_by(_T.c.id), {"which": slot}).all()
         return [OperatorRequest(row.id, row.flow, row.action) for row in rows]
 
     def answer(self, request: int, answer: RequestResult) -> None:
-        """Write what became of a request."""
+        """Write the result of a request."""
         change = sa.update(_T).where(_T.c.id == request)
         with self._engine.begin() as connection:
             connection.execute(change.values(answer=answer.text, done=answer.done))
 
     def answer_of(self, request: int) -> RequestResult | None:
-        """Return what became of a request, None as long as it waits."""
+        """Return the result of a request, None as long as it has none."""
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(_T).where(_T.c.id == request)).one()
         return None if row.answer is None else RequestResult(bool(row.done), row.answer)
 
     def prune(self, asked_before: datetime.datetime) -> None:
-        """Forget what was answered long ago (UTC)."""
+        """Remove requests that were answered and are older than a time (UTC)."""
         old = sa.delete(_T).where(_T.c.asked_at < asked_before, _T.c.answer.is_not(None))
         with self._engine.begin() as connection:
             connection.execute(old)

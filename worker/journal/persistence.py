@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A taskflow persistence backend that writes only what a resume needs.
+"""taskflow persistence backend that writes only the state that a resume needs.
 
 The stock backend reads, merges and writes every row for every change: 54
-statements and 18 commits for three tasks. Here one process owns a flow, so what
-is in memory is the truth; changes are gathered and written in one transaction
-when a task is about to start or to be reverted. What was gathered since is lost
-by a kill, and is exactly what a repeated task repeats.
+statements and 18 commits for three tasks. Here one process owns a flow, so its memory
+is current; changes are gathered and written in one transaction when a task is about to
+start or to be reverted. A kill loses the changes since then, which are exactly those that
+a repeated task makes again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ALONE["mariadb"] = _ALONE["mysql"]
 
 
 class JournalError(Exception):
-    """The journal's database did not take or give what was asked; try again."""
+    """The database of the journal refused or failed a request; it may be repeated."""
 
 
 _BOUNDARIES = (states.RUNNING, states.REVERTING)
@@ -287,7 +287,7 @@ class FlowProgress:
         _note_time(atom)
         self._changed[atom.uuid] = atom
         boundary = atom.state in _BOUNDARIES and self._written.get(atom.uuid) != atom.state
-        # The first task's start tells nothing that the accepted entry does not tell.
+        # The accepted entry already implies that the first task starts.
         if boundary and (self._progressed or atom.state != states.RUNNING):
             self.flush()
         elif atom.state == states.RUNNING and "progress" in atom.meta:
@@ -297,12 +297,12 @@ class FlowProgress:
         return atom
 
     def _show_progress(self) -> None:
-        """Write now and then how far a task is, for who looks."""
+        """Write the progress of a task now and then, for listings."""
         if time.monotonic() - self._written_at >= PROGRESS_PAUSE:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered. :raises StorageFailure: it could not be written."""
+        """Write the gathered changes. :raises StorageFailure: they could not be written."""
         try:
             with self._writing() as cursor:
                 self.write(cursor)
@@ -310,7 +310,7 @@ class FlowProgress:
             raise StorageFailure(str(error)) from error
 
     def write(self, cursor: Any) -> None:
-        """Write what was gathered, in the caller's transaction."""
+        """Write the gathered changes in the caller's transaction."""
         changed = [a for a in self._changed.values() if a.state != states.PENDING]
         known = [atom for atom in changed if atom.uuid in self._written]
         fresh = [atom for atom in changed if atom.uuid not in self._written]
@@ -360,7 +360,7 @@ def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
 def alone(engine: sa.Engine) -> Iterator[None]:
     """Keep other processes from migrating the same server's journals meanwhile.
 
-    SQLite has no such lock; there whoever comes second looks again.
+    SQLite has no such lock; there the second process tries again.
     """
     if engine.dialect.name not in _ALONE:
         yield

@@ -7,7 +7,7 @@ Any program that knows taskflow reads the journal through it, or runs an engine 
 
 The tables are taskflow's own, and so is all reading; writing goes through
 :class:`worker.journal.persistence.FlowProgress`: one prepared statement for each change of
-state, and only what changed. The service itself uses that directly, flow by flow.
+state, and only changes. The service itself uses that directly, flow by flow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class JournalBackend(impl_sqlalchemy.SQLAlchemyBackend):  # type: ignore[misc]
         url = str(conf["connection"]).removeprefix(f"{SCHEME}+")
         super().__init__({**conf, "connection": url}, engine)
         self.journal = Journal(url)
-        # An engine opens a connection for each write: what it gathers is kept here.
+        # An engine opens a connection for each write: gathered changes are kept here.
         self.progress: dict[str, FlowProgress] = {}
         self.flow_of: dict[str, str] = {}
 

@@ -61,5 +61,5 @@ def test_where_undoing_ends_the_process_too_the_driver_is_not_asked_any_more(
     cloud.wait_idle()
     entry = cloud.entries()[0]
     assert entry.state == "FAILURE"
-    assert "cut short" in (entry.failure or "")
+    assert "interrupted" in (entry.failure or "")
     assert entry.meta["left"]

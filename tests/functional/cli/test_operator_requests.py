@@ -193,7 +193,7 @@ def test_a_call_is_not_run_again(cloud: Cloud) -> None:
     done = holdfast(cloud, "flow", "resume", volume.id)
 
     assert done.returncode == 1
-    assert "nobody waits for the answer" in done.stderr
+    assert "send the request again" in done.stderr
 
 
 def test_a_wish_waits_for_a_service_that_does_not_run(cloud: Cloud) -> None:

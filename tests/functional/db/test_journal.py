@@ -93,7 +93,7 @@ def test_no_more_rejected_messages_than_wanted(journal: Journal) -> None:
 
 def test_a_wish_leaves_the_state(journal: Journal) -> None:
     detail = accept(journal)
-    journal.wish(detail, "because")
+    journal.request_revert(detail, "because")
 
     found = journal.load(detail.uuid)
     assert (found.meta["undo"], found.state) == ("because", states.PENDING)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was cut short is resumed; too often: undone; and then without its driver."""
+"""An interrupted operation is resumed; too often: reverted; and then without its driver."""
 
 from __future__ import annotations
 

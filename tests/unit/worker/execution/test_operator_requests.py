@@ -69,7 +69,7 @@ class TestHandler:
 
         assert "undone from its next task boundary on" in answer
         # The journal has it first: a kill between the two forgets nothing.
-        assert flows.calls == [("wish", "detail of f1"), ("cancel", flows.running["f1"])]
+        assert flows.calls == [("request_revert", "detail of f1"), ("cancel", flows.running["f1"])]
 
     @pytest.mark.parametrize("state", [states.SUCCESS, states.REVERTED, states.FAILURE])
     def test_one_that_has_ended_is_not_cancelled(self, handler, flows, state):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was cut short goes on together once, and then one after the other."""
+"""Interrupted operations are resumed together once, and then one after the other."""
 
 from __future__ import annotations
 
