@@ -127,7 +127,7 @@ class Soak:
 
     def resumed(self) -> int:
         """Return the number of resumed operations, from the log."""
-        found = re.findall(r"(\d+) operations that were cut short go on", self._service.text())
+        found = re.findall(r"(\d+) interrupted operations resume", self._service.text())
         return sum(int(number) for number in found)
 
     def close(self) -> None:

@@ -33,7 +33,9 @@ FACTORIES: Mapping[str, str] = {}
 An entry here takes precedence over one of its module.
 """
 
-ERRORS: Mapping[str, str] = {}
+ERRORS: Mapping[str, str] = {
+    "drivers.backup.store.StoreError": "drivers.backup.stores.object_store.StoreError",
+}
 """Error classes: ``flows.errors.Old`` to ``drivers.interface.errors.New``."""
 
 

@@ -128,7 +128,7 @@ class BackupDriver(abc.ABC):
     ) -> None:
         """Write a backup's data, with that of the backups it builds on, to a volume.
 
-        A repeated call with the same ``pace.key`` goes on where an interrupted one was.
+        A repeated call with the same ``pace.key`` continues where an interrupted one was.
 
         :param volume_id: the volume that is restored to, not always the one of old.
         :param volume_file: that volume, open for writing, at its start.

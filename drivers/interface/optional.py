@@ -157,7 +157,7 @@ class Copying:
         return False
 
     def clear_download(self, context: Any, volume: Record) -> None:
-        """Clear up after an image's download into a volume was cut short."""
+        """Clear up after an image's download into a volume was interrupted."""
 
 
 class Moving:

@@ -86,7 +86,7 @@ class CheckStatus(Step):
             raise InvalidBackup(f"backup {backup_id} is {backup.status}, not {wanted}")
 
 
-class CheckAlone(Step):
+class CheckNoDependents(Step, task="check_alone"):
     """Refuse a parent of other backups. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
@@ -133,7 +133,7 @@ def flow() -> linear_flow.Flow:
     return linear_flow.Flow("delete_backup").add(
         BeginDeleteBackup(),
         CheckStatus(),
-        CheckAlone(),
+        CheckNoDependents(),
         CheckDeleteStore(),
         RemoveBackup(),
         FinishDeleteBackup(),

@@ -37,7 +37,7 @@ def cancellable(
     def advance(fraction: float) -> None:
         ctx.progress(fraction)
         if ctx.stopping.is_set():
-            raise ProcessStopping("the service stops: the copy goes on at its next start")
+            raise ProcessStopping("the service stops: the copy resumes at its next start")
         now = time.monotonic()
         if now - checked[0] < CHECK_INTERVAL:
             return

@@ -86,7 +86,7 @@ class DownloadImage(Step, task="download"):
         image_copy.record(ctx, volume_id, image)
 
     def revert(self, ctx: CreateContext, volume_id: str, result: Any) -> None:
-        image_copy.clear_away(ctx, volume_id, result)
+        image_copy.remove_leftovers(ctx, volume_id, result)
         try:
             ctx.volumes.replace_image_metadata(volume_id, {})
         except errors.VolumeNotFound:

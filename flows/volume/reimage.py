@@ -76,7 +76,7 @@ class WriteImage(Step, task="write"):
         volume = ctx.volumes.get(volume_id)
         if snapshot_id is not None:
             image = require_image(image_meta)
-            data_copy.copy_snapshot_over(ctx, volume, _source(ctx, snapshot_id, volume))
+            data_copy.restore_from_snapshot(ctx, volume, _source(ctx, snapshot_id, volume))
         else:
             image = facts.show(ctx, require_image(image_meta)["id"])
             facts.require_fits(image, volume)
@@ -88,10 +88,10 @@ class WriteImage(Step, task="write"):
     def revert(
         self, ctx: ImageContext, volume_id: str, snapshot_id: str | None, result: Any
     ) -> None:
-        image_copy.clear_away(ctx, volume_id, result)
+        image_copy.remove_leftovers(ctx, volume_id, result)
         if snapshot_id is not None and (was_interrupted(result) or ctx.resumed):
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
-            data_copy.clear_away(ctx, volume, snapshot)
+            data_copy.remove_leftovers(ctx, volume, snapshot)
 
 
 class FinishReimage(Step, task="finish"):

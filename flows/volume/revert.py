@@ -168,12 +168,12 @@ class RestoreData(Step, task="restore"):
         try:
             ctx.driver.revert_to_snapshot(ctx.request, volume, snapshot)
         except NotImplementedError:
-            data_copy.copy_snapshot_over(ctx, volume, snapshot)
+            data_copy.restore_from_snapshot(ctx, volume, snapshot)
 
     def revert(self, ctx: DataContext, volume_id: str, snapshot_id: str, result: Any) -> None:
         if was_interrupted(result) or ctx.resumed:
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
-            data_copy.clear_away(ctx, volume, snapshot)
+            data_copy.remove_leftovers(ctx, volume, snapshot)
 
 
 class FinishRevert(Step, task="finish"):

@@ -96,7 +96,7 @@ class UploadVolume(Step, task="upload"):
         image_copy.to_image(ctx, volume, wanted)
 
     def revert(self, ctx: ImageContext, volume_id: str, result: Any) -> None:
-        image_copy.clear_away(ctx, volume_id, result)
+        image_copy.remove_leftovers(ctx, volume_id, result)
 
 
 class FinishUpload(Step, task="finish"):

@@ -61,7 +61,7 @@ def test_a_frozen_one_changes_nothing(cloud: Cloud, user: User, services: Any, t
 
 
 def test_log_levels(cloud: Cloud, services: Any) -> None:
-    code = "worker.services" if cloud.workers.name == "holdfast" else "cinder.volume"
+    code = "worker.execution" if cloud.workers.name == "holdfast" else "cinder.volume"
     services.set_log_levels("info", "cinder-volume", HOST, code)
     found = services.get_log_levels("cinder-volume", HOST, code)
 

@@ -131,5 +131,5 @@ def _resumed(service: Service, entry: Entry) -> int:
     if not entry.request:
         return service.resume(entry.flow)
     journal = service.journal
-    again = {"resume": journal.reopen, "revert": journal.undo_again}[entry.request]
+    again = {"resume": journal.reopen, "revert": journal.revert_again}[entry.request]
     return service.take_over(again(entry.flow))

@@ -141,7 +141,7 @@ class Service:
 
         :returns: how many operations were taken over.
         """
-        taken = self.operations.recall()
+        taken = self.operations.load_unfinished()
         self.operations.resume()
         self.wait(flow)
         return taken

@@ -31,7 +31,7 @@ class RecordCache:
     def around(self, ctx: VolumeServiceContext) -> VolumeServiceContext:
         """Return a context whose volumes and snapshots are read through this cache.
 
-        Records that are not wrapped have no columns of volumes or snapshots, or are only read.
+        The other fields of the context write no rows of volumes or snapshots; a test names them.
         """
         return replace(
             ctx,
@@ -42,6 +42,8 @@ class RecordCache:
             backups=self.observed(ctx.backups),
             quotas=self.observed(ctx.quotas),
             service=self.observed(ctx.service),
+            operations=self.observed(ctx.operations),
+            host=self.observed(ctx.host),
             backup_service=self.observed(ctx.backup_service),
             volume_service=self.observed(ctx.volume_service),
         )

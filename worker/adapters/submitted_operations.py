@@ -69,7 +69,7 @@ class SubmittedOperations:
         operation = self._dispatcher.dispatch(message, RequestContext.admin().to_wire())
         assert isinstance(operation, Operation)
         unique_id = uuid.uuid4().hex
-        detail = self._journal_retry.insist(
+        detail = self._journal_retry.until_available(
             lambda: self._journal.accept(unique_id, self._slot, operation)
         )
         if detail is not None:

@@ -20,7 +20,7 @@ OPTS = [
         default=3,
         min=0,
         mutable=True,
-        help="How often a flow that was cut short is resumed before it is reverted.",
+        help="How often an interrupted flow is resumed before it is reverted.",
     ),
     cfg.IntOpt(
         "keep_finished",

@@ -34,7 +34,7 @@ from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
 
-HURRY_PAUSE = 0.2
+URGENT_CHECK_PAUSE = 0.2
 """Seconds between two checks whether a stop has become urgent."""
 
 Contexts = Callable[[RequestContext, bool], OperationContext]
@@ -142,18 +142,18 @@ class Executor:
             flow.suspend()
         return len(running)
 
-    def drained(self, timeout: float, hurried: Callable[[], bool] = lambda: False) -> bool:
+    def drained(self, timeout: float, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Wait until no flow runs, and return whether that is so.
 
         :param timeout: the longest wait, in seconds.
-        :param hurried: called a few times a second; True ends the wait.
+        :param urgent: called a few times a second; True ends the wait.
         """
         until = time.monotonic() + timeout
         with self._changed:
-            while self._running and not hurried():
+            while self._running and not urgent():
                 if (left := until - time.monotonic()) <= 0:
                     break
-                self._changed.wait(min(left, HURRY_PAUSE))
+                self._changed.wait(min(left, URGENT_CHECK_PAUSE))
             return not self._running
 
     def _run(self, run: OperationRun, late: Late) -> engine.Outcome:
@@ -181,12 +181,12 @@ class Executor:
 
     def _reload(self, run: OperationRun) -> None:
         flow = run.flow
-        run.detail = self._journal_retry.insist(lambda: self._journal.load(flow))
+        run.detail = self._journal_retry.until_available(lambda: self._journal.load(flow))
 
     def _plan(self, run: OperationRun) -> None:
         """Choose between resuming and reverting an interrupted operation, and count it."""
         method, most = run.operation.method, self._max_resumes()
-        count = self._journal_retry.insist(lambda: self._journal.resumed(run.detail))
+        count = self._journal_retry.until_available(lambda: self._journal.resumed(run.detail))
         reason = run.cancelled
         if count > 2 * most + 1:
             text = (
@@ -256,7 +256,7 @@ class Executor:
 
     def _finish(self, run: OperationRun, progress: FlowProgress, outcome: engine.Outcome) -> None:
         failure, left = outcome.failure, outcome.left
-        self._journal_retry.insist(
+        self._journal_retry.until_available(
             lambda: self._journal.finish(run.detail, progress, failure, left)
         )
 

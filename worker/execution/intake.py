@@ -15,7 +15,7 @@ from taskflow.types.failure import Failure
 
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
 from worker.execution.operation_pool import OperationPool
-from worker.execution.rejected import RejectedMessages, made_up_id
+from worker.execution.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
 from worker.journal.journal import Journal
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
@@ -49,9 +49,9 @@ class Intake:
         self._rejected = rejected
         self._slot = slot
 
-    def wait_for_slot(self, timeout: float) -> bool:
+    def wait_for_capacity(self, timeout: float) -> bool:
         """Wait for a free slot. :raises ProcessStopping: no message is taken any more."""
-        return self._operations.wait_for_slot(timeout)
+        return self._operations.wait_for_capacity(timeout)
 
     def cast(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         """Journal a cast and start it. :raises ProcessStopping: it is not in the journal."""
@@ -68,7 +68,7 @@ class Intake:
             self._operations.start_call(lambda: _make(asked))
             return
         unique_id = _unique_id(message)
-        detail = self._journal_retry.insist(
+        detail = self._journal_retry.until_available(
             lambda: self._journal.accept(unique_id, self._slot, asked)
         )
         if detail is None:
@@ -78,7 +78,7 @@ class Intake:
 
     def call(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
         """Carry out a call on its thread and return its answer."""
-        with self._operations.slot_taken():
+        with self._operations.capacity_taken():
             try:
                 asked = self._dispatcher.dispatch(message, context)
             except BadMessage as error:
@@ -100,7 +100,7 @@ class Intake:
         """
         detail = self._journal.accept(unique_id, self._slot, operation)
         if detail is None:  # its first delivery runs, or has run; running it twice is harmless
-            detail = self._journal.accept(made_up_id(), self._slot, operation)
+            detail = self._journal.accept(generated_id(), self._slot, operation)
         assert detail is not None
         outcome = self._operations.run(operation, detail)
         if outcome.state == "suspended":

@@ -29,7 +29,7 @@ def log_end(operation: Operation, flow: str, outcome: Outcome, seconds: float) -
     """
     failure = outcome.failure
     if outcome.state == "suspended":
-        LOG.warning("%s suspended after %.3f s; it goes on at the next start", operation, seconds)
+        LOG.warning("%s suspended after %.3f s; it resumes at the next start", operation, seconds)
     elif failure is None:
         LOG.info("%s done in %.3f s", operation, seconds)
     elif failure.check(ResourceBusy):

@@ -85,23 +85,23 @@ class OperationPool:
         self._changed = threading.Condition()
         self._runs: dict[str, OperationRun] = {}
 
-    def wait_for_slot(self, timeout: float) -> bool:
+    def wait_for_capacity(self, timeout: float) -> bool:
         """Wait for a free slot. :raises ProcessStopping: no message is taken any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping.is_set() or self.has_free_slot, timeout)
+            self._changed.wait_for(lambda: self._stopping.is_set() or self.has_capacity, timeout)
             if self._stopping.is_set():
                 raise ProcessStopping("no message is taken any more")
-            return self.has_free_slot
+            return self.has_capacity
 
     @property
-    def has_free_slot(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether the next message is taken at once."""
         return self._active < self._size
 
     @contextmanager
-    def slot_taken(self) -> Iterator[None]:
+    def capacity_taken(self) -> Iterator[None]:
         """Occupy a slot, for a call, which runs on the thread of its message."""
-        self._take_slot()
+        self._take_capacity()
         try:
             yield
         finally:
@@ -113,7 +113,7 @@ class OperationPool:
         if operation.moves_data:
             self._enqueue(run, functools.partial(self._submit, self._transfers))
             return
-        self._take_slot()
+        self._take_capacity()
         self._enqueue(run, functools.partial(self._submit, self._threads), self._free_slot)
 
     def start_submitted(self) -> None:
@@ -131,7 +131,7 @@ class OperationPool:
             finally:
                 self._free_slot()
 
-        self._take_slot()
+        self._take_capacity()
         self._submit(self._threads, work)
 
     def run(self, operation: Operation, detail: FlowDetail) -> Outcome:
@@ -148,12 +148,12 @@ class OperationPool:
             self._forget(run)
             self.start_submitted()
 
-    def recall(self) -> int:
+    def load_unfinished(self) -> int:
         """Take over the interrupted operations of the slot, and return how many.
 
         New operations on the same resources wait for them. They run after :meth:`resume`.
         """
-        details = self._journal_retry.insist(lambda: self._journal.unfinished(self._slot))
+        details = self._journal_retry.until_available(lambda: self._journal.unfinished(self._slot))
         return sum(self.take_over(detail) for detail in details)
 
     def take_over(self, detail: FlowDetail) -> bool:
@@ -190,24 +190,24 @@ class OperationPool:
         with self._changed:
             self._changed.notify_all()
 
-    def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> bool:
+    def stop(self, grace: float, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Let operations end, and return whether all did.
 
         :param grace: seconds after which the rest is suspended at a task boundary.
-        :param hurried: called a few times a second; True ends the grace.
+        :param urgent: called a few times a second; True ends the grace.
         """
         self.close()
         for pool in (self._threads, self._transfers):
             pool.shutdown(wait=False, cancel_futures=True)
         self._resumed.close()
         self._executor.close()
-        if self._executor.drained(grace, hurried):
+        if self._executor.drained(grace, urgent):
             return True
         left = self._executor.suspend()
-        LOG.warning("%d operations are suspended and go on at the next start", left)
+        LOG.warning("%d operations are suspended and resume at the next start", left)
         return self._executor.drained(1.0)
 
-    def _take_slot(self) -> None:
+    def _take_capacity(self) -> None:
         with self._changed:
             self._active += 1
 
@@ -279,7 +279,7 @@ class OperationPool:
         if self._stopping.is_set():
             return
         try:
-            self.take_over(self._journal.undo_again(run.flow))
+            self.take_over(self._journal.revert_again(run.flow))
         except JournalError as error:
             advice = f"look, then: holdfast flow revert {run.flow}"
             LOG.error("%s ended late, its effect may be left: %s; %s", run.operation, error, advice)

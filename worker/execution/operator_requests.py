@@ -59,7 +59,7 @@ class RequestHandler:
         if state != states.FAILURE:
             how = "was undone" if state == states.REVERTED else f"has ended: {state}"
             raise RequestRefused(f"flow {flow} {how}; nothing is left to undo")
-        self._operations.take_over(self._journal.undo_again(flow))
+        self._operations.take_over(self._journal.revert_again(flow))
         return "what was left of it is undone"
 
     def resume(self, flow: str) -> str:
@@ -69,7 +69,7 @@ class RequestHandler:
         :raises JournalError: there is no such flow.
         """
         if self._operations.find(flow) is not None:
-            raise RequestRefused(f"flow {flow} goes on already")
+            raise RequestRefused(f"flow {flow} is already running")
         detail = self._journal.load(flow)
         if detail.state not in (states.REVERTED, states.FAILURE):
             raise RequestRefused(f"flow {flow} has ended: {detail.state}")

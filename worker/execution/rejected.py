@@ -41,7 +41,7 @@ class RejectedMessages:
     ) -> None:
         """Keep a message that no endpoint accepts."""
         method = str(message.get("method"))
-        unique_id = str(message.get("_unique_id") or made_up_id())
+        unique_id = str(message.get("_unique_id") or generated_id())
         request_id = context.get("request_id")
         shown = (reprlib.repr(unique_id), reprlib.repr(request_id))
         LOG.error("cast put aside: %.500s (message %s, request %s)", error, *shown)
@@ -53,15 +53,17 @@ class RejectedMessages:
         LOG.error("a message that cannot be read was put aside: %.500s", error)
         some = bytes(body[:_BODY]).decode(errors="replace") if isinstance(body, bytes) else body
         reason = f"not a message: {type(error).__name__}: {error}"
-        self._write(made_up_id(), "", reason, body=some)
+        self._write(generated_id(), "", reason, body=some)
 
     def _write(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
         self._count += 1
         if self._count % PRUNE_INTERVAL == 0:
-            self._journal_retry.insist(lambda: self._journal.prune_rejected(self._keep()))
-        self._journal_retry.insist(lambda: self._journal.reject(unique_id, method, reason, **ids))
+            self._journal_retry.until_available(lambda: self._journal.prune_rejected(self._keep()))
+        self._journal_retry.until_available(
+            lambda: self._journal.reject(unique_id, method, reason, **ids)
+        )
 
 
-def made_up_id() -> str:
+def generated_id() -> str:
     """Return an id for a message without one."""
     return uuid.uuid4().hex

@@ -85,7 +85,7 @@ class ResourceQueue:
         :raises ProcessStopping: the locks are not held.
         """
         with ExitStack() as stack:
-            self._retry.insist(lambda: stack.enter_context(self._locks.held(ticket.names)))
+            self._retry.until_available(lambda: stack.enter_context(self._locks.held(ticket.names)))
             yield
 
     @contextmanager

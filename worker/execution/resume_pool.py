@@ -32,7 +32,7 @@ class ResumePool:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="resumed")
-        self._suspects = ThreadPoolExecutor(1, thread_name_prefix="suspects")
+        self._one_at_a_time = ThreadPoolExecutor(1, thread_name_prefix="suspects")
         self._guard = threading.Lock()
         self._waiting: list[tuple[int, ThreadPoolExecutor, Work]] | None = []
 
@@ -64,13 +64,13 @@ class ResumePool:
 
     def close(self) -> None:
         """Start no work any more."""
-        for pool in (self._suspects, self._pool):
+        for pool in (self._one_at_a_time, self._pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, resumes: int, pool: ThreadPoolExecutor, work: Work) -> None:
         try:
             if resumes:
-                self._suspects.submit(self._run_alone, pool, work)
+                self._one_at_a_time.submit(self._run_alone, pool, work)
             else:
                 pool.submit(work)
         except RuntimeError:

@@ -39,7 +39,7 @@ class OutageRetry:
         self._stopping = stopping
         self._outage = OutageLog(service, LOG)
 
-    def insist(self, ask: Callable[[], T]) -> T:
+    def until_available(self, ask: Callable[[], T]) -> T:
         """Return the result of a call. :raises ProcessStopping: the process is stopping."""
         waited = False
 

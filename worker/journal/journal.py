@@ -192,7 +192,7 @@ class Journal:
             self._statements.set_flow(cursor, flow, states.SUSPENDED, meta)
         return self.load(flow)
 
-    def undo_again(self, flow: str) -> FlowDetail:
+    def revert_again(self, flow: str) -> FlowDetail:
         """Make a flow whose reverts failed ready to be reverted once more."""
         detail = self.load(flow)
         atoms = list(detail)

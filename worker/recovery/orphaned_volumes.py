@@ -44,7 +44,7 @@ class Operations(Protocol):
     """The operations of this process."""
 
     @property
-    def has_free_slot(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether the next message on the bus is taken at once."""
 
     def start_submitted(self) -> None:
@@ -77,8 +77,11 @@ class OrphanedVolumes:
         self._run(cleanup.flow, **_EVERYTHING)
 
     def start(self) -> None:
-        """End the rest on a thread of its own, after the grace period."""
+        """Clean up, and end the rest on a thread of its own, after the grace period."""
+        # Before the clean-up, which may wait for an outage: rows that change from now on
+        # have an operation.
         since = timeutils.utcnow().replace(microsecond=0)
+        self.clean_up()
         threading.Thread(
             target=self.settle, args=(since,), name="orphaned-volumes", daemon=True
         ).start()
@@ -90,7 +93,7 @@ class OrphanedVolumes:
         """
         if self._stopping.wait(GRACE):
             return
-        while not (self._operations.has_free_slot and self._scheduled()):
+        while not (self._operations.has_capacity and self._scheduled()):
             if self._stopping.wait(PAUSE):
                 return
         self._run(orphaned.flow, before=since.isoformat())

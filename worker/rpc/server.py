@@ -38,7 +38,7 @@ MESSAGE_MAX = 4 * units.Mi
 class MessageIntake(Protocol):
     """Receiver of messages from the bus."""
 
-    def wait_for_slot(self, timeout: float) -> bool:
+    def wait_for_capacity(self, timeout: float) -> bool:
         """Wait for room for one more operation.
 
         :raises ProcessStopping: no message is taken any more.
@@ -135,7 +135,7 @@ class _Listener(compat.Listener):
             LOG.exception("a message was not taken over and stays with the broker")
 
     def _take(self, message: Any) -> None:
-        while not self._intake.wait_for_slot(SLOT_WAIT):
+        while not self._intake.wait_for_capacity(SLOT_WAIT):
             self.send_heartbeat()
         if message.get("_msg_id"):
             super().__call__(message)

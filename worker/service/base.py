@@ -56,7 +56,7 @@ DATABASE_PAUSE = 5.0
 """Seconds between two attempts to use the database at the start."""
 
 
-class Driven(ReportedBackend, Protocol):
+class StartableBackend(ReportedBackend, Protocol):
     """A backend whose driver may take its time to come up."""
 
     def attempt(self) -> bool:
@@ -157,7 +157,7 @@ class Parts:
     """All parts of one process of a service."""
 
     base: Infrastructure
-    backend: Driven
+    backend: StartableBackend
     operations: OperationPool
     intake: Intake
     servers: Collection[Server]
@@ -281,7 +281,7 @@ def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPol
 
 def make_reporter(
     base: Infrastructure,
-    backend: Driven,
+    backend: StartableBackend,
     send: Callable[[], None],
     *,
     interval: float,

@@ -66,7 +66,7 @@ class ServiceProcess(cotyledon.Service):
         """Count a SIGTERM, in its handler; the second one ends the grace period."""
         self._signals += 1
         if self._signals > 1:
-            self._service.hurry()
+            self._service.make_urgent()
 
     def run(self) -> None:
         """Serve until :meth:`terminate` is called."""
@@ -111,7 +111,7 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
 
 def _serve_alone(conf: cfg.ConfigOpts, make: Make, feed: systemd.Watchdog) -> None:
     """Run the only process of a service; its main thread only waits for signals."""
-    _spare_memory()
+    _share_memory()
     process = ServiceProcess(WorkerId(0), conf, make, feed.beat)
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
     # A handler interrupts its thread anywhere, so it must not take a lock that this thread holds.
@@ -160,7 +160,7 @@ def _serve_several(
         manager.add(ServiceProcess, workers=processes, args=(conf, make, pulse))
         first += processes
     feed.start()
-    _spare_memory()
+    _share_memory()
     manager.run()
 
 
@@ -201,7 +201,7 @@ def _end(status: int = 0) -> None:
     os._exit(status)
 
 
-def _spare_memory() -> None:
+def _share_memory() -> None:
     """Keep pages shared between the processes, and limit the arenas of the allocator."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)

@@ -57,7 +57,7 @@ class Service:
         self._inputs.stopping.set()
         self._inputs.database.give_up()
 
-    def hurry(self) -> None:
+    def make_urgent(self) -> None:
         """End the grace period of a stop; callable from a signal handler."""
         self._hurried = True
 
@@ -88,8 +88,8 @@ class Service:
         base, identity = parts.base, parts.base.identity
         if identity.first:
             slots.adopt(base.journal, base.locks, identity.host, identity.slot, identity.slots)
-        if count := parts.operations.recall():
-            LOG.info("%d operations that were cut short go on", count)
+        if count := parts.operations.load_unfinished():
+            LOG.info("%d interrupted operations resume", count)
 
     @staticmethod
     def _resume(parts: Parts) -> None:

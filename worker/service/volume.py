@@ -176,7 +176,6 @@ class VolumeRecovery:
 
     def start(self) -> None:
         """End orphaned operations, and restore the exports of volumes in use."""
-        self.orphaned.clean_up()
         self.orphaned.start()
         self.exports.start(self.backend.require_driver())
 

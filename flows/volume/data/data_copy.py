@@ -14,7 +14,7 @@ from flows.context import DataContext
 from flows.volume.data import open_volume, temporary_objects
 
 
-def copy_snapshot_over(ctx: DataContext, volume: Record, snapshot: Record) -> None:
+def restore_from_snapshot(ctx: DataContext, volume: Record, snapshot: Record) -> None:
     """Write a snapshot's data over its volume, through a temporary volume.
 
     Idempotent: a second try first removes the temporary volume of the first one.
@@ -37,7 +37,7 @@ def copy_snapshot_over(ctx: DataContext, volume: Record, snapshot: Record) -> No
         driver.delete_volume(temporary)
 
 
-def clear_away(ctx: DataContext, volume: Record, snapshot: Record) -> None:
+def remove_leftovers(ctx: DataContext, volume: Record, snapshot: Record) -> None:
     """Remove everything that an interrupted copy may have left."""
     temporary = temporary_objects.temporary_volume(volume, snapshot)
     open_volume.release_leftovers(ctx, volume)

@@ -91,7 +91,7 @@ def to_image(ctx: ImageContext, volume: Record, image: Image) -> None:
     _store(ctx, volume, image)
 
 
-def clear_away(ctx: ImageContext, volume_id: str, result: Any) -> None:
+def remove_leftovers(ctx: ImageContext, volume_id: str, result: Any) -> None:
     """Remove everything that a failed or interrupted copy may have left.
 
     :param result: of the step that is being undone.

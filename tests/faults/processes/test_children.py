@@ -106,7 +106,7 @@ def test_a_killed_child_is_replaced_and_the_others_go_on(make_cloud: Clouds) -> 
     all_made(cloud, volumes)
     noted = timed.calls(cloud.script.directory)
     assert [c for c in noted if c.pid == children[1] and killed < c.began < back]
-    assert re.search(r"\d+ operations that were cut short go on", cloud.service.text(position))
+    assert re.search(r"\d+ interrupted operations resume", cloud.service.text(position))
 
 
 def test_what_excludes_each_other_never_runs_at_once(

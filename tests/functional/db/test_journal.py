@@ -112,7 +112,7 @@ def test_what_failed_is_ready_to_run_again(journal: Journal) -> None:
 
 def test_what_failed_is_ready_to_be_undone_again(journal: Journal) -> None:
     flow = failed(journal).uuid
-    again = journal.undo_again(flow)
+    again = journal.revert_again(flow)
 
     assert again.state == states.SUSPENDED
     assert {a.name: a.state for a in again} == {"one": states.SUCCESS, "two": states.FAILURE}

@@ -61,7 +61,7 @@ class _Intake:
     def __init__(self, service, topic, arrived):
         self._service, self._topic, self._arrived = service, topic, arrived
 
-    def wait_for_slot(self, timeout):
+    def wait_for_capacity(self, timeout):
         return True
 
     def cast(self, message, context):

@@ -30,7 +30,7 @@ class _Stopping:
     def __init__(self, *, has_slot: bool) -> None:
         self._has_slot = has_slot
 
-    def wait_for_slot(self, timeout: float) -> bool:
+    def wait_for_capacity(self, timeout: float) -> bool:
         if not self._has_slot:
             raise STOPPING
         return True

@@ -56,7 +56,7 @@ class TransferProgress:
 
     @property
     def left(self) -> str:
-        """``1:05:09``, if it goes on like that."""
+        """``1:05:09``, at the present rate."""
         if self.fraction <= 0:
             return ""
         rest = int(self.seconds / self.fraction * (1 - self.fraction))

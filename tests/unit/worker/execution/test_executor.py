@@ -240,7 +240,7 @@ class TestPatience:
                 raise answer
             return answer
 
-        assert JournalRetry(threading.Event()).insist(ask) == 7
+        assert JournalRetry(threading.Event()).until_available(ask) == 7
 
     def test_it_ends_when_we_stop(self) -> None:
         stopping = threading.Event()
@@ -250,7 +250,7 @@ class TestPatience:
             raise JournalError("away")
 
         with pytest.raises(ProcessStopping):
-            JournalRetry(stopping).insist(ask)
+            JournalRetry(stopping).until_available(ask)
 
 
 def test_an_absence_is_told_once_by_many(caplog: pytest.LogCaptureFixture) -> None:

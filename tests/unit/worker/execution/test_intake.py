@@ -38,13 +38,13 @@ class Parts:
         self.intake = Intake(
             SimpleNamespace(dispatch=self._dispatch),  # type: ignore[arg-type]
             SimpleNamespace(accept=self._accept),  # type: ignore[arg-type]
-            SimpleNamespace(insist=lambda work: work()),  # type: ignore[arg-type]
+            SimpleNamespace(until_available=lambda work: work()),  # type: ignore[arg-type]
             SimpleNamespace(  # type: ignore[arg-type]
-                wait_for_slot=lambda timeout: timeout > 0,
+                wait_for_capacity=lambda timeout: timeout > 0,
                 start=lambda *args: self.events.append(("start", *args)),
                 start_call=self._start_call,
                 run=self._run,
-                slot_taken=self._slot_taken,
+                capacity_taken=self._slot_taken,
             ),
             SimpleNamespace(  # type: ignore[arg-type]
                 message=lambda _m, _c, error: self.events.append(("rejected", str(error))),
@@ -96,7 +96,7 @@ def parts() -> Parts:
 
 @pytest.mark.parametrize("timeout", [0.0, 1.0])
 def test_slots_are_those_of_the_pool(parts, timeout):
-    assert parts.intake.wait_for_slot(timeout) is bool(timeout)
+    assert parts.intake.wait_for_capacity(timeout) is bool(timeout)
 
 
 def test_what_cannot_be_read_is_kept(parts):

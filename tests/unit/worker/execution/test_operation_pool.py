@@ -219,7 +219,7 @@ class TestCasts:
         until(lambda: GATE.ran == ["d"])
         go.set()
 
-        until(lambda: bench.operations.has_free_slot)
+        until(lambda: bench.operations.has_capacity)
         assert bench.journal.entries() == []
 
 
@@ -227,17 +227,17 @@ class TestSlots:
     def test_no_message_is_taken_without_a_free_slot(self, bench: Bench) -> None:
         go = GATE.hold("a")
         bench.cast("note", name="a")
-        assert bench.intake.wait_for_slot(0)
+        assert bench.intake.wait_for_capacity(0)
         bench.cast("note", name="b")
-        assert not bench.intake.wait_for_slot(0)
+        assert not bench.intake.wait_for_capacity(0)
         go.set()
 
-        assert bench.intake.wait_for_slot(WAIT)
+        assert bench.intake.wait_for_capacity(WAIT)
 
     def test_data_transfers_take_no_slot_and_wait_for_each_other(self, bench: Bench) -> None:
         go = GATE.hold("t1")
         flows = [bench.cast("transfer", name=name) for name in ("t1", "t2", "t3")]
-        assert bench.intake.wait_for_slot(0)
+        assert bench.intake.wait_for_capacity(0)
         bench.ended(bench.cast("note", name="a"))
         assert "t2" not in GATE.ran
         go.set()
@@ -250,7 +250,7 @@ class TestSlots:
             uuid.uuid4().hex, SLOT, Operation(note, ("volume", "v1"), {"name": "old"})
         )
         assert detail is not None
-        assert bench.operations.recall() == 1
+        assert bench.operations.load_unfinished() == 1
 
         bench.ended(detail.uuid)
         until(lambda: bench.operations.find(detail.uuid) is None)
@@ -293,7 +293,7 @@ class TestStop:
         bench.operations.close()
 
         with pytest.raises(ProcessStopping):
-            bench.intake.wait_for_slot(WAIT)
+            bench.intake.wait_for_capacity(WAIT)
 
     def test_the_rest_is_suspended_and_resumed_by_the_next_process(
         self, bench: Bench, tmp_path: Path
@@ -308,7 +308,7 @@ class TestStop:
         assert bench.state(running) == states.SUSPENDED
         assert bench.state(waiting) == states.PENDING
         again = Bench(World(tmp_path), tmp_path)
-        assert again.operations.recall() == 2
+        assert again.operations.load_unfinished() == 2
         again.operations.resume()
         again.ended(running)
         again.ended(waiting)

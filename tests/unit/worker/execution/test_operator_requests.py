@@ -83,7 +83,7 @@ class TestHandler:
         flows.add(states.FAILURE)
         handler.revert("f1")
 
-        assert flows.calls == [("undo_again", "f1"), ("take_over", "f1")]
+        assert flows.calls == [("revert_again", "f1"), ("take_over", "f1")]
 
     @pytest.mark.parametrize(
         ("state", "text"), [(states.REVERTED, "was undone"), (states.SUCCESS, "has ended")]

@@ -39,7 +39,9 @@ def test_an_outage_is_one_line_at_its_start_and_one_at_its_end(
 ) -> None:
     locks = OutageRetry("the directory of the locks", (OSError, KeyError), threading.Event())
 
-    assert locks.insist(failing(OSError("disk full"), KeyError("x"), OSError("again"))) == 7
+    assert (
+        locks.until_available(failing(OSError("disk full"), KeyError("x"), OSError("again"))) == 7
+    )
     assert caplog.messages[0] == "the directory of the locks is away: disk full"
     assert caplog.messages[1].startswith("the directory of the locks is back after 0.")
     assert len(caplog.messages) == 2
@@ -47,7 +49,7 @@ def test_an_outage_is_one_line_at_its_start_and_one_at_its_end(
 
 def test_other_errors_are_raised_at_once(log: list[str], caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ValueError, match="ours"):
-        OutageRetry("x", OSError, threading.Event()).insist(failing(ValueError("ours")))
+        OutageRetry("x", OSError, threading.Event()).until_available(failing(ValueError("ours")))
     assert caplog.messages == []
 
 
@@ -56,5 +58,5 @@ def test_a_stop_ends_the_repetition(log: list[str]) -> None:
     stopping.set()
 
     with pytest.raises(ProcessStopping, match="disk full") as caught:
-        OutageRetry("x", OSError, stopping).insist(failing(OSError("disk full")))
+        OutageRetry("x", OSError, stopping).until_available(failing(OSError("disk full")))
     assert isinstance(caught.value.__cause__, OSError)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import datetime
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from oslo_utils import timeutils
 
 from tests.unit.flows.orphans import BEFORE, HOST, WHO, Left
 from worker.recovery.orphaned_volumes import OrphanedVolumes
@@ -24,7 +26,7 @@ class Slots:
         self.started = 0
 
     @property
-    def has_free_slot(self) -> bool:
+    def has_capacity(self) -> bool:
         return self.free.pop(0) if len(self.free) > 1 else self.free[0]
 
     def start_submitted(self) -> None:
@@ -116,3 +118,26 @@ def test_submitted_deletions_run_after_the_clean_up(
 
     assert left.operations.deleted == [volume]
     assert slots.started == 1
+
+
+def test_rows_that_change_during_the_clean_up_are_not_orphaned(
+    left: Left, orphans: OrphanedVolumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[datetime.datetime] = []
+    cleaned: list[datetime.datetime] = []
+    settle = threading.Event()
+
+    def clean_up() -> None:  # as long as an outage
+        time.sleep(1.1)
+        cleaned.append(timeutils.utcnow())
+
+    def note(since: datetime.datetime) -> None:
+        settled.append(since)
+        settle.set()
+
+    monkeypatch.setattr(orphans, "clean_up", clean_up)
+    monkeypatch.setattr(orphans, "settle", note)
+    orphans.start()
+    assert settle.wait(10)
+
+    assert settled[0] < cleaned[0] - datetime.timedelta(seconds=1)
