@@ -63,7 +63,7 @@ class List(Lister):
         """Return the task that runs, or the one that failed."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.output.tasks import tasks_of
-        from worker.journal.persistence import JournalError
+        from worker.journal.errors import JournalError
 
         try:
             tasks = tasks_of(self.access.journal, entry)

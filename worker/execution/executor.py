@@ -28,7 +28,7 @@ from worker.execution.concurrency import Limiter
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationHung, OperationTimeouts, WatchedOperation
 from worker.journal.journal import Journal
-from worker.journal.persistence import FlowProgress
+from worker.journal.progress import FlowProgress
 from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
 

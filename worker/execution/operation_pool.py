@@ -24,8 +24,8 @@ from worker.execution.executor import Executor, OperationRun
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
 from worker.execution.retry import JournalRetry
+from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
-from worker.journal.persistence import JournalError
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)

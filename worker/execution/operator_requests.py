@@ -11,9 +11,9 @@ from taskflow import states
 
 from flows.errors import OperationCancelled
 from worker.execution.operation_pool import OperationPool
+from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import OperatorRequest, RequestResult
-from worker.journal.persistence import JournalError
 
 LOG = logging.getLogger(__name__)
 

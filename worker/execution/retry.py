@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flows import repeat
-from worker.journal.persistence import JournalError
+from worker.journal.errors import JournalError
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)

@@ -27,9 +27,11 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.lifecycle import error_name
-from worker.journal import persistence
+from worker.journal import schema
+from worker.journal.errors import JournalError
 from worker.journal.operator_requests import OperatorRequests
-from worker.journal.persistence import JournalError
+from worker.journal.progress import FlowProgress
+from worker.journal.statements import Statements
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
@@ -72,10 +74,10 @@ class Journal:
     """
 
     def __init__(self, connection: str) -> None:
-        self._durable, self._engine = persistence.engines(connection)
+        self._durable, self._engine = schema.engines(connection)
         self._metadata = sa.MetaData()
         self._tables = taskflow_tables.fetch(self._metadata)
-        self._statements = persistence.Statements(self._tables, self._engine)
+        self._statements = Statements(self._tables, self._engine)
         self.requests = OperatorRequests(self._engine)
         # SQLite lets one writer in at a time and makes others poll: queue them here instead.
         sqlite = self._engine.dialect.name == "sqlite"
@@ -93,9 +95,9 @@ class Journal:
         Processes that start together do this together: the second one finds the tables
         half made, and tries again.
         """
-        with _translated(), persistence.alone(self._engine):
-            persistence.upgrade(self._engine, self._metadata)
-            persistence.add_indexes(self._engine)
+        with _translated(), schema.alone(self._engine):
+            schema.upgrade(self._engine, self._metadata)
+            schema.add_indexes(self._engine)
             self.requests.upgrade()
 
     def close(self) -> None:
@@ -129,9 +131,9 @@ class Journal:
         with _translated(), self._gate, self._engine.begin() as connection:
             self._statements.prune_rejected(connection, REJECTED, keep)
 
-    def progress(self, detail: FlowDetail) -> persistence.FlowProgress:
+    def progress(self, detail: FlowDetail) -> FlowProgress:
         """Return the backend through which one flow's engine writes its progress."""
-        return persistence.FlowProgress(self._statements, self._writing, detail)
+        return FlowProgress(self._statements, self._writing, detail)
 
     def resumed(self, detail: FlowDetail) -> int:
         """Note that a flow is resumed, and return how often it was interrupted.
@@ -151,7 +153,7 @@ class Journal:
     def finish(
         self,
         detail: FlowDetail,
-        progress: persistence.FlowProgress,
+        progress: FlowProgress,
         failure: Failure | None,
         left: Mapping[str, str] | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ Any program that knows taskflow reads the journal through it, or runs an engine 
     backend = taskflow.persistence.backends.fetch({"connection": "holdfast+sqlite:///…"})
 
 The tables are taskflow's own, and so is all reading; writing goes through
-:class:`worker.journal.persistence.FlowProgress`: one prepared statement for each change of
+:class:`worker.journal.progress.FlowProgress`: one prepared statement for each change of
 state, and only changes. The service itself uses that directly, flow by flow.
 """
 
@@ -21,7 +21,7 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.compat.taskflow import upgrade_lock
 from worker.journal.journal import Journal
-from worker.journal.persistence import FlowProgress
+from worker.journal.progress import FlowProgress
 
 SCHEME = "holdfast"
 

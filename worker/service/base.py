@@ -41,8 +41,8 @@ from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
+from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
-from worker.journal.persistence import JournalError
 from worker.locks import Locks
 from worker.rpc import transport as bus
 from worker.rpc.dispatch import Dispatcher

@@ -85,7 +85,7 @@ def under_way(access: Access, gib: dict[str, int]) -> dict[str, TransferProgress
     """
     # Late: SQLAlchemy and taskflow take a second, which help does not need.
     from worker.cli.output.tasks import tasks_of
-    from worker.journal.persistence import JournalError
+    from worker.journal.errors import JournalError
 
     found: dict[str, TransferProgress] = {}
     try:

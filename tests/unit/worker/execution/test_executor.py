@@ -26,8 +26,8 @@ from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
+from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
-from worker.journal.persistence import JournalError
 from worker.outage_log import OutageLog
 from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation

@@ -15,8 +15,8 @@ from taskflow import states
 from tests.servers import until
 from worker.execution import operator_requests
 from worker.execution.operator_requests import RequestHandler, RequestPoller, RequestRefused
+from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
-from worker.journal.persistence import JournalError
 
 SLOT = "h1@b1/0"
 

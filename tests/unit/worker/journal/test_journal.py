@@ -15,8 +15,8 @@ from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
 
 from flows.volume import create
+from worker.journal.errors import JournalError
 from worker.journal.journal import Journal, flow_id
-from worker.journal.persistence import JournalError
 from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
 

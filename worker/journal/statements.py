@@ -1,58 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""taskflow persistence backend that writes only the state that a resume needs.
-
-The stock backend reads, merges and writes every row for every change: 54
-statements and 18 commits for three tasks. Here one process owns a flow, so its memory
-is current; changes are gathered and written in one transaction when a task is about to
-start or to be reverted. A kill loses the changes since then, which are exactly those that
-a repeated task makes again.
-"""
+"""SQL statements of the journal, prepared once for one database."""
 
 from __future__ import annotations
 
 import datetime
-import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
-from taskflow import states
-from taskflow.exceptions import StorageFailure
 from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
 from flows import former_names
 from worker.compat.sqlalchemy import bind_processors
-
-SQLITE_BUSY_TIMEOUT = 30.0
-"""How long a process waits for another one's transaction, in seconds."""
-
-PROGRESS_PAUSE = 2.0
-"""Seconds between two writes of a task's progress."""
-
-Writing = Callable[[], AbstractContextManager[Any]]
-"""Gives a cursor in a transaction of its own."""
-
-
-_ALONE = {
-    "mysql": (
-        "SELECT GET_LOCK('holdfast_journal', 60)",
-        "SELECT RELEASE_LOCK('holdfast_journal')",
-    ),
-    "postgresql": ("SELECT pg_advisory_lock(748193)", "SELECT pg_advisory_unlock(748193)"),
-}
-_ALONE["mariadb"] = _ALONE["mysql"]
-
-
-class JournalError(Exception):
-    """The database of the journal refused or failed a request; it may be repeated."""
-
-
-_BOUNDARIES = (states.RUNNING, states.REVERTING)
-_ENDED = (states.SUCCESS, states.FAILURE, states.REVERTED, states.REVERT_FAILURE)
 
 
 class Prepared:
@@ -250,175 +211,6 @@ class Statements:
     def prune_rejected(self, connection: sa.Connection, slot: str, keep: int) -> None:
         """Delete all but the newest logbooks of a slot, and by cascade their flows."""
         connection.execute(self._prune_rejected, {"slot": slot, "keep": keep})
-
-
-class FlowProgress:
-    """The backend that one flow's engine is given; it is its own connection."""
-
-    def __init__(self, statements: Statements, writing: Writing, detail: models.FlowDetail) -> None:
-        self._statements = statements
-        self._writing = writing
-        self._flow = detail.uuid
-        self._written = {atom.uuid: atom.state for atom in detail}
-        self._state: str | None = None
-        self._changed: dict[str, Any] = {}
-        self._written_at = time.monotonic()
-        self._progressed = any(atom.state != states.PENDING for atom in detail)
-
-    @property
-    def started(self) -> bool:
-        """Whether any task of the flow has been written."""
-        return bool(self._written)
-
-    def get_connection(self) -> FlowProgress:
-        """Return itself: there is nothing to open."""
-        return self
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def update_flow_details(self, detail: models.FlowDetail) -> models.FlowDetail:
-        """Gather a change of the flow's state."""
-        self._state = detail.state
-        return detail
-
-    def update_atom_details(self, atom: Any) -> Any:
-        """Gather a change of a task; write when it is about to run or to be reverted."""
-        _note_time(atom)
-        self._changed[atom.uuid] = atom
-        boundary = atom.state in _BOUNDARIES and self._written.get(atom.uuid) != atom.state
-        # The accepted entry already implies that the first task starts.
-        if boundary and (self._progressed or atom.state != states.RUNNING):
-            self.flush()
-        elif atom.state == states.RUNNING and "progress" in atom.meta:
-            self._show_progress()
-        if atom.state != states.PENDING:
-            self._progressed = True
-        return atom
-
-    def _show_progress(self) -> None:
-        """Write the progress of a task now and then, for listings."""
-        if time.monotonic() - self._written_at >= PROGRESS_PAUSE:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the gathered changes. :raises StorageFailure: they could not be written."""
-        try:
-            with self._writing() as cursor:
-                self.write(cursor)
-        except JournalError as error:
-            raise StorageFailure(str(error)) from error
-
-    def write(self, cursor: Any) -> None:
-        """Write the gathered changes in the caller's transaction."""
-        changed = [a for a in self._changed.values() if a.state != states.PENDING]
-        known = [atom for atom in changed if atom.uuid in self._written]
-        fresh = [atom for atom in changed if atom.uuid not in self._written]
-        if self._state is not None:
-            self._statements.set_flow(cursor, self._flow, self._state)
-        if known:
-            self._statements.update_atoms(cursor, known)
-        if fresh:
-            self._statements.insert_atoms(cursor, self._flow, fresh)
-        self._written.update((atom.uuid, atom.state) for atom in changed)
-        self._changed.clear()
-        self._state = None
-        self._written_at = time.monotonic()
-
-
-def engines(connection: str) -> tuple[sa.Engine, sa.Engine]:
-    """Return two engines: one whose commits survive a power cut, one for progress.
-
-    They differ only for SQLite, where the first waits for the disk at each commit.
-    """
-    url = sa.engine.make_url(connection)
-    if url.get_backend_name() != "sqlite":
-        engine = sa.create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
-        return engine, engine
-    if url.database:
-        _to_write_ahead(url.database)
-    return _sqlite_engine(url, "full"), _sqlite_engine(url, "normal")
-
-
-def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
-    """Make or migrate taskflow's tables.
-
-    taskflow has no migrations for SQLite either; for the others they are its own,
-    imported only then, as alembic costs a service 11 MiB and a tenth of a second.
-    """
-    if engine.dialect.name == "sqlite":
-        metadata.create_all(engine)
-        return
-    from taskflow.persistence.backends.sqlalchemy import migration
-
-    with engine.connect() as connection:
-        migration.db_sync(connection)
-        connection.commit()
-
-
-@contextmanager
-def alone(engine: sa.Engine) -> Iterator[None]:
-    """Keep other processes from migrating the same server's journals meanwhile.
-
-    SQLite has no such lock; there the second process tries again.
-    """
-    if engine.dialect.name not in _ALONE:
-        yield
-        return
-    take, give = _ALONE[engine.dialect.name]
-    with engine.connect() as connection:
-        connection.execute(sa.text(take))
-        try:
-            yield
-        finally:
-            connection.execute(sa.text(give))
-
-
-def add_indexes(engine: sa.Engine) -> None:
-    """Add the indexes that taskflow's tables lack for look-ups by parent and slot."""
-    wanted = {
-        "holdfast_logbooks_name": ("logbooks", "name"),
-        "holdfast_flowdetails_parent": ("flowdetails", "parent_uuid"),
-        "holdfast_flowdetails_ended": ("flowdetails", "state, updated_at"),
-        "holdfast_atomdetails_parent": ("atomdetails", "parent_uuid"),
-    }
-    inspector = sa.inspect(engine)
-    with engine.begin() as connection:
-        for index, (table, columns) in wanted.items():
-            if index not in {found["name"] for found in inspector.get_indexes(table)}:
-                connection.execute(sa.text(f"CREATE INDEX {index} ON {table} ({columns})"))
-
-
-def _to_write_ahead(path: str) -> None:
-    try:
-        opened = sqlite3.connect(path, isolation_level=None, timeout=SQLITE_BUSY_TIMEOUT)
-        opened.execute("PRAGMA journal_mode=wal")
-        opened.close()
-    except sqlite3.Error as error:
-        raise JournalError(f"journal {path}: {error}") from error
-
-
-def _sqlite_engine(url: sa.URL, synchronous: str) -> sa.Engine:
-    engine = sa.create_engine(
-        url,
-        poolclass=sa.pool.QueuePool,
-        connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_TIMEOUT},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute("PRAGMA foreign_keys=on")
-
-    return engine
-
-
-def _note_time(atom: Any) -> None:
-    """Keep when a task began and ended, in seconds since the epoch, for ``flow show``."""
-    if atom.state == states.RUNNING:
-        atom.meta.setdefault("began", time.time())
-    elif atom.state in _ENDED:
-        atom.meta["ended"] = time.time()
 
 
 def _atom_of(row: Mapping[str, Any]) -> Any:
