@@ -91,7 +91,7 @@ class FlowRun:
 
     @property
     def step(self) -> Step | None:
-        """The step that is being run or undone; None between two."""
+        """The step that is being executed or reverted; None between two."""
         for atom in list(self._detail):
             if atom.state in (states.RUNNING, states.REVERTING):
                 return self._steps.get(atom.name)

@@ -32,7 +32,7 @@ _LINE = 0.5
 
 
 class List(Lister):
-    """List backups, the newest first, and how far those under way are."""
+    """List backups, the newest first, with the progress of running ones."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which ones."""
@@ -53,7 +53,7 @@ class List(Lister):
 
 
 class Show(ShowOne):
-    """Show a backup, and how far it is while it is made or restored."""
+    """Show a backup, with its progress while it is made or restored."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
@@ -233,7 +233,7 @@ class Import(_Asking):
 
 
 class Cancel(FlowCancel):
-    """End a backup or a restore that is under way, and undo it.
+    """End a running backup or restore, and revert it.
 
     A backup ends in error, and its source is as before; a volume that was
     being restored has no usable data.

@@ -25,15 +25,15 @@ _FORMATS = ("text", "dot", "mermaid")
 
 
 class List(Lister):
-    """List flows, the newest first: those under way, or those that ended as well."""
+    """List flows, the newest first: unfinished ones, or ended ones as well."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which ones."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         which = parser.add_mutually_exclusive_group()
-        which.add_argument("--unfinished", action="store_true", help="under way (the default)")
-        which.add_argument("--failed", action="store_true", help="failed, and undone")
-        which.add_argument("--all", action="store_true", help="those that ended well, too")
+        which.add_argument("--unfinished", action="store_true", help="not ended (the default)")
+        which.add_argument("--failed", action="store_true", help="failed and reverted")
+        which.add_argument("--all", action="store_true", help="ended ones as well")
         parser.add_argument("--limit", type=int, default=1000, help="the newest N (default: 1000)")
         return parser
 
@@ -147,7 +147,7 @@ class _Request(Command):
 
 
 class Resume(_Request):
-    """Run an operation once more that failed and was undone."""
+    """Run a failed and reverted operation once more."""
 
     action = "resume"
 
@@ -159,7 +159,7 @@ class Revert(_Request):
 
 
 class Cancel(_Request):
-    """Undo an operation that runs, from its next task boundary on."""
+    """Revert a running operation, from its next task boundary on."""
 
     action = "cancel"
 
