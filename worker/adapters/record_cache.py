@@ -28,10 +28,12 @@ class RecordCache:
     def __init__(self) -> None:
         self._found: dict[tuple[int, str], Record] = {}
 
-    def around(self, ctx: VolumeServiceContext) -> VolumeServiceContext:
+    def around(self, ctx: VolumeServiceContext, **changes: Any) -> VolumeServiceContext:
         """Return a context whose volumes and snapshots are read through this cache.
 
         The other fields of the context write no rows of volumes or snapshots; a test names them.
+
+        :param changes: further fields of the new context.
         """
         return replace(
             ctx,
@@ -46,6 +48,7 @@ class RecordCache:
             host=self.observed(ctx.host),
             backup_service=self.observed(ctx.backup_service),
             volume_service=self.observed(ctx.volume_service),
+            **changes,
         )
 
     def cached(self, rows: Any) -> Any:

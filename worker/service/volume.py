@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from oslo_config import cfg
@@ -159,7 +159,7 @@ class VolumeContexts:
 
     def __call__(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
         """Return the context of one run of a flow."""
-        return RecordCache().around(replace(self.common, request=request, resumed=resumed))
+        return RecordCache().around(self.common, request=request, resumed=resumed)
 
     def internal(self) -> VolumeServiceContext:
         """Return the context of a flow that the service runs without a request."""
