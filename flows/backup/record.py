@@ -8,7 +8,7 @@ export  checks that it is ``available`` and ours;     (nothing was changed)
         driver.export_record
 take    hands it to a host that has its store, or     ``error`` with the reason
         driver.import_record, which refuses records
-        of missing objects; the columns of the record;
+        of missing objects; the record's columns;
         ``available``
 ======  ============================================  ============================
 
