@@ -29,7 +29,7 @@ from flows.storable_errors import text_of
 
 LOG = logging.getLogger(__name__)
 
-_OURS = {
+_WORKER_COLUMNS = {
     *("created_at", "updated_at", "deleted_at", "deleted", "scheduled_at"),
     *("user_id", "project_id", "use_quota", "size", "previous_status", "attach_status"),
     *("host", "cluster_name", "group_id", "snapshot_id", "source_volid", "volume_id"),
@@ -62,7 +62,7 @@ def model_update(
         raise DriverReturnedRubbish(f"{who} returned an update for {answer['id']}")
     if (status := update.pop("status", None)) is not None:
         LOG.warning("%s named the status %s; the operation decides it", who, status)
-    if stolen := sorted(update.keys() & _OURS):
+    if stolen := sorted(update.keys() & _WORKER_COLUMNS):
         raise DriverReturnedRubbish(f"{who} returned {', '.join(stolen)}: not the driver's to set")
     return update
 
@@ -166,17 +166,17 @@ def takes(method: Any, name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def is_ours(ctx: VolumeContext, host: str | None) -> bool:
-    """Say whether a row's host is this backend, whatever its pool."""
+def on_this_backend(ctx: VolumeContext, host: str | None) -> bool:
+    """Return whether a host is this backend, in whatever pool."""
     return bool(host) and str(host).split("#", 1)[0] == ctx.backend.host
 
 
-def require_ours(ctx: VolumeContext, resource: Record, host: str | None) -> None:
+def require_on_this_backend(ctx: VolumeContext, resource: Record, host: str | None) -> None:
     """Refuse a resource that lives on another backend.
 
     :raises Invalid: names both backends.
     """
-    if not is_ours(ctx, host):
+    if not on_this_backend(ctx, host):
         raise Invalid(f"{resource.kind} {resource.id} is on {host}, not on {ctx.backend.host}")
 
 

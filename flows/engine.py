@@ -268,9 +268,9 @@ def _outcome(engine: Engine, error: Exception | None, shape: _Shape) -> Outcome:
 
 def _undo_failures(detail: FlowDetail) -> Iterator[tuple[str, str]]:
     for atom in detail:
-        told = atom.revert_results
-        if isinstance(told, Mapping) and UNDO_FAILED in told:
-            yield atom.name, told[UNDO_FAILED]
+        result = atom.revert_results
+        if isinstance(result, Mapping) and UNDO_FAILED in result:
+            yield atom.name, result[UNDO_FAILED]
 
 
 class _NoPersistence:

@@ -3,7 +3,7 @@
 
 FlowError
 ├── Invalid                        the request does not fit the resource
-│   ├── InvalidInput
+│   ├── InvalidInput               also a driver's InvalidInput
 │   ├── InvalidVolume
 │   │   └── VolumeAttached
 │   ├── InvalidSnapshot
@@ -41,7 +41,7 @@ FlowError
 │   └── OperationTimedOut          its driver took too long, or made no progress
 └── Unavailable                    the database did not answer: nothing is decided, wait
 
-Interrupted                        no error, and no Exception: the flow stays as it is
+RunInterrupted                     no error, and no Exception: the flow stays as it is
 ├── ProcessStopping                the flow, or the message, is taken up after a restart
 └── ThreadAbandoned                the operation ended without this thread
 """
@@ -49,6 +49,8 @@ Interrupted                        no error, and no Exception: the flow stays as
 from __future__ import annotations
 
 from collections.abc import Collection
+
+from drivers.interface import errors as driver_errors
 
 
 class FlowError(Exception):
@@ -63,8 +65,12 @@ class Invalid(FlowError):
     code = 400
 
 
-class InvalidInput(Invalid):
-    """An argument is wrong in itself."""
+class InvalidInput(Invalid, driver_errors.InvalidInput):
+    """An argument is wrong in itself, as the operation found before it called the driver.
+
+    A driver that refuses an argument raises the base class of the same name. A caller on the
+    bus gets ``InvalidInput`` for both.
+    """
 
 
 class InvalidVolume(Invalid):
@@ -225,15 +231,17 @@ class Unavailable(FlowError):
     """The database did not answer; whatever was asked may be asked again."""
 
 
-class Interrupted(BaseException):
-    """The thread must leave its flow exactly as it is: neither fail it nor revert it.
+class RunInterrupted(BaseException):
+    """This run of a flow ends here: the thread must neither fail the flow nor revert it.
+
+    Not to be confused with :class:`OperationInterrupted`, with which an operation fails.
 
     Not an :class:`Exception`, so that neither a driver nor a library takes it for an
     error of its own; every layer from the steps to the RPC server lets it pass.
     """
 
 
-class ProcessStopping(Interrupted):
+class ProcessStopping(RunInterrupted):
     """The process is stopping.
 
     A message is not acknowledged and stays with the broker; a flow is resumed at the
@@ -241,5 +249,5 @@ class ProcessStopping(Interrupted):
     """
 
 
-class ThreadAbandoned(Interrupted):
+class ThreadAbandoned(RunInterrupted):
     """The operation ended without this thread, which was blocked in a driver until now."""

@@ -165,7 +165,7 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
     def contained(self: Step, *args: Any, **kwargs: Any) -> Any:
         try:
             return execute(self, *args, **kwargs)
-        except (errors.Unavailable, errors.Interrupted):
+        except (errors.Unavailable, errors.RunInterrupted):
             raise
         except BaseException as error:
             kept = storable_errors.storable(error, self.name)
@@ -214,7 +214,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
         try:
             wanted = {name: value for name, value in kwargs.items() if name not in offered}
             return revert(self, *args, **wanted)
-        except errors.Interrupted:
+        except errors.RunInterrupted:
             raise
         except BaseException as error:
             text = storable_errors.text_of(error)

@@ -17,7 +17,7 @@ from oslo_context import context as oslo_context
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import VolumeContext
-from flows.errors import Interrupted, Unavailable
+from flows.errors import RunInterrupted, Unavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def each(ctx: VolumeContext, members: Sequence[Record], action: str, work: Work)
     else:
         outcomes = [_outcome(member, work) for member in members]
     for member, _, error in outcomes:
-        if isinstance(error, Unavailable | Interrupted):
+        if isinstance(error, Unavailable | RunInterrupted):
             raise error
         if error is not None:
             text = f"{type(error).__name__}: {driver_contract.masked(error)}"

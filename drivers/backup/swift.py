@@ -133,8 +133,8 @@ class SwiftStore(BucketStore):
         )
 
 
-class _GivenUp:
-    """Put among the parts of an object that is given up."""
+class _Abort:
+    """Queued in place of a part: the upload is aborted."""
 
 
 class _Upload:
@@ -143,7 +143,7 @@ class _Upload:
     def __init__(self, connection: Any, container: str, name: str) -> None:
         self._connection = connection
         self._where = (container, name)
-        self._parts: queue.Queue[bytes | _GivenUp] = queue.Queue(_AHEAD)
+        self._parts: queue.Queue[bytes | _Abort] = queue.Queue(_AHEAD)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._send, name="swift", daemon=True)
         self._thread.start()
@@ -152,42 +152,42 @@ class _Upload:
         """Append data."""
         view = memoryview(data)
         for at in range(0, len(view), PART):
-            self._hand(bytes(view[at : at + PART]))
+            self._enqueue(bytes(view[at : at + PART]))
 
     def finish(self) -> None:
         """Wait until the store has it. :raises Exception: it has not."""
-        self._hand(_END)
+        self._enqueue(_END)
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def abort(self) -> None:
-        """Give it up: the connection ends before the object does."""
+        """Abort the upload: the connection ends before the object does."""
         with contextlib.suppress(BackupDriverException):
-            self._hand(_GivenUp())
+            self._enqueue(_Abort())
         self._thread.join()
 
-    def _hand(self, part: bytes | _GivenUp) -> None:
+    def _enqueue(self, part: bytes | _Abort) -> None:
         while self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._parts.put(part, timeout=0.2)
                 return
-        if self._error is not None and not isinstance(part, _GivenUp) and part != _END:
+        if self._error is not None and not isinstance(part, _Abort) and part != _END:
             with _explained("write", *self._where):
                 raise self._error
 
     def _send(self) -> None:
         try:
-            self._connection.put_object(*self._where, contents=self._given())
-        except BaseException as error:  # noqa: BLE001 - told where it is waited for
+            self._connection.put_object(*self._where, contents=self._queued_parts())
+        except BaseException as error:  # noqa: BLE001 - raised by finish()
             self._error = error
         finally:
             self._connection.close()
 
-    def _given(self) -> Iterator[bytes]:
+    def _queued_parts(self) -> Iterator[bytes]:
         while True:
             part = self._parts.get()
-            if isinstance(part, _GivenUp):
+            if isinstance(part, _Abort):
                 raise StoreError("given up")
             if part == _END:
                 return

@@ -195,12 +195,12 @@ def update(record: Record, given: Any, answer: Any) -> Update:
     """
     if answer is not None and not isinstance(answer, Mapping):
         return cast(Update, answer)  # the worker reports the error
-    told = {
+    returned = {
         name: value
         for name, value in (answer or {}).items()
         if not (name in record and record[name] == value)
     }
-    return {**changes(given), **told} or None
+    return {**changes(given), **returned} or None
 
 
 def takes(method: Any, name: str) -> bool:

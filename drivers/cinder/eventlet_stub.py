@@ -136,12 +136,12 @@ class Pool:
 
     @contextlib.contextmanager
     def item(self) -> Iterator[Any]:
-        """Lend an item."""
-        lent = self.get()
+        """Take an item for the time of a block."""
+        taken = self.get()
         try:
-            yield lent
+            yield taken
         finally:
-            self.put(lent)
+            self.put(taken)
 
     def resize(self, new_size: int) -> None:
         """Change how many there may be."""
@@ -169,18 +169,18 @@ def proxy(wrapped: Any, autowrap: Any = (), autowrap_names: Any = ()) -> Any:
 
 
 def install() -> None:
-    """Be eventlet, in this process."""
+    """Register the stub as ``eventlet`` in ``sys.modules``."""
     for name, content in _modules().items():
         module = ModuleType(name)
         module.__dict__.update(content)
         module.__path__ = []
-        _lend(name, module)
+        _register(name, module)
     for name in ("threading", "time", "socket", "select", "subprocess", "os"):
-        _lend(f"eventlet.green.{name}", importlib.import_module(name))
-    _lend("eventlet.queue", queue)
+        _register(f"eventlet.green.{name}", importlib.import_module(name))
+    _register("eventlet.queue", queue)
 
 
-def _lend(name: str, module: ModuleType) -> None:
+def _register(name: str, module: ModuleType) -> None:
     sys.modules[name] = module
     parent, _, last = name.rpartition(".")
     if parent:

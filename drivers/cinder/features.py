@@ -78,8 +78,8 @@ def has(wrapped: Any, name: str) -> bool:
 def options(wrapped: Any) -> list[cfg.Opt]:
     """Return the options of a driver's section, without those that stand there twice."""
     found = [option for name in _COMMON for option in getattr(driver, name)]
-    tell = getattr(wrapped, "get_driver_options", None)
-    found += list(tell() or ()) if tell is not None else []
+    driver_options = getattr(wrapped, "get_driver_options", None)
+    found += list(driver_options() or ()) if driver_options is not None else []
     return list({option.dest: option for option in found}.values())
 
 

@@ -65,33 +65,33 @@ class Nova(ComputeService):
 
     def volume_extended(self, context: Any, volume_id: str, instances: Sequence[str]) -> None:
         """Send ``volume-extended``."""
-        self._tell(context, _EXTENDED, volume_id, instances)
+        self._send_event(context, _EXTENDED, volume_id, instances)
 
     def volume_reimaged(self, context: Any, volume_id: str, instances: Sequence[str]) -> None:
         """Send ``volume-reimaged``."""
-        self._tell(context, _REIMAGED, volume_id, instances)
+        self._send_event(context, _REIMAGED, volume_id, instances)
 
     def swap_volume(self, context: Any, instance: str, volume_id: str, copy_id: str) -> None:
         """Update the instance's attachment."""
         path = f"/servers/{instance}/os-volume_attachments/{volume_id}"
         body = {"volumeAttachment": {"volumeId": copy_id}}
-        self._ask(context, "PUT", path, body, "2.1", retries=0)
+        self._request(context, "PUT", path, body, "2.1", retries=0)
 
-    def _tell(
+    def _send_event(
         self, context: Any, event: tuple[str, str], volume_id: str, instances: Sequence[str]
     ) -> None:
         name, version = event
         events = [{"name": name, "server_uuid": one, "tag": volume_id} for one in instances]
         path, body = "/os-server-external-events", {"events": events}
-        answer = self._ask(context, "POST", path, body, version, retries=_RETRIES)
-        for told in _events(answer):
-            if told.get("code") != 200:
-                LOG.warning("Nova did not pass %s on: %s", name, told)
+        answer = self._request(context, "POST", path, body, version, retries=_RETRIES)
+        for result in _events(answer):
+            if result.get("code") != 200:
+                LOG.warning("Nova did not pass %s on: %s", name, result)
 
-    def _ask(
+    def _request(
         self, context: Any, method: str, path: str, body: Any, version: str, *, retries: int
     ) -> Any:
-        """Return an answer that is none of an error. :raises ComputeError: there is no such."""
+        """Send a request, and return the answer. :raises ComputeError: none, or an error."""
         headers = {"X-OpenStack-Request-ID": request} if (request := _request_of(context)) else {}
         how = {"connect_retries": retries, "status_code_retries": retries, "raise_exc": False}
         try:
@@ -104,8 +104,8 @@ class Nova(ComputeService):
         except Exception as error:
             raise ComputeError(f"Nova does not answer: {type(error).__name__}: {error}") from error
         if answer.status_code >= 400:
-            told = " ".join(answer.text.split())
-            raise ComputeError(f"Nova refused: {answer.status_code} {told:.200}")
+            text = " ".join(answer.text.split())
+            raise ComputeError(f"Nova refused: {answer.status_code} {text:.200}")
         return answer
 
     def _connected(self) -> Any:

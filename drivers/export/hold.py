@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hold servers of volumes for a moment, so that nothing is written meanwhile.
+"""Stop the NBD servers of volumes for a moment, so that nothing is written meanwhile.
 
-A held server is a stopped process: writes that it had acknowledged are in the file, those that
-comes now waits for its end. Were the one who holds them killed, they would stand
-still for ever; so a guard, a process of its own, lets them go when its pipe closes.
+A held server is a stopped process: writes that it had acknowledged are in the file, and new
+ones wait until it continues. If the worker were killed, its servers would stay stopped for
+ever; so a guard, a process of its own, continues them when its pipe closes.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from oslo_utils import timeutils
 from drivers.export.qemu import PROGRAM, QemuNbdServer
 from drivers.interface.errors import VolumeBackendAPIException
 
-_PATIENCE = 10.0
-"""How long a server may take to stand still, in seconds: the time of one write to a disk."""
+_STOP_TIMEOUT = 10.0
+"""Seconds that a server has to stop: the time of one write to a disk."""
 
 _POLL = 0.001
 _GUARD = 'echo; read _; kill -CONT "$@" 2>/dev/null'
-_STANDING = ("T", "t", "Z", "X")
+_STOPPED_STATES = ("T", "t", "Z", "X")
 
 
 @contextlib.contextmanager
 def held(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
     """Hold servers.
 
-    :raises VolumeBackendAPIException: one does not stand still; none is held.
+    :raises VolumeBackendAPIException: a server does not stop; none is held.
     """
     if not servers:
         yield
@@ -73,19 +73,19 @@ def _guard(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
 
 
 def _wait_for(server: QemuNbdServer) -> None:
-    patience = timeutils.StopWatch(_PATIENCE).start()
-    while not _stands(server.pid):
-        if patience.expired():
+    timeout = timeutils.StopWatch(_STOP_TIMEOUT).start()
+    while not _is_stopped(server.pid):
+        if timeout.expired():
             text = f"{PROGRAM}, process {server.pid}, does not stop writing"
             raise VolumeBackendAPIException(f"{text}: look at the disk below it")
         time.sleep(_POLL)
 
 
-def _stands(pid: int) -> bool:
-    """Say whether every thread of a process stands still, or it has ended."""
+def _is_stopped(pid: int) -> bool:
+    """Return whether every thread of a process is stopped, or the process has ended."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
-        return all(_state(pid, thread) in _STANDING for thread in threads)
+        return all(_state(pid, thread) in _STOPPED_STATES for thread in threads)
     except FileNotFoundError:
         return True
 

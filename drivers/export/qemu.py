@@ -107,10 +107,10 @@ def start(command: list[str], name: str) -> bool:
         raise VolumeBackendAPIException(text) from error
     if done.returncode == 0:
         return True
-    told = done.stderr.decode(errors="replace").strip()
-    if _IN_USE in told:
+    output = done.stderr.decode(errors="replace").strip()
+    if _IN_USE in output:
         return False
-    reason = told.splitlines()[-1] if told else f"it ended with {done.returncode}"
+    reason = output.splitlines()[-1] if output else f"it ended with {done.returncode}"
     raise VolumeBackendAPIException(f"{PROGRAM} does not serve {name}: {reason}")
 
 

@@ -46,15 +46,15 @@ def page(
 
 def _order(keys: Sequence[str] | None, directions: Sequence[str] | None) -> list[tuple[str, bool]]:
     wanted = list(keys or ["reference"])
-    told = list(directions or ["desc"])
+    orders = list(directions or ["desc"])
     if unknown := [key for key in wanted if key not in _KEYS]:
         raise InvalidInput(f"sort key {unknown[0]!r} is none of {', '.join(sorted(_KEYS))}")
-    if unknown := [one for one in told if one not in _DIRECTIONS]:
+    if unknown := [one for one in orders if one not in _DIRECTIONS]:
         raise InvalidInput(f"sort direction {unknown[0]!r} is neither asc nor desc")
-    if len(told) > len(wanted):
+    if len(orders) > len(wanted):
         raise InvalidInput("there are more sort directions than sort keys")
-    told += [told[-1]] * (len(wanted) - len(told))
-    return [(_KEYS[k], _DIRECTIONS[d]) for k, d in zip(wanted, told, strict=True)]
+    orders += [orders[-1]] * (len(wanted) - len(orders))
+    return [(_KEYS[k], _DIRECTIONS[d]) for k, d in zip(wanted, orders, strict=True)]
 
 
 def _sortable(value: Any) -> Any:

@@ -132,7 +132,7 @@ class StoreBackup(Step, task="keep"):
         backup, driver = ctx.backups.get(backup_id), ctx.driver
         read = source_of(ctx, device)
         listeners = _ProgressNotifications(ctx, backup)
-        pace = transfer_control.cancellable(ctx, backup_id, STATUSES.during, listeners.tell)
+        pace = transfer_control.cancellable(ctx, backup_id, STATUSES.during, listeners.report)
         pace = dataclasses.replace(pace, show=listeners.show)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
         try:
@@ -258,7 +258,7 @@ class _ProgressNotifications:
     def show(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         self._facts = facts
 
-    def tell(self, fraction: float) -> None:
+    def report(self, fraction: float) -> None:
         if self._ctx.progress_every and self._until_next.expired():
             self._until_next.restart()
             self._send(int(fraction * 100))

@@ -27,7 +27,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from flows import backup_source, messages
-from flows.backup.restore import require_ours
+from flows.backup.restore import require_in_this_store
 from flows.context import BackupContext
 from flows.errors import DriverNotInitialized, InvalidBackup
 from flows.lifecycle import Statuses, Step, cause_of
@@ -102,7 +102,7 @@ class CheckDeleteStore(Step, task="check_store"):
         backup = ctx.backups.find(backup_id)
         if backup is not None and not backup.deleted and backup.service:
             _ = ctx.driver
-            require_ours(ctx, backup)
+            require_in_this_store(ctx, backup)
 
 
 class RemoveBackup(Step, task="remove"):

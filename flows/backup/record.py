@@ -34,7 +34,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 from flows import backup_source
-from flows.backup.restore import require_ours
+from flows.backup.restore import require_in_this_store
 from flows.context import BackupContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
@@ -85,7 +85,7 @@ class ExportBackup(Step, task="export"):
         backup = ctx.backups.get(backup_id)
         if backup.status != BackupStatus.AVAILABLE:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}, not available")
-        require_ours(ctx, backup)
+        require_in_this_store(ctx, backup)
         info = ctx.driver.export_record(backup)
         try:
             text = encode(backup, info or {})
@@ -124,7 +124,7 @@ class ImportRecord(Step, task="take"):
         backup_hosts: list[str],
     ) -> None:
         backup = ctx.backups.get(backup_id)
-        if not ctx.backend.is_ours(backup_service):
+        if not ctx.backend.is_this_store(backup_service):
             forward(ctx, backup, backup_service, backup_url, backup_hosts)
             return
         record = decode(backup_url)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from taskflow.patterns import linear_flow
 
 from flows.backup.continue_ import remove_temporary
-from flows.backup.restore import require_ours
+from flows.backup.restore import require_in_this_store
 from flows.context import BackupContext
 from flows.lifecycle import Step
 from flows.statuses import BackupStatus
@@ -29,7 +29,7 @@ class CheckStore(Step, task="check"):
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)
         if backup.service:
-            require_ours(ctx, backup)
+            require_in_this_store(ctx, backup)
 
 
 class WriteBackupStatus(Step, task="write"):

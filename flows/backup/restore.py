@@ -104,10 +104,10 @@ class BeginRestoreBackup(Step, task="begin"):
     ) -> None:
         failure = cause_of(flow_failures)
         backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
-        told = volume if "check_volume" in flow_failures and volume is not None else backup
-        if told is not None:
+        subject = volume if "check_volume" in flow_failures and volume is not None else backup
+        if subject is not None:
             detail = backup_source.detail_by_step(flow_failures, _DETAILS)
-            backup_source.write_message(ctx, told, messages.RESTORE_BACKUP, failure, detail)
+            backup_source.write_message(ctx, subject, messages.RESTORE_BACKUP, failure, detail)
         if volume is not None:
             when: tuple[str, ...] = VOLUME.during
             if "check_volume" in flow_failures:
@@ -158,7 +158,7 @@ class CheckRestoreStore(Step, task="check_store"):
     """Check that the backup is where we look for it. Idempotent: it only reads."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
-        require_ours(ctx, ctx.backups.get(backup_id))
+        require_in_this_store(ctx, ctx.backups.get(backup_id))
 
 
 class WriteVolume(Step, task="bring"):
@@ -228,9 +228,9 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def require_ours(ctx: BackupContext, backup: Record) -> None:
+def require_in_this_store(ctx: BackupContext, backup: Record) -> None:
     """:raises InvalidBackup: it was kept by another driver than ours."""
-    if not ctx.backend.is_ours(backup.service):
+    if not ctx.backend.is_this_store(backup.service):
         text = f"was kept by {backup.service}, this service keeps with {ctx.backend.service}"
         raise InvalidBackup(f"backup {backup.id} {text}")
 

@@ -102,7 +102,7 @@ class CheckGroupSource(Step, task="check"):
                 text = f"{one.kind} {one.id} is {one.status}, not available"
                 raise _unfit(of, f"{kind} {resource_id}: its source {text}")
             origin = one.volume if one.kind == "snapshot" else one
-            driver_contract.require_ours(ctx, origin, origin.host)
+            driver_contract.require_on_this_backend(ctx, origin, origin.host)
             size = one.volume_size if one.kind == "snapshot" else one.size
             require_room(volume, size, f"{one.kind} {one.id}")
 
@@ -160,7 +160,7 @@ class CallCreateGroupFromSource(Step, task="ask"):
         delete_on_backend(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
-class SettleGroupMembers(Step, task="settle"):
+class MakeVolumesAvailable(Step, task="settle"):
     """Make the volumes available. Idempotent: available ones stay so."""
 
     def execute(
@@ -202,7 +202,7 @@ def flow() -> linear_flow.Flow:
         CheckGroupSource(),
         CallCreateGroupFromSource(),
         StoreGroup(fails=False),
-        SettleGroupMembers(),
+        MakeVolumesAvailable(),
         FinishCreateGroupFrom(),
     )
 

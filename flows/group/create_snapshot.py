@@ -97,7 +97,7 @@ class CallCreateGroupSnapshot(Step, task="ask"):
         delete_on_backend(ctx, of, of.rows(ctx).get(resource_id), made)
 
 
-class SettleSnapshotMembers(Step, task="settle"):
+class MakeSnapshotsAvailable(Step, task="settle"):
     """Make the snapshots available. Idempotent: available ones stay so."""
 
     def execute(
@@ -135,7 +135,7 @@ def flow() -> linear_flow.Flow:
         BeginGroupOperation(OPERATION),
         CallCreateGroupSnapshot(),
         StoreGroup(fails=False),
-        SettleSnapshotMembers(),
+        MakeSnapshotsAvailable(),
         FinishCreateGroupSnapshot(),
     )
 

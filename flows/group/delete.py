@@ -68,7 +68,7 @@ class CheckDeleteGroup(Step, task="check"):
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         rows = KINDS[kind].rows(ctx)
         group = rows.get(resource_id)
-        driver_contract.require_ours(ctx, group, group.host)
+        driver_contract.require_on_this_backend(ctx, group, group.host)
         for volume in rows.members(resource_id):
             if volume.attach_status == AttachStatus.ATTACHED:
                 text = f"volume {volume.id} is attached: detach it first"

@@ -64,13 +64,13 @@ def of_created(answer: Any, group: Record, members: Sequence[Record], call: str)
     failed = [f"{e['id']} {e['status']}" for e in entries or () if e.get("status") in ERRORS]
     if failed or status in ERRORS:
         # The contract says so: an operator has to hear of it.
-        told = ", ".join(([f"{group.kind} {status}"] if status in ERRORS else []) + failed)
+        reported = ", ".join(([f"{group.kind} {status}"] if status in ERRORS else []) + failed)
         LOG.error(
             "%s of %s %s raised nothing, so it counts as done, but reported errors: %s",
             call,
             group.kind,
             group.id,
-            told,
+            reported,
         )
     return _verdict(columns, _without_status(entries))
 
@@ -100,8 +100,8 @@ def of_replication(
     model, lists = _parts(answer, 1, group, call)
     columns, _ = _model(model, group, call)
     entries = _entries(lists[0], members, group, call) or []
-    told = [columns.pop(_REPLICATION, None), *(entry.get(_REPLICATION) for entry in entries)]
-    if ReplicationStatus.ERROR not in told:
+    statuses = [columns.pop(_REPLICATION, None), *(entry.get(_REPLICATION) for entry in entries)]
+    if ReplicationStatus.ERROR not in statuses:
         plain = [{k: v for k, v in entry.items() if k != _REPLICATION} for entry in entries]
         return _verdict(columns, _without_status(plain))
     ended = [entry for entry in entries if entry.get(_REPLICATION) in _REPLICATED]
@@ -135,11 +135,11 @@ def verdict(
     kept = [e for e in entries or () if deletes and _is_kept(e)]
     if status not in ERRORS and not kept:
         return _verdict(columns, _without_status(entries))
-    told = [entry for entry in entries or () if entry.get("status") not in (None, *_PASSING)]
+    ended = [entry for entry in entries or () if entry.get("status") not in (None, *_PASSING)]
     if deletes:
-        return _verdict(columns, told, failed=True)
-    made = [entry for entry in told if entry["status"] == VolumeStatus.AVAILABLE]
-    rest = [entry for entry in told if entry["status"] != VolumeStatus.AVAILABLE]
+        return _verdict(columns, ended, failed=True)
+    made = [entry for entry in ended if entry["status"] == VolumeStatus.AVAILABLE]
+    rest = [entry for entry in ended if entry["status"] != VolumeStatus.AVAILABLE]
     usable = [entry["id"] for entry in made]
     return _verdict(columns, rest + _without_status(made), failed=True, usable=usable)
 

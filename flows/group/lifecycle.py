@@ -69,7 +69,7 @@ class BeginGroupOperation(Step):
         of, during = KINDS[kind], self._operation.statuses.during
         record = of.rows(ctx).get(resource_id)
         if self._refuses_others:
-            driver_contract.require_ours(ctx, record, of.group_of(record).host)
+            driver_contract.require_on_this_backend(ctx, record, of.group_of(record).host)
         if record.status not in during:
             raise StatusChanged(f"{kind} {resource_id}", record.status, during)
         notify(ctx, of, record, self._operation, "start")
@@ -81,7 +81,7 @@ class BeginGroupOperation(Step):
             text = f"{of.name} {args['resource_id']}: the former statuses of its members are lost"
             raise InvalidInput(f"{text}; ask for it again")
         record = of.rows(ctx).get(args["resource_id"])
-        driver_contract.require_ours(ctx, record, of.group_of(record).host)
+        driver_contract.require_on_this_backend(ctx, record, of.group_of(record).host)
         if record.status not in operation.statuses.during:
             statuses = operation.statuses
             of.rows(ctx).transition(record.id, statuses.during[0], when=statuses.failures)
@@ -147,8 +147,8 @@ def partly_failed(
     kind: str, resource_id: str, verdict: MemberUpdates, more: Iterable[str] = ()
 ) -> PartlyFailed:
     """Return the error that names the failed members."""
-    told = [f"{e['id']} {e['status']}" for e in verdict["entries"] if "status" in e]
-    text = "; ".join([*told, *more]) or "the driver says so"
+    failed = [f"{e['id']} {e['status']}" for e in verdict["entries"] if "status" in e]
+    text = "; ".join([*failed, *more]) or "the driver says so"
     return PartlyFailed(f"{kind} {resource_id} failed: {text}")
 
 

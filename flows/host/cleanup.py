@@ -31,7 +31,7 @@ from taskflow.patterns import linear_flow
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import HostContext
-from flows.errors import Interrupted, NotFound, Unavailable
+from flows.errors import NotFound, RunInterrupted, Unavailable
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import SnapshotStatus, VolumeStatus
@@ -93,7 +93,7 @@ def _clean(ctx: HostContext, work: Record) -> None:
         return
     try:
         goes = _end(ctx, work)
-    except (Unavailable, Interrupted):
+    except (Unavailable, RunInterrupted):
         ctx.workers.put_back(work)
         raise
     except Exception as error:  # noqa: BLE001 - the others have their turn

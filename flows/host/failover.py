@@ -122,8 +122,8 @@ class StoreFailover(Step, task="store"):
         for entry in moved["groups"]:
             _store_group(ctx, entry, now)
         if secondary_id != BACK:
-            told = {entry["id"] for entry in moved["volumes"]}
-            _set_unreachable(ctx, (v for v in _not_replicated(ctx) if v.id not in told))
+            moved_ids = {entry["id"] for entry in moved["volumes"]}
+            _set_unreachable(ctx, (v for v in _not_replicated(ctx) if v.id not in moved_ids))
 
 
 class FinishFailover(Step, task="finish"):
@@ -186,9 +186,9 @@ def _store_group(ctx: HostContext, entry: Mapping[str, Any], now: str) -> None:
         LOG.error("the driver's columns of group %s are not stored: %s", entry["id"], error)
 
 
-def _with_replication(told: Mapping[str, Any], now: str, statuses: Statuses) -> dict[str, Any]:
+def _with_replication(update: Mapping[str, Any], now: str, statuses: Statuses) -> dict[str, Any]:
     """Return the columns of a volume or group, with those of a failure."""
-    columns = dict(told)
+    columns = dict(update)
     if columns.get("status") == statuses.failed:
         columns["replication_status"] = SERVICE.failed
     elif columns.get("replication_status") in (None, SERVICE.done):

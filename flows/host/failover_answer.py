@@ -63,14 +63,14 @@ def of(answer: Any, volumes: Sequence[Record], groups: Sequence[Record], host: s
     }
 
 
-def _entries(told: Any, rows: Sequence[Record], kind: str, who: str) -> list[dict[str, Any]]:
+def _entries(answer: Any, rows: Sequence[Record], kind: str, who: str) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {row.id: {} for row in rows}
     by_id = {row.id: row for row in rows}
-    if not isinstance(told, list | tuple | None):
+    if not isinstance(answer, list | tuple | None):
         raise DriverReturnedRubbish(
-            f"{who} returned a {type(told).__name__}, not a list of {kind}s"
+            f"{who} returned a {type(answer).__name__}, not a list of {kind}s"
         )
-    for entry in told or ():
+    for entry in answer or ():
         if not isinstance(entry, Mapping) or f"{kind}_id" not in entry:
             raise DriverReturnedRubbish(f"{who} returned {entry!r:.80}, without {kind}_id")
         row = by_id.get(entry[f"{kind}_id"])
@@ -81,17 +81,17 @@ def _entries(told: Any, rows: Sequence[Record], kind: str, who: str) -> list[dic
     return [{"id": row_id, "columns": columns} for row_id, columns in found.items()]
 
 
-def _columns(told: Any, row: Record, who: str) -> dict[str, Any]:
+def _columns(answer: Any, row: Record, who: str) -> dict[str, Any]:
     """Return the columns that a driver may write; a row with invalid ones has failed."""
-    if told is None:
+    if answer is None:
         return {}
     try:
-        if not isinstance(told, Mapping):
-            raise DriverReturnedRubbish(f"a {type(told).__name__}, not a dict of columns")
-        status = told.get("status")
+        if not isinstance(answer, Mapping):
+            raise DriverReturnedRubbish(f"a {type(answer).__name__}, not a dict of columns")
+        status = answer.get("status")
         if status not in (None, *_STATUSES[row.kind]):
             raise DriverReturnedRubbish(f"the status {status!r:.40}")
-        rest = {name: value for name, value in told.items() if name != "status"}
+        rest = {name: value for name, value in answer.items() if name != "status"}
         columns = driver_contract.model_update(rest, row, who)
         json.dumps(columns)
     except (DriverReturnedRubbish, TypeError, ValueError) as error:

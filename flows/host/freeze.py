@@ -41,9 +41,9 @@ class NotifyDriver(Step, task="tell"):
         self._call = call
 
     def execute(self, ctx: HostContext) -> bool:
-        host, tell = ctx.backend.host, getattr(ctx.driver, self._call)
+        host, notify = ctx.backend.host, getattr(ctx.driver, self._call)
         try:
-            tell(ctx.request)
+            notify(ctx.request)
         except NotImplementedError:
             return True
         except VolumeDriverException as error:

@@ -50,7 +50,7 @@ from taskflow.patterns import linear_flow
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import HostContext
-from flows.errors import Interrupted, NotFound, StatusChanged, Unavailable
+from flows.errors import NotFound, RunInterrupted, StatusChanged, Unavailable
 from flows.group import replicate
 from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import set_member
@@ -161,7 +161,7 @@ def _each(ctx: HostContext, found: Iterable[Record], ending: _Ending) -> None:
             continue
         try:
             ending(ctx, record)
-        except (Unavailable, Interrupted):
+        except (Unavailable, RunInterrupted):
             raise
         except Exception as error:  # noqa: BLE001 - the others have their turn
             LOG.error(

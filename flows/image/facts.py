@@ -17,7 +17,7 @@ from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import ImageContext
-from flows.errors import FlowError, Interrupted, InvalidInput
+from flows.errors import FlowError, InvalidInput, RunInterrupted
 
 FORMATS = ("raw", "qcow2")
 """Formats of disks that are read; every other one would have to be trusted more."""
@@ -83,7 +83,7 @@ def explained(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ImageError, FlowError, Interrupted):
+    except (ImageError, FlowError, RunInterrupted):
         raise
     except BaseException as error:
         text = f"{what}: {type(error).__name__}: {driver_contract.masked(error)}"

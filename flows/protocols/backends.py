@@ -58,7 +58,7 @@ class BackupBackend(Protocol):
     def require_driver(self) -> BackupDriver:
         """Return the driver. :raises DriverNotInitialized: the store is not usable now."""
 
-    def is_ours(self, service: str | None) -> bool:
+    def is_this_store(self, service: str | None) -> bool:
         """Return whether backups with that service name are in this store."""
 
 

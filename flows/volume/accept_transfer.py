@@ -41,7 +41,7 @@ class CheckTransfer(Step, task="check"):
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_ours(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume.host)
 
 
 class NotifyTransfer(Step, task="tell"):
@@ -52,7 +52,7 @@ class NotifyTransfer(Step, task="tell"):
     def execute(
         self, ctx: VolumeContext, volume_id: str, new_user: str, new_project: str
     ) -> dict[str, Any] | None:
-        return _tell(ctx, ctx.volumes.get(volume_id), new_user, new_project)
+        return _call_driver(ctx, ctx.volumes.get(volume_id), new_user, new_project)
 
     def revert(self, ctx: VolumeContext, volume_id: str, result: Any) -> None:
         volume = find(ctx, volume_id)
@@ -61,7 +61,7 @@ class NotifyTransfer(Step, task="tell"):
         if result.check(DriverReturnedRubbish):
             _set_failed(ctx, volume, STATUSES.after(result))
         elif was_interrupted(result):  # a driver that raised has left the owner who it was
-            _tell(ctx, volume, volume.user_id, volume.project_id)
+            _call_driver(ctx, volume, volume.user_id, volume.project_id)
 
 
 def flow() -> linear_flow.Flow:
@@ -69,7 +69,9 @@ def flow() -> linear_flow.Flow:
     return linear_flow.Flow(CALL).add(CheckTransfer(), NotifyTransfer())
 
 
-def _tell(ctx: VolumeContext, volume: Record, user: str, project: str) -> dict[str, Any] | None:
+def _call_driver(
+    ctx: VolumeContext, volume: Record, user: str, project: str
+) -> dict[str, Any] | None:
     try:
         answer = ctx.driver.accept_transfer(ctx.request, volume, user, project)
     except NotImplementedError:

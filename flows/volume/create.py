@@ -72,7 +72,7 @@ class BeginCreate(BeginVolumeOperation):
         volume = find(ctx, volume_id)
         if was_refused(result) or volume is None:
             return
-        if volume.host and not driver_contract.is_ours(ctx, volume.host):
+        if volume.host and not driver_contract.on_this_backend(ctx, volume.host):
             LOG.info("volume %s is on %s by now", volume_id, volume.host)
             return
         failure = cause_of(flow_failures)

@@ -109,7 +109,7 @@ class BeginDelete(Step, task="begin"):
         if cascade:
             _release_snapshots(ctx, volume_id)
         is_target = migrating_volume(volume.migration_status) is not None
-        if is_target and driver_contract.is_ours(ctx, volume.host):
+        if is_target and driver_contract.on_this_backend(ctx, volume.host):
             ctx.volumes.destroy(volume_id)
             return
         statuses = UNMANAGE if unmanage_only else STATUSES
@@ -170,7 +170,7 @@ def _check(ctx: VolumeContext, volume: Record, unmanage_only: bool, cascade: boo
     """Refuse a volume that must not be deleted here."""
     if volume.attach_status == AttachStatus.ATTACHED:
         raise VolumeAttached(f"volume {volume.id} is attached: detach it first")
-    driver_contract.require_ours(ctx, volume, volume.host)
+    driver_contract.require_on_this_backend(ctx, volume, volume.host)
     if unmanage_only and cascade:
         raise Invalid(f"volume {volume.id}: unmanaging does not cascade to snapshots")
     if unmanage_only and volume.encryption_key_id:

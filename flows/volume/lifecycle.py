@@ -36,7 +36,7 @@ class BeginVolumeOperation(Step):
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_ours(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume.host)
         if volume.status not in self._statuses.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, self._statuses.during)
         ctx.workers.claim("Volume", volume_id, volume.status)
@@ -72,7 +72,7 @@ def reopen(ctx: VolumeContext, volume_id: str, statuses: Statuses) -> None:
     :raises Invalid: it is on another backend.
     """
     volume = ctx.volumes.get(volume_id)
-    driver_contract.require_ours(ctx, volume, volume.host)
+    driver_contract.require_on_this_backend(ctx, volume, volume.host)
     if volume.status not in statuses.during:
         ctx.volumes.transition(volume_id, statuses.during[0], when=statuses.failures)
 
@@ -97,7 +97,7 @@ def set_failed(
 
     It does not where the volume's status moved on meanwhile, or its backend.
     """
-    if volume.host and not driver_contract.is_ours(ctx, volume.host):
+    if volume.host and not driver_contract.on_this_backend(ctx, volume.host):
         LOG.warning("volume %s is on %s now and left as it is", volume.id, volume.host)
         return False
     return _transition(ctx, volume, when, status, columns)

@@ -33,8 +33,8 @@ from drivers.interface.records import Record
 from flows import driver_contract
 from flows.context import DataContext, VolumeContext
 from flows.errors import (
-    Interrupted,
     InvalidSnapshot,
+    RunInterrupted,
     SnapshotNotFound,
     StatusChanged,
     Unavailable,
@@ -69,7 +69,7 @@ SAFETY = Statuses(
 class BeginRevert(lifecycle.BeginVolumeOperation):
     """Check the volume, and choose the id of a safety snapshot. Idempotent: it only reads."""
 
-    default_provides = "spare_id"
+    default_provides = "spare_id"  # the id of the safety snapshot; journals store this name
 
     def __init__(self) -> None:
         super().__init__(STATUSES, None)
@@ -230,7 +230,7 @@ def _drop(ctx: VolumeContext, safety_id: str) -> None:
         return
     try:
         ctx.driver.delete_snapshot(safety)
-    except (Interrupted, Unavailable):
+    except (RunInterrupted, Unavailable):
         raise
     except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
         LOG.warning(

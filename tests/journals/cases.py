@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.records import Record
-from flows.errors import Interrupted
+from flows.errors import RunInterrupted
 from flows.host import cleanup, failover, freeze
 from flows.volume import create_from_backup, revert
 from flows.volume.migration import complete, migrate, retype
@@ -75,7 +75,7 @@ class CaseWorld(Rows):
         if not case.call:
             self.service.intake.cast(message, self._request())
             return
-        with contextlib.suppress(Interrupted, Exception):
+        with contextlib.suppress(RunInterrupted, Exception):
             self.service.intake.call(message, self._request())
 
     def _request(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.journals.service import Databases, Service
 from worker.journal.journal import flow_id
 
 
-class Killed(errors.Interrupted):
+class Killed(errors.RunInterrupted):
     """The process was killed."""
 
 

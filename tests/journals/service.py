@@ -266,7 +266,7 @@ class Backend:
     def initiator_namespace(self) -> str:
         return self.name
 
-    def is_ours(self, service: str | None) -> bool:
+    def is_this_store(self, service: str | None) -> bool:
         return True
 
 

@@ -67,7 +67,7 @@ class BackupStoreBackend:
         """
         return bool(self.require_driver().support_force_delete)
 
-    def is_ours(self, service: str | None) -> bool:
+    def is_this_store(self, service: str | None) -> bool:
         """Return whether backups with that service name are in this store.
 
         Rows of old releases hold the module of the driver only.

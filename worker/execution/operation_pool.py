@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from taskflow.persistence.models import FlowDetail
 
 from flows.engine import Outcome
-from flows.errors import FlowError, Interrupted, OperationCancelled, ProcessStopping
+from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
@@ -247,7 +247,7 @@ class OperationPool:
         try:
             with _bound(run), self._queue.held(ticket):
                 self._execute(run)
-        except Interrupted as error:
+        except RunInterrupted as error:
             LOG.warning("an operation waits for the next start: %s", error)
         except BaseException:
             LOG.exception("an operation ended in an unexpected error; it is resumed at a start")

@@ -21,7 +21,7 @@ from drivers.interface.records import Record
 from flows import engine
 from flows.backup import orphaned
 from flows.context import BackupContext
-from flows.errors import Interrupted
+from flows.errors import RunInterrupted
 from flows.statuses import BackupStatus
 from worker.db.records import Records
 from worker.journal.journal import ENDED, Journal
@@ -89,7 +89,7 @@ class OrphanedBackups:
             return
         try:
             self.settle(since)
-        except Interrupted:
+        except RunInterrupted:
             LOG.info("the service stops: orphaned backups are ended after its next start")
         except Exception:
             LOG.exception("not all backups that another service left were ended")

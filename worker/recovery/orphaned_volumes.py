@@ -20,7 +20,7 @@ from oslo_utils import timeutils
 
 from flows import engine
 from flows.context import HostContext
-from flows.errors import Interrupted
+from flows.errors import RunInterrupted
 from flows.factories import Factory
 from flows.host import cleanup, orphaned
 from worker.db.records import Records
@@ -110,7 +110,7 @@ class OrphanedVolumes:
     def _run(self, factory: Factory, **args: Any) -> None:
         try:
             outcome = engine.run_in_memory(factory, args, self._context())
-        except Interrupted:
+        except RunInterrupted:
             LOG.info("orphaned operations of %s are ended after the next start", self._host)
             return
         finally:

@@ -21,7 +21,7 @@ _POLL_INTERVAL = 0.2
 """Seconds after which a thread that waits for a slot checks whether its transfer has ended."""
 
 
-class Stopped(Exception):
+class TransferEnded(Exception):
     """Another part of the same transfer failed, or the transfer was cancelled."""
 
 
@@ -52,17 +52,17 @@ class TransferLimits:
 
     @contextmanager
     def slot(self, stop: threading.Event) -> Iterator[None]:
-        """Wait for a slot and hold it. :raises Stopped: the transfer has ended."""
+        """Wait for a slot and hold it. :raises TransferEnded: the transfer has ended."""
         while not self._slots.acquire(timeout=_POLL_INTERVAL):
-            _check(stop)
+            _check_not_ended(stop)
         try:
             yield
         finally:
             self._slots.release()
 
     def admit(self, length: int, stop: threading.Event) -> None:
-        """Wait for the bandwidth of some bytes. :raises Stopped: the transfer has ended."""
-        _check(stop)
+        """Wait for the bandwidth of some bytes. :raises TransferEnded: the transfer has ended."""
+        _check_not_ended(stop)
         if not self._bandwidth:
             return
         with self._lock:
@@ -70,9 +70,9 @@ class TransferLimits:
             begin = max(now, self._free_at)
             self._free_at = begin + length / self._bandwidth
         if stop.wait(max(0.0, begin - now)):
-            raise Stopped
+            raise TransferEnded
 
 
-def _check(stop: threading.Event) -> None:
+def _check_not_ended(stop: threading.Event) -> None:
     if stop.is_set():
-        raise Stopped
+        raise TransferEnded

@@ -59,7 +59,7 @@ class VolumeReader:
         A segment that does not end with a block has data, even if all of it is zero: the
         hash of a short block is not that of a whole one.
 
-        :raises Stopped: the transfer has ended.
+        :raises TransferEnded: the transfer has ended.
         """
         data = _DataExtents(iter(()) if hole else self._volume.data_extents(start, end))
         step = segment_size(self._block_size)

@@ -19,7 +19,7 @@ from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
 
-_Tell = Callable[[Any, str, Sequence[str]], None]
+_Send = Callable[[Any, str, Sequence[str]], None]
 
 
 class NotifyExtended(Step, task="tell_extended"):
@@ -32,7 +32,7 @@ class NotifyExtended(Step, task="tell_extended"):
 
     def execute(self, ctx: InstanceContext, volume_id: str) -> None:
         about = (messages.EXTEND_VOLUME, messages.COMPUTE_EXTEND)
-        _tell(ctx, volume_id, ctx.compute.volume_extended, *about)
+        _notify(ctx, volume_id, ctx.compute.volume_extended, *about)
 
 
 class NotifyReimaged(Step, task="tell_reimaged"):
@@ -46,7 +46,7 @@ class NotifyReimaged(Step, task="tell_reimaged"):
     def execute(self, ctx: InstanceContext, volume_id: str) -> None:
         volume, about = find(ctx, volume_id), (messages.REIMAGE_VOLUME, messages.COMPUTE_REIMAGE)
         if volume is not None and volume.status == VolumeStatus.RESERVED:
-            _tell(ctx, volume_id, ctx.compute.volume_reimaged, *about)
+            _notify(ctx, volume_id, ctx.compute.volume_reimaged, *about)
 
 
 def of_volume(ctx: InstanceContext, volume_id: str) -> Sequence[str]:
@@ -55,13 +55,13 @@ def of_volume(ctx: InstanceContext, volume_id: str) -> Sequence[str]:
     return list(dict.fromkeys(str(one.instance_uuid) for one in attachments if one.instance_uuid))
 
 
-def _tell(ctx: InstanceContext, volume_id: str, tell: _Tell, action: str, detail: str) -> None:
+def _notify(ctx: InstanceContext, volume_id: str, send: _Send, action: str, detail: str) -> None:
     instances = of_volume(ctx, volume_id)
     if not instances:
         return
     try:
         with ctx.waiting():
-            tell(ctx.request, volume_id, instances)
+            send(ctx.request, volume_id, instances)
     except ComputeError as error:
         LOG.warning("volume %s: the compute service was not notified: %s", volume_id, error)
         if (volume := find(ctx, volume_id)) is not None:

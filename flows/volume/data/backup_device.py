@@ -87,7 +87,7 @@ class ChooseSource(Step, task="choose"):
     ) -> dict[str, Any]:
         backup = ctx.backups.get(backup_id)
         volume = ctx.volumes.get(backup.volume_id)
-        driver_contract.require_ours(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume.host)
         driver = ctx.driver
         found = _drivers_own(ctx, driver, backup) or _ours(ctx, backup, volume, temporary_id)
         secure = bool(driver.secure_file_operations_enabled())

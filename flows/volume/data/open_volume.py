@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from drivers.interface.records import Record
 from flows import driver_contract, open_on_host
 from flows.context import DataContext
-from flows.errors import AttachFailed, DriverReturnedRubbish, Interrupted
+from flows.errors import AttachFailed, DriverReturnedRubbish, RunInterrupted
 from flows.open_on_host import Connections, RemoteConnections
 from flows.volume.connections import connection
 
@@ -71,7 +71,7 @@ class OwnConnections:
     def _quietly(self, volume: Record, work: Any) -> None:
         try:
             work()
-        except Interrupted:
+        except RunInterrupted:
             raise
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             LOG.warning(
@@ -102,11 +102,11 @@ def release_leftovers(ctx: DataContext, volume: Record, *, quietly: bool = True)
     :param quietly: log an error instead of raising it. A revert that is to be recorded as
         incomplete raises; only errors of our own driver count as such.
     """
-    connections, ours = _connections(ctx, volume), driver_contract.is_ours(ctx, volume.host)
+    connections, ours = _connections(ctx, volume), driver_contract.on_this_backend(ctx, volume.host)
     open_on_host.release_leftovers(ctx, connections, volume, quietly=quietly or not ours)
 
 
 def _connections(ctx: DataContext, volume: Record) -> Connections:
-    if driver_contract.is_ours(ctx, volume.host):
+    if driver_contract.on_this_backend(ctx, volume.host):
         return OwnConnections(ctx)
     return RemoteConnections(ctx)

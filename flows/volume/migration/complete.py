@@ -32,7 +32,7 @@ from taskflow.types.failure import Failure
 
 from flows import driver_contract
 from flows.context import MigrationContext
-from flows.errors import Interrupted, InvalidVolume, NotFound, ServiceError, Unavailable
+from flows.errors import InvalidVolume, NotFound, RunInterrupted, ServiceError, Unavailable
 from flows.lifecycle import Step, was_refused
 from flows.statuses import VolumeStatus, migrating_volume
 from flows.volume.connections.attach import MODE
@@ -65,7 +65,7 @@ class EndAttachments(Step, task="detach"):
         for known in _in_use(before):
             try:
                 _detach(ctx, volume_id, known["id"])
-            except (Unavailable, Interrupted):
+            except (Unavailable, RunInterrupted):
                 raise
             except Exception as error:  # noqa: BLE001 - a driver may raise anything at all
                 text = driver_contract.masked(error)
@@ -93,7 +93,7 @@ class BeginCompleteMigration(Step, task="begin"):
 
     def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
         volume, copy = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
-        driver_contract.require_ours(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume.host)
         if volume.migration_status not in (*UNFINISHED, COMPLETING):
             text = f"volume {volume_id} is not being migrated: {volume.migration_status}"
             raise InvalidVolume(text)

@@ -92,12 +92,12 @@ def _copy(ctx: MigrationContext, volume: Record, source: BlockFile, target: Bloc
         text = f"has {size} bytes, its copy has room for {target.size}"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")
 
-    def tell(fraction: float) -> None:
+    def report(fraction: float) -> None:
         ctx.progress(fraction)
         if ctx.stopping.is_set():
             raise ProcessStopping("the service stops: the copy resumes at its next start")
 
-    pace = dataclasses.replace(ctx.pace, tell=tell)
+    pace = dataclasses.replace(ctx.pace, tell=report)
     block_copy.copy(source, target, size, pace, skip_equal=ctx.resumed)
 
 

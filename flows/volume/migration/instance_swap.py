@@ -21,15 +21,15 @@ from flows.volume.migration import target
 LOG = logging.getLogger(__name__)
 
 
-def request_swap(ctx: MigrationContext, volume_id: str, spare_id: str, held: Sequence[str]) -> None:
+def request_swap(ctx: MigrationContext, volume_id: str, copy_id: str, held: Sequence[str]) -> None:
     """Ask for a swap, and use up the reserved quota. It is asked for once.
 
     :raises VolumeMigrationFailed: it cannot be swapped, or the compute service refuses.
     """
     instance = only_instance(ctx, volume_id)
-    if not target.is_taken(ctx, spare_id):
-        _ask(ctx, instance, volume_id, spare_id)
-    LOG.info("volume %s: instance %s copies it to %s", volume_id, instance, spare_id)
+    if not target.is_taken(ctx, copy_id):
+        _request_swap_of(ctx, instance, volume_id, copy_id)
+    LOG.info("volume %s: instance %s copies it to %s", volume_id, instance, copy_id)
     ctx.quotas.commit(held)
 
 
@@ -49,12 +49,12 @@ def only_instance(ctx: MigrationContext, volume_id: str) -> str:
     return found[0]
 
 
-def _ask(ctx: MigrationContext, instance: str, volume_id: str, spare_id: str) -> None:
+def _request_swap_of(ctx: MigrationContext, instance: str, volume_id: str, copy_id: str) -> None:
     try:
         with ctx.waiting():
-            ctx.compute.swap_volume(ctx.request, instance, volume_id, spare_id)
+            ctx.compute.swap_volume(ctx.request, instance, volume_id, copy_id)
     except ComputeError as error:
         # An answer may be lost on its way.
-        if not target.is_taken(ctx, spare_id):
+        if not target.is_taken(ctx, copy_id):
             text = f"instance {instance} was not asked to swap volume {volume_id}"
             raise VolumeMigrationFailed(f"{text}: {error}") from error

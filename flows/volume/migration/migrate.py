@@ -62,11 +62,11 @@ _SAME_OBJECT = {"volume_backend_name", "RESKEY:availability_zones"}
 class BeginMigrate(Step, task="begin"):
     """Check the volume, and choose the id of its copy. Idempotent: it only reads."""
 
-    default_provides = "spare_id"
+    default_provides = "spare_id"  # the id of the copy; journals store this name
 
     def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_ours(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume.host)
         if volume.migration_status != STARTING:
             text = f"its migration status is {volume.migration_status}, not {STARTING}"
             raise InvalidVolume(f"volume {volume_id}: {text}")
@@ -184,10 +184,10 @@ def _by_driver(
     if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[0], bool):
         text = f"returned {type(answer).__name__}, not whether it was moved and columns"
         raise DriverReturnedRubbish(f"migrate_volume of volume {volume.id} {text}")
-    moved, told = answer
+    moved, columns = answer
     if moved:
         # A driver may return the volume's place, which we know.
-        update = driver_contract.model_update(told, volume, "migrate_volume", ignored=("host",))
+        update = driver_contract.model_update(columns, volume, "migrate_volume", ignored=("host",))
         _write_moved(ctx, volume, host, new_type_id, update, commit)
     return moved
 

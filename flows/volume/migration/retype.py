@@ -63,11 +63,11 @@ _REPLICATION = "replication_enabled"
 class BeginRetype(Step, task="begin"):
     """Check the volume, and choose the id of a copy. Idempotent: it only reads."""
 
-    default_provides = "spare_id"
+    default_provides = "spare_id"  # the id of the copy; journals store this name
 
     def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_ours(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume.host)
         if volume.status not in STATUSES.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
         return str(uuid.uuid4())
@@ -159,7 +159,7 @@ def _retyped(
     """Return the columns of a volume that has changed; None where it has not."""
     if not any(differences.values()):
         return {}
-    if differences["encryption"] or not driver_contract.is_ours(ctx, host["host"]):
+    if differences["encryption"] or not driver_contract.on_this_backend(ctx, host["host"]):
         return None
     try:
         new_type = ctx.types.get(new_type_id)

@@ -115,27 +115,27 @@ class _NotCreatedYet(Exception):
     """The service of the destination has not created the copy yet."""
 
 
-def _check_created(ctx: MigrationContext, volume_id: str, spare_id: str, until: float) -> None:
+def _check_created(ctx: MigrationContext, volume_id: str, copy_id: str, until: float) -> None:
     """Return if the copy is created. :raises VolumeMigrationFailed: it failed, or is late."""
-    status = _status(ctx, spare_id)
+    status = _status(ctx, copy_id)
     if status == TARGET.success:
         return
     if time.monotonic() > until or status not in TARGET.during:
-        raise _failed(ctx, volume_id, spare_id, status)
-    raise _NotCreatedYet(f"the copy {spare_id} of volume {volume_id} is still {status}")
+        raise _failed(ctx, volume_id, copy_id, status)
+    raise _NotCreatedYet(f"the copy {copy_id} of volume {volume_id} is still {status}")
 
 
-def is_taken(ctx: VolumeContext, spare_id: str) -> bool:
+def is_taken(ctx: VolumeContext, copy_id: str) -> bool:
     """Say whether a compute service has reserved a copy, to swap it for its volume.
 
     It ends the migration by itself, also when it has let the copy go again.
     """
-    copy = _find(ctx, spare_id)
-    return copy is not None and (copy.status in _TAKEN or ctx.attachments.count(spare_id) > 0)
+    copy = _find(ctx, copy_id)
+    return copy is not None and (copy.status in _TAKEN or ctx.attachments.count(copy_id) > 0)
 
 
 def discard(
-    ctx: MigrationContext, volume_id: str, spare_id: str, *, unless_taken: bool = False
+    ctx: MigrationContext, volume_id: str, copy_id: str, *, unless_taken: bool = False
 ) -> None:
     """Clear the columns of the copy's row that a migration that ends here has left.
 
@@ -144,28 +144,28 @@ def discard(
 
     :param unless_taken: whether it stays where a compute service has taken it, up to now.
     """
-    volume, copy = _find(ctx, volume_id), _find(ctx, spare_id)
-    if copy is None or (unless_taken and is_taken(ctx, spare_id)):
+    volume, copy = _find(ctx, volume_id), _find(ctx, copy_id)
+    if copy is None or (unless_taken and is_taken(ctx, copy_id)):
         return
     if copy.migration_status != MigrationStatus.DELETING:
         if volume is not None and volume.migration_status == MigrationStatus.COMPLETING:
-            ctx.volumes.update(spare_id, migration_status=None)
+            ctx.volumes.update(copy_id, migration_status=None)
             return
         if copy.status != DISCARDED:
             try:
-                ctx.volumes.transition(spare_id, DISCARDED, when=(copy.status,))
+                ctx.volumes.transition(copy_id, DISCARDED, when=(copy.status,))
             except StatusChanged:
-                discard(ctx, volume_id, spare_id, unless_taken=unless_taken)
+                discard(ctx, volume_id, copy_id, unless_taken=unless_taken)
                 return
-    ctx.volume_service.delete(ctx.request, ctx.volumes.current(spare_id))
+    ctx.volume_service.delete(ctx.request, ctx.volumes.current(copy_id))
 
 
-def _failed(ctx: MigrationContext, volume_id: str, spare_id: str, status: str | None) -> Exception:
+def _failed(ctx: MigrationContext, volume_id: str, copy_id: str, status: str | None) -> Exception:
     """End the wait for the copy, and return the reason."""
     if status is not None:
         # A service that creates it still finds its row gone, and removes its object.
-        ctx.volumes.destroy(spare_id)
-    what = f"the copy {spare_id} of volume {volume_id}"
+        ctx.volumes.destroy(copy_id)
+    what = f"the copy {copy_id} of volume {volume_id}"
     if status == TARGET.during[0]:
         seconds = ctx.options.migration_create_timeout
         text = f"was not created within the {seconds:g} s of migration_create_volume_timeout_secs"
@@ -173,8 +173,8 @@ def _failed(ctx: MigrationContext, volume_id: str, spare_id: str, status: str | 
     return VolumeMigrationFailed(f"{what} was not created: it is {status or 'gone'}")
 
 
-def _status(ctx: MigrationContext, spare_id: str) -> str | None:
-    found = _find(ctx, spare_id)
+def _status(ctx: MigrationContext, copy_id: str) -> str | None:
+    found = _find(ctx, copy_id)
     return None if found is None else str(found.status)
 
 

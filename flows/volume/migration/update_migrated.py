@@ -54,7 +54,7 @@ class UpdateMigratedVolume(Step, task="update"):
         volume_status: str | None,
     ) -> None:
         copy = ctx.volumes.with_columns(spare_id, **new)
-        driver_contract.require_ours(ctx, copy, copy.host)
+        driver_contract.require_on_this_backend(ctx, copy, copy.host)
         if migrating_volume(copy.migration_status) != volume_id:
             text = f"is not the copy of {volume_id}: its migration status is"
             raise InvalidVolume(f"volume {spare_id} {text} {copy.migration_status}")

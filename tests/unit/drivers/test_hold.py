@@ -76,8 +76,8 @@ def test_they_go_on_when_who_holds_them_is_killed(servers: list[QemuNbdServer], 
 def test_nobody_is_held_where_one_does_not_stand_still(
     servers: list[QemuNbdServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "_PATIENCE", 0.05)
-    monkeypatch.setattr(hold, "_stands", lambda pid: pid != servers[1].pid)
+    monkeypatch.setattr(hold, "_STOP_TIMEOUT", 0.05)
+    monkeypatch.setattr(hold, "_is_stopped", lambda pid: pid != servers[1].pid)
 
     refused = pytest.raises(VolumeBackendAPIException, match="does not stop writing")
     with refused, hold.held(servers):

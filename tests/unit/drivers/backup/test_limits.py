@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from drivers.backup.transfer import limits
-from drivers.backup.transfer.limits import Stopped, TransferLimits
+from drivers.backup.transfer.limits import TransferEnded, TransferLimits
 from tests.backups import MIB, Rows, posix, scribble
 
 LIMIT = 8 * MIB
@@ -74,7 +74,7 @@ class TestBandwidth:
     def test_who_is_stopped_does_not_wait(self, clock: Clock) -> None:
         shared = TransferLimits(1, 1, LIMIT)
         clock.set()
-        with pytest.raises(Stopped):
+        with pytest.raises(TransferEnded):
             shared.admit(1, clock)
 
     def test_a_backup_and_a_restore_keep_to_it(
@@ -102,7 +102,7 @@ class TestTransfers:
         with ExitStack() as held:
             for _ in range(3):
                 held.enter_context(shared.slot(stopped))
-            with pytest.raises(Stopped), shared.slot(stopped):
+            with pytest.raises(TransferEnded), shared.slot(stopped):
                 raise AssertionError
         with shared.slot(stopped):
             pass

@@ -70,7 +70,7 @@ def test_a_stop_ends_the_tries() -> None:
     ],
 )
 def test_whose_a_backup_is(service: str | None, ours: bool) -> None:
-    assert store().is_ours(service) is ours
+    assert store().is_this_store(service) is ours
 
 
 def test_cinders_name_is_written() -> None:
