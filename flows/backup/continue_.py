@@ -33,9 +33,10 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import backup_source, driver_contract, messages, open_on_host
+from flows import messages
 from flows.backup import transfer_control
 from flows.context import BackupContext
+from flows.driver_calls import driver_contract
 from flows.errors import (
     BackupNotFound,
     BackupUnwanted,
@@ -45,8 +46,9 @@ from flows.errors import (
     NotFound,
 )
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
-from flows.open_on_host import RemoteConnections
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
+from flows.volume.data import backup_source, open_on_host
+from flows.volume.data.open_on_host import RemoteConnections
 
 LOG = logging.getLogger(__name__)
 

@@ -28,11 +28,12 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import EncryptedBackupOperationFailed
-from flows import backup_source, messages
+from flows import messages
 from flows.context import BackupContext
 from flows.errors import InvalidBackup, InvalidSnapshot, InvalidVolume
 from flows.lifecycle import Statuses, Step, cause_of
 from flows.statuses import BackupStatus
+from flows.volume.data import backup_source
 
 STATUSES = Statuses(during=(BackupStatus.CREATING,), failure={Exception: BackupStatus.ERROR})
 """The rest of the backup is made by another operation, which has a success of its own."""

@@ -26,12 +26,13 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from flows import backup_source, messages
+from flows import messages
 from flows.backup.restore import require_in_this_store
 from flows.context import BackupContext
 from flows.errors import DriverNotInitialized, InvalidBackup
 from flows.lifecycle import Statuses, Step, cause_of
 from flows.statuses import BackupStatus
+from flows.volume.data import backup_source
 
 STATUSES = Statuses(
     during=(BackupStatus.DELETING,),

@@ -23,13 +23,13 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import backup_source
 from flows.backup import continue_, restore
 from flows.backup.continue_ import remove_temporary
 from flows.context import BackupContext
 from flows.errors import FlowError, OperationInterrupted
 from flows.lifecycle import Step
 from flows.statuses import BackupStatus, VolumeStatus
+from flows.volume.data import backup_source
 
 LOG = logging.getLogger(__name__)
 

@@ -33,12 +33,12 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
-from flows import backup_source
 from flows.backup.restore import require_in_this_store
 from flows.context import BackupContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus
+from flows.volume.data import backup_source
 
 IMPORT = Statuses(
     during=(BackupStatus.CREATING,),

@@ -36,7 +36,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import backup_source, messages, open_on_host
+from flows import messages
 from flows.backup import transfer_control
 from flows.context import BackupContext
 from flows.errors import (
@@ -49,8 +49,9 @@ from flows.errors import (
     ServiceError,
 )
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
-from flows.open_on_host import RemoteConnections
 from flows.statuses import BackupStatus, VolumeStatus
+from flows.volume.data import backup_source, open_on_host
+from flows.volume.data.open_on_host import RemoteConnections
 
 LOG = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from drivers.interface.pace import Pace
-from flows import driver_contract
 from flows.context import BackupContext
+from flows.driver_calls import driver_contract
 from flows.errors import BackupUnwanted, ProcessStopping
 from flows.statuses import BackupStatus
 

@@ -22,8 +22,8 @@ from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from flows import driver_contract
 from flows.context import GroupContext
+from flows.driver_calls import driver_contract
 from flows.group import driver_answers, driver_methods
 from flows.group.delete import delete_on_backend
 from flows.group.group_kinds import KINDS

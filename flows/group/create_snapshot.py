@@ -26,8 +26,8 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import GroupContext
+from flows.driver_calls import driver_contract
 from flows.errors import MetadataCopyFailure
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.delete_snapshot import delete_on_backend

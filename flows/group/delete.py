@@ -33,8 +33,8 @@ from collections.abc import Sequence
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import GroupContext
+from flows.driver_calls import driver_contract
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.group_kinds import KINDS, GroupKind

@@ -18,8 +18,8 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import GroupContext
+from flows.driver_calls import driver_contract
 from flows.errors import (
     DriverReturnedRubbish,
     InvalidInput,

@@ -13,8 +13,8 @@ from typing import Any
 
 from drivers.interface.errors import ResourceBusy
 from drivers.interface.records import Record
-from flows import driver_contract, parallel
 from flows.context import GroupContext
+from flows.driver_calls import driver_contract, parallel
 from flows.group.driver_answers import MemberUpdates, verdict
 from flows.lifecycle import Statuses
 from flows.statuses import VolumeStatus

@@ -34,8 +34,8 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeDriverException
-from flows import driver_contract
 from flows.context import GroupContext
+from flows.driver_calls import driver_contract
 from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
 from flows.group import driver_answers
 from flows.group.group_kinds import KINDS

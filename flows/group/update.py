@@ -27,8 +27,8 @@ from collections.abc import Sequence
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import GroupContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, NotFound
 from flows.group import driver_answers, driver_methods
 from flows.group.group_kinds import KINDS, GroupKind

@@ -29,8 +29,8 @@ from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import HostContext
+from flows.driver_calls import driver_contract
 from flows.errors import NotFound, RunInterrupted, Unavailable
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status

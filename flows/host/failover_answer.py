@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 from drivers.interface.records import Record
-from flows import driver_contract
+from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish
 from flows.statuses import GroupStatus, VolumeStatus
 

@@ -21,8 +21,8 @@ import logging
 from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeDriverException
-from flows import driver_contract
 from flows.context import HostContext
+from flows.driver_calls import driver_contract
 from flows.engine import RESULT
 from flows.lifecycle import Step
 

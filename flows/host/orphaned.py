@@ -48,8 +48,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import HostContext
+from flows.driver_calls import driver_contract
 from flows.errors import NotFound, RunInterrupted, StatusChanged, Unavailable
 from flows.group import replicate
 from flows.group.group_kinds import KINDS

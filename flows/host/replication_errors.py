@@ -12,7 +12,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
-from flows import driver_contract
+from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, NotFound
 from flows.protocols.records import GroupRecords, VolumeRecords
 from flows.protocols.request import Request

@@ -15,8 +15,8 @@ from oslo_utils import units
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
 from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import ImageContext
+from flows.driver_calls import driver_contract
 from flows.errors import FlowError, InvalidInput, RunInterrupted
 
 FORMATS = ("raw", "qcow2")

@@ -25,8 +25,8 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract
 from flows.lifecycle import Step, cause_of, was_interrupted
 
 

@@ -19,8 +19,9 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract, errors, messages
+from flows import errors, messages
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 from flows.statuses import SnapshotStatus

@@ -23,8 +23,8 @@ from typing import Any
 
 from taskflow.patterns import linear_flow
 
-from flows import driver_contract, manage_reference
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract, manage_reference
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 from flows.statuses import SnapshotStatus

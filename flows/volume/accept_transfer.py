@@ -23,8 +23,8 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, StatusChanged
 from flows.lifecycle import Statuses, Step, was_interrupted
 from flows.statuses import VolumeStatus

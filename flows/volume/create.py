@@ -27,8 +27,9 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import ImageCopyFailure, ImageError
 from drivers.interface.records import Record
-from flows import driver_contract, errors, messages
+from flows import errors, messages
 from flows.context import CreateContext, VolumeContext
+from flows.driver_calls import driver_contract
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume import reschedule

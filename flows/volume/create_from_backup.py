@@ -22,13 +22,14 @@ from __future__ import annotations
 
 from taskflow.patterns import linear_flow
 
-from flows import backup_source, driver_contract
 from flows.context import CreateContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidBackup, ServiceUnreachable
 from flows.lifecycle import Statuses
 from flows.statuses import BackupStatus
 from flows.volume import create
 from flows.volume.create import BeginCreate, FinishCreate
+from flows.volume.data import backup_source
 
 BACKUP = Statuses(
     during=(BackupStatus.RESTORING,),

@@ -28,8 +28,9 @@ from typing import Any
 
 from taskflow.patterns import linear_flow
 
-from flows import driver_contract, errors, messages
+from flows import errors, messages
 from flows.context import CreateContext
+from flows.driver_calls import driver_contract
 from flows.image import facts
 from flows.lifecycle import Step
 from flows.statuses import VolumeStatus

@@ -36,8 +36,8 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import ResourceBusy, VolumeDriverException
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract
 from flows.errors import Invalid, InvalidSnapshot, StatusChanged, Unavailable, VolumeAttached
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.snapshot import delete as snapshot_delete

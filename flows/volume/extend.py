@@ -27,8 +27,9 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import TargetUpdateFailed, VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows import driver_contract, messages
+from flows import messages
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidInput
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import VolumeStatus

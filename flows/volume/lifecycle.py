@@ -10,8 +10,8 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import VolumeStatus

@@ -27,8 +27,8 @@ from typing import Any
 from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 
-from flows import driver_contract, manage_reference
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract, manage_reference
 from flows.lifecycle import Statuses, Step
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import BeginVolumeOperation, set_finished

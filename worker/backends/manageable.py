@@ -11,7 +11,7 @@ from typing import Any
 
 from drivers.interface.errors import InvalidInput, VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows import driver_contract
+from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish
 from worker.backends.volume_backend import VolumeBackend
 from worker.db.records import Records

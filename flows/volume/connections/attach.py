@@ -27,8 +27,9 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract, messages
+from flows import messages
 from flows.context import ConnectionContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidUUID, InvalidVolume, InvalidVolumeAttachMode
 from flows.lifecycle import Statuses, Step, cause_of, failed_itself
 from flows.statuses import AttachStatus, VolumeStatus

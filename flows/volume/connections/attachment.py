@@ -32,8 +32,8 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import ConnectionContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidInput
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus

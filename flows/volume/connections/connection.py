@@ -34,8 +34,8 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import ConnectionContext, VolumeContext
+from flows.driver_calls import driver_contract
 from flows.errors import ExportFailure, InvalidInput, Unavailable
 from flows.lifecycle import Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus

@@ -26,8 +26,8 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import RemoveExportException
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import ConnectionContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, VolumeAttachmentNotFound
 from flows.lifecycle import Statuses, Step, cause_of, failed_itself
 from flows.statuses import AttachStatus

@@ -28,12 +28,14 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import backup_source, driver_contract, messages
+from flows import messages
 from flows.context import BackupSourceContext
+from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidBackup, NotFound
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume import create
+from flows.volume.data import backup_source
 
 LOG = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import DataContext
+from flows.driver_calls import driver_contract
 from flows.volume.data import open_volume, temporary_objects
 
 

@@ -18,8 +18,8 @@ from oslo_utils import units
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.image import Image
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import ImageContext
+from flows.driver_calls import driver_contract
 from flows.errors import (
     AttachFailed,
     DetachFailed,

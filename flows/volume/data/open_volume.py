@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from drivers.interface.records import Record
-from flows import driver_contract, open_on_host
 from flows.context import DataContext
+from flows.driver_calls import driver_contract
 from flows.errors import AttachFailed, DriverReturnedRubbish, RunInterrupted
-from flows.open_on_host import Connections, RemoteConnections
 from flows.volume.connections import connection
+from flows.volume.data import open_on_host
+from flows.volume.data.open_on_host import Connections, RemoteConnections
 
 LOG = logging.getLogger(__name__)
 

@@ -30,8 +30,8 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from flows import driver_contract
 from flows.context import MigrationContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, NotFound, RunInterrupted, ServiceError, Unavailable
 from flows.lifecycle import Step, was_refused
 from flows.statuses import VolumeStatus, migrating_volume

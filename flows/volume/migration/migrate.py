@@ -35,8 +35,8 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import MigrationContext
+from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
 from flows.lifecycle import Step, was_interrupted, was_refused
 from flows.statuses import VolumeStatus

@@ -24,8 +24,8 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import MigrationContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume
 from flows.lifecycle import Step
 from flows.statuses import migrating_volume

@@ -14,7 +14,7 @@ from oslo_context import context as oslo_context
 
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows import parallel
+from flows.driver_calls import parallel
 from flows.errors import Unavailable
 from tests.unit.flows.world import World
 

@@ -13,7 +13,7 @@ from typing import Any
 from drivers.interface.errors import ManageExistingInvalidReference
 from drivers.interface.records import Record
 from flows.context import VolumeContext
-from flows.driver_contract import positive_gib
+from flows.driver_calls.driver_contract import positive_gib
 from flows.errors import DriverReturnedRubbish, InvalidInput
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from oslo_context import context as oslo_context
 
 from drivers.interface.records import Record
-from flows import driver_contract
 from flows.context import VolumeContext
+from flows.driver_calls import driver_contract
 from flows.errors import RunInterrupted, Unavailable
 
 LOG = logging.getLogger(__name__)
