@@ -33,7 +33,8 @@ def is_cinders(driver: type[VolumeDriver]) -> bool:
 
 def load(path: str) -> type[VolumeDriver]:
     """Return a driver of ours around one of Cinder's."""
-    from worker.conf import backend, groups
+    from worker.conf import groups
+    from worker.conf.groups import backend
 
     groups.register_all(cfg.CONF)
     for section in ("backend_defaults", SECTION):

@@ -9,7 +9,7 @@ from oslo_config import cfg
 
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.transport import ImageTransport
-from worker.conf import image
+from worker.conf.groups import image
 
 
 def make(conf: cfg.ConfigOpts) -> ImageTransport:

@@ -19,7 +19,8 @@ def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 1."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
-    from worker.conf import backup, state_path
+    from worker.conf import state_path
+    from worker.conf.groups import backup
 
     conf = config.load(argv, prog=PROG)
     state_path.prepare(conf)

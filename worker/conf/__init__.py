@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Configuration: one module per option group; here they are registered and read."""
+"""Configuration: it is registered, read and checked; ``groups`` has the options."""
 
 from __future__ import annotations
 

@@ -15,10 +15,11 @@ from oslo_config import cfg
 
 from drivers.cinder import loading
 from drivers.interface.volume import VolumeDriver
-from worker.conf import backend, default, plugins
+from worker.conf import plugins
 from worker.conf.check import config_files, values
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
+from worker.conf.groups import backend, default
 
 SHARED = "backend_defaults"
 DRIVERS = "holdfast.volume_drivers"

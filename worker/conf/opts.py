@@ -13,7 +13,8 @@ from oslo_db import options as database
 
 from drivers.backup import options
 from drivers.volume.local import LocalDriver
-from worker.conf import (
+from worker.conf.backends import SHARED
+from worker.conf.groups import (
     backend,
     backup,
     compute,
@@ -24,7 +25,6 @@ from worker.conf import (
     libraries,
     quota,
 )
-from worker.conf.backends import SHARED
 
 Groups = list[tuple[str | cfg.OptGroup, Sequence[cfg.Opt]]]
 

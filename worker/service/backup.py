@@ -17,7 +17,7 @@ from worker.adapters.backup_metadata import VolumeMetadata
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.remote_services import RemoteBackupPeers, RemoteVolumeServices
 from worker.backends.backup_backend import BackupStoreBackend
-from worker.conf import backup as options
+from worker.conf.groups import backup as options
 from worker.db.engine import Database
 from worker.endpoints.backup import RPC_VERSION, BackupEndpoint, ForceDeleteSupport
 from worker.endpoints.service import CapabilityReports, ServiceEndpoint

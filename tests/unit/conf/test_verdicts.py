@@ -10,9 +10,10 @@ import pytest
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backend, groups
+from worker.conf import groups
 from worker.conf.cinder import defaults, no_effect, refused, unrelated
 from worker.conf.cinder.table import BACKEND, Table
+from worker.conf.groups import backend
 
 DOCS = Path(__file__).parents[3] / "docs/cinder-conf.rst"
 TABLE = Table()

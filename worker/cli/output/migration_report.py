@@ -153,7 +153,8 @@ def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
 
 def _store(conf: cfg.ConfigOpts) -> str:
     # Late: help needs no configuration, which loads 50 modules.
-    from worker.conf import ConfigError, backup
+    from worker.conf import ConfigError
+    from worker.conf.groups import backup
 
     wanted = conf.backup_driver
     try:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backends, backup, compute, groups, image
+from worker.conf import backends, groups
 from worker.conf.check import config_files, urls, values
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import AssignmentKind, Review
+from worker.conf.groups import backup, compute, image
 
 
 @dataclass(frozen=True)

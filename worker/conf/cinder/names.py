@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backend
 from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.cinder import unrelated
+from worker.conf.groups import backend
 
 OF_BACKENDS = "of backends"
 """The key under which options of every backend are listed."""

@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option group that does not belong to a single backend."""
+"""One module per option group, and the registration of those that no single backend has."""
 
 from __future__ import annotations
 
 from oslo_config import cfg
 
-from worker.conf import backup, compute, coordination, default, image, journal, libraries, quota
+from worker.conf.groups import (
+    backup,
+    compute,
+    coordination,
+    default,
+    image,
+    journal,
+    libraries,
+    quota,
+)
 
 
 def register_all(conf: cfg.ConfigOpts) -> None:
