@@ -13,8 +13,8 @@ from typing import Any
 from cinder.volume import driver
 from oslo_config import cfg
 
-from drivers.cinder import groups, manage, optional, replication
 from drivers.cinder.adapter import CinderDriver
+from drivers.cinder.optional import groups, manage, replication, single_methods
 from drivers.interface.group import VolumeConsistencyGroupDriver, VolumeGroupDriver
 from drivers.interface.manage import VolumeManagementDriver
 from drivers.interface.snapshot import VolumeSnapshotManagementDriver
@@ -24,10 +24,10 @@ _BASES = (
     *(driver.ManageableVD, driver.ManageableSnapshotsVD),
 )
 _OFFERS = (
-    optional.ExportingCinderDriver,
-    optional.CopyingCinderDriver,
-    optional.MovingCinderDriver,
-    optional.ReportingCinderDriver,
+    single_methods.ExportingCinderDriver,
+    single_methods.CopyingCinderDriver,
+    single_methods.MovingCinderDriver,
+    single_methods.ReportingCinderDriver,
 )
 
 _ALWAYS = frozenset({"copy_image_to_volume", "copy_volume_to_image"})

@@ -28,14 +28,15 @@ from drivers.interface.errors import (
 from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
-from drivers.volume import extents, image_clone
+from drivers.volume import extents
 from drivers.volume.capacity import report
 from drivers.volume.file_errors import explained
-from drivers.volume.file_groups import GroupedFiles
 from drivers.volume.files import Directory
 from drivers.volume.in_use import require_unused
-from drivers.volume.manage_files import ManagedFiles, snapshot_file
-from drivers.volume.retype_migrate import MovedFiles, location_info
+from drivers.volume.optional import image_clone
+from drivers.volume.optional.file_groups import GroupedFiles
+from drivers.volume.optional.manage_files import ManagedFiles, snapshot_file
+from drivers.volume.optional.retype_migrate import MovedFiles, location_info
 
 LOG = logging.getLogger(__name__)
 

@@ -41,14 +41,15 @@ def adapted() -> Any:
     cinders.load("cinder.volume.drivers.nfs.NfsDriver")
     from cinder.volume import driver as base
 
-    from drivers.cinder import features, groups, manage, optional, replication
+    from drivers.cinder import features
     from drivers.cinder.adapter import CinderDriver
+    from drivers.cinder.optional import groups, manage, replication, single_methods
 
     names = {"get_filter_function", "get_goodness_function"}
     names |= {*groups.GENERIC, *groups.CONSISTENT, *replication.METHODS}
     for offer in (*features._OFFERS, manage.ManageVolumes, manage.ManageSnapshots, CinderDriver):
         names |= {name for name in vars(offer) if not name.startswith("_")}
-    assert optional.CopyingCinderDriver in features._OFFERS
+    assert single_methods.CopyingCinderDriver in features._OFFERS
 
     def noting(name: str) -> Any:
         def method(self: Any, *args: Any, **named: Any) -> Any:

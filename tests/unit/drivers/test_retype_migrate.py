@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.errors import VolumeBackendAPIException, VolumeIsBusy
-from drivers.volume import retype_migrate
+from drivers.volume.optional import retype_migrate
 
 
 def host(place: object, node: str = socket.gethostname(), kind: str = "LocalDriver") -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from drivers.volume.files import Directory, UnsafeName
-from drivers.volume.manage_files import other_format
+from drivers.volume.optional.manage_files import other_format
 
 _SCHEME = "file"
 

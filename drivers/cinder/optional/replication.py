@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from drivers.cinder.groups import passed_on
+from drivers.cinder.optional.groups import passed_on
 
 METHODS = {
     name: passed_on(name)

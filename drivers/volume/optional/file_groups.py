@@ -27,7 +27,7 @@ from drivers.volume.consistent_copy import FileCopy, copy_together
 from drivers.volume.file_errors import explained
 from drivers.volume.files import Directory
 from drivers.volume.in_use import require_unused
-from drivers.volume.manage_files import snapshot_file
+from drivers.volume.optional.manage_files import snapshot_file
 
 LOG = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 from drivers.cinder import translation
 from drivers.cinder.adapter import CinderDriver, takes, update
 from drivers.cinder.error_translation import translated
-from drivers.cinder.images import ImageServiceForCinder
+from drivers.cinder.optional.images import ImageServiceForCinder
 from drivers.cinder.translation import changes, cinders, context, listed, recorded, volume_type
 from drivers.interface.optional import Connector, Update
 from drivers.interface.records import Record
