@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 from drivers.interface.backup import BackupDriver
 from drivers.interface.records import Record
-from tests.unit.flows.backend import RecordingDriver
-from tests.unit.flows.doubles import Noted
+from tests.unit.flows.world.backend import RecordingDriver
+from tests.unit.flows.world.doubles import Noted
 from worker.db.records import Records
 
 ROOM = 512

@@ -20,8 +20,8 @@ from drivers.interface.records import Record
 from flows.context import BackupContext, Options, VolumeServiceContext
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from tests.journals.doubles import Attacher, BackupServices, BackupStore, Driver, VolumeServices
-from tests.unit.flows.doubles import Noted
-from tests.unit.flows.images import Images
+from tests.unit.flows.world.doubles import Noted
+from tests.unit.flows.world.images import Images
 from worker.adapters.record_cache import RecordCache
 from worker.db import sync
 from worker.db.engine import Database

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.flows.world import World
+from tests.unit.flows.world.world import World
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import context
-from tests.unit.flows.world import World
+from tests.unit.flows.world.world import World
 
 FAMILIES = [
     context.VolumeContext,

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows.errors import VolumeNotFound
-from tests.unit.flows.orphans import Left
+from tests.unit.flows.world.orphans import Left
 from worker.adapters.record_cache import READS, RecordCache
 
 

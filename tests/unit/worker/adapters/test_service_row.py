@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows.errors import NotFound
-from tests.unit.flows.orphans import HOST, WHO, Left
+from tests.unit.flows.world.orphans import HOST, WHO, Left
 from worker.adapters.service_row import BackendServiceRow, RegisteredService, RemoteFailovers
 from worker.db import models
 from worker.db.records import Records

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.flows.orphans import HOST, Left
+from tests.unit.flows.world.orphans import HOST, Left
 from worker.backends.replication_status import note_errors
 
 FAILED = {"replication_status": "error"}

@@ -20,7 +20,7 @@ from drivers.interface.errors import VolumeBackendAPIException
 from flows.engine import Outcome
 from flows.errors import OperationCancelled, ProcessStopping
 from flows.lifecycle import Step
-from tests.unit.flows.world import World
+from tests.unit.flows.world.world import World
 from worker.execution import retry
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor, OperationRun

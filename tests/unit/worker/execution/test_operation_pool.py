@@ -18,7 +18,7 @@ from taskflow.patterns import linear_flow
 
 from flows.errors import InvalidVolume, OperationCancelled, ProcessStopping
 from flows.lifecycle import Step
-from tests.unit.flows.world import World
+from tests.unit.flows.world.world import World
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake

@@ -15,7 +15,7 @@ from oslo_utils import timeutils
 from drivers.interface.records import Record
 from flows.context import BackupContext
 from flows.errors import ServiceUnreachable
-from tests.unit.flows.orphans import Left
+from tests.unit.flows.world.orphans import Left
 from worker.recovery.orphaned_backups import OrphanedBackups
 
 HOST = "node"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from oslo_utils import timeutils
 
-from tests.unit.flows.orphans import BEFORE, HOST, WHO, Left
+from tests.unit.flows.world.orphans import BEFORE, HOST, WHO, Left
 from worker.recovery.orphaned_volumes import OrphanedVolumes
 
 SINCE = BEFORE + datetime.timedelta(seconds=1)

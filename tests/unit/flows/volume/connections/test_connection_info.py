@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answer of a connection, and the data stored for the next: spec/interfaces §2.2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drivers.interface.errors import VolumeBackendAPIException
+from flows.context import Options
+from flows.volume.connections import connection
+from tests.unit.flows.world.world import NAMESPACE, World
+
+CONNECTOR = {"initiator": "iqn.1", "host": "node", "auth_password": "hush"}
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    world.add_volume(size=10)
+    return world
+
+
+def initialize(world: World, connector: Any = CONNECTOR) -> Any:
+    return world.call(connection.initialize, volume_id="v1", connector=connector)
+
+
+class TestInitiatorData:
+    """A driver's data for an initiator is stored, and passed to it next time."""
+
+    @pytest.mark.parametrize("key", ["initiator_updates", "initiator_update"])
+    def test_set_then_removed(self, ready: World, key: str) -> None:
+        info = {"driver_volume_type": "iscsi", "data": {}}
+        ready.initiators.kept["iqn.1", NAMESPACE] = {"old": "1", "gone": "1"}
+        updates = {"set_values": {"new": "2", "brief": "3"}, "remove_values": ["gone", "brief"]}
+        ready.driver.plan["initialize_connection"] = {**info, key: updates}
+
+        answer = initialize(ready)
+
+        (call,) = ready.driver.called("initialize_connection")
+        assert call["initiator_data"] == {"old": "1", "gone": "1"}
+        assert ready.initiators.kept["iqn.1", NAMESPACE] == {"old": "1", "new": "2"}
+        assert key not in answer
+
+    def test_nothing_is_handed_over_where_nothing_is_kept(self, ready: World) -> None:
+        initialize(ready)
+
+        assert ready.driver.called("initialize_connection")[0]["initiator_data"] is None
+
+    def test_a_driver_that_does_not_take_it_is_not_given_it(
+        self, ready: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        info = {"driver_volume_type": "iscsi", "data": {}}
+
+        def old_style(self: Any, volume: Any, connector: Any) -> Any:
+            return info
+
+        monkeypatch.setattr(type(ready.driver), "initialize_connection", old_style)
+        ready.initiators.kept["iqn.1", NAMESPACE] = {"old": "1"}
+
+        assert initialize(ready)["driver_volume_type"] == "iscsi"
+
+    @pytest.mark.parametrize(
+        "updates",
+        [
+            pytest.param("x", id="text"),
+            pytest.param({"set_values": ["a"]}, id="a list to set"),
+            pytest.param({"remove_values": {"a": 1}}, id="a dict to remove"),
+            pytest.param({"set_values": {"a": {"b": 1}}}, id="values that do not fit"),
+        ],
+    )
+    def test_rubbish_is_the_drivers_error(self, ready: World, updates: Any) -> None:
+        info = {"driver_volume_type": "iscsi", "data": {}, "initiator_updates": updates}
+        ready.driver.plan["initialize_connection"] = info
+
+        with pytest.raises(VolumeBackendAPIException):
+            initialize(ready)
+
+        assert ready.driver.exports == set()
+
+    def test_updates_for_nobody(self, ready: World) -> None:
+        updates = {"set_values": {"a": "1"}}
+        info = {"driver_volume_type": "fc", "data": {}, "initiator_updates": updates}
+        ready.driver.plan["initialize_connection"] = info
+
+        with pytest.raises(VolumeBackendAPIException):
+            initialize(ready, {"wwpns": ["1"]})
+
+
+class TestAccess:
+    """What ``data`` gets besides the driver's fields."""
+
+    def data(self, world: World, connector: Any = CONNECTOR, **said: Any) -> Any:
+        info = {"driver_volume_type": "iscsi", "data": said}
+        world.driver.plan["initialize_connection"] = info
+        return initialize(world, connector)["data"]
+
+    def test_of_a_plain_volume(self, ready: World) -> None:
+        assert self.data(ready) == {
+            "qos_specs": None,
+            "access_mode": "rw",
+            "encrypted": False,
+            "enforce_multipath": False,
+        }
+
+    @pytest.mark.parametrize(
+        ("admin", "mode"),
+        [({"readonly": "True"}, "ro"), ({"readonly": "False"}, "rw"), ({}, "rw"),
+         ({"readonly": "True", "attached_mode": "rw"}, "rw"), ({"attached_mode": "ro"}, "ro")],
+    )  # fmt: skip
+    def test_access_mode(self, ready: World, admin: Any, mode: str) -> None:
+        ready.db.pairs["admin_metadata", "v1"] = admin
+
+        assert self.data(ready)["access_mode"] == mode
+
+    @pytest.mark.parametrize(
+        ("key", "said", "encrypted"),
+        [("k", {}, True), (None, {}, False), ("k", {"encrypted": False}, False),
+         (None, {"encrypted": True}, True), ("k", {"encrypted": None}, True)],
+    )  # fmt: skip
+    def test_encrypted(self, ready: World, key: Any, said: Any, encrypted: bool) -> None:
+        ready.volume()["encryption_key_id"] = key
+
+        assert self.data(ready, **said)["encrypted"] is encrypted
+
+    @pytest.mark.parametrize(
+        ("spec", "said", "cacheable"),
+        [("<is> True", {}, True), ("<is> True", {"cacheable": False}, False),
+         ("<is> False", {}, None), (None, {"cacheable": True}, True)],
+    )  # fmt: skip
+    def test_cacheable(self, ready: World, spec: Any, said: Any, cacheable: Any) -> None:
+        ready.db.types["t1"] = {"extra_specs": {"cacheable": spec} if spec else {}}
+
+        assert self.data(ready, **said).get("cacheable") is cacheable
+
+    def test_discard_and_multipath(self, ready: World) -> None:
+        ready.options = Options(report_discard_supported=True)
+
+        data = self.data(ready, {"enforce_multipath": True})
+
+        assert data["discard"] is True
+        assert data["enforce_multipath"] is True
+
+    def test_block_sizes_are_texts(self, ready: World) -> None:
+        geometry = {"logical_block_size": 512, "physical_block_size": 4096}
+
+        data = self.data(ready, disk_geometry=geometry)
+
+        assert (data["logical_block_size"], data["physical_block_size"]) == ("512", "4096")
+        assert "disk_geometry" not in data
+
+    @pytest.mark.parametrize(
+        ("consumer", "specs", "seen"),
+        [
+            pytest.param("front-end", {"total_iops_sec": "9"}, {"total_iops_sec": "9"}, id="front"),
+            pytest.param("both", {"total_iops_sec": "9"}, {"total_iops_sec": "9"}, id="both"),
+            pytest.param("back-end", {"total_iops_sec": "9"}, None, id="back"),
+            pytest.param("both", {}, None, id="none"),
+            pytest.param("both", {"x_per_gb": "5"}, {"x": 50}, id="times the size"),
+            pytest.param("both", {"x_per_gb": "5", "x_per_gb_min": "70"}, {"x": 70}, id="at least"),
+            pytest.param("both", {"x_per_gb": "5", "x_max": "30"}, {"x": 30}, id="at most"),
+            pytest.param("both", {"x_max": "30"}, {"x_max": "30"}, id="a burst is no bound"),
+            pytest.param("both", {"x_per_gb": "fast", "y": "1"}, {"y": "1"}, id="no number"),
+        ],
+    )
+    def test_quality_of_service(self, ready: World, consumer: str, specs: Any, seen: Any) -> None:
+        ready.db.qos["t1"] = {"consumer": consumer, "specs": specs}
+
+        assert self.data(ready)["qos_specs"] == seen

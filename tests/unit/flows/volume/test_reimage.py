@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notifications of a reimaged volume: spec/volume-rpc, reimage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drivers.interface.errors import ComputeError, VolumeBackendAPIException
+from flows.volume import reimage
+from tests.unit.flows.world.world import World
+
+
+def run(world: World, before: str = "reserved") -> Any:
+    world.add_volume(status="downloading", previous_status=before)
+    world.add_attachment(instance_uuid="i1", attach_status="reserved")
+    args = {"volume_id": "v1", "image_meta": {"id": "i1"}, "snapshot_id": None}
+    return world.run(reimage.flow, **args)
+
+
+def test_an_instance_that_waits_is_told(world: World) -> None:
+    assert run(world).state == "done"
+
+    assert world.volume()["status"] == "reserved"
+    assert world.compute.told == [("reimaged", "v1", ["i1"])]
+    assert world.messaged() == []
+
+
+@pytest.mark.parametrize("before", ["available", "error"])
+def test_nobody_waits_for_one_that_was_not_reserved(world: World, before: str) -> None:
+    assert run(world, before).state == "done"
+
+    assert world.volume()["status"] == before
+    assert world.compute.told == []
+
+
+def test_nobody_is_told_of_a_failure(world: World) -> None:
+    world.driver.plan["initialize_connection"] = VolumeBackendAPIException("no")
+
+    assert run(world).state == "failed"
+    assert world.compute.told == []
+
+
+def test_news_that_are_not_taken_fail_nothing(world: World) -> None:
+    world.compute.error = ComputeError("Nova refused: 404")
+
+    assert run(world).state == "done"
+    assert world.volume()["status"] == "reserved"
+    assert world.messaged() == [("016", "028")]
