@@ -54,13 +54,13 @@ class Outcome:
     :param state: ``done``; ``failed`` (reverted); ``suspended`` (resumes later).
     :param failure: the cause of the reverts.
     :param result: the flow's result ``result``, for calls.
-    :param left: steps that could not be reverted: class and text of each error.
+    :param revert_failures: steps that could not be reverted: class and text of each error.
     """
 
     state: State
     failure: Failure | None = None
     result: Any = None
-    left: Mapping[str, str] = field(default_factory=dict)
+    revert_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 class FlowRun:
@@ -141,7 +141,7 @@ class FlowRun:
         except FlowError as refusal:
             if not any(self._detail):
                 return refusal
-            LOG.info("it is undone all the same: %s", refusal)
+            LOG.info("it is reverted all the same: %s", refusal)
         return None
 
     def _task_changed(self, state: str, details: dict[str, Any]) -> None:
@@ -259,11 +259,11 @@ def _outcome(engine: Engine, error: Exception | None, shape: _Shape) -> Outcome:
         return Outcome("suspended")
     if error is None and state == states.SUCCESS:
         return Outcome("done", result=engine.storage.fetch(RESULT) if shape.has_result else None)
-    left = dict(_undo_failures(engine.detail))
+    revert_failures = dict(_undo_failures(engine.detail))
     for failure in engine.storage.get_execute_failures().values():
-        return Outcome("failed", failure, left=left)
+        return Outcome("failed", failure, revert_failures=revert_failures)
     cause = error or OperationInterrupted(f"flow ended in {state}")
-    return Outcome("failed", Failure.from_exception(cause), left=left)
+    return Outcome("failed", Failure.from_exception(cause), revert_failures=revert_failures)
 
 
 def _undo_failures(detail: FlowDetail) -> Iterator[tuple[str, str]]:

@@ -218,7 +218,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except BaseException as error:
             text = storable_errors.text_of(error)
-            LOG.exception("%s could not be undone: %s", self.name, text)
+            LOG.exception("%s could not be reverted: %s", self.name, text)
             shown = "".join(traceback.format_exception(error))
             return {UNDO_FAILED: f"{type(error).__name__}: {text}", "traceback": shown}
 

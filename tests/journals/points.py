@@ -161,6 +161,6 @@ def _cancelled(journal: Journal, flow: str) -> None:
 def _resumed(times: int) -> Then:
     def resumed(journal: Journal, flow: str) -> None:
         for _ in range(times):
-            journal.resumed(journal.load(flow))
+            journal.count_interruption(journal.load(flow))
 
     return resumed

@@ -68,7 +68,7 @@ class OperationRun:
         return str(self.detail.uuid)
 
 
-Late = Callable[[OperationRun], None]
+LateReturn = Callable[[OperationRun], None]
 """Called on a thread that returned from the driver after its operation had ended without it."""
 
 
@@ -104,7 +104,7 @@ class Executor:
         self._changed = threading.Condition()
         self._closed = False
 
-    def run(self, run: OperationRun, late: Late) -> engine.Outcome:
+    def run(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
         """Run until there is an outcome, in as many attempts as outages and bugs require.
 
         :raises ProcessStopping: the operation is resumed at the next start.
@@ -112,10 +112,10 @@ class Executor:
         started = time.monotonic()
         try:
             if run.resumed:
-                self._plan(run)
+                self._choose_direction(run)
             else:
                 run.revert = run.cancelled
-            outcome = self._run(run, late)
+            outcome = self._run(run, on_late_return)
         finally:
             run.ended.set()
         operation_log.log_end(run.operation, run.flow, outcome, time.monotonic() - started)
@@ -156,13 +156,13 @@ class Executor:
                 self._changed.wait(min(left, URGENT_CHECK_PAUSE))
             return not self._running
 
-    def _run(self, run: OperationRun, late: Late) -> engine.Outcome:
+    def _run(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
         """Make attempts until there is an outcome."""
         method = run.operation.method
         while True:
             operation_log.log_start(run.operation, run.resumed, run.revert)
             try:
-                return self._attempt(run, late)
+                return self._attempt(run, on_late_return)
             except StorageFailure as error:
                 LOG.warning("the journal is away, %s waits: %s", method, error)
                 self._reload(run)
@@ -177,16 +177,18 @@ class Executor:
                 if not run.calls_driver:
                     raise
                 self._reload(run)
-                self._plan(run)
+                self._choose_direction(run)
 
     def _reload(self, run: OperationRun) -> None:
         flow = run.flow
         run.detail = self._journal_retry.until_available(lambda: self._journal.load(flow))
 
-    def _plan(self, run: OperationRun) -> None:
-        """Choose between resuming and reverting an interrupted operation, and count it."""
+    def _choose_direction(self, run: OperationRun) -> None:
+        """Count an interruption, and choose between resuming and reverting the operation."""
         method, most = run.operation.method, self._max_resumes()
-        count = self._journal_retry.until_available(lambda: self._journal.resumed(run.detail))
+        count = self._journal_retry.until_available(
+            lambda: self._journal.count_interruption(run.detail)
+        )
         reason = run.cancelled
         if count > 2 * most + 1:
             text = (
@@ -197,12 +199,12 @@ class Executor:
             text = f"{method} was interrupted, and its caller is gone"
             reason = OperationInterrupted(text)
         elif reason is None and count > most:
-            text = f"{method} was interrupted {count} times: undone instead of resumed"
+            text = f"{method} was interrupted {count} times: reverted instead of resumed"
             reason = OperationInterrupted(text)
         run.resumed, run.revert, run.calls_driver = True, reason, count <= 2 * most + 1
         run.reopen = reason is None and bool(run.detail.meta.get("reopened"))
 
-    def _attempt(self, run: OperationRun, late: Late) -> engine.Outcome:
+    def _attempt(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
         operation = run.operation
         progress = self._journal.progress(run.detail)
         ctx = self._contexts(operation.request, run.resumed)
@@ -218,15 +220,19 @@ class Executor:
         if run.cancelled is not None and run.revert is None:  # while it was being started
             flow.cancel(run.cancelled)
         try:
-            return self._watched(run, flow, progress, late)
+            return self._with_timeout(run, flow, progress, on_late_return)
         finally:
             with self._changed:
                 if self._running.get(run.flow) is flow:
                     del self._running[run.flow]
                 self._changed.notify_all()
 
-    def _watched(
-        self, run: OperationRun, flow: engine.FlowRun, progress: FlowProgress, late: Late
+    def _with_timeout(
+        self,
+        run: OperationRun,
+        flow: engine.FlowRun,
+        progress: FlowProgress,
+        on_late_return: LateReturn,
     ) -> engine.Outcome:
         operation, timeouts = run.operation, self._timeouts
         # Without a driver nothing can hang.
@@ -238,7 +244,7 @@ class Executor:
                 return self._carry_out(run, flow, progress)
 
         watched = WatchedOperation(
-            str(operation), flow, work, self._limiter, functools.partial(late, run)
+            str(operation), flow, work, self._limiter, functools.partial(on_late_return, run)
         )
         timeout = timeouts.seconds(operation.method)
         return watched.wait(timeout, timeouts.stall, timeouts.stall_reverts)
@@ -255,9 +261,9 @@ class Executor:
         return outcome
 
     def _finish(self, run: OperationRun, progress: FlowProgress, outcome: engine.Outcome) -> None:
-        failure, left = outcome.failure, outcome.left
+        failure, revert_failures = outcome.failure, outcome.revert_failures
         self._journal_retry.until_available(
-            lambda: self._journal.finish(run.detail, progress, failure, left)
+            lambda: self._journal.finish(run.detail, progress, failure, revert_failures)
         )
 
 

@@ -50,13 +50,13 @@ class Intake:
         self._slot = slot
 
     def wait_for_capacity(self, timeout: float) -> bool:
-        """Wait for a free slot. :raises ProcessStopping: no message is taken any more."""
+        """Wait for capacity. :raises ProcessStopping: no message is taken any more."""
         return self._operations.wait_for_capacity(timeout)
 
     def cast(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         """Journal a cast and start it. :raises ProcessStopping: it is not in the journal."""
         try:
-            asked = self._dispatcher.dispatch(message, context)
+            dispatched = self._dispatcher.dispatch(message, context)
         except BadMessage as error:
             self._rejected.message(message, context, error)
             return
@@ -64,29 +64,29 @@ class Intake:
             bad = BadMessage(f"{type(error).__name__}: {error}")
             self._rejected.message(message, context, bad)
             return
-        if isinstance(asked, DirectCall):
-            self._operations.start_call(lambda: _make(asked))
+        if isinstance(dispatched, DirectCall):
+            self._operations.start_call(lambda: _invoke_direct_call(dispatched))
             return
         unique_id = _unique_id(message)
         detail = self._journal_retry.until_available(
-            lambda: self._journal.accept(unique_id, self._slot, asked)
+            lambda: self._journal.accept(unique_id, self._slot, dispatched)
         )
         if detail is None:
-            LOG.info("%s came twice, it is run once: message %s", asked.method, unique_id)
+            LOG.info("%s came twice, it is run once: message %s", dispatched.method, unique_id)
             return
-        self._operations.start(asked, detail)
+        self._operations.start(dispatched, detail)
 
     def call(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
         """Carry out a call on its thread and return its answer."""
         with self._operations.capacity_taken():
             try:
-                asked = self._dispatcher.dispatch(message, context)
+                dispatched = self._dispatcher.dispatch(message, context)
             except BadMessage as error:
                 LOG.error("call refused: %s", error)
                 raise
-            if isinstance(asked, DirectCall):
-                return asked.invoke()
-            return self._answer(asked, _unique_id(message))
+            if isinstance(dispatched, DirectCall):
+                return dispatched.invoke()
+            return self._answer(dispatched, _unique_id(message))
 
     def malformed(self, body: Any, error: Exception) -> None:
         """Keep a message that cannot be read."""
@@ -96,7 +96,7 @@ class Intake:
         """Run a call and return its answer.
 
         :raises JournalError: nothing was done; the caller may ask again.
-        :raises ProcessStopping: it is done, or undone, at the next start.
+        :raises ProcessStopping: it is done, or reverted, at the next start.
         """
         detail = self._journal.accept(unique_id, self._slot, operation)
         if detail is None:  # its first delivery runs, or has run; running it twice is harmless
@@ -114,7 +114,7 @@ def _unique_id(message: Mapping[str, Any]) -> str:
     return str(message.get("_unique_id") or "")
 
 
-def _make(call: DirectCall) -> None:
+def _invoke_direct_call(call: DirectCall) -> None:
     """Make a call that was cast: its error has no caller, and is logged."""
     try:
         call.invoke()

@@ -13,9 +13,9 @@ from worker.rpc.operation import Operation
 LOG = logging.getLogger("worker.operation")
 
 
-def log_start(operation: Operation, resumed: bool, undo: FlowError | None) -> None:
+def log_start(operation: Operation, resumed: bool, revert: FlowError | None) -> None:
     """Log the start of an operation, and whether it is a further attempt."""
-    how = f"is undone: {undo}" if undo else "resumed" if resumed else "started"
+    how = f"is reverted: {revert}" if revert else "resumed" if resumed else "started"
     LOG.info("%s %s", operation, how)
 
 
@@ -33,15 +33,15 @@ def log_end(operation: Operation, flow: str, outcome: Outcome, seconds: float) -
     elif failure is None:
         LOG.info("%s done in %.3f s", operation, seconds)
     elif failure.check(ResourceBusy):
-        LOG.warning("%s undone after %.3f s: %s", operation, seconds, failure.exception_str)
+        LOG.warning("%s reverted after %.3f s: %s", operation, seconds, failure.exception_str)
     elif failure.check(FlowError):
         LOG.error("%s failed after %.3f s: %s", operation, seconds, failure.exception_str)
     else:
         # The summary of the error is appended by the log's formatter.
         LOG.error("%s failed after %.3f s", operation, seconds, exc_info=failure.exc_info)
-    if outcome.left:
-        steps = "; ".join(f"{step}: {text}" for step, text in outcome.left.items())
+    if outcome.revert_failures:
+        steps = "; ".join(f"{step}: {text}" for step, text in outcome.revert_failures.items())
         advice = f"look, then: holdfast flow revert {flow}"
         LOG.error(
-            "%s was not undone entirely, something may be left: %s; %s", operation, steps, advice
+            "%s was not reverted entirely, something may be left: %s; %s", operation, steps, advice
         )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The accepted operations of one process: their order, their threads and their slots.
+"""The accepted operations of one process: their order, their threads and their number.
 
 Operations on one resource run in the order of their acceptance. New casts have threads
-and slots of their own, as many as the service may run at once; data transfers have others,
-and so have resumed operations; a call runs on the thread of its message.
+of their own, as many as the service may run at once; data transfers have others, and so
+have resumed operations; a call runs on the thread of its message.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class OperationPool:
         self._runs: dict[str, OperationRun] = {}
 
     def wait_for_capacity(self, timeout: float) -> bool:
-        """Wait for a free slot. :raises ProcessStopping: no message is taken any more."""
+        """Wait for capacity. :raises ProcessStopping: no message is taken any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping.is_set() or self.has_capacity, timeout)
             if self._stopping.is_set():
@@ -100,12 +100,12 @@ class OperationPool:
 
     @contextmanager
     def capacity_taken(self) -> Iterator[None]:
-        """Occupy a slot, for a call, which runs on the thread of its message."""
+        """Take capacity for a call, which runs on the thread of its message."""
         self._take_capacity()
         try:
             yield
         finally:
-            self._free_slot()
+            self._free_capacity()
 
     def start(self, operation: Operation, detail: FlowDetail) -> None:
         """Run a new operation on a thread when its turn comes."""
@@ -114,7 +114,7 @@ class OperationPool:
             self._enqueue(run, functools.partial(self._submit, self._transfers))
             return
         self._take_capacity()
-        self._enqueue(run, functools.partial(self._submit, self._threads), self._free_slot)
+        self._enqueue(run, functools.partial(self._submit, self._threads), self._free_capacity)
 
     def start_submitted(self) -> None:
         """Run the operations that flows have started since the last call."""
@@ -123,13 +123,13 @@ class OperationPool:
                 self.start(operation, detail)
 
     def start_call(self, call: Callable[[], None]) -> None:
-        """Make a call that starts no flow, on a thread and in a slot."""
+        """Make a call that starts no flow, on a thread, within the capacity."""
 
         def work() -> None:
             try:
                 call()
             finally:
-                self._free_slot()
+                self._free_capacity()
 
         self._take_capacity()
         self._submit(self._threads, work)
@@ -149,15 +149,18 @@ class OperationPool:
             self.start_submitted()
 
     def load_unfinished(self) -> int:
-        """Take over the interrupted operations of the slot, and return how many.
+        """Schedule the interrupted operations of the slot for a resume, and return how many.
 
         New operations on the same resources wait for them. They run after :meth:`resume`.
         """
         details = self._journal_retry.until_available(lambda: self._journal.unfinished(self._slot))
-        return sum(self.take_over(detail) for detail in details)
+        return sum(self.schedule_resume(detail) for detail in details)
 
-    def take_over(self, detail: FlowDetail) -> bool:
-        """Resume an operation when its turn comes; return whether this version can."""
+    def schedule_resume(self, detail: FlowDetail) -> bool:
+        """Resume an operation, or go on with its reverts, when its turn comes.
+
+        :returns: False where this version cannot read its journal entry, and leaves it.
+        """
         try:
             operation = Operation.from_meta(detail.meta)
         except (KeyError, TypeError, ValueError, LookupError) as error:
@@ -173,7 +176,7 @@ class OperationPool:
         return True
 
     def resume(self) -> None:
-        """Run the operations that were taken over: the driver is up."""
+        """Start the scheduled operations: the driver is up."""
         self._resumed.start()
 
     def find(self, flow: str) -> OperationRun | None:
@@ -211,7 +214,7 @@ class OperationPool:
         with self._changed:
             self._active += 1
 
-    def _free_slot(self) -> None:
+    def _free_capacity(self) -> None:
         with self._changed:
             self._active -= 1
             self._changed.notify()
@@ -279,7 +282,7 @@ class OperationPool:
         if self._stopping.is_set():
             return
         try:
-            self.take_over(self._journal.revert_again(run.flow))
+            self.schedule_resume(self._journal.revert_again(run.flow))
         except JournalError as error:
             advice = f"look, then: holdfast flow revert {run.flow}"
             LOG.error("%s ended late, its effect may be left: %s; %s", run.operation, error, advice)

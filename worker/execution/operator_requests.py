@@ -45,7 +45,7 @@ class RequestHandler:
             raise RequestRefused(f"flow {flow} has ended: {self._journal.load(flow).state}")
         self._journal.request_revert(run.detail, _REASON)
         self._operations.cancel(run, OperationCancelled(_REASON))
-        return "it is undone from its next task boundary on"
+        return "it is reverted from its next task boundary on"
 
     def revert(self, flow: str) -> str:
         """Cancel an operation that has not ended, or repeat the reverts that failed.
@@ -57,10 +57,10 @@ class RequestHandler:
             return self.cancel(flow)
         state = self._journal.load(flow).state
         if state != states.FAILURE:
-            how = "was undone" if state == states.REVERTED else f"has ended: {state}"
-            raise RequestRefused(f"flow {flow} {how}; nothing is left to undo")
-        self._operations.take_over(self._journal.revert_again(flow))
-        return "what was left of it is undone"
+            how = "was reverted" if state == states.REVERTED else f"has ended: {state}"
+            raise RequestRefused(f"flow {flow} {how}; nothing is left to revert")
+        self._operations.schedule_resume(self._journal.revert_again(flow))
+        return "the reverts that failed are repeated"
 
     def resume(self, flow: str) -> str:
         """Run an operation that was reverted once more.
@@ -75,7 +75,7 @@ class RequestHandler:
             raise RequestRefused(f"flow {flow} has ended: {detail.state}")
         if detail.meta.get("when_cut_short", "revert") == "revert":
             raise RequestRefused(f"the caller of {detail.name} is gone: send the request again")
-        self._operations.take_over(self._journal.reopen(flow))
+        self._operations.schedule_resume(self._journal.reopen(flow))
         return "it is run once more from its beginning"
 
 

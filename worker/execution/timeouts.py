@@ -80,7 +80,7 @@ class WatchedOperation(Generic[T]):
 
     :param operation: method and resource, for the log.
     :param work: the attempt.
-    :param late: called on the thread when it returns after it was abandoned.
+    :param on_late_return: called on the thread when it returns after it was abandoned.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class WatchedOperation(Generic[T]):
         flow: FlowRun,
         work: Callable[[], T],
         limiter: Limiter,
-        late: Callable[[], None],
+        on_late_return: Callable[[], None],
     ) -> None:
         self._operation = operation
         self._flow = flow
         self._work = work
         self._limiter = limiter
-        self._late = late
+        self._on_late_return = on_late_return
         self._state = AbandonableThread()
         self._ended = threading.Event()
         self._result: list[T] = []
@@ -115,7 +115,7 @@ class WatchedOperation(Generic[T]):
             if cause is not None:
                 self._flow.cancel(cause)
                 if self._state.abandon():
-                    LOG.error("%s is undone without the thread that hangs in it", self._operation)
+                    LOG.error("%s is reverted without the thread that hangs in it", self._operation)
                     raise OperationHung(cause)
         if self._error is not None:
             raise self._error
@@ -155,7 +155,7 @@ class WatchedOperation(Generic[T]):
         except ThreadAbandoned:
             took = time.monotonic() - self._began
             LOG.warning("%s: the thread that hung is back after %.0f s", self._operation, took)
-            self._late()
+            self._on_late_return()
         except BaseException as error:  # noqa: BLE001 - raised again by wait()
             self._error = error
         self._ended.set()

@@ -135,8 +135,8 @@ class Journal:
         """Return the backend through which one flow's engine writes its progress."""
         return FlowProgress(self._statements, self._writing, detail)
 
-    def resumed(self, detail: FlowDetail) -> int:
-        """Note that a flow is resumed, and return how often it was interrupted.
+    def count_interruption(self, detail: FlowDetail) -> int:
+        """Count an interruption of a flow, and return how many there were.
 
         A flow that a stop suspended was not interrupted.
         """
@@ -155,27 +155,27 @@ class Journal:
         detail: FlowDetail,
         progress: FlowProgress,
         failure: Failure | None,
-        left: Mapping[str, str] | None = None,
+        revert_failures: Mapping[str, str] | None = None,
     ) -> None:
         """Mark a flow as ended; a success keeps only the fields of listings.
 
-        :param left: class and text of the error of each revert that failed, by step.
+        :param revert_failures: class and text of the error of each revert that failed, by step.
         """
-        kept = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
-        kept["request_id"] = detail.meta["request"].get("request_id")
+        meta = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
+        meta["request_id"] = detail.meta["request"].get("request_id")
         with self._writing() as cursor:
             if failure is None:
-                kept["tasks"] = [(a.name, a.meta.get("began"), a.meta.get("ended")) for a in detail]
-                self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, kept)
+                meta["tasks"] = [(a.name, a.meta.get("began"), a.meta.get("ended")) for a in detail]
+                self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, meta)
                 if progress.started:
                     self._statements.drop_atoms(cursor, detail.uuid)
                 return
             progress.write(cursor)
-            kept |= {key: detail.meta[key] for key in _KEPT_TO_RESUME if key in detail.meta}
-            kept["failure"] = f"{error_name(failure)}: {failure.exception_str}"
-            kept["left"] = dict(left or {})
-            state = states.FAILURE if left else states.REVERTED
-            self._statements.set_flow(cursor, detail.uuid, state, kept)
+            meta |= {key: detail.meta[key] for key in _KEPT_TO_RESUME if key in detail.meta}
+            meta["failure"] = f"{error_name(failure)}: {failure.exception_str}"
+            meta["left"] = dict(revert_failures or {})
+            state = states.FAILURE if revert_failures else states.REVERTED
+            self._statements.set_flow(cursor, detail.uuid, state, meta)
 
     def request_revert(self, detail: FlowDetail, reason: str) -> None:
         """Note that a flow is to be reverted, so that a kill does not lose the request."""
@@ -300,8 +300,8 @@ class Journal:
 
 def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return the meta of a flow that starts again after it had ended."""
-    gone = ("failure", "left", "undo", "reopened")
-    return {key: value for key, value in meta.items() if key not in gone} | {"resumes": 0}
+    of_the_end = ("failure", "left", "undo", "reopened")
+    return {key: value for key, value in meta.items() if key not in of_the_end} | {"resumes": 0}
 
 
 def flow_id(unique_id: str) -> str:
@@ -314,8 +314,8 @@ def flow_id(unique_id: str) -> str:
 
 def _clean(text: object, most: int) -> str:
     """Return a text from a message in a form that every database can store."""
-    kept = "" if text is None else str(text)[:most]
-    return kept.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:most]
+    shortened = "" if text is None else str(text)[:most]
+    return shortened.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:most]
 
 
 class _AlreadyAccepted(Exception):

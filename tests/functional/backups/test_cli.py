@@ -110,7 +110,7 @@ class TestCancel:
         target = cloud.filled(58)
         cloud.restore(backup, target)
         until(lambda: _is_at(cloud, backup.id), PATIENCE, "the restore to move data")
-        assert "is undone" in done(cloud, "backup", "cancel", backup.id)
+        assert "is reverted" in done(cloud, "backup", "cancel", backup.id)
         cloud.wait_status(target, "error_restoring")
         cloud.wait_status(backup, "available")
 
@@ -143,7 +143,7 @@ class TestProgress:
         [line] = json.loads(done(cloud, "backup", "list", "-f", "json"))
         assert line["Done"].endswith(" %") and line["Speed"].endswith(" MB/s")
         assert re.fullmatch(r"\d+ B|[\d.]+ [KMG]iB", line["Copied"])
-        assert "is undone" in done(cloud, "backup", "cancel", backup_id)
+        assert "is reverted" in done(cloud, "backup", "cancel", backup_id)
         row = cloud.wait_status(cloud.records.backups.get(backup_id), "error")
         assert row is not None and row.fail_reason
         cloud.wait_status(volume, "available")

@@ -60,7 +60,7 @@ def test_a_running_operation_is_cancelled_at_its_next_boundary(
     gate.touch()
 
     assert done.returncode == 0, done.stderr
-    assert "undone from its next task boundary on" in done.stdout
+    assert "reverted from its next task boundary on" in done.stdout
     cloud.wait_status(volume, "error")
     wait_ended(cloud, "REVERTED")
     assert cloud.script.objects() == set()
@@ -168,7 +168,7 @@ def test_what_was_left_is_shown_with_both_tracebacks_and_undone_later(cloud: Clo
     ("action", "text"),
     [
         ("cancel", "has ended: SUCCESS"),
-        ("revert", "has ended: SUCCESS; nothing is left to undo"),
+        ("revert", "has ended: SUCCESS; nothing is left to revert"),
         ("resume", "has ended: SUCCESS"),
     ],
 )

@@ -23,7 +23,7 @@ def tidy(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing was undone in vain: no traceback of a revert that had nothing to do."""
     yield
     said = [record.getMessage() for record in caplog.get_records("call")]
-    assert not [line for line in said if "could not be undone" in line]
+    assert not [line for line in said if "could not be reverted" in line]
 
 
 @pytest.fixture

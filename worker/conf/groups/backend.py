@@ -55,7 +55,7 @@ OPTS = [
         default="report",
         choices=[
             ("report", "one line in the log, with the stack of the thread"),
-            ("revert", "the operation is undone as well"),
+            ("revert", "the operation is reverted as well"),
         ],
         help="Action on an operation whose data transfer makes no progress for stall_timeout.",
     ),

@@ -113,7 +113,7 @@ class Bench:
     def interrupted(self, run: OperationRun, times: int) -> OperationRun:
         detail = self.journal.load(run.flow)
         for _ in range(times):
-            self.journal.resumed(detail)
+            self.journal.count_interruption(detail)
         return OperationRun(run.operation, self.journal.load(run.flow), resumed=True)
 
     def run(self, run: OperationRun) -> Outcome:
@@ -174,7 +174,7 @@ def test_a_suspension_does_not_count(bench: Bench) -> None:
     for _ in range(10):
         detail = bench.journal.load(run.flow)
         detail.state = states.SUSPENDED
-        assert bench.journal.resumed(detail) == 0
+        assert bench.journal.count_interruption(detail) == 0
 
 
 def test_what_is_cancelled_before_it_begins_asks_nothing(bench: Bench) -> None:
@@ -224,7 +224,7 @@ def test_a_failure_keeps_what_was_left(bench: Bench) -> None:
     run = bench.accepted()
     outcome = bench.run(run)
 
-    assert outcome.left == {"second": "VolumeBackendAPIException: out of order"}
+    assert outcome.revert_failures == {"second": "VolumeBackendAPIException: out of order"}
     assert state_of(bench, run) == states.FAILURE
     assert "undo first" in SEEN
 

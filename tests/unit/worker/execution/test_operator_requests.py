@@ -67,7 +67,7 @@ class TestHandler:
         flows.run()
         answer = getattr(handler, request_of)("f1")
 
-        assert "undone from its next task boundary on" in answer
+        assert "reverted from its next task boundary on" in answer
         # The journal has it first: a kill between the two forgets nothing.
         assert flows.calls == [("request_revert", "detail of f1"), ("cancel", flows.running["f1"])]
 
@@ -83,10 +83,10 @@ class TestHandler:
         flows.add(states.FAILURE)
         handler.revert("f1")
 
-        assert flows.calls == [("revert_again", "f1"), ("take_over", "f1")]
+        assert flows.calls == [("revert_again", "f1"), ("schedule_resume", "f1")]
 
     @pytest.mark.parametrize(
-        ("state", "text"), [(states.REVERTED, "was undone"), (states.SUCCESS, "has ended")]
+        ("state", "text"), [(states.REVERTED, "was reverted"), (states.SUCCESS, "has ended")]
     )
     def test_without_a_failure_nothing_is_left_to_revert(self, handler, flows, state, text):
         flows.add(state)
@@ -100,7 +100,7 @@ class TestHandler:
         flows.add(state, when_cut_short="resume")
         handler.resume("f1")
 
-        assert flows.calls == [("reopen", "f1"), ("take_over", "f1")]
+        assert flows.calls == [("reopen", "f1"), ("schedule_resume", "f1")]
 
     @pytest.mark.parametrize("state", [states.SUCCESS, states.PENDING])
     def test_another_one_is_not(self, handler, flows, state):

@@ -164,7 +164,7 @@ def test_a_rejected_message_is_listed_apart(journal: Journal) -> None:
 def test_resumes_are_counted_on_disk(journal: Journal) -> None:
     detail = accept(journal)
 
-    assert [journal.resumed(detail), journal.resumed(detail)] == [1, 2]
+    assert [journal.count_interruption(detail), journal.count_interruption(detail)] == [1, 2]
     assert journal.load(detail.uuid).meta["resumes"] == 2
 
 
