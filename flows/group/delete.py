@@ -102,7 +102,7 @@ class FinishDeleteGroup(Step, task="finish"):
             return
         if of.rows(ctx).destroy(resource_id, release={of.quota: 1}):
             ctx.notifier.group(ctx.request, "delete.end", group.replace(status=STATUSES.done))
-        ctx.backend.publish_soon()
+        ctx.backend.request_report()
 
 
 def delete_on_backend(

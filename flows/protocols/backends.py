@@ -39,7 +39,7 @@ class Backend(Protocol):
     def stats(self) -> Mapping[str, Any]:
         """Return the last valid statistics; empty before the first ones."""
 
-    def publish_soon(self) -> None:
+    def request_report(self) -> None:
         """Request a capability report without waiting for it."""
 
     def initiator_namespace(self) -> str:

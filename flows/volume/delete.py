@@ -158,7 +158,7 @@ class FinishDelete(Step, task="finish"):
         if ctx.volumes.destroy(volume_id, release=_quota(volume)) and volume.use_quota:
             shown = volume.replace(status=STATUSES.done)
             ctx.notifier.volume(ctx.request, f"{_event(unmanage_only)}.end", shown)
-        ctx.backend.publish_soon()
+        ctx.backend.request_report()
 
 
 def flow() -> linear_flow.Flow:

@@ -98,7 +98,7 @@ class FinishManage(Step, task="finish"):
         elif volume.use_quota:
             shown = volume.replace(status=STATUSES.done, **columns)
             ctx.notifier.volume(ctx.request, "manage_existing.end", shown)
-        ctx.backend.publish_soon()
+        ctx.backend.request_report()
 
 
 def flow() -> linear_flow.Flow:

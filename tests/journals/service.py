@@ -152,7 +152,7 @@ class Service:
         :returns: how many operations were taken over.
         """
         self.operations.resume()
-        taken = self.operations.take_over(detail)
+        taken = self.operations.schedule_resume(detail)
         self.wait(str(detail.uuid))
         return int(taken)
 
@@ -252,7 +252,7 @@ class Backend:
         self.name = service.host.rpartition("@")[2]
         self.host = service.host
         self.service_uuid = service.row.uuid
-        self.publish_soon: Callable[[], None] = lambda: None
+        self.request_report: Callable[[], None] = lambda: None
         self._driver = driver
 
     def require_driver(self) -> Any:

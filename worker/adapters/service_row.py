@@ -186,7 +186,7 @@ class RemoteFailovers:
         self._backend = backend
         self._stopping = stopping
 
-    def take_over(self, updates: Mapping[str, Any]) -> None:
+    def follow(self, updates: Mapping[str, Any]) -> None:
         """Follow a failover of another process, or of another host of the cluster."""
         columns = {name: updates[name] for name in _SENT if name in updates}
         target = columns.get("active_backend_id") or None

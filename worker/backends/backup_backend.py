@@ -74,7 +74,7 @@ class BackupStoreBackend:
         """
         return not service or any(name.startswith(service) for name in self._services)
 
-    def publish_soon(self) -> None:
+    def request_report(self) -> None:
         """Request a capability report without waiting for it."""
         self._wanted.set()
 

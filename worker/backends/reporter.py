@@ -38,7 +38,7 @@ class Reporter:
 
     :param heartbeat: writes the heartbeat; raises while the database is unreachable.
     :param send: sends a capability report.
-    :param beat: called every second, for a watchdog.
+    :param report_alive: called every second, to show a watchdog that the process lives.
     :param prune: called every ten minutes, to remove old journal entries.
     """
 
@@ -50,7 +50,7 @@ class Reporter:
         *,
         report_interval: float,
         stats_interval: float,
-        beat: Callable[[], None] = lambda: None,
+        report_alive: Callable[[], None] = lambda: None,
         prune: Callable[[], None] = lambda: None,
     ) -> None:
         self._backend = backend
@@ -58,7 +58,7 @@ class Reporter:
         self._send = send
         self._report_interval = report_interval
         self._stats_interval = stats_interval
-        self._beat = beat
+        self._report_alive = report_alive
         self._prune = prune
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reports", daemon=True)
@@ -82,15 +82,15 @@ class Reporter:
             LOG.warning("no capability report of %s: %s", self._backend.name, error)
 
     def _loop(self) -> None:
-        next_beat = next_report = 0.0
+        next_heartbeat = next_report = 0.0
         next_prune = time.monotonic() + PRUNE_PAUSE
         while not self._stop.is_set():
-            self._beat()
+            self._report_alive()
             now = time.monotonic()
             if self._backend.initialized:
-                if now >= next_beat:
+                if now >= next_heartbeat:
                     self._try_heartbeat()
-                    next_beat = now + self._report_interval
+                    next_heartbeat = now + self._report_interval
                 if now >= next_report or self._backend.report_wanted.is_set():
                     self._backend.report_wanted.clear()
                     self.publish()

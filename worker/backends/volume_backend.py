@@ -112,7 +112,7 @@ class VolumeBackend:
         """Return the last statistics that passed the check."""
         return self._stats
 
-    def publish_soon(self) -> None:
+    def request_report(self) -> None:
         """Request a capability report without waiting for it."""
         self._wanted.set()
 

@@ -119,7 +119,7 @@ class Access:
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.rpc import transport
 
-        return transport.get(self.conf, slots=1)
+        return transport.get(self.conf, concurrency=1)
 
     def close(self) -> None:
         """Leave the bus: who waits for answers there waits in a thread of its own."""

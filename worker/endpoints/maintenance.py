@@ -19,7 +19,7 @@ from worker.rpc.operation import Operation
 class FailoverFollower(Protocol):
     """Adopts the result of a failover that another process carried out."""
 
-    def take_over(self, updates: Mapping[str, Any]) -> None:
+    def follow(self, updates: Mapping[str, Any]) -> None:
         """Follow a failover.
 
         :param updates: the columns of the services row that it changed.
@@ -64,7 +64,7 @@ class MaintenanceEndpoint:
         """Follow a failover of another host of the cluster, or of another process."""
         if not isinstance(updates, Mapping):
             raise BadArguments(f"updates are no columns: {updates!r:.80}")
-        self._follower.take_over(updates)
+        self._follower.follow(updates)
 
     @exposed("3.7")
     def do_cleanup(self, request: RequestContext, cleanup_request: Any) -> Operation:

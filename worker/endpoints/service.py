@@ -30,7 +30,7 @@ class LogLevels(Protocol):
 class CapabilityReports(Protocol):
     """The capability reports of this process."""
 
-    def publish_soon(self) -> None:
+    def request_report(self) -> None:
         """Request a report without waiting for it; the reporter sends it when the driver is up."""
 
 
@@ -59,7 +59,7 @@ class ServiceEndpoint:
     @exposed("2.2", "3.0", journalled=False)
     def publish_service_capabilities(self, request: RequestContext) -> None:
         """Send a capability report to the scheduler."""
-        self._reports.publish_soon()
+        self._reports.request_report()
 
     @exposed("2.1", "3.12", journalled=False)
     def set_log_levels(self, request: RequestContext, log_request: Any) -> None:

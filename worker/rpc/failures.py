@@ -36,8 +36,8 @@ def on_wire(error: BaseException) -> BaseException:
     it as an internal error, which it is.
     """
     if isinstance(error, UnsupportedVersion):
-        told: BaseException = dispatcher.UnsupportedVersion(str(error))
-        return told
+        unsupported: BaseException = dispatcher.UnsupportedVersion(str(error))
+        return unsupported
     if isinstance(error, UnknownMethod):
         unknown: BaseException = dispatcher.NoSuchMethod(str(error))
         return unknown

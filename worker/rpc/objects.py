@@ -199,8 +199,8 @@ def _listed(entry: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def _encode(name: str, version: str, fields: dict[str, Any], cap: str) -> dict[str, Any]:
     if cap not in _OLDER:
         raise ValueError(f"no objects of version {cap}, only of {', '.join(sorted(_OLDER))}")
-    version, gone = _OLDER[cap].get(name, (version, frozenset()))
-    return encode(name, version, {k: v for k, v in fields.items() if k not in gone})
+    version, left_out = _OLDER[cap].get(name, (version, frozenset()))
+    return encode(name, version, {k: v for k, v in fields.items() if k not in left_out})
 
 
 def _pairs(values: Mapping[str, Any] | None) -> dict[str, Any]:

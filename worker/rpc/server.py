@@ -4,7 +4,7 @@
 oslo.messaging acknowledges a message as it arrives, so that a kill loses all
 that waits inside the process. This server's listener hands every cast to an
 :class:`MessageIntake` first and acknowledges when that returns; it takes no message
-while the worker has no free slot, so that the rest stays with the broker.
+while the worker has no capacity, so that the others stay with the broker.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LOG = logging.getLogger(__name__)
 POLL_MAX = 0.5
 """Longest sleep of an idle listener, in seconds; a stop waits no longer."""
 
-SLOT_WAIT = 10.0
-"""How long to wait for a free slot between two heartbeats, in seconds."""
+CAPACITY_WAIT = 10.0
+"""How long to wait for capacity between two heartbeats, in seconds."""
 
 
 MESSAGE_MAX = 4 * units.Mi
@@ -135,7 +135,7 @@ class _Listener(compat.Listener):
             LOG.exception("a message was not taken over and stays with the broker")
 
     def _take(self, message: Any) -> None:
-        while not self._intake.wait_for_capacity(SLOT_WAIT):
+        while not self._intake.wait_for_capacity(CAPACITY_WAIT):
             self.send_heartbeat()
         if message.get("_msg_id"):
             super().__call__(message)

@@ -53,16 +53,16 @@ class _Harmless(logging.Filter):
 _HARMLESS = _Harmless()
 
 
-def get(conf: cfg.ConfigOpts, *, slots: int) -> Any:
+def get(conf: cfg.ConfigOpts, *, concurrency: int) -> Any:
     """Return an RPC transport.
 
-    The broker hands over no more messages ahead than there are slots.
+    The broker hands over no more messages ahead than this process may run at once.
 
-    :param slots: how many operations this process runs at once.
+    :param concurrency: how many operations this process runs at once.
     """
     register_opts(conf)
     quieten()
-    bound_prefetch(conf, slots)
+    bound_prefetch(conf, concurrency)
     transport = oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)
     presence.watch(transport)
     return transport
@@ -82,14 +82,14 @@ def quieten() -> None:
         logging.getLogger(name).addFilter(_HARMLESS)  # a second time has no effect
 
 
-def bound_prefetch(conf: cfg.ConfigOpts, slots: int) -> int:
-    """Keep the number of messages fetched ahead between 1 and the slots; return it.
+def bound_prefetch(conf: cfg.ConfigOpts, concurrency: int) -> int:
+    """Keep the number of messages fetched ahead between 1 and the concurrency; return it.
 
     0, oslo.messaging's default, means no limit: one process would take the whole queue.
     """
     conf.clear_override("rabbit_qos_prefetch_count", group=_RABBIT)
-    asked = conf[_RABBIT].rabbit_qos_prefetch_count
-    bounded = max(1, min(asked, slots) if asked > 0 else slots)
+    configured = conf[_RABBIT].rabbit_qos_prefetch_count
+    bounded = max(1, min(configured, concurrency) if configured > 0 else concurrency)
     conf.set_override("rabbit_qos_prefetch_count", bounded, group=_RABBIT)
     return bounded
 

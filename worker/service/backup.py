@@ -18,7 +18,6 @@ from worker.adapters.host_attach import HostAttacher
 from worker.adapters.remote_services import RemoteBackupPeers, RemoteVolumeServices
 from worker.backends.backup_backend import BackupStoreBackend
 from worker.conf.groups import backup as options
-from worker.db.engine import Database
 from worker.endpoints.backup import RPC_VERSION, BackupEndpoint, ForceDeleteSupport
 from worker.endpoints.service import CapabilityReports, ServiceEndpoint
 from worker.execution.timeouts import OperationTimeouts
@@ -36,22 +35,16 @@ from worker.service.start_stop import Service
 def service(
     conf: cfg.ConfigOpts,
     number: int = 0,
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
     observer: Observer | None = None,
 ) -> Service:
     """Return one process of the host's backup service, not started yet.
 
     :param number: the number of the process among those of the service.
-    :param beat: called about every second while the service is alive.
+    :param heartbeat: called about every second while the service is alive.
     :param observer: called at every change of a task's state.
     """
-    inputs = Inputs(
-        conf=conf,
-        number=number,
-        beat=beat,
-        observer=observer,
-        database=Database.from_conf(conf),
-    )
+    inputs = Inputs.from_conf(conf, number, heartbeat, observer)
     return Service(build, inputs)
 
 
@@ -80,7 +73,9 @@ def build(inputs: Inputs) -> Parts:
         intake=intake,
         servers=base.make_servers(common, [topics.backup_target(common.identity.host)], intake),
         requests=base.make_requests(common, operations),
-        reporter=base.make_reporter(common, backend, report, interval=interval, beat=inputs.beat),
+        reporter=base.make_reporter(
+            common, backend, report, interval=interval, heartbeat=inputs.heartbeat
+        ),
         recovery=_recovery(common, contexts),
     )
 

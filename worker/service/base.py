@@ -65,7 +65,7 @@ class StartableBackend(ReportedBackend, Protocol):
     def initialize(self, stopping: threading.Event) -> None:
         """Attempt the set-up until the driver is up or the service stops."""
 
-    def publish_soon(self) -> None:
+    def request_report(self) -> None:
         """Request a capability report without waiting for it."""
 
 
@@ -81,17 +81,31 @@ class Inputs:
     """The values that exist before the first part is built.
 
     :param number: the number of this process among those of the service.
-    :param beat: called about every second while the service is alive.
+    :param heartbeat: called about every second while the service is alive.
     :param observer: called at every change of a task's state.
     :param stopping: set when the process stops; ends every wait.
     """
 
     conf: cfg.ConfigOpts
     number: int = 0
-    beat: Callable[[], None] = lambda: None
+    heartbeat: Callable[[], None] = lambda: None
     observer: Observer | None = None
     database: Database
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def from_conf(
+        cls,
+        conf: cfg.ConfigOpts,
+        number: int,
+        heartbeat: Callable[[], None],
+        observer: Observer | None,
+    ) -> Inputs:
+        """Return the inputs of a process that uses the configured database."""
+        database = Database.from_conf(conf)
+        return cls(
+            conf=conf, number=number, heartbeat=heartbeat, observer=observer, database=database
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +194,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         locks.start()
         opened.callback(locks.stop)
         slots.hold(locks, identity.slot, stopping)
-        transport = bus.get(conf, slots=conf.executor_thread_pool_size)
+        transport = bus.get(conf, concurrency=conf.executor_thread_pool_size)
         opened.callback(transport.cleanup)
         notifier = Notifier(conf, transport, host=identity.host)
         opened.callback(notifier.close)
@@ -254,8 +268,8 @@ def make_pool(
 
 def make_intake(base: Infrastructure, dispatcher: Dispatcher, operations: OperationPool) -> Intake:
     """Build the intake of messages."""
-    kept = base.conf.journal
-    rejected = RejectedMessages(base.journal, base.journal_retry, lambda: kept.keep_rejected)
+    options = base.conf.journal
+    rejected = RejectedMessages(base.journal, base.journal_retry, lambda: options.keep_rejected)
     return Intake(
         dispatcher,
         base.journal,
@@ -285,7 +299,7 @@ def make_reporter(
     send: Callable[[], None],
     *,
     interval: float,
-    beat: Callable[[], None],
+    heartbeat: Callable[[], None],
 ) -> Reporter:
     """Build the reporter; only the first process writes heartbeats.
 
@@ -298,7 +312,7 @@ def make_reporter(
         send,
         report_interval=base.conf.report_interval,
         stats_interval=interval,
-        beat=beat,
+        report_alive=heartbeat,
         prune=functools.partial(_prune, base.journal, base.conf),
     )
 
@@ -342,10 +356,10 @@ def _no_heartbeat() -> None:
 
 def _prune(journal: Journal, conf: cfg.ConfigOpts) -> None:
     """Remove journal entries that ended long ago."""
-    now, kept = timeutils.utcnow(), conf.journal
-    finished = now - datetime.timedelta(hours=kept.keep_finished)
-    failed = now - datetime.timedelta(days=kept.keep_failed)
+    now, options = timeutils.utcnow(), conf.journal
+    finished = now - datetime.timedelta(hours=options.keep_finished)
+    failed = now - datetime.timedelta(days=options.keep_failed)
     count = journal.prune(finished, failed)
     journal.requests.prune(finished)
-    journal.prune_rejected(kept.keep_rejected)
+    journal.prune_rejected(options.keep_rejected)
     LOG.debug("%d journal entries that ended long ago were removed", count)

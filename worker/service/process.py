@@ -53,14 +53,14 @@ class ServiceProcess(cotyledon.Service):
         worker_id: WorkerId,
         conf: cfg.ConfigOpts,
         make: Make,
-        pulse: Callable[[int], None],
+        heartbeat: Callable[[int], None],
     ) -> None:
         super().__init__(worker_id)
         self._conf = conf
         self._stopped = threading.Event()
         self._started = threading.Lock()
         self._signals = 0
-        self._service = make(worker_id, lambda: pulse(worker_id))
+        self._service = make(worker_id, lambda: heartbeat(worker_id))
 
     def signalled(self) -> None:
         """Count a SIGTERM, in its handler; the second one ends the grace period."""
@@ -102,22 +102,22 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
     :param services: for each service, the function that makes it and its number of processes.
     """
     count = sum(processes for _make, processes in services)
-    feed = systemd.Watchdog.from_environment(count, _STALL)
+    watchdog = systemd.Watchdog.from_environment(count, _STALL)
     if count == 1:
-        _serve_alone(conf, services[0][0], feed)
+        _serve_alone(conf, services[0][0], watchdog)
     else:
-        _serve_several(conf, services, feed)
+        _serve_several(conf, services, watchdog)
 
 
-def _serve_alone(conf: cfg.ConfigOpts, make: Make, feed: systemd.Watchdog) -> None:
+def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -> None:
     """Run the only process of a service; its main thread only waits for signals."""
     _share_memory()
-    process = ServiceProcess(WorkerId(0), conf, make, feed.beat)
+    process = ServiceProcess(WorkerId(0), conf, make, watchdog.record_heartbeat)
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
     # A handler interrupts its thread anywhere, so it must not take a lock that this thread holds.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: received.put(number))
-    feed.start()
+    watchdog.start()
     _in_thread(process.run)
     stopping = False
     while True:
@@ -146,7 +146,7 @@ def _in_thread(work: Callable[[], None]) -> None:
 
 
 def _serve_several(
-    conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], feed: systemd.Watchdog
+    conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], watchdog: systemd.Watchdog
 ) -> None:
     """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
@@ -156,10 +156,10 @@ def _serve_several(
     manager.register_hooks(on_terminate=_pass_on_a_second_signal, on_new_worker=_count_signals)
     first = 0
     for make, processes in services:
-        pulse = _pulse(feed, first)
-        manager.add(ServiceProcess, workers=processes, args=(conf, make, pulse))
+        heartbeat = _heartbeat_of(watchdog, first)
+        manager.add(ServiceProcess, workers=processes, args=(conf, make, heartbeat))
         first += processes
-    feed.start()
+    watchdog.start()
     _share_memory()
     manager.run()
 
@@ -218,8 +218,8 @@ def _release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _pulse(feed: systemd.Watchdog, first: int) -> Callable[[int], None]:
-    def pulse(worker_id: int) -> Any:
-        feed.beat(first + worker_id)
+def _heartbeat_of(watchdog: systemd.Watchdog, first: int) -> Callable[[int], None]:
+    def heartbeat(worker_id: int) -> Any:
+        watchdog.record_heartbeat(first + worker_id)
 
-    return pulse
+    return heartbeat

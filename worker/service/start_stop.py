@@ -102,4 +102,4 @@ class Service:
         parts.backend.initialize(self._inputs.stopping)
         if parts.backend.initialized:
             self._resume(parts)
-            parts.backend.publish_soon()
+            parts.backend.request_report()

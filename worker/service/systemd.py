@@ -29,7 +29,7 @@ class Watchdog:
         self._address = address
         self._interval = interval
         self._stall = stall
-        self._beats = multiprocessing.Array("d", count, lock=False)
+        self._heartbeats = multiprocessing.Array("d", count, lock=False)
 
     @classmethod
     def from_environment(cls, count: int, stall: float) -> Watchdog:
@@ -40,9 +40,9 @@ class Watchdog:
         interval = microseconds / 1e6 / 3 if microseconds else 1.0
         return cls(address, max(0.2, min(interval, 10.0)), count, stall)
 
-    def beat(self, child: int) -> None:
+    def record_heartbeat(self, child: int) -> None:
         """Record a heartbeat of a child process; called by the child."""
-        self._beats[child] = time.monotonic()
+        self._heartbeats[child] = time.monotonic()
 
     def start(self) -> None:
         """Start sending, in the supervising process."""
@@ -52,7 +52,7 @@ class Watchdog:
     def _loop(self) -> None:
         ready, silent = False, False
         while True:
-            oldest = min(self._beats)
+            oldest = min(self._heartbeats)
             if oldest and not ready:
                 self._notify(b"READY=1")
                 ready = True

@@ -28,7 +28,6 @@ from worker.backends.replication_status import ReplicationTargets
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
 from worker.conf import backends
-from worker.db.engine import Database
 from worker.endpoints.backup_source import BackendQueries, BackupSourceEndpoint
 from worker.endpoints.connection import ConnectionEndpoint
 from worker.endpoints.group import (
@@ -63,23 +62,17 @@ def service(
     conf: cfg.ConfigOpts,
     name: str,
     number: int = 0,
-    beat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
     observer: Observer | None = None,
 ) -> Service:
     """Return one process of the volume service of a backend, not started yet.
 
     :param name: the backend's section.
     :param number: the number of the process among those of the backend.
-    :param beat: called about every second while the service is alive.
+    :param heartbeat: called about every second while the service is alive.
     :param observer: called at every change of a task's state.
     """
-    inputs = Inputs(
-        conf=conf,
-        number=number,
-        beat=beat,
-        observer=observer,
-        database=Database.from_conf(conf),
-    )
+    inputs = Inputs.from_conf(conf, number, heartbeat, observer)
     return Service(functools.partial(build, name), inputs)
 
 
@@ -114,7 +107,9 @@ def build(name: str, inputs: Inputs) -> Parts:
         intake=intake,
         servers=base.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations),
-        reporter=base.make_reporter(common, backend, report, interval=interval, beat=inputs.beat),
+        reporter=base.make_reporter(
+            common, backend, report, interval=interval, heartbeat=inputs.heartbeat
+        ),
         recovery=_recovery(common, backend, contexts, operations),
     )
 

@@ -135,7 +135,7 @@ class NotifyRetyped(Step, task="tell"):
         volume = find(ctx, volume_id)
         if volume is not None:
             ctx.notifier.volume(ctx.request, "retype", volume, volume_type=new_type_id)
-        ctx.backend.publish_soon()
+        ctx.backend.request_report()
 
 
 def flow() -> linear_flow.Flow:

@@ -98,7 +98,7 @@ def configured(tmp_path):
 
 @pytest.fixture
 def bus(configured):
-    bus = transport.get(configured("kombu+memory://"), slots=5)
+    bus = transport.get(configured("kombu+memory://"), concurrency=5)
     yield bus
     bus.cleanup()
 

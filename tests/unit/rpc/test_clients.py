@@ -266,7 +266,7 @@ class TestBrokerAway:
             assert getattr(scheduler_client, name) > 0
             monkeypatch.setattr(scheduler_client, name, 0)
         monkeypatch.setattr(service_client, "_RETRIES", 0)
-        return transport.get(configured("rabbit://u:hush@127.0.0.1:1/"), slots=1)
+        return transport.get(configured("rabbit://u:hush@127.0.0.1:1/"), concurrency=1)
 
     @pytest.mark.parametrize(
         "send",

@@ -45,25 +45,27 @@ class TestDurabilityWarning:
 
 class TestPrefetch:
     @pytest.mark.parametrize(
-        ("asked", "slots", "expected"),
+        ("asked", "concurrency", "expected"),
         [(None, 8, 8), (0, 8, 8), (4, 8, 4), (100, 8, 8), (0, 0, 1), (5, 0, 1)],
     )
-    def test_is_at_least_one_and_at_most_the_slots(self, configured, asked, slots, expected):
+    def test_is_at_least_one_and_at_most_the_concurrency(
+        self, configured, asked, concurrency, expected
+    ):
         conf = configured(**({} if asked is None else {"rabbit_qos_prefetch_count": asked}))
         transport.register_opts(conf)
 
-        assert transport.bound_prefetch(conf, slots) == expected
+        assert transport.bound_prefetch(conf, concurrency) == expected
         assert conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == expected
 
-    def test_of_a_second_transport_is_bounded_by_its_own_slots(self, configured):
+    def test_of_a_second_transport_is_bounded_by_its_own_concurrency(self, configured):
         conf = configured("kombu+memory://")
-        transport.get(conf, slots=1).cleanup()
-        transport.get(conf, slots=9).cleanup()
+        transport.get(conf, concurrency=1).cleanup()
+        transport.get(conf, concurrency=9).cleanup()
 
         assert conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == 9
 
     def test_reaches_the_driver(self, configured):
-        bus = transport.get(configured("kombu+memory://"), slots=7)
+        bus = transport.get(configured("kombu+memory://"), concurrency=7)
 
         assert bus._driver.conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == 7
 
@@ -72,20 +74,22 @@ def test_security_and_queue_options_reach_the_driver(configured):
     conf = configured(
         "kombu+memory://", ssl="true", ssl_ca_file="/ca.pem", rabbit_quorum_queue="true"
     )
-    seen = transport.get(conf, slots=1)._driver.conf.oslo_messaging_rabbit
+    seen = transport.get(conf, concurrency=1)._driver.conf.oslo_messaging_rabbit
 
     assert (seen.ssl, seen.ssl_ca_file, seen.rabbit_quorum_queue) == (True, "/ca.pem", True)
 
 
 def test_the_exchange_is_that_of_an_untouched_cinder(configured):
     conf = configured("kombu+memory://")
-    transport.get(conf, slots=1)
+    transport.get(conf, concurrency=1)
 
     assert conf.control_exchange == "openstack"
 
 
 def test_errors_of_cinder_are_rebuilt_and_those_of_others_are_not(configured):
-    allowed = transport.get(configured("kombu+memory://"), slots=1)._driver._allowed_remote_exmods
+    allowed = transport.get(
+        configured("kombu+memory://"), concurrency=1
+    )._driver._allowed_remote_exmods
 
     assert "cinder.exception" in allowed
     assert not any(module in allowed for module in ("builtins", "os", "subprocess"))

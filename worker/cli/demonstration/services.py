@@ -103,7 +103,7 @@ class DemoServices:
         self._backups = backup.service(conf, observer=self._watch.saw)
         self._backups.start()
         self.journal = self._service.parts.base.journal
-        self._bus = transport.get(conf, slots=4)
+        self._bus = transport.get(conf, concurrency=4)
         self._client = VolumeClient(self._bus, timeout=_PATIENCE)
         self._backup_client = BackupClient(self._bus, timeout=_PATIENCE)
 
@@ -198,7 +198,7 @@ class DemoServices:
         named = resource.get("display_name") or resource.get("name")
         name = named if resource.kind.startswith("group") else resource.display_name
         name = name or resource.id[:8]
-        tasks = self._watch.told(resource.id)
+        tasks = self._watch.summary(resource.id)
         line = _LINE.format(method, name, status, f"{seconds * 1e3:.0f}", tasks)
         head, found, rest = line.partition(f" {status}")
         self.say(f"{head} {self._colour(status, meaning)}{rest}" if found else line)
@@ -242,8 +242,8 @@ class _Watch:
             noted = self._seen.setdefault(detail.meta["resource"][1], [])
             noted.append((task, state, time.monotonic()))
 
-    def told(self, resource_id: str) -> str:
-        """Print the tasks of the flow in the order in which they ended."""
+    def summary(self, resource_id: str) -> str:
+        """Return the tasks of the flow in the order in which they ended."""
         began: dict[tuple[str, str], float] = {}
         parts = []
         with self._lock:

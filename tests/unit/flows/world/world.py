@@ -52,7 +52,7 @@ class Backend:
     def stats(self) -> Mapping[str, Any]:
         return self._world.stats
 
-    def publish_soon(self) -> None:
+    def request_report(self) -> None:
         self.reports += 1
 
     def initiator_namespace(self) -> str:

@@ -124,12 +124,12 @@ class TestTakeOver:
     def test_who_has_done_it_does_not_do_it_again(self, given: Given) -> None:
         given.of_processes(2)
         given.service.spread(**FAILED_OVER)
-        given.failovers.take_over(FAILED_OVER)
+        given.failovers.follow(FAILED_OVER)
 
         assert not given.renewed.wait(0.1)
 
     def test_another_process_makes_its_driver_anew(self, given: Given) -> None:
-        given.failovers.take_over(FAILED_OVER)
+        given.failovers.follow(FAILED_OVER)
 
         assert given.renewed.wait(5)
         assert given.driver.told == []
@@ -137,7 +137,7 @@ class TestTakeOver:
 
     def test_a_host_of_the_cluster_tells_its_driver(self, given: Given) -> None:
         given.cluster()
-        given.failovers.take_over({**FAILED_OVER, "report_count": 7, "host": "x"})
+        given.failovers.follow({**FAILED_OVER, "report_count": 7, "host": "x"})
 
         assert given.driver.told == ["second"]
         assert given.row("replication_status", "disabled", "host") == ("failed-over", True, HOST)
@@ -145,7 +145,7 @@ class TestTakeOver:
     def test_a_driver_that_cannot_is_made_anew(self, given: Given) -> None:
         given.cluster()
         given.driver.error = NotImplementedError()
-        given.failovers.take_over(FAILED_OVER)
+        given.failovers.follow(FAILED_OVER)
 
         assert given.renewed.wait(5)
         assert given.row("replication_status") == ("failed-over",)
@@ -153,7 +153,7 @@ class TestTakeOver:
     def test_a_driver_that_fails_disables_the_service(self, given: Given) -> None:
         given.cluster()
         given.driver.error = OSError("no")
-        given.failovers.take_over({**FAILED_OVER, "disabled": False})
+        given.failovers.follow({**FAILED_OVER, "disabled": False})
 
         assert given.row("replication_status", "disabled") == ("error", True)
 

@@ -29,7 +29,7 @@ class Calls:
     """Counts calls by name, and raises the error that is set for one."""
 
     def __init__(self) -> None:
-        self.counts = {"heartbeat": 0, "send": 0, "beat": 0, "prune": 0}
+        self.counts = {"heartbeat": 0, "send": 0, "report_alive": 0, "prune": 0}
         self.errors: dict[str, Exception] = {}
 
     def of(self, name: str) -> Callable[[], None]:
@@ -68,7 +68,7 @@ def start(backend: Backend, calls: Calls) -> Iterator[Callable[..., Reporter]]:
 
     def begin(**intervals: Any) -> Reporter:
         given = {"report_interval": FOREVER, "stats_interval": FOREVER, **intervals}
-        functions = {name: calls.of(name) for name in ("beat", "prune")}
+        functions = {name: calls.of(name) for name in ("report_alive", "prune")}
         made.append(
             Reporter(backend, calls.of("heartbeat"), calls.of("send"), **functions, **given)
         )
@@ -82,7 +82,7 @@ def start(backend: Backend, calls: Calls) -> Iterator[Callable[..., Reporter]]:
 
 def test_one_heartbeat_and_one_report_are_sent_at_once(start, calls):
     start()
-    calls.wait("beat", 20)
+    calls.wait("report_alive", 20)
 
     assert (calls.counts["heartbeat"], calls.counts["send"]) == (1, 1)
 
@@ -96,10 +96,10 @@ def test_both_are_repeated_at_their_intervals(start, calls):
 
 def test_a_request_brings_a_report_before_its_time(start, backend, calls):
     start()
-    calls.wait("beat", 5)
+    calls.wait("report_alive", 5)
     backend.report_wanted.set()
     until(lambda: calls.counts["send"] == 2, 30, "the report")
-    calls.wait("beat", 5)
+    calls.wait("report_alive", 5)
 
     assert calls.counts["send"] == 2
     assert not backend.report_wanted.is_set()
@@ -108,7 +108,7 @@ def test_a_request_brings_a_report_before_its_time(start, backend, calls):
 def test_without_a_driver_neither_is_sent(start, backend, calls):
     backend.initialized = False
     start(report_interval=0.0, stats_interval=0.0)
-    calls.wait("beat", 10)
+    calls.wait("report_alive", 10)
     assert (calls.counts["heartbeat"], calls.counts["send"]) == (0, 0)
     backend.initialized = True
 

@@ -34,7 +34,7 @@ class Driver:
 
 
 class Reports:
-    def publish_soon(self) -> None:
+    def request_report(self) -> None:
         return None
 
 

@@ -81,10 +81,10 @@ def watchdog(listener: socket.socket) -> Watchdog:
 
 
 def test_it_is_ready_when_every_child_has_shown_life(watchdog, clock, listener):
-    watchdog.beat(0)
+    watchdog.record_heartbeat(0)
     rounds(watchdog, clock, 3)
     assert received(listener) == []
-    watchdog.beat(1)
+    watchdog.record_heartbeat(1)
     rounds(watchdog, clock, 2)
 
     assert received(listener) == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
@@ -92,9 +92,9 @@ def test_it_is_ready_when_every_child_has_shown_life(watchdog, clock, listener):
 
 
 def test_a_child_that_hangs_ends_the_notifications(watchdog, clock, listener, caplog):
-    watchdog.beat(0)
+    watchdog.record_heartbeat(0)
     clock.now += STALL
-    watchdog.beat(1)
+    watchdog.record_heartbeat(1)
     rounds(watchdog, clock, 5)
 
     assert received(listener) == ["READY=1"]
@@ -103,12 +103,12 @@ def test_a_child_that_hangs_ends_the_notifications(watchdog, clock, listener, ca
 
 def test_one_that_goes_on_is_alive_again(watchdog, clock, listener):
     for child in (0, 1):
-        watchdog.beat(child)
+        watchdog.record_heartbeat(child)
     clock.now += STALL
     rounds(watchdog, clock, 1)
     assert received(listener) == ["READY=1"]
     for child in (0, 1):
-        watchdog.beat(child)
+        watchdog.record_heartbeat(child)
     rounds(watchdog, clock, 1)
 
     assert "WATCHDOG=1" in received(listener)
@@ -116,7 +116,7 @@ def test_one_that_goes_on_is_alive_again(watchdog, clock, listener):
 
 def test_a_socket_that_is_gone_is_no_error(clock):
     watchdog = Watchdog("/no/such/socket", 1.0, 1, STALL)
-    watchdog.beat(0)
+    watchdog.record_heartbeat(0)
 
     rounds(watchdog, clock, 2)
 
@@ -126,7 +126,7 @@ def test_an_abstract_address(clock):
         listener.bind(f"\0holdfast-test-{id(clock)}")
         listener.setblocking(False)
         watchdog = Watchdog(f"@holdfast-test-{id(clock)}", 1.0, 1, STALL)
-        watchdog.beat(0)
+        watchdog.record_heartbeat(0)
         rounds(watchdog, clock, 1)
 
         assert received(listener)[0] == "READY=1"
