@@ -65,8 +65,8 @@ POSIX: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "backup_container",
-        help="Directory below backup_posix_path for backups that name no container; without "
-        "it each has one of its own.",
+        help="No effect: a backup without a container has a directory of its own below "
+        "backup_posix_path, named after its id.",
     ),
     cfg.IntOpt(
         "backup_file_size",
