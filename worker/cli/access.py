@@ -92,9 +92,9 @@ class Access:
     def journal(self) -> Journal:
         """The journal as it is: the service and ``db sync`` make it, under their own user."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        import sqlalchemy as sa
+        from worker import database_url
 
-        url = sa.engine.make_url(self.conf.journal.connection)
+        url = database_url.parse(self.conf.journal.connection)
         place = url.database or ""
         if url.get_backend_name() == "sqlite" and not os.path.exists(place):
             raise NoJournal(

@@ -22,8 +22,11 @@ from oslo_config import cfg
 from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
+from worker import database_url
 from worker.db import packed_row, tuning
-from worker.db.outage import ERRORS, Outages, verdict
+from worker.db.commit import Transaction
+from worker.db.outage import Outages
+from worker.db.verdicts import ERRORS, verdict
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -48,7 +51,7 @@ class Database:
     def __init__(self, connection: str, **options: Any) -> None:
         if unknown := options.keys() - _DEFAULTS.keys():
             raise TypeError(f"[database] has no option {', '.join(sorted(unknown))}")
-        self._url = sa.engine.make_url(connection)
+        self._url = database_url.parse(connection)
         self._options = {**_DEFAULTS, **options}
         self._lock = threading.Lock()
         self._engines: tuple[sa.Engine, sa.Engine] | None = None
@@ -97,10 +100,14 @@ class Database:
     def write(self, work: Work[T], *, patient: bool = True) -> T:
         """Run work in one transaction, and all of it again when that is lost.
 
+        A transaction whose commit took effect, and only its answer was lost, counts once,
+        if its work calls :func:`worker.db.commit.stop_if_committed` where it finds its rows
+        changed, as :class:`worker.db.records.base.ResourceRows` does.
+
         :param patient: whether an outage is waited for.
         :raises Unavailable: the database did not answer.
         """
-        return self._insist(functools.partial(self._transaction, work), patient)
+        return self._insist(Transaction(lambda: self.engine, work), patient)
 
     def read(self, work: Work[T]) -> T:
         """Run work that only reads. :raises Unavailable: the database did not answer."""
@@ -138,10 +145,6 @@ class Database:
                 engine.dispose(close=ours)
             self._engines = None
             self._process = os.getpid()
-
-    def _transaction(self, work: Work[T]) -> T:
-        with self.engine.begin() as connection:
-            return work(connection)
 
     def _reading(self, work: Work[T]) -> T:
         with (self._engines or self._start())[1].connect() as connection:

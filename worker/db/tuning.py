@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import CreateEnginePlugin
 
+from worker.db.verdicts import OutageVerdict, verdict
+
 SQLITE_BUSY_TIMEOUT = 30
 """How long one process waits for another one's transaction, in seconds."""
 
@@ -56,6 +58,7 @@ class Writing(CreateEnginePlugin):
 
     def engine_created(self, engine: sa.Engine) -> None:
         """Take SQLite's write lock first: a read lock cannot always grow into one."""
+        _drop_when_away(engine)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "begin", _begin_immediate)
 
@@ -68,7 +71,8 @@ class Single(Writing):
         return {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
 
     def engine_created(self, engine: sa.Engine) -> None:
-        """SQLite's readers need no lock."""
+        """Take no lock: SQLite's readers need none."""
+        _drop_when_away(engine)
 
 
 plugins.register("holdfast_writing", __name__, "Writing")
@@ -104,6 +108,21 @@ def _timeouts(url: sa.URL) -> dict[str, int]:
     timeouts = {"connect_timeout": CONNECT_TIMEOUT}
     answer = _ANSWER_OPTIONS.get(url.get_driver_name())
     return timeouts | {answer: ANSWER_TIMEOUT} if answer else timeouts
+
+
+def _drop_when_away(engine: sa.Engine) -> None:
+    """Close connections whose server is away in another sense than that they broke.
+
+    After a failover they lead to a server that only reads, or to a proxy that has lost its
+    own, and every attempt through them would fail.
+    """
+
+    def judge(context: sa.ExceptionContext) -> None:
+        if verdict(context.original_exception) is OutageVerdict.AWAY:
+            context.is_disconnect = True
+
+    if not is_memory(engine.url):
+        sa.event.listen(engine, "handle_error", judge)
 
 
 def _begin_immediate(connection: sa.Connection) -> None:

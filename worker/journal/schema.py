@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from worker import database_url
 from worker.journal.errors import JournalError
 
 SQLITE_BUSY_TIMEOUT = 30.0
@@ -31,7 +32,7 @@ def engines(connection: str) -> tuple[sa.Engine, sa.Engine]:
 
     They differ only for SQLite, where the first waits for the disk at each commit.
     """
-    url = sa.engine.make_url(connection)
+    url = database_url.parse(connection)
     if url.get_backend_name() != "sqlite":
         engine = sa.create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
         return engine, engine

@@ -20,6 +20,7 @@ from taskflow.persistence.backends import impl_sqlalchemy
 from taskflow.persistence.models import FlowDetail
 
 from flows.compat.taskflow import upgrade_lock
+from worker import database_url
 from worker.journal.journal import Journal
 from worker.journal.progress import FlowProgress
 
@@ -35,7 +36,8 @@ class JournalBackend(impl_sqlalchemy.SQLAlchemyBackend):  # type: ignore[misc]
     """
 
     def __init__(self, conf: dict[str, Any], engine: sa.Engine | None = None) -> None:
-        url = str(conf["connection"]).removeprefix(f"{SCHEME}+")
+        given = str(conf["connection"]).removeprefix(f"{SCHEME}+")
+        url = database_url.parse(given).render_as_string(hide_password=False)
         super().__init__({**conf, "connection": url}, engine)
         self.journal = Journal(url)
         # An engine opens a connection for each write: gathered changes are kept here.

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-import psycopg2
 import pymysql
 import pytest
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from flows.errors import Unavailable
 from worker import outage_log
 from worker.db import outage
 from worker.db.engine import Database
-from worker.db.outage import OutageVerdict, reason, verdict
+from worker.db.verdicts import OutageVerdict, reason, verdict
 
 GONE = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
 REFUSED = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on '127.0.0.1'")
@@ -32,45 +31,14 @@ def away(cause=GONE):
     return db_exception.DBConnectionError(wrapped(cause))
 
 
-class Coded(psycopg2.OperationalError):
-    """An error of PostgreSQL with its code."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__("the server said so")
-        self.code = code
-
-    @property
-    def pgcode(self):
-        return self.code
-
-
-Coded.__module__ = "psycopg2.errors"
-
-
 @pytest.mark.parametrize(
     ("error", "meaning"),
     [
         (away(), OutageVerdict.AWAY),
         (away(REFUSED), OutageVerdict.AWAY),
         (sa.exc.TimeoutError("QueuePool limit"), OutageVerdict.AWAY),
-        (wrapped(pymysql.err.OperationalError(1040, "Too many connections")), OutageVerdict.AWAY),
-        (wrapped(pymysql.err.OperationalError(1290, "read-only")), OutageVerdict.AWAY),
-        (wrapped(pymysql.err.OperationalError(1045, "Access denied")), OutageVerdict.REFUSED),
         (db_exception.DBNonExistentDatabase("x"), OutageVerdict.REFUSED),
         (db_exception.DBDeadlock(), OutageVerdict.CONFLICT),
-        (wrapped(pymysql.err.OperationalError(1317, "interrupted")), OutageVerdict.CONFLICT),
-        (wrapped(pymysql.err.OperationalError(1054, "Unknown column")), None),
-        (wrapped(pymysql.err.DataError(1406, "too long"), sa.exc.DataError), None),
-        (wrapped(psycopg2.OperationalError("connection refused")), OutageVerdict.AWAY),
-        (
-            wrapped(psycopg2.OperationalError("FATAL: password authentication failed")),
-            OutageVerdict.REFUSED,
-        ),
-        (wrapped(Coded("57P03")), OutageVerdict.AWAY),
-        (wrapped(Coded("25006")), OutageVerdict.AWAY),
-        (wrapped(Coded("40001")), OutageVerdict.CONFLICT),
-        (wrapped(Coded("28P01")), OutageVerdict.REFUSED),
-        (wrapped(Coded("42703")), None),
         (wrapped(sqlite3.OperationalError("database is locked")), OutageVerdict.CONFLICT),
         (wrapped(sqlite3.OperationalError("database or disk is full")), OutageVerdict.AWAY),
         (sqlite3.OperationalError("unable to open database file"), OutageVerdict.REFUSED),

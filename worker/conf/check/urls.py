@@ -15,6 +15,7 @@ import sqlalchemy
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
+from worker import database_url
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
 
@@ -33,7 +34,7 @@ def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
 
 def _database(address: str) -> str | None:
     try:
-        url = sqlalchemy.make_url(address)
+        url = database_url.parse(address)
         url.get_dialect().import_dbapi()
     except sqlalchemy.exc.NoSuchModuleError:
         known = ("sqlite", "mysql+pymysql", "postgresql+psycopg2")

@@ -13,6 +13,7 @@ from oslo_utils import timeutils
 
 from flows.errors import NotFound, StatusChanged
 from worker.db import models
+from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.engine import Database
 from worker.db.packed_row import Packed
@@ -69,6 +70,7 @@ class ResourceRows:
         """Return the live row, in the caller's transaction."""
         row = connection.execute(self._live, {_WHICH: self._key(row_id)}).first()
         if row is None:
+            stop_if_committed(connection)
             raise self.missing(row_id)
         return self._unpack(row)
 
@@ -91,6 +93,7 @@ class ResourceRows:
     ) -> None:
         """Update columns in the caller's transaction."""
         if connection.execute(self._update, self._values(row_id, columns)).rowcount == 0:
+            stop_if_committed(connection)
             raise self.missing(row_id)
 
     def change_status(
@@ -113,6 +116,7 @@ class ResourceRows:
         values[_WHEN] = list(when)
         changed = connection.execute(self._compare_and_set, values).rowcount > 0
         if not changed:
+            stop_if_committed(connection)
             found = self.fetch(connection, row_id)
             if not all(_agrees(found[n], v) for n, v in values.items() if n in self._table.c):
                 raise StatusChanged(f"{self._kind} {row_id}", found["status"], when)
@@ -124,6 +128,8 @@ class ResourceRows:
         """Mark the row as deleted, keeping ``updated_at``; False when it was already."""
         values = {"deleted": True, "deleted_at": now(), **columns, _WHICH: row_id}
         gone = connection.execute(self._update, values).rowcount > 0
+        if not gone:
+            stop_if_committed(connection)
         if self._work:
             drop_work(connection, self._work, row_id)
         return gone

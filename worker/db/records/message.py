@@ -6,6 +6,7 @@ Implements :class:`flows.protocols.records.MessageRecords`.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import uuid
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_db import exception as db_exception
 
 from drivers.interface.records import Record
 from flows.protocols.request import Request
@@ -68,7 +70,10 @@ class Messages:
             "created_at": at,
             "deleted": False,
         }
-        self._db.change(_INSERT, checked(models.messages, values))
+        row = checked(models.messages, values)
+        # The id is new: a message that has it is this one, whose answer was lost.
+        with contextlib.suppress(db_exception.DBDuplicateEntry):
+            self._db.change(_INSERT, row)
 
     def list(self) -> Sequence[Record]:
         """Return all messages, the newest first."""

@@ -17,6 +17,7 @@ from drivers.interface.records import Record
 from flows.errors import GroupNotFound, StatusChanged
 from flows.statuses import GroupStatus
 from worker.db import models
+from worker.db.commit import stop_if_committed
 from worker.db.engine import Database
 from worker.db.records.groups.shared import GroupRows
 from worker.db.records.key_value_tables import KeyValueTable
@@ -102,6 +103,7 @@ class Groups(GroupRows):
         def work(connection: sa.Connection) -> None:
             found = self._rows.fetch(connection, group_id)["replication_status"]
             if found not in (when, to):
+                stop_if_committed(connection)
                 raise StatusChanged(f"the replication of group {group_id}", found, (when,))
             connection.execute(members.values(of_members))
             if found == when:

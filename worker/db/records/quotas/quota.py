@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from drivers.interface.records import Record
 from flows.errors import OverQuota
 from worker.db import models
+from worker.db.commit import CommittedBefore, perhaps_committed
 from worker.db.engine import Database
 from worker.db.records.quotas.limits import QuotaLimits
 from worker.db.records.quotas.usage import Usages
@@ -32,6 +33,7 @@ _OPEN = (
     .order_by(_R.c.usage_id)
     .with_for_update()
 )
+_KNOWN = sa.select(_R.c.id).where(_R.c.uuid.in_(sa.bindparam("ids", expanding=True)))
 _CLOSE = sa.update(_R).where(_R.c.id == sa.bindparam("which"), _R.c.deleted == sa.false())
 _RESERVE = sa.insert(_R)
 _TYPE_NAME = sa.select(_TYPES.c.name).where(_TYPES.c.id == sa.bindparam("which"))
@@ -98,14 +100,18 @@ class Quotas:
         :raises OverQuota: a limit would be passed; the text has the numbers.
         """
 
+        fresh = _Ids(key)
+
         def work(connection: sa.Connection) -> list[str]:
+            if perhaps_committed(connection) and _are_known(connection, fresh.given):
+                raise CommittedBefore
             if key and connection.execute(_OPEN, {"ids": [key]}).first() is not None:
                 return [key]
             wanted = typed(connection, amounts, volume_type_id)
             usages = self._usages.locked(connection, project_id, wanted)
             self._limits.require(connection, project_id, wanted, usages)
             return [
-                self._reserve(connection, project_id, name, wanted[name], usage.id, key)
+                self._reserve(connection, project_id, name, wanted[name], usage.id, fresh.of(name))
                 for name, usage in sorted(usages.items())
             ]
 
@@ -141,9 +147,8 @@ class Quotas:
         resource: str,
         delta: int,
         usage_id: int,
-        key: str | None,
+        reservation: str,
     ) -> str:
-        reservation = key or str(uuid.uuid4())
         connection.execute(
             _RESERVE,
             {
@@ -162,6 +167,26 @@ class Quotas:
             parameters = {"which": usage_id, "held": -delta, "unused": 0, "at": now()}
             connection.execute(_SETTLE, parameters)
         return reservation
+
+
+class _Ids:
+    """The ids of new reservations: in a second attempt the same.
+
+    :param key: the id of all of them; None gives each its own.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+        self._by_resource: dict[str, str] = {}
+
+    @property
+    def given(self) -> list[str]:
+        """The ids that were made; a key is not, and its open reservations are found anyway."""
+        return [] if self._key else list(self._by_resource.values())
+
+    def of(self, resource: str) -> str:
+        """Return the id of the reservation of a resource."""
+        return self._by_resource.setdefault(resource, self._key or str(uuid.uuid4()))
 
 
 def release(
@@ -192,6 +217,24 @@ def settle(connection: sa.Connection, reservation_ids: Iterable[str], *, used: b
         parameters = {"which": row.usage_id, "held": held, "unused": unused, "at": at}
         connection.execute(_SETTLE, parameters)
         connection.execute(_CLOSE, {"which": row.id, "deleted": True, "deleted_at": at})
+
+
+def stop_if_settled(connection: sa.Connection, reservation_ids: Sequence[str]) -> None:
+    """End a transaction that settles reservations if an earlier attempt has done so.
+
+    A status alone does not show that: it may be the operation's again, for a later request.
+
+    :raises CommittedBefore: it has.
+    """
+    if not perhaps_committed(connection) or not reservation_ids:
+        return
+    if connection.execute(_OPEN, {"ids": list(reservation_ids)}).first() is None:
+        raise CommittedBefore
+
+
+def _are_known(connection: sa.Connection, reservation_ids: Sequence[str]) -> bool:
+    """Say whether reservations were made, even if they ended since."""
+    return connection.execute(_KNOWN, {"ids": list(reservation_ids)}).first() is not None
 
 
 def typed(

@@ -18,6 +18,7 @@ from oslo_db import exception as db_exception
 
 from drivers.interface.records import Record
 from worker.db import models
+from worker.db.commit import CommittedBefore, perhaps_committed
 from worker.db.engine import Database
 from worker.db.records.base import drop_work, precise_now
 from worker.db.values import checked
@@ -37,6 +38,9 @@ _OTHERWISE = sa.or_(
 )
 _CLAIM = sa.update(_T).where(*_OF, _OTHERWISE).values(_NEXT)
 _RELEASE = sa.update(_T).where(*_OF).values(_NEXT)
+_CHANGED_SINCE = sa.select(_T.c.id).where(
+    *_OF, _T.c.updated_at >= sa.bindparam("now", type_=_T.c.updated_at.type)
+)
 _INSERT = sa.insert(_T)
 
 SENTINEL = "SENTINEL"
@@ -53,6 +57,11 @@ _TAKE = (
     .where(*_READ, _T.c.status == sa.bindparam("now_status"))
     .where(_T.c.updated_at <= sa.bindparam("read_at", type_=_T.c.updated_at.type))
     .values(_SET)
+)
+_TAKEN = sa.select(_T.c.id).where(
+    *_READ,
+    _T.c.service_id == sa.bindparam("owner"),
+    _T.c.updated_at == sa.bindparam("at", type_=_T.c.updated_at.type),
 )
 _PUT_BACK = sa.update(_T).where(*_READ).values(_SET)
 _DROP = sa.delete(_T).where(*_READ)
@@ -90,6 +99,8 @@ class WorkRows:
         values = self._values(resource_type, resource_id, status, None)
 
         def work(connection: sa.Connection) -> None:
+            if perhaps_committed(connection) and connection.scalar(_CHANGED_SINCE, values):
+                raise CommittedBefore  # and another service may have claimed it since
             if connection.execute(_RELEASE, values).rowcount == 0:
                 _insert(connection, resource_type, resource_id, status)
 
@@ -121,8 +132,12 @@ class WorkRows:
 
     def take(self, work: Record) -> bool:
         """Claim a row that is as it was read; say whether it was."""
-        changed = {"owner": self._owner_id, "at": precise_now()}
-        return self._db.change(_TAKE, {**_as_read(work), **changed}) > 0
+        changed = {**_as_read(work), "owner": self._owner_id, "at": precise_now()}
+        if self._db.change(_TAKE, changed) > 0:
+            return True
+        # The update may have been ours, and only its answer was lost.
+        taken = {**changed, "raced": work.race_preventer + 1}
+        return bool(self._db.rows(_TAKEN, taken))
 
     def put_back(self, work: Record) -> None:
         """Give a row that was taken back as it was read."""

@@ -12,6 +12,7 @@ from drivers.interface.records import Record
 from flows.errors import VolumeAttachmentNotFound, VolumeNotFound
 from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus
 from worker.db import models
+from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.engine import Database
 from worker.db.records.base import ResourceRows
@@ -88,6 +89,7 @@ class Attachments:
             # Locked, so that of two detaches the last one sees both.
             volume = connection.execute(_LOCKED, {"which": volume_id}).first()
             if volume is None:
+                stop_if_committed(connection)
                 raise VolumeNotFound(f"volume {volume_id} does not exist")
             found = connection.scalars(_STATUSES, {"which": volume_id}).all()
             attach_status = _attach_status(found)

@@ -134,6 +134,7 @@ class Snapshots:
         """Change the status by compare-and-set."""
 
         def work(connection: sa.Connection) -> None:
+            quota.stop_if_settled(connection, commit)
             self._rows.change_status(connection, snapshot_id, to, when, columns, done)
             quota.settle(connection, commit, used=True)
 

@@ -165,6 +165,7 @@ class Volumes(VolumeMoves, VolumeLists):
         sets, columns = _sets(columns)
 
         def work(connection: sa.Connection) -> None:
+            quota.stop_if_settled(connection, (*commit, *rollback))
             self._rows.change_status(connection, volume_id, to, when, columns, done)
             if type_id := columns.get("volume_type_id"):
                 follow = {"which": volume_id, "type_id": type_id, "at": now()}

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from flows.errors import InvalidVolume
 from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus, target_of
 from worker.db import models
+from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.engine import Database
 from worker.db.records.base import ResourceRows
@@ -89,6 +90,7 @@ def _migrate(
     parameters = {"which": volume_id, "before": before, "after": to, "at": now()}
     if connection.execute(_MIGRATE, parameters).rowcount:
         return
+    stop_if_committed(connection)
     found = rows.fetch(connection, volume_id)["migration_status"]
     if not again or found != to:
         wanted = " or ".join(str(status) for status in when)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The meaning of a database's error: of the connection, of a lock, or of the statement.
+
+=========  ==========================================  =============================
+verdict    when                                        then
+=========  ==========================================  =============================
+AWAY       connection lost or refused, disk full,      waited for
+           shutting down, read only after a failover
+CONFLICT   deadlock, lock not granted in time          new attempts, short pauses
+REFUSED    wrong password, no such database or file    no second attempt
+None       the statement or its values: a bug, or      raised unchanged, never
+           a value that a column cannot hold           repeated
+=========  ==========================================  =============================
+
+The driver's code decides where it has a known one. Otherwise the class does: an
+OperationalError or InterfaceError of DBAPI is one of the connection, and so is
+everything that SQLAlchemy or oslo.db calls a lost connection. Two drivers file their
+servers' errors under OperationalError whatever they are, so that their class says nothing:
+those of MySQL for errors with a server's number, and sqlite3.
+"""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+from oslo_utils import strutils
+
+ERRORS = (db_exception.DBError, sa.exc.SQLAlchemyError, sqlite3.OperationalError)
+"""Exceptions that a query may raise."""
+
+_MYSQL_MODULES = ("pymysql", "MySQLdb", "mysql", "mariadb", "asyncmy")
+_MYSQL_AWAY = {
+    *(1021, 1037, 1040, 1041, 1042, 1043, 1047, 1053, 1077, 1078, 1079, 1080, 1081, 1114, 1129),
+    *(1135, 1152, 1156, 1157, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1792, 1836, 1927),
+    *(3032, 3100, 3168, 3169, 4031),
+}
+_MYSQL_CONFLICT = {1205, 1206, 1213, 1317, 1613, 1614, 1969, 3024, 3058, 3101, 3572}
+_MYSQL_REFUSED = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1820, 1862, 3118, 3159}
+_MYSQL_CLIENT = range(2000, 3000)
+"""Numbers that the client library gives: none of them is about a statement but these."""
+_MYSQL_CLIENT_STATEMENT = {2014, 2020, 2027, 2029, 2030, 2031, 2032, 2033, 2034, 2035, 2036}
+_MYSQL_CLIENT_REFUSED = {2049, 2054, 2059}
+_MYSQL_PROXY = 9000
+"""The least number of an error that a proxy made itself, as ProxySQL's 9001."""
+
+_POSTGRESQL_AWAY = ("08", "25006", "25P03", "53", "57", "58")
+_POSTGRESQL_CONFLICT = ("40", "55P03", "57014", "72")
+_POSTGRESQL_REFUSED = ("28", "3D")
+_POSTGRESQL_STATEMENT = ("0A", "21", "22", "23", "42", "54")
+_REFUSED_TEXTS = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied")
+
+_SQLITE_AWAY = ("disk", "readonly")
+_SQLITE_CONFLICT = ("locked", "busy")
+_SQLITE_REFUSED = ("unable to open",)
+
+_OF_CONNECTIONS = ("OperationalError", "InterfaceError")
+"""DBAPI's classes of errors that are not about the statement."""
+
+
+class OutageVerdict(enum.Enum):
+    """The meaning of an error of the database."""
+
+    AWAY = "away"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+
+
+def verdict(error: BaseException) -> OutageVerdict | None:
+    """Return the meaning of an error for the work that met it; None for one of the statement."""
+    if isinstance(error, db_exception.DBDeadlock):
+        return OutageVerdict.CONFLICT
+    if isinstance(error, db_exception.DBNonExistentDatabase):
+        return OutageVerdict.REFUSED
+    judged = _judge(cause_of(error))
+    if _is_lost(error):
+        return judged or OutageVerdict.AWAY
+    return judged
+
+
+def reason(error: BaseException) -> str:
+    """Return the driver's message, short and without passwords."""
+    cause = cause_of(error)
+    text = str(cause.args[1] if len(cause.args) == 2 else cause).strip()
+    return str(strutils.mask_password(" ".join(text.split())[:200]))
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the driver's own error out of SQLAlchemy's and oslo.db's."""
+    inner = getattr(error, "inner_exception", None) or error
+    return getattr(inner, "orig", None) or inner
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Say whether oslo.db or SQLAlchemy took an error for a lost connection, or waited for one."""
+    if isinstance(error, db_exception.DBConnectionError | sa.exc.TimeoutError):
+        return True
+    inner = getattr(error, "inner_exception", None) or error
+    return isinstance(inner, sa.exc.DBAPIError) and inner.connection_invalidated
+
+
+def _judge(cause: BaseException) -> OutageVerdict | None:
+    module = type(cause).__module__.partition(".")[0]
+    if module == "sqlite3":
+        return _by_text(str(cause))
+    if module in _MYSQL_MODULES and (number := _number(cause)):
+        return _by_number(number)
+    if (state := _state(cause)) is not None:
+        return _by_state(state, cause)
+    if not _is_of_connection(cause):
+        return None
+    # No code: the connection was not made, or it broke.
+    refused = any(text in str(cause) for text in _REFUSED_TEXTS)
+    return OutageVerdict.REFUSED if refused else OutageVerdict.AWAY
+
+
+def _number(cause: BaseException) -> int | None:
+    """Return the number of an error of MySQL; some drivers say 0 or -1 where they have none."""
+    number = getattr(cause, "errno", None) or (cause.args[0] if cause.args else None)
+    return number if isinstance(number, int) and number > 0 else None
+
+
+def _state(cause: BaseException) -> str | None:
+    """Return SQL's code of an error, by the name that its driver has for it."""
+    for name in ("sqlstate", "pgcode"):
+        if state := getattr(cause, name, None):
+            return str(state)
+    details = cause.args[0] if cause.args else None  # pg8000
+    return str(details["C"]) if isinstance(details, dict) and "C" in details else None
+
+
+def _by_number(number: int) -> OutageVerdict | None:
+    if number in _MYSQL_CONFLICT:
+        return OutageVerdict.CONFLICT
+    if number in _MYSQL_REFUSED or number in _MYSQL_CLIENT_REFUSED:
+        return OutageVerdict.REFUSED
+    if number in _MYSQL_CLIENT_STATEMENT:
+        return None
+    away = number in _MYSQL_AWAY or number in _MYSQL_CLIENT or number >= _MYSQL_PROXY
+    return OutageVerdict.AWAY if away else None
+
+
+def _by_state(state: str, cause: BaseException) -> OutageVerdict | None:
+    if state.startswith(_POSTGRESQL_CONFLICT):
+        return OutageVerdict.CONFLICT
+    if state.startswith(_POSTGRESQL_REFUSED):
+        return OutageVerdict.REFUSED
+    if state.startswith(_POSTGRESQL_STATEMENT):
+        return None
+    away = state.startswith(_POSTGRESQL_AWAY) or _is_of_connection(cause)
+    return OutageVerdict.AWAY if away else None
+
+
+def _by_text(text: str) -> OutageVerdict | None:
+    if any(part in text for part in _SQLITE_CONFLICT):
+        return OutageVerdict.CONFLICT
+    if any(part in text for part in _SQLITE_AWAY):
+        return OutageVerdict.AWAY
+    return OutageVerdict.REFUSED if any(part in text for part in _SQLITE_REFUSED) else None
+
+
+def _is_of_connection(cause: BaseException) -> bool:
+    return any(kind.__name__ in _OF_CONNECTIONS for kind in type(cause).__mro__)
