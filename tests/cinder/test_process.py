@@ -19,7 +19,7 @@ if importlib.util.find_spec("cinder") is None:
 
 from drivers.interface import errors  # noqa: E402
 from tests.conformance import cinders  # noqa: E402
-from worker.conf.check.checker import checker  # noqa: E402
+from worker.conf.check import checker  # noqa: E402
 
 NFS = "cinder.volume.drivers.nfs.NfsDriver"
 RBD = "cinder.volume.drivers.rbd.RBDDriver"
