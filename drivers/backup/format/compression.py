@@ -13,7 +13,7 @@ import bz2
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import zstandard
 from isal import isal_zlib
@@ -40,6 +40,9 @@ _ZLIB_END = b"\x03\x00"
 """An empty last block."""
 
 _ADLER = 65521
+
+_ZSTD_SLICE = 256
+"""Stored bytes that are decompressed at once: 8 MiB of data, where four bytes are a block."""
 
 _INFLATE_ERROR = cast(type[Exception], isal_zlib.error)  # declared as an instance of it
 
@@ -175,9 +178,7 @@ def _adler_of_both(first: int, second: int, length: int) -> int:
 
 
 def _plain(stored: Iterable[bytes]) -> Iterator[bytes]:
-    for data in stored:
-        for at in range(0, len(data), CHUNK):
-            yield data[at : at + CHUNK]
+    return sliced(stored, CHUNK)
 
 
 def _inflated(stored: Iterable[bytes]) -> Iterator[bytes]:
@@ -185,20 +186,30 @@ def _inflated(stored: Iterable[bytes]) -> Iterator[bytes]:
     for data in stored:
         if stream.eof and data:
             raise Damaged("something follows its end")
-        while data:
-            try:
-                chunk = stream.decompress(data, CHUNK)
-            except _INFLATE_ERROR as error:
-                raise Damaged(str(error)) from error
-            if chunk:
-                yield chunk
-            elif not stream.unconsumed_tail:
-                break
-            data = stream.unconsumed_tail
+        yield from _inflated_part(stream, data)
         if stream.unused_data:
             raise Damaged("something follows its end")
     if not stream.eof:
         raise Damaged("it ends too early")
+
+
+def _inflated_part(stream: Any, data: bytes) -> Iterator[bytes]:
+    """Yield everything that a stream can make of a part.
+
+    A full chunk may have been cut at its size: then more data may be held back in the
+    stream, even when the part is used up. Only a shorter chunk says that it was all.
+    """
+    is_full = True
+    while data or is_full:
+        try:
+            chunk = stream.decompress(data, CHUNK)
+        except _INFLATE_ERROR as error:
+            raise Damaged(str(error)) from error
+        if chunk:
+            yield chunk
+        elif len(stream.unconsumed_tail) == len(data):
+            return
+        is_full, data = len(chunk) == CHUNK, stream.unconsumed_tail
 
 
 def _unzipped(stored: Iterable[bytes]) -> Iterator[bytes]:
@@ -221,22 +232,27 @@ def _unzipped(stored: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unframed(stored: Iterable[bytes]) -> Iterator[bytes]:
-    source = cast(IO[bytes], _Reader(stored))
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(
-            source, read_across_frames=True
-        ) as stream:
-            while chunk := stream.read(CHUNK):
-                yield chunk
-    except zstandard.ZstdError as error:
-        raise Damaged(str(error)) from error
+    """Decompress frames, in slices: no method of the library limits the data of a call and
+    also reports where a frame ends.
+    """
+    decoder, frame = zstandard.ZstdDecompressor(max_window_size=2**27), None
+    for data in sliced(stored, _ZSTD_SLICE):
+        while data:
+            frame = frame or decoder.decompressobj()
+            try:
+                chunk = frame.decompress(data)
+            except zstandard.ZstdError as error:
+                raise Damaged(str(error)) from error
+            yield from sliced([chunk], CHUNK)
+            data = b""
+            if frame.eof:
+                data, frame = frame.unused_data, None
+    if frame is not None:
+        raise Damaged("it ends too early")
 
 
-class _Reader:
-    """Parts as a file that is read to its end."""
-
-    def __init__(self, parts: Iterable[bytes]) -> None:
-        self._parts = iter(parts)
-
-    def read(self, _size: int = -1) -> bytes:
-        return next(self._parts, b"")
+def sliced(parts: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """Yield parts in slices of at most ``length`` bytes."""
+    for part in parts:
+        for at in range(0, len(part), length):
+            yield part[at : at + length]

@@ -4,20 +4,26 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
+from contextlib import closing
 from typing import Any
 
 from isal import isal_zlib
 
-from drivers.backup.format import block_hashes, compression, zero_blocks
+from drivers.backup.format import block_hashes, compression, second_opinion, zero_blocks
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
-from drivers.backup.stores.object_store import ObjectStore
+from drivers.backup.stores.object_store import Missing, ObjectStore
 from drivers.backup.transfer import volume_reader
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.interface.errors import BackupDamaged
+
+LOG = logging.getLogger(__name__)
+
+Decoder = Callable[[str, Iterable[bytes]], Iterator[bytes]]
 
 Data = tuple[int, bytes | None, int]
 """Offset of a part of a volume, its data, and its length; None for data that is zeros."""
@@ -50,27 +56,58 @@ class VerifyingReader:
     def data(self, one: StoredObject) -> Iterator[Data]:
         """Yield the data of an object, in order; yielded data may yet prove wrong.
 
+        Where only the decoder calls it damaged, and an independent one reads all of it, the
+        data is yielded again, from the object's beginning.
+
         :raises BackupDamaged: at the latest at the end: it is not as it was stored.
         """
         if one.zeros and self._is_zeros(one):
             self._check_zeros(one)
             yield one.offset, None, one.length
             return
+        try:
+            yield from self._verified(one, compression.decoded)
+        except Missing:
+            raise
+        except BackupDamaged as error:
+            if not self._is_right_after_all(one):
+                raise
+            yield from self._verified(one, second_opinion.decoded)
+            LOG.warning(
+                "%s is not damaged, although a first decoder found: %s. A second one read all of"
+                " it, with the right length and hashes; please report this as a bug",
+                *(one.name, error),
+            )
+
+    def _is_right_after_all(self, one: StoredObject) -> bool:
+        """Ask an independent decoder, without using its data."""
+        stored = _Counted(self._store.reading(self._container, one.name))
+        is_right = second_opinion.finds_right(
+            one.compression,
+            stored,
+            one.length,
+            one.md5,
+            lambda length: self._limits.admit(length, self._stop),
+        )
+        return is_right and (one.size is None or (stored.size, stored.crc) == (one.size, one.crc32))
+
+    def _verified(self, one: StoredObject, decoder: Decoder) -> Iterator[Data]:
         stored = _Counted(self._store.reading(self._container, one.name))
         md5, at, blocks = zero_blocks.md5(0), one.offset, _Blocks(one, self._hashes)
         try:
-            for chunk in self._ahead(compression.decoded(one.compression, stored)):
-                if at + len(chunk) > one.end:
-                    raise damaged(one, f"it has more than {one.length} bytes of data")
-                self._limits.admit(len(chunk), self._stop)
-                hashing = self._limits.submit(md5.update, chunk)
-                comparing = self._limits.submit(blocks.add, chunk)
-                try:
-                    yield at, chunk, len(chunk)
-                finally:
-                    wait((hashing, comparing))
-                comparing.result()
-                at += len(chunk)
+            with closing(self._ahead(decoder(one.compression, stored))) as chunks:
+                for chunk in chunks:
+                    if at + len(chunk) > one.end:
+                        raise damaged(one, f"it has more than {one.length} bytes of data")
+                    self._limits.admit(len(chunk), self._stop)
+                    hashing = self._limits.submit(md5.update, chunk)
+                    comparing = self._limits.submit(blocks.add, chunk)
+                    try:
+                        yield at, chunk, len(chunk)
+                    finally:
+                        wait((hashing, comparing))
+                    comparing.result()
+                    at += len(chunk)
         except compression.Damaged as error:
             raise damaged(one, f"it is no {one.compression}: {error}") from error
         if at != one.end:
@@ -80,7 +117,7 @@ class VerifyingReader:
         blocks.end()
         self._check_stored(one, stored.size, stored.crc)
 
-    def _ahead(self, data: Iterator[bytes]) -> Iterator[bytes]:
+    def _ahead(self, data: Iterator[bytes]) -> Generator[bytes]:
         """Yield the data that another thread reads and decompresses meanwhile."""
         coming = self._limits.fetch(next, data, None)
         while (chunk := coming.result()) is not None:

@@ -120,11 +120,15 @@ class RestoreRun:
     def _restore_object(
         self, reader: VerifyingReader, one: StoredObject, target_is_zero: bool
     ) -> None:
+        end = one.offset
         with self._limits.slot(self._stop):
             for offset, data, length in reader.data(one):
+                is_again = offset < end  # over data that proved wrong
                 if self._target is not None:
-                    _write(self._target, offset, data, length, target_is_zero)
-                self._count(length)
+                    _write(self._target, offset, data, length, target_is_zero and not is_again)
+                if not is_again:
+                    self._count(length)
+                    end = offset + length
         with self._lock:
             self._unrecorded.append(one.name)
 
