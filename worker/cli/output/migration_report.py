@@ -153,15 +153,14 @@ def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
 
 def _store(conf: cfg.ConfigOpts) -> str:
     # Late: help needs no configuration, which loads 50 modules.
-    from worker.conf import ConfigError
-    from worker.conf.groups import backup
+    from worker.conf import ConfigError, groups
 
     wanted = conf.backup_driver
     try:
-        backup.driver_class(conf)
+        groups.backup.driver_class(conf)
     except ConfigError:
         return f"{wanted}: no driver for it"
-    ours = backup.CINDER.get(wanted, wanted)
+    ours = groups.backup.CINDER.get(wanted, wanted)
     return f"{ours}, a driver of Holdfast" if "." not in ours else ours
 
 
