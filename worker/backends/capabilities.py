@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.backends.schedulable import PoolFields, make_comparable
 from worker.backends.volume_backend import VolumeBackend
 
 _CACHEABLE = ("iscsi", "fc", "nvme")
@@ -30,6 +31,8 @@ class Capabilities:
     ) -> None:
         self._backend = backend
         self._allocated = allocated
+        self._check = backend.stats_check  # which has logged the driver's malformed fields
+        self._pool_fields = PoolFields(self._check.log)
         self._extra = json.loads(extra or "{}")
         self._functions = {
             "filter_function": filter_function,
@@ -61,4 +64,18 @@ class Capabilities:
             stats["pools"] = pools
         for name, configured in self._functions.items():
             stats.setdefault(name, configured)
-        return stats
+        return self._schedulable(stats)
+
+    def _schedulable(self, stats: dict[str, Any]) -> dict[str, Any]:
+        """Return the capabilities with values only that the scheduler can use.
+
+        The driver's were checked before; those of the configuration were not.
+        """
+        checked = self._check.clean(stats, complete=False)
+        pools = checked.get("pools")
+        if pools is not None:
+            self._pool_fields.keep(pools)
+        make_comparable(checked, "", self._check.log)
+        for pool in pools or ():
+            make_comparable(pool, f"pool {pool['pool_name']}: ", self._check.log)
+        return checked

@@ -69,7 +69,7 @@ class VolumeBackend:
         self._latest: VolumeDriver | None = None
         self._reason = "it is still being set up"
         self._class_name = ""
-        self._check = StatsCheck(name)
+        self.stats_check = StatsCheck(name, service.host)
         self._stats: dict[str, Any] = {}
         self._wanted = threading.Event()
         self._logged: str | None = None
@@ -125,7 +125,9 @@ class VolumeBackend:
     def refresh(self) -> Mapping[str, Any]:
         """Fetch statistics from the driver; keep the last ones if they are unusable."""
         try:
-            self._stats = self._check.clean(self.require_driver().get_volume_stats(refresh=True))
+            self._stats = self.stats_check.clean(
+                self.require_driver().get_volume_stats(refresh=True)
+            )
         except StatsError as error:
             LOG.error("%s; the last statistics stay in effect", error)
         return self._stats
@@ -141,7 +143,7 @@ class VolumeBackend:
             driver = self._latest = self._make()
             driver.do_setup(RequestContext.admin())
             driver.check_for_setup_error()
-            self._stats = self._check.clean(driver.get_volume_stats(refresh=True))
+            self._stats = self.stats_check.clean(driver.get_volume_stats(refresh=True))
             self._ready(driver, self._stats)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)

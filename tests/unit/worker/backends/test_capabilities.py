@@ -9,6 +9,7 @@ import pytest
 
 from flows.errors import DriverNotInitialized
 from worker.backends.capabilities import Capabilities
+from worker.backends.stats import StatsCheck
 
 STATS = {"volume_backend_name": "b1", "storage_protocol": "NFS", "free_capacity_gb": 5}
 POOLS = {**STATS, "pools": [{"pool_name": "p1"}, {"pool_name": "p2"}]}
@@ -18,6 +19,7 @@ class Backend:
     """A backend with given statistics, which counts their refreshes."""
 
     def __init__(self, stats: dict[str, Any]) -> None:
+        self.stats_check = StatsCheck("b1")
         self._stats = stats
         self.refreshes = 0
         self.up = True
@@ -56,7 +58,8 @@ def test_extra_capabilities_are_those_of_each_pool():
     found = capabilities(POOLS, extra=extra).fresh()
     assert [pool["tier"] for pool in found["pools"]] == ["gold", "gold"]
     assert "tier" not in found
-    assert capabilities(STATS, extra=extra).fresh()["free_capacity_gb"] == 1
+    whole = {**STATS, "total_capacity_gb": 10}
+    assert capabilities(whole, extra=extra).fresh()["free_capacity_gb"] == 1
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ def test_a_required_field_that_is_missing_is_logged(check, caplog, field):
         ("total_volumes", 1.5),
         ("total_volumes", True),
         ("filter_function", 7),
+        ("provisioned_capacity_gb", "unknown"),
+        ("reserved_percentage", float("nan")),
+        ("max_over_subscription_ratio", float("inf")),
+        ("max_over_subscription_ratio", "inf"),
     ],
 )
 def test_a_malformed_field_is_left_out(check, caplog, field, value):
@@ -77,7 +81,7 @@ def test_a_malformed_field_is_left_out(check, caplog, field, value):
         ("filter_function", None),
         ("goodness_function", "capabilities.total_volumes"),
         ("multiattach", False),
-        ("of_the_vendor", object),
+        ("of_the_vendor", {"a": [1, "b", None]}),
     ],
 )
 def test_a_well_formed_field_stays(check, caplog, field, value):
@@ -113,7 +117,7 @@ class TestPools:
         unnamed = {"total_capacity_gb": 1, "free_capacity_gb": 1}
         found = check.clean(self.top({**POOL, "free_capacity_gb": "few"}, unnamed))
 
-        assert found["pools"][0] == {"pool_name": "p1", "total_capacity_gb": 10}
+        assert found["pools"] == [{**POOL, "free_capacity_gb": None}]
         assert "pool p1: free_capacity_gb is 'few'" in caplog.messages[0]
         assert "pool 1: pool_name is missing" in caplog.messages[1]
 
