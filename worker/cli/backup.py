@@ -221,15 +221,15 @@ class Import(_Asking):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Make the row, and send."""
-        told = _told(parsed_args.file)
+        exported = _exported_record(parsed_args.file)
         requests = self.requests(parsed_args)
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from flows.backup.record import decode
 
-        record = decode(told["backup_url"])
+        record = decode(exported["backup_url"])
         if not isinstance(record.get("id"), str):
             raise CommandError("the record has no id")
-        self.sent(requests.take_over(record, told), parsed_args)
+        self.sent(requests.import_record(record, exported), parsed_args)
 
 
 class Cancel(FlowCancel):
@@ -264,37 +264,37 @@ class Verify(Command):
         driver_class, services = options.driver_class(access.conf)
         if backup.service and not any(name.startswith(backup.service) for name in services):
             raise CommandError(f"backup {backup.id} is kept by {backup.service}, not by us")
-        driver, meter = driver_class(options.Settings(access.conf)), _Meter(self.app, backup)
+        driver, line = driver_class(options.Settings(access.conf)), _ProgressLine(self.app, backup)
         try:
-            driver.verify(backup, pace=Pace(tell=meter.tell))
+            driver.verify(backup, pace=Pace(tell=line.show))
         except BackupDriverException as error:
             raise CommandError(f"backup {backup.id} cannot be restored: {error}") from error
         except NotImplementedError as error:
             raise CommandError(f"{backup.service} cannot verify backups") from error
         finally:
-            meter.end()
-        self.app.stdout.write(f"backup {backup.id} is whole: {meter.summary}\n")
+            line.end()
+        self.app.stdout.write(f"backup {backup.id} is whole: {line.summary}\n")
 
 
-class _Meter:
-    """Shows its progress on a terminal."""
+class _ProgressLine:
+    """Shows the progress of a verification on a terminal."""
 
     def __init__(self, app: Any, backup: Record) -> None:
         self._app = app
         self._size = 0
         self._began = time.monotonic()
-        self._told = 0.0
+        self._shown_at = 0.0
         self._shows = app.stderr.isatty()
         one: Record | None = backup
         while one is not None:
             self._size += (one.size or 0) * units.Gi
             one = one.parent
 
-    def tell(self, fraction: float) -> None:
-        """Show it, twice a second."""
+    def show(self, fraction: float) -> None:
+        """Show the fraction that is done, at most twice a second."""
         now = time.monotonic()
-        if self._shows and now - self._told >= _LINE:
-            self._told = now
+        if self._shows and now - self._shown_at >= _LINE:
+            self._shown_at = now
             shown = transfer_progress.TransferProgress(fraction, self._size, now - self._began)
             self._app.stderr.write(f"\r{shown}\x1b[K")
             self._app.stderr.flush()
@@ -315,23 +315,25 @@ def _kind(backup: Record) -> str:
 
 
 def _line(backup: Record, progress: Any) -> tuple[Any, ...]:
-    told = ("",) * len(_MOVING)
+    columns = ("",) * len(_MOVING)
     if progress:
-        told = (progress.percent, progress.copied, progress.rate, progress.left)
+        columns = (progress.percent, progress.copied, progress.rate, progress.left)
     names = ("id", "display_name", "volume_id", "size")
-    return (*(plain(backup[name]) for name in names), _kind(backup), backup.status, *told)
+    return (*(plain(backup[name]) for name in names), _kind(backup), backup.status, *columns)
 
 
-def _told(file: str) -> dict[str, Any]:
+def _exported_record(file: str) -> dict[str, Any]:
     try:
         if file == "-":
-            told = json.load(sys.stdin)
+            exported = json.load(sys.stdin)
         else:
             with open(file, encoding="utf-8") as opened:
-                told = json.load(opened)
+                exported = json.load(opened)
     except (OSError, ValueError) as error:
         raise CommandError(f"{file} cannot be read: {error}") from error
     wanted = ("backup_service", "backup_url")
-    if not isinstance(told, dict) or not all(isinstance(told.get(name), str) for name in wanted):
+    if not isinstance(exported, dict) or not all(
+        isinstance(exported.get(name), str) for name in wanted
+    ):
         raise CommandError(f"{file} has no {' and '.join(wanted)}, as backup export prints them")
-    return {name: told[name] for name in wanted}
+    return {name: exported[name] for name in wanted}

@@ -65,10 +65,10 @@ class Cast(Command):
         """Prepare, send, wait."""
         extra, access = _extra(parsed_args.arg), self.access
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.requests import Ask
+        from worker.cli.casting.requests import Request
         from worker.cli.casting.waiting import Waiting
 
-        sent = Ask(access, parsed_args, extra).send()
+        sent = Request(access, parsed_args, extra).send()
         if not sent.is_cast:
             self._write(json.dumps(sent.answer, indent=2, default=_plain_object))
             return 0

@@ -33,7 +33,7 @@ class Demo(Command):
 
             stage = DemoServices(Path(folder), self._write, Colour(self.app.stdout))
             try:
-                Scenario(stage).tell()
+                Scenario(stage).play()
             finally:
                 stage.close()
         took = time.monotonic() - began

@@ -108,13 +108,13 @@ class Show(ShowOne):
         }
         left = entry.meta.get("left") or {}
         shown |= {f"left by {step}": text for step, text in left.items()}
-        shown |= {f"task {task.name}": _told(task) for task in tasks}
+        shown |= {f"task {task.name}": _state_and_times(task) for task in tasks}
         # -v is cliff's own; it means the same here.
         if parsed_args.traceback or self.app.options.verbose_level > 1:
             failed = [task for task in tasks if task.traceback]
             shown |= {f"traceback of {task.name}": task.traceback for task in failed}
-            undone = [task for task in tasks if task.left]
-            shown |= {f"traceback of undoing {task.name}": task.left for task in undone}
+            unreverted = [task for task in tasks if task.left]
+            shown |= {f"traceback of undoing {task.name}": task.left for task in unreverted}
         return list(shown), list(shown.values())
 
 
@@ -209,7 +209,7 @@ def _path(which: str) -> str:
     return f"{module}:{name or 'flow'}"
 
 
-def _told(task: Task) -> str:
+def _state_and_times(task: Task) -> str:
     parts = [task.shown]
     if task.began_text:
         parts.append(f"began {task.began_text}")

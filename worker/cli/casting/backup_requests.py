@@ -109,8 +109,8 @@ class BackupRequests:
         """Return a backup's record. :raises CommandError: the service refused."""
         return dict(self._call("export_record", backup))
 
-    def take_over(self, record: dict[str, Any], told: dict[str, Any]) -> Sent:
-        """Make a row of a record, and have it filled."""
+    def import_record(self, record: dict[str, Any], exported: dict[str, Any]) -> Sent:
+        """Insert a row for an exported backup, and have the service fill it."""
         with self._rows() as rows:
             size = int(record.get("size") or 0)
             nowhere = "00000000-0000-0000-0000-000000000000"
@@ -122,7 +122,7 @@ class BackupRequests:
                 project_id=self._project,
                 user_id=self._project,
             )
-            named = {**told, "backup_hosts": [one.host for one in self._services]}
+            named = {**exported, "backup_hosts": [one.host for one in self._services]}
             request_id = self._cast("import_record", backup, **named)
             rows.keep()
         return Sent("import_record", True, request_id, backup, *_CREATION)

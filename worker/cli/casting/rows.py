@@ -97,9 +97,9 @@ class RequestRows:
         """Make a row of a backup, with its quota."""
         amounts = {"backups": 1, "backup_gigabytes": columns["size"] or 0}
         reserved = self.reserve(columns["project_id"], amounts)
-        told = {name: value for name, value in columns.items() if value is not None}
+        values = {name: value for name, value in columns.items() if value is not None}
         backups = self._records.backups
-        backup = backups.create(**told)
+        backup = backups.create(**values)
         if backup.deleted or backup.status != BackupStatus.CREATING:
             raise CommandError(f"backup {backup.id} is there already: {backup.status}")
         self._undo.callback(backups.destroy, backup.id)

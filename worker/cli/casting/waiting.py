@@ -35,7 +35,7 @@ class Waiting:
         self._access = access
         self._sent = sent
         self._write = write
-        self._told: set[tuple[str, str]] = set()
+        self._printed: set[tuple[str, str]] = set()
         self._flow = ""
         self._journal_answers = True
 
@@ -49,10 +49,10 @@ class Waiting:
             return self._until_flow_ends(deadline, seconds)
         what = f"{resource.kind} {resource.id}"
         while (status := self._status(resource)) in self._sent.during:
-            self._tell(self._entry())
+            self._print_tasks(self._entry())
             self._pause(deadline, f"{what} is still {status} after {seconds:.0f} s")
         entry = self._ended_entry()
-        self._tell(entry)
+        self._print_tasks(entry)
         if status not in self._sent.wanted:
             reason = entry.failure if entry and entry.failure else "the journal here has no reason"
             raise CommandError(f"{what} is {status}: {reason}")
@@ -62,7 +62,7 @@ class Waiting:
         """Wait for a cast without statuses of its own, as far as a journal records it."""
         while True:
             entry = self._entry()
-            self._tell(entry)
+            self._print_tasks(entry)
             if entry is not None and entry.state in ENDED:
                 break
             if not self._journal_answers:
@@ -118,17 +118,17 @@ class Waiting:
             if entry.request_id == self._sent.request_id:
                 raise CommandError(f"the service put it aside: {entry.failure}")
 
-    def _tell(self, entry: JournalEntry | None) -> None:
+    def _print_tasks(self, entry: JournalEntry | None) -> None:
         if entry is None:
             return
         try:
             for task in tasks_of(self._access.journal, entry):
-                self._tell_task(task)
+                self._print_task(task)
         except JournalError:  # it ended between two looks
             return
 
-    def _tell_task(self, task: Task) -> None:
-        if task.state == "PENDING" or (task.name, task.shown) in self._told:
+    def _print_task(self, task: Task) -> None:
+        if task.state == "PENDING" or (task.name, task.shown) in self._printed:
             return
-        self._told.add((task.name, task.shown))
+        self._printed.add((task.name, task.shown))
         self._write(f"  {task.name:<12}{task.shown:<10}{task.took_text}".rstrip())

@@ -39,7 +39,7 @@ class Scenario:
         self._snapshots = stage.records.snapshots
         self._data = os.urandom(_DATA)
 
-    def tell(self) -> None:
+    def play(self) -> None:
         """Play it from the first volume to the last."""
         say = self._stage.say
         say(f"A service for backend 'local' runs in {self._stage.folder}")

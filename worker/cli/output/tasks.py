@@ -93,8 +93,8 @@ def _task(atom: Any) -> Task:
     if atom.state in (states.RUNNING, states.REVERTING):
         took = None
     traceback = _traceback(atom.failure) if atom.failure is not None else ""
-    told = atom.revert_results
-    left = told.get("traceback", "") if isinstance(told, Mapping) else ""
+    reverted = atom.revert_results
+    left = reverted.get("traceback", "") if isinstance(reverted, Mapping) else ""
     return Task(atom.name, atom.state, began, took, traceback, left, atom.meta.get("progress"))
 
 

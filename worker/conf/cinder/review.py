@@ -119,7 +119,7 @@ class Review:
         return unknown
 
     def _judged(self) -> Iterator[AssignmentFinding]:
-        told: set[str] = set()
+        reported: set[str] = set()
         for entry in names.effective(self._found.entries):
             section = entry.section.lower()
             if section == "default":
@@ -130,7 +130,7 @@ class Review:
                     yield self._of_a_backend(entry, entry.option)
             elif section in self._drivers or section in self._passed_over:
                 continue  # the list of backends reports sections that are not enabled
-            elif (found := self._of_a_section(entry, section, told)) is not None:
+            elif (found := self._of_a_section(entry, section, reported)) is not None:
                 yield found
 
     def _of_the_service(self, entry: ConfigEntry, name: str) -> AssignmentFinding:
@@ -180,7 +180,7 @@ class Review:
         return self._unknown(entry, name, entry.section.lower())
 
     def _of_a_section(
-        self, entry: ConfigEntry, section: str, told: set[str]
+        self, entry: ConfigEntry, section: str, reported: set[str]
     ) -> AssignmentFinding | None:
         """Judge an assignment outside [DEFAULT] and backends; None for none."""
         if section == "key_manager" and entry.option in refused.KEYS:
@@ -189,7 +189,7 @@ class Review:
         if reader is None and section in self._known:
             return self._of_ours(entry, section)
         if section in no_effect.SECTIONS:
-            return _of_others(entry, section, told)
+            return _of_others(entry, section, reported)
         if reader is None and (section in self._table.libraries or section in self._table.sections):
             reader = unrelated.API
         if reader is not None:
@@ -282,14 +282,14 @@ def _otherwise(entry: ConfigEntry, text: str, option: table.Option | None) -> As
     return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
 
 
-def _of_others(entry: ConfigEntry, section: str, told: set[str]) -> AssignmentFinding | None:
+def _of_others(entry: ConfigEntry, section: str, reported: set[str]) -> AssignmentFinding | None:
     """Report once the meaning of a section that is not read here."""
     if entry.option is None:
         return None
     switch = _SWITCHES.get(section)
     is_on = entry.option == switch and entry.value.strip().lower() in ("true", "1", "yes", "on")
-    if section in told or (switch is not None and not is_on):
+    if section in reported or (switch is not None and not is_on):
         return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.API)
-    told.add(section)
+    reported.add(section)
     at = entry if switch else ConfigEntry(entry.file, entry.line, entry.section, None, "")
     return AssignmentFinding(AssignmentKind.OTHERWISE, at, no_effect.SECTIONS[section])

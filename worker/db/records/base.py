@@ -27,7 +27,7 @@ class ResourceRows:
     """One table, with statements that are built once.
 
     :param kind: the resource in the singular, for messages.
-    :param gone: the exception for a missing row.
+    :param not_found: the exception for a missing row.
     :param work: the resource's name in ``workers``, None when it has none.
     """
 
@@ -36,14 +36,14 @@ class ResourceRows:
         database: Database,
         table: sa.Table,
         kind: str,
-        gone: type[NotFound],
+        not_found: type[NotFound],
         work: str | None = None,
     ) -> None:
         self._db = database
         self._table = table
         self._names = table.columns.keys()
         self._kind = kind
-        self._gone = gone
+        self._not_found = not_found
         self._work = work
         columns = table.c
         by_id = same(columns.id, _WHICH)
@@ -127,12 +127,12 @@ class ResourceRows:
     def soft_delete(self, connection: sa.Connection, row_id: str, **columns: Any) -> bool:
         """Mark the row as deleted, keeping ``updated_at``; False when it was already."""
         values = {"deleted": True, "deleted_at": now(), **columns, _WHICH: row_id}
-        gone = connection.execute(self._update, values).rowcount > 0
-        if not gone:
+        deleted = connection.execute(self._update, values).rowcount > 0
+        if not deleted:
             stop_if_committed(connection)
         if self._work:
             drop_work(connection, self._work, row_id)
-        return gone
+        return deleted
 
     def insert(self, connection: sa.Connection, columns: Mapping[str, Any]) -> bool:
         """Insert a row; False where one of that id is there already, even a deleted one."""
@@ -148,7 +148,7 @@ class ResourceRows:
 
     def missing(self, row_id: object) -> NotFound:
         """Return the exception for a missing row."""
-        return self._gone(f"{self._kind} {str(row_id)[:40]} does not exist")
+        return self._not_found(f"{self._kind} {str(row_id)[:40]} does not exist")
 
     def _values(self, row_id: str, columns: Mapping[str, Any]) -> dict[str, Any]:
         if "id" in columns:

@@ -51,13 +51,13 @@ class KeyValueTable:
 
     def remove(self, connection: sa.Connection, owner_id: str, key: str) -> None:
         """Soft-delete one key, if it is there."""
-        gone = {"deleted": True, "deleted_at": now()}
-        connection.execute(self._update, {**gone, "which": owner_id, "which_key": key})
+        deletion = {"deleted": True, "deleted_at": now()}
+        connection.execute(self._update, {**deletion, "which": owner_id, "which_key": key})
 
     def clear(self, connection: sa.Connection, owner_id: str) -> None:
         """Soft-delete all keys."""
-        gone = {"deleted": True, "deleted_at": now()}
-        connection.execute(self._delete, {**gone, "which": owner_id})
+        deletion = {"deleted": True, "deleted_at": now()}
+        connection.execute(self._delete, {**deletion, "which": owner_id})
 
     def check(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Return pairs as the table takes them. :raises ValueError: one does not fit."""

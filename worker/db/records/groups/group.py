@@ -117,8 +117,8 @@ class Groups(GroupRows):
         def work(connection: sa.Connection) -> bool:
             if not self._rows.soft_delete(connection, group_id, status=GroupStatus.DELETED):
                 return False
-            gone = {"deleted": True, "deleted_at": now(), "which": group_id}
-            connection.execute(_FORGET_TYPES, gone)
+            deletion = {"deleted": True, "deleted_at": now(), "which": group_id}
+            connection.execute(_FORGET_TYPES, deletion)
             row = self._rows.stored(connection, group_id) or {}
             quota.release(connection, row.get("project_id"), None, release or {})
             return True

@@ -20,14 +20,14 @@ from worker.db.records.volumes.volume_lists import listed
 class GroupRows:
     """Rows with a status and members, of one table.
 
-    :param gone: the exception for a missing row.
+    :param not_found: the exception for a missing row.
     """
 
-    def __init__(self, database: Database, table: sa.Table, gone: type[NotFound]) -> None:
+    def __init__(self, database: Database, table: sa.Table, not_found: type[NotFound]) -> None:
         self._db = database
         self._table = table
         self._kind = table.name.removesuffix("s")
-        self._rows = ResourceRows(database, table, self._kind, gone)
+        self._rows = ResourceRows(database, table, self._kind, not_found)
 
     def get(self, row_id: str) -> Record:
         """Return the live row."""

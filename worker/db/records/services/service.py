@@ -147,8 +147,11 @@ def is_up(row: Record, down_after: float) -> bool:
 
     :param down_after: seconds since its last heartbeat, as ``service_down_time`` says.
     """
-    beat = row.updated_at or row.created_at
-    return beat is not None and (timeutils.utcnow() - beat).total_seconds() <= down_after
+    last_heartbeat = row.updated_at or row.created_at
+    return (
+        last_heartbeat is not None
+        and (timeutils.utcnow() - last_heartbeat).total_seconds() <= down_after
+    )
 
 
 def _find(connection: sa.Connection, host: str, binary: str) -> tuple[dict[str, Any] | None, int]:

@@ -79,8 +79,8 @@ class Attachments:
     def destroy(self, attachment_id: str) -> None:
         """Soft-delete: detached as of now; one that is gone already stays as it is."""
         if is_key(attachment_id):
-            gone = {"attach_status": AttachStatus.DETACHED, "detach_time": now()}
-            self._db.write(lambda c: self._rows.soft_delete(c, attachment_id, **gone))
+            deletion = {"attach_status": AttachStatus.DETACHED, "detach_time": now()}
+            self._db.write(lambda c: self._rows.soft_delete(c, attachment_id, **deletion))
 
     def settle_volume(self, volume_id: str) -> str:
         """Recompute a volume's statuses from its attachments (spec/volume-rpc §3)."""

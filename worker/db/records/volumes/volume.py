@@ -181,9 +181,9 @@ class Volumes(VolumeMoves, VolumeLists):
         """Soft-delete the volume and its related rows, and release its quota."""
 
         def work(connection: sa.Connection) -> bool:
-            gone = {"status": VolumeStatus.DELETED, "migration_status": None}
+            deletion = {"status": VolumeStatus.DELETED, "migration_status": None}
             # First of all, as it locks the row against new belongings.
-            if not self._rows.soft_delete(connection, volume_id, **gone):
+            if not self._rows.soft_delete(connection, volume_id, **deletion):
                 return False
             owner = VOLUME.clear(connection, volume_id)
             quota.release(connection, owner.project_id, owner.type_name, release or {})
