@@ -189,7 +189,7 @@ def run_in_memory(
     """
     detail = FlowDetail(factory.__module__, _NO_UUID)
     detail.meta = meta
-    return FlowRun(factory, args, ctx, detail, _NO_PERSISTENCE, observer).run()
+    return FlowRun(factory, args, ctx, detail, NO_PERSISTENCE, observer).run()
 
 
 class _Shape(CompiledFlow):
@@ -289,5 +289,5 @@ class _NoPersistence:
         return detail
 
 
-_NO_PERSISTENCE = _NoPersistence()
+NO_PERSISTENCE = _NoPersistence()
 _NO_UUID = "00000000-0000-0000-0000-000000000000"

@@ -13,7 +13,6 @@ import functools
 import inspect
 import logging
 import re
-import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -216,10 +215,10 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
             return revert(self, *args, **wanted)
         except errors.RunInterrupted:
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the reverts before it must run
             text = storable_errors.text_of(error)
-            LOG.exception("%s could not be reverted: %s", self.name, text)
-            shown = "".join(traceback.format_exception(error))
+            shown = storable_errors.traceback_of(error)
+            LOG.error("%s could not be reverted: %s\n%s", self.name, text, shown)
             return {UNDO_FAILED: f"{type(error).__name__}: {text}", "traceback": shown}
 
     # taskflow reads the signature to find the arguments of the revert.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exceptions that a journal can keep.
+"""Texts and exceptions that a database and a journal can keep.
 
 taskflow stores an exception with its arguments and its causes, and takes neither
 a cause that is no ``Exception`` nor an argument that is no JSON; it then forgets
@@ -10,24 +10,55 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import traceback
 
 from drivers.interface.errors import VolumeBackendAPIException
 
 LOG = logging.getLogger(__name__)
 
 LONGEST = 4000
-"""Characters that are kept of one text."""
+"""Bytes that are kept of one text."""
+
+TRACEBACK_LONGEST = 16000
+"""Bytes that are kept of a traceback, its end."""
 
 DEEPEST = 10
 """Causes of causes that are kept."""
 
 
+def bounded(text: object, most: int, *, end: bool = False) -> str:
+    """Return a text that every database can store, in at most so many bytes of UTF-8.
+
+    NUL, lone surrogates, and characters that the three bytes of MySQL's ``utf8mb3`` do not
+    hold are shown as escapes.
+
+    :param end: whether its end is kept, instead of its beginning.
+    """
+    shown = "" if text is None else str(text)
+    shown = shown[-most:] if end else shown[:most]
+    kept = _UNSTORABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), shown)
+    encoded = kept.encode()
+    return (encoded[-most:] if end else encoded[:most]).decode(errors="ignore")
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff\U00010000-\U0010ffff]")
+
+
 def text_of(error: BaseException) -> str:
     """Return an exception's text, even of one that cannot be shown."""
     try:
-        return str(error)[:LONGEST].encode(errors="replace").decode()
+        return bounded(error, LONGEST)
     except Exception:  # noqa: BLE001 - a class of the driver's, with a __str__ of its own
         return f"{type(error).__name__} without a readable text"
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the end of an exception's traceback, for a log or the journal."""
+    if not _readable(error):
+        return ""
+    lines = "".join(traceback.format_exception(error))
+    return bounded(lines, TRACEBACK_LONGEST, end=True)
 
 
 def storable(error: BaseException, where: str) -> Exception:
@@ -47,7 +78,7 @@ def storable(error: BaseException, where: str) -> Exception:
         if cause is None:
             break
         if depth == DEEPEST or not isinstance(cause, Exception) or not _readable(cause):
-            LOG.error("%s: the cause was %s", where, text_of(cause), exc_info=_shown(cause))
+            LOG.error("%s: the cause was %s\n%s", where, text_of(cause), traceback_of(cause))
             link.__cause__ = None  # which hides the context as well
             break
         _mend(cause)
@@ -77,7 +108,3 @@ def _mend(error: BaseException) -> None:
         fits = False
     if not fits:
         error.args = (text_of(error),)
-
-
-def _shown(error: BaseException) -> BaseException | None:
-    return error if _readable(error) else None

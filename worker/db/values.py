@@ -14,9 +14,14 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_utils import timeutils
 
+from flows.storable_errors import bounded
+
 Check = Callable[[Any], Any]
 
 INT_MAX = 2**31 - 1
+
+TEXT_MAX = 2**16 - 1
+"""Bytes of a column of text without a length, as MySQL has it."""
 
 
 def now() -> datetime.datetime:
@@ -64,6 +69,8 @@ def _check(column: sa.Column[Any]) -> Check:
     elif isinstance(kind, sa.DateTime):
         # Only columns of a compare-and-set are kept to the microsecond.
         check = functools.partial(_time, column.info.get("precise", False))
+    elif column.info.get("prose"):
+        check = functools.partial(_prose, getattr(kind, "length", None) or TEXT_MAX)
     else:
         check = functools.partial(_text, getattr(kind, "length", None))
     return functools.partial(_nullable if column.nullable else _required, check)
@@ -85,6 +92,8 @@ def _text(length: int | None, value: Any) -> str:
     text = str(value)
     if length is not None and len(text) > length:
         raise ValueError(f"takes {length} characters, not {len(text)}")
+    if length is None and len(text.encode(errors="surrogatepass")) > TEXT_MAX:
+        raise ValueError(f"takes {TEXT_MAX} bytes")
     if "\0" in text:
         raise ValueError("takes no NUL character")
     try:
@@ -92,6 +101,11 @@ def _text(length: int | None, value: Any) -> str:
     except UnicodeEncodeError:
         raise ValueError("takes Unicode text only") from None
     return text
+
+
+def _prose(length: int, value: Any) -> str:
+    """Return a text that only people read; it is shortened rather than refused."""
+    return bounded(value, length)
 
 
 def _whole(value: Any) -> int:

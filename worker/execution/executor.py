@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from taskflow import states
 from taskflow.exceptions import StorageFailure
 from taskflow.persistence.models import FlowDetail
 
@@ -25,8 +26,9 @@ from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, 
 from flows.protocols.backends import Backend
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
-from worker.execution.retry import JournalRetry
+from worker.execution.retry import GrowingPauses, JournalRetry
 from worker.execution.timeouts import OperationHung, OperationTimeouts, WatchedOperation
+from worker.journal.errors import JournalRefused, ProgressRefused
 from worker.journal.journal import Journal
 from worker.journal.progress import FlowProgress
 from worker.rpc.context import RequestContext
@@ -51,6 +53,7 @@ class OperationRun:
     :param revert: why this attempt reverts the flow; None for one that runs it.
     :param calls_driver: whether this attempt may call the driver; if not, it writes rows only.
     :param reopen: whether it had failed, and an operator asked to run it again.
+    :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
     """
 
     operation: Operation
@@ -60,6 +63,7 @@ class OperationRun:
     revert: FlowError | None = None
     calls_driver: bool = True
     reopen: bool = False
+    journalled: bool = True
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -158,13 +162,17 @@ class Executor:
 
     def _run(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
         """Make attempts until there is an outcome."""
-        method = run.operation.method
+        method, pauses = run.operation.method, GrowingPauses(self._journal_retry.stopping)
         while True:
             operation_log.log_start(run.operation, run.resumed, run.revert)
             try:
                 return self._attempt(run, on_late_return)
+            except ProgressRefused as error:
+                LOG.error("%s is reverted, as its progress cannot be stored: %s", method, error)
+                self._continue_in_memory(run, error)
             except StorageFailure as error:
                 LOG.warning("the journal is away, %s waits: %s", method, error)
+                pauses.wait(error)
                 self._reload(run)
                 run.resumed = True
             except OperationHung as error:
@@ -172,12 +180,25 @@ class Executor:
                 # The second time it is a revert that hangs: then only rows are written.
                 run.calls_driver = run.revert is None
                 run.resumed, run.revert, run.reopen = True, error.cause, False
-            except Exception:  # a bug of the worker: the resource must not stay as it is
+            except Exception as error:  # a bug of the worker: the resource must not stay as it is
                 LOG.exception("%s was interrupted by an error and is tried again", method)
                 if not run.calls_driver:
                     raise
+                pauses.wait(error)
+                if not run.journalled:
+                    run.calls_driver = False
+                    continue
                 self._reload(run)
                 self._choose_direction(run)
+
+    @staticmethod
+    def _continue_in_memory(run: OperationRun, error: Exception) -> None:
+        """Revert an operation without the journal, from the state that it has reached."""
+        run.detail.state = states.RUNNING
+        run.journalled = False
+        run.resumed, run.reopen = True, False
+        if run.revert is None:
+            run.revert = OperationInterrupted(f"its progress cannot be stored: {error}")
 
     def _reload(self, run: OperationRun) -> None:
         flow = run.flow
@@ -211,7 +232,12 @@ class Executor:
         if not run.calls_driver:
             ctx = replace(ctx, backend=cast(Backend, _WithoutDriver(ctx.backend, run.revert)))
         flow = engine.FlowRun(
-            operation.factory, operation.args, ctx, run.detail, progress, self._observer
+            operation.factory,
+            operation.args,
+            ctx,
+            run.detail,
+            progress if run.journalled else engine.NO_PERSISTENCE,
+            self._observer,
         )
         with self._changed:
             if self._closed:
@@ -261,10 +287,21 @@ class Executor:
         return outcome
 
     def _finish(self, run: OperationRun, progress: FlowProgress, outcome: engine.Outcome) -> None:
+        """Write the end; an outcome stands, whatever the journal makes of it."""
         failure, revert_failures = outcome.failure, outcome.revert_failures
-        self._journal_retry.until_available(
-            lambda: self._journal.finish(run.detail, progress, failure, revert_failures)
-        )
+
+        def finish() -> None:
+            self._journal.finish(run.detail, progress, failure, revert_failures)
+
+        try:
+            self._journal_retry.until_available(finish)
+        except JournalRefused as error:
+            LOG.error("the last progress of flow %s is not stored: %s", run.flow, error)
+            progress.forget()
+            try:
+                self._journal_retry.until_available(finish)
+            except JournalRefused:
+                LOG.exception("flow %s has ended, and the journal does not know", run.flow)
 
 
 class _WithoutDriver:

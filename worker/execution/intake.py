@@ -11,12 +11,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
 from worker.execution.operation_pool import OperationPool
 from worker.execution.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
+from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
 from worker.rpc.operation import Operation
@@ -68,9 +70,13 @@ class Intake:
             self._operations.start_call(lambda: _invoke_direct_call(dispatched))
             return
         unique_id = _unique_id(message)
-        detail = self._journal_retry.until_available(
-            lambda: self._journal.accept(unique_id, self._slot, dispatched)
-        )
+        try:
+            detail = self._journal_retry.until_available(
+                lambda: self._journal.accept(unique_id, self._slot, dispatched)
+            )
+        except JournalRefused as error:
+            self._reject_unstorable(message, context, error)
+            return
         if detail is None:
             LOG.info("%s came twice, it is run once: message %s", dispatched.method, unique_id)
             return
@@ -88,6 +94,23 @@ class Intake:
                 return dispatched.invoke()
             return self._answer(dispatched, _unique_id(message))
 
+    def _reject_unstorable(
+        self, message: Mapping[str, Any], context: Mapping[str, Any], refusal: JournalRefused
+    ) -> None:
+        """Reject a message that the journal refuses.
+
+        A journal that refuses this as well has no tables, or no rights: no message is at
+        fault, and none is acknowledged until it is mended.
+        """
+
+        def reject() -> None:
+            try:
+                self._rejected.message(message, context, BadMessage(str(refusal)), must=True)
+            except JournalRefused as error:
+                raise JournalUnavailable(str(error)) from error
+
+        self._journal_retry.until_available(reject)
+
     def malformed(self, body: Any, error: Exception) -> None:
         """Keep a message that cannot be read."""
         self._rejected.unreadable(body, error)
@@ -98,9 +121,9 @@ class Intake:
         :raises JournalError: nothing was done; the caller may ask again.
         :raises ProcessStopping: it is done, or reverted, at the next start.
         """
-        detail = self._journal.accept(unique_id, self._slot, operation)
+        detail = self._accept_call(operation, unique_id)
         if detail is None:  # its first delivery runs, or has run; running it twice is harmless
-            detail = self._journal.accept(generated_id(), self._slot, operation)
+            detail = self._accept_call(operation, generated_id())
         assert detail is not None
         outcome = self._operations.run(operation, detail)
         if outcome.state == "suspended":
@@ -108,6 +131,20 @@ class Intake:
         if outcome.failure is not None:
             raise _error_of(outcome.failure)
         return operation.answer(outcome.result) if operation.answer else outcome.result
+
+    def _accept_call(self, operation: Operation, unique_id: str) -> FlowDetail | None:
+        """Journal a call; an outage fails it, and then it does not run later either.
+
+        :raises JournalError: nothing was done.
+        """
+        try:
+            return self._journal.accept(unique_id, self._slot, operation)
+        except JournalUnavailable:  # the connection may have died before, or after the commit
+            try:
+                return self._journal.accept(unique_id, self._slot, operation)
+            except JournalUnavailable:
+                self._journal.withdraw(unique_id)
+                raise
 
 
 def _unique_id(message: Mapping[str, Any]) -> str:

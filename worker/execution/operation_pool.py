@@ -282,7 +282,10 @@ class OperationPool:
         if self._stopping.is_set():
             return
         try:
-            self.schedule_resume(self._journal.revert_again(run.flow))
+            detail = self._journal_retry.until_available(
+                lambda: self._journal.revert_again(run.flow)
+            )
+            self.schedule_resume(detail)
         except JournalError as error:
             advice = f"look, then: holdfast flow revert {run.flow}"
             LOG.error("%s ended late, its effect may be left: %s; %s", run.operation, error, advice)

@@ -8,9 +8,11 @@ import threading
 
 import sqlalchemy as sa
 from taskflow import states
+from taskflow.persistence.models import FlowDetail
 
-from flows.errors import OperationCancelled
+from flows.errors import OperationCancelled, ProcessStopping
 from worker.execution.operation_pool import OperationPool
+from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import OperatorRequest, RequestResult
@@ -28,10 +30,17 @@ class RequestRefused(Exception):
 
 
 class RequestHandler:
-    """Cancels, reverts and resumes flows; each method returns the answer to the operator."""
+    """Cancels, reverts and resumes flows; each method returns the answer to the operator.
 
-    def __init__(self, journal: Journal, operations: OperationPool) -> None:
+    An outage of the journal is waited for: a request whose write took effect, and whose
+    answer was lost, would not be carried out by the next look either.
+    """
+
+    def __init__(
+        self, journal: Journal, journal_retry: JournalRetry, operations: OperationPool
+    ) -> None:
         self._journal = journal
+        self._until_available = journal_retry.until_available
         self._operations = operations
 
     def cancel(self, flow: str) -> str:
@@ -42,8 +51,8 @@ class RequestHandler:
         """
         run = self._operations.find(flow)
         if run is None:
-            raise RequestRefused(f"flow {flow} has ended: {self._journal.load(flow).state}")
-        self._journal.request_revert(run.detail, _REASON)
+            raise RequestRefused(f"flow {flow} has ended: {self._load(flow).state}")
+        self._until_available(lambda: self._journal.request_revert(run.detail, _REASON))
         self._operations.cancel(run, OperationCancelled(_REASON))
         return "it is reverted from its next task boundary on"
 
@@ -55,11 +64,12 @@ class RequestHandler:
         """
         if self._operations.find(flow) is not None:
             return self.cancel(flow)
-        state = self._journal.load(flow).state
+        state = self._load(flow).state
         if state != states.FAILURE:
             how = "was reverted" if state == states.REVERTED else f"has ended: {state}"
             raise RequestRefused(f"flow {flow} {how}; nothing is left to revert")
-        self._operations.schedule_resume(self._journal.revert_again(flow))
+        detail = self._until_available(lambda: self._journal.revert_again(flow))
+        self._operations.schedule_resume(detail)
         return "the reverts that failed are repeated"
 
     def resume(self, flow: str) -> str:
@@ -70,13 +80,16 @@ class RequestHandler:
         """
         if self._operations.find(flow) is not None:
             raise RequestRefused(f"flow {flow} is already running")
-        detail = self._journal.load(flow)
+        detail = self._load(flow)
         if detail.state not in (states.REVERTED, states.FAILURE):
             raise RequestRefused(f"flow {flow} has ended: {detail.state}")
         if detail.meta.get("when_cut_short", "revert") == "revert":
             raise RequestRefused(f"the caller of {detail.name} is gone: send the request again")
-        self._operations.schedule_resume(self._journal.reopen(flow))
+        self._operations.schedule_resume(self._until_available(lambda: self._journal.reopen(flow)))
         return "it is run once more from its beginning"
+
+    def _load(self, flow: str) -> FlowDetail:
+        return self._until_available(lambda: self._journal.load(flow))
 
 
 class RequestPoller:
@@ -96,6 +109,7 @@ class RequestPoller:
             "revert": handler.revert,
             "resume": handler.resume,
         }
+        self._results: dict[int, RequestResult] = {}  # that are not written yet
 
     def start(self) -> None:
         """Begin to look, on a thread of its own."""
@@ -104,13 +118,22 @@ class RequestPoller:
     def _loop(self) -> None:
         while not self._stopping.wait(PAUSE):
             try:
+                self._journal.remove_withdrawn()
                 for request in self._journal.requests.pending(self._slot):
-                    answer = self._carry_out(request)
-                    self._journal.requests.answer(request.id, answer)
-            except sa.exc.SQLAlchemyError as error:
+                    self._answer(request)
+            except (sa.exc.SQLAlchemyError, JournalError) as error:
                 LOG.debug("no requests could be read: %s", error)
+            except ProcessStopping:
+                return
             except Exception:
                 LOG.exception("a request was not carried out")
+
+    def _answer(self, request: OperatorRequest) -> None:
+        """Carry a request out, once, and write its result, as often as that takes."""
+        if request.id not in self._results:
+            self._results[request.id] = self._carry_out(request)
+        self._journal.requests.answer(request.id, self._results[request.id])
+        del self._results[request.id]
 
     def _carry_out(self, request: OperatorRequest) -> RequestResult:
         LOG.info("an operator asks: %s flow %s", request.action, request.flow)

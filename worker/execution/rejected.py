@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.execution.retry import JournalRetry
+from worker.journal.errors import JournalRefused
 from worker.journal.journal import Journal
 from worker.rpc.dispatch import BadMessage
 
@@ -37,23 +38,40 @@ class RejectedMessages:
         self._count = 0
 
     def message(
-        self, message: Mapping[str, Any], context: Mapping[str, Any], error: BadMessage
+        self,
+        message: Mapping[str, Any],
+        context: Mapping[str, Any],
+        error: BadMessage,
+        *,
+        must: bool = False,
     ) -> None:
-        """Keep a message that no endpoint accepts."""
+        """Keep a message that no endpoint accepts.
+
+        :param must: whether to raise where the journal refuses it, instead of dropping it.
+        :raises JournalRefused: it does.
+        """
         method = str(message.get("method"))
         unique_id = str(message.get("_unique_id") or generated_id())
         request_id = context.get("request_id")
         shown = (reprlib.repr(unique_id), reprlib.repr(request_id))
         LOG.error("cast put aside: %.500s (message %s, request %s)", error, *shown)
         reason = f"{type(error).__name__}: {error}"
-        self._write(unique_id, method, reason, request_id=request_id)
+        try:
+            self._write(unique_id, method, reason, request_id=request_id)
+        except JournalRefused as refusal:
+            if must:
+                raise
+            LOG.error("the message %s is not kept: %s", shown[0], refusal)
 
     def unreadable(self, body: Any, error: Exception) -> None:
         """Keep a message that cannot be read."""
         LOG.error("a message that cannot be read was put aside: %.500s", error)
         some = bytes(body[:_BODY]).decode(errors="replace") if isinstance(body, bytes) else body
         reason = f"not a message: {type(error).__name__}: {error}"
-        self._write(generated_id(), "", reason, body=some)
+        try:
+            self._write(generated_id(), "", reason, body=some)
+        except JournalRefused as refusal:
+            LOG.error("the message is not kept: %s", refusal)
 
     def _write(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
         self._count += 1

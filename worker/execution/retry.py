@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flows import repeat
-from worker.journal.errors import JournalError
+from flows.errors import ProcessStopping
+from worker.journal.errors import JournalUnavailable
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ class OutageRetry:
         errors: type[Exception] | tuple[type[Exception], ...],
         stopping: threading.Event,
     ) -> None:
+        self.stopping = stopping
         self._errors = errors
-        self._stopping = stopping
         self._outage = OutageLog(service, LOG)
 
     def until_available(self, ask: Callable[[], T]) -> T:
@@ -50,7 +51,7 @@ class OutageRetry:
 
         answer = repeat.until_stopped(
             ask,
-            self._stopping.wait,
+            self.stopping.wait,
             on=self._errors,
             first=RETRY_FIRST,
             longest=RETRY_MAX,
@@ -62,8 +63,25 @@ class OutageRetry:
         return answer
 
 
+class GrowingPauses:
+    """Pauses between attempts at one operation, each twice as long as the one before it.
+
+    :param stopping: ends a pause.
+    """
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self._next = RETRY_FIRST
+
+    def wait(self, reason: object) -> None:
+        """Wait for the next attempt. :raises ProcessStopping: the process is stopping."""
+        seconds, self._next = self._next, min(2 * self._next, RETRY_MAX)
+        if self._stopping.wait(seconds):
+            raise ProcessStopping(str(reason))
+
+
 class JournalRetry(OutageRetry):
     """Repeat calls of the journal."""
 
     def __init__(self, stopping: threading.Event) -> None:
-        super().__init__("the journal", JournalError, stopping)
+        super().__init__("the journal", JournalUnavailable, stopping)

@@ -1,8 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of the journal."""
+"""Errors of the journal.
+
+JournalError
+├── JournalUnavailable     the connection, a lock, the disk: the request may be repeated
+└── JournalRefused         the statement or its values: a repetition does not help
+"""
 
 from __future__ import annotations
 
+from taskflow.exceptions import StorageFailure
+
 
 class JournalError(Exception):
-    """The database of the journal refused or failed a request; it may be repeated."""
+    """The journal did not do as it was asked."""
+
+
+class JournalUnavailable(JournalError):
+    """The database of the journal is away; whether it did as it was asked is not known."""
+
+
+class JournalRefused(JournalError):
+    """The database of the journal refuses a statement or its values, and will do so again."""
+
+
+class ProgressRefused(StorageFailure):  # type: ignore[misc]
+    """The journal refuses the progress of a flow, which cannot continue with it."""

@@ -14,7 +14,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +27,13 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.lifecycle import error_name
+from flows.storable_errors import bounded
 from worker.journal import schema
-from worker.journal.errors import JournalError
+from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.journal.operator_requests import OperatorRequests
 from worker.journal.progress import FlowProgress
 from worker.journal.statements import Statements
+from worker.journal.transaction import reading, transaction, translated
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
@@ -44,8 +46,11 @@ UPGRADE_ATTEMPTS = 8
 _KEPT_TO_RESUME = ("args", "request", "locks", "shared", "when_cut_short", "moves_data")
 """Keys of the meta that a failed flow keeps, so that an operator may resume it."""
 
-_SHOWN = 2000
-"""Characters that are kept of a rejected message."""
+_SHOWN = 4000
+"""Bytes that are kept of a text for listings: of an error, or of a rejected message."""
+
+_NAME = 100
+"""Bytes that are kept of an id or a method that a message names."""
 
 ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
 
@@ -79,6 +84,9 @@ class Journal:
         self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = Statements(self._tables, self._engine)
         self.requests = OperatorRequests(self._engine)
+        self._unsure: set[str] = set()  # flows whose insertion had no answer
+        self._withdrawn: set[str] = set()
+        self._unsure_guard = threading.Lock()
         # SQLite lets one writer in at a time and makes others poll: queue them here instead.
         sqlite = self._engine.dialect.name == "sqlite"
         self._gate: Any = threading.Lock() if sqlite else nullcontext()
@@ -95,9 +103,11 @@ class Journal:
         Processes that start together do this together: the second one finds the tables
         half made, and tries again.
         """
-        with _translated(), schema.alone(self._engine):
+        with translated(self._engine), schema.alone(self._engine):
             schema.upgrade(self._engine, self._metadata)
             schema.add_indexes(self._engine)
+            schema.widen_columns(self._engine)
+            self._statements.limit.longest = schema.longest_row(self._engine)
             self.requests.upgrade()
 
     def close(self) -> None:
@@ -109,26 +119,44 @@ class Journal:
         """Write an operation, ready to run, in one durable transaction.
 
         :param unique_id: of its message.
-        :returns: the flow to run; None when this message was accepted before.
-        :raises JournalError: not written; nothing may be acknowledged.
+        :returns: the flow to run; None when this message was accepted before. An entry that
+            an earlier call for this message has written, without an answer, is returned once.
+        :raises JournalUnavailable: perhaps written; nothing may be acknowledged.
+        :raises JournalRefused: it cannot be written.
         """
         detail = FlowDetail(operation.method, flow_id(unique_id))
         detail.meta = operation.to_meta()
         detail.state = states.PENDING
-        return detail if self._insert(slot, detail) else None
+        return self._insert(slot, detail)
+
+    def withdraw(self, unique_id: str) -> None:
+        """Have an entry removed whose acceptance had no answer, and that is not to run."""
+        with self._unsure_guard:
+            self._withdrawn.add(flow_id(unique_id))
+
+    def remove_withdrawn(self) -> None:
+        """Remove the entries that were withdrawn, if they are there and have not begun."""
+        with self._unsure_guard:
+            flows = set(self._withdrawn)
+        for flow in flows:
+            with self._gate, reading(self._engine) as connection, connection.begin():
+                self._statements.remove_pending(connection, flow, states.PENDING)
+            with self._unsure_guard:
+                self._withdrawn.discard(flow)
+                self._unsure.discard(flow)
 
     def reject(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
         """Keep a message that is no operation, to be listed for an operator."""
-        name = _clean(method, 100)
+        name = bounded(method, _NAME)
         detail = FlowDetail(name or "?", flow_id(unique_id))
-        shown = {key: _clean(value, 100 if key != "body" else _SHOWN) for key, value in ids.items()}
-        detail.meta = {"method": name, "reason": _clean(reason, _SHOWN), "resumes": 0, **shown}
+        shown = {k: bounded(v, _SHOWN if k == "body" else _NAME) for k, v in ids.items()}
+        detail.meta = {"method": name, "reason": bounded(reason, _SHOWN), "resumes": 0, **shown}
         detail.state = states.FAILURE
         self._insert(REJECTED, detail)
 
     def prune_rejected(self, keep: int) -> None:
         """Forget all but so many of the messages that were rejected last."""
-        with _translated(), self._gate, self._engine.begin() as connection:
+        with self._gate, reading(self._engine) as connection, connection.begin():
             self._statements.prune_rejected(connection, REJECTED, keep)
 
     def progress(self, detail: FlowDetail) -> FlowProgress:
@@ -159,6 +187,8 @@ class Journal:
     ) -> None:
         """Mark a flow as ended; a success keeps only the fields of listings.
 
+        May be repeated: after an error it is not known whether it was written.
+
         :param revert_failures: class and text of the error of each revert that failed, by step.
         """
         meta = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
@@ -172,8 +202,9 @@ class Journal:
                 return
             progress.write(cursor)
             meta |= {key: detail.meta[key] for key in _KEPT_TO_RESUME if key in detail.meta}
-            meta["failure"] = f"{error_name(failure)}: {failure.exception_str}"
-            meta["left"] = dict(revert_failures or {})
+            meta["failure"] = bounded(f"{error_name(failure)}: {failure.exception_str}", _SHOWN)
+            left = revert_failures or {}
+            meta["left"] = {step: bounded(text, _SHOWN) for step, text in left.items()}
             state = states.FAILURE if revert_failures else states.REVERTED
             self._statements.set_flow(cursor, detail.uuid, state, meta)
 
@@ -221,7 +252,7 @@ class Journal:
 
     def adopt(self, slot: str, by: str) -> None:
         """Give the flows of a slot without an owner to another slot."""
-        with _translated(), self._gate, self._engine.begin() as connection:
+        with self._gate, reading(self._engine) as connection, connection.begin():
             self._statements.rename(connection, slot, by)
 
     def load(self, flow: str) -> FlowDetail:
@@ -259,43 +290,58 @@ class Journal:
             (states.REVERTED, failed_before),
             (states.FAILURE, failed_before),
         ):
-            with _translated(), self._gate, self._engine.begin() as connection:
+            with self._gate, reading(self._engine) as connection, connection.begin():
                 removed += self._statements.prune(connection, state, before)
         return removed
 
-    def _insert(self, slot: str, detail: FlowDetail) -> bool:
+    def _insert(self, slot: str, detail: FlowDetail) -> FlowDetail | None:
+        """Write a new entry and return it; None where its message came before."""
         try:
             with self._writing(self._durable) as cursor:
                 self._statements.insert(cursor, slot, detail)
-        except _AlreadyAccepted:
-            return False
-        return True
+        except JournalUnavailable:
+            with self._unsure_guard:
+                self._unsure.add(detail.uuid)
+            raise
+        except JournalRefused as error:
+            if not isinstance(error.__cause__, self._engine.dialect.loaded_dbapi.IntegrityError):
+                raise
+            return self._read_back(slot, detail, error)
+        self._is_sure(detail.uuid)
+        return detail
+
+    def _read_back(
+        self, slot: str, detail: FlowDetail, refusal: JournalRefused
+    ) -> FlowDetail | None:
+        """Return an entry that this process wrote without an answer, to one caller.
+
+        None where its message came before: the call that wrote the entry runs it.
+        """
+        flow = detail.uuid
+        with self._reading() as connection:
+            owner = self._statements.slot_of(connection, flow)
+            found = self._statements.load(connection, flow)
+        if owner is None or found is None:
+            raise refusal
+        as_accepted = owner == slot and found.state == states.PENDING and not list(found)
+        return found if self._is_sure(flow) and as_accepted else None
+
+    def _is_sure(self, flow: str) -> bool:
+        """Note that an entry is there; return whether this process had not known that."""
+        with self._unsure_guard:
+            was_unsure = flow in self._unsure
+            self._unsure.discard(flow)
+            self._withdrawn.discard(flow)
+        return was_unsure
 
     @contextmanager
     def _writing(self, engine: sa.Engine | None = None) -> Iterator[Any]:
         """Return a cursor whose transaction ends with the block."""
-        engine = engine or self._engine
-        errors = engine.dialect.loaded_dbapi
-        try:
-            with self._gate:
-                connection = engine.raw_connection()
-                try:
-                    yield connection.cursor()
-                    connection.commit()
-                except BaseException:
-                    connection.rollback()
-                    raise
-                finally:
-                    connection.close()
-        except errors.IntegrityError as error:
-            raise _AlreadyAccepted from error
-        except (errors.Error, sa.exc.SQLAlchemyError) as error:
-            raise _translate(error) from error
+        with self._gate, transaction(engine or self._engine) as cursor:
+            yield cursor
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with _translated(), self._engine.connect() as connection:
-            yield connection
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        return reading(self._engine)
 
 
 def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,30 +355,8 @@ def flow_id(unique_id: str) -> str:
     try:
         return str(uuid.UUID(hex=unique_id))
     except ValueError:
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, _clean(unique_id, len(unique_id))))
-
-
-def _clean(text: object, most: int) -> str:
-    """Return a text from a message in a form that every database can store."""
-    shortened = "" if text is None else str(text)[:most]
-    return shortened.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")[:most]
-
-
-class _AlreadyAccepted(Exception):
-    """The key of the new entry is in the journal already."""
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.SQLAlchemyError as error:
-        raise _translate(error) from error
-
-
-def _translate(error: Exception) -> JournalError:
-    cause = getattr(error, "orig", None) or error
-    return JournalError(f"journal: {type(cause).__name__}: {str(cause).splitlines()[0]}")
+        named = unique_id.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, named))
 
 
 def _entry(row: Any) -> JournalEntry:

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from oslo_utils import timeutils
 
+from flows.storable_errors import bounded
+
 ACTIONS = ("resume", "revert", "cancel")
+
+_ANSWER = 4000
+"""Bytes that are kept of an answer."""
 
 _METADATA = sa.MetaData()
 _T = sa.Table(
@@ -85,7 +90,8 @@ class OperatorRequests:
         """Write the result of a request."""
         change = sa.update(_T).where(_T.c.id == request)
         with self._engine.begin() as connection:
-            connection.execute(change.values(answer=answer.text, done=answer.done))
+            text = bounded(answer.text, _ANSWER)
+            connection.execute(change.values(answer=text, done=answer.done))
 
     def answer_of(self, request: int) -> RequestResult | None:
         """Return the result of a request, None as long as it has none."""

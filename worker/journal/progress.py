@@ -19,7 +19,7 @@ from taskflow import states
 from taskflow.exceptions import StorageFailure
 from taskflow.persistence import models
 
-from worker.journal.errors import JournalError
+from worker.journal.errors import JournalError, JournalRefused, ProgressRefused
 from worker.journal.statements import Statements
 
 PROGRESS_PAUSE = 2.0
@@ -44,6 +44,7 @@ class FlowProgress:
         self._state: str | None = None
         self._changed: dict[str, Any] = {}
         self._written_at = time.monotonic()
+        self._tried = False  # to write the changes; whether that succeeded is not known
         self._progressed = any(atom.state != states.PENDING for atom in detail)
 
     @property
@@ -83,16 +84,26 @@ class FlowProgress:
             self.flush()
 
     def flush(self) -> None:
-        """Write the gathered changes. :raises StorageFailure: they could not be written."""
+        """Write the gathered changes.
+
+        :raises StorageFailure: perhaps they were written; load the flow and run it again.
+        :raises ProgressRefused: they cannot be written.
+        """
         try:
             with self._writing() as cursor:
                 self.write(cursor)
+        except JournalRefused as error:
+            raise ProgressRefused(str(error)) from error
         except JournalError as error:
             raise StorageFailure(str(error)) from error
+        self._note_written()
 
     def write(self, cursor: Any) -> None:
-        """Write the gathered changes in the caller's transaction."""
-        changed = [a for a in self._changed.values() if a.state != states.PENDING]
+        """Write the gathered changes in the caller's transaction.
+
+        It may be repeated until the transaction is committed.
+        """
+        changed = self._to_write()
         known = [atom for atom in changed if atom.uuid in self._written]
         fresh = [atom for atom in changed if atom.uuid not in self._written]
         if self._state is not None:
@@ -100,11 +111,23 @@ class FlowProgress:
         if known:
             self._statements.update_atoms(cursor, known)
         if fresh:
-            self._statements.insert_atoms(cursor, self._flow, fresh)
-        self._written.update((atom.uuid, atom.state) for atom in changed)
+            self._statements.insert_atoms(cursor, self._flow, fresh, self._tried)
+        self._tried = True
+
+    def forget(self) -> None:
+        """Drop the gathered changes, which the journal does not take."""
         self._changed.clear()
         self._state = None
+
+    def _note_written(self) -> None:
+        self._written.update((atom.uuid, atom.state) for atom in self._to_write())
+        self._changed.clear()
+        self._state = None
+        self._tried = False
         self._written_at = time.monotonic()
+
+    def _to_write(self) -> list[Any]:
+        return [atom for atom in self._changed.values() if atom.state != states.PENDING]
 
 
 def _note_time(atom: Any) -> None:

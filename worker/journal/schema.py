@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from worker import database_url
 from worker.journal.errors import JournalError
+from worker.journal.statements import LONGEST
 
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
@@ -25,6 +27,11 @@ _ALONE = {
     "postgresql": ("SELECT pg_advisory_lock(748193)", "SELECT pg_advisory_unlock(748193)"),
 }
 _ALONE["mariadb"] = _ALONE["mysql"]
+
+_MYSQL = ("mysql", "mariadb")
+
+_STATEMENT = 1 << 16
+"""Bytes of a statement beside its texts."""
 
 
 def engines(connection: str) -> tuple[sa.Engine, sa.Engine]:
@@ -88,6 +95,28 @@ def add_indexes(engine: sa.Engine) -> None:
         for index, (table, columns) in wanted.items():
             if index not in {found["name"] for found in inspector.get_indexes(table)}:
                 connection.execute(sa.text(f"CREATE INDEX {index} ON {table} ({columns})"))
+
+
+def widen_columns(engine: sa.Engine) -> None:
+    """Make room for long arguments and results: MySQL's TEXT has 64 KiB, the others have GiB."""
+    if engine.dialect.name not in _MYSQL:
+        return
+    inspector = sa.inspect(engine)
+    for table in ("logbooks", "flowdetails", "atomdetails"):
+        short = [c["name"] for c in inspector.get_columns(table) if type(c["type"]) is mysql.TEXT]
+        if short:
+            changes = ", ".join(f"MODIFY {name} MEDIUMTEXT" for name in short)
+            with engine.begin() as connection:
+                connection.execute(sa.text(f"ALTER TABLE {table} {changes}"))
+
+
+def longest_row(engine: sa.Engine) -> int:
+    """Return how many bytes the texts of one row may have."""
+    if engine.dialect.name not in _MYSQL:
+        return LONGEST
+    with engine.connect() as connection:
+        packet = int(connection.execute(sa.text("SELECT @@max_allowed_packet")).scalar_one())
+    return min(LONGEST, packet - _STATEMENT)
 
 
 def _to_write_ahead(path: str) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,8 +12,34 @@ from oslo_utils import timeutils
 from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
-from flows import former_names
+from flows import former_names, storable_errors
+from flows.storable_errors import bounded
 from worker.compat.sqlalchemy import bind_processors
+
+LONGEST = 15 << 20
+"""Bytes of all texts of one row, unless the database takes less: MEDIUMTEXT has 16 MiB."""
+
+_ESCAPED = "\\\"'"
+"""Characters that the drivers of MySQL send as two."""
+
+
+class SizeLimit:
+    """How large the texts of one statement may be."""
+
+    def __init__(self) -> None:
+        self.longest = LONGEST
+
+    def check(self, values: Iterable[Any]) -> None:
+        """Refuse texts that the database would not take; it may break the connection instead.
+
+        :raises ValueError: they are too long.
+        """
+        texts = [value for value in values if isinstance(value, str)]
+        length = sum(map(len, texts))
+        if length * 2 > self.longest:
+            length += sum(text.count(one) for text in texts for one in _ESCAPED)
+        if length > self.longest:
+            raise ValueError(f"a row of {length} bytes is too long; {self.longest} are possible")
 
 
 class Prepared:
@@ -25,8 +51,13 @@ class Prepared:
     """
 
     def __init__(
-        self, statement: sa.sql.expression.UpdateBase, names: str, engine: sa.Engine
+        self,
+        statement: sa.sql.expression.UpdateBase,
+        names: str,
+        engine: sa.Engine,
+        limit: SizeLimit,
     ) -> None:
+        self._limit = limit
         compiled = statement.compile(dialect=engine.dialect, column_keys=names.split())
         self._sql = compiled.string
         self._order: list[str] | None = compiled.positiontup
@@ -46,6 +77,7 @@ class Prepared:
             name: self._processors[name](value) if name in self._processors else value
             for name, value in values.items()
         }
+        self._limit.check(bound.values())
         cursor.execute(self._sql, bound if self._order is None else [bound[n] for n in self._order])
 
 
@@ -59,11 +91,12 @@ class Statements:
     """The journal's SQL, built once for one database."""
 
     def __init__(self, tables: Tables, engine: sa.Engine) -> None:
+        self.limit = SizeLimit()
         books, flows, atoms = tables.logbooks, tables.flowdetails, tables.atomdetails
         which: sa.BindParameter[str] = sa.bindparam("which")
 
         def prepared(statement: Any, names: str) -> Prepared:
-            return Prepared(statement, names, engine)
+            return Prepared(statement, names, engine, self.limit)
 
         self._insert_book = prepared(sa.insert(books), "uuid name meta created_at")
         self._insert_flow = prepared(
@@ -75,6 +108,7 @@ class Statements:
         self._set_state = prepared(by_flow, "state updated_at")
         self._set_meta = prepared(by_flow, "state updated_at meta")
         self._only_meta = prepared(by_flow, "meta updated_at")
+        self._drop_atom = prepared(sa.delete(atoms).where(atoms.c.uuid == which), "")
         self._drop_atoms = prepared(sa.delete(atoms).where(atoms.c.parent_uuid == which), "")
         self._unfinished = (
             sa.select(flows.c.uuid)
@@ -85,6 +119,15 @@ class Statements:
         self._slots = (
             sa.select(books.c.name).distinct().join(flows, flows.c.parent_uuid == books.c.uuid)
         )
+        self._slot_of = (
+            sa.select(books.c.name)
+            .join(flows, flows.c.parent_uuid == books.c.uuid)
+            .where(flows.c.uuid == which)
+        )
+        pending = sa.select(flows.c.parent_uuid).where(
+            flows.c.uuid == which, flows.c.state == sa.bindparam("pending")
+        )
+        self._remove = sa.delete(books).where(books.c.uuid.in_(pending))
         self._rename = sa.update(books).where(books.c.name == sa.bindparam("before"))
         newest = (
             sa.select(books.c.uuid)
@@ -138,8 +181,13 @@ class Statements:
         """Write a flow's meta and leave its state, which its engine may be changing."""
         self._only_meta.run(cursor, which=flow, updated_at=timeutils.utcnow(), meta=meta)
 
-    def insert_atoms(self, cursor: Any, flow: str, atoms: Sequence[Any]) -> None:
-        """Insert tasks that were not written before."""
+    def insert_atoms(self, cursor: Any, flow: str, atoms: Sequence[Any], again: bool) -> None:
+        """Insert tasks that were not written before.
+
+        :param again: whether an earlier attempt has perhaps written them.
+        """
+        if again:
+            self._drop_atom.run_many(cursor, [{"which": atom.uuid} for atom in atoms])
         self._insert_atom.run_many(cursor, [_atom_row(a) | {"parent_uuid": flow} for a in atoms])
 
     def update_atoms(self, cursor: Any, atoms: Sequence[Any]) -> None:
@@ -172,6 +220,14 @@ class Statements:
         begins = self._books.c.name.startswith(beginning, autoescape=True)
         wanted = self._slots.where(self._flows.c.state.not_in(ended), begins)
         return list(connection.scalars(wanted))
+
+    def slot_of(self, connection: sa.Connection, flow: str) -> str | None:
+        """Return the slot that owns a flow, None where there is no flow of that id."""
+        return connection.scalar(self._slot_of, {"which": flow})
+
+    def remove_pending(self, connection: sa.Connection, flow: str, pending: str) -> None:
+        """Remove the logbook, and by cascade its flow, of a flow that has not begun."""
+        connection.execute(self._remove, {"which": flow, "pending": pending})
 
     def rename(self, connection: sa.Connection, before: str, after: str) -> None:
         """Give all flows of a slot to another one."""
@@ -222,8 +278,23 @@ def _atom_of(row: Mapping[str, Any]) -> Any:
     return kind.from_dict(stored)
 
 
+def _bounded_failure(failure: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a failure, as taskflow stores it, whose texts are not too long."""
+    if failure is None:
+        return None
+    kept = dict(failure)
+    kept["exception_str"] = bounded(kept["exception_str"], storable_errors.LONGEST)
+    if trace := kept.get("traceback_str"):
+        kept["traceback_str"] = bounded(trace, storable_errors.TRACEBACK_LONGEST, end=True)
+    causes = list(kept.get("causes") or ())[: storable_errors.DEEPEST]
+    kept["causes"] = [_bounded_failure(cause) for cause in causes]
+    return kept
+
+
 def _atom_row(atom: Any) -> dict[str, Any]:
     row: dict[str, Any] = atom.to_dict()
+    for name in ("failure", "revert_failure"):
+        row[name] = _bounded_failure(row[name])
     row["atom_type"] = models.atom_detail_type(atom)
     row["created_at"] = row.get("created_at") or timeutils.utcnow()
     row["updated_at"] = timeutils.utcnow()

@@ -289,7 +289,7 @@ def make_servers(
 
 def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPoller:
     """Build the poller of operators' requests."""
-    handler = RequestHandler(base.journal, operations)
+    handler = RequestHandler(base.journal, base.journal_retry, operations)
     return RequestPoller(base.journal, base.identity.slot, handler, base.stopping)
 
 

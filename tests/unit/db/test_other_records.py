@@ -10,6 +10,7 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.unit.db.test_service_records import WHO
+from tests.unit.db.world import PROJECT
 
 
 class TestWorkRows:
@@ -125,3 +126,17 @@ class TestInitiators:
         with pytest.raises(ValueError, match="driver_initiator_data.value"):
             records.initiators.save("iqn", "ns", {"a": "1", "b": "x" * 256}, [])
         assert records.initiators.get("iqn", "ns") == {}
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "a\0b", "\ud800", "\U0001f600"])
+def test_a_message_never_fails_its_operation(records, tables, text, caplog):
+    records.volumes.create(id="v1", project_id=PROJECT)
+    volume = records.volumes.get("v1")
+    odd = Record("request", {"project_id": PROJECT, "request_id": text})
+    records.messages.create(odd, volume, action="001", detail="001")
+    foreign = Record("request", {"project_id": text, "request_id": "req-1"})
+    records.messages.create(foreign, volume, action="001", detail="001")
+
+    stored = [row["project_id"] for row in tables.rows("messages")]
+    assert stored.count(PROJECT) == 1
+    assert len(stored) == 2 or "no message about volume v1" in caplog.text

@@ -102,3 +102,23 @@ def test_the_time_of_a_work_row_keeps_its_microseconds():
 )
 def test_only_short_plain_text_can_be_an_id(value, possible):
     assert is_key(value) is possible
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "\0" * 300, "\ud800", "\U0001f600" * 300])
+def test_a_text_for_people_is_shortened_and_never_refused(text):
+    for table, column in (
+        (models.backups, "fail_reason"),
+        (models.services, "disabled_reason"),
+        (models.messages, "request_id"),
+    ):
+        kept = checked(table, {column: text})[column]
+
+        assert 0 < len(kept.encode()) <= 255
+        assert "\0" not in kept and max(kept) <= "\uffff"
+
+
+def test_a_text_without_a_length_has_as_many_bytes_as_mysql_takes():
+    table = models.volume_glance_metadata
+    assert checked(table, {"value": "é" * 32767})["value"] == "é" * 32767
+    with pytest.raises(ValueError, match="volume_glance_metadata.value: takes 65535 bytes"):
+        checked(table, {"value": "é" * 32768})

@@ -6,7 +6,6 @@ Implements :class:`flows.protocols.records.MessageRecords`.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import logging
 import uuid
@@ -70,10 +69,13 @@ class Messages:
             "created_at": at,
             "deleted": False,
         }
-        row = checked(models.messages, values)
-        # The id is new: a message that has it is this one, whose answer was lost.
-        with contextlib.suppress(db_exception.DBDuplicateEntry):
-            self._db.change(_INSERT, row)
+        try:
+            self._db.change(_INSERT, checked(models.messages, values))
+        except db_exception.DBDuplicateEntry:
+            pass  # the id is new: the message that has it is this one, whose answer was lost
+        except (ValueError, db_exception.DBError) as error:
+            # An operation that fails must not be kept from its status by its message.
+            LOG.error("no message about %s %s: %s", resource.kind, resource.id, error)
 
     def list(self) -> Sequence[Record]:
         """Return all messages, the newest first."""

@@ -21,7 +21,7 @@ backups = sa.Table(
     text("display_description", 255),
     text("container", 255),
     text("status", 255),
-    text("fail_reason", 255),
+    text("fail_reason", 255, prose=True),
     text("service_metadata", 255),
     text("service", 255),
     integer("size"),

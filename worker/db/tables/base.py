@@ -21,11 +21,17 @@ def text(
     primary: bool = False,
     required: bool = False,
     refers: str | None = None,
+    prose: bool = False,
 ) -> sa.Column[Any]:
-    """Return a column of text; without a length it is as long as it needs to be."""
+    """Return a column of text; without a length it is as long as it needs to be.
+
+    :param prose: whether only people read it: a text that does not fit is shortened.
+    """
     kind = sa.String(length) if length else sa.Text()
     extra = [sa.ForeignKey(refers)] if refers else []
-    return sa.Column(name, kind, *extra, primary_key=primary, nullable=not (primary or required))
+    nullable = not (primary or required)
+    info = {"prose": prose}
+    return sa.Column(name, kind, *extra, primary_key=primary, nullable=nullable, info=info)
 
 
 def integer(

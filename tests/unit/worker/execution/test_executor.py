@@ -26,7 +26,7 @@ from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
-from worker.journal.errors import JournalError
+from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.outage_log import OutageLog
 from worker.rpc.context import RequestContext
@@ -232,7 +232,7 @@ def test_a_failure_keeps_what_was_left(bench: Bench) -> None:
 class TestPatience:
     def test_it_asks_until_there_is_an_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retry, "RETRY_FIRST", 0.01)
-        answers = [JournalError("away"), JournalError("away"), 7]
+        answers = [JournalUnavailable("away"), JournalUnavailable("away"), 7]
 
         def ask() -> int:
             answer = answers.pop(0)
@@ -247,7 +247,7 @@ class TestPatience:
         stopping.set()
 
         def ask() -> None:
-            raise JournalError("away")
+            raise JournalUnavailable("away")
 
         with pytest.raises(ProcessStopping):
             JournalRetry(stopping).until_available(ask)
@@ -266,3 +266,142 @@ def test_an_absence_is_told_once_by_many(caplog: pytest.LogCaptureFixture) -> No
     assert len(texts) == 2
     assert texts[0] == "the thing is away: no answer"
     assert texts[1].startswith("the thing is back after 0.0 s")
+
+
+class Long(Step):
+    """Provides a result that is as long as the test wants."""
+
+    default_provides = "long"
+
+    def execute(self, ctx: Any, length: int) -> str:
+        SEEN.append("long")
+        return "x" * length
+
+    def revert(self, ctx: Any) -> None:
+        SEEN.append("undo long")
+
+
+def long() -> Flow:
+    return linear_flow.Flow("long").add(First("first"), Long("long"), Second("second"))
+
+
+def long_run(bench: Bench, length: int) -> OperationRun:
+    request = RequestContext({"request_id": "req-1"})
+    args = {"length": length}
+    operation = Operation(long, ("volume", "v1"), args, method="long", request=request)
+    detail = bench.journal.accept(uuid.uuid4().hex, "slot", operation)
+    assert detail is not None
+    return OperationRun(operation, detail)
+
+
+class TestRefusedProgress:
+    @pytest.fixture(autouse=True)
+    def _small(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        bench.journal._statements.limit.longest = 60_000
+        monkeypatch.setattr(retry, "RETRY_FIRST", 0.01)
+
+    def test_an_operation_whose_result_is_not_stored_is_reverted(self, bench: Bench) -> None:
+        run = long_run(bench, 70_000)
+        outcome = bench.run(run)
+
+        assert outcome.state == "failed"
+        assert SEEN == ["first", "long", "undo second", "undo long", "undo first"]
+        assert state_of(bench, run) == states.REVERTED
+        assert "cannot be stored" in str(bench.journal.entries()[0].failure)
+
+    def test_one_that_is_stored_goes_on(self, bench: Bench) -> None:
+        assert bench.run(long_run(bench, 7_000)).state == "done"
+
+    @pytest.mark.parametrize("method", ["create_volume", "delete_volume"])
+    @pytest.mark.parametrize(
+        "text", ["x" * 1_000_000, "\0" * 70_000, "\ud800" * 70_000, "\U0001f600" * 70_000]
+    )
+    def test_errors_of_a_driver_of_any_length(self, bench: Bench, method: str, text: str) -> None:
+        def refuses(volume: Any) -> None:
+            bench.backend.asked.append(method)
+            raise VolumeBackendAPIException(text)
+
+        bench.backend.create_volume = refuses  # type: ignore[method-assign]
+        if method == "delete_volume":
+            bench.backend.delete_volume = refuses  # type: ignore[method-assign]
+        run = bench.accepted()
+        outcome = bench.run(run)
+
+        assert outcome.state == "failed"
+        assert "undo first" in SEEN
+        wanted = states.REVERTED if method == "create_volume" else states.FAILURE
+        assert state_of(bench, run) == wanted
+        assert len(bench.backend.asked) == 2
+
+    def test_an_outcome_stands_though_its_last_progress_is_refused(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain, tries = bench.journal.finish, []
+
+        def finish(*args: Any) -> None:
+            tries.append(1)
+            if len(tries) == 1:
+                raise JournalRefused("too long")
+            plain(*args)
+
+        monkeypatch.setattr(bench.journal, "finish", finish)
+        run = bench.accepted()
+
+        assert bench.run(run).state == "done"
+        assert state_of(bench, run) == states.SUCCESS
+        assert SEEN == ["first", "second"]
+
+
+class Waits(threading.Event):
+    """Notes the pauses, and makes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.pauses.append(timeout)
+        return self.is_set()
+
+
+class TestPausesBetweenAttempts:
+    @pytest.fixture
+    def waits(self, bench: Bench) -> Waits:
+        waits = Waits()
+        bench.executor._journal_retry.stopping = waits
+        return waits
+
+    def test_a_journal_that_takes_no_progress_is_asked_less_and_less(
+        self, bench: Bench, waits: Waits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plain, tries = bench.journal._statements.insert_atoms, []
+
+        def insert(*args: Any) -> None:
+            tries.append(1)
+            if len(tries) <= 8:
+                raise OSError("no space left")
+            plain(*args)
+
+        monkeypatch.setattr(bench.journal._statements, "insert_atoms", insert)
+        assert bench.run(bench.accepted()).state == "done"
+        assert waits.pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
+
+    def test_a_stop_ends_the_pause(self, bench: Bench, waits: Waits) -> None:
+        def broken(_request: Any, _resumed: bool) -> Any:
+            waits.set()
+            raise RuntimeError("a bug")
+
+        bench.executor._contexts = broken
+        with pytest.raises(ProcessStopping, match="a bug"):
+            bench.run(bench.accepted())
+
+    def test_a_bug_has_an_end(self, bench: Bench, waits: Waits) -> None:
+        def broken(_request: Any, _resumed: bool) -> Any:
+            raise RuntimeError("a bug")
+
+        bench.executor._contexts = broken
+        with pytest.raises(RuntimeError, match="a bug"):
+            bench.run(bench.accepted())
+        assert waits.pauses[:3] == [0.2, 0.4, 0.8]
+        assert len(waits.pauses) < 12

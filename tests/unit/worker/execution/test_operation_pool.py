@@ -139,7 +139,7 @@ class Bench:
         rejected = RejectedMessages(self.journal, retry, lambda: 100)
         dispatcher = Dispatcher([Endpoint()], "3.0")
         self.intake = Intake(dispatcher, self.journal, retry, self.operations, rejected, slot=SLOT)
-        self.requests = RequestHandler(self.journal, self.operations)
+        self.requests = RequestHandler(self.journal, retry, self.operations)
 
     def cast(self, method: str, unique_id: str | None = None, **args: Any) -> str:
         """Cast a message and return its unique id, which is the flow's as well."""

@@ -15,6 +15,7 @@ from taskflow import states
 from tests.servers import until
 from worker.execution import operator_requests
 from worker.execution.operator_requests import RequestHandler, RequestPoller, RequestRefused
+from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 
@@ -58,7 +59,7 @@ def flows() -> Flows:
 
 @pytest.fixture
 def handler(flows: Flows) -> RequestHandler:
-    return RequestHandler(flows, flows)  # type: ignore[arg-type]
+    return RequestHandler(flows, JournalRetry(threading.Event()), flows)  # type: ignore[arg-type]
 
 
 class TestHandler:
