@@ -7,10 +7,12 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import kombu.exceptions
 import oslo_messaging
+from amqp import exceptions as amqp_errors
 from oslo_config import cfg
 from oslo_messaging._drivers import amqp, amqpdriver, base, common, impl_rabbit
-from oslo_messaging.notify import notifier
+from oslo_messaging.notify import messaging, notifier
 from oslo_messaging.rpc import server
 
 LOGGERS = ("oslo_messaging._drivers.impl_rabbit", "oslo.messaging._drivers.impl_rabbit")
@@ -32,6 +34,9 @@ CONSEQUENCES = ("Failed to publish message", "Failed to consume message")
 
 FOUND = ("Reconnected to AMQP server",)
 """Parts of the log line of an attempt that succeeded."""
+
+BLOCKED = ("The broker has blocked the connection",)
+"""Parts of the log line of a resource alarm of the broker."""
 
 HARMLESS = "Heartbeat support requested"
 """A part of the log line about a transport inside one process."""
@@ -152,3 +157,56 @@ def observe_connections(
     pool = getattr(transport._driver, "_connection_pool", None)
     if pool is not None and pool.connection_cls is impl_rabbit.Connection:
         pool.connection_cls = Observed
+
+
+UNDELIVERED = (
+    oslo_messaging.MessagingException,
+    kombu.exceptions.OperationalError,
+    amqp_errors.AMQPError,
+    OSError,
+)
+"""Errors of :func:`send_notification` that say nothing against the message."""
+
+
+def send_notification(
+    sender: oslo_messaging.Notifier,
+    context: dict[str, Any],
+    message: dict[str, Any],
+    retry: int,
+    taken: set[str],
+) -> None:
+    """Give a message to each driver and topic of a notifier that is not in ``taken``; add it.
+
+    The library's own method makes a new message with the time of sending at each call, and
+    logs failures without raising them.
+    """
+    for extension in sender._driver_mgr.extensions:
+        driver, name = extension.obj, extension.name
+        if not isinstance(driver, messaging.MessagingDriver):
+            if name not in taken:
+                driver.notify(context, message, message["priority"], retry)
+                taken.add(name)
+            continue
+        for topic in driver.topics:
+            if (place := f"{name}/{topic}") not in taken:
+                target = oslo_messaging.Target(topic=f"{topic}.{message['priority'].lower()}")
+                driver.transport._send_notification(
+                    target, dict(context), dict(message), version=driver.version, retry=retry
+                )
+                taken.add(place)
+
+
+def mark_heartbeats(transport: Any, mark: Callable[[], None]) -> None:
+    """Have the heartbeat thread of each connection of a RabbitMQ transport call a function.
+
+    :param mark: called at the start of the thread.
+    """
+
+    class Marked(impl_rabbit.Connection):  # type: ignore[misc]
+        def _heartbeat_thread_job(self) -> None:
+            mark()
+            super()._heartbeat_thread_job()
+
+    pool = getattr(transport._driver, "_connection_pool", None)
+    if pool is not None and pool.connection_cls is impl_rabbit.Connection:
+        pool.connection_cls = Marked

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import datetime
 import logging
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
+from oslo_serialization import jsonutils
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
@@ -17,14 +19,17 @@ from flows.statuses import VolumeStatus
 from worker.compat import oslo_messaging as compat
 from worker.rpc import presence
 from worker.rpc import transport as bus
-from worker.rpc.context import ContextSerializer
+from worker.rpc.notification_queue import GivenUp, Notification, NotificationQueue, TryAgain
 
 LOG = logging.getLogger(__name__)
 
 _GROUP = "oslo_messaging_notifications"
 
+_PRIORITY = "INFO"
+
 _RETRIES = 1
-"""Tries after the first, unless the configuration says how many."""
+"""Attempts of the library after the first, where the option ``retry`` sets no limit: then the
+notification stays in the queue, and is sent again until the bus takes it."""
 
 _WHOLE_HOST = ("create.", "manage_existing.")
 """Events of volumes whose publisher is the row's host with its pool."""
@@ -38,7 +43,8 @@ _Payload = Callable[[Record], dict[str, Any]]
 class Notifier:
     """Sends notifications, or does nothing at all without a configured driver.
 
-    A notification never fails an operation: errors are logged.
+    A notification neither fails an operation nor delays it: it is put into a queue, and a thread
+    sends it. Errors are logged.
 
     :param host: ``host@backend``, the publisher.
     :param transport: notifications have their own; it is not used.
@@ -50,20 +56,29 @@ class Notifier:
         conf.register_opts(compat.NOTIFIER_OPTS, group=_GROUP)
         settings = conf[_GROUP]
         self.enabled = bool({driver for driver in settings.driver if driver} - {"noop"})
+        self.queue = NotificationQueue(self._deliver, self._release)
         if not self.enabled:
             return
         bus.register_opts(conf)
         self._transport = oslo_messaging.get_notification_transport(conf)
-        presence.watch(self._transport)
-        retry = _RETRIES if settings.retry < 0 else settings.retry
-        serializer = ContextSerializer()
-        # Its drivers are loaded once, here; a copy with another publisher costs nothing.
-        self._base = oslo_messaging.Notifier(self._transport, serializer=serializer, retry=retry)
+        self._held = settings.retry < 0
+        self.retry = _RETRIES if self._held else settings.retry
+        presence.divert_connections(self._transport, self.queue.note_outage)
+        # Its drivers are loaded once, here; nothing is connected yet.
+        self._base = oslo_messaging.Notifier(self._transport)
+
+    @property
+    def dropped(self) -> int:
+        """Notifications that were not sent, since the start."""
+        return self.queue.dropped
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all notifications are sent or dropped; return whether they are."""
+        return self.queue.flush(timeout)
 
     def close(self) -> None:
-        """Give the connection up."""
-        if self._transport is not None:
-            self._transport.cleanup()
+        """Send the waiting notifications within a few seconds, and close the connection."""
+        self.queue.close()
 
     def volume(self, request: Any, event: str, volume: Record, **extra: Any) -> None:
         """Send ``volume.<event>``."""
@@ -102,10 +117,38 @@ class Notifier:
         extra: Mapping[str, Any],
     ) -> None:
         try:
-            sender = self._base.prepare(publisher_id=publisher)
-            sender.info(request, event, {**payload(record), **extra})
-        except Exception as error:  # noqa: BLE001  drivers of other people may raise anything
+            message = {
+                "message_id": str(uuid.uuid4()),
+                "publisher_id": publisher,
+                "event_type": event,
+                "priority": _PRIORITY,
+                "payload": {**payload(record), **extra},
+                "timestamp": str(timeutils.utcnow()),
+            }
+            context = request.redacted_copy().to_wire() if request is not None else {}
+            # The text, because an operation may change an extra value later.
+            body = jsonutils.dumps(message)
+        except Exception as error:  # noqa: BLE001  a record of any kind of driver
             LOG.warning("notification %s of %s was not sent: %s", event, record.id, error)
+            return
+        self.queue.put(Notification(context, body, f"{event} of {record.id}"))
+
+    def _deliver(self, notification: Notification) -> None:
+        """Send a notification to each receiver that does not have it. :raises TryAgain: later."""
+        presence.divert(self.queue.note_outage)
+        message = jsonutils.loads(notification.body)
+        try:
+            compat.send_notification(
+                self._base, notification.context, message, self.retry, notification.taken
+            )
+        except compat.UNDELIVERED as error:
+            if self._held:
+                raise TryAgain(str(error)) from error
+            raise GivenUp(str(error)) from error
+
+    def _release(self) -> None:
+        if self._transport is not None:
+            self._transport.cleanup()
 
 
 _SHOWN = {VolumeStatus.ERROR_MANAGING_DELETING: VolumeStatus.DELETING}

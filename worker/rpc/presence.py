@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from worker.compat import oslo_messaging as compat
@@ -34,6 +35,10 @@ class Presence(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Take a line for a sign; say whether it is to be logged as well."""
         text = str(record.msg)
+        if (other := getattr(self._thread, "other", None)) is not None:
+            if _any_in((*compat.LOST, *compat.GIVEN_UP, *compat.BLOCKED), text):
+                other(_reason(record))
+            return record.levelno < logging.INFO
         if _any_in(compat.LOST, text):
             self._lost(_reason(record))
             return False
@@ -44,6 +49,13 @@ class Presence(logging.Filter):
         if _any_in(compat.FOUND, text):
             return False
         return self._absence.since is None or not _any_in(compat.CONSEQUENCES, text)
+
+    def divert(self, lost: Callable[[str], None]) -> None:
+        """Take this thread's lines for signs of another bus.
+
+        :param lost: called with the reason when that bus does not answer.
+        """
+        self._thread.other = lost
 
     def listening(self) -> None:
         """Take note that this thread waits for messages and so sees a loss at once."""
@@ -84,6 +96,21 @@ def watch(transport: Any) -> None:
     compat.observe_connections(transport, PRESENCE.listening, PRESENCE.found)
     for name in compat.LOGGERS:
         logging.getLogger(name).addFilter(PRESENCE)  # a second time has no effect
+
+
+def divert(lost: Callable[[str], None]) -> None:
+    """Take this thread's lines for signs of another bus; see :meth:`Presence.divert`."""
+    PRESENCE.divert(lost)
+
+
+def divert_connections(transport: Any, lost: Callable[[str], None]) -> None:
+    """Have the connections of a transport to another bus report its outages.
+
+    Threads that send call :func:`divert` themselves.
+    """
+    compat.mark_heartbeats(transport, lambda: PRESENCE.divert(lost))
+    for name in compat.LOGGERS:
+        logging.getLogger(name).addFilter(PRESENCE)
 
 
 def _any_in(signs: tuple[str, ...], text: str) -> bool:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import threading
 
 import pytest
 from oslo_messaging.notify import _impl_test as oslo_test
 
 from drivers.interface.records import Record
+from tests.servers import until
 from tests.unit.rpc.samples import of
 from worker.rpc.context import RequestContext
 from worker.rpc.notifier import Notifier
@@ -112,6 +114,7 @@ def last():
     """A function that returns the last notification and its context."""
 
     def last():
+        until(lambda: oslo_test.NOTIFICATIONS, 10, "a notification")
         context, message, priority, _retry = oslo_test.NOTIFICATIONS[-1]
         assert priority == "INFO"
         return message, context
@@ -330,13 +333,44 @@ def test_what_cannot_be_told_fails_no_operation(notifier, caplog, request_contex
 
 def test_a_bus_that_is_away_fails_no_operation(notifier, caplog, request_context):
     away = notifier("messagingv2", url="rabbit://u:hush@127.0.0.1:1/", retry=0)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
+        away.volume(request_context, "create.start", VOLUME)
         away.volume(request_context, "create.end", VOLUME)
+        assert away.flush(30)
 
-    assert any(record.levelno >= logging.WARNING for record in caplog.records)
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.INFO]
+    assert line.startswith("notifications are not sent, operations continue without them: ")
+    assert away.dropped == 2
     assert "hush" not in caplog.text
 
 
-def test_tries_end_unless_the_configuration_says_otherwise(notifier):
-    assert notifier("test")._base.retry == 1
-    assert notifier("test", retry=7)._base.retry == 7
+def test_notifications_wait_for_a_bus_that_is_away(notifier, caplog, request_context):
+    away = notifier("messagingv2", url="rabbit://u:hush@127.0.0.1:1/")
+    with caplog.at_level(logging.INFO):
+        away.volume(request_context, "create.end", VOLUME)
+        until(lambda: "notifications are not sent" in caplog.text, 30, "a warning")
+        away.close()
+
+    assert away.dropped == 1
+    assert caplog.messages[-1] == "1 notifications were not sent before the stop"
+
+
+def test_a_notification_is_of_the_time_of_its_event(notifier, request_context):
+    said = notifier("test")
+    hold = threading.Event()
+    said.queue._send, send = lambda one: (hold.wait(10), send(one)), said.queue._send
+    volume, extra = VOLUME, {"list": [1]}
+    said.volume(request_context, "create.end", volume, **extra)
+    put = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    extra["list"].append(2)
+    hold.set()
+
+    assert said.flush(10)
+    message = oslo_test.NOTIFICATIONS[-1][1]
+    assert datetime.datetime.fromisoformat(message["timestamp"]) <= put
+    assert message["payload"]["list"] == [1]
+
+
+def test_attempts_end_where_the_configuration_limits_them(notifier):
+    assert notifier("test").retry == 1
+    assert notifier("test", retry=7).retry == 7
