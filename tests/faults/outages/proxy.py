@@ -29,6 +29,9 @@ class Link:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._marks: list[bytes] = []
+        self._asked: bytes | None = None
+        self._before = 0
+        self._unanswered: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self.mend()
 
@@ -61,6 +64,20 @@ class Link:
         with self._lock:
             self._marks.append(mark)
 
+    def lose_answer(self, mark: bytes, before: int) -> None:
+        """Break the connection after the server has answered a message, before its answer.
+
+        :param mark: a part of the message.
+        :param before: how many such messages are answered first.
+        """
+        with self._lock:
+            self._asked, self._before = mark, before
+
+    def lose_nothing(self) -> None:
+        """Have all messages answered again."""
+        with self._lock:
+            self._asked = None
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -83,6 +100,9 @@ class Link:
             while data := source.recv(_CHUNK):
                 if self.delay:
                     time.sleep(self.delay)
+                if self._is_answer_to_lose(source):
+                    break
+                self._note_question(data, sink)
                 if (place := self._marked(data)) is not None:
                     sink.sendall(data[:place])
                     break
@@ -93,6 +113,25 @@ class Link:
             self._open -= {source, sink}
         _close(source)
         _close(sink)
+
+    def _note_question(self, data: bytes, server: socket.socket) -> None:
+        """Note that the answer to a message is to be lost; the mark is in no answer."""
+        with self._lock:
+            if self._asked is None or self._asked not in data:
+                return
+            if self._before:
+                self._before -= 1
+                return
+            self._asked = None
+            self._unanswered.add(server)
+
+    def _is_answer_to_lose(self, server: socket.socket) -> bool:
+        with self._lock:
+            if server not in self._unanswered:
+                return False
+            self._unanswered.discard(server)
+            self.cuts += 1
+            return True
 
     def _marked(self, data: bytes) -> int | None:
         """Return where to cut this piece; each mark cuts once."""
