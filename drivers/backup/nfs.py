@@ -30,6 +30,10 @@ class NfsDriver(PosixDriver):
         """Return the share's directory."""
         return DirectoryStore(self._place)
 
+    def files_directory(self) -> str | None:
+        """Return the share's directory, unless :meth:`check_for_setup_error` refuses it anyway."""
+        return str(self._place) if os.path.ismount(self._place) else None
+
     def check_for_setup_error(self) -> None:
         """See that the share is mounted, so that nothing is kept beside it."""
         if not self.configuration.backup_share:

@@ -22,6 +22,10 @@ class PosixDriver(ChunkedDriver):
     object_size = "backup_file_size"
     block_size = "backup_sha_block_size_bytes"
 
+    def files_directory(self) -> str | None:
+        """Return ``backup_posix_path``."""
+        return str(self.configuration.backup_posix_path)
+
     def make_store(self) -> ObjectStore:
         """Return the directory."""
         return DirectoryStore(Path(self.configuration.backup_posix_path))

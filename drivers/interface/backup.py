@@ -58,6 +58,14 @@ class BackupDriver(abc.ABC):
         """
         return
 
+    def files_directory(self) -> str | None:
+        """Return the directory that holds all backups, where it is one.
+
+        Asked before :meth:`check_for_setup_error`. The worker marks the directory at its first
+        use; without the mark, as when its file system is not mounted, nothing is kept there.
+        """
+        return None
+
     def get_metadata(self, volume_id: str) -> str:
         """Return a volume's metadata as it is to be kept with a backup.
 

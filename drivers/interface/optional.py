@@ -241,6 +241,14 @@ class Reporting:
         """Return the pool of a volume whose row does not say it; None if there are none."""
         return None
 
+    def files_directory(self) -> str | None:
+        """Return the directory that holds all data of the backend, where it is one.
+
+        Asked before :meth:`do_setup`. The worker marks the directory at its first use; without
+        the mark, as when its file system is not mounted, the driver is not set up.
+        """
+        return None
+
     def get_version(self) -> str | None:
         """Return the driver's version, for the log."""
         return None

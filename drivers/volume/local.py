@@ -77,6 +77,10 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         self._stats: dict[str, Any] = {}
         self._export: ExportDriver | None = None
 
+    def files_directory(self) -> str | None:
+        """Return ``local_path``."""
+        return str(self.configuration.local_path)
+
     def do_setup(self, context: Any) -> None:
         """Open the directory and remove the remains of interrupted calls in it."""
         path = Path(self.configuration.local_path)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from drivers.interface.backup import BackupDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
+from worker.backends.directory_mark import NotMounted
 
 LOG = logging.getLogger(__name__)
 
@@ -91,8 +92,14 @@ class BackupStoreBackend:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._reason = f"{type(error).__name__}: {error}"
             known, self._logged = self._reason == self._logged, self._reason
-            shown = None if known else error
-            LOG.error("the store of backups cannot be used: %s", self._reason, exc_info=shown)
+            # A missing mount is no bug, so one line, once, and no traceback.
+            missing = isinstance(error, NotMounted)
+            LOG.log(
+                logging.DEBUG if known and missing else logging.ERROR,
+                "the store of backups cannot be used: %s",
+                error if missing else self._reason,
+                exc_info=None if known or missing else error,
+            )
             return False
         self._driver = driver
         LOG.info("the store of backups is up: %s", self.service)

@@ -23,6 +23,7 @@ from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.errors import NotFound, ProcessStopping
 from flows.host import export
+from flows.statuses import VolumeStatus
 from worker.db.records import Records
 from worker.execution.resource_queue import ResourceQueue
 from worker.rpc import topics
@@ -32,6 +33,24 @@ LOG = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Exports that are restored at the same time."""
+
+
+_WITHOUT_DATA = frozenset(
+    {
+        VolumeStatus.CREATING,
+        VolumeStatus.DOWNLOADING,
+        VolumeStatus.MANAGING,
+        VolumeStatus.ERROR,
+        VolumeStatus.ERROR_MANAGING,
+        VolumeStatus.ERROR_MANAGING_DELETING,
+    }
+)
+"""Statuses of volumes that may have no object on the backend."""
+
+
+def has_data(records: Records, host: str) -> bool:
+    """Return whether rows say that the backend holds the data of a volume."""
+    return any(row.status not in _WITHOUT_DATA for row in records.volumes.on_host(host))
 
 
 def correct(records: Records, driver: VolumeDriver, host: str) -> None:

@@ -13,6 +13,7 @@ import tenacity
 from drivers.interface.volume import VolumeDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
+from worker.backends.directory_mark import NotMounted
 from worker.backends.stats import StatsCheck, StatsError
 from worker.execution.concurrency import LimitedDriver, Limiter
 from worker.rpc.context import RequestContext
@@ -158,9 +159,12 @@ class VolumeBackend:
         self._reason = f"{type(error).__name__}: {error}"
         known = self._reason == self._logged
         self._logged = self._reason
-        LOG.error(
+        # A missing mount is no bug, so one line, once, and no traceback.
+        missing = isinstance(error, NotMounted)
+        LOG.log(
+            logging.DEBUG if known and missing else logging.ERROR,
             "backend %s did not come up, its operations fail: %s",
             self.name,
-            self._reason,
-            exc_info=None if known else error,
+            error if missing else self._reason,
+            exc_info=None if known or missing else error,
         )

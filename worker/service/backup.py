@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from oslo_config import cfg
 
+from drivers.interface.backup import BackupDriver
 from drivers.interface.records import Record
 from flows.context import BackupContext
 from flows.engine import Observer
+from flows.statuses import BackupStatus
 from worker.adapters.backup_metadata import VolumeMetadata
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.remote_services import RemoteBackupPeers, RemoteVolumeServices
 from worker.backends.backup_backend import BackupStoreBackend
+from worker.backends.directory_mark import DirectoryMark
 from worker.conf.groups import backup as options
+from worker.db.records import Records
 from worker.endpoints.backup import RPC_VERSION, BackupEndpoint, ForceDeleteSupport
 from worker.endpoints.service import CapabilityReports, ServiceEndpoint
 from worker.execution.timeouts import OperationTimeouts
@@ -119,12 +123,29 @@ def _backend(common: Infrastructure) -> BackupStoreBackend:
     conf = common.conf
     driver_class, services = options.driver_class(conf)
     metadata = VolumeMetadata(common.records, lambda: int(conf.backup_metadata_version))
+    host = common.identity.host
+    held = functools.partial(_has_backups, common.records, host, services)
+    mark = DirectoryMark(f"{host} {services[0]}", conf.state_path, held)
+
+    def make_driver() -> BackupDriver:
+        driver: BackupDriver = driver_class(options.Settings(conf), metadata=metadata)
+        mark.check(driver)
+        return driver
+
     return BackupStoreBackend(
-        common.identity.host,
+        host,
         common.identity.zone,
-        lambda: driver_class(options.Settings(conf), metadata=metadata),
+        make_driver,
         services,
         lambda: float(conf.backup_driver_init_check_interval),
+    )
+
+
+def _has_backups(records: Records, host: str, services: Collection[str]) -> bool:
+    """Return whether rows say that the store of this host holds a backup."""
+    return any(
+        row.service in services and row.status not in (BackupStatus.CREATING, BackupStatus.ERROR)
+        for row in records.backups.list(host=host)
     )
 
 

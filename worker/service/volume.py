@@ -22,6 +22,7 @@ from worker.adapters.service_row import BackendServiceRow, RemoteFailovers
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends import replication_status, startup_sync
 from worker.backends.capabilities import Capabilities
+from worker.backends.directory_mark import DirectoryMark
 from worker.backends.driver_queries import DriverQueries
 from worker.backends.manageable import Manageable
 from worker.backends.replication_status import ReplicationTargets
@@ -200,9 +201,14 @@ def _backend(
     row: BackendServiceRow,
 ) -> VolumeBackend:
     host = common.identity.host
+    held = functools.partial(startup_sync.has_data, common.records, host)
+    mark = DirectoryMark(host, common.conf.state_path, held)
 
     def make_driver() -> VolumeDriver:
-        return driver_class(configuration, host=host, active_backend_id=row.active_backend_id())
+        active = row.active_backend_id()
+        driver = driver_class(configuration, host=host, active_backend_id=active)
+        mark.check(driver)
+        return driver
 
     def driver_ready(driver: VolumeDriver, stats: Any) -> None:
         if common.identity.first:

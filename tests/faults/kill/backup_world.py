@@ -75,7 +75,8 @@ class BackupWorld(World):
     def clear(self) -> None:
         """Forget the backups as well."""
         super().clear()
-        shutil.rmtree(self.store, ignore_errors=True)
+        for path in self.store.glob("[!.]*"):  # all but the marker
+            shutil.rmtree(path)
         for path in self.work.glob("*"):
             path.unlink(missing_ok=True)
 

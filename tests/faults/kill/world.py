@@ -32,6 +32,7 @@ from tests.faults.kill.rows import BACKEND, HOST, NODE, Rows
 from tests.functional.cloud import encoded
 from tests.functional.service import Service
 from tests.servers import Servers
+from worker.backends.directory_mark import MARKER
 from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
@@ -328,11 +329,12 @@ class World(Rows):
         self._scheduled.clear()
 
     def _present(self) -> list[Path]:
-        """Return the backend's files but for those that only exclude other processes."""
+        """Return the backend's files without its marker and the locks."""
         aside = self.service.directory / "state" / "conversion"
         every = [*self.volumes.rglob("*"), *aside.glob("*")]
         found = [p for p in every if p.is_file() or p.is_socket()]
-        return [path for path in found if not path.name.startswith(("lock.", ".lock"))]
+        kept = ("lock.", ".lock", MARKER)
+        return [path for path in found if not path.name.startswith(kept)]
 
     def _files(self, roles: dict[str, str], ids: list[str], attached: set[str]) -> list[str]:
         found = []

@@ -19,6 +19,7 @@ from tests.functional.backups.backup_cloud import GIB, SERVICE, BackupCloud
 from tests.functional.backups.conftest import running
 from tests.functional.cloud import NODE
 from tests.servers import Broker, until
+from worker.backends.directory_mark import MARKER
 from worker.db import models
 
 
@@ -26,6 +27,7 @@ def temporary(cloud: BackupCloud) -> list[str]:
     """Return objects on the backend without a volume or snapshot of a test."""
     known = {row.name for row in cloud.records.volumes.list() if row.use_quota}
     known |= {row.name for row in cloud.records.snapshots.list() if row.use_quota}
+    known.add(MARKER)
     return sorted(
         name for name in os.listdir(cloud.volumes_path) if name.rpartition("@")[2] not in known
     )
@@ -268,7 +270,7 @@ class TestInterruption:
         cloud.cast_backup("delete_backup", backup=backup)
         cloud.wait_status(backup, "gone")
         cloud.wait_status(volume, "available")
-        assert not [path for path in cloud.store.rglob("*") if path.is_file()]
+        assert [path.name for path in cloud.store.rglob("*") if path.is_file()] == [MARKER]
 
     def test_what_was_kept_goes_with_the_wish_alone(self, slow_cloud: BackupCloud) -> None:
         cloud = slow_cloud
@@ -277,7 +279,7 @@ class TestInterruption:
         until(lambda: [*cloud.store.rglob("*-00001")], 60, "the first object")
         cloud.records.backups.update(backup.id, status="deleting")
         cloud.wait_status(volume, "available")
-        assert not [path for path in cloud.store.rglob("*") if path.is_file()]
+        assert [path.name for path in cloud.store.rglob("*") if path.is_file()] == [MARKER]
         assert cloud.status(backup) == "deleting"
 
     def test_another_status_ends_a_restore(self, slow_cloud: BackupCloud) -> None:

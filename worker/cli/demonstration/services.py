@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
@@ -183,7 +182,7 @@ class DemoServices:
 
     def left(self) -> list[str]:
         """Return the names of the objects on the backend."""
-        return sorted(os.listdir(self.folder / "volumes"))
+        return sorted(path.name for path in (self.folder / "volumes").glob("[!.]*"))
 
     def close(self) -> None:
         """Stop the services."""
