@@ -110,6 +110,7 @@ class ChunkedDriver(BackupDriver):
         device = _device(volume_file, f"backup {backup.id}")
         if device.size <= 0 or (backup.size or 0) <= 0:
             raise BackupDriverException(f"backup {backup.id}: the volume has no size")
+        self._require_own(backup, container, prefix)
         parent = self._parent(backup)
         update = {"parent_id": None} if backup.parent_id and parent is None else {}
         if (found := self._finished(backup, container, prefix)) is not None:
@@ -201,15 +202,19 @@ class ChunkedDriver(BackupDriver):
         if not backup.container or not backup.service_metadata:
             return
         container, prefix = self._location(backup)
+        if not self._is_own(backup, container, prefix):
+            text = "the objects %s* in %s are not deleted with backup %s: they do not name it"
+            LOG.warning(text, prefix, container, backup.id)
+            return
         names = self._store.names(container, prefix)
         for name in sorted(names, key=lambda name: not name.endswith(layout.METADATA)):
             self._store.delete(container, name)
         self._store.sync(container, prefix)
-        self._store.forget(container)
+        self._store.forget(container, prefix)
 
     def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
-        """Refuse a place that no backup of this store has; whether one is there, a restore sees."""
-        self._location(backup)
+        """Refuse a place that is not this backup's; whether it is there, a restore sees."""
+        self._require_own(backup, *self._location(backup))
 
     def _location(self, backup: Record) -> tuple[str, str]:
         container, prefix = self._store.container(backup), backup.service_metadata
@@ -218,6 +223,25 @@ class ChunkedDriver(BackupDriver):
         if ".." in prefix or prefix.startswith("/"):
             raise BackupDriverException(f"backup {backup.id}: {prefix!r:.120} is no prefix")
         return container, str(prefix)
+
+    def _require_own(self, backup: Record, container: str, prefix: str) -> None:
+        """:raises BackupDriverException: the objects of that prefix are not this backup's."""
+        if not self._is_own(backup, container, prefix):
+            text = f"the objects {prefix!r:.120} do not name it"
+            raise BackupDriverException(f"backup {backup.id}: {text}")
+
+    def _is_own(self, backup: Record, container: str, prefix: str) -> bool:
+        """Return whether objects are a backup's own: the prefix ends in its id, as Cinder's do.
+
+        For any other one their metadata has to say so.
+        """
+        if prefix.endswith(str(backup.id)):
+            return True
+        try:
+            self._manifest(backup, container, prefix)
+        except BackupDamaged:
+            return False
+        return True
 
     def _work_file(self, key: str, kind: str) -> Path:
         return self._work / f"{key}.{kind}"

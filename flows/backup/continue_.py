@@ -47,7 +47,7 @@ from flows.errors import (
 )
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
-from flows.volume.data import backup_source, open_on_host
+from flows.volume.data import backup_source, open_on_host, temporary_source
 from flows.volume.data.open_on_host import RemoteConnections
 
 LOG = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class StoreBackup(Step, task="keep"):
         if not wanted:
             return None
         backup, driver = ctx.backups.get(backup_id), ctx.driver
-        read = source_of(ctx, device)
+        read = source_of(ctx, backup, device)
         listeners = _ProgressNotifications(ctx, backup)
         pace = transfer_control.cancellable(ctx, backup_id, STATUSES.during, listeners.report)
         pace = dataclasses.replace(pace, show=listeners.show)
@@ -150,9 +150,17 @@ class StoreBackup(Step, task="keep"):
             return None
         return driver_contract.model_update(answer, backup, "backup")
 
-    def revert(self, ctx: BackupContext, device: dict[str, Any], wanted: bool, result: Any) -> None:
+    def revert(
+        self,
+        ctx: BackupContext,
+        backup_id: str,
+        device: dict[str, Any],
+        wanted: bool,
+        result: Any,
+    ) -> None:
         if wanted and (was_interrupted(result) or ctx.resumed):
-            open_on_host.release_leftovers(ctx, RemoteConnections(ctx), source_of(ctx, device))
+            source = source_of(ctx, ctx.backups.get(backup_id), device)
+            open_on_host.release_leftovers(ctx, RemoteConnections(ctx), source)
 
 
 class DeleteTemporary(Step, task="tidy"):
@@ -199,30 +207,67 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def source_of(ctx: BackupContext, device: Mapping[str, Any]) -> Record:
-    """Return the source. :raises InvalidInput: it is neither a volume nor a snapshot."""
+def source_of(ctx: BackupContext, backup: Record, device: Mapping[str, Any]) -> Record:
+    """Return the source that a message names.
+
+    :raises InvalidInput: it is neither a volume nor a snapshot, or not of this backup.
+    """
     kinds: dict[str, Any] = {"volume": ctx.volumes, "snapshot": ctx.snapshots}
     if device.get("kind") not in kinds:
         raise InvalidInput(f"a backup is read from a volume or a snapshot, not {device}")
     found: Record = kinds[device["kind"]].get(device["id"])
+    temporary_source.require_source(found, backup, ctx.volumes)
     return found
 
 
 def remove_temporary(ctx: BackupContext, backup: Record) -> None:
-    """Have a backup's temporary volume or snapshot deleted, and forget it."""
+    """Have a backup's temporary volume or snapshot deleted, and forget it.
+
+    One that was not made for the backup is forgotten, and one that is in use stays named.
+    """
     held: dict[str, Any] = {"temp_volume_id": ctx.volumes, "temp_snapshot_id": ctx.snapshots}
     for column, rows in held.items():
         if not backup[column]:
             continue
         try:
-            temporary = rows.get(backup[column])
+            goes = _delete_temporary(ctx, backup, rows.get(backup[column]), rows)
         except NotFound:
             LOG.info("%s %s of backup %s is gone already", column, backup[column], backup.id)
-        else:
-            rows.update(temporary.id, status=TEMPORARY[column])
-            ctx.volume_service.delete(ctx.request, temporary)
-        if not backup.deleted:
+            goes = True
+        if goes and not backup.deleted:
             ctx.backups.update(backup.id, **{column: None})
+
+
+def _delete_temporary(ctx: BackupContext, backup: Record, temporary: Record, rows: Any) -> bool:
+    """Have a temporary object deleted; return whether the backup is to forget it."""
+    what = f"{temporary.kind} {temporary.id}"
+    if not _is_own(ctx, backup, temporary):
+        text = "backup %s names %s as temporary, which was not made for it: it is not deleted"
+        LOG.warning(text, backup.id, what)
+        return True
+    if not temporary_source.is_unused(temporary):
+        text = "%s of backup %s is temporary and %s: it is not deleted while it is in use"
+        LOG.warning(text, what, backup.id, temporary.status)
+        return False
+    when = tuple(temporary_source.UNUSED[temporary.kind])
+    rows.transition(temporary.id, TEMPORARY[f"temp_{temporary.kind}_id"], when=when)
+    ctx.volume_service.delete(ctx.request, temporary)
+    return True
+
+
+def _is_own(ctx: BackupContext, backup: Record, temporary: Record) -> bool:
+    """Return whether an object was made for a backup, and for no other one that is made now."""
+    if not temporary_source.is_made_for(temporary, backup):
+        return False
+    others = [ctx.backups.find(one) for one in ctx.backups.being_made_of(backup.volume_id)]
+    named = [
+        one[f"temp_{temporary.kind}_id"]
+        for one in others
+        if one is not None and one.id != backup.id
+    ]
+    return temporary.id not in named and temporary_source.is_on_same_host(
+        temporary, backup, ctx.volumes
+    )
 
 
 def _size(ctx: BackupContext, backup: Record) -> int:
@@ -238,8 +283,10 @@ def _changed(ctx: BackupContext, backup: Record, read: Record) -> Any:
     if parent is None or not parent.snapshot_id or parent.volume_id != backup.volume_id:
         return None
     try:
-        ctx.snapshots.get(parent.snapshot_id)
+        snapshot = ctx.snapshots.get(parent.snapshot_id)
     except NotFound:
+        return None
+    if snapshot.volume_id != backup.volume_id:
         return None
     found = ctx.volume_service.changed_extents(ctx.request, read, parent.snapshot_id)
     if found is not None:

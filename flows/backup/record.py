@@ -62,8 +62,12 @@ _REQUIRED = (
 _KEPT = frozenset(
     {"id", "user_id", "project_id", "deleted_at", "deleted", "fail_reason", "status", "metadata"}
     | {"created_at", "updated_at", "host", "availability_zone", "service"}
+    | {"temp_volume_id", "temp_snapshot_id", "restore_volume_id"}
 )
-"""Columns that the row has already, or that are ours to write."""
+"""Columns that the row has already, or that are ours to write.
+
+The objects that the last three name belong to an operation, and are changed or deleted.
+"""
 
 _TIMES = ("data_timestamp",)
 _PLACE = ("container", "service_metadata")

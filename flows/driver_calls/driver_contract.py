@@ -25,6 +25,7 @@ from flows.errors import (
     StatusChanged,
 )
 from flows.protocols.records import SnapshotRecords, VolumeRecords
+from flows.statuses import migrating_volume
 from flows.storable_errors import text_of
 
 LOG = logging.getLogger(__name__)
@@ -42,15 +43,21 @@ _WORKER_COLUMNS = {
 
 
 def model_update(
-    answer: Any, resource: Record, call: str, *, ignored: Collection[str] = ()
+    answer: Any,
+    resource: Record,
+    call: str,
+    *,
+    ignored: Collection[str] = (),
+    names: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the columns that a driver wants written, None meaning nothing.
 
     A ``status`` is dropped: the operation decides it (spec/interfaces §1).
 
     :param ignored: columns of ours that a driver may name and the operation decides.
-    :raises DriverReturnedRubbish: no dict, another row's id, or a column that is
-        not the driver's to write.
+    :param names: ids after which the resource's object may be named, besides its own.
+    :raises DriverReturnedRubbish: no dict, another row's id, the name of another's object, or
+        a column that is not the driver's to write.
     """
     if answer is None:
         return {}
@@ -64,7 +71,17 @@ def model_update(
         LOG.warning("%s named the status %s; the operation decides it", who, status)
     if stolen := sorted(update.keys() & _WORKER_COLUMNS):
         raise DriverReturnedRubbish(f"{who} returned {', '.join(stolen)}: not the driver's to set")
+    _require_own_names(update, {None, resource.id, resource.get("_name_id"), *names}, who)
     return update
+
+
+def _require_own_names(update: Mapping[str, Any], own: Collection[str | None], who: str) -> None:
+    """Refuse columns by which another resource's object would be deleted with this one's row."""
+    if (name_id := update.get("_name_id")) not in own:
+        raise DriverReturnedRubbish(f"{who} returned the _name_id {name_id!r:.60} of another")
+    if migrating_volume(update.get("migration_status")) is not None:
+        status = update["migration_status"]
+        raise DriverReturnedRubbish(f"{who} returned the migration_status {status!r:.60}")
 
 
 def store(

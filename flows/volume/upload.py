@@ -31,7 +31,7 @@ from drivers.interface.image import ImageStatus
 from drivers.interface.records import Record
 from flows import messages
 from flows.context import ImageContext, VolumeContext
-from flows.errors import InvalidInput
+from flows.errors import InvalidInput, NotFound
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_refused
@@ -66,7 +66,7 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
         flow_failures: dict[str, Failure],
     ) -> None:
         if not was_refused(result):
-            _drop(ctx, image_meta)
+            _drop(ctx, volume_id, image_meta)
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
 
     def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
@@ -88,6 +88,8 @@ class UploadVolume(Step, task="upload"):
     def execute(self, ctx: ImageContext, volume_id: str, image_meta: dict[str, Any]) -> None:
         volume, image_id = ctx.volumes.get(volume_id), require_image(image_meta)["id"]
         image = facts.show(ctx, image_id)
+        if not _is_own(ctx, volume, image):
+            raise InvalidInput(f"image {image_id} is of another project: it is not written")
         if ctx.resumed:
             open_volume.release_leftovers(ctx, volume)
             if image.get("status") == ImageStatus.ACTIVE:
@@ -114,11 +116,17 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _drop(ctx: ImageContext, image_meta: Any) -> None:
-    """Delete an image that has no data, or half of it."""
+def _drop(ctx: ImageContext, volume_id: str, image_meta: Any) -> None:
+    """Delete an image that has no data, or half of it, if it was made for the upload."""
     try:
         image_id, service = require_image(image_meta)["id"], ctx.images.service
-        if service.show(ctx.request, image_id)["status"] in _INCOMPLETE:
+        image = service.show(ctx.request, image_id)
+        if image["status"] in _INCOMPLETE and _is_own(ctx, ctx.volumes.get(volume_id), image):
             service.delete(ctx.request, image_id)
-    except (ImageError, InvalidInput) as error:
+    except (ImageError, InvalidInput, NotFound) as error:
         LOG.warning("an image may be left without data: %s", error)
+
+
+def _is_own(ctx: ImageContext, volume: Record, image: Mapping[str, Any]) -> bool:
+    """Return whether an image is of the caller's project, or the service knows no owners."""
+    return image.get("owner") in (None, ctx.request.project_id, volume.project_id)

@@ -105,7 +105,7 @@ class DirectoryStore(ObjectStore):
     def writing(self, container: str, name: str) -> Iterator[_File]:
         """Write a file under another name, and give it its own when all is there."""
         path = self._path(container)
-        target, temporary = path / _plain(name), path / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        target, temporary = path / _plain(name), path / f"{_TEMPORARY}{name}-{secrets.token_hex(8)}"
         with _explained("write", target):
             file = _File(temporary, target, self._disk)
         try:
@@ -155,10 +155,10 @@ class DirectoryStore(ObjectStore):
         except OSError as error:
             raise StoreError(f"{path} lost written data: {error.strerror}") from error
 
-    def forget(self, container: str) -> None:
-        """Remove directories that are empty now, and the remains of kills in them."""
+    def forget(self, container: str, prefix: str) -> None:
+        """Remove directories that are empty now, and what kills left of the backup in them."""
         path = self._path(container)
-        for left in self.names(container, _TEMPORARY):
+        for left in self.names(container, f"{_TEMPORARY}{prefix}"):
             self.delete(container, left)
         with contextlib.suppress(OSError):
             while path != self.root:

@@ -92,5 +92,5 @@ class ObjectStore(abc.ABC):
         :raises StoreError: one of them is lost.
         """
 
-    def forget(self, container: str) -> None:  # noqa: B027 - a default
+    def forget(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
         """Tidy up when the last object of a backup has been deleted."""

@@ -31,11 +31,11 @@ from drivers.interface.records import Record
 from flows import messages
 from flows.context import BackupSourceContext
 from flows.driver_calls import driver_contract
-from flows.errors import DriverReturnedRubbish, InvalidBackup, NotFound
+from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, NotFound
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume import create
-from flows.volume.data import backup_source
+from flows.volume.data import backup_source, temporary_source
 
 LOG = logging.getLogger(__name__)
 
@@ -140,7 +140,13 @@ def _drivers_own(ctx: BackupSourceContext, driver: Any, backup: Record) -> Recor
     if not isinstance(found, Record) or found.kind not in ("volume", "snapshot"):
         text = f"get_backup_device of backup {backup.id}"
         raise DriverReturnedRubbish(f"{text} returned no pair of a volume or snapshot and a flag")
-    return found
+    rows: Any = {"volume": ctx.volumes, "snapshot": ctx.snapshots}[found.kind]
+    try:
+        row: Record = rows.get(found.id)  # the driver's record proves nothing
+        temporary_source.require_source(row, backup, ctx.volumes)
+    except (InvalidInput, NotFound) as error:
+        raise DriverReturnedRubbish(f"get_backup_device of backup {backup.id}: {error}") from error
+    return row
 
 
 def _ours(ctx: BackupSourceContext, backup: Record, volume: Record, temporary_id: str) -> Record:
@@ -167,7 +173,7 @@ def _temporary_volume(
         volume_type_id=volume.volume_type_id,
         user_id=ctx.request.user_id or backup.user_id,
         project_id=ctx.request.project_id or backup.project_id,
-        display_name=f"backup-vol-{volume.id}",
+        display_name=temporary_source.display_name("volume", volume.id),
         use_quota=False,
         status=TEMPORARY_VOLUME.during[0],
         snapshot_id=backup.snapshot_id,
@@ -203,7 +209,7 @@ def _temporary_snapshot(
         volume_type_id=volume.volume_type_id,
         user_id=ctx.request.user_id or backup.user_id,
         project_id=ctx.request.project_id or backup.project_id,
-        display_name=f"backup-snap-{volume.id}",
+        display_name=temporary_source.display_name("snapshot", volume.id),
         use_quota=False,
         status=TEMPORARY_SNAPSHOT.during[0],
         progress="0%",

@@ -18,7 +18,7 @@ Source: spec/volume-rpc, update_migrated_volume; spec/interfaces §8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -53,6 +53,7 @@ class UpdateMigratedVolume(Step, task="update"):
         new: Mapping[str, Any],
         volume_status: str | None,
     ) -> None:
+        _require_own_names(ctx, volume_id, spare_id, (old, new))
         copy = ctx.volumes.with_columns(spare_id, **new)
         driver_contract.require_on_this_backend(ctx, copy, copy.host)
         if migrating_volume(copy.migration_status) != volume_id:
@@ -93,5 +94,21 @@ def _asked(
         return {}, ["_name_id", "provider_location"]
     except Exception as error:
         raise driver_contract.backend_error("update_migrated_volume", volume.id, error) from error
-    update = driver_contract.model_update(answer, volume, "update_migrated_volume")
+    names = (copy.id, copy.name_id)
+    update = driver_contract.model_update(answer, volume, "update_migrated_volume", names=names)
     return update, list(update)
+
+
+def _require_own_names(
+    ctx: MigrationContext, volume_id: str, spare_id: str, told: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a message by which a row would get the name of a third one's object.
+
+    :raises InvalidVolume: it has such a name.
+    """
+    rows = [ctx.volumes.current(one) for one in (volume_id, spare_id)]
+    own = {None, *(name for row in rows for name in (row.id, row.name_id))}
+    for columns in told:
+        if (name_id := columns.get("_name_id")) not in own:
+            text = f"the object {name_id!r:.60} belongs to neither of the two"
+            raise InvalidVolume(f"volume {spare_id} does not take the place of {volume_id}: {text}")

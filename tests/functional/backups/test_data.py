@@ -393,7 +393,8 @@ class TestLeftovers:
         restored = cloud.backup(made, "restoring", restore_volume_id=target.id, service=SERVICE)
         deleted = cloud.backup(made, "deleting")
         lost = cloud.backup(made, "creating")
-        new, temporary = cloud.existing("creating"), cloud.existing("backing-up", use_quota=False)
+        marked = {"display_name": f"backup-vol-{made.id}", "use_quota": False}
+        new, temporary = cloud.existing("creating"), cloud.existing("backing-up", **marked)
         cloud.backup(made, "restoring", restore_volume_id=new.id, service=SERVICE)
         cloud.backup(made, "error", temp_volume_id=temporary.id, service=SERVICE)
         cloud.backup_service.kill()

@@ -152,11 +152,20 @@ class TestDriversOwn:
         assert call["is_admin"] is True
 
     def test_a_volume_of_its_choice(self, scripted: ScriptedCloud) -> None:
-        volume, chosen = scripted.existing("in-use"), scripted.existing()
+        volume = scripted.existing("in-use")
+        marked = {"display_name": f"backup-vol-{volume.id}", "use_quota": False}
+        chosen = scripted.existing(**marked)
         scripted.play({"get_backup_device": {"kind": "volume", "id": chosen.id}})
         scripted.made(volume)
         assert asked(scripted, "initialize_connection", chosen.id)
         assert (scripted.status(chosen), scripted.status(volume)) == ("available", "in-use")
+
+    def test_a_foreign_volume_is_not_read(self, scripted: ScriptedCloud) -> None:
+        volume, foreign = scripted.existing("in-use"), scripted.existing()
+        scripted.play({"get_backup_device": {"kind": "volume", "id": foreign.id}})
+        row = scripted.wait_status(scripted.begin(volume), "error")
+        assert row is not None and "neither its source nor was it made for it" in row.fail_reason
+        assert not asked(scripted, "initialize_connection", foreign.id)
 
     @pytest.mark.parametrize(
         "plan",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.records import Record
+from flows.backup import record
 from tests.functional.backups.scripted_cloud import DRIVER, FAILURES, Plan, ScriptedCloud, failing
 from tests.functional.cloud import NODE
 from tests.servers import until
@@ -383,12 +384,31 @@ class TestTheRest:
 
     def test_a_reset_to_error_removes_what_was_temporary(self, scripted: ScriptedCloud) -> None:
         volume = scripted.existing()
-        temporary = scripted.existing("backing-up", use_quota=False)
+        marked = {"display_name": f"backup-vol-{volume.id}", "use_quota": False}
+        temporary = scripted.existing("backing-up", **marked)
         backup = scripted.made(volume)
         scripted.records.backups.update(backup.id, temp_volume_id=temporary.id)
         scripted.cast_backup("reset_status", backup=backup, status="error")
         scripted.wait_status(backup, "error")
         scripted.wait_status(temporary, "gone")
+
+    def test_a_record_cannot_have_a_foreign_volume_deleted(self, scripted: ScriptedCloud) -> None:
+        foreign = scripted.existing("in-use")
+        backup = scripted.made(scripted.existing())
+        named = {"temp_volume_id": foreign.id, "restore_volume_id": foreign.id}
+        url = record.encode(scripted.records.backups.get(backup.id).replace(**named), {})
+        told = {**scripted.call_backup("export_record", backup=backup), "backup_url": url}
+        scripted.records.backups.update(backup.id, status="creating")
+        scripted.cast_backup("import_record", backup=backup, backup_hosts=[], **told)
+        row = scripted.wait_status(backup, "available")
+        assert row is not None and row.temp_volume_id is row.restore_volume_id is None
+        for _ in range(2):
+            scripted.cast_backup("reset_status", backup=backup, status="error")
+            scripted.wait_status(backup, "error")
+            assert scripted.status(foreign) == "in-use"
+            # As a version without that rule has imported it.
+            scripted.records.backups.update(backup.id, temp_volume_id=foreign.id, status="x")
+        assert foreign.name in scripted.script.objects()
 
     def test_force_deletion_and_log_levels(self, scripted: ScriptedCloud) -> None:
         assert scripted.call_backup("check_support_to_force_delete") is True

@@ -75,6 +75,60 @@ class TestRows:
         with pytest.raises(BackupDriverException, match="is no prefix"):
             driver.delete_backup(rows.record(row))
 
+    def test_a_record_that_names_the_objects_of_another_backup(
+        self, tmp_path, rows, volume, target
+    ):
+        """Neither is it imported, nor are they deleted with it, nor written over."""
+        driver, other = posix(tmp_path), rows.new()
+        rows.back_up(driver, other, volume)
+        prefixes = (other["service_metadata"], other["service_metadata"][:30])
+        for prefix in prefixes:
+            row = rows.new(container=other["container"], service_metadata=prefix)
+            with pytest.raises(BackupDriverException, match="do not name it"):
+                driver.import_record(rows.record(row), {})
+            with pytest.raises(BackupDriverException, match="do not name it"):
+                rows.back_up(driver, row, volume)
+            driver.delete_backup(rows.record(row))
+        driver.verify(rows.record(other))
+        rows.restore(driver, other, target)
+
+        assert target.read_bytes() == volume.read_bytes()
+
+    def test_a_record_whose_metadata_names_it_is_imported_and_deleted(self, tmp_path, rows, volume):
+        driver, row = posix(tmp_path), rows.new(service_metadata="any-prefix", container="c")
+        (tmp_path / "store" / "c").mkdir(parents=True)
+        rows.back_up(driver, made := rows.new(id=row["id"], container="c"), volume)
+        for path in (tmp_path / "store" / "c").iterdir():
+            data = path.read_bytes()
+            if path.name.endswith("_metadata"):
+                document = json.loads(
+                    data.replace(made["service_metadata"].encode(), b"any-prefix")
+                )
+                document.pop("seal")
+                document.pop("sha256file")
+                for entry in document["objects"]:
+                    for facts in entry.values():
+                        [facts.pop(name, None) for name in ("crc32", "size", "zeros")]
+                data = json.dumps(document).encode()
+            name = path.name.replace(made["service_metadata"], "any-prefix")
+            path.unlink()
+            path.with_name(name).write_bytes(data)
+
+        driver.import_record(rows.record(row), {})
+        driver.delete_backup(rows.record(row))
+        assert not (tmp_path / "store" / "c").exists()
+
+    def test_the_deletion_of_one_leaves_what_another_is_writing(self, tmp_path, rows, volume):
+        driver, row, other = posix(tmp_path), rows.new(container="c"), rows.new(container="c")
+        rows.back_up(driver, row, volume)
+        prefix = driver.place(rows.record(other))["service_metadata"]
+        store = driver._store
+        with store.writing("c", f"{prefix}-00001") as sink:
+            sink.write(b"data")
+            driver.delete_backup(rows.record(row))
+
+        assert store.names("c", prefix) == {f"{prefix}-00001": 4}
+
     def test_a_container_that_is_named_is_used(self, tmp_path, rows, volume):
         driver, row = posix(tmp_path), rows.new(container="mine/own")
         rows.back_up(driver, row, volume)

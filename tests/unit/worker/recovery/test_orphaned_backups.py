@@ -32,6 +32,7 @@ class Past(Left):
 
     def backup(self, status: str, **columns: Any) -> str:
         given = {"id": next(self._ids), "host": HOST, "volume_id": "v", "size": 1}
+        given["project_id"] = "p"
         row = self.records.backups.create(**{**given, "status": status, **columns})
         return self._old("backups", row, "", -1)
 
@@ -71,6 +72,12 @@ class Past(Left):
 @pytest.fixture
 def past(tmp_path: Path) -> Past:
     return Past(tmp_path)
+
+
+def marked(kind: str, volume: str) -> dict[str, Any]:
+    """Return the columns with which a service marks a temporary object."""
+    name = {"volume": "backup-vol", "snapshot": "backup-snap"}[kind]
+    return {"display_name": f"{name}-{volume}", "use_quota": False}
 
 
 def entry(backup: str, state: str) -> Any:
@@ -150,8 +157,8 @@ class TestFailed:
         self, past: Past, kind: str, entries: tuple[str, ...]
     ) -> None:
         volume = past.volume("in-use")
-        made = {"volume": lambda: past.volume("backing-up", use_quota=False)}
-        made["snapshot"] = lambda: past.snapshot(volume, "available", use_quota=False)
+        made = {"volume": lambda: past.volume("backing-up", **marked("volume", volume))}
+        made["snapshot"] = lambda: past.snapshot(volume, "available", **marked("snapshot", volume))
         temporary = made[kind]()
         backup = past.backup("error", volume_id=volume, **{f"temp_{kind}_id": temporary})
         past.entries = [entry(backup, state) for state in entries]
@@ -174,7 +181,7 @@ class TestFailed:
         assert past.asked == []
 
     def test_it_waits_for_the_next_start_where_nobody_can_be_told(self, past: Past) -> None:
-        temporary = past.volume("backing-up")
+        temporary = past.volume("backing-up", **marked("volume", "v"))
         backup = past.backup("error", temp_volume_id=temporary)
         past.silent = True
 

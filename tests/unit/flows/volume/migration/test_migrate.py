@@ -627,6 +627,32 @@ class TestUpdate:
 
         assert self.places(arriving) == [(None, "old"), (None, "new")]
 
+    @pytest.mark.parametrize(
+        "answer", [{"_name_id": "v5"}, {"_name_id": 7}, {"migration_status": "target:v5"}]
+    )
+    def test_an_answer_that_names_another_object(self, arriving: World, answer: Any) -> None:
+        arriving.driver.plan["update_migrated_volume"] = answer
+        with pytest.raises(Exception, match=r"update_migrated_volume .* returned the"):
+            self.update(arriving)
+
+        assert self.places(arriving) == [(None, "old"), (None, "new")]
+
+    def test_an_answer_may_name_the_copys_object(self, arriving: World) -> None:
+        arriving.driver.plan["update_migrated_volume"] = {"_name_id": "v9"}
+        self.update(arriving)
+
+        assert self.places(arriving)[0] == ("v9", "new")
+
+    @pytest.mark.parametrize("part", ["OLD", "NEW"])
+    def test_a_message_that_names_another_object(
+        self, arriving: World, part: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(self, part, {"_name_id": "v5", "provider_location": "x"})
+        with pytest.raises(errors.InvalidVolume, match="belongs to neither of the two"):
+            self.update(arriving)
+
+        assert self.places(arriving) == [(None, "old"), (None, "new")]
+
     def test_another_backends_copy(self, arriving: World) -> None:
         arriving.volume("v9")["host"] = "node@third#pool"
         with pytest.raises(errors.Invalid):
