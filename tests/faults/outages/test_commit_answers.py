@@ -39,6 +39,9 @@ RESOURCES = {
 class CutCloud(BackupCloud):
     """A cloud whose services reach a database through a link."""
 
+    commit = b""
+    """A message that commits; PostgreSQL's other messages name READ COMMITTED."""
+
     cuts_statements = False
     """Whether some statements are transactions by themselves, as in Cinder's database."""
 
@@ -147,6 +150,7 @@ def cloud(
     with services(tmp_path) as make:
         made = CutCloud(make, bus, direct, tmp_path, local)
         given = {"bus": bus, "database": direct, "backends": made.backends}
+        made.commit = b"COMMIT\0" if url.startswith("postgresql") else b"\x03COMMIT"
         made.cuts_statements = request.param == "database"
         made.service.write(**given, sections=sections)
         backups = {"DEFAULT": {"backup_posix_path": made.store}}
@@ -160,7 +164,7 @@ def cloud(
 
 def test_every_commit_of_every_operation(cloud: CutCloud, link: Link) -> None:
     for operation in OPERATIONS:
-        assert _cut_at_each(cloud, link, operation, b"COMMIT") > 0, operation.__name__
+        assert _cut_at_each(cloud, link, operation, cloud.commit) > 0, operation.__name__
     if cloud.cuts_statements:
         assert _cut_at_each(cloud, link, extend, b"UPDATE volumes") > 0
         assert _cut_at_each(cloud, link, backup, b"UPDATE backups") > 0
