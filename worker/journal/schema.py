@@ -18,10 +18,13 @@ from worker.journal.statements import LONGEST
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
 
+SERVER_CONNECT_TIMEOUT = 5
+SERVER_TIMEOUT = 30
+"""How long a database server may take to connect, and to reply, in seconds."""
 
 _ALONE = {
     "mysql": (
-        "SELECT GET_LOCK('holdfast_journal', 60)",
+        "SELECT GET_LOCK('holdfast_journal', 25)",
         "SELECT RELEASE_LOCK('holdfast_journal')",
     ),
     "postgresql": ("SELECT pg_advisory_lock(748193)", "SELECT pg_advisory_unlock(748193)"),
@@ -41,11 +44,35 @@ def engines(connection: str) -> tuple[sa.Engine, sa.Engine]:
     """
     url = database_url.parse(connection)
     if url.get_backend_name() != "sqlite":
-        engine = sa.create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+        engine = sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            connect_args=_limits(url),
+        )
         return engine, engine
     if url.database:
         _to_write_ahead(url.database)
     return _sqlite_engine(url, "full"), _sqlite_engine(url, "normal")
+
+
+def _limits(url: sa.URL) -> dict[str, Any]:
+    """Return arguments that bound how long a server may be silent; those in the URL remain."""
+    driver = url.get_driver_name()
+    wanted: dict[str, Any] = {"connect_timeout": SERVER_CONNECT_TIMEOUT}
+    if driver in ("pymysql", "mysqldb"):
+        wanted |= {"read_timeout": SERVER_TIMEOUT, "write_timeout": SERVER_TIMEOUT}
+    elif driver in ("psycopg2", "psycopg"):
+        # Data that a peer does not confirm, and a silent peer of an idle connection.
+        wanted |= {
+            "tcp_user_timeout": SERVER_TIMEOUT * 1000,
+            "keepalives_idle": SERVER_TIMEOUT // 3,
+            "keepalives_interval": SERVER_TIMEOUT // 3,
+            "keepalives_count": 2,
+        }
+    else:
+        return {}
+    return {name: value for name, value in wanted.items() if name not in url.query}
 
 
 def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
