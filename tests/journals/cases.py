@@ -19,6 +19,7 @@ from flows.errors import RunInterrupted
 from flows.host import cleanup, failover, freeze
 from flows.volume import create_from_backup, revert
 from flows.volume.migration import complete, migrate, retype
+from tests import messages
 from tests.faults.kill import backup_world, moves
 from tests.faults.kill import cases as campaign
 from tests.faults.kill.case import Asked, Case
@@ -66,17 +67,17 @@ class CaseWorld(Rows):
         """Have a call answered."""
         message = {"method": method, "version": version, "args": encoded(args)}
         message["_unique_id"] = uuid.uuid4().hex
-        return self.service.intake.call(message, self._request())
+        return messages.call(self.service.intake, message, self._request())
 
     def send(self, case: Case, asked: Asked, unique: str) -> None:
         """Send the message of a case, and wait for the answer of a call."""
         message = {"method": case.method, "version": case.version, "args": encoded(asked.args)}
         message["_unique_id"] = unique
         if not case.call:
-            self.service.intake.cast(message, self._request())
+            messages.cast(self.service.intake, message, self._request())
             return
         with contextlib.suppress(RunInterrupted, Exception):
-            self.service.intake.call(message, self._request())
+            messages.call(self.service.intake, message, self._request())
 
     def _request(self) -> dict[str, Any]:
         project = self.service.project

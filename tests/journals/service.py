@@ -112,6 +112,7 @@ class Service:
             self.operations,
             RejectedMessages(self.journal, retry, lambda: 0),
             slot=self.slot,
+            stopping=self.stopping,
         )
 
     def state(self) -> dict[str, Any]:

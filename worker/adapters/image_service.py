@@ -10,11 +10,12 @@ from oslo_config import cfg
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.transport import ImageTransport
 from worker.conf.groups import image
+from worker.execution.concurrency import Limiter, blocking
 
 
-def make(conf: cfg.ConfigOpts) -> ImageTransport:
+def make(conf: cfg.ConfigOpts, limiter: Limiter) -> ImageTransport:
     """Return the configured image service. :raises ConfigError: there is no such service."""
-    service = image.service_class(conf)(conf)
+    service = blocking(image.service_class(conf)(conf), limiter)
     limits = ConversionLimits(
         conf.image_conversion_address_space_limit, conf.image_conversion_cpu_limit
     )

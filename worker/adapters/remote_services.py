@@ -20,7 +20,6 @@ from drivers.interface.records import Record
 from flows.errors import InvalidVolume, ProcessStopping, ServiceRefused, ServiceUnreachable
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
-from worker.execution.concurrency import Limiter
 from worker.rpc import objects, topics
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.clients.sender import BusUnavailable
@@ -41,11 +40,8 @@ class RemoteVolumeServices:
     :param stopping: ends the waiting; the operation resumes at the next start.
     """
 
-    def __init__(
-        self, transport: Any, timeout: float, limiter: Limiter, stopping: threading.Event
-    ) -> None:
+    def __init__(self, transport: Any, timeout: float, stopping: threading.Event) -> None:
         self._client = VolumeClient(transport, timeout)
-        self._limiter = limiter
         self._stopping = stopping
 
     def get_backup_device(self, request: Any, backup: Record, volume: Record) -> None:
@@ -120,21 +116,19 @@ class RemoteVolumeServices:
 
     def _cast(self, request: Any, source: Record, method: str, **args: Any) -> None:
         host = _address(source)
-        with self._limiter.released():
-            _translated(lambda: self._client.cast(request, host, method, **args))
+        _translated(lambda: self._client.cast(request, host, method, **args))
 
     def _call(self, request: Any, source: Record, method: str, **args: Any) -> Any:
         host = _address(source)
-        with self._limiter.released():
-            for left in reversed(range(TRIES)):
-                try:
-                    return _translated(lambda: self._client.call(request, host, method, **args))
-                except ServiceUnreachable as error:
-                    if self._stopping.is_set():
-                        raise ProcessStopping(str(error)) from error
-                    if not left:
-                        raise
-                    LOG.warning("%s; the call is repeated", error)
+        for left in reversed(range(TRIES)):
+            try:
+                return _translated(lambda: self._client.call(request, host, method, **args))
+            except ServiceUnreachable as error:
+                if self._stopping.is_set():
+                    raise ProcessStopping(str(error)) from error
+                if not left:
+                    raise
+                LOG.warning("%s; the call is repeated", error)
         raise AssertionError("not reached")
 
 

@@ -11,6 +11,7 @@ from drivers.interface.backup import BackupDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
 from worker.backends.directory_mark import NotMounted
+from worker.execution.concurrency import Limiter, blocking
 
 LOG = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class BackupStoreBackend:
     :param services: the names in ``backups.service`` that denote this driver; new backups
         get the first one.
     :param pause: returns the seconds between two attempts; the option is mutable.
+    :param limiter: does not count threads that are in a call of the driver.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class BackupStoreBackend:
         make: Callable[[], BackupDriver],
         services: tuple[str, ...],
         pause: Callable[[], float],
+        limiter: Limiter,
     ) -> None:
         self.host = self.name = host
         self.zone = zone
@@ -40,6 +43,7 @@ class BackupStoreBackend:
         self._services = services
         self._make = make
         self._pause = pause
+        self._limiter = limiter
         self._driver: BackupDriver | None = None
         self._reason = "it is still being set up"
         self._wanted = threading.Event()
@@ -101,6 +105,6 @@ class BackupStoreBackend:
                 exc_info=None if known or missing else error,
             )
             return False
-        self._driver = driver
+        self._driver = blocking(driver, self._limiter)
         LOG.info("the store of backups is up: %s", self.service)
         return True

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import tenacity
 
@@ -15,7 +15,7 @@ from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
 from worker.backends.directory_mark import NotMounted
 from worker.backends.stats import StatsCheck, StatsError
-from worker.execution.concurrency import LimitedDriver, Limiter
+from worker.execution.concurrency import Limiter, blocking
 from worker.rpc.context import RequestContext
 
 LOG = logging.getLogger(__name__)
@@ -102,7 +102,9 @@ class VolumeBackend:
 
         :raises DriverNotInitialized: there is none.
         """
-        return self._latest if self._driver is None and self._latest else self.require_driver()
+        if self._driver is None and self._latest:
+            return blocking(self._latest, self._limiter)
+        return self.require_driver()
 
     def renew(self, stopping: threading.Event) -> None:
         """Build and set up a new driver; operations fail until it is up."""
@@ -149,7 +151,7 @@ class VolumeBackend:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)
             return False
-        self._driver = cast(VolumeDriver, LimitedDriver(driver, self._limiter))
+        self._driver = blocking(driver, self._limiter)
         self._class_name = type(driver).__name__
         version = self._stats.get("driver_version", "?")
         LOG.info("backend %s is up: %s %s", self.name, type(driver).__name__, version)

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import kombu.exceptions
@@ -14,6 +17,8 @@ from oslo_config import cfg
 from oslo_messaging._drivers import amqp, amqpdriver, base, common, impl_rabbit
 from oslo_messaging.notify import messaging, notifier
 from oslo_messaging.rpc import server
+
+LOG = logging.getLogger(__name__)
 
 LOGGERS = ("oslo_messaging._drivers.impl_rabbit", "oslo.messaging._drivers.impl_rabbit")
 """Loggers of connections."""
@@ -62,24 +67,69 @@ def unlisted_options() -> Iterator[tuple[str, list[cfg.Opt]]]:
             continue
 
 
+class Delivery:
+    """A message that the broker delivered and that is not acknowledged yet.
+
+    :param raw: the message of the AMQP library.
+    :param generation: of the channel that delivered it.
+    """
+
+    def __init__(self, listener: Listener, raw: Any, generation: int) -> None:
+        self._listener = listener
+        self._raw = raw
+        self._generation = generation
+
+    @property
+    def lost(self) -> bool:
+        """Whether its channel is closed: the broker delivers the message again."""
+        return not self._listener.is_current(self._raw.channel, self._generation)
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message soon, on the thread of the connection; never waits."""
+        self._listener.run_soon(self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._listener.outstanding.discard(self)
+        if self.lost:  # the tag may be another message's by now
+            LOG.info("a message is not acknowledged on a closed channel, it may come again")
+            return
+        try:
+            self._raw.ack()
+        except Exception as error:  # noqa: BLE001 - redelivered, and recognised by its id
+            LOG.info("acknowledging a message failed, it may come again: %s", error)
+
+
 class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
-    """A listener that polls often, and does not drop a message that it has seen before."""
+    """The consumers of one connection, on one thread that waits for nothing else.
+
+    The thread reads messages, sends heartbeats and makes the acknowledgements that other
+    threads request. So the connection lives however long messages wait for theirs.
+    """
 
     use_cache = False  # the journal's key is the only deduplication
 
     poll_max = 0.5
     """Longest sleep of an idle listener, in seconds; a stop waits no longer."""
 
-    @property
-    def _current_timeout(self) -> float:
-        return self._timeout
+    ack_max = 0.05
+    """Longest sleep while messages wait for their acknowledgement, in seconds."""
 
-    @_current_timeout.setter
-    def _current_timeout(self, seconds: float) -> None:
-        self._timeout = min(seconds, self.poll_max)
+    check_every = 1.0
+    """Seconds between two comparisons of the consumers with those of the channel."""
 
-    def guarded(self, consumer: Any) -> Callable[[Any], None]:
-        """Return the callback for raw messages of a consumer."""
+    def __init__(self, driver: Any, connection: Any) -> None:
+        super().__init__(driver, connection)
+        self.passed = time.monotonic()
+        """When the thread last passed through its loop."""
+        self.outstanding: set[Delivery] = set()
+        self._checked = self.passed
+        self._channel: Any = None
+        self._last_tag: Any = None
+        self._generation = 0
+        self._reconnect: str | None = None
+
+    def received(self, message: Any, delivery: Delivery) -> None:
+        """Handle a raw message, on the thread of the connection: must not wait, nor raise."""
         raise NotImplementedError
 
     def context_of(self, message: Any) -> dict[str, Any]:
@@ -87,11 +137,95 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         context: dict[str, Any] = amqp.unpack_context(message).to_dict()
         return context
 
-    def send_heartbeat(self) -> None:
-        """Show the broker that this process lives while it reads no message."""
-        connection = self.conn.connection.connection
-        if hasattr(connection, "send_heartbeat"):
-            connection.send_heartbeat()
+    def take_call(self, message: Any) -> Any | None:
+        """Acknowledge a call and return it with its means to reply; None if that failed."""
+        super().__call__(message)
+        return self.incoming.pop() if self.incoming else None
+
+    def run_soon(self, work: Callable[[], None]) -> None:
+        """Run work on the thread of the connection, within :attr:`ack_max` seconds or so."""
+        self._message_operations_handler.do(work)
+
+    def is_current(self, channel: Any, generation: int) -> bool:
+        """Return whether messages of a channel can still be acknowledged."""
+        try:
+            return generation == self._generation and channel is self.conn.channel
+        except Exception:  # noqa: BLE001 - the connection was closed at a stop
+            return False
+
+    def reconnect(self, reason: str) -> None:
+        """Open the connection anew soon; callable from any thread."""
+        self._reconnect = reason
+
+    def queues(self) -> list[str]:
+        """Return the names of the queues that are consumed."""
+        return [str(consumer.queue_name) for consumer in list(self.conn.connection._consumers)]
+
+    def missing(self) -> list[str]:
+        """Return the queues whose consumers the channel does not have."""
+        connection = self.conn.connection
+        active = getattr(connection.channel, "callbacks", None)
+        if active is None or connection._new_tags or not connection.connection.connected:
+            return []  # a transport without them; not consumed yet; to be connected anew
+        consumers = list(connection._consumers.items())
+        return [str(one.queue_name) for one, tag in consumers if str(tag) not in active]
+
+    def poll(self, timeout: float | None = None, *_: Any, **__: Any) -> list[Any]:
+        """Consume until the listener stops."""
+        pause = amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MIN
+        while not self._shutdown.is_set():
+            self._message_operations_handler.process()
+            self._keep_consuming()
+            try:
+                self.conn.consume(timeout=pause)
+            except common.Timeout:
+                longest = self.ack_max if self.outstanding else self.poll_max
+                pause = min(pause * 2, longest)
+            else:
+                pause = amqpdriver.ACK_REQUEUE_EVERY_SECONDS_MIN
+        self._message_operations_handler.process()
+        self._shutoff.set()
+        return []
+
+    def guarded(self, consumer: Any) -> Callable[[Any], None]:
+        """Return the callback for raw messages of a consumer."""
+
+        def callback(raw: Any) -> None:
+            message = getattr(consumer.queue.channel, "message_to_python", lambda m: m)(raw)
+            delivery = Delivery(self, message, self._generation_of(message))
+            self.outstanding.add(delivery)
+            self.received(message, delivery)
+
+        return callback
+
+    def _generation_of(self, message: Any) -> int:
+        """Return the generation of a message's channel; tags of a new one begin at 1."""
+        channel, tag = message.channel, message.delivery_tag
+        if channel is not self._channel:
+            self._next_generation(channel)
+        elif isinstance(tag, int) and tag <= self._last_tag:
+            # The library has opened it anew behind our back, without its prefetch limit.
+            self._next_generation(channel)
+            self.reconnect("the broker has closed its channel")
+        self._last_tag = tag
+        return self._generation
+
+    def _next_generation(self, channel: Any) -> None:
+        self._channel = channel
+        self._generation += 1
+        self.outstanding.clear()
+
+    def _keep_consuming(self) -> None:
+        """Note that the thread lives; reconnect where that was requested or consumers are gone."""
+        now = self.passed = time.monotonic()
+        if now - self._checked >= self.check_every:
+            self._checked = now
+            if missing := self.missing():
+                self.reconnect(f"its channel does not consume {', '.join(missing)}")
+        if self._reconnect is not None:
+            reason, self._reconnect = self._reconnect, None
+            LOG.warning("a listener connects to the message bus anew: %s", reason)
+            self.conn.connection.connection.collect()
 
 
 class RPCServer(server.RPCServer):  # type: ignore[misc]
@@ -104,11 +238,17 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
         self,
         transport: Any,
         target: oslo_messaging.Target,
-        dispatcher: Any,
         make_listener: Callable[[Any, Any], Listener],
     ) -> None:
-        super().__init__(transport, target, dispatcher=dispatcher)
+        super().__init__(transport, target, dispatcher=None)
         self._make_listener = make_listener
+        self._consumers: Listener | None = None
+
+    @property
+    def listening(self) -> Listener:
+        """The listener of the server, which has been started."""
+        assert self._consumers is not None, "the server has not been started"
+        return self._consumers
 
     def _create_listener(self) -> base.PollStyleListenerAdapter:
         driver = self.transport._driver
@@ -121,7 +261,52 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
         connection.declare_fanout_consumer(topic, listener)
         for consumer in connection._consumers:
             consumer._callback = listener.guarded(consumer)
+        self._consumers = listener
         return base.PollStyleListenerAdapter(listener, 1, None)
+
+    def _process_incoming(self, incoming: Any) -> None:
+        """Do nothing: the listener hands no message on."""
+
+
+def traced(conf: Any, incoming: Any) -> AbstractContextManager[None]:
+    """Return oslo.messaging's span of a received call, where this release has them."""
+    tracing = getattr(server, "tracing", None)
+    return nullcontext() if tracing is None else tracing.trace_receive(conf, incoming)
+
+
+def consumer_counts(transport: Any, queues: Iterable[str]) -> dict[str, int]:
+    """Return how many consumers the broker has for each queue; 0 where a queue is missing.
+
+    It is asked on a channel of its own, of a connection that sends. A bus inside the process
+    has no such numbers.
+
+    :raises Exception: the broker does not answer.
+    """
+    counts: dict[str, int] = {}
+    driver = transport._driver
+    with driver._get_connection(common.PURPOSE_SEND, retry=0) as pooled:
+        connection = pooled.connection
+
+        def ask() -> None:
+            if connection.connection.transport.driver_type != "amqp":
+                return  # a bus inside this process
+            channel = connection.connection.channel()
+            try:
+                for queue in queues:
+                    counts[queue] = _consumers_of(channel, queue)
+            finally:
+                channel.close()
+
+        with connection._connection_lock:
+            connection.ensure(ask, retry=1)
+    return counts
+
+
+def _consumers_of(channel: Any, queue: str) -> int:
+    try:
+        return int(channel.queue_declare(queue, passive=True).consumer_count)
+    except impl_rabbit.amqp_ex.NotFound:
+        return 0  # the library has opened the channel anew
 
 
 def connect(transport: Any, retry: int) -> None:

@@ -64,12 +64,12 @@ class BackupEndpoint:
         """Delete a backup."""
         return on_backup(delete.flow, backup)
 
-    @exposed("2.0")
+    @exposed("2.0", quick=True)
     def export_record(self, request: RequestContext, backup: Any) -> Operation:
         """Return the record by which another installation imports a backup."""
         return on_backup(record.export, backup)
 
-    @exposed("2.0")
+    @exposed("2.0", quick=True)
     def import_record(
         self,
         request: RequestContext,
@@ -87,7 +87,7 @@ class BackupEndpoint:
             backup_hosts=as_list(backup_hosts),
         )
 
-    @exposed("2.0")
+    @exposed("2.0", quick=True)
     def reset_status(self, request: RequestContext, backup: Any, status: Any) -> Operation:
         """Set a backup's status at an administrator's request."""
         if status not in tuple(BackupStatus):

@@ -65,7 +65,7 @@ class BackupSourceEndpoint:
             answer=None if want_objects else _plain_device,
         )
 
-    @exposed("3.13")
+    @exposed("3.13", quick=True)
     def initialize_connection_snapshot(
         self, request: RequestContext, snapshot_id: str, connector: Any
     ) -> Operation:
@@ -75,7 +75,7 @@ class BackupSourceEndpoint:
         )
         return dataclasses.replace(operation, when_interrupted="revert")
 
-    @exposed("3.13")
+    @exposed("3.13", quick=True)
     def terminate_connection_snapshot(
         self, request: RequestContext, snapshot_id: str, connector: Any, force: bool = False
     ) -> Operation:
@@ -84,7 +84,7 @@ class BackupSourceEndpoint:
             connection.terminate, snapshot_id, connector=codec.raw(connector), force=bool(force)
         )
 
-    @exposed("3.13")
+    @exposed("3.13", quick=True)
     def remove_export_snapshot(self, request: RequestContext, snapshot_id: str) -> Operation:
         """Remove a snapshot's export."""
         return on_snapshot_connection(connection.remove_export, snapshot_id)

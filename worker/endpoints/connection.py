@@ -16,7 +16,7 @@ from worker.rpc.operation import Operation
 class ConnectionEndpoint:
     """Connect volumes to hosts, and disconnect them."""
 
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def initialize_connection(
         self, request: RequestContext, volume: Any, connector: Any
     ) -> Operation:
@@ -28,7 +28,7 @@ class ConnectionEndpoint:
             when_interrupted="revert",
         )
 
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def terminate_connection(
         self, request: RequestContext, volume_id: str, connector: Any, force: bool = False
     ) -> Operation:
@@ -37,12 +37,12 @@ class ConnectionEndpoint:
             connection.terminate_flow, volume_id, connector=connector, force=bool(force)
         )
 
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def remove_export(self, request: RequestContext, volume_id: str) -> Operation:
         """Remove a volume's export."""
         return on_connection(connection.remove_export, volume_id)
 
-    @exposed("3.3")
+    @exposed("3.3", quick=True)
     def attach_volume(
         self,
         request: RequestContext,
@@ -64,7 +64,7 @@ class ConnectionEndpoint:
             mode=mode,
         )
 
-    @exposed("3.4")
+    @exposed("3.4", quick=True)
     def detach_volume(
         self,
         request: RequestContext,
@@ -75,7 +75,7 @@ class ConnectionEndpoint:
         """Detach a volume without the attachments API."""
         return on_connection(detach.detach, volume_id, attachment_id=attachment_id)
 
-    @exposed("3.9")
+    @exposed("3.9", quick=True)
     def attachment_update(
         self, request: RequestContext, vref: Any, connector: Any, attachment_id: str
     ) -> Operation:
@@ -88,7 +88,7 @@ class ConnectionEndpoint:
             when_interrupted="revert",
         )
 
-    @exposed("3.9")
+    @exposed("3.9", quick=True)
     def attachment_delete(
         self, request: RequestContext, attachment_id: str, vref: Any
     ) -> Operation:

@@ -34,7 +34,7 @@ class GroupEndpoint:
         """Delete a group with its volumes."""
         return _on_group(delete.flow, "group", group)
 
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def update_group(
         self,
         request: RequestContext,
@@ -76,7 +76,7 @@ class GroupEndpoint:
         """Delete a consistency group with its volumes."""
         return _on_group(delete.flow, "consistencygroup", group)
 
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def update_consistencygroup(
         self,
         request: RequestContext,

@@ -37,12 +37,12 @@ class MaintenanceEndpoint:
         self._host = host
         self._follower = follower
 
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def freeze_host(self, request: RequestContext) -> Operation:
         """Freeze the management plane of the backend; return True."""
         return self._on_host(freeze.freeze)
 
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def thaw_host(self, request: RequestContext) -> Operation:
         """Thaw the management plane of the backend; return whether the driver agrees."""
         return self._on_host(freeze.thaw)

@@ -88,7 +88,7 @@ class VolumeEndpoint:
         """Grow a volume to a size in GiB."""
         return on_volume(extend.flow, volume, new_size=new_size, reservations=as_list(reservations))
 
-    @exposed("3.19")
+    @exposed("3.19", quick=True)
     def extend_volume_completion(
         self,
         request: RequestContext,
@@ -114,7 +114,7 @@ class VolumeEndpoint:
         locks = (*operation.exclusive, snapshot_lock(snapshot_id))
         return Operation(operation.factory, operation.resource, operation.args, locks)
 
-    @exposed("3.16")
+    @exposed("3.16", quick=True)
     def accept_transfer(
         self,
         request: RequestContext,

@@ -4,21 +4,26 @@
 A backend that takes a second for a call needs many operations at a time, so there are many
 threads. Python runs one of them at a time, and dozens that compete for it spend a third of
 the processor on switching. So a thread waits for the limiter before it runs a flow, and
-leaves it for each call of the driver.
+leaves it for each call of a driver or of another service.
 """
 
 from __future__ import annotations
 
 import functools
+import io
 import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar, cast
 
 from flows.errors import ThreadAbandoned
 
 THREADS = 4
 """Threads that run at once; more than one, because they wait for the database meanwhile."""
+
+RESERVED = 1
+"""Further threads that run at once, of calls only."""
 
 
 class AbandonableThread:
@@ -56,15 +61,24 @@ class Limiter:
     """The threads that run Python code now.
 
     :param threads: how many may run at once.
+    :param reserved: further places, which only calls take: a call waits for no cast.
     """
 
-    def __init__(self, threads: int = THREADS) -> None:
-        self._free = threading.Semaphore(threads)
+    def __init__(self, threads: int = THREADS, reserved: int = RESERVED) -> None:
+        self._guard = threading.Lock()
+        self._free = threads + reserved
+        self._kept = {True: 0, False: reserved}
+        """Places that stay free for others, for a call and for any other thread."""
+        self._waiting: dict[bool, deque[threading.Lock]] = {True: deque(), False: deque()}
         self._local = threading.local()
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run code that counts, after a wait for a free place."""
+    def running(self, *, call: bool = False) -> Iterator[None]:
+        """Run code that counts, after a wait for a free place.
+
+        :param call: whether a caller waits for it, so that it may take a reserved place.
+        """
+        self._local.call = call
         self._acquire()
         try:
             yield
@@ -80,49 +94,87 @@ class Limiter:
         finally:
             self._local.thread = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this thread has a place now."""
+        return bool(getattr(self._local, "counted", False))
+
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Make a blocking call, which does not count.
+        """Make a blocking call, which does not count; a call within it changes nothing.
 
         A thread that did not count before, as one of a driver, does not count afterwards.
 
         :raises ThreadAbandoned: the operation ended without this thread meanwhile.
         """
+        if getattr(self._local, "blocked", False):
+            yield
+            return
         thread: AbandonableThread | None = getattr(self._local, "thread", None)
-        counted = getattr(self._local, "counted", False)
+        counted = self.is_held
         if thread is not None:
             thread.enter_call()
+        self._local.blocked = True
         if counted:
             self._release()
         try:
             yield
         finally:
+            self._local.blocked = False
             if counted:
                 self._acquire()
             if thread is not None:
                 thread.leave_call()
 
     def _acquire(self) -> None:
-        self._free.acquire()
+        call = bool(self._local.call)
+        with self._guard:
+            turn = None
+            if self._free > self._kept[call]:
+                self._free -= 1
+            else:
+                turn = threading.Lock()
+                turn.acquire()
+                self._waiting[call].append(turn)
+        if turn is not None:
+            turn.acquire()  # released by the thread that hands its place over
         self._local.counted = True
 
     def _release(self) -> None:
         self._local.counted = False
-        self._free.release()
+        with self._guard:
+            self._free += 1
+            for call in (True, False):
+                if self._waiting[call] and self._free > self._kept[call]:
+                    self._free -= 1
+                    self._waiting[call].popleft().release()
+                    return
 
 
-class LimitedDriver:
-    """A driver whose methods are blocking calls for the limiter.
+Client = TypeVar("Client")
 
-    :param driver: the driver; its attributes that are no methods are returned unchanged.
+
+def blocking(client: Client, limiter: Limiter) -> Client:
+    """Return a client of a foreign system whose calls are blocking calls for the limiter.
+
+    No thread has a place while it waits for a driver, an image service or another service.
+    The composition root wraps each of them, and no flow gets one that is not wrapped.
+    """
+    return cast(Client, BlockingClient(client, limiter))
+
+
+class BlockingClient:
+    """A client whose methods, and the iterators and contexts they return, block.
+
+    :param client: its attributes that are no methods are returned unchanged.
     """
 
-    def __init__(self, driver: Any, limiter: Limiter) -> None:
-        self._driver = driver
+    def __init__(self, client: Any, limiter: Limiter) -> None:
+        self._client = client
         self._limiter = limiter
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._driver, name)
+        found = getattr(self._client, name)
         if not callable(found):
             return found
         limiter = self._limiter
@@ -130,7 +182,48 @@ class LimitedDriver:
         @functools.wraps(found)
         def call(*args: Any, **kwargs: Any) -> Any:
             with limiter.released():
-                return found(*args, **kwargs)
+                return _blocking_result(found(*args, **kwargs), limiter)
 
         self.__dict__[name] = call
         return call
+
+
+def _blocking_result(result: Any, limiter: Limiter) -> Any:
+    """Return an iterator or a context manager that blocks; any other result as it is."""
+    if isinstance(result, io.IOBase):
+        return result
+    if isinstance(result, AbstractContextManager) and hasattr(result, "gen"):
+        return _BlockingContext(result, limiter)
+    return _BlockingIterator(result, limiter) if isinstance(result, Iterator) else result
+
+
+class _BlockingContext(AbstractContextManager[Any]):
+    """A context manager made of a generator."""
+
+    def __init__(self, context: AbstractContextManager[Any], limiter: Limiter) -> None:
+        self._context = context
+        self._limiter = limiter
+
+    def __enter__(self) -> Any:
+        with self._limiter.released():
+            return self._context.__enter__()
+
+    def __exit__(self, *error: Any) -> bool | None:
+        with self._limiter.released():
+            return self._context.__exit__(*error)
+
+
+class _BlockingIterator(Iterator[Any]):
+    """An iterator, with the generator's ``close`` where it has one."""
+
+    def __init__(self, iterator: Iterator[Any], limiter: Limiter) -> None:
+        self._iterator = iterator
+        self._limiter = limiter
+
+    def __next__(self) -> Any:
+        with self._limiter.released():
+            return next(self._iterator)
+
+    def close(self) -> None:
+        with self._limiter.released():
+            getattr(self._iterator, "close", lambda: None)()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,8 @@ LOG = logging.getLogger(__name__)
 URGENT_CHECK_PAUSE = 0.2
 """Seconds between two checks whether a stop has become urgent."""
 
+_PACKING = threading.Lock()
+
 Contexts = Callable[[RequestContext, bool], OperationContext]
 """Makes the context of a flow: of a request, and whether an earlier attempt was interrupted."""
 
@@ -54,6 +57,7 @@ class OperationRun:
     :param calls_driver: whether this attempt may call the driver; if not, it writes rows only.
     :param reopen: whether it had failed, and an operator asked to run it again.
     :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
+    :param is_call: whether a caller waits for it.
     """
 
     operation: Operation
@@ -64,12 +68,27 @@ class OperationRun:
     calls_driver: bool = True
     reopen: bool = False
     journalled: bool = True
+    is_call: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
+    _packed: bytes | None = None
 
     @property
     def flow(self) -> str:
         """The flow's id."""
         return str(self.detail.uuid)
+
+    def pack(self) -> None:
+        """Reduce arguments and request to a fifth of their memory, while it waits."""
+        self._packed = pickle.dumps((self.operation, self.detail))
+        self.operation = replace(self.operation, args={}, request=RequestContext({}))
+        self.detail = FlowDetail(self.detail.name, self.detail.uuid)
+
+    def unpack(self) -> None:
+        """Restore arguments and request before they are used."""
+        with _PACKING:
+            if self._packed is not None:
+                self.operation, self.detail = pickle.loads(self._packed)
+                self._packed = None
 
 
 LateReturn = Callable[[OperationRun], None]
@@ -278,7 +297,7 @@ class Executor:
     def _carry_out(
         self, run: OperationRun, flow: engine.FlowRun, progress: FlowProgress
     ) -> engine.Outcome:
-        with self._limiter.running():
+        with self._limiter.running(call=run.is_call):
             outcome = flow.run(revert=run.revert, reopen=run.reopen)
             if outcome.state == "suspended":
                 progress.flush()

@@ -7,14 +7,18 @@ it runs, so that none is left half done.
 
 from __future__ import annotations
 
+import functools
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
+from flows.engine import Outcome
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
+from worker.execution.cast_queue import CastQueue
 from worker.execution.operation_pool import OperationPool
 from worker.execution.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
@@ -22,6 +26,7 @@ from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
 from worker.rpc.operation import Operation
+from worker.rpc.server import Call, Cast, Unreadable
 
 LOG = logging.getLogger(__name__)
 
@@ -43,6 +48,7 @@ class Intake:
         rejected: RejectedMessages,
         *,
         slot: str,
+        stopping: threading.Event,
     ) -> None:
         self._dispatcher = dispatcher
         self._journal = journal
@@ -50,53 +56,68 @@ class Intake:
         self._operations = operations
         self._rejected = rejected
         self._slot = slot
+        self._casts = CastQueue(
+            self._dispatch,
+            operations.admits,
+            self._accept,
+            lambda message: rejected.unreadable(message.body, message.error),
+            operations.room,
+            stopping,
+        )
 
-    def wait_for_capacity(self, timeout: float) -> bool:
-        """Wait for capacity. :raises ProcessStopping: no message is taken any more."""
-        return self._operations.wait_for_capacity(timeout)
+    @property
+    def is_empty(self) -> bool:
+        """Whether every cast that arrived was accepted."""
+        return self._casts.is_empty
 
-    def cast(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-        """Journal a cast and start it. :raises ProcessStopping: it is not in the journal."""
+    def start(self) -> None:
+        """Begin to accept casts."""
+        self._casts.start()
+
+    def cast(self, cast: Cast) -> None:
+        """Journal a cast and start it, soon and in the order of arrival."""
+        self._casts.put(cast)
+
+    def unreadable(self, message: Unreadable) -> None:
+        """Keep a message that cannot be read."""
+        self._casts.put(message)
+
+    def call(self, call: Call) -> None:
+        """Carry out a call on a thread for calls."""
+        if not self._operations.start_call(functools.partial(self._begin, call)):
+            error = FlowError(f"{_method(call)} is refused: too many calls wait")
+            LOG.warning("%s", error)
+            self._operations.start_direct(lambda: call.reply(None, error))
+
+    def _dispatch(self, cast: Cast) -> Operation | None:
+        """Return the operation of a cast; None where there is none to be journalled."""
         try:
-            dispatched = self._dispatcher.dispatch(message, context)
-        except BadMessage as error:
-            self._rejected.message(message, context, error)
-            return
+            dispatched = self._dispatcher.dispatch(cast.message, cast.context)
         except Exception as error:  # noqa: BLE001 - the message may hold anything at all
-            bad = BadMessage(f"{type(error).__name__}: {error}")
-            self._rejected.message(message, context, bad)
-            return
+            bad = error if isinstance(error, BadMessage) else BadMessage(_described(error))
+            self._rejected.message(cast.message, cast.context, bad)
+            return None
         if isinstance(dispatched, DirectCall):
-            self._operations.start_call(lambda: _invoke_direct_call(dispatched))
-            return
-        unique_id = _unique_id(message)
+            self._operations.start_direct(lambda: _invoke_direct_call(dispatched))
+            return None
+        return dispatched
+
+    def _accept(self, cast: Cast, operation: Operation) -> None:
+        """Journal a cast and start it. :raises ProcessStopping: it is not in the journal."""
+        unique_id = _unique_id(cast.message)
         try:
             detail = self._journal_retry.until_available(
-                lambda: self._journal.accept(unique_id, self._slot, dispatched)
+                lambda: self._journal.accept(unique_id, self._slot, operation)
             )
         except JournalRefused as error:
-            self._reject_unstorable(message, context, error)
+            self._reject_unstorable(cast, error)
             return
         if detail is None:
-            LOG.info("%s came twice, it is run once: message %s", dispatched.method, unique_id)
+            LOG.info("%s came twice, it is run once: message %s", operation.method, unique_id)
             return
-        self._operations.start(dispatched, detail)
+        self._operations.start(operation, detail)
 
-    def call(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
-        """Carry out a call on its thread and return its answer."""
-        with self._operations.capacity_taken():
-            try:
-                dispatched = self._dispatcher.dispatch(message, context)
-            except BadMessage as error:
-                LOG.error("call refused: %s", error)
-                raise
-            if isinstance(dispatched, DirectCall):
-                return dispatched.invoke()
-            return self._answer(dispatched, _unique_id(message))
-
-    def _reject_unstorable(
-        self, message: Mapping[str, Any], context: Mapping[str, Any], refusal: JournalRefused
-    ) -> None:
+    def _reject_unstorable(self, cast: Cast, refusal: JournalRefused) -> None:
         """Reject a message that the journal refuses.
 
         A journal that refuses this as well has no tables, or no rights: no message is at
@@ -104,35 +125,46 @@ class Intake:
         """
 
         def reject() -> None:
+            bad = BadMessage(str(refusal))
             try:
-                self._rejected.message(message, context, BadMessage(str(refusal)), must=True)
+                self._rejected.message(cast.message, cast.context, bad, must=True)
             except JournalRefused as error:
                 raise JournalUnavailable(str(error)) from error
 
         self._journal_retry.until_available(reject)
 
-    def malformed(self, body: Any, error: Exception) -> None:
-        """Keep a message that cannot be read."""
-        self._rejected.unreadable(body, error)
+    def _begin(self, call: Call) -> None:
+        """Carry out a call as far as it goes without a wait for its resource."""
+        if _abandoned(call):
+            return
+        try:
+            dispatched = self._dispatcher.dispatch(call.message, call.context)
+            if isinstance(dispatched, DirectCall):
+                call.reply(dispatched.invoke(), None)
+                return
+        except BadMessage as error:
+            LOG.error("call refused: %s", error)
+            call.reply(None, error)
+        except BaseException as error:  # noqa: BLE001 - the caller gets it
+            call.reply(None, error)
+        else:
+            accept = functools.partial(self._accept_call, call, dispatched)
+            ended = functools.partial(_reply, call, dispatched)
+            self._operations.run_call(dispatched, accept, ended)
 
-    def _answer(self, operation: Operation, unique_id: str) -> Any:
-        """Run a call and return its answer.
+    def _accept_call(self, call: Call, operation: Operation) -> FlowDetail | None:
+        """Journal a call; return None where its caller has given up meanwhile.
 
         :raises JournalError: nothing was done; the caller may ask again.
-        :raises ProcessStopping: it is done, or reverted, at the next start.
         """
-        detail = self._accept_call(operation, unique_id)
+        if _abandoned(call):
+            return None
+        detail = self._journal_call(operation, _unique_id(call.message))
         if detail is None:  # its first delivery runs, or has run; running it twice is harmless
-            detail = self._accept_call(operation, generated_id())
-        assert detail is not None
-        outcome = self._operations.run(operation, detail)
-        if outcome.state == "suspended":
-            raise ProcessStopping(f"{operation.method} was interrupted: the service stops")
-        if outcome.failure is not None:
-            raise _error_of(outcome.failure)
-        return operation.answer(outcome.result) if operation.answer else outcome.result
+            detail = self._journal_call(operation, generated_id())
+        return detail
 
-    def _accept_call(self, operation: Operation, unique_id: str) -> FlowDetail | None:
+    def _journal_call(self, operation: Operation, unique_id: str) -> FlowDetail | None:
         """Journal a call; an outage fails it, and then it does not run later either.
 
         :raises JournalError: nothing was done.
@@ -145,6 +177,39 @@ class Intake:
             except JournalUnavailable:
                 self._journal.withdraw(unique_id)
                 raise
+
+
+def _abandoned(call: Call) -> bool:
+    if not call.is_abandoned:
+        return False
+    LOG.debug("%s is not carried out: its caller has given up", _method(call))
+    return True
+
+
+def _reply(
+    call: Call, operation: Operation, outcome: Outcome | None, error: BaseException | None
+) -> None:
+    """Send the outcome of a call to its caller.
+
+    One that was interrupted is done, or reverted, at the next start.
+    """
+    if outcome is None:
+        call.reply(None, error)
+    elif outcome.state == "suspended":
+        call.reply(None, ProcessStopping(f"{operation.method} was interrupted: the service stops"))
+    elif outcome.failure is not None:
+        call.reply(None, _error_of(outcome.failure))
+    else:
+        result = outcome.result
+        call.reply(operation.answer(result) if operation.answer else result, None)
+
+
+def _method(call: Call) -> str:
+    return str(call.message.get("method"))
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _unique_id(message: Mapping[str, Any]) -> str:

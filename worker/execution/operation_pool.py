@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The accepted operations of one process: their order, their threads and their number.
 
-Operations on one resource run in the order of their acceptance. New casts have threads
-of their own, as many as the service may run at once; data transfers have others, and so
-have resumed operations; a call runs on the thread of its message.
+Operations on one resource run in the order of their acceptance. One that waits for its turn
+needs no thread and little memory. New casts that take long, casts that are done in a moment,
+data transfers, calls and resumed operations each have threads of their own, so that none
+waits behind another kind.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from taskflow.persistence.models import FlowDetail
@@ -21,6 +23,7 @@ from taskflow.persistence.models import FlowDetail
 from flows.engine import Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
 from worker.execution.executor import Executor, OperationRun
+from worker.execution.lane import Lane
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
 from worker.execution.retry import JournalRetry
@@ -33,8 +36,21 @@ LOG = logging.getLogger(__name__)
 _UNLIMITED = 256
 """Threads for data transfers where their number has no limit."""
 
+QUICK_THREADS = 16
+"""Threads for casts that are done in a moment, at least."""
+
+CALL_THREADS = 64
+"""Threads for calls, at least."""
+
+REPLY_TIME = 1.0
+"""Seconds in which a stop sends errors to the callers whose turn has not come."""
+
 _DELETIONS = frozenset({"delete_volume", "delete_snapshot", "delete_backup"})
 """Methods after which the locks of their resource are not needed any more."""
+
+
+Ended = Callable[[Outcome | None, BaseException | None], None]
+"""Called at the end of a call, with its outcome or with an error."""
 
 
 class Submitted(Protocol):
@@ -44,12 +60,25 @@ class Submitted(Protocol):
         """Return the operations that were submitted and not taken yet."""
 
 
+@dataclass(frozen=True)
+class WaitingLimits:
+    """How many accepted operations may wait.
+
+    :param most: in each lane, for their turn or for a thread.
+    :param per_resource: for their turn on one resource.
+    """
+
+    most: int = 1000
+    per_resource: int = 100
+
+
 class OperationPool:
     """Runs the operations of one process.
 
     :param queue: orders operations on one resource, and holds their locks.
     :param slot: the owner of their flows in the journal.
-    :param size: how many operations that are no data transfers run at once.
+    :param size: how many operations that take long and move no data run at once; others have
+        as many threads, or more.
     :param data_transfers: how many data transfers run at once; 0 for no limit.
     :param submitted: the operations that flows start.
     :param stopping: set when the process stops.
@@ -65,6 +94,7 @@ class OperationPool:
         slot: str,
         size: int,
         data_transfers: int = 0,
+        limits: WaitingLimits = WaitingLimits(),
         submitted: Submitted | None = None,
         stopping: threading.Event,
     ) -> None:
@@ -73,48 +103,45 @@ class OperationPool:
         self._journal_retry = journal_retry
         self._queue = queue
         self._slot = slot
-        self._size = size
+        self._limits = limits
         self._submitted = submitted
         self._stopping = stopping
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="operation")
-        self._transfers = ThreadPoolExecutor(
-            data_transfers or _UNLIMITED, thread_name_prefix="transfer"
-        )
+        most = limits.most
+        self._slow = Lane("operation", size, most)
+        self._quick = Lane("quick", max(size, QUICK_THREADS), most)
+        self._transfers = Lane("transfer", data_transfers or _UNLIMITED, most)
+        self._calls = Lane("call", max(size, CALL_THREADS), most)
         self._resumed = ResumePool()
-        self._active = 0
-        self._changed = threading.Condition()
+        self._guard = threading.Lock()
         self._runs: dict[str, OperationRun] = {}
-
-    def wait_for_capacity(self, timeout: float) -> bool:
-        """Wait for capacity. :raises ProcessStopping: no message is taken any more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping.is_set() or self.has_capacity, timeout)
-            if self._stopping.is_set():
-                raise ProcessStopping("no message is taken any more")
-            return self.has_capacity
+        self._waiting_calls: dict[Ticket, Ended] = {}
+        self.room = threading.Event()
+        """Set when there may be room again for an operation that was not admitted."""
+        self._refused = False
 
     @property
     def has_capacity(self) -> bool:
-        """Whether the next message is taken at once."""
-        return self._active < self._size
+        """Whether the next cast runs at once."""
+        return not self._slow.is_busy
 
-    @contextmanager
-    def capacity_taken(self) -> Iterator[None]:
-        """Take capacity for a call, which runs on the thread of its message."""
-        self._take_capacity()
-        try:
-            yield
-        finally:
-            self._free_capacity()
+    def admits(self, operation: Operation) -> bool:
+        """Return whether one more operation may be accepted; if not, :attr:`room` is set later."""
+        names = (*operation.exclusive, *operation.shared)
+        self._refused = True  # first: an end from now on sets ``room``
+        if not self._lane_of(operation).has_room:
+            return False
+        if self._queue.waiting(names) >= self._limits.per_resource:
+            return False
+        self._refused = False
+        return True
 
     def start(self, operation: Operation, detail: FlowDetail) -> None:
         """Run a new operation on a thread when its turn comes."""
-        run = OperationRun(operation, detail)
-        if operation.moves_data:
-            self._enqueue(run, functools.partial(self._submit, self._transfers))
-            return
-        self._take_capacity()
-        self._enqueue(run, functools.partial(self._submit, self._threads), self._free_capacity)
+        run, lane = OperationRun(operation, detail), self._lane_of(operation)
+        if lane.is_busy or self._queue.is_taken((*operation.exclusive, *operation.shared)):
+            run.pack()
+        lane.wait()
+        self._enqueue(run, functools.partial(self._run_in, lane))
 
     def start_submitted(self) -> None:
         """Run the operations that flows have started since the last call."""
@@ -122,31 +149,51 @@ class OperationPool:
             for operation, detail in self._submitted.take():
                 self.start(operation, detail)
 
-    def start_call(self, call: Callable[[], None]) -> None:
-        """Make a call that starts no flow, on a thread, within the capacity."""
+    def start_direct(self, work: Callable[[], None]) -> None:
+        """Do work that starts no flow, on a thread for quick casts."""
+        self._quick.submit(work)
+
+    def start_call(self, begin: Callable[[], None]) -> bool:
+        """Begin a call on a thread for calls; return False where too many wait."""
+        if not self._calls.has_room:
+            return False
 
         def work() -> None:
-            try:
-                call()
-            finally:
-                self._free_capacity()
+            with self._calls.running():
+                begin()
 
-        self._take_capacity()
-        self._submit(self._threads, work)
+        self._calls.wait()
+        self._calls.submit(work)
+        return True
 
-    def run(self, operation: Operation, detail: FlowDetail) -> Outcome:
-        """Run a new operation on this thread when its turn comes, and return its outcome.
+    def run_call(
+        self, operation: Operation, accept: Callable[[], FlowDetail | None], ended: Ended
+    ) -> None:
+        """Run the operation of a call: at once on this thread, or later when its turn comes.
 
-        :raises ProcessStopping: it is resumed, or reverted, at the next start.
+        :param accept: journals it when its turn has come; None where it is not to be run.
+        :param ended: called with its outcome, or with an error in place of one.
         """
-        run = OperationRun(operation, detail)
-        self._register(run)
-        try:
-            with _bound(run), self._queue.turn(operation.exclusive, operation.shared):
-                return self._execute(run)
-        finally:
-            self._forget(run)
-            self.start_submitted()
+        here = threading.get_ident()
+        at_once: list[Ticket] = []
+        entering = True
+
+        def ready() -> None:
+            if entering and threading.get_ident() == here:
+                at_once.append(ticket)
+            else:
+                self._calls.submit(self._run_call, ticket, operation, accept)
+
+        ticket = Ticket(operation.exclusive, operation.shared, ready)
+        with self._guard:
+            self._waiting_calls[ticket] = ended
+        self._calls.wait()
+        self._queue.enter(ticket)
+        entering = False
+        if at_once:
+            self._run_call(ticket, operation, accept)
+        elif self._stopping.is_set():
+            self._fail_call(ticket)
 
     def load_unfinished(self) -> int:
         """Schedule the interrupted operations of the slot for a resume, and return how many.
@@ -171,7 +218,7 @@ class OperationPool:
         cancelled = OperationCancelled(reason) if reason else None
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
         times = int(detail.meta.get("resumes", 0))
-        pool = self._transfers if operation.moves_data else None
+        pool = self._transfers.pool if operation.moves_data else None
         self._enqueue(run, functools.partial(self._resumed.submit, times, pool=pool))
         return True
 
@@ -190,8 +237,7 @@ class OperationPool:
     def close(self) -> None:
         """Take no message any more; the rest stays with the broker."""
         self._stopping.set()
-        with self._changed:
-            self._changed.notify_all()
+        self.room.set()
 
     def stop(self, grace: float, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Let operations end, and return whether all did.
@@ -200,53 +246,109 @@ class OperationPool:
         :param urgent: called a few times a second; True ends the grace.
         """
         self.close()
-        for pool in (self._threads, self._transfers):
-            pool.shutdown(wait=False, cancel_futures=True)
+        failed = self._fail_waiting_calls()
+        for lane in (self._slow, self._quick, self._transfers):
+            lane.close()
+        self._calls.close(cancel=False)  # each gets its error
         self._resumed.close()
         self._executor.close()
-        if self._executor.drained(grace, urgent):
-            return True
-        left = self._executor.suspend()
-        LOG.warning("%d operations are suspended and resume at the next start", left)
-        return self._executor.drained(1.0)
+        drained = self._executor.drained(grace, urgent)
+        if not drained:
+            left = self._executor.suspend()
+            LOG.warning("%d operations are suspended and resume at the next start", left)
+            drained = self._executor.drained(1.0)
+        wait(failed, REPLY_TIME)
+        return drained
 
-    def _take_capacity(self) -> None:
-        with self._changed:
-            self._active += 1
+    def _lane_of(self, operation: Operation) -> Lane:
+        if operation.moves_data:
+            return self._transfers
+        return self._quick if operation.quick else self._slow
 
-    def _free_capacity(self) -> None:
-        with self._changed:
-            self._active -= 1
-            self._changed.notify()
+    def _run_in(self, lane: Lane, work: Callable[..., None], *args: Any) -> None:
+        """Run work on a thread of a lane in which it has waited."""
 
-    def _enqueue(
-        self,
-        run: OperationRun,
-        start: Callable[..., None],
-        ended: Callable[[], None] = lambda: None,
+        def run() -> None:
+            with lane.running():
+                self._notify_room()
+                work(*args)
+
+        lane.submit(run)
+
+    def _run_call(
+        self, ticket: Ticket, operation: Operation, accept: Callable[[], FlowDetail | None]
     ) -> None:
+        """Run a call's operation, whose turn has come, on this thread."""
+        with self._guard:
+            ended = self._waiting_calls.pop(ticket, None)
+        outcome: Outcome | None = None
+        failed: BaseException | None = None
+        try:
+            with self._calls.running():
+                if ended is not None:
+                    outcome = self._run_accepted(ticket, operation, accept)
+        except BaseException as error:  # noqa: BLE001 - the caller gets it
+            failed = error
+        finally:
+            self._queue.leave(ticket)
+            self._notify_room()
+        if ended is not None and (outcome is not None or failed is not None):
+            ended(outcome, failed)
+        self.start_submitted()
+
+    def _run_accepted(
+        self, ticket: Ticket, operation: Operation, accept: Callable[[], FlowDetail | None]
+    ) -> Outcome | None:
+        if self._stopping.is_set():
+            raise ProcessStopping("it was not begun: the service stops")
+        bound = operation.request.bound(resource_id=operation.resource[1])
+        with bound, self._queue.held(ticket):
+            detail = accept()
+            if detail is None:
+                return None
+            run = OperationRun(operation, detail, is_call=True)
+            self._register(run)
+            try:
+                return self._execute(run)
+            finally:
+                self._forget(run)
+
+    def _fail_waiting_calls(self) -> list[Future[None]]:
+        """Reply to the calls whose turn does not come before the stop."""
+        with self._guard:
+            waiting = list(self._waiting_calls.values())
+            self._waiting_calls.clear()
+        error = ProcessStopping("it was not begun: the service stops")
+        return [self._calls.pool.submit(ended, None, error) for ended in waiting]
+
+    def _fail_call(self, ticket: Ticket) -> None:
+        """Reply to a call that came during the stop."""
+        with self._guard:
+            ended = self._waiting_calls.pop(ticket, None)
+        if ended is not None:
+            ended(None, ProcessStopping("it was not begun: the service stops"))
+
+    def _notify_room(self) -> None:
+        if self._refused:
+            self._refused = False
+            self.room.set()
+
+    def _enqueue(self, run: OperationRun, start: Callable[..., None]) -> None:
         """Start a run on a thread when its turn comes.
 
         :param start: called with a function and its arguments when the turn has come.
-        :param ended: called on the thread, at the end.
         """
         operation = run.operation
         ticket = Ticket(
             operation.exclusive,
             operation.shared,
-            lambda: start(self._run_and_leave, run, ticket, ended),
+            lambda: start(self._run_and_leave, run, ticket),
         )
         self._register(run)
         self._queue.enter(ticket)
 
-    @staticmethod
-    def _submit(pool: ThreadPoolExecutor, work: Callable[..., None], *args: Any) -> None:
-        try:
-            pool.submit(work, *args)
-        except RuntimeError:
-            LOG.debug("not started before the stop; it stays in the journal")
-
-    def _run_and_leave(self, run: OperationRun, ticket: Ticket, ended: Callable[[], None]) -> None:
+    def _run_and_leave(self, run: OperationRun, ticket: Ticket) -> None:
+        run.unpack()
         try:
             with _bound(run), self._queue.held(ticket):
                 self._execute(run)
@@ -257,15 +359,15 @@ class OperationPool:
         finally:
             self._queue.leave(ticket)
             self._forget(run)
-            ended()
+            self._notify_room()
             self.start_submitted()
 
     def _register(self, run: OperationRun) -> None:
-        with self._changed:
+        with self._guard:
             self._runs[run.flow] = run
 
     def _forget(self, run: OperationRun) -> None:
-        with self._changed:
+        with self._guard:
             self._runs.pop(run.flow, None)
 
     def _execute(self, run: OperationRun) -> Outcome:

@@ -52,6 +52,7 @@ class RequestHandler:
         run = self._operations.find(flow)
         if run is None:
             raise RequestRefused(f"flow {flow} has ended: {self._load(flow).state}")
+        run.unpack()
         self._until_available(lambda: self._journal.request_revert(run.detail, _REASON))
         self._operations.cancel(run, OperationCancelled(_REASON))
         return "it is reverted from its next task boundary on"

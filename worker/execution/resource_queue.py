@@ -12,7 +12,7 @@ those of other processes.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -56,18 +56,32 @@ class ResourceQueue:
         self._retry = OutageRetry("the directory of the locks", (OSError, ToozError), stopping)
         self._guard = threading.Lock()
         self._queues: dict[str, deque[Ticket]] = {}
+        self._waiting: Counter[str] = Counter()
 
     def enter(self, ticket: Ticket) -> None:
         """Append a ticket to its queues; its turn may come at once."""
         with self._guard:
             for name in ticket.names:
                 self._queues.setdefault(name, deque()).append(ticket)
+                self._waiting[name] += 1
             turn = self._let_in(ticket.names) if ticket.names else [ticket]
         _call(turn)
+
+    def waiting(self, names: Iterable[str]) -> int:
+        """Return how many tickets wait for the name of these that most wait for."""
+        with self._guard:
+            return max((self._waiting[name] for name in names), default=0)
+
+    def is_taken(self, names: Iterable[str]) -> bool:
+        """Return whether any ticket waits for one of these names, or holds it."""
+        with self._guard:
+            return not self._queues.keys().isdisjoint(names)
 
     def leave(self, ticket: Ticket) -> None:
         """Remove a ticket from its queues, which lets others in."""
         with self._guard:
+            for name in tuple(ticket.waits_for):  # it leaves before its turn
+                self._come(ticket, name)
             for name in ticket.names:
                 queue = self._queues[name]
                 queue.remove(ticket)
@@ -120,12 +134,19 @@ class ResourceQueue:
                 if exclusive and place:
                     break
                 if name in ticket.waits_for:
-                    ticket.waits_for.discard(name)
+                    self._come(ticket, name)
                     if not ticket.waits_for:
                         turn.append(ticket)
                 if exclusive:
                     break
         return turn
+
+    def _come(self, ticket: Ticket, name: str) -> None:
+        """Note that a ticket does not wait for a name any more."""
+        ticket.waits_for.discard(name)
+        self._waiting[name] -= 1
+        if not self._waiting[name]:
+            del self._waiting[name]
 
 
 def _call(turn: Iterable[Ticket]) -> None:

@@ -53,7 +53,7 @@ class DirectCall:
     invoke: Callable[[], Any]
 
 
-def exposed(*since: str, journalled: bool = True) -> Callable[[F], F]:
+def exposed(*since: str, journalled: bool = True, quick: bool = False) -> Callable[[F], F]:
     """Make a method callable over the bus.
 
     :param since: the first RPC version that has the method, as ``3.15``; one for each
@@ -61,10 +61,12 @@ def exposed(*since: str, journalled: bool = True) -> Callable[[F], F]:
     :param journalled: whether the method returns the :class:`Operation` to run, of which a
         cast survives a kill; False for a method that returns its answer at once and changes
         no resource.
+    :param quick: whether its operation is done in a moment: a cast of it does not wait behind
+        casts that take long.
     """
 
     def mark(method: F) -> F:
-        setattr(method, _MARK, _Mark(tuple(map(_version, since)), journalled))
+        setattr(method, _MARK, _Mark(tuple(map(_version, since)), journalled, quick))
         return method
 
     return mark
@@ -94,6 +96,11 @@ class Dispatcher:
         return frozenset(self._targets)
 
     @property
+    def quick(self) -> frozenset[str]:
+        """The names of the methods whose operations are done in a moment."""
+        return frozenset(name for name, target in self._targets.items() if target.quick)
+
+    @property
     def journalled(self) -> frozenset[str]:
         """The names of the methods whose casts survive a kill."""
         return frozenset(name for name, target in self._targets.items() if target.journalled)
@@ -120,7 +127,7 @@ class Dispatcher:
             return DirectCall(method, functools.partial(target.call, request, **arguments))
         made: Operation = target.call(request, **arguments)
         args = {name: codec.raw(value) for name, value in made.args.items()}
-        return replace(made, method=method, request=request, args=args)
+        return replace(made, method=method, quick=target.quick, request=request, args=args)
 
     def _check_version(self, method: str, text: Any) -> None:
         try:
@@ -136,6 +143,7 @@ class Dispatcher:
 class _Mark:
     since: tuple[tuple[int, int], ...]
     journalled: bool
+    quick: bool
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,7 @@ class _Target:
     call: Callable[..., Any]
     owner: str
     journalled: bool
+    quick: bool
     known: frozenset[str]
     required: frozenset[str]
 
@@ -178,6 +187,7 @@ def _targets_of(endpoint: object) -> Iterator[tuple[str, _Target]]:
                 call=method,
                 owner=type(endpoint).__name__,
                 journalled=mark.journalled,
+                quick=mark.quick,
                 known=frozenset(p.name for p in parameters),
                 required=frozenset(p.name for p in parameters if p.default is p.empty),
             ),

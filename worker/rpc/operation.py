@@ -19,8 +19,8 @@ _NO_REQUEST = RequestContext({})
 class Operation:
     """One cast or call, from the endpoint method that makes it to the end of its flow.
 
-    The dispatcher adds ``method`` and ``request``. A journal entry keeps everything but
-    ``answer``, so that a later process can resume the flow.
+    The dispatcher adds ``method``, ``quick`` and ``request``. A journal entry keeps
+    everything but ``answer`` and ``quick``, so that a later process can resume the flow.
 
     :param factory: a flow factory that can be imported by its name.
     :param resource: kind and id, for log lines and listings.
@@ -32,6 +32,7 @@ class Operation:
         it, where the result is of no use once the caller is gone.
     :param moves_data: whether it is a data transfer, which runs on threads of its own and
         waits for other data transfers only.
+    :param quick: whether it is done in a moment, so that it waits for other such ones only.
     """
 
     factory: Factory
@@ -42,6 +43,7 @@ class Operation:
     answer: Callable[[Any], Any] | None = None
     when_interrupted: WhenInterrupted = "finish"
     moves_data: bool = False
+    quick: bool = False
     method: str = ""
     request: RequestContext = field(default=_NO_REQUEST, compare=False, repr=False)
 

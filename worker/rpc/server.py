@@ -2,23 +2,25 @@
 """An RPC server that accepts a cast before it acknowledges it.
 
 oslo.messaging acknowledges a message as it arrives, so that a kill loses all
-that waits inside the process. This server's listener hands every cast to an
-:class:`MessageIntake` first and acknowledges when that returns; it takes no message
-while the worker has no capacity, so that the others stay with the broker.
+that waits inside the process. This server's listener hands each message to a
+:class:`MessageIntake`, which returns at once. A cast is acknowledged when the intake has
+taken it over, however long that takes; the listener's thread reads messages and sends
+heartbeats meanwhile.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import sys
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import oslo_messaging
-from oslo_messaging.rpc.dispatcher import ExpectedException
 from oslo_utils import units
 
-from flows.errors import ProcessStopping
 from worker.compat import oslo_messaging as compat
 from worker.rpc import failures
 
@@ -27,37 +29,67 @@ LOG = logging.getLogger(__name__)
 POLL_MAX = 0.5
 """Longest sleep of an idle listener, in seconds; a stop waits no longer."""
 
-CAPACITY_WAIT = 10.0
-"""How long to wait for capacity between two heartbeats, in seconds."""
-
-
 MESSAGE_MAX = 4 * units.Mi
 """Bytes of a message that are read; an API's messages have some ten thousand."""
 
 
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """A cast that is not acknowledged yet.
+
+    :param acknowledge: called when the cast was taken over for good; never waits.
+    :param is_lost: whether the connection has gone that brought it: the broker delivers it
+        again, and it must not be taken over from here.
+    """
+
+    message: Mapping[str, Any]
+    context: Mapping[str, Any]
+    acknowledge: Callable[[], None] = lambda: None
+    is_lost: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, eq=False)
+class Unreadable:
+    """A message that cannot be read, and why; it is not acknowledged yet."""
+
+    body: Any
+    error: Exception
+    acknowledge: Callable[[], None] = lambda: None
+    is_lost: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call whose caller waits for a reply.
+
+    :param reply: sends the answer, or an error in its place; it may wait for the bus.
+    :param patience: seconds that the caller waits; None where the message does not say.
+    :param arrived: when it arrived, by the monotonic clock.
+    """
+
+    message: Mapping[str, Any]
+    context: Mapping[str, Any]
+    reply: Callable[[Any, BaseException | None], None]
+    patience: float | None = None
+    arrived: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its caller has given up."""
+        return self.patience is not None and time.monotonic() - self.arrived >= self.patience
+
+
 class MessageIntake(Protocol):
-    """Receiver of messages from the bus."""
+    """Receiver of messages from the bus; no method waits for anything, or raises."""
 
-    def wait_for_capacity(self, timeout: float) -> bool:
-        """Wait for room for one more operation.
+    def cast(self, cast: Cast) -> None:
+        """Take over a cast, now or later, and acknowledge it then."""
 
-        :raises ProcessStopping: no message is taken any more.
-        """
+    def call(self, call: Call) -> None:
+        """Carry out a call on another thread, and reply to it."""
 
-    def cast(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-        """Take over a cast for good; returns when it may be acknowledged.
-
-        :raises ProcessStopping: it was not taken over and must not be acknowledged.
-        """
-
-    def call(self, message: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
-        """Carry out a call and return its answer. :raises Exception: goes to the caller."""
-
-    def malformed(self, body: Any, error: Exception) -> None:
-        """Store an unreadable message, so that it can be acknowledged.
-
-        :raises ProcessStopping: it was not stored and must not be acknowledged.
-        """
+    def unreadable(self, message: Unreadable) -> None:
+        """Store an unreadable message, now or later, and acknowledge it then."""
 
 
 class Server(compat.RPCServer):
@@ -71,27 +103,7 @@ class Server(compat.RPCServer):
     def __init__(
         self, transport: Any, target: oslo_messaging.Target, intake: MessageIntake
     ) -> None:
-        listener = functools.partial(_Listener, intake)
-        super().__init__(transport, target, _Calls(intake), listener)
-
-
-class _Calls:
-    """The dispatcher that oslo.messaging asks for; only calls come this way."""
-
-    def __init__(self, intake: MessageIntake) -> None:
-        self._intake = intake
-
-    def dispatch(self, incoming: Any) -> Any:
-        # The listener has taken the id out of the message.
-        message = {**incoming.message, "_unique_id": incoming.unique_id}
-        try:
-            return self._intake.call(message, incoming.ctxt)
-        except (Exception, ProcessStopping) as error:  # noqa: BLE001 - the caller gets it
-            # The intake has logged it: "expected" keeps oslo.messaging from doing so again.
-            try:
-                raise failures.on_wire(error) from error
-            except Exception:  # noqa: BLE001 - raised two lines above
-                raise ExpectedException() from error
+        super().__init__(transport, target, functools.partial(_Listener, intake))
 
 
 class _Listener(compat.Listener):
@@ -101,53 +113,69 @@ class _Listener(compat.Listener):
         super().__init__(driver, connection)
         self._intake = intake
 
-    def guarded(self, consumer: Any) -> Callable[[Any], None]:
-        """Return a callback for raw messages that loses none that cannot be read."""
-
-        def callback(raw: Any) -> None:
-            message = getattr(consumer.queue.channel, "message_to_python", lambda m: m)(raw)
-            try:
-                _check_size(message)
-                parsed = compat.RabbitMessage(message)
-            except Exception as error:  # noqa: BLE001 - whatever a decoder raises
-                self._reject(message, error)
-                return
-            self(parsed)
-
-        return callback
-
-    def _reject(self, message: Any, error: Exception) -> None:
-        """Keep a message that cannot be read, and acknowledge it."""
+    def received(self, message: Any, delivery: compat.Delivery) -> None:
+        """Hand a message to the intake; an error leaves it with the broker."""
         try:
-            self._intake.malformed(getattr(message, "body", None), error)
-        except ProcessStopping:
-            LOG.debug("an unreadable message is left with the broker: %s", error)
-        else:
-            message.ack()
-
-    def __call__(self, message: Any) -> None:
-        # Called by the consumer thread; must not raise, or the message is lost.
-        try:
-            self._take(message)
-        except ProcessStopping:
-            LOG.debug("left with the broker: %s", message.get("_unique_id"))
+            self._hand_over(message, delivery)
         except Exception:
             LOG.exception("a message was not taken over and stays with the broker")
 
-    def _take(self, message: Any) -> None:
-        while not self._intake.wait_for_capacity(CAPACITY_WAIT):
-            self.send_heartbeat()
-        if message.get("_msg_id"):
-            super().__call__(message)
-            return
-        self._intake.cast(message, self.context_of(message))
+    def _hand_over(self, message: Any, delivery: compat.Delivery) -> None:
+        settle = (delivery.acknowledge, lambda: delivery.lost)
         try:
-            message.acknowledge()
-        except Exception as error:  # noqa: BLE001 - redelivered, and recognised by its id
-            LOG.info("acknowledging a cast failed, it may come again: %s", error)
+            _check_size(message)
+            parsed = compat.RabbitMessage(message)
+        except Exception as error:  # noqa: BLE001 - whatever a decoder raises
+            body = getattr(message, "body", None)
+            self._intake.unreadable(Unreadable(body, error, *settle))
+            return
+        if not parsed.get("_msg_id"):
+            self._intake.cast(Cast(parsed, self.context_of(parsed), *settle))
+            return
+        self.outstanding.discard(delivery)
+        incoming = self.take_call(parsed)
+        if incoming is not None:
+            self._intake.call(self._call(incoming, _expiration(message)))
+
+    def _call(self, incoming: Any, expiration: float | None) -> Call:
+        # The listener has taken the id out of the message.
+        message = {**incoming.message, "_unique_id": incoming.unique_id}
+        reply = functools.partial(_reply, self.driver.conf, incoming)
+        # A caller that monitors its call gives up without signs of life, which are not sent.
+        limits = [one for one in (expiration, incoming.client_timeout) if one]
+        return Call(message, incoming.ctxt, reply, min(limits, default=None))
+
+
+def _reply(conf: Any, incoming: Any, answer: Any, error: BaseException | None) -> None:
+    try:
+        with compat.traced(conf, incoming):
+            if error is None:
+                incoming.reply(answer)
+            else:
+                incoming.reply(failure=_on_wire(error))
+    except Exception as failed:  # noqa: BLE001 - the caller times out
+        method = incoming.message.get("method")
+        LOG.error("the answer of %s was not sent: %s: %s", method, type(failed).__name__, failed)
+
+
+def _on_wire(error: BaseException) -> Any:
+    """Return an error for a caller, with its traceback."""
+    try:
+        raise failures.on_wire(error) from error
+    except BaseException:  # noqa: BLE001 - raised one line above
+        return sys.exc_info()
 
 
 def _check_size(message: Any) -> None:
     size = len(getattr(message, "body", None) or b"")
     if size > MESSAGE_MAX:
         raise ValueError(f"it has {size} bytes, more than {MESSAGE_MAX}")
+
+
+def _expiration(message: Any) -> float | None:
+    """Return the expiry of a message in seconds, which is how long its caller waits."""
+    expiration = (getattr(message, "properties", None) or {}).get("expiration")
+    try:
+        return None if expiration is None else int(expiration) / 1000
+    except (TypeError, ValueError):
+        return None

@@ -24,6 +24,7 @@ from worker.conf.groups import backup as options
 from worker.db.records import Records
 from worker.endpoints.backup import RPC_VERSION, BackupEndpoint, ForceDeleteSupport
 from worker.endpoints.service import CapabilityReports, ServiceEndpoint
+from worker.execution.concurrency import blocking
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_backups import OrphanedBackups
 from worker.rpc import topics
@@ -138,6 +139,7 @@ def _backend(common: Infrastructure) -> BackupStoreBackend:
         make_driver,
         services,
         lambda: float(conf.backup_driver_init_check_interval),
+        common.limiter,
     )
 
 
@@ -151,6 +153,10 @@ def _has_backups(records: Records, host: str, services: Collection[str]) -> bool
 
 def _context(common: Infrastructure, backend: BackupStoreBackend) -> BackupContext:
     conf, records = common.conf, common.records
+    limiter = common.limiter
+    remote_volumes = RemoteVolumeServices(
+        common.transport, conf.rpc_response_timeout, common.stopping
+    )
     timer = float(conf.backup_timer_interval) if conf.backup_enable_progress_timer else 0.0
     return BackupContext(
         request=RequestContext.admin(),
@@ -159,15 +165,13 @@ def _context(common: Infrastructure, backend: BackupStoreBackend) -> BackupConte
         snapshots=records.snapshots,
         backups=records.backups,
         messages=records.messages,
-        notifier=common.notifier,
-        volume_service=RemoteVolumeServices(
-            common.transport, conf.rpc_response_timeout, common.limiter, common.stopping
-        ),
-        peers=RemoteBackupPeers(common.transport),
-        attacher=HostAttacher.from_conf(conf),
+        notifier=base.limited_notifier(common),
+        volume_service=blocking(remote_volumes, limiter),
+        peers=blocking(RemoteBackupPeers(common.transport), limiter),
+        attacher=blocking(HostAttacher.from_conf(conf), limiter),
         progress_every=timer,
         stopping=common.stopping,
-        waiting=common.limiter.released,
+        waiting=limiter.released,
     )
 
 

@@ -32,10 +32,10 @@ from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import ReportedBackend, Reporter
 from worker.db.engine import Database
 from worker.db.records import Records
-from worker.execution.concurrency import Limiter
+from worker.execution.concurrency import Limiter, blocking
 from worker.execution.executor import Contexts, Executor
 from worker.execution.intake import Intake
-from worker.execution.operation_pool import OperationPool
+from worker.execution.operation_pool import OperationPool, WaitingLimits
 from worker.execution.operator_requests import RequestHandler, RequestPoller
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
@@ -45,12 +45,16 @@ from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc import transport as bus
+from worker.rpc.consumer_check import ConsumerCheck, counts_of
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
 from worker.service import slots
 
 LOG = logging.getLogger(__name__)
+
+PREFETCH = 256
+"""Messages that the broker delivers ahead: so many casts without room do not block calls."""
 
 DATABASE_PAUSE = 5.0
 """Seconds between two attempts to use the database at the start."""
@@ -157,6 +161,7 @@ class Infrastructure:
     transport: Any
     notifier: Notifier
     row: RegisteredService
+    consumers: ConsumerCheck
 
     def close(self) -> None:
         """Close the connections, and release the slot."""
@@ -194,7 +199,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         locks.start()
         opened.callback(locks.stop)
         slots.hold(locks, identity.slot, stopping)
-        transport = bus.get(conf, concurrency=conf.executor_thread_pool_size)
+        transport = bus.get(conf, concurrency=max(conf.executor_thread_pool_size, PREFETCH))
         opened.callback(transport.cleanup)
         notifier = Notifier(conf, transport, host=identity.host)
         opened.callback(notifier.close)
@@ -215,7 +220,14 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         transport=transport,
         notifier=notifier,
         row=row,
+        consumers=ConsumerCheck(counts_of(transport), stopping),
     )
+
+
+def limited_notifier(base: Infrastructure) -> Notifier:
+    """Return the notifier for flows; one that sends nothing does not block."""
+    notifier = base.notifier
+    return blocking(notifier, base.limiter) if notifier.enabled else notifier
 
 
 def make_executor(
@@ -262,6 +274,9 @@ def make_pool(
         size=base.conf.executor_thread_pool_size,
         submitted=submitted,
         data_transfers=data_transfers,
+        limits=WaitingLimits(
+            base.conf.waiting_operations_max, base.conf.waiting_operations_per_resource
+        ),
         stopping=base.stopping,
     )
 
@@ -277,6 +292,7 @@ def make_intake(base: Infrastructure, dispatcher: Dispatcher, operations: Operat
         operations,
         rejected,
         slot=base.identity.slot,
+        stopping=base.stopping,
     )
 
 
@@ -312,7 +328,7 @@ def make_reporter(
         send,
         report_interval=base.conf.report_interval,
         stats_interval=interval,
-        report_alive=heartbeat,
+        report_alive=functools.partial(_report_alive, base.consumers, heartbeat),
         prune=functools.partial(_prune, base.journal, base.conf),
     )
 
@@ -348,6 +364,12 @@ def _register(
             LOG.warning("the start waits for the database: %s", error)
             if stopping.wait(DATABASE_PAUSE):
                 raise ProcessStopping("the start waited for the database") from error
+
+
+def _report_alive(consumers: ConsumerCheck, heartbeat: Callable[[], None]) -> None:
+    """Notify the watchdog, unless this process receives no messages."""
+    if not consumers.is_deaf:
+        heartbeat()
 
 
 def _no_heartbeat() -> None:

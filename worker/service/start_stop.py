@@ -47,8 +47,10 @@ class Service:
             self._resume(parts)
         else:
             threading.Thread(target=self._set_up, args=(parts,), name="set-up", daemon=True).start()
+        parts.intake.start()
         for server in parts.servers:
             server.start()
+        parts.base.consumers.start([server.listening for server in parts.servers])
         parts.reporter.start()
         LOG.info("%s takes operations for %s", identity.binary, identity.slot)
 

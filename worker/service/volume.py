@@ -46,6 +46,7 @@ from worker.endpoints.service import (
     ServiceEndpoint,
 )
 from worker.endpoints.volume import RPC_VERSION, SnapshotEndpoint, VolumeEndpoint
+from worker.execution.concurrency import blocking
 from worker.execution.operation_pool import OperationPool
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_volumes import OrphanedVolumes
@@ -260,6 +261,8 @@ def _context(
     submitted: SubmittedOperations,
 ) -> VolumeServiceContext:
     conf, records, transport = common.conf, common.records, common.transport
+    limiter = common.limiter
+    remote_volumes = RemoteVolumeServices(transport, conf.rpc_response_timeout, common.stopping)
     return VolumeServiceContext(
         request=RequestContext.admin(),
         backend=backend,
@@ -275,24 +278,22 @@ def _context(
         types=records.volume_types,
         services=records.services,
         host=records.on_host(common.identity.host),
-        service=row,
-        operations=submitted,
-        notifier=common.notifier,
-        scheduler=scheduler,
-        volume_service=RemoteVolumeServices(
-            transport, conf.rpc_response_timeout, common.limiter, common.stopping
-        ),
-        backup_service=RemoteBackupServices(transport, records, conf),
-        images=image_service.make(conf),
-        attacher=HostAttacher.from_conf(conf),
-        compute=Nova(conf),
+        service=blocking(row, limiter),
+        operations=blocking(submitted, limiter),
+        notifier=base.limited_notifier(common),
+        scheduler=blocking(scheduler, limiter),
+        volume_service=blocking(remote_volumes, limiter),
+        backup_service=blocking(RemoteBackupServices(transport, records, conf), limiter),
+        images=blocking(image_service.make(conf, limiter), limiter),
+        attacher=blocking(HostAttacher.from_conf(conf), limiter),
+        compute=blocking(Nova(conf), limiter),
         options=Options(
             no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
             report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
             migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
         ),
         stopping=common.stopping,
-        waiting=common.limiter.released,
+        waiting=limiter.released,
     )
 
 

@@ -40,8 +40,9 @@ from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
 from worker.journal.journal import Journal  # isort: skip
 from worker.rpc.operation import Operation  # isort: skip
-from worker.rpc import server  # isort: skip
+from worker.compat import oslo_messaging as compat  # isort: skip
 from worker.execution import executor, resume_pool  # isort: skip
+from worker.execution.intake import Intake  # isort: skip
 from worker.service import base, volume  # isort: skip
 from worker.execution.concurrency import Limiter  # isort: skip
 
@@ -120,21 +121,23 @@ POINTS = Points(Path(os.environ.get("HOLDFAST_POINTS", ".")))
 
 def watch_message_and_journal() -> None:
     """Points around the intake of a message."""
+    taken: dict[Any, str] = {}  # casts that are to be acknowledged, with their resources
 
     def accept(original: Any, self: Journal, unique: str, slot: str, operation: Operation) -> Any:
         resource = operation.resource[1]
         POINTS.passed("received", resource)
         detail = original(self, unique, slot, operation)
         POINTS.passed("journalled", resource)
-        # The listener's thread goes on to acknowledge it.
-        POINTS._thread.accepted = resource
         return detail
 
-    def take(original: Any, self: Any, message: Any) -> None:
-        POINTS._thread.accepted = ""
-        original(self, message)
-        if POINTS._thread.accepted:
-            POINTS.passed("acknowledged", POINTS._thread.accepted)
+    def take(original: Any, self: Any, cast: Any, operation: Operation) -> None:
+        taken[cast.acknowledge.__self__] = operation.resource[1]
+        original(self, cast, operation)
+
+    def acknowledge(original: Any, self: compat.Delivery) -> None:
+        original(self)
+        if resource := taken.pop(self, ""):
+            POINTS.passed("acknowledged", resource)
 
     def finish(original: Any, self: Journal, detail: FlowDetail, *args: Any) -> None:
         resource = detail.meta["resource"][1]
@@ -147,7 +150,8 @@ def watch_message_and_journal() -> None:
             return original(self, run, *args)
 
     _wrap(Journal, "accept", accept)
-    _wrap(server._Listener, "_take", take)
+    _wrap(Intake, "_accept", take)
+    _wrap(compat.Delivery, "_acknowledge", acknowledge)
     _wrap(Journal, "finish", finish)
     _wrap(executor.Executor, "_attempt", attempt)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,20 +62,18 @@ class _Intake:
     def __init__(self, service, topic, arrived):
         self._service, self._topic, self._arrived = service, topic, arrived
 
-    def wait_for_capacity(self, timeout):
-        return True
+    def cast(self, cast):
+        self._arrived.put(Arrived("cast", self._topic, dict(cast.message), dict(cast.context)))
+        cast.acknowledge()
 
-    def cast(self, message, context):
-        self._arrived.put(Arrived("cast", self._topic, dict(message), dict(context)))
+    def call(self, call):
+        self._arrived.put(Arrived("call", self._topic, dict(call.message), dict(call.context)))
+        answer = self._service.answer
+        error = answer if isinstance(answer, BaseException) else None
+        threading.Thread(target=call.reply, args=(answer if error is None else None, error)).start()
 
-    def call(self, message, context):
-        self._arrived.put(Arrived("call", self._topic, dict(message), dict(context)))
-        if isinstance(self._service.answer, BaseException):
-            raise self._service.answer
-        return self._service.answer
-
-    def malformed(self, body, error):
-        raise AssertionError(f"a client sent what cannot be read: {error}")
+    def unreadable(self, message):
+        raise AssertionError(f"a client sent what cannot be read: {message.error}")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from worker.rpc.operation import Operation
 
 
 class Volumes:
-    @exposed("3.0")
+    @exposed("3.0", quick=True)
     def create(self, request: RequestContext, volume: Any, size: int = 1) -> Operation:
         return Operation(create.flow, ("volume", volume), {"size": size}, shared=("s",))
 
@@ -53,7 +53,14 @@ def message(method: Any = "create", version: Any = "3.0", **args: Any) -> dict[s
 class TestEndpoints:
     def test_methods_of_all_endpoints_are_found(self, dispatcher: Dispatcher) -> None:
         assert dispatcher.methods == {"create", "ask"}
-        assert dispatcher.journalled == {"create"}
+        assert dispatcher.journalled == dispatcher.quick == {"create"}
+
+    def test_an_operation_knows_whether_it_is_done_in_a_moment(
+        self, dispatcher: Dispatcher
+    ) -> None:
+        operation = dispatcher.dispatch(message(volume="v1"), {})
+
+        assert isinstance(operation, Operation) and operation.quick
 
     def test_a_method_that_starts_no_flow_is_called_directly(self, dispatcher: Dispatcher) -> None:
         call = dispatcher.dispatch(message("ask"), {})
@@ -81,7 +88,7 @@ class TestDispatch:
         operation = dispatcher.dispatch(message(volume="v", newer="x"), {})
 
         assert operation == Operation(
-            create.flow, ("volume", "v"), {"size": 1}, shared=("s",), method="create"
+            create.flow, ("volume", "v"), {"size": 1}, shared=("s",), method="create", quick=True
         )
 
     def test_an_operation_has_the_request_of_its_message(self, dispatcher: Dispatcher) -> None:

@@ -1,69 +1,217 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process that is stopping: casts stay with the broker, callers get an error."""
+"""Messages between the broker and the intake, and the connection that brings them."""
 
 from __future__ import annotations
 
-import logging
+import json
+import threading
+import time
 import types
+from collections.abc import Callable
+from typing import Any
 
 import oslo_messaging
 import pytest
+from oslo_messaging._drivers import common
 
 from flows.errors import ProcessStopping
 from worker.rpc import server
 
 STOPPING = ProcessStopping("create_volume was not begun: the process is stopping")
+BODY = {"oslo.version": "2.0"}
 
 
-class _Message(dict):
-    """A message of an AMQP driver."""
+class Intake:
+    """Notes the messages that it gets."""
 
-    acknowledged = False
-
-    def acknowledge(self) -> None:
-        self.acknowledged = True
-
-
-class _Stopping:
-    """An intake at any point of a stop."""
-
-    def __init__(self, *, has_slot: bool) -> None:
-        self._has_slot = has_slot
-
-    def wait_for_capacity(self, timeout: float) -> bool:
-        if not self._has_slot:
-            raise STOPPING
-        return True
-
-    def cast(self, message: object, context: object) -> None:
-        raise STOPPING
-
-    def malformed(self, body: object, error: Exception) -> None:
-        raise STOPPING
+    def __init__(self) -> None:
+        self.casts: list[server.Cast] = []
+        self.calls: list[server.Call] = []
+        self.bad: list[server.Unreadable] = []
+        self.cast = self.casts.append
+        self.call = self.calls.append
+        self.unreadable = self.bad.append
 
 
-@pytest.mark.parametrize("has_slot", [False, True], ids=["no slot", "no journal"])
-def test_a_cast_is_not_acknowledged(has_slot: bool, caplog: pytest.LogCaptureFixture) -> None:
-    listener = object.__new__(server._Listener)
-    listener._intake = _Stopping(has_slot=has_slot)
-    message = _Message(method="create_volume", _unique_id="ab" * 16)
+class Raw:
+    """A message of the AMQP library."""
 
-    listener(message)
+    def __init__(self, tag: int, channel: Any, body: bytes = b"", **inner: Any) -> None:
+        self.delivery_tag, self.channel = tag, channel
+        inner = {"method": "create_volume", "_unique_id": "ab" * 16, **inner}
+        self.body = body or json.dumps({**BODY, "oslo.message": json.dumps(inner)}).encode()
+        self.properties: dict[str, Any] = {}
+        self.acks: list[int] = []
 
-    assert not message.acknowledged
-    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    @property
+    def payload(self) -> Any:
+        return json.loads(self.body)
+
+    def ack(self) -> None:
+        self.acks.append(threading.get_ident())
 
 
-def test_an_unreadable_message_is_not_acknowledged() -> None:
-    listener = object.__new__(server._Listener)
-    listener._intake = _Stopping(has_slot=True)
-    consumer = types.SimpleNamespace(queue=types.SimpleNamespace(channel=None))
-    acknowledged: list[bool] = []
-    raw = types.SimpleNamespace(body=b"no JSON", ack=lambda: acknowledged.append(True))
+class Consumer:
+    queue_name = "q"
 
-    listener.guarded(consumer)(raw)
 
-    assert acknowledged == []
+class Connection:
+    """A connection of oslo.messaging, as a listener sees it."""
+
+    def __init__(self) -> None:
+        self.channel = types.SimpleNamespace(callbacks={"1": None})
+        self.collected = 0
+        self.connected = True
+        self._consumers = {Consumer(): 1}
+        self._new_tags: set[int] = set()
+        self.connection = types.SimpleNamespace(
+            channel=self.channel,
+            _consumers=self._consumers,
+            _new_tags=self._new_tags,
+            connection=self,
+        )
+        self.listener: Any = None
+        self.passes: list[Callable[[], None]] = []
+
+    def collect(self) -> None:
+        self.collected += 1
+
+    def consume(self, timeout: float) -> None:
+        if not self.passes:
+            self.listener._shutdown.set()
+            raise common.Timeout
+        self.passes.pop(0)()
+
+    def stop_consuming(self) -> None: ...
+
+
+class Bench:
+    """A listener between a connection and an intake; ``run`` is its thread's loop."""
+
+    def __init__(self) -> None:
+        self.intake, self.conn = Intake(), Connection()
+        driver = types.SimpleNamespace(prefetch_size=1, conf=None)
+        self.listener = server._Listener(self.intake, driver, self.conn)
+        self.conn.listener = self.listener
+        queue = types.SimpleNamespace(channel=types.SimpleNamespace())
+        self.deliver = self.listener.guarded(types.SimpleNamespace(queue=queue))
+
+    def run(self, *passes: Callable[[], None]) -> None:
+        self.listener._shutdown.clear()
+        self.conn.passes = list(passes)
+        self.listener.poll()
+
+    def message(self, tag: int, **inner: Any) -> Raw:
+        return Raw(tag, self.conn.channel, **inner)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+class TestCasts:
+    def test_one_is_acknowledged_by_the_thread_of_the_connection(self, bench: Bench) -> None:
+        raw = bench.message(1)
+        bench.run(lambda: bench.deliver(raw))
+        (cast,) = bench.intake.casts
+        assert raw.acks == [] and cast.message["method"] == "create_volume"
+        other = threading.Thread(target=cast.acknowledge)
+        other.start()
+        other.join()
+        assert raw.acks == []
+        bench.run()
+
+        assert raw.acks == [threading.get_ident()]
+
+    def test_one_of_a_lost_connection_is_not_acknowledged(self, bench: Bench) -> None:
+        raw = bench.message(1)
+        bench.run(lambda: bench.deliver(raw))
+        bench.conn.channel = types.SimpleNamespace()
+        (cast,) = bench.intake.casts
+        cast.acknowledge()
+        bench.run()
+
+        assert cast.is_lost() and raw.acks == []
+
+    def test_a_channel_that_begins_anew_loses_its_messages(self, bench: Bench) -> None:
+        first, again = bench.message(1), bench.message(1)
+        bench.run(lambda: bench.deliver(first), lambda: bench.deliver(again))
+        for cast in bench.intake.casts:
+            cast.acknowledge()
+        bench.run()
+
+        assert [cast.is_lost() for cast in bench.intake.casts] == [True, False]
+        assert (first.acks, len(again.acks)) == ([], 1)
+        assert bench.conn.collected == 1  # the channel has no prefetch limit any more
+
+    def test_an_error_of_the_intake_leaves_the_message(self, bench: Bench) -> None:
+        def fail(_cast: server.Cast) -> None:
+            raise RuntimeError("a bug")
+
+        bench.intake.cast = fail
+        raw = bench.message(1)
+        bench.run(lambda: bench.deliver(raw))
+
+        assert raw.acks == []
+
+    def test_an_unreadable_message_waits_for_its_place(self, bench: Bench) -> None:
+        raw = bench.message(1, body=b"no JSON")
+        bench.run(lambda: bench.deliver(raw))
+        (bad,) = bench.intake.bad
+
+        assert (bad.body, raw.acks) == (b"no JSON", [])
+
+
+class TestCalls:
+    @pytest.mark.parametrize(
+        ("expiration", "monitored", "patience"),
+        [("1500", None, 1.5), (None, 3, 3), ("9000", 3, 3), (None, None, None), ("x", None, None)],
+    )
+    def test_one_knows_how_long_its_caller_waits(
+        self, bench: Bench, expiration: Any, monitored: Any, patience: Any
+    ) -> None:
+        raw = bench.message(1, _msg_id="m", _reply_q="r", _timeout=monitored)
+        if expiration is not None:
+            raw.properties["expiration"] = expiration
+        bench.run(lambda: bench.deliver(raw))
+
+        (call,) = bench.intake.calls
+        assert call.patience == patience and len(raw.acks) == 1
+        assert call.message["_unique_id"] == "ab" * 16
+
+    def test_one_is_abandoned_when_its_time_is_over(self) -> None:
+        call = server.Call({}, {}, lambda *_: None, patience=10.0)
+        late = server.Call({}, {}, lambda *_: None, 10.0, arrived=time.monotonic() - 10)
+        endless = server.Call({}, {}, lambda *_: None, arrived=0.0)
+
+        assert [one.is_abandoned for one in (call, late, endless)] == [False, True, False]
+
+
+class TestConnection:
+    def test_a_consumer_that_the_channel_lacks_is_declared_anew(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench.listener.check_every = 0.0
+        bench.run()
+        assert bench.conn.collected == 0
+        bench.conn.channel.callbacks.clear()
+        bench.run()
+
+        assert bench.conn.collected == 1
+        assert "its channel does not consume q" in caplog.text
+
+    def test_another_thread_may_ask_for_a_new_connection(self, bench: Bench) -> None:
+        bench.listener.reconnect("the broker has no consumer of q")
+        bench.run(lambda: None, lambda: None)
+
+        assert bench.conn.collected == 1
+
+    def test_each_pass_is_noted(self, bench: Bench) -> None:
+        before = bench.listener.passed = 0.0
+        bench.run()
+
+        assert bench.listener.passed > before
 
 
 def test_a_caller_gets_an_error(bus, service) -> None:

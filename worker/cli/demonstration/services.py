@@ -30,6 +30,7 @@ from worker.conf import state_path
 from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
+from worker.execution.concurrency import Limiter
 from worker.journal.journal import ENDED, JournalEntry
 from worker.rpc import transport
 from worker.rpc.clients.backup import BackupClient
@@ -96,7 +97,7 @@ class DemoServices:
         self._database = Database.from_conf(conf)
         sync.sync(self._database)
         self.records = Records.from_conf(conf, self._database)
-        self.images: ImageService = image_service.make(conf).service
+        self.images: ImageService = image_service.make(conf, Limiter()).service
         self._service = volume.service(conf, "local", observer=self._watch.saw)
         self._service.start()
         self._backups = backup.service(conf, observer=self._watch.saw)

@@ -49,6 +49,22 @@ OPTS = [
         "same backends from one queue. Empty means no cluster.",
     ),
     cfg.IntOpt(
+        "waiting_operations_max",
+        default=1000,
+        min=1,
+        help="How many accepted operations may wait, in each process, for their turn or for a "
+        "thread; of operations that are done in a moment, others, and data transfers as many "
+        "each. The rest waits on the bus.",
+    ),
+    cfg.IntOpt(
+        "waiting_operations_per_resource",
+        default=100,
+        min=1,
+        help="How many accepted operations may wait for their turn on one volume, snapshot, "
+        "group or backup. The rest waits on the bus, and lets operations on other resources "
+        "pass up to [oslo_messaging_rabbit] rabbit_qos_prefetch_count.",
+    ),
+    cfg.IntOpt(
         "report_interval",
         default=10,
         min=1,

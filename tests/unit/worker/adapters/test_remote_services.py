@@ -22,7 +22,7 @@ from worker.adapters.remote_services import (
     RemoteBackupServices,
     RemoteVolumeServices,
 )
-from worker.execution.concurrency import Limiter
+from worker.execution.concurrency import Limiter, blocking
 from worker.rpc.clients.sender import BusUnavailable
 
 VOLUME = Record("volume", {"id": "v1", "host": "h1@b1#p", "cluster_name": None})
@@ -77,7 +77,7 @@ def stopping() -> threading.Event:
 
 @pytest.fixture
 def services(client: Client, stopping: threading.Event) -> RemoteVolumeServices:
-    return RemoteVolumeServices(object(), 5.0, Limiter(), stopping)
+    return RemoteVolumeServices(object(), 5.0, stopping)
 
 
 class TestMessages:
@@ -222,8 +222,8 @@ class TestFailures:
             services.connect(REQUEST, VOLUME, CONNECTOR)
 
     def test_threads_that_wait_for_a_reply_do_not_count(self, client, stopping):
-        limiter = Limiter(1)
-        services = RemoteVolumeServices(object(), 5.0, limiter, stopping)
+        limiter = Limiter(1, 0)
+        services = blocking(RemoteVolumeServices(object(), 5.0, stopping), limiter)
         passed = threading.Event()
 
         def another() -> None:

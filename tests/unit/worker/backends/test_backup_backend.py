@@ -11,6 +11,7 @@ import pytest
 from drivers.interface.errors import BackupDriverException
 from flows.errors import DriverNotInitialized
 from worker.backends.backup_backend import BackupStoreBackend
+from worker.execution.concurrency import Limiter
 
 CINDERS = "cinder.backup.drivers.posix.PosixBackupDriver"
 
@@ -31,7 +32,12 @@ def store(*failures: str, pause: float = 0.0) -> BackupStoreBackend:
         return Driver(left)
 
     return BackupStoreBackend(
-        "h", "nova", make, (CINDERS, "drivers.backup.posix.PosixDriver"), lambda: pause
+        "h",
+        "nova",
+        make,
+        (CINDERS, "drivers.backup.posix.PosixDriver"),
+        lambda: pause,
+        Limiter(),
     )
 
 

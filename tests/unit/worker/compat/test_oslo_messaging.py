@@ -45,22 +45,14 @@ class Recording(compat.Listener):
         super().__init__(driver, connection)
         self.raw = raw
 
-    def guarded(self, consumer: Any) -> Any:
-        def callback(raw: Any) -> None:
-            message = consumer.queue.channel.message_to_python(raw)
-            parsed = compat.RabbitMessage(message)
-            self.raw.append((dict(parsed), self.context_of(dict(parsed))))
-            self.send_heartbeat()
-            self(parsed)
-
-        return callback
-
-
-class Echo:
-    """A dispatcher that answers with the arguments."""
-
-    def dispatch(self, incoming: Any) -> Any:
-        return incoming.message["args"]
+    def received(self, message: Any, delivery: compat.Delivery) -> None:
+        assert not delivery.lost
+        parsed = compat.RabbitMessage(message)
+        self.raw.append((dict(parsed), self.context_of(dict(parsed))))
+        incoming = self.take_call(parsed)
+        assert incoming is not None
+        with compat.traced(self.driver.conf, incoming):
+            incoming.reply(incoming.message["args"])
 
 
 def test_log_lines_of_connections_have_the_known_texts() -> None:
@@ -90,7 +82,7 @@ def test_sections_that_no_entry_point_lists_have_options() -> None:
 
 def test_a_server_answers_through_its_own_listener(transport: Any) -> None:
     raw: list[Any] = []
-    server = compat.RPCServer(transport, TARGET, Echo(), lambda *made: Recording(raw, *made))
+    server = compat.RPCServer(transport, TARGET, lambda *made: Recording(raw, *made))
     server.start()
     try:
         client = oslo_messaging.get_rpc_client(transport, TARGET, timeout=WAIT)
@@ -146,7 +138,7 @@ def test_connections_report_that_they_work_and_that_they_wait(transport: Any) ->
     compat.connect(transport, 1)
     assert found.is_set()
 
-    server = compat.RPCServer(transport, TARGET, Echo(), lambda *made: Recording([], *made))
+    server = compat.RPCServer(transport, TARGET, lambda *made: Recording([], *made))
     server.start()
     try:
         assert listening.wait(WAIT)

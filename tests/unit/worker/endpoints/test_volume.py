@@ -10,7 +10,7 @@ import pytest
 from flows.group import create_from, create_snapshot, delete, update
 from flows.volume import create, create_from_image, manage, reimage, upload
 from flows.volume.migration import complete, migrate, retype
-from tests.dispatchers import volume_dispatcher
+from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from tests.unit.rpc.samples import SAMPLES, of
 from worker.endpoints.group import GroupReplicationEndpoint
 from worker.endpoints.volume import RPC_VERSION
@@ -24,6 +24,18 @@ IMAGE = "22222222-2222-2222-2222-222222222222"
 @pytest.fixture
 def dispatcher() -> Dispatcher:
     return volume_dispatcher()
+
+
+def test_operations_that_are_done_in_a_moment(dispatcher: Dispatcher) -> None:
+    assert dispatcher.quick == {
+        *("initialize_connection", "terminate_connection", "remove_export"),
+        *("initialize_connection_snapshot", "terminate_connection_snapshot"),
+        *("remove_export_snapshot", "attach_volume", "detach_volume"),
+        *("attachment_update", "attachment_delete", "extend_volume_completion"),
+        *("accept_transfer", "update_group", "update_consistencygroup"),
+        *("freeze_host", "thaw_host"),
+    }
+    assert backup_dispatcher().quick == {"export_record", "import_record", "reset_status"}
 
 
 def asked(dispatcher: Dispatcher, message: Any, context: Any = None) -> Operation:

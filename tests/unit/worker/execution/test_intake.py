@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import functools
+import threading
+import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,49 +16,56 @@ from taskflow.types.failure import Failure
 from flows.engine import Outcome
 from flows.errors import DriverNotInitialized, FlowError, InvalidVolume, ProcessStopping
 from worker.execution.intake import Intake
+from worker.journal.errors import JournalError
 from worker.rpc.dispatch import BadMessage, DirectCall
 from worker.rpc.operation import Operation
+from worker.rpc.server import Call, Cast, Unreadable
 
 OPERATION = Operation(lambda: None, ("volume", "v1"), {}, method="create_volume")  # type: ignore[arg-type,return-value]
 MESSAGE = {"method": "create_volume", "_unique_id": "id-1"}
+ACKNOWLEDGED = ("acknowledge",)
 
 
 class Parts:
     """The dispatcher, the journal, the pool and the rejected messages around an intake.
 
-    :ivar asked: what the dispatcher returns, or raises.
+    :ivar dispatched: what the dispatcher returns, or raises.
     :ivar accepted: answers of the journal, in order; None for an id that it has already.
     :ivar outcome: the end of an operation that is run for a call.
+    :ivar room: whether operations are admitted, and calls begun.
     """
 
     def __init__(self) -> None:
-        self.asked: Any = OPERATION
+        self.dispatched: Any = OPERATION
         self.accepted: list[Any] = ["detail"]
         self.outcome: Any = Outcome("done", result="answer")
         self.events: list[tuple[Any, ...]] = []
-        self.slots = 0
+        self.replies: list[tuple[Any, BaseException | None]] = []
+        self.room = True
         self.intake = Intake(
             SimpleNamespace(dispatch=self._dispatch),  # type: ignore[arg-type]
             SimpleNamespace(accept=self._accept),  # type: ignore[arg-type]
             SimpleNamespace(until_available=lambda work: work()),  # type: ignore[arg-type]
             SimpleNamespace(  # type: ignore[arg-type]
-                wait_for_capacity=lambda timeout: timeout > 0,
+                admits=lambda _operation: self.room,
+                room=threading.Event(),
                 start=lambda *args: self.events.append(("start", *args)),
+                start_direct=self._start_direct,
                 start_call=self._start_call,
-                run=self._run,
-                capacity_taken=self._slot_taken,
+                run_call=self._run_call,
             ),
             SimpleNamespace(  # type: ignore[arg-type]
                 message=lambda _m, _c, error: self.events.append(("rejected", str(error))),
                 unreadable=lambda body, error: self.events.append(("unreadable", body, error)),
             ),
             slot="h1@b1/0",
+            stopping=threading.Event(),
         )
 
     def _dispatch(self, message: Any, context: Any) -> Any:
-        if isinstance(self.asked, BaseException):
-            raise self.asked
-        return self.asked
+        if isinstance(self.dispatched, BaseException):
+            raise self.dispatched
+        return self.dispatched
 
     def _accept(self, unique_id: str, slot: str, operation: Operation) -> Any:
         assert slot == "h1@b1/0" and operation is OPERATION
@@ -66,27 +75,38 @@ class Parts:
             raise answer
         return answer
 
-    def _start_call(self, call: Callable[[], None]) -> None:
-        self.events.append(("start_call",))
-        call()
+    def _start_direct(self, work: Callable[[], None]) -> None:
+        self.events.append(("start_direct",))
+        work()
 
-    def _run(self, operation: Operation, detail: Any) -> Any:
-        assert self.slots == 1, "a call occupies a slot"
-        return self.outcome
+    def _start_call(self, begin: Callable[[], None]) -> bool:
+        if self.room:
+            begin()
+        return self.room
 
-    @contextlib.contextmanager
-    def _slot_taken(self) -> Iterator[None]:
-        self.slots += 1
+    def _run_call(self, operation: Operation, accept: Any, ended: Any) -> None:
         try:
-            yield
-        finally:
-            self.slots -= 1
+            if accept() is not None:
+                ended(self.outcome, None)
+        except Exception as error:  # noqa: BLE001 - as the pool does
+            ended(None, error)
 
     def cast(self) -> None:
-        self.intake.cast(MESSAGE, {})
+        acknowledge = functools.partial(self.events.append, ("acknowledge",))
+        self.intake.cast(Cast(MESSAGE, {}, acknowledge))
+        self.intake._casts.process()
 
-    def call(self) -> Any:
-        return self.intake.call(MESSAGE, {})
+    def call(self, patience: float | None = None, age: float = 0.0) -> Any:
+        """Make a call and return its answer, or raise its error; None without a reply."""
+        arrived = time.monotonic() - age
+        reply = lambda *given: self.replies.append(given)  # noqa: E731
+        self.intake.call(Call(MESSAGE, {}, reply, patience, arrived))
+        if not self.replies:
+            return None
+        ((answer, error),) = self.replies
+        if error is not None:
+            raise error
+        return answer
 
 
 @pytest.fixture
@@ -94,37 +114,34 @@ def parts() -> Parts:
     return Parts()
 
 
-@pytest.mark.parametrize("timeout", [0.0, 1.0])
-def test_slots_are_those_of_the_pool(parts, timeout):
-    assert parts.intake.wait_for_capacity(timeout) is bool(timeout)
-
-
-def test_what_cannot_be_read_is_kept(parts):
+def test_what_cannot_be_read_is_kept_and_acknowledged(parts):
     error = ValueError("no JSON")
-    parts.intake.malformed(b"{", error)
+    acknowledge = functools.partial(parts.events.append, ("acknowledge",))
+    parts.intake.unreadable(Unreadable(b"{", error, acknowledge))
+    parts.intake._casts.process()
 
-    assert parts.events == [("unreadable", b"{", error)]
+    assert parts.events == [("unreadable", b"{", error), ("acknowledge",)]
 
 
 class TestCast:
-    def test_it_is_in_the_journal_before_it_starts(self, parts):
+    def test_it_is_in_the_journal_before_it_starts_and_is_acknowledged(self, parts):
         parts.cast()
 
-        assert parts.events == [("accept", "id-1"), ("start", OPERATION, "detail")]
+        assert parts.events == [("accept", "id-1"), ("start", OPERATION, "detail"), ACKNOWLEDGED]
 
     def test_one_that_the_journal_has_is_not_started_again(self, parts):
         parts.accepted = [None]
         parts.cast()
 
-        assert parts.events == [("accept", "id-1")]
+        assert parts.events == [("accept", "id-1"), ACKNOWLEDGED]
 
     @pytest.mark.parametrize("error", [BadMessage("no"), KeyError("no"), RecursionError("no")])
     def test_one_that_no_endpoint_accepts_is_rejected(self, parts, error):
-        parts.asked = error
+        parts.dispatched = error
         parts.cast()
 
-        [(kind, text)] = parts.events
-        assert kind == "rejected" and "no" in text
+        [(kind, text), last] = parts.events
+        assert kind == "rejected" and "no" in text and last == ACKNOWLEDGED
 
     def test_one_that_the_journal_does_not_take_stays_with_the_broker(self, parts):
         parts.accepted = [ProcessStopping("the process is stopping")]
@@ -133,12 +150,18 @@ class TestCast:
             parts.cast()
         assert parts.events == [("accept", "id-1")]
 
-    def test_a_method_without_a_flow_is_called_on_a_thread(self, parts):
-        called: list[int] = []
-        parts.asked = DirectCall("get_capabilities", lambda: called.append(1))
+    def test_one_without_room_stays_with_the_broker(self, parts):
+        parts.room = False
         parts.cast()
 
-        assert (parts.events, called) == ([("start_call",)], [1])
+        assert parts.events == [] and not parts.intake.is_empty
+
+    def test_a_method_without_a_flow_is_called_on_a_thread(self, parts):
+        called: list[int] = []
+        parts.dispatched = DirectCall("get_capabilities", lambda: called.append(1))
+        parts.cast()
+
+        assert (parts.events, called) == ([("start_direct",), ACKNOWLEDGED], [1])
 
     @pytest.mark.parametrize(
         ("error", "text"),
@@ -153,7 +176,7 @@ class TestCast:
         def fail() -> None:
             raise error
 
-        parts.asked = DirectCall("set_log_levels", fail)
+        parts.dispatched = DirectCall("set_log_levels", fail)
         parts.cast()
 
         assert caplog.messages == [f"set_log_levels {text}"]
@@ -162,7 +185,7 @@ class TestCast:
 class TestCall:
     def test_the_answer_is_the_operations_result(self, parts):
         assert parts.call() == "answer"
-        assert (parts.events, parts.slots) == ([("accept", "id-1")], 0)
+        assert parts.events == [("accept", "id-1")]
 
     def test_a_second_delivery_runs_under_an_id_of_its_own(self, parts):
         parts.accepted = [None, "detail"]
@@ -190,15 +213,45 @@ class TestCall:
         with pytest.raises(ProcessStopping, match="create_volume was interrupted"):
             parts.call()
 
+    def test_a_journal_that_is_away_is_the_callers_error(self, parts):
+        parts.accepted = [JournalError("journal: away")]
+
+        with pytest.raises(JournalError, match="away"):
+            parts.call()
+
     def test_a_method_without_a_flow_is_not_in_the_journal(self, parts):
-        parts.asked = DirectCall("get_capabilities", lambda: {"a": 1})
+        parts.dispatched = DirectCall("get_capabilities", lambda: {"a": 1})
 
         assert parts.call() == {"a": 1}
         assert parts.events == []
 
     def test_a_bad_message_is_the_callers_error(self, parts):
-        parts.asked = BadMessage("volume is missing")
+        parts.dispatched = BadMessage("volume is missing")
 
         with pytest.raises(BadMessage, match="volume is missing"):
             parts.call()
-        assert (parts.events, parts.slots) == ([], 0)
+        assert parts.events == []
+
+    def test_one_too_many_is_refused(self, parts):
+        parts.room = False
+
+        with pytest.raises(FlowError, match="create_volume is refused: too many calls wait"):
+            parts.call()
+
+    def test_one_whose_caller_has_given_up_is_not_carried_out(self, parts, caplog):
+        caplog.set_level("DEBUG")
+        assert parts.call(patience=5, age=6) is None
+
+        assert (parts.events, parts.replies) == ([], [])
+        assert caplog.messages == ["create_volume is not carried out: its caller has given up"]
+
+    def test_nor_one_whose_caller_gives_up_before_its_turn(self, parts):
+        def later(operation: Operation, accept: Any, ended: Any) -> None:
+            parts.intake_accept = accept
+
+        parts.intake._operations.run_call = later
+        parts.call(patience=0.05)
+        time.sleep(0.06)
+
+        assert parts.intake_accept() is None
+        assert (parts.events, parts.replies) == ([], [])

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -18,11 +20,14 @@ from taskflow.patterns import linear_flow
 
 from flows.errors import InvalidVolume, OperationCancelled, ProcessStopping
 from flows.lifecycle import Step
+from tests import messages
+from tests.messages import answer
 from tests.unit.flows.world.world import World
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
-from worker.execution.operation_pool import OperationPool
+from worker.execution.lane import Lane
+from worker.execution.operation_pool import OperationPool, WaitingLimits
 from worker.execution.operator_requests import RequestHandler, RequestRefused
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
@@ -102,6 +107,10 @@ class Endpoint:
     def ask(self, request: RequestContext, name: str) -> Operation:
         return replace(self.note(request, name, name), answer=str.upper, when_interrupted="revert")
 
+    @exposed("3.0", quick=True)
+    def quick(self, request: RequestContext, name: str) -> Operation:
+        return self.note(request, name, name)
+
     @exposed("3.0", journalled=False)
     def direct(self, request: RequestContext, name: str) -> str:
         GATE.pass_by(name)
@@ -134,22 +143,38 @@ class Bench:
             slot=SLOT,
             size=2,
             data_transfers=1,
+            limits=WaitingLimits(most=4, per_resource=2),
             stopping=self.stopping,
         )
         rejected = RejectedMessages(self.journal, retry, lambda: 100)
         dispatcher = Dispatcher([Endpoint()], "3.0")
-        self.intake = Intake(dispatcher, self.journal, retry, self.operations, rejected, slot=SLOT)
+        self.intake = Intake(
+            dispatcher,
+            self.journal,
+            retry,
+            self.operations,
+            rejected,
+            slot=SLOT,
+            stopping=self.stopping,
+        )
         self.requests = RequestHandler(self.journal, retry, self.operations)
+        self.taken: list[str] = []
+        """The casts that were acknowledged."""
 
     def cast(self, method: str, unique_id: str | None = None, **args: Any) -> str:
         """Cast a message and return its unique id, which is the flow's as well."""
         unique_id = unique_id or str(uuid.uuid4())
         message = {"method": method, "version": "3.0", "args": args, "_unique_id": unique_id}
-        self.intake.cast(message, {"request_id": "req-1"})
+        taken = functools.partial(self.taken.append, unique_id)
+        messages.cast(self.intake, message, {"request_id": "req-1"}, taken)
         return unique_id
 
+    def begin(self, method: str, **args: Any) -> SimpleQueue[Any]:
+        """Begin a call and return the queue in which its reply will be."""
+        return messages.begin(self.intake, {"method": method, "version": "3.0", "args": args}, {})
+
     def call(self, method: str, **args: Any) -> Any:
-        return self.intake.call({"method": method, "version": "3.0", "args": args}, {})
+        return answer(self.begin(method, **args))
 
     def state(self, flow: str) -> str:
         return str(self.journal.load(flow).state)
@@ -219,42 +244,75 @@ class TestCasts:
         until(lambda: GATE.ran == ["d"])
         go.set()
 
-        until(lambda: bench.operations.has_capacity)
         assert bench.journal.entries() == []
 
 
-class TestSlots:
-    def test_no_message_is_taken_without_a_free_slot(self, bench: Bench) -> None:
+class TestLanes:
+    def test_one_that_waits_for_its_turn_needs_no_thread(self, bench: Bench) -> None:
         go = GATE.hold("a")
-        bench.cast("note", name="a")
-        assert bench.intake.wait_for_capacity(0)
-        bench.cast("note", name="b")
-        assert not bench.intake.wait_for_capacity(0)
-        go.set()
+        flows = [bench.cast("note", name=name) for name in "abc"]
+        others = [bench.cast("note", name=name, volume=name) for name in ("x", "y", "z")]
 
-        assert bench.intake.wait_for_capacity(WAIT)
-
-    def test_data_transfers_take_no_slot_and_wait_for_each_other(self, bench: Bench) -> None:
-        go = GATE.hold("t1")
-        flows = [bench.cast("transfer", name=name) for name in ("t1", "t2", "t3")]
-        assert bench.intake.wait_for_capacity(0)
-        bench.ended(bench.cast("note", name="a"))
-        assert "t2" not in GATE.ran
+        for flow in others:
+            bench.ended(flow)
+        assert [name for name in GATE.ran if name in "abc"] == ["a"]
         go.set()
+        for flow in flows:
+            bench.ended(flow)
+
+    def test_no_kind_waits_behind_another(self, bench: Bench) -> None:
+        names = ("s1", "s2", "t1")
+        gates = [GATE.hold(name) for name in names]
+        slow = [bench.cast("note", name=name, volume=name) for name in ("s1", "s2", "s3")]
+        moving = [bench.cast("transfer", name=name) for name in ("t1", "t2")]
+        until(lambda: set(names) <= set(GATE.ran))
+        bench.ended(bench.cast("quick", name="q"))
+
+        assert bench.call("ask", name="c") == "C"
+        assert not {"s3", "t2"} & set(GATE.ran)
+        for gate in gates:
+            gate.set()
+        for flow in (*slow, *moving):
+            bench.ended(flow)
+
+    def test_a_resource_that_many_wait_for_lets_others_pass(self, bench: Bench) -> None:
+        go = GATE.hold("a")
+        flows = [bench.cast("note", name=name) for name in "abcde"]
+        other = bench.cast("note", name="other", volume="v2")
+        bench.ended(other)
+        assert bench.taken == [*flows[:3], other]  # one runs, two wait, two are not taken
+        go.set()
+        until(lambda: bench.operations.room.is_set())
+        until(lambda: bench.intake._casts.process() or bench.intake.is_empty)
+
+        for flow in flows:
+            bench.ended(flow)
+        assert [name for name in GATE.ran if name != "other"] == list("abcde")
+
+    def test_no_more_wait_than_the_limit(self, bench: Bench) -> None:
+        gates = [GATE.hold(name) for name in ("a0", "a1")]
+        flows = [bench.cast("note", name=f"a{n}", volume=f"v{n}") for n in range(8)]
+        until(lambda: len(GATE.ran) == 2)
+        bench.intake._casts.process()
+        assert bench.taken == flows[:6]  # two run, four wait
+        bench.ended(bench.cast("quick", name="q"))
+        for gate in gates:
+            gate.set()
+        until(lambda: bench.intake._casts.process() or bench.intake.is_empty)
 
         for flow in flows:
             bench.ended(flow)
 
-    def test_a_slot_is_free_again_after_a_resumed_operation_too(self, bench: Bench) -> None:
-        detail = bench.journal.accept(
-            uuid.uuid4().hex, SLOT, Operation(note, ("volume", "v1"), {"name": "old"})
-        )
-        assert detail is not None
-        assert bench.operations.load_unfinished() == 1
+    def test_one_that_was_packed_runs_with_its_arguments(self, bench: Bench) -> None:
+        go = GATE.hold("a")
+        bench.cast("note", name="a")
+        flow = bench.cast("note", name="b")
+        run = bench.operations.find(flow)
+        assert run is not None and not run.operation.args and run.flow == flow
+        go.set()
 
-        bench.ended(detail.uuid)
-        until(lambda: bench.operations.find(detail.uuid) is None)
-        assert bench.operations._active == 0
+        bench.ended(flow)
+        assert GATE.ran == ["a", "b"]
 
 
 class TestCalls:
@@ -269,31 +327,46 @@ class TestCalls:
     def test_it_waits_for_its_turn(self, bench: Bench) -> None:
         go = GATE.hold("v1")
         bench.cast("note", name="v1")
-        answers: list[str] = []
-        thread = threading.Thread(target=lambda: answers.append(bench.call("ask", name="v1")))
-        thread.start()
         until(lambda: GATE.ran == ["v1"])
+        reply = bench.begin("ask", name="v1")
         go.set()
-        thread.join(WAIT)
 
-        assert answers == ["V1"]
+        assert answer(reply) == "V1"
 
-    def test_one_that_was_not_begun_before_the_stop_is_an_error(self, bench: Bench) -> None:
-        GATE.hold("v1")
+    def test_many_that_wait_for_one_resource_hold_no_thread(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench.operations._calls = Lane("call", 1, 10)
+        go = GATE.hold("v1")
         bench.cast("note", name="v1")
         until(lambda: GATE.ran == ["v1"])
-        bench.operations.close()
+        waiting = [bench.begin("ask", name="v1") for _ in range(3)]
+        assert bench.call("ask", name="v2") == "V2"
+        go.set()
+
+        assert [answer(reply) for reply in waiting] == ["V1"] * 3
+
+    def test_one_that_was_not_begun_before_the_stop_is_an_error(self, bench: Bench) -> None:
+        go = GATE.hold("v1")
+        bench.cast("note", name="v1")
+        until(lambda: GATE.ran == ["v1"])
+        reply = bench.begin("ask", name="v1")
+        until(lambda: bool(bench.operations._waiting_calls))
+        assert not bench.operations.stop(0)
+        go.set()
 
         with pytest.raises(ProcessStopping):
-            bench.call("ask", name="v1")
+            answer(reply)
 
 
 class TestStop:
-    def test_no_message_is_taken_any_more(self, bench: Bench) -> None:
+    def test_the_thread_that_accepts_casts_ends(self, bench: Bench) -> None:
+        bench.intake.start()
+        (thread,) = [one for one in threading.enumerate() if one.name == "casts"]
         bench.operations.close()
 
-        with pytest.raises(ProcessStopping):
-            bench.intake.wait_for_capacity(WAIT)
+        thread.join(WAIT)
+        assert not thread.is_alive()
 
     def test_the_rest_is_suspended_and_resumed_by_the_next_process(
         self, bench: Bench, tmp_path: Path

@@ -49,7 +49,7 @@ class Flows:
         self.stored["f1"] = SimpleNamespace(state=state, meta=meta, name="create_volume")
 
     def run(self) -> None:
-        self.running["f1"] = SimpleNamespace(detail="detail of f1")
+        self.running["f1"] = SimpleNamespace(detail="detail of f1", unpack=lambda: None)
 
 
 @pytest.fixture

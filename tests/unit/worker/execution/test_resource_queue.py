@@ -92,6 +92,24 @@ def test_they_are_called_in_the_order_in_which_they_came() -> None:
     assert queue.called == ["a", "b", "c"]
 
 
+def test_those_that_wait_for_a_name_are_counted() -> None:
+    queue = Queue()
+    queue.enter("a", "v1")
+    queue.enter("b", "v1", "v2")
+    queue.enter("c", "v1")
+    queue.enter("reader", shared=("v3",))
+    assert queue.queue.waiting(["v1", "v3"]) == 2 and queue.queue.waiting(["v3", "v4"]) == 0
+    assert queue.queue.is_taken(["v3"]) and not queue.queue.is_taken(["v4"])
+    queue.leave("a")
+    assert queue.queue.waiting(["v1"]) == 1
+    queue.leave("c")  # before its turn
+    queue.leave("b")
+    queue.leave("reader")
+
+    assert queue.queue.waiting(["v1"]) == 0
+    assert not queue.queue._waiting and not queue.queue.is_taken(["v1", "v2", "v3"])
+
+
 def test_readers_go_together_and_a_writer_waits_for_all() -> None:
     queue = Queue()
     queue.enter("reader 1", shared=("v1",))

@@ -7,15 +7,19 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oslo_config import cfg
 
 from flows.errors import ProcessStopping
 from worker import conf as config
+from worker.adapters.record_cache import _Observed
 from worker.conf import state_path
 from worker.db import sync
 from worker.db.engine import Database
+from worker.execution.concurrency import BlockingClient
+from worker.rpc.context import RequestContext
 from worker.service import backup, base, volume
 from worker.service.start_stop import Service
 
@@ -124,7 +128,48 @@ class TestBackupService:
         parts = start(backup.service(conf))
 
         assert parts.base.identity.host == "h1"
-        assert parts.operations._transfers._max_workers == 2  # half of three, rounded up
+        assert parts.operations._transfers.threads == 2  # half of three, rounded up
+
+
+RECORDS = {
+    *("volumes", "snapshots", "groups", "attachments", "backups", "quotas", "workers"),
+    *("messages", "initiators", "types", "services", "host"),
+}
+"""Fields of contexts that read and write the database."""
+
+VALUES = {
+    *("request", "resumed", "stopping", "progress", "waiting", "key", "options"),
+    "progress_every",
+}
+"""Fields that are no clients."""
+
+
+class TestForeignSystems:
+    """No thread has a place of the limiter while it waits for a foreign system."""
+
+    @pytest.mark.parametrize("kind", ["volume", "backup"])
+    def test_every_client_in_a_context_leaves_the_limiter(
+        self, conf: cfg.ConfigOpts, start: Start, kind: str
+    ) -> None:
+        conf.set_override("driver", ["messagingv2"], group="oslo_messaging_notifications")
+        parts = start(volume.service(conf, "local") if kind == "volume" else backup.service(conf))
+        ctx: Any = parts.operations._executor._contexts(RequestContext.admin(), False)
+        clients = {
+            field.name: getattr(ctx, field.name)
+            for field in dataclasses.fields(ctx)
+            if field.name not in RECORDS | VALUES | {"backend"}
+        }
+        clients["driver"] = ctx.driver
+        if kind == "volume":
+            clients |= {"any driver": ctx.backend.any_driver(), "glance": ctx.images.service}
+
+        clients = {
+            name: one._target if isinstance(one, _Observed) else one
+            for name, one in clients.items()
+        }
+
+        assert [name for name, one in clients.items() if not isinstance(one, BlockingClient)] == []
+        assert {"notifier", "attacher", "volume_service"} <= clients.keys()
 
 
 class TestStart:

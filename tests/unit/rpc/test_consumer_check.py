@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that receives no messages notices it, reconnects and lets itself be restarted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from worker.rpc import consumer_check
+from worker.rpc.consumer_check import DEAF_LIMIT, STALLED, ConsumerCheck
+
+
+class Listener:
+    """The consumers of a server."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.reasons: list[str] = []
+        self.reconnect = self.reasons.append
+
+    def queues(self) -> list[str]:
+        return ["topic", "topic.h1"]
+
+
+class World:
+    """A broker with its consumers, a listener and a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.counts: Mapping[str, int] | None = {"topic": 1, "topic.h1": 1}
+        self.listener = Listener()
+        self.check = ConsumerCheck(self._ask, threading.Event())
+        self.check._servers = [self.listener]
+        monkeypatch.setattr(consumer_check, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def _ask(self, queues: Collection[str]) -> Mapping[str, int]:
+        if self.counts is None:
+            raise ConnectionError("away")
+        return {queue: self.counts[queue] for queue in queues}
+
+    def after(self, seconds: float, *, alive: bool = True) -> None:
+        self.now += seconds
+        if alive:
+            self.listener.passed = self.now
+        self.check.check()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_a_healthy_listener_is_left_alone(world: World) -> None:
+    for _ in range(3):
+        world.after(DEAF_LIMIT)
+
+    assert not world.check.is_deaf and world.listener.reasons == []
+
+
+def test_one_without_a_consumer_connects_anew(world: World) -> None:
+    world.counts = {"topic": 1, "topic.h1": 0}
+    world.after(10)
+    assert world.listener.reasons == ["the broker has no consumer of topic.h1"]
+    world.counts = {"topic": 1, "topic.h1": 1}
+    world.after(10)
+    world.after(DEAF_LIMIT + 1)
+
+    assert not world.check.is_deaf and len(world.listener.reasons) == 1
+
+
+def test_one_that_stays_deaf_is_reported_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.counts = {"topic": 0, "topic.h1": 0}
+    world.after(10)
+    assert not world.check.is_deaf
+    for _ in range(3):
+        world.after(DEAF_LIMIT)
+
+    assert world.check.is_deaf
+    assert len([r for r in caplog.records if "no messages have been received" in r.message]) == 1
+
+
+def test_one_that_hangs_is_deaf(world: World) -> None:
+    world.after(10)
+    world.after(STALLED + 1, alive=False)
+    assert world.listener.reasons == ["it hangs"]
+    world.after(DEAF_LIMIT + 1, alive=False)
+
+    assert world.check.is_deaf
+
+
+def test_an_outage_of_the_broker_does_not_count(world: World) -> None:
+    world.counts = None
+    for _ in range(3):
+        world.after(DEAF_LIMIT, alive=False)
+    assert not world.check.is_deaf
+    world.counts = {"topic": 1, "topic.h1": 1}
+    world.after(10, alive=False)
+
+    assert not world.check.is_deaf and world.listener.reasons == []
+
+
+def test_the_thread_goes_on_after_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(consumer_check, "time", time)
+    monkeypatch.setattr(consumer_check, "CHECK_PAUSE", 0.001)
+    stopping, calls = threading.Event(), threading.Semaphore(0)
+
+    class Odd(Listener):
+        def queues(self) -> list[str]:
+            calls.release()
+            raise KeyError("a bug")
+
+    check = ConsumerCheck(world._ask, stopping)
+    monkeypatch.setattr(check, "_check", lambda server: server.queues())
+    check.start([Odd()])
+    for _ in range(2):
+        assert calls.acquire(timeout=20)
+    stopping.set()
+
+    assert "could not be checked" in caplog.text

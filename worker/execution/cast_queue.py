@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accept casts on a thread of its own, in the order of their arrival.
+
+The listeners' threads must not wait: while the journal is away, or a disk is slow, they read
+messages and send heartbeats. So they append casts to a queue in memory, and one thread
+journals them. The queue is short, because the broker delivers no more unacknowledged messages
+than the prefetch limit.
+
+A cast for which there is no room waits in the queue, unacknowledged. Later casts pass it,
+except those on the same resources.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from flows.errors import ProcessStopping
+from worker.rpc.operation import Operation
+from worker.rpc.server import Cast, Unreadable
+
+LOG = logging.getLogger(__name__)
+
+PATIENCE = 300.0
+"""Seconds after which a cast is accepted without room. RabbitMQ closes a channel on which a
+message waits for its acknowledgement for half an hour."""
+
+CHECK = 1.0
+"""Seconds between two looks at casts that have no room."""
+
+Message = Cast | Unreadable
+
+
+class _Kept:
+    """A cast that has no room yet."""
+
+    def __init__(self, cast: Cast, operation: Operation) -> None:
+        self.cast = cast
+        self.operation = operation
+        self.names = {*operation.exclusive, *operation.shared}
+        self.until = time.monotonic() + PATIENCE
+
+
+class CastQueue:
+    """Casts that arrived and are not accepted yet.
+
+    :param dispatch: returns the operation of a cast; None where there is none to accept.
+    :param admits: whether there is room for an operation.
+    :param accept: journals an operation and starts it; waits while the journal is away.
+    :param reject: stores an unreadable message.
+    :param wake: set when there may be room again.
+    """
+
+    def __init__(
+        self,
+        dispatch: Callable[[Cast], Operation | None],
+        admits: Callable[[Operation], bool],
+        accept: Callable[[Cast, Operation], None],
+        reject: Callable[[Unreadable], None],
+        wake: threading.Event,
+        stopping: threading.Event,
+    ) -> None:
+        self._dispatch = dispatch
+        self._admits = admits
+        self._accept = accept
+        self._reject = reject
+        self._wake = wake
+        self._stopping = stopping
+        self._arrived: deque[Message] = deque()
+        self._kept: list[_Kept] = []
+        self._occupied: set[str] = set()
+        """The names of the resources that casts without room are for."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every cast that arrived was accepted."""
+        return not self._arrived and not self._kept
+
+    def start(self) -> None:
+        """Begin to accept, on a thread of its own."""
+        threading.Thread(target=self._loop, name="casts", daemon=True).start()
+
+    def put(self, message: Message) -> None:
+        """Append a message; returns at once."""
+        self._arrived.append(message)
+        self._wake.set()
+
+    def process(self) -> None:
+        """Accept all messages for which there is room.
+
+        :raises ProcessStopping: the rest stays with the broker.
+        """
+        kept, self._kept, self._occupied = self._kept, [], set()
+        for one in kept:
+            _guarded(self._offer, one)
+        while self._arrived:
+            _guarded(self._take, self._arrived.popleft())
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(CHECK if self._kept else None)
+            self._wake.clear()
+            try:
+                self.process()
+            except ProcessStopping as error:
+                LOG.debug("casts are left with the broker: %s", error)
+                return
+
+    def _take(self, message: Message) -> None:
+        if message.is_lost():
+            return
+        if isinstance(message, Unreadable):
+            self._reject(message)
+            message.acknowledge()
+            return
+        operation = self._dispatch(message)
+        if operation is None:
+            message.acknowledge()
+        else:
+            self._offer(_Kept(message, operation))
+
+    def _offer(self, one: _Kept) -> None:
+        """Accept a cast that has room, or has waited for long; otherwise keep it."""
+        if one.cast.is_lost():
+            return
+        behind = not one.names.isdisjoint(self._occupied)  # of the same resource, in order
+        if behind or not (self._admits(one.operation) or time.monotonic() >= one.until):
+            self._kept.append(one)
+            self._occupied |= one.names
+            return
+        self._accept(one.cast, one.operation)
+        one.cast.acknowledge()
+
+
+def _guarded(handle: Callable[[Any], None], message: Any) -> None:
+    """Handle one message; an error leaves it with the broker."""
+    try:
+        handle(message)
+    except Exception:
+        LOG.exception("a message was not taken over and stays with the broker")

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads of one kind of operation, and how many operations wait for them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+LOG = logging.getLogger(__name__)
+
+
+class Lane:
+    """Threads that no other kind of operation uses, so that none waits behind another kind.
+
+    An operation waits in its lane from its acceptance on, first for its turn on its
+    resource, which needs no thread, and then for a thread.
+
+    :param threads: how many operations run at once.
+    :param most: how many may wait.
+    """
+
+    def __init__(self, name: str, threads: int, most: int) -> None:
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._threads = threads
+        self._most = most
+        self._guard = threading.Lock()
+        self._waiting = 0
+        self._running = 0
+
+    @property
+    def threads(self) -> int:
+        """How many operations run at once."""
+        return self._threads
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more operation may wait."""
+        return self._waiting < self._most
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next operation waits for a thread."""
+        return self._waiting + self._running >= self._threads
+
+    def wait(self) -> None:
+        """Count one more operation that waits."""
+        with self._guard:
+            self._waiting += 1
+
+    def give_up(self) -> None:
+        """Count an operation that does not wait any more, and does not run."""
+        with self._guard:
+            self._waiting -= 1
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count an operation that waited as one that runs."""
+        with self._guard:
+            self._waiting -= 1
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._running -= 1
+
+    def submit(self, work: Callable[..., None], *args: Any) -> None:
+        """Run work on a thread; after the stop, never: casts stay in the journal."""
+        try:
+            self.pool.submit(work, *args)
+        except RuntimeError:
+            LOG.debug("not started before the stop; it stays in the journal")
+
+    def close(self, *, cancel: bool = True) -> None:
+        """Start no thread any more.
+
+        :param cancel: whether work that was submitted is dropped.
+        """
+        self.pool.shutdown(wait=False, cancel_futures=cancel)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check at the broker that each server still has its consumers.
+
+A consumer can be gone without an error on its connection: an operator deleted the queue, the
+broker closed the channel, a library lost it in a reconnection. Nothing arrives then, and
+nothing is logged. So a thread compares each server with the broker: one whose consumers are
+missing connects anew, and a process that stays without them is reported to the watchdog.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+from worker.compat import oslo_messaging as compat
+
+LOG = logging.getLogger(__name__)
+
+CHECK_PAUSE = 10.0
+"""Seconds between two checks."""
+
+DEAF_LIMIT = 60.0
+"""Seconds without a consumer after which the process counts as deaf."""
+
+STALLED = 60.0
+"""Seconds without a pass through its loop after which a listener counts as deaf."""
+
+
+class Consumers(Protocol):
+    """The consumers of one server."""
+
+    @property
+    def passed(self) -> float:
+        """When their thread last passed through its loop, by the monotonic clock."""
+
+    def queues(self) -> list[str]:
+        """Return the names of their queues."""
+
+    def reconnect(self, reason: str) -> None:
+        """Connect anew soon."""
+
+
+class ConsumerCheck:
+    """Checks the consumers of all servers of a process.
+
+    :param counts: returns the broker's number of consumers of each queue; raises when the
+        broker does not answer.
+    """
+
+    def __init__(
+        self,
+        counts: Callable[[Collection[str]], Mapping[str, int]],
+        stopping: threading.Event,
+    ) -> None:
+        self._counts = counts
+        self._stopping = stopping
+        self._servers: list[Consumers] = []
+        self._missing_since: dict[Consumers, float] = {}
+        self._answers_since: float | None = None
+        self._reported = False
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether a server has been without consumers for too long, with the broker up."""
+        now = time.monotonic()
+        return any(now - since > DEAF_LIMIT for since in list(self._missing_since.values()))
+
+    def start(self, servers: Collection[Consumers]) -> None:
+        """Begin to check, on a thread of its own."""
+        self._servers = list(servers)
+        threading.Thread(target=self._loop, name="consumer-check", daemon=True).start()
+
+    def check(self) -> None:
+        """Check each server once."""
+        for server in self._servers:
+            self._check(server)
+        if self.is_deaf and not self._reported:
+            LOG.error(
+                "no messages have been received for %.0f s although the message bus is up;"
+                " the watchdog is not notified any more",
+                DEAF_LIMIT,
+            )
+        self._reported = self.is_deaf
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(CHECK_PAUSE):
+            try:
+                self.check()
+            except Exception:
+                LOG.exception("the consumers could not be checked")
+
+    def _check(self, server: Consumers) -> None:
+        try:
+            counts = self._counts(server.queues())
+        except Exception as error:  # noqa: BLE001 - the broker is away: reported elsewhere
+            LOG.debug("the broker's consumers are unknown: %s", error)
+            self._missing_since.pop(server, None)
+            self._answers_since = None
+            return
+        now = time.monotonic()
+        if self._answers_since is None:
+            self._answers_since = now
+        missing = sorted(queue for queue, count in counts.items() if not count)
+        # While the broker is away, a listener waits for it inside its loop.
+        stalled = now - max(server.passed, self._answers_since) > STALLED
+        if not missing and not stalled:
+            self._missing_since.pop(server, None)
+            return
+        self._missing_since.setdefault(server, now)
+        reason = f"the broker has no consumer of {', '.join(missing)}" if missing else "it hangs"
+        server.reconnect(reason)
+
+
+def counts_of(transport: Any) -> Callable[[Collection[str]], Mapping[str, int]]:
+    """Return the function that asks the broker of a transport for its consumers."""
+    return lambda queues: compat.consumer_counts(transport, queues)
