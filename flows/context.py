@@ -84,7 +84,8 @@ class OperationContext:
     :param stopping: set when the process stops; a task that waits for the end of an
         outage then stops waiting.
     :param progress: called by tasks that move data with the completed part, from 0 to 1;
-        raises when the operation was cancelled.
+        raises when the operation was cancelled, and when it is suspended.
+    :param saved: called with the part that a later attempt does not repeat, from 0 to 1.
     :param waiting: entered around long work that needs no processor, such as moving data.
     :param key: identifies the operation; the same for each attempt.
     """
@@ -99,6 +100,7 @@ class OperationContext:
     resumed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[float], None] = lambda _fraction: None
+    saved: Callable[[float], None] = lambda _fraction: None
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
 
@@ -110,7 +112,7 @@ class OperationContext:
     @property
     def pace(self) -> Pace:
         """The progress and the limits of a data transfer."""
-        return Pace(self.progress, self.waiting, self.key)
+        return Pace(self.progress, self.waiting, self.key, saved=self.saved)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from taskflow.types.notifier import Notifier
 
 from flows.compat.taskflow import CompiledFlow, Engine
 from flows.context import OperationContext
-from flows.errors import FlowError, OperationInterrupted
+from flows.errors import FlowError, OperationInterrupted, ProcessStopping
 from flows.factories import Factory, parameters_of
 from flows.lifecycle import UNDO_FAILED, Step
 
@@ -78,7 +78,9 @@ class FlowRun:
         self._observer = observer
         self._factory = factory
         self._args = args
-        self._ctx = replace(ctx, progress=self._advance, key=str(detail.uuid))
+        self._ctx = replace(
+            ctx, progress=self._advance, saved=self._note_checkpoint, key=str(detail.uuid)
+        )
         self._detail = detail
         self._backend = backend
         self._suspend = threading.Event()
@@ -86,6 +88,7 @@ class FlowRun:
         self._steps: Mapping[str, Step] = {}
         self._last_progress: tuple[str | None, float] | None = None
         self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
+        self._add_to_meta: Callable[[str, dict[str, Any]], None] = lambda _step, _more: None
         self.moved = time.monotonic()
         """Time of the last begin, end or progress of a step, in monotonic seconds."""
 
@@ -120,6 +123,7 @@ class FlowRun:
             engine.atom_notifier.register(Notifier.ANY, self._task_changed)
             self._steps = shape.steps
             self._set_progress = engine.storage.set_task_progress
+            self._add_to_meta = engine.storage.update_atom_metadata
             if reopen and (refusal := self._reopen()):
                 return Outcome("failed", Failure.from_exception(refusal))
             if self._ctx.resumed or revert:
@@ -150,9 +154,12 @@ class FlowRun:
             self._observer(self._detail, details["task_name"], state)
 
     def _advance(self, fraction: float) -> None:
-        """Take note of a step's progress. :raises FlowError: the operation was cancelled.
+        """Take note of a step's progress.
 
         The same fraction again is no progress: a stalled copy may repeat it endlessly.
+
+        :raises FlowError: the operation was cancelled.
+        :raises ProcessStopping: it is suspended; the step is repeated at the next start.
         """
         step = self.step
         progress = (step.name if step is not None else None, fraction)
@@ -163,6 +170,15 @@ class FlowRun:
                 self._set_progress(step.name, fraction)
         if self._cancelled:
             raise self._cancelled
+        if self._suspend.is_set():
+            raise ProcessStopping("the service stops: the copy resumes at its next start")
+
+    def _note_checkpoint(self, fraction: float) -> None:
+        """Take note of what a step has saved: the next attempt continues there."""
+        step = self.step
+        if step is not None and not self._cancelled:
+            # An entry with a progress is a data transfer for listings.
+            self._add_to_meta(step.name, {"progress": fraction, "saved": fraction})
 
     def _run(self, engine: Engine) -> Exception | None:
         try:

@@ -20,9 +20,13 @@ class Pace:
     :param key: names the operation: the same for each try of one, another for the next.
     :param show: given, at most once, a function that returns the payload of notifications about the
         progress besides the part, fit for JSON; it is called within ``tell``, and in the end.
+    :param saved: called after each checkpoint, on the thread of ``tell``, with the part that a
+        later try does not repeat. A copy that is killed again and again is not given up while
+        this part grows.
     """
 
     tell: Callable[[float], None] = lambda _fraction: None
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
     show: Callable[[Callable[[], Mapping[str, Any]]], None] = lambda _facts: None
+    saved: Callable[[float], None] = lambda _fraction: None

@@ -10,6 +10,7 @@ a repeated task makes again.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,6 +22,8 @@ from taskflow.persistence import models
 
 from worker.journal.errors import JournalError, JournalRefused, ProgressRefused
 from worker.journal.statements import Statements
+
+LOG = logging.getLogger(__name__)
 
 PROGRESS_PAUSE = 2.0
 """Seconds between two writes of a task's progress."""
@@ -45,6 +48,7 @@ class FlowProgress:
         self._changed: dict[str, Any] = {}
         self._written_at = time.monotonic()
         self._tried = False  # to write the changes; whether that succeeded is not known
+        self._saved: float | None = None
         self._progressed = any(atom.state != states.PENDING for atom in detail)
 
     @property
@@ -73,15 +77,25 @@ class FlowProgress:
         if boundary and (self._progressed or atom.state != states.RUNNING):
             self.flush()
         elif atom.state == states.RUNNING and "progress" in atom.meta:
-            self._show_progress()
+            self._show_progress(atom)
         if atom.state != states.PENDING:
             self._progressed = True
         return atom
 
-    def _show_progress(self) -> None:
-        """Write the progress of a task now and then, for listings."""
-        if time.monotonic() - self._written_at >= PROGRESS_PAUSE:
+    def _show_progress(self, atom: Any) -> None:
+        """Write the progress of a task now and then; a checkpoint at once.
+
+        It is for listings and for the count of interruptions, and not worth a wait: the next
+        write has it as well.
+        """
+        saved = atom.meta.get("saved")
+        if saved == self._saved and time.monotonic() - self._written_at < PROGRESS_PAUSE:
+            return
+        self._saved, self._written_at = saved, time.monotonic()
+        try:
             self.flush()
+        except StorageFailure as error:
+            LOG.debug("the progress of %s is written later: %s", atom.name, error)
 
     def flush(self) -> None:
         """Write the gathered changes.

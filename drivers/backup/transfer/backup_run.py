@@ -13,13 +13,11 @@ the parent's. A run is read a second time to be stored, when its length is known
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
-
-from oslo_utils import timeutils
 
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
@@ -27,20 +25,21 @@ from drivers.backup.format.object_writer import ObjectTarget, ObjectWriter
 from drivers.backup.stores.object_store import StoreError
 from drivers.backup.transfer import extents, volume_reader
 from drivers.backup.transfer.changed_blocks import ChangedBlocks, Parent
-from drivers.backup.transfer.checkpoint import Checkpoint
+from drivers.backup.transfer.checkpoint import Checkpoint, Interval
 from drivers.backup.transfer.extents import ObjectExtent
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.blockio import BlockFile, Extent
+from drivers.interface.errors import BackupDriverException
 from drivers.interface.pace import Pace
-
-CHECKPOINT_INTERVAL = 5.0
-"""Longest time between two checkpoints, in seconds."""
 
 MAX_NOTIFIED = 10_000
 """Number of objects in a notification."""
 
 REPORT_INTERVAL = 0.5
 """Seconds between two reports of progress."""
+
+FINISH_TIME = 10.0
+"""Longest time that a stopping process gives to extents that have begun, in seconds."""
 
 
 @dataclass
@@ -88,7 +87,8 @@ class BackupRun:
         self._lock = threading.Lock()
         self._recorded, self._unrecorded = BackupProgress.recorded(checkpoint), BackupProgress()
         self._processed_before = sum(end - begin for begin, end in self._recorded.extents)
-        self._until_checkpoint = timeutils.StopWatch(CHECKPOINT_INTERVAL).start()
+        self._recorded_bytes = self._processed_before
+        self._until_checkpoint = Interval()
         self._reader = volume_reader.VolumeReader(source, own.block_size, limits, self._stop)
         number = max((_number(one.name) for one in self._recorded.objects), default=0)
         self._writer = ObjectWriter(target, self._reader, limits, number + 1)
@@ -101,20 +101,18 @@ class BackupRun:
         :raises Exception: that ``pace`` raised; the backup is incomplete.
         """
         pace.show(self._payload)
+        self._report_saved(pace)
         self._own.resize(-(-self._source.size // self._own.block_size))
         self._delete_unrecorded()
         try:
             with ThreadPoolExecutor(self._limits.transfers, "backup") as threads:
-                try:
-                    self._process_all(threads, pace)
-                except BaseException:
-                    self._stop.set()
-                    raise
+                self._process_all(threads, pace)
         except BaseException:
-            with suppress(StoreError):  # their results are not needed any more
+            with suppress(StoreError, BackupDriverException):
+                self._write_checkpoint(pace)
                 self._target.store.sync(self._target.container, self._target.prefix)
             raise
-        self._write_checkpoint()
+        self._write_checkpoint(pace)
         return sorted(self._recorded.objects, key=lambda one: one.offset)
 
     def _payload(self) -> dict[str, Any]:
@@ -132,12 +130,13 @@ class BackupRun:
     def _process_all(self, threads: ThreadPoolExecutor, pace: Pace) -> None:
         """Give extents to threads as they become free, and report the progress."""
         running: set[Future[None]] = set()
-        for extent in self._extents():
-            running.add(threads.submit(self._process, extent))
-            while len(running) > self._limits.transfers:
+        with ending(self._stop, lambda: running, pace):
+            for extent in self._extents():
+                running.add(threads.submit(self._process, extent))
+                while len(running) > self._limits.transfers:
+                    running = self._wait(running, pace)
+            while running:
                 running = self._wait(running, pace)
-        while running:
-            running = self._wait(running, pace)
 
     def _wait(self, running: set[Future[None]], pace: Pace) -> set[Future[None]]:
         with pace.waiting():
@@ -145,7 +144,7 @@ class BackupRun:
         for one in done:
             one.result()
         if self._until_checkpoint.expired():
-            self._write_checkpoint()
+            self._write_checkpoint(pace)
         pace.tell(self._fraction())
         return left
 
@@ -182,7 +181,7 @@ class BackupRun:
         if hashes is not None:
             self._own.write(begin // self._own.block_size, hashes)
 
-    def _write_checkpoint(self) -> None:
+    def _write_checkpoint(self, pace: Pace) -> None:
         """Make the stored objects durable, and record them in the checkpoint."""
         with self._lock:
             progress, self._unrecorded = self._unrecorded, BackupProgress()
@@ -195,6 +194,38 @@ class BackupRun:
         self._checkpoint.append({"parts": progress.extents, "objects": objects})
         self._recorded.objects += progress.objects
         self._recorded.extents += progress.extents
+        self._recorded_bytes += sum(end - begin for begin, end in progress.extents)
+        self._report_saved(pace)
+
+    def _report_saved(self, pace: Pace) -> None:
+        """Report the checkpoint; at the begin the one of an attempt that did not get to that."""
+        if self._recorded_bytes:
+            pace.saved(min(1.0, self._recorded_bytes / max(1, self._source.size)))
+
+
+@contextmanager
+def ending(
+    stop: threading.Event, running: Callable[[], set[Future[None]]], pace: Pace
+) -> Iterator[None]:
+    """End a transfer that is interrupted: parts that have begun end as well.
+
+    Where the process stops they are finished, if that does not take long, since the next
+    attempt would begin them anew; after an error they are given up.
+
+    :param running: returns the parts that have begun.
+    """
+    try:
+        yield
+    except Exception:
+        stop.set()
+        raise
+    except BaseException:  # the process stops, which no error of a driver says
+        try:
+            with pace.waiting():
+                wait(running(), FINISH_TIME)
+        finally:
+            stop.set()
+        raise
 
 
 def notification_payload(

@@ -17,8 +17,36 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from oslo_utils import timeutils
+
 from drivers import blockio
 from drivers.backup.stores import local_files
+
+FIRST_INTERVAL = 0.5
+"""Time until the first checkpoint of an attempt, in seconds."""
+
+LONGEST_INTERVAL = 5.0
+"""Longest time between two checkpoints, in seconds."""
+
+
+class Interval:
+    """The time until the next checkpoint; it doubles with each one of an attempt.
+
+    So an attempt that is killed soon has a checkpoint, and a long one pays for few.
+    """
+
+    def __init__(self) -> None:
+        self._watch = timeutils.StopWatch(FIRST_INTERVAL).start()
+        self._next = 2 * FIRST_INTERVAL
+
+    def expired(self) -> bool:
+        """Whether a checkpoint is due."""
+        return bool(self._watch.expired())
+
+    def restart(self) -> None:
+        """Note that a checkpoint is written."""
+        self._watch = timeutils.StopWatch(self._next).start()
+        self._next = min(LONGEST_INTERVAL, 2 * self._next)
 
 
 class Checkpoint:

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-
-from oslo_utils import timeutils
+from contextlib import suppress
 
 from drivers import blockio
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_check import VerifyingReader
 from drivers.backup.stores.object_store import ObjectStore
-from drivers.backup.transfer.backup_run import CHECKPOINT_INTERVAL, REPORT_INTERVAL
+from drivers.backup.transfer.backup_run import REPORT_INTERVAL, ending
 from drivers.backup.transfer.chain import Chain, ChainLink
-from drivers.backup.transfer.checkpoint import Checkpoint
+from drivers.backup.transfer.checkpoint import Checkpoint, Interval
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.blockio import BlockFile
 from drivers.interface.errors import BackupDamaged, BackupDriverException
@@ -53,12 +52,14 @@ class RestoreRun:
         self._target_is_zero = target_is_zero
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._until_checkpoint = timeutils.StopWatch(CHECKPOINT_INTERVAL).start()
-        self._unrecorded: list[str] = []
+        self._until_checkpoint = Interval()
+        self._unrecorded: list[StoredObject] = []
         entries = checkpoint.entries() if checkpoint else ()
         self._recorded = {name for entry in entries for name in entry}
         self._processed = 0
         self._total = max(1, sum(link.manifest.size for link in chain.links))
+        objects = (one for link in chain.links for one in link.manifest.objects)
+        self._recorded_bytes = sum(one.length for one in objects if one.name in self._recorded)
 
     def run(self, pace: Pace) -> None:
         """Restore, or compare, everything.
@@ -66,6 +67,7 @@ class RestoreRun:
         :raises BackupDamaged: an object is not as it was stored; the text names it.
         :raises BackupDriverException: the target is too small, or cannot be written.
         """
+        self._report_saved(pace)
         self._chain.check()
         if self._target is not None and self._target.size < self._chain.end:
             sizes = f"{self._target.size} bytes, the backup needs {self._chain.end}"
@@ -90,22 +92,35 @@ class RestoreRun:
         self, link: ChainLink, expected: BlockHashes | None, pace: Pace, target_is_zero: bool
     ) -> None:
         reader = VerifyingReader(self._store, link.container, self._limits, self._stop, expected)
-        with ThreadPoolExecutor(self._limits.transfers, "restore") as threads:
-            try:
-                running: set[Future[None]] = set()
-                for one in link.manifest.objects:
-                    if one.name in self._recorded:
-                        self._count(one.length)
-                        continue
-                    running.add(threads.submit(self._restore_object, reader, one, target_is_zero))
-                    while len(running) > self._limits.transfers:
-                        running = self._wait(running, pace)
-                while running:
+        try:
+            with ThreadPoolExecutor(self._limits.transfers, "restore") as threads:
+                self._restore_all(threads, link, reader, pace, target_is_zero)
+        except BaseException:
+            with suppress(BackupDriverException, OSError):
+                self._write_checkpoint(pace)
+            raise
+        self._write_checkpoint(pace)  # the next link overwrites this one
+
+    def _restore_all(
+        self,
+        threads: ThreadPoolExecutor,
+        link: ChainLink,
+        reader: VerifyingReader,
+        pace: Pace,
+        target_is_zero: bool,
+    ) -> None:
+        """Give objects to threads as they become free, and report the progress."""
+        running: set[Future[None]] = set()
+        with ending(self._stop, lambda: running, pace):
+            for one in link.manifest.objects:
+                if one.name in self._recorded:
+                    self._count(one.length)
+                    continue
+                running.add(threads.submit(self._restore_object, reader, one, target_is_zero))
+                while len(running) > self._limits.transfers:
                     running = self._wait(running, pace)
-            except BaseException:
-                self._stop.set()
-                raise
-        self._write_checkpoint()  # the next link overwrites this one
+            while running:
+                running = self._wait(running, pace)
 
     def _wait(self, running: set[Future[None]], pace: Pace) -> set[Future[None]]:
         with pace.waiting():
@@ -113,7 +128,7 @@ class RestoreRun:
         for one in done:
             one.result()
         if self._until_checkpoint.expired():
-            self._write_checkpoint()
+            self._write_checkpoint(pace)
         pace.tell(min(1.0, self._processed / self._total))
         return left
 
@@ -130,20 +145,27 @@ class RestoreRun:
                     self._count(length)
                     end = offset + length
         with self._lock:
-            self._unrecorded.append(one.name)
+            self._unrecorded.append(one)
 
     def _count(self, length: int) -> None:
         with self._lock:
             self._processed += length
 
-    def _write_checkpoint(self) -> None:
+    def _write_checkpoint(self, pace: Pace) -> None:
         """Make the written data durable, and write a checkpoint."""
         with self._lock:
-            names, self._unrecorded = self._unrecorded, []
+            objects, self._unrecorded = self._unrecorded, []
         self._until_checkpoint.restart()
-        if names and self._target is not None and self._checkpoint is not None:
+        if objects and self._target is not None and self._checkpoint is not None:
             self._target.flush()
-            self._checkpoint.append(names)
+            self._checkpoint.append([one.name for one in objects])
+            self._recorded_bytes += sum(one.length for one in objects)
+            self._report_saved(pace)
+
+    def _report_saved(self, pace: Pace) -> None:
+        """Report the checkpoint; at the begin the one of an attempt that did not get to that."""
+        if self._recorded_bytes:
+            pace.saved(min(1.0, self._recorded_bytes / self._total))
 
 
 def _write(

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.faults.kill import victim  # first: it keeps eventlet out of the process
 
-from drivers.backup.transfer import backup_run, checkpoint, restore_run  # isort: skip
+from drivers.backup.transfer import checkpoint  # isort: skip
 from drivers.backup.posix import PosixDriver  # isort: skip
 from drivers.interface.errors import BackupDriverException  # isort: skip
 from worker.cmd import backup as program  # isort: skip
@@ -63,7 +63,7 @@ def main() -> None:
     victim.break_steps()
     watch_checkpoints()
     watch_calls()
-    backup_run.CHECKPOINT_INTERVAL = restore_run.CHECKPOINT_INTERVAL = 0.0  # type: ignore[misc]
+    checkpoint.FIRST_INTERVAL = 0.0  # type: ignore[misc]
     resume_pool.THREADS = victim.AT_ONCE
     resume_pool.SUSPECT_TIME = 0.01
     base.Limiter = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]

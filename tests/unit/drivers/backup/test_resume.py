@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.backup.transfer import backup_run, restore_run
+from drivers.backup.transfer import checkpoint
 from drivers.interface.pace import Pace
 from tests.backups import BLOCK, Rows, posix
 
@@ -24,8 +24,7 @@ class Ended(Exception):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is noted as soon as it is done."""
-    monkeypatch.setattr(backup_run, "CHECKPOINT_INTERVAL", 0.0)
-    monkeypatch.setattr(restore_run, "CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoint, "FIRST_INTERVAL", 0.0)
 
 
 def until(fraction: float, key: str = "one") -> Pace:
@@ -34,6 +33,21 @@ def until(fraction: float, key: str = "one") -> Pace:
             raise Ended
 
     return Pace(tell=tell, key=key)
+
+
+class Stops(BaseException):
+    """The exception with which a process that stops ends a transfer."""
+
+
+class Stopping:
+    """A pace of a process that stops after the first report; it notes the checkpoints."""
+
+    def __init__(self) -> None:
+        self.saved: list[float] = []
+        self.pace = Pace(tell=self._tell, key="one", saved=self.saved.append)
+
+    def _tell(self, _done: float) -> None:
+        raise Stops
 
 
 class Reads:
@@ -73,6 +87,24 @@ class TestBackup:
         assert target.read_bytes() == volume.read_bytes()
         again.verify(rows.record(row))
         assert [*(tmp_path / "work").iterdir()] == []
+
+    def test_a_stop_writes_a_checkpoint_of_the_extents_that_had_begun(
+        self, tmp_path, rows, volume, target, monkeypatch
+    ):
+        monkeypatch.setattr(checkpoint, "FIRST_INTERVAL", 1000.0)
+        driver, row = posix(tmp_path, backup_transfers=1), rows.new()
+        reached = []
+        for _ in range(100):
+            stopping = Stopping()
+            try:
+                rows.back_up(driver, row, volume, pace=stopping.pace)
+                break
+            except Stops:
+                reached += stopping.saved
+        assert len(reached) > 2
+        assert sorted(set(reached)) == reached
+        rows.restore(driver, row, target)
+        assert target.read_bytes() == volume.read_bytes()
 
     def test_an_incremental_goes_on(self, tmp_path, rows, volume, target):
         driver, full = posix(tmp_path, backup_transfers=1), rows.new()
@@ -140,6 +172,25 @@ class TestRestore:
         assert target.read_bytes() == volume.read_bytes()
         assert [*(tmp_path / "work").iterdir()] == []
 
+    def test_a_stop_writes_a_checkpoint_of_the_objects_that_had_begun(
+        self, tmp_path, rows, volume, target, monkeypatch
+    ):
+        monkeypatch.setattr(checkpoint, "FIRST_INTERVAL", 1000.0)
+        driver, row = posix(tmp_path, backup_transfers=1), rows.new()
+        rows.back_up(driver, row, volume)
+        reached = []
+        for _ in range(100):
+            stopping = Stopping()
+            try:
+                with open(target, "r+b") as file:
+                    driver.restore(rows.record(row), "v", file, pace=stopping.pace)
+                break
+            except Stops:
+                reached += stopping.saved
+        assert len(reached) > 2
+        assert sorted(set(reached)) == reached
+        assert target.read_bytes() == volume.read_bytes()
+
     def test_another_restore_does_not_go_on_after_it(self, tmp_path, rows, volume, target):
         driver, row = posix(tmp_path, backup_transfers=1), rows.new()
         rows.back_up(driver, row, volume)
@@ -156,9 +207,9 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from drivers.backup.transfer import backup_run, extents
+from drivers.backup.transfer import checkpoint, extents
 from tests.backups import Rows, posix
-backup_run.CHECKPOINT_INTERVAL, extents.MIN_HOLE = 0.0, 1024**2
+checkpoint.FIRST_INTERVAL, extents.MIN_HOLE = 0.0, 1024**2
 root, rows = Path(sys.argv[2]), Rows()
 row = rows.new(id=sys.argv[3], service_metadata=sys.argv[4], container="c")
 class Slow:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivers.backup.stores import local_files
-from drivers.backup.transfer import backup_run, restore_run
+from drivers.backup.transfer import checkpoint
 from drivers.interface.errors import BackupDriverException
 from tests.backups import BLOCK, posix
 from tests.unit.drivers.backup.test_bad_input import unsealed
@@ -20,8 +20,7 @@ FULL = r"cannot use .*/work.* of backup_work_path: No space left on device: free
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup_run, "CHECKPOINT_INTERVAL", 0.0)
-    monkeypatch.setattr(restore_run, "CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr(checkpoint, "FIRST_INTERVAL", 0.0)
 
 
 @pytest.fixture

@@ -124,6 +124,14 @@ class TestProgress:
 
 
 class TestSuspend:
+    def test_a_copy_ends_at_its_next_report(self, world: World) -> None:
+        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
+        running._advance(0.1)
+        running.suspend()
+
+        with pytest.raises(ProcessStopping):
+            running._advance(0.2)
+
     def test_it_stops_at_the_next_boundary_and_goes_on_later(self, world: World) -> None:
         running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         FAULTS["in two"] = running.suspend
