@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run one operation to its outcome, through interruptions, outages and hung drivers.
 
-An interrupted operation is resumed; one that was interrupted too often is reverted. When
-its reverts are interrupted as often, the driver is not called any more: the resource gets
-its error status, and the journal lists what may be left on the backend.
+An interrupted operation is resumed; one that was interrupted too often without progress, and
+alone in the end, is reverted. When its reverts are interrupted as often, the driver is not
+called any more: the resource gets its error status, and the journal lists what may be left on
+the backend. :mod:`worker.journal.interruptions` has what counts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
 from worker.execution.retry import GrowingPauses, JournalRetry
 from worker.execution.timeouts import OperationHung, OperationTimeouts, WatchedOperation
+from worker.journal import interruptions
 from worker.journal.errors import JournalRefused, ProgressRefused
+from worker.journal.interruptions import Interruption
 from worker.journal.journal import Journal
 from worker.journal.progress import FlowProgress
 from worker.rpc.context import RequestContext
@@ -58,6 +61,7 @@ class OperationRun:
     :param reopen: whether it had failed, and an operator asked to run it again.
     :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
     :param is_call: whether a caller waits for it.
+    :param company: how many operations are resumed together, this one included.
     """
 
     operation: Operation
@@ -69,6 +73,7 @@ class OperationRun:
     reopen: bool = False
     journalled: bool = True
     is_call: bool = False
+    company: int = 1
     ended: threading.Event = field(default_factory=threading.Event)
     _packed: bytes | None = None
 
@@ -208,7 +213,7 @@ class Executor:
                     run.calls_driver = False
                     continue
                 self._reload(run)
-                self._choose_direction(run)
+                self._choose_direction(run, inside=True)
 
     @staticmethod
     def _continue_in_memory(run: OperationRun, error: Exception) -> None:
@@ -223,25 +228,23 @@ class Executor:
         flow = run.flow
         run.detail = self._journal_retry.until_available(lambda: self._journal.load(flow))
 
-    def _choose_direction(self, run: OperationRun) -> None:
-        """Count an interruption, and choose between resuming and reverting the operation."""
-        method, most = run.operation.method, self._max_resumes()
-        count = self._journal_retry.until_available(
-            lambda: self._journal.count_interruption(run.detail)
-        )
-        reason = run.cancelled
-        if count > 2 * most + 1:
-            text = (
-                f"{method} was interrupted {count} times, its reverts too: the driver is not called"
+    def _choose_direction(self, run: OperationRun, *, inside: bool | None = None) -> None:
+        """Count an interruption, and choose between resuming and reverting the operation.
+
+        :param inside: True where it is known that a step was interrupted.
+        """
+        most, found = self._max_resumes(), interruptions.of(run.detail, inside=inside)
+        without_driver = found.has_exhausted_reverts(most)
+        reason = _reason_to_revert(run, found, most, without_driver)
+        reverts = found.reverts
+        if reverts is None and found.is_exhausted(most):
+            reverts = found.of_reverts(most)
+        self._journal_retry.until_available(
+            lambda: self._journal.count_interruption(
+                run.detail, found, company=run.company, reverts=reverts
             )
-            reason = OperationInterrupted(text)
-        elif reason is None and run.operation.when_interrupted == "revert":
-            text = f"{method} was interrupted, and its caller is gone"
-            reason = OperationInterrupted(text)
-        elif reason is None and count > most:
-            text = f"{method} was interrupted {count} times: reverted instead of resumed"
-            reason = OperationInterrupted(text)
-        run.resumed, run.revert, run.calls_driver = True, reason, count <= 2 * most + 1
+        )
+        run.resumed, run.revert, run.calls_driver = True, reason, not without_driver
         run.reopen = reason is None and bool(run.detail.meta.get("reopened"))
 
     def _attempt(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
@@ -321,6 +324,24 @@ class Executor:
                 self._journal_retry.until_available(finish)
             except JournalRefused:
                 LOG.exception("flow %s has ended, and the journal does not know", run.flow)
+
+
+def _reason_to_revert(
+    run: OperationRun, found: Interruption, most: int, without_driver: bool
+) -> FlowError | None:
+    """Return why an interrupted operation is reverted; None for one that is resumed."""
+    method, count = run.operation.method, found.count
+    if without_driver:
+        text = f"{method} was interrupted {count} times, its reverts too: the driver is not called"
+        return OperationInterrupted(text)
+    if run.cancelled is not None:
+        return run.cancelled
+    if run.operation.when_interrupted == "revert":
+        return OperationInterrupted(f"{method} was interrupted, and its caller is gone")
+    if run.detail.meta.get("reverts") is not None or found.is_exhausted(most):
+        text = f"{method} was interrupted {count} times: reverted instead of resumed"
+        return OperationInterrupted(text)
+    return None
 
 
 class _WithoutDriver:

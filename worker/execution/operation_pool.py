@@ -22,11 +22,13 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.engine import Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
+from worker.execution import resume_pool, stop_mark
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.lane import Lane
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.resume_pool import ResumePool
 from worker.execution.retry import JournalRetry
+from worker.journal import interruptions
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
@@ -217,9 +219,9 @@ class OperationPool:
         reason = detail.meta.get("undo")
         cancelled = OperationCancelled(reason) if reason else None
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
-        times = int(detail.meta.get("resumes", 0))
+        place = resume_pool.Place.of(run, interruptions.of(detail))
         pool = self._transfers.pool if operation.moves_data else None
-        self._enqueue(run, functools.partial(self._resumed.submit, times, pool=pool))
+        self._enqueue(run, functools.partial(self._resumed.submit, place, pool=pool))
         return True
 
     def resume(self) -> None:
@@ -246,17 +248,22 @@ class OperationPool:
         :param urgent: called a few times a second; True ends the grace.
         """
         self.close()
+        # A supervisor may kill the process in the middle of the grace.
+        stop_mark.write(self._journal, self._slot, wait=0.0)
         failed = self._fail_waiting_calls()
         for lane in (self._slow, self._quick, self._transfers):
             lane.close()
         self._calls.close(cancel=False)  # each gets its error
         self._resumed.close()
         self._executor.close()
-        drained = self._executor.drained(grace, urgent)
-        if not drained:
-            left = self._executor.suspend()
-            LOG.warning("%d operations are suspended and resume at the next start", left)
-            drained = self._executor.drained(1.0)
+        try:
+            drained = self._executor.drained(grace, urgent)
+            if not drained:
+                left = self._executor.suspend()
+                LOG.warning("%d operations are suspended and resume at the next start", left)
+                drained = self._executor.drained(1.0)
+        finally:
+            stop_mark.write(self._journal, self._slot)
         wait(failed, REPLY_TIME)
         return drained
 

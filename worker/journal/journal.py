@@ -28,8 +28,9 @@ from taskflow.types.failure import Failure
 
 from flows.lifecycle import error_name
 from flows.storable_errors import bounded
-from worker.journal import schema
+from worker.journal import interruptions, schema
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
+from worker.journal.interruptions import Interruption
 from worker.journal.operator_requests import OperatorRequests
 from worker.journal.progress import FlowProgress
 from worker.journal.statements import Statements
@@ -163,20 +164,33 @@ class Journal:
         """Return the backend through which one flow's engine writes its progress."""
         return FlowProgress(self._statements, self._writing, detail)
 
-    def count_interruption(self, detail: FlowDetail) -> int:
-        """Count an interruption of a flow, and return how many there were.
+    def count_interruption(
+        self,
+        detail: FlowDetail,
+        found: Interruption | None = None,
+        *,
+        company: int = 1,
+        reverts: int | None = None,
+    ) -> int:
+        """Note that a flow is resumed, and return how often it was interrupted.
 
-        A flow that a stop suspended was not interrupted.
+        :param found: the judgement of its entry, unless that is made here.
+        :param company: how many flows are resumed together, this one included.
+        :param reverts: interruptions since its reverts were begun or decided on.
         """
-        meta, state = dict(detail.meta), detail.state
-        if state == states.SUSPENDED:
+        found = found or interruptions.of(detail)
+        meta, state = interruptions.noted(detail, found, company, reverts), detail.state
+        if state in (states.PENDING, states.SUSPENDED):
             state = states.RUNNING
-        else:
-            meta["resumes"] = int(meta.get("resumes", 0)) + 1
         with self._writing() as cursor:
             self._statements.set_flow(cursor, detail.uuid, state, meta)
         detail.meta, detail.state = meta, state  # only now: the write may be tried again
-        return int(meta["resumes"])
+        return found.count
+
+    def suspend(self, slot: str) -> None:
+        """Note durably that a stop in order leaves the flows of a slot: none was interrupted."""
+        with self._gate, reading(self._durable) as connection, connection.begin():
+            self._statements.suspend(connection, slot, (*ENDED, states.PENDING, states.SUSPENDED))
 
     def finish(
         self,
@@ -346,7 +360,7 @@ class Journal:
 
 def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return the meta of a flow that starts again after it had ended."""
-    of_the_end = ("failure", "left", "undo", "reopened")
+    of_the_end = ("failure", "left", "undo", "reopened", *interruptions.NOTES)
     return {key: value for key, value in meta.items() if key not in of_the_end} | {"resumes": 0}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
+from taskflow import states
 from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
@@ -232,6 +233,16 @@ class Statements:
     def rename(self, connection: sa.Connection, before: str, after: str) -> None:
         """Give all flows of a slot to another one."""
         connection.execute(self._rename.values(name=after), {"before": before})
+
+    def suspend(self, connection: sa.Connection, slot: str, but: Sequence[str]) -> None:
+        """Set the flows of a slot to ``SUSPENDED``, but for those in some states."""
+        flows = self._flows
+        owned = sa.select(self._books.c.uuid).where(self._books.c.name == slot)
+        connection.execute(
+            sa.update(flows)
+            .where(flows.c.parent_uuid.in_(owned), flows.c.state.not_in(but))
+            .values(state=states.SUSPENDED, updated_at=timeutils.utcnow())
+        )
 
     def listing(
         self,

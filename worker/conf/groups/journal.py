@@ -20,7 +20,8 @@ OPTS = [
         default=3,
         min=0,
         mutable=True,
-        help="How often an interrupted flow is resumed before it is reverted.",
+        help="How often a flow that was killed inside a step is resumed before it is reverted. "
+        "Stops in order do not count, and progress sets the count back.",
     ),
     cfg.IntOpt(
         "keep_finished",

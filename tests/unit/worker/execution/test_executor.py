@@ -111,10 +111,13 @@ class Bench:
         return OperationRun(operation, detail)
 
     def interrupted(self, run: OperationRun, times: int) -> OperationRun:
+        for _ in range(1 + times if times else 0):  # whether it had begun is not known at first
+            self.executor._choose_direction(self.resumed(run))
+        return self.resumed(run)
+
+    def resumed(self, run: OperationRun, company: int = 1) -> OperationRun:
         detail = self.journal.load(run.flow)
-        for _ in range(times):
-            self.journal.count_interruption(detail)
-        return OperationRun(run.operation, self.journal.load(run.flow), resumed=True)
+        return OperationRun(run.operation, detail, resumed=True, company=company)
 
     def run(self, run: OperationRun) -> Outcome:
         return self.executor.run(run, lambda run: None)
@@ -161,6 +164,30 @@ def test_how_often_it_may_be_cut_short(
     assert state_of(bench, run) == state
 
 
+def test_what_was_resumed_in_company_is_not_taken_for_the_cause(bench: Bench) -> None:
+    run = bench.accepted()
+    for _ in range(10):
+        bench.executor._choose_direction(bench.resumed(run, company=2))
+    bench.executor._choose_direction(alone := bench.resumed(run))
+    assert alone.revert is None
+
+    bench.run(bench.resumed(run))
+    assert state_of(bench, run) == states.REVERTED
+
+
+def test_reverts_that_were_decided_on_are_tried_as_often_with_the_driver(bench: Bench) -> None:
+    run = bench.accepted()
+    for _ in range(10):
+        bench.executor._choose_direction(bench.resumed(run, company=2))
+    bench.executor._choose_direction(bench.resumed(run))
+    tries = []
+    for _ in range(5):
+        bench.executor._choose_direction(tried := bench.resumed(run))
+        tries.append((tried.revert is not None, tried.calls_driver))
+
+    assert tries == 4 * [(True, True)] + [(True, False)]
+
+
 def test_what_nobody_waits_for_is_undone(bench: Bench) -> None:
     run = bench.interrupted(bench.accepted(when_interrupted="revert"), 0)
     bench.run(run)
@@ -186,6 +213,21 @@ def test_what_is_cancelled_before_it_begins_asks_nothing(bench: Bench) -> None:
     assert outcome.failure is not None and outcome.failure.check(OperationCancelled)
     assert bench.backend.asked == []
     assert SEEN == ["undo first"]
+
+
+def test_a_checkpoint_is_in_the_journal_at_once(bench: Bench) -> None:
+    run = bench.accepted()
+
+    def create(volume: Any) -> None:
+        bench.executor._running[run.flow]._note_checkpoint(0.25)
+        raise ProcessStopping("killed after a checkpoint")
+
+    bench.backend.create_volume = create  # type: ignore[method-assign]
+    with pytest.raises(ProcessStopping):
+        bench.run(run)
+
+    saved = {atom.name: atom.meta.get("saved") for atom in bench.journal.load(run.flow)}
+    assert saved == {"first": None, "second": 0.25}
 
 
 def test_a_bug_is_tried_again_and_undone_in_the_end(

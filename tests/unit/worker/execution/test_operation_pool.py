@@ -33,6 +33,7 @@ from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
+from worker.journal.errors import JournalUnavailable
 from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc.context import RequestContext
@@ -386,6 +387,37 @@ class TestStop:
         again.ended(running)
         again.ended(waiting)
         again.close()
+
+    def test_an_operation_that_hangs_in_the_driver_is_left_as_suspended(self, bench: Bench) -> None:
+        flow = self._held_after_a_resume(bench)
+        assert bench.state(flow) == states.RUNNING
+        assert not bench.operations.stop(0)
+
+        assert bench.state(flow) == states.SUSPENDED
+
+    def test_a_stop_ends_without_the_journal(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def suspend(_slot: str) -> None:
+            raise JournalUnavailable("away")
+
+        monkeypatch.setattr(bench.journal, "suspend", suspend)
+        flow = self._held_after_a_resume(bench)
+        assert not bench.operations.stop(0)
+
+        assert bench.state(flow) == states.RUNNING
+        assert f"the stop of {SLOT} cannot be noted" in caplog.text
+
+    @staticmethod
+    def _held_after_a_resume(bench: Bench) -> str:
+        """Return a flow that hangs in its first step."""
+        GATE.hold("a")
+        operation = Operation(note, ("volume", "v1"), {"name": "a"})
+        detail = bench.journal.accept(uuid.uuid4().hex, SLOT, operation)
+        assert detail is not None
+        bench.operations.load_unfinished()
+        until(lambda: GATE.ran == ["a"])
+        return str(detail.uuid)
 
 
 class TestOperators:

@@ -1,19 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interrupted operations are resumed together once, and then one after the other."""
+"""Interrupted operations are resumed together once, and then in groups that shrink."""
 
 from __future__ import annotations
 
+import random
 import threading
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from taskflow import states
+from taskflow.persistence.models import FlowDetail, TaskDetail
 
 from worker.execution import resume_pool
-from worker.execution.resume_pool import ResumePool
+from worker.execution.resume_pool import Place, ResumePool, Waiting, groups
+from worker.journal import interruptions
+
+MAX_RESUMES = 3
+
+
+@dataclass
+class Run:
+    """An operation that is resumed."""
+
+    company: int = 1
 
 
 class Runs:
-    """Notes who began and who ran beside him."""
+    """Notes which work began, and how much ran beside it."""
 
     def __init__(self) -> None:
         self.began: list[str] = []
@@ -23,38 +39,43 @@ class Runs:
         self._now = 0
         self._guard = threading.Lock()
 
-    def __call__(self, who: str, waits: bool = False) -> None:
+    def __call__(self, name: str, waits: bool = False) -> None:
         with self._guard:
-            self.began.append(who)
+            self.began.append(name)
             self._now += 1
-            self.beside[who] = self._now
+            self.beside[name] = self._now
         if waits:
-            self.go.wait(5)
+            self.go.wait(30)
         with self._guard:
             self._now -= 1
         self.ended.release()
 
     def wait(self, count: int) -> None:
         for _ in range(count):
-            assert self.ended.acquire(timeout=5)
+            assert self.ended.acquire(timeout=30)
+
+
+def suspect(company: int, interrupted: int = 2) -> Place:
+    return Place(Run(), interrupted, company)
 
 
 def test_nothing_begins_before_the_driver_is_up() -> None:
     resumes, runs = ResumePool(), Runs()
-    resumes.submit(0, runs, "a")
+    resumes.submit(Place(Run()), runs, "a")
     assert runs.began == []
     resumes.start()
     runs.wait(1)
-    resumes.submit(0, runs, "b")
+    resumes.submit(Place(Run()), runs, "b")
     runs.wait(1)
 
     assert runs.began == ["a", "b"]
 
 
-def test_those_that_were_cut_short_once_go_on_together() -> None:
+def test_those_that_were_interrupted_once_resume_together() -> None:
     resumes, runs = ResumePool(), Runs()
-    for who in "abc":
-        resumes.submit(0, runs, who, True)
+    places = [Place(Run()) for _ in range(3)]
+    for name, place in zip("abc", places, strict=True):
+        resumes.submit(place, runs, name, True)
     resumes.start()
     while len(runs.began) < 3:
         pass
@@ -62,45 +83,61 @@ def test_those_that_were_cut_short_once_go_on_together() -> None:
     runs.wait(3)
 
     assert max(runs.beside.values()) == 3
+    assert [place.run.company for place in places] == [3, 3, 3]
 
 
-def test_suspects_go_one_by_one_and_the_least_suspected_first() -> None:
+def test_suspects_run_in_groups_after_the_others_and_the_least_suspected_first() -> None:
     resumes, runs = ResumePool(), Runs()
-    for who, times in (("worst", 3), ("bad", 2), ("first", 1), ("second", 1)):
-        resumes.submit(times, runs, who)
+    places = {"worst": suspect(1), **{f"bad{n}": suspect(8) for n in range(4)}, "one": Place(Run())}
+    for name, place in places.items():
+        resumes.submit(place, runs, name)
     resumes.start()
-    runs.wait(4)
+    runs.wait(6)
 
-    assert runs.began == ["first", "second", "bad", "worst"]
-    assert set(runs.beside.values()) == {1}
+    assert runs.began[0] == "one"
+    assert set(runs.began[1:3]) == {"bad0", "bad1"}
+    assert set(runs.began[3:5]) == {"bad2", "bad3"}
+    assert runs.began[5] == "worst"
+    assert [place.run.company for place in places.values()] == [1, 2, 2, 2, 2, 1]
 
 
-def test_a_suspect_that_takes_long_does_not_keep_the_others(
+def test_a_group_that_takes_long_does_not_keep_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(resume_pool, "SUSPECT_TIME", 0.05)
     resumes, runs = ResumePool(), Runs()
-    resumes.submit(1, runs, "long", True)
-    resumes.submit(1, runs, "short")
+    long, short = suspect(1), suspect(1)
+    resumes.submit(long, runs, "long", True)
+    resumes.submit(short, runs, "short")
     resumes.start()
     runs.wait(1)
     assert runs.began == ["long", "short"]
+    assert (long.run.company, short.run.company) == (1, 2)
     runs.go.set()
     runs.wait(1)
+
+
+def test_a_suspect_whose_turn_comes_later_gets_less_company_as_well() -> None:
+    resumes, runs, place = ResumePool(), Runs(), suspect(8)
+    resumes.start()
+    resumes.submit(place, runs, "late")
+    runs.wait(1)
+
+    assert place.run.company == 2
 
 
 def test_nothing_begins_after_the_end() -> None:
     resumes, runs = ResumePool(), Runs()
     resumes.start()
     resumes.close()
-    resumes.submit(0, runs, "a")
-    resumes.submit(1, runs, "b")
+    resumes.submit(Place(Run()), runs, "a")
+    resumes.submit(suspect(1), runs, "b")
 
     assert runs.began == []
 
 
-@pytest.mark.parametrize("times", [0, 1])
-def test_what_has_threads_of_its_kind_goes_on_there(times: int) -> None:
+@pytest.mark.parametrize("place", [Place(Run()), suspect(1)])
+def test_work_with_threads_of_its_kind_runs_there(place: Place) -> None:
     resumes, ran, pool = ResumePool(), threading.Event(), ThreadPoolExecutor(1, "mine")
     names: list[str] = []
 
@@ -108,8 +145,99 @@ def test_what_has_threads_of_its_kind_goes_on_there(times: int) -> None:
         names.append(threading.current_thread().name)
         ran.set()
 
-    resumes.submit(times, work, pool=pool)
+    resumes.submit(place, work, pool=pool)
     resumes.start()
 
-    assert ran.wait(5)
+    assert ran.wait(30)
     assert names == ["mine_0"]
+
+
+@dataclass
+class Operations:
+    """Operations of one process, some of which end it; no time passes.
+
+    :param first_step: whether they end it in their first step, whose begin is not journalled.
+    """
+
+    count: int
+    culprits: Collection[int]
+    first_step: bool = False
+    deaths: int = 0
+    rounds: int = 0
+    reverted: set[int] = field(default_factory=set)
+    entries: dict[int, FlowDetail] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for number in range(self.count):
+            detail = FlowDetail("flow", str(number))
+            detail.state, detail.meta = states.PENDING, {"resumes": 0}
+            if not self.first_step:
+                detail.state = states.RUNNING
+                task = TaskDetail("step", str(number))
+                task.state = states.RUNNING
+                detail.add(task)
+            self.entries[number] = detail
+        self.deaths = 1
+
+    def live(self) -> None:
+        """Start again until all have ended."""
+        while self.entries:
+            together, suspects = [], []
+            for number, detail in self.entries.items():
+                found = interruptions.of(detail)
+                one: Any = Waiting(Place.of(Run(), found), None, number)  # type: ignore[arg-type]
+                (suspects if one.place.company else together).append(one)
+            self.rounds = max(self.rounds, len(list(groups(suspects))))
+            self._run([together, *groups(suspects)])
+
+    def _run(self, order: list[list[Any]]) -> None:
+        for group in filter(None, order):
+            for one in group:
+                self._resume(one.work, len(group))
+            if any(one.work in self.culprits and one.work in self.entries for one in group):
+                self.deaths += 1
+                return
+            for one in group:
+                self.entries.pop(one.work, None)
+
+    def _resume(self, number: int, company: int) -> None:
+        detail = self.entries[number]
+        found = interruptions.of(detail)
+        if found.is_exhausted(MAX_RESUMES):
+            self.reverted.add(number)
+            del self.entries[number]
+            return
+        detail.meta = interruptions.noted(detail, found, company, None)
+        detail.state = states.RUNNING
+
+
+@pytest.mark.parametrize("first_step", [False, True])
+@pytest.mark.parametrize("culprit", [0, 1, 57, 100, 198, 199])
+def test_one_culprit_among_two_hundred_is_found(culprit: int, first_step: bool) -> None:
+    operations = Operations(200, {culprit}, first_step)
+    operations.live()
+
+    assert operations.reverted == {culprit}
+    # Twice all together, then 50, 13, 4 and 1; the first step is not known to have begun.
+    assert operations.deaths <= 6 + first_step
+    assert operations.rounds <= 8
+
+
+def test_several_culprits_are_found_and_only_they() -> None:
+    culprits = set(random.Random(7).sample(range(200), 5))
+    operations = Operations(200, culprits)
+    operations.live()
+
+    assert operations.reverted == culprits
+    assert operations.deaths <= 2 + 4 * len(culprits)
+
+
+def test_without_a_culprit_few_groups_run() -> None:
+    operations = Operations(200, ())
+    for _ in range(14):  # kills from outside, while all of them run
+        for number in operations.entries:
+            operations._resume(number, 200)
+    operations.live()
+
+    assert operations.reverted == set()
+    assert operations.rounds == 4

@@ -150,6 +150,7 @@ def test_an_interruption_counts_once(bench, answers, takes_effect) -> None:
     detail = bench.journal.accept(
         uuid.uuid4().hex, SLOT, Operation(note, ("volume", "v1"), {"name": "a"})
     )
+    assert bench.journal.count_interruption(detail) == 0
     answers.lose(takes_effect=takes_effect)
     with pytest.raises(JournalUnavailable):
         bench.journal.count_interruption(detail)

@@ -164,8 +164,27 @@ def test_a_rejected_message_is_listed_apart(journal: Journal) -> None:
 def test_resumes_are_counted_on_disk(journal: Journal) -> None:
     detail = accept(journal)
 
-    assert [journal.count_interruption(detail), journal.count_interruption(detail)] == [1, 2]
+    # Whether it had begun before its first resume is not known.
+    assert [journal.count_interruption(detail) for _ in range(3)] == [0, 1, 2]
     assert journal.load(detail.uuid).meta["resumes"] == 2
+
+
+def test_a_stop_in_order_leaves_no_flow_of_its_slot_as_interrupted(journal: Journal) -> None:
+    running, waiting, ended = accept(journal), accept(journal), accept(journal)
+    journal.count_interruption(running)
+    journal.finish(ended, journal.progress(ended), None)
+    other = accept(journal, "other")
+    journal.count_interruption(other)
+    journal.suspend(SLOT)
+
+    assert [journal.load(one.uuid).state for one in (running, waiting, ended, other)] == [
+        states.SUSPENDED,
+        states.PENDING,
+        states.SUCCESS,
+        states.RUNNING,
+    ]
+    assert journal.count_interruption(journal.load(running.uuid)) == 0
+    assert journal.count_interruption(journal.load(running.uuid)) == 1
 
 
 def test_pruning_forgets_what_ended_long_ago_and_nothing_else(journal: Journal) -> None:
