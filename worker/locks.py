@@ -4,6 +4,10 @@
 A process holds a lock once, for as long as any of its threads needs it. Its threads are
 excluded from each other by :class:`worker.execution.resource_queue.ResourceQueue`, which
 lets several of them share a name; tooz has exclusive locks only.
+
+Lock files do not accumulate: the last holder removes the file before it releases the lock. A
+process that waited on the removed file notices that after it has the lock, and takes the lock
+of the new file instead.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tooz import coordination
+
+from worker.compat import tooz as compat
 
 LOG = logging.getLogger(__name__)
 
@@ -78,29 +84,22 @@ class Locks:
     def try_hold(self, name: str) -> bool:
         """Take a lock for the life of this process, without waiting for it."""
         lock = self._coordinator.get_lock((PREFIX + name).encode())
-        if not lock.acquire(blocking=False):
-            return False
-        self._for_life.append(lock)  # a lock without a reference to it is released
-        return True
-
-    def forget(self, name: str) -> None:
-        """Remove the file of a lock whose resource is deleted."""
-        if self._directory is None:
-            return
-        try:
-            os.unlink(os.path.join(self._directory, PREFIX + name))
-        except OSError:
-            LOG.debug("lock file of %s is not there", name)
+        while lock.acquire(blocking=False):
+            if self._is_in_place(name, lock):
+                self._for_life.append(lock)  # a lock without a reference to it is released
+                return True
+            lock.release()
+        return False
 
     @contextmanager
     def _one(self, name: str) -> Iterator[None]:
         hold = self._use(name)
         try:
-            self._take(hold)
+            self._take(name, hold)
             try:
                 yield
             finally:
-                self._release(hold)
+                self._release(name, hold)
         finally:
             self._drop(name, hold)
 
@@ -119,16 +118,39 @@ class Locks:
             if hold.users == 0:
                 del self._holds[name]
 
-    @staticmethod
-    def _take(hold: _Hold) -> None:
+    def _take(self, name: str, hold: _Hold) -> None:
         with hold.taking:
             if hold.holders == 0:
                 hold.lock.acquire()
+                while not self._is_in_place(name, hold.lock):
+                    hold.lock.release()
+                    hold.lock.acquire()
             hold.holders += 1
 
-    @staticmethod
-    def _release(hold: _Hold) -> None:
+    def _release(self, name: str, hold: _Hold) -> None:
         with hold.taking:
             hold.holders -= 1
             if hold.holders == 0:
+                self._remove_file(name)
                 hold.lock.release()
+
+    def _is_in_place(self, name: str, lock: Any) -> bool:
+        """Return whether a lock that was taken is that of the file which others will open."""
+        if self._directory is None:
+            return True
+        try:
+            found = os.stat(self._path(name))
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(compat.descriptor(lock)))
+
+    def _remove_file(self, name: str) -> None:
+        if self._directory is not None:
+            try:
+                os.unlink(self._path(name))
+            except OSError as error:
+                LOG.debug("lock file of %s is not removed: %s", name, error)
+
+    def _path(self, name: str) -> str:
+        assert self._directory is not None
+        return os.path.join(self._directory, PREFIX + name)

@@ -47,10 +47,6 @@ CALL_THREADS = 64
 REPLY_TIME = 1.0
 """Seconds in which a stop sends errors to the callers whose turn has not come."""
 
-_DELETIONS = frozenset({"delete_volume", "delete_snapshot", "delete_backup"})
-"""Methods after which the locks of their resource are not needed any more."""
-
-
 Ended = Callable[[Outcome | None, BaseException | None], None]
 """Called at the end of a call, with its outcome or with an error."""
 
@@ -379,11 +375,7 @@ class OperationPool:
 
     def _execute(self, run: OperationRun) -> Outcome:
         """Run an operation that holds its locks."""
-        operation = run.operation
-        outcome = self._executor.run(run, self._revert_late)
-        if outcome.state == "done" and operation.method in _DELETIONS:
-            self._queue.forget((*operation.exclusive, operation.resource[1]))
-        return outcome
+        return self._executor.run(run, self._revert_late)
 
     def _revert_late(self, run: OperationRun) -> None:
         """Revert the effect of a driver call that returned after its operation had ended."""

@@ -120,11 +120,6 @@ class ResourceQueue:
         finally:
             self.leave(ticket)
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Remove the remains of locks whose resource is deleted; they are held now."""
-        for name in names:
-            self._locks.forget(name)
-
     def _let_in(self, names: Iterable[str]) -> list[Ticket]:
         """Return the tickets whose turn it has become."""
         turn = []

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -171,12 +173,33 @@ def test_a_lock_of_a_killed_process_is_free(locks: Locks, other: Other) -> None:
     assert locks.try_hold("slot") is True
 
 
-def test_the_file_of_a_lock_can_be_removed(tmp_path: Path, locks: Locks) -> None:
-    with locks.held(["v1"]):
+def test_a_lock_that_is_released_leaves_no_file(tmp_path: Path, locks: Locks) -> None:
+    with locks.held(["v1"]), locks.held(["v1"]):
         pass
-    left = [p.name for p in tmp_path.iterdir() if "v1" in p.name]
-    locks.forget("v1")
-    locks.forget("v1")
 
-    assert left == ["cinder-v1"]
     assert [p.name for p in tmp_path.iterdir() if "v1" in p.name] == []
+
+
+def test_a_waiter_on_a_removed_file_excludes_the_next_process(
+    tmp_path: Path, locks: Locks, other: Other
+) -> None:
+    file = tmp_path / "cinder-v1"
+    with locks.held(["v1"]):
+        assert other.ask("hold v1") == "taking"
+        wait_for(lambda: opens(other.process.pid, file))
+    assert other.answer() == "held"
+
+    assert file.exists(), "the waiter holds the lock of a file that others do not find"
+    assert locks.try_hold("v1") is False
+
+
+def opens(pid: int, file: Path) -> bool:
+    folder = Path(f"/proc/{pid}/fd")
+    return any(os.path.realpath(link) == str(file) for link in folder.iterdir())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -24,7 +24,6 @@ class Locks:
 
     def __init__(self) -> None:
         self.held_now: list[str] = []
-        self.forgotten: list[str] = []
         self.errors: list[Exception] = []
 
     @contextmanager
@@ -38,9 +37,6 @@ class Locks:
         finally:
             for name in taken:
                 self.held_now.remove(name)
-
-    def forget(self, name: str) -> None:
-        self.forgotten.append(name)
 
 
 def make() -> tuple[ResourceQueue, Any, threading.Event]:
