@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from taskflow.patterns import linear_flow  # noqa: E402
 from taskflow.persistence import backends, models  # noqa: E402
 
 from flows import engine  # noqa: E402
+from flows.claims import Claim  # noqa: E402
 from flows.context import VolumeServiceContext  # noqa: E402
 from flows.lifecycle import Step  # noqa: E402
 from tests.servers import Servers  # noqa: E402
@@ -41,6 +42,8 @@ from worker.rpc.context import RequestContext  # noqa: E402
 from worker.rpc.operation import Operation  # noqa: E402
 
 STEPS = 5
+BACKEND_STEP = "step_1"
+"""The one that waits for the disk."""
 GOAL_MS = 3.0
 _NOTHING: dict[str, Any] = {field.name: None for field in fields(VolumeServiceContext)}
 # No step reads any of the fields.
@@ -50,7 +53,18 @@ Once = Callable[[], None]
 
 
 class Nothing(Step):
-    """Does nothing and leaves a small result, as most steps do."""
+    """Does nothing and leaves a small result, as most steps do.
+
+    One of them waits for the disk before it begins, as the step with the driver's call.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.bookkeeping = name != BACKEND_STEP
+
+    def claim(self, args: Mapping[str, Any]) -> Claim:
+        """Claim a volume; its row is read in resumed flows only."""
+        return Claim("volume", "v1", (), once=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Repeatable: nothing is done."""

@@ -30,7 +30,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drivers.interface.backup import BackupDriver
 from drivers.interface.compute import ComputeService
@@ -64,6 +64,9 @@ from flows.protocols.service_records import (
     WorkRecords,
 )
 
+if TYPE_CHECKING:
+    from flows.claims import HeldClaim
+
 
 @dataclass(frozen=True)
 class Options:
@@ -88,6 +91,7 @@ class OperationContext:
     :param saved: called with the part that a later attempt does not repeat, from 0 to 1.
     :param waiting: entered around long work that needs no processor, such as moving data.
     :param key: identifies the operation; the same for each attempt.
+    :param claim: the operation's claim on its resource, where it makes one.
     """
 
     request: Request
@@ -97,12 +101,14 @@ class OperationContext:
     backups: BackupRecords
     messages: MessageRecords
     notifier: Notifications
+    workers: WorkRecords
     resumed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[float], None] = lambda _fraction: None
     saved: Callable[[float], None] = lambda _fraction: None
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
+    claim: HeldClaim | None = None
 
     def pause(self, seconds: float) -> bool:
         """Wait outside the limit of running threads; return whether the process stops."""
@@ -151,7 +157,6 @@ class VolumeContext(OperationContext):
     backend: Backend
     attachments: AttachmentRecords
     quotas: QuotaRecords
-    workers: WorkRecords
     options: Options = field(default_factory=Options)
 
     @property

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a flow on taskflow, from its start or from where it was interrupted.
 
+A resumed flow runs only while the resource shows its claim (see :mod:`flows.claims`).
+
 This is the only module that knows taskflow's engines. Compiling a flow costs more
 than running it, so a factory without parameters, whose flow always has the same
 shape, is compiled once per concurrent use and kept.
@@ -25,9 +27,10 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
+from flows.claims import HeldClaim, claimed, held_by
 from flows.compat.taskflow import CompiledFlow, Engine
 from flows.context import OperationContext
-from flows.errors import FlowError, OperationInterrupted, ProcessStopping
+from flows.errors import FlowError, OperationInterrupted, ProcessStopping, RunInterrupted
 from flows.factories import Factory, parameters_of
 from flows.lifecycle import UNDO_FAILED, Step
 
@@ -81,11 +84,14 @@ class FlowRun:
         self._ctx = replace(
             ctx, progress=self._advance, saved=self._note_checkpoint, key=str(detail.uuid)
         )
+        self._claim: HeldClaim | None = None
         self._detail = detail
         self._backend = backend
         self._suspend = threading.Event()
         self._cancelled: FlowError | None = None
         self._steps: Mapping[str, Step] = {}
+        self._bookkeeping: frozenset[str] = frozenset()
+        self._reverts_once_more = False
         self._last_progress: tuple[str | None, float] | None = None
         self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
         self._add_to_meta: Callable[[str, dict[str, Any]], None] = lambda _step, _more: None
@@ -118,14 +124,19 @@ class FlowRun:
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
         with _shape(self._factory, self._args) as shape:
+            self._steps, self._bookkeeping = shape.steps, shape.bookkeeping
+            self._make_claim(shape)
+            self._backend.bookkeeping = shape.bookkeeping
+            self._backend.ends_durably = self._claim is None
             engine = Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
             engine.atom_notifier.register(Notifier.ANY, self._task_changed)
-            self._steps = shape.steps
             self._set_progress = engine.storage.set_task_progress
             self._add_to_meta = engine.storage.update_atom_metadata
             if reopen and (refusal := self._reopen()):
                 return Outcome("failed", Failure.from_exception(refusal))
+            if self._ctx.resumed and self._has_ended(revert is not None):
+                return self._end()
             if self._ctx.resumed or revert:
                 _undo(engine, shape, revert)
             error = self._run(engine)
@@ -133,7 +144,81 @@ class FlowRun:
                 self._suspend.clear()
                 _undo(engine, shape, self._cancelled)
                 error = self._run(engine)
-            return _outcome(engine, error, shape)
+            outcome = _outcome(engine, error, shape)
+            if outcome.state != "suspended":
+                self._drop_claim()
+            return outcome
+
+    def _make_claim(self, shape: _Shape) -> None:
+        claim = shape.first.claim(self._args)
+        marks = bool(self._detail.meta and self._detail.meta.get("claims"))
+        self._claim = held_by(claim, self._ctx.key, marks=marks)
+        self._ctx = claimed(self._ctx, self._claim)
+
+    def _drop_claim(self) -> None:
+        """Delete a mark that no status has ended."""
+        try:
+            if self._claim is not None:
+                self._claim.drop(self._ctx)
+        except FlowError as error:
+            LOG.warning("the mark of %s stays: %s", self._factory.__module__, error)
+
+    def _has_ended(self, reverts: bool) -> bool:
+        """Return whether the resource shows no claim of this operation any more.
+
+        It is not asked where only bookkeeping is left, which compares and sets: its second
+        try notifies again.
+        """
+        if self._claim is None or self._reverts_once_more:
+            return False
+        found = {atom.name: atom.state for atom in self._detail}
+        undone = any(state in _UNDONE for state in found.values())
+        begun = undone or found.get(next(iter(self._steps))) == states.SUCCESS
+        if begun and self._bookkeeping.issuperset(self._left(found, reverts or undone)):
+            self._claim.taken = self._claim.number is not None
+            return False
+        refusal = self._claim.refusal(self._ctx, begun=begun)
+        if refusal is not None:
+            LOG.warning(
+                "%s is %s: the operation %s on it has ended before, nothing is touched",
+                self._claim.claim,
+                refusal,
+                self._detail.name,
+            )
+        return refusal is not None
+
+    def _left(self, found: Mapping[str, str], reverts: bool) -> Iterator[str]:
+        """Yield the names of the steps that are still to be run, or to be reverted."""
+        done = (states.PENDING, states.REVERTED) if reverts else (states.SUCCESS,)
+        for name in self._steps:
+            if found.get(name, states.PENDING) not in done:
+                yield name
+
+    def _end(self) -> Outcome:
+        """Run the steps that are in place after the end; return the outcome as far as known."""
+        found = {atom.name: atom for atom in self._detail}
+        for atom in found.values():
+            if atom.state in _UNDONE and atom.failure is not None:
+                return Outcome("failed", atom.failure)
+        known, complete = {"ctx": self._ctx, **self._args}, True
+        for name, step in self._steps.items():
+            atom = found.get(name)
+            if atom is not None and atom.state == states.SUCCESS:
+                known |= _provided(step, atom.results)
+            elif complete and (step.runs_after_end or step.only_notifies):
+                self._run_after_end(step, known)
+            elif name not in self._bookkeeping:
+                complete = False
+        self._drop_claim()
+        return Outcome("done")
+
+    def _run_after_end(self, step: Step, known: Mapping[str, Any]) -> None:
+        try:
+            step.execute(**{arg: known.get(name) for arg, name in step.rebind.items()})
+        except (RunInterrupted, StorageFailure):
+            raise
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything at all
+            LOG.warning("%s, after the end of %s: %s", step.name, self._detail.name, error)
 
     def _reopen(self) -> FlowError | None:
         """Take back the status of the failure; return the reason why that is impossible."""
@@ -146,6 +231,10 @@ class FlowRun:
             if not any(self._detail):
                 return refusal
             LOG.info("it is reverted all the same: %s", refusal)
+            self._reverts_once_more = True
+        else:
+            if self._claim is not None:
+                self._claim.take(replace(self._ctx, resumed=False))
         return None
 
     def _task_changed(self, state: str, details: dict[str, Any]) -> None:
@@ -215,6 +304,10 @@ class _Shape(CompiledFlow):
         super().__init__(flow)
         self.has_result = RESULT in flow.provides
         self.steps: dict[str, Step] = {task.name: task for task in self.tasks()}
+        self.first = next(iter(self.steps.values()))
+        self.bookkeeping = frozenset(
+            name for name, step in self.steps.items() if step.bookkeeping or step.only_notifies
+        )
 
 
 @functools.cache
@@ -267,6 +360,13 @@ def _to_undo(engine: Engine, shape: _Shape, everything: bool) -> list[Step]:
     if interrupted or any(state in _UNDONE for _step, state in found):
         return interrupted
     return [step for step, state in found if state == states.PENDING][:1]
+
+
+def _provided(step: Step, result: Any) -> dict[str, Any]:
+    """Return what a step has provided, by name."""
+    return {
+        name: result if index is None else result[index] for name, index in step.save_as.items()
+    }
 
 
 def _outcome(engine: Engine, error: Exception | None, shape: _Shape) -> Outcome:

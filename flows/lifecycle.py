@@ -21,6 +21,7 @@ from taskflow import task
 from taskflow.types.failure import Failure
 
 from flows import errors, repeat, storable_errors
+from flows.claims import Claim
 
 LOG = logging.getLogger(__name__)
 
@@ -39,12 +40,14 @@ class Statuses:
     :param success: the status at the end; None where the resource gets back an earlier one.
     :param failure: error class to status, the most specific first.
     :param by_task: name of the task that failed to status, where that decides.
+    :param once: whether a resource is in ``during`` for one such operation in its life only.
     """
 
     during: tuple[str, ...]
     success: str | None = None
     failure: Mapping[type[BaseException], str] = field(default_factory=dict)
     by_task: Mapping[str, str] = field(default_factory=dict)
+    once: bool = False
 
     def after(self, failure: Failure, tasks: Collection[str] = ()) -> str:
         """Return the status that a failure leads to.
@@ -97,6 +100,20 @@ class Step(task.Task):  # type: ignore[misc]
     only_notifies: ClassVar[bool] = False
     """Whether it only notifies of the earlier steps, which are not reverted any more."""
 
+    bookkeeping: bool = False
+    """Whether it touches rows by compare-and-set, notifies or reads, and nothing else.
+
+    Any other step begins only when the journal has it on the disk, and is neither run again
+    nor reverted after the operation has ended (see :mod:`flows.claims`).
+    """
+
+    runs_after_end: ClassVar[bool] = False
+    """Whether a resumed flow runs it although the operation has ended.
+
+    It touches only temporary objects of the operation. It runs if the steps before it that
+    are no bookkeeping have run; an argument that no earlier step has provided is None.
+    """
+
     task_name: ClassVar[str]
     """Name of the task in the journal and in listings, unless an instance has its own."""
 
@@ -105,12 +122,24 @@ class Step(task.Task):  # type: ignore[misc]
         super().__init_subclass__(**kwargs)
         cls.task_name = task or _snake(cls.__name__)
         if "execute" in cls.__dict__:
-            cls.execute = _persistent(_contained(cls.__dict__["execute"]))
+            execute = cls.__dict__["execute"]
+            if cls.claim is not Step.claim:
+                execute = _claiming(execute)
+            cls.execute = _persistent(_contained(execute))
         if "revert" in cls.__dict__:
             cls.revert = _undo(_persistent(cls.__dict__["revert"]))
 
     def __init__(self, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name or self.task_name, **kwargs)
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Return what the operation claims; asked of the first step of a flow only.
+
+        None: the operation changes no data, so that its repetition harms none.
+
+        :param args: the arguments of the flow.
+        """
+        return None
 
     def reopen(self, ctx: Any, args: Mapping[str, Any]) -> None:
         """Make an operation that failed possible once more, when an operator asks for it.
@@ -155,6 +184,20 @@ def reason(failure: Failure) -> str:
 def error_name(failure: Failure) -> str:
     """Return the class of a failure's error, without its module."""
     return str(next(iter(failure))).rsplit(".", 1)[-1]
+
+
+def _claiming(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Write the mark of the operation when its first step has accepted the resource."""
+
+    @functools.wraps(execute)
+    def claiming(self: Step, *args: Any, **kwargs: Any) -> Any:
+        result = execute(self, *args, **kwargs)
+        ctx = kwargs["ctx"]
+        if ctx.claim is not None:
+            ctx.claim.take(ctx)
+        return result
+
+    return claiming
 
 
 def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:

@@ -35,6 +35,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows import messages
 from flows.backup import transfer_control
+from flows.claims import Claim
 from flows.context import BackupContext
 from flows.driver_calls import driver_contract
 from flows.errors import (
@@ -59,6 +60,9 @@ STATUSES = Statuses(
 )
 UNWANTED = (BackupStatus.DELETING, BackupStatus.DELETED)
 
+CLAIMED = (*STATUSES.during, *UNWANTED)
+"""Statuses of a backup whose data is still to be kept, or to be removed."""
+
 TEMPORARY = {
     "temp_volume_id": VolumeStatus.DELETING,
     "temp_snapshot_id": SnapshotStatus.DELETING,
@@ -75,7 +79,13 @@ _DETAILS = {
 class BeginContinueBackup(Step, task="begin"):
     """Look whether the backup is still to be made. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     default_provides = "wanted"
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the backup until it is made, or its deletion has ended it."""
+        return Claim("backup", str(args["backup_id"]), CLAIMED, once=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> bool:
         backup = ctx.backups.find(backup_id)
@@ -174,6 +184,8 @@ class DeleteTemporary(Step, task="tidy"):
 
 class FinishContinueBackup(Step, task="finish"):
     """Give the source back and make the backup available. Idempotent: each happens once."""
+
+    bookkeeping = True
 
     def execute(self, ctx: BackupContext, backup_id: str, kept: dict[str, Any] | None) -> None:
         backup = ctx.backups.find(backup_id)

@@ -29,6 +29,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import EncryptedBackupOperationFailed
 from flows import messages
+from flows.claims import Claim
 from flows.context import BackupContext
 from flows.errors import InvalidBackup, InvalidSnapshot, InvalidVolume
 from flows.lifecycle import Statuses, Step, cause_of
@@ -53,6 +54,12 @@ _OURS = (
 class BeginCreateBackup(Step, task="begin"):
     """Notify of the start of a backup. Idempotent: it only reads."""
 
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the backup until it is made."""
+        return Claim("backup", str(args["backup_id"]), STATUSES.during, once=True)
+
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         ctx.notifier.backup(ctx.request, "create.start", ctx.backups.get(backup_id))
 
@@ -74,6 +81,8 @@ class BeginCreateBackup(Step, task="begin"):
 class CheckSource(Step):
     """Check the volume and the snapshot. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)
         volume = ctx.volumes.get(backup.volume_id)
@@ -88,6 +97,8 @@ class CheckSource(Step):
 
 class CheckBackup(Step):
     """Check the backup's own status. Idempotent: it only reads."""
+
+    bookkeeping = True
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)

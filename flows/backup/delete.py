@@ -28,6 +28,7 @@ from taskflow.types.failure import Failure
 
 from flows import messages
 from flows.backup.restore import require_in_this_store
+from flows.claims import Claim
 from flows.context import BackupContext
 from flows.errors import DriverNotInitialized, InvalidBackup
 from flows.lifecycle import Statuses, Step, cause_of
@@ -51,6 +52,12 @@ _BUSY = frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.D
 
 class BeginDeleteBackup(Step, task="begin"):
     """Notify of the start of a deletion. Idempotent: it only reads."""
+
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the backup while it is deleted."""
+        return Claim("backup", str(args["backup_id"]), STATUSES.during, once=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
@@ -78,6 +85,8 @@ class BeginDeleteBackup(Step, task="begin"):
 class CheckStatus(Step):
     """Check the backup's status; one that is gone is a success. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
         if backup is None or backup.deleted:
@@ -90,6 +99,8 @@ class CheckStatus(Step):
 class CheckNoDependents(Step, task="check_alone"):
     """Refuse a parent of other backups. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         if found := ctx.backups.dependants(backup_id):
             text = f"{len(found)} others build on it: {', '.join(found[:3])}"
@@ -98,6 +109,8 @@ class CheckNoDependents(Step, task="check_alone"):
 
 class CheckDeleteStore(Step, task="check_store"):
     """Check that the backup is where we look for it. Idempotent: it only reads."""
+
+    bookkeeping = True
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
@@ -119,9 +132,11 @@ class RemoveBackup(Step, task="remove"):
 class FinishDeleteBackup(Step, task="finish"):
     """Forget the row. Idempotent: row, quota and the parent's count go once, together."""
 
+    bookkeeping = True
+
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
-        if backup is None:
+        if backup is None or (ctx.resumed and backup.status not in STATUSES.during):
             return
         release = {"backups": 1, "backup_gigabytes": backup.size or 0}
         if ctx.backups.destroy(backup_id, release=release):

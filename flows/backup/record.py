@@ -34,6 +34,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 from flows.backup.restore import require_in_this_store
+from flows.claims import Claim
 from flows.context import BackupContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
@@ -103,6 +104,12 @@ class ExportBackup(Step, task="export"):
 
 class BeginImportBackup(Step, task="begin"):
     """Check that there is a row to fill. Idempotent: it only reads."""
+
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the row until it is filled."""
+        return Claim("backup", str(args["backup_id"]), IMPORT.during, once=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         ctx.backups.get(backup_id)

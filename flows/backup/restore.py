@@ -38,6 +38,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows import messages
 from flows.backup import transfer_control
+from flows.claims import Claim
 from flows.context import BackupContext
 from flows.errors import (
     AttachFailed,
@@ -93,6 +94,12 @@ _ELSEWHERE = {BackupStatus.DELETING, BackupStatus.DELETED, BackupStatus.CREATING
 class BeginRestoreBackup(Step, task="begin"):
     """Notify of the start of a restore. Idempotent: it only reads."""
 
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the volume while its data is restored."""
+        return Claim("volume", str(args["volume_id"]), VOLUME.during)
+
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
         ctx.notifier.backup(ctx.request, "restore.start", ctx.backups.get(backup_id))
 
@@ -116,8 +123,9 @@ class BeginRestoreBackup(Step, task="begin"):
                 when = tuple({volume.status} - {*_GONE, *VOLUME.failures})
             statuses = NEW_VOLUME if volume.status in NEW_VOLUME.during else VOLUME
             status = statuses.after(failure, flow_failures)
-            backup_source.set_status(ctx.volumes.transition, volume_id, status, when=when)
-        if backup is None or backup.deleted:
+            if not _end(ctx, volume_id, status, when):
+                return
+        if backup is None or backup.deleted or _is_restored_elsewhere(backup, volume_id):
             return
         if "check_backup" in flow_failures:
             when = tuple({backup.status} - _ELSEWHERE)
@@ -135,6 +143,8 @@ class BeginRestoreBackup(Step, task="begin"):
 class CheckVolume(Step):
     """Check the volume. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
         volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
         if volume.status not in VOLUME.during:
@@ -148,6 +158,8 @@ class CheckVolume(Step):
 class CheckRestoredBackup(Step, task="check_backup"):
     """Check the backup. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)
         if backup.status not in BACKUP.during:
@@ -157,6 +169,8 @@ class CheckRestoredBackup(Step, task="check_backup"):
 
 class CheckRestoreStore(Step, task="check_store"):
     """Check that the backup is where we look for it. Idempotent: it only reads."""
+
+    bookkeeping = True
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         require_in_this_store(ctx, ctx.backups.get(backup_id))
@@ -200,6 +214,8 @@ class WriteVolume(Step, task="bring"):
 class FinishRestoreBackup(Step, task="finish"):
     """Make volume and backup available. Idempotent: the same is written again."""
 
+    bookkeeping = True
+
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str, brought: bool) -> None:
         backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
         if volume is not None:
@@ -208,9 +224,10 @@ class FinishRestoreBackup(Step, task="finish"):
             is_new = volume.status in NEW_VOLUME.during
             launched = {"launched_at": timeutils.utcnow()} if is_new and brought else {}
             status = VOLUME.done if brought else ENDED
-            backup_source.set_status(
-                ctx.volumes.transition, volume_id, status, when=VOLUME.during, **launched
-            )
+            if not _end(ctx, volume_id, status, VOLUME.during, **launched):
+                return
+        if backup is not None and _is_restored_elsewhere(backup, volume_id):
+            return
         backup_source.set_status(ctx.backups.transition, backup_id, BACKUP.done, when=BACKUP.during)
         if backup is not None:
             shown = backup.replace(status=BACKUP.done)
@@ -249,6 +266,21 @@ def _volume(ctx: BackupContext, volume_id: str) -> Record | None:
         return ctx.volumes.get(volume_id)
     except NotFound:
         return None
+
+
+def _end(
+    ctx: BackupContext, volume_id: str, status: str, when: tuple[str, ...], **columns: Any
+) -> bool:
+    """Write the volume's status; return False where a later restore is under way."""
+    backup_source.set_status(
+        ctx.volumes.transition, volume_id, status, when=when, done=True, **columns
+    )
+    volume = _volume(ctx, volume_id)
+    return volume is None or volume.status not in VOLUME.during
+
+
+def _is_restored_elsewhere(backup: Record, volume_id: str) -> bool:
+    return backup.restore_volume_id not in (None, volume_id)
 
 
 def _name_source(ctx: BackupContext, volume: Record, backup_id: str, backup: Record | None) -> None:

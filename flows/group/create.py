@@ -42,6 +42,7 @@ STATUSES = Statuses(
     during=(GroupStatus.CREATING,),
     success=GroupStatus.AVAILABLE,
     failure={Exception: GroupStatus.ERROR},
+    once=True,
 )
 MEMBERS = Statuses(
     during=(VolumeStatus.CREATING,),
@@ -86,6 +87,8 @@ class CallCreateGroup(Step, task="ask"):
 
 class FinishCreateGroup(Step, task="finish"):
     """Make the group available. Idempotent: one that is available stays so."""
+
+    bookkeeping = True
 
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]

@@ -86,6 +86,8 @@ class CheckGroupSource(Step, task="check"):
     Idempotent: it only reads.
     """
 
+    bookkeeping = True
+
     def execute(
         self,
         ctx: GroupContext,
@@ -182,6 +184,8 @@ class MakeVolumesAvailable(Step, task="settle"):
 
 class FinishCreateGroupFrom(Step, task="finish"):
     """Make the group available. Idempotent: one that is available stays so."""
+
+    bookkeeping = True
 
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]

@@ -51,6 +51,7 @@ STATUSES = Statuses(
     during=(GroupSnapshotStatus.CREATING,),
     success=GroupSnapshotStatus.AVAILABLE,
     failure={Exception: GroupSnapshotStatus.ERROR},
+    once=True,
 )
 MEMBERS = Statuses(
     during=(SnapshotStatus.CREATING,),
@@ -122,6 +123,8 @@ class MakeSnapshotsAvailable(Step, task="settle"):
 
 class FinishCreateGroupSnapshot(Step, task="finish"):
     """Make the group snapshot available. Idempotent: one that is available stays so."""
+
+    bookkeeping = True
 
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of = KINDS[kind]

@@ -48,6 +48,7 @@ STATUSES = Statuses(
     during=(GroupStatus.DELETING,),
     success=GroupStatus.DELETED,
     failure={Exception: GroupStatus.ERROR},
+    once=True,
 )
 MEMBERS = Statuses(
     during=(VolumeStatus.DELETING,),
@@ -64,6 +65,8 @@ OPERATION = GroupOperation(
 
 class CheckDeleteGroup(Step, task="check"):
     """Refuse a group that must not be deleted here. Idempotent: it only reads."""
+
+    bookkeeping = True
 
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         rows = KINDS[kind].rows(ctx)

@@ -37,6 +37,7 @@ STATUSES = Statuses(
     during=(GroupSnapshotStatus.DELETING,),
     success=GroupSnapshotStatus.DELETED,
     failure={Exception: GroupSnapshotStatus.ERROR},
+    once=True,
 )
 MEMBERS = Statuses(
     during=(SnapshotStatus.DELETING,),

@@ -18,6 +18,7 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import GroupContext
 from flows.driver_calls import driver_contract
 from flows.errors import (
@@ -60,10 +61,21 @@ class BeginGroupOperation(Step):
         failure status all the same, as no other backend was asked.
     """
 
+    bookkeeping = True
+
     def __init__(self, operation: GroupOperation, *, refuses_others: bool = True) -> None:
         super().__init__("begin")
         self._operation = operation
         self._refuses_others = refuses_others
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the row in a status of the operation."""
+        return Claim(
+            str(args["kind"]),
+            str(args["resource_id"]),
+            self._operation.statuses.during,
+            once=self._operation.statuses.once,
+        )
 
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of, during = KINDS[kind], self._operation.statuses.during

@@ -34,6 +34,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeDriverException
+from flows.claims import Claim
 from flows.context import GroupContext
 from flows.driver_calls import driver_contract
 from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
@@ -45,6 +46,8 @@ from flows.replication import BACK
 from flows.statuses import GroupStatus, ReplicationStatus, VolumeStatus
 
 GROUP = KINDS["group"]
+
+_REPLICATION = "replication_status"
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,14 @@ class BeginReplicateGroup(_ReplicationStep, task="begin"):
     Idempotent: it only reads. When it refuses, nothing is written.
     """
 
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the group while its replication changes."""
+        return Claim(
+            "group", str(args["resource_id"]), self._change.replication.during, _REPLICATION
+        )
+
     def execute(self, ctx: GroupContext, resource_id: str) -> None:
         group, during = GROUP.rows(ctx).get(resource_id), self._change.during
         driver_contract.require_on_this_backend(ctx, group, group.host)
@@ -137,6 +148,8 @@ class BeginReplicateGroup(_ReplicationStep, task="begin"):
 class CheckReplication(_ReplicationStep, task="check"):
     """Refuse a group that must not be changed now. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: GroupContext, resource_id: str, allow_attached: bool) -> None:
         during = self._change.during
         for volume in GROUP.rows(ctx).members(resource_id):
@@ -168,6 +181,8 @@ class CallReplicateGroup(_ReplicationStep, task="ask"):
 
 class FinishReplicateGroup(_ReplicationStep, task="finish"):
     """Write the statuses of all of them. Idempotent: it is written again."""
+
+    bookkeeping = True
 
     def execute(self, ctx: GroupContext, resource_id: str, targets: list[str | None]) -> None:
         rows, change = GROUP.rows(ctx), self._change

@@ -55,6 +55,8 @@ _LEAVE = (*_JOIN, VolumeStatus.ERROR, VolumeStatus.ERROR_DELETING)
 class CheckUpdateGroup(Step, task="check"):
     """Refuse volumes that cannot join or leave. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(
         self, ctx: GroupContext, kind: str, resource_id: str, add: list[str], remove: list[str]
     ) -> None:

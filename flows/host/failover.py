@@ -37,6 +37,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import InvalidReplicationTarget
 from drivers.interface.records import Record
 from flows import errors
+from flows.claims import Claim
 from flows.context import HostContext
 from flows.host import failover_answer
 from flows.host.failover_answer import Moved
@@ -70,6 +71,10 @@ _WITHOUT_REPLICA = ReplicationStatus.NOT_CAPABLE
 
 class BeginFailover(Step, task="begin"):
     """Stand first, to write the failure. Idempotent: it does nothing."""
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the service while it fails over."""
+        return Claim("service", "", SERVICE.during, "replication_status", once=True)
 
     def execute(self, ctx: HostContext) -> None:
         """Nothing: whatever the service is in, an administrator wants it moved."""
@@ -129,6 +134,8 @@ class StoreFailover(Step, task="store"):
 class FinishFailover(Step, task="finish"):
     """Write the service's row and notify the other processes. Idempotent: it is written again."""
 
+    bookkeeping = True
+
     def execute(self, ctx: HostContext, secondary_id: str | None, moved: Moved) -> None:
         columns: dict[str, Any] = {
             "replication_status": SERVICE.done,
@@ -144,6 +151,8 @@ class FinishFailover(Step, task="finish"):
                 "disabled": frozen,
                 "disabled_reason": "frozen" if frozen else "",
             }
+        if ctx.resumed and not _is_under_way(ctx, columns):
+            return
         ctx.service.update(**columns)
         ctx.service.spread(**columns)
         LOG.info(
@@ -156,6 +165,13 @@ def flow() -> linear_flow.Flow:
     return linear_flow.Flow("failover").add(
         BeginFailover(), FailOver(), StoreFailover(), FinishFailover()
     )
+
+
+def _is_under_way(ctx: HostContext, columns: Mapping[str, Any]) -> bool:
+    """Return whether the row is that of this failover: before its end, or after it."""
+    row, told = ctx.service.get(), ("replication_status", "active_backend_id")
+    ended = all((row[name] or "") == (columns[name] or "") for name in told)
+    return ended or row.replication_status in SERVICE.during
 
 
 def _status_of(secondary_id: str | None) -> str:

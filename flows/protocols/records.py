@@ -44,6 +44,7 @@ class VolumeRecords(Protocol):
         commit: Sequence[str] = (),
         rollback: Sequence[str] = (),
         done: bool = False,
+        mark: int | None = None,
         **columns: Any,
     ) -> None:
         """Change the status by compare-and-set, with columns, in one transaction.
@@ -55,6 +56,7 @@ class VolumeRecords(Protocol):
         :param commit: reservation ids whose quota becomes used.
         :param rollback: reservation ids whose quota is given back.
         :param done: the work row of the volume goes as well (spec/volume-rpc §8).
+        :param mark: the change is allowed only while the work row has this mark.
         :raises StatusChanged: the row is in another status.
         :raises VolumeNotFound: the row is gone.
         """
@@ -62,7 +64,9 @@ class VolumeRecords(Protocol):
     def update_all(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Write columns of several volumes, all of them or none; each entry has an ``id``."""
 
-    def migrate(self, volume_id: str, to: str, *, when: Collection[str | None]) -> None:
+    def migrate(
+        self, volume_id: str, to: str, *, when: Collection[str | None], mark: int | None = None
+    ) -> None:
         """Change the migration status by compare-and-set, as :meth:`transition` the status.
 
         :raises InvalidVolume: it is another one.
@@ -71,7 +75,15 @@ class VolumeRecords(Protocol):
     def copy_of(self, volume_id: str) -> Record | None:
         """Return the live row that a migration has made for a volume's copy; None without."""
 
-    def swap(self, volume_id: str, copy_id: str, to: str, *, commit: Sequence[str] = ()) -> None:
+    def swap(
+        self,
+        volume_id: str,
+        copy_id: str,
+        to: str,
+        *,
+        commit: Sequence[str] = (),
+        mark: int | None = None,
+    ) -> None:
         """Exchange the objects of two rows: a volume's and that of its copy on another backend.
 
         In one transaction (spec/volume-rpc, migrate_volume_completion): the columns of the
@@ -79,6 +91,7 @@ class VolumeRecords(Protocol):
         attachments of the copy, the quota. Done once; a second try changes nothing.
 
         :param to: the volume's status.
+        :param mark: of the volume's work row, which goes as well.
         :raises InvalidVolume: the two are not a volume that is ``completing`` and its copy.
         """
 
@@ -213,8 +226,19 @@ class GroupRecords(Protocol):
     def update_members(self, row_id: str, entries: Iterable[Mapping[str, Any]]) -> None:
         """Write columns of members, all of them or none; each entry has an ``id``."""
 
-    def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
-        """Change the status by compare-and-set."""
+    def transition(
+        self,
+        row_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        mark: int | None = None,
+        **columns: Any,
+    ) -> None:
+        """Change the status by compare-and-set.
+
+        :param mark: of the work row, which goes as well; without it nothing is changed.
+        """
 
     def set_replication(
         self,
@@ -224,6 +248,7 @@ class GroupRecords(Protocol):
         when: str,
         status: str | None = None,
         members_status: str | None = None,
+        mark: int | None = None,
     ) -> None:
         """Change the replication status of a group and of its members by compare-and-set.
 
@@ -232,6 +257,7 @@ class GroupRecords(Protocol):
 
         :param status: of the group, None for the one that it has.
         :param members_status: of the members that change, likewise.
+        :param mark: of the work row, which goes as well; without it nothing is changed.
         :raises StatusChanged: the group is in another one.
         """
 

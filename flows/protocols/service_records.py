@@ -29,6 +29,20 @@ class WorkRecords(Protocol):
     def done(self, resource_type: str, resource_id: str) -> None:
         """Remove the row of a resource that another service now works on."""
 
+    def mark(
+        self, resource_type: str, resource_id: str, status: str, mark: int, *, unless_marked: bool
+    ) -> bool:
+        """Write the mark of an operation (see :mod:`flows.claims`); return whether it is there.
+
+        :param unless_marked: leave the mark of another operation.
+        """
+
+    def is_marked(self, resource_type: str, resource_id: str, mark: int) -> bool:
+        """Return whether a resource has the mark."""
+
+    def unmark(self, resource_type: str, resource_id: str, mark: int) -> None:
+        """Remove the row of a resource if it has the mark."""
+
     def left(
         self,
         service_id: int | None = None,

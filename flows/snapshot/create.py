@@ -65,6 +65,8 @@ class AllocateSnapshot(Step, task="allocate"):
 class FinishCreateSnapshot(Step, task="finish"):
     """Make the snapshot available. Idempotent: one that is available stays so."""
 
+    bookkeeping = True
+
     def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         columns = {

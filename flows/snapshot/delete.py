@@ -58,10 +58,14 @@ class RemoveSnapshot(Step, task="remove"):
 class FinishDeleteSnapshot(Step, task="finish"):
     """Forget the row and give its quota back. Idempotent: both happen once, together."""
 
+    bookkeeping = True
+
     def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         try:
             snapshot = ctx.snapshots.get(snapshot_id)
         except SnapshotNotFound:  # a second try, after the row went
+            return
+        if ctx.resumed and snapshot.status not in STATUSES.during:
             return
         forget(ctx, snapshot)
 

@@ -12,6 +12,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import messages
+from flows.claims import Claim
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, StatusChanged
@@ -44,9 +45,17 @@ class BeginSnapshotOperation(Step):
     When it fails itself, the operation does not own the snapshot, and writes nothing.
     """
 
+    bookkeeping = True
+
     def __init__(self, operation: SnapshotOperation) -> None:
         super().__init__("begin")
         self._operation = operation
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the snapshot in a status of the operation."""
+        return Claim(
+            "snapshot", str(args["snapshot_id"]), self._operation.statuses.during, once=True
+        )
 
     def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         snapshot, during = ctx.snapshots.get(snapshot_id), self._operation.statuses.during

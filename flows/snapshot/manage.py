@@ -53,6 +53,8 @@ class ReserveSnapshotQuota(Step, task="reserve"):
     Idempotent: the snapshot's own id is that of the reservation.
     """
 
+    bookkeeping = True
+
     def execute(self, ctx: VolumeContext, snapshot_id: str, size: int) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)
         if snapshot.use_quota and not ctx.options.no_snapshot_gb_quota:
@@ -86,6 +88,8 @@ class FinishManageSnapshot(Step, task="finish"):
 
     Idempotent: one that is available stays so, and the reservation is used once.
     """
+
+    bookkeeping = True
 
     def execute(self, ctx: VolumeContext, snapshot_id: str, size: int) -> None:
         snapshot = ctx.snapshots.get(snapshot_id)

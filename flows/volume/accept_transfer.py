@@ -17,12 +17,14 @@ accept_transfer.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, StatusChanged
@@ -36,8 +38,17 @@ STATUSES = Statuses(during=(), failure={DriverReturnedRubbish: VolumeStatus.ERRO
 """Any other failure, and a success, leave the status as it is."""
 
 
+ACCEPTED = (VolumeStatus.AWAITING_TRANSFER,)
+
+
 class CheckTransfer(Step, task="check"):
     """Refuse a volume of another backend. Idempotent: it only reads."""
+
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the volume until it has its new owner."""
+        return Claim("volume", str(args["volume_id"]), ACCEPTED, once=True)
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)

@@ -28,6 +28,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import ImageCopyFailure, ImageError
 from drivers.interface.records import Record
 from flows import errors, messages
+from flows.claims import Claim
 from flows.context import CreateContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
@@ -50,15 +51,23 @@ class BeginCreate(BeginVolumeOperation):
 
     :param action: number of the user message about a failure.
     :param detail: the message's detail unless the error has its own.
+    :param once: False where the volume stays ``creating`` after the end of the operation.
     """
 
     def __init__(
         self,
         action: str = messages.CREATE_VOLUME,
         detail: str = messages.DRIVER_FAILED_CREATE,
+        *,
+        once: bool = True,
     ) -> None:
         super().__init__(STATUSES, "create")
-        self._action, self._detail = action, detail
+        self._action, self._detail, self._once = action, detail, once
+
+    def claim(self, args: Mapping[str, Any]) -> Claim:
+        """Claim the volume until it is used for the first time, as long as it is here."""
+        volume_id, unset = str(args["volume_id"]), ("launched_at",)
+        return Claim("volume", volume_id, STATUSES.during, once=self._once, here=True, unset=unset)
 
     def revert(  # type: ignore[override]
         self,
@@ -126,6 +135,8 @@ class FinishCreate(Step, task="finish"):
     Idempotent: a volume that is available already stays so. Where the row has gone,
     the volume is an orphan and is removed.
     """
+
+    bookkeeping = True
 
     def execute(self, ctx: CreateContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)

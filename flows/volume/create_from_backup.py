@@ -112,5 +112,5 @@ def flow() -> linear_flow.Flow:
     Needs the arguments of :func:`flows.volume.create.flow`, and ``backup_id``.
     """
     return linear_flow.Flow("create_volume_from_backup").add(
-        BeginCreate(), AllocateForBackup("allocate"), HandToBackupService("hand")
+        BeginCreate(once=False), AllocateForBackup("allocate"), HandToBackupService("hand")
     )

@@ -36,6 +36,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import ResourceBusy, VolumeDriverException
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import Invalid, InvalidSnapshot, StatusChanged, Unavailable, VolumeAttached
@@ -61,6 +62,9 @@ UNMANAGE = Statuses(
     failure={ResourceBusy: VolumeStatus.AVAILABLE, Exception: VolumeStatus.ERROR_UNMANAGING},
 )
 
+DELETE = (VolumeStatus.DELETING, VolumeStatus.ERROR_MANAGING_DELETING)
+"""Statuses in which a resumed operation deletes the data."""
+
 SNAPSHOTS = Statuses(
     during=(SnapshotStatus.DELETING,),
     success=SnapshotStatus.DELETED,
@@ -74,6 +78,13 @@ class BeginDelete(Step, task="begin"):
 
     Idempotent: it only reads, and claims a work row that is already its own.
     """
+
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim:
+        """Claim the volume in a status of this way to delete it."""
+        statuses = UNMANAGE.during if args["unmanage_only"] else DELETE
+        return Claim("volume", str(args["volume_id"]), statuses, once=True)
 
     def execute(self, ctx: VolumeContext, volume_id: str, unmanage_only: bool) -> None:
         volume = find(ctx, volume_id)
@@ -151,9 +162,11 @@ class RemoveVolume(Step, task="remove"):
 class FinishDelete(Step, task="finish"):
     """Forget the row and give its quota back. Idempotent: both happen once, together."""
 
+    bookkeeping = True
+
     def execute(self, ctx: VolumeContext, volume_id: str, unmanage_only: bool) -> None:
         volume = find(ctx, volume_id)
-        if volume is None:
+        if volume is None or (ctx.resumed and volume.status not in STATUSES.during):
             return
         if ctx.volumes.destroy(volume_id, release=_quota(volume)) and volume.use_quota:
             shown = volume.replace(status=STATUSES.done)

@@ -90,6 +90,8 @@ class ExtendVolume(Step, task="grow"):
 class CompleteExtend(Step, task="complete"):
     """Take over how the host says that the extension ended. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: VolumeContext, volume_id: str, new_size: Any, error: bool) -> None:
         if error:
             raise VolumeBackendAPIException(f"the host could not extend volume {volume_id}")
@@ -102,6 +104,8 @@ class FinishExtend(Step, task="finish"):
     Idempotent: both are one transaction. A row that has the size was finished by the
     interrupted try, and if it is ``extending`` again that is another extension.
     """
+
+    bookkeeping = True
 
     def execute(
         self, ctx: VolumeContext, volume_id: str, new_size: int, reservations: list[str]

@@ -10,6 +10,7 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, StatusChanged
@@ -29,17 +30,26 @@ class BeginVolumeOperation(Step):
     When it fails itself, the operation does not own the volume, and writes nothing.
     """
 
+    bookkeeping = True
+
     def __init__(self, statuses: Statuses, event: str | None = None) -> None:
         super().__init__("begin")
         self._statuses = statuses
         self._event = event
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the volume in a status of the operation."""
+        return Claim(
+            "volume", str(args["volume_id"]), self._statuses.during, once=self._statuses.once
+        )
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_on_this_backend(ctx, volume, volume.host)
         if volume.status not in self._statuses.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, self._statuses.during)
-        ctx.workers.claim("Volume", volume_id, volume.status)
+        if ctx.claim is None or ctx.claim.number is None:
+            ctx.workers.claim("Volume", volume_id, volume.status)
         self.started(ctx, volume)
 
     def revert(

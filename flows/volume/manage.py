@@ -37,6 +37,7 @@ STATUSES = Statuses(
     during=(VolumeStatus.MANAGING,),
     success=VolumeStatus.AVAILABLE,
     failure={Exception: VolumeStatus.ERROR_MANAGING},
+    once=True,
 )
 
 
@@ -52,6 +53,8 @@ class MeasureVolume(Step, task="measure"):
 
 class ReserveVolumeQuota(Step, task="reserve"):
     """Reserve the gigabytes. Idempotent: the volume's own id is that of the reservation."""
+
+    bookkeeping = True
 
     def execute(self, ctx: VolumeContext, volume_id: str, size: int) -> None:
         volume = ctx.volumes.get(volume_id)
@@ -83,6 +86,8 @@ class FinishManage(Step, task="finish"):
 
     Idempotent: one that is available stays so, and the reservation is used once.
     """
+
+    bookkeeping = True
 
     def execute(self, ctx: VolumeContext, volume_id: str, size: int) -> None:
         volume = ctx.volumes.get(volume_id)

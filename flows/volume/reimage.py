@@ -97,6 +97,8 @@ class WriteImage(Step, task="write"):
 class FinishReimage(Step, task="finish"):
     """Give the volume the status that it had. Idempotent: it is written again."""
 
+    bookkeeping = True
+
     def execute(self, ctx: ImageContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         before = volume.previous_status

@@ -106,6 +106,8 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
 class CheckRevert(Step, task="check"):
     """Check the snapshot. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     def execute(self, ctx: VolumeContext, volume_id: str, snapshot_id: str) -> None:
         volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
         what = f"snapshot {snapshot_id}"
@@ -179,6 +181,8 @@ class RestoreData(Step, task="restore"):
 class FinishRevert(Step, task="finish"):
     """Make volume and snapshot available. Idempotent: those that are stay so."""
 
+    bookkeeping = True
+
     def execute(self, ctx: VolumeContext, volume_id: str, snapshot_id: str) -> None:
         snapshot, volume = _snapshot(ctx, snapshot_id), find(ctx, volume_id)
         if snapshot is not None:
@@ -192,6 +196,8 @@ class CleanUpRevert(Step, task="clean"):
 
     Idempotent: absence is a success.
     """
+
+    runs_after_end = True
 
     def execute(
         self, ctx: VolumeContext, volume_id: str, snapshot_id: str, safety_id: str | None

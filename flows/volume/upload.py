@@ -104,6 +104,8 @@ class UploadVolume(Step, task="upload"):
 class FinishUpload(Step, task="finish"):
     """Give the volume its status back. Idempotent: it is written again."""
 
+    bookkeeping = True
+
     def execute(self, ctx: ImageContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         set_finished(ctx, volume, STATUSES.during, idle_status(ctx, volume.id))

@@ -232,6 +232,7 @@ class Service:
             backups=records.backups,
             messages=records.messages,
             notifier=others,
+            workers=records.work_of(self.row),
             volume_service=self._volume_services(),
             peers=others,
             attacher=Attacher(),

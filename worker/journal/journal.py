@@ -10,6 +10,7 @@ stay for a while, to recognise late duplicates and to be listed.
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
 import threading
 import uuid
@@ -44,7 +45,7 @@ REJECTED = "rejected"
 
 UPGRADE_ATTEMPTS = 8
 
-_KEPT_TO_RESUME = ("args", "request", "locks", "shared", "when_cut_short", "moves_data")
+_KEPT_TO_RESUME = ("args", "request", "locks", "shared", "when_cut_short", "moves_data", "claims")
 """Keys of the meta that a failed flow keeps, so that an operator may resume it."""
 
 _SHOWN = 4000
@@ -162,7 +163,8 @@ class Journal:
 
     def progress(self, detail: FlowDetail) -> FlowProgress:
         """Return the backend through which one flow's engine writes its progress."""
-        return FlowProgress(self._statements, self._writing, detail)
+        durably = functools.partial(self._writing, self._durable)
+        return FlowProgress(self._statements, self._writing, durably, detail)
 
     def count_interruption(
         self,
@@ -207,7 +209,7 @@ class Journal:
         """
         meta = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
         meta["request_id"] = detail.meta["request"].get("request_id")
-        with self._writing() as cursor:
+        with self._writing(self._durable if progress.ends_durably else None) as cursor:
             if failure is None:
                 meta["tasks"] = [(a.name, a.meta.get("began"), a.meta.get("ended")) for a in detail]
                 self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, meta)
@@ -232,7 +234,7 @@ class Journal:
     def reopen(self, flow: str) -> FlowDetail:
         """Make a reverted flow ready to run from its start."""
         detail = self.load(flow)
-        meta = _again(detail.meta) | {"reopened": True}
+        meta = _again(detail.meta) | {"reopened": True, "claims": True}
         with self._writing() as cursor:
             self._statements.drop_atoms(cursor, flow)
             # As if it had been suspended: this is no resume after a kill.

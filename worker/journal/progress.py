@@ -5,7 +5,8 @@ taskflow's own backend reads, merges and writes every row for every change: 54
 statements and 18 commits for three tasks. Here one process owns a flow, so its memory
 is current; changes are gathered and written in one transaction when a task is about to
 start or to be reverted. A kill loses the changes since then, which are exactly those that
-a repeated task makes again.
+a repeated task makes again. Before a task that touches the backend the write waits for the
+disk, so that a power cut does not take the flow back to a task before it.
 """
 
 from __future__ import annotations
@@ -37,11 +38,28 @@ _ENDED = (states.SUCCESS, states.FAILURE, states.REVERTED, states.REVERT_FAILURE
 
 
 class FlowProgress:
-    """The backend that one flow's engine is given; it is its own connection."""
+    """The backend that one flow's engine is given; it is its own connection.
 
-    def __init__(self, statements: Statements, writing: Writing, detail: models.FlowDetail) -> None:
+    :param writing: gives the cursor of a transaction that survives a kill.
+    :param writing_durably: of one that survives a power cut as well.
+    """
+
+    bookkeeping: frozenset[str] = frozenset()
+    """Names of the tasks that may begin before the journal is on the disk."""
+
+    ends_durably: bool = False
+    """Whether the end of the flow has to survive a power cut, for lack of a claim."""
+
+    def __init__(
+        self,
+        statements: Statements,
+        writing: Writing,
+        writing_durably: Writing,
+        detail: models.FlowDetail,
+    ) -> None:
         self._statements = statements
         self._writing = writing
+        self._writing_durably = writing_durably
         self._flow = detail.uuid
         self._written = {atom.uuid: atom.state for atom in detail}
         self._state: str | None = None
@@ -75,7 +93,7 @@ class FlowProgress:
         boundary = atom.state in _BOUNDARIES and self._written.get(atom.uuid) != atom.state
         # The accepted entry already implies that the first task starts.
         if boundary and (self._progressed or atom.state != states.RUNNING):
-            self.flush()
+            self.flush(durably=atom.name not in self.bookkeeping)
         elif atom.state == states.RUNNING and "progress" in atom.meta:
             self._show_progress(atom)
         if atom.state != states.PENDING:
@@ -97,14 +115,15 @@ class FlowProgress:
         except StorageFailure as error:
             LOG.debug("the progress of %s is written later: %s", atom.name, error)
 
-    def flush(self) -> None:
+    def flush(self, *, durably: bool = False) -> None:
         """Write the gathered changes.
 
         :raises StorageFailure: perhaps they were written; load the flow and run it again.
         :raises ProgressRefused: they cannot be written.
         """
+        writing = self._writing_durably if durably else self._writing
         try:
-            with self._writing() as cursor:
+            with writing() as cursor:
                 self.write(cursor)
         except JournalRefused as error:
             raise ProgressRefused(str(error)) from error

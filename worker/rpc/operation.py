@@ -63,6 +63,7 @@ class Operation:
             "when_cut_short": self.when_interrupted,
             "moves_data": self.moves_data,
             "resumes": 0,
+            "claims": True,
         }
 
     @classmethod

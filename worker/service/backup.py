@@ -165,6 +165,7 @@ def _context(common: Infrastructure, backend: BackupStoreBackend) -> BackupConte
         snapshots=records.snapshots,
         backups=records.backups,
         messages=records.messages,
+        workers=records.work_of(common.row),
         notifier=base.limited_notifier(common),
         volume_service=blocking(remote_volumes, limiter),
         peers=blocking(RemoteBackupPeers(common.transport), limiter),

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from oslo_utils import timeutils
@@ -28,6 +29,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import messages
+from flows.claims import Claim
 from flows.context import ConnectionContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidUUID, InvalidVolume, InvalidVolumeAttachMode
@@ -41,6 +43,9 @@ ATTACHMENT = Statuses(
     failure={Exception: AttachStatus.ERROR_ATTACHING},
 )
 
+CLAIMED = (VolumeStatus.ATTACHING,)
+"""Statuses of a volume that is being attached."""
+
 MODE = "attached_mode"
 """Key of the admin metadata that notes how the volume is attached."""
 
@@ -53,7 +58,13 @@ class ReserveAttachment(Step, task="reserve"):
     Idempotent: an attachment of the same instance or host is taken as it is.
     """
 
+    bookkeeping = True
+
     default_provides = "attachment_id"
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the volume while it is being attached."""
+        return Claim("volume", str(args["volume_id"]), CLAIMED, once=True)
 
     def execute(
         self,
@@ -130,6 +141,8 @@ class NotifyAttached(Step, task="tell"):
 
 class FinishAttach(Step, task="attached"):
     """Write that the volume is attached. Idempotent: the same values again."""
+
+    bookkeeping = True
 
     default_provides = "result"
 

@@ -32,6 +32,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import ConnectionContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidInput
@@ -44,6 +45,9 @@ LOG = logging.getLogger(__name__)
 ATTACHMENT = Statuses(during=(AttachStatus.RESERVED,), success=AttachStatus.ATTACHING)
 """A failure of the driver leaves the status as it is; the API completes the attachment."""
 
+CLAIMED = (*ATTACHMENT.during, ATTACHMENT.done)
+"""Statuses of an attachment that no instance uses yet."""
+
 _WRITTEN = ("attach_status", "connector", "attached_host", "mountpoint", "attach_mode")
 """Columns of an attachment that a connection writes, besides the time."""
 
@@ -51,7 +55,13 @@ _WRITTEN = ("attach_status", "connector", "attached_host", "mountpoint", "attach
 class CheckAttachment(connection.CheckConnector, task="check"):
     """Check attachment, volume and connector. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     default_provides = ("wanted", "former")
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the attachment until it is in use."""
+        return Claim("attachment", str(args["attachment_id"]), CLAIMED, "attach_status", once=True)
 
     def execute(  # type: ignore[override]
         self, ctx: ConnectionContext, volume_id: str, connector: Any, attachment_id: str

@@ -38,7 +38,7 @@ from flows.context import ConnectionContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import ExportFailure, InvalidInput, Unavailable
 from flows.lifecycle import Step, cause_of, was_interrupted
-from flows.statuses import AttachStatus
+from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume.connections import connection_info
 
 LOG = logging.getLogger(__name__)
@@ -101,7 +101,9 @@ class TerminateVolume(Step, task="terminate"):
     """End a connector's access, or all access without a connector. Idempotent."""
 
     def execute(self, ctx: ConnectionContext, volume_id: str, connector: Any, force: bool) -> None:
-        terminate(ctx, of_ours(ctx, volume_id), connector, force)
+        volume = of_ours(ctx, volume_id)
+        if not _is_used_again(ctx, volume):
+            terminate(ctx, volume, connector, force)
 
 
 class UnexportVolume(Step, task="unexport"):
@@ -109,6 +111,8 @@ class UnexportVolume(Step, task="unexport"):
 
     def execute(self, ctx: ConnectionContext, volume_id: str) -> None:
         volume = of_ours(ctx, volume_id)
+        if _is_used_again(ctx, volume):
+            return
         driver = ctx.driver
         try:
             driver.remove_export(ctx.request.elevated(), volume)
@@ -146,6 +150,18 @@ def is_used(ctx: VolumeContext, volume_id: str) -> bool:
         attachment.connector or attachment.attach_status == AttachStatus.ATTACHED
         for attachment in ctx.attachments.of_volume(volume_id)
     )
+
+
+def _is_used_again(ctx: ConnectionContext, volume: Record) -> bool:
+    """Return whether a resumed call would cut off a user of the volume.
+
+    The call may have ended before, and its caller is gone in any case.
+    """
+    if not ctx.resumed or volume.status == VolumeStatus.DETACHING:
+        return False
+    if used := is_used(ctx, volume.id):
+        LOG.warning("volume %s is attached, its connections stay", volume.id)
+    return used
 
 
 def check_connector(ctx: ConnectionContext, volume: Record, connector: Any) -> None:

@@ -49,6 +49,8 @@ class FindAttachment(Step, task="find"):
     None: there is nothing to detach, or the one that was named is gone already.
     """
 
+    bookkeeping = True
+
     default_provides = "found_id"
 
     def execute(
@@ -94,7 +96,7 @@ class FinishDetach(Step, task="detached"):
 
     def execute(self, ctx: ConnectionContext, volume_id: str, found_id: str | None) -> None:
         if found_id is not None:
-            if ctx.resumed:
+            if ctx.resumed and _is_live(ctx, found_id):
                 _unexport(ctx, ctx.volumes.get(volume_id))
             ctx.attachments.destroy(found_id)
             ctx.volumes.pop_admin_metadata(volume_id, MODE)
@@ -107,6 +109,15 @@ class FinishDetach(Step, task="detached"):
 def detach() -> linear_flow.Flow:
     """Detach a volume. Needs ``volume_id`` and ``attachment_id`` (None for the only one)."""
     return linear_flow.Flow("detach_volume").add(FindAttachment(), NotifyDetached(), FinishDetach())
+
+
+def _is_live(ctx: ConnectionContext, attachment_id: str) -> bool:
+    """Return whether an attachment is still there; if not, the export may be another's."""
+    try:
+        ctx.attachments.get(attachment_id)
+    except VolumeAttachmentNotFound:
+        return False
+    return True
 
 
 def _unexport(ctx: ConnectionContext, volume: Record) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -29,6 +30,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows import messages
+from flows.claims import Claim
 from flows.context import BackupSourceContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, NotFound
@@ -52,7 +54,13 @@ class BeginBackupDevice(Step, task="begin"):
     Idempotent: it only reads, and a second try has the first one's id for the source.
     """
 
+    bookkeeping = True
+
     default_provides = "temporary_id"
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the backup until it is made."""
+        return Claim("backup", str(args["backup_id"]), BACKUP.during, once=True)
 
     def execute(self, ctx: BackupSourceContext, backup_id: str) -> str:
         backup = ctx.backups.get(backup_id)

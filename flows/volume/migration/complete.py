@@ -30,6 +30,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
+from flows.claims import Claim
 from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, NotFound, RunInterrupted, ServiceError, Unavailable
@@ -51,6 +52,9 @@ from flows.volume.migration.status_tables import (
     end_failed_migration,
     status_before,
 )
+
+CLAIMED = (*MIGRATION.during, MIGRATION.done, MIGRATION.failed)
+"""Migration statuses of a volume from the begin of a completion to its end."""
 
 LOG = logging.getLogger(__name__)
 
@@ -91,6 +95,12 @@ class RestoreAttachments(Step, task="attach"):
 class BeginCompleteMigration(Step, task="begin"):
     """Check that the two are a volume and its copy. Idempotent: it only reads."""
 
+    bookkeeping = True
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the volume to the end: attachments follow when the rows are swapped."""
+        return Claim("volume", str(args["volume_id"]), CLAIMED, "migration_status", until_end=True)
+
     def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
         volume, copy = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
         driver_contract.require_on_this_backend(ctx, volume, volume.host)
@@ -127,12 +137,14 @@ class AbandonMigration(Step, task="abandon"):
         target.discard(ctx, volume_id, spare_id)
         ctx.volumes.migrate(volume_id, MIGRATION.failed, when=MIGRATION.during)
         volume = ctx.volumes.current(volume_id)
-        ctx.volumes.transition(volume_id, status, when=(volume.status,))
+        ctx.volumes.transition(volume_id, status, when=(volume.status,), done=True)
         return volume_id
 
 
 class AnswerCompletion(Step, task="answer"):
     """Answer with the volume's id. Idempotent: it does nothing."""
+
+    bookkeeping = True
 
     default_provides = "result"
 
@@ -142,6 +154,8 @@ class AnswerCompletion(Step, task="answer"):
 
 class RequireDriver(Step, task="require"):
     """Want a driver that is up. Idempotent: it only looks."""
+
+    bookkeeping = True
 
     def execute(self, ctx: MigrationContext) -> None:
         ctx.backend.require_driver()

@@ -58,6 +58,8 @@ class PrepareSwap(Step, task="ready"):
     driver has moved the volume, or a compute service swaps it: the others do nothing then.
     """
 
+    bookkeeping = True
+
     default_provides = "before"
 
     def execute(
@@ -113,6 +115,8 @@ class RenameTarget(Step, task="rename"):
 class SwapRows(Step, task="swap"):
     """Swap the rows, settle type and quota. Idempotent: it happens once, all together."""
 
+    bookkeeping = True
+
     def execute(
         self,
         ctx: MigrationContext,
@@ -133,10 +137,13 @@ class DeleteOldVolume(Step, task="release"):
     It does not fail: the volume is on its new backend.
     """
 
+    runs_after_end = True
+
     def execute(
         self, ctx: MigrationContext, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
-        if not before:
+        copy = find(ctx, spare_id)
+        if not before or copy is None or copy.migration_status != MigrationStatus.DELETING:
             return
         repeat.until_stopped(
             lambda: target.discard(ctx, volume_id, spare_id),

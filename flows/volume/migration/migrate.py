@@ -35,6 +35,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
@@ -62,7 +63,13 @@ _SAME_OBJECT = {"volume_backend_name", "RESKEY:availability_zones"}
 class BeginMigrate(Step, task="begin"):
     """Check the volume, and choose the id of its copy. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     default_provides = "spare_id"  # the id of the copy; journals store this name
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the volume while it migrates."""
+        return Claim("volume", str(args["volume_id"]), MIGRATION.during, "migration_status")
 
     def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
@@ -216,7 +223,9 @@ def _write_moved(
     status = status_before(ctx, volume) if volume.status in RESTORED else volume.status
 
     def write(volume_id: str, **columns: Any) -> None:
-        ctx.volumes.transition(volume_id, status, when=(volume.status,), commit=commit, **columns)
+        ctx.volumes.transition(
+            volume_id, status, when=(volume.status,), commit=commit, done=True, **columns
+        )
 
     driver_contract.store(write, volume, columns, "migrate_volume")
 

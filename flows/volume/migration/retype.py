@@ -28,6 +28,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import (
@@ -56,6 +57,9 @@ STATUSES = Statuses(during=(VolumeStatus.RETYPING,))
 """Success and failure give back the status that the volume had before."""
 
 _NOT_MIGRATING = (None, MIGRATION.success, MIGRATION.failed, STARTING)
+_HANDED_OVER = (MIGRATION.during[1], MIGRATION.during[2])
+"""Migration statuses that come later than the first step, and may stay after the last."""
+
 _REPLICATION = "replication_enabled"
 """The extra spec that says whether volumes are replicated."""
 
@@ -63,13 +67,22 @@ _REPLICATION = "replication_enabled"
 class BeginRetype(Step, task="begin"):
     """Check the volume, and choose the id of a copy. Idempotent: it only reads."""
 
+    bookkeeping = True
+
     default_provides = "spare_id"  # the id of the copy; journals store this name
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the volume while it is retyped."""
+        return Claim("volume", str(args["volume_id"]), STATUSES.during)
 
     def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
         driver_contract.require_on_this_backend(ctx, volume, volume.host)
         if volume.status not in STATUSES.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
+        if ctx.resumed and volume.migration_status in _HANDED_OVER:
+            text = f"{volume.status} by a compute service"
+            raise StatusChanged(f"volume {volume_id}", text, STATUSES.during)
         return str(uuid.uuid4())
 
     def reopen(self, ctx: MigrationContext, args: Mapping[str, Any]) -> None:
@@ -193,7 +206,9 @@ def _write(
         columns.setdefault("replication_status", SWITCHED[wanted == "<is> True"])
 
     def write(volume_id: str, **columns: Any) -> None:
-        ctx.volumes.transition(volume_id, status, when=STATUSES.during, commit=commit, **columns)
+        ctx.volumes.transition(
+            volume_id, status, when=STATUSES.during, commit=commit, done=True, **columns
+        )
 
     driver_contract.store(write, volume, columns, "retype")
 

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 
 from drivers.interface.records import Record
 from flows.context import MigrationContext
-from flows.errors import NotFound
+from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses
 from flows.statuses import MigrationStatus, VolumeStatus
-from flows.volume.lifecycle import idle_status
+from flows.volume.lifecycle import LOG, idle_status
 
 MIGRATION = Statuses(
     during=(MigrationStatus.STARTING, MigrationStatus.MIGRATING, MigrationStatus.COMPLETING),
@@ -47,13 +47,16 @@ def end_failed_migration(
     except NotFound:
         ctx.quotas.rollback(rollback)
         return
-    if volume.migration_status in MIGRATION.during:
-        ctx.volumes.migrate(volume_id, MIGRATION.failed, when=MIGRATION.during)
-    if volume.status in RESTORED:
-        status = status_before(ctx, volume)
-        ctx.volumes.transition(volume_id, status, when=(volume.status,), rollback=rollback)
-    else:
-        ctx.quotas.rollback(rollback)
+    try:
+        if volume.migration_status in MIGRATION.during:
+            ctx.volumes.migrate(volume_id, MIGRATION.failed, when=MIGRATION.during)
+        if volume.status in RESTORED:
+            status, when = status_before(ctx, volume), (volume.status,)
+            ctx.volumes.transition(volume_id, status, when=when, rollback=rollback, done=True)
+            return
+    except StatusChanged as error:
+        LOG.warning("volume %s is left as it is: %s", volume_id, error)
+    ctx.quotas.rollback(rollback)
 
 
 def status_before(ctx: MigrationContext, volume: Record) -> str:

@@ -92,6 +92,8 @@ class WaitForTarget(Step, task="wait"):
     Idempotent: it only looks, until the row of a copy that failed is gone.
     """
 
+    bookkeeping = True
+
     def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str, moved: bool) -> None:
         if moved:
             return

@@ -24,11 +24,12 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
+from flows.claims import Claim
 from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume
 from flows.lifecycle import Step
-from flows.statuses import migrating_volume
+from flows.statuses import migrating_volume, target_of
 
 OLD = (
     *("_name_id", "provider_location", "provider_id", "provider_auth", "provider_geometry"),
@@ -43,6 +44,16 @@ NEW = ("_name_id", "provider_location", "provider_id", "provider_auth", "provide
 
 class UpdateMigratedVolume(Step, task="update"):
     """Ask the driver and write both rows. Idempotent: from the same to the same."""
+
+    def claim(self, args: Mapping[str, Any]) -> Claim | None:
+        """Claim the copy while it is that of the volume."""
+        return Claim(
+            "volume",
+            str(args["spare_id"]),
+            (target_of(str(args["volume_id"])),),
+            "migration_status",
+            once=True,
+        )
 
     def execute(
         self,

@@ -23,7 +23,7 @@ FAMILIES = [
     context.GroupContext,
     context.HostContext,
 ]
-MOST = 22
+MOST = 24
 """Fields of the widest context of a family."""
 
 

@@ -104,6 +104,7 @@ class ResourceRows:
         when: Collection[str],
         columns: Mapping[str, Any],
         done: bool,
+        mark: int | None = None,
     ) -> bool:
         """Compare and set in the caller's transaction (see the flows' protocol).
 
@@ -120,9 +121,26 @@ class ResourceRows:
             found = self.fetch(connection, row_id)
             if not all(_agrees(found[n], v) for n, v in values.items() if n in self._table.c):
                 raise StatusChanged(f"{self._kind} {row_id}", found["status"], when)
-        if done and self._work:
+        if mark is not None:
+            if changed:
+                self.require_mark(connection, row_id, mark, done)
+        elif done and self._work:
             drop_work(connection, self._work, row_id)
         return changed
+
+    def require_mark(
+        self, connection: sa.Connection, row_id: str, mark: int, done: bool = True
+    ) -> None:
+        """Compare the mark of the work row in the caller's transaction.
+
+        :param done: whether that row goes.
+        :raises StatusChanged: it is not there, so that nothing of the transaction may stay.
+        """
+        assert self._work is not None
+        values = {"kind": self._work, _WHICH: row_id, "mark": mark}
+        if connection.execute(_DROP_MARK if done else _KEEP_MARK, values).rowcount == 0:
+            stop_if_committed(connection)
+            raise StatusChanged(f"{self._kind} {row_id}", "claimed by another operation", ())
 
     def soft_delete(self, connection: sa.Connection, row_id: str, **columns: Any) -> bool:
         """Mark the row as deleted, keeping ``updated_at``; False when it was already."""
@@ -167,6 +185,15 @@ _DROP_WORK = sa.delete(models.workers).where(
     models.workers.c.resource_type == sa.bindparam("kind"),
     models.workers.c.resource_id == sa.bindparam(_WHICH),
 )
+
+
+_MARKED = (
+    models.workers.c.resource_type == sa.bindparam("kind"),
+    models.workers.c.resource_id == sa.bindparam(_WHICH),
+    models.workers.c.race_preventer == sa.bindparam("mark"),
+)
+_DROP_MARK = sa.delete(models.workers).where(*_MARKED)
+_KEEP_MARK = sa.update(models.workers).where(*_MARKED).values(deleted=False)
 
 
 def drop_work(connection: sa.Connection, kind: str, resource_id: str) -> None:

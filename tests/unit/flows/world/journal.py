@@ -22,10 +22,13 @@ class JsonJournal:
 
     def __init__(self, gathers: bool) -> None:
         self._gathers = gathers
-        self._flow: dict[str, Any] = models.FlowDetail("test", str(uuid.uuid4())).to_dict()
+        detail = models.FlowDetail("test", str(uuid.uuid4()))
+        detail.meta = {"claims": True}
+        self._flow: dict[str, Any] = detail.to_dict()
         self._atoms: dict[str, dict[str, Any]] = {}
         self._progressed = False
         self._text = ""
+        self.texts: list[str] = []
         self.flush()
 
     def load(self) -> models.FlowDetail:
@@ -46,6 +49,11 @@ class JsonJournal:
     def flush(self) -> None:
         """Write the gathered changes; they must be JSON."""
         self._text = json.dumps({"flow": self._flow, "atoms": self._atoms})
+        self.texts.append(self._text)
+
+    def put_back(self, text: str) -> None:
+        """Take an earlier state, as a power cut or a copy of the journal does."""
+        self._text = text
 
     def update_flow_details(self, detail: Any) -> Any:
         self._flow = detail.to_dict()

@@ -12,6 +12,18 @@ from flows.errors import InvalidVolume, VolumeTypeNotFound
 from tests.unit.flows.world.rows import Database
 
 _SETS = ("metadata", "admin_metadata")
+_WORK_TYPES = {"group": "Group", "consistencygroup": "ConsistencyGroup"}
+
+
+def require_mark(
+    db: Database, kind: str, row_id: str, mark: int | None, *, done: bool = True
+) -> None:
+    if mark is None:
+        return
+    if db.work.get((kind, row_id)) != mark:
+        raise errors.StatusChanged(f"{kind} {row_id}", "claimed by another operation", ())
+    if done:
+        del db.work[kind, row_id]
 
 
 class Volumes:
@@ -42,13 +54,24 @@ class Volumes:
         for volume_id, columns in wanted:
             self.update(volume_id, **columns)
 
-    def migrate(self, volume_id: str, to: str, *, when: Collection[str | None]) -> None:
+    def migrate(
+        self, volume_id: str, to: str, *, when: Collection[str | None], mark: int | None = None
+    ) -> None:
+        require_mark(self._db, "Volume", volume_id, mark, done=False)
         row = self._db.volumes.live(volume_id)
         if row["migration_status"] not in (*when, to):
             raise InvalidVolume(f"its migration status is {row['migration_status']}")
         row["migration_status"] = to
 
-    def swap(self, volume_id: str, copy_id: str, to: str, *, commit: Sequence[str] = ()) -> None:
+    def swap(
+        self,
+        volume_id: str,
+        copy_id: str,
+        to: str,
+        *,
+        commit: Sequence[str] = (),
+        mark: int | None = None,
+    ) -> None:
         old, new = (self._db.volumes.live(one) for one in (volume_id, copy_id))
         found = (old["migration_status"], new["migration_status"])
         if found != ("success", "deleting"):
@@ -62,6 +85,7 @@ class Volumes:
             new.update(status="deleting", migration_status="deleting")
             for row in self._db.attachments.of(volume_id=copy_id):
                 row["volume_id"] = volume_id
+            require_mark(self._db, "Volume", volume_id, mark)
         self._db.quota.settle(commit, used=True)
 
     def update(self, volume_id: str, **columns: Any) -> None:
@@ -81,8 +105,12 @@ class Volumes:
         commit: Sequence[str] = (),
         rollback: Sequence[str] = (),
         done: bool = False,
+        mark: int | None = None,
         **columns: Any,
     ) -> None:
+        self._db.volumes._check(columns)
+        if self._db.volumes.is_in(volume_id, when):
+            require_mark(self._db, "Volume", volume_id, mark, done=done)
         self._db.volumes.change(volume_id, to, when, columns)
         for row in self._db.snapshots.of(volume_id=volume_id):
             row["volume_type_id"] = columns.get("volume_type_id", row["volume_type_id"])
@@ -213,7 +241,18 @@ class Groups:
         for member_id, columns in wanted:
             self._members.write(member_id, columns)
 
-    def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
+    def transition(
+        self,
+        row_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        mark: int | None = None,
+        **columns: Any,
+    ) -> None:
+        self._table._check(columns)
+        if self._table.is_in(row_id, when):
+            require_mark(self._db, _WORK_TYPES.get(self._kind, ""), row_id, mark)
         self._table.change(row_id, to, when, columns)
 
     def set_replication(
@@ -224,10 +263,13 @@ class Groups:
         when: str,
         status: str | None = None,
         members_status: str | None = None,
+        mark: int | None = None,
     ) -> None:
         row = self._table.live(row_id)
         if row["replication_status"] not in (when, to):
             raise errors.StatusChanged(f"group {row_id}", row["replication_status"], (when,))
+        if row["replication_status"] == when:
+            require_mark(self._db, "Group", row_id, mark)
         for member in self._members.of(**{self._column: row_id}):
             if member["replication_status"] == when:
                 member.update(replication_status=to, status=members_status or member["status"])
@@ -297,6 +339,22 @@ class Work:
 
     def done(self, resource_type: str, resource_id: str) -> None:
         self._work.pop((resource_type, resource_id), None)
+
+    def mark(
+        self, resource_type: str, resource_id: str, status: str, mark: int, *, unless_marked: bool
+    ) -> bool:
+        found = self._work.get((resource_type, resource_id))
+        if unless_marked and isinstance(found, int) and found != mark:
+            return False
+        self._work[resource_type, resource_id] = mark
+        return True
+
+    def is_marked(self, resource_type: str, resource_id: str, mark: int) -> bool:
+        return self._work.get((resource_type, resource_id)) == mark
+
+    def unmark(self, resource_type: str, resource_id: str, mark: int) -> None:
+        if self.is_marked(resource_type, resource_id, mark):
+            del self._work[resource_type, resource_id]
 
 
 class Types:

@@ -127,6 +127,9 @@ class Table:
         if not all(same):
             raise errors.StatusChanged(f"{self.kind} {row_id}", row["status"], when)
 
+    def is_in(self, row_id: str, statuses: Collection[str]) -> bool:
+        return self.live(row_id)["status"] in statuses
+
     def of(self, **equal: Any) -> list[dict[str, Any]]:
         rows = (row for row in self.rows.values() if not row["deleted"])
         return [row for row in rows if all(row[k] == v for k, v in equal.items())]
@@ -155,7 +158,8 @@ class Database:
         }
         self.group_type: dict[str, Any] | None = None
         self.quota = Quota()
-        self.work: dict[tuple[str, str], str] = {}
+        self.work: dict[tuple[str, str], str | int] = {}
+        """Work rows: who may do the work, or the mark of the operation that does it."""
         self.pairs: dict[tuple[str, str], dict[str, Any]] = {}
         self.types: dict[str, dict[str, Any]] = {}
         self.qos: dict[str, dict[str, Any]] = {}

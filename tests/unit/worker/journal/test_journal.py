@@ -237,3 +237,39 @@ def test_a_success_keeps_its_tasks_with_their_times(journal: Journal) -> None:
     (entry,) = journal.entries()
     assert entry.meta["tasks"] == [["begin", 1.0, 1.5]]
     assert entry.meta["factory"] == "flows.volume.create:flow"
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_task_that_is_no_bookkeeping_waits_for_the_disk(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, quick: bool
+) -> None:
+    detail = accept(journal)
+    progress = journal.progress(detail)
+    progress.bookkeeping = frozenset({"begin", *(["next"] if quick else [])})
+    used: list[object] = []
+    original = journal._writing
+    monkeypatch.setattr(
+        progress, "_writing", lambda: used.append("kill") or original(), raising=True
+    )
+    monkeypatch.setattr(
+        progress,
+        "_writing_durably",
+        lambda: used.append("power cut") or original(journal._durable),
+        raising=True,
+    )
+    for number, name in enumerate(("begin", "next")):
+        atom = TaskDetail(name, str(uuid.UUID(int=number)))
+        atom.state = states.RUNNING
+        progress.update_atom_details(atom)
+        atom.state = states.SUCCESS
+        progress.update_atom_details(atom)
+
+    assert used == ["kill" if quick else "power cut"]
+
+
+def test_durable_writes_of_sqlite_wait_for_the_disk(journal: Journal) -> None:
+    def synchronous(engine: sa.Engine) -> object:
+        with engine.connect() as connection:
+            return connection.scalar(sa.text("PRAGMA synchronous"))
+
+    assert (synchronous(journal._durable), synchronous(journal._engine)) == (2, 1)

@@ -47,6 +47,7 @@ class Past(Left):
             notifier=others,
             peers=others,
             attacher=others,
+            workers=others,
             volumes=rows.volumes,
             snapshots=rows.snapshots,
             backups=rows.backups,

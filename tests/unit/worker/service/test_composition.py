@@ -138,7 +138,7 @@ RECORDS = {
 """Fields of contexts that read and write the database."""
 
 VALUES = {
-    *("request", "resumed", "stopping", "progress", "waiting", "key", "options"),
+    *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
     "progress_every",
 }
 """Fields that are no clients."""

@@ -40,6 +40,9 @@ _FORGET_TYPES = sa.update(_MAPPING).where(
     _MAPPING.c.group_id == sa.bindparam("which"), _MAPPING.c.deleted == sa.false()
 )
 
+_WORK = {"groups": "Group", "consistencygroups": "ConsistencyGroup"}
+"""Names of the two kinds in ``workers``."""
+
 
 class Groups(GroupRows):
     """Rows of ``groups``, or of ``consistencygroups``.
@@ -49,7 +52,7 @@ class Groups(GroupRows):
     """
 
     def __init__(self, database: Database, volumes: Volumes, table: sa.Table, member: str) -> None:
-        super().__init__(database, table, GroupNotFound)
+        super().__init__(database, table, GroupNotFound, _WORK[table.name])
         self._volumes = volumes
         self._member = member
         self._types = VolumeTypes(database)
@@ -88,6 +91,7 @@ class Groups(GroupRows):
         when: str,
         status: str | None = None,
         members_status: str | None = None,
+        mark: int | None = None,
     ) -> None:
         """Change the replication status of a group and of its members by compare-and-set."""
         of_group = {"replication_status": to, **({"status": status} if status else {})}
@@ -108,6 +112,8 @@ class Groups(GroupRows):
             connection.execute(members.values(of_members))
             if found == when:
                 self._rows.set_columns(connection, group_id, of_group)
+                if mark is not None:
+                    self._rows.require_mark(connection, group_id, mark)
 
         self._db.write(work)
 

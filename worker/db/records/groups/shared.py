@@ -21,13 +21,20 @@ class GroupRows:
     """Rows with a status and members, of one table.
 
     :param not_found: the exception for a missing row.
+    :param work: the resource's name in ``workers``, None when it has none.
     """
 
-    def __init__(self, database: Database, table: sa.Table, not_found: type[NotFound]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        table: sa.Table,
+        not_found: type[NotFound],
+        work: str | None = None,
+    ) -> None:
         self._db = database
         self._table = table
         self._kind = table.name.removesuffix("s")
-        self._rows = ResourceRows(database, table, self._kind, not_found)
+        self._rows = ResourceRows(database, table, self._kind, not_found, work)
 
     def get(self, row_id: str) -> Record:
         """Return the live row."""
@@ -48,9 +55,18 @@ class GroupRows:
         if columns:
             self._rows.change(row_id, columns)
 
-    def transition(self, row_id: str, to: str, *, when: Collection[str], **columns: Any) -> None:
+    def transition(
+        self,
+        row_id: str,
+        to: str,
+        *,
+        when: Collection[str],
+        mark: int | None = None,
+        **columns: Any,
+    ) -> None:
         """Change the status by compare-and-set."""
-        self._db.write(lambda c: self._rows.change_status(c, row_id, to, when, columns, False))
+        done = mark is not None
+        self._db.write(lambda c: self._rows.change_status(c, row_id, to, when, columns, done, mark))
 
     def record(self, row: Mapping[str, Any]) -> Record:
         """Return a row as flows and drivers see it."""

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from drivers.interface.records import Record
+from flows.claims import FIRST_MARK
 from worker.db import models
 from worker.db.commit import CommittedBefore, perhaps_committed
 from worker.db.engine import Database
@@ -37,10 +38,21 @@ _OTHERWISE = sa.or_(
     _T.c.status != sa.bindparam("now_status"),
 )
 _CLAIM = sa.update(_T).where(*_OF, _OTHERWISE).values(_NEXT)
+_MARK = sa.update(_T).where(*_OF).values({**_NEXT, "race_preventer": sa.bindparam("mark")})
+_MARK_UNLESS_MARKED = _MARK.where(
+    sa.or_(
+        _T.c.race_preventer < FIRST_MARK,
+        _T.c.race_preventer == sa.bindparam("mark"),
+        _T.c.service_id.is_(None),
+    )
+)
+_IS_MARKED = sa.select(_T.c.id).where(*_OF, _T.c.race_preventer == sa.bindparam("mark"))
+_UNMARK = sa.delete(_T).where(*_OF, _T.c.race_preventer == sa.bindparam("mark"))
 _RELEASE = sa.update(_T).where(*_OF).values(_NEXT)
 _CHANGED_SINCE = sa.select(_T.c.id).where(
     *_OF, _T.c.updated_at >= sa.bindparam("now", type_=_T.c.updated_at.type)
 )
+_FIND = sa.select(_T.c.id).where(*_OF)
 _INSERT = sa.insert(_T)
 
 SENTINEL = "SENTINEL"
@@ -110,6 +122,34 @@ class WorkRows:
         """Remove the row of a resource."""
         self._db.write(lambda connection: drop_work(connection, resource_type, resource_id))
 
+    def mark(
+        self, resource_type: str, resource_id: str, status: str, mark: int, *, unless_marked: bool
+    ) -> bool:
+        """Write the mark of an operation (see :mod:`flows.claims`); return whether it is there."""
+        owner = self._owner_id
+        values = {**self._values(resource_type, resource_id, status, owner), "mark": mark}
+        of = {"kind": resource_type, "which": resource_id}
+
+        def work(connection: sa.Connection) -> bool:
+            change = _MARK_UNLESS_MARKED if unless_marked else _MARK
+            if connection.execute(change, values).rowcount:
+                return True
+            if unless_marked and connection.execute(_FIND, of).first() is not None:
+                return False
+            _insert(connection, resource_type, resource_id, status, owner, mark)
+            return True
+
+        return self._db.write(work)
+
+    def is_marked(self, resource_type: str, resource_id: str, mark: int) -> bool:
+        """Return whether a resource has the mark."""
+        values = {"kind": resource_type, "which": resource_id, "mark": mark}
+        return bool(self._db.rows(_IS_MARKED, values))
+
+    def unmark(self, resource_type: str, resource_id: str, mark: int) -> None:
+        """Remove the row of a resource if it has the mark."""
+        self._db.change(_UNMARK, {"kind": resource_type, "which": resource_id, "mark": mark})
+
     def left(
         self,
         service_id: int | None = None,
@@ -170,10 +210,17 @@ def _as_read(work: Record) -> dict[str, object]:
     }
 
 
-def _insert(connection: sa.Connection, resource_type: str, resource_id: str, status: str) -> None:
+def _insert(
+    connection: sa.Connection,
+    resource_type: str,
+    resource_id: str,
+    status: str,
+    service_id: int | None = None,
+    raced: int = 0,
+) -> None:
     row = {"resource_type": resource_type, "resource_id": resource_id, "status": status}
     times = {"created_at": precise_now(), "updated_at": precise_now()}
-    values = checked(_T, {**row, **times, "service_id": None, "race_preventer": 0})
+    values = checked(_T, {**row, **times, "service_id": service_id, "race_preventer": raced})
     try:
         connection.execute(_INSERT, {**values, "deleted": False})
     except db_exception.DBDuplicateEntry as error:

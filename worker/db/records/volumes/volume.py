@@ -159,6 +159,7 @@ class Volumes(VolumeMoves, VolumeLists):
         commit: Sequence[str] = (),
         rollback: Sequence[str] = (),
         done: bool = False,
+        mark: int | None = None,
         **columns: Any,
     ) -> None:
         """Change the status by compare-and-set."""
@@ -166,7 +167,7 @@ class Volumes(VolumeMoves, VolumeLists):
 
         def work(connection: sa.Connection) -> None:
             quota.stop_if_settled(connection, (*commit, *rollback))
-            self._rows.change_status(connection, volume_id, to, when, columns, done)
+            self._rows.change_status(connection, volume_id, to, when, columns, done, mark)
             if type_id := columns.get("volume_type_id"):
                 follow = {"which": volume_id, "type_id": type_id, "at": now()}
                 connection.execute(_FOLLOW_TYPE, follow)

@@ -54,11 +54,27 @@ class VolumeMoves:
     _db: Database
     _rows: ResourceRows
 
-    def migrate(self, volume_id: str, to: str, *, when: Collection[str | None]) -> None:
+    def migrate(
+        self, volume_id: str, to: str, *, when: Collection[str | None], mark: int | None = None
+    ) -> None:
         """Change the migration status by compare-and-set."""
-        self._db.write(lambda c: _migrate(c, self._rows, volume_id, to, when, again=True))
 
-    def swap(self, volume_id: str, copy_id: str, to: str, *, commit: Sequence[str] = ()) -> None:
+        def work(connection: sa.Connection) -> None:
+            _migrate(connection, self._rows, volume_id, to, when, again=True)
+            if mark is not None:
+                self._rows.require_mark(connection, volume_id, mark, done=False)
+
+        self._db.write(work)
+
+    def swap(
+        self,
+        volume_id: str,
+        copy_id: str,
+        to: str,
+        *,
+        commit: Sequence[str] = (),
+        mark: int | None = None,
+    ) -> None:
         """Swap the rows of a volume and of its copy."""
 
         def work(connection: sa.Connection) -> None:
@@ -71,6 +87,8 @@ class VolumeMoves:
                 self._rows.set_columns(connection, volume_id, _moved(new, to))
                 moving = {"of": copy_id, "to": volume_id, "at": now()}
                 connection.execute(_MOVE_ATTACHMENTS, moving)
+                if mark is not None:
+                    self._rows.require_mark(connection, volume_id, mark)
             quota.settle(connection, commit, used=True)
 
         self._db.write(work)
