@@ -36,14 +36,17 @@ service             (replication)         disabled, ``failover-error``
 
 Those are the ends of the operations that failed. Quota that was reserved for an
 extension or another type is not known any more, and expires.
+
+Only rows that have not changed since the start are ended. That is judged by comparing each row
+with how it was read then (:func:`read`), never by a clock: those of the database, of the
+schedulers and of this host may differ by minutes.
 Source: spec/volume-rpc §2 and §8.
 """
 
 from __future__ import annotations
 
-import datetime
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from taskflow.patterns import linear_flow
 
@@ -57,6 +60,7 @@ from flows.group.lifecycle import set_member
 from flows.group.replicate import ReplicationChange
 from flows.host.failover import SERVICE
 from flows.lifecycle import Step
+from flows.protocols.service_records import BackendRecords, ServiceRow
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import GroupStatus, SnapshotStatus, VolumeStatus, migrating_volume
 from flows.volume.lifecycle import IDLE, idle_status, set_finished
@@ -117,6 +121,9 @@ _KNOWN_BY = (
 _DELETED_AGAIN = VolumeStatus.DELETING
 """Status of volumes that an operation of their own deletes."""
 
+_SERVICE = "service"
+"""The key of the service's row among the rows that were read."""
+
 _ANSWER_AWAITED = "extend_new_size"
 """Admin metadata of a volume whose extension a compute host is to complete."""
 
@@ -124,25 +131,49 @@ _ANSWER_AWAITED = "extend_new_size"
 class EndOrphaned(Step, task="end"):
     """End each one. Idempotent: an ended one is in another status by then."""
 
-    def execute(self, ctx: HostContext, before: str) -> None:
-        since = datetime.datetime.fromisoformat(before)
-
-        def end(kind: str, column: str, among: Collection[str], ending: _Ending) -> None:
-            _each(ctx, ctx.host.unsettled(kind, since, column=column, among=among), ending)
-
-        for kind in KINDS:
-            end(kind, "status", GROUPS, _end_group)
-        end("group", "replication_status", REPLICATION, _end_replication)
-        # These first, as their writes make a volume count as changed.
-        end("volume", "migration_status", MIGRATION.during, _end_migration)
-        end("volume", "status", [*VOLUMES, *_BACK, _DELETED_AGAIN], _end_volume)
-        end("snapshot", "status", SNAPSHOTS, _end_snapshot)
-        _end_failover(ctx)
+    def execute(self, ctx: HostContext, as_read: Mapping[str, str]) -> None:
+        for kind, column, among, ending in _QUERIES:
+            rows = ctx.host.unsettled(kind, column=column, among=among)
+            _each(ctx, (row for row in rows if as_read.get(_key(row)) == _state(row)), ending)
+        if as_read.get(_SERVICE) in SERVICE.during:
+            _end_failover(ctx)
 
 
 def flow() -> linear_flow.Flow:
-    """End orphaned resources. Needs the time ``before`` which it was left, as text in UTC."""
+    """End orphaned resources. Needs rows in transient statuses ``as_read`` at the start."""
     return linear_flow.Flow("abandoned").add(EndOrphaned())
+
+
+def rows(host: BackendRecords) -> Iterator[Record]:
+    """Yield the rows of a backend in transient statuses; some more than once."""
+    for kind, column, among, _ending in _QUERIES:
+        yield from host.unsettled(kind, column=column, among=among)
+
+
+def read(host: BackendRecords, service: ServiceRow) -> dict[str, str]:
+    """Return the state of each row in a transient status, to be compared with later."""
+    found = {_key(row): _state(row) for row in rows(host)}
+    if (status := service.get().replication_status) in SERVICE.during:
+        found[_SERVICE] = str(status)
+    return found
+
+
+def unknown(host: BackendRecords, known: Collection[str]) -> list[Record]:
+    """Return the rows in transient statuses that no unfinished operation names.
+
+    :param known: ids of resources that the operations in the journal name.
+    """
+    found = {_key(row): row for row in rows(host)}
+    return [row for row in found.values() if not any(name in known for name in _names(row))]
+
+
+def _key(row: Record) -> str:
+    return f"{row.kind} {row.id}"
+
+
+def _state(row: Record) -> str:
+    columns = ("status", "migration_status", "replication_status", "created_at", "updated_at")
+    return "|".join(str(row.get(column)) for column in columns)
 
 
 def _names(record: Record) -> Iterable[str]:
@@ -261,3 +292,14 @@ def _end_failover(ctx: HostContext) -> None:
 
 def _log_orphaned(record: Record, status: str) -> None:
     LOG.warning("%s %s was left %s by another service", record.kind, record.id, status)
+
+
+_QUERIES: tuple[tuple[str, str, Collection[str], _Ending], ...] = (
+    *((kind, "status", GROUPS, _end_group) for kind in KINDS),
+    ("group", "replication_status", REPLICATION, _end_replication),
+    # These first, as their writes make a volume count as changed.
+    ("volume", "migration_status", MIGRATION.during, _end_migration),
+    ("volume", "status", (*VOLUMES, *_BACK, _DELETED_AGAIN), _end_volume),
+    ("snapshot", "status", tuple(SNAPSHOTS), _end_snapshot),
+)
+"""Kind, column and statuses of the rows that are ended, and how; in this order."""

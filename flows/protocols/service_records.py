@@ -104,10 +104,8 @@ class BackendRecords(Protocol):
     def replicated_groups(self) -> Iterable[Record]:
         """Return the live groups whose type requires replication."""
 
-    def unsettled(
-        self, kind: str, before: datetime.datetime, *, column: str, among: Collection[str]
-    ) -> Iterable[Record]:
-        """Return the live rows in one of some statuses that are unchanged since a time.
+    def unsettled(self, kind: str, *, column: str, among: Collection[str]) -> Iterable[Record]:
+        """Return the live rows in one of some statuses.
 
         Volumes to which a backup is being restored are excluded.
 

@@ -77,12 +77,12 @@ class Delivery:
     def __init__(self, listener: Listener, raw: Any, generation: int) -> None:
         self._listener = listener
         self._raw = raw
-        self._generation = generation
+        self.generation = generation
 
     @property
     def lost(self) -> bool:
         """Whether its channel is closed: the broker delivers the message again."""
-        return not self._listener.is_current(self._raw.channel, self._generation)
+        return not self._listener.is_current(self._raw.channel, self.generation)
 
     def acknowledge(self) -> None:
         """Acknowledge the message soon, on the thread of the connection; never waits."""
@@ -275,14 +275,19 @@ def traced(conf: Any, incoming: Any) -> AbstractContextManager[None]:
 
 
 def consumer_counts(transport: Any, queues: Iterable[str]) -> dict[str, int]:
-    """Return how many consumers the broker has for each queue; 0 where a queue is missing.
+    """Return how many consumers the broker has for each queue; see :func:`queue_depths`."""
+    return {queue: count for queue, (_, count) in queue_depths(transport, queues).items()}
 
-    It is asked on a channel of its own, of a connection that sends. A bus inside the process
-    has no such numbers.
+
+def queue_depths(transport: Any, queues: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return of each queue how many messages are ready, and how many consumers it has.
+
+    Both are 0 where a queue is missing. The broker is asked on a channel of its own, of a
+    connection that sends. A bus inside the process has no such numbers.
 
     :raises Exception: the broker does not answer.
     """
-    counts: dict[str, int] = {}
+    depths: dict[str, tuple[int, int]] = {}
     driver = transport._driver
     with driver._get_connection(common.PURPOSE_SEND, retry=0) as pooled:
         connection = pooled.connection
@@ -293,20 +298,21 @@ def consumer_counts(transport: Any, queues: Iterable[str]) -> dict[str, int]:
             channel = connection.connection.channel()
             try:
                 for queue in queues:
-                    counts[queue] = _consumers_of(channel, queue)
+                    depths[queue] = _depth(channel, queue)
             finally:
                 channel.close()
 
         with connection._connection_lock:
             connection.ensure(ask, retry=1)
-    return counts
+    return depths
 
 
-def _consumers_of(channel: Any, queue: str) -> int:
+def _depth(channel: Any, queue: str) -> tuple[int, int]:
     try:
-        return int(channel.queue_declare(queue, passive=True).consumer_count)
+        found = channel.queue_declare(queue, passive=True)
     except impl_rabbit.amqp_ex.NotFound:
-        return 0  # the library has opened the channel anew
+        return 0, 0  # the library has opened the channel anew
+    return int(found.message_count), int(found.consumer_count)
 
 
 def connect(transport: Any, retry: int) -> None:

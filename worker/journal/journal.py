@@ -30,6 +30,7 @@ from taskflow.types.failure import Failure
 from flows.lifecycle import error_name
 from flows.storable_errors import bounded
 from worker.journal import interruptions, schema
+from worker.journal.consumers import Consumers
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.journal.interruptions import Interruption
 from worker.journal.operator_requests import OperatorRequests
@@ -86,6 +87,7 @@ class Journal:
         self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = Statements(self._tables, self._engine)
         self.requests = OperatorRequests(self._engine)
+        self.consumers = Consumers(self._engine)
         self._unsure: set[str] = set()  # flows whose insertion had no answer
         self._withdrawn: set[str] = set()
         self._unsure_guard = threading.Lock()
@@ -111,6 +113,7 @@ class Journal:
             schema.widen_columns(self._engine)
             self._statements.limit.longest = schema.longest_row(self._engine)
             self.requests.upgrade()
+            self.consumers.upgrade()
 
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""

@@ -2,34 +2,36 @@
 """Find backups that another service left in a transient status, and have each ended.
 
 Operations of this service resume by its journal, and a backup whose message still waits on
-the bus has an operation to come. So this looks some time after the start, at rows that have
-not changed since and that no operation in the journal is about.
+the bus has an operation to come. So this waits until it is proven that no message waits
+(:mod:`worker.recovery.proof_wait`), and ends rows that have not changed since the start and
+that no operation in the journal is about.
 
 Source: spec/backup-rpc §9.
 """
 
 from __future__ import annotations
 
-import datetime
 import logging
 import threading
-from collections.abc import Callable
-
-from oslo_utils import timeutils
+from collections.abc import Callable, Mapping
 
 from drivers.interface.records import Record
 from flows import engine
 from flows.backup import orphaned
 from flows.context import BackupContext
-from flows.errors import RunInterrupted
+from flows.errors import RunInterrupted, Unavailable
 from flows.statuses import BackupStatus
 from worker.db.records import Records
 from worker.journal.journal import ENDED, Journal
+from worker.recovery.proof_wait import ProofWait
 
 LOG = logging.getLogger(__name__)
 
 GRACE = 60.0
-"""Seconds until the messages that waited on the bus at the start have been received."""
+"""Seconds in which senders that had lost the message bus send the casts that they hold."""
+
+PAUSE = 5.0
+"""Seconds between two attempts to read the rows."""
 
 _KNOWN = 100_000
 """How many of the newest flows are looked through."""
@@ -38,6 +40,7 @@ _KNOWN = 100_000
 class OrphanedBackups:
     """Looks once, on a thread of its own.
 
+    :param proof: waits until no cast can wait.
     :param context: makes the context of a flow.
     :param delete: has a backup deleted, as the API does.
     """
@@ -47,6 +50,7 @@ class OrphanedBackups:
         records: Records,
         journal: Journal,
         host: str,
+        proof: ProofWait,
         stopping: threading.Event,
         context: Callable[[], BackupContext],
         delete: Callable[[Record], None],
@@ -54,45 +58,62 @@ class OrphanedBackups:
         self._records = records
         self._journal = journal
         self._host = host
+        self._proof = proof
         self._stopping = stopping
         self._context = context
         self._delete = delete
 
     def start(self) -> None:
-        """End orphaned backups on a thread of its own, after the grace period."""
-        since = timeutils.utcnow()
-        threading.Thread(
-            target=self._run, args=(since,), name="orphaned-backups", daemon=True
-        ).start()
+        """End orphaned backups on a thread of its own, when no cast can wait."""
+        threading.Thread(target=self._run, name="orphaned-backups", daemon=True).start()
 
-    def settle(self, since: datetime.datetime) -> int:
-        """End orphaned backups; return how many.
+    def read(self) -> dict[str, str]:
+        """Return the state of each backup in a transient status, to be compared with later."""
+        return {one.id: _state(one) for one in self._records.backups.unsettled(self._host)}
 
-        :param since: rows that have changed after this time are not orphaned.
-        """
+    def left(self) -> list[Record]:
+        """Return the backups in transient statuses that no operation in the journal is about."""
+        rows = self._records.backups.unsettled(self._host)
         entries = self._journal.entries(limit=_KNOWN)
         known = {entry.resource for entry in entries}
         underway = {entry.resource for entry in entries if entry.state not in ENDED}
-        count = 0
-        for backup in self._records.backups.unsettled(self._host):
-            # A failed backup may have an ended flow, which could not delete the temporary objects.
-            operations = underway if backup.status == BackupStatus.ERROR else known
-            if f"backup {backup.id}" in operations or _changed_at(backup) >= since:
-                continue
-            count += 1
+        # A failed backup may have an ended flow, which could not delete the temporary objects.
+        return [
+            one
+            for one in rows
+            if f"backup {one.id}" not in (underway if one.status == BackupStatus.ERROR else known)
+        ]
+
+    def settle(self, as_read: Mapping[str, str]) -> int:
+        """End orphaned backups; return how many.
+
+        :param as_read: the backups at the start; those that have changed are not orphaned.
+        """
+        orphans = [one for one in self.left() if as_read.get(one.id) == _state(one)]
+        for backup in orphans:
             LOG.warning("backup %s was left %s by another service", backup.id, backup.status)
             self._end(backup)
-        return count
+        return len(orphans)
 
-    def _run(self, since: datetime.datetime) -> None:
-        if self._stopping.wait(GRACE):
-            return
+    def _run(self) -> None:
         try:
-            self.settle(since)
+            as_read = self._read_patiently()
+            if as_read and self._proof.until_proven(GRACE, lambda: len(self.left())):
+                self.settle(as_read)
         except RunInterrupted:
             LOG.info("the service stops: orphaned backups are ended after its next start")
         except Exception:
             LOG.exception("not all backups that another service left were ended")
+
+    def _read_patiently(self) -> dict[str, str]:
+        """Read the rows; an outage of the database is waited for."""
+        while not self._stopping.is_set():
+            try:
+                return self.read()
+            except Unavailable as error:
+                LOG.info("orphaned backups of %s have to wait: %s", self._host, error)
+                self._stopping.wait(PAUSE)
+        return {}
 
     def _end(self, backup: Record) -> None:
         if backup.status == orphaned.DELETED_AGAIN:
@@ -104,6 +125,5 @@ class OrphanedBackups:
             LOG.error("backup %s stays %s: %s", backup.id, backup.status, reason)
 
 
-def _changed_at(backup: Record) -> datetime.datetime:
-    changed: datetime.datetime = backup.updated_at or backup.created_at
-    return changed
+def _state(backup: Record) -> str:
+    return f"{backup.status}|{backup.created_at}|{backup.updated_at}"

@@ -2,50 +2,43 @@
 """End the operations that a former service of this backend, or a lost message, has orphaned.
 
 At the start, the operations in the service's work rows are ended by Cinder's own rules. A
-resource without a work row may still have a message on the bus: so the rest is ended later,
-when the messages of the start have been taken, here and by a scheduler.
+resource without a work row may still have a message on the bus: so the rest is ended when it
+is proven that no such message waits, here or at a scheduler (:mod:`worker.recovery.proof_wait`).
 
 Source: spec/volume-rpc §8.
 """
 
 from __future__ import annotations
 
-import datetime
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from oslo_utils import timeutils
-
+from drivers.interface.records import Record
 from flows import engine
 from flows.context import HostContext
-from flows.errors import RunInterrupted
+from flows.errors import RunInterrupted, Unavailable
 from flows.factories import Factory
 from flows.host import cleanup, orphaned
 from worker.db.records import Records
-from worker.db.records.services.service import is_up
+from worker.recovery.proof_wait import ProofWait
+from worker.recovery.queue_proof import Unproven
+from worker.rpc import topics
 
 LOG = logging.getLogger(__name__)
 
 GRACE = 60.0
-"""Seconds in which the messages that waited on the bus are taken."""
+"""Seconds in which senders that had lost the message bus send the casts that they hold."""
 
 PAUSE = 5.0
-"""Seconds between two checks whether they have been taken."""
-
-UP = 60.0
-"""Seconds after its last heartbeat for which a scheduler counts as up."""
+"""Seconds between two attempts to read the rows."""
 
 _EVERYTHING = {"service_id": None, "resource_type": None, "resource_id": None, "until": None}
 
 
 class Operations(Protocol):
     """The operations of this process."""
-
-    @property
-    def has_capacity(self) -> bool:
-        """Whether the next message on the bus is taken at once."""
 
     def start_submitted(self) -> None:
         """Run the operations that flows have submitted."""
@@ -56,6 +49,7 @@ class OrphanedVolumes:
 
     :param host: ``host@backend``.
     :param context: makes the context of a flow.
+    :param proof: waits until no cast can wait.
     """
 
     def __init__(
@@ -64,48 +58,83 @@ class OrphanedVolumes:
         host: str,
         context: Callable[[], HostContext],
         operations: Operations,
+        proof: ProofWait,
         stopping: threading.Event,
     ) -> None:
         self._records = records
         self._host = host
         self._context = context
         self._operations = operations
+        self._proof = proof
         self._stopping = stopping
+        self._beats: dict[int, Any] = {}
 
     def clean_up(self) -> None:
         """End the operations of this service's work rows."""
         self._run(cleanup.flow, **_EVERYTHING)
 
     def start(self) -> None:
-        """Clean up, and end the rest on a thread of its own, after the grace period."""
+        """Clean up, and end the rest on a thread of its own, when no cast can wait."""
         # Before the clean-up, which may wait for an outage: rows that change from now on
         # have an operation.
-        since = timeutils.utcnow().replace(microsecond=0)
+        as_read = self._read()
         self.clean_up()
         threading.Thread(
-            target=self.settle, args=(since,), name="orphaned-volumes", daemon=True
+            target=self._settle, args=(as_read,), name="orphaned-volumes", daemon=True
         ).start()
 
-    def settle(self, since: datetime.datetime) -> None:
-        """Wait until the messages of the start are taken, then end the rest.
+    def settle(self, as_read: Mapping[str, str]) -> None:
+        """Wait until no cast can wait, then end the rest.
 
-        :param since: rows that have changed after this time are not orphaned.
+        :param as_read: the rows at the start; those that have changed are not orphaned.
         """
-        if self._stopping.wait(GRACE):
+        if not as_read:
             return
-        while not (self._operations.has_capacity and self._scheduled()):
-            if self._stopping.wait(PAUSE):
-                return
-        self._run(orphaned.flow, before=since.isoformat())
+        if self._proof.until_proven(GRACE, lambda: len(self.left()), self._check_schedulers):
+            self._run(orphaned.flow, as_read=dict(as_read))
 
-    def _scheduled(self) -> bool:
-        """Return whether a scheduler is up, which has cast on its messages, or there is none."""
+    def left(self) -> list[Record]:
+        """Return the resources in transient statuses that no unfinished operation names."""
+        context = self._context()
+        return orphaned.unknown(context.host, context.operations.in_progress())
+
+    def _settle(self, as_read: Mapping[str, str] | None) -> None:
         try:
-            rows = self._records.services.list(binary="cinder-scheduler")
-        except Exception as error:  # noqa: BLE001 - the next check repeats it
+            while as_read is None:
+                if self._stopping.wait(PAUSE):
+                    return
+                as_read = self._read()
+            self.settle(as_read)
+        except Exception:
+            LOG.exception("not all orphaned operations of %s were ended", self._host)
+
+    def _read(self) -> dict[str, str] | None:
+        """Return the rows in transient statuses; None while the database is away."""
+        context = self._context()
+        try:
+            self._beats = self._read_beats()
+            return orphaned.read(context.host, context.service)
+        except Unavailable as error:
             LOG.info("orphaned operations of %s have to wait: %s", self._host, error)
-            return False
-        return not rows or any(is_up(row, UP) for row in rows)
+            return None
+
+    def _read_beats(self) -> dict[int, Any]:
+        """Return the state of the heartbeats of all schedulers; their clocks may be wrong."""
+        rows = self._records.services.list(binary="cinder-scheduler")
+        return {row.id: (row.report_count, row.updated_at) for row in rows}
+
+    def _check_schedulers(self) -> None:
+        """Check that a scheduler is up, or there is none, and that no message waits for it.
+
+        :raises Unproven: it may have messages of before the start.
+        """
+        try:
+            beats = self._read_beats()
+        except Unavailable as error:
+            raise Unproven("the database does not answer") from error
+        if beats and all(self._beats.get(row) == beat for row, beat in beats.items()):
+            raise Unproven("no scheduler has written a heartbeat since the start")
+        self._proof.require_empty(topics.SCHEDULER_TOPIC)
 
     def _run(self, factory: Factory, **args: Any) -> None:
         try:

@@ -40,12 +40,14 @@ class Cast:
     :param acknowledge: called when the cast was taken over for good; never waits.
     :param is_lost: whether the connection has gone that brought it: the broker delivers it
         again, and it must not be taken over from here.
+    :param generation: the number of its channel among those of its listener.
     """
 
     message: Mapping[str, Any]
     context: Mapping[str, Any]
     acknowledge: Callable[[], None] = lambda: None
     is_lost: Callable[[], bool] = lambda: False
+    generation: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +132,8 @@ class _Listener(compat.Listener):
             self._intake.unreadable(Unreadable(body, error, *settle))
             return
         if not parsed.get("_msg_id"):
-            self._intake.cast(Cast(parsed, self.context_of(parsed), *settle))
+            cast = Cast(parsed, self.context_of(parsed), *settle, delivery.generation)
+            self._intake.cast(cast)
             return
         self.outstanding.discard(delivery)
         incoming = self.take_call(parsed)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+import oslo_messaging
 from oslo_config import cfg
 
 from drivers.interface.backup import BackupDriver
@@ -57,6 +58,7 @@ def build(inputs: Inputs) -> Parts:
     """Build the parts of one process, each from the parts before it."""
     conf = inputs.conf
     common = base.connect(inputs, _identity(inputs))
+    targets = [topics.backup_target(common.identity.host)]
 
     reports = scheduler.SchedulerClient(common.transport, service=scheduler.BACKUP)
     backend = _backend(common)
@@ -76,12 +78,12 @@ def build(inputs: Inputs) -> Parts:
         backend=backend,
         operations=operations,
         intake=intake,
-        servers=base.make_servers(common, [topics.backup_target(common.identity.host)], intake),
+        servers=base.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations),
         reporter=base.make_reporter(
             common, backend, report, interval=interval, heartbeat=inputs.heartbeat
         ),
-        recovery=_recovery(common, contexts),
+        recovery=_recovery(common, targets, contexts),
     )
 
 
@@ -176,14 +178,17 @@ def _context(common: Infrastructure, backend: BackupStoreBackend) -> BackupConte
     )
 
 
-def _recovery(common: Infrastructure, contexts: BackupContexts) -> OrphanedBackups:
+def _recovery(
+    common: Infrastructure, targets: Sequence[oslo_messaging.Target], contexts: BackupContexts
+) -> OrphanedBackups:
     client, host = BackupClient(common.transport), common.identity.host
 
     def delete(backup: Record) -> None:
         client.cast(RequestContext.admin(), host, "delete_backup", backup=backup)
 
+    proof = base.make_proof(common, targets)
     return OrphanedBackups(
-        common.records, common.journal, host, common.stopping, contexts.internal, delete
+        common.records, common.journal, host, proof, common.stopping, contexts.internal, delete
     )
 
 

@@ -15,7 +15,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from flows.errors import ProcessStopping, Unavailable
 from worker.adapters.service_row import RegisteredService
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import ReportedBackend, Reporter
+from worker.compat import oslo_messaging as compat
 from worker.db.engine import Database
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter, blocking
@@ -44,9 +45,12 @@ from worker.execution.timeouts import ANY, OperationTimeouts
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 from worker.locks import Locks
+from worker.recovery.proof_wait import ProofWait
+from worker.recovery.queue_proof import QueueProof
 from worker.rpc import transport as bus
 from worker.rpc.consumer_check import ConsumerCheck, counts_of
 from worker.rpc.dispatch import Dispatcher
+from worker.rpc.markers import MarkedIntake, Markers, consumed
 from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
 from worker.service import slots
@@ -299,8 +303,26 @@ def make_intake(base: Infrastructure, dispatcher: Dispatcher, operations: Operat
 def make_servers(
     base: Infrastructure, targets: Iterable[oslo_messaging.Target], intake: Intake
 ) -> tuple[Server, ...]:
-    """Build a consumer for each target; none consumes before it is started."""
-    return tuple(Server(base.transport, target, intake) for target in targets)
+    """Build a consumer for each target, and register it; none consumes before it is started."""
+    consumers = base.journal.consumers
+    marked = [(target, MarkedIntake(intake, consumers.note)) for target in targets]
+    registered = [(queue, one.name) for target, one in marked for queue in consumed(target)]
+    base.journal_retry.until_available(
+        lambda: consumers.register(base.identity.slot, registered),
+    )
+    return tuple(Server(base.transport, target, one) for target, one in marked)
+
+
+def make_proof(base: Infrastructure, targets: Sequence[oslo_messaging.Target]) -> ProofWait:
+    """Build the proof that no cast waits for this service."""
+    proof = QueueProof(
+        targets,
+        base.journal.consumers,
+        Markers(base.transport).send,
+        functools.partial(compat.queue_depths, base.transport),
+        base.stopping,
+    )
+    return ProofWait(proof, base.identity.host, base.stopping)
 
 
 def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPoller:

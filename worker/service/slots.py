@@ -42,8 +42,13 @@ def adopt(journal: Journal, locks: Locks, host: str, slot: str, served: Collecti
     :param slot: the new owner.
     :param served: the slots of the configured processes.
     """
-    for orphaned in sorted(set(journal.slots(f"{host}/")) - set(served)):
-        if locks.try_hold(_lock_of(orphaned)):
+    unfinished = set(journal.slots(f"{host}/"))
+    consuming = set(journal.consumers.slots(f"{host}/"))
+    for orphaned in sorted((unfinished | consuming) - set(served)):
+        if not locks.try_hold(_lock_of(orphaned)):
+            continue
+        journal.consumers.forget(orphaned)
+        if orphaned in unfinished:
             journal.adopt(orphaned, slot)
             LOG.info("%s takes over the operations of %s", slot, orphaned)
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import oslo_messaging
 from oslo_config import cfg
 
 from drivers.compute.nova import Nova
@@ -112,7 +113,7 @@ def build(name: str, inputs: Inputs) -> Parts:
         reporter=base.make_reporter(
             common, backend, report, interval=interval, heartbeat=inputs.heartbeat
         ),
-        recovery=_recovery(common, backend, contexts, operations),
+        recovery=_recovery(common, targets, backend, contexts, operations),
     )
 
 
@@ -299,13 +300,21 @@ def _context(
 
 def _recovery(
     common: Infrastructure,
+    targets: Sequence[oslo_messaging.Target],
     backend: VolumeBackend,
     contexts: VolumeContexts,
     operations: OperationPool,
 ) -> VolumeRecovery:
     records, host, stopping = common.records, common.identity.host, common.stopping
     return VolumeRecovery(
-        OrphanedVolumes(records, host, contexts.internal, operations, stopping),
+        OrphanedVolumes(
+            records,
+            host,
+            contexts.internal,
+            operations,
+            base.make_proof(common, targets),
+            stopping,
+        ),
         StartupSync(records, common.queue, host, stopping),
         backend,
     )

@@ -8,8 +8,6 @@ import datetime
 import pytest
 
 from flows.errors import StatusChanged
-from tests.unit.db.world import LONG_AGO
-from worker.db.values import now
 
 HOST = "h@b"
 WHO = {
@@ -123,10 +121,9 @@ class TestWork:
 class TestUnsettled:
     AMONG = ("creating", "extending")
 
-    def found(self, records, kind="volume", column="status", among=AMONG, before=None):
+    def found(self, records, kind="volume", column="status", among=AMONG):
         host = records.on_host(HOST)
-        before = before or now() + datetime.timedelta(minutes=1)
-        return [row.id for row in host.unsettled(kind, before, column=column, among=among)]
+        return [row.id for row in host.unsettled(kind, column=column, among=among)]
 
     def test_volumes_of_the_backend(self, records, tables):
         records.volumes.create(id="v1", host="h@b#p", status="creating")
@@ -137,17 +134,6 @@ class TestUnsettled:
         records.volumes.destroy("v5")
 
         assert self.found(records) == ["v1", "v2"]
-
-    def test_only_what_nobody_has_changed_since(self, records, tables):
-        for volume_id in ("v1", "v2", "v3"):
-            records.volumes.create(id=volume_id, host=HOST, status="creating")
-        tables.set("volumes", "v1", created_at=LONG_AGO, updated_at=None)
-        tables.set("volumes", "v2", created_at=LONG_AGO, updated_at=LONG_AGO)
-        tables.set("volumes", "v3", created_at=LONG_AGO, updated_at=now())
-        before = LONG_AGO + datetime.timedelta(seconds=1)
-
-        assert self.found(records, before=before) == ["v1", "v2"]
-        assert self.found(records, before=LONG_AGO) == []
 
     def test_not_what_a_backup_is_restored_into(self, records, tables):
         records.volumes.create(id="v1", host=HOST, status="creating")

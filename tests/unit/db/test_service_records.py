@@ -77,6 +77,8 @@ class TestEnsure:
 
         found = {v["id"]: v["service_uuid"] for v in tables.rows("volumes")}
         assert found == {"mine": made.uuid, "other": None, "owned": old.uuid}
+        # No operation has changed them.
+        assert [v["updated_at"] for v in tables.rows("volumes")] == [None] * 3
 
 
 class TestHeartbeat:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from oslo_utils import timeutils
 
 from flows import engine
+from flows.host import orphaned
 from flows.volume import create_from_backup
 from tests.unit.flows.world.doubles import Killed
 from tests.unit.flows.world.orphans import BEFORE, WHO, Left
@@ -359,13 +361,33 @@ class TestAbandoned:
         assert left.status(snapshot, "snapshot") == ("creating" if kept else "error")
 
     def test_what_somebody_has_changed_since_is_left_alone(self, left: Left) -> None:
+        at_the_start = left.read()
         volume = left.volume("extending")
-        left.settle(before=BEFORE)
+        left.settle(at_the_start)
         assert left.status(volume) == "extending"
 
+        at_the_start = left.read()
         left.records.volumes.update(volume, display_name="new")
-        left.settle()
+        left.settle(at_the_start)
         assert left.status(volume) == "extending"
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_the_clock_of_the_service_that_wrote_it_does_not_matter(
+        self, left: Left, hours: int
+    ) -> None:
+        volume = left.volume("extending")
+        written = timeutils.utcnow() + datetime.timedelta(hours=hours)
+        left.records.volumes.update(volume, updated_at=written)
+        left.settle()
+
+        assert left.status(volume) == "error_extending"
+
+    def test_those_that_no_operation_names_are_listed(self, left: Left) -> None:
+        lost, known = left.volume("extending"), left.volume("deleting", migration_status="starting")
+        left.volume("available")
+        context = left.context()
+
+        assert [row.id for row in orphaned.unknown(context.host, {known})] == [lost]
 
     def test_volumes_of_other_backends_are_left_alone(self, left: Left) -> None:
         volume = left.volume("extending", host="node@backend2#p")
@@ -406,7 +428,7 @@ class TestAbandoned:
             except Killed:
                 killed = True
                 left.world.revive()
-                left.settle(before=datetime.datetime(2100, 1, 1))
+                left.settle()
 
             assert left.status(group, "group") == "error"
             assert [left.status(v) for v in volumes] == ["error", "available", "error_extending"]
@@ -430,5 +452,5 @@ def test_a_volume_that_the_backup_service_restores_has_no_work_row(left: Left) -
 
     assert outcome.state == "done"
     assert (left.status(volume), left.work()) == ("creating", {})
-    left.settle(before=datetime.datetime(2100, 1, 1))
+    left.settle()
     assert left.status(volume) == "creating"

@@ -152,10 +152,15 @@ class Left:
         """Clean up by the work rows."""
         return engine.run_in_memory(cleanup.flow, {**EVERYTHING, **wanted}, self.context())
 
-    def settle(self, before: datetime.datetime | None = None) -> engine.Outcome:
+    def read(self) -> dict[str, str]:
+        """Return the rows in transient statuses, as a start reads them."""
+        context = self.context()
+        return orphaned.read(context.host, context.service)
+
+    def settle(self, as_read: dict[str, str] | None = None) -> engine.Outcome:
         """End the rest."""
-        at = before or BEFORE + datetime.timedelta(seconds=1)
-        return engine.run_in_memory(orphaned.flow, {"before": at.isoformat()}, self.context())
+        args = {"as_read": self.read() if as_read is None else as_read}
+        return engine.run_in_memory(orphaned.flow, args, self.context())
 
     def status(self, row_id: str, kind: str = "volume", column: str = "status") -> Any:
         return getattr(self.records, f"{kind}s").get(row_id)[column]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,8 +37,11 @@ class Past(Left):
         row = self.records.backups.create(**{**given, "status": status, **columns})
         return self._old("backups", row, "", -1)
 
-    def settle(self) -> int:
-        """Look at what is left; return how many backups were ended."""
+    def settle(self, meanwhile: Callable[[], None] = lambda: None) -> int:
+        """Look at what is left; return how many backups were ended.
+
+        :param meanwhile: called between the start and the look.
+        """
         rows, service = self.records, SimpleNamespace(delete=self._delete)
         others: Any = None
         context = BackupContext(
@@ -55,8 +59,10 @@ class Past(Left):
         )
         journal: Any = SimpleNamespace(entries=lambda limit: self.entries)
         stopping = threading.Event()
-        one = OrphanedBackups(rows, journal, HOST, stopping, lambda: context, self._note)
-        return one.settle(timeutils.utcnow())
+        one = OrphanedBackups(rows, journal, HOST, others, stopping, lambda: context, self._note)
+        as_read = one.read()
+        meanwhile()
+        return one.settle(as_read)
 
     def status(self, kind: str, row_id: str) -> str:
         return str(getattr(self.records, f"{kind}s").get(row_id).status)
@@ -221,10 +227,18 @@ class TestWhichRows:
 
     def test_those_that_were_changed_since_are_left(self, past: Past) -> None:
         backup = past.backup("creating")
-        later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-        past.records.backups.update(backup, updated_at=later.replace(tzinfo=None))
 
-        assert past.settle() == 0
+        assert past.settle(lambda: past.records.backups.update(backup, object_count=1)) == 0
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_the_clock_of_the_service_that_wrote_it_does_not_matter(
+        self, past: Past, hours: int
+    ) -> None:
+        backup = past.backup("creating")
+        written = timeutils.utcnow() + datetime.timedelta(hours=hours)
+        past.records.backups.update(backup, updated_at=written)
+
+        assert past.settle() == 1
 
     def test_a_deletion_is_asked_for_again(self, past: Past) -> None:
         backup = past.backup("deleting")

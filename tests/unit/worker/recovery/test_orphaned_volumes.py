@@ -5,37 +5,47 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from oslo_utils import timeutils
 
-from tests.unit.flows.world.orphans import BEFORE, HOST, WHO, Left
+from tests.unit.flows.world.orphans import HOST, WHO, Left
 from worker.recovery.orphaned_volumes import OrphanedVolumes
+from worker.recovery.queue_proof import Unproven
 
-SINCE = BEFORE + datetime.timedelta(seconds=1)
 
-
-class Slots:
-    """The free slots of the process, at each check; and the runs of submitted operations."""
+class Runs:
+    """Counts the runs of submitted operations."""
 
     def __init__(self) -> None:
-        self.free = [True]
         self.started = 0
-
-    @property
-    def has_capacity(self) -> bool:
-        return self.free.pop(0) if len(self.free) > 1 else self.free[0]
 
     def start_submitted(self) -> None:
         self.started += 1
 
 
-@pytest.fixture(autouse=True)
-def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GRACE", "PAUSE"):
-        monkeypatch.setattr(f"worker.recovery.orphaned_volumes.{name}", 0.01)
+class Proof:
+    """A proof that a test gives, after a check."""
+
+    def __init__(self) -> None:
+        self.proven = True
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.ready = 0
+        self.counted = -1
+
+    def until_proven(
+        self, _grace: float, left: Callable[[], int], check: Callable[[], None]
+    ) -> bool:
+        self.counted = left()
+        self.meanwhile()
+        check()
+        return self.proven
+
+    def require_empty(self, queue: str) -> None:
+        assert queue == "cinder-scheduler"
+        if self.ready:
+            raise Unproven("messages wait")
 
 
 @pytest.fixture
@@ -46,58 +56,90 @@ def left(tmp_path: Path) -> Iterator[Left]:
 
 
 @pytest.fixture
-def slots() -> Slots:
-    return Slots()
+def slots() -> Runs:
+    return Runs()
 
 
 @pytest.fixture
-def stopping() -> threading.Event:
-    return threading.Event()
+def proof() -> Proof:
+    return Proof()
 
 
 @pytest.fixture
-def orphans(left: Left, slots: Slots, stopping: threading.Event) -> OrphanedVolumes:
-    return OrphanedVolumes(left.records, HOST, left.context, slots, stopping)
+def orphans(left: Left, slots: Runs, proof: Proof) -> OrphanedVolumes:
+    stopping = threading.Event()
+    return OrphanedVolumes(left.records, HOST, left.context, slots, proof, stopping)  # type: ignore[arg-type]
 
 
-def test_it_waits_for_free_slots(left: Left, slots: Slots, orphans: OrphanedVolumes) -> None:
-    slots.free = [False, False, True]
+def test_they_are_ended_when_no_cast_can_wait(left: Left, orphans: OrphanedVolumes) -> None:
     volume = left.volume("extending")
-    orphans.settle(SINCE)
+    orphans.settle(left.read())
 
     assert left.status(volume) == "error_extending"
-    assert slots.free == [True]
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_it_waits_for_a_scheduler(
-    left: Left, orphans: OrphanedVolumes, stopping: threading.Event, up: bool
+def test_without_a_proof_they_are_left_and_listed(
+    left: Left, proof: Proof, orphans: OrphanedVolumes
+) -> None:
+    proof.proven = False
+    volumes = [left.volume("extending"), left.volume("deleting")]
+    left.operations.known = {volumes[1]}
+    orphans.settle(left.read())
+
+    assert [left.status(volume) for volume in volumes] == ["extending", "deleting"]
+    assert [row.id for row in orphans.left()] == [volumes[0]]
+    assert proof.counted == 1
+
+
+def test_no_proof_is_made_where_nothing_is_left(
+    left: Left, proof: Proof, orphans: OrphanedVolumes
+) -> None:
+    left.volume("available")
+    orphans.settle(left.read())
+
+    assert proof.counted == -1
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_scheduler_is_up_when_it_writes_heartbeats_by_whatever_clock(
+    left: Left, orphans: OrphanedVolumes, proof: Proof, hours: int
 ) -> None:
     who = {**WHO, "host": "s1", "binary": "cinder-scheduler"}
-    scheduler = left.records.services.ensure(**who)
-    if not up:
-        long_ago = scheduler.updated_at.replace(year=2020)
-        left.records.services.update(scheduler.id, updated_at=long_ago)
+    row = left.records.services.ensure(**who)
+    written = row.updated_at + datetime.timedelta(hours=hours)
+    left.records.services.update(row.id, updated_at=written)
+    beat = {"report_count": 8, "updated_at": written + datetime.timedelta(seconds=10)}
     volume = left.volume("extending")
-    threading.Timer(0.3, stopping.set).start()
-    orphans.settle(SINCE)
+    settled = threading.Event()
+    orphans.settle = lambda as_read: (settle(as_read), settled.set())  # type: ignore
+    settle = OrphanedVolumes.settle.__get__(orphans)
+    proof.meanwhile = lambda: left.records.services.update(row.id, **beat)
+    orphans.start()
+    assert settled.wait(30)
 
-    assert left.status(volume) == ("error_extending" if up else "extending")
+    assert left.status(volume) == "error_extending"
 
 
-def test_a_stop_ends_the_waiting(
-    left: Left, orphans: OrphanedVolumes, stopping: threading.Event
+@pytest.mark.parametrize("why", ["no heartbeat", "messages"])
+def test_a_scheduler_may_have_messages(
+    left: Left, orphans: OrphanedVolumes, proof: Proof, why: str
 ) -> None:
     volume = left.volume("extending")
-    stopping.set()
-    orphans.settle(SINCE)
+    if why == "messages":
+        proof.ready = 3
+    else:
+        left.records.services.ensure(**{**WHO, "host": "s1", "binary": "cinder-scheduler"})
+        orphans._read()
+    with pytest.raises(Unproven):
+        orphans.settle(left.read())
 
     assert left.status(volume) == "extending"
 
 
 def test_a_row_that_changed_after_the_start_stays(left: Left, orphans: OrphanedVolumes) -> None:
+    at_the_start = left.read()
     volume = left.volume("extending")
-    orphans.settle(BEFORE)
+    orphans.settle(at_the_start)
 
     assert left.status(volume) == "extending"
 
@@ -110,7 +152,7 @@ def test_operations_in_work_rows_are_ended_first(left: Left, orphans: OrphanedVo
 
 
 def test_submitted_deletions_run_after_the_clean_up(
-    left: Left, slots: Slots, orphans: OrphanedVolumes
+    left: Left, slots: Runs, orphans: OrphanedVolumes
 ) -> None:
     volume = left.volume("deleting", left.ours)
     orphans.clean_up()
@@ -120,24 +162,19 @@ def test_submitted_deletions_run_after_the_clean_up(
 
 
 def test_rows_that_change_during_the_clean_up_are_not_orphaned(
-    orphans: OrphanedVolumes, monkeypatch: pytest.MonkeyPatch
+    left: Left, orphans: OrphanedVolumes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = datetime.datetime(2026, 1, 1)
-    settled: list[datetime.datetime] = []
+    settled: list[object] = []
     settle = threading.Event()
 
-    def note(since: datetime.datetime) -> None:
-        settled.append(since)
+    def note(as_read: object) -> None:
+        settled.append(as_read)
         settle.set()
 
     # The clean-up lasts as long as an outage.
-    monkeypatch.setattr(orphans, "clean_up", lambda: timeutils.advance_time_seconds(60))
+    monkeypatch.setattr(orphans, "clean_up", lambda: left.volume("extending"))
     monkeypatch.setattr(orphans, "settle", note)
-    timeutils.set_time_override(begin)
-    try:
-        orphans.start()
-        assert settle.wait(10)
-    finally:
-        timeutils.clear_time_override()
+    orphans.start()
+    assert settle.wait(10)
 
-    assert settled == [begin]
+    assert settled == [{}]

@@ -6,7 +6,6 @@ Implements :class:`flows.protocols.service_records.BackendRecords`.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -70,18 +69,14 @@ class HostRecords:
         groups = (self._records["group"].record(row._asdict()) for row in rows)
         return [group for group in groups if _is_replicated(group)]
 
-    def unsettled(
-        self, kind: str, before: datetime.datetime, *, column: str, among: Collection[str]
-    ) -> list[Record]:
-        """Return the live rows in one of some statuses that have not changed since."""
+    def unsettled(self, kind: str, *, column: str, among: Collection[str]) -> list[Record]:
+        """Return the live rows in one of some statuses."""
         table = getattr(models, f"{kind}s")
         query, host = _of_host(kind)
-        changed = sa.func.coalesce(table.c.updated_at, table.c.created_at)
         query = query.where(
             table.c.deleted == sa.false(),
             on_host(host),
             table.c[column].in_(list(among)),
-            changed < before,
         )
         if kind == "volume":
             query = query.where(sa.not_(_RESTORED))

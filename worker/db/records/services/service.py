@@ -52,7 +52,7 @@ _REPLICATION = (
 _ADOPT = (
     sa.update(_V)
     .where(_V.c.service_uuid.is_(None), _V.c.deleted == sa.false(), on_host(_V.c.host))
-    .values(service_uuid=sa.bindparam("uuid_"), updated_at=sa.bindparam("at_time"))
+    .values(service_uuid=sa.bindparam("uuid_"))
 )
 
 
@@ -179,7 +179,8 @@ def _make(connection: sa.Connection, columns: Mapping[str, Any], last: int) -> d
     except db_exception.DBDuplicateEntry as error:
         # A sister process made it: the transaction begins anew and finds that row.
         raise db_exception.DBDeadlock(error) from error
-    adopting = {**host_parameters(host), "uuid_": values["uuid"], "at_time": now()}
+    # No operation has changed them, so ``updated_at`` stays.
+    adopting = {**host_parameters(host), "uuid_": values["uuid"]}
     connection.execute(_ADOPT, adopting)
     made, _ = _find(connection, host, binary)
     assert made is not None

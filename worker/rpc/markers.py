@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Marker messages: proof that a consumer has accepted all casts that were sent before.
+
+A queue delivers in order. So a consumer that takes a marker has taken each older message that
+was delivered to it, and the marker counts when those are in the journal. Markers are casts to
+the queue of one server, which a service without the method would refuse; they are sent only
+while the queue has no other consumers than those of Holdfast.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import oslo_messaging
+
+from worker.rpc.clients.sender import Sender
+from worker.rpc.context import RequestContext
+from worker.rpc.server import Call, Cast, MessageIntake, Unreadable
+
+LOG = logging.getLogger(__name__)
+
+METHOD = "holdfast_queue_marker"
+
+_RETRIES = 1
+
+_PAUSE = 0.1
+"""Seconds between two looks whether the connection was lost that brought a cast."""
+
+_MANY = 256
+"""Messages that are not acknowledged, from which on those of lost connections are forgotten."""
+
+Note = Callable[[str, str, str, int], None]
+"""Notes a marker: of which queue, by the consumer of which name, its id, its channel."""
+
+M = TypeVar("M", Cast, Unreadable)
+
+
+class MarkedIntake:
+    """The intake of one listener, which takes markers itself.
+
+    Implements :class:`worker.rpc.server.MessageIntake`.
+
+    :param intake: takes over all other messages.
+    :param note: notes a marker; may wait.
+    """
+
+    def __init__(self, intake: MessageIntake, note: Note) -> None:
+        self.name = uuid.uuid4().hex
+        """The name of the listener's consumers."""
+        self._intake = intake
+        self._note = note
+        self._open: set[Cast | Unreadable] = set()  # that are not acknowledged yet
+        self._settled = threading.Condition()
+
+    def cast(self, cast: Cast) -> None:
+        """Take a marker, or hand a cast on."""
+        if cast.message.get("method") != METHOD:
+            self._intake.cast(self._followed(cast))
+            return
+        with self._settled:
+            self._forget_lost()
+            before = set(self._open)
+        threading.Thread(target=self._take, args=(cast, before), name="marker", daemon=True).start()
+
+    def call(self, call: Call) -> None:
+        """Hand a call on."""
+        self._intake.call(call)
+
+    def unreadable(self, message: Unreadable) -> None:
+        """Hand an unreadable message on."""
+        self._intake.unreadable(self._followed(message))
+
+    def _followed(self, message: M) -> M:
+        """Return a message whose acknowledgement is noted."""
+
+        def acknowledge() -> None:
+            message.acknowledge()
+            with self._settled:
+                self._open.discard(message)
+                self._settled.notify_all()
+
+        with self._settled:
+            if len(self._open) >= _MANY:
+                self._forget_lost()
+            self._open.add(message)
+        return replace(message, acknowledge=acknowledge)
+
+    def _forget_lost(self) -> None:
+        self._open = {one for one in self._open if not one.is_lost()}
+
+    def _take(self, marker: Cast, before: set[Cast | Unreadable]) -> None:
+        """Note a marker when all casts before it are accepted, or come again."""
+        with self._settled:
+            while any(not one.is_lost() for one in before & self._open):
+                self._settled.wait(_PAUSE)
+        marker.acknowledge()
+        if marker.is_lost():
+            return  # casts before it may come again, to another consumer
+        args = marker.message.get("args") or {}
+        try:
+            self._note(str(args["queue"]), self.name, str(args["marker"]), marker.generation)
+        except Exception as error:  # noqa: BLE001 - another marker follows
+            LOG.debug("a marker was not noted: %s", error)
+
+
+class Markers:
+    """Sends markers."""
+
+    def __init__(self, transport: Any) -> None:
+        self._sender = Sender(transport, "")
+
+    def send(self, target: oslo_messaging.Target, queue: str, marker: str) -> None:
+        """Send a marker to the queue of a server.
+
+        :raises BusUnavailable: it was not sent.
+        """
+        args = {"queue": queue, "marker": marker}
+        versioned = target(version="3.0")
+        self._sender.cast(RequestContext.admin(), versioned, METHOD, args, retry=_RETRIES)
+
+
+def queue_of(target: oslo_messaging.Target) -> str:
+    """Return the queue of a target's server, to which casts go that name a resource."""
+    return f"{target.topic}.{target.server}"
+
+
+def consumed(target: oslo_messaging.Target) -> tuple[str, str]:
+    """Return the two queues that a server of a target consumes, besides its fanout queue."""
+    return target.topic, queue_of(target)
