@@ -11,6 +11,7 @@ import logging
 from typing import Any
 
 import oslo_messaging
+from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_utils import strutils
 
@@ -37,6 +38,14 @@ _NOT_DURABLE = (
     " setting differs from what exists (PRECONDITION_FAILED)."
 )
 
+_AUTO_DELETE = (
+    "THE QUEUES ON THE BUS ARE DELETED WITH THEIR LAST CONSUMER: amqp_auto_delete is set, durable"
+    " queues or not. Each restart of a service, and each lost connection, loses the operations that"
+    " wait in its queue; their volumes stay in creating, deleting and so on. Set"
+    " [oslo_messaging_rabbit] amqp_auto_delete = false in the configuration of ALL services on"
+    " this bus, and delete the old exchange {!r} and queues."
+)
+
 
 class _Harmless(logging.Filter):
     """Drops warnings about intended settings."""
@@ -53,16 +62,19 @@ class _Harmless(logging.Filter):
 _HARMLESS = _Harmless()
 
 
-def get(conf: cfg.ConfigOpts, *, concurrency: int) -> Any:
+def get(conf: cfg.ConfigOpts, *, concurrency: int, process: str | None = None) -> Any:
     """Return an RPC transport.
 
     The broker hands over no more messages ahead than this process may run at once.
 
     :param concurrency: how many operations this process runs at once.
+    :param process: the name of this process, of which the host has one; None where there may be
+        several.
     """
     register_opts(conf)
     quieten()
     bound_prefetch(conf, concurrency)
+    distinguish_queues(conf, process)
     transport = oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)
     presence.watch(transport)
     return transport
@@ -94,14 +106,39 @@ def bound_prefetch(conf: cfg.ConfigOpts, concurrency: int) -> int:
     return bounded
 
 
+def distinguish_queues(conf: cfg.ConfigOpts, process: str | None) -> None:
+    """Give the reply and fanout queues of a process names that no other process uses.
+
+    With ``use_queue_manager`` oslo.messaging numbers them, per host and program, and begins anew
+    for each process group: the services of two backends would read each other's replies. So the
+    name of the process becomes a part; a process without one gets random names.
+    """
+    options = conf[_RABBIT]
+    if not options.use_queue_manager:
+        return
+    if process is None:
+        conf.set_override("use_queue_manager", False, group=_RABBIT)
+        return
+    conf.clear_override("processname", group=_RABBIT)
+    # It becomes a part of a file's name.
+    name = f"{options.processname}-{process}".replace("/", "-")
+    conf.set_override("processname", name, group=_RABBIT)
+    if not lockutils.get_lock_path(cfg.CONF):  # the library locks its counter
+        cfg.CONF.set_default("lock_path", conf.state_path, group="oslo_concurrency")
+
+
 def durability_warning(conf: cfg.ConfigOpts) -> str | None:
-    """Return a warning for an operator whose queues do not outlive the broker."""
+    """Return a warning for an operator whose queues lose their messages."""
     register_opts(conf)
     url = oslo_messaging.TransportURL.parse(conf)
     if url.transport not in ("rabbit", "kombu+amqp", "kombu+pyamqp"):
         return None
     # Options may stand in the URL as well, where they come first.
-    settings = {name: conf[_RABBIT][name] for name in _DURABLE} | url.query
-    if any(strutils.bool_from_string(settings[name]) for name in _DURABLE):
-        return None
-    return _NOT_DURABLE.format(conf.control_exchange)
+    names = (*_DURABLE, "amqp_auto_delete")
+    settings = {name: conf[_RABBIT][name] for name in names} | url.query
+    texts = []
+    if not any(strutils.bool_from_string(settings[name]) for name in _DURABLE):
+        texts.append(_NOT_DURABLE)
+    if strutils.bool_from_string(settings["amqp_auto_delete"]):
+        texts.append(_AUTO_DELETE)
+    return " ".join(text.format(conf.control_exchange) for text in texts) or None

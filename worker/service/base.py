@@ -203,7 +203,9 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         locks.start()
         opened.callback(locks.stop)
         slots.hold(locks, identity.slot, stopping)
-        transport = bus.get(conf, concurrency=max(conf.executor_thread_pool_size, PREFETCH))
+        prefetch = max(conf.executor_thread_pool_size, PREFETCH)
+        process = f"{identity.binary}-{identity.slot}"
+        transport = bus.get(conf, concurrency=prefetch, process=process)
         opened.callback(transport.cleanup)
         notifier = Notifier(conf, transport, host=identity.host)
         opened.callback(notifier.close)

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import uuid
+from pathlib import Path
 
 import pytest
+from oslo_concurrency import lockutils
+from oslo_config import cfg
+from oslo_messaging._drivers import amqpdriver
 
 from worker.rpc import transport
 
@@ -38,6 +44,17 @@ class TestDurabilityWarning:
         assert transport.durability_warning(configured(f"rabbit://h/?{option}=true")) is None
         assert transport.durability_warning(configured(**{option: "false"}))
 
+    def test_is_given_for_durable_queues_that_go_with_their_consumer(self, configured):
+        for conf in (
+            configured(amqp_auto_delete="true", amqp_durable_queues="true"),
+            configured("rabbit://h/?amqp_auto_delete=true", rabbit_quorum_queue="true"),
+        ):
+            text = transport.durability_warning(conf)
+
+            assert "amqp_auto_delete = false" in text
+            assert "NOT DURABLE" not in text
+        assert "NOT DURABLE" in transport.durability_warning(configured(amqp_auto_delete="true"))
+
     @pytest.mark.parametrize("url", ["kombu+memory://", "fake://", "kafka://h:1/"])
     def test_is_not_given_for_a_bus_without_such_queues(self, configured, url):
         assert transport.durability_warning(configured(url)) is None
@@ -68,6 +85,38 @@ class TestPrefetch:
         bus = transport.get(configured("kombu+memory://"), concurrency=7)
 
         assert bus._driver.conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == 7
+
+
+class TestQueueManager:
+    @pytest.fixture
+    def queue_of(self, configured, monkeypatch, tmp_path):
+        """A function that returns the reply queue of a process, of a group of its own."""
+        groups = itertools.count(1)
+        host = f"test-{uuid.uuid4().hex}"
+
+        def queue_of(process):
+            conf = configured("kombu+memory://", use_queue_manager="true", hostname=host)
+            conf.register_opt(cfg.StrOpt("state_path", default=str(tmp_path)))
+            bus = transport.get(conf, concurrency=1, process=process)
+            identity = (next(groups), 1)
+            monkeypatch.setattr(amqpdriver.QManager, "_service_identity", lambda *_: identity)
+            return bus._driver._get_reply_queue_name()
+
+        yield queue_of
+        for counter in Path("/dev/shm").glob(f"{host}_*"):
+            counter.unlink()
+        lockutils.get_lock_path(cfg.CONF)  # which makes the option known
+        cfg.CONF.clear_default("lock_path", group="oslo_concurrency")
+
+    def test_names_differ_between_processes_and_stay_after_a_restart(self, queue_of):
+        slots = ["holdfast-volume-h1@b1/0", "holdfast-volume-h1@b1/1", "holdfast-volume-h1@b2/0"]
+        names = [queue_of(slot) for slot in slots]
+
+        assert len(set(names)) == 3
+        assert [queue_of(slot) for slot in slots] == names
+
+    def test_a_process_without_a_name_has_random_queues(self, queue_of):
+        assert queue_of(None) != queue_of(None)
 
 
 def test_security_and_queue_options_reach_the_driver(configured):
