@@ -12,6 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the length of the run, and the seed that repeats it."""
     group = parser.getgroup("faults")
     group.addoption("--full", action="store_true", help="every fault at full length")
+    group.addoption("--restart-seconds", type=float, help="length of the restarts under load")
     group.addoption("--seed", type=int, help="repeat the choices of a run that printed this seed")
 
 

@@ -27,6 +27,9 @@ from worker.rpc.clients.volume import VolumeClient
 
 LOG = logging.getLogger(__name__)
 
+STOPPING = ("CinderException", "the service stops")
+"""Class and text of the answer of a Holdfast service that stops: the call is repeated."""
+
 TRIES = 3
 """How often a call without a reply is made."""
 
@@ -209,4 +212,6 @@ def _translated(work: Callable[[], T]) -> T:
     except InvalidVolume as error:
         raise ServiceUnreachable(str(error)) from error
     except oslo_messaging.RemoteError as error:
+        if error.exc_type == STOPPING[0] and STOPPING[1] in str(error.value):
+            raise ServiceUnreachable(str(error.value)) from error
         raise ServiceRefused(f"{error.exc_type}: {error.value}") from error

@@ -35,6 +35,10 @@ REQUEST = object()
 AWAY = [
     pytest.param(BusUnavailable("no broker"), id="no broker"),
     pytest.param(oslo_messaging.MessagingTimeout("no reply"), id="no reply"),
+    pytest.param(
+        oslo_messaging.RemoteError("CinderException", "it was not begun: the service stops"),
+        id="it stops",
+    ),
 ]
 
 
