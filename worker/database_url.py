@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -26,3 +27,11 @@ def parse(address: str) -> sa.URL:
         if importlib.util.find_spec(module) is not None:
             return url.set(drivername=f"{url.drivername}+{_NAMES.get(module, module)}")
     return url
+
+
+def file_of(address: str) -> Path | None:
+    """Return the file of a database; None for one on a server or in memory."""
+    url = parse(address)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database))

@@ -10,9 +10,9 @@ import argparse
 import datetime
 import functools
 import logging
-import os
 import sqlite3
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cliff.command import Command as CliffCommand
@@ -37,7 +37,8 @@ _FULL_ID = 36
 _ADVICE = {
     "Unavailable": "; see [database] connection, and holdfast db sync",
     "DBNonExistentTable": "; holdfast db sync makes the tables",
-    "JournalError": "; see [journal] connection, and holdfast db sync",
+    "JournalUnavailable": "; see [journal] connection",
+    "JournalRefused": "; see holdfast journal check, and holdfast db sync",
 }
 """Advice for errors whose text gives none."""
 
@@ -91,16 +92,20 @@ class Access:
     @functools.cached_property
     def journal(self) -> Journal:
         """The journal as it is: the service and ``db sync`` make it, under their own user."""
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker import database_url
-
-        url = database_url.parse(self.conf.journal.connection)
-        place = url.database or ""
-        if url.get_backend_name() == "sqlite" and not os.path.exists(place):
+        place = self.journal_file
+        if place is not None and not place.exists():
             raise NoJournal(
                 f"there is no journal {place}: start the service, or run holdfast db sync"
             )
         return self.open_journal()
+
+    @functools.cached_property
+    def journal_file(self) -> Path | None:
+        """The file of the journal; None for one on a server."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
+        from worker import database_url
+
+        return database_url.file_of(self.conf.journal.connection)
 
     def open_journal(self) -> Journal:
         """Open the journal, or begin one."""

@@ -27,6 +27,7 @@ from oslo_utils import timeutils
 
 from flows.engine import Observer
 from flows.errors import ProcessStopping, Unavailable
+from worker import database_url
 from worker.adapters.service_row import RegisteredService
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import ReportedBackend, Reporter
@@ -42,8 +43,10 @@ from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
+from worker.journal import sqlite_file
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
+from worker.journal.sqlite_file import WatchedFile
 from worker.locks import Locks
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import QueueProof
@@ -54,6 +57,7 @@ from worker.rpc.markers import MarkedIntake, Markers, consumed
 from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
 from worker.service import slots
+from worker.service.journal_watch import JournalWatch
 
 LOG = logging.getLogger(__name__)
 
@@ -159,6 +163,7 @@ class Infrastructure:
     records: Records
     limiter: Limiter
     journal: Journal
+    journal_watch: JournalWatch
     journal_retry: JournalRetry
     locks: Locks
     queue: ResourceQueue
@@ -172,6 +177,7 @@ class Infrastructure:
         self.notifier.close()
         self.transport.cleanup()
         self.locks.stop()
+        self.journal_watch.close()
         self.journal.close()
 
 
@@ -203,6 +209,8 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         locks.start()
         opened.callback(locks.stop)
         slots.hold(locks, identity.slot, stopping)
+        journal_watch = _watch(conf.journal.connection, stopping)
+        opened.callback(journal_watch.close)
         prefetch = max(conf.executor_thread_pool_size, PREFETCH)
         process = f"{identity.binary}-{identity.slot}"
         transport = bus.get(conf, concurrency=prefetch, process=process)
@@ -220,6 +228,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         records=records,
         limiter=Limiter(),
         journal=journal,
+        journal_watch=journal_watch,
         journal_retry=JournalRetry(stopping),
         locks=locks,
         queue=ResourceQueue(locks, stopping),
@@ -358,6 +367,11 @@ def make_reporter(
 
 
 def _open_journal(url: str) -> Journal:
+    path = database_url.file_of(url)
+    if path is not None and (found := sqlite_file.problems(path, at_start=True)):
+        advice = "run: holdfast journal check"
+        LOG.error("the journal %s is damaged (%s); %s", path, found[0].splitlines()[0], advice)
+        raise SystemExit(1)
     try:
         journal = Journal(url)
         journal.upgrade()
@@ -366,6 +380,11 @@ def _open_journal(url: str) -> Journal:
         LOG.error("[journal] connection cannot be used: %s", error)
         raise SystemExit(1) from error
     return journal
+
+
+def _watch(url: str, stopping: threading.Event) -> JournalWatch:
+    path = database_url.file_of(url)
+    return JournalWatch(WatchedFile(path) if path is not None else None, stopping)
 
 
 def _register(

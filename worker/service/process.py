@@ -24,6 +24,7 @@ from cotyledon.types import ServiceId, WorkerId
 from oslo_config import cfg
 
 from flows.errors import ProcessStopping
+from worker.journal.errors import JournalError
 from worker.service import systemd
 from worker.service.start_stop import Service
 
@@ -82,6 +83,9 @@ class ServiceProcess(cotyledon.Service):
         except ProcessStopping as error:
             LOG.info("the start ends: %s", error)
             raise SystemExit(0) from error
+        except JournalError as error:
+            LOG.error("the journal cannot be read: %s; run: holdfast journal check", error)
+            raise SystemExit(1) from error
 
     def terminate(self) -> None:
         """Stop the service: running operations end or are suspended, none is lost."""

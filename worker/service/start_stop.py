@@ -43,6 +43,7 @@ class Service:
         identity = parts.base.identity
         self._recall(parts)
         parts.requests.start()
+        parts.base.journal_watch.start()
         if parts.backend.attempt():
             self._resume(parts)
         else:

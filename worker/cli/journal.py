@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast journal: check the journal's file, or replace a damaged one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from worker.cli.access import Access, Command, CommandError
+from worker.journal import sqlite_file
+
+
+class Check(Command):
+    """Read the whole journal and print each problem; exit status 1 when there is one.
+
+    A service may be running meanwhile. A journal on a database server is checked with the
+    tools of that server.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Check the file."""
+        path = _file(self.access)
+        found = sqlite_file.problems(path)
+        for problem in found:
+            self.app.stdout.write(f"{problem}\n")
+        if not found:
+            self.app.stdout.write(f"the journal {path} is sound\n")
+            return 0
+        self.app.stdout.write(
+            f"the journal {path} is damaged; stop the services, then: holdfast journal replace\n"
+        )
+        return 1
+
+
+class Replace(Command):
+    """Rename a damaged journal and begin a new one with its operations.
+
+    Run it as the user of the service, while no service runs. Operations are copied only if
+    every one can be read. Otherwise the new journal is empty: the services end resources in
+    transient statuses after their next start, as far as no message waits for them.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Replace the file."""
+        path = _file(self.access)
+        if not path.exists():
+            raise CommandError(f"there is no journal {path}")
+        if not sqlite_file.problems(path):
+            raise CommandError(f"the journal {path} is sound; nothing is replaced")
+        if users := sqlite_file.users(path):
+            shown = ", ".join(str(pid) for pid in users)
+            raise CommandError(f"the journal {path} is in use by process {shown}: stop it first")
+        done = sqlite_file.put_aside(path)
+        self.app.stdout.write(f"the damaged journal is {done.path} now\n")
+        if done.copied is None:
+            self.app.stdout.write("its operations cannot be read completely; none was copied\n")
+        else:
+            self.app.stdout.write(f"{done.copied} entries were copied to the new journal\n")
+        return 0
+
+
+def _file(access: Access) -> Path:
+    if access.journal_file is None:
+        raise CommandError("the journal is no file; use the tools of its database server")
+    return access.journal_file

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of a journal in SQLite: checked, preserved when it was removed, put aside.
+
+A file that is removed while processes use it lives on without a name: casts are accepted into
+it, and all of them are gone with the last process. So the file is watched, and its content is
+written to a file again before the process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from oslo_utils import timeutils
+
+CHECKED_AT_START = 64 * 2**20
+"""Bytes of a journal up to which its whole content is checked at a start."""
+
+_SHOWN = 20
+"""Problems of one check that are shown."""
+
+_TABLES = ("logbooks", "flowdetails", "atomdetails")
+"""Tables whose rows are copied from a damaged journal, parents first."""
+
+_WAIT = 30.0
+"""Seconds that a statement waits for the lock of another process."""
+
+_BESIDE = ("-wal", "-shm")
+"""Suffixes of the files that belong to a database."""
+
+
+@dataclass(frozen=True)
+class PutAside:
+    """A damaged journal that was replaced.
+
+    :param path: where it is now.
+    :param copied: number of its operations that the new journal has; None where it could not
+        be read completely, so that the new one is empty.
+    """
+
+    path: Path
+    copied: int | None
+
+
+def problems(path: Path, *, at_start: bool = False) -> list[str]:
+    """Return what is wrong with a journal's file; nothing where it is sound, or absent.
+
+    :param at_start: whether a large file is only opened, and not read as a whole.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return []
+    whole = not at_start or path.stat().st_size <= CHECKED_AT_START
+    try:
+        with contextlib.closing(_read_only(path)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if not whole:
+                return []
+            check = f"PRAGMA {'quick_check' if at_start else 'integrity_check'}({_SHOWN})"
+            found = [str(row[0]) for row in connection.execute(check)]
+    except sqlite3.OperationalError as error:
+        return [] if "locked" in str(error) else [str(error)]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [] if found == ["ok"] else found
+
+
+def users(path: Path) -> list[int]:
+    """Return the ids of the processes, as far as they can be seen, that have the file open."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                links = [os.path.realpath(link) for link in (entry / "fd").iterdir()]
+                if str(path.resolve()) in links:
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def put_aside(path: Path) -> PutAside:
+    """Rename a journal that no process uses, and copy its operations to a new one.
+
+    Nothing is copied unless every row can be read: an operation without its progress would be
+    run from its start.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{_moment()}")
+    for suffix in ("", *_BESIDE):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(f"{path}{suffix}", f"{aside}{suffix}")
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        copied = _copy(aside, part)
+    except sqlite3.DatabaseError:
+        part.unlink(missing_ok=True)
+        return PutAside(aside, None)
+    os.replace(part, path)
+    return PutAside(aside, copied)
+
+
+class WatchedFile:
+    """The file of a journal that this process uses.
+
+    :param path: the file, which exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Opened now: a connection that is made after the removal leads to another file.
+        self._connection = sqlite3.connect(path, check_same_thread=False, timeout=_WAIT)
+        # A statement opens the write-ahead log, which may be removed as well.
+        self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        self._found = path.stat()
+
+    def close(self) -> None:
+        """Close the connection that the content would be read from."""
+        self._connection.close()
+
+    def is_in_place(self) -> bool:
+        """Return whether the name still leads to the file that this process uses."""
+        try:
+            return os.path.samestat(self._found, self.path.stat())
+        except FileNotFoundError:
+            return False
+        except OSError:  # of a file system that does not answer; it is asked again
+            return True
+
+    def preserve(self) -> Path:
+        """Write the content of the file to its old name, or beside a journal of that name.
+
+        The processes of a service do that one after the other; the last one knows the most.
+
+        :raises sqlite3.Error: it cannot be written.
+        """
+        part = self.path.with_name(f"{self.path.name}.part-{os.getpid()}")
+        part.unlink(missing_ok=True)
+        self._connection.execute("VACUUM INTO ?", (str(part),))
+        with contextlib.closing(_new(part)) as written:
+            # Without the table the log of the removed file was overwritten by another journal.
+            written.execute("SELECT count(*) FROM flowdetails").fetchone()
+            written.execute(f"PRAGMA user_version={self._number}")
+        target = self.path
+        if not self._may_replace(target):
+            target = target.with_name(f"{target.name}.removed-{_moment()}")
+        for suffix in _BESIDE:
+            Path(f"{target}{suffix}").unlink(missing_ok=True)
+        os.replace(part, target)
+        return target
+
+    def _may_replace(self, path: Path) -> bool:
+        """Return whether a file is absent, without operations, or a copy of ours."""
+        try:
+            with contextlib.closing(_read_only(path)) as connection:
+                if connection.execute("PRAGMA user_version").fetchone()[0] == self._number:
+                    return True
+                return not connection.execute("SELECT 1 FROM flowdetails LIMIT 1").fetchall()
+        except sqlite3.OperationalError as error:
+            return "no such table" in str(error) or not path.exists()
+        except sqlite3.DatabaseError:
+            return False
+
+    @property
+    def _number(self) -> int:
+        """A number that copies of the same file share."""
+        return self._found.st_ino & 0x7FFFFFFF
+
+
+def _copy(source: Path, target: Path) -> int:
+    with contextlib.closing(_read_only(source)) as old, contextlib.closing(_new(target)) as new:
+        schema = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type DESC"
+        for (statement,) in old.execute(schema).fetchall():
+            new.execute(statement)
+        for table in _TABLES:
+            for row in _rows(old, table):
+                marks = ", ".join("?" * len(row))
+                new.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608 - our names
+        new.commit()
+        return int(new.execute("SELECT count(*) FROM flowdetails").fetchone()[0])
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of a table, without its indexes, which may be damaged."""
+    return iter(connection.execute(f"SELECT * FROM {table} NOT INDEXED"))  # noqa: S608
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT)
+    connection.execute("PRAGMA cell_size_check=on")
+    return connection
+
+
+def _new(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=wal")
+    return connection
+
+
+def _moment() -> str:
+    return timeutils.utcnow().strftime("%Y%m%dT%H%M%S")

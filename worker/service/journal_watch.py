@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notice that the journal's file was removed or replaced while the service uses it.
+
+Nothing more may be accepted into a file that no start will find. So the service stops in
+order, writes the content to a file again, and systemd starts it on that.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable
+
+from worker.journal.sqlite_file import WatchedFile
+
+LOG = logging.getLogger(__name__)
+
+PAUSE = 2.0
+"""Seconds between two checks of the file."""
+
+
+def stop_the_service() -> None:
+    """Ask the whole service to stop in order, as systemd does."""
+    parent = multiprocessing.parent_process()
+    number = parent.pid if parent is not None else os.getpid()
+    os.kill(number or os.getpid(), signal.SIGTERM)
+
+
+class JournalWatch:
+    """Watches the file of the journal.
+
+    :param file: None for a journal on a server, of which nothing is watched.
+    :param stopping: set when the process stops.
+    :param stop: stops the service.
+    """
+
+    def __init__(
+        self,
+        file: WatchedFile | None,
+        stopping: threading.Event,
+        stop: Callable[[], None] = stop_the_service,
+    ) -> None:
+        self._file = file
+        self._stopping = stopping
+        self._stop = stop
+
+    def start(self) -> None:
+        """Start to watch, on a thread of its own."""
+        if self._file is not None:
+            threading.Thread(target=self._loop, name="journal-watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Write the content again if the file is not in place; the last use of the journal."""
+        if (file := self._file) is None:
+            return
+        if not file.is_in_place():
+            self._preserve(file)
+        file.close()
+
+    def _loop(self) -> None:
+        assert self._file is not None
+        while not self._stopping.wait(PAUSE):
+            if not self._file.is_in_place():
+                text = "the journal %s was removed or replaced in use: the service stops in order"
+                LOG.critical(text, self._file.path)
+                self._stop()
+                return
+
+    @staticmethod
+    def _preserve(file: WatchedFile) -> None:
+        try:
+            written = file.preserve()
+        except (sqlite3.Error, OSError) as error:
+            LOG.critical("the content of the removed journal %s is lost: %s", file.path, error)
+            return
+        if written == file.path:
+            LOG.warning("the content of the removed journal %s was written again", written)
+            return
+        advice = "if its operations are wanted, stop the service and rename it"
+        LOG.critical("the content of the replaced journal is in %s: %s", written, advice)
