@@ -139,7 +139,7 @@ RECORDS = {
 
 VALUES = {
     *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
-    "progress_every",
+    *("progress_every", "saved"),
 }
 """Fields that are no clients."""
 
