@@ -91,6 +91,7 @@ class OperationContext:
     :param saved: called with the part that a later attempt does not repeat, from 0 to 1.
     :param waiting: entered around long work that needs no processor, such as moving data.
     :param key: identifies the operation; the same for each attempt.
+    :param left: whether the process has stopped without waiting for the present step.
     :param claim: the operation's claim on its resource, where it makes one.
     """
 
@@ -108,6 +109,7 @@ class OperationContext:
     saved: Callable[[float], None] = lambda _fraction: None
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
+    left: Callable[[], bool] = lambda: False
     claim: HeldClaim | None = None
 
     def pause(self, seconds: float) -> bool:

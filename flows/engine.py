@@ -82,12 +82,17 @@ class FlowRun:
         self._factory = factory
         self._args = args
         self._ctx = replace(
-            ctx, progress=self._advance, saved=self._note_checkpoint, key=str(detail.uuid)
+            ctx,
+            progress=self._advance,
+            saved=self._note_checkpoint,
+            key=str(detail.uuid),
+            left=lambda: self._is_left,
         )
         self._claim: HeldClaim | None = None
         self._detail = detail
         self._backend = backend
         self._suspend = threading.Event()
+        self._is_left = False
         self._cancelled: FlowError | None = None
         self._steps: Mapping[str, Step] = {}
         self._bookkeeping: frozenset[str] = frozenset()
@@ -109,6 +114,10 @@ class FlowRun:
     def suspend(self) -> None:
         """Stop at the next task boundary; callable from another thread."""
         self._suspend.set()
+
+    def leave(self) -> None:
+        """Take no error of the present step for one of the operation any more."""
+        self._is_left = True
 
     def cancel(self, cause: FlowError) -> None:
         """Undo from the next task boundary on; callable from another thread."""

@@ -210,12 +210,30 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
         except (errors.Unavailable, errors.RunInterrupted):
             raise
         except BaseException as error:
+            _require_served(error, kwargs.get("ctx"))
             kept = storable_errors.storable(error, self.name)
             if kept is error:
                 raise
             raise kept  # noqa: B904 - it has its cause, as far as that can be stored
 
     return contained
+
+
+def _require_served(error: BaseException, ctx: Any) -> None:
+    """Refuse to take an error for one of the operation where the process stops.
+
+    A step that ends for the stop cleans up, and one that is left running meets connections
+    that are closed.
+
+    :raises RunInterrupted: the step is repeated at the next start.
+    """
+    cause = error.__context__
+    while cause is not None:
+        if isinstance(cause, errors.RunInterrupted):
+            raise cause
+        cause = cause.__context__
+    if ctx is not None and ctx.left():
+        raise errors.ProcessStopping(f"the process has stopped: {error}") from error
 
 
 def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -259,6 +277,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
         except errors.RunInterrupted:
             raise
         except BaseException as error:  # noqa: BLE001 - the reverts before it must run
+            _require_served(error, kwargs.get("ctx"))
             text = storable_errors.text_of(error)
             shown = storable_errors.traceback_of(error)
             LOG.error("%s could not be reverted: %s\n%s", self.name, text, shown)

@@ -170,6 +170,12 @@ class Executor:
             flow.suspend()
         return len(running)
 
+    def leave(self) -> None:
+        """Leave the flows that still run: what they need is closed now."""
+        with self._changed:
+            for flow in self._running.values():
+                flow.leave()
+
     def drained(self, timeout: float, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Wait until no flow runs, and return whether that is so.
 

@@ -215,6 +215,29 @@ def test_what_is_cancelled_before_it_begins_asks_nothing(bench: Bench) -> None:
     assert SEEN == ["undo first"]
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_an_error_of_a_step_that_the_stop_left_is_none_of_the_operation(
+    bench: Bench, left: bool
+) -> None:
+    run = bench.accepted()
+
+    def create(volume: Any) -> None:
+        if left:
+            bench.executor.leave()
+            raise AttributeError("the connection pool is closed")
+        try:
+            raise ProcessStopping("the service stops")
+        except ProcessStopping:
+            raise AttributeError("the connection pool is closed")  # noqa: B904 - as a cleanup does
+
+    bench.backend.create_volume = create  # type: ignore[method-assign]
+    with pytest.raises(ProcessStopping):
+        bench.run(run)
+
+    assert state_of(bench, run) not in (states.REVERTED, states.FAILURE)
+    assert "undo first" not in SEEN
+
+
 def test_a_checkpoint_is_in_the_journal_at_once(bench: Bench) -> None:
     run = bench.accepted()
 
