@@ -16,6 +16,8 @@ from tests.conftest import require
 from tests.notifications import Notifications
 from tests.servers import Broker, Glance, MariaDB, Process, Servers
 
+pytestmark = pytest.mark.timeout(1200)  # many operations of Cinder's own services
+
 
 class _OnTheirDriver(Holdfast):
     """Ours, with the driver that Cinder's services have."""

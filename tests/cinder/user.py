@@ -12,8 +12,9 @@ from cinderclient.contrib.noauth import CinderNoAuthPlugin
 from keystoneauth1 import session
 
 VERSION = "3.71"
-PATIENCE = 60.0
-"""How long an operation may take, in seconds."""
+PATIENCE = 240.0
+"""How long an operation may take, in seconds; Cinder's own backup of a GiB takes a minute
+and more on a busy machine."""
 
 
 class User:
