@@ -32,14 +32,14 @@ def main(argv: list[str] | None = None) -> None:
 def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
     # Imported once, before the processes fork, as imports cost memory and time.
     from worker.rpc import transport
-    from worker.service import backup, process
+    from worker.service import backup, fence, process
 
     log = logging.getLogger(__name__)
     for line in warnings:
         log.warning("%s", line)
     if warning := transport.durability_warning(conf):
         log.warning(warning)
-    make = functools.partial(backup.service, conf)
+    make = functools.partial(backup.service, conf, fence=fence.HostFence())
     process.serve(conf, [(make, conf.backup_workers)])
 
 

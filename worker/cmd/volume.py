@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> None:
     # Imported once, before the processes fork, as imports cost memory and time.
     from worker.rpc import transport
-    from worker.service import process, volume
+    from worker.service import fence, process, volume
 
     log = logging.getLogger(__name__)
     for line in warnings:
@@ -51,7 +51,7 @@ def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> 
     if warning := transport.durability_warning(conf):
         log.warning(warning)
     services = [
-        (functools.partial(volume.service, conf, name), processes)
+        (functools.partial(volume.service, conf, name, fence=fence.HostFence()), processes)
         for name, processes in names.items()
     ]
     process.serve(conf, services)

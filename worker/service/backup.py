@@ -35,22 +35,26 @@ from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import Dispatcher
 from worker.service import base, log_levels
 from worker.service.base import Identity, Infrastructure, Inputs, Parts
+from worker.service.fence import HostFence
 from worker.service.start_stop import Service
 
 
 def service(
     conf: cfg.ConfigOpts,
     number: int = 0,
-    heartbeat: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[str], None] = lambda _waits: None,
     observer: Observer | None = None,
+    fence: HostFence | None = None,
 ) -> Service:
     """Return one process of the host's backup service, not started yet.
 
     :param number: the number of the process among those of the service.
-    :param heartbeat: called about every second while the service is alive.
+    :param heartbeat: called about every second while the service is alive, with the systems
+        that it waits for.
     :param observer: called at every change of a task's state.
+    :param fence: shared by the processes of the service.
     """
-    inputs = Inputs.from_conf(conf, number, heartbeat, observer)
+    inputs = Inputs.from_conf(conf, number, heartbeat, observer, fence)
     return Service(build, inputs)
 
 
@@ -81,7 +85,7 @@ def build(inputs: Inputs) -> Parts:
         servers=base.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations),
         reporter=base.make_reporter(
-            common, backend, report, interval=interval, heartbeat=inputs.heartbeat
+            common, backend, report, interval=interval, heartbeat=inputs.alive
         ),
         recovery=_recovery(common, targets, contexts),
     )

@@ -32,6 +32,7 @@ from worker.adapters.service_row import RegisteredService
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import ReportedBackend, Reporter
 from worker.compat import oslo_messaging as compat
+from worker.db import clock
 from worker.db.engine import Database
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter, blocking
@@ -57,7 +58,9 @@ from worker.rpc.markers import MarkedIntake, Markers, consumed
 from worker.rpc.notifier import Notifier
 from worker.rpc.server import Server
 from worker.service import slots
+from worker.service.fence import HostFence
 from worker.service.journal_watch import JournalWatch
+from worker.service.waits import Waits
 
 LOG = logging.getLogger(__name__)
 
@@ -93,30 +96,43 @@ class Inputs:
     """The values that exist before the first part is built.
 
     :param number: the number of this process among those of the service.
-    :param heartbeat: called about every second while the service is alive.
+    :param heartbeat: called about every second while the service is alive, with the systems
+        that it waits for.
     :param observer: called at every change of a task's state.
     :param stopping: set when the process stops; ends every wait.
     """
 
     conf: cfg.ConfigOpts
     number: int = 0
-    heartbeat: Callable[[], None] = lambda: None
+    heartbeat: Callable[[str], None] = lambda _waits: None
     observer: Observer | None = None
     database: Database
     stopping: threading.Event = field(default_factory=threading.Event)
+    waits: Waits = field(default_factory=Waits)
+    fence: HostFence = field(default_factory=HostFence)
+
+    def alive(self) -> None:
+        """Show that the process lives, and what it waits for."""
+        self.heartbeat(self.waits.shown)
 
     @classmethod
     def from_conf(
         cls,
         conf: cfg.ConfigOpts,
         number: int,
-        heartbeat: Callable[[], None],
+        heartbeat: Callable[[str], None],
         observer: Observer | None,
+        fence: HostFence | None = None,
     ) -> Inputs:
         """Return the inputs of a process that uses the configured database."""
         database = Database.from_conf(conf)
         return cls(
-            conf=conf, number=number, heartbeat=heartbeat, observer=observer, database=database
+            conf=conf,
+            number=number,
+            heartbeat=heartbeat,
+            observer=observer,
+            database=database,
+            fence=fence or HostFence(),
         )
 
 
@@ -208,7 +224,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         locks = Locks(conf.coordination.backend_url, f"{identity.slot}-{os.getpid()}")
         locks.start()
         opened.callback(locks.stop)
-        slots.hold(locks, identity.slot, stopping)
+        _hold(inputs, identity, locks)
         journal_watch = _watch(conf.journal.connection, stopping)
         opened.callback(journal_watch.close)
         prefetch = max(conf.executor_thread_pool_size, PREFETCH)
@@ -218,7 +234,10 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         notifier = Notifier(conf, transport, host=identity.host)
         opened.callback(notifier.close)
         records = Records.from_conf(conf, inputs.database)
-        row = _register(records, inputs.database, identity, stopping)
+        with inputs.waits.on("the database"):
+            row = _register(records, inputs.database, identity, stopping)
+        if identity.first:
+            clock.warn_of_skew(inputs.database)
         opened.pop_all()
     return Infrastructure(
         conf=conf,
@@ -364,6 +383,14 @@ def make_reporter(
         report_alive=functools.partial(_report_alive, base.consumers, heartbeat),
         prune=functools.partial(_prune, base.journal, base.conf),
     )
+
+
+def _hold(inputs: Inputs, identity: Identity, locks: Locks) -> None:
+    """Become the only service of the host on this machine, and the owner of the slot."""
+    service = f"{identity.binary} {identity.host} of {inputs.database.shown}"
+    with inputs.waits.on(f"the other process that serves {identity.host}"):
+        inputs.fence.hold(service, inputs.conf.state_path, inputs.stopping)
+        slots.hold(locks, identity.slot, inputs.stopping)
 
 
 def _open_journal(url: str) -> Journal:

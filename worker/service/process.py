@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import logging
 import multiprocessing
@@ -17,7 +18,6 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import cotyledon
 from cotyledon.types import ServiceId, WorkerId
@@ -30,6 +30,9 @@ from worker.service.start_stop import Service
 
 LOG = logging.getLogger(__name__)
 
+START_GRACE = 60.0
+"""Seconds that a stop waits, at most, for the end of a start: a driver may hang in its set-up."""
+
 SUPERVISOR_MARGIN = 5.0
 """Seconds that a child has, after its grace period, before it is killed."""
 
@@ -40,7 +43,7 @@ _STALL = 30.0
 """Seconds without a heartbeat of a child after which the watchdog is not notified any more."""
 
 
-Make = Callable[[int, Callable[[], None]], Service]
+Make = Callable[[int, Callable[[str], None]], Service]
 """Makes the service of a process, of its number and its heartbeat function."""
 
 
@@ -54,14 +57,14 @@ class ServiceProcess(cotyledon.Service):
         worker_id: WorkerId,
         conf: cfg.ConfigOpts,
         make: Make,
-        heartbeat: Callable[[int], None],
+        heartbeat: Callable[[int, str], None],
     ) -> None:
         super().__init__(worker_id)
         self._conf = conf
         self._stopped = threading.Event()
         self._started = threading.Lock()
         self._signals = 0
-        self._service = make(worker_id, lambda: heartbeat(worker_id))
+        self._service = make(worker_id, functools.partial(heartbeat, worker_id))
 
     def signalled(self) -> None:
         """Count a SIGTERM, in its handler; the second one ends the grace period."""
@@ -91,8 +94,11 @@ class ServiceProcess(cotyledon.Service):
         """Stop the service: running operations end or are suspended, none is lost."""
         self._stopped.set()
         self._service.give_up_starting()
-        with self._started:
-            self._service.stop(_grace(self._conf))
+        grace = _grace(self._conf)
+        if self._started.acquire(timeout=min(grace, START_GRACE)):
+            self._service.stop(grace)
+        else:
+            LOG.warning("the start has not ended in its grace; the process ends without it")
         _end()
 
     def reload(self) -> None:
@@ -222,8 +228,8 @@ def _release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _heartbeat_of(watchdog: systemd.Watchdog, first: int) -> Callable[[int], None]:
-    def heartbeat(worker_id: int) -> Any:
-        watchdog.record_heartbeat(first + worker_id)
+def _heartbeat_of(watchdog: systemd.Watchdog, first: int) -> Callable[[int, str], None]:
+    def heartbeat(worker_id: int, waits: str) -> None:
+        watchdog.record_heartbeat(first + worker_id, waits)
 
     return heartbeat

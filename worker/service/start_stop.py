@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable
 
+from worker.rpc.server import Server
 from worker.service import slots
 from worker.service.base import Inputs, Parts
 
 LOG = logging.getLogger(__name__)
+
+BUS_WAIT = 15.0
+"""Seconds that a start waits for the message bus before the service counts as ready."""
 
 
 class Service:
@@ -24,6 +30,10 @@ class Service:
         self._inputs = inputs
         self._hurried = False
         self._started: Parts | None = None
+        self._servers: list[Server] = []  # that consume
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._reports = False
 
     @property
     def parts(self) -> Parts:
@@ -34,13 +44,20 @@ class Service:
     def start(self) -> None:
         """Build the parts, resume operations and consume messages.
 
-        Until the driver is up, new operations fail and interrupted ones wait.
+        Until the driver is up, new operations fail and interrupted ones wait. A message bus
+        that is away is waited for after the start.
 
         :raises ProcessStopping: the process stops meanwhile.
         :raises SystemExit: a dependency cannot be used.
         """
+        threading.Thread(target=self._show_waits, name="start", daemon=True).start()
+        try:
+            self._start()
+        finally:
+            self._ready.set()
+
+    def _start(self) -> None:
         parts = self._started = self._build(self._inputs)
-        identity = parts.base.identity
         self._recall(parts)
         parts.requests.start()
         parts.base.journal_watch.start()
@@ -49,14 +66,14 @@ class Service:
         else:
             threading.Thread(target=self._set_up, args=(parts,), name="set-up", daemon=True).start()
         parts.intake.start()
-        for server in parts.servers:
-            server.start()
-        parts.base.consumers.start([server.listening for server in parts.servers])
-        parts.reporter.start()
-        LOG.info("%s takes operations for %s", identity.binary, identity.slot)
+        self._start_consuming(parts)
+        if not self._inputs.stopping.is_set():
+            parts.reporter.start()
+            self._reports = True
 
     def give_up_starting(self) -> None:
         """End every wait of a start; callable from another thread."""
+        self._ready.set()
         self._inputs.stopping.set()
         self._inputs.database.give_up()
 
@@ -75,15 +92,56 @@ class Service:
         slot = parts.base.identity.slot
         LOG.info("%s stops, its operations have %.0f s to end", slot, grace)
         parts.operations.close()
-        for server in parts.servers:
+        serving = list(self._servers)  # the others wait for the bus
+        for server in serving:
             server.stop()
         ended = parts.operations.stop(grace, lambda: self._hurried)
         self._inputs.database.give_up()
-        parts.reporter.stop()
-        for server in parts.servers:
+        if self._reports:
+            parts.reporter.stop()
+        for server in serving:
             server.listener.cleanup()
         parts.base.close()
         LOG.info("%s stopped%s", slot, "" if ended else ", operations are left to resume")
+
+    def _start_consuming(self, parts: Parts) -> None:
+        """Start the servers on a thread of their own, and wait for them, but not for long."""
+        consuming = threading.Thread(
+            target=self._consume, args=(parts,), name="consuming", daemon=True
+        )
+        consuming.start()
+        until, stopping = time.monotonic() + BUS_WAIT, self._inputs.stopping
+        while consuming.is_alive() and time.monotonic() < until and not stopping.is_set():
+            consuming.join(0.1)
+        self._ready.set()
+        if self._failure is not None:
+            raise self._failure
+        if consuming.is_alive() and not stopping.is_set():
+            LOG.warning("%s waits for the message bus", parts.base.identity.slot)
+
+    def _consume(self, parts: Parts) -> None:
+        """Start the servers, which waits for the message bus."""
+        identity = parts.base.identity
+        try:
+            with self._inputs.waits.on("the message bus"):
+                for server in parts.servers:
+                    server.start()
+                    self._servers.append(server)
+        except BaseException as error:  # noqa: BLE001 - raised by the start, or logged
+            if not self._ready.is_set() or self._inputs.stopping.is_set():
+                self._failure = error
+                return
+            LOG.critical("the process ends in an unexpected error", exc_info=True)
+            logging.shutdown()
+            os._exit(2)
+        parts.base.consumers.start([server.listening for server in parts.servers])
+        LOG.info("%s takes operations for %s", identity.binary, identity.slot)
+
+    def _show_waits(self) -> None:
+        """Show that the process lives while a start waits for another system."""
+        while not self._ready.wait(1.0):
+            if self._inputs.waits.shown:
+                self._inputs.alive()
 
     @staticmethod
     def _recall(parts: Parts) -> None:

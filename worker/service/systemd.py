@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notifications to systemd: the service is ready, and all its processes are alive."""
+"""Notifications to systemd: the service is ready, what it waits for, and that it is alive."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ import threading
 import time
 
 LOG = logging.getLogger(__name__)
+
+_STATUS = 200
+"""Bytes of the status text of a child process."""
+
+_SERVING = "takes operations"
 
 
 class Watchdog:
@@ -30,6 +35,7 @@ class Watchdog:
         self._interval = interval
         self._stall = stall
         self._heartbeats = multiprocessing.Array("d", count, lock=False)
+        self._waits = [multiprocessing.Array("c", _STATUS, lock=False) for _ in range(count)]
 
     @classmethod
     def from_environment(cls, count: int, stall: float) -> Watchdog:
@@ -40,8 +46,12 @@ class Watchdog:
         interval = microseconds / 1e6 / 3 if microseconds else 1.0
         return cls(address, max(0.2, min(interval, 10.0)), count, stall)
 
-    def record_heartbeat(self, child: int) -> None:
-        """Record a heartbeat of a child process; called by the child."""
+    def record_heartbeat(self, child: int, waits: str = "") -> None:
+        """Record a heartbeat of a child process; called by the child.
+
+        :param waits: what it waits for; empty if it takes operations.
+        """
+        self._waits[child].value = waits.encode()[: _STATUS - 1]
         self._heartbeats[child] = time.monotonic()
 
     def start(self) -> None:
@@ -50,12 +60,15 @@ class Watchdog:
             threading.Thread(target=self._loop, name="watchdog", daemon=True).start()
 
     def _loop(self) -> None:
-        ready, silent = False, False
+        ready, silent, shown = False, False, ""
         while True:
             oldest = min(self._heartbeats)
             if oldest and not ready:
                 self._notify(b"READY=1")
                 ready = True
+            if ready and (status := self._status()) != shown:
+                self._notify(f"STATUS={status or _SERVING}".encode())
+                shown = status
             if time.monotonic() - oldest < self._stall:
                 self._notify(b"WATCHDOG=1")
                 silent = False
@@ -63,6 +76,10 @@ class Watchdog:
                 LOG.error("a child process shows no life; systemd will restart the service")
                 silent = True
             time.sleep(0.1 if not ready else self._interval)
+
+    def _status(self) -> str:
+        texts = {bytes(text.value).decode(errors="ignore") for text in self._waits}
+        return "; ".join(sorted(texts - {""}))
 
     def _notify(self, state: bytes) -> None:
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address

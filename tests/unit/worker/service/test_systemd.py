@@ -62,7 +62,7 @@ def received(listener: socket.socket) -> list[str]:
     found = []
     for _ in itertools.count():
         try:
-            found.append(listener.recv(100).decode())
+            found.append(listener.recv(1000).decode())
         except BlockingIOError:
             return found
     raise AssertionError("not reached")
@@ -89,6 +89,27 @@ def test_it_is_ready_when_every_child_has_shown_life(watchdog, clock, listener):
 
     assert received(listener) == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
     assert clock.pauses == [0.1, 0.1, 0.1, 3.0, 3.0]
+
+
+def test_it_is_ready_while_it_waits_for_a_system_and_says_so(watchdog, clock, listener):
+    watchdog.record_heartbeat(0, "waits for the database")
+    watchdog.record_heartbeat(1)
+    rounds(watchdog, clock, 2)
+
+    assert received(listener) == [
+        "READY=1",
+        "STATUS=waits for the database",
+        "WATCHDOG=1",
+        "WATCHDOG=1",
+    ]
+
+
+def test_a_long_status_is_cut(watchdog, clock, listener):
+    for child in (0, 1):
+        watchdog.record_heartbeat(child, "ä" * 500)
+    rounds(watchdog, clock, 1)
+
+    assert received(listener)[1].startswith("STATUS=ääää")
 
 
 def test_a_child_that_hangs_ends_the_notifications(watchdog, clock, listener, caplog):

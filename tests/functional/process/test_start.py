@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A start without its bus or its database, and beside another service of the same host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.outages.proxy import Link
+from tests.functional.service import Service
+from tests.servers import Broker, free_port, until
+from worker.db import sync
+from worker.db.engine import Database
+
+Make = Callable[..., Service]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
+    made = Database(url)
+    sync.sync(made)
+    made.dispose()
+    return url
+
+
+@pytest.fixture
+def no_bus() -> str:
+    return f"rabbit://guest:guest@127.0.0.1:{free_port()}/none"
+
+
+def waits(service: Service, system: str) -> None:
+    """Wait until systemd is shown that the service is ready and waits for a system."""
+    service.wait_for_notice("READY=1")
+    service.wait_for_notice(f"STATUS=waits for {system}")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_without_a_bus_it_is_ready_and_ends_on_sigterm(
+    volume_service: Make, database: str, no_bus: str, processes: int
+) -> None:
+    backends = {"b1": {"volume_driver": "local", "processes": processes}}
+    service = volume_service(bus=no_bus, database=database, backends=backends)
+    service.launch()
+    waits(service, "the message bus")
+
+    assert service.stop(40) == 0
+
+
+def test_without_a_bus_a_sigterm_ends_the_start(
+    volume_service: Make, database: str, no_bus: str
+) -> None:
+    service = volume_service(bus=no_bus, database=database)
+    service.launch()
+    service.wait_for_log("the message bus is away")
+
+    assert service.stop(40) == 0
+    assert "READY=1" not in service.notices()
+
+
+def test_without_a_database_it_is_ready_and_ends_on_sigterm(
+    volume_service: Make, no_bus: str
+) -> None:
+    away = f"mysql+pymysql://cinder:secret@127.0.0.1:{free_port()}/cinder"
+    service = volume_service(bus=no_bus, database=away)
+    service.launch()
+    waits(service, "the database")
+
+    assert service.stop(40) == 0
+
+
+def test_it_takes_operations_when_the_bus_comes(
+    volume_service: Make, database: str, rabbit_url: str, broker: Broker
+) -> None:
+    link = Link(broker.port)
+    link.cut()
+    bus = re.sub(r":\d+/", f":{link.port}/", rabbit_url)
+    service = volume_service(bus=bus, database=database)
+    service.launch()
+    waits(service, "the message bus")
+    link.mend()
+
+    service.wait_for_notice("STATUS=takes operations", 120)
+    assert service.stop() == 0
+    link.cut()
+
+
+def test_only_one_service_of_a_host_and_database(
+    volume_service: Make, database: str, no_bus: str
+) -> None:
+    first = volume_service(bus=no_bus, database=database)
+    second = volume_service(bus=no_bus, database=database)
+    assert first.directory != second.directory
+    first.launch()
+    waits(first, "the message bus")
+    second.launch()
+    second.wait_for_log(
+        r"another process still serves cinder-volume h1@b1 of sqlite:\S+: process \d+ \(.*"
+        rf"{first.config}\); this one \(\d+, state path {second.directory}/state\) waits"
+    )
+    waits(second, "the other process that serves h1@b1")
+    assert "waits for the message bus" not in second.text()
+    first.kill()
+
+    second.wait_for_log("waits for the message bus")
+    assert second.stop(40) == 0
+
+
+def test_another_database_is_another_service(
+    volume_service: Make, database: str, no_bus: str, tmp_path: Path
+) -> None:
+    other = f"sqlite:///{tmp_path / 'other.sqlite'}"
+    made = Database(other)
+    sync.sync(made)
+    made.dispose()
+    services = [volume_service(bus=no_bus, database=url) for url in (database, other)]
+    for service in services:
+        service.launch()
+
+    for service in services:
+        until(lambda: "READY=1" in service.notices(), 60, "the service")  # noqa: B023
+        assert "still serves" not in service.text()
