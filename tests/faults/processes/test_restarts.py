@@ -20,6 +20,8 @@ from tests.functional.service import Service
 from tests.servers import Broker, until
 from worker.journal.journal import Journal, JournalEntry
 
+pytestmark = pytest.mark.timeout(1800)  # ten starts of two services take long on a busy machine
+
 LOG = logging.getLogger(__name__)
 
 RESTARTS = 10
@@ -204,8 +206,6 @@ class Load:
         LOG.info("%d operations, %d backups; %d restores compared", *counts)
 
 
-@pytest.mark.full
-@pytest.mark.timeout(3600)
 def test_restarts_every_three_seconds_under_mixed_load(
     cloud: BackupCloud, tmp_path: Path, full: bool, request: pytest.FixtureRequest
 ) -> None:
