@@ -34,7 +34,10 @@ class ReportedBackend(Protocol):
 
 
 class Reporter:
-    """The thread that writes heartbeats and sends capability reports.
+    """Two threads: one writes heartbeats, the other one sends capability reports.
+
+    A broker with a resource alarm accepts no report for as long as it lasts, and a driver may
+    take long for its statistics: neither may make a working process look dead.
 
     :param heartbeat: writes the heartbeat; raises while the database is unreachable.
     :param send: sends a capability report.
@@ -61,18 +64,22 @@ class Reporter:
         self._report_alive = report_alive
         self._prune = prune
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="reports", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._heartbeat_loop, name="heartbeats", daemon=True),
+            threading.Thread(target=self._report_loop, name="reports", daemon=True),
+        ]
         self._missed_since: float | None = None
 
     def start(self) -> None:
-        """Start the thread; it sends the first heartbeat and report at once."""
-        self._thread.start()
+        """Start the threads; they send the first heartbeat and report at once."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop the thread, within a second."""
+        """Stop the threads, within a second; a report that the bus does not accept is left."""
         self._stop.set()
-        self._backend.report_wanted.set()
-        self._thread.join(5)
+        for thread in self._threads:
+            thread.join(5)
 
     def publish(self) -> None:
         """Send a capability report; a failure is logged, the last report stays in effect."""
@@ -81,23 +88,29 @@ class Reporter:
         except Exception as error:  # noqa: BLE001 - the next report replaces it
             LOG.warning("no capability report of %s: %s", self._backend.name, error)
 
-    def _loop(self) -> None:
-        next_heartbeat = next_report = 0.0
+    def _heartbeat_loop(self) -> None:
+        next_heartbeat = 0.0
         next_prune = time.monotonic() + PRUNE_PAUSE
         while not self._stop.is_set():
             self._report_alive()
             now = time.monotonic()
-            if self._backend.initialized:
-                if now >= next_heartbeat:
-                    self._try_heartbeat()
-                    next_heartbeat = now + self._report_interval
-                if now >= next_report or self._backend.report_wanted.is_set():
-                    self._backend.report_wanted.clear()
-                    self.publish()
-                    next_report = now + self._stats_interval
+            if self._backend.initialized and now >= next_heartbeat:
+                self._try_heartbeat()
+                next_heartbeat = now + self._report_interval
             if now >= next_prune:
                 self._try_prune()
                 next_prune = now + PRUNE_PAUSE
+            self._stop.wait(REPORT_PAUSE)
+
+    def _report_loop(self) -> None:
+        next_report = 0.0
+        while not self._stop.is_set():
+            now = time.monotonic()
+            due = now >= next_report or self._backend.report_wanted.is_set()
+            if self._backend.initialized and due:
+                self._backend.report_wanted.clear()
+                self.publish()
+                next_report = now + self._stats_interval
             self._stop.wait(REPORT_PAUSE)
 
     def _try_prune(self) -> None:

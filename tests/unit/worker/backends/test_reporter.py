@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heartbeats and capability reports on their thread."""
+"""Heartbeats and capability reports on their threads."""
 
 from __future__ import annotations
 
@@ -83,6 +83,7 @@ def start(backend: Backend, calls: Calls) -> Iterator[Callable[..., Reporter]]:
 def test_one_heartbeat_and_one_report_are_sent_at_once(start, calls):
     start()
     calls.wait("report_alive", 20)
+    until(lambda: calls.counts["send"], 30, "the report")
 
     assert (calls.counts["heartbeat"], calls.counts["send"]) == (1, 1)
 
@@ -103,6 +104,23 @@ def test_a_request_brings_a_report_before_its_time(start, backend, calls):
 
     assert calls.counts["send"] == 2
     assert not backend.report_wanted.is_set()
+
+
+def test_a_report_that_hangs_delays_no_heartbeat(backend, calls):
+    accepted = threading.Event()
+    made = Reporter(
+        backend,
+        calls.of("heartbeat"),
+        accepted.wait,
+        report_interval=0.0,
+        stats_interval=0.0,
+        report_alive=calls.of("report_alive"),
+    )
+    made.start()
+    calls.wait("heartbeat", 5)
+    calls.wait("report_alive", 5)
+    accepted.set()
+    made.stop()
 
 
 def test_without_a_driver_neither_is_sent(start, backend, calls):
@@ -151,9 +169,9 @@ def test_old_entries_are_pruned_and_a_failure_is_logged(start, calls, caplog, mo
     assert set(caplog.messages) == {"old journal entries were not removed: locked"}
 
 
-def test_a_stop_ends_the_thread(start, calls):
+def test_a_stop_ends_the_threads(start, calls):
     start().stop()
     before = dict(calls.counts)
 
-    assert not [thread for thread in threading.enumerate() if thread.name == "reports"]
+    assert not {"reports", "heartbeats"} & {thread.name for thread in threading.enumerate()}
     assert calls.counts == before
