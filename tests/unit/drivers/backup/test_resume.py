@@ -227,10 +227,11 @@ print("kept", flush=True)
 class TestKill:
     @pytest.mark.parametrize("reads", [1, 3, 5])
     def test_a_kill_at_any_read_loses_nothing(self, tmp_path, rows, volume, target, reads):
-        row = rows.new(service_metadata="prefix", container="c")
+        row = rows.new(container="c")
+        prefix = row["service_metadata"] = f"backup_{row['id']}"
         top = Path(__file__).parents[4]
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(_PROGRAM), top, tmp_path, row["id"], "prefix"],
+            [sys.executable, "-c", textwrap.dedent(_PROGRAM), top, tmp_path, row["id"], prefix],
             stdout=subprocess.PIPE,
         )
         assert process.stdout is not None
