@@ -23,7 +23,7 @@ FAMILIES = [
     context.GroupContext,
     context.HostContext,
 ]
-MOST = 24
+MOST = 25
 """Fields of the widest context of a family."""
 
 

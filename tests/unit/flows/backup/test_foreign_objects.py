@@ -51,6 +51,7 @@ class Installation(Left):
             snapshots=rows.snapshots,
             backups=rows.backups,
             volume_service=service,
+            workers=others,
         )
 
     def run(self, factory: Any, **args: Any) -> engine.Outcome:

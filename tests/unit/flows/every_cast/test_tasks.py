@@ -109,4 +109,5 @@ def test_a_work_row_is_claimed_before_the_driver_works(case: Case, world: World)
 
     if claimed:
         assert claimed.keys() >= there.keys()
-        assert set(claimed.values()) == {"ours"}
+        # A mark is the number of the operation (flows.claims).
+        assert all(one == "ours" or isinstance(one, int) for one in claimed.values())

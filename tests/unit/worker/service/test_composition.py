@@ -139,7 +139,7 @@ RECORDS = {
 
 VALUES = {
     *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
-    *("progress_every", "saved"),
+    *("progress_every", "saved", "left"),
 }
 """Fields that are no clients."""
 
