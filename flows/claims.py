@@ -59,6 +59,8 @@ class Claim:
         then deleted at its end only.
     :param here: whether the row has to name this backend as well.
     :param unset: columns that are empty until the operation ends.
+    :param stays: whether the status may stay after the end, so that the end of the flow has to
+        be on the disk: only the journal knows of it.
     """
 
     kind: str
@@ -69,6 +71,7 @@ class Claim:
     until_end: bool = False
     here: bool = False
     unset: tuple[str, ...] = ()
+    stays: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.resource_id}".strip()
@@ -186,8 +189,8 @@ def held_by(claim: Claim | None, key: str, *, marks: bool) -> HeldClaim | None:
     :param key: identifies the operation; the same for each of its runs.
     :param marks: False for an operation that an earlier version has begun, without a mark.
     """
-    if claim is None:
-        return None
+    if claim is None or (claim.kind == "service" and not marks):
+        return None  # earlier versions failed over whatever the status was
     return HeldClaim(claim, mark_of(key) if marks and not claim.once else None)
 
 

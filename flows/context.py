@@ -27,6 +27,7 @@ of the fields are in :mod:`flows.protocols.records`, :mod:`flows.protocols.servi
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -116,6 +117,13 @@ class OperationContext:
         """Wait outside the limit of running threads; return whether the process stops."""
         with self.waiting():
             return self.stopping.wait(seconds)
+
+    def own_id(self, purpose: str) -> str:
+        """Return the id of an object of this operation: the same in each attempt.
+
+        It does not depend on the journal, which may be put back to a state before the object.
+        """
+        return str(uuid.uuid5(uuid.UUID(self.key), purpose))
 
     @property
     def pace(self) -> Pace:

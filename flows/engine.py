@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from taskflow import states
 from taskflow.exceptions import StorageFailure
@@ -27,14 +27,23 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
+from flows import repeat
 from flows.claims import HeldClaim, claimed, held_by
 from flows.compat.taskflow import CompiledFlow, Engine
 from flows.context import OperationContext
-from flows.errors import FlowError, OperationInterrupted, ProcessStopping, RunInterrupted
+from flows.errors import (
+    FlowError,
+    OperationInterrupted,
+    ProcessStopping,
+    RunInterrupted,
+    Unavailable,
+)
 from flows.factories import Factory, parameters_of
-from flows.lifecycle import UNDO_FAILED, Step
+from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, UNDO_FAILED, Step
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 State = Literal["done", "failed", "suspended"]
 
@@ -136,7 +145,7 @@ class FlowRun:
             self._steps, self._bookkeeping = shape.steps, shape.bookkeeping
             self._make_claim(shape)
             self._backend.bookkeeping = shape.bookkeeping
-            self._backend.ends_durably = self._claim is None
+            self._backend.ends_durably = self._claim is None or self._claim.claim.stays
             engine = Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
             engine.atom_notifier.register(Notifier.ANY, self._task_changed)
@@ -165,12 +174,25 @@ class FlowRun:
         self._ctx = claimed(self._ctx, self._claim)
 
     def _drop_claim(self) -> None:
-        """Delete a mark that no status has ended."""
-        try:
-            if self._claim is not None:
-                self._claim.drop(self._ctx)
-        except FlowError as error:
-            LOG.warning("the mark of %s stays: %s", self._factory.__module__, error)
+        """Delete a mark that no status has ended.
+
+        :raises RunInterrupted: the process stops, and the database is away.
+        """
+        if (claim := self._claim) is not None:
+            self._patiently(lambda: claim.drop(self._ctx))
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Make a call of the database, and wait for the end of an outage."""
+        return repeat.until_stopped(
+            call,
+            lambda pause: bool(self._ctx.stopping.wait(pause)),
+            on=Unavailable,
+            first=OUTAGE_WAIT_FIRST,
+            longest=OUTAGE_WAIT_MAX,
+            failed=lambda error, pause: LOG.warning(
+                "%s waits %.1f s and tries again: %s", self._detail.name, pause, error
+            ),
+        )
 
     def _has_ended(self, reverts: bool) -> bool:
         """Return whether the resource shows no claim of this operation any more.
@@ -186,11 +208,12 @@ class FlowRun:
         if begun and self._bookkeeping.issuperset(self._left(found, reverts or undone)):
             self._claim.taken = self._claim.number is not None
             return False
-        refusal = self._claim.refusal(self._ctx, begun=begun)
+        claim = self._claim
+        refusal = self._patiently(lambda: claim.refusal(self._ctx, begun=begun))
         if refusal is not None:
             LOG.warning(
                 "%s is %s: the operation %s on it has ended before, nothing is touched",
-                self._claim.claim,
+                claim.claim,
                 refusal,
                 self._detail.name,
             )

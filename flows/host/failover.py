@@ -151,7 +151,7 @@ class FinishFailover(Step, task="finish"):
                 "disabled": frozen,
                 "disabled_reason": "frozen" if frozen else "",
             }
-        if ctx.resumed and not _is_under_way(ctx, columns):
+        if ctx.resumed and ctx.claim is not None and not _is_under_way(ctx, columns):
             return
         ctx.service.update(**columns)
         ctx.service.spread(**columns)

@@ -22,7 +22,6 @@ Source: spec/volume-rpc, revert_to_snapshot; spec/interfaces §8.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,7 +76,7 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
     def execute(self, ctx: VolumeContext, volume_id: str, snapshot_id: str) -> str:  # type: ignore[override]
         super().execute(ctx=ctx, volume_id=volume_id)
         _notify(ctx, volume_id, snapshot_id, "start")
-        return str(uuid.uuid4())
+        return ctx.own_id("safety snapshot")
 
     def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Set the statuses of the volume and of the snapshot back."""

@@ -61,7 +61,8 @@ class CheckAttachment(connection.CheckConnector, task="check"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the attachment until it is in use."""
-        return Claim("attachment", str(args["attachment_id"]), CLAIMED, "attach_status", once=True)
+        attachment_id = str(args["attachment_id"])
+        return Claim("attachment", attachment_id, CLAIMED, "attach_status", once=True, stays=True)
 
     def execute(  # type: ignore[override]
         self, ctx: ConnectionContext, volume_id: str, connector: Any, attachment_id: str

@@ -21,7 +21,6 @@ spec/backup-rpc §3.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,13 +59,13 @@ class BeginBackupDevice(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the backup until it is made."""
-        return Claim("backup", str(args["backup_id"]), BACKUP.during, once=True)
+        return Claim("backup", str(args["backup_id"]), BACKUP.during, once=True, stays=True)
 
     def execute(self, ctx: BackupSourceContext, backup_id: str) -> str:
         backup = ctx.backups.get(backup_id)
         if backup.status not in BACKUP.during:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}: nothing is to be read")
-        return str(uuid.uuid4())
+        return ctx.own_id("source of a backup")
 
     def revert(
         self,

@@ -27,7 +27,6 @@ Source: spec/volume-rpc, migrate_volume; spec/interfaces §8.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,7 +76,7 @@ class BeginMigrate(Step, task="begin"):
         if volume.migration_status != STARTING:
             text = f"its migration status is {volume.migration_status}, not {STARTING}"
             raise InvalidVolume(f"volume {volume_id}: {text}")
-        return str(uuid.uuid4())
+        return ctx.own_id("copy")
 
     def reopen(self, ctx: MigrationContext, args: Mapping[str, Any]) -> None:
         """Set the migration status back to that of the request."""

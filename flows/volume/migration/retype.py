@@ -20,7 +20,6 @@ Source: spec/volume-rpc, retype; spec/interfaces §8.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,7 +82,7 @@ class BeginRetype(Step, task="begin"):
         if ctx.resumed and volume.migration_status in _HANDED_OVER:
             text = f"{volume.status} by a compute service"
             raise StatusChanged(f"volume {volume_id}", text, STATUSES.during)
-        return str(uuid.uuid4())
+        return ctx.own_id("copy")
 
     def reopen(self, ctx: MigrationContext, args: Mapping[str, Any]) -> None:
         """Refuse: the failure has rolled the reservations back."""
