@@ -25,8 +25,14 @@ from tests.faults.kill.world import World
 PATIENCE = 20.0
 """Seconds after which an operation without an end is stuck."""
 
+UNDISTURBED = 180.0
+"""The same for operations that nothing disturbs: a busy machine is no fault."""
+
 SETTLED = 5.0
 """Seconds after which exports are back."""
+
+CALLS = 16
+"""Calls that are made at the same time."""
 
 BATCH = 120
 """Operations that one kill strikes."""
@@ -67,6 +73,8 @@ class Known:
 
     points: tuple[str, ...]
     facts: dict[str, Any]
+    states: int = 0
+    """How many states its entry in the journal had."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +190,7 @@ class Campaign:
 
     def discover(self, cases: Sequence[Case]) -> None:
         """Run everything undisturbed: each case alone, with each step and each call broken."""
-        self._learn([Way(case) for case in cases])
+        self.learn([Way(case) for case in cases])
         for way, known in self.known.items():
             unmet = {f"{step} RUNNING#0" for step in _steps_of(way.case)} - set(known.points)
             assert not unmet, f"{way.name} never came to {unmet}"
@@ -191,7 +199,7 @@ class Campaign:
             calls = {point.split("driver.")[1] for point in self._calls_of(way)}
             ways += [replace(way, broken_step=step) for step in _steps_of(way.case)]
             ways += [replace(way, broken_call=call) for call in sorted(calls)]
-        self._learn(ways)
+        self.learn(ways)
         for way, known in self.known.items():
             for line in _insane(way, known.facts):
                 self.tally.verdicts.append(Verdict(Strike(way, "none#0"), "stuck", line))
@@ -227,20 +235,35 @@ class Campaign:
             told = ", ".join(f"{n} {what}" for what, n in sorted(count.items()))
             self._say(f"batch {self._batches}: {told} in {time.monotonic() - began:.1f} s")
 
-    def _learn(self, ways: list[Way]) -> None:
+    def end(self, ways: Sequence[Way]) -> list[Asked]:
+        """Carry out operations undisturbed, and return what was asked for."""
+        asked = self._prepare(way.case for way in ways)
+        both = list(zip(ways, asked, strict=True))
+        for way, one in both:
+            self.world.plan(one.resource, way.plan)
+        # A call that waits for longer than its caller is not carried out: some at a time.
+        calls = [pair for pair in both if pair[0].case.call]
+        groups = [calls[start : start + CALLS] for start in range(0, len(calls), CALLS)]
+        for group in [*groups, [pair for pair in both if not pair[0].case.call]]:
+            for way, one in group:
+                way.case.send(self.world, one)
+            late = self.late({one.resource for _way, one in group}, patience=UNDISTURBED)
+            names = sorted({way.name for way, one in group if one.resource in late})
+            assert not late, f"{len(late)} did not end although nobody was killed: {names}"
+        self._wait_for_others()
+        self.world.hear()
+        return asked
+
+    def learn(self, ways: list[Way]) -> None:
+        """Run ways undisturbed, and keep their courses."""
         for start in range(0, len(ways), BATCH):
             some = ways[start : start + BATCH]
-            asked = self._prepare(way.case for way in some)
-            for way, one in zip(some, asked, strict=True):
-                self.world.plan(one.resource, way.plan)
-                way.case.send(self.world, one)
-            late = self._wait({one.resource for one in asked})
-            assert not late, f"{len(late)} did not end although nobody was killed"
-            self._wait_for_others()
-            self.world.hear()
+            asked = self.end(some)
             for way, one in zip(some, asked, strict=True):
                 points = self.world.passed(one.resource)
-                self.known[way] = Known(tuple(points), self.world.facts(one.project, one.roles))
+                facts = self.world.facts(one.project, one.roles)
+                states = len(self.world.states(one.resource))
+                self.known[way] = Known(tuple(points), facts, states)
             self.world.clear()
             self._say(f"{len(some)} ways learnt")
 
@@ -267,7 +290,7 @@ class Campaign:
             some = [(strike, one) for strike, one in both if strike.in_listener == last]
             for strike, one in some:
                 strike.way.case.send(world, one)
-            self._wait({one.resource for _strike, one in some}, stopped=True)
+            self.late({one.resource for _strike, one in some}, stopped=True)
         hit = set(world.stopped())
         unheard = {
             one.resource
@@ -277,14 +300,14 @@ class Campaign:
         self._kill_and_start(both)
         resources = {one.resource for one in asked} - unheard
         if any(strike.then is not None for strike in batch):
-            self._wait(resources, stopped=True)
+            self.late(resources, stopped=True)
             hit = {
                 one.resource
                 for strike, one in both
                 if one.resource in hit and (strike.then is None or one.resource in world.stopped())
             }
             self._kill_and_start(both, last=True)
-        late = self._wait(resources)
+        late = self.late(resources)
         world.hear()
         verdicts = [
             self._judge(strike, one, before[one.resource], late, hit) for strike, one in both
@@ -302,9 +325,11 @@ class Campaign:
         self.world.kill(family=self._chance.random() < 0.5)
         self.world.start()
 
-    def _wait(self, resources: set[str], *, stopped: bool = False) -> set[str]:
+    def late(
+        self, resources: set[str], *, stopped: bool = False, patience: float = PATIENCE
+    ) -> set[str]:
         """Wait for ends, or for stops as well; return the operations that reach neither."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             left = resources - self.world.ended()
             if stopped:
@@ -329,17 +354,17 @@ class Campaign:
         if one.resource in late:
             states = world.journal().get(one.resource)
             what = "lost" if states is None else "stuck"
-            return Verdict(strike, what, self._told(one, f"the journal: {states}"))
+            return Verdict(strike, what, self.told(one, f"the journal: {states}"))
         allowed = [self.known[strike.way].facts]
         if strike.way.case.undone or (strike.way.case.call and strike.point == "received#0"):
             allowed.append(before)
-        facts = self._settled(one, allowed)
+        facts = self.settled(one, allowed)
         if facts not in allowed:
             lines = [line for wanted in allowed for line in _differences(wanted, facts)]
-            return Verdict(strike, "leaked", self._told(one, "\n  ".join(lines)))
+            return Verdict(strike, "leaked", self.told(one, "\n  ".join(lines)))
         return Verdict(strike, "survived" if one.resource in hit else "missed", left=left)
 
-    def _settled(self, one: Asked, allowed: list[dict[str, Any]]) -> dict[str, Any]:
+    def settled(self, one: Asked, allowed: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the facts; exports come back some time after the service does."""
         deadline = time.monotonic() + SETTLED
         while True:
@@ -348,7 +373,8 @@ class Campaign:
                 return facts
             time.sleep(0.2)
 
-    def _told(self, one: Asked, text: str) -> str:
+    def told(self, one: Asked, text: str) -> str:
+        """Return a text with the log lines of an operation."""
         log = self.world.service.text().splitlines()
         lines = [line for line in log if one.resource in line]
         return "\n  ".join([text, f"roles {one.roles}", *lines])

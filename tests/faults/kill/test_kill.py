@@ -16,11 +16,15 @@ from tests.conftest import require
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from tests.faults.kill import backup_world, cases
 from tests.faults.kill.campaign import Campaign, Strike, Way
+from tests.faults.kill.put_back import PutBack
 from tests.faults.kill.world import World
 from tests.servers import Broker, MariaDB, Servers
 
 MOST = 100
 """Ways that the quick run takes; which, is chance."""
+
+STATES = 120
+"""Earlier states of the journal that the quick run puts back; which, is chance."""
 
 
 FRONTS = {
@@ -65,3 +69,19 @@ def test_killed_at_a_random_point_and_once_more(
 
     assert not [verdict.shown() for verdict in campaign.tally.bad()]
     assert campaign.tally.kill_points > len(known)
+
+
+@pytest.mark.timeout(300)
+def test_a_journal_that_is_put_back_changes_nothing(
+    front: tuple[World, Any], chance: random.Random
+) -> None:
+    world, known = front
+    campaign = Campaign(world, chance, say=lambda line: None)
+    campaign.learn([Way(case) for case in known])
+    axis = PutBack(campaign)
+    states = axis.states()
+    assert len(states) > 2 * len(known)
+
+    axis.run(chance.sample(states, min(STATES, len(states))), chance, STATES)
+
+    assert not [result.shown() for result in axis.figures.bad()]

@@ -10,6 +10,7 @@ a new one is covered as it comes. In the directory ``HOLDFAST_POINTS``:
 ===============  ================================================================
 ``plans/ID``     the campaign's plan for the operation on resource ID
 ``passed/ID``    the points that it has passed, a line each
+``journal/ID``   the states of its journal entry, a line each
 ``stopped/ID``   it stands at its point now, and stays there until the kill
 ``chosen/ID``    the driver has its volume backed up by a snapshot, not by a clone
 ===============  ================================================================
@@ -21,6 +22,7 @@ import collections
 import contextvars
 import functools
 import inspect
+import json
 import os
 import threading
 import time
@@ -36,9 +38,11 @@ from taskflow.persistence.models import FlowDetail  # isort: skip
 
 from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
 from drivers.volume.local import LocalDriver  # isort: skip
+from tests.faults.kill import entries  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
 from worker.journal.journal import Journal  # isort: skip
+from worker.journal.progress import FlowProgress  # isort: skip
 from worker.rpc.operation import Operation  # isort: skip
 from worker.compat import oslo_messaging as compat  # isort: skip
 from worker.execution import executor, resume_pool  # isort: skip
@@ -67,6 +71,7 @@ class Points:
         self._plans: dict[str, Plan] = {}
         self._passed: collections.Counter[tuple[str, str]] = collections.Counter()
         self._count: collections.Counter[str] = collections.Counter()
+        self.journal: Any = None
 
     @property
     def current(self) -> str:
@@ -108,6 +113,15 @@ class Points:
             (self._folder / "stopped" / resource).write_text(point)
             while True:
                 time.sleep(60)
+
+    def record(self, resource: str, journal: Any) -> None:
+        """Append the state of the entries of a resource, where the campaign wants them."""
+        self.journal = journal
+        if resource and (self._folder / "plans" / resource).exists():
+            path = Path(journal._engine.url.database)
+            state = json.dumps(entries.read(path, resource))
+            with (self._folder / "journal" / resource).open("a") as file:
+                file.write(f"{state}\n")
 
     def _plan(self, resource: str) -> Plan | None:
         plan = self._plans.get(resource)
@@ -154,6 +168,28 @@ def watch_message_and_journal() -> None:
     _wrap(compat.Delivery, "_acknowledge", acknowledge)
     _wrap(Journal, "finish", finish)
     _wrap(executor.Executor, "_attempt", attempt)
+
+
+def record_journal() -> None:
+    """Keep each state that the journal's entry of an operation has, as the campaign reads it."""
+
+    def accept(original: Any, self: Journal, unique: str, slot: str, operation: Operation) -> Any:
+        accepted = original(self, unique, slot, operation)
+        POINTS.record(operation.resource[1], self)
+        return accepted
+
+    def of_detail(original: Any, self: Journal, detail: FlowDetail, *args: Any, **more: Any) -> Any:
+        answer = original(self, detail, *args, **more)
+        POINTS.record(detail.meta["resource"][1], self)
+        return answer
+
+    def flush(original: Any, self: FlowProgress, **more: Any) -> None:
+        original(self, **more)
+        POINTS.record(POINTS.current, POINTS.journal)
+
+    _wrap(Journal, "accept", accept)
+    _wrap(Journal, "finish", of_detail)
+    _wrap(FlowProgress, "flush", flush)
 
 
 def watch_database() -> None:
@@ -256,6 +292,7 @@ def _wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
 def main() -> None:
     """Serve."""
     watch_message_and_journal()
+    record_journal()
     watch_database()
     break_steps()
     # A stopped operation occupies a thread and a slot: the others must get past.

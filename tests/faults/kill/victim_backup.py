@@ -59,6 +59,7 @@ def watch_calls() -> None:
 def main() -> None:
     """Serve."""
     victim.watch_message_and_journal()
+    victim.record_journal()
     victim.watch_database()
     victim.break_steps()
     watch_checkpoints()

@@ -45,6 +45,7 @@ _UNHEARD = 10.0  # a call that waits longer in the queue than its caller is drop
 _SCRATCH = ("volumes", "snapshots", "volume_attachment", "quota_usages", "reservations")
 _SCRATCH += ("workers", "messages", "volume_admin_metadata", "volume_metadata")
 _SCRATCH += ("volume_glance_metadata", "backups")
+_FOLDERS = ("plans", "passed", "stopped", "chosen", "journal")
 _GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 
@@ -67,7 +68,7 @@ class World(Rows):
         sync.sync(self.database)
         self.records = Records(self.database)
         os.environ["HOLDFAST_POINTS"] = str(self.points)
-        for name in ("plans", "passed", "stopped", "chosen"):
+        for name in _FOLDERS:
             (self.points / name).mkdir(parents=True)
         self.service = Service(
             folder / "s",
@@ -208,9 +209,20 @@ class World(Rows):
         folder = self.points / "stopped"
         return {path.name: path.read_text() for path in folder.iterdir()}
 
+    @property
+    def journal_path(self) -> Path:
+        """The journal's file."""
+        return self.service.directory / "state" / "journal.sqlite"
+
+    def states(self, resource: str) -> list[str]:
+        """Return the states that the journal's entry of an operation has had, in order."""
+        path = self.points / "journal" / resource
+        lines = path.read_text().splitlines() if path.exists() else []
+        return list(dict.fromkeys(lines))
+
     def journal(self) -> dict[str, list[str]]:
         """Return the states of the flows of each resource; empty while there is no journal."""
-        path = self.service.directory / "state" / "journal.sqlite"
+        path = self.journal_path
         found: dict[str, list[str]] = {}
         opened = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
         with contextlib.closing(opened) as db:
@@ -313,6 +325,14 @@ class World(Rows):
         known |= {row._name_id for row in rows if row.get("_name_id")}
         return sorted(name for name in names if not any(one in name for one in known))
 
+    def written_by_users(self, roles: dict[str, str]) -> list[Path]:
+        """Return the files of the backend to which users of these resources write."""
+        return [
+            path
+            for path in self._present()
+            if path.parent == self.volumes and any(one in path.name for one in roles.values())
+        ]
+
     def clear(self) -> None:
         """Forget all operations: rows, files, exports and plans."""
         self.kill_exports()
@@ -323,7 +343,7 @@ class World(Rows):
             for table in (*_SCRATCH, *_GROUPS):
                 connection.execute(sa.text(f"DELETE FROM `{table}`"))
             connection.execute(sa.text("SET FOREIGN_KEY_CHECKS=1"))
-        for folder in ("plans", "stopped", "passed", "chosen"):
+        for folder in _FOLDERS:
             shutil.rmtree(self.points / folder)
             (self.points / folder).mkdir()
         self._scheduled.clear()
