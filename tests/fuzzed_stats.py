@@ -24,6 +24,10 @@ class _NoRepr:
     def __repr__(self) -> str:
         raise RuntimeError("no representation")
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """Let hypothesis print a failed example."""
+        printer.text("_NoRepr()")
+
     __hash__ = None  # type: ignore[assignment]
 
 

@@ -26,7 +26,8 @@ from oslo_utils import timeutils  # noqa: E402
 from tests.conformance import cinders  # noqa: E402
 from tests.fuzzed_stats import STATS  # noqa: E402
 from worker.backends.capabilities import Capabilities  # noqa: E402
-from worker.backends.stats import StatsCheck  # noqa: E402
+from worker.backends.stats import NOTIFIED, StatsCheck  # noqa: E402
+from worker.rpc.clients.scheduler import of_known_capacity  # noqa: E402
 
 NFS = "cinder.volume.drivers.nfs.NfsDriver"
 FUZZED, WELL = "node@b1", "node@well"
@@ -155,7 +156,8 @@ def test_no_report_stops_the_scheduler(
             report, now = backend.report(statistics), timeutils.utcnow()
             manager.update_service_capabilities("volume", backend.host, report, None, now)
             later = timeutils.utcnow()
-            manager.notify_service_capabilities("volume", backend.host, report, later)
+            notified = of_known_capacity(report)
+            manager.notify_service_capabilities("volume", backend.host, notified, later)
         placed = place(manager, 2, extra_specs, operation)
         manager.get_pools(importlib.import_module("cinder.context").get_admin_context())
 
@@ -190,3 +192,15 @@ def test_the_named_reports(scheduler: Any, broken: dict[str, Any]) -> None:
         placed = place(manager, 1, {}, "create_volume")
 
     assert any(state.host == f"{WELL}#p" for state in placed)
+
+
+@pytest.mark.parametrize("capacity", ["unknown", "infinite"])
+def test_a_pool_of_unknown_capacity_is_not_notified(scheduler: Any, capacity: str) -> None:
+    manager, now = scheduler.HostManager(), timeutils.utcnow()
+    known = {**dict.fromkeys(NOTIFIED, 1), "pool_name": "p1"}
+    pools = [known | {"pool_name": "p2", "free_capacity_gb": capacity}, known]
+    report = of_known_capacity(Backend(WELL).report({**WELL_STATS, "pools": pools}))
+    with mock.patch.object(scheduler.volume_utils, "notify_about_capacity_usage") as notify:
+        manager.notify_service_capabilities("volume", WELL, report, now)
+
+    assert [call.args[1]["name_to_id"] for call in notify.mock_calls] == [f"{WELL}#p1", WELL]

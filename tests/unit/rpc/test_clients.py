@@ -258,6 +258,19 @@ class TestSchedulerClient:
         assert arrived["notify_service_capabilities"]["backend"] == "n@lvm"
         assert arrived["update_service_capabilities"]["cluster_name"] is None
 
+    @pytest.mark.parametrize("capacity", ["unknown", "infinite", None])
+    @pytest.mark.parametrize("field", ["total_capacity_gb", "free_capacity_gb"])
+    def test_pools_of_unknown_capacity_are_not_notified(self, bus, service, field, capacity):
+        known = {"pool_name": "p1", "total_capacity_gb": 10, "free_capacity_gb": 0.5}
+        pools = [known, {**known, "pool_name": "p2", field: capacity}]
+
+        SchedulerClient(bus).report(RequestContext.admin(), "n@lvm", {"a": 1, "pools": pools})
+
+        arrived = {a.message["method"]: a.args for a in (service.next(), service.next())}
+        notified = arrived["notify_service_capabilities"]["capabilities"]
+        assert notified == {"a": 1, "pools": [known]}
+        assert arrived["update_service_capabilities"]["capabilities"]["pools"] == pools
+
 
 class TestBrokerAway:
     @pytest.fixture

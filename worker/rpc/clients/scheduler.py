@@ -107,12 +107,28 @@ class SchedulerClient:
         args = {
             "service_name": self._service,
             "backend": backend,
-            "capabilities": dict(capabilities),
+            "capabilities": of_known_capacity(capabilities),
             "timestamp": _now(),
         }
         target = oslo_messaging.Target(version="3.5")
         method = "notify_service_capabilities"
         self._sender.cast(request, target, method, args, retry=_REPORT_RETRIES)
+
+
+def of_known_capacity(capabilities: Mapping[str, Any]) -> dict[str, Any]:
+    """Return capabilities without the pools whose capacity is ``unknown`` or ``infinite``.
+
+    Cinder's scheduler has no notification for such a pool, and ends with KeyError at the first
+    one, before those of the remaining pools and of the backend.
+    """
+    if not isinstance(pools := capabilities.get("pools"), list):
+        return dict(capabilities)
+    return {**capabilities, "pools": [pool for pool in pools if _is_known(pool)]}
+
+
+def _is_known(pool: Mapping[str, Any]) -> bool:
+    capacity = (pool.get("total_capacity_gb"), pool.get("free_capacity_gb"))
+    return all(isinstance(value, int | float) for value in capacity)
 
 
 def _now() -> str:
