@@ -145,7 +145,10 @@ def watch_message_and_journal() -> None:
         return detail
 
     def take(original: Any, self: Any, cast: Any, operation: Operation) -> None:
-        taken[cast.acknowledge.__self__] = operation.resource[1]
+        acknowledge = cast.acknowledge
+        while not hasattr(acknowledge, "__self__"):  # the markers have wrapped the message
+            acknowledge = inspect.getclosurevars(acknowledge).nonlocals["message"].acknowledge
+        taken[acknowledge.__self__] = operation.resource[1]
         original(self, cast, operation)
 
     def acknowledge(original: Any, self: compat.Delivery) -> None:
