@@ -186,12 +186,17 @@ def record_journal() -> None:
         POINTS.record(detail.meta["resource"][1], self)
         return answer
 
+    def progress(original: Any, self: Journal, detail: FlowDetail) -> FlowProgress:
+        POINTS.journal = self  # a process that only resumes accepts nothing
+        return original(self, detail)
+
     def flush(original: Any, self: FlowProgress, **more: Any) -> None:
         original(self, **more)
         POINTS.record(POINTS.current, POINTS.journal)
 
     _wrap(Journal, "accept", accept)
     _wrap(Journal, "finish", of_detail)
+    _wrap(Journal, "progress", progress)
     _wrap(FlowProgress, "flush", flush)
 
 
