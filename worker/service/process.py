@@ -14,8 +14,8 @@ import gc
 import logging
 import multiprocessing
 import os
-import queue
 import signal
+import socket
 import threading
 from collections.abc import Callable, Sequence
 
@@ -123,21 +123,25 @@ def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -
     """Run the only process of a service; its main thread only waits for signals."""
     _share_memory()
     process = ServiceProcess(WorkerId(0), conf, make, watchdog.record_heartbeat)
-    received: queue.SimpleQueue[int] = queue.SimpleQueue()
-    # A handler interrupts its thread anywhere, so it must not take a lock that this thread holds.
+    received, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+    # The interpreter writes the number there, whichever thread the signal interrupts. A handler
+    # alone runs only when this thread, which waits, wakes up.
+    signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: received.put(number))
+        signal.signal(number, lambda _number, _frame: None)
     watchdog.start()
     _in_thread(process.run)
     stopping = False
     while True:
-        if received.get() == signal.SIGHUP:
-            process.reload()
-            continue
-        process.signalled()
-        if not stopping:
-            stopping = True
-            _in_thread(process.terminate)
+        for code in received.recv(64):
+            if code == signal.SIGHUP:
+                process.reload()
+                continue
+            process.signalled()
+            if not stopping:
+                stopping = True
+                _in_thread(process.terminate)
 
 
 def _in_thread(work: Callable[[], None]) -> None:
