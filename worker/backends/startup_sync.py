@@ -50,7 +50,13 @@ _WITHOUT_DATA = frozenset(
 
 def has_data(records: Records, host: str) -> bool:
     """Return whether rows say that the backend holds the data of a volume."""
-    return any(row.status not in _WITHOUT_DATA for row in records.volumes.on_host(host))
+    return any(_has_object(row) for row in records.volumes.on_host(host))
+
+
+def _has_object(volume: Record) -> bool:
+    if volume.status in (VolumeStatus.DELETING, VolumeStatus.ERROR_DELETING):
+        return volume.launched_at is not None  # others may be deleted without ever being made
+    return volume.status not in _WITHOUT_DATA
 
 
 def correct(records: Records, driver: VolumeDriver, host: str) -> None:

@@ -152,9 +152,14 @@ def _backend(common: Infrastructure) -> BackupStoreBackend:
 def _has_backups(records: Records, host: str, services: Collection[str]) -> bool:
     """Return whether rows say that the store of this host holds a backup."""
     return any(
-        row.service in services and row.status not in (BackupStatus.CREATING, BackupStatus.ERROR)
-        for row in records.backups.list(host=host)
+        row.service in services and _has_objects(row) for row in records.backups.list(host=host)
     )
+
+
+def _has_objects(backup: Record) -> bool:
+    if backup.status in (BackupStatus.DELETING, BackupStatus.ERROR_DELETING):
+        return bool(backup.object_count)  # others may be deleted without ever being made
+    return backup.status not in (BackupStatus.CREATING, BackupStatus.ERROR)
 
 
 def _context(common: Infrastructure, backend: BackupStoreBackend) -> BackupContext:

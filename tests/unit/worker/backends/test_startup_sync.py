@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from oslo_utils import timeutils
 
 from drivers.interface.optional import Reporting
 from tests.unit.db.conftest import database, database_url, records, synced_file
-from worker.backends.startup_sync import AT_ONCE, StartupSync, correct
+from worker.backends.startup_sync import AT_ONCE, StartupSync, correct, has_data
 from worker.db.records import Records
 
 __all__ = ["database", "database_url", "records", "synced_file"]
@@ -205,3 +206,21 @@ class TestCorrections:
         monkeypatch.setattr(records.volumes, "on_host", lambda _host: 1 / 0)
 
         correct(records, Driver(), HOST)
+
+
+class TestHasData:
+    @pytest.mark.parametrize("status", ["available", "in-use", "extending"])
+    def test_a_volume_that_was_made(self, records, status):
+        records.volumes.create(id="v1", status=status, host=POOL_HOST)
+        assert has_data(records, HOST)
+
+    @pytest.mark.parametrize("status", ["creating", "downloading", "error", "deleting"])
+    def test_a_volume_that_may_have_no_object(self, records, status):
+        records.volumes.create(id="v1", status=status, host=POOL_HOST)
+        assert not has_data(records, HOST)
+
+    @pytest.mark.parametrize("status", ["deleting", "error_deleting"])
+    def test_a_deletion_of_a_volume_that_was_made(self, records, status):
+        now = timeutils.utcnow()
+        records.volumes.create(id="v1", status=status, host=POOL_HOST, launched_at=now)
+        assert has_data(records, HOST)
