@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 
-from worker.db.verdicts import ERRORS, OutageVerdict, verdict
+from worker.db.error_kinds import ERRORS, ErrorKind, kind_of
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Transaction(Generic[T]):
         except CommittedBefore:
             return self._answers[-1]
         except ERRORS as error:
-            if committing and verdict(error) is OutageVerdict.AWAY:
+            if committing and kind_of(error) is ErrorKind.AWAY:
                 self._perhaps_committed = True
                 self._answers.append(answer)
             raise

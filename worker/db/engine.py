@@ -25,8 +25,8 @@ from oslo_db.sqlalchemy import enginefacade
 from worker import database_url
 from worker.db import packed_row, tuning
 from worker.db.commit import Transaction
+from worker.db.error_kinds import ERRORS, kind_of
 from worker.db.outage import Outages
-from worker.db.verdicts import ERRORS, verdict
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -154,7 +154,7 @@ class Database:
         try:
             answer = attempt()
         except ERRORS as error:
-            if verdict(error) is None:
+            if kind_of(error) is None:
                 raise
             answer = self._outages.persist(attempt, error, patient=patient)
         self._outages.over()

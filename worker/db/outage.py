@@ -4,7 +4,7 @@
 During an outage there is one new attempt at once, and then others with growing pauses; a
 conflict is repeated after a short one. An attempt that never succeeds ends as
 :class:`flows.errors.Unavailable`: nothing was decided. An error of the statement is raised
-unchanged (:mod:`worker.db.verdicts`).
+unchanged (:mod:`worker.db.error_kinds`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tenacity.wait import WaitBaseT
 
 from flows.errors import Unavailable
 from flows.repeat import beginning_with
-from worker.db.verdicts import ERRORS, OutageVerdict, reason, verdict
+from worker.db.error_kinds import ERRORS, ErrorKind, kind_of, reason
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
@@ -65,18 +65,18 @@ class Outages:
         :param patient: whether to repeat during an outage; conflicts are always repeated.
         :raises Unavailable: every attempt failed.
         """
-        if verdict(error) is OutageVerdict.AWAY:
+        if kind_of(error) is ErrorKind.AWAY:
             try:
                 # Idle connections may have died unnoticed; they left the pool by now.
                 return attempt()
             except ERRORS as last:
-                if verdict(last) is None:
+                if kind_of(last) is None:
                     raise
                 error = last
         try:
             return self._repeat(attempt, error, patient)
         except ERRORS as last:
-            if verdict(last) is None:
+            if kind_of(last) is None:
                 raise
             raise Unavailable(f"database {self._shown}: {reason(last)}") from last
 
@@ -85,17 +85,17 @@ class Outages:
         self._log.end()
 
     def _repeat(self, attempt: Callable[[], T], error: Exception, patient: bool) -> T:
-        repeated = {OutageVerdict.CONFLICT, OutageVerdict.AWAY if patient else None}
+        repeated = {ErrorKind.CONFLICT, ErrorKind.AWAY if patient else None}
 
         def is_repeated(found: BaseException) -> bool:
-            kind = verdict(found)
-            if kind is OutageVerdict.AWAY:
+            kind = kind_of(found)
+            if kind is ErrorKind.AWAY:
                 self._log.begin(reason(found))
             return kind is not None and kind in repeated
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_repeated),
-            wait=self._pause if verdict(error) is OutageVerdict.AWAY else _conflict_pause(),
+            wait=self._pause if kind_of(error) is ErrorKind.AWAY else _conflict_pause(),
             stop=self._stop(),
             sleep=tenacity.sleep_using_event(self._stopped),
             reraise=True,

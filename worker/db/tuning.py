@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import CreateEnginePlugin
 
-from worker.db.verdicts import OutageVerdict, verdict
+from worker.db.error_kinds import ErrorKind, kind_of
 
 SQLITE_BUSY_TIMEOUT = 30
 """How long one process waits for another one's transaction, in seconds."""
@@ -118,7 +118,7 @@ def _drop_when_away(engine: sa.Engine) -> None:
     """
 
     def judge(context: sa.ExceptionContext) -> None:
-        if verdict(context.original_exception) is OutageVerdict.AWAY:
+        if kind_of(context.original_exception) is ErrorKind.AWAY:
             context.is_disconnect = True
 
     if not is_memory(engine.url):

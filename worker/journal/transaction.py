@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.db.verdicts import OutageVerdict, verdict
+from worker.db.error_kinds import ErrorKind, kind_of
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 
 _VALUES = (ValueError, TypeError, OverflowError, RecursionError)
@@ -55,7 +55,7 @@ def translated(engine: sa.Engine) -> Iterator[None]:
 
 def _end(connection: sa.PoolProxiedConnection, error: BaseException) -> None:
     """Roll back; a connection whose server is away is not used again."""
-    if isinstance(error, Exception) and verdict(error) is OutageVerdict.AWAY:
+    if isinstance(error, Exception) and kind_of(error) is ErrorKind.AWAY:
         connection.invalidate(error)
         return
     with suppress(Exception):  # the first error is the one to raise
@@ -67,6 +67,6 @@ def _translate(error: Exception) -> JournalError:
     cause = getattr(error, "orig", None) or error
     lines = str(cause).splitlines() or [""]
     text = f"journal: {type(cause).__name__}: {lines[0][:500]}"
-    if isinstance(error, OSError) or verdict(error) is not None:
+    if isinstance(error, OSError) or kind_of(error) is not None:
         return JournalUnavailable(text)
     return JournalRefused(text)

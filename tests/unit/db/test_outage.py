@@ -15,7 +15,7 @@ from flows.errors import Unavailable
 from worker import outage_log
 from worker.db import outage
 from worker.db.engine import Database
-from worker.db.verdicts import OutageVerdict, reason, verdict
+from worker.db.error_kinds import ErrorKind, kind_of, reason
 
 GONE = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")
 REFUSED = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on '127.0.0.1'")
@@ -34,20 +34,20 @@ def away(cause=GONE):
 @pytest.mark.parametrize(
     ("error", "meaning"),
     [
-        (away(), OutageVerdict.AWAY),
-        (away(REFUSED), OutageVerdict.AWAY),
-        (sa.exc.TimeoutError("QueuePool limit"), OutageVerdict.AWAY),
-        (db_exception.DBNonExistentDatabase("x"), OutageVerdict.REFUSED),
-        (db_exception.DBDeadlock(), OutageVerdict.CONFLICT),
-        (wrapped(sqlite3.OperationalError("database is locked")), OutageVerdict.CONFLICT),
-        (wrapped(sqlite3.OperationalError("database or disk is full")), OutageVerdict.AWAY),
-        (sqlite3.OperationalError("unable to open database file"), OutageVerdict.REFUSED),
+        (away(), ErrorKind.AWAY),
+        (away(REFUSED), ErrorKind.AWAY),
+        (sa.exc.TimeoutError("QueuePool limit"), ErrorKind.AWAY),
+        (db_exception.DBNonExistentDatabase("x"), ErrorKind.REFUSED),
+        (db_exception.DBDeadlock(), ErrorKind.CONFLICT),
+        (wrapped(sqlite3.OperationalError("database is locked")), ErrorKind.CONFLICT),
+        (wrapped(sqlite3.OperationalError("database or disk is full")), ErrorKind.AWAY),
+        (sqlite3.OperationalError("unable to open database file"), ErrorKind.REFUSED),
         (wrapped(sqlite3.OperationalError("no such column: x")), None),
         (db_exception.DBDuplicateEntry(["id"]), None),
     ],
 )
 def test_what_an_error_means(error, meaning):
-    assert verdict(error) is meaning
+    assert kind_of(error) is meaning
 
 
 def test_a_reason_is_short_and_has_no_secret():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The meaning of a database's error: of the connection, of a lock, or of the statement.
+"""Classify errors of a database: of the connection, of a lock, or of the statement.
 
 =========  ==========================================  =============================
-verdict    when                                        then
+kind       when                                        then
 =========  ==========================================  =============================
 AWAY       connection lost or refused, disk full,      waited for
            shutting down, read only after a failover
@@ -12,7 +12,7 @@ None       the statement or its values: a bug, or      raised unchanged, never
            a value that a column cannot hold           repeated
 =========  ==========================================  =============================
 
-The driver's code decides where it has a known one. Otherwise the class does: an
+The driver's error code decides where it is a known one. Otherwise the class does: an
 OperationalError or InterfaceError of DBAPI is one of the connection, and so is
 everything that SQLAlchemy or oslo.db calls a lost connection. Two drivers file their
 servers' errors under OperationalError whatever they are, so that their class says nothing:
@@ -60,23 +60,23 @@ _OF_CONNECTIONS = ("OperationalError", "InterfaceError")
 """DBAPI's classes of errors that are not about the statement."""
 
 
-class OutageVerdict(enum.Enum):
-    """The meaning of an error of the database."""
+class ErrorKind(enum.Enum):
+    """Kinds of errors; an error of the statement has none."""
 
     AWAY = "away"
     CONFLICT = "conflict"
     REFUSED = "refused"
 
 
-def verdict(error: BaseException) -> OutageVerdict | None:
-    """Return the meaning of an error for the work that met it; None for one of the statement."""
+def kind_of(error: BaseException) -> ErrorKind | None:
+    """Return the kind of an error; None for one of the statement."""
     if isinstance(error, db_exception.DBDeadlock):
-        return OutageVerdict.CONFLICT
+        return ErrorKind.CONFLICT
     if isinstance(error, db_exception.DBNonExistentDatabase):
-        return OutageVerdict.REFUSED
+        return ErrorKind.REFUSED
     judged = _judge(cause_of(error))
     if _is_lost(error):
-        return judged or OutageVerdict.AWAY
+        return judged or ErrorKind.AWAY
     return judged
 
 
@@ -101,7 +101,7 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(inner, sa.exc.DBAPIError) and inner.connection_invalidated
 
 
-def _judge(cause: BaseException) -> OutageVerdict | None:
+def _judge(cause: BaseException) -> ErrorKind | None:
     module = type(cause).__module__.partition(".")[0]
     if module == "sqlite3":
         return _by_text(str(cause))
@@ -113,7 +113,7 @@ def _judge(cause: BaseException) -> OutageVerdict | None:
         return None
     # No code: the connection was not made, or it broke.
     refused = any(text in str(cause) for text in _REFUSED_TEXTS)
-    return OutageVerdict.REFUSED if refused else OutageVerdict.AWAY
+    return ErrorKind.REFUSED if refused else ErrorKind.AWAY
 
 
 def _number(cause: BaseException) -> int | None:
@@ -131,34 +131,34 @@ def _state(cause: BaseException) -> str | None:
     return str(details["C"]) if isinstance(details, dict) and "C" in details else None
 
 
-def _by_number(number: int) -> OutageVerdict | None:
+def _by_number(number: int) -> ErrorKind | None:
     if number in _MYSQL_CONFLICT:
-        return OutageVerdict.CONFLICT
+        return ErrorKind.CONFLICT
     if number in _MYSQL_REFUSED or number in _MYSQL_CLIENT_REFUSED:
-        return OutageVerdict.REFUSED
+        return ErrorKind.REFUSED
     if number in _MYSQL_CLIENT_STATEMENT:
         return None
     away = number in _MYSQL_AWAY or number in _MYSQL_CLIENT or number >= _MYSQL_PROXY
-    return OutageVerdict.AWAY if away else None
+    return ErrorKind.AWAY if away else None
 
 
-def _by_state(state: str, cause: BaseException) -> OutageVerdict | None:
+def _by_state(state: str, cause: BaseException) -> ErrorKind | None:
     if state.startswith(_POSTGRESQL_CONFLICT):
-        return OutageVerdict.CONFLICT
+        return ErrorKind.CONFLICT
     if state.startswith(_POSTGRESQL_REFUSED):
-        return OutageVerdict.REFUSED
+        return ErrorKind.REFUSED
     if state.startswith(_POSTGRESQL_STATEMENT):
         return None
     away = state.startswith(_POSTGRESQL_AWAY) or _is_of_connection(cause)
-    return OutageVerdict.AWAY if away else None
+    return ErrorKind.AWAY if away else None
 
 
-def _by_text(text: str) -> OutageVerdict | None:
+def _by_text(text: str) -> ErrorKind | None:
     if any(part in text for part in _SQLITE_CONFLICT):
-        return OutageVerdict.CONFLICT
+        return ErrorKind.CONFLICT
     if any(part in text for part in _SQLITE_AWAY):
-        return OutageVerdict.AWAY
-    return OutageVerdict.REFUSED if any(part in text for part in _SQLITE_REFUSED) else None
+        return ErrorKind.AWAY
+    return ErrorKind.REFUSED if any(part in text for part in _SQLITE_REFUSED) else None
 
 
 def _is_of_connection(cause: BaseException) -> bool:

@@ -11,11 +11,11 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from worker.db.verdicts import OutageVerdict, verdict
+from worker.db.error_kinds import ErrorKind, kind_of
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg 3: pip install 'psycopg[binary]'")
 
-AWAY, CONFLICT, REFUSED = OutageVerdict
+AWAY, CONFLICT, REFUSED = ErrorKind
 
 
 def as_handed_on(cause: Exception) -> list[Exception]:
@@ -53,7 +53,7 @@ MYSQL = {
 @pytest.mark.parametrize(("number", "meaning"), MYSQL.items())
 def test_numbers_of_mysql(number, meaning):
     for error in as_handed_on(raised_by_mysql(number)):
-        assert verdict(error) is meaning
+        assert kind_of(error) is meaning
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_numbers_of_mysql(number, meaning):
 )
 def test_connections_to_mysql(error):
     for one in as_handed_on(error):
-        assert verdict(one) is AWAY
+        assert kind_of(one) is AWAY
 
 
 POSTGRESQL = {
@@ -87,13 +87,13 @@ def test_codes_of_postgresql(state, meaning):
     three: Exception = psycopg.errors.lookup(state)("as the server said")
     assert three.sqlstate == state
     for error in as_handed_on(three):
-        assert verdict(error) is meaning
+        assert kind_of(error) is meaning
 
     # psycopg2 sets the code of an error that a server has sent.
     kind = psycopg2.errors.lookup(state)
     two = type(kind.__name__, (kind,), {"__module__": kind.__module__, "pgcode": state})("said so")
     for error in as_handed_on(two):
-        assert verdict(error) is meaning
+        assert kind_of(error) is meaning
 
 
 @pytest.mark.parametrize("driver", [psycopg2, psycopg])
@@ -114,13 +114,13 @@ class TestWithoutACode:
     )
     def test_the_class_decides(self, driver, kind, text, meaning):
         for error in as_handed_on(getattr(driver, kind)(text)):
-            assert verdict(error) is meaning
+            assert kind_of(error) is meaning
 
     def test_a_server_that_is_not_there(self, driver):
         with pytest.raises(driver.OperationalError) as refused:
             driver.connect("host=127.0.0.1 port=1 dbname=x connect_timeout=5")
         for error in as_handed_on(refused.value):
-            assert verdict(error) is AWAY
+            assert kind_of(error) is AWAY
 
 
 def test_a_connection_that_sqlalchemy_has_invalidated():
@@ -128,8 +128,8 @@ def test_a_connection_that_sqlalchemy_has_invalidated():
     cause = psycopg2.DatabaseError("error with status PGRES_TUPLES_OK and no message")
     error = sa.exc.DatabaseError("COMMIT", None, cause, connection_invalidated=True)
 
-    assert verdict(error) is AWAY
-    assert verdict(sa.exc.DatabaseError("COMMIT", None, cause)) is None
+    assert kind_of(error) is AWAY
+    assert kind_of(sa.exc.DatabaseError("COMMIT", None, cause)) is None
 
 
 class _Foreign(Exception):
@@ -143,14 +143,14 @@ def test_a_driver_that_is_not_known_is_judged_by_the_classes_of_dbapi():
         ("DataError", None),
     ):
         error = type(kind, (_Foreign,), {})("words")
-        assert [verdict(one) for one in as_handed_on(error)] == [meaning] * 2
+        assert [kind_of(one) for one in as_handed_on(error)] == [meaning] * 2
 
 
 def test_pg8000_has_the_code_among_its_arguments():
     kind = type("DatabaseError", (_Foreign,), {})
 
-    assert verdict(kind({"S": "FATAL", "C": "57P01"})) is AWAY
-    assert verdict(kind({"S": "ERROR", "C": "42703"})) is None
+    assert kind_of(kind({"S": "FATAL", "C": "57P01"})) is AWAY
+    assert kind_of(kind({"S": "ERROR", "C": "42703"})) is None
 
 
 @pytest.mark.parametrize(
@@ -169,4 +169,4 @@ def test_pg8000_has_the_code_among_its_arguments():
     ids=str,
 )
 def test_sqlite_and_values_that_no_driver_takes(error, meaning):
-    assert verdict(error) is meaning
+    assert kind_of(error) is meaning
