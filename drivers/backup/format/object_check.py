@@ -13,7 +13,7 @@ from typing import Any
 
 from isal import isal_zlib
 
-from drivers.backup.format import block_hashes, compression, second_opinion, zero_blocks
+from drivers.backup.format import block_hashes, compression, independent_decoders, zero_blocks
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.stores.object_store import Missing, ObjectStore
@@ -70,26 +70,26 @@ class VerifyingReader:
         except Missing:
             raise
         except BackupDamaged as error:
-            if not self._is_right_after_all(one):
+            if not self._is_intact(one):
                 raise
-            yield from self._verified(one, second_opinion.decoded)
+            yield from self._verified(one, independent_decoders.decoded)
             LOG.warning(
                 "%s is not damaged, although a first decoder found: %s. A second one read all of"
                 " it, with the right length and hashes; please report this as a bug",
                 *(one.name, error),
             )
 
-    def _is_right_after_all(self, one: StoredObject) -> bool:
-        """Ask an independent decoder, without using its data."""
+    def _is_intact(self, one: StoredObject) -> bool:
+        """Return whether an independent decoder reads the whole object; its data is not used."""
         stored = _Counted(self._store.reading(self._container, one.name))
-        is_right = second_opinion.finds_right(
+        intact = independent_decoders.is_intact(
             one.compression,
             stored,
             one.length,
             one.md5,
             lambda length: self._limits.admit(length, self._stop),
         )
-        return is_right and (one.size is None or (stored.size, stored.crc) == (one.size, one.crc32))
+        return intact and (one.size is None or (stored.size, stored.crc) == (one.size, one.crc32))
 
     def _verified(self, one: StoredObject, decoder: Decoder) -> Iterator[Data]:
         stored = _Counted(self._store.reading(self._container, one.name))

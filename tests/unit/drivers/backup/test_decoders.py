@@ -18,14 +18,14 @@ import zstandard
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from drivers.backup.format import compression, second_opinion
+from drivers.backup.format import compression, independent_decoders
 from drivers.backup.format.compression import Damaged
 from tests.unit.drivers.backup.streams import CASES, ENCODERS, KIB, MIB, cuts, own, parts_of, shapes
 
 SMALL = 4096
 DECODERS = [
     pytest.param(compression, id="first"),
-    pytest.param(second_opinion, id="second"),
+    pytest.param(independent_decoders, id="second"),
 ]
 SIZES = (SMALL - 1, SMALL, SMALL + 1, 2 * SMALL, 3 * SMALL, 3 * SMALL + 1, 20_000)
 
@@ -45,7 +45,7 @@ ONE_SHOT = {
 @pytest.fixture
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "CHUNK", SMALL)
-    monkeypatch.setattr(second_opinion, "CHUNK", SMALL)
+    monkeypatch.setattr(independent_decoders, "CHUNK", SMALL)
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -54,7 +54,9 @@ def test_each_shape_cut_in_each_way_comes_back(kind: str, name: str) -> None:
     dice, encode = random.Random(f"{kind} {name}"), ENCODERS[kind][name]
     for shape, data in {"empty": b"", "byte": b"x", **shapes(dice, dice.choice(SIZES))}.items():
         stored = encode(data)
-        for parts, decoder in itertools.product(cuts(dice, stored), (compression, second_opinion)):
+        for parts, decoder in itertools.product(
+            cuts(dice, stored), (compression, independent_decoders)
+        ):
             chunks = list(decoder.decoded(kind, parts))
 
             assert b"".join(chunks) == data, (shape, len(parts), decoder)
@@ -171,5 +173,5 @@ def test_every_decoder_of_the_kind_reads_the_workers_streams(kind: str, part: in
 def test_a_bomb_is_read_in_small_parts(kind: str) -> None:
     data = bytes(8 * MIB)
     stored = {"zlib": zlib.compress, "bz2": bz2.compress, "zstd": zstandard.compress}[kind](data)
-    for decoder in (compression, second_opinion):
+    for decoder in (compression, independent_decoders):
         assert max(map(len, decoder.decoded(kind, [stored]))) <= MIB

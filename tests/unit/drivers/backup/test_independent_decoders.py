@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A decoder's verdict is checked by another one; data that is really damaged stays refused."""
+"""Check an object again with an independent decoder; damaged data is still refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from drivers.backup.format import compression, second_opinion
+from drivers.backup.format import compression, independent_decoders
 from drivers.backup.format.compression import Damaged
 from drivers.interface.errors import BackupDamaged
 from tests.backups import BLOCK, MIB, posix
@@ -132,7 +132,7 @@ def test_the_second_decoder_saves_a_good_object(
 def test_what_both_refuse_is_damaged(tmp_path, rows, image, target, kind, wrong, monkeypatch):
     driver, row = posix(tmp_path, backup_compression_algorithm=kind), rows.new()
     rows.back_up(driver, row, image)
-    for module in (compression, second_opinion):
+    for module in (compression, independent_decoders):
         broken(monkeypatch, module, wrong)
 
     with pytest.raises(BackupDamaged, match="-00001 is damaged"):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Independent decoders, which are asked before an object is called damaged.
+"""Independent decoders: a second check before a backup object is reported as damaged.
 
 They share no loop, and where possible no library, with :mod:`.compression`: the standard
-library's zlib; bz2 in slices; the stream reader of zstandard, whose silence about frames
-that end too early is made good by following the frames' headers (RFC 8878). They are
+library's zlib; bz2 in slices; the stream reader of zstandard. That reader accepts frames
+that end too early, so the frames' headers are parsed as well (RFC 8878). These decoders are
 slower, and as strict.
 """
 
@@ -44,7 +44,7 @@ def decoded(name: str, stored: Iterable[bytes]) -> Iterator[bytes]:
     return sliced(_DECODERS[name](stored), CHUNK)
 
 
-def finds_right(
+def is_intact(
     name: str, stored: Iterable[bytes], length: int, md5: str, admit: Callable[[int], None]
 ) -> bool:
     """Return whether all of an object can be read, with the right length and MD5.
