@@ -6,8 +6,8 @@ messages and send heartbeats. So they append casts to a queue in memory, and one
 journals them. The queue is short, because the broker delivers no more unacknowledged messages
 than the prefetch limit.
 
-A cast for which there is no room waits in the queue, unacknowledged. Later casts pass it,
-except those on the same resources.
+A cast that exceeds a limit of waiting operations stays in the queue, unacknowledged. Later
+casts pass it, except those on the same resources.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from worker.rpc.server import Cast, Unreadable
 
 LOG = logging.getLogger(__name__)
 
-PATIENCE = 300.0
-"""Seconds after which a cast is accepted without room. RabbitMQ closes a channel on which a
-message waits for its acknowledgement for half an hour."""
+DEFERRED_MAX = 300.0
+"""Seconds after which a cast is accepted in spite of the limits. RabbitMQ closes a channel on
+which a message waits for its acknowledgement for half an hour."""
 
 CHECK = 1.0
-"""Seconds between two looks at casts that have no room."""
+"""Seconds between two checks of the limits for deferred casts."""
 
 Message = Cast | Unreadable
 
 
-class _Kept:
-    """A cast that has no room yet."""
+class _Deferred:
+    """A cast that the limits do not admit yet."""
 
     def __init__(self, cast: Cast, operation: Operation) -> None:
         self.cast = cast
         self.operation = operation
         self.names = {*operation.exclusive, *operation.shared}
-        self.until = time.monotonic() + PATIENCE
+        self.until = time.monotonic() + DEFERRED_MAX
 
 
 class CastQueue:
     """Casts that arrived and are not accepted yet.
 
     :param dispatch: returns the operation of a cast; None where there is none to accept.
-    :param admits: whether there is room for an operation.
+    :param admits: whether the limits admit one more operation.
     :param accept: journals an operation and starts it; waits while the journal is away.
     :param reject: stores an unreadable message.
-    :param wake: set when there may be room again.
+    :param wake: set when a deferred cast may be admitted now.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class CastQueue:
         self._wake = wake
         self._stopping = stopping
         self._arrived: deque[Message] = deque()
-        self._kept: list[_Kept] = []
-        self._occupied: set[str] = set()
-        """The names of the resources that casts without room are for."""
+        self._deferred: list[_Deferred] = []
+        self._deferred_names: set[str] = set()
+        """Names of the resources of deferred casts."""
 
     @property
     def is_empty(self) -> bool:
         """Whether every cast that arrived was accepted."""
-        return not self._arrived and not self._kept
+        return not self._arrived and not self._deferred
 
     def start(self) -> None:
         """Begin to accept, on a thread of its own."""
@@ -90,19 +90,19 @@ class CastQueue:
         self._wake.set()
 
     def process(self) -> None:
-        """Accept all messages for which there is room.
+        """Accept all messages that the limits admit.
 
         :raises ProcessStopping: the rest stays with the broker.
         """
-        kept, self._kept, self._occupied = self._kept, [], set()
-        for one in kept:
+        deferred, self._deferred, self._deferred_names = self._deferred, [], set()
+        for one in deferred:
             _guarded(self._offer, one)
         while self._arrived:
             _guarded(self._take, self._arrived.popleft())
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(CHECK if self._kept else None)
+            self._wake.wait(CHECK if self._deferred else None)
             self._wake.clear()
             try:
                 self.process()
@@ -121,16 +121,16 @@ class CastQueue:
         if operation is None:
             message.acknowledge()
         else:
-            self._offer(_Kept(message, operation))
+            self._offer(_Deferred(message, operation))
 
-    def _offer(self, one: _Kept) -> None:
-        """Accept a cast that has room, or has waited for long; otherwise keep it."""
+    def _offer(self, one: _Deferred) -> None:
+        """Accept a cast that the limits admit, or that has waited for long; otherwise defer it."""
         if one.cast.is_lost():
             return
-        behind = not one.names.isdisjoint(self._occupied)  # of the same resource, in order
+        behind = not one.names.isdisjoint(self._deferred_names)  # of the same resource, in order
         if behind or not (self._admits(one.operation) or time.monotonic() >= one.until):
-            self._kept.append(one)
-            self._occupied |= one.names
+            self._deferred.append(one)
+            self._deferred_names |= one.names
             return
         self._accept(one.cast, one.operation)
         one.cast.acknowledge()

@@ -19,7 +19,7 @@ from taskflow.types.failure import Failure
 from flows.engine import Outcome
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
 from worker.execution.cast_queue import CastQueue
-from worker.execution.operation_pool import OperationPool
+from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalRefused, JournalUnavailable
@@ -61,7 +61,7 @@ class Intake:
             operations.admits,
             self._accept,
             lambda message: rejected.unreadable(message.body, message.error),
-            operations.room,
+            operations.capacity_freed,
             stopping,
         )
 

@@ -11,7 +11,7 @@ from taskflow import states
 from taskflow.persistence.models import FlowDetail
 
 from flows.errors import OperationCancelled, ProcessStopping
-from worker.execution.operation_pool import OperationPool
+from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal

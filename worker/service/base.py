@@ -38,8 +38,8 @@ from worker.db.records import Records
 from worker.execution.concurrency import Limiter, blocking
 from worker.execution.executor import Contexts, Executor
 from worker.execution.intake import Intake
-from worker.execution.operation_pool import OperationPool, WaitingLimits
 from worker.execution.operator_requests import RequestHandler, RequestPoller
+from worker.execution.pools.operation_pool import OperationPool, WaitingLimits
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry

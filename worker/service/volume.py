@@ -48,7 +48,7 @@ from worker.endpoints.service import (
 )
 from worker.endpoints.volume import RPC_VERSION, SnapshotEndpoint, VolumeEndpoint
 from worker.execution.concurrency import blocking
-from worker.execution.operation_pool import OperationPool
+from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.rpc import topics

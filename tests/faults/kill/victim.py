@@ -45,7 +45,8 @@ from worker.journal.journal import Journal  # isort: skip
 from worker.journal.progress import FlowProgress  # isort: skip
 from worker.rpc.operation import Operation  # isort: skip
 from worker.compat import oslo_messaging as compat  # isort: skip
-from worker.execution import executor, resume_pool  # isort: skip
+from worker.execution import executor  # isort: skip
+from worker.execution.pools import resume_pool  # isort: skip
 from worker.execution.intake import Intake  # isort: skip
 from worker.service import base, volume  # isort: skip
 from worker.execution.concurrency import Limiter  # isort: skip

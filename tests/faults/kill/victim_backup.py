@@ -19,7 +19,7 @@ from drivers.backup.posix import PosixDriver  # isort: skip
 from drivers.interface.errors import BackupDriverException  # isort: skip
 from worker.cmd import backup as program  # isort: skip
 from worker.adapters import remote_services  # isort: skip
-from worker.execution import resume_pool  # isort: skip
+from worker.execution.pools import resume_pool  # isort: skip
 from worker.service import backup, base  # isort: skip
 from worker.execution.concurrency import Limiter  # isort: skip
 

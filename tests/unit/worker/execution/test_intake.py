@@ -41,14 +41,14 @@ class Parts:
         self.outcome: Any = Outcome("done", result="answer")
         self.events: list[tuple[Any, ...]] = []
         self.replies: list[tuple[Any, BaseException | None]] = []
-        self.room = True
+        self.admits = True
         self.intake = Intake(
             SimpleNamespace(dispatch=self._dispatch),  # type: ignore[arg-type]
             SimpleNamespace(accept=self._accept),  # type: ignore[arg-type]
             SimpleNamespace(until_available=lambda work: work()),  # type: ignore[arg-type]
             SimpleNamespace(  # type: ignore[arg-type]
-                admits=lambda _operation: self.room,
-                room=threading.Event(),
+                admits=lambda _operation: self.admits,
+                capacity_freed=threading.Event(),
                 start=lambda *args: self.events.append(("start", *args)),
                 start_direct=self._start_direct,
                 start_call=self._start_call,
@@ -80,9 +80,9 @@ class Parts:
         work()
 
     def _start_call(self, begin: Callable[[], None]) -> bool:
-        if self.room:
+        if self.admits:
             begin()
-        return self.room
+        return self.admits
 
     def _run_call(self, operation: Operation, accept: Any, ended: Any) -> None:
         try:
@@ -151,7 +151,7 @@ class TestCast:
         assert parts.events == [("accept", "id-1")]
 
     def test_one_without_room_stays_with_the_broker(self, parts):
-        parts.room = False
+        parts.admits = False
         parts.cast()
 
         assert parts.events == [] and not parts.intake.is_empty
@@ -233,7 +233,7 @@ class TestCall:
         assert parts.events == []
 
     def test_one_too_many_is_refused(self, parts):
-        parts.room = False
+        parts.admits = False
 
         with pytest.raises(FlowError, match="create_volume is refused: too many calls wait"):
             parts.call()

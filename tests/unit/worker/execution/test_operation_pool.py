@@ -26,9 +26,9 @@ from tests.unit.flows.world.world import World
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
-from worker.execution.lane import Lane
-from worker.execution.operation_pool import OperationPool, WaitingLimits
 from worker.execution.operator_requests import RequestHandler, RequestRefused
+from worker.execution.pools.operation_pool import OperationPool, WaitingLimits
+from worker.execution.pools.thread_pool import ThreadPool
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
@@ -283,7 +283,7 @@ class TestLanes:
         bench.ended(other)
         assert bench.taken == [*flows[:3], other]  # one runs, two wait, two are not taken
         go.set()
-        until(lambda: bench.operations.room.is_set())
+        until(lambda: bench.operations.capacity_freed.is_set())
         until(lambda: bench.intake._casts.process() or bench.intake.is_empty)
 
         for flow in flows:
@@ -337,7 +337,7 @@ class TestCalls:
     def test_many_that_wait_for_one_resource_hold_no_thread(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        bench.operations._calls = Lane("call", 1, 10)
+        bench.operations._calls = ThreadPool("call", 1, 10)
         go = GATE.hold("v1")
         bench.cast("note", name="v1")
         until(lambda: GATE.ran == ["v1"])

@@ -14,8 +14,8 @@ import pytest
 from taskflow import states
 from taskflow.persistence.models import FlowDetail, TaskDetail
 
-from worker.execution import resume_pool
-from worker.execution.resume_pool import Place, ResumePool, Waiting, groups
+from worker.execution.pools import resume_pool
+from worker.execution.pools.resume_pool import Place, ResumePool, Waiting, groups
 from worker.journal import interruptions
 
 MAX_RESUMES = 3

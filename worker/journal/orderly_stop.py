@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Note in the journal that a process stops in order.
+"""Record an orderly stop of a process in the journal.
 
 The operations that it leaves were not interrupted: their entries become ``SUSPENDED``, also
-those whose driver call has not returned. Without this note the end of the process counts
+those whose driver call has not returned. Without this record the end of the process counts
 against them as a crash.
 """
 
@@ -20,8 +20,8 @@ WAIT = 2.0
 """Longest wait for the journal, in seconds; the supervisor kills a process 5 s after its grace."""
 
 
-def write(journal: Journal, slot: str, wait: float = WAIT) -> None:
-    """Write the note; a failure is logged, and the stop continues.
+def record(journal: Journal, slot: str, wait: float = WAIT) -> None:
+    """Record the stop; a failure is logged, and the stop continues.
 
     :param wait: longest wait for the journal in seconds, which may hang.
     """
@@ -34,6 +34,6 @@ def write(journal: Journal, slot: str, wait: float = WAIT) -> None:
             LOG.error("the stop of %s cannot be noted and counts as a crash: %s", slot, error)
         written.set()
 
-    threading.Thread(target=suspend, name="stop-mark", daemon=True).start()
+    threading.Thread(target=suspend, name="orderly-stop", daemon=True).start()
     if wait and not written.wait(wait):
         LOG.error("the stop of %s is not noted after %.0f s: the journal hangs", slot, wait)

@@ -22,13 +22,13 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.engine import Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
-from worker.execution import resume_pool, stop_mark
 from worker.execution.executor import Executor, OperationRun
-from worker.execution.lane import Lane
+from worker.execution.pools import resume_pool
+from worker.execution.pools.resume_pool import ResumePool
+from worker.execution.pools.thread_pool import ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
-from worker.execution.resume_pool import ResumePool
 from worker.execution.retry import JournalRetry
-from worker.journal import interruptions
+from worker.journal import interruptions, orderly_stop
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
@@ -62,7 +62,7 @@ class Submitted(Protocol):
 class WaitingLimits:
     """How many accepted operations may wait.
 
-    :param most: in each lane, for their turn or for a thread.
+    :param most: in each pool, for their turn or for a thread.
     :param per_resource: for their turn on one resource.
     """
 
@@ -105,16 +105,16 @@ class OperationPool:
         self._submitted = submitted
         self._stopping = stopping
         most = limits.most
-        self._slow = Lane("operation", size, most)
-        self._quick = Lane("quick", max(size, QUICK_THREADS), most)
-        self._transfers = Lane("transfer", data_transfers or _UNLIMITED, most)
-        self._calls = Lane("call", max(size, CALL_THREADS), most)
+        self._slow = ThreadPool("operation", size, most)
+        self._quick = ThreadPool("quick", max(size, QUICK_THREADS), most)
+        self._transfers = ThreadPool("transfer", data_transfers or _UNLIMITED, most)
+        self._calls = ThreadPool("call", max(size, CALL_THREADS), most)
         self._resumed = ResumePool()
         self._guard = threading.Lock()
         self._runs: dict[str, OperationRun] = {}
         self._waiting_calls: dict[Ticket, Ended] = {}
-        self.room = threading.Event()
-        """Set when there may be room again for an operation that was not admitted."""
+        self.capacity_freed = threading.Event()
+        """Set when an operation that was not admitted may be admitted now."""
         self._refused = False
 
     @property
@@ -123,10 +123,13 @@ class OperationPool:
         return not self._slow.is_busy
 
     def admits(self, operation: Operation) -> bool:
-        """Return whether one more operation may be accepted; if not, :attr:`room` is set later."""
+        """Return whether one more operation may be accepted.
+
+        After a refusal, :attr:`capacity_freed` is set when an operation has ended.
+        """
         names = (*operation.exclusive, *operation.shared)
-        self._refused = True  # first: an end from now on sets ``room``
-        if not self._lane_of(operation).has_room:
+        self._refused = True  # first: an end from now on sets ``capacity_freed``
+        if not self._pool_of(operation).accepts_more:
             return False
         if self._queue.waiting(names) >= self._limits.per_resource:
             return False
@@ -135,11 +138,11 @@ class OperationPool:
 
     def start(self, operation: Operation, detail: FlowDetail) -> None:
         """Run a new operation on a thread when its turn comes."""
-        run, lane = OperationRun(operation, detail), self._lane_of(operation)
-        if lane.is_busy or self._queue.is_taken((*operation.exclusive, *operation.shared)):
+        run, pool = OperationRun(operation, detail), self._pool_of(operation)
+        if pool.is_busy or self._queue.is_taken((*operation.exclusive, *operation.shared)):
             run.pack()
-        lane.wait()
-        self._enqueue(run, functools.partial(self._run_in, lane))
+        pool.add_waiting()
+        self._enqueue(run, functools.partial(self._run_in, pool))
 
     def start_submitted(self) -> None:
         """Run the operations that flows have started since the last call."""
@@ -153,14 +156,14 @@ class OperationPool:
 
     def start_call(self, begin: Callable[[], None]) -> bool:
         """Begin a call on a thread for calls; return False where too many wait."""
-        if not self._calls.has_room:
+        if not self._calls.accepts_more:
             return False
 
         def work() -> None:
             with self._calls.running():
                 begin()
 
-        self._calls.wait()
+        self._calls.add_waiting()
         self._calls.submit(work)
         return True
 
@@ -185,7 +188,7 @@ class OperationPool:
         ticket = Ticket(operation.exclusive, operation.shared, ready)
         with self._guard:
             self._waiting_calls[ticket] = ended
-        self._calls.wait()
+        self._calls.add_waiting()
         self._queue.enter(ticket)
         entering = False
         if at_once:
@@ -216,7 +219,7 @@ class OperationPool:
         cancelled = OperationCancelled(reason) if reason else None
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
         place = resume_pool.Place.of(run, interruptions.of(detail))
-        pool = self._transfers.pool if operation.moves_data else None
+        pool = self._transfers.executor if operation.moves_data else None
         self._enqueue(run, functools.partial(self._resumed.submit, place, pool=pool))
         return True
 
@@ -235,7 +238,7 @@ class OperationPool:
     def close(self) -> None:
         """Take no message any more; the rest stays with the broker."""
         self._stopping.set()
-        self.room.set()
+        self.capacity_freed.set()
 
     def stop(self, grace: float, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Let operations end, and return whether all did.
@@ -245,10 +248,10 @@ class OperationPool:
         """
         self.close()
         # A supervisor may kill the process in the middle of the grace.
-        stop_mark.write(self._journal, self._slot, wait=0.0)
+        orderly_stop.record(self._journal, self._slot, wait=0.0)
         failed = self._fail_waiting_calls()
-        for lane in (self._slow, self._quick, self._transfers):
-            lane.close()
+        for pool in (self._slow, self._quick, self._transfers):
+            pool.close()
         self._calls.close(cancel=False)  # each gets its error
         self._resumed.close()
         self._executor.close()
@@ -260,24 +263,24 @@ class OperationPool:
                 drained = self._executor.drained(1.0)
         finally:
             self._executor.leave()
-            stop_mark.write(self._journal, self._slot)
+            orderly_stop.record(self._journal, self._slot)
         wait(failed, REPLY_TIME)
         return drained
 
-    def _lane_of(self, operation: Operation) -> Lane:
+    def _pool_of(self, operation: Operation) -> ThreadPool:
         if operation.moves_data:
             return self._transfers
         return self._quick if operation.quick else self._slow
 
-    def _run_in(self, lane: Lane, work: Callable[..., None], *args: Any) -> None:
-        """Run work on a thread of a lane in which it has waited."""
+    def _run_in(self, pool: ThreadPool, work: Callable[..., None], *args: Any) -> None:
+        """Run work on a thread of a pool in which it has waited."""
 
         def run() -> None:
-            with lane.running():
-                self._notify_room()
+            with pool.running():
+                self._notify_capacity()
                 work(*args)
 
-        lane.submit(run)
+        pool.submit(run)
 
     def _run_call(
         self, ticket: Ticket, operation: Operation, accept: Callable[[], FlowDetail | None]
@@ -295,7 +298,7 @@ class OperationPool:
             failed = error
         finally:
             self._queue.leave(ticket)
-            self._notify_room()
+            self._notify_capacity()
         if ended is not None and (outcome is not None or failed is not None):
             ended(outcome, failed)
         self.start_submitted()
@@ -323,7 +326,7 @@ class OperationPool:
             waiting = list(self._waiting_calls.values())
             self._waiting_calls.clear()
         error = ProcessStopping("it was not begun: the service stops")
-        return [self._calls.pool.submit(ended, None, error) for ended in waiting]
+        return [self._calls.executor.submit(ended, None, error) for ended in waiting]
 
     def _fail_call(self, ticket: Ticket) -> None:
         """Reply to a call that came during the stop."""
@@ -332,10 +335,10 @@ class OperationPool:
         if ended is not None:
             ended(None, ProcessStopping("it was not begun: the service stops"))
 
-    def _notify_room(self) -> None:
+    def _notify_capacity(self) -> None:
         if self._refused:
             self._refused = False
-            self.room.set()
+            self.capacity_freed.set()
 
     def _enqueue(self, run: OperationRun, start: Callable[..., None]) -> None:
         """Start a run on a thread when its turn comes.
@@ -363,7 +366,7 @@ class OperationPool:
         finally:
             self._queue.leave(ticket)
             self._forget(run)
-            self._notify_room()
+            self._notify_capacity()
             self.start_submitted()
 
     def _register(self, run: OperationRun) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads of one kind of operation, and how many operations wait for them."""
+"""Pool of threads for one kind of operation; it counts the operations that wait for them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 LOG = logging.getLogger(__name__)
 
 
-class Lane:
+class ThreadPool:
     """Threads that no other kind of operation uses, so that none waits behind another kind.
 
-    An operation waits in its lane from its acceptance on, first for its turn on its
+    An operation waits in its pool from its acceptance on, first for its turn on its
     resource, which needs no thread, and then for a thread.
 
     :param threads: how many operations run at once.
@@ -24,7 +24,7 @@ class Lane:
     """
 
     def __init__(self, name: str, threads: int, most: int) -> None:
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads = threads
         self._most = most
         self._guard = threading.Lock()
@@ -37,7 +37,7 @@ class Lane:
         return self._threads
 
     @property
-    def has_room(self) -> bool:
+    def accepts_more(self) -> bool:
         """Whether one more operation may wait."""
         return self._waiting < self._most
 
@@ -46,15 +46,10 @@ class Lane:
         """Whether the next operation waits for a thread."""
         return self._waiting + self._running >= self._threads
 
-    def wait(self) -> None:
+    def add_waiting(self) -> None:
         """Count one more operation that waits."""
         with self._guard:
             self._waiting += 1
-
-    def give_up(self) -> None:
-        """Count an operation that does not wait any more, and does not run."""
-        with self._guard:
-            self._waiting -= 1
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -71,7 +66,7 @@ class Lane:
     def submit(self, work: Callable[..., None], *args: Any) -> None:
         """Run work on a thread; after the stop, never: casts stay in the journal."""
         try:
-            self.pool.submit(work, *args)
+            self.executor.submit(work, *args)
         except RuntimeError:
             LOG.debug("not started before the stop; it stays in the journal")
 
@@ -80,4 +75,4 @@ class Lane:
 
         :param cancel: whether work that was submitted is dropped.
         """
-        self.pool.shutdown(wait=False, cancel_futures=cancel)
+        self.executor.shutdown(wait=False, cancel_futures=cancel)
