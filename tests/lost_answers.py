@@ -23,8 +23,7 @@ class LostAnswers:
         self.takes_effect = True
         self.left = 0
         self.commits = 0
-        for engine in {journal._engine, journal._durable}:
-            self._watch(engine)
+        self._watch(journal._engine)
 
     def lose(self, number: int = 1, *, takes_effect: bool = True) -> None:
         """Lose the answers of so many commits."""

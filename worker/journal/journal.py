@@ -32,6 +32,7 @@ from flows.storable_errors import bounded
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
+from worker.journal.group_commit import GroupCommit
 from worker.journal.interruptions import Interruption
 from worker.journal.operator_requests import OperatorRequests
 from worker.journal.progress import FlowProgress
@@ -82,7 +83,8 @@ class Journal:
     """
 
     def __init__(self, connection: str) -> None:
-        self._durable, self._engine = schema.engines(connection)
+        self._engine = schema.make_engine(connection)
+        self._disk = GroupCommit(schema.file_of(self._engine))
         self._metadata = sa.MetaData()
         self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = Statements(self._tables, self._engine)
@@ -118,7 +120,6 @@ class Journal:
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""
         self._engine.dispose()
-        self._durable.dispose()
 
     def accept(self, unique_id: str, slot: str, operation: Operation) -> FlowDetail | None:
         """Write an operation, ready to run, in one durable transaction.
@@ -166,7 +167,7 @@ class Journal:
 
     def progress(self, detail: FlowDetail) -> FlowProgress:
         """Return the backend through which one flow's engine writes its progress."""
-        durably = functools.partial(self._writing, self._durable)
+        durably = functools.partial(self._writing, durably=True)
         return FlowProgress(self._statements, self._writing, durably, detail)
 
     def count_interruption(
@@ -194,8 +195,9 @@ class Journal:
 
     def suspend(self, slot: str) -> None:
         """Note durably that a stop in order leaves the flows of a slot: none was interrupted."""
-        with self._gate, reading(self._durable) as connection, connection.begin():
+        with self._gate, reading(self._engine) as connection, connection.begin():
             self._statements.suspend(connection, slot, (*ENDED, states.PENDING, states.SUSPENDED))
+        self._disk.wait()
 
     def finish(
         self,
@@ -212,7 +214,7 @@ class Journal:
         """
         meta = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
         meta["request_id"] = detail.meta["request"].get("request_id")
-        with self._writing(self._durable if progress.ends_durably else None) as cursor:
+        with self._writing(durably=progress.ends_durably) as cursor:
             if failure is None:
                 meta["tasks"] = [(a.name, a.meta.get("began"), a.meta.get("ended")) for a in detail]
                 self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, meta)
@@ -316,7 +318,7 @@ class Journal:
     def _insert(self, slot: str, detail: FlowDetail) -> FlowDetail | None:
         """Write a new entry and return it; None where its message came before."""
         try:
-            with self._writing(self._durable) as cursor:
+            with self._writing(durably=True) as cursor:
                 self._statements.insert(cursor, slot, detail)
         except JournalUnavailable:
             with self._unsure_guard:
@@ -337,6 +339,7 @@ class Journal:
         None where its message came before: the call that wrote the entry runs it.
         """
         flow = detail.uuid
+        self._disk.wait()  # the entry was committed, perhaps by a call that still waits
         with self._reading() as connection:
             owner = self._statements.slot_of(connection, flow)
             found = self._statements.load(connection, flow)
@@ -354,10 +357,15 @@ class Journal:
         return was_unsure
 
     @contextmanager
-    def _writing(self, engine: sa.Engine | None = None) -> Iterator[Any]:
-        """Return a cursor whose transaction ends with the block."""
-        with self._gate, transaction(engine or self._engine) as cursor:
+    def _writing(self, *, durably: bool = False) -> Iterator[Any]:
+        """Return a cursor whose transaction ends with the block.
+
+        :param durably: whether to wait until it survives a power cut.
+        """
+        with self._gate, transaction(self._engine) as cursor:
             yield cursor
+        if durably:
+            self._disk.wait()
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:
         return reading(self._engine)

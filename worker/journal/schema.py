@@ -37,23 +37,28 @@ _STATEMENT = 1 << 16
 """Bytes of a statement beside its texts."""
 
 
-def engines(connection: str) -> tuple[sa.Engine, sa.Engine]:
-    """Return two engines: one whose commits survive a power cut, one for progress.
+def make_engine(connection: str) -> sa.Engine:
+    """Return the engine of a database URL.
 
-    They differ only for SQLite, where the first waits for the disk at each commit.
+    Commits to a server survive a power cut; those to a file in SQLite survive a kill, and wait
+    for the disk by themselves (see group_commit.py).
     """
     url = database_url.parse(connection)
     if url.get_backend_name() != "sqlite":
-        engine = sa.create_engine(
+        return sa.create_engine(
             url,
             pool_pre_ping=True,
             isolation_level="READ COMMITTED",
             connect_args=_limits(url),
         )
-        return engine, engine
     if url.database:
         _to_write_ahead(url.database)
-    return _sqlite_engine(url, "full"), _sqlite_engine(url, "normal")
+    return _sqlite_engine(url)
+
+
+def file_of(engine: sa.Engine) -> str | None:
+    """Return the file of a database in SQLite; None of a server, or of one in memory."""
+    return engine.url.database if engine.dialect.name == "sqlite" else None
 
 
 def _limits(url: sa.URL) -> dict[str, Any]:
@@ -155,7 +160,7 @@ def _to_write_ahead(path: str) -> None:
         raise JournalError(f"journal {path}: {error}") from error
 
 
-def _sqlite_engine(url: sa.URL, synchronous: str) -> sa.Engine:
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url,
         poolclass=sa.pool.QueuePool,
@@ -164,7 +169,7 @@ def _sqlite_engine(url: sa.URL, synchronous: str) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _set_pragmas(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA synchronous=normal")
         connection.execute("PRAGMA foreign_keys=on")
 
     return engine
