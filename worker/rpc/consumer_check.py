@@ -29,15 +29,15 @@ STALLED = 60.0
 """Seconds without a pass through its loop after which a listener counts as deaf."""
 
 
-class Consumers(Protocol):
-    """The consumers of one server."""
+class ConsumingServer(Protocol):
+    """A server with its consumers."""
 
     @property
     def passed(self) -> float:
-        """When their thread last passed through its loop, by the monotonic clock."""
+        """When the thread of the consumers last passed through its loop, by the monotonic clock."""
 
     def queues(self) -> list[str]:
-        """Return the names of their queues."""
+        """Return the names of the consumed queues."""
 
     def reconnect(self, reason: str) -> None:
         """Connect anew soon."""
@@ -57,8 +57,8 @@ class ConsumerCheck:
     ) -> None:
         self._counts = counts
         self._stopping = stopping
-        self._servers: list[Consumers] = []
-        self._missing_since: dict[Consumers, float] = {}
+        self._servers: list[ConsumingServer] = []
+        self._missing_since: dict[ConsumingServer, float] = {}
         self._answers_since: float | None = None
         self._reported = False
 
@@ -68,7 +68,7 @@ class ConsumerCheck:
         now = time.monotonic()
         return any(now - since > DEAF_LIMIT for since in list(self._missing_since.values()))
 
-    def start(self, servers: Collection[Consumers]) -> None:
+    def start(self, servers: Collection[ConsumingServer]) -> None:
         """Begin to check, on a thread of its own."""
         self._servers = list(servers)
         threading.Thread(target=self._loop, name="consumer-check", daemon=True).start()
@@ -92,7 +92,7 @@ class ConsumerCheck:
             except Exception:
                 LOG.exception("the consumers could not be checked")
 
-    def _check(self, server: Consumers) -> None:
+    def _check(self, server: ConsumingServer) -> None:
         try:
             counts = self._counts(server.queues())
         except Exception as error:  # noqa: BLE001 - the broker is away: reported elsewhere

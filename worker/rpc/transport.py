@@ -16,7 +16,7 @@ from oslo_config import cfg
 from oslo_utils import strutils
 
 from worker.compat import oslo_messaging as compat
-from worker.rpc import presence
+from worker.rpc import bus_state
 
 CONTROL_EXCHANGE = "openstack"
 """The default of cinder.conf (spec/service §2)."""
@@ -76,7 +76,7 @@ def get(conf: cfg.ConfigOpts, *, concurrency: int, process: str | None = None) -
     bound_prefetch(conf, concurrency)
     distinguish_queues(conf, process)
     transport = oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)
-    presence.watch(transport)
+    bus_state.watch(transport)
     return transport
 
 

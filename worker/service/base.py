@@ -55,7 +55,7 @@ from worker.rpc import transport as bus
 from worker.rpc.consumer_check import ConsumerCheck, counts_of
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.markers import MarkedIntake, Markers, consumed
-from worker.rpc.notifier import Notifier
+from worker.rpc.notifications.notifier import Notifier
 from worker.rpc.server import Server
 from worker.service import slots
 from worker.service.fence import HostFence

@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 
-from worker.rpc import notification_queue
-from worker.rpc.notification_queue import GivenUp, Notification, NotificationQueue, TryAgain
+from worker.rpc.notifications import notification_queue
+from worker.rpc.notifications.notification_queue import (
+    GivenUp,
+    Notification,
+    NotificationQueue,
+    TryAgain,
+)
 
 WAIT = 20.0
 

@@ -15,7 +15,7 @@ from drivers.interface.records import Record
 from tests.servers import until
 from tests.unit.rpc.samples import of
 from worker.rpc.context import RequestContext
-from worker.rpc.notifier import Notifier
+from worker.rpc.notifications.notifier import Notifier
 
 CREATED = datetime.datetime(2026, 1, 2, 3, 4, 5)
 

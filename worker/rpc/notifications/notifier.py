@@ -17,9 +17,14 @@ from oslo_utils import timeutils
 from drivers.interface.records import Record
 from flows.statuses import VolumeStatus
 from worker.compat import oslo_messaging as compat
-from worker.rpc import presence
+from worker.rpc import bus_state
 from worker.rpc import transport as bus
-from worker.rpc.notification_queue import GivenUp, Notification, NotificationQueue, TryAgain
+from worker.rpc.notifications.notification_queue import (
+    GivenUp,
+    Notification,
+    NotificationQueue,
+    TryAgain,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -63,7 +68,7 @@ class Notifier:
         self._transport = oslo_messaging.get_notification_transport(conf)
         self._held = settings.retry < 0
         self.retry = _RETRIES if self._held else settings.retry
-        presence.divert_connections(self._transport, self.queue.note_outage)
+        bus_state.divert_connections(self._transport, self.queue.note_outage)
         # Its drivers are loaded once, here; nothing is connected yet.
         self._base = oslo_messaging.Notifier(self._transport)
 
@@ -135,7 +140,7 @@ class Notifier:
 
     def _deliver(self, notification: Notification) -> None:
         """Send a notification to each receiver that does not have it. :raises TryAgain: later."""
-        presence.divert(self.queue.note_outage)
+        bus_state.divert(self.queue.note_outage)
         message = jsonutils.loads(notification.body)
         try:
             compat.send_notification(

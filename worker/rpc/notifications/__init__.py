@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notifications of operations, sent from a bounded queue."""
