@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from oslo_config import cfg, types
 from oslo_utils import netutils
 
-from drivers.export import hold, qemu
+from drivers.export import pause, qemu
 from drivers.interface.errors import (
     RemoveExportException,
     TargetUpdateFailed,
@@ -111,7 +111,7 @@ class NbdExport(ExportDriver):
             text = f"{self._directory} cannot be made: {error.strerror}"
             raise VolumeBackendAPIException(text) from error
         found = [qemu.find(path) for path in self._directory.glob("*.pid")]
-        hold.let_go([server for server in found if server is not None])
+        pause.resume([server for server in found if server is not None])
 
     def ensure(self, name: str, path: str) -> None:
         """Start a server unless there is one."""
@@ -165,7 +165,7 @@ class NbdExport(ExportDriver):
     def held(self, names: Sequence[str]) -> AbstractContextManager[None]:
         """Stop the servers for a moment."""
         servers = [self._server(name) for name in names]
-        return hold.held([server for server in servers if server is not None])
+        return pause.paused([server for server in servers if server is not None])
 
     def _start(self, name: str, path: str, state: State) -> None:
         """:raises VolumeBackendAPIException: nothing is left of the try."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copy several files as of one moment, even while they are written to.
 
-Who writes through an export is held meanwhile. Of others nothing is known before:
-if one of the files was written to between the first copy's begin and the last one's
-end, the copies are thrown away and made once more, and at last the files are busy.
+Exports are paused while the files are copied. Other processes may write to the files
+unnoticed. So the times of the files are compared: if a file changed between the begin of the
+first copy and the end of the last one, all copies are removed and made again. After five such
+attempts the files are reported as busy.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def copy_together(
     """
     names = [copy.source for copy in copies]
     for number in range(_TRIES):
-        hold = contextlib.nullcontext() if export is None else export.held(names)
+        pause = contextlib.nullcontext() if export is None else export.held(names)
         try:
-            with hold:
+            with pause:
                 before = _quiet(files, names)
                 for copy in copies:
                     files.copy(copy.source, copy.target, copy.size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that are held for a moment go on, whatever becomes of who holds them."""
+"""Paused servers continue, also when the process that paused them was killed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from drivers.export import hold
+from drivers.export import pause
 from drivers.export.qemu import QemuNbdServer
 from drivers.interface.errors import VolumeBackendAPIException
 from tests.servers import until
 
-_HOLDER = """\
+_PAUSING = """\
 import os, signal, sys
-from drivers.export import hold
+from drivers.export import pause
 from drivers.export.qemu import QemuNbdServer
-with hold.held([QemuNbdServer(int(pid)) for pid in sys.argv[2:]]):
+with pause.paused([QemuNbdServer(int(pid)) for pid in sys.argv[2:]]):
     os.kill(0 if sys.argv[1] == "family" else os.getpid(), signal.SIGKILL)
 """
 
@@ -46,14 +46,14 @@ def states(servers: list[QemuNbdServer]) -> set[str]:
 
 
 def test_they_stand_still_meanwhile_and_go_on_after(servers: list[QemuNbdServer]) -> None:
-    with hold.held(servers):
+    with pause.paused(servers):
         assert states(servers) == {"T"}
 
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
 
 def test_they_go_on_after_a_failure(servers: list[QemuNbdServer]) -> None:
-    with pytest.raises(OSError, match="disk"), hold.held(servers):
+    with pytest.raises(OSError, match="disk"), pause.paused(servers):
         raise OSError("disk")
 
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
@@ -63,7 +63,7 @@ def test_they_go_on_after_a_failure(servers: list[QemuNbdServer]) -> None:
 def test_they_go_on_when_who_holds_them_is_killed(servers: list[QemuNbdServer], who: str) -> None:
     """Also together with every process of its group; the guard has a session of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", _HOLDER, who, *(str(server.pid) for server in servers)],
+        [sys.executable, "-c", _PAUSING, who, *(str(server.pid) for server in servers)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         start_new_session=True,
         check=False,
@@ -76,11 +76,11 @@ def test_they_go_on_when_who_holds_them_is_killed(servers: list[QemuNbdServer], 
 def test_nobody_is_held_where_one_does_not_stand_still(
     servers: list[QemuNbdServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "_STOP_TIMEOUT", 0.05)
-    monkeypatch.setattr(hold, "_is_stopped", lambda pid: pid != servers[1].pid)
+    monkeypatch.setattr(pause, "_STOP_TIMEOUT", 0.05)
+    monkeypatch.setattr(pause, "_is_stopped", lambda pid: pid != servers[1].pid)
 
     refused = pytest.raises(VolumeBackendAPIException, match="does not stop writing")
-    with refused, hold.held(servers):
+    with refused, pause.paused(servers):
         raise AssertionError("it was held")
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
@@ -89,7 +89,7 @@ def test_one_that_has_ended_is_passed_over(servers: list[QemuNbdServer]) -> None
     gone = subprocess.Popen(["true"])
     gone.wait()
 
-    with hold.held([QemuNbdServer(gone.pid), *servers]):
+    with pause.paused([QemuNbdServer(gone.pid), *servers]):
         assert states(servers) == {"T"}
 
 
@@ -97,13 +97,13 @@ def test_what_nobody_holds_any_more_is_let_go(servers: list[QemuNbdServer]) -> N
     """As a start does it: the guard was killed as well."""
     servers[0].send(signal.SIGSTOP)
     until(lambda: state(servers[0]) == "T", 60, "it to stop")
-    hold.let_go(servers)
+    pause.resume(servers)
 
     until(lambda: state(servers[0]) == "S", 60, "it to go on")
 
 
 def test_without_servers_no_guard_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(hold, "subprocess")
+    monkeypatch.delattr(pause, "subprocess")
 
-    with hold.held([]):
+    with pause.paused([]):
         pass

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stop the NBD servers of volumes for a moment, so that nothing is written meanwhile.
+"""Pause the NBD servers of volumes for a moment, so that nothing is written meanwhile.
 
-A held server is a stopped process: writes that it had acknowledged are in the file, and new
-ones wait until it continues. If the worker were killed, its servers would stay stopped for
-ever; so a guard, a process of its own, continues them when its pipe closes.
+A paused server is a process that SIGSTOP has stopped: the writes that it had acknowledged are
+in the file, and new ones wait until it continues. If the worker were killed, its servers would
+stay stopped for ever; so a separate guard process sends SIGCONT when its pipe closes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _STOPPED_STATES = ("T", "t", "Z", "X")
 
 
 @contextlib.contextmanager
-def held(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
-    """Hold servers.
+def paused(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
+    """Pause servers.
 
-    :raises VolumeBackendAPIException: a server does not stop; none is held.
+    :raises VolumeBackendAPIException: a server does not stop; none is paused.
     """
     if not servers:
         yield
@@ -46,8 +46,8 @@ def held(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
         yield
 
 
-def let_go(servers: Sequence[QemuNbdServer]) -> None:
-    """Release servers whose guard was killed together with the process that held them."""
+def resume(servers: Sequence[QemuNbdServer]) -> None:
+    """Continue servers whose guard was killed together with the process that paused them."""
     for server in servers:
         server.send(signal.SIGCONT)
 
@@ -65,10 +65,10 @@ def _guard(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdout.readline()  # it is there
+            process.stdout.readline()  # the guard runs
             yield
         finally:
-            let_go(servers)
+            resume(servers)
             process.stdin.close()
 
 
@@ -95,5 +95,5 @@ def _state(pid: int, thread: str) -> str:
         text = Path(f"/proc/{pid}/task/{thread}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return "X"
-    # After the name, which is in brackets and may have some itself.
+    # The fields follow the name, which is in parentheses and may contain some itself.
     return text.rpartition(")")[2].split()[0]
