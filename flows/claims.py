@@ -55,7 +55,7 @@ class Claim:
     :param statuses: values of ``column`` while the operation runs.
     :param once: whether a resource is in these statuses for one operation only in its life,
         or any operation on it does the same; a mark is not needed then.
-    :param until_end: whether the operation goes on after the status has ended; its mark is
+    :param until_end: whether the operation continues after the status has ended; its mark is
         then deleted at its end only.
     :param here: whether the row has to name this backend as well.
     :param unset: columns that are empty until the operation ends.

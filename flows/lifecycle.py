@@ -151,12 +151,12 @@ class Step(task.Task):  # type: ignore[misc]
 
 
 def failed_itself(result: Any) -> bool:
-    """Say whether the step that is being reverted is the one that failed."""
+    """Return whether the step that is being reverted is the one that failed."""
     return isinstance(result, Failure)
 
 
 def was_refused(result: Any) -> bool:
-    """Say whether the first step refused the resource: the operation does not own it.
+    """Return whether the first step refused the resource: the operation does not own it.
 
     A step that was interrupted, or met a bug, refused nothing: the resource waits
     for an end.
@@ -165,7 +165,7 @@ def was_refused(result: Any) -> bool:
 
 
 def was_interrupted(result: Any) -> bool:
-    """Say whether the step that is being reverted was interrupted, and how far is unknown."""
+    """Return whether the step that is being reverted was interrupted, and how far is unknown."""
     return isinstance(result, Failure) and bool(result.check(errors.OperationInterrupted))
 
 

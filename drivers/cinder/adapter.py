@@ -80,17 +80,17 @@ class CinderDriver(VolumeDriver):
         return stats
 
     def get_version(self) -> str | None:
-        """Return the driver's."""
+        """Return the version of the driver."""
         return str(self._made.get_version())
 
     def create_volume(self, volume: Record) -> Update:
-        """Have it created."""
+        """Call the driver's method and translate its update."""
         return self._update("create_volume", volume)
 
     def delete_volume(self, volume: Record) -> None:
-        """Have it deleted; a volume that the driver does not find is gone.
+        """Call the driver's method; a volume that the driver does not find is deleted.
 
-        Whether it has snapshots is asked here: many a driver leaves that to Cinder's API.
+        Many drivers leave the check for snapshots to Cinder's API, so the adapter makes it.
         """
         given = cinders(self._as_begun(volume))
         with translated(exception.VolumeNotFound):
@@ -100,21 +100,21 @@ class CinderDriver(VolumeDriver):
             interrupted.clear(self._made, given)
 
     def extend_volume(self, volume: Record, new_size: int) -> None:
-        """Have it extended."""
+        """Call the driver's method."""
         with translated():
             self._made.extend_volume(cinders(volume), new_size)
 
     def create_snapshot(self, snapshot: Record) -> Update:
-        """Have it created."""
+        """Call the driver's method and translate its update."""
         return self._update("create_snapshot", snapshot)
 
     def delete_snapshot(self, snapshot: Record) -> None:
-        """Have it deleted; a snapshot that the driver does not find is gone."""
+        """Call the driver's method; a snapshot that the driver does not find is deleted."""
         with translated(exception.SnapshotNotFound):
             self._made.delete_snapshot(cinders(self._as_begun(snapshot)))
 
     def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
-        """Have it created."""
+        """Call the driver's method and translate its update."""
         return self._update("create_volume_from_snapshot", volume, cinders(snapshot))
 
     def initialize_connection(
@@ -123,7 +123,7 @@ class CinderDriver(VolumeDriver):
         connector: Mapping[str, Any],
         initiator_data: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
-        """Ask for it; only drivers of old take an initiator's data."""
+        """Call the driver's method; only older drivers take an initiator's data."""
         more = {"initiator_data": initiator_data}
         with translated():
             call = self._made.initialize_connection
@@ -133,7 +133,7 @@ class CinderDriver(VolumeDriver):
     def terminate_connection(
         self, volume: Record, connector: Mapping[str, Any] | None, force: bool = False
     ) -> bool | None:
-        """Have it ended."""
+        """Call the driver's method."""
         known = None if connector is None else dict(connector)
         with translated():
             answer = self._made.terminate_connection(cinders(volume), known, force=force)
@@ -204,7 +204,7 @@ def update(record: Record, given: Any, answer: Any) -> Update:
 
 
 def takes(method: Any, name: str) -> bool:
-    """Say whether a method has an argument of that name, spelt out."""
+    """Return whether a method has an argument of that name, spelt out."""
     try:
         return name in inspect.signature(method).parameters
     except (TypeError, ValueError):

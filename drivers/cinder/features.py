@@ -68,7 +68,7 @@ def adapted(wrapped: Any) -> type[CinderDriver]:
 
 
 def has(wrapped: Any, name: str) -> bool:
-    """Say whether a class has a method that is not the one of all drivers."""
+    """Return whether a class has a method that is not the one of all drivers."""
     if issubclass(wrapped, driver.ProxyVD):
         return name not in _NOT_BY_A_PROXY
     owner = next((kind for kind in wrapped.__mro__ if name in vars(kind)), None)

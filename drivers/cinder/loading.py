@@ -26,7 +26,7 @@ class NotACinderDriver(ValueError):
 
 
 def is_cinders(found: object) -> bool:
-    """Say whether a class is a volume driver of Cinder's kind, ours excluded.
+    """Return whether a class is a volume driver of Cinder's kind, ours excluded.
 
     Who has such a class has Cinder's modules loaded; nothing is imported for it.
     """
@@ -60,7 +60,7 @@ def adapted(found: object) -> type[VolumeDriver]:
 
 
 def installed() -> bool:
-    """Say whether there is a Cinder to load drivers of."""
+    """Return whether there is a Cinder to load drivers of."""
     return PACKAGE in sys.modules or importlib.util.find_spec(PACKAGE) is not None
 
 

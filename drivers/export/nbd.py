@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serve files as network block devices with qemu-nbd, one process for each.
 
-A process lives on when the service restarts; its address and who uses it stand in
-a file, so a later service finds it, or starts it again where it was. Restarted
-under systemd, whose stop ends all processes of a unit, it is the latter.
+A process survives a restart of the service. A file has its address and its users, so that the
+next service finds the process, or starts it again with the same address. systemd ends all
+processes of a unit, so after a restart by systemd the process is started again.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ OPTS: list[cfg.Opt] = [
         "local_nbd_tls",
         default="",
         help="Directory with ca-cert.pem, server-cert.pem and server-key.pem. Consumers then "
-        "need a certificate of that authority; without, who reaches a port reads and writes "
-        "the volume, so an address other than the loopback is refused.",
+        "need a certificate of that authority; without it any "
+        "client that reaches a port can read and write the volume, so only a loopback address "
+        "is accepted.",
     ),
 ]
 
@@ -67,7 +68,7 @@ class State:
     """The stored state of one export.
 
     :param port: 0 for a socket.
-    :param users: who was let in and has not gone.
+    :param users: the connected consumers.
     """
 
     port: int = 0
@@ -120,11 +121,11 @@ class NbdExport(ExportDriver):
                 self._start(name, path, self._state(name))
 
     def is_up(self, name: str) -> bool:
-        """Say whether there is a server."""
+        """Return whether there is a server."""
         return self._server(name) is not None
 
     def connect(self, name: str, who: str) -> Mapping[str, Any]:
-        """Note who uses it and say where it is.
+        """Note a consumer and return the address.
 
         :returns: ``export`` and ``format``; ``socket``, or ``host`` and ``port``; ``uri``.
         """
@@ -136,7 +137,7 @@ class NbdExport(ExportDriver):
             return self._where(name, state.port)
 
     def disconnect(self, name: str, who: str | None) -> None:
-        """Note who has gone; the server ends with the last."""
+        """Forget a consumer; the server ends with the last one."""
         with self._locked(name):
             state = self._state(name)
             state.users = [user for user in state.users if user != who and who is not None]
@@ -157,7 +158,7 @@ class NbdExport(ExportDriver):
             if server is None:
                 return
             if server.clients():
-                text = f"{name} has grown; who is connected has to connect again to see it"
+                text = f"{name} has grown; connected clients have to connect again to see it"
                 raise TargetUpdateFailed(text)
             self._end(name, server)
             self._start(name, path, self._state(name))

@@ -37,7 +37,7 @@ class ImageSink:
         self._at += len(data)
 
     def skip(self, length: int) -> None:
-        """Go on after data that was written to the volume by other means."""
+        """Skip data that was written to the volume by other means."""
         self._at += length
 
     def finish(self) -> None:

@@ -52,7 +52,7 @@ class BackupDriver(abc.ABC):
         self.metadata = metadata
 
     def check_for_setup_error(self) -> None:
-        """Say whether the store can be used.
+        """Return whether the store can be used.
 
         :raises BackupDriverException: backups on this host fail until it can.
         """

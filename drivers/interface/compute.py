@@ -53,7 +53,7 @@ class ComputeService(abc.ABC):
 
     @abc.abstractmethod
     def swap_volume(self, context: Any, instance: str, volume_id: str, copy_id: str) -> None:
-        """Have an instance copy a volume to another one, and go on with that.
+        """Have an instance copy a volume to another one, and continue with that.
 
         It answers when it has begun, and reserves the copy before. In the end it has the
         migration completed.

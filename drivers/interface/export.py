@@ -37,7 +37,7 @@ class ExportDriver(abc.ABC):
 
     @abc.abstractmethod
     def check(self) -> None:
-        """Say whether it can work.
+        """Return whether it can work.
 
         :raises VolumeBackendAPIException: the text names the package or option to change.
         """
@@ -52,7 +52,7 @@ class ExportDriver(abc.ABC):
 
     @abc.abstractmethod
     def is_up(self, name: str) -> bool:
-        """Say whether a file is served under this name."""
+        """Return whether a file is served under this name."""
 
     @abc.abstractmethod
     def connect(self, name: str, who: str) -> Mapping[str, Any]:
@@ -79,7 +79,7 @@ class ExportDriver(abc.ABC):
     def grown(self, name: str, path: str) -> None:
         """Show the new size of a file that has grown; nothing where it is not served.
 
-        :raises TargetUpdateFailed: who is connected sees the old size until then.
+        :raises TargetUpdateFailed: connected clients see the old size until they connect again.
         """
 
     @abc.abstractmethod

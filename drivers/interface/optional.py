@@ -26,7 +26,7 @@ holds columns of that row only, and no other row's ``id``; in a volume's,
 """
 
 Connector = Mapping[str, Any]
-"""Who wants to reach a volume: ``host``, ``ip``, ``initiator``, ``multipath``, …"""
+"""The host that connects to a volume: ``host``, ``ip``, ``initiator``, ``multipath``, …"""
 
 
 class Exporting:
@@ -92,7 +92,7 @@ class Exporting:
         raise NotImplementedError
 
     def secure_file_operations_enabled(self) -> bool:
-        """Say whether the volume's files belong to the service's user."""
+        """Return whether the volume's files belong to the service's user."""
         return False
 
 
@@ -122,7 +122,7 @@ class Copying:
         raise NotImplementedError
 
     def snapshot_revert_use_temp_snapshot(self) -> bool:
-        """Say whether a revert that fails half way needs a safety snapshot."""
+        """Return whether a revert that fails half way needs a safety snapshot."""
         return True
 
     def create_volume_from_backup(self, volume: Record, backup: Record) -> Update:
@@ -153,7 +153,7 @@ class Copying:
         raise NotImplementedError
 
     def backup_use_temp_snapshot(self) -> bool:
-        """Say whether a volume in use is backed up through a snapshot, not a clone."""
+        """Return whether a volume in use is backed up through a snapshot, not a clone."""
         return False
 
     def clear_download(self, context: Any, volume: Record) -> None:

@@ -48,7 +48,7 @@ class Replicating:
         secondary_id: str | None = None,
         groups: Sequence[Record] | None = None,
     ) -> Failover:
-        """Go on with a target, or come back to ``default``.
+        """Fail over to a target, or back to ``default``.
 
         Also asked of an instance whose set-up failed, as it does where the backend is
         lost. A backend that has failed over to that target answers the same again.
@@ -105,7 +105,7 @@ class Replicating:
         volumes: Volumes,
         secondary_backend_id: str | None = None,
     ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
-        """Go on with a group on a target, or come back; the answer is the same again."""
+        """Fail a group over to a target, or back; the answer is the same again."""
         raise NotImplementedError
 
     def get_replication_error_status(

@@ -61,7 +61,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
 
     @abc.abstractmethod
     def check_for_setup_error(self) -> None:
-        """Say whether the driver can work, and finish whatever set-up is left.
+        """Return whether the driver can work, and finish whatever set-up is left.
 
         Called after :meth:`do_setup`; try here whether the credentials are good and
         its dependencies are available. When it returns the driver is ready.

@@ -53,7 +53,7 @@ class Directory:
             return str(self.path / name)
 
     def exists(self, name: str) -> bool:
-        """Say whether a file is there. :raises UnsafeName: it is not one of ours."""
+        """Return whether a file is there. :raises UnsafeName: it is not one of ours."""
         try:
             with self.opened(name):
                 return True

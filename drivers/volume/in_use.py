@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a file is used as a disk, as far as this host's kernel knows.
+"""Check whether a file is used as a disk, as far as this host's kernel knows.
 
 QEMU and its tools lock the images that they open; a loop device names the file
-behind it. Who only has the file open is not seen.
+behind it. A process that only has the file open is not noticed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOOP_DEVICES = Path("/sys/block")
 def require_unused(files: Directory, export: ExportDriver | None, volume: Record) -> None:
     """Refuse a volume in use; an absent one is not in use.
 
-    :raises VolumeIsBusy: the text says by whom.
+    :raises VolumeIsBusy: the text names the user.
     """
     if export is not None and export.is_up(volume.name):
         raise VolumeIsBusy(f"volume {volume.id} is exported: remove the export first")

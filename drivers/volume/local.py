@@ -289,7 +289,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         return self._name()
 
     def _takes_file(self, connector: Mapping[str, Any] | None) -> bool:
-        """Say whether it is the worker itself, on this host, that wants a volume."""
+        """Return whether it is the worker itself, on this host, that wants a volume."""
         if not connector or not connector.get("do_local_attach"):
             return False
         return connector.get("host") == socket.gethostname()

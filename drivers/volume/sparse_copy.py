@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copy a sparse file into another: by sharing its extents, else data by data.
+"""Copy a sparse file into another: share its extents, or copy its data.
 
-The system calls run without the interpreter's lock and take a part at a time, so
-other threads go on meanwhile.
+The system calls copy one part at a time and release the interpreter's lock, so that other
+threads run meanwhile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNSUPPORTED = {
 
 
 class ChangedMeanwhile(Exception):
-    """The source was written to while it was copied: the copy is of no one moment."""
+    """The source was written to while it was copied: the copy mixes data of several moments."""
 
 
 def share(source: int, target: int) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep an eye on who wants a copy of a volume's or snapshot's data."""
+"""Progress, stops and cancellations of a data transfer of a backup."""
 
 from __future__ import annotations
 

@@ -170,12 +170,12 @@ def may_delete(
 
 
 def never_reached_driver(flow_failures: Mapping[str, Failure]) -> bool:
-    """Say whether an operation failed before its driver was asked for anything."""
+    """Return whether an operation failed before its driver was asked for anything."""
     return any(failure.check(DriverNotInitialized) for failure in flow_failures.values())
 
 
 def takes(method: Any, name: str) -> bool:
-    """Say whether a driver's method has an argument of that name."""
+    """Return whether a driver's method has an argument of that name."""
     try:
         parameters = inspect.signature(method).parameters
     except (TypeError, ValueError):

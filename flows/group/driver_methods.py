@@ -99,7 +99,7 @@ def call_for_snapshots(
 
 
 def is_consistent(group: Record) -> bool:
-    """Say whether a generic group's type promises consistency."""
+    """Return whether a generic group's type promises consistency."""
     kind = group.group_type
     if kind is None:
         return False

@@ -205,7 +205,7 @@ def disable() -> linear_flow.Flow:
 
 
 def failover() -> linear_flow.Flow:
-    """Go on with a group on another target.
+    """Fail a group over to another target.
 
     Needs ``kind`` and ``resource_id`` of the group, whether volumes in use are allowed
     (``allow_attached``), and ``targets``: a list of the target, which may be None.

@@ -66,7 +66,7 @@ class CleanUpHost(Step, task="clean"):
         until: str | None,
     ) -> None:
         found = ctx.workers.left(service_id, resource_type, resource_id, _moment(until))
-        # In this order: who claims a row is in the journal before.
+        # In this order: an operation is in the journal before it claims a row.
         underway = ctx.operations.in_progress() if found else ()
         for work in found:
             if work.resource_id not in underway and work.resource_type in _KINDS:

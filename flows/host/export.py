@@ -23,7 +23,7 @@ STATUSES = Statuses(during=(VolumeStatus.IN_USE,), failure={Exception: VolumeSta
 
 
 def is_exported(volume: Record) -> bool:
-    """Say whether a volume has to be exported.
+    """Return whether a volume has to be exported.
 
     Cinder checks the status only, but a volume that is being detached is in use too.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Go on with a backend's target of replication, or come back to the backend itself.
+"""Fail a backend over to a replication target, or back to the backend itself.
 
 =======  ============================================  ================================
 task     does                                          undone by

@@ -233,7 +233,7 @@ def _previous_status(ctx: HostContext, volume: Record) -> str:
 
 
 def _is_swapped(ctx: HostContext, volume: Record) -> bool:
-    """Say whether a compute service is at work on a volume, and will end its migration."""
+    """Return whether a compute service is at work on a volume, and will end its migration."""
     if volume.migration_status not in MIGRATION.during:
         return False
     copy = ctx.volumes.copy_of(volume.id)

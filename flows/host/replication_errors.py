@@ -24,7 +24,7 @@ CALL = "get_replication_error_status"
 
 
 def reported(stats: Mapping[str, Any]) -> bool:
-    """Say whether statistics report that some replication has failed."""
+    """Return whether statistics report that some replication has failed."""
     return bool(stats.get("replication_status") == ReplicationStatus.ERROR)
 
 

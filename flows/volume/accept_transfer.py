@@ -10,7 +10,7 @@ tell     driver.accept_transfer; its columns are      interrupted: driver.accept
                                                       cannot be stored: ``error``
 =======  ===========================================  ================================
 
-The owner and the quota are moved by who asks, after the answer. Source: spec/volume-rpc,
+The API moves the owner and the quota after the answer. Source: spec/volume-rpc,
 accept_transfer.
 """
 

@@ -42,7 +42,7 @@ NOT_RESCHEDULED = (
 def is_possible(
     request_spec: Any, filter_properties: Mapping[str, Any] | None, failure: Failure
 ) -> bool:
-    """Say whether the scheduler may try another backend."""
+    """Return whether the scheduler may try another backend."""
     if not request_spec or not (filter_properties or {}).get("retry"):
         return False
     return failure.check(*NOT_RESCHEDULED) is None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Marker file in the directory of a backend, by which a missing mount is noticed.
+"""Marker file in the directory of a backend: detects a missing mount at the start.
 
-After a reboot without its disk, a backend that keeps files would find an empty directory, call
-its volumes missing, and create new ones on the disk of the system. So the first use of a
-directory writes an id into it and into ``state_path``. Later starts want to find the same id;
+After a reboot without its disk, a backend that keeps files would find an empty directory,
+report its volumes as missing, and create new ones on the disk of the system. So the first use
+of a directory writes an id into it and into ``state_path``. Later starts require the same id;
 without it the driver is not set up, and no row is changed.
 """
 
@@ -87,7 +87,7 @@ class DirectoryMark:
     def check(self, driver: Any) -> None:
         """Check the directory of a driver that is not set up yet, if it has one.
 
-        :raises NotMounted: the text says how to go on.
+        :raises NotMounted: the text has the remedy.
         """
         place = getattr(driver, "files_directory", lambda: None)()
         if place is None:
@@ -101,7 +101,7 @@ class DirectoryMark:
     def check_directory(self, directory: Path) -> None:
         """Find the marker of the backend, or write it at the first use.
 
-        :raises NotMounted: the text says how to go on.
+        :raises NotMounted: the text has the remedy.
         """
         marker = directory / MARKER
         found, known = Mark.read(marker), Mark.read(self._state)

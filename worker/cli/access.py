@@ -127,7 +127,7 @@ class Access:
         return transport.get(self.conf, concurrency=1)
 
     def close(self) -> None:
-        """Leave the bus: who waits for answers there waits in a thread of its own."""
+        """Close the connection to the bus, whose thread waits for replies."""
         if "bus" in vars(self):
             self.bus.cleanup()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say whether a database that others made, such as Cinder's, fits us."""
+"""Return whether a database that others made, such as Cinder's, fits us."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Transaction(Generic[T]):
 
 
 def perhaps_committed(connection: sa.Connection) -> bool:
-    """Say whether an earlier attempt at this transaction may have been committed."""
+    """Return whether an earlier attempt at this transaction may have been committed."""
     return bool(connection.get_execution_options().get(_MARK))
 
 

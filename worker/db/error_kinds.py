@@ -94,7 +94,7 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def _is_lost(error: BaseException) -> bool:
-    """Say whether oslo.db or SQLAlchemy took an error for a lost connection, or waited for one."""
+    """Return whether oslo.db or SQLAlchemy took an error for a lost connection."""
     if isinstance(error, db_exception.DBConnectionError | sa.exc.TimeoutError):
         return True
     inner = getattr(error, "inner_exception", None) or error

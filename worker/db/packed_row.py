@@ -43,7 +43,7 @@ class Packed:
 
 
 def is_worth_it(url: sa.URL) -> bool:
-    """Say whether the driver is slow with wide rows."""
+    """Return whether the driver is slow with wide rows."""
     return url.get_backend_name() in ("mysql", "mariadb") and url.get_driver_name() == "pymysql"
 
 

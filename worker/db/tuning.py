@@ -90,12 +90,12 @@ def for_single(url: sa.URL) -> str:
 
 
 def is_sqlite(url: sa.URL) -> bool:
-    """Say whether the database is a SQLite file."""
+    """Return whether the database is a SQLite file."""
     return url.get_backend_name() == "sqlite"
 
 
 def is_memory(url: sa.URL) -> bool:
-    """Say whether the database ends with its only connection."""
+    """Return whether the database ends with its only connection."""
     return is_sqlite(url) and url.database in (None, "", ":memory:")
 
 

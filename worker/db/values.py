@@ -48,7 +48,7 @@ def checked(table: sa.Table, columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_key(value: object) -> bool:
-    """Say whether a value can be an id at all; another one is just not found."""
+    """Return whether a value can be an id at all; another one is just not found."""
     if not isinstance(value, str) or not 0 < len(value) <= 36:
         return False
     return value.isascii() and value.isprintable()

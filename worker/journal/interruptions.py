@@ -8,7 +8,7 @@ not count:
 - the wait of an accepted operation for its begin, or for its resume: ``PENDING``, or no step
   running. The journal does not note the begin of the first step. So an operation that never
   got further counts from its first resume on, which does note that it was attempted;
-- all interruptions before a progress: a step that ended, or a checkpoint that advanced.
+- all interruptions before the last progress: a step that ended, or a checkpoint that advanced.
 """
 
 from __future__ import annotations

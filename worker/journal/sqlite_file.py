@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of a journal in SQLite: checked, preserved when it was removed, put aside.
+"""File of a journal in SQLite: check it, replace a damaged one, restore a removed one.
 
-A file that is removed while processes use it lives on without a name: casts are accepted into
-it, and all of them are gone with the last process. So the file is watched, and its content is
-written to a file again before the process ends.
+A file that is removed while processes use it still exists without a name: casts are accepted
+into it, and all of them are lost when the last process ends. So each process watches the file,
+and writes its content to a file again before it ends.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PutAside:
 
 
 def problems(path: Path, *, at_start: bool = False) -> list[str]:
-    """Return what is wrong with a journal's file; nothing where it is sound, or absent.
+    """Return the problems of a journal's file; an empty list if it is sound or absent.
 
     :param at_start: whether a large file is only opened, and not read as a whole.
     """

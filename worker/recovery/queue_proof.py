@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prove that no cast waits for this service, at the broker or in a consumer.
 
-The broker tells how many consumers a queue has; the journal, which consumers the processes of
-the service have. Where both agree, markers are sent until each consumer has taken one: then all
-casts that were in the queue before are in the journal. A message that was delivered to a
-consumer which is gone by now returns to the queue, perhaps after the markers; so two proofs are
-needed, with the same consumers on the same channels (:class:`Proven`), and in the time between
-them, senders that lost the broker send what they hold.
+The broker returns the number of consumers of a queue. The journal has the consumers that the
+processes of the service have registered. Where both agree, markers are sent until each consumer
+has taken one: then all casts that were in the queue before are in the journal. A message that
+was delivered to a consumer whose connection broke returns to the queue, perhaps after the
+markers. So two proofs are needed, with the same consumers on the same channels
+(:class:`Proven`). In the time between them, senders that had lost the broker send the casts that
+they hold.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def encode(
 
 
 def is_object(value: Any) -> bool:
-    """Say whether a value is, or is meant to be, the primitive of an object."""
+    """Return whether a value is, or is meant to be, the primitive of an object."""
     return isinstance(value, dict) and (_NAME in value or _DATA in value or _VERSION in value)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asked for an operation: read off the bus, kept in logs, sent onward."""
+"""Context of a request: read from a message, used in log lines, sent with further messages."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _STORABLE = (str, int, float, bool, type(None))
 class RequestContext(oslo_context.RequestContext):
     """A request context that keeps every key it came with.
 
-    Whatever came is taken: a strange value counts as absent, since a cast must
-    not be lost for fields that only logs and onward messages use.
+    A malformed value counts as absent: a cast must not be lost because of fields that only
+    log lines and further messages use.
 
     :param wire: the keys as they came, without the prefix ``_context_``.
     :param changes: keys with other values.

@@ -57,7 +57,7 @@ def pool_of(host: str, backend_name: str | None = None) -> str:
 
 
 def same_backend(one: str | None, other: str | None) -> bool:
-    """Say whether two hosts are one backend, whatever their pools.
+    """Return whether two hosts are one backend, whatever their pools.
 
     :raises InvalidVolume: one of them is missing.
     """

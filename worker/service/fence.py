@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Only one service of a host and database runs on a machine, whatever its state path.
+"""Exclude a second service of the same host and database on a machine.
 
 Locks and journal are below the state path, so they do not exclude a service that has the same
 host name by mistake and a state path of its own. A socket in the abstract namespace does: the
@@ -65,7 +65,7 @@ class HostFence:
             if error.errno == errno.EADDRINUSE:
                 return False
             raise
-        self._socket.listen(128)  # others ask the kernel who listens; no one accepts
+        self._socket.listen(128)  # others ask the kernel for the listener; it accepts no connection
         return True
 
 

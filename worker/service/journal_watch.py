@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notice that the journal's file was removed or replaced while the service uses it.
+"""Watch the journal's file: stop the service when the file was removed or replaced.
 
-Nothing more may be accepted into a file that no start will find. So the service stops in
-order, writes the content to a file again, and systemd starts it on that.
+The next start would not find the casts that are accepted into a removed file. So the service
+stops in order and writes the content to a file again, and systemd starts it with that file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def stop_the_service() -> None:
 class JournalWatch:
     """Watches the file of the journal.
 
-    :param file: None for a journal on a server, of which nothing is watched.
+    :param file: None for a journal on a server, which has no file to watch.
     :param stopping: set when the process stops.
     :param stop: stops the service.
     """

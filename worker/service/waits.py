@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The systems that a start waits for, as the supervisor of the service is shown them."""
+"""Systems that a start waits for, for the status text of the service's supervisor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN_AFTER = 10.0
 
 
 class Waits:
-    """What one process waits for at present."""
+    """The systems that one process waits for at present."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
@@ -32,7 +32,7 @@ class Waits:
 
     @property
     def shown(self) -> str:
-        """The systems that are waited for since long; empty where there are none."""
+        """Text with the systems that have not answered for long; empty if there are none."""
         before = time.monotonic() - SHOWN_AFTER
         with self._guard:
             names = [name for name, since in self._since.items() if since <= before]

@@ -29,7 +29,7 @@ class _Md5:
         self._states = [hashlib.md5(usedforsecurity=False)]
 
     def of(self, length: int) -> Any:
-        """Return the state after ``length`` zeros, to go on with."""
+        """Return the state after ``length`` zeros, to continue with."""
         whole, rest = divmod(length, _STEP)
         with self._guard:
             while len(self._states) <= whole:

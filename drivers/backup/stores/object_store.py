@@ -44,7 +44,7 @@ class ObjectStore(abc.ABC):
 
     @abc.abstractmethod
     def check(self) -> None:
-        """Say whether objects can be kept.
+        """Return whether objects can be kept.
 
         :raises StoreError: the text names the option to change.
         """

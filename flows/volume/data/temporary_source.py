@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proof that a volume or snapshot is one that a service made to be read for a backup.
+"""Check that a volume or snapshot is the temporary source of a backup.
 
-Columns of a backup's row, messages and drivers name such objects, and they are read and
-deleted. A name alone proves nothing: the row of a backup may have been imported, and anyone may
-call a volume as he likes. A temporary object also counts towards no quota, which no user can
-choose, and has the backup's project, volume and host. Cinder marks its own in the same way.
+A backup's row, a message or a driver's answer names the temporary source, which the worker
+reads and deletes. The id alone is no proof: the row may have been imported. The display name
+is none either, since users choose it. But no user can create an object that counts towards no
+quota. So a temporary source is an object with ``use_quota`` false, with the expected display
+name, and with the backup's project, volume and host. Cinder creates its own in the same way.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def is_on_same_host(found: Record, backup: Record, volumes: VolumeRecords) -> bo
 
 
 def _is_of_volume(found: Record, backup: Record) -> bool:
-    """Cinder's temporary volumes do not say of which snapshot or volume they are."""
+    """Return whether it is made of the backup's volume; Cinder stores no source of volumes."""
     if found.kind == "snapshot":
         return bool(found.volume_id == backup.volume_id)
     return found.source_volid in (None, backup.volume_id) and found.snapshot_id in (

@@ -165,7 +165,7 @@ def _differences(ctx: MigrationContext, volume: Record, new_type_id: str | None)
 
 
 def _driver_may(differences: Differences) -> bool:
-    """Say whether an object that is moved as it is fits the other type."""
+    """Return whether an object that is moved as it is fits the other type."""
     specs = set(differences.get("extra_specs", ()))
     return not (
         differences.get("qos_specs") or differences.get("encryption") or specs - _SAME_OBJECT

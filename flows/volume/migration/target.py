@@ -128,7 +128,7 @@ def _check_created(ctx: MigrationContext, volume_id: str, copy_id: str, until: f
 
 
 def is_taken(ctx: VolumeContext, copy_id: str) -> bool:
-    """Say whether a compute service has reserved a copy, to swap it for its volume.
+    """Return whether a compute service has reserved a copy, to swap it for its volume.
 
     It ends the migration by itself, also when it has let the copy go again.
     """

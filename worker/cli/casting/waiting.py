@@ -110,7 +110,7 @@ class Waiting:
         return None
 
     def _is_ours(self, entry: JournalEntry) -> bool:
-        """Say whether an operation is the one to wait for, not one that it asked others for."""
+        """Return whether an operation is the one to wait for, not one that it asked others for."""
         return bool(self._sent.during) or entry.method == self._sent.method
 
     def _require_not_rejected(self) -> None:

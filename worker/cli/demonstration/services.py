@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both services in this process, with their bus in memory, and someone who watches."""
+"""Both services in this process, with their bus in memory, and an observer of their flows."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check(files: Sequence[str]) -> list[Problem]:
 
 
 def examine(files: Sequence[str]) -> Examination:
-    """Read files as a start would, and go on after the first problem."""
+    """Read files as a start would, and continue after the first problem."""
     review = None
     try:
         found = config_files.ConfigFiles(files)

@@ -2,7 +2,7 @@
 """Options that change visible behaviour, and that this service does not support.
 
 Each prevents a start, unless its value is Cinder's default or ``accept_unsupported`` names
-it: to go on in silence would be worse.
+it: to continue silently would be worse.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ class AssignmentFinding:
     """The effect of one.
 
     :param entry: None for an option that no file sets.
-    :param text: for a person; empty where there is nothing to say.
+    :param text: for an operator; may be empty.
     :param services: those that it prevents from starting.
-    :param reader: who reads it instead of us.
+    :param reader: the service or command that reads it instead of Holdfast.
     """
 
     kind: AssignmentKind

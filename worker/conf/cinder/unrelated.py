@@ -67,7 +67,7 @@ BASE = frozenset(_BASE.split())
 """Options that every driver of Cinder has; further options of single drivers are theirs, too."""
 
 OPTIONS: dict[tuple[str, str], str] = {("nova", "token_auth_url"): API}
-"""Options in sections that are ours as well, each with who reads it."""
+"""Options in sections that Holdfast has as well, each with its reader."""
 
 SERVICE: dict[str, str] = {
     name: reader
@@ -80,7 +80,7 @@ SERVICE: dict[str, str] = {
     )
     for name in names.split()
 }
-"""Options of [DEFAULT], each with who reads it."""
+"""Options of [DEFAULT], each with its reader."""
 
 SECTIONS: dict[str, str] = {
     "audit_middleware_notifications": API,
@@ -104,7 +104,7 @@ SECTIONS: dict[str, str] = {
     "oslo_messaging_metrics": API,
     "oslo_messaging_tracing": API,
 }
-"""Whole sections that are not looked at, each with who reads it."""
+"""Whole sections that Holdfast does not read, each with its reader."""
 
 RENAMED: dict[str, str] = {
     "backup_service": "backup_driver",

@@ -205,7 +205,7 @@ class OperationPool:
         return sum(self.schedule_resume(detail) for detail in details)
 
     def schedule_resume(self, detail: FlowDetail) -> bool:
-        """Resume an operation, or go on with its reverts, when its turn comes.
+        """Resume an operation, or continue its reverts, when its turn comes.
 
         :returns: False where this version cannot read its journal entry, and leaves it.
         """

@@ -2,8 +2,8 @@
 """Bounded queue of notifications, sent by a thread of its own.
 
 A publisher hangs inside the AMQP library while its broker has a resource alarm, and while its
-packets are lost. Only the thread of this queue hangs then: operations put their notifications
-and go on, and what does not fit is dropped and counted.
+packets are lost. Only the thread of this queue hangs then: operations append their notifications
+and continue. A full queue drops and counts further notifications.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def stop_if_settled(connection: sa.Connection, reservation_ids: Sequence[str]) -
 
 
 def _are_known(connection: sa.Connection, reservation_ids: Sequence[str]) -> bool:
-    """Say whether reservations were made, even if they ended since."""
+    """Return whether reservations were made, even if they ended since."""
     return connection.execute(_KNOWN, {"ids": list(reservation_ids)}).first() is not None
 
 

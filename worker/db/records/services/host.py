@@ -84,7 +84,7 @@ class HostRecords:
         return [self._records[kind].record(row._asdict()) for row in rows]
 
     def is_restored(self, volume_id: str) -> bool:
-        """Say whether a backup is being restored into a volume."""
+        """Return whether a backup is being restored into a volume."""
         return bool(self._db.rows(_INTO, {"which": volume_id}))
 
 

@@ -143,7 +143,7 @@ class Services:
 
 
 def is_up(row: Record, down_after: float) -> bool:
-    """Say whether a service counts as up (spec/service §3).
+    """Return whether a service counts as up (spec/service §3).
 
     :param down_after: seconds since its last heartbeat, as ``service_down_time`` says.
     """
