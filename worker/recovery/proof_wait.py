@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from flows import repeat
 from flows.errors import ProcessStopping
 from worker.recovery.queue_proof import Proven, QueueProof, Unproven
 
@@ -41,31 +42,43 @@ class ProofWait:
         :param left: returns how many resources wait for the proof, for the log.
         :param check: checks more before each proof. :raises Unproven: casts may wait elsewhere.
         """
-        began, pause, logged = time.monotonic(), PAUSE, False
+        began, logged = time.monotonic(), False
+
+        def attempt() -> Proven:
+            check()
+            return self._proof.attempt()
+
+        def failed(reason: BaseException, _pause: float) -> None:
+            nonlocal logged
+            LOG.debug("%s: casts may wait: %s", self._host, reason)
+            if not logged and time.monotonic() - began >= grace:
+                self._log(left, reason)
+                logged = True
+
         proven: Proven | None = None
-        while not self._stopping.is_set():
-            try:
-                check()
-                now = self._proof.attempt()
+        try:
+            while not self._stopping.is_set():
+                now = repeat.until_stopped(
+                    attempt,
+                    self._stopping.wait,
+                    on=Unproven,
+                    first=PAUSE,
+                    longest=PAUSE_MAX,
+                    failed=failed,
+                )
                 if now == proven:
                     return True
-                proven, wait = now, grace
-            except ProcessStopping:
-                return False
-            except Unproven as reason:
-                LOG.debug("%s: casts may wait: %s", self._host, reason)
-                wait, pause = pause, min(pause * 2, PAUSE_MAX)
-                if not logged and time.monotonic() - began >= grace:
-                    self._log(left, reason)
-                    logged = True
-            self._stopping.wait(wait)
+                proven = now
+                self._stopping.wait(grace)
+        except ProcessStopping:
+            LOG.debug("%s: the proof that no cast waits is given up: the service stops", self._host)
         return False
 
     def require_empty(self, queue: str) -> None:
         """Check that no message waits in a queue. :raises Unproven: one may."""
         self._proof.require_empty(queue)
 
-    def _log(self, left: Callable[[], int], reason: Unproven) -> None:
+    def _log(self, left: Callable[[], int], reason: BaseException) -> None:
         try:
             count = f"{left()} resources"
         except Exception as error:  # noqa: BLE001 - the number is for information only
