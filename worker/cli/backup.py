@@ -98,12 +98,12 @@ class _Asking(Command):
     def sent(self, sent: Sent, options: argparse.Namespace) -> None:
         """Print the request, and wait for its end if asked."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.waiting import Waiting
+        from worker.cli.casting.waiting import CastWait
 
         if sent.resource is not None:
             self.write(f"{sent.resource.kind} {sent.resource.id}")
         if options.wait is not None:
-            self.write(Waiting(self.access, sent, self.write).until_end(options.wait))
+            self.write(CastWait(self.access, sent, self.write).until_end(options.wait))
 
     def write(self, line: str) -> None:
         """Write a line."""

@@ -65,10 +65,10 @@ class Cast(Command):
         """Prepare, send, wait."""
         extra, access = _extra(parsed_args.arg), self.access
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.requests import Request
-        from worker.cli.casting.waiting import Waiting
+        from worker.cli.casting.requests import CastRequest
+        from worker.cli.casting.waiting import CastWait
 
-        sent = Request(access, parsed_args, extra).send()
+        sent = CastRequest(access, parsed_args, extra).send()
         if not sent.is_cast:
             self._write(json.dumps(sent.answer, indent=2, default=_plain_object))
             return 0
@@ -77,7 +77,7 @@ class Cast(Command):
         if sent.warning:
             self.app.stderr.write(f"holdfast: {sent.warning}\n")
         if parsed_args.wait is not None:
-            self._write(Waiting(access, sent, self._write).until_end(parsed_args.wait))
+            self._write(CastWait(access, sent, self._write).until_end(parsed_args.wait))
         return 0
 
     def _write(self, line: str) -> None:

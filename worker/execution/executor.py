@@ -61,7 +61,7 @@ class OperationRun:
     :param reopen: whether it had failed, and an operator asked to run it again.
     :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
     :param is_call: whether a caller waits for it.
-    :param company: how many operations are resumed together, this one included.
+    :param group_size: how many operations are resumed together, this one included.
     """
 
     operation: Operation
@@ -73,7 +73,7 @@ class OperationRun:
     reopen: bool = False
     journalled: bool = True
     is_call: bool = False
-    company: int = 1
+    group_size: int = 1
     ended: threading.Event = field(default_factory=threading.Event)
     _packed: bytes | None = None
 
@@ -247,7 +247,7 @@ class Executor:
             reverts = found.of_reverts(most)
         self._journal_retry.until_available(
             lambda: self._journal.count_interruption(
-                run.detail, found, company=run.company, reverts=reverts
+                run.detail, found, group_size=run.group_size, reverts=reverts
             )
         )
         run.resumed, run.revert, run.calls_driver = True, reason, not without_driver

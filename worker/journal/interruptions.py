@@ -42,7 +42,7 @@ class Interruption:
 
     :param count: interruptions since its last progress, the present one included.
     :param reached: its progress: ends of tasks, checkpoint and fraction of the present task.
-    :param company: how many operations were resumed together with it the last time, itself
+    :param group_size: how many operations were resumed together with it the last time, itself
         included; 0 for one that was never resumed.
     :param suspect: whether it was interrupted again after it had been resumed.
     :param reverts: interruptions since its reverts were begun or decided on; None before.
@@ -51,7 +51,7 @@ class Interruption:
 
     count: int
     reached: list[float]
-    company: int = 0
+    group_size: int = 0
     suspect: bool = False
     reverts: int | None = None
     in_one_count: bool = False
@@ -59,14 +59,14 @@ class Interruption:
     def is_exhausted(self, most: int) -> bool:
         """Whether it is to be reverted: it was interrupted too often, and alone in the end.
 
-        One that was resumed in company is resumed in a smaller one, since another one may be
-        the cause.
+        One that was resumed in a group is resumed in a smaller one, since another operation may
+        be the cause.
         """
-        return self.count > most and self.company <= 1
+        return self.count > most and self.group_size <= 1
 
     def has_exhausted_reverts(self, most: int) -> bool:
         """Whether its reverts continue without the driver."""
-        return self.of_reverts(most) > most and self.company <= 1
+        return self.of_reverts(most) > most and self.group_size <= 1
 
     def of_reverts(self, most: int) -> int:
         """Return how often its reverts were interrupted."""
@@ -91,7 +91,7 @@ def of(detail: FlowDetail, *, inside: bool | None = None) -> Interruption:
     return Interruption(
         count=before + counted,
         reached=max(reached, list(meta.get("reached", ()))),
-        company=int(meta.get("company", 0)) if inside is None else 0,
+        group_size=int(meta.get("company", 0)) if inside is None else 0,
         suspect=bool(counted) and "company" in meta and not advanced,
         reverts=reverts,
         in_one_count="reached" not in meta,
@@ -99,10 +99,10 @@ def of(detail: FlowDetail, *, inside: bool | None = None) -> Interruption:
 
 
 def noted(
-    detail: FlowDetail, found: Interruption, company: int, reverts: int | None
+    detail: FlowDetail, found: Interruption, group_size: int, reverts: int | None
 ) -> dict[str, Any]:
     """Return the meta of an entry at its resume."""
-    about = {"reached": found.reached, "company": company}
+    about = {"reached": found.reached, "company": group_size}
     if reverts is not None:
         about["reverts"] = reverts
     return {**detail.meta, "resumes": found.count, **about}

@@ -175,17 +175,17 @@ class Journal:
         detail: FlowDetail,
         found: Interruption | None = None,
         *,
-        company: int = 1,
+        group_size: int = 1,
         reverts: int | None = None,
     ) -> int:
         """Note that a flow is resumed, and return how often it was interrupted.
 
         :param found: the judgement of its entry, unless that is made here.
-        :param company: how many flows are resumed together, this one included.
+        :param group_size: how many flows are resumed together, this one included.
         :param reverts: interruptions since its reverts were begun or decided on.
         """
         found = found or interruptions.of(detail)
-        meta, state = interruptions.noted(detail, found, company, reverts), detail.state
+        meta, state = interruptions.noted(detail, found, group_size, reverts), detail.state
         if state in (states.PENDING, states.SUSPENDED):
             state = states.RUNNING
         with self._writing() as cursor:

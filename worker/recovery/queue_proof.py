@@ -52,7 +52,7 @@ class Unproven(Exception):
 
 
 @dataclass(frozen=True)
-class _Sent:
+class _SentMarker:
     taken: int
     at: float
 
@@ -79,7 +79,7 @@ class QueueProof:
         self._send = send
         self._depths = depths
         self._stopping = stopping
-        self._waiting: dict[str, _Sent] = {}
+        self._waiting: dict[str, _SentMarker] = {}
 
     def attempt(self) -> Proven:
         """Have each consumer of each queue take a marker.
@@ -137,7 +137,7 @@ class QueueProof:
         last = self._waiting.get(queue)
         if last is None or taken != last.taken or now - last.at > LOST_AFTER:
             self._send(self._targets[queue], queue, marker)
-            self._waiting[queue] = _Sent(taken, now)
+            self._waiting[queue] = _SentMarker(taken, now)
         deadline = now + TAKEN_WITHIN
         while sum(one.taken for one in self._consumers.of(queue)) <= taken:
             if time.monotonic() > deadline:

@@ -70,7 +70,7 @@ class _Prepared:
     wanted: tuple[str, ...] = ()
 
 
-class Request:
+class CastRequest:
     """A method with its arguments.
 
     :param options: the command line.

@@ -25,7 +25,7 @@ _RECENT = 200
 """How many of the newest flows are searched for ours."""
 
 
-class Waiting:
+class CastWait:
     """One wait.
 
     :param write: called with each line of output.

@@ -218,9 +218,9 @@ class OperationPool:
         reason = detail.meta.get("undo")
         cancelled = OperationCancelled(reason) if reason else None
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
-        place = resume_pool.Place.of(run, interruptions.of(detail))
+        candidate = resume_pool.ResumeCandidate.of(run, interruptions.of(detail))
         pool = self._transfers.executor if operation.moves_data else None
-        self._enqueue(run, functools.partial(self._resumed.submit, place, pool=pool))
+        self._enqueue(run, functools.partial(self._resumed.submit, candidate, pool=pool))
         return True
 
     def resume(self) -> None:

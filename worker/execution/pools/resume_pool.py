@@ -3,10 +3,11 @@
 
 An operation that crashes its process interrupts all others that are inside a step then. They
 are resumed together once. Those that are interrupted again are suspects, and the cause is
-found by group testing: each suspect is resumed in a group of at most a quarter of the one in
-which it was interrupted, and a group starts when the one before it has ended or runs quietly.
-So each crash leaves a quarter of the suspects, and the one that is interrupted alone is the
-cause. Suspects of the largest groups go first, as these are most likely innocent.
+found by group testing: each suspect is resumed in a group of at most a quarter of the size of
+the group in which it was interrupted. A group starts when the one before it has ended, or has
+run for some time without a crash. So each crash leaves a quarter of the suspects, and the one
+that is interrupted alone is the cause. Suspects of the largest groups go first, as these are
+most likely not the cause.
 """
 
 from __future__ import annotations
@@ -43,50 +44,52 @@ Work = Callable[[], None]
 class Resumed(Protocol):
     """An operation that is to be resumed.
 
-    :param company: is set to the number of operations that run together when it starts.
+    :param group_size: is set to the number of operations that run together when it starts.
     """
 
-    company: int
+    group_size: int
 
 
 @dataclass(frozen=True)
-class Place:
-    """An operation's place in the order of resumes.
+class ResumeCandidate:
+    """An operation that is to be resumed, with the size of its last group.
 
     :param interruptions: how often it was interrupted without progress.
-    :param company: the number of operations in its last group; 0 for one that is no suspect.
+    :param group_size: the number of operations in its last group; 0 for one that is no suspect.
     """
 
     run: Resumed
     interruptions: int = 0
-    company: int = 0
+    group_size: int = 0
 
     @classmethod
-    def of(cls, run: Resumed, found: Interruption) -> Place:
-        """Return the place that follows from an operation's entry in the journal."""
-        return cls(run, found.count, max(1, found.company) if found.suspect else 0)
+    def of(cls, run: Resumed, found: Interruption) -> ResumeCandidate:
+        """Return the candidate that follows from an operation's entry in the journal."""
+        return cls(run, found.count, max(1, found.group_size) if found.suspect else 0)
 
     @property
     def largest(self) -> int:
         """The largest group in which it is resumed as a suspect."""
-        return max(1, -(-self.company // SPLIT))
+        return max(1, -(-self.group_size // SPLIT))
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingWork:
     """Work that waits for the driver."""
 
-    place: Place
+    candidate: ResumeCandidate
     pool: ThreadPoolExecutor
     work: Work
 
 
-def groups(suspects: Iterable[Waiting]) -> Iterator[list[Waiting]]:
-    """Yield the groups in the order in which they run; no place gets more company than allowed."""
-    group: list[Waiting] = []
-    order = sorted(suspects, key=lambda one: (-one.place.company, one.place.interruptions))
+def groups(suspects: Iterable[PendingWork]) -> Iterator[list[PendingWork]]:
+    """Yield the groups in the order in which they run, each as small as its members need."""
+    group: list[PendingWork] = []
+    order = sorted(
+        suspects, key=lambda one: (-one.candidate.group_size, one.candidate.interruptions)
+    )
     for one in order:
-        if group and len(group) >= one.place.largest:
+        if group and len(group) >= one.candidate.largest:
             yield group
             group = []
         group.append(one)
@@ -100,12 +103,12 @@ class ResumePool:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="resumed")
         self._guard = threading.Lock()
-        self._waiting: list[Waiting] | None = []
+        self._waiting: list[PendingWork] | None = []
         self._closed = False
 
     def submit(
         self,
-        place: Place,
+        candidate: ResumeCandidate,
         work: Callable[..., None],
         *args: Any,
         pool: ThreadPoolExecutor | None = None,
@@ -114,20 +117,20 @@ class ResumePool:
 
         :param pool: other threads for it, as data transfers have them.
         """
-        one = Waiting(place, pool or self._pool, functools.partial(work, *args))
+        one = PendingWork(candidate, pool or self._pool, functools.partial(work, *args))
         with self._guard:
             if self._waiting is not None:
                 self._waiting.append(one)
                 return
-        place.run.company = place.largest
+        candidate.run.group_size = candidate.largest
         self._submit(one)
 
     def start(self) -> None:
         """Run the work that was kept: the driver is up."""
         with self._guard:
             waiting, self._waiting = self._waiting or [], None
-        together = [one for one in waiting if not one.place.company]
-        suspects = list(groups(one for one in waiting if one.place.company))
+        together = [one for one in waiting if not one.candidate.group_size]
+        suspects = list(groups(one for one in waiting if one.candidate.group_size))
         running = self._begin(together, set())
         if suspects:
             count = sum(len(group) for group in suspects)
@@ -143,22 +146,22 @@ class ResumePool:
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _run_groups(self, running: set[Future[None]], suspects: list[list[Waiting]]) -> None:
+    def _run_groups(self, running: set[Future[None]], suspects: list[list[PendingWork]]) -> None:
         for group in suspects:
-            most = max(one.place.interruptions for one in group)
+            most = max(one.candidate.interruptions for one in group)
             running = _left(running, min(SUSPECT_TIME, QUIET_TIME * 2 ** max(0, most - 2)))
             if self._closed:
                 return
             running = self._begin(group, running)
 
-    def _begin(self, group: list[Waiting], running: set[Future[None]]) -> set[Future[None]]:
+    def _begin(self, group: list[PendingWork], running: set[Future[None]]) -> set[Future[None]]:
         """Start a group beside what still runs; return all that run then."""
         for one in group:
-            one.place.run.company = len(group) + len(running)
+            one.candidate.run.group_size = len(group) + len(running)
         begun = {self._submit(one) for one in group}
         return running | {one for one in begun if one is not None}
 
-    def _submit(self, one: Waiting) -> Future[None] | None:
+    def _submit(self, one: PendingWork) -> Future[None] | None:
         try:
             return one.pool.submit(one.work)
         except RuntimeError:

@@ -115,9 +115,9 @@ class Bench:
             self.executor._choose_direction(self.resumed(run))
         return self.resumed(run)
 
-    def resumed(self, run: OperationRun, company: int = 1) -> OperationRun:
+    def resumed(self, run: OperationRun, group_size: int = 1) -> OperationRun:
         detail = self.journal.load(run.flow)
-        return OperationRun(run.operation, detail, resumed=True, company=company)
+        return OperationRun(run.operation, detail, resumed=True, group_size=group_size)
 
     def run(self, run: OperationRun) -> Outcome:
         return self.executor.run(run, lambda run: None)
@@ -167,7 +167,7 @@ def test_how_often_it_may_be_cut_short(
 def test_what_was_resumed_in_company_is_not_taken_for_the_cause(bench: Bench) -> None:
     run = bench.accepted()
     for _ in range(10):
-        bench.executor._choose_direction(bench.resumed(run, company=2))
+        bench.executor._choose_direction(bench.resumed(run, group_size=2))
     bench.executor._choose_direction(alone := bench.resumed(run))
     assert alone.revert is None
 
@@ -178,7 +178,7 @@ def test_what_was_resumed_in_company_is_not_taken_for_the_cause(bench: Bench) ->
 def test_reverts_that_were_decided_on_are_tried_as_often_with_the_driver(bench: Bench) -> None:
     run = bench.accepted()
     for _ in range(10):
-        bench.executor._choose_direction(bench.resumed(run, company=2))
+        bench.executor._choose_direction(bench.resumed(run, group_size=2))
     bench.executor._choose_direction(bench.resumed(run))
     tries = []
     for _ in range(5):

@@ -15,7 +15,7 @@ from taskflow import states
 from taskflow.persistence.models import FlowDetail, TaskDetail
 
 from worker.execution.pools import resume_pool
-from worker.execution.pools.resume_pool import Place, ResumePool, Waiting, groups
+from worker.execution.pools.resume_pool import PendingWork, ResumeCandidate, ResumePool, groups
 from worker.journal import interruptions
 
 MAX_RESUMES = 3
@@ -25,7 +25,7 @@ MAX_RESUMES = 3
 class Run:
     """An operation that is resumed."""
 
-    company: int = 1
+    group_size: int = 1
 
 
 class Runs:
@@ -55,17 +55,17 @@ class Runs:
             assert self.ended.acquire(timeout=30)
 
 
-def suspect(company: int, interrupted: int = 2) -> Place:
-    return Place(Run(), interrupted, company)
+def suspect(group_size: int, interrupted: int = 2) -> ResumeCandidate:
+    return ResumeCandidate(Run(), interrupted, group_size)
 
 
 def test_nothing_begins_before_the_driver_is_up() -> None:
     resumes, runs = ResumePool(), Runs()
-    resumes.submit(Place(Run()), runs, "a")
+    resumes.submit(ResumeCandidate(Run()), runs, "a")
     assert runs.began == []
     resumes.start()
     runs.wait(1)
-    resumes.submit(Place(Run()), runs, "b")
+    resumes.submit(ResumeCandidate(Run()), runs, "b")
     runs.wait(1)
 
     assert runs.began == ["a", "b"]
@@ -73,9 +73,9 @@ def test_nothing_begins_before_the_driver_is_up() -> None:
 
 def test_those_that_were_interrupted_once_resume_together() -> None:
     resumes, runs = ResumePool(), Runs()
-    places = [Place(Run()) for _ in range(3)]
-    for name, place in zip("abc", places, strict=True):
-        resumes.submit(place, runs, name, True)
+    candidates = [ResumeCandidate(Run()) for _ in range(3)]
+    for name, candidate in zip("abc", candidates, strict=True):
+        resumes.submit(candidate, runs, name, True)
     resumes.start()
     while len(runs.began) < 3:
         pass
@@ -83,14 +83,18 @@ def test_those_that_were_interrupted_once_resume_together() -> None:
     runs.wait(3)
 
     assert max(runs.beside.values()) == 3
-    assert [place.run.company for place in places] == [3, 3, 3]
+    assert [candidate.run.group_size for candidate in candidates] == [3, 3, 3]
 
 
 def test_suspects_run_in_groups_after_the_others_and_the_least_suspected_first() -> None:
     resumes, runs = ResumePool(), Runs()
-    places = {"worst": suspect(1), **{f"bad{n}": suspect(8) for n in range(4)}, "one": Place(Run())}
-    for name, place in places.items():
-        resumes.submit(place, runs, name)
+    candidates = {
+        "worst": suspect(1),
+        **{f"bad{n}": suspect(8) for n in range(4)},
+        "one": ResumeCandidate(Run()),
+    }
+    for name, candidate in candidates.items():
+        resumes.submit(candidate, runs, name)
     resumes.start()
     runs.wait(6)
 
@@ -98,7 +102,7 @@ def test_suspects_run_in_groups_after_the_others_and_the_least_suspected_first()
     assert set(runs.began[1:3]) == {"bad0", "bad1"}
     assert set(runs.began[3:5]) == {"bad2", "bad3"}
     assert runs.began[5] == "worst"
-    assert [place.run.company for place in places.values()] == [1, 2, 2, 2, 2, 1]
+    assert [candidate.run.group_size for candidate in candidates.values()] == [1, 2, 2, 2, 2, 1]
 
 
 def test_a_group_that_takes_long_does_not_keep_the_next_one(
@@ -112,32 +116,32 @@ def test_a_group_that_takes_long_does_not_keep_the_next_one(
     resumes.start()
     runs.wait(1)
     assert runs.began == ["long", "short"]
-    assert (long.run.company, short.run.company) == (1, 2)
+    assert (long.run.group_size, short.run.group_size) == (1, 2)
     runs.go.set()
     runs.wait(1)
 
 
 def test_a_suspect_whose_turn_comes_later_gets_less_company_as_well() -> None:
-    resumes, runs, place = ResumePool(), Runs(), suspect(8)
+    resumes, runs, candidate = ResumePool(), Runs(), suspect(8)
     resumes.start()
-    resumes.submit(place, runs, "late")
+    resumes.submit(candidate, runs, "late")
     runs.wait(1)
 
-    assert place.run.company == 2
+    assert candidate.run.group_size == 2
 
 
 def test_nothing_begins_after_the_end() -> None:
     resumes, runs = ResumePool(), Runs()
     resumes.start()
     resumes.close()
-    resumes.submit(Place(Run()), runs, "a")
+    resumes.submit(ResumeCandidate(Run()), runs, "a")
     resumes.submit(suspect(1), runs, "b")
 
     assert runs.began == []
 
 
-@pytest.mark.parametrize("place", [Place(Run()), suspect(1)])
-def test_work_with_threads_of_its_kind_runs_there(place: Place) -> None:
+@pytest.mark.parametrize("candidate", [ResumeCandidate(Run()), suspect(1)])
+def test_work_with_threads_of_its_kind_runs_there(candidate: ResumeCandidate) -> None:
     resumes, ran, pool = ResumePool(), threading.Event(), ThreadPoolExecutor(1, "mine")
     names: list[str] = []
 
@@ -145,7 +149,7 @@ def test_work_with_threads_of_its_kind_runs_there(place: Place) -> None:
         names.append(threading.current_thread().name)
         ran.set()
 
-    resumes.submit(place, work, pool=pool)
+    resumes.submit(candidate, work, pool=pool)
     resumes.start()
 
     assert ran.wait(30)
@@ -185,8 +189,8 @@ class Operations:
             together, suspects = [], []
             for number, detail in self.entries.items():
                 found = interruptions.of(detail)
-                one: Any = Waiting(Place.of(Run(), found), None, number)  # type: ignore[arg-type]
-                (suspects if one.place.company else together).append(one)
+                one: Any = PendingWork(ResumeCandidate.of(Run(), found), None, number)  # type: ignore[arg-type]
+                (suspects if one.candidate.group_size else together).append(one)
             self.rounds = max(self.rounds, len(list(groups(suspects))))
             self._run([together, *groups(suspects)])
 
@@ -200,14 +204,14 @@ class Operations:
             for one in group:
                 self.entries.pop(one.work, None)
 
-    def _resume(self, number: int, company: int) -> None:
+    def _resume(self, number: int, group_size: int) -> None:
         detail = self.entries[number]
         found = interruptions.of(detail)
         if found.is_exhausted(MAX_RESUMES):
             self.reverted.add(number)
             del self.entries[number]
             return
-        detail.meta = interruptions.noted(detail, found, company, None)
+        detail.meta = interruptions.noted(detail, found, group_size, None)
         detail.state = states.RUNNING
 
 

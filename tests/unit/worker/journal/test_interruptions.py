@@ -28,10 +28,10 @@ def at(**meta: Any) -> tuple[str, dict[str, Any]]:
     return states.RUNNING, meta
 
 
-def resumed(detail: FlowDetail, company: int = 1) -> None:
+def resumed(detail: FlowDetail, group_size: int = 1) -> None:
     """Note a resume, as the journal does."""
     found = interruptions.of(detail)
-    detail.meta = interruptions.noted(detail, found, company, found.reverts)
+    detail.meta = interruptions.noted(detail, found, group_size, found.reverts)
     detail.state = states.RUNNING
 
 
@@ -102,6 +102,6 @@ def test_reverts_have_a_count_of_their_own() -> None:
 
 
 def test_a_bug_in_a_step_counts_always_and_alone() -> None:
-    found = interruptions.of(entry(states.PENDING, resumes=3, company=9), inside=True)
+    found = interruptions.of(entry(states.PENDING, resumes=3, group_size=9), inside=True)
 
     assert found.is_exhausted(3)
