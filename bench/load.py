@@ -20,8 +20,8 @@ from tests.functional.service import render
 from tests.servers import Servers
 from worker import conf as config
 from worker.db import models, sync
+from worker.db.column_values import now
 from worker.db.engine import Database
-from worker.db.values import now
 from worker.rpc import transport
 
 NODE, BACKEND = "bench", "noop"

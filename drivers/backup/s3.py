@@ -82,9 +82,9 @@ class S3Store(BucketStore):
         return found
 
     @contextlib.contextmanager
-    def writing(self, container: str, name: str) -> Iterator[_Upload]:
+    def writing(self, container: str, name: str) -> Iterator[_MultipartUpload]:
         """Send an object, in parts if it is large; it appears when all is there."""
-        upload = _Upload(self._client, container, name, self._encryption, md5=self._md5)
+        upload = _MultipartUpload(self._client, container, name, self._encryption, md5=self._md5)
         try:
             yield upload
             with _explained("write", container, name):
@@ -107,7 +107,7 @@ class S3Store(BucketStore):
             self._client.delete_object(Bucket=container, Key=name)
 
 
-class _Upload:
+class _MultipartUpload:
     """An object that is being uploaded, in one request where it fits."""
 
     def __init__(

@@ -80,9 +80,9 @@ class SwiftStore(BucketStore):
         return {one["name"]: int(one["bytes"]) for one in found}
 
     @contextlib.contextmanager
-    def writing(self, container: str, name: str) -> Iterator[_Upload]:
+    def writing(self, container: str, name: str) -> Iterator[_StreamedUpload]:
         """Send an object while it is written; half of one is thrown away by the store."""
-        upload = _Upload(self._make(retries=0), container, name)
+        upload = _StreamedUpload(self._make(retries=0), container, name)
         try:
             yield upload
             with _explained("write", container, name):
@@ -137,7 +137,7 @@ class _Abort:
     """Queued in place of a part: the upload is aborted."""
 
 
-class _Upload:
+class _StreamedUpload:
     """An object that is being uploaded: a thread sends the written data."""
 
     def __init__(self, connection: Any, container: str, name: str) -> None:

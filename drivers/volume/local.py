@@ -28,7 +28,7 @@ from drivers.interface.errors import (
 from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
-from drivers.volume import extents
+from drivers.volume import changed_extents
 from drivers.volume.capacity import report
 from drivers.volume.file_errors import explained
 from drivers.volume.files import Directory
@@ -249,7 +249,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         """Compare where the files lie: copies by reference share unchanged extents."""
         name = snapshot_file(source) if source.kind == "snapshot" else source.name
         try:
-            return extents.changed(
+            return changed_extents.changed(
                 self._files.location(name), self._files.location(snapshot_file(since))
             )
         except OSError:

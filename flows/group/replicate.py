@@ -42,7 +42,7 @@ from flows.group import driver_answers
 from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, notify
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
-from flows.replication import BACK
+from flows.replication_statuses import BACK
 from flows.statuses import GroupStatus, ReplicationStatus, VolumeStatus
 
 GROUP = KINDS["group"]

@@ -42,7 +42,7 @@ from flows.context import HostContext
 from flows.host import failover_answer
 from flows.host.failover_answer import Moved
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
-from flows.replication import BACK, is_replicated
+from flows.replication_statuses import BACK, is_replicated
 from flows.statuses import GroupStatus, ReplicationStatus, SnapshotStatus, VolumeStatus
 
 LOG = logging.getLogger(__name__)

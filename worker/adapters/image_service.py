@@ -7,8 +7,8 @@ from pathlib import Path
 
 from oslo_config import cfg
 
+from drivers.image.image_transfer import ImageTransport
 from drivers.image.qemu_img import ConversionLimits
-from drivers.image.transport import ImageTransport
 from worker.conf.groups import image
 from worker.execution.concurrency import Limiter, blocking
 

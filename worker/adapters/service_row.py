@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from drivers.interface.records import Record
 from flows.errors import NotFound
 from flows.host import failover
-from flows.replication import SWITCHED
+from flows.replication_statuses import SWITCHED
 from worker.db.records import Records
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import VolumeClient

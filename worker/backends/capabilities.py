@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.backends.schedulable import PoolFields, make_comparable
+from worker.backends.reports.scheduler_rules import PoolFields, make_comparable
 from worker.backends.volume_backend import VolumeBackend
 
 _CACHEABLE = ("iscsi", "fc", "nvme")

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from worker.backends.report_values import (
+from worker.backends.reports.report_values import (
     MAX_ITEMS,
     MAX_NUMBER,
     ReportValues,
@@ -49,8 +49,8 @@ NOTIFIED = frozenset(
         "reserved_percentage",
     }
 )
-"""Fields of pools that the scheduler compares between two reports; see
-:class:`worker.backends.schedulable.PoolFields`. A malformed one is None in the statistics."""
+"""Fields of pools that the scheduler compares between two reports; see ``PoolFields`` in
+:mod:`worker.backends.reports.scheduler_rules`. A malformed one is None in the statistics."""
 
 _SCHEDULERS_OWN = frozenset({"timestamp"})
 """Fields that the scheduler adds to a report, and compares with its own clock."""

@@ -16,7 +16,7 @@ from drivers.interface.pace import Pace
 from flows.statuses import BackupStatus
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.flow import Cancel as FlowCancel
-from worker.cli.output import progress as transfer_progress
+from worker.cli.output import copy_progress
 from worker.cli.volume import chosen, shown, with_choice, with_id
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class List(Lister):
             wanted["volume_id"] = self.access.volume(parsed_args.volume).id
         found = self.access.records.backups.list(**wanted)
         moving = {one.id: one.size or 0 for one in found if one.status in _UNDER_WAY}
-        progress = transfer_progress.under_way(self.access, moving) if moving else {}
+        progress = copy_progress.under_way(self.access, moving) if moving else {}
         heads = ("ID", "Name", "Volume", "Size (GiB)", "Kind", "Status")
         return (*heads, *_MOVING), [_line(one, progress.get(one.id)) for one in found]
 
@@ -67,7 +67,7 @@ class Show(ShowOne):
             "needed_by": self.access.records.backups.dependants(backup.id),
         }
         if backup.status in _UNDER_WAY:
-            progress = transfer_progress.under_way(self.access, {backup.id: backup.size or 0}).get(
+            progress = copy_progress.under_way(self.access, {backup.id: backup.size or 0}).get(
                 backup.id
             )
             more |= {"progress": str(progress)} if progress else {}
@@ -295,7 +295,7 @@ class _ProgressLine:
         now = time.monotonic()
         if self._shows and now - self._shown_at >= _LINE:
             self._shown_at = now
-            shown = transfer_progress.TransferProgress(fraction, self._size, now - self._began)
+            shown = copy_progress.TransferProgress(fraction, self._size, now - self._began)
             self._app.stderr.write(f"\r{shown}\x1b[K")
             self._app.stderr.flush()
 
@@ -317,7 +317,12 @@ def _kind(backup: Record) -> str:
 def _line(backup: Record, progress: Any) -> tuple[Any, ...]:
     columns = ("",) * len(_MOVING)
     if progress:
-        columns = (progress.percent, progress.copied, progress.rate, progress.left)
+        columns = (
+            progress.percent,
+            progress.copied,
+            progress.rate,
+            progress.left,
+        )
     names = ("id", "display_name", "volume_id", "size")
     return (*(plain(backup[name]) for name in names), _kind(backup), backup.status, *columns)
 

@@ -38,9 +38,9 @@ class Check(Lister):
         """Compare every table."""
         database = self.access.database
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.db import check, models
+        from worker.db import models, schema_check
 
-        findings = check.check(database)
+        findings = schema_check.check(database)
         wrong = {finding.table for finding in findings}
         rows = [(table, "fits") for table in sorted(models.metadata.tables) if table not in wrong]
         rows += [(finding.table, finding.text) for finding in findings]

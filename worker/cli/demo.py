@@ -28,8 +28,8 @@ class Demo(Command):
         quiet = self.app.options.verbose_level < 2
         with _log(quiet), tempfile.TemporaryDirectory(prefix="holdfast-demo-") as folder:
             # Late: SQLAlchemy and taskflow take a second, which help does not need.
+            from worker.cli.demonstration.demo_services import DemoServices
             from worker.cli.demonstration.scenario import Scenario
-            from worker.cli.demonstration.services import DemoServices
 
             stage = DemoServices(Path(folder), self._write, Colour(self.app.stdout))
             try:

@@ -16,7 +16,7 @@ from oslo_config import cfg
 from drivers.cinder import loading
 from drivers.interface.volume import VolumeDriver
 from worker.conf import plugins
-from worker.conf.check import config_files, values
+from worker.conf.check import config_files, option_values
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.groups import backend, default
@@ -158,7 +158,7 @@ def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[
     _register(conf, name, options)
     found = config_files.of(conf)
     placed = [(section, option) for section in (name, SHARED) for option in options]
-    problems = values.wrong(conf, placed, found)
+    problems = option_values.wrong(conf, placed, found)
     if problems:
         return problems
     section = name if _is_set(conf, name, _EXTRA.dest) else SHARED

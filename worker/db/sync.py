@@ -18,9 +18,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from worker.db import models
-from worker.db.check import SchemaFinding, check
+from worker.db.column_values import now
 from worker.db.engine import Database
-from worker.db.values import now
+from worker.db.schema_check import SchemaFinding, check
 
 __all__ = ["SchemaFinding", "NotOurs", "check", "sync"]
 

@@ -35,7 +35,7 @@ CHECK = 1.0
 Message = Cast | Unreadable
 
 
-class _Deferred:
+class _DeferredCast:
     """A cast that the limits do not admit yet."""
 
     def __init__(self, cast: Cast, operation: Operation) -> None:
@@ -71,7 +71,7 @@ class CastQueue:
         self._wake = wake
         self._stopping = stopping
         self._arrived: deque[Message] = deque()
-        self._deferred: list[_Deferred] = []
+        self._deferred: list[_DeferredCast] = []
         self._deferred_names: set[str] = set()
         """Names of the resources of deferred casts."""
 
@@ -121,9 +121,9 @@ class CastQueue:
         if operation is None:
             message.acknowledge()
         else:
-            self._offer(_Deferred(message, operation))
+            self._offer(_DeferredCast(message, operation))
 
-    def _offer(self, one: _Deferred) -> None:
+    def _offer(self, one: _DeferredCast) -> None:
         """Accept a cast that the limits admit, or that has waited for long; otherwise defer it."""
         if one.cast.is_lost():
             return

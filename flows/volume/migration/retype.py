@@ -39,7 +39,7 @@ from flows.errors import (
     VolumeMigrationFailed,
 )
 from flows.lifecycle import Statuses, Step, was_refused
-from flows.replication import SWITCHED, is_replicated
+from flows.replication_statuses import SWITCHED, is_replicated
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import find
 from flows.volume.migration import migrate

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from tests.unit.db.world import Tables
 from worker.db import models
-from worker.db.check import SchemaFinding, check
 from worker.db.engine import Database
 from worker.db.records import Records
+from worker.db.schema_check import SchemaFinding, check
 from worker.db.sync import NotOurs, sync
 
 SCHEMA = Path(__file__).parent / "cinder-29-schema.sql"

@@ -221,8 +221,8 @@ class TestGlance:
         image = glance.create(None, described, iter([b"data" * 1000]))
         stored = servers.glance.images / image["id"]
         stored.write_bytes(b"DATA" + stored.read_bytes()[4:])
+        from drivers.image.image_transfer import ImageTransport
         from drivers.image.qemu_img import ConversionLimits
-        from drivers.image.transport import ImageTransport
         from drivers.interface.pace import Pace
 
         volume = tmp_path / "volume"

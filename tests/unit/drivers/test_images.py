@@ -23,9 +23,9 @@ from drivers.blockio import BlockFile
 from drivers.image import formats
 from drivers.image import qemu_img as converter
 from drivers.image.directory import DirectoryImages
+from drivers.image.image_transfer import ImageTransport
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
-from drivers.image.transport import ImageTransport
 from drivers.interface.errors import (
     ImageCopyFailure,
     ImageError,

@@ -20,7 +20,7 @@ from flows.statuses import (
     VolumeStatus,
 )
 from worker.cli.access import CommandError
-from worker.cli.demonstration.services import NODE, POOL, DemoServices
+from worker.cli.demonstration.demo_services import NODE, POOL, DemoServices
 
 _AVAILABLE, _DELETED = VolumeStatus.AVAILABLE, VolumeStatus.DELETED
 """The same for resources of every kind."""

@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from drivers.compat import oslo_config
 from worker.conf import backends, groups
-from worker.conf.check import config_files, urls, values
+from worker.conf.check import config_files, option_values, urls
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import AssignmentKind, Review
@@ -74,7 +74,7 @@ def early(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem
         try:
             option.type(entry.value)
         except ValueError as error:
-            problems.append(found.problem(section, option, values.short(str(error))))
+            problems.append(found.problem(section, option, option_values.short(str(error))))
     return problems
 
 
@@ -85,7 +85,7 @@ def start(conf: cfg.ConfigOpts) -> list[Problem]:
 
 
 def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
-    problems = values.wrong(conf, oslo_config.registered(conf), found)
+    problems = option_values.wrong(conf, oslo_config.registered(conf), found)
     if problems:
         return problems
     try:

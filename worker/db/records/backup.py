@@ -14,13 +14,13 @@ from drivers.interface.records import Record
 from flows.errors import BackupNotFound
 from flows.statuses import BackupStatus
 from worker.db import models
+from worker.db.column_values import is_key, now
 from worker.db.criteria import same
 from worker.db.engine import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.key_value_tables import KeyValueTable
 from worker.db.records.quotas import quota
 from worker.db.records.volumes.volume_lists import listed
-from worker.db.values import is_key, now
 
 _T = models.backups
 

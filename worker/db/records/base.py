@@ -13,11 +13,11 @@ from oslo_utils import timeutils
 
 from flows.errors import NotFound, StatusChanged
 from worker.db import models
+from worker.db.column_values import checked, is_key, now
 from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.engine import Database
 from worker.db.packed_row import Packed
-from worker.db.values import checked, is_key, now
 
 _WHICH = "which"
 _WHEN = "when_status"

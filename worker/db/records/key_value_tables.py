@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from worker.db.column_values import checked, now
 from worker.db.engine import Database
-from worker.db.values import checked, now
 
 
 class KeyValueTable:

@@ -18,8 +18,8 @@ from oslo_db import exception as db_exception
 from drivers.interface.records import Record
 from flows.protocols.request import Request
 from worker.db import models
+from worker.db.column_values import checked, now
 from worker.db.engine import Database
-from worker.db.values import checked, now
 
 LOG = logging.getLogger(__name__)
 

@@ -22,13 +22,14 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.engine import Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
+from worker.execution import orderly_stop
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.pools import resume_pool
 from worker.execution.pools.resume_pool import ResumePool
 from worker.execution.pools.thread_pool import ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
-from worker.journal import interruptions, orderly_stop
+from worker.journal import interruptions
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
 from worker.rpc.operation import Operation

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from drivers.image.directory import DirectoryImages
+from drivers.image.image_transfer import ImageTransport
 from drivers.image.qemu_img import ConversionLimits
-from drivers.image.transport import ImageTransport
 from drivers.interface.errors import VolumeBackendAPIException, VolumeIsBusy
 from drivers.interface.records import Record
 from flows.image import facts

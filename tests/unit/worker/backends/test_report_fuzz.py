@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzzed_stats import STATS
-from worker.backends import report_values
 from worker.backends.capabilities import Capabilities
+from worker.backends.reports import report_values
 from worker.backends.stats import CAPACITY, NOTIFIED, StatsCheck, StatsError
 
 HOST = "node@b1"

@@ -17,6 +17,7 @@ from drivers.interface.records import Record
 from flows.errors import GroupNotFound, StatusChanged
 from flows.statuses import GroupStatus
 from worker.db import models
+from worker.db.column_values import now
 from worker.db.commit import stop_if_committed
 from worker.db.engine import Database
 from worker.db.records.groups.shared import GroupRows
@@ -24,7 +25,6 @@ from worker.db.records.key_value_tables import KeyValueTable
 from worker.db.records.quotas import quota
 from worker.db.records.volume_types import VolumeTypes
 from worker.db.records.volumes.volume import Volumes
-from worker.db.values import now
 
 _TYPES = models.group_types
 _MAPPING = models.group_volume_type_mapping

@@ -17,11 +17,11 @@ import sqlalchemy as sa
 from drivers.interface.records import Record
 from flows.errors import OverQuota
 from worker.db import models
+from worker.db.column_values import is_key, now
 from worker.db.commit import CommittedBefore, perhaps_committed
 from worker.db.engine import Database
-from worker.db.records.quotas.limits import QuotaLimits
+from worker.db.records.quotas.quota_limits import QuotaLimits
 from worker.db.records.quotas.usage import Usages
-from worker.db.values import is_key, now
 
 _T = models.quota_usages
 _R = models.reservations

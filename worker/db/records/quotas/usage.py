@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from worker.db import models
-from worker.db.values import now
+from worker.db.column_values import now
 
 _T = models.quota_usages
 _TYPES = models.volume_types

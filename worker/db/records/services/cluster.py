@@ -11,8 +11,8 @@ from oslo_db import exception as db_exception
 
 from flows.statuses import ReplicationStatus
 from worker.db import models
+from worker.db.column_values import checked, now
 from worker.db.criteria import host_parameters, on_host, same
-from worker.db.values import checked, now
 
 _T = models.clusters
 

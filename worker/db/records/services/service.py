@@ -14,10 +14,10 @@ from oslo_utils import timeutils
 from drivers.interface.records import Record
 from flows.statuses import ReplicationStatus
 from worker.db import models
+from worker.db.column_values import checked, now
 from worker.db.criteria import host_parameters, on_host, same
 from worker.db.engine import Database
 from worker.db.records.services import cluster as clusters
-from worker.db.values import checked, now
 
 _T = models.services
 _V = models.volumes

@@ -19,10 +19,10 @@ from oslo_db import exception as db_exception
 from drivers.interface.records import Record
 from flows.claims import FIRST_MARK
 from worker.db import models
+from worker.db.column_values import checked
 from worker.db.commit import CommittedBefore, perhaps_committed
 from worker.db.engine import Database
 from worker.db.records.base import drop_work, precise_now
-from worker.db.values import checked
 
 _T = models.workers
 _OF = (_T.c.resource_type == sa.bindparam("kind"), _T.c.resource_id == sa.bindparam("which"))

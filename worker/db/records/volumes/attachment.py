@@ -12,12 +12,12 @@ from drivers.interface.records import Record
 from flows.errors import VolumeAttachmentNotFound, VolumeNotFound
 from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus
 from worker.db import models
+from worker.db.column_values import is_key, now
 from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.engine import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.volumes.volume import attachments
-from worker.db.values import is_key, now
 
 _T = models.volume_attachment
 _V = models.volumes

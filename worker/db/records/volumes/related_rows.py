@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from flows.statuses import AttachStatus
 from worker.db import models
-from worker.db.values import now
+from worker.db.column_values import now
 
 _VOLUMES = models.volumes
 _TYPES = models.volume_types

@@ -15,6 +15,7 @@ from drivers.interface.records import Record
 from flows.errors import MetadataCopyFailure, VolumeNotFound
 from flows.statuses import AttachStatus, VolumeStatus
 from worker.db import models
+from worker.db.column_values import checked, now
 from worker.db.engine import Database
 from worker.db.records import volume_types
 from worker.db.records.base import ResourceRows
@@ -23,7 +24,6 @@ from worker.db.records.quotas import quota
 from worker.db.records.volumes.related_rows import VOLUME
 from worker.db.records.volumes.volume_lists import VolumeLists
 from worker.db.records.volumes.volume_moves import VolumeMoves
-from worker.db.values import checked, now
 
 _T = models.volumes
 _ATTACHMENTS = models.volume_attachment

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from flows.errors import InvalidVolume
 from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus, target_of
 from worker.db import models
+from worker.db.column_values import now
 from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.engine import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.quotas import quota
-from worker.db.values import now
 
 _T = models.volumes
 _A = models.volume_attachment

@@ -8,8 +8,8 @@ from oslo_utils import units
 
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
-from worker.cli.output import progress
-from worker.cli.output.progress import TransferProgress
+from worker.cli.output import copy_progress
+from worker.cli.output.copy_progress import TransferProgress
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_list_has_them_for_what_is_under_way_alone(
 
     moving, still = row("creating"), row("available")
     monkeypatch.setattr(
-        progress,
+        copy_progress,
         "under_way",
         lambda _access, gib: {
             one: TransferProgress(0.37, units.Gi * gib[one], 38.6) for one in gib

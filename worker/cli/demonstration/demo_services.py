@@ -56,7 +56,7 @@ connection = sqlite:///{folder}/journal.sqlite
 [coordination]
 backend_url = file://{folder}/state
 [local]
-volume_driver = worker.cli.demonstration.services.DemoDriver
+volume_driver = worker.cli.demonstration.demo_services.DemoDriver
 volume_backend_name = local
 local_path = {folder}/volumes
 local_images = {folder}/state/images

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.volume import extents
+from drivers.volume import changed_extents
 from tests.conformance.places import loop_mount, require_programs
 
 BLOCK = 4096
@@ -33,7 +33,7 @@ def differences(one: Path, other: Path) -> set[int]:
 
 
 def told(one: Path, other: Path) -> set[int]:
-    found = extents.changed(str(one), str(other))
+    found = changed_extents.changed(str(one), str(other))
     assert found == sorted(found)
     return {n for start, end in found for n in range(start // BLOCK, -(-end // BLOCK))}
 
@@ -91,6 +91,6 @@ class TestChanged:
         path.write_bytes(b"x")
         try:
             with pytest.raises(OSError, match="not supported"):
-                extents.changed(str(path), str(path))
+                changed_extents.changed(str(path), str(path))
         finally:
             path.unlink()

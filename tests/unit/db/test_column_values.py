@@ -8,7 +8,7 @@ import datetime
 import pytest
 
 from worker.db import models
-from worker.db.values import checked, is_key
+from worker.db.column_values import checked, is_key
 
 UTC = datetime.UTC
 CEST = datetime.timezone(datetime.timedelta(hours=2))

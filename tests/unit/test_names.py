@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No two classes, and no two modules, share a name for different things."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("worker", "flows", "drivers")
+
+CLASSES = {"InvalidInput"}
+"""The error of flows is a subclass of that of drivers: callers get one name."""
+
+_SUBJECTS = """
+attachment backends backup backup_source base cinder compat compute connection context create db
+delete engine errors export group groups host image journal lifecycle manage migration
+operator_requests optional options orphaned quota records remote_services replication service
+services snapshot volume volumes
+"""
+SUBJECTS = frozenset(_SUBJECTS.split())
+"""Names of several modules: one subject on several levels, one verb of several resources."""
+
+
+def paths() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from (path.relative_to(ROOT) for path in sorted((ROOT / package).rglob("*.py")))
+
+
+def repeated(found: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
+    return {name: [str(path) for path in at] for name, at in found.items() if len(at) > 1}
+
+
+def test_classes_have_names_of_their_own() -> None:
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths():
+        if path.parts[:2] == ("worker", "cli"):
+            continue  # a class for each verb of each noun
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(path)
+
+    assert {name: at for name, at in repeated(found).items() if name not in CLASSES} == {}
+
+
+def test_modules_with_the_name_of_another_one_are_listed() -> None:
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths():
+        found[path.parent.name if path.stem == "__init__" else path.stem].append(path)
+
+    assert {name: at for name, at in repeated(found).items() if name not in SUBJECTS} == {}
+
+
+def test_folders_have_at_most_twelve_modules() -> None:
+    found: defaultdict[Path, int] = defaultdict(int)
+    for path in paths():
+        found[path.parent] += path.stem != "__init__"
+    assert found.pop(Path("drivers/interface")) <= 14  # the imports of other people's drivers
+
+    assert {str(folder): count for folder, count in found.items() if count > 12} == {}
