@@ -81,7 +81,7 @@ class Load:
         conf = config.load([], prog="bench", default_config_files=[])
         conf.set_override("transport_url", bus)
         self._client = oslo_messaging.get_rpc_client(
-            transport.get(conf, concurrency=1),
+            transport.get(conf, prefetch=1),
             oslo_messaging.Target(topic=f"cinder-volume.{HOST}", server=NODE, version="3.0"),
         )
 

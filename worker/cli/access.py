@@ -124,7 +124,7 @@ class Access:
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.rpc import transport
 
-        return transport.get(self.conf, concurrency=1)
+        return transport.get(self.conf, prefetch=1)
 
     def close(self) -> None:
         """Close the connection to the bus, whose thread waits for replies."""

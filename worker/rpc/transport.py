@@ -62,18 +62,17 @@ class _Harmless(logging.Filter):
 _HARMLESS = _Harmless()
 
 
-def get(conf: cfg.ConfigOpts, *, concurrency: int, process: str | None = None) -> Any:
+def get(conf: cfg.ConfigOpts, *, prefetch: int, process: str | None = None) -> Any:
     """Return an RPC transport.
 
-    The broker hands over no more messages ahead than this process may run at once.
-
-    :param concurrency: how many operations this process runs at once.
+    :param prefetch: how many messages the broker delivers before the first one is acknowledged,
+        at most.
     :param process: the name of this process, of which the host has one; None where there may be
         several.
     """
     register_opts(conf)
     quieten()
-    bound_prefetch(conf, concurrency)
+    bound_prefetch(conf, prefetch)
     distinguish_queues(conf, process)
     transport = oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)
     bus_state.watch(transport)
@@ -94,14 +93,14 @@ def quieten() -> None:
         logging.getLogger(name).addFilter(_HARMLESS)  # a second time has no effect
 
 
-def bound_prefetch(conf: cfg.ConfigOpts, concurrency: int) -> int:
-    """Keep the number of messages fetched ahead between 1 and the concurrency; return it.
+def bound_prefetch(conf: cfg.ConfigOpts, most: int) -> int:
+    """Keep the number of prefetched messages between 1 and a limit; return it.
 
     0, oslo.messaging's default, means no limit: one process would take the whole queue.
     """
     conf.clear_override("rabbit_qos_prefetch_count", group=_RABBIT)
     configured = conf[_RABBIT].rabbit_qos_prefetch_count
-    bounded = max(1, min(configured, concurrency) if configured > 0 else concurrency)
+    bounded = max(1, min(configured, most) if configured > 0 else most)
     conf.set_override("rabbit_qos_prefetch_count", bounded, group=_RABBIT)
     return bounded
 

@@ -229,7 +229,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         opened.callback(journal_watch.close)
         prefetch = max(conf.executor_thread_pool_size, PREFETCH)
         process = f"{identity.binary}-{identity.slot}"
-        transport = bus.get(conf, concurrency=prefetch, process=process)
+        transport = bus.get(conf, prefetch=prefetch, process=process)
         opened.callback(transport.cleanup)
         notifier = Notifier(conf, transport, host=identity.host)
         opened.callback(notifier.close)

@@ -97,7 +97,7 @@ def configured(tmp_path):
 
 @pytest.fixture
 def bus(configured):
-    bus = transport.get(configured("kombu+memory://"), concurrency=5)
+    bus = transport.get(configured("kombu+memory://"), prefetch=5)
     yield bus
     bus.cleanup()
 

@@ -279,7 +279,7 @@ class TestBrokerAway:
             assert getattr(scheduler_client, name) > 0
             monkeypatch.setattr(scheduler_client, name, 0)
         monkeypatch.setattr(service_client, "_RETRIES", 0)
-        return transport.get(configured("rabbit://u:hush@127.0.0.1:1/"), concurrency=1)
+        return transport.get(configured("rabbit://u:hush@127.0.0.1:1/"), prefetch=1)
 
     @pytest.mark.parametrize(
         "send",

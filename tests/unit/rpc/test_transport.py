@@ -76,13 +76,13 @@ class TestPrefetch:
 
     def test_of_a_second_transport_is_bounded_by_its_own_concurrency(self, configured):
         conf = configured("kombu+memory://")
-        transport.get(conf, concurrency=1).cleanup()
-        transport.get(conf, concurrency=9).cleanup()
+        transport.get(conf, prefetch=1).cleanup()
+        transport.get(conf, prefetch=9).cleanup()
 
         assert conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == 9
 
     def test_reaches_the_driver(self, configured):
-        bus = transport.get(configured("kombu+memory://"), concurrency=7)
+        bus = transport.get(configured("kombu+memory://"), prefetch=7)
 
         assert bus._driver.conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == 7
 
@@ -97,7 +97,7 @@ class TestQueueManager:
         def queue_of(process):
             conf = configured("kombu+memory://", use_queue_manager="true", hostname=host)
             conf.register_opt(cfg.StrOpt("state_path", default=str(tmp_path)))
-            bus = transport.get(conf, concurrency=1, process=process)
+            bus = transport.get(conf, prefetch=1, process=process)
             identity = (next(groups), 1)
             monkeypatch.setattr(amqpdriver.QManager, "_service_identity", lambda *_: identity)
             return bus._driver._get_reply_queue_name()
@@ -123,21 +123,21 @@ def test_security_and_queue_options_reach_the_driver(configured):
     conf = configured(
         "kombu+memory://", ssl="true", ssl_ca_file="/ca.pem", rabbit_quorum_queue="true"
     )
-    seen = transport.get(conf, concurrency=1)._driver.conf.oslo_messaging_rabbit
+    seen = transport.get(conf, prefetch=1)._driver.conf.oslo_messaging_rabbit
 
     assert (seen.ssl, seen.ssl_ca_file, seen.rabbit_quorum_queue) == (True, "/ca.pem", True)
 
 
 def test_the_exchange_is_that_of_an_untouched_cinder(configured):
     conf = configured("kombu+memory://")
-    transport.get(conf, concurrency=1)
+    transport.get(conf, prefetch=1)
 
     assert conf.control_exchange == "openstack"
 
 
 def test_errors_of_cinder_are_rebuilt_and_those_of_others_are_not(configured):
     allowed = transport.get(
-        configured("kombu+memory://"), concurrency=1
+        configured("kombu+memory://"), prefetch=1
     )._driver._allowed_remote_exmods
 
     assert "cinder.exception" in allowed

@@ -103,7 +103,7 @@ class DemoServices:
         self._backups = backup.service(conf, observer=self._watch.saw)
         self._backups.start()
         self.journal = self._service.parts.base.journal
-        self._bus = transport.get(conf, concurrency=4)
+        self._bus = transport.get(conf, prefetch=4)
         self._client = VolumeClient(self._bus, timeout=_PATIENCE)
         self._backup_client = BackupClient(self._bus, timeout=_PATIENCE)
 
