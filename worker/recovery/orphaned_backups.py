@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from drivers.interface.records import Record
-from flows import engine
+from flows import engine, repeat
 from flows.backup import orphaned
 from flows.context import BackupContext
 from flows.errors import RunInterrupted, Unavailable
@@ -97,7 +97,7 @@ class OrphanedBackups:
 
     def _run(self) -> None:
         try:
-            as_read = self._read_patiently()
+            as_read = self._read_rows()
             if as_read and self._proof.until_proven(GRACE, lambda: len(self.left())):
                 self.settle(as_read)
         except RunInterrupted:
@@ -105,15 +105,23 @@ class OrphanedBackups:
         except Exception:
             LOG.exception("not all backups that another service left were ended")
 
-    def _read_patiently(self) -> dict[str, str]:
-        """Read the rows; an outage of the database is waited for."""
-        while not self._stopping.is_set():
-            try:
-                return self.read()
-            except Unavailable as error:
-                LOG.info("orphaned backups of %s have to wait: %s", self._host, error)
-                self._stopping.wait(PAUSE)
-        return {}
+    def _read_rows(self) -> dict[str, str]:
+        """Read the rows; an outage of the database is waited for.
+
+        :raises ProcessStopping: the process stops meanwhile.
+        """
+
+        def failed(error: BaseException, _pause: float) -> None:
+            LOG.info("orphaned backups of %s have to wait: %s", self._host, error)
+
+        return repeat.until_stopped(
+            self.read,
+            self._stopping.wait,
+            on=Unavailable,
+            first=PAUSE,
+            longest=PAUSE,
+            failed=failed,
+        )
 
     def _end(self, backup: Record) -> None:
         if backup.status == orphaned.DELETED_AGAIN:

@@ -25,8 +25,9 @@ from oslo_config import cfg
 from oslo_db import exception as db_exception
 from oslo_utils import timeutils
 
+from flows import repeat
 from flows.engine import Observer
-from flows.errors import ProcessStopping, Unavailable
+from flows.errors import Unavailable
 from worker import database_url
 from worker.adapters.service_row import RegisteredService
 from worker.adapters.submitted_operations import SubmittedOperations
@@ -417,7 +418,7 @@ def _watch(url: str, stopping: threading.Event) -> JournalWatch:
 def _register(
     records: Records, database: Database, identity: Identity, stopping: threading.Event
 ) -> RegisteredService:
-    while True:
+    def register() -> RegisteredService:
         try:
             return RegisteredService(
                 records,
@@ -430,10 +431,18 @@ def _register(
             where, why = database.shown, str(error).splitlines()[0]
             LOG.error("%s cannot be used: %s; run: holdfast db sync", where, why)
             raise SystemExit(1) from error
-        except Unavailable as error:
-            LOG.warning("the start waits for the database: %s", error)
-            if stopping.wait(DATABASE_PAUSE):
-                raise ProcessStopping("the start waited for the database") from error
+
+    def failed(error: BaseException, _pause: float) -> None:
+        LOG.warning("the start waits for the database: %s", error)
+
+    return repeat.until_stopped(
+        register,
+        stopping.wait,
+        on=Unavailable,
+        first=DATABASE_PAUSE,
+        longest=DATABASE_PAUSE,
+        failed=failed,
+    )
 
 
 def _report_alive(consumers: ConsumerCheck, heartbeat: Callable[[], None]) -> None:
