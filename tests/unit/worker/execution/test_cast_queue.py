@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Casts that arrived: accepted in order, deferred by the limits, left with the broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flows.errors import ProcessStopping
+from worker.execution import cast_queue
+from worker.execution.cast_queue import CastQueue
+from worker.rpc.operation import Operation
+from worker.rpc.server import Cast, Unreadable
+
+
+class Parts:
+    """A queue whose limits admit the operations on these volumes."""
+
+    def __init__(self, *admitted: str) -> None:
+        self.admitted = set(admitted)
+        self.accepted: list[str] = []
+        self.acknowledged: list[str] = []
+        self.rejected: list[Any] = []
+        self.lost: set[str] = set()
+        self.fails: Exception | None = None
+        self.stopping = threading.Event()
+        self.queue = CastQueue(
+            self._dispatch,
+            lambda operation: operation.resource[1] in self.admitted,
+            self._accept,
+            lambda message: self.rejected.append(message.body),
+            threading.Event(),
+            self.stopping,
+        )
+
+    def put(self, name: str, volume: str = "v1", shared: tuple[str, ...] = ()) -> None:
+        message = {"method": name, "volume": volume, "shared": shared}
+        acknowledge, is_lost = self._callbacks(name)
+        self.queue.put(Cast(message, {}, acknowledge, is_lost))
+
+    def put_unreadable(self, body: str) -> None:
+        acknowledge, is_lost = self._callbacks(body)
+        self.queue.put(Unreadable(body, ValueError("no JSON"), acknowledge, is_lost))
+
+    def _callbacks(self, name: str) -> tuple[Callable[[], None], Callable[[], bool]]:
+        return lambda: self.acknowledged.append(name), lambda: name in self.lost
+
+    @staticmethod
+    def _dispatch(cast: Cast) -> Operation | None:
+        if cast.message["method"] == "rejected":
+            return None
+        volume, shared = cast.message["volume"], tuple(cast.message["shared"])
+        factory: Any = None
+        return Operation(factory, ("volume", volume), {}, exclusive=(volume,), shared=shared)
+
+    def _accept(self, cast: Cast, operation: Operation) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.accepted.append(cast.message["method"])
+
+
+def test_casts_are_accepted_and_acknowledged_in_order() -> None:
+    parts = Parts("v1", "v2")
+    parts.put("a")
+    parts.put("b", "v2")
+    assert not parts.queue.is_empty
+
+    parts.queue.process()
+
+    assert parts.accepted == parts.acknowledged == ["a", "b"]
+    assert parts.queue.is_empty
+
+
+def test_a_deferred_cast_is_passed_by_others_but_not_on_its_resource() -> None:
+    parts = Parts("v2")
+    parts.put("deferred")
+    parts.put("passes", "v2")
+    parts.put("after", "v2", shared=("v1",))
+
+    parts.queue.process()
+    assert parts.accepted == ["passes"]
+
+    parts.admitted.add("v1")
+    parts.queue.process()
+    assert parts.accepted == ["passes", "deferred", "after"]
+
+
+def test_a_cast_that_was_deferred_for_long_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cast_queue, "DEFERRED_MAX", 0.0)
+    parts = Parts()
+    parts.put("a")
+
+    parts.queue.process()
+
+    assert parts.accepted == ["a"]
+
+
+def test_a_cast_whose_connection_broke_is_left_with_the_broker() -> None:
+    parts = Parts()
+    parts.put("deferred")
+    parts.put_unreadable("{")
+    parts.lost = {"{"}
+    parts.queue.process()
+
+    parts.lost.add("deferred")
+    parts.admitted.add("v1")
+    parts.queue.process()
+
+    assert parts.accepted == parts.acknowledged == parts.rejected == []
+    assert parts.queue.is_empty
+
+
+def test_unreadable_and_rejected_messages_are_acknowledged() -> None:
+    parts = Parts()
+    parts.put_unreadable("{")
+    parts.put("rejected")
+
+    parts.queue.process()
+
+    assert (parts.rejected, parts.acknowledged) == (["{"], ["{", "rejected"])
+
+
+def test_an_error_leaves_one_cast_with_the_broker(caplog: pytest.LogCaptureFixture) -> None:
+    parts = Parts("v1")
+    parts.fails = OSError("disk")
+    parts.put("a")
+    parts.queue.process()
+
+    parts.fails = None
+    parts.put("b")
+    parts.queue.process()
+
+    assert parts.acknowledged == ["b"]
+    assert "a message was not taken over and stays with the broker" in caplog.text
+
+
+def test_a_stop_leaves_the_rest_with_the_broker() -> None:
+    parts = Parts("v1")
+    parts.fails = ProcessStopping("stop")
+    parts.put("a")
+
+    with pytest.raises(ProcessStopping):
+        parts.queue.process()
+
+    assert parts.acknowledged == []

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The row in ``services`` at a start: an outage is waited for, a missing table is not."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from oslo_db import exception as db_exception
+
+from flows.errors import ProcessStopping, Unavailable
+from worker.service import base
+
+IDENTITY = base.Identity(
+    binary="cinder-volume", rpc_version="3.20", host="h1@b1", zone="nova", number=0, processes=1
+)
+ROW = object()
+
+
+class Database:
+    """A database that answers with these errors first."""
+
+    shown = "sqlite:///x"
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    def register(self, *_args: Any, **_kwargs: Any) -> Any:
+        if self.errors:
+            raise self.errors.pop(0)
+        return ROW
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "DATABASE_PAUSE", 0.001)
+
+
+def register(
+    database: Database, monkeypatch: pytest.MonkeyPatch, stopping: threading.Event | None = None
+) -> Any:
+    monkeypatch.setattr(base, "RegisteredService", database.register)
+    records: Any = SimpleNamespace()
+    return base._register(records, database, IDENTITY, stopping or threading.Event())  # type: ignore[arg-type]
+
+
+def test_an_outage_is_waited_for_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(Unavailable("refused"), Unavailable("refused"))
+
+    assert register(database, monkeypatch) is ROW
+    assert caplog.text.count("the start waits for the database: refused") == 2
+
+
+def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = threading.Event()
+    stopping.set()
+
+    with pytest.raises(ProcessStopping):
+        register(Database(Unavailable("refused")), monkeypatch, stopping)
+
+
+def test_a_database_without_tables_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(db_exception.DBError("no such table: services"))
+
+    with pytest.raises(SystemExit):
+        register(database, monkeypatch)
+    assert "sqlite:///x cannot be used: " in caplog.text
+    assert "run: holdfast db sync" in caplog.text
