@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tests.faults.kill``: the whole campaign, or one strike of it again."""
+"""``python -m tests.faults``: the whole campaign, some of its axes, or one strike again."""
 
 from __future__ import annotations
 
@@ -9,64 +9,66 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from worker.compat import native_threads  # noqa: F401  # isort: skip
 
 from tests.faults.kill import backup_world, cases
-from tests.faults.kill.campaign import BATCH, Campaign, Strike, Tally
+from tests.faults.kill.axes import AXES
+from tests.faults.kill.axis import Axis
+from tests.faults.kill.campaign import Campaign
 from tests.faults.kill.case import Case
-from tests.faults.kill.put_back import Figures, PutBack, Result
+from tests.faults.kill.kill import Kill
+from tests.faults.kill.verdict import Strike, Tally
 from tests.faults.kill.world import World
 from tests.servers import Servers
 
-FRONTS = ((World, cases.CASES), (backup_world.BackupWorld, backup_world.CASES))
+FRONTS = {
+    "volume": (World, cases.CASES),
+    "backup": (backup_world.BackupWorld, backup_world.CASES),
+}
 """The service under attack, and its operations."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Strike, print the results, and return the number of strikes that were not survived."""
+    """Strike, print the results, and return 1 if any strike was not survived."""
     options = _options(argv)
     print(f"seed {options.seed}", flush=True)
     began, total, ways = time.monotonic(), Tally(), 0
-    put_back = Figures()
     with Servers() as servers:
-        for kind, known in FRONTS:
+        for front in options.front or FRONTS:
+            kind, known = FRONTS[front]
             some = [case for case in known if options.only in case.name]
-            replay = None
+            replay = Strike.from_json(options.replay, known) if options.replay else None
             if options.replay:
-                some = [case for case in known if case.name == json.loads(options.replay)[0]]
-                replay = Strike.from_json(options.replay, some[0]) if some else None
+                some = [replay.way.case] if replay else []
             if some:
-                campaign = _fight(kind, servers, some, replay, options, put_back)
+                campaign = _fight(kind, servers, some, replay, options)
                 total.verdicts += campaign.tally.verdicts
                 ways += len(campaign.known)
-    return _report(total, put_back, ways, time.monotonic() - began)
+    return _report(total, ways, time.monotonic() - began)
 
 
 def _fight(
     kind: type[World],
     servers: Servers,
-    some: list[Case],
+    some: Sequence[Case],
     replay: Strike | None,
     options: argparse.Namespace,
-    put_back: Figures,
 ) -> Campaign:
     with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name:
         world = kind(servers, Path(name))
         try:
             world.start()
             campaign = Campaign(world, random.Random(options.seed), _say)
-            campaign.discover(some)
-            if not replay:
-                put_back.results += _put_back(campaign, options)
-            if options.axis == "put-back":
+            if replay:
+                campaign.learn([replay.way])
+                campaign.run(AXES[replay.axis](campaign), [replay])
                 return campaign
-            campaign.run([replay] if replay else campaign.singles())
-            if not options.singles and not replay:
-                pairs = campaign.pairs()
-                random.Random(options.seed).shuffle(pairs)
-                campaign.run(pairs[: options.pairs])
+            campaign.discover(some)
+            for name in options.axis:
+                _run(AXES[name](campaign), options)
         finally:
             world.close()
             if options.log:
@@ -74,26 +76,36 @@ def _fight(
     return campaign
 
 
-def _put_back(campaign: Campaign, options: argparse.Namespace) -> list[Result]:
-    if options.axis == "kill":
-        return []
-    axis = PutBack(campaign)
-    axis.run(axis.states(), random.Random(options.seed), BATCH)
-    for result in axis.figures.bad():
-        _say(result.shown())
-    _say(f"journal put back: {json.dumps(axis.figures.counts())}")
-    return axis.figures.results
+def _run(axis: Axis, options: argparse.Namespace) -> None:
+    campaign, began = axis.campaign, time.monotonic()
+    strikes = axis.strikes()
+    _say(f"{axis.name}: {len(strikes)} points")
+    campaign.run(axis, _some(strikes, options.points, options.seed))
+    if isinstance(axis, Kill) and axis.has_pairs and not options.singles:
+        campaign.run(axis, _some(axis.pairs(), options.pairs, options.seed))
+    figures = campaign.tally.figures(axis.name)
+    minutes = (time.monotonic() - began) / 60
+    rate = figures["points"] / minutes
+    _say(f"{axis.name}: {json.dumps(figures)} in {minutes:.1f} min, {rate:.0f} a minute")
 
 
-def _report(tally: Tally, put_back: Figures, ways: int, seconds: float) -> int:
+def _some(strikes: list[Strike], most: int | None, seed: int) -> list[Strike]:
+    """Return so many strikes, a random choice."""
+    if most is None or most >= len(strikes):
+        return strikes
+    return random.Random(seed).sample(strikes, most)
+
+
+def _report(tally: Tally, ways: int, seconds: float) -> int:
     print("\n".join(tally.table()))
-    bad = [*tally.bad(), *put_back.bad()]
+    bad = tally.bad()
     if bad:
-        print(f"\n{bad[0].shown()}")
-    count = sum(len(known) for _kind, known in FRONTS)
+        print(f"\n{len(bad)} violations, the first one: {bad[0].shown()}")
+    count = sum(len(known) for _kind, known in FRONTS.values())
     text = f"{count} operations, {ways} ways, {seconds:.0f} s"
     print(f"\n{text}; {tally.missed} strikes came after the end and do not count")
-    print(json.dumps({"kill": tally.figures(), "journal put back": put_back.counts()}))
+    figures = {axis: tally.figures(axis) for axis in tally.axes}
+    print(json.dumps({**figures, "total": tally.figures()}))
     return 1 if bad else 0
 
 
@@ -101,12 +113,19 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     parser.add_argument("--only", default="", help="operations whose name contains this")
-    parser.add_argument("--axis", choices=("all", "kill", "put-back"), default="all")
+    parser.add_argument(
+        "--axis", action="append", choices=("all", *AXES), help="may be repeated; all by default"
+    )
+    parser.add_argument("--front", action="append", choices=tuple(FRONTS), help="both by default")
+    parser.add_argument("--points", type=int, help="so many random points of each axis and front")
     parser.add_argument("--singles", action="store_true", help="one kill each, no pairs")
-    parser.add_argument("--pairs", type=int, default=1_000_000, help="pairs at most")
+    parser.add_argument("--pairs", type=int, help="pairs of kills at most")
     parser.add_argument("--replay", help="one strike, as a failure has printed it")
     parser.add_argument("--log", type=Path, help="where to leave the service's log")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if not options.axis or "all" in options.axis:
+        options.axis = list(AXES)
+    return options
 
 
 def _say(line: str) -> None:

@@ -15,7 +15,7 @@ from drivers.backup.posix import PosixDriver
 from drivers.interface.records import Record
 from flows.backup import continue_, create, delete, record, reset, restore
 from tests.faults.kill.case import Asked, Case
-from tests.faults.kill.world import BACKEND, NODE, World
+from tests.faults.kill.world import BACKEND, BUS, NODE, World
 from tests.functional.service import Service
 from tests.servers import Servers
 from worker.rpc import objects
@@ -40,7 +40,7 @@ class BackupWorld(World):
             bus=self.bus,
             database=self.database_url,
             backends={BACKEND: self.backend("local")},
-            sections={"DEFAULT": {"executor_thread_pool_size": 200}},
+            sections={"DEFAULT": {"executor_thread_pool_size": 200}, **BUS},
         )
 
     def backend(self, driver: str) -> dict[str, Any]:

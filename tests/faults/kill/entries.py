@@ -15,6 +15,9 @@ _TABLES = {
 }
 """Tables of the journal, parents first, and the rows that belong to a flow."""
 
+RESOURCE = "json_extract(meta, '$.resource[1]')"
+"""The id of the resource in an entry's meta; the campaign has an index of it."""
+
 Entries = dict[str, list[dict[str, Any]]]
 """Rows by table."""
 
@@ -28,7 +31,7 @@ def read(path: Path, resource: str) -> Entries:
         flows = [
             row["uuid"]
             for row in db.execute(
-                "SELECT uuid FROM flowdetails WHERE json_extract(meta, '$.resource[1]') = ?",
+                f"SELECT uuid FROM flowdetails WHERE {RESOURCE} = ?",  # noqa: S608
                 [resource],
             )
         ]

@@ -17,12 +17,16 @@ class Plan:
     :param stop: the name of the point where it stops; empty for none.
     :param stop_after: or the number of points that it passes before it stops, in
         the life of one process.
+    :param lost_commit: the name of its commit whose answer is lost; empty for none.
+    :param record: whether the states of its journal entry are recorded.
     """
 
     broken_step: str = ""
     broken_call: str = ""
     stop: str = ""
     stop_after: int | None = None
+    lost_commit: str = ""
+    record: bool = False
 
     def stops(self, point: str, number: int) -> bool:
         """Say whether the operation stops at its point of this name and number."""

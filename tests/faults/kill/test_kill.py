@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every operation is killed at a random point; the full run kills at each, and at pairs."""
+"""Each axis strikes random points of each service; the full run strikes at each of them."""
 
 from __future__ import annotations
 
@@ -8,80 +8,70 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import require
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
-from tests.faults.kill import backup_world, cases
-from tests.faults.kill.campaign import Campaign, Strike, Way
-from tests.faults.kill.put_back import PutBack
-from tests.faults.kill.world import World
+from tests.faults.kill import cases
+from tests.faults.kill.__main__ import FRONTS
+from tests.faults.kill.axes import AXES
+from tests.faults.kill.axis import Axis
+from tests.faults.kill.campaign import Campaign
+from tests.faults.kill.verdict import Strike
 from tests.servers import Broker, MariaDB, Servers
 
-MOST = 100
-"""Ways that the quick run takes; which, is chance."""
+FAILING = 24
+"""Ways with a failing step or call that the quick run learns; which, is chance."""
 
-STATES = 120
-"""Earlier states of the journal that the quick run puts back; which, is chance."""
+POINTS = 40
+"""Points of each axis that the quick run strikes, with one fault; which, is chance."""
 
+QUICK = [name for name in AXES if name != "broker"]
 
-FRONTS = {
-    "volume": (World, cases.CASES, volume_dispatcher),
-    "backup": (backup_world.BackupWorld, backup_world.CASES, backup_dispatcher),
-}
+DISPATCHERS = {"volume": volume_dispatcher, "backup": backup_dispatcher}
 
 
 @pytest.fixture(params=FRONTS)
-def front(request: pytest.FixtureRequest, servers: Servers) -> Iterator[tuple[World, Any]]:
-    """A service of its own, in a directory whose name leaves room for sockets; its cases."""
+def campaign(
+    request: pytest.FixtureRequest, servers: Servers, chance: random.Random
+) -> Iterator[Campaign]:
+    """A service of its own, in a directory whose name leaves room for sockets; its ways."""
     require(Broker, MariaDB)
-    kind, known, _dispatcher = FRONTS[request.param]
+    kind, known = FRONTS[request.param]
     with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name:
-        made = kind(servers, Path(name))
-        made.start()
-        yield made, known
-        made.close()
+        world = kind(servers, Path(name))
+        world.start()
+        made = Campaign(world, chance, say=print)
+        made.discover(known, most=FAILING)
+        yield made
+        world.close()
 
 
 @pytest.mark.parametrize("name", FRONTS)
 def test_every_operation_that_changes_something_has_a_case(name: str) -> None:
-    _world, known, dispatcher = FRONTS[name]
-    assert {case.method for case in known} == dispatcher().journalled - cases.WHOLE
+    _world, known = FRONTS[name]
+    assert {case.method for case in known} == DISPATCHERS[name]().journalled - cases.WHOLE
 
 
-@pytest.mark.timeout(300)
-def test_killed_at_a_random_point_and_once_more(
-    front: tuple[World, Any], chance: random.Random
-) -> None:
-    world, known = front
-    campaign = Campaign(world, chance, say=lambda line: None)
-    campaign.discover(known)
-    assert not [verdict.shown() for verdict in campaign.tally.bad()]
-
-    by_way: dict[Way, list[Strike]] = {}
-    for strike in campaign.singles():
-        by_way.setdefault(strike.way, []).append(strike)
-    ways = chance.sample(sorted(by_way, key=str), min(MOST, len(by_way)))
-    chosen = [chance.choice(by_way[way]) for way in ways]
-    campaign.run(replace(one, then=chance.choice([None, 0, 1, 2, 3])) for one in chosen)
-
-    assert not [verdict.shown() for verdict in campaign.tally.bad()]
-    assert campaign.tally.kill_points > len(known)
+@pytest.mark.timeout(600)
+def test_each_axis_at_random_points(campaign: Campaign) -> None:
+    # One test for all axes: to learn the ways takes as long as several axes.
+    for name in QUICK:
+        axis = AXES[name](campaign)
+        campaign.run(axis, _some(axis, campaign.chance))
+    tally = campaign.tally
+    assert not [verdict.shown() for verdict in tally.bad()]
+    for name in QUICK:
+        assert tally.figures(name)["points"] > POINTS / 2, name
 
 
-@pytest.mark.timeout(300)
-def test_a_journal_that_is_put_back_changes_nothing(
-    front: tuple[World, Any], chance: random.Random
-) -> None:
-    world, known = front
-    campaign = Campaign(world, chance, say=lambda line: None)
-    campaign.learn([Way(case) for case in known])
-    axis = PutBack(campaign)
-    states = axis.states()
-    assert len(states) > 2 * len(known)
-
-    axis.run(chance.sample(states, min(STATES, len(states))), chance, STATES)
-
-    assert not [result.shown() for result in axis.figures.bad()]
+def _some(axis: Axis, chance: random.Random) -> list[Strike]:
+    """Return strikes that one fault is enough for, and kill some operations twice."""
+    strikes = axis.strikes()
+    listening = [strike for strike in strikes if strike.in_listener]
+    others = [strike for strike in strikes if not strike.in_listener]
+    chosen = chance.sample(others, POINTS - 1) + chance.sample(listening, min(1, len(listening)))
+    if axis.name != "kill":
+        return chosen
+    return [replace(one, then=chance.choice([None, 0, 1, 2, 3])) for one in chosen]

@@ -10,8 +10,10 @@ a new one is covered as it comes. In the directory ``HOLDFAST_POINTS``:
 ===============  ================================================================
 ``plans/ID``     the campaign's plan for the operation on resource ID
 ``passed/ID``    the points that it has passed, a line each
-``journal/ID``   the states of its journal entry, a line each
-``stopped/ID``   it stands at its point now, and stays there until the kill
+``commits/ID``   its commits, a line each, and ``lost/ID`` after one whose answer was lost
+``journal/ID``   the states of its journal entry, a line each, where the plan wants them
+``stopped/ID``   it stands at its point now, and stays there until the process ends
+``released/ID``  or until the campaign writes this
 ``chosen/ID``    the driver has its volume backed up by a snapshot, not by a clone
 ===============  ================================================================
 """
@@ -39,6 +41,7 @@ from taskflow.persistence.models import FlowDetail  # isort: skip
 from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
 from drivers.volume.local import LocalDriver  # isort: skip
 from tests.faults.kill import entries  # isort: skip
+from tests.faults.kill.lost_commits import LostCommits  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
 from worker.journal.journal import Journal  # isort: skip
@@ -54,6 +57,9 @@ from worker.execution.concurrency import Limiter  # isort: skip
 AT_ONCE = 1000
 """Operations that may stand still at the same time."""
 
+_LOOK = 0.1
+"""Seconds between two looks of an operation that stands at its point."""
+
 _RESOURCE: contextvars.ContextVar[str] = contextvars.ContextVar("resource", default="")
 
 _CLEARS = ("delete_", "remove_", "terminate_", "detach_", "unmanage")
@@ -66,7 +72,7 @@ class Points:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._thread = threading.local()
         self._counting = threading.Lock()
         self._plans: dict[str, Plan] = {}
@@ -82,7 +88,7 @@ class Points:
     @property
     def chosen(self) -> bool:
         """Whether that operation is one of the chosen."""
-        return (self._folder / "chosen" / self.current).is_file()
+        return (self.folder / "chosen" / self.current).is_file()
 
     @contextmanager
     def working_on(self, resource: str) -> Iterator[None]:
@@ -108,25 +114,33 @@ class Points:
             self._count[resource] += 1
             point = f"{name}#{self._passed[resource, name]}"
             self._passed[resource, name] += 1
-        with (self._folder / "passed" / resource).open("a") as passed:
+        with (self.folder / "passed" / resource).open("a") as passed:
             passed.write(f"{point}\n")
         if plan.stops(point, number):
-            (self._folder / "stopped" / resource).write_text(point)
-            while True:
-                time.sleep(60)
+            (self.folder / "stopped" / resource).write_text(point)
+            released = self.folder / "released" / resource
+            while not released.exists():
+                time.sleep(_LOOK)
 
     def record(self, resource: str, journal: Any) -> None:
         """Append the state of the entries of a resource, where the campaign wants them."""
         self.journal = journal
-        if resource and (self._folder / "plans" / resource).exists():
+        plan = self._plan(resource) if resource else None
+        if plan is not None and plan.record:
             path = Path(journal._engine.url.database)
             state = json.dumps(entries.read(path, resource))
-            with (self._folder / "journal" / resource).open("a") as file:
+            with (self.folder / "journal" / resource).open("a") as file:
                 file.write(f"{state}\n")
+
+    def lost_commit(self) -> str | None:
+        """Return the commit of this thread's operation whose answer is to be lost, if it has a
+        plan."""
+        plan = self._plan(self.current) if self.current else None
+        return None if plan is None else plan.lost_commit
 
     def _plan(self, resource: str) -> Plan | None:
         plan = self._plans.get(resource)
-        if plan is None and (path := self._folder / "plans" / resource).exists():
+        if plan is None and (path := self.folder / "plans" / resource).exists():
             plan = self._plans[resource] = Plan.load(path)
         return plan
 
@@ -141,7 +155,8 @@ def watch_message_and_journal() -> None:
     def accept(original: Any, self: Journal, unique: str, slot: str, operation: Operation) -> Any:
         resource = operation.resource[1]
         POINTS.passed("received", resource)
-        detail = original(self, unique, slot, operation)
+        with POINTS.working_on(resource):
+            detail = original(self, unique, slot, operation)
         POINTS.passed("journalled", resource)
         return detail
 
@@ -202,7 +217,8 @@ def record_journal() -> None:
 
 
 def watch_database() -> None:
-    """A point after each transaction."""
+    """A point after each transaction, and commits whose answer can be lost."""
+    LostCommits(POINTS.folder, lambda: POINTS.current, POINTS.lost_commit).install()
 
     def write(original: Any, self: Database, *args: Any, **kwargs: Any) -> Any:
         answer = original(self, *args, **kwargs)
@@ -210,6 +226,7 @@ def watch_database() -> None:
         return answer
 
     _wrap(Database, "write", write)
+    _wrap(Database, "change", write)
 
 
 def break_steps() -> None:
@@ -298,8 +315,8 @@ def _wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
     setattr(owner, name, wrapped)
 
 
-def main() -> None:
-    """Serve."""
+def watch_service() -> None:
+    """Watch all that both services have."""
     watch_message_and_journal()
     record_journal()
     watch_database()
@@ -308,6 +325,11 @@ def main() -> None:
     resume_pool.THREADS = AT_ONCE
     resume_pool.SUSPECT_TIME = 0.01
     base.Limiter = lambda: Limiter(AT_ONCE)  # type: ignore[assignment,misc]
+
+
+def main() -> None:
+    """Serve."""
+    watch_service()
     volume.service = functools.partial(volume.service, observer=changed)
     program.main()
 

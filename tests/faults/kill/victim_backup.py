@@ -19,9 +19,7 @@ from drivers.backup.posix import PosixDriver  # isort: skip
 from drivers.interface.errors import BackupDriverException  # isort: skip
 from worker.cmd import backup as program  # isort: skip
 from worker.adapters import remote_services  # isort: skip
-from worker.execution.pools import resume_pool  # isort: skip
-from worker.service import backup, base  # isort: skip
-from worker.execution.concurrency import Limiter  # isort: skip
+from worker.service import backup  # isort: skip
 
 POINTS = victim.POINTS
 
@@ -58,16 +56,10 @@ def watch_calls() -> None:
 
 def main() -> None:
     """Serve."""
-    victim.watch_message_and_journal()
-    victim.record_journal()
-    victim.watch_database()
-    victim.break_steps()
+    victim.watch_service()
     watch_checkpoints()
     watch_calls()
     checkpoint.FIRST_INTERVAL = 0.0  # type: ignore[misc]
-    resume_pool.THREADS = victim.AT_ONCE
-    resume_pool.SUSPECT_TIME = 0.01
-    base.Limiter = lambda: Limiter(victim.AT_ONCE)  # type: ignore[assignment,misc]
     backup.service = functools.partial(backup.service, observer=victim.changed)
     program.main()
 

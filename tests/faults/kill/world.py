@@ -27,25 +27,34 @@ from drivers.export import qemu
 from drivers.image.directory import DirectoryImages
 from drivers.interface.errors import ImageNotFound
 from drivers.volume.files import Directory
+from tests.faults.kill import entries
 from tests.faults.kill.plan import Plan
 from tests.faults.kill.rows import BACKEND, HOST, NODE, Rows
 from tests.functional.cloud import encoded
 from tests.functional.service import Service
-from tests.servers import Servers
+from tests.servers import Servers, until
 from worker.backends.directory_mark import MARKER
 from worker.db import models, sync
 from worker.db.engine import Database
 from worker.db.records import Records
+from worker.rpc import transport
 
 GIB = 1024**3
 CONNECTOR = {"host": "compute", "ip": "127.0.0.1", "initiator": "iqn.2005-03.org.kill:1"}
 _ENDED = ("SUCCESS", "REVERTED", "FAILURE")
 _CALL_TIMEOUT = 30.0
+_CONSUMES = 60.0  # seconds until a service is back on the bus, on a busy machine
 _UNHEARD = 10.0  # a call that waits longer in the queue than its caller is dropped there
 _SCRATCH = ("volumes", "snapshots", "volume_attachment", "quota_usages", "reservations")
 _SCRATCH += ("workers", "messages", "volume_admin_metadata", "volume_metadata")
 _SCRATCH += ("volume_glance_metadata", "backups")
-_FOLDERS = ("plans", "passed", "stopped", "chosen", "journal")
+_FOLDERS = ("plans", "passed", "stopped", "released", "chosen", "journal", "commits", "lost")
+_OF_A_LIFE = ("stopped", "passed", "released")  # of one process
+BUS = {
+    # A restart of the broker keeps queues; a silent connection is soon given up.
+    "oslo_messaging_rabbit": {"amqp_durable_queues": True, "heartbeat_timeout_threshold": 2}
+}
+_GRACE = 1  # second that a stop in order gives operations
 _GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 
@@ -62,6 +71,7 @@ class World(Rows):
     def __init__(self, servers: Servers, folder: Path) -> None:
         self.points = folder / "points"
         self.volumes = folder / "v"  # short: it is part of a socket's path
+        self._broker, self._folder = servers.broker, folder
         self.bus, url = servers.broker.vhost(), servers.mariadb.database()
         self.database_url = url
         self.database = Database(url, max_pool_size=20)
@@ -78,11 +88,12 @@ class World(Rows):
             backends={BACKEND: self.backend(self.driver)},
             sections=self.sections(folder),
         )
-        transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=self.bus)
-        self._client = oslo_messaging.get_rpc_client(transport, self.target, timeout=_CALL_TIMEOUT)
-        self._transport = transport
-        self._amqp = kombu.Connection(self.bus.replace("rabbit://", "amqp://"))
+        self._transport = oslo_messaging.get_rpc_transport(_durable(), url=self.bus)
+        self._client = oslo_messaging.get_rpc_client(
+            self._transport, self.target, timeout=_CALL_TIMEOUT
+        )
         self._scheduled: set[str] = set()
+        self._ended_before = 0
         self._hear_the_scheduler()
 
     def backend(self, driver: str) -> dict[str, Any]:
@@ -97,8 +108,13 @@ class World(Rows):
     def sections(self, folder: Path) -> dict[str, dict[str, Any]]:
         """Return further options of the victim."""
         return {
-            "DEFAULT": {"debug": False, "executor_thread_pool_size": 900},
+            "DEFAULT": {
+                "debug": False,
+                "executor_thread_pool_size": 900,
+                "graceful_shutdown_timeout": _GRACE,
+            },
             "database": {"max_pool_size": 50},
+            **BUS,
         }
 
     @functools.cached_property
@@ -111,6 +127,19 @@ class World(Rows):
     def start(self) -> None:
         """Start the victim and wait until it serves."""
         self.service.start()
+        self._index_journal()
+
+    def launch(self) -> None:
+        """Start the victim and do not wait for it."""
+        self.service.launch()
+
+    def standby(self) -> Service:
+        """Return a second service with the configuration of the victim, not started yet."""
+        folder = self._folder / "standby"
+        shutil.rmtree(folder, ignore_errors=True)
+        made = Service(folder, bus=self.bus, database=self.database_url, module=self.module)
+        made.config.write_text(self.service.config.read_text())
+        return made
 
     def kill(self, family: bool) -> None:
         """Kill the victim, alone or with every process of its family and its exports."""
@@ -121,9 +150,33 @@ class World(Rows):
         process.kill()
         if family:
             self.kill_exports()
-        for folder in ("stopped", "passed"):
+        self.after_end()
+
+    def after_end(self) -> None:
+        """Forget what belonged to the victim's last process."""
+        self.service.close()
+        for folder in _OF_A_LIFE:
             shutil.rmtree(self.points / folder)
             (self.points / folder).mkdir()
+
+    def stop_broker(self) -> None:
+        """Stop the broker in order; its queues stay."""
+        self._amqp.release()
+        self._broker.stop()
+
+    def start_broker(self) -> None:
+        """Start the broker again."""
+        self._broker.start()
+        self._hear_the_scheduler()
+
+    def consumers(self) -> int:
+        """Return how many consumers the service's queue has."""
+        with self._amqp.channel() as channel:
+            return int(channel.queue_declare(self.queue, passive=True).consumer_count)
+
+    def wait_until_it_consumes(self) -> None:
+        """Wait for the consumer of the service's queue."""
+        until(self.consumers, _CONSUMES, "the service to consume")
 
     def kill_exports(self) -> None:
         """Kill the servers of the volumes' exports."""
@@ -204,6 +257,19 @@ class World(Rows):
         path = self.points / "passed" / resource
         return path.read_text().splitlines() if path.exists() else []
 
+    def commits(self, resource: str) -> list[str]:
+        """Return the commits that an operation has begun."""
+        path = self.points / "commits" / resource
+        return path.read_text().splitlines() if path.exists() else []
+
+    def lost_commits(self) -> set[str]:
+        """Return the resources of operations that have lost the answer of a commit."""
+        return {path.name for path in (self.points / "lost").iterdir()}
+
+    def release(self, resource: str) -> None:
+        """Have an operation go on from the point at which it stands."""
+        (self.points / "released" / resource).touch()
+
     def stopped(self) -> dict[str, str]:
         """Return who stands at which point."""
         folder = self.points / "stopped"
@@ -221,15 +287,30 @@ class World(Rows):
         return list(dict.fromkeys(lines))
 
     def journal(self) -> dict[str, list[str]]:
-        """Return the states of the flows of each resource; empty while there is no journal."""
-        path = self.journal_path
+        """Return the states of the flows of each resource, since the last :meth:`clear`."""
         found: dict[str, list[str]] = {}
-        opened = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
-        with contextlib.closing(opened) as db:
-            for state, meta in db.execute("SELECT state, meta FROM flowdetails"):
-                resource = (json.loads(meta).get("resource") or ["", ""])[1]
-                found.setdefault(resource, []).append(state)
+        for state, meta in self._read_journal("state, meta"):
+            found.setdefault(_resource_in(meta), []).append(state)
         return found
+
+    def interruptions(self) -> dict[str, int]:
+        """Return how often the flows of each resource were interrupted."""
+        found: dict[str, int] = {}
+        for (meta,) in self._read_journal("meta"):
+            resource = _resource_in(meta)
+            found[resource] = found.get(resource, 0) + int(json.loads(meta).get("resumes", 0))
+        return found
+
+    def _read_journal(self, columns: str) -> list[tuple[Any, ...]]:
+        opened = sqlite3.connect(f"file:{self.journal_path}?mode=ro", uri=True, timeout=30)
+        with contextlib.closing(opened) as db:
+            query = f"SELECT {columns} FROM flowdetails WHERE rowid > ?"  # noqa: S608
+            return db.execute(query, [self._ended_before]).fetchall()
+
+    def _index_journal(self) -> None:
+        """Have the victim find the entries of a resource soon, however many there are."""
+        with contextlib.closing(sqlite3.connect(self.journal_path, timeout=30)) as db, db:
+            db.execute(f"CREATE INDEX IF NOT EXISTS campaign ON flowdetails ({entries.RESOURCE})")
 
     def ended(self) -> set[str]:
         """Return the resources all of whose flows have ended."""
@@ -347,6 +428,9 @@ class World(Rows):
             shutil.rmtree(self.points / folder)
             (self.points / folder).mkdir()
         self._scheduled.clear()
+        if self.journal_path.exists():
+            newest = [row for (row,) in self._read_journal("max(rowid)") if row]
+            self._ended_before = max([self._ended_before, *newest])
 
     def _present(self) -> list[Path]:
         """Return the backend's files without its marker and the locks."""
@@ -383,8 +467,9 @@ class World(Rows):
                 self._amqp.drain_events(timeout=0.2)
 
     def _hear_the_scheduler(self) -> None:
-        exchange = kombu.Exchange("openstack", "topic", durable=False)
-        queue = kombu.Queue("cinder-scheduler", exchange, "cinder-scheduler", durable=False)
+        self._amqp = kombu.Connection(self.bus.replace("rabbit://", "amqp://"))
+        exchange = kombu.Exchange("openstack", "topic", durable=True)
+        queue = kombu.Queue("cinder-scheduler", exchange, "cinder-scheduler", durable=True)
 
         def heard(message: Any) -> None:
             sent = json.loads(json.loads(message.body)["oslo.message"])
@@ -394,6 +479,19 @@ class World(Rows):
 
         consumer = kombu.Consumer(self._amqp, [queue], on_message=heard)
         consumer.consume()
+
+
+def _durable() -> cfg.ConfigOpts:
+    """Return the configuration of a client whose messages outlive the broker."""
+    conf = cfg.ConfigOpts()
+    conf([], project="campaign", default_config_files=[], default_config_dirs=[])
+    transport.register_opts(conf)
+    conf.set_override("amqp_durable_queues", True, group="oslo_messaging_rabbit")
+    return conf
+
+
+def _resource_in(meta: str) -> str:
+    return str((json.loads(meta).get("resource") or ["", ""])[1])
 
 
 def _request(project: str) -> dict[str, Any]:
