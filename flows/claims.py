@@ -53,32 +53,32 @@ class Claim:
 
     :param kind: of the resource, as records name it, or ``service`` for the service's own row.
     :param statuses: values of ``column`` while the operation runs.
-    :param once: whether a resource is in these statuses for one operation only in its life,
-        or any operation on it does the same; a mark is not needed then.
+    :param unmarked: whether the status alone proves the claim, without a mark: a resource has it
+        for one operation in its life, or any operation does the same in it.
     :param until_end: whether the operation continues after the status has ended; its mark is
         then deleted at its end only.
-    :param here: whether the row has to name this backend as well.
+    :param on_backend: whether the row has to name this backend as well.
     :param unset: columns that are empty until the operation ends.
-    :param stays: whether the status may stay after the end, so that the end of the flow has to
-        be on the disk: only the journal knows of it.
+    :param status_stays: whether the status may stay after the end of the operation: then only the
+        journal has that end, so it has to be on the disk.
     """
 
     kind: str
     resource_id: str
     statuses: tuple[str, ...]
     column: str = "status"
-    once: bool = False
+    unmarked: bool = False
     until_end: bool = False
-    here: bool = False
+    on_backend: bool = False
     unset: tuple[str, ...] = ()
-    stays: bool = False
+    status_stays: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.resource_id}".strip()
 
     def shown_by(self, ctx: Any, record: Record) -> bool:
         """Return whether a row is in the claimed state, apart from the mark."""
-        if self.here and str(record.host).split("#", 1)[0] != ctx.backend.host:
+        if self.on_backend and str(record.host).split("#", 1)[0] != ctx.backend.host:
             return False
         return record[self.column] in self.statuses and not any(record[n] for n in self.unset)
 
@@ -191,7 +191,7 @@ def held_by(claim: Claim | None, key: str, *, marks: bool) -> HeldClaim | None:
     """
     if claim is None or (claim.kind == "service" and not marks):
         return None  # earlier versions failed over whatever the status was
-    return HeldClaim(claim, mark_of(key) if marks and not claim.once else None)
+    return HeldClaim(claim, mark_of(key) if marks and not claim.unmarked else None)
 
 
 def mark_of(key: str) -> int:

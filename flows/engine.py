@@ -145,7 +145,7 @@ class FlowRun:
             self._steps, self._bookkeeping = shape.steps, shape.bookkeeping
             self._make_claim(shape)
             self._backend.bookkeeping = shape.bookkeeping
-            self._backend.ends_durably = self._claim is None or self._claim.claim.stays
+            self._backend.ends_durably = self._claim is None or self._claim.claim.status_stays
             engine = Engine(shape, self._detail, self._backend)
             engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
             engine.atom_notifier.register(Notifier.ANY, self._task_changed)

@@ -40,14 +40,14 @@ class Statuses:
     :param success: the status at the end; None where the resource gets back an earlier one.
     :param failure: error class to status, the most specific first.
     :param by_task: name of the task that failed to status, where that decides.
-    :param once: whether a resource is in ``during`` for one such operation in its life only.
+    :param unmarked: whether ``during`` alone proves the claim (:class:`flows.claims.Claim`).
     """
 
     during: tuple[str, ...]
     success: str | None = None
     failure: Mapping[type[BaseException], str] = field(default_factory=dict)
     by_task: Mapping[str, str] = field(default_factory=dict)
-    once: bool = False
+    unmarked: bool = False
 
     def after(self, failure: Failure, tasks: Collection[str] = ()) -> str:
         """Return the status that a failure leads to.

@@ -85,7 +85,7 @@ class BeginContinueBackup(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the backup until it is made, or its deletion has ended it."""
-        return Claim("backup", str(args["backup_id"]), CLAIMED, once=True)
+        return Claim("backup", str(args["backup_id"]), CLAIMED, unmarked=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> bool:
         backup = ctx.backups.find(backup_id)

@@ -58,7 +58,7 @@ class BeginCreateBackup(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the backup until it is made."""
-        return Claim("backup", str(args["backup_id"]), STATUSES.during, once=True)
+        return Claim("backup", str(args["backup_id"]), STATUSES.during, unmarked=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         ctx.notifier.backup(ctx.request, "create.start", ctx.backups.get(backup_id))

@@ -57,7 +57,7 @@ class BeginDeleteBackup(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the backup while it is deleted."""
-        return Claim("backup", str(args["backup_id"]), STATUSES.during, once=True)
+        return Claim("backup", str(args["backup_id"]), STATUSES.during, unmarked=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)

@@ -109,7 +109,7 @@ class BeginImportBackup(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the row until it is filled."""
-        return Claim("backup", str(args["backup_id"]), IMPORT.during, once=True)
+        return Claim("backup", str(args["backup_id"]), IMPORT.during, unmarked=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         ctx.backups.get(backup_id)

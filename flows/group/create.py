@@ -42,7 +42,7 @@ STATUSES = Statuses(
     during=(GroupStatus.CREATING,),
     success=GroupStatus.AVAILABLE,
     failure={Exception: GroupStatus.ERROR},
-    once=True,
+    unmarked=True,
 )
 MEMBERS = Statuses(
     during=(VolumeStatus.CREATING,),

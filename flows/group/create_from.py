@@ -57,7 +57,7 @@ from flows.group.lifecycle import (
 )
 from flows.lifecycle import Step
 from flows.statuses import SnapshotStatus, VolumeStatus
-from flows.volume.create import inherit, launched, require_room
+from flows.volume.create import inherit, launched, require_capacity
 
 CREATE = driver_methods.GroupMethod(
     "create_group_from_src", "create_consistencygroup_from_src", type_needs=True
@@ -106,7 +106,7 @@ class CheckGroupSource(Step, task="check"):
             origin = one.volume if one.kind == "snapshot" else one
             driver_contract.require_on_this_backend(ctx, origin, origin.host)
             size = one.volume_size if one.kind == "snapshot" else one.size
-            require_room(volume, size, f"{one.kind} {one.id}")
+            require_capacity(volume, size, f"{one.kind} {one.id}")
 
 
 class CallCreateGroupFromSource(Step, task="ask"):

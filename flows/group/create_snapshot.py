@@ -51,7 +51,7 @@ STATUSES = Statuses(
     during=(GroupSnapshotStatus.CREATING,),
     success=GroupSnapshotStatus.AVAILABLE,
     failure={Exception: GroupSnapshotStatus.ERROR},
-    once=True,
+    unmarked=True,
 )
 MEMBERS = Statuses(
     during=(SnapshotStatus.CREATING,),

@@ -48,7 +48,7 @@ STATUSES = Statuses(
     during=(GroupStatus.DELETING,),
     success=GroupStatus.DELETED,
     failure={Exception: GroupStatus.ERROR},
-    once=True,
+    unmarked=True,
 )
 MEMBERS = Statuses(
     during=(VolumeStatus.DELETING,),

@@ -37,7 +37,7 @@ STATUSES = Statuses(
     during=(GroupSnapshotStatus.DELETING,),
     success=GroupSnapshotStatus.DELETED,
     failure={Exception: GroupSnapshotStatus.ERROR},
-    once=True,
+    unmarked=True,
 )
 MEMBERS = Statuses(
     during=(SnapshotStatus.DELETING,),

@@ -74,7 +74,7 @@ class BeginGroupOperation(Step):
             str(args["kind"]),
             str(args["resource_id"]),
             self._operation.statuses.during,
-            once=self._operation.statuses.once,
+            unmarked=self._operation.statuses.unmarked,
         )
 
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:

@@ -74,7 +74,7 @@ class BeginFailover(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the service while it fails over."""
-        return Claim("service", "", SERVICE.during, "replication_status", once=True)
+        return Claim("service", "", SERVICE.during, "replication_status", unmarked=True)
 
     def execute(self, ctx: HostContext) -> None:
         """Nothing: whatever the service is in, an administrator wants it moved."""

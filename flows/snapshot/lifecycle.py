@@ -54,7 +54,7 @@ class BeginSnapshotOperation(Step):
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the snapshot in a status of the operation."""
         return Claim(
-            "snapshot", str(args["snapshot_id"]), self._operation.statuses.during, once=True
+            "snapshot", str(args["snapshot_id"]), self._operation.statuses.during, unmarked=True
         )
 
     def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:

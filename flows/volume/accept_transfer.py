@@ -48,7 +48,7 @@ class CheckTransfer(Step, task="check"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the volume until it has its new owner."""
-        return Claim("volume", str(args["volume_id"]), ACCEPTED, once=True)
+        return Claim("volume", str(args["volume_id"]), ACCEPTED, unmarked=True)
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)

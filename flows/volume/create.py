@@ -51,7 +51,7 @@ class BeginCreate(BeginVolumeOperation):
 
     :param action: number of the user message about a failure.
     :param detail: the message's detail unless the error has its own.
-    :param once: False where the volume stays ``creating`` after the end of the operation.
+    :param unmarked: False where the volume stays ``creating`` after the end of the operation.
     """
 
     def __init__(
@@ -59,15 +59,22 @@ class BeginCreate(BeginVolumeOperation):
         action: str = messages.CREATE_VOLUME,
         detail: str = messages.DRIVER_FAILED_CREATE,
         *,
-        once: bool = True,
+        unmarked: bool = True,
     ) -> None:
         super().__init__(STATUSES, "create")
-        self._action, self._detail, self._once = action, detail, once
+        self._action, self._detail, self._unmarked = action, detail, unmarked
 
     def claim(self, args: Mapping[str, Any]) -> Claim:
         """Claim the volume until it is used for the first time, as long as it is here."""
         volume_id, unset = str(args["volume_id"]), ("launched_at",)
-        return Claim("volume", volume_id, STATUSES.during, once=self._once, here=True, unset=unset)
+        return Claim(
+            "volume",
+            volume_id,
+            STATUSES.during,
+            unmarked=self._unmarked,
+            on_backend=True,
+            unset=unset,
+        )
 
     def revert(  # type: ignore[override]
         self,
@@ -190,11 +197,11 @@ def _create(ctx: CreateContext, volume: Record, request_spec: Any) -> tuple[str,
     driver = ctx.driver
     if volume.snapshot_id:
         snapshot = ctx.snapshots.get(volume.snapshot_id)
-        require_room(volume, snapshot.volume_size, f"snapshot {snapshot.id}")
+        require_capacity(volume, snapshot.volume_size, f"snapshot {snapshot.id}")
         return "create_volume_from_snapshot", driver.create_volume_from_snapshot(volume, snapshot)
     if volume.source_volid:
         source = ctx.volumes.get(volume.source_volid)
-        require_room(volume, source.size, f"volume {source.id}")
+        require_capacity(volume, source.size, f"volume {source.id}")
         return clone(ctx, volume, source)
     for source_kind in ("image", "backup"):
         if source_id := _named(request_spec, f"{source_kind}_id"):
@@ -215,7 +222,7 @@ def store(ctx: CreateContext, volume: Record, call: str, answer: Any) -> None:
         raise
 
 
-def require_room(volume: Record, size: int | None, source: str) -> None:
+def require_capacity(volume: Record, size: int | None, source: str) -> None:
     if size and volume.size < size:
         text = f"volume {volume.id} has {volume.size} GiB, {source} needs {size}"
         raise errors.InvalidInput(text)
@@ -230,7 +237,7 @@ def _named(request_spec: Any, name: str) -> Any:
 
 
 def clone(ctx: VolumeContext, volume: Record, source: Record) -> tuple[str, Any]:
-    """Clone, through a snapshot of the moment where the driver has no clone of its own.
+    """Clone, through a temporary snapshot where the driver has no clone of its own.
 
     :returns: the method that made it, and its answer.
     """
@@ -238,20 +245,20 @@ def clone(ctx: VolumeContext, volume: Record, source: Record) -> tuple[str, Any]
     try:
         return "create_cloned_volume", driver.create_cloned_volume(volume, source)
     except NotImplementedError:
-        moment = temporary_objects.temporary_snapshot(source, volume.id)
-    driver.delete_snapshot(moment)  # remains of an interrupted try
+        snapshot = temporary_objects.temporary_snapshot(source, volume.id)
+    driver.delete_snapshot(snapshot)  # remains of an interrupted try
     try:
         update = driver_contract.model_update(
-            driver.create_snapshot(moment), moment, "create_snapshot"
+            driver.create_snapshot(snapshot), snapshot, "create_snapshot"
         )
-        moment = moment.replace(**update)
-        return "create_volume_from_snapshot", driver.create_volume_from_snapshot(volume, moment)
+        snapshot = snapshot.replace(**update)
+        return "create_volume_from_snapshot", driver.create_volume_from_snapshot(volume, snapshot)
     finally:
-        driver.delete_snapshot(moment)
+        driver.delete_snapshot(snapshot)
 
 
 def inherit(ctx: VolumeContext, volume: Record) -> None:
-    """A bootable source makes a bootable volume with the same image metadata.
+    """Copy the bootable flag and the image metadata of the source.
 
     :raises MetadataCopyFailure: the image metadata did not fit.
     """

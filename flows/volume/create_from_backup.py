@@ -49,7 +49,7 @@ class AllocateForBackup(create.AllocateVolume, task="allocate"):
     def execute(self, ctx: CreateContext, volume_id: str, backup_id: str) -> bool:  # type: ignore[override]
         volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
-        create.require_room(volume, backup.size, f"backup {backup_id}")
+        create.require_capacity(volume, backup.size, f"backup {backup_id}")
         driver, restored = ctx.driver, True
         if ctx.resumed:
             driver.delete_volume(volume)
@@ -112,5 +112,5 @@ def flow() -> linear_flow.Flow:
     Needs the arguments of :func:`flows.volume.create.flow`, and ``backup_id``.
     """
     return linear_flow.Flow("create_volume_from_backup").add(
-        BeginCreate(once=False), AllocateForBackup("allocate"), HandToBackupService("hand")
+        BeginCreate(unmarked=False), AllocateForBackup("allocate"), HandToBackupService("hand")
     )

@@ -84,7 +84,7 @@ class BeginDelete(Step, task="begin"):
     def claim(self, args: Mapping[str, Any]) -> Claim:
         """Claim the volume in a status of this way to delete it."""
         statuses = UNMANAGE.during if args["unmanage_only"] else DELETE
-        return Claim("volume", str(args["volume_id"]), statuses, once=True)
+        return Claim("volume", str(args["volume_id"]), statuses, unmarked=True)
 
     def execute(self, ctx: VolumeContext, volume_id: str, unmanage_only: bool) -> None:
         volume = find(ctx, volume_id)

@@ -40,7 +40,10 @@ class BeginVolumeOperation(Step):
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the volume in a status of the operation."""
         return Claim(
-            "volume", str(args["volume_id"]), self._statuses.during, once=self._statuses.once
+            "volume",
+            str(args["volume_id"]),
+            self._statuses.during,
+            unmarked=self._statuses.unmarked,
         )
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:

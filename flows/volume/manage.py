@@ -37,7 +37,7 @@ STATUSES = Statuses(
     during=(VolumeStatus.MANAGING,),
     success=VolumeStatus.AVAILABLE,
     failure={Exception: VolumeStatus.ERROR_MANAGING},
-    once=True,
+    unmarked=True,
 )
 
 

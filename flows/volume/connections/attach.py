@@ -64,7 +64,7 @@ class ReserveAttachment(Step, task="reserve"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the volume while it is being attached."""
-        return Claim("volume", str(args["volume_id"]), CLAIMED, once=True)
+        return Claim("volume", str(args["volume_id"]), CLAIMED, unmarked=True)
 
     def execute(
         self,

@@ -62,7 +62,9 @@ class CheckAttachment(connection.CheckConnector, task="check"):
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the attachment until it is in use."""
         attachment_id = str(args["attachment_id"])
-        return Claim("attachment", attachment_id, CLAIMED, "attach_status", once=True, stays=True)
+        return Claim(
+            "attachment", attachment_id, CLAIMED, "attach_status", unmarked=True, status_stays=True
+        )
 
     def execute(  # type: ignore[override]
         self, ctx: ConnectionContext, volume_id: str, connector: Any, attachment_id: str

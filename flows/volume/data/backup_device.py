@@ -59,7 +59,9 @@ class BeginBackupDevice(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the backup until it is made."""
-        return Claim("backup", str(args["backup_id"]), BACKUP.during, once=True, stays=True)
+        return Claim(
+            "backup", str(args["backup_id"]), BACKUP.during, unmarked=True, status_stays=True
+        )
 
     def execute(self, ctx: BackupSourceContext, backup_id: str) -> str:
         backup = ctx.backups.get(backup_id)

@@ -52,7 +52,7 @@ class UpdateMigratedVolume(Step, task="update"):
             str(args["spare_id"]),
             (target_of(str(args["volume_id"])),),
             "migration_status",
-            once=True,
+            unmarked=True,
         )
 
     def execute(

@@ -130,7 +130,7 @@ AGAIN = [
     if not (
         steps_of(case.factory)[0].claim({"volume_id": "v1", "snapshot_id": "s1", **case.args})
         or Claim("", "", ())
-    ).once
+    ).unmarked
 ]
 
 
