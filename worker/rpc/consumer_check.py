@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check at the broker that each server still has its consumers.
 
-A consumer can be gone without an error on its connection: an operator deleted the queue, the
-broker closed the channel, a library lost it in a reconnection. Nothing arrives then, and
-nothing is logged. So a thread compares each server with the broker: one whose consumers are
-missing connects anew, and a process that stays without them is reported to the watchdog.
+A consumer may disappear without an error on its connection: an operator deletes the queue, the
+broker closes the channel, or a library loses the consumer in a reconnection. No message arrives
+then, and no line is logged. So a thread compares each server with the broker. A server whose
+consumers are missing connects anew. While consumers stay missing, the process does not notify
+the watchdog.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ LOG = logging.getLogger(__name__)
 CHECK_PAUSE = 10.0
 """Seconds between two checks."""
 
-DEAF_LIMIT = 60.0
-"""Seconds without a consumer after which the process counts as deaf."""
+MISSING_LIMIT = 60.0
+"""Seconds without consumers after which the watchdog is not notified any more."""
 
 STALLED = 60.0
-"""Seconds without a pass through its loop after which a listener counts as deaf."""
+"""Seconds without a pass through its loop after which a listener counts as hung."""
 
 
 class ConsumingServer(Protocol):
@@ -63,10 +64,10 @@ class ConsumerCheck:
         self._reported = False
 
     @property
-    def is_deaf(self) -> bool:
+    def lacks_consumers(self) -> bool:
         """Whether a server has been without consumers for too long, with the broker up."""
         now = time.monotonic()
-        return any(now - since > DEAF_LIMIT for since in list(self._missing_since.values()))
+        return any(now - since > MISSING_LIMIT for since in list(self._missing_since.values()))
 
     def start(self, servers: Collection[ConsumingServer]) -> None:
         """Begin to check, on a thread of its own."""
@@ -77,13 +78,13 @@ class ConsumerCheck:
         """Check each server once."""
         for server in self._servers:
             self._check(server)
-        if self.is_deaf and not self._reported:
+        if self.lacks_consumers and not self._reported:
             LOG.error(
                 "no messages have been received for %.0f s although the message bus is up;"
                 " the watchdog is not notified any more",
-                DEAF_LIMIT,
+                MISSING_LIMIT,
             )
-        self._reported = self.is_deaf
+        self._reported = self.lacks_consumers
 
     def _loop(self) -> None:
         while not self._stopping.wait(CHECK_PAUSE):

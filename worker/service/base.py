@@ -447,7 +447,7 @@ def _register(
 
 def _report_alive(consumers: ConsumerCheck, heartbeat: Callable[[], None]) -> None:
     """Notify the watchdog, unless this process receives no messages."""
-    if not consumers.is_deaf:
+    if not consumers.lacks_consumers:
         heartbeat()
 
 

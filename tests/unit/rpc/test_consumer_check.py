@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from worker.rpc import consumer_check
-from worker.rpc.consumer_check import DEAF_LIMIT, STALLED, ConsumerCheck
+from worker.rpc.consumer_check import MISSING_LIMIT, STALLED, ConsumerCheck
 
 
 class Listener:
@@ -58,9 +58,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_a_healthy_listener_is_left_alone(world: World) -> None:
     for _ in range(3):
-        world.after(DEAF_LIMIT)
+        world.after(MISSING_LIMIT)
 
-    assert not world.check.is_deaf and world.listener.reasons == []
+    assert not world.check.lacks_consumers and world.listener.reasons == []
 
 
 def test_one_without_a_consumer_connects_anew(world: World) -> None:
@@ -69,42 +69,42 @@ def test_one_without_a_consumer_connects_anew(world: World) -> None:
     assert world.listener.reasons == ["the broker has no consumer of topic.h1"]
     world.counts = {"topic": 1, "topic.h1": 1}
     world.after(10)
-    world.after(DEAF_LIMIT + 1)
+    world.after(MISSING_LIMIT + 1)
 
-    assert not world.check.is_deaf and len(world.listener.reasons) == 1
+    assert not world.check.lacks_consumers and len(world.listener.reasons) == 1
 
 
-def test_one_that_stays_deaf_is_reported_once(
+def test_missing_consumers_are_reported_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.counts = {"topic": 0, "topic.h1": 0}
     world.after(10)
-    assert not world.check.is_deaf
+    assert not world.check.lacks_consumers
     for _ in range(3):
-        world.after(DEAF_LIMIT)
+        world.after(MISSING_LIMIT)
 
-    assert world.check.is_deaf
+    assert world.check.lacks_consumers
     assert len([r for r in caplog.records if "no messages have been received" in r.message]) == 1
 
 
-def test_one_that_hangs_is_deaf(world: World) -> None:
+def test_a_listener_that_hangs_is_reported(world: World) -> None:
     world.after(10)
     world.after(STALLED + 1, alive=False)
     assert world.listener.reasons == ["it hangs"]
-    world.after(DEAF_LIMIT + 1, alive=False)
+    world.after(MISSING_LIMIT + 1, alive=False)
 
-    assert world.check.is_deaf
+    assert world.check.lacks_consumers
 
 
 def test_an_outage_of_the_broker_does_not_count(world: World) -> None:
     world.counts = None
     for _ in range(3):
-        world.after(DEAF_LIMIT, alive=False)
-    assert not world.check.is_deaf
+        world.after(MISSING_LIMIT, alive=False)
+    assert not world.check.lacks_consumers
     world.counts = {"topic": 1, "topic.h1": 1}
     world.after(10, alive=False)
 
-    assert not world.check.is_deaf and world.listener.reasons == []
+    assert not world.check.lacks_consumers and world.listener.reasons == []
 
 
 def test_the_thread_goes_on_after_an_error(
