@@ -92,7 +92,7 @@ class OperationContext:
     :param saved: called with the part that a later attempt does not repeat, from 0 to 1.
     :param waiting: entered around long work that needs no processor, such as moving data.
     :param key: identifies the operation; the same for each attempt.
-    :param left: whether the process has stopped without waiting for the present step.
+    :param abandoned: whether the process stops without waiting for the end of this run.
     :param claim: the operation's claim on its resource, where it makes one.
     """
 
@@ -110,7 +110,7 @@ class OperationContext:
     saved: Callable[[float], None] = lambda _fraction: None
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
-    left: Callable[[], bool] = lambda: False
+    abandoned: Callable[[], bool] = lambda: False
     claim: HeldClaim | None = None
 
     def pause(self, seconds: float) -> bool:

@@ -95,13 +95,13 @@ class FlowRun:
             progress=self._advance,
             saved=self._note_checkpoint,
             key=str(detail.uuid),
-            left=lambda: self._is_left,
+            abandoned=lambda: self._is_abandoned,
         )
         self._claim: HeldClaim | None = None
         self._detail = detail
         self._backend = backend
         self._suspend = threading.Event()
-        self._is_left = False
+        self._is_abandoned = False
         self._cancelled: FlowError | None = None
         self._steps: Mapping[str, Step] = {}
         self._bookkeeping: frozenset[str] = frozenset()
@@ -124,9 +124,9 @@ class FlowRun:
         """Stop at the next task boundary; callable from another thread."""
         self._suspend.set()
 
-    def leave(self) -> None:
-        """Take no error of the present step for one of the operation any more."""
-        self._is_left = True
+    def abandon(self) -> None:
+        """Note that the process stops without this run: later errors of its step do not count."""
+        self._is_abandoned = True
 
     def cancel(self, cause: FlowError) -> None:
         """Undo from the next task boundary on; callable from another thread."""
@@ -179,10 +179,10 @@ class FlowRun:
         :raises RunInterrupted: the process stops, and the database is away.
         """
         if (claim := self._claim) is not None:
-            self._patiently(lambda: claim.drop(self._ctx))
+            self._until_available(lambda: claim.drop(self._ctx))
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """Make a call of the database, and wait for the end of an outage."""
+    def _until_available(self, call: Callable[[], T]) -> T:
+        """Call the database; an outage is waited for."""
         return repeat.until_stopped(
             call,
             lambda pause: bool(self._ctx.stopping.wait(pause)),
@@ -197,19 +197,19 @@ class FlowRun:
     def _has_ended(self, reverts: bool) -> bool:
         """Return whether the resource shows no claim of this operation any more.
 
-        It is not asked where only bookkeeping is left, which compares and sets: its second
-        try notifies again.
+        The claim is not checked where only bookkeeping steps remain: they compare and set, and
+        their second attempt notifies again.
         """
         if self._claim is None or self._reverts_once_more:
             return False
         found = {atom.name: atom.state for atom in self._detail}
         undone = any(state in _UNDONE for state in found.values())
         begun = undone or found.get(next(iter(self._steps))) == states.SUCCESS
-        if begun and self._bookkeeping.issuperset(self._left(found, reverts or undone)):
+        if begun and self._bookkeeping.issuperset(self._remaining(found, reverts or undone)):
             self._claim.taken = self._claim.number is not None
             return False
         claim = self._claim
-        refusal = self._patiently(lambda: claim.refusal(self._ctx, begun=begun))
+        refusal = self._until_available(lambda: claim.refusal(self._ctx, begun=begun))
         if refusal is not None:
             LOG.warning(
                 "%s is %s: the operation %s on it has ended before, nothing is touched",
@@ -219,7 +219,7 @@ class FlowRun:
             )
         return refusal is not None
 
-    def _left(self, found: Mapping[str, str], reverts: bool) -> Iterator[str]:
+    def _remaining(self, found: Mapping[str, str], reverts: bool) -> Iterator[str]:
         """Yield the names of the steps that are still to be run, or to be reverted."""
         done = (states.PENDING, states.REVERTED) if reverts else (states.SUCCESS,)
         for name in self._steps:
@@ -227,7 +227,7 @@ class FlowRun:
                 yield name
 
     def _end(self) -> Outcome:
-        """Run the steps that are in place after the end; return the outcome as far as known."""
+        """Run the steps that may run after the end of the operation; return its known outcome."""
         found = {atom.name: atom for atom in self._detail}
         for atom in found.values():
             if atom.state in _UNDONE and atom.failure is not None:
@@ -275,7 +275,7 @@ class FlowRun:
             self._observer(self._detail, details["task_name"], state)
 
     def _advance(self, fraction: float) -> None:
-        """Take note of a step's progress.
+        """Note the progress of a step.
 
         The same fraction again is no progress: a stalled copy may repeat it endlessly.
 
@@ -295,7 +295,7 @@ class FlowRun:
             raise ProcessStopping("the service stops: the copy resumes at its next start")
 
     def _note_checkpoint(self, fraction: float) -> None:
-        """Take note of what a step has saved: the next attempt continues there."""
+        """Note the checkpoint of a step: the next attempt continues there."""
         step = self.step
         if step is not None and not self._cancelled:
             # An entry with a progress is a data transfer for listings.

@@ -210,7 +210,7 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
         except (errors.Unavailable, errors.RunInterrupted):
             raise
         except BaseException as error:
-            _require_served(error, kwargs.get("ctx"))
+            _require_running_process(error, kwargs.get("ctx"))
             kept = storable_errors.storable(error, self.name)
             if kept is error:
                 raise
@@ -219,11 +219,11 @@ def _contained(execute: Callable[..., Any]) -> Callable[..., Any]:
     return contained
 
 
-def _require_served(error: BaseException, ctx: Any) -> None:
-    """Refuse to take an error for one of the operation where the process stops.
+def _require_running_process(error: BaseException, ctx: Any) -> None:
+    """Raise an error that the stop of the process has caused as an interruption.
 
-    A step that ends for the stop cleans up, and one that is left running meets connections
-    that are closed.
+    A step that ends because of the stop may raise another error in its clean-up. A step that
+    was abandoned meets closed connections.
 
     :raises RunInterrupted: the step is repeated at the next start.
     """
@@ -232,7 +232,7 @@ def _require_served(error: BaseException, ctx: Any) -> None:
         if isinstance(cause, errors.RunInterrupted):
             raise cause
         cause = cause.__context__
-    if ctx is not None and ctx.left():
+    if ctx is not None and ctx.abandoned():
         raise errors.ProcessStopping(f"the process has stopped: {error}") from error
 
 
@@ -277,7 +277,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
         except errors.RunInterrupted:
             raise
         except BaseException as error:  # noqa: BLE001 - the reverts before it must run
-            _require_served(error, kwargs.get("ctx"))
+            _require_running_process(error, kwargs.get("ctx"))
             text = storable_errors.text_of(error)
             shown = storable_errors.traceback_of(error)
             LOG.error("%s could not be reverted: %s\n%s", self.name, text, shown)

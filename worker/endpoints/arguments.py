@@ -98,28 +98,28 @@ def backup_lock(backup_id: str) -> str:
     return f"{backup_id}-backup"
 
 
-def field(source: Any, name: str, what: str) -> Any:
+def field(source: Any, name: str, label: str) -> Any:
     """Return a field of an object or dict. :raises BadArguments: there is none."""
     try:
         return source[name]
     except (KeyError, TypeError, IndexError):
-        raise BadArguments(f"{what} has no {name}") from None
+        raise BadArguments(f"{label} has no {name}") from None
 
 
-def id_of(source: Any, what: str) -> str:
+def id_of(source: Any, label: str) -> str:
     """Return the id of an object. :raises BadArguments: it has none, or no usable one."""
-    found = field(source, "id", what)
-    check_id(found, f"the id of {what}")
+    found = field(source, "id", label)
+    check_id(found, f"the id of {label}")
     return str(found)
 
 
-def check_id(found: Any, what: str) -> None:
+def check_id(found: Any, label: str) -> None:
     """Check an id, which becomes part of the names of locks and files.
 
     :raises BadArguments: it cannot be an id.
     """
     if not isinstance(found, str) or not _AN_ID.fullmatch(found):
-        raise BadArguments(f"{what} is not usable: {reprlib.repr(found)}")
+        raise BadArguments(f"{label} is not usable: {reprlib.repr(found)}")
 
 
 def ids_of(source: Any, name: str) -> list[str]:

@@ -170,11 +170,11 @@ class Executor:
             flow.suspend()
         return len(running)
 
-    def leave(self) -> None:
-        """Leave the flows that still run: what they need is closed now."""
+    def abandon(self) -> None:
+        """Abandon the flows that still run: their connections are closed now."""
         with self._changed:
             for flow in self._running.values():
-                flow.leave()
+                flow.abandon()
 
     def drained(self, timeout: float, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Wait until no flow runs, and return whether that is so.

@@ -263,7 +263,7 @@ class OperationPool:
                 LOG.warning("%d operations are suspended and resume at the next start", left)
                 drained = self._executor.drained(1.0)
         finally:
-            self._executor.leave()
+            self._executor.abandon()
             orderly_stop.record(self._journal, self._slot)
         wait(failed, REPLY_TIME)
         return drained

@@ -223,7 +223,7 @@ def test_an_error_of_a_step_that_the_stop_left_is_none_of_the_operation(
 
     def create(volume: Any) -> None:
         if left:
-            bench.executor.leave()
+            bench.executor.abandon()
             raise AttributeError("the connection pool is closed")
         try:
             raise ProcessStopping("the service stops")
