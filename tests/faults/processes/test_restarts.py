@@ -24,8 +24,9 @@ pytestmark = pytest.mark.timeout(1800)  # ten starts of two services take long o
 
 LOG = logging.getLogger(__name__)
 
-RESTARTS = 10
-KILLS = 10
+FEW, MANY = 3, 10
+"""Restarts, or kills, in plain and in full runs; the second one that counted would fail all."""
+
 DRIVER = "tests.faults.processes.gated.GatedDriver"
 SLOW = {"backup_bandwidth_limit": 4, "backup_file_size": 2**20, "backup_transfers": 1}
 """Backups and restores of some seconds, in objects of a MiB."""
@@ -36,15 +37,9 @@ def cloud(broker: Broker, tmp_path: Path) -> Iterator[BackupCloud]:
     """Two services with a short grace, which give up after the first death that counts twice."""
     sections = {"journal": {"max_resumes": 1}}
     options = {**SLOW, "graceful_shutdown_timeout": 1}
-    with running(broker, tmp_path, {"volume_driver": DRIVER}, sections, **options) as made:
-        made.service.write(
-            bus=made.bus,
-            database=f"sqlite:///{tmp_path / 'cinder.sqlite'}",
-            backends=made.backends,
-            sections={**sections, "DEFAULT": {"graceful_shutdown_timeout": 1}},
-        )
-        made.service.stop()
-        made.service.start()
+    volume_sections = {**sections, "DEFAULT": {"graceful_shutdown_timeout": 1}}
+    backend = {"volume_driver": DRIVER}
+    with running(broker, tmp_path, backend, sections, volume_sections, **options) as made:
         yield from shown(made)
 
 
@@ -91,7 +86,7 @@ def data(cloud: BackupCloud, seed: int, places: int) -> Record:
     return volume
 
 
-def test_orderly_restarts_fail_no_operation(cloud: BackupCloud, tmp_path: Path) -> None:
+def test_orderly_restarts_fail_no_operation(cloud: BackupCloud, tmp_path: Path, full: bool) -> None:
     volume, target, extended = data(cloud, 1, 20), cloud.filled(2), cloud.filled(3)
     old = cloud.made(volume)
     cloud.records.volumes.update(extended.id, status="extending")
@@ -99,7 +94,7 @@ def test_orderly_restarts_fail_no_operation(cloud: BackupCloud, tmp_path: Path) 
     backup = cloud.begin(volume)
     cloud.restore(old, target)
     until(lambda: len(entries(cloud.backup_service)) >= 4, 60, "backup and restore to begin")
-    for number in range(RESTARTS):
+    for number in range(MANY if full else FEW):
         after = cloud.service.position()
         restart(cloud.service, cloud.backup_service, hurried=bool(number % 2))
         cloud.service.wait_for_log("extend_volume of volume .* resumed", after=after)
@@ -113,11 +108,13 @@ def test_orderly_restarts_fail_no_operation(cloud: BackupCloud, tmp_path: Path) 
     assert {entry.resumes for entry in entries(cloud.service)} == {0}
 
 
-def test_a_backup_that_is_killed_after_each_checkpoint_completes(cloud: BackupCloud) -> None:
-    volume, service = data(cloud, 1, 60), cloud.backup_service
+def test_a_backup_that_is_killed_after_each_checkpoint_completes(
+    cloud: BackupCloud, full: bool
+) -> None:
+    volume, service = data(cloud, 1, 60 if full else 24), cloud.backup_service
     backup = cloud.begin(volume)
     notes = service.directory / "state" / "backup-work" / f"{backup.id}.notes"
-    for _ in range(KILLS):
+    for _ in range(MANY if full else FEW):
         until(notes.exists, 60, "the first checkpoint")
         before = notes.stat().st_size
         until(lambda: not notes.exists() or notes.stat().st_size > before + 20, 60, "another one")  # noqa: B023

@@ -26,6 +26,7 @@ class BackupCloud(Cloud):
     """A volume service and a backup service of one host.
 
     :param options: further ones of the backup service.
+    :param volume_sections: further sections of the volume service's configuration.
     :param sections: further ones of the backup service's configuration.
     """
 
@@ -37,9 +38,10 @@ class BackupCloud(Cloud):
         directory: Path,
         backend: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        volume_sections: Mapping[str, Any] | None = None,
         **sections: Any,
     ) -> None:
-        super().__init__(make_service, bus, database, directory, backend)
+        super().__init__(make_service, bus, database, directory, backend, **(volume_sections or {}))
         self.volumes_path = directory / "volumes"
         self.store = directory / "service" / "state" / "backup"
         defaults = {"rpc_response_timeout": 5, "backup_driver_stats_polling_interval": 10}
@@ -60,9 +62,12 @@ class BackupCloud(Cloud):
         )
 
     def start(self) -> None:
-        """Start both."""
-        self.service.start()
-        self.backup_service.start()
+        """Start both, side by side."""
+        both = (self.service, self.backup_service)
+        for service in both:
+            service.launch()
+        for service in both:
+            service.wait_for_notice("READY=1")
 
     def backup_client(self, version: str = "2.0", timeout: float = 20) -> Any:
         """Return an RPC client that sends as an untouched API does."""

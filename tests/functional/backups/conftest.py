@@ -30,11 +30,13 @@ def running(
     directory: Path,
     backend: dict[str, Any] | None = None,
     sections: dict[str, Any] | None = None,
+    volume_sections: dict[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[BackupCloud]:
     """Run a volume service with the local driver, and a backup service.
 
     :param backend: further options of the local driver.
+    :param volume_sections: further sections of the volume service's configuration.
     :param sections: further sections of the backup service's configuration.
     :param options: further options of the backup service.
     """
@@ -42,9 +44,8 @@ def running(
     local |= backend or {}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
     with services(directory) as make:
-        cloud = BackupCloud(
-            make, broker.vhost(), database, directory, local, options, **(sections or {})
-        )
+        bus, more = broker.vhost(), sections or {}
+        cloud = BackupCloud(make, bus, database, directory, local, options, volume_sections, **more)
         cloud.start()
         yield cloud
         cloud.close()
