@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """RPC clients of other services, as flows use them.
 
-Every failure becomes one of two errors: ``ServiceUnreachable`` or ``ServiceRefused``. A
-service that restarts replies to the calls that waited on the bus meanwhile; so a call is
-repeated a few times before it fails.
+A message waits for as long as the bus is away, as every operation waits for a database that is
+away. Every other failure becomes one of two errors: ``ServiceUnreachable`` or
+``ServiceRefused``. A service that restarts replies to the calls that waited on the bus
+meanwhile; so a call without a reply is repeated a few times before it fails.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import oslo_messaging
 from oslo_config import cfg
 
 from drivers.interface.records import Record
+from flows import repeat
 from flows.errors import InvalidVolume, ProcessStopping, ServiceRefused, ServiceUnreachable
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
 from worker.rpc import objects, topics
 from worker.rpc.clients.backup import BackupClient
+from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import VolumeClient
 
@@ -32,6 +35,11 @@ STOPPING = ("CinderException", "the service stops")
 
 TRIES = 3
 """How often a call without a reply is made."""
+
+SEND_PAUSE = 0.2
+SEND_PAUSE_MAX = 2.0
+"""First and longest pause between two attempts to send a message, in seconds; each attempt takes
+some seconds itself while the bus is away."""
 
 T = TypeVar("T")
 
@@ -119,13 +127,15 @@ class RemoteVolumeServices:
 
     def _cast(self, request: Any, source: Record, method: str, **args: Any) -> None:
         host = _address(source)
-        _translated(lambda: self._client.cast(request, host, method, **args))
+        _sent(lambda: self._client.cast(request, host, method, **args), self._stopping)
 
     def _call(self, request: Any, source: Record, method: str, **args: Any) -> Any:
         host = _address(source)
         for left in reversed(range(TRIES)):
             try:
-                return _translated(lambda: self._client.call(request, host, method, **args))
+                return _sent(
+                    lambda: self._client.call(request, host, method, **args), self._stopping
+                )
             except ServiceUnreachable as error:
                 if self._stopping.is_set():
                     raise ProcessStopping(str(error)) from error
@@ -136,22 +146,26 @@ class RemoteVolumeServices:
 
 
 class RemoteBackupServices:
-    """Implements :class:`flows.protocols.remote_services.RemoteBackupService`."""
+    """Implements :class:`flows.protocols.remote_services.RemoteBackupService`.
 
-    def __init__(self, transport: Any, records: Records, conf: cfg.ConfigOpts) -> None:
+    :param stopping: ends the waiting for the bus.
+    """
+
+    def __init__(
+        self, transport: Any, records: Records, conf: cfg.ConfigOpts, stopping: threading.Event
+    ) -> None:
         self._client = BackupClient(transport)
         self._records = records
         self._conf = conf
+        self._stopping = stopping
 
     def continue_backup(self, request: Any, backup: Record, device: Mapping[str, Any]) -> None:
         """Cast to the backup's host."""
-        named = {"backup": backup, "backup_device": dict(device)}
-        _translated(lambda: self._client.cast(request, backup.host, "continue_backup", **named))
+        self._cast(request, backup, "continue_backup", backup_device=dict(device))
 
     def restore_backup(self, request: Any, backup: Record, volume_id: str) -> None:
         """Cast to the backup's host."""
-        named = {"backup": backup, "volume_id": volume_id, "volume_is_new": True}
-        _translated(lambda: self._client.cast(request, backup.host, "restore_backup", **named))
+        self._cast(request, backup, "restore_backup", volume_id=volume_id, volume_is_new=True)
 
     def device(self, source: Record, secure: bool) -> dict[str, Any]:
         """Return a source as a versioned object."""
@@ -166,12 +180,22 @@ class RemoteBackupServices:
         near = [row for row in found if row.availability_zone == zone]
         return next((str(row.host) for row in (*best, *near, *found)), None)
 
+    def _cast(self, request: Any, backup: Record, method: str, **args: Any) -> None:
+        _sent(
+            lambda: self._client.cast(request, backup.host, method, backup=backup, **args),
+            self._stopping,
+        )
+
 
 class RemoteBackupPeers:
-    """Implements :class:`flows.protocols.remote_services.BackupPeers`."""
+    """Implements :class:`flows.protocols.remote_services.BackupPeers`.
 
-    def __init__(self, transport: Any) -> None:
+    :param stopping: ends the waiting for the bus.
+    """
+
+    def __init__(self, transport: Any, stopping: threading.Event) -> None:
         self._client = BackupClient(transport)
+        self._stopping = stopping
 
     def import_record(
         self,
@@ -189,7 +213,31 @@ class RemoteBackupPeers:
             "backup_url": url,
             "backup_hosts": list(hosts),
         }
-        _translated(lambda: self._client.cast(request, host, "import_record", **named))
+        _sent(lambda: self._client.cast(request, host, "import_record", **named), self._stopping)
+
+
+class RemoteScheduler:
+    """Implements :class:`flows.protocols.remote_services.Scheduler`.
+
+    :param stopping: ends the waiting for the bus.
+    """
+
+    def __init__(self, client: SchedulerClient, stopping: threading.Event) -> None:
+        self._client = client
+        self._stopping = stopping
+
+    def create_volume(
+        self,
+        request: Any,
+        volume: Record,
+        request_spec: Any,
+        filter_properties: Mapping[str, Any],
+    ) -> None:
+        """Cast to the scheduler."""
+        _sent(
+            lambda: self._client.create_volume(request, volume, request_spec, filter_properties),
+            self._stopping,
+        )
 
 
 def _of(method: str, source: Record) -> str:
@@ -203,11 +251,33 @@ def _address(source: Record) -> str:
         raise ServiceUnreachable(str(error)) from error
 
 
+def _sent(send: Callable[[], T], stopping: threading.Event) -> T:
+    """Send a message as soon as the bus is there; translate failures into one of two errors.
+
+    :raises ProcessStopping: the process stops before that.
+    """
+    waits = False
+
+    def failed(error: BaseException, _pause: float) -> None:
+        nonlocal waits
+        if not waits:
+            LOG.warning("a message waits for the message bus: %s", error)
+        waits = True
+
+    return repeat.until_stopped(
+        lambda: _translated(send),
+        stopping.wait,
+        on=BusUnavailable,
+        first=SEND_PAUSE,
+        longest=SEND_PAUSE_MAX,
+        failed=failed,
+    )
+
+
 def _translated(work: Callable[[], T]) -> T:
-    """Send a message; translate failures into one of two errors."""
     try:
         return work()
-    except (BusUnavailable, oslo_messaging.MessagingTimeout) as error:
+    except oslo_messaging.MessagingTimeout as error:
         raise ServiceUnreachable(f"no reply from the bus: {error}") from error
     except InvalidVolume as error:
         raise ServiceUnreachable(str(error)) from error

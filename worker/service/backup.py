@@ -179,7 +179,7 @@ def _context(common: Infrastructure, backend: BackupStoreBackend) -> BackupConte
         workers=records.work_of(common.row),
         notifier=base.limited_notifier(common),
         volume_service=blocking(remote_volumes, limiter),
-        peers=blocking(RemoteBackupPeers(common.transport), limiter),
+        peers=blocking(RemoteBackupPeers(common.transport, common.stopping), limiter),
         attacher=blocking(HostAttacher.from_conf(conf), limiter),
         progress_every=timer,
         stopping=common.stopping,

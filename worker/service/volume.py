@@ -18,7 +18,11 @@ from flows.engine import Observer
 from worker.adapters import image_service
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.record_cache import RecordCache
-from worker.adapters.remote_services import RemoteBackupServices, RemoteVolumeServices
+from worker.adapters.remote_services import (
+    RemoteBackupServices,
+    RemoteScheduler,
+    RemoteVolumeServices,
+)
 from worker.adapters.service_row import BackendServiceRow, RemoteFailovers
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends import replication_status, startup_sync
@@ -268,6 +272,7 @@ def _context(
     conf, records, transport = common.conf, common.records, common.transport
     limiter = common.limiter
     remote_volumes = RemoteVolumeServices(transport, conf.rpc_response_timeout, common.stopping)
+    remote_backups = RemoteBackupServices(transport, records, conf, common.stopping)
     return VolumeServiceContext(
         request=RequestContext.admin(),
         backend=backend,
@@ -286,9 +291,9 @@ def _context(
         service=blocking(row, limiter),
         operations=blocking(submitted, limiter),
         notifier=base.limited_notifier(common),
-        scheduler=blocking(scheduler, limiter),
+        scheduler=blocking(RemoteScheduler(scheduler, common.stopping), limiter),
         volume_service=blocking(remote_volumes, limiter),
-        backup_service=blocking(RemoteBackupServices(transport, records, conf), limiter),
+        backup_service=blocking(remote_backups, limiter),
         images=blocking(image_service.make(conf, limiter), limiter),
         attacher=blocking(HostAttacher.from_conf(conf), limiter),
         compute=blocking(Nova(conf), limiter),

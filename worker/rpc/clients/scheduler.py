@@ -20,8 +20,8 @@ VOLUME, BACKUP = "volume", "backup"
 _REPORT_RETRIES = 1
 """A report is repeated every minute anyway."""
 
-_RESCHEDULE_RETRIES = 8
-"""A volume that cannot be handed back ends in ``error``: outlive a restart of the broker."""
+_RESCHEDULE_RETRIES = 3
+"""Operations send again until the bus is there."""
 
 
 class SchedulerClient:

@@ -20,6 +20,7 @@ from worker.adapters.remote_services import (
     TRIES,
     RemoteBackupPeers,
     RemoteBackupServices,
+    RemoteScheduler,
     RemoteVolumeServices,
 )
 from worker.execution.concurrency import Limiter, blocking
@@ -32,8 +33,7 @@ CONNECTOR = {"host": "here"}
 INFO = {"driver_volume_type": "local", "data": {}}
 REQUEST = object()
 
-AWAY = [
-    pytest.param(BusUnavailable("no broker"), id="no broker"),
+SILENT = [
     pytest.param(oslo_messaging.MessagingTimeout("no reply"), id="no reply"),
     pytest.param(
         oslo_messaging.RemoteError("CinderException", "it was not begun: the service stops"),
@@ -71,6 +71,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     made = Client()
     for name in ("VolumeClient", "BackupClient"):
         monkeypatch.setattr(remote_services, name, lambda *_: made)
+    monkeypatch.setattr(remote_services, "SEND_PAUSE_MAX", 0.0)
     return made
 
 
@@ -167,14 +168,14 @@ class TestMessages:
 
 
 class TestFailures:
-    @pytest.mark.parametrize("error", AWAY)
+    @pytest.mark.parametrize("error", SILENT)
     def test_a_call_is_repeated(self, services, client, error):
         client.answers = [*[error] * (TRIES - 1), INFO]
 
         assert services.connect(REQUEST, VOLUME, CONNECTOR) == INFO
         assert len(client.sent) == TRIES
 
-    @pytest.mark.parametrize("error", AWAY)
+    @pytest.mark.parametrize("error", SILENT)
     def test_a_call_fails_after_its_tries(self, services, client, error):
         client.answers = [error] * TRIES
 
@@ -182,7 +183,7 @@ class TestFailures:
             services.unexport(REQUEST, VOLUME)
         assert len(client.sent) == TRIES
 
-    @pytest.mark.parametrize("error", AWAY)
+    @pytest.mark.parametrize("error", SILENT)
     def test_a_stop_ends_the_tries(self, services, client, stopping, error):
         client.answers, client.after_each = [error] * TRIES, stopping.set
 
@@ -190,11 +191,30 @@ class TestFailures:
             services.unexport(REQUEST, VOLUME)
         assert len(client.sent) == 1
 
-    @pytest.mark.parametrize("error", AWAY)
+    @pytest.mark.parametrize("error", SILENT)
     def test_a_cast_is_not_repeated(self, services, client, error):
         client.answers = [error]
 
         with pytest.raises(ServiceUnreachable):
+            services.delete(REQUEST, VOLUME)
+        assert len(client.sent) == 1
+
+    @pytest.mark.parametrize("send", ["call", "cast"])
+    def test_a_message_waits_for_the_bus(self, services, client, caplog, send):
+        away = [BusUnavailable("no broker")] * (TRIES + 1)
+        client.answers = [*away, None]
+        (services.unexport if send == "call" else services.delete)(REQUEST, VOLUME)
+
+        assert len(client.sent) == len(away) + 1
+        assert [r.message for r in caplog.records if "waits for the message bus" in r.message] == [
+            "a message waits for the message bus: no broker"
+        ]
+
+    def test_a_stop_ends_the_wait_for_the_bus(self, services, client, stopping):
+        client.answers = [BusUnavailable("no broker")] * TRIES
+        client.after_each = stopping.set
+
+        with pytest.raises(ProcessStopping):
             services.delete(REQUEST, VOLUME)
         assert len(client.sent) == 1
 
@@ -258,7 +278,7 @@ class TestChangedExtents:
             [["ab"]],
             [7],
             [oslo_messaging.RemoteError("UnsupportedVersion", "3.20")],
-            [BusUnavailable("no broker")] * TRIES,
+            [oslo_messaging.MessagingTimeout("no reply")] * TRIES,
         ],
         ids=str,
     )
@@ -281,7 +301,7 @@ class TestBackupServices:
 
         records = SimpleNamespace(services=SimpleNamespace(list=listed))
         conf = SimpleNamespace(service_down_time=60)
-        return RemoteBackupServices(object(), records, conf)  # type: ignore[arg-type]
+        return RemoteBackupServices(object(), records, conf, threading.Event())  # type: ignore[arg-type]
 
     @pytest.fixture(autouse=True)
     def _clock(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,10 +339,10 @@ class TestBackupServices:
         assert services.alive("z1", "h1") is None
 
     def test_casts_go_to_the_backups_host(self, client):
-        services = self.services()
+        services, peers = self.services(), RemoteBackupPeers(object(), threading.Event())
         services.continue_backup(REQUEST, BACKUP, {"a": 1})
         services.restore_backup(REQUEST, BACKUP, "v1")
-        RemoteBackupPeers(object()).import_record(REQUEST, "h3", BACKUP, "posix", "e30=", ["h4"])
+        peers.import_record(REQUEST, "h3", BACKUP, "posix", "e30=", ["h4"])
 
         assert [(host, method) for host, method, _args in client.sent] == [
             ("h2", "continue_backup"),
@@ -331,8 +351,23 @@ class TestBackupServices:
         ]
         assert client.sent[1][2]["volume_is_new"] is True
 
-    def test_a_cast_that_is_not_sent(self, client):
-        client.answers = [BusUnavailable("no broker")]
+    def test_a_cast_waits_for_the_bus(self, client):
+        client.answers = [BusUnavailable("no broker"), None]
+        self.services().restore_backup(REQUEST, BACKUP, "v1")
 
-        with pytest.raises(ServiceUnreachable):
-            self.services().restore_backup(REQUEST, BACKUP, "v1")
+        assert len(client.sent) == 2
+
+
+class TestScheduler:
+    def test_a_volume_is_handed_back_when_the_bus_is_there(self):
+        sent, away = [], [BusUnavailable("no broker")]
+
+        def create_volume(*args: object) -> None:
+            sent.append(args)
+            if away:
+                raise away.pop()
+
+        client: Any = SimpleNamespace(create_volume=create_volume)
+        RemoteScheduler(client, threading.Event()).create_volume(REQUEST, VOLUME, {}, {"retry": {}})
+
+        assert sent == [(REQUEST, VOLUME, {}, {"retry": {}})] * 2
