@@ -294,7 +294,7 @@ class ChunkedDriver(BackupDriver):
                 assert hashes is not None
                 if hashes.block_size != self._block_size:
                     sizes = f"{hashes.block_size} bytes, not {self._block_size} ({self.block_size})"
-                    raise BackupDamaged(f"{link.what} has other hashes: its blocks are {sizes}")
+                    raise BackupDamaged(f"{link.label} has other hashes: its blocks are {sizes}")
                 yield Parent(hashes, changed)
         except BackupDamaged as error:
             raise BackupDriverException(
@@ -358,8 +358,8 @@ def _facts(backup: Record) -> dict[str, Any]:
     }
 
 
-def _device(volume_file: Any, what: str) -> BlockFile:
+def _device(volume_file: Any, label: str) -> BlockFile:
     if isinstance(volume_file, str):
         text = f"{volume_file} is a directory, and this driver reads files and devices"
-        raise BackupDriverException(f"{what}: {text}")
+        raise BackupDriverException(f"{label}: {text}")
     return BlockFile(volume_file)

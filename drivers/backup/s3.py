@@ -220,7 +220,7 @@ def _code(error: BaseException) -> str:
     return str(found.get("Code", ""))
 
 
-def _explained(what: str, bucket: str, name: str) -> contextlib.AbstractContextManager[None]:
+def _explained(action: str, bucket: str, name: str) -> contextlib.AbstractContextManager[None]:
     """Turn whatever the library raises into one of our errors."""
     where = f"{name} in bucket {bucket}" if name else f"bucket {bucket}"
-    return explained(what, where, lambda error: _code(error) in _ABSENT)
+    return explained(action, where, lambda error: _code(error) in _ABSENT)

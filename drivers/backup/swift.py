@@ -209,7 +209,7 @@ def _status(error: BaseException) -> int:
     return int(getattr(error, "http_status", 0) or 0)
 
 
-def _explained(what: str, container: str, name: str) -> contextlib.AbstractContextManager[None]:
+def _explained(action: str, container: str, name: str) -> contextlib.AbstractContextManager[None]:
     """Turn whatever the library raises into one of our errors."""
     where = f"{name} in container {container}" if name else f"container {container}"
-    return explained(what, where, lambda error: _status(error) == 404)
+    return explained(action, where, lambda error: _status(error) == 404)

@@ -63,54 +63,54 @@ def recognised(head: bytes) -> str:
     return "raw"
 
 
-def require(head: bytes, declared: str, what: str) -> None:
+def require(head: bytes, declared: str, label: str) -> None:
     """Refuse an image of another format than its metadata names.
 
     :raises ImageUnacceptable: names both formats.
     """
     found = recognised(head)
     if found != declared:
-        raise ImageUnacceptable(f"{what} is said to be {declared}, but it is {found}")
+        raise ImageUnacceptable(f"{label} is said to be {declared}, but it is {found}")
 
 
-def qcow2(file: BinaryIO, what: str) -> Qcow2:
+def qcow2(file: BinaryIO, label: str) -> Qcow2:
     """Look at the header of a qcow2 image.
 
     :raises ImageUnacceptable: it is none, or one that leads out of itself.
     """
     head = file.read(64 * 1024)
-    require(head, "qcow2", what)
+    require(head, "qcow2", label)
     try:
-        return _qcow2(head, what)
+        return _qcow2(head, label)
     except struct.error as error:
-        raise ImageUnacceptable(f"{what} is cut off in its header") from error
+        raise ImageUnacceptable(f"{label} is cut off in its header") from error
 
 
-def _qcow2(head: bytes, what: str) -> Qcow2:
+def _qcow2(head: bytes, label: str) -> Qcow2:
     (_, version, backing, _, cluster_bits, size, crypt, l1_size, *_rest) = _V2.unpack_from(head)
     if version not in (2, 3):
-        raise ImageUnacceptable(f"{what} is qcow2 of version {version}, not 2 or 3")
+        raise ImageUnacceptable(f"{label} is qcow2 of version {version}, not 2 or 3")
     if backing:
-        raise ImageUnacceptable(f"{what} has a backing file: make it one of its own, see qemu-img")
+        raise ImageUnacceptable(f"{label} has a backing file: make it one of its own, see qemu-img")
     if crypt:
-        raise ImageUnacceptable(f"{what} is encrypted")
+        raise ImageUnacceptable(f"{label} is encrypted")
     if cluster_bits not in _CLUSTER_BITS or l1_size * 8 > _L1_MAX:
-        raise ImageUnacceptable(f"{what} has a header that makes no sense")
+        raise ImageUnacceptable(f"{label} has a header that makes no sense")
     if version == 3:
-        _check_features(head, what)
+        _check_features(head, label)
     return Qcow2(size)
 
 
-def _check_features(head: bytes, what: str) -> None:
+def _check_features(head: bytes, label: str) -> None:
     incompatible, _, _, _, length = _V3.unpack_from(head, _V2.size)
     if incompatible & ~_HARMLESS:
         text = "keeps its data in another file, is damaged, or needs an unknown feature"
-        raise ImageUnacceptable(f"{what} {text} (features {incompatible:#x})")
+        raise ImageUnacceptable(f"{label} {text} (features {incompatible:#x})")
     at = length
     while True:
         kind, size = _EXTENSION.unpack_from(head, at)
         if kind == _DATA_FILE_NAME:
-            raise ImageUnacceptable(f"{what} names another file for its data")
+            raise ImageUnacceptable(f"{label} names another file for its data")
         if kind == 0:
             return
         at += _EXTENSION.size + -(-size // 8) * 8

@@ -192,7 +192,7 @@ class GlanceImages(ImageService):
         with answer, _explained(f"image {image_id} cannot be read to its end"):
             yield from answer.iter_content(CHUNK)
 
-    def _retried(self, what: str, ask: Callable[[Any], T]) -> T:
+    def _retried(self, label: str, ask: Callable[[Any], T]) -> T:
         """Repeat a request until a server answers, up to ``glance_num_retries`` times."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_repeated),
@@ -201,14 +201,14 @@ class GlanceImages(ImageService):
             after=_log_attempt,
             reraise=True,
         )
-        return retrying(lambda: self._ask_each_server(what, ask))
+        return retrying(lambda: self._ask_each_server(label, ask))
 
-    def _ask_each_server(self, what: str, ask: Callable[[Any], T]) -> T:
+    def _ask_each_server(self, label: str, ask: Callable[[Any], T]) -> T:
         """Return the answer of the first server that has one, or raise the last one's error."""
-        failure = ImageError(f"no server of Glance is known for {what}")
+        failure = ImageError(f"no server of Glance is known for {label}")
         for server in self._servers():
             try:
-                with _explained(f"Glance does not answer for {what}"):
+                with _explained(f"Glance does not answer for {label}"):
                     return ask(self._proxy(server))
             except ImageNotFound:
                 raise
@@ -288,12 +288,12 @@ def _log_attempt(state: tenacity.RetryCallState) -> None:
     LOG.warning("%s; try %d", state.outcome.exception(), state.attempt_number)
 
 
-def _check(answer: Any, what: str) -> None:
+def _check(answer: Any, label: str) -> None:
     if answer.status_code in _GONE:
-        raise ImageNotFound(f"Glance has no {what} for us: {answer.status_code}")
+        raise ImageNotFound(f"Glance has no {label} for us: {answer.status_code}")
     if answer.status_code >= 400:
         text = " ".join(answer.text.split())
-        raise ImageCopyFailure(f"Glance refused {what}: {answer.status_code} {text:.200}")
+        raise ImageCopyFailure(f"Glance refused {label}: {answer.status_code} {text:.200}")
 
 
 def _body(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:

@@ -82,7 +82,7 @@ def _address(path: Path) -> str:
     return f"{protocol}:{path.absolute()}"
 
 
-def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) -> None:
+def _run(command: list[str], label: str, limits: ConversionLimits, pace: Pace) -> None:
     try:
         process = subprocess.Popen(
             command,
@@ -102,7 +102,7 @@ def _run(command: list[str], what: str, limits: ConversionLimits, pace: Pace) ->
         assert process.stdout is not None
         process.stdout.close()
     if process.returncode:
-        text = f"{PROGRAM} does not convert {what}: {_reason(output, process.returncode)}"
+        text = f"{PROGRAM} does not convert {label}: {_reason(output, process.returncode)}"
         bounds = f"image_conversion_cpu_limit: {limits.cpu} s for all of it"
         space = f"image_conversion_address_space_limit: {limits.address_space} GiB"
         raise ImageUnacceptable(f"{text} (with {bounds}, {space})")

@@ -78,9 +78,9 @@ def _after(entries: Sequence[Mapping[str, Any]], marker: Any) -> int:
     raise InvalidInput(f"marker {marker!r:.80} is not in the list")
 
 
-def _count(value: Any, what: str, otherwise: int) -> int:
+def _count(value: Any, label: str, otherwise: int) -> int:
     if value is None:
         return otherwise
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidInput(f"{what} {value!r:.80} is no whole number from 0 on")
+        raise InvalidInput(f"{label} {value!r:.80} is no whole number from 0 on")
     return value

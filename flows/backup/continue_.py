@@ -252,14 +252,14 @@ def remove_temporary(ctx: BackupContext, backup: Record) -> None:
 
 def _delete_temporary(ctx: BackupContext, backup: Record, temporary: Record, rows: Any) -> bool:
     """Have a temporary object deleted; return whether the backup is to forget it."""
-    what = f"{temporary.kind} {temporary.id}"
+    label = f"{temporary.kind} {temporary.id}"
     if not _is_own(ctx, backup, temporary):
         text = "backup %s names %s as temporary, which was not made for it: it is not deleted"
-        LOG.warning(text, backup.id, what)
+        LOG.warning(text, backup.id, label)
         return True
     if not temporary_source.is_unused(temporary):
         text = "%s of backup %s is temporary and %s: it is not deleted while it is in use"
-        LOG.warning(text, what, backup.id, temporary.status)
+        LOG.warning(text, label, backup.id, temporary.status)
         return False
     when = tuple(temporary_source.UNUSED[temporary.kind])
     rows.transition(temporary.id, TEMPORARY[f"temp_{temporary.kind}_id"], when=when)

@@ -119,13 +119,13 @@ def connection_info(answer: Any, volume: Record) -> dict[str, Any]:
     return copy
 
 
-def positive_gib(size: Any, what: str) -> int:
+def positive_gib(size: Any, label: str) -> int:
     """Return a size in GiB.
 
     :raises InvalidInput: not a whole number above zero.
     """
     if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
-        raise InvalidInput(f"{what} has size {size!r}, not a whole number of GiB above 0")
+        raise InvalidInput(f"{label} has size {size!r}, not a whole number of GiB above 0")
     return size
 
 

@@ -40,15 +40,15 @@ def require_fits(image: Image, volume: Record) -> None:
 
     :raises ImageUnacceptable: names the mismatch.
     """
-    what = f"image {image['id']}"
+    label = f"image {image['id']}"
     if image.get("status") != ImageStatus.ACTIVE:
-        raise ImageUnacceptable(f"{what} is {image.get('status')}, not active")
+        raise ImageUnacceptable(f"{label} is {image.get('status')}, not active")
     if image.get("container_format") not in _CONTAINERS:
-        raise ImageUnacceptable(f"{what} is packed as {image['container_format']}, not bare")
+        raise ImageUnacceptable(f"{label} is packed as {image['container_format']}, not bare")
     if image.get("disk_format") not in FORMATS:
         found = image.get("disk_format")
         text = f"has the format {found}, not {' or '.join(FORMATS)}: convert it with qemu-img"
-        raise ImageUnacceptable(f"{what} {text}")
+        raise ImageUnacceptable(f"{label} {text}")
     for name, wanted in (
         ("size", _whole(image.get("size"))),
         ("virtual_size", _whole(image.get("virtual_size"))),
@@ -56,7 +56,7 @@ def require_fits(image: Image, volume: Record) -> None:
     ):
         if wanted > volume.size * units.Gi:
             text = f"needs {wanted} bytes ({name}), volume {volume.id} has {volume.size} GiB"
-            raise ImageUnacceptable(f"{what} {text}")
+            raise ImageUnacceptable(f"{label} {text}")
 
 
 def require_image(image_meta: Any) -> Image:
@@ -74,7 +74,7 @@ def glance_metadata(image: Image) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(label: str) -> Iterator[None]:
     """Turn whatever is raised while an image's data is moved into an error of images.
 
     Our own refusals, and kinds of errors of images, stay as they are.
@@ -86,7 +86,7 @@ def explained(what: str) -> Iterator[None]:
     except (ImageError, FlowError, RunInterrupted):
         raise
     except BaseException as error:
-        text = f"{what}: {type(error).__name__}: {driver_contract.masked(error)}"
+        text = f"{label}: {type(error).__name__}: {driver_contract.masked(error)}"
         raise ImageCopyFailure(text) from error
 
 

@@ -109,14 +109,14 @@ class CheckRevert(Step, task="check"):
 
     def execute(self, ctx: VolumeContext, volume_id: str, snapshot_id: str) -> None:
         volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
-        what = f"snapshot {snapshot_id}"
+        label = f"snapshot {snapshot_id}"
         if snapshot.volume_id != volume_id:
-            raise InvalidSnapshot(f"{what} is of volume {snapshot.volume_id}, not of {volume_id}")
+            raise InvalidSnapshot(f"{label} is of volume {snapshot.volume_id}, not of {volume_id}")
         if snapshot.status not in SNAPSHOT.during:
-            raise StatusChanged(what, snapshot.status, SNAPSHOT.during)
+            raise StatusChanged(label, snapshot.status, SNAPSHOT.during)
         if snapshot.volume_size != volume.size:
             sizes = f"{snapshot.volume_size} GiB, volume {volume_id} has {volume.size}"
-            raise InvalidSnapshot(f"{what} has {sizes}: a revert never changes the size")
+            raise InvalidSnapshot(f"{label} has {sizes}: a revert never changes the size")
 
 
 class CreateSafetySnapshot(Step, task="safety"):

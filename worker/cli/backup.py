@@ -124,9 +124,9 @@ class Create(_Asking):
         """Add the source and the kind of the backup."""
         parser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--volume", metavar="ID", help="the volume")
-        what.add_argument("--snapshot", metavar="ID", help="the snapshot")
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument("--volume", metavar="ID", help="the volume")
+        source.add_argument("--snapshot", metavar="ID", help="the snapshot")
         add = parser.add_argument
         add("--incremental", action="store_true", help="only blocks changed since the last backup")
         add("--force", action="store_true", help="also of a volume in use, as of one moment")

@@ -142,8 +142,8 @@ class _Request(Command):
             time.sleep(0.1)
         if not answer.done:
             raise CommandError(answer.text)
-        what = f"{entry.method} of {entry.resource}"
-        self.app.stdout.write(f"{what}: {answer.text}; see: holdfast flow show {entry.flow}\n")
+        label = f"{entry.method} of {entry.resource}"
+        self.app.stdout.write(f"{label}: {answer.text}; see: holdfast flow show {entry.flow}\n")
 
 
 class Resume(_Request):

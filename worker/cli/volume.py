@@ -93,8 +93,8 @@ class ServiceList(Lister):
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.db.records.services.service import is_up
 
-        who, what = ("Binary", "Host", "Zone"), ("Status", "Reason", "Frozen", "Replication")
-        heads = (*who, *what, "State", "Last heartbeat", "RPC")
+        names, details = ("Binary", "Host", "Zone"), ("Status", "Reason", "Frozen", "Replication")
+        heads = (*names, *details, "State", "Last heartbeat", "RPC")
         down = self.access.conf.service_down_time
         lines = [
             (

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from importlib import metadata
 
 
-def load(wanted: str, group: str, what: str) -> object:
+def load(wanted: str, group: str, label: str) -> object:
     """Return the object that an option names.
 
     :param group: of the entry points.
-    :param what: the kind of object, for the text of a failure.
+    :param label: the kind of object, for the text of a failure.
     :raises ImportError: the module cannot be imported.
     :raises AttributeError: it has no such class.
     :raises ValueError: there is no entry point of that name.
@@ -24,7 +24,7 @@ def load(wanted: str, group: str, what: str) -> object:
     points = {point.name: point for point in metadata.entry_points(group=group)}
     if wanted not in points:
         known = ", ".join(sorted(points)) or "none is installed"
-        raise ValueError(f"there is no {what} {wanted!r}; known: {known}{guess(wanted, points)}")
+        raise ValueError(f"there is no {label} {wanted!r}; known: {known}{guess(wanted, points)}")
     return points[wanted].load()
 
 

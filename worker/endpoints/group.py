@@ -201,15 +201,15 @@ def _create_from(kind: str, group: Any, snapshot: Any, source: Any) -> Operation
     )
 
 
-def _ids(text: Any, what: str) -> list[str]:
+def _ids(text: Any, label: str) -> list[str]:
     """Return ids out of a text that parts them by commas, or of a list."""
     if not text:
         return []
     found = text.split(",") if isinstance(text, str) else text
     if not isinstance(found, list | tuple):
-        raise BadArguments(f"{what} is no list of ids: {text!r:.80}")
+        raise BadArguments(f"{label} is no list of ids: {text!r:.80}")
     for one in found:
-        check_id(one, f"an id of {what}")
+        check_id(one, f"an id of {label}")
     return list(dict.fromkeys(found))
 
 

@@ -127,14 +127,14 @@ def rendered(hashes: BlockHashes, facts: dict[str, Any]) -> Iterator[bytes]:
     yield b"]" + tail
 
 
-def parse(parts: Iterable[bytes], into: BlockHashes, what: str) -> dict[str, Any]:
+def parse(parts: Iterable[bytes], into: BlockHashes, label: str) -> dict[str, Any]:
     """Read the object that holds the hashes, and return its other fields.
 
     :param into: gets the hashes, and the size of their blocks; it is empty.
-    :param what: the object's name in the text of an error.
+    :param label: the object's name in the text of an error.
     :raises BackupDamaged: it is no such object.
     """
-    rest = _Parser(into, what)
+    rest = _Parser(into, label)
     for part in parts:
         rest.feed(part)
     return rest.end()
@@ -143,9 +143,9 @@ def parse(parts: Iterable[bytes], into: BlockHashes, what: str) -> dict[str, Any
 class _Parser:
     """Takes the hashes out of a document that may be too large to be parsed as one."""
 
-    def __init__(self, into: BlockHashes, what: str) -> None:
+    def __init__(self, into: BlockHashes, label: str) -> None:
         self._into = into
-        self._what = what
+        self._label = label
         self._around = b""
         self._pending = b""
         self._count = 0
@@ -222,7 +222,7 @@ class _Parser:
         self._count += count
 
     def _wrong(self, why: str) -> BackupDamaged:
-        return BackupDamaged(f"{self._what} is wrong: {why}")
+        return BackupDamaged(f"{self._label} is wrong: {why}")
 
 
 def _is_block(size: Any) -> TypeGuard[int]:

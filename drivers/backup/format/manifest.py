@@ -112,11 +112,11 @@ def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
     :raises BackupDriverException: it is of another version of the format.
     :raises BackupDamaged: it is not as it was written.
     """
-    what, data = f"{prefix}{METADATA} of backup {backup_id}", bytearray()
+    label, data = f"{prefix}{METADATA} of backup {backup_id}", bytearray()
     for part in parts:
         data += part
         if len(data) > MAX_SIZE:
-            raise BackupDamaged(f"{what} has more than {MAX_SIZE} bytes: it is too much to be any")
+            raise BackupDamaged(f"{label} has more than {MAX_SIZE} bytes: it is too much to be any")
     seal = _right_seal(data)
     try:
         text = data.decode()
@@ -124,18 +124,18 @@ def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
         document = json.loads(text, object_hook=_parsed)
         del text
     except (ValueError, RecursionError) as error:
-        raise BackupDamaged(f"{what} cannot be read: {error}") from error
+        raise BackupDamaged(f"{label} cannot be read: {error}") from error
     if not isinstance(document, dict):
-        raise BackupDamaged(f"{what} is no metadata")
+        raise BackupDamaged(f"{label} is no metadata")
     if "seal" in document and (seal is None or document["seal"] != seal):
-        raise BackupDamaged(f"{what} is not as it was written: its seal is broken")
+        raise BackupDamaged(f"{label} is not as it was written: its seal is broken")
     if document.get("version") != VERSION:
         text = f"has the format {document.get('version')!r:.40}; {VERSION} can be read"
         raise BackupDriverException(f"backup {backup_id} {text}")
     try:
         return _manifest(document, prefix, backup_id, "seal" in document)
     except ValueError as error:
-        raise BackupDamaged(f"{what} is wrong: {error}") from error
+        raise BackupDamaged(f"{label} is wrong: {error}") from error
 
 
 def _listed(objects: Sequence[StoredObject]) -> Iterator[bytes]:

@@ -42,10 +42,10 @@ class BucketStore(ObjectStore):
 
 
 @contextlib.contextmanager
-def explained(what: str, where: str, absent: Callable[[Exception], bool]) -> Iterator[None]:
+def explained(action: str, where: str, absent: Callable[[Exception], bool]) -> Iterator[None]:
     """Turn whatever a client's library raises into one of our errors.
 
-    :param what: the action, as "read".
+    :param action: the action, as "read".
     :param where: it is done, as "bucket b".
     :param absent: whether an error of the library says that it is not there.
     :raises Missing: it is not there.
@@ -58,4 +58,4 @@ def explained(what: str, where: str, absent: Callable[[Exception], bool]) -> Ite
     except Exception as error:
         if absent(error):
             raise Missing(f"{where} is missing") from error
-        raise StoreError(f"cannot {what} {where}: {type(error).__name__}: {error}") from error
+        raise StoreError(f"cannot {action} {where}: {type(error).__name__}: {error}") from error

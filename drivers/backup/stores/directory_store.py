@@ -257,10 +257,10 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(what: str, path: Path) -> Iterator[None]:
+def _explained(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
         raise Missing(f"{path} is missing") from error
     except OSError as error:
-        raise StoreError(f"cannot {what} {path}: {local_files.reason(error)}") from error
+        raise StoreError(f"cannot {action} {path}: {local_files.reason(error)}") from error

@@ -29,7 +29,7 @@ class ChainLink:
     prefix: str
 
     @property
-    def what(self) -> str:
+    def label(self) -> str:
         """Its name in the text of an error."""
         return f"backup {self.manifest.backup_id}"
 
@@ -79,10 +79,10 @@ class Chain:
             yield None
             return
         with BlockHashes.in_temporary_file(self._directory) as hashes:
-            facts = block_hashes.parse(parts, hashes, f"{name} of {link.what}")
+            facts = block_hashes.parse(parts, hashes, f"{name} of {link.label}")
             if facts.get("backup_id") != link.manifest.backup_id:
                 text = f"is that of backup {facts.get('backup_id')!r:.60}"
-                raise BackupDamaged(f"{name} of {link.what} {text}")
+                raise BackupDamaged(f"{name} of {link.label} {text}")
             yield hashes
 
     def _read_block_hashes(self, link: ChainLink, name: str) -> Iterator[bytes]:
@@ -91,7 +91,7 @@ class Chain:
             size, crc = size + len(part), isal_zlib.crc32(part, crc)
             yield part
         if link.manifest.block_hashes is not None and link.manifest.block_hashes != (size, crc):
-            raise BackupDamaged(f"{name} of {link.what} is damaged: it is not as it was written")
+            raise BackupDamaged(f"{name} of {link.label} is damaged: it is not as it was written")
 
 
 def require_stored(store: ObjectStore, link: ChainLink) -> None:
@@ -105,9 +105,9 @@ def require_stored(store: ObjectStore, link: ChainLink) -> None:
     if described is not None:
         stored.append((hashes, described[0], found.pop(hashes, None)))
     if missing := sorted(name for name, _size, size in stored if size is None):
-        raise BackupDamaged(f"{missing[0]} of {link.what} is missing{_more(missing)}")
+        raise BackupDamaged(f"{missing[0]} of {link.label} is missing{_more(missing)}")
     if strange := sorted(found.keys() - {f"{link.prefix}{layout.METADATA}", hashes}):
-        text = f"is no object of {link.what}, yet it has such a name"
+        text = f"is no object of {link.label}, yet it has such a name"
         raise BackupDamaged(f"{strange[0]} {text}{_more(strange)}")
     for name, wanted, size in stored:
         if wanted not in (None, size):

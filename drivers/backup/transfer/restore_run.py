@@ -86,7 +86,7 @@ class RestoreRun:
         full = link.manifest.parent_id is None
         if blocks > expected.count or (full and blocks != expected.count):
             text = f"has the hashes of {expected.count} blocks, its objects have {blocks}"
-            raise BackupDamaged(f"{link.what} is damaged: it {text}")
+            raise BackupDamaged(f"{link.label} is damaged: it {text}")
 
     def _restore(
         self, link: ChainLink, expected: BlockHashes | None, pace: Pace, target_is_zero: bool

@@ -218,11 +218,11 @@ def _require_migratable(ctx: MigrationContext, volume: Record, policy: str) -> N
     :raises VolumeMigrationFailed: the caller did not allow it.
     :raises InvalidVolume: it cannot be migrated.
     """
-    what = f"volume {volume.id}"
+    label = f"volume {volume.id}"
     if policy != "on-demand":
         text = "does not change to this type where it is, and the policy is never to migrate it"
-        raise VolumeMigrationFailed(f"{what} {text}")
+        raise VolumeMigrationFailed(f"{label} {text}")
     if found := ctx.snapshots.of_volume(volume.id):
-        raise InvalidVolume(f"{what} has {len(found)} snapshots, which cannot be migrated")
+        raise InvalidVolume(f"{label} has {len(found)} snapshots, which cannot be migrated")
     if is_replicated(volume):
-        raise InvalidVolume(f"{what} is replicated ({volume.replication_status}): not migrated")
+        raise InvalidVolume(f"{label} is replicated ({volume.replication_status}): not migrated")

@@ -167,12 +167,12 @@ def _failed(ctx: MigrationContext, volume_id: str, copy_id: str, status: str | N
     if status is not None:
         # A service that creates it still finds its row gone, and removes its object.
         ctx.volumes.destroy(copy_id)
-    what = f"the copy {copy_id} of volume {volume_id}"
+    label = f"the copy {copy_id} of volume {volume_id}"
     if status == TARGET.during[0]:
         seconds = ctx.options.migration_create_timeout
         text = f"was not created within the {seconds:g} s of migration_create_volume_timeout_secs"
-        return VolumeMigrationFailed(f"{what} {text}")
-    return VolumeMigrationFailed(f"{what} was not created: it is {status or 'gone'}")
+        return VolumeMigrationFailed(f"{label} {text}")
+    return VolumeMigrationFailed(f"{label} was not created: it is {status or 'gone'}")
 
 
 def _status(ctx: MigrationContext, copy_id: str) -> str | None:

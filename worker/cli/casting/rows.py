@@ -135,9 +135,9 @@ class RequestRows:
         return reserved
 
 
-def require(resource: Record, statuses: tuple[str, ...], what: str) -> None:
+def require(resource: Record, statuses: tuple[str, ...], label: str) -> None:
     """:raises CommandError: the resource is in none of these statuses."""
     if resource.status not in statuses:
         wanted = " or ".join(statuses)
-        text = f"{resource.kind} {resource.id} is {resource.status}; {what} needs {wanted}"
+        text = f"{resource.kind} {resource.id} is {resource.status}; {label} needs {wanted}"
         raise CommandError(text)

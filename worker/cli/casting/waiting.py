@@ -47,15 +47,15 @@ class CastWait:
             return "sent"
         if resource is None or not self._sent.during:
             return self._until_flow_ends(deadline, seconds)
-        what = f"{resource.kind} {resource.id}"
+        label = f"{resource.kind} {resource.id}"
         while (status := self._status(resource)) in self._sent.during:
             self._print_tasks(self._entry())
-            self._pause(deadline, f"{what} is still {status} after {seconds:.0f} s")
+            self._pause(deadline, f"{label} is still {status} after {seconds:.0f} s")
         entry = self._ended_entry()
         self._print_tasks(entry)
         if status not in self._sent.wanted:
             reason = entry.failure if entry and entry.failure else "the journal here has no reason"
-            raise CommandError(f"{what} is {status}: {reason}")
+            raise CommandError(f"{label} is {status}: {reason}")
         return status
 
     def _until_flow_ends(self, deadline: float, seconds: float) -> str:

@@ -257,11 +257,11 @@ class Scenario:
         info = self._stage.call("initialize_connection", volume, **args)
         return Path(info["data"]["device_path"])
 
-    def _compare(self, what: str, device: Path) -> None:
+    def _compare(self, label: str, device: Path) -> None:
         found = _sum(_get(device))
         if found != _sum(self._data):
-            raise CommandError(f"{what} has SHA-256 {found}, not {_sum(self._data)}")
-        self._stage.say(f"  compared: {what} has the same SHA-256 {found}")
+            raise CommandError(f"{label} has SHA-256 {found}, not {_sum(self._data)}")
+        self._stage.say(f"  compared: {label} has the same SHA-256 {found}")
 
 
 def _put(device: Path, data: bytes) -> None:

@@ -35,7 +35,7 @@ class BackupClient(ServiceClient):
     """Casts to and calls of backup services."""
 
     topic = topics.BACKUP_TOPIC
-    what = "backup service"
+    label = "backup service"
     methods = METHODS
     encoders = _ENCODED
 

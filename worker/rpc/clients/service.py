@@ -69,7 +69,7 @@ class ServiceClient(abc.ABC):
     """
 
     topic: ClassVar[str]
-    what: ClassVar[str]
+    label: ClassVar[str]
     """The service, in the text of an error."""
 
     methods: ClassVar[Mapping[str, RemoteMethod]]
@@ -121,7 +121,7 @@ class ServiceClient(abc.ABC):
         self, host: str | None, method: str, args: Mapping[str, Any]
     ) -> tuple[oslo_messaging.Target, dict[str, Any]]:
         if method not in self.methods:
-            raise ValueError(f"the {self.what} has no method {method}")
+            raise ValueError(f"the {self.label} has no method {method}")
         known = self.methods[method]
         known.check(method, args)
         encoded = {name: self._encoded(name, value) for name, value in args.items()}

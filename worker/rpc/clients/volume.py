@@ -98,7 +98,7 @@ class VolumeClient(ServiceClient):
     """Casts to and calls of volume services."""
 
     topic = topics.TOPIC
-    what = "volume service"
+    label = "volume service"
     methods = METHODS
     encoders = _ENCODED
 
