@@ -59,7 +59,7 @@ class Nova(ComputeService):
         self._adapter: Any = None
 
     def check(self) -> None:
-        """Look for the library, without loading it: that takes memory."""
+        """Check that the library is installed, without loading it: that takes memory."""
         if importlib.util.find_spec("keystoneauth1") is None:
             raise ComputeError(_MISSING)
 

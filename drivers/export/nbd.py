@@ -97,7 +97,7 @@ class NbdExport(ExportDriver):
         self._tls = tls
 
     def check(self) -> None:
-        """Look for the program, and whether the addresses can be used."""
+        """Check that the program is installed and the addresses can be used."""
         if shutil.which(qemu.PROGRAM) is None:
             text = f"{qemu.PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
             raise VolumeBackendAPIException(text)

@@ -74,7 +74,7 @@ def require(head: bytes, declared: str, label: str) -> None:
 
 
 def qcow2(file: BinaryIO, label: str) -> Qcow2:
-    """Look at the header of a qcow2 image.
+    """Check the header of a qcow2 image.
 
     :raises ImageUnacceptable: it is none, or one that leads out of itself.
     """

@@ -106,7 +106,7 @@ class GlanceImages(ImageService):
         self._proxies: dict[str | None, Any] = {}
 
     def check(self) -> None:
-        """Look for the library, without loading it: that takes memory."""
+        """Check that the library is installed, without loading it: that takes memory."""
         if importlib.util.find_spec("openstack") is None:
             raise ImageCopyFailure(_MISSING)
 

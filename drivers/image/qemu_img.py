@@ -20,7 +20,7 @@ from drivers.interface.pace import Pace
 
 PROGRAM = "qemu-img"
 _ROUND = 0.2
-"""Seconds between two looks whether the copy is to end."""
+"""Seconds between two checks whether the copy is to end."""
 
 _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
 _OUTPUT_MAX = 4096

@@ -46,7 +46,7 @@ class ExportDriver(abc.ABC):
     def ensure(self, name: str, path: str) -> None:
         """Serve a file unless it is served already; at its old address, if it had one.
 
-        :param path: the file or device; its content is raw, whatever it looks like.
+        :param path: the file or device; its content is raw, also if it begins like an image.
         :raises VolumeBackendAPIException: it cannot be served; nothing is left.
         """
 

@@ -77,7 +77,7 @@ _DETAILS = {
 
 
 class BeginContinueBackup(Step, task="begin"):
-    """Look whether the backup is still to be made. Idempotent: it only reads."""
+    """Check that the backup is still wanted. Idempotent: it only reads."""
 
     bookkeeping = True
 

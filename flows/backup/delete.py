@@ -108,7 +108,7 @@ class CheckNoDependents(Step, task="check_alone"):
 
 
 class CheckDeleteStore(Step, task="check_store"):
-    """Check that the backup is where we look for it. Idempotent: it only reads."""
+    """Check that the backup is in the store of this service. Idempotent: it only reads."""
 
     bookkeeping = True
 

@@ -168,7 +168,7 @@ class CheckRestoredBackup(Step, task="check_backup"):
 
 
 class CheckRestoreStore(Step, task="check_store"):
-    """Check that the backup is where we look for it. Idempotent: it only reads."""
+    """Check that the backup is in the store of this service. Idempotent: it only reads."""
 
     bookkeeping = True
 

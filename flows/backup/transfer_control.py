@@ -15,7 +15,7 @@ from flows.errors import BackupUnwanted, ProcessStopping
 from flows.statuses import BackupStatus
 
 CHECK_INTERVAL = 2.0
-"""Seconds between two looks at whether a copy is still wanted."""
+"""Seconds between two checks whether a copy is still wanted."""
 
 _DELETED = BackupStatus.DELETED
 

@@ -37,7 +37,7 @@ class Reporter:
     """Two threads: one writes heartbeats, the other one sends capability reports.
 
     A broker with a resource alarm accepts no report for as long as it lasts, and a driver may
-    take long for its statistics: neither may make a working process look dead.
+    take long for its statistics: neither may stop the heartbeats of a working process.
 
     :param heartbeat: writes the heartbeat; raises while the database is unreachable.
     :param send: sends a capability report.

@@ -26,7 +26,7 @@ class Holdfast(App):
 
     def __init__(self) -> None:
         super().__init__(
-            description="Look after holdfast: its database, its casts and flows, its volumes.",
+            description="Inspect and control Holdfast: its database, casts, flows and volumes.",
             version=metadata.version("holdfast"),
             command_manager=CommandManager("holdfast.cli"),
             deferred_help=True,

@@ -20,7 +20,7 @@ from worker.journal.operator_requests import OperatorRequest, RequestResult
 LOG = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds between two looks for requests."""
+"""Seconds between two queries for requests."""
 
 _REASON = "cancelled by an operator"
 
@@ -33,7 +33,7 @@ class RequestHandler:
     """Cancels, reverts and resumes flows; each method returns the answer to the operator.
 
     An outage of the journal is waited for: a request whose write took effect, and whose
-    answer was lost, would not be carried out by the next look either.
+    answer was lost, would not be carried out after the next query either.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class RequestHandler:
 
 
 class RequestPoller:
-    """Looks for requests in the journal until the service stops.
+    """Polls the journal for requests until the service stops.
 
     :param slot: the owner of this process's flows.
     """
@@ -113,7 +113,7 @@ class RequestPoller:
         self._results: dict[int, RequestResult] = {}  # that are not written yet
 
     def start(self) -> None:
-        """Begin to look, on a thread of its own."""
+        """Start to poll, on a thread of its own."""
         threading.Thread(target=self._loop, name="requests", daemon=True).start()
 
     def _loop(self) -> None:

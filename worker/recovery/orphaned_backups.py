@@ -34,11 +34,11 @@ PAUSE = 5.0
 """Seconds between two attempts to read the rows."""
 
 _KNOWN = 100_000
-"""How many of the newest flows are looked through."""
+"""How many of the newest entries of the journal are read."""
 
 
 class OrphanedBackups:
-    """Looks once, on a thread of its own.
+    """Ends orphaned backups once, after each start.
 
     :param proof: waits until no cast can wait.
     :param context: makes the context of a flow.

@@ -5,7 +5,7 @@ An object arrives as a dict of ``versioned_object.name``, ``.version``,
 ``.namespace``, ``.data`` and optionally ``.changes``, nested in its data. A
 reader with a registry refuses versions newer than itself; this one keeps names,
 versions and fields as they are, the unknown ones as well. Everything is checked
-at once, so that a look at a field cannot fail later; children are made into
+at once, so that the access to a field cannot fail later; children are made into
 objects when they are looked at, since an operation needs few of them.
 """
 
@@ -149,7 +149,7 @@ def _is_list(primitive: Mapping[str, Any]) -> bool:
 
 
 def _check(value: Any, name: str) -> None:
-    """Look at every level once; the place of a fault is sought only when there is one."""
+    """Check every level once; only a malformed object costs a search for its place."""
     level = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []

@@ -29,7 +29,7 @@ METHOD = "holdfast_queue_marker"
 _RETRIES = 1
 
 _PAUSE = 0.1
-"""Seconds between two looks whether the connection was lost that brought a cast."""
+"""Seconds between two checks whether the connection that delivered a cast was lost."""
 
 _MANY = 256
 """Messages that are not acknowledged, from which on those of lost connections are forgotten."""

@@ -31,7 +31,7 @@ _BATCH = 1024
 _NO_SEAL = b"0" * 64
 _SEAL_BEGIN = b'\n  "seal": "'
 _SEAL = re.compile(_SEAL_BEGIN + rb'([0-9a-f]{64})"')
-"""No text in JSON has a line's end in it: nothing but the seal itself looks so."""
+"""No text in JSON contains a line feed, so only the seal itself has this form."""
 
 _NO_OBJECTS = b'\n  "objects": []'
 _FACTS = json.JSONEncoder(sort_keys=True, separators=(",\n        ", ": "))

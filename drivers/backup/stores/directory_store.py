@@ -90,7 +90,7 @@ class DirectoryStore(ObjectStore):
                     break
 
     def names(self, container: str, prefix: str) -> Mapping[str, int]:
-        """Look into the directory."""
+        """Check the directory."""
         path = self._path(container)
         found = {}
         with _explained("list", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -6,7 +6,7 @@ task      does                                          undone by
 ========  ============================================  ==============================
 begin     checks that they are a volume and its copy    migration status ``error``; the
                                                         status before
-require   wants a driver that is up                     (it only looks)
+require   wants a driver that is up                     (it only reads)
 detach    ends attachments in the old manner            they are written anew
 ...       the tasks of ``finish``                       as there
 attach    writes those attachments anew                 (it is done in any case)
@@ -153,7 +153,7 @@ class AnswerCompletion(Step, task="answer"):
 
 
 class RequireDriver(Step, task="require"):
-    """Want a driver that is up. Idempotent: it only looks."""
+    """Require a driver that is up. Idempotent: it only reads."""
 
     bookkeeping = True
 

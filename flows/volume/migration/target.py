@@ -89,7 +89,7 @@ class CreateTarget(Step, task="target"):
 class WaitForTarget(Step, task="wait"):
     """Wait until the copy is created.
 
-    Idempotent: it only looks, until the row of a copy that failed is gone.
+    Idempotent: it only reads, until the row of a copy that failed is gone.
     """
 
     bookkeeping = True

@@ -16,7 +16,7 @@ from worker.journal.errors import JournalError
 from worker.journal.journal import ENDED, JournalEntry
 
 _POLL = 0.1
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 _ENTRY_WAIT = 3.0
 """How long the journal may take to note an end that the row has already, in seconds."""
@@ -124,7 +124,7 @@ class CastWait:
         try:
             for task in tasks_of(self._access.journal, entry):
                 self._print_task(task)
-        except JournalError:  # it ended between two looks
+        except JournalError:  # it ended between two checks
             return
 
     def _print_task(self, task: Task) -> None:
