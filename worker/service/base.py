@@ -46,7 +46,7 @@ from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
 from worker.journal import sqlite_file
-from worker.journal.errors import JournalError
+from worker.journal.errors import JournalError, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.journal.sqlite_file import WatchedFile
 from worker.locks import Locks
@@ -220,7 +220,8 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
     """
     conf, stopping = inputs.conf, inputs.stopping
     with ExitStack() as opened:  # closes the connections when a later part fails
-        journal = _open_journal(conf.journal.connection)
+        with inputs.waits.on("the journal's database"):
+            journal = _open_journal(conf.journal.connection, stopping)
         opened.callback(journal.close)
         locks = Locks(conf.coordination.backend_url, f"{identity.slot}-{os.getpid()}")
         locks.start()
@@ -394,15 +395,27 @@ def _hold(inputs: Inputs, identity: Identity, locks: Locks) -> None:
         slots.hold(locks, identity.slot, inputs.stopping)
 
 
-def _open_journal(url: str) -> Journal:
+def _open_journal(url: str, stopping: threading.Event) -> Journal:
+    """Open the journal; wait for the server of one that is no file."""
     path = database_url.file_of(url)
     if path is not None and (found := sqlite_file.problems(path, at_start=True)):
         advice = "run: holdfast journal check"
         LOG.error("the journal %s is damaged (%s); %s", path, found[0].splitlines()[0], advice)
         raise SystemExit(1)
+
+    def failed(error: BaseException, _pause: float) -> None:
+        LOG.warning("the start waits for the journal's database: %s", error)
+
     try:
         journal = Journal(url)
-        journal.upgrade()
+        repeat.until_stopped(
+            journal.upgrade,
+            stopping.wait,
+            on=JournalUnavailable if path is None else (),
+            first=DATABASE_PAUSE,
+            longest=DATABASE_PAUSE,
+            failed=failed,
+        )
     except JournalError as error:
         # Without a journal no message may be acknowledged.
         LOG.error("[journal] connection cannot be used: %s", error)

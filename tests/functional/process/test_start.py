@@ -61,13 +61,18 @@ def test_without_a_bus_a_sigterm_ends_the_start(
     assert "READY=1" not in service.notices()
 
 
+@pytest.mark.parametrize(
+    ("section", "system"),
+    [("database", "the database"), ("journal", "the journal's database")],
+)
 def test_without_a_database_it_is_ready_and_ends_on_sigterm(
-    volume_service: Make, no_bus: str
+    volume_service: Make, no_bus: str, database: str, section: str, system: str
 ) -> None:
     away = f"mysql+pymysql://cinder:secret@127.0.0.1:{free_port()}/cinder"
-    service = volume_service(bus=no_bus, database=away)
+    sections = {section: {"connection": away}}
+    service = volume_service(bus=no_bus, database=database, sections=sections)
     service.launch()
-    waits(service, "the database")
+    waits(service, system)
 
     assert service.stop(40) == 0
 
