@@ -19,6 +19,7 @@ Source: seeds, VolumeDriverCore.detach_volume; spec/volume-rpc, detach_volume.
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -30,10 +31,12 @@ from flows.context import ConnectionContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, VolumeAttachmentNotFound
 from flows.lifecycle import Statuses, Step, cause_of, failed_itself
-from flows.statuses import AttachStatus
+from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume.connections import connection
 from flows.volume.connections.attach import MODE
 from flows.volume.connections.attachment import attachment_of
+
+LOG = logging.getLogger(__name__)
 
 ATTACHMENT = Statuses(
     during=(AttachStatus.ATTACHED, AttachStatus.DETACHING),
@@ -46,7 +49,9 @@ ATTACHMENT = Statuses(
 class FindAttachment(Step, task="find"):
     """Find the attachment that ends. Idempotent: it only reads.
 
-    None: there is nothing to detach, or the one that was named is gone already.
+    None: there is nothing to detach, or the one that was named is gone already. A resumed call
+    that names none may have ended before: the only attachment is another one then, unless
+    the volume is still being detached.
     """
 
     bookkeeping = True
@@ -57,6 +62,9 @@ class FindAttachment(Step, task="find"):
         self, ctx: ConnectionContext, volume_id: str, attachment_id: str | None
     ) -> str | None:
         volume = connection.of_ours(ctx, volume_id)
+        if ctx.resumed and not attachment_id and volume.status != VolumeStatus.DETACHING:
+            LOG.warning("volume %s is %s, its attachments stay", volume_id, volume.status)
+            return None
         found = _to_detach(ctx, volume_id, attachment_id)
         if found is not None:
             ctx.notifier.volume(ctx.request, "detach.start", volume)

@@ -46,7 +46,7 @@ WITHOUT = {
     "flows.volume.connections.connection:initialize": "undone only without attachments",
     "flows.volume.connections.connection:remove_export": "repeated only without attachments",
     "flows.volume.connections.connection:terminate_flow": "repeated only without attachments",
-    "flows.volume.connections.detach:detach": "the attachment's id, which is gone afterwards",
+    "flows.volume.connections.detach:detach": "an attachment's id, or repeated while detaching",
 }
 """Flows whose first step claims nothing, and why their repetition harms no data."""
 

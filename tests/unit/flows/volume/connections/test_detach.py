@@ -52,6 +52,18 @@ class TestDetach:
         assert used.volume()["status"] == "in-use"
         assert used.driver.calls == []
 
+    @pytest.mark.parametrize(("status", "stays"), [("in-use", True), ("detaching", False)])
+    def test_a_resumed_call_without_a_name_ends_no_later_attachment(
+        self, used: World, status: str, stays: bool
+    ) -> None:
+        used.volume()["status"] = status
+
+        used.run(detach.detach, resumed=True, volume_id="v1", attachment_id=None)
+
+        assert bool(used.db.attachments.of()) is stays
+        assert bool(used.driver.calls) is not stays
+        assert used.volume()["status"] == ("in-use" if stays else "available")
+
     def test_of_several_one_must_be_named(self, used: World) -> None:
         used.add_attachment("a2")
 
