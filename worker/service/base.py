@@ -238,6 +238,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         records = Records.from_conf(conf, inputs.database)
         with inputs.waits.on("the database"):
             row = _register(records, inputs.database, identity, stopping)
+        _exclude(inputs, identity, f"{identity.binary} {identity.host} of the row {row.uuid}")
         if identity.first:
             clock.warn_of_skew(inputs.database)
         opened.pop_all()
@@ -389,10 +390,15 @@ def make_reporter(
 
 def _hold(inputs: Inputs, identity: Identity, locks: Locks) -> None:
     """Become the only service of the host on this machine, and the owner of the slot."""
-    service = f"{identity.binary} {identity.host} of {inputs.database.shown}"
+    _exclude(inputs, identity, f"{identity.binary} {identity.host} of {inputs.database.shown}")
+    with inputs.waits.on(f"the other process that serves {identity.host}"):
+        slots.hold(locks, identity.slot, inputs.stopping)
+
+
+def _exclude(inputs: Inputs, identity: Identity, service: str) -> None:
+    """Wait for the end of a service of this name on this machine, and exclude others."""
     with inputs.waits.on(f"the other process that serves {identity.host}"):
         inputs.fence.hold(service, inputs.conf.state_path, inputs.stopping)
-        slots.hold(locks, identity.slot, inputs.stopping)
 
 
 def _open_journal(url: str, stopping: threading.Event) -> Journal:

@@ -2,10 +2,14 @@
 """Exclude a second service of the same host and database on a machine.
 
 Locks and journal are below the state path, so they do not exclude a service that has the same
-host name by mistake and a state path of its own. A socket in the abstract namespace does: the
-first service binds a name made of host and database, and the kernel frees it when the last of
+host name by mistake and a state path of its own. Sockets in the abstract namespace do: the
+first service binds names made of host and database, and the kernel frees them when the last of
 its processes has ended. The namespace belongs to a network namespace: services in containers
 with networks of their own are not excluded.
+
+There are two names. The address of the database is known before the database answers; but two
+configurations may write the same address in different ways. The UUID of the service's row is
+the same for both.
 """
 
 from __future__ import annotations
@@ -27,19 +31,22 @@ LOG = logging.getLogger(__name__)
 PAUSE = 0.5
 """Seconds between two attempts."""
 
+NAMES = 2
+"""Names that a service holds."""
+
 _CREDENTIALS = struct.Struct("3i")
 
 
 class HostFence:
-    """The socket of one service; made before its processes fork, which share it."""
+    """The sockets of one service; made before its processes fork, which share them."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sockets = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(NAMES)]
 
     def hold(self, service: str, state_path: str, stopping: threading.Event) -> None:
         """Wait until no other service of the same name runs, and exclude others from now on.
 
-        :param service: the name, unique to a host and its database.
+        :param service: one of the names, unique to a host and its database.
         :raises ProcessStopping: the process stops before.
         """
         address = b"\0holdfast-" + hashlib.sha256(service.encode()).hexdigest()[:40].encode()
@@ -57,16 +64,22 @@ class HostFence:
                 raise ProcessStopping(f"another process still serves {service}")
 
     def _try_hold(self, address: bytes) -> bool:
-        try:
-            self._socket.bind(address)
-        except OSError as error:
-            if error.errno == errno.EINVAL:  # a process that shares the socket has bound it
-                return bool(self._socket.getsockname() == address)
-            if error.errno == errno.EADDRINUSE:
-                return False
-            raise
-        self._socket.listen(128)  # others ask the kernel for the listener; it accepts no connection
-        return True
+        if any(one.getsockname() == address for one in self._sockets):
+            return True
+        for one in self._sockets:
+            try:
+                one.bind(address)
+            except OSError as error:
+                if error.errno == errno.EINVAL:  # it has a name, maybe from another process
+                    if one.getsockname() == address:
+                        return True
+                    continue
+                if error.errno == errno.EADDRINUSE:
+                    return False
+                raise
+            one.listen(128)  # others ask the kernel for the listener; it accepts none
+            return True
+        raise ValueError(f"a service holds no more than {NAMES} names")
 
 
 def _holder(address: bytes) -> int | None:

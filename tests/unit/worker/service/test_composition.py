@@ -21,6 +21,7 @@ from worker.db.engine import Database
 from worker.execution.concurrency import BlockingClient
 from worker.rpc.context import RequestContext
 from worker.service import backup, base, volume
+from worker.service.fence import HostFence
 from worker.service.start_stop import Service
 
 CONFIG = """\
@@ -180,6 +181,17 @@ class TestStart:
             volume.service(conf, "local").start()
 
         assert "run: holdfast db sync" in caplog.text
+
+    def test_a_service_excludes_others_of_its_database_however_that_is_written(
+        self, start: Start, synced: cfg.ConfigOpts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held: list[str] = []
+        monkeypatch.setattr(HostFence, "hold", lambda _self, name, *_args: held.append(name))
+
+        parts = start(volume.service(synced, "local"))
+
+        assert len(held) == 2
+        assert held[1] == f"cinder-volume h1@local of the row {parts.base.row.uuid}"
 
     def test_a_stop_ends_a_start_that_waits_for_its_slot(
         self, conf: cfg.ConfigOpts, start: Start

@@ -36,6 +36,24 @@ def test_a_process_of_the_same_service_shares_it(name: str) -> None:
         shared.hold(name, "/state", threading.Event())
 
 
+def test_a_service_holds_each_of_its_names(name: str) -> None:
+    row = f"{name} row"
+    with subprocess.Popen(
+        [sys.executable, "-c", _OTHER, row], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        stopping = threading.Event()
+        stopping.set()
+        second = HostFence()
+        second.hold(f"{name} of a database written in another way", "/state", stopping)
+        with pytest.raises(ProcessStopping):
+            second.hold(row, "/state", stopping)
+        other.kill()
+
+    second.hold(row, "/state", threading.Event())
+    second.hold(row, "/state", stopping)
+
+
 def test_another_process_is_waited_for_and_named(
     name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
