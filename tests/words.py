@@ -26,15 +26,15 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = {
     "what": re.compile(r"\bwhat\b", re.IGNORECASE),
     "tell": re.compile(r"\b(?:tell|tells|telling|told)\b", re.IGNORECASE),
-    "nobody": re.compile(r"\b(?:somebody|nobody|whoever|anybody)\b", re.IGNORECASE),
+    "nobody": re.compile(r"\b(?:somebody|nobody|whoever|anybody|someone|anyone|no one)\b", re.IGNORECASE),
 }
 
 CEILINGS: dict[str, dict[str, float]] = {
     # Uses per 1,000 words; the goal is 2.0, 0.5 and 0.5 in every group.
-    "code": {"what": 2.0, "tell": 0.5, "nobody": 0.5},
-    "messages": {"what": 1.0, "tell": 0.3, "nobody": 0.3},
+    "code": {"what": 0.5, "tell": 0.3, "nobody": 0.1},
+    "messages": {"what": 0.2, "tell": 0.1, "nobody": 0.1},
     "tests": {"what": 1.5, "tell": 0.4, "nobody": 0.2},
-    "docs": {"what": 0.5, "tell": 0.2, "nobody": 0.2},
+    "docs": {"what": 0.2, "tell": 0.1, "nobody": 0.1},
 }
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")

@@ -44,10 +44,6 @@ class ProofWait:
         """
         began, logged = time.monotonic(), False
 
-        def attempt() -> Proven:
-            check()
-            return self._proof.attempt()
-
         def failed(reason: BaseException, _pause: float) -> None:
             nonlocal logged
             LOG.debug("%s: casts may wait: %s", self._host, reason)
@@ -58,21 +54,31 @@ class ProofWait:
         proven: Proven | None = None
         try:
             while not self._stopping.is_set():
-                now = repeat.until_stopped(
-                    attempt,
-                    self._stopping.wait,
-                    on=Unproven,
-                    first=PAUSE,
-                    longest=PAUSE_MAX,
-                    failed=failed,
-                )
-                if now == proven:
+                if (now := self._next(check, failed)) == proven:
                     return True
                 proven = now
                 self._stopping.wait(grace)
         except ProcessStopping:
             LOG.debug("%s: the proof that no cast waits is given up: the service stops", self._host)
         return False
+
+    def _next(
+        self, check: Callable[[], None], failed: Callable[[BaseException, float], None]
+    ) -> Proven:
+        """Attempt a proof until one succeeds. :raises ProcessStopping: the process stops."""
+
+        def attempt() -> Proven:
+            check()
+            return self._proof.attempt()
+
+        return repeat.until_stopped(
+            attempt,
+            self._stopping.wait,
+            on=Unproven,
+            first=PAUSE,
+            longest=PAUSE_MAX,
+            failed=failed,
+        )
 
     def require_empty(self, queue: str) -> None:
         """Check that no message waits in a queue. :raises Unproven: one may."""
