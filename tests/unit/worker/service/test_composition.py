@@ -140,7 +140,7 @@ RECORDS = {
 
 VALUES = {
     *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
-    *("progress_every", "saved", "left"),
+    *("progress_every", "saved", "abandoned"),
 }
 """Fields that are no clients."""
 
