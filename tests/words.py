@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = {
     "what": re.compile(r"\bwhat\b", re.IGNORECASE),
     "tell": re.compile(r"\b(?:tell|tells|telling|told)\b", re.IGNORECASE),
-    "nobody": re.compile(r"\b(?:somebody|nobody|whoever|anybody|someone|anyone|no one)\b", re.IGNORECASE),
+    "nobody": re.compile(
+        r"\b(?:somebody|nobody|whoever|anybody|someone|anyone|no one)\b", re.IGNORECASE
+    ),
 }
 
 CEILINGS: dict[str, dict[str, float]] = {
