@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import oslo_messaging
 from oslo_config import cfg
@@ -59,7 +59,7 @@ from worker.rpc.markers import MarkedIntake, Markers, consumed
 from worker.rpc.notifications.notifier import Notifier
 from worker.rpc.server import Server
 from worker.service import slots
-from worker.service.fence import HostFence
+from worker.service.fence import HostFence, identity_of
 from worker.service.journal_watch import JournalWatch
 from worker.service.waits import Waits
 
@@ -70,6 +70,8 @@ PREFETCH = 256
 
 DATABASE_PAUSE = 5.0
 """Seconds between two attempts to use the database at the start."""
+
+T = TypeVar("T")
 
 
 class StartableBackend(ReportedBackend, Protocol):
@@ -238,7 +240,8 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         records = Records.from_conf(conf, inputs.database)
         with inputs.waits.on("the database"):
             row = _register(records, inputs.database, identity, stopping)
-        _exclude(inputs, identity, f"{identity.binary} {identity.host} of the row {row.uuid}")
+            named = _when_available(lambda: identity_of(inputs.database), stopping)
+        _exclude(inputs, identity, f"{identity.binary} {identity.host} of database {named}")
         if identity.first:
             clock.warn_of_skew(inputs.database)
         opened.pop_all()
@@ -451,11 +454,20 @@ def _register(
             LOG.error("%s cannot be used: %s; run: holdfast db sync", where, why)
             raise SystemExit(1) from error
 
+    return _when_available(register, stopping)
+
+
+def _when_available(ask: Callable[[], T], stopping: threading.Event) -> T:
+    """Return an answer of the database; wait for one that does not answer.
+
+    :raises ProcessStopping: the process stops meanwhile.
+    """
+
     def failed(error: BaseException, _pause: float) -> None:
         LOG.warning("the start waits for the database: %s", error)
 
     return repeat.until_stopped(
-        register,
+        ask,
         stopping.wait,
         on=Unavailable,
         first=DATABASE_PAUSE,

@@ -8,8 +8,9 @@ its processes has ended. The namespace belongs to a network namespace: services 
 with networks of their own are not excluded.
 
 There are two names. The address of the database is known before the database answers; but two
-configurations may write the same address in different ways. The UUID of the service's row is
-the same for both.
+configurations may write the same address in different ways. The database's own name for itself
+is the same for both. (The UUID of the service's row would not do: it follows from the host, and
+is the same in the databases of two installations.)
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+
 from flows.errors import ProcessStopping
+from worker.db.engine import Database
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +40,29 @@ NAMES = 2
 """Names that a service holds."""
 
 _CREDENTIALS = struct.Struct("3i")
+
+_MYSQL = "SELECT CONCAT(@@hostname, ':', @@port, @@datadir, ' ', DATABASE())"
+_IDENTITY = {
+    "sqlite": "SELECT file FROM pragma_database_list WHERE name = 'main'",
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+    "postgresql": "SELECT system_identifier || ' ' || current_database() FROM pg_control_system()",
+}
+"""Queries for a name that a database has however it is addressed, and no other one has."""
+
+
+def identity_of(database: Database) -> str:
+    """Return the database's own name for itself; its address where it has none.
+
+    :raises Unavailable: the database did not answer.
+    """
+    query = sa.text(_IDENTITY[database.engine.dialect.name])
+    try:
+        found = database.read(lambda connection: connection.execute(query).scalar_one())
+    except db_exception.DBError as error:
+        LOG.debug("the name of the database is unknown: %s", error)
+        return database.shown
+    return str(found or database.shown)
 
 
 class HostFence:

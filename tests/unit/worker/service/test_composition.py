@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -188,10 +189,11 @@ class TestStart:
         held: list[str] = []
         monkeypatch.setattr(HostFence, "hold", lambda _self, name, *_args: held.append(name))
 
-        parts = start(volume.service(synced, "local"))
+        start(volume.service(synced, "local"))
 
+        path = os.path.realpath(synced.database.connection.removeprefix("sqlite:///"))
         assert len(held) == 2
-        assert held[1] == f"cinder-volume h1@local of the row {parts.base.row.uuid}"
+        assert held[1] == f"cinder-volume h1@local of database {path}"
 
     def test_a_stop_ends_a_start_that_waits_for_its_slot(
         self, conf: cfg.ConfigOpts, start: Start
