@@ -8,11 +8,12 @@ that a run in which nothing was tested cannot look green.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +25,20 @@ from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers
 
 DATABASES = ("sqlite", "mysql", "postgresql")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from the collected tests, which live to the end.
+
+    There are thousands. Each full collection reads every object: 0.4 s each time with them.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def require(*kinds: type[Server]) -> None:

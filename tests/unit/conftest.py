@@ -20,8 +20,9 @@ def no_thread_is_left() -> Iterator[None]:
     """Fail a module that leaves threads: a bus in memory polls, and slows all that follows."""
     before = _threads()
     yield
-    gc.collect()  # a pool ends with its last reference, which a traceback may hold
     deadline = time.monotonic() + _DEATH
+    if _threads() - before:
+        gc.collect()  # a pool ends with its last reference, which a traceback may hold
     while left := [thread.name for thread in _threads() - before]:
         if time.monotonic() > deadline:
             pytest.fail(f"threads were left running: {', '.join(sorted(left))}", pytrace=False)
