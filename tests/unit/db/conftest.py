@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import sqlite3
+import shutil
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,9 +34,7 @@ def database_url(tmp_path: Path) -> str:
 @pytest.fixture
 def database(database_url: str, synced_file: Path) -> Iterator[Database]:
     """A database with our tables."""
-    target = database_url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(synced_file)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+    shutil.copyfile(synced_file, database_url.removeprefix("sqlite:///"))
     database = Database(database_url, sqlite_synchronous=False)
     yield database
     database.dispose()

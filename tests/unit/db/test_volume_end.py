@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from tests.unit.db.world import LONG_AGO, PROJECT
@@ -150,11 +152,12 @@ class TestRelations:
 
     def test_live_attachments_oldest_first(self, records):
         volume = records.volumes.create(id="v1")
-        for attachment_id in ("b", "a", "c"):
-            records.attachments.create(id=attachment_id, volume_id="v1")
+        for second, attachment_id in enumerate(("b", "a", "c")):
+            made = datetime.datetime(2026, 1, 1, 0, 0, second)
+            records.attachments.create(id=attachment_id, volume_id="v1", created_at=made)
         records.attachments.destroy("c")
 
-        assert [a.id for a in volume.volume_attachment] == ["a", "b"]
+        assert [a.id for a in volume.volume_attachment] == ["b", "a"]
 
     def test_qos(self, records, tables):
         root = tables.add("quality_of_service_specs", key="QoS_Specs_Name", value="fast")
