@@ -53,6 +53,8 @@ class Claim:
 
     :param kind: of the resource, as records name it, or ``service`` for the service's own row.
     :param statuses: values of ``column`` while the operation runs.
+    :param before_begin: those before its first step has ended, where they are others: without its
+        mark, a status in which an earlier attempt has ended proves nothing.
     :param unmarked: whether the status alone proves the claim, without a mark: a resource has it
         for one operation in its life, or any operation does the same in it.
     :param until_end: whether the operation continues after the status has ended; its mark is
@@ -67,6 +69,7 @@ class Claim:
     resource_id: str
     statuses: tuple[str, ...]
     column: str = "status"
+    before_begin: tuple[str, ...] | None = None
     unmarked: bool = False
     until_end: bool = False
     on_backend: bool = False
@@ -144,6 +147,8 @@ class HeldClaim:
         if not self.claim.shown_by(ctx, record):
             return status
         self.maybe_taken = self.number is not None
+        if not begun and self.claim.before_begin is not None:
+            return None if status in self.claim.before_begin else status
         if not begun or self.number is None:
             return None
         self.taken = ctx.workers.is_marked(self.work_type, self.claim.resource_id, self.number)

@@ -231,6 +231,7 @@ class FlowRun:
         found = {atom.name: atom for atom in self._detail}
         for atom in found.values():
             if atom.state in _UNDONE and atom.failure is not None:
+                self._revert_after_end(found)
                 return Outcome("failed", atom.failure)
         known, complete = {"ctx": self._ctx, **self._args}, True
         for name, step in self._steps.items():
@@ -238,15 +239,34 @@ class FlowRun:
             if atom is not None and atom.state == states.SUCCESS:
                 known |= _provided(step, atom.results)
             elif complete and (step.runs_after_end or step.only_notifies):
-                self._run_after_end(step, known)
+                self._run_after_end(step, step.execute, step.rebind, known)
             elif name not in self._bookkeeping:
                 complete = False
         self._drop_claim()
         return Outcome("done")
 
-    def _run_after_end(self, step: Step, known: Mapping[str, Any]) -> None:
+    def _revert_after_end(self, found: Mapping[str, Any]) -> None:
+        """Run the reverts that may run after the end, as far as their arguments are known."""
+        known = {"ctx": self._ctx, **self._args}
+        for name, step in self._steps.items():
+            atom = found.get(name)
+            if atom is not None and atom.state == states.SUCCESS:
+                known |= _provided(step, atom.results)
+        for name, step in self._steps.items():
+            done = name in found and found[name].state == states.REVERTED
+            wanted = set(step.revert_rebind.values())
+            if step.reverts_after_end and not done and known.keys() >= wanted:
+                self._run_after_end(step, step.revert, step.revert_rebind, known)
+
+    def _run_after_end(
+        self,
+        step: Step,
+        method: Callable[..., object],
+        names: Mapping[str, str],
+        known: Mapping[str, Any],
+    ) -> None:
         try:
-            step.execute(**{arg: known.get(name) for arg, name in step.rebind.items()})
+            method(**{arg: known.get(name) for arg, name in names.items()})
         except (RunInterrupted, StorageFailure):
             raise
         except Exception as error:  # noqa: BLE001 - a driver may raise anything at all

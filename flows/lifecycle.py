@@ -114,6 +114,12 @@ class Step(task.Task):  # type: ignore[misc]
     are no bookkeeping have run; an argument that no earlier step has provided is None.
     """
 
+    reverts_after_end: ClassVar[bool] = False
+    """Whether a resumed flow that was being reverted runs its revert although it has ended.
+
+    The revert touches only temporary objects of the operation, and can be run without its step.
+    """
+
     task_name: ClassVar[str]
     """Name of the task in the journal and in listings, unless an instance has its own."""
 

@@ -99,7 +99,11 @@ class BeginCompleteMigration(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the volume to the end: attachments follow when the rows are swapped."""
-        return Claim("volume", str(args["volume_id"]), CLAIMED, "migration_status", until_end=True)
+        return Claim(
+            *("volume", str(args["volume_id"]), CLAIMED, "migration_status"),
+            before_begin=MIGRATION.during,
+            until_end=True,
+        )
 
     def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
         volume, copy = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)

@@ -138,6 +138,7 @@ class DeleteOldVolume(Step, task="release"):
     """
 
     runs_after_end = True
+    reverts_after_end = True
 
     def execute(
         self, ctx: MigrationContext, volume_id: str, spare_id: str, before: Mapping[str, Any]

@@ -372,6 +372,23 @@ class TestEnd:
         assert_moved(leaving)
         assert tries == []
 
+    def test_one_that_is_cancelled_and_killed_when_it_has_moved_leaves_no_former_object(
+        self, leaving: World
+    ) -> None:
+        def cancel(_detail: Any, step: str, state: str) -> None:
+            if (step, state) == ("swap", "SUCCESS"):
+                running.cancel(errors.OperationInterrupted("an operator cancels it"))
+
+        leaving.elsewhere.plan["delete"] = Killed("while the former object is deleted")
+        journal, ctx = leaving.journal, leaving.context()
+        running = engine.FlowRun(migrate.flow, MIGRATE, ctx, journal.load(), journal, cancel)
+        with pytest.raises(Killed):
+            running.run()
+        leaving.elsewhere.plan.clear()
+
+        assert run(leaving, resumed=True).state == "failed"
+        assert_moved(leaving)
+
     def test_a_failed_migration_can_be_tried_again(self, leaving: World) -> None:
         leaving.elsewhere.plan["connect"] = REFUSED
         run(leaving)
@@ -391,6 +408,13 @@ class TestCompletion:
 
         assert self.complete(world, complete.completion) == "v1"
         assert_moved(world)
+
+    def test_one_of_an_old_journal_is_not_begun_after_it_has_failed(self, world: World) -> None:
+        migrations.copied(world, migration_status="error")
+        before = dict(world.volume())
+
+        assert world.run(complete.completion, resumed=True, **COMPLETION).state == "done"
+        assert world.volume() == before
 
     def test_a_driver_that_is_not_up(self, world: World) -> None:
         migrations.copied(world)
