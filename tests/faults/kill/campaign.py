@@ -213,7 +213,7 @@ class Campaign:
             states = world.journal().get(one.resource)
             what = "lost" if states is None else "stuck"
             return Verdict(strike, what, self.told(one, f"the journal: {states}"))
-        allowed = self._allowed(strike.way)
+        allowed = [self.known[strike.way].facts]
         if strike.way.case.undone or strike.unheard:
             allowed.append(before)
         facts = self.settled(one, allowed)
@@ -221,14 +221,6 @@ class Campaign:
             what, lines = kind_of(allowed[0], before, facts)
             return Verdict(strike, what, self.told(one, "\n  ".join(lines)))
         return Verdict(strike, "survived" if one.resource in batch.hit else "missed", left=left)
-
-    def _allowed(self, way: Way) -> list[dict[str, Any]]:
-        facts = self.known[way].facts
-        if way.broken_step != steps_of(way.case)[-1]:
-            return [facts]
-        # Its last step has set the status and failed then: after a restart the operation has
-        # ended, and there is no failure of which a user is to be told.
-        return [facts, {**facts, "messages": []}]
 
     def settled(self, one: Asked, allowed: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the facts; exports come back some time after the service does."""

@@ -37,8 +37,13 @@ class Way:
 
     @property
     def plan(self) -> Plan:
-        """Its course without a fault."""
-        return Plan(broken_step=self.broken_step, broken_call=self.broken_call)
+        """Its course without a fault.
+
+        The last step fails at once: when it is done, the operation has ended, and no error of
+        ours can follow.
+        """
+        last = self.broken_step == steps_of(self.case)[-1]
+        return Plan(self.broken_step, broken_at_once=last, broken_call=self.broken_call)
 
 
 @dataclass(frozen=True)

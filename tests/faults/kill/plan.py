@@ -12,7 +12,7 @@ from pathlib import Path
 class Plan:
     """One operation's fate.
 
-    :param broken_step: a step that fails when it is done.
+    :param broken_step: a step that fails when it is done, or ``broken_at_once``.
     :param broken_call: a method of the driver that fails.
     :param stop: the name of the point where it stops; empty for none.
     :param stop_after: or the number of points that it passes before it stops, in
@@ -22,6 +22,7 @@ class Plan:
     """
 
     broken_step: str = ""
+    broken_at_once: bool = False
     broken_call: str = ""
     stop: str = ""
     stop_after: int | None = None

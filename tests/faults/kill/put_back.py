@@ -48,9 +48,11 @@ class PutBack(Axis):
             number = int(strike.point.rpartition("#")[2])
             chosen = recorded[min(number, len(recorded) - 1)]
             entries.put_back(world.journal_path, json.loads(chosen))
-        for _strike, one in both:
+        for strike, one in both:
             self._write_as_a_user(one)
-            world.plan(one.resource, Plan())  # nothing fails in the second life
+            # A last step finds that the operation has ended, and does not fail a second time.
+            plan = strike.way.plan
+            world.plan(one.resource, Plan() if plan.broken_at_once else plan)
         before = {one.resource: world.facts(one.project, one.roles) for one in asked}
         world.start()
         arranged = Batch(both, before)

@@ -21,10 +21,10 @@ from tests.faults.kill.campaign import Campaign
 from tests.faults.kill.verdict import Strike
 from tests.servers import Broker, MariaDB, Servers
 
-FAILING = 24
+FAILING = 12
 """Ways with a failing step or call that the quick run learns; which, is chance."""
 
-POINTS = 40
+POINTS = 24
 """Points of each axis that the quick run strikes, with one fault; which, is chance."""
 
 DISPATCHERS = {"volume": volume_dispatcher, "backup": backup_dispatcher}

@@ -230,12 +230,15 @@ def watch_database() -> None:
 
 
 def break_steps() -> None:
-    """Let the step that a plan names fail when it is done."""
+    """Let the step that a plan names fail, when it is done or instead."""
     original = task_executor._execute_task
 
     def execute(task: Any, arguments: Any, progress_callback: Any = None) -> Any:
-        event, result = original(task, arguments, progress_callback)
-        if POINTS.plan().broken_step == task.name:
+        plan, event, result = POINTS.plan(), task_executor.EXECUTED, None
+        broken = plan.broken_step == task.name
+        if not (broken and plan.broken_at_once):
+            event, result = original(task, arguments, progress_callback)
+        if broken:
             try:
                 raise VolumeBackendAPIException(f"{task.name} was broken by the campaign")
             except VolumeBackendAPIException:
