@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from futurist._thread import ThreadWorker
 
-_DEATH = 5.0
+_DEATH = 30.0
 """Time for a thread to end after it was stopped, in seconds."""
 
 
@@ -21,12 +21,12 @@ def no_thread_is_left() -> Iterator[None]:
     before = _threads()
     yield
     deadline = time.monotonic() + _DEATH
-    if _threads() - before:
-        gc.collect()  # a pool ends with its last reference, which a traceback may hold
     while left := [thread.name for thread in _threads() - before]:
         if time.monotonic() > deadline:
             pytest.fail(f"threads were left running: {', '.join(sorted(left))}", pytrace=False)
-        time.sleep(0.01)
+        # A pool ends with its last reference, which a traceback of another thread may hold.
+        gc.collect()
+        time.sleep(0.05)
 
 
 def _threads() -> set[threading.Thread]:
