@@ -120,6 +120,16 @@ class Step(task.Task):  # type: ignore[misc]
     The revert touches only temporary objects of the operation, and can be run without its step.
     """
 
+    def remove_temporary(self, ctx: Any, known: Mapping[str, Any], begun: Collection[str]) -> None:
+        """Remove temporary objects of an interrupted operation that has lost its claim.
+
+        Called of each step that has begun, when a resumed flow finds that its resource is in
+        another status: an administrator may have changed that after a kill. May repeat.
+
+        :param known: the arguments of the flow, and results of its steps.
+        :param begun: names of the steps that have begun.
+        """
+
     task_name: ClassVar[str]
     """Name of the task in the journal and in listings, unless an instance has its own."""
 

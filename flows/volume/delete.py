@@ -46,6 +46,7 @@ from flows.snapshot.lifecycle import set_failed as set_snapshot_failed
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import AttachStatus, SnapshotStatus, VolumeStatus, migrating_volume
 from flows.volume import lifecycle
+from flows.volume.data import temporary_objects
 from flows.volume.lifecycle import find, set_finished
 
 LOG = logging.getLogger(__name__)
@@ -153,6 +154,7 @@ class RemoveVolume(Step, task="remove"):
             _remove_snapshots(ctx, volume_id)
         if not forgets:
             driver.delete_volume(volume)
+            _remove_moment_of_clone(ctx, volume)
             return
         if unmanage is None:
             raise VolumeDriverException(f"the driver cannot unmanage volume {volume_id}")
@@ -192,6 +194,19 @@ def _check(ctx: VolumeContext, volume: Record, unmanage_only: bool, cascade: boo
         if snapshot.status not in SNAPSHOTS.during:
             text = f"snapshot {snapshot.id} is {snapshot.status}, not deleting"
             raise InvalidSnapshot(f"volume {volume.id} keeps a snapshot: {text}")
+
+
+def _remove_moment_of_clone(ctx: VolumeContext, volume: Record) -> None:
+    """Delete the temporary snapshot of a clone that was interrupted and not resumed.
+
+    It is not resumed where a user deletes it, or an administrator sets another status. The
+    snapshot has no row, and would keep the source from being deleted.
+    """
+    if not volume.source_volid or volume.get("launched_at"):
+        return
+    source = find(ctx, volume.source_volid)
+    if source is not None and driver_contract.on_this_backend(ctx, source.host):
+        ctx.driver.delete_snapshot(temporary_objects.temporary_snapshot(source, volume.id))
 
 
 def _remove_snapshots(ctx: VolumeContext, volume_id: str) -> None:

@@ -8,7 +8,7 @@ fails with it destroys it (see ``delete``).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from drivers.interface.records import Record
@@ -36,6 +36,9 @@ DISCARDED = VolumeStatus.DELETING
 
 _TAKEN = (VolumeStatus.ATTACHING, VolumeStatus.RESERVED, VolumeStatus.IN_USE)
 """Statuses of a copy that a compute service has taken."""
+
+_RENAME = "rename"
+"""The step that gives the copy its volume's place; from then on it may be all that there is."""
 
 PAUSE_FIRST = 0.25
 PAUSE_MAX = 5.0
@@ -84,6 +87,16 @@ class CreateTarget(Step, task="target"):
     def revert(self, ctx: MigrationContext, volume_id: str, spare_id: str, moved: bool) -> None:
         if not moved:
             discard(ctx, volume_id, spare_id, unless_taken=True)
+
+    def remove_temporary(
+        self, ctx: MigrationContext, known: Mapping[str, Any], begun: Collection[str]
+    ) -> None:
+        """Have a copy deleted that is still the copy of its volume, and has no place of it."""
+        volume_id, copy_id = str(known["volume_id"]), str(known["spare_id"])
+        copy = _find(ctx, copy_id)
+        if _RENAME in begun or copy is None or copy.migration_status != target_of(volume_id):
+            return
+        discard(ctx, volume_id, copy_id, unless_taken=True)
 
 
 class WaitForTarget(Step, task="wait"):

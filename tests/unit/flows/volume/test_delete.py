@@ -44,6 +44,29 @@ def test_a_volume_goes_with_its_export_and_its_quota(old: World) -> None:
     assert old.db.work == {}
 
 
+@pytest.mark.parametrize("launched", [None, "2026-01-01"])
+def test_an_interrupted_clone_goes_with_its_temporary_snapshot(
+    world: World, launched: str | None
+) -> None:
+    world.add_volume("v0")
+    world.add_volume(status="deleting", source_volid="v0", launched_at=launched)
+
+    assert run(world).state == "done"
+    found = [call["snapshot"].name for call in world.driver.called("delete_snapshot")]
+    assert found == ([] if launched else ["clone-v1"])
+
+
+@pytest.mark.parametrize("source", [{"host": OTHER}, {"deleted": True}])
+def test_an_interrupted_clone_of_a_volume_that_is_not_here_goes(
+    world: World, source: dict[str, Any]
+) -> None:
+    world.add_volume("v0", **source)
+    world.add_volume(status="deleting", source_volid="v0")
+
+    assert run(world).state == "done"
+    assert driver_calls(world) == ["remove_export", "delete_volume"]
+
+
 @pytest.mark.usefixtures("tidy")
 def test_a_row_that_is_gone_is_a_quiet_success(world: World) -> None:
     assert run(world).state == "done"

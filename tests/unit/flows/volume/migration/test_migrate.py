@@ -686,3 +686,36 @@ class TestUpdate:
         arriving.volume("v9")["migration_status"] = "deleting"
         with pytest.raises(errors.InvalidVolume, match="is not the copy"):
             self.update(arriving)
+
+
+class TestLostClaim:
+    """A kill, and an administrator who resets the migration status before the next start."""
+
+    @pytest.mark.parametrize("status", [None, "error"])
+    def test_the_copy_of_an_interrupted_migration_goes(
+        self, leaving: World, status: str | None
+    ) -> None:
+        leaving.driver.plan["before_volume_copy"] = Killed("while it is copied")
+        with pytest.raises(Killed):
+            run(leaving)
+        leaving.revive()
+        leaving.volume()["migration_status"] = status
+
+        assert run(leaving, resumed=True).state == "done"
+
+        assert copies(leaving) == []
+        assert leaving.elsewhere.objects == set()
+        assert leaving.volume()["migration_status"] == status
+        assert leaving.driver.objects == {"volume-v1"}
+
+    def test_a_copy_that_has_its_volumes_place_is_kept(self, leaving: World) -> None:
+        leaving.elsewhere.plan["update_migrated"] = Killed("while it is renamed")
+        with pytest.raises(Killed):
+            run(leaving)
+        leaving.revive()
+        leaving.volume()["migration_status"] = None
+
+        run(leaving, resumed=True)
+
+        assert len(copies(leaving)) == 1
+        assert leaving.elsewhere.objects != set()
