@@ -232,7 +232,6 @@ class FlowRun:
         self._remove_temporary(found)
         for atom in found.values():
             if atom.state in _UNDONE and atom.failure is not None:
-                self._revert_after_end(found)
                 return Outcome("failed", atom.failure)
         known, complete = {"ctx": self._ctx, **self._args}, True
         for name, step in self._steps.items():
@@ -246,23 +245,13 @@ class FlowRun:
         self._drop_claim()
         return Outcome("done")
 
-    def _revert_after_end(self, found: Mapping[str, Any]) -> None:
-        """Run the reverts that may run after the end, as far as their arguments are known."""
-        known = self._known(found)
-        for name, step in self._steps.items():
-            done = name in found and found[name].state == states.REVERTED
-            wanted = set(step.revert_rebind.values())
-            if step.reverts_after_end and not done and known.keys() >= wanted:
-                self._run_after_end(step, step.revert, step.revert_rebind, known)
-
     def _remove_temporary(self, found: Mapping[str, Any]) -> None:
         known = self._known(found)
         begun = {name for name, atom in found.items() if atom.state != states.PENDING}
         names = {name: name for name in ("ctx", "known", "begun")}
         given = {"ctx": self._ctx, "known": known, "begun": begun}
-        for name, step in self._steps.items():
-            if name in begun:
-                self._run_after_end(step, step.remove_temporary, names, given)
+        for step in self._steps.values() if begun else ():
+            self._run_after_end(step, step.remove_temporary, names, given)
 
     def _known(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments, and the results of the steps that have ended."""

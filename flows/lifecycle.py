@@ -114,17 +114,12 @@ class Step(task.Task):  # type: ignore[misc]
     are no bookkeeping have run; an argument that no earlier step has provided is None.
     """
 
-    reverts_after_end: ClassVar[bool] = False
-    """Whether a resumed flow that was being reverted runs its revert although it has ended.
-
-    The revert touches only temporary objects of the operation, and can be run without its step.
-    """
-
     def remove_temporary(self, ctx: Any, known: Mapping[str, Any], begun: Collection[str]) -> None:
         """Remove temporary objects of an interrupted operation that has lost its claim.
 
-        Called of each step that has begun, when a resumed flow finds that its resource is in
-        another status: an administrator may have changed that after a kill. May repeat.
+        Called of each step of a flow that has begun, when a resumed flow finds that its resource
+        is in another status: the operation has ended, or an administrator has changed it after
+        a kill. May repeat.
 
         :param known: the arguments of the flow, and results of its steps.
         :param begun: names of the steps that have begun.

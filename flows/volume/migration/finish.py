@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from drivers.interface.records import Record
@@ -137,14 +137,26 @@ class DeleteOldVolume(Step, task="release"):
     It does not fail: the volume is on its new backend.
     """
 
-    runs_after_end = True
-    reverts_after_end = True
-
     def execute(
         self, ctx: MigrationContext, volume_id: str, spare_id: str, before: Mapping[str, Any]
     ) -> None:
+        if before:
+            self._delete(ctx, volume_id, spare_id)
+
+    def revert(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
         copy = find(ctx, spare_id)
-        if not before or copy is None or copy.migration_status != MigrationStatus.DELETING:
+        if copy is not None and copy.migration_status == MigrationStatus.DELETING:
+            target.discard(ctx, volume_id, spare_id)
+
+    def remove_temporary(
+        self, ctx: MigrationContext, known: Mapping[str, Any], begun: Collection[str]
+    ) -> None:
+        """Have the former object deleted once the rows are swapped."""
+        self._delete(ctx, str(known["volume_id"]), str(known.get("spare_id")))
+
+    def _delete(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
+        copy = find(ctx, spare_id)
+        if copy is None or copy.migration_status != MigrationStatus.DELETING:
             return
         repeat.until_stopped(
             lambda: target.discard(ctx, volume_id, spare_id),
@@ -156,11 +168,6 @@ class DeleteOldVolume(Step, task="release"):
                 "volume %s: its former row and data are deleted later: %s", volume_id, error
             ),
         )
-
-    def revert(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
-        copy = find(ctx, spare_id)
-        if copy is not None and copy.migration_status == MigrationStatus.DELETING:
-            target.discard(ctx, volume_id, spare_id)
 
 
 def steps() -> list[Step]:

@@ -92,7 +92,7 @@ class CreateTarget(Step, task="target"):
         self, ctx: MigrationContext, known: Mapping[str, Any], begun: Collection[str]
     ) -> None:
         """Have a copy deleted that is still the copy of its volume, and has no place of it."""
-        volume_id, copy_id = str(known["volume_id"]), str(known["spare_id"])
+        volume_id, copy_id = str(known["volume_id"]), str(known.get("spare_id"))
         copy = _find(ctx, copy_id)
         if _RENAME in begun or copy is None or copy.migration_status != target_of(volume_id):
             return
