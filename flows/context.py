@@ -91,7 +91,8 @@ class OperationContext:
         raises when the operation was cancelled, and when it is suspended.
     :param saved: called with the part that a later attempt does not repeat, from 0 to 1.
     :param waiting: entered around long work that needs no processor, such as moving data.
-    :param key: identifies the operation; the same for each attempt.
+    :param key: identifies the operation; the same for each attempt, until an operator has it run
+        once more after its failure.
     :param abandoned: whether the process stops without waiting for the end of this run.
     :param claim: the operation's claim on its resource, where it makes one.
     """

@@ -15,6 +15,7 @@ import functools
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -94,7 +95,7 @@ class FlowRun:
             ctx,
             progress=self._advance,
             saved=self._note_checkpoint,
-            key=str(detail.uuid),
+            key=_key_of(detail),
             abandoned=lambda: self._is_abandoned,
         )
         self._claim: HeldClaim | None = None
@@ -386,6 +387,18 @@ def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
         yield shape
     finally:
         idle.append(shape)
+
+
+def _key_of(detail: FlowDetail) -> str:
+    """Return the key of an operation; another one when an operator has it run once more.
+
+    Between the failure and that request the resource was the user's. So nothing of the run
+    that failed holds any more: neither its checkpoints nor its mark.
+    """
+    reopened = (detail.meta or {}).get("reopened")
+    if isinstance(reopened, str):
+        return str(uuid.uuid5(uuid.UUID(detail.uuid), reopened))
+    return str(detail.uuid)
 
 
 def _undo(engine: Engine, shape: _Shape, revert: FlowError | None) -> None:

@@ -239,7 +239,7 @@ class Journal:
     def reopen(self, flow: str) -> FlowDetail:
         """Make a reverted flow ready to run from its start."""
         detail = self.load(flow)
-        meta = _again(detail.meta) | {"reopened": True, "claims": True}
+        meta = _again(detail.meta) | {"reopened": uuid.uuid4().hex, "claims": True}
         with self._writing() as cursor:
             self._statements.drop_atoms(cursor, flow)
             # As if it had been suspended: this is no resume after a kill.

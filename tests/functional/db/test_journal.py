@@ -106,6 +106,7 @@ def test_what_failed_is_ready_to_run_again(journal: Journal) -> None:
 
     assert (again.state, list(again), again.meta["resumes"]) == (states.SUSPENDED, [], 0)
     assert again.meta["reopened"]
+    assert journal.reopen(flow).meta["reopened"] != again.meta["reopened"]
     assert "failure" not in again.meta
     assert [f.uuid for f in journal.unfinished(SLOT)] == [flow]
 

@@ -111,3 +111,16 @@ class TestRevert:
 
         assert run(world, resumed=True, revert=True) == engine.Outcome("done")
         assert seen() == []
+
+    def test_one_that_an_operator_asks_for_once_more_has_a_key_of_its_own(
+        self, world: World
+    ) -> None:
+        """Its first run has left checkpoints, and the resource was the user's since."""
+        detail, keys = world.journal.load(), []
+        for meta in ({}, {"reopened": True}, {"reopened": "a"}, {"reopened": "b"}):
+            detail.meta = meta
+            running = engine.FlowRun(delicate, {}, world.context(), detail, world.journal)
+            keys.append(running._ctx.pace.key)
+
+        assert keys[:2] == [detail.uuid] * 2
+        assert len(set(keys)) == 3
