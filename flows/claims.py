@@ -140,13 +140,14 @@ class HeldClaim:
 
         :param begun: whether the first step has ended, and written the mark.
         """
+        # Whatever the status is: a mark that stayed would refuse later operations.
+        self.maybe_taken = self.number is not None
         record = self.claim.find(ctx)
         if record is None:
             return "gone"
         status = str(record[self.claim.column])
         if not self.claim.shown_by(ctx, record):
             return status
-        self.maybe_taken = self.number is not None
         if not begun and self.claim.before_begin is not None:
             return None if status in self.claim.before_begin else status
         if not begun or self.number is None:

@@ -183,6 +183,22 @@ def test_an_unknown_volume(world: World) -> None:
     assert run(world).failure.check(errors.VolumeNotFound)
 
 
+@pytest.mark.parametrize("reset", [{"status": "available"}, {"deleted": True}])
+def test_one_that_was_reset_after_a_kill_leaves_no_mark(
+    growing: World, reset: dict[str, Any]
+) -> None:
+    """The mark would refuse a later extension that is resumed before it has begun."""
+    growing.driver.plan["extend_volume"] = Killed("while it grows")
+    with pytest.raises(Killed):
+        run(growing)
+    growing.revive()
+    assert growing.db.work
+    growing.volume().update(reset)
+
+    assert run(growing, resumed=True).state == "done"
+    assert not growing.db.work
+
+
 def test_a_second_extension_is_not_ended_by_the_first_ones_resume(growing: World) -> None:
     """Killed after its last write, while the API asks for more."""
     first = {"volume_id": "v1", "new_size": 5, "reservations": []}
