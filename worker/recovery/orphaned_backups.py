@@ -33,6 +33,9 @@ GRACE = 60.0
 PAUSE = 5.0
 """Seconds between two attempts to read the rows."""
 
+_ELSEWHERE = (BackupStatus.CREATING,)
+"""Statuses in which another service may be at work on a backup, without a flow here."""
+
 _KNOWN = 100_000
 """How many of the newest entries of the journal are read."""
 
@@ -77,11 +80,12 @@ class OrphanedBackups:
         entries = self._journal.entries(limit=_KNOWN)
         known = {entry.resource for entry in entries}
         underway = {entry.resource for entry in entries if entry.state not in ENDED}
-        # A failed backup may have an ended flow, which could not delete the temporary objects.
+        # A backup that is being made may be with the volume service: the flow that asked it has
+        # ended. Any other one has a running flow, or an ended one that was about something else.
         return [
             one
             for one in rows
-            if f"backup {one.id}" not in (underway if one.status == BackupStatus.ERROR else known)
+            if f"backup {one.id}" not in (known if one.status in _ELSEWHERE else underway)
         ]
 
     def settle(self, as_read: Mapping[str, str]) -> int:

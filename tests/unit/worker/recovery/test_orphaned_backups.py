@@ -214,8 +214,13 @@ class TestFailed:
 
 
 class TestWhichRows:
-    @pytest.mark.parametrize("status", ["creating", "restoring", "deleting"])
-    @pytest.mark.parametrize("state", ["RUNNING", "SUCCESS"])
+    @pytest.mark.parametrize(
+        ("status", "state"),
+        [
+            *(("creating", "RUNNING"), ("creating", "SUCCESS")),
+            *(("restoring", "RUNNING"), ("deleting", "RUNNING")),
+        ],
+    )
     def test_those_that_the_journal_knows_are_left(
         self, past: Past, status: str, state: str
     ) -> None:
@@ -224,6 +229,14 @@ class TestWhichRows:
 
         assert past.settle() == 0
         assert past.status("backup", backup) == status
+
+    @pytest.mark.parametrize("status", ["restoring", "deleting"])
+    def test_an_operation_that_has_ended_keeps_none(self, past: Past, status: str) -> None:
+        """It has made the backup, or its volume has been deleted during the restore."""
+        backup = past.backup(status)
+        past.entries = [entry(backup, "SUCCESS")]
+
+        assert past.settle() == 1
 
     def test_those_that_were_changed_since_are_left(self, past: Past) -> None:
         backup = past.backup("creating")
