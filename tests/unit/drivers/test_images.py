@@ -36,6 +36,7 @@ from drivers.interface.errors import (
 from drivers.interface.pace import Pace
 from tests.conformance.places import require_programs
 from tests.handles import Handle, loop_device
+from tests.length import examples
 from tests.reading import part
 
 MIB = 1024**2
@@ -411,7 +412,7 @@ class TestHostile:
         assert running.is_set()
         assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(st.binary(max_size=300), st.integers(0, 104))
     def test_no_header_breaks_the_parser(self, noise: bytes, at: int) -> None:
         head = bytearray(struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 3, 0, 0, 16, MIB, *[0] * 7))

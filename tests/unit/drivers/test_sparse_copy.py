@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.volume import sparse_copy
+from tests.length import examples
 
 BLOCK = 4096
 END = 64 * BLOCK
@@ -68,7 +69,7 @@ class TestCopy:
 
     @pytest.mark.parametrize("unsupported", [(errno.EOPNOTSUPP,), (errno.EXDEV,), (errno.EPERM,)])
     @given(writes=WRITES)
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=examples(25), deadline=None)
     def test_any_pattern_is_the_same(self, unsupported, writes):
         with (
             pytest.MonkeyPatch.context() as patch,

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dispatchers import volume_dispatcher
+from tests.length import examples
 from worker.rpc import codec
 from worker.rpc.dispatch import BadMessage, Dispatcher
 from worker.rpc.operation import Operation
@@ -42,7 +43,7 @@ def dispatcher() -> Dispatcher:
     return volume_dispatcher()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     method=st.sampled_from(METHODS) | anything,
     args=arguments,
@@ -63,7 +64,7 @@ def test_a_message_is_an_operation_or_bad(
             assert SAFE.fullmatch(name), name
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(objects | anything)
 def test_what_is_decoded_is_a_value_or_malformed(value: Any) -> None:
     try:

@@ -345,7 +345,7 @@ class TestForeignMetadata:
             _facts(document).update(compression="bz2")
 
         unsealed(tmp_path, row, work)
-        change(tmp_path, row, "-00001", lambda _old: bz2.compress(bytes(512 * MIB)))
+        change(tmp_path, row, "-00001", lambda _old: bz2.compress(bytes(64 * MIB)))
         with pytest.raises(BackupDamaged, match="more than|another SHA-256"):
             driver.verify(rows.record(row))
 

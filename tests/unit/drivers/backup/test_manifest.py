@@ -19,6 +19,7 @@ from drivers.backup.format.manifest import Manifest
 from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from tests.backups import BLOCK, posix
+from tests.length import examples
 
 PREFIX = f"volume_{'1' * 36}_20261120211842_backup_{'2' * 36}"
 
@@ -33,7 +34,7 @@ def objects(count: int) -> list[StoredObject]:
 class TestBytes:
     """The stored text is that of ``json.dumps``: keys sorted, an indent of 2."""
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=examples(50), deadline=None)
     @given(
         texts=st.lists(st.none() | st.text(), min_size=4, max_size=4),
         count=st.sampled_from([0, 1, 2, 1023, 1024, 1025, 2500]),

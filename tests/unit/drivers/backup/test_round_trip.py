@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from drivers.backup.format import compression
 from tests.backups import BLOCK, MIB, Metadata, Rows, posix, scribble
+from tests.length import examples
 
 KINDS = ("zlib", "bz2", "zstd", "none")
 
@@ -32,7 +33,9 @@ def blank(path: Path, size: int, *, new: bool, dice: random.Random) -> Path:
 
 class TestChains:
     @settings(
-        max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=examples(20),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS), length=st.integers(1, 10))
     def test_every_backup_that_is_left_comes_back(self, seed: int, kind: str, length: int) -> None:
@@ -199,7 +202,7 @@ class TestMetadata:
 
 class TestCompression:
     @pytest.mark.parametrize("kind", KINDS)
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=examples(30), deadline=None)
     @given(parts=st.lists(st.binary(max_size=5000), max_size=5), cut=st.integers(1, 4000))
     def test_parts_become_one_stream(self, kind: str, parts: list[bytes], cut: int) -> None:
         data = b"".join(parts)

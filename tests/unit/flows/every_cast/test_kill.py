@@ -3,6 +3,9 @@
 
 Each cast is killed before and after each of its effects, undisturbed and with each
 of the driver's methods failing; a resumed flow is read back from JSON.
+
+A plain run leaves out the failing methods where the journal writes at once, and three
+quarters of the pairs of kills.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import pytest
 from drivers.interface.errors import VolumeBackendAPIException
 from flows.engine import Outcome
 from flows.errors import Unavailable
+from tests.length import FULL
 from tests.unit.flows.every_cast.cases import CASES, Case, assert_settled, effects_of
 from tests.unit.flows.world.doubles import Killed
 from tests.unit.flows.world.world import World
@@ -50,6 +54,8 @@ def tries(
 ) -> Iterator[Try]:
     """Yield a try per moment in which the case can be struck, undisturbed and disturbed."""
     failing = [(method, "after") for method in driver_methods(case, directory)]
+    if not (gathers or FULL):
+        failing = []
     for broken, moment in [("", "before"), ("", "after"), *failing]:
         for number in itertools.count():
             this = arranged(case, World(directory, gathers), broken)
@@ -138,6 +144,8 @@ def test_a_killed_flow_that_is_resumed_ends(case: Case, gathers: bool, tmp_path:
 def test_a_flow_that_is_killed_twice_ends(case: Case, tmp_path: Path) -> None:
     effects = len(effects_of(case, World(tmp_path)))
     for first, second in itertools.product(range(effects), range(effects + 2)):
+        if not FULL and (first + second) % 4:
+            continue
         world = World(tmp_path)
         this = arranged(case, world, "")
         world.strike_at(first, "after")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzzed_stats import STATS
+from tests.length import examples
 from worker.backends.capabilities import Capabilities
 from worker.backends.reports import report_values
 from worker.backends.stats import CAPACITY, NOTIFIED, StatsCheck, StatsError
@@ -59,7 +60,7 @@ def _leaves(value: Any, depth: int = 0) -> Iterator[tuple[Any, int]]:
         yield value, depth
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(STATS, min_size=1, max_size=3))
 def test_a_report_is_plain_json_of_bounded_size(answers: list[Any]) -> None:
     report = report_of(*answers)
@@ -73,7 +74,7 @@ def test_a_report_is_plain_json_of_bounded_size(answers: list[Any]) -> None:
         assert not isinstance(leaf, int | float) or abs(leaf) <= report_values.MAX_NUMBER
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(STATS, min_size=1, max_size=3))
 def test_capacities_are_numbers_or_words_and_pools_have_names_of_their_own(
     answers: list[Any],
@@ -93,7 +94,7 @@ def test_capacities_are_numbers_or_words_and_pools_have_names_of_their_own(
         assert "timestamp" not in pool
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(STATS, STATS)
 def test_a_pool_does_not_lose_or_complete_its_fields(first: Any, second: Any) -> None:
     backend = Backend()
