@@ -101,7 +101,8 @@ class Glance(Server):
     @classmethod
     def _install(cls) -> None:
         venv.create(cls._place(), with_pip=True)
-        command = [str(cls._program("python")), "-m", "pip", "install", "-q", *_PACKAGES]
+        command = [str(cls._program("python")), "-m", "pip", "install", "-q"]
+        command += ["--no-compile", *_PACKAGES]
         subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True)
 
     @staticmethod

@@ -116,7 +116,8 @@ class Swift(Server):
     @classmethod
     def _install(cls) -> None:
         venv.create(cls._place(), with_pip=True)
-        command = [str(cls._program("python")), "-m", "pip", "install", "-q", f"swift=={VERSION}"]
+        command = [str(cls._program("python")), "-m", "pip", "install", "-q"]
+        command += ["--no-compile", f"swift=={VERSION}"]
         subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True)
 
     @staticmethod
