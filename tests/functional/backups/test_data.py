@@ -122,6 +122,7 @@ class TestRoundTrip:
         target = cloud.filled(15)
         cloud.restore(backup, target)
         cloud.wait_status(target, "available")
+        cloud.wait_status(backup, "available")
         cloud.records.volumes.update(target.id, status="creating", launched_at=None)
         cloud.records.backups.update(backup.id, status="restoring")
         row = cloud.records.backups.get(backup.id)
