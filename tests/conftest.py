@@ -102,7 +102,13 @@ def empty_database(kind: str, servers: Servers, directory: Path) -> str:
 
 
 @pytest.fixture
-def volume_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+def forked() -> bool:
+    """Whether services are forked from a process with their modules, which saves the imports."""
+    return False
+
+
+@pytest.fixture
+def volume_service(tmp_path: Path, forked: bool) -> Iterator[Callable[..., Service]]:
     """A function that makes a ``Service``; whatever was started is killed at the end.
 
     When the test failed, the end of each service's log is part of its report.
@@ -110,6 +116,7 @@ def volume_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     made: list[Service] = []
 
     def make(*args: object, **options: object) -> Service:
+        options = {"forked": forked, **options}
         service = Service(tmp_path / f"service-{len(made) + 1}", *args, **options)  # type: ignore[arg-type]
         made.append(service)
         return service

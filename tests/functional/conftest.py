@@ -16,6 +16,12 @@ RECORDS = Path(__file__).parent / "db"
 """Tests of the SQL itself, all of which are played on each database."""
 
 
+@pytest.fixture
+def forked() -> bool:
+    """Fork services; the tests of the process itself execute them."""
+    return True
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option for the whole matrix."""
     parser.getgroup("holdfast").addoption(

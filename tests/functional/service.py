@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import Process, alive, until
+from tests.servers.forked import ForkedProcess
 
 START_TIMEOUT = 60.0  # seconds until READY=1
 
@@ -22,12 +23,12 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 
 @contextmanager
-def services(directory: Path) -> Iterator[Callable[..., Service]]:
+def services(directory: Path, *, forked: bool = False) -> Iterator[Callable[..., Service]]:
     """Give a function that makes a ``Service``; whatever was started is killed at the end."""
     made: list[Service] = []
 
     def make(name: str = "service", **options: Any) -> Service:
-        made.append(Service(directory / name, **options))
+        made.append(Service(directory / name, forked=forked, **options))
         return made[-1]
 
     try:
@@ -46,6 +47,7 @@ class Service:
     :param backends: options of each backend by name; one local backend by default.
     :param sections: further sections and options, which override those that are set here.
     :param module: the module to run as ``python -m``.
+    :param forked: start it by a fork of a process that has its modules, without imports.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Service:
         backends: Sections | None = None,
         sections: Sections | None = None,
         module: str = "worker.cmd.volume",
+        forked: bool = False,
     ) -> None:
         self.directory = directory
         self.config = directory / "holdfast.conf"
         self.log = directory / "log"
         self.module = module
+        self._kind = ForkedProcess if forked else Process
         self.process: Process | None = None
         self._notices: socket.socket | None = None
         self._heard: list[str] = []
@@ -117,7 +121,7 @@ class Service:
         paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
         env = {**os.environ, "NOTIFY_SOCKET": place, "PYTHONPATH": paths}
         argv = [sys.executable, "-m", self.module, "--config-file", str(self.config)]
-        self.process = Process([*argv, *arguments], log=self.log, env=env, cwd=self.directory)
+        self.process = self._kind([*argv, *arguments], log=self.log, env=env, cwd=self.directory)
         return self.process
 
     def notices(self) -> list[str]:

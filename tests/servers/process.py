@@ -12,12 +12,30 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Protocol
 
 # Below the kernel's ephemeral range: a client that retries against a stopped server
 # could otherwise be given that very port and connect to itself.
 PORTS = range(15000, 32000)
 
 _reserved: dict[int, socket.socket] = {}
+
+
+class Launched(Protocol):
+    """The part of ``subprocess.Popen`` that a process uses."""
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while the process runs."""
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the end and return the exit status.
+
+        :raises subprocess.TimeoutExpired: the process still runs.
+        """
 
 
 class Process:
@@ -42,18 +60,7 @@ class Process:
     ) -> None:
         self.log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=None if env is None else dict(env),
-                cwd=cwd,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
-                start_new_session=True,
-            )
+            self._process = self._launch(list(argv), output, env, cwd, user)
         self.pid = self._process.pid
         script = 'read -r _; kill -s KILL -- "-$1" 2>/dev/null'
         self._watcher = subprocess.Popen(
@@ -61,6 +68,27 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _launch(
+        self,
+        argv: list[str],
+        output: IO[bytes],
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        user: str | None,
+    ) -> Launched:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
             start_new_session=True,
         )
 

@@ -43,7 +43,7 @@ def running(
     local = {"volume_driver": "local", "local_path": str(directory / "volumes")}
     local |= backend or {}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
-    with services(directory) as make:
+    with services(directory, forked=True) as make:
         bus, more = broker.vhost(), sections or {}
         cloud = BackupCloud(make, bus, database, directory, local, options, volume_sections, **more)
         cloud.start()
@@ -82,7 +82,7 @@ def shared_scripted(
     database = empty_database(request.param, servers, directory)
     store = Script(directory / "store-script")
     options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
-    with services(directory) as make:
+    with services(directory, forked=True) as make:
         backend = {"volume_driver": VOLUME_DRIVER, "script": str(directory / "script")}
         scripted = ScriptedCloud(
             make, broker.vhost(), database, directory, backend, options, **NOTIFYING

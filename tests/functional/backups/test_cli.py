@@ -6,23 +6,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.functional.backups.backup_cloud import BackupCloud
 from tests.functional.cloud import PATIENCE
 from tests.servers import until
-
-PROGRAM = str(Path(sys.executable).with_name("holdfast"))
+from tests.servers.forked import command
 
 Ran = subprocess.CompletedProcess[str]
 
 
 def holdfast(cloud: BackupCloud, *words: str, text: str | None = None) -> Ran:
-    argv = [PROGRAM, "--config-file", str(cloud.backup_service.config), *words]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, input=text)
+    config = ("--config-file", str(cloud.backup_service.config))
+    return command("worker.cli.main", *config, *words, text=text)
 
 
 def done(cloud: BackupCloud, *words: str, text: str | None = None) -> str:

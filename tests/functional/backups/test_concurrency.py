@@ -25,7 +25,7 @@ def scripted(broker: Broker, tmp_path: Path) -> Iterator[ScriptedCloud]:
     store = Script(tmp_path / "store-script")
     options = {"backup_driver": DRIVER, "backup_script": str(store.directory)}
     database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
-    with services(tmp_path) as make:
+    with services(tmp_path, forked=True) as make:
         more = {**options, "backup_max_operations": MOST}
         made = ScriptedCloud(make, broker.vhost(), database, tmp_path, None, more)
         made.store_script, made.device = store, tmp_path / "device"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from drivers.interface.records import Record
 from tests.functional.cloud import Cloud
 from tests.functional.service import Service
 from tests.servers import until
-
-ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = str(Path(sys.executable).with_name("holdfast"))
+from tests.servers.forked import command
 
 
 @pytest.fixture
@@ -32,8 +29,7 @@ def cloud(
 
 
 def holdfast(cloud: Cloud, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [PROGRAM, "--config-file", str(cloud.service.config), *words]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    return command("worker.cli.main", "--config-file", str(cloud.service.config), *words)
 
 
 def shown(cloud: Cloud, resource: Record) -> dict[str, Any]:

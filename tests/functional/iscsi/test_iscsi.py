@@ -107,7 +107,7 @@ def shared_world(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> It
     default = {"enabled_backends": f"{BACKEND},{SECOND}", "backup_root_helper": "env"}
     sections = {"DEFAULT": default, SECOND: backends[SECOND]}
     database = f"sqlite:///{directory / 'cinder.sqlite'}"
-    with services(directory) as make:
+    with services(directory, forked=True) as make:
         cloud = Cloud(make, broker.vhost(), database, directory, backends[BACKEND], **sections)
         cloud.service.module = "tests.functional.iscsi.backend"
         cloud.service.start()

@@ -21,7 +21,7 @@ from tests.servers import Broker, Servers
 def running(kind: str, broker: Broker, servers: Servers, directory: Path) -> Iterator[Cloud]:
     """Run a service with a scripted backend on an empty database of a kind."""
     database = empty_database(kind, servers, directory)
-    with services(directory) as make:
+    with services(directory, forked=True) as make:
         cloud = Cloud(make, broker.vhost(), database, directory)
         cloud.service.start()
         yield cloud
@@ -50,7 +50,7 @@ def shared_pair(
     directory = tmp_path_factory.mktemp(f"pair-{request.param}")
     database = empty_database(request.param, servers, directory)
     second = second_backend(directory)
-    with services(directory) as make:
+    with services(directory, forked=True) as make:
         cloud = Cloud(make, broker.vhost(), database, directory, **second)
         pair = Pair(cloud, directory)
         cloud.service.start()

@@ -17,6 +17,12 @@ DRIVER = "cinder.volume.drivers.lvm.LVMVolumeDriver"
 
 
 @pytest.fixture
+def forked() -> bool:
+    """Execute the program, as systemd does."""
+    return False
+
+
+@pytest.fixture
 def service(
     volume_service: Callable[..., Service], rabbit_url: str, tmp_path: Path
 ) -> Callable[[str], Service]:

@@ -334,6 +334,11 @@ def test_a_fanout_for_capabilities_is_answered_with_a_report(
 
 
 class TestStart:
+    @pytest.fixture
+    def forked(self) -> bool:
+        """Execute the program, as systemd does."""
+        return False
+
     def start(self, service: Service) -> tuple[int, str]:
         status = service.launch().wait(60)
         return status, service.text()

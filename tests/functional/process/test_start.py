@@ -19,6 +19,12 @@ Make = Callable[..., Service]
 
 
 @pytest.fixture
+def forked() -> bool:
+    """Execute the program, as systemd does."""
+    return False
+
+
+@pytest.fixture
 def database(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
     made = Database(url)
