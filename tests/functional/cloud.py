@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -57,8 +58,7 @@ class Cloud:
         backend: Mapping[str, Any] | None = None,
         **sections: Any,
     ) -> None:
-        self.database = Database(database)
-        sync.sync(self.database)
+        self.database = with_tables(database)
         self.records = Records(self.database)
         self.script = Script(directory / "script")
         scripted: dict[str, Any] = {"volume_driver": "tests.scripted.ScriptedDriver"}
@@ -235,6 +235,27 @@ class Cloud:
         """Drop the connections."""
         self._transport.cleanup()
         self.database.dispose()
+
+
+def with_tables(url: str) -> Database:
+    """Open an empty database and make its tables; those of SQLite are copied as a file."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not path.exists():
+        path.write_bytes(_tables())
+        return Database(url)
+    database = Database(url)
+    sync.sync(database)
+    return database
+
+
+@functools.cache
+def _tables() -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "template.sqlite"
+        database = Database(f"sqlite:///{path}")
+        sync.sync(database)
+        database.dispose()
+        return path.read_bytes()
 
 
 def encoded(args: Mapping[str, Any]) -> dict[str, Any]:
