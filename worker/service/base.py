@@ -35,6 +35,7 @@ from worker.backends.reporter import ReportedBackend, Reporter
 from worker.compat import oslo_messaging as compat
 from worker.db import clock
 from worker.db.engine import Database
+from worker.db.error_kinds import ErrorKind, kind_of
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter, blocking
 from worker.execution.executor import Contexts, Executor
@@ -405,7 +406,10 @@ def _exclude(inputs: Inputs, identity: Identity, service: str) -> None:
 
 
 def _open_journal(url: str, stopping: threading.Event) -> Journal:
-    """Open the journal; wait for the server of one that is no file."""
+    """Open the journal; wait for the server of one that is no file.
+
+    :raises SystemExit: it cannot be used, or its server refuses the password or the database.
+    """
     path = database_url.file_of(url)
     if path is not None and (found := sqlite_file.problems(path, at_start=True)):
         advice = "run: holdfast journal check"
@@ -415,10 +419,18 @@ def _open_journal(url: str, stopping: threading.Event) -> Journal:
     def failed(error: BaseException, _pause: float) -> None:
         LOG.warning("the start waits for the journal's database: %s", error)
 
+    def upgrade() -> None:
+        try:
+            journal.upgrade()
+        except JournalUnavailable as error:
+            if kind_of(error.__cause__ or error) is ErrorKind.REFUSED:
+                raise JournalError(str(error)) from error
+            raise
+
     try:
         journal = Journal(url)
         repeat.until_stopped(
-            journal.upgrade,
+            upgrade,
             stopping.wait,
             on=JournalUnavailable if path is None else (),
             first=DATABASE_PAUSE,

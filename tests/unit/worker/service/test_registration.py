@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The row in ``services`` at a start: an outage is waited for, a missing table is not."""
+"""Databases at a start: an outage is waited for, a missing table or a wrong password is not."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import pymysql
 import pytest
 from oslo_db import exception as db_exception
 
 from flows.errors import ProcessStopping, Unavailable
+from worker.journal.errors import JournalUnavailable
 from worker.service import base
 
 IDENTITY = base.Identity(
@@ -72,3 +74,38 @@ def test_a_database_without_tables_ends_the_start(
         register(database, monkeypatch)
     assert "sqlite:///x cannot be used: " in caplog.text
     assert "run: holdfast db sync" in caplog.text
+
+
+class Journal:
+    """A journal on a server that answers with these errors first."""
+
+    def __init__(self, *errors: tuple[int, str]) -> None:
+        self.errors = list(errors)
+
+    def upgrade(self) -> None:
+        if self.errors:
+            raise JournalUnavailable("journal") from pymysql.err.OperationalError(
+                *self.errors.pop(0)
+            )
+
+
+def open_journal(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(base, "Journal", lambda _url: journal)
+    return base._open_journal("mysql+pymysql://u@server/journal", threading.Event())
+
+
+def test_an_outage_of_the_journals_server_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal((2003, "Can't connect"), (1053, "Server shutdown in progress"))
+
+    assert open_journal(journal, monkeypatch) is journal
+    assert caplog.text.count("the start waits for the journal's database") == 2
+
+
+def test_a_wrong_password_of_the_journals_server_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        open_journal(Journal((1045, "Access denied for user 'u'")), monkeypatch)
+    assert "[journal] connection cannot be used" in caplog.text
