@@ -44,6 +44,12 @@ def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("full"))
 
 
+@pytest.fixture(scope="session")
+def forked(full: bool) -> bool:
+    """Fork services in a plain run: most of the time of a start is that of its imports."""
+    return not full
+
+
 @pytest.fixture
 def chance(request: pytest.FixtureRequest) -> random.Random:
     """Choices that the printed seed repeats."""

@@ -38,6 +38,7 @@ def cloud(
     broker: Broker,
     servers: Servers,
     tmp_path_factory: pytest.TempPathFactory,
+    forked: bool,
 ) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp("texts")
     url = empty_database(request.param, servers, directory)
@@ -49,7 +50,7 @@ def cloud(
                 name = sa.make_url(address).database
                 connection.exec_driver_sql(f"ALTER DATABASE {name} CHARACTER SET utf8mb3")
             engine.dispose()
-    with services(directory) as make:
+    with services(directory, forked=forked) as make:
         made = Cloud(make, broker.vhost(), url, directory, journal={"connection": journal})
         made.journal = lambda: Journal(journal)  # type: ignore[method-assign]
         made.service.start()

@@ -144,7 +144,12 @@ def link(url: str) -> Iterator[Link]:
 
 @pytest.fixture(params=["database", "journal"])
 def cloud(
-    request: pytest.FixtureRequest, broker: Broker, tmp_path: Path, url: str, link: Link
+    request: pytest.FixtureRequest,
+    broker: Broker,
+    tmp_path: Path,
+    url: str,
+    link: Link,
+    forked: bool,
 ) -> Iterator[CutCloud]:
     """Services with Cinder's database, or the journal, behind the link."""
     through = sa.make_url(url).set(port=link.port).render_as_string(hide_password=False)
@@ -152,7 +157,7 @@ def cloud(
     sections = {request.param: {"connection": through}}
     local = {"volume_driver": "local", "local_path": str(tmp_path / "volumes")}
     bus = broker.vhost()
-    with services(tmp_path) as make:
+    with services(tmp_path, forked=forked) as make:
         made = CutCloud(make, bus, direct, tmp_path, local)
         given = {"bus": bus, "database": direct, "backends": made.backends}
         made.commit = b"COMMIT\0" if url.startswith("postgresql") else b"\x03COMMIT"

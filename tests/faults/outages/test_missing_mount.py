@@ -23,7 +23,7 @@ PATIENCE = 90.0
 
 
 @pytest.fixture
-def cloud(broker: Broker, tmp_path: Path) -> Iterator[BackupCloud]:
+def cloud(broker: Broker, tmp_path: Path, forked: bool) -> Iterator[BackupCloud]:
     """A volume and a backup service that keep files, not started yet."""
     backend = {"volume_driver": "local", "local_path": str(tmp_path / "volumes")}
     database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
@@ -31,7 +31,7 @@ def cloud(broker: Broker, tmp_path: Path) -> Iterator[BackupCloud]:
         "backup_posix_path": str(tmp_path / "backups"),
         "backup_driver_init_check_interval": 5,
     }
-    with services(tmp_path) as make:
+    with services(tmp_path, forked=forked) as make:
         made = BackupCloud(make, broker.vhost(), database, tmp_path, backend, options)
         yield made
         made.close()

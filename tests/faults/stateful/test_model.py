@@ -194,7 +194,9 @@ class Model(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(900)
-def test_the_service_agrees_with_its_model(servers: Servers, broker: Broker, full: bool) -> None:
+def test_the_service_agrees_with_its_model(
+    servers: Servers, broker: Broker, full: bool, forked: bool
+) -> None:
     require(Broker)
     with contextlib.ExitStack() as stack:
 
@@ -202,7 +204,7 @@ def test_the_service_agrees_with_its_model(servers: Servers, broker: Broker, ful
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hfm-")))
 
             def service(**options: Any) -> Service:
-                return Service(folder / "service", **options)
+                return Service(folder / "service", forked=forked, **options)
 
             url = f"sqlite:///{folder / 'cinder.sqlite'}"
             return Cloud(service, broker.vhost(), url, folder)
