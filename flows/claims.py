@@ -55,6 +55,8 @@ class Claim:
     :param statuses: values of ``column`` while the operation runs.
     :param before_begin: those before its first step has ended, where they are others: without its
         mark, a status in which an earlier attempt has ended proves nothing.
+    :param handed_over: statuses in which the mark of the operation that hands the resource over may
+        still be there: the mark of this one takes its place.
     :param unmarked: whether the status alone proves the claim, without a mark: a resource has it
         for one operation in its life, or any operation does the same in it.
     :param until_end: whether the operation continues after the status has ended; its mark is
@@ -70,6 +72,7 @@ class Claim:
     statuses: tuple[str, ...]
     column: str = "status"
     before_begin: tuple[str, ...] | None = None
+    handed_over: tuple[str, ...] = ()
     unmarked: bool = False
     until_end: bool = False
     on_backend: bool = False
@@ -131,7 +134,8 @@ class HeldClaim:
         if record is None or not self.claim.shown_by(ctx, record):
             return
         status, of = str(record.status), (self.work_type, self.claim.resource_id)
-        if not ctx.workers.mark(*of, status, self.number, unless_marked=ctx.resumed):
+        careful = ctx.resumed and status not in self.claim.handed_over
+        if not ctx.workers.mark(*of, status, self.number, unless_marked=careful):
             raise StatusChanged(str(self.claim), f"{status} for another operation", ())
         self.taken = True
 

@@ -98,7 +98,7 @@ class BeginRestoreBackup(Step, task="begin"):
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the volume while its data is restored."""
-        return Claim("volume", str(args["volume_id"]), VOLUME.during)
+        return Claim("volume", str(args["volume_id"]), VOLUME.during, handed_over=NEW_VOLUME.during)
 
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
         ctx.notifier.backup(ctx.request, "restore.start", ctx.backups.get(backup_id))

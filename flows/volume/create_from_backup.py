@@ -91,10 +91,12 @@ class HandToBackupService(FinishCreate, task="hand"):
         known = create.launched(ctx)
         known.pop("launched_at")
         ctx.volumes.update(volume_id, **known)
+        if ctx.claim is None or ctx.claim.number is None:
+            # Left there, it would have a service that starts meanwhile end the volume. A mark goes
+            # at the end of the flow, unless the restore has replaced it by its own.
+            ctx.workers.done("Volume", volume_id)
         row = ctx.backups.get(backup_id)
         ctx.backup_service.restore_backup(ctx.request, row, volume_id)
-        # Left there, it would have a service that starts meanwhile end the volume.
-        ctx.workers.done("Volume", volume_id)
         if volume.use_quota:
             ctx.notifier.volume(ctx.request, "create.end", volume)
 
