@@ -114,12 +114,15 @@ class HeldClaim:
     :param number: the mark; None where the operation makes none.
     :param taken: whether the first step has written the mark.
     :param maybe_taken: whether an interrupted first step may have written it.
+    :param unchecked: whether a resumed flow runs without a check, as only bookkeeping remained.
     """
 
     claim: Claim
     number: int | None = None
     taken: bool = False
     maybe_taken: bool = False
+    unchecked: bool = False
+    _lost: bool = False
 
     @property
     def work_type(self) -> str:
@@ -158,6 +161,16 @@ class HeldClaim:
             return None
         self.taken = ctx.workers.is_marked(self.work_type, self.claim.resource_id, self.number)
         return None if self.taken else f"{status} for another operation"
+
+    def is_lost(self, ctx: Any) -> bool:
+        """Return whether a flow that was resumed without a check has no claim to its resource.
+
+        Asked before each revert; the answer of the first one counts.
+        """
+        if self.unchecked:
+            self._lost = self.refusal(ctx, begun=True) is not None
+            self.unchecked = False
+        return self._lost
 
     def drop(self, ctx: Any) -> None:
         """Delete the mark if it is still there."""

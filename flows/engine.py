@@ -199,7 +199,7 @@ class FlowRun:
         """Return whether the resource shows no claim of this operation any more.
 
         The claim is not checked where only bookkeeping steps remain: they compare and set, and
-        their second attempt notifies again.
+        their second attempt notifies again. It is checked before the first revert, if they fail.
         """
         if self._claim is None or self._reverts_once_more:
             return False
@@ -208,6 +208,7 @@ class FlowRun:
         begun = undone or found.get(next(iter(self._steps))) == states.SUCCESS
         if begun and self._bookkeeping.issuperset(self._remaining(found, reverts or undone)):
             self._claim.taken = self._claim.number is not None
+            self._claim.unchecked = not undone
             return False
         claim = self._claim
         refusal = self._until_available(lambda: claim.refusal(self._ctx, begun=begun))

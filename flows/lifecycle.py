@@ -138,7 +138,7 @@ class Step(task.Task):  # type: ignore[misc]
                 execute = _claiming(execute)
             cls.execute = _persistent(_contained(execute))
         if "revert" in cls.__dict__:
-            cls.revert = _undo(_persistent(cls.__dict__["revert"]))
+            cls.revert = _undo(_persistent(_while_claimed(cls.__dict__["revert"])))
 
     def __init__(self, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name or self.task_name, **kwargs)
@@ -269,6 +269,21 @@ def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return persistent
+
+
+def _while_claimed(revert: Callable[..., Any]) -> Callable[..., Any]:
+    """Revert nothing of an operation that has ended, and was resumed for its bookkeeping only."""
+
+    @functools.wraps(revert)
+    def while_claimed(self: Step, *args: Any, **kwargs: Any) -> Any:
+        ctx = kwargs.get("ctx")
+        claim = getattr(ctx, "claim", None)
+        if claim is not None and claim.is_lost(ctx):
+            LOG.warning("%s of %s is not reverted: the operation has ended", self.name, claim.claim)
+            return None
+        return revert(self, *args, **kwargs)
+
+    return while_claimed
 
 
 def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,12 +11,13 @@ from drivers.interface.errors import ComputeError, VolumeBackendAPIException
 from flows.volume import reimage
 from tests.unit.flows.world.world import World
 
+ARGS = {"volume_id": "v1", "image_meta": {"id": "i1"}, "snapshot_id": None}
+
 
 def run(world: World, before: str = "reserved") -> Any:
     world.add_volume(status="downloading", previous_status=before)
     world.add_attachment(instance_uuid="i1", attach_status="reserved")
-    args = {"volume_id": "v1", "image_meta": {"id": "i1"}, "snapshot_id": None}
-    return world.run(reimage.flow, **args)
+    return world.run(reimage.flow, **ARGS)
 
 
 def test_an_instance_that_waits_is_told(world: World) -> None:
@@ -48,3 +49,27 @@ def test_news_that_are_not_taken_fail_nothing(world: World) -> None:
     assert run(world).state == "done"
     assert world.volume()["status"] == "reserved"
     assert world.messaged() == [("016", "028")]
+
+
+def test_nothing_is_reverted_after_the_end_where_an_old_journal_fails_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(world).state == "done"
+    before_finish = next(text for text in world.journal.texts if '"finish"' in text)
+    world.journal.put_back(before_finish)
+    reverted: list[str] = []
+
+    def fail(_step: Any, ctx: Any, volume_id: str) -> None:
+        raise VolumeBackendAPIException(f"{ctx.key} {volume_id}")
+
+    monkeypatch.setattr(reimage.FinishReimage, "execute", fail)
+    monkeypatch.setattr(
+        reimage.image_copy,
+        "remove_leftovers",
+        lambda _ctx, volume_id, _result: reverted.append(volume_id),
+    )
+
+    assert world.run(reimage.flow, resumed=True, **ARGS).state == "failed"
+    assert reverted == []
+    assert world.volume()["status"] == "reserved"
+    assert world.messaged() == []
