@@ -64,7 +64,7 @@ class Nothing(Step):
 
     def claim(self, args: Mapping[str, Any]) -> Claim:
         """Claim a volume; its row is read in resumed flows only."""
-        return Claim("volume", "v1", (), once=True)
+        return Claim("volume", "v1", (), unmarked=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Repeatable: nothing is done."""
