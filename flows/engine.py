@@ -231,29 +231,28 @@ class FlowRun:
     def _end(self) -> Outcome:
         """Run the steps that may run after the end of the operation; return its known outcome."""
         found = {atom.name: atom for atom in self._detail}
-        self._remove_temporary(found)
+        known = self._known(found)
+        self._remove_temporary(found, known)
         for atom in found.values():
             if atom.state in _UNDONE and atom.failure is not None:
                 return Outcome("failed", atom.failure)
-        known, complete = {"ctx": self._ctx, **self._args}, True
+        complete = True
         for name, step in self._steps.items():
-            atom = found.get(name)
-            if atom is not None and atom.state == states.SUCCESS:
-                known |= _provided(step, atom.results)
-            elif complete and (step.runs_after_end or step.only_notifies):
-                self._run_after_end(step, step.execute, step.rebind, known)
+            if name in found and found[name].state == states.SUCCESS:
+                continue
+            if complete and (step.runs_after_end or step.only_notifies):
+                args = {arg: known.get(name) for arg, name in step.rebind.items()}
+                self._run_after_end(step, functools.partial(step.execute, **args))
             elif name not in self._bookkeeping:
                 complete = False
         self._drop_claim()
         return Outcome("done")
 
-    def _remove_temporary(self, found: Mapping[str, Any]) -> None:
-        known = self._known(found)
+    def _remove_temporary(self, found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         begun = {name for name, atom in found.items() if atom.state != states.PENDING}
-        names = {name: name for name in ("ctx", "known", "begun")}
-        given = {"ctx": self._ctx, "known": known, "begun": begun}
         for step in self._steps.values() if begun else ():
-            self._run_after_end(step, step.remove_temporary, names, given)
+            call = functools.partial(step.remove_temporary, self._ctx, known, begun)
+            self._run_after_end(step, call)
 
     def _known(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments, and the results of the steps that have ended."""
@@ -264,15 +263,9 @@ class FlowRun:
                 known |= _provided(step, atom.results)
         return known
 
-    def _run_after_end(
-        self,
-        step: Step,
-        method: Callable[..., object],
-        names: Mapping[str, str],
-        known: Mapping[str, Any],
-    ) -> None:
+    def _run_after_end(self, step: Step, call: Callable[[], object]) -> None:
         try:
-            method(**{arg: known.get(name) for arg, name in names.items()})
+            call()
         except (RunInterrupted, StorageFailure):
             raise
         except Exception as error:  # noqa: BLE001 - a driver may raise anything at all
