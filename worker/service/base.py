@@ -416,9 +416,6 @@ def _open_journal(url: str, stopping: threading.Event) -> Journal:
         LOG.error("the journal %s is damaged (%s); %s", path, found[0].splitlines()[0], advice)
         raise SystemExit(1)
 
-    def failed(error: BaseException, _pause: float) -> None:
-        LOG.warning("the start waits for the journal's database: %s", error)
-
     def upgrade() -> None:
         try:
             journal.upgrade()
@@ -429,14 +426,10 @@ def _open_journal(url: str, stopping: threading.Event) -> Journal:
 
     try:
         journal = Journal(url)
-        repeat.until_stopped(
-            upgrade,
-            stopping.wait,
-            on=JournalUnavailable if path is None else (),
-            first=DATABASE_PAUSE,
-            longest=DATABASE_PAUSE,
-            failed=failed,
-        )
+        if path is None:
+            _when_available(upgrade, stopping, JournalUnavailable, "the journal's database")
+        else:
+            upgrade()
     except JournalError as error:
         # Without a journal no message may be acknowledged.
         LOG.error("[journal] connection cannot be used: %s", error)
@@ -469,19 +462,26 @@ def _register(
     return _when_available(register, stopping)
 
 
-def _when_available(ask: Callable[[], T], stopping: threading.Event) -> T:
-    """Return an answer of the database; wait for one that does not answer.
+def _when_available(
+    ask: Callable[[], T],
+    stopping: threading.Event,
+    on: type[Exception] = Unavailable,
+    system: str = "the database",
+) -> T:
+    """Return an answer of a database; wait for one that does not answer.
 
+    :param on: the error that means that.
+    :param system: names the database in the log.
     :raises ProcessStopping: the process stops meanwhile.
     """
 
     def failed(error: BaseException, _pause: float) -> None:
-        LOG.warning("the start waits for the database: %s", error)
+        LOG.warning("the start waits for %s: %s", system, error)
 
     return repeat.until_stopped(
         ask,
         stopping.wait,
-        on=Unavailable,
+        on=on,
         first=DATABASE_PAUSE,
         longest=DATABASE_PAUSE,
         failed=failed,
