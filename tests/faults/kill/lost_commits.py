@@ -72,10 +72,10 @@ class LostCommits:
 
     def install(self) -> None:
         """Watch the database and the journal of this process."""
-        _wrap(Database, "write", self._in("database"))
-        _wrap(Database, "change", self._in("statement"))
-        _wrap(pymysql.connections.Connection, "commit", self._commit_of_mysql)
-        _wrap(pymysql.cursors.Cursor, "execute", self._statement_of_mysql)
+        wrap(Database, "write", self._in("database"))
+        wrap(Database, "change", self._in("statement"))
+        wrap(pymysql.connections.Connection, "commit", self._commit_of_mysql)
+        wrap(pymysql.cursors.Cursor, "execute", self._statement_of_mysql)
         journal.transaction = functools.partial(self._transaction, journal.transaction)
 
     def _next(self, kind: str) -> _Commit | None:
@@ -163,7 +163,8 @@ def _break(connection: Any) -> None:
     raise pymysql.err.OperationalError(_LOST_CONNECTION, "Lost connection during query")
 
 
-def _wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    """Put a function before a method of a class; it is given the original first."""
     original = getattr(owner, name)
 
     @functools.wraps(original)

@@ -41,7 +41,7 @@ from taskflow.persistence.models import FlowDetail  # isort: skip
 from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
 from drivers.volume.local import LocalDriver  # isort: skip
 from tests.faults.kill import entries  # isort: skip
-from tests.faults.kill.lost_commits import LostCommits  # isort: skip
+from tests.faults.kill.lost_commits import LostCommits, wrap  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.engine import Database  # isort: skip
 from worker.journal.journal import Journal  # isort: skip
@@ -182,11 +182,11 @@ def watch_message_and_journal() -> None:
         with POINTS.working_on(run.operation.resource[1]):
             return original(self, run, *args)
 
-    _wrap(Journal, "accept", accept)
-    _wrap(Intake, "_accept", take)
-    _wrap(compat.Delivery, "_acknowledge", acknowledge)
-    _wrap(Journal, "finish", finish)
-    _wrap(executor.Executor, "_attempt", attempt)
+    wrap(Journal, "accept", accept)
+    wrap(Intake, "_accept", take)
+    wrap(compat.Delivery, "_acknowledge", acknowledge)
+    wrap(Journal, "finish", finish)
+    wrap(executor.Executor, "_attempt", attempt)
 
 
 def record_journal() -> None:
@@ -210,10 +210,10 @@ def record_journal() -> None:
         original(self, **more)
         POINTS.record(POINTS.current, POINTS.journal)
 
-    _wrap(Journal, "accept", accept)
-    _wrap(Journal, "finish", of_detail)
-    _wrap(Journal, "progress", progress)
-    _wrap(FlowProgress, "flush", flush)
+    wrap(Journal, "accept", accept)
+    wrap(Journal, "finish", of_detail)
+    wrap(Journal, "progress", progress)
+    wrap(FlowProgress, "flush", flush)
 
 
 def watch_database() -> None:
@@ -225,8 +225,8 @@ def watch_database() -> None:
         POINTS.passed("database written")
         return answer
 
-    _wrap(Database, "write", write)
-    _wrap(Database, "change", write)
+    wrap(Database, "write", write)
+    wrap(Database, "change", write)
 
 
 def break_steps() -> None:
@@ -306,16 +306,6 @@ watch_driver(Driver, Choosing, VolumeBackendAPIException)
 def changed(detail: FlowDetail, step: str, state: str) -> None:
     """Note a point for each change of a step's state."""
     POINTS.passed(f"{step} {state}", detail.meta["resource"][1])
-
-
-def _wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-    original = getattr(owner, name)
-
-    @functools.wraps(original)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return wrapper(original, *args, **kwargs)
-
-    setattr(owner, name, wrapped)
 
 
 def watch_service() -> None:

@@ -38,7 +38,7 @@ def watch_checkpoints() -> None:
         original(self, entry)
         POINTS.passed("noted")
 
-    victim._wrap(checkpoint.Checkpoint, "append", append)
+    victim.wrap(checkpoint.Checkpoint, "append", append)
 
 
 def watch_calls() -> None:
@@ -50,8 +50,8 @@ def watch_calls() -> None:
         POINTS.passed(f"after {method}")
         return answer
 
-    victim._wrap(remote_services.RemoteVolumeServices, "_call", asked)
-    victim._wrap(remote_services.RemoteVolumeServices, "_cast", asked)
+    victim.wrap(remote_services.RemoteVolumeServices, "_call", asked)
+    victim.wrap(remote_services.RemoteVolumeServices, "_cast", asked)
 
 
 def main() -> None:
