@@ -11,6 +11,7 @@ import abc
 import datetime
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,6 +46,9 @@ LOG = logging.getLogger(__name__)
 
 _CHECKPOINT, _HASHES, _RESTORE = "notes", "digests", "restore"
 """Suffixes of work files. An upgrade finds those of interrupted transfers by these names."""
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Ids of backups and volumes, which are parts of the names of work files."""
 
 
 class ChunkedDriver(BackupDriver):
@@ -110,7 +114,7 @@ class ChunkedDriver(BackupDriver):
         device = _device(volume_file, f"backup {backup.id}")
         if device.size <= 0 or (backup.size or 0) <= 0:
             raise BackupDriverException(f"backup {backup.id}: the volume has no size")
-        self._require_own(backup, container, prefix)
+        self._require_own(backup, prefix)
         parent = self._parent(backup)
         update = {"parent_id": None} if backup.parent_id and parent is None else {}
         if (found := self._finished(backup, container, prefix)) is not None:
@@ -202,19 +206,21 @@ class ChunkedDriver(BackupDriver):
         if not backup.container or not backup.service_metadata:
             return
         container, prefix = self._location(backup)
-        if not self._is_own(backup, container, prefix):
+        if not layout.is_own_prefix(prefix, str(backup.id)):
             text = "the objects %s* in %s are not deleted with backup %s: they do not name it"
             LOG.warning(text, prefix, container, backup.id)
             return
-        names = self._store.names(container, prefix)
+        found = self._store.names(container, prefix)
+        names = [name for name in found if layout.is_own_name(prefix, name)]
         for name in sorted(names, key=lambda name: not name.endswith(layout.METADATA)):
             self._store.delete(container, name)
         self._store.sync(container, prefix)
-        self._store.forget(container, prefix)
+        self._store.forget(backup)
 
     def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
         """Refuse a place that is not this backup's; whether it is there, a restore sees."""
-        self._require_own(backup, *self._location(backup))
+        _container, prefix = self._location(backup)
+        self._require_own(backup, prefix)
 
     def _location(self, backup: Record) -> tuple[str, str]:
         container, prefix = self._store.container(backup), backup.service_metadata
@@ -224,31 +230,21 @@ class ChunkedDriver(BackupDriver):
             raise BackupDriverException(f"backup {backup.id}: {prefix!r:.120} is no prefix")
         return container, str(prefix)
 
-    def _require_own(self, backup: Record, container: str, prefix: str) -> None:
+    def _require_own(self, backup: Record, prefix: str) -> None:
         """:raises BackupDriverException: the objects of that prefix are not this backup's."""
-        if not self._is_own(backup, container, prefix):
+        if not layout.is_own_prefix(prefix, str(backup.id)):
             text = f"the objects {prefix!r:.120} do not name it"
             raise BackupDriverException(f"backup {backup.id}: {text}")
 
-    def _is_own(self, backup: Record, container: str, prefix: str) -> bool:
-        """Return whether objects are a backup's own: the prefix ends in its id, as Cinder's do.
-
-        For any other one their metadata has to say so.
-        """
-        if prefix.endswith(str(backup.id)):
-            return True
-        try:
-            self._manifest(backup, container, prefix)
-        except BackupDamaged:
-            return False
-        return True
-
     def _work_file(self, key: str, kind: str) -> Path:
+        """:raises BackupDriverException: the key is no part of a file's name."""
+        if not _KEY.fullmatch(key):
+            raise BackupDriverException(f"{key!r:.80} is no id: it is part of a file's name")
         return self._work / f"{key}.{kind}"
 
     def _remove_work_files(self, backup_id: str) -> None:
         for kind in (_CHECKPOINT, _HASHES):
-            self._work_file(backup_id, kind).unlink(missing_ok=True)
+            self._work_file(str(backup_id), kind).unlink(missing_ok=True)
 
     def _parent(self, backup: Record) -> Record | None:
         """Return the parent of an incremental backup; None where all data has to be stored."""

@@ -30,6 +30,7 @@ METADATA = "_metadata"
 BLOCK_HASHES = "_sha256file"
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_SUFFIX = re.compile(rf"-[0-9]{{5,10}}|{METADATA}|{BLOCK_HASHES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,20 @@ class StoredObject:
 def object_name(prefix: str, number: int) -> str:
     """Return the name of an object, the first of which is 1."""
     return f"{prefix}-{number:05d}"
+
+
+def is_own_name(prefix: str, name: str) -> bool:
+    """Return whether an object of this name belongs to the backup with that prefix."""
+    return name.startswith(prefix) and bool(_SUFFIX.fullmatch(name[len(prefix) :]))
+
+
+def is_own_prefix(prefix: str, backup_id: str) -> bool:
+    """Return whether a prefix ends in a backup's whole id, as those of Cinder do.
+
+    No other id, which has neither a slash nor an underscore, ends in the same way.
+    """
+    head, found = prefix[: -len(backup_id)], prefix[-len(backup_id) :]
+    return bool(backup_id) and found == backup_id and (not head or head[-1] in "_/")
 
 
 def require_no_gap(objects: Iterable[StoredObject], backup_id: str) -> None:

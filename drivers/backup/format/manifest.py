@@ -18,12 +18,21 @@ from typing import Any
 
 from oslo_utils import units
 
-from drivers.backup.format.layout import METADATA, VERSION, StoredObject, number
+from drivers.backup.format.layout import (
+    BLOCK_HASHES,
+    METADATA,
+    VERSION,
+    StoredObject,
+    is_own_name,
+    number,
+)
 from drivers.backup.stores.object_store import ObjectSink
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 
 MAX_SIZE = 512 * units.Mi
 """Bytes of metadata at most: neither more is read, nor is it written."""
+
+_NOT_DATA = (METADATA, BLOCK_HASHES)
 
 _BATCH = 1024
 """Objects that are text together."""
@@ -215,9 +224,8 @@ def _manifest(document: dict[str, Any], prefix: str, backup_id: str, sealed: boo
 
 def _check_names(objects: Sequence[StoredObject], prefix: str) -> None:
     """A name is part of a path: it is ours, and never leads anywhere else."""
-    ours = re.compile(re.escape(prefix) + r"-\d{5,}")
     for one in objects:
-        if not ours.fullmatch(one.name):
+        if not is_own_name(prefix, one.name) or one.name.endswith(_NOT_DATA):
             raise ValueError(f"{one.name!r:.120} is no object of this backup")
     if len({one.name for one in objects}) != len(objects):
         raise ValueError("it lists an object twice")

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects as files below one directory: a local disk, or a mounted file system.
 
-A file is written under another name, in the same directory, and renamed; no name ever
-leads out of the root, through ``..`` or a link. Data goes to the disk while
-more is written, so that little is left to wait for at the end.
+A file is written under a temporary name, which begins with the name of its object, in the
+same directory, and renamed. Data goes to the disk while more is written, so that little is
+left to wait for at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import threading
@@ -20,18 +21,23 @@ from pathlib import Path
 from oslo_utils import timeutils, units
 
 from drivers import blockio
-from drivers.backup.stores import local_files
+from drivers.backup.format.layout import is_own_name
+from drivers.backup.stores import container_directories, local_files
+from drivers.backup.stores.container_directories import ContainerDirectories
 from drivers.backup.stores.object_store import PART, Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 
 _TEMPORARY = ".new-"
-_DIRECTORY_MODE, _FILE_MODE = 0o770, 0o660
+_RANDOM = re.compile(r"-[0-9a-f]{16}")
+"""End of a temporary name."""
+
+_FILE_MODE = 0o660
+_OBJECT_LIKE = re.compile(r"volume_.*_backup_.*")
+"""Names of objects. A container of that name would be in the way of an object."""
 
 _FLUSH = 64 * units.Mi
 """Bytes after which written data is sent to the disk."""
-
-_TRIES = 10
 
 _MAX_OPEN = 64
 """Files that wait for the disk at most."""
@@ -45,6 +51,7 @@ class DirectoryStore(ObjectStore):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._directories = ContainerDirectories(root)
         self._disk = ThreadPoolExecutor(2, "disk")
         self._unsynced: list[tuple[Path, Future[None]]] = []
         self._lock = threading.Lock()
@@ -53,7 +60,7 @@ class DirectoryStore(ObjectStore):
         """Write, read and remove a file."""
         marker = secrets.token_bytes(512)
         try:
-            self.root.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            self.root.mkdir(mode=container_directories.MODE, parents=True, exist_ok=True)
             probe = self.root / f"{_TEMPORARY}{secrets.token_hex(8)}"
             probe.write_bytes(marker)
             found = probe.read_bytes()
@@ -65,12 +72,12 @@ class DirectoryStore(ObjectStore):
 
     def container(self, backup: Record) -> str:
         """Return the directory of the row, or one made of the backup's id."""
-        found = backup.container
-        if not found:
-            key = str(backup.id)
-            found = os.path.join(key[0:2], key[2:4], key)
-        self._path(found)
-        return str(found)
+        found = str(backup.container or _default(backup))
+        parts = self._directories.parts(found)
+        if not backup.service_metadata and any(map(_OBJECT_LIKE.fullmatch, parts)):
+            text = "is named like an object of a backup"
+            raise BackupDriverException(f"the container {found!r:.80} {text}")
+        return found
 
     def prefix(self, backup: Record) -> str:
         """Return a name of volume, moment and backup."""
@@ -79,52 +86,48 @@ class DirectoryStore(ObjectStore):
 
     def prepare(self, container: str) -> None:
         """Make the directory, for its owner and group only."""
-        path = self._path(container)
-        with _explained("make", path):
-            _make(path)
-            self._require_inside(path)
-            path.chmod(_DIRECTORY_MODE)
-            for made in (path, *path.parents):
-                _sync(made)
-                if made == self.root:
-                    break
+        with _explained("make", self.root / container):
+            self._directories.make(container)
 
     def names(self, container: str, prefix: str) -> Mapping[str, int]:
-        """Check the directory."""
-        path = self._path(container)
+        """Check the directory; directories in it are other containers."""
         found = {}
-        with _explained("list", path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            self._require_inside(path)
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if entry.name.startswith(prefix):
-                        found[entry.name] = entry.stat(follow_symlinks=False).st_size
+        with (
+            _explained("list", self.root / container),
+            contextlib.suppress(FileNotFoundError),
+            self._directories.opened(container) as fd,
+            os.scandir(fd) as entries,
+        ):
+            for entry in entries:
+                if entry.name.startswith(prefix) and not entry.is_dir(follow_symlinks=False):
+                    found[entry.name] = entry.stat(follow_symlinks=False).st_size
         return found
 
     @contextlib.contextmanager
     def writing(self, container: str, name: str) -> Iterator[_File]:
-        """Write a file under another name, and give it its own when all is there."""
-        path = self._path(container)
-        target, temporary = path / _plain(name), path / f"{_TEMPORARY}{name}-{secrets.token_hex(8)}"
-        with _explained("write", target):
-            file = _File(temporary, target, self._disk)
-        try:
-            yield file
+        """Write a file under a temporary name, and give it its own when all is there."""
+        target, temporary = self.root / container / _plain(name), _temporary_name(name)
+        with self._opened_for_writing(container, target) as fd:
             with _explained("write", target):
-                os.rename(temporary, target)
-        except BaseException:
-            file.close()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+                file = _File(temporary, fd, target, self._disk)
+            try:
+                yield file
+                with _explained("write", target):
+                    os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+            except BaseException:
+                file.close()
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=fd)
+                raise
         self._sync_later(file, target)
 
     def reading(self, container: str, name: str) -> Iterator[bytes]:
         """Read a file."""
-        path = self._path(container) / _plain(name)
+        path = self.root / container / _plain(name)
         with _explained("read", path):
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            fd = os.open(path, flags)
+            with self._directories.opened(container) as directory:
+                fd = os.open(name, flags, dir_fd=directory)
             with open(fd, "rb", buffering=0) as file:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise StoreError(f"{path} is no regular file")
@@ -133,14 +136,17 @@ class DirectoryStore(ObjectStore):
                     yield part
 
     def delete(self, container: str, name: str) -> None:
-        """Remove a file."""
-        path = self._path(container)
-        with _explained("delete", path / _plain(name)), contextlib.suppress(FileNotFoundError):
-            os.unlink(path / name)
+        """Remove a file; a directory of that name is another container, and stays."""
+        with (
+            _explained("delete", self.root / container / _plain(name)),
+            contextlib.suppress(FileNotFoundError, IsADirectoryError),
+            self._directories.opened(container) as fd,
+        ):
+            os.unlink(name, dir_fd=fd)
 
     def sync(self, container: str, prefix: str) -> None:
         """Wait for the disk."""
-        path = self._path(container)
+        path = self.root / container
         with self._lock:
             mine: list[tuple[Path, Future[None]]] = []
             others: list[tuple[Path, Future[None]]] = []
@@ -150,21 +156,27 @@ class DirectoryStore(ObjectStore):
         try:
             for _target, written in mine:
                 written.result()
-            with contextlib.suppress(FileNotFoundError):  # its last file went
-                _sync(path)
+            with (
+                contextlib.suppress(FileNotFoundError),  # its last file went
+                self._directories.opened(container) as fd,
+            ):
+                os.fsync(fd)
         except OSError as error:
             raise StoreError(f"{path} lost written data: {error.strerror}") from error
 
-    def forget(self, container: str, prefix: str) -> None:
-        """Remove directories that are empty now, and what kills left of the backup in them."""
-        path = self._path(container)
-        for left in self.names(container, f"{_TEMPORARY}{prefix}"):
-            self.delete(container, left)
-        with contextlib.suppress(OSError):
-            while path != self.root:
-                path.rmdir()
-                path = path.parent
-                _sync(path)
+    def forget(self, backup: Record) -> None:
+        """Remove the temporary files of a kill, and the backup's own directory if it is empty.
+
+        A container that a user has named may be another backup's as well, and stays.
+        """
+        container, prefix = self.container(backup), str(backup.service_metadata)
+        for left in self.names(container, _TEMPORARY):
+            if is_own_name(prefix, _object_of(left)):
+                self.delete(container, left)
+        if container != _default(backup):
+            return
+        with contextlib.suppress(OSError):  # not empty
+            self._directories.remove(container)
 
     def _sync_later(self, file: _File, target: Path) -> None:
         done = self._disk.submit(file.sync)
@@ -175,27 +187,27 @@ class DirectoryStore(ObjectStore):
             with contextlib.suppress(OSError):  # checked by sync
                 late[1].result()
 
-    def _path(self, container: str) -> Path:
-        """Return a container's directory. :raises BackupDriverException: it is outside."""
-        parts = container.split("/") if isinstance(container, str) else [".."]
-        if any(part in ("", ".", "..") or "\0" in part for part in parts):
-            raise BackupDriverException(
-                f"the container {container!r:.80} is no directory below {self.root}"
-            )
-        return self.root.joinpath(*parts)
-
-    def _require_inside(self, path: Path) -> None:
-        root, real = self.root.resolve(), path.resolve()
-        if root not in real.parents:
-            raise BackupDriverException(f"the container {path} leads to {real}, outside of {root}")
+    @contextlib.contextmanager
+    def _opened_for_writing(self, container: str, target: Path) -> Iterator[int]:
+        """Open a container, and make it again where another program has removed it."""
+        with contextlib.ExitStack() as stack:
+            with _explained("write", target):
+                try:
+                    fd = stack.enter_context(self._directories.opened(container))
+                except FileNotFoundError:
+                    self.prepare(container)
+                    fd = stack.enter_context(self._directories.opened(container))
+            yield fd
 
 
 class _File:
     """A file that is being written."""
 
-    def __init__(self, path: Path, target: Path, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, temporary: str, directory: int, target: Path, threads: ThreadPoolExecutor
+    ) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(path, flags, _FILE_MODE)
+        self._fd = os.open(temporary, flags, _FILE_MODE, dir_fd=directory)
         self._target = target
         self._threads = threads
         self._written = 0
@@ -229,13 +241,20 @@ class _File:
         return self._flushing is None or self._flushing.done()
 
 
-def _make(path: Path) -> None:
-    """Make a directory; another transfer may remove an empty one above it meanwhile."""
-    for _try in range(_TRIES):
-        with contextlib.suppress(FileNotFoundError):
-            path.mkdir(parents=True, exist_ok=True)
-            return
-    path.mkdir(parents=True, exist_ok=True)
+def _default(backup: Record) -> str:
+    """Return the container of a backup that names none: a directory of its own."""
+    key = str(backup.id)
+    return "/".join((key[0:2], key[2:4], key))
+
+
+def _temporary_name(name: str) -> str:
+    return f"{_TEMPORARY}{name}-{secrets.token_hex(8)}"
+
+
+def _object_of(temporary: str) -> str:
+    """Return the name of the object of a temporary file; an empty text for any other file."""
+    name, end = temporary.removeprefix(_TEMPORARY)[:-17], temporary[-17:]
+    return name if _RANDOM.fullmatch(end) else ""
 
 
 def _is_below(target: Path, path: Path, prefix: str) -> bool:
@@ -246,14 +265,6 @@ def _plain(name: str) -> str:
     if not name or "/" in name or "\0" in name or name in (".", ".."):
         raise BackupDriverException(f"{name!r:.120} is no name of an object")
     return name
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -92,5 +92,8 @@ class ObjectStore(abc.ABC):
         :raises StoreError: one of them is lost.
         """
 
-    def forget(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
-        """Tidy up when the last object of a backup has been deleted."""
+    def forget(self, backup: Record) -> None:  # noqa: B027 - a default
+        """Tidy up when the last object of a backup has been deleted.
+
+        Only files and directories that were made for this backup are removed.
+        """

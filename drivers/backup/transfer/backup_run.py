@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from drivers.backup.format import layout
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget, ObjectWriter
@@ -124,8 +125,10 @@ class BackupRun:
         """Delete the objects that an earlier try stored after its last checkpoint."""
         recorded = {one.name for one in self._recorded.objects}
         store, container = self._target.store, self._target.container
-        for name in store.names(container, self._target.prefix).keys() - recorded:
-            store.delete(container, name)
+        prefix = self._target.prefix
+        for name in store.names(container, prefix).keys() - recorded:
+            if layout.is_own_name(prefix, name):
+                store.delete(container, name)
 
     def _process_all(self, threads: ThreadPoolExecutor, pace: Pace) -> None:
         """Give extents to threads as they become free, and report the progress."""

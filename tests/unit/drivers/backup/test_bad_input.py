@@ -65,7 +65,7 @@ class TestRows:
         driver, row = posix(tmp_path), rows.new(container="link")
         (tmp_path / "elsewhere").mkdir()
         (tmp_path / "store" / "link").symlink_to(tmp_path / "elsewhere")
-        with pytest.raises(BackupDriverException, match="leads to .*elsewhere, outside of"):
+        with pytest.raises(BackupDriverException, match="is a link or a file, where a directory"):
             rows.back_up(driver, row, volume)
         assert [*(tmp_path / "elsewhere").iterdir()] == []
 
@@ -93,30 +93,6 @@ class TestRows:
         rows.restore(driver, other, target)
 
         assert target.read_bytes() == volume.read_bytes()
-
-    def test_a_record_whose_metadata_names_it_is_imported_and_deleted(self, tmp_path, rows, volume):
-        driver, row = posix(tmp_path), rows.new(service_metadata="any-prefix", container="c")
-        (tmp_path / "store" / "c").mkdir(parents=True)
-        rows.back_up(driver, made := rows.new(id=row["id"], container="c"), volume)
-        for path in (tmp_path / "store" / "c").iterdir():
-            data = path.read_bytes()
-            if path.name.endswith("_metadata"):
-                document = json.loads(
-                    data.replace(made["service_metadata"].encode(), b"any-prefix")
-                )
-                document.pop("seal")
-                document.pop("sha256file")
-                for entry in document["objects"]:
-                    for facts in entry.values():
-                        [facts.pop(name, None) for name in ("crc32", "size", "zeros")]
-                data = json.dumps(document).encode()
-            name = path.name.replace(made["service_metadata"], "any-prefix")
-            path.unlink()
-            path.with_name(name).write_bytes(data)
-
-        driver.import_record(rows.record(row), {})
-        driver.delete_backup(rows.record(row))
-        assert not (tmp_path / "store" / "c").exists()
 
     def test_the_deletion_of_one_leaves_what_another_is_writing(self, tmp_path, rows, volume):
         driver, row, other = posix(tmp_path), rows.new(container="c"), rows.new(container="c")
@@ -196,7 +172,7 @@ class TestRows:
         assert target.read_bytes() == before
 
     def test_a_volume_that_is_a_directory_is_told(self, tmp_path, rows):
-        row = rows.new(container="c", service_metadata="p")
+        row = rows.new(id="p", container="c", service_metadata="p")
         with pytest.raises(BackupDriverException, match="is a directory"):
             posix(tmp_path).backup(rows.record(row), str(tmp_path))
 

@@ -246,7 +246,7 @@ class TestKill:
         rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
         driver.delete_backup(rows.record(row))
-        assert [*(tmp_path / "store").iterdir()] == []
+        assert [*(tmp_path / "store" / "c").iterdir()] == []
 
 
 def test_the_rows_of_a_try_are_those_of_the_next(tmp_path, rows: Rows) -> None:

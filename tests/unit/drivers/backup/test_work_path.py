@@ -30,13 +30,13 @@ def fill(tmp_path, monkeypatch):
     def refuse(call: str, after: int) -> None:
         real, left = getattr(os, call), [after]
 
-        def full(fd, *more):
+        def full(fd, *more, **how):
             path = Path(fd if call == "open" else os.readlink(f"/proc/self/fd/{fd}"))
             if tmp_path / "work" in path.parents:
                 left[0] -= 1
                 if left[0] < 0:
                     raise OSError(errno.ENOSPC, "No space left on device")
-            return real(fd, *more)
+            return real(fd, *more, **how)
 
         monkeypatch.setattr(local_files.os, call, full)
 
