@@ -81,6 +81,9 @@ _EXPRESSIONS = st.sampled_from(
         "((",
         "",
         "1 / 0",
+        "9^9^9^9",
+        "9 ^ (99999999)",
+        "stats.free_capacity_gb * 1073741824",
     ]
 )
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.backends.reports.scheduler_rules import PoolFields, make_comparable
+from worker.backends.reports.scheduler_rules import PoolFields, make_comparable, make_evaluable
 from worker.backends.volume_backend import VolumeBackend
 
 _CACHEABLE = ("iscsi", "fc", "nvme")
@@ -78,4 +78,5 @@ class Capabilities:
         make_comparable(checked, "", self._check.log)
         for pool in pools or ():
             make_comparable(pool, f"pool {pool['pool_name']}: ", self._check.log)
+        make_evaluable(checked, self._check.log)
         return checked

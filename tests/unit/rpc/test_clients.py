@@ -7,6 +7,7 @@ import copy
 import datetime
 import re
 import uuid
+from types import SimpleNamespace
 
 import oslo_messaging
 import pytest
@@ -257,6 +258,22 @@ class TestSchedulerClient:
         arrived = {a.message["method"]: a.args for a in (service.next(), service.next())}
         assert arrived["notify_service_capabilities"]["backend"] == "n@lvm"
         assert arrived["update_service_capabilities"]["cluster_name"] is None
+
+    def test_reports_stay_in_order_when_the_clock_is_set_back(self, bus, service, monkeypatch):
+        """A scheduler drops an older report, and notifies its listeners of newer ones only."""
+        client, start = SchedulerClient(bus), datetime.datetime(2026, 1, 1)
+        for hours in (0, -1, -1, 1):
+            clock = SimpleNamespace(utcnow=lambda h=hours: start + datetime.timedelta(hours=h))
+            monkeypatch.setattr(scheduler_client, "timeutils", clock)
+            client.report(RequestContext.admin(), "n@lvm", {})
+
+        # They arrive through two queues, each in its order.
+        arrived = [service.next() for _ in range(8)]
+        arrived.sort(key=lambda one: one.message["method"], reverse=True)
+        times = [one.args["timestamp"] for one in arrived]
+        sent = [time for report in zip(times[:4], times[4:], strict=True) for time in report]
+        assert sent == sorted(set(sent))
+        assert sent[6] == "2026-01-01T01:00:00.000000"
 
     @pytest.mark.parametrize("capacity", ["unknown", "infinite", None])
     @pytest.mark.parametrize("field", ["total_capacity_gb", "free_capacity_gb"])

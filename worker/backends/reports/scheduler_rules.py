@@ -8,10 +8,11 @@ same: its filters and weighers divide by differences of fields, and compare two 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.backends.reports import expressions
+from worker.backends.reports.report_values import Unusable
 from worker.backends.stats import NOTIFIED
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -26,9 +27,6 @@ _DEFAULTS: Mapping[str, Any] = {
 
 _SMALLEST = 0.01
 """GiB to which the scheduler rounds before it divides."""
-
-_NUMBER = re.compile(r"\d+(\.\d+)?")
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 _Log = Callable[[str, str], None]
 
@@ -49,33 +47,32 @@ def make_comparable(pool: dict[str, Any], where: str, log: _Log) -> None:
             pool["thin_provisioning_support"] = False
             text = "is reported as False: the whole capacity is reserved"
             log(f"{where}thin_provisioning_support", text)
-    if goodness := pool.get("goodness_function"):
-        pool["goodness_function"] = _rating(goodness, where, log)
+
+
+def make_evaluable(report: dict[str, Any], log: _Log) -> None:
+    """Change the expressions of a report that could occupy the scheduler, or fail its weigher."""
+    for field in expressions.FUNCTIONS:
+        for pool in (report, *report.get("pools", ())):
+            where = f"pool {pool['pool_name']}: " if pool is not report else ""
+            try:
+                if found := pool.get(field):
+                    made = expressions.bounded(found)
+                    is_rating = field == "goodness_function"
+                    pool[field] = expressions.rating(made) if is_rating else made
+            except Unusable as error:
+                pool[field] = None
+                log(f"{where}{field}", f"{error}; it is left out")
+        if (size := expressions.total(report, field)) > expressions.MAX_TOTAL:
+            for pool in (report, *report.get("pools", ())):
+                pool.pop(field, None)
+            most = expressions.MAX_TOTAL
+            log(field, f"of all pools has {size} characters, not up to {most}; it is left out")
 
 
 def _usable(pool: Mapping[str, Any]) -> float:
     """Return the GiB that are not reserved, as the scheduler calculates them."""
     total = float(pool["total_capacity_gb"])
     return total - math.floor(total * float(pool.get("reserved_percentage", 0) or 0) / 100)
-
-
-def _rating(expression: str, where: str, log: _Log) -> str | None:
-    """Return an expression whose value is a number, or that fails while it is evaluated.
-
-    The weigher survives expressions that fail. It compares their value with 0 and 100, without
-    a guard, and the value may be a text such as ``infinite``.
-    """
-    if _NUMBER.fullmatch(expression.strip()):
-        return expression
-    depth = 0
-    for character in _QUOTED.sub("", expression):
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if depth < 0:
-            break
-    if depth:
-        log(f"{where}goodness_function", "has unbalanced parentheses; it is left out")
-        return None
-    return f"max(0, {expression})"
 
 
 class PoolFields:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import datetime
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +43,7 @@ class SchedulerClient:
         self._sender = Sender(transport, topics.SCHEDULER_TOPIC)
         self._service = service
         self._object_version = object_version
+        self._times = _Times()
 
     def create_volume(
         self,
@@ -91,7 +94,7 @@ class SchedulerClient:
             "host": host,
             "capabilities": dict(capabilities),
             "cluster_name": cluster,
-            "timestamp": _now(),
+            "timestamp": self._times.next(),
         }
         target = oslo_messaging.Target(fanout=True, version="3.3")
         method = "update_service_capabilities"
@@ -108,7 +111,7 @@ class SchedulerClient:
             "service_name": self._service,
             "backend": backend,
             "capabilities": of_known_capacity(capabilities),
-            "timestamp": _now(),
+            "timestamp": self._times.next(),
         }
         target = oslo_messaging.Target(version="3.5")
         method = "notify_service_capabilities"
@@ -131,9 +134,22 @@ def _is_known(pool: Mapping[str, Any]) -> bool:
     return all(isinstance(value, int | float) for value in capacity)
 
 
-def _now() -> str:
-    # The scheduler reads exactly this form, and drops reports older than the last one.
-    return timeutils.utcnow().strftime("%Y-%m-%dT%H:%M:%S.%f")
+class _Times:
+    """The times of reports: each is later than the one before, also when the clock is set back.
+
+    A scheduler drops a report that is older than the last one. After a step of an hour backwards
+    it would choose this backend by the capacity of before the step, for an hour.
+    """
+
+    def __init__(self) -> None:
+        self._last = datetime.datetime.min
+        self._lock = threading.Lock()
+
+    def next(self) -> str:
+        """Return a time in exactly the form that the scheduler reads."""
+        with self._lock:
+            self._last = max(timeutils.utcnow(), self._last + datetime.timedelta(microseconds=1))
+            return self._last.strftime("%Y-%m-%dT%H:%M:%S.%f")
 
 
 def _with_volume_id(request_spec: Any, volume_id: str) -> Any:

@@ -158,10 +158,35 @@ def test_a_thin_pool_without_usable_capacity_is_not_thin(total: float, reserved:
         ("volume.size < 5", "max(0, volume.size < 5)"),
         ("'a'), ('b'", None),
         ("((", None),
+        ("'*' < '^'", "max(0, '*' < '^')"),
+        ("stats.free_capacity_gb * 2", "max(0, stats.free_capacity_gb * 1.0 * 2)"),
+        ("9 ^ 99999999", "max(0, 9 ^ 99999999 ^ 1.0)"),
+        ("9 ^ 9^volume.size", "max(0, 9 ^ 9^volume.size ^ 1.0)"),
+        ("9 ^ (9999 - 1)", None),
+        ("9 ^ max(9, 9)", None),
+        ("9 ^ max 9", None),
+        ("'\\'' * 99999999", None),
+        ("1" + "+ 1" * 400, None),
     ],
 )
 def test_a_goodness_function_gives_a_number(found: str, wanted: str | None) -> None:
     assert reported(goodness_function=found)["goodness_function"] == wanted
+
+
+def test_a_filter_function_multiplies_floats_only() -> None:
+    assert reported(filter_function="'a' * 9")["filter_function"] == "'a' * 1.0 * 9"
+    assert reported(filter_function="volume.size < 5")["filter_function"] == "volume.size < 5"
+
+
+def test_functions_of_many_pools_are_left_out_if_they_are_long_together() -> None:
+    pools = [{**POOL, "pool_name": f"p{n}"} for n in range(200)]
+    short = report_of({"pools": pools, "filter_function": "volume.size < 5"})
+    long = report_of({"pools": pools, "filter_function": "volume.size < 5" + " " * 400})
+    own = report_of({"pools": [{**pool, "filter_function": "1" * 400} for pool in pools]})
+
+    assert short["filter_function"] == "volume.size < 5"
+    assert long.get("filter_function") is None
+    assert not any(pool.get("filter_function") for pool in own["pools"])
 
 
 @pytest.mark.parametrize("name", [None, 7, "", "a#b", "\ud800", "a\0", ["p1"], "x" * 248])
