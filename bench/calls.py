@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 import oslo_messaging  # noqa: E402, I001 - after bench, which keeps eventlet out of the process
 import sqlalchemy as sa  # noqa: E402
 
-from bench import load  # noqa: E402
-from bench.blocking import VARIABLE, BlockingDriver, Gate  # noqa: E402
+from bench.workload import load  # noqa: E402
+from bench.workload.blocking import VARIABLE, BlockingDriver, Gate  # noqa: E402
 from drivers.image.directory import DirectoryImages  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 from worker.db import models  # noqa: E402

@@ -20,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import load, machine  # noqa: E402
+from bench.measurements import machine  # noqa: E402
+from bench.workload import load  # noqa: E402
 from tests.servers import Servers  # noqa: E402
 
 PEER = {

@@ -28,9 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
-from bench.blocking import Gate  # noqa: E402
-from bench.load import OPERATIONS, Stuck  # noqa: E402
-from bench.machine import Service  # noqa: E402
+from bench.workload.blocking import Gate  # noqa: E402
+from bench.workload.load import OPERATIONS, Stuck  # noqa: E402
+from bench.measurements.machine import Service  # noqa: E402
 from bench.sides import PEER, RELEASE, Cinder, Side  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 

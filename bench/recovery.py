@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
-from bench import load  # noqa: E402
-from bench.blocking import Gate  # noqa: E402
+from bench.workload import load  # noqa: E402
+from bench.workload.blocking import Gate  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 
 GOALS = {"first_cast_s": 2.0, "recovered_s": 30.0}
@@ -41,7 +41,7 @@ def main() -> None:
         setting = load.Setting.prepare(
             servers,
             folder,
-            driver="bench.blocking.BlockingDriver",
+            driver="bench.workload.blocking.BlockingDriver",
             options={"executor_thread_pool_size": options.interrupted + 50},
         )
         _fill(setting, options.volumes)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.load import BACKEND, Load, sections
-from bench.machine import HOLDFAST, ROOT, Program, Service
+from bench.measurements.machine import HOLDFAST, ROOT, Program, Service
+from bench.workload.load import BACKEND, Load, sections
 from tests.functional.service import render
 from tests.servers import Servers
 
@@ -104,7 +104,7 @@ class Side(Load):
     @classmethod
     def ours(cls, directory: Path, servers: Servers, cinder: Cinder, processes: int) -> Side:
         """holdfast-volume."""
-        drivers = ("noop", "bench.blocking.BlockingDriver")
+        drivers = ("noop", "bench.workload.blocking.BlockingDriver")
         return cls("ours", directory, servers, HOLDFAST, drivers, cinder, processes=processes)
 
     @classmethod

@@ -31,9 +31,9 @@ sys.path.insert(0, str(ROOT))
 
 from worker.compat import native_threads  # noqa: E402, F401  # isort: skip
 
-from bench import samples, soaked  # noqa: E402
-from bench.samples import Footprint, JournalFile, Sample  # noqa: E402
-from bench.traffic import HOST, NODE, POOL, Traffic  # noqa: E402
+from bench.measurements import samples, soaked  # noqa: E402
+from bench.measurements.samples import Footprint, JournalFile, Sample  # noqa: E402
+from bench.workload.traffic import HOST, NODE, POOL, Traffic  # noqa: E402
 from tests.functional.service import Service  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 from worker.db import sync  # noqa: E402

@@ -63,7 +63,7 @@ class NoopDriver(driver.VolumeDriver):
 
 
 class BlockingDriver(NoopDriver):
-    """Creates nothing, as long as the gate of ``bench/blocking.py`` is closed."""
+    """Creates nothing, as long as the gate of ``bench/workload/blocking.py`` is closed."""
 
     def create_volume(self, volume: Any) -> None:
         """Wait at the gate."""

@@ -15,8 +15,8 @@ from typing import Any
 import openstack
 import sqlalchemy as sa
 
+from tests.cinder.api.user import User, wait
 from tests.cinder.control import BACKENDS, NODE, Control
-from tests.cinder.user import User, wait
 from tests.cinder.workers import Workers
 from tests.notifications import Notifications
 from tests.reading import blocks

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.functional.service import render
-from tests.keystone import Keystone
-from tests.nova import Nova
 from tests.servers import Process, Servers, free_port, until
+from tests.servers.keystone import Keystone
+from tests.servers.nova import Nova
 
 NODE = "node"
 PLUGINS = Path(__file__).parent / "plugins"

@@ -22,7 +22,7 @@ from drivers.image.directory import DirectoryImages
 from drivers.interface.records import Record
 from flows.errors import NotFound
 from tests.functional.service import Service
-from tests.scripted import Script
+from tests.scripted.volume_driver import Script
 from tests.servers import until
 from worker.db import models, sync
 from worker.db.engine import Database
@@ -61,7 +61,7 @@ class Cloud:
         self.database = with_tables(database)
         self.records = Records(self.database)
         self.script = Script(directory / "script")
-        scripted: dict[str, Any] = {"volume_driver": "tests.scripted.ScriptedDriver"}
+        scripted: dict[str, Any] = {"volume_driver": "tests.scripted.volume_driver.ScriptedDriver"}
         scripted["script"] = str(self.script.directory)
         scripted["replication_device"] = ["backend_id:second,key:a", "backend_id:third"]
         self.backends = {BACKEND: {"volume_backend_name": BACKEND, **(backend or scripted)}}

@@ -20,10 +20,11 @@ from flows.host import cleanup, failover, freeze
 from flows.volume import create_from_backup, revert
 from flows.volume.migration import complete, migrate, retype
 from tests import messages
-from tests.faults.kill import backup_world, moves
-from tests.faults.kill import cases as campaign
-from tests.faults.kill.case import Asked, Case
-from tests.faults.kill.rows import Rows
+from tests.faults.kill import backup_world
+from tests.faults.kill.cases import every_case as campaign
+from tests.faults.kill.cases import moves
+from tests.faults.kill.cases.case import Asked, Case
+from tests.faults.kill.cases.rows import Rows
 from tests.faults.kill.world import GIB
 from tests.functional.cloud import encoded
 from tests.journals.doubles import info_of

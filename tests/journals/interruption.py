@@ -17,7 +17,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.errors import VolumeBackendAPIException
 from flows import errors
 from flows.lifecycle import Step
-from tests.faults.kill.case import Case
+from tests.faults.kill.cases.case import Case
 from tests.journals import recording
 from tests.journals.cases import CaseWorld
 from tests.journals.service import Databases, Service

@@ -29,7 +29,7 @@ import sqlalchemy as sa
 
 from drivers.interface import errors as driver_errors
 from flows import errors, factories
-from tests.faults.kill.case import Case
+from tests.faults.kill.cases.case import Case
 from tests.journals import recording
 from tests.journals.cases import CASES
 from tests.journals.interruption import Interruption, run_case, seeded

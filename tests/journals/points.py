@@ -13,7 +13,7 @@ from flows.backup import continue_
 from flows.lifecycle import Step
 from flows.volume import revert
 from flows.volume.migration import complete, migrate, retype
-from tests.faults.kill.case import Case
+from tests.faults.kill.cases.case import Case
 from tests.journals.interruption import Interruption
 from tests.journals.service import MAX_RESUMES
 from worker.journal.journal import Journal

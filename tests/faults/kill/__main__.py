@@ -14,12 +14,13 @@ from pathlib import Path
 
 from worker.compat import native_threads  # noqa: F401  # isort: skip
 
-from tests.faults.kill import backup_world, cases
-from tests.faults.kill.axes import AXES
-from tests.faults.kill.axis import Axis
+from tests.faults.kill import backup_world
+from tests.faults.kill.axes.axis import Axis
+from tests.faults.kill.axes.every_axis import AXES
+from tests.faults.kill.axes.kill import Kill
 from tests.faults.kill.campaign import Campaign
-from tests.faults.kill.case import Case
-from tests.faults.kill.kill import Kill
+from tests.faults.kill.cases import every_case as cases
+from tests.faults.kill.cases.case import Case
 from tests.faults.kill.verdict import Strike, Tally
 from tests.faults.kill.world import World
 from tests.servers import Servers

@@ -14,7 +14,7 @@ import oslo_messaging
 from drivers.backup.posix import PosixDriver
 from drivers.interface.records import Record
 from flows.backup import continue_, create, delete, record, reset, restore
-from tests.faults.kill.case import Asked, Case
+from tests.faults.kill.cases.case import Asked, Case
 from tests.faults.kill.world import BACKEND, BUS, NODE, World
 from tests.functional.service import Service
 from tests.servers import Servers

@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.kill.case import Asked, Case
+from tests.faults.kill.cases.case import Asked, Case
 from tests.faults.kill.course import Course, Way, failing, insane, steps_of
 from tests.faults.kill.verdict import Strike, Tally, Verdict, kind_of
 from tests.faults.kill.world import World
 
 if TYPE_CHECKING:
-    from tests.faults.kill.axis import Axis
+    from tests.faults.kill.axes.axis import Axis
 
 PATIENCE = 60.0
 """Seconds after which an operation without an end is stuck."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flows import factories
-from tests.faults.kill.case import Case
+from tests.faults.kill.cases.case import Case
 from tests.faults.kill.plan import Plan
 
 _TRANSIENT = ("creating", "deleting", "extending", "reverting", "restoring", "unmanaging")

@@ -13,11 +13,11 @@ import pytest
 
 from tests.conftest import require
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
-from tests.faults.kill import cases
 from tests.faults.kill.__main__ import FRONTS
-from tests.faults.kill.axes import AXES
-from tests.faults.kill.axis import Axis
+from tests.faults.kill.axes.axis import Axis
+from tests.faults.kill.axes.every_axis import AXES
 from tests.faults.kill.campaign import Campaign
+from tests.faults.kill.cases import every_case as cases
 from tests.faults.kill.verdict import Strike
 from tests.servers import Broker, MariaDB, Servers
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.kill.case import Case
+from tests.faults.kill.cases.case import Case
 from tests.faults.kill.course import Way
 
 VIOLATIONS = ("lost", "stuck", "leaked", "destroyed", "undone_by_restart")

@@ -28,8 +28,8 @@ from drivers.image.directory import DirectoryImages
 from drivers.interface.errors import ImageNotFound
 from drivers.volume.files import Directory
 from tests.faults.kill import entries
+from tests.faults.kill.cases.rows import BACKEND, HOST, NODE, Rows
 from tests.faults.kill.plan import Plan
-from tests.faults.kill.rows import BACKEND, HOST, NODE, Rows
 from tests.functional.cloud import encoded
 from tests.functional.service import Service
 from tests.servers import Servers, until

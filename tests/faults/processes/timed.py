@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from oslo_config import cfg
 
-from tests.scripted import ScriptedDriver
+from tests.scripted.volume_driver import ScriptedDriver
 
 
 class Call(NamedTuple):

@@ -16,7 +16,7 @@ from tests.functional.backups.backup_cloud import BackupCloud
 from tests.functional.backups.scripted_cloud import DRIVER, VOLUME_DRIVER, ScriptedCloud
 from tests.functional.service import services
 from tests.notifications import Notifications
-from tests.scripted import Script
+from tests.scripted.volume_driver import Script
 from tests.servers import Broker, Servers
 
 NOTIFYING = {"oslo_messaging_notifications": {"driver": "messagingv2"}}

@@ -11,10 +11,10 @@ import pytest
 from drivers.interface.records import Record
 from tests.functional.backups.backup_cloud import BackupCloud
 from tests.notifications import Notifications
-from tests.scripted import Script
+from tests.scripted.volume_driver import Script
 
-DRIVER = "tests.scripted_backup.ScriptedBackupDriver"
-VOLUME_DRIVER = "tests.scripted_device.ScriptedDevice"
+DRIVER = "tests.scripted.backup_driver.ScriptedBackupDriver"
+VOLUME_DRIVER = "tests.scripted.device_driver.ScriptedDevice"
 
 Plan = dict[str, dict[str, Any]]
 

@@ -12,7 +12,7 @@ import pytest
 from tests.functional.backups.conftest import shown
 from tests.functional.backups.test_statuses import DRIVER, ScriptedCloud
 from tests.functional.service import services
-from tests.scripted import Script
+from tests.scripted.volume_driver import Script
 from tests.servers import Broker, until
 from worker.journal.journal import Journal
 

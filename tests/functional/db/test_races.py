@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows.errors import OverQuota, StatusChanged
-from tests.unit.db.test_service_records import WHO
+from tests.unit.db.records.test_service_records import WHO
 from tests.unit.db.world import PROJECT, Tables
 from worker.db import models
 from worker.db.engine import Database

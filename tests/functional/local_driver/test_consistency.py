@@ -18,8 +18,8 @@ import pytest
 from drivers.interface.records import Record
 from tests.conformance.places import require_programs
 from tests.functional.cloud import BACKEND, HOST, Cloud
+from tests.functional.local_driver.nbd import Disk
 from tests.functional.service import Service
-from tests.nbd import Disk
 
 POOL_HOST = f"{HOST}#{BACKEND}"
 CONNECTOR = {"host": "writer"}

@@ -26,9 +26,9 @@ from tests.conformance.places import require_programs
 from tests.conftest import require
 from tests.functional.cloud import BACKEND, HOST, Cloud
 from tests.functional.service import Service
-from tests.keystone import Keystone
 from tests.reading import blocks, part
 from tests.servers import Glance, Servers, until
+from tests.servers.keystone import Keystone
 from worker.cli.output.tasks import tasks_of
 
 POOL_HOST = f"{HOST}#{BACKEND}"

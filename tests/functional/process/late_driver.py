@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from drivers.interface.records import Record
-from tests.scripted import ScriptedDriver
+from tests.scripted.volume_driver import ScriptedDriver
 
 
 class LateDriver(ScriptedDriver):

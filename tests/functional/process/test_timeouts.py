@@ -54,7 +54,7 @@ def test_what_hangs_in_its_driver_is_undone_and_its_stack_is_told(
     ended(cloud)
     log = cloud.service.text()
     assert "takes longer than the 1 s of operation_timeout" in log
-    assert "scripted.py" in log and "wait_for" in log
+    assert "scripted/volume_driver.py" in log and "wait_for" in log
     assert cloud.entries()[0].state == "REVERTED"
     assert "OperationTimedOut" in (cloud.entries()[0].failure or "")
     gate.touch()

@@ -16,8 +16,8 @@ from oslo_config import cfg
 from drivers.compute import nova as module
 from drivers.compute.nova import Nova
 from drivers.interface.errors import ComputeError
-from tests.nova import EVENTS
-from tests.nova import Nova as Server
+from tests.servers.nova import EVENTS
+from tests.servers.nova import Nova as Server
 
 pytest.importorskip("keystoneauth1")
 

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same rules on MariaDB and PostgreSQL."""
 
-from tests.unit.db.test_volume_records import *  # noqa: F403
+from tests.unit.db.records.test_volume_records import *  # noqa: F403

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from drivers.interface.records import Record
 from tests.functional.cloud import NODE, POOL_HOST, REQUEST, Cloud, encoded
-from tests.scripted import Script
+from tests.scripted.volume_driver import Script
 from tests.servers import until
 from worker.db import models
 
@@ -29,7 +29,7 @@ def host(name: str = THERE) -> dict[str, Any]:
 def second_backend(directory: Path, **sections: Any) -> dict[str, Any]:
     """Return the options of a second scripted backend."""
     options = {
-        "volume_driver": "tests.scripted.ScriptedDriver",
+        "volume_driver": "tests.scripted.volume_driver.ScriptedDriver",
         "volume_backend_name": SECOND,
         "script": str(directory / "second"),
         "backend_availability_zone": "far",

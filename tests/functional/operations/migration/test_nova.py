@@ -18,9 +18,9 @@ from drivers.interface.records import Record
 from tests.functional.cloud import POOL_HOST, Cloud
 from tests.functional.operations.migration.pair import THERE, Pair, second_backend
 from tests.functional.service import Service
-from tests.keystone import TOKEN, Keystone
-from tests.nova import Nova
 from tests.servers import until
+from tests.servers.keystone import TOKEN, Keystone
+from tests.servers.nova import Nova
 
 pytest.importorskip("keystoneauth1")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections of Cinder's RBD driver; ``tests/cinder/test_compat.py`` has the contract."""
+"""Connections of Cinder's RBD driver; ``tests/cinder/drivers/test_compat.py`` has the contract."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from taskflow import states
 
-from tests.lost_answers import LostAnswers
 from tests.unit.flows.world.world import World
 from tests.unit.worker.execution.test_operation_pool import GATE, SLOT, Bench, note, until
+from tests.unit.worker.journal.lost_answers import LostAnswers
 from worker.execution import operator_requests, retry
 from worker.execution.operator_requests import RequestPoller
 from worker.journal.errors import JournalRefused, JournalUnavailable

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The effect of Cinder's modules on the process that loads them: its options, its database."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+if importlib.util.find_spec("cinder") is None:
+    pytest.skip("Cinder is installed by tox -e cinder", allow_module_level=True)
+
+from drivers.interface import errors  # noqa: E402
+from tests.conformance import cinders  # noqa: E402
+from worker.conf.check import checker  # noqa: E402
+
+NFS = "cinder.volume.drivers.nfs.NfsDriver"
+RBD = "cinder.volume.drivers.rbd.RBDDriver"
+
+
+class TestProcess:
+    """The effect of Cinder's modules on the process that imports them."""
+
+    def test_eventlet_is_not_there(self) -> None:
+        cinders.load(RBD)
+        from cinder import utils
+
+        assert not hasattr(sys.modules["eventlet"], "__version__")
+        assert utils.concurrency_mode_threading()
+        assert type(utils.tpool_wrap(self)) is type(self)
+
+    def test_no_default_of_ours_is_changed(self) -> None:
+        script = """
+            import sys
+            from worker import conf as config
+            conf = config.load(["--config-file", sys.argv[1]], prog="p")
+            def values():
+                infos = list(conf._all_opt_infos())
+                place = [(g.name if g else None, i["opt"].dest) for i, g in infos]
+                return {p: conf[p[0]][p[1]] if p[0] else conf[p[1]] for p in place}
+            before = values()
+            from drivers.cinder import loading
+            loading.load("cinder.volume.drivers.rbd.RBDDriver")
+            after = values()
+            print({k: (v, after[k]) for k, v in before.items() if after[k] != v})
+            assert len(after) > len(before) + 100
+        """
+        assert run(script) == "{}"
+
+
+class TestDatabase:
+    """Cinder's code and ours write to the same tables."""
+
+    def test_writers_to_a_file_wait_for_each_other(self) -> None:
+        script = f"""
+            import threading
+            from tests.conformance import cinders
+            driver = cinders.load("{NFS}")
+            cinders.configuration(driver, {{}})
+            from drivers.cinder import runtime
+            runtime.begin()
+            from cinder import context, objects
+            from cinder.db import api
+            ours, admin = cinders.Rows()._records.volumes, context.get_admin_context()
+            volume = ours.create(size=1, host="h@b", user_id="u", project_id="p")
+
+            def theirs():
+                for number in range(20):
+                    pairs = {{"number": str(number)}}
+                    api.volume_admin_metadata_update(admin, volume.id, pairs, True)
+                    objects.Volume.get_by_id(admin, volume.id)
+
+            def mine():
+                for number in range(40):
+                    ours.update(volume.id, display_name=str(number))
+
+            threading.excepthook = lambda told: print(told.exc_value)
+            threads = [threading.Thread(target=work) for work in (theirs, theirs, mine, mine)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            found = ours.get(volume.id)
+            print(found.display_name, found.admin_metadata)
+        """
+
+        assert run(script) == "39 {'number': '19'}"
+
+
+class TestConfiguration:
+    """One file, two programs' options."""
+
+    def test_a_driver_reads_its_section_then_the_shared_one(self, tmp_path: Path) -> None:
+        script = """
+            import sys
+            from worker import conf as config
+            from worker.conf import backends
+            conf = config.load(["--config-file", sys.argv[1]], prog="p")
+            driver, ours = backends.configure(conf, "b1")
+            from cinder.volume import configuration
+            theirs = configuration.Configuration(driver.OPTS, config_group="b1")
+            names = ("volume_backend_name", "reserved_percentage", "nfs_mount_attempts",
+                     "max_over_subscription_ratio", "nfs_sparsed_volumes", "nas_host")
+            for where in (ours, theirs):
+                print([where.safe_get(name) for name in names])
+            print(ours.processes, driver.__name__, theirs.nfs_mount_point_base)
+        """
+        extra = (
+            "[backend_defaults]\nreserved_percentage = 7\nnfs_mount_attempts = 5\n"
+            f"[b1]\nvolume_driver = {NFS}\nvolume_backend_name = one\n"
+        )
+        lines = run(script, extra, enabled="b1").splitlines()
+
+        assert lines[0] == lines[1] == "['one', 7, 5, '20.0', True, '']"
+        assert lines[2].startswith("1 NfsDriver ")
+
+    def test_a_wrong_value_is_named_with_its_place(self, tmp_path: Path) -> None:
+        file = tmp_path / "wrong.conf"
+        file.write_text(
+            f"[DEFAULT]\nenabled_backends = b1\n[b1]\nvolume_driver = {NFS}\n"
+            "nfs_mount_attempts = many\n"
+        )
+        problems = [one for one in checker.check([str(file)]) if one.section == "b1"]
+
+        wanted = f"{file}:5: [b1] nfs_mount_attempts: 'many' is not a number"
+        assert [str(one) for one in problems] == [wanted]
+
+    def test_somebody_elses_driver_for_cinder_is_adapted_as_well(self, tmp_path: Path) -> None:
+        (tmp_path / "theirs.py").write_text(
+            "from cinder.volume import driver\n\n\nclass Theirs(driver.VolumeDriver):\n    pass\n"
+        )
+        script = """
+            import sys
+            from worker import conf as config
+            from worker.conf import backends
+            conf = config.load(["--config-file", sys.argv[1]], prog="p")
+            driver = backends.driver_class(conf, "b1")
+            print(driver.__name__, driver.cinders.__module__)
+        """
+        text = run(script, "[b1]\nvolume_driver = theirs.Theirs\n", enabled="b1", path=tmp_path)
+
+        assert text == "Theirs theirs"
+
+    def test_what_is_no_driver_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"cinder.context.RequestContext is no volume driver"):
+            cinders.load("cinder.context.RequestContext")
+
+
+class TestRefused:
+    """A set-up that would fail later is refused when the backend comes up."""
+
+    @pytest.mark.parametrize(
+        ("cluster", "processes", "text"),
+        [("c@b", 1, "cannot serve a cluster"), (None, 2, "cannot have 2 processes")],
+    )
+    def test_a_driver_that_is_alone_on_its_backend(
+        self, cluster: str | None, processes: int, text: str
+    ) -> None:
+        from drivers.cinder.runtime import Facts
+
+        options = SimpleNamespace(safe_get={"processes": processes}.get)
+        driver = cinders.load("cinder.volume.drivers.lvm.LVMVolumeDriver")(options, host="h@b")
+
+        with pytest.raises(errors.VolumeDriverException, match=text):
+            driver._check(Facts(cluster, True))  # type: ignore[attr-defined]
+
+
+def run(script: str, extra: str = "", *, enabled: str = "", path: Path | None = None) -> str:
+    """Run a program in a process of its own, and return its output."""
+    root = Path(__file__).parents[3]
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "holdfast.conf")
+        file.write_text(f"[DEFAULT]\nstate_path = {scratch}\nenabled_backends = {enabled}\n{extra}")
+        program = textwrap.dedent(script)
+        places = os.pathsep.join(str(one) for one in (root, path) if one is not None)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program, str(file)],
+            env={**os.environ, "PYTHONPATH": places},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
