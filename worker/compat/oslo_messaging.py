@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import kombu.exceptions
 import oslo_messaging
@@ -65,6 +65,14 @@ def unlisted_options() -> Iterator[tuple[str, list[cfg.Opt]]]:
             yield section, getattr(client, section)
         except (ImportError, AttributeError):
             continue
+
+
+class Binding(NamedTuple):
+    """A queue that is consumed, and the way of its messages from an exchange."""
+
+    queue: str
+    exchange: str
+    routing_key: str
 
 
 class Delivery:
@@ -157,9 +165,12 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         """Open the connection anew soon; callable from any thread."""
         self._reconnect = reason
 
-    def queues(self) -> list[str]:
-        """Return the names of the queues that are consumed."""
-        return [str(consumer.queue_name) for consumer in list(self.conn.connection._consumers)]
+    def bindings(self) -> list[Binding]:
+        """Return the queues that are consumed, and the exchanges that they are bound to."""
+        return [
+            Binding(str(one.queue_name), str(one.exchange_name), str(one.routing_key))
+            for one in list(self.conn.connection._consumers)
+        ]
 
     def missing(self) -> list[str]:
         """Return the queues whose consumers the channel does not have."""
@@ -274,37 +285,64 @@ def traced(conf: Any, incoming: Any) -> AbstractContextManager[None]:
     return nullcontext() if tracing is None else tracing.trace_receive(conf, incoming)
 
 
-def consumer_counts(transport: Any, queues: Iterable[str]) -> dict[str, int]:
-    """Return how many consumers the broker has for each queue; see :func:`queue_depths`."""
-    return {queue: count for queue, (_, count) in queue_depths(transport, queues).items()}
+def consumer_counts(transport: Any, bindings: Iterable[Binding]) -> dict[str, int]:
+    """Return how many consumers the broker has for each queue, and bind each queue anew.
+
+    The number is 0 where the queue is missing, or its exchange. An exchange that was deleted and
+    made again has no bindings, and nothing shows that: senders get a confirm for each message that
+    no queue takes. To bind a queue again is without effect where it is bound.
+
+    :raises Exception: the broker does not answer.
+    """
+    counts: dict[str, int] = {}
+
+    def ask(channel: Any) -> None:
+        for queue, exchange, routing_key in bindings:
+            _, counts[queue] = _depth(channel, queue)
+            if counts[queue] and exchange:
+                try:
+                    channel.queue_bind(queue, exchange, routing_key)
+                except impl_rabbit.amqp_ex.NotFound:
+                    counts[queue] = 0
+
+    _on_a_channel(transport, ask)
+    return counts
 
 
 def queue_depths(transport: Any, queues: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Return of each queue how many messages are ready, and how many consumers it has.
 
-    Both are 0 where a queue is missing. The broker is asked on a channel of its own, of a
-    connection that sends. A bus inside the process has no such numbers.
+    Both are 0 where a queue is missing. A bus inside the process has no such numbers.
 
     :raises Exception: the broker does not answer.
     """
     depths: dict[str, tuple[int, int]] = {}
+
+    def ask(channel: Any) -> None:
+        for queue in queues:
+            depths[queue] = _depth(channel, queue)
+
+    _on_a_channel(transport, ask)
+    return depths
+
+
+def _on_a_channel(transport: Any, ask: Callable[[Any], None]) -> None:
+    """Ask the broker on a channel of its own, of a connection that sends."""
     driver = transport._driver
     with driver._get_connection(common.PURPOSE_SEND, retry=0) as pooled:
         connection = pooled.connection
 
-        def ask() -> None:
+        def once() -> None:
             if connection.connection.transport.driver_type != "amqp":
                 return  # a bus inside this process
             channel = connection.connection.channel()
             try:
-                for queue in queues:
-                    depths[queue] = _depth(channel, queue)
+                ask(channel)
             finally:
                 channel.close()
 
         with connection._connection_lock:
-            connection.ensure(ask, retry=1)
-    return depths
+            connection.ensure(once, retry=1)
 
 
 def _depth(channel: Any, queue: str) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 """Check at the broker that each server still has its consumers.
 
 A consumer may disappear without an error on its connection: an operator deletes the queue, the
-broker closes the channel, or a library loses the consumer in a reconnection. No message arrives
-then, and no line is logged. So a thread compares each server with the broker. A server whose
-consumers are missing connects anew. While consumers stay missing, the process does not notify
-the watchdog.
+broker closes the channel, or a library loses the consumer in a reconnection. An exchange may be
+deleted, with all its bindings, while the queues and their consumers stay. No message arrives
+then, and no line is logged. So a thread compares each server with the broker, and binds its queues
+again. A server whose consumers or exchanges are missing connects anew. While they stay missing,
+the process does not notify the watchdog.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class ConsumingServer(Protocol):
     def passed(self) -> float:
         """When the thread of the consumers last passed through its loop, by the monotonic clock."""
 
-    def queues(self) -> list[str]:
-        """Return the names of the consumed queues."""
+    def bindings(self) -> list[compat.Binding]:
+        """Return the consumed queues."""
 
     def reconnect(self, reason: str) -> None:
         """Connect anew soon."""
@@ -47,13 +48,13 @@ class ConsumingServer(Protocol):
 class ConsumerCheck:
     """Checks the consumers of all servers of a process.
 
-    :param counts: returns the broker's number of consumers of each queue; raises when the
-        broker does not answer.
+    :param counts: binds queues again and returns the broker's number of consumers of each, 0
+        without an exchange; raises when the broker does not answer.
     """
 
     def __init__(
         self,
-        counts: Callable[[Collection[str]], Mapping[str, int]],
+        counts: Callable[[Collection[compat.Binding]], Mapping[str, int]],
         stopping: threading.Event,
     ) -> None:
         self._counts = counts
@@ -95,7 +96,7 @@ class ConsumerCheck:
 
     def _check(self, server: ConsumingServer) -> None:
         try:
-            counts = self._counts(server.queues())
+            counts = self._counts(server.bindings())
         except Exception as error:  # noqa: BLE001 - the broker is away: reported elsewhere
             LOG.debug("the broker's consumers are unknown: %s", error)
             self._missing_since.pop(server, None)
@@ -111,10 +112,10 @@ class ConsumerCheck:
             self._missing_since.pop(server, None)
             return
         self._missing_since.setdefault(server, now)
-        reason = f"the broker has no consumer of {', '.join(missing)}" if missing else "it hangs"
-        server.reconnect(reason)
+        gone = f"the broker has no consumer of, or no exchange for, {', '.join(missing)}"
+        server.reconnect(gone if missing else "it hangs")
 
 
-def counts_of(transport: Any) -> Callable[[Collection[str]], Mapping[str, int]]:
+def counts_of(transport: Any) -> Callable[[Collection[compat.Binding]], Mapping[str, int]]:
     """Return the function that asks the broker of a transport for its consumers."""
-    return lambda queues: compat.consumer_counts(transport, queues)
+    return lambda bindings: compat.consumer_counts(transport, bindings)

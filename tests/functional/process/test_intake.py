@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import amqp
 import kombu
 import oslo_messaging
 import pytest
@@ -182,6 +183,24 @@ def test_queues_that_were_deleted_are_declared_again(make_cloud: Clouds, rabbit_
     passes(cloud)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "made again without bindings"])
+def test_an_exchange_that_was_deleted_leads_to_the_queues_again(
+    make_cloud: Clouds, rabbit_url: str, again: bool
+) -> None:
+    cloud = make_cloud()
+    cloud.service.start()
+    with kombu.Connection(rabbit_url.replace("rabbit://", "amqp://")) as connection:
+        channel = connection.channel()
+        channel.exchange_delete("openstack")
+        if again:  # by another service of the bus
+            kombu.Exchange("openstack", "topic", durable=False, channel=channel).declare()
+        until(lambda: _takes(connection, "openstack", QUEUE), 60, "the queue to be bound")
+    (volume,) = create(cloud, 1)
+
+    cloud.wait_status(volume, "available")
+    passes(cloud)
+
+
 def test_nothing_is_lost_while_the_journal_is_away(make_cloud: Clouds, broker: Broker) -> None:
     cloud = make_cloud(**BUS)
     cloud.service.start()
@@ -197,6 +216,24 @@ def test_nothing_is_lost_while_the_journal_is_away(make_cloud: Clouds, broker: B
         journal.execute("ROLLBACK")
         for volume in volumes:
             cloud.wait_status(volume, "available")
+
+
+def _takes(connection: Any, exchange: str, queue: str) -> bool:
+    """Return whether a message with the name of a queue gets there: the broker returns others.
+
+    The probe is of no version that the service knows, and is put aside.
+    """
+    channel, returned = connection.channel(), []
+    channel.events["basic_return"].add(lambda *answer: returned.append(answer))
+    try:
+        channel.confirm_select()
+        channel.basic_publish_confirm(amqp.Message(b"probe"), exchange, queue, mandatory=True)
+        return not returned
+    except connection.channel_errors:
+        return False
+    finally:
+        with contextlib.suppress(Exception):
+            channel.close()
 
 
 def _consumers(connection: Any) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
+from worker.compat.oslo_messaging import Binding
 from worker.rpc import consumer_check
 from worker.rpc.consumer_check import MISSING_LIMIT, STALLED, ConsumerCheck
 
@@ -21,8 +22,8 @@ class Listener:
         self.reasons: list[str] = []
         self.reconnect = self.reasons.append
 
-    def queues(self) -> list[str]:
-        return ["topic", "topic.h1"]
+    def bindings(self) -> list[Binding]:
+        return [Binding("topic", "x", "topic"), Binding("topic.h1", "x", "topic.h1")]
 
 
 class World:
@@ -39,10 +40,10 @@ class World:
     def monotonic(self) -> float:
         return self.now
 
-    def _ask(self, queues: Collection[str]) -> Mapping[str, int]:
+    def _ask(self, bindings: Collection[Binding]) -> Mapping[str, int]:
         if self.counts is None:
             raise ConnectionError("away")
-        return {queue: self.counts[queue] for queue in queues}
+        return {one.queue: self.counts[one.queue] for one in bindings}
 
     def after(self, seconds: float, *, alive: bool = True) -> None:
         self.now += seconds
@@ -66,7 +67,7 @@ def test_a_healthy_listener_is_left_alone(world: World) -> None:
 def test_one_without_a_consumer_connects_anew(world: World) -> None:
     world.counts = {"topic": 1, "topic.h1": 0}
     world.after(10)
-    assert world.listener.reasons == ["the broker has no consumer of topic.h1"]
+    assert world.listener.reasons == ["the broker has no consumer of, or no exchange for, topic.h1"]
     world.counts = {"topic": 1, "topic.h1": 1}
     world.after(10)
     world.after(MISSING_LIMIT + 1)
@@ -115,12 +116,12 @@ def test_the_thread_goes_on_after_an_error(
     stopping, calls = threading.Event(), threading.Semaphore(0)
 
     class Odd(Listener):
-        def queues(self) -> list[str]:
+        def bindings(self) -> list[Binding]:
             calls.release()
             raise KeyError("a bug")
 
     check = ConsumerCheck(world._ask, stopping)
-    monkeypatch.setattr(check, "_check", lambda server: server.queues())
+    monkeypatch.setattr(check, "_check", lambda server: server.bindings())
     check.start([Odd()])
     for _ in range(2):
         assert calls.acquire(timeout=20)
