@@ -34,7 +34,11 @@ LOST = (
 GIVEN_UP = ("Unable to connect to AMQP server",)
 """Parts of the log line of the last attempt."""
 
-CONSEQUENCES = ("Failed to publish message", "Failed to consume message")
+CONSEQUENCES = (
+    "Failed to publish message",
+    "Failed to consume message",
+    "Unexpected error during heartbeat",
+)
 """Parts of log lines that follow from a lost connection."""
 
 FOUND = ("Reconnected to AMQP server",)
@@ -45,6 +49,12 @@ BLOCKED = ("The broker has blocked the connection",)
 
 HARMLESS = "Heartbeat support requested"
 """A part of the log line about a transport inside one process."""
+
+REFUSED = (amqp_errors.AccessRefused, amqp_errors.NotAllowed)
+"""Errors of a first connection that the library raises: a wrong password, no such virtual host."""
+
+REFUSED_PAUSE = 5.0
+"""Seconds until a connection that the broker refused is attempted again."""
 
 BUS_OPTS: list[cfg.Opt] = [*impl_rabbit.rabbit_opts, *amqp.amqp_opts]
 NOTIFIER_OPTS: list[cfg.Opt] = notifier._notifier_opts
@@ -261,9 +271,30 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
         assert self._consumers is not None, "the server has not been started"
         return self._consumers
 
+    def refused(self, error: Exception) -> None:
+        """Take note that the broker refuses the first connection; it is attempted again."""
+
     def _create_listener(self) -> base.PollStyleListenerAdapter:
+        """Connect and consume, however long that takes, as the library does in an outage."""
+        while True:
+            connection = self._connect()
+            try:
+                return self._consume(connection)
+            except REFUSED as error:
+                connection.close()
+                self.refused(error)
+                time.sleep(REFUSED_PAUSE)
+
+    def _connect(self) -> Any:
+        while True:
+            try:
+                return self.transport._driver._get_connection(common.PURPOSE_LISTEN)
+            except REFUSED as error:
+                self.refused(error)
+                time.sleep(REFUSED_PAUSE)
+
+    def _consume(self, connection: Any) -> base.PollStyleListenerAdapter:
         driver = self.transport._driver
-        connection = driver._get_connection(common.PURPOSE_LISTEN)
         listener = self._make_listener(driver, connection)
         exchange = driver._get_exchange(self._target)
         topic = self._target.topic

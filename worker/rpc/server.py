@@ -106,6 +106,13 @@ class Server(compat.RPCServer):
         self, transport: Any, target: oslo_messaging.Target, intake: MessageIntake
     ) -> None:
         super().__init__(transport, target, functools.partial(_Listener, intake))
+        self._refused: str | None = None
+
+    def refused(self, error: Exception) -> None:
+        """Log once for each reason that the broker refuses the connection."""
+        if (reason := str(error)) != self._refused:
+            LOG.error("the message bus refuses this service, which waits for it: %s", reason)
+        self._refused = reason
 
 
 class _Listener(compat.Listener):

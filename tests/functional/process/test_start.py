@@ -83,6 +83,35 @@ def test_without_a_database_it_is_ready_and_ends_on_sigterm(
     assert service.stop(40) == 0
 
 
+@pytest.mark.parametrize("wrong", ["password", "virtual host", "permissions"])
+def test_a_bus_that_refuses_the_service_is_waited_for(
+    volume_service: Make, database: str, rabbit_url: str, broker: Broker, wrong: str
+) -> None:
+    """Users and virtual hosts are made by a deployment, maybe later than the service."""
+    user, vhost = f"u{free_port()}", rabbit_url.rpartition("/")[2]
+    broker.ctl("add_user", user, "right")
+    if wrong != "permissions":
+        broker.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
+    bus = rabbit_url.replace("guest:guest", f"{user}:{'no' if wrong == 'password' else 'right'}")
+    bus = bus.replace(f"/{vhost}", f"/{user}") if wrong == "virtual host" else bus
+    service = volume_service(bus=bus, database=database)
+    service.launch()
+    waits(service, "the message bus")
+    if wrong == "password":
+        broker.ctl("change_password", user, "no")
+    elif wrong == "virtual host":
+        broker.ctl("add_vhost", user)
+        broker.ctl("set_permissions", "-p", user, user, ".*", ".*", ".*")
+    else:
+        broker.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
+    service.wait_for_notice("STATUS=takes operations", 120)
+
+    assert service.stop(40) == 0
+    log = service.text()
+    assert log.count("the message bus refuses this service") <= 2  # servers
+    assert "Traceback" not in log
+
+
 def test_it_takes_operations_when_the_bus_comes(
     volume_service: Make, database: str, rabbit_url: str, broker: Broker
 ) -> None:

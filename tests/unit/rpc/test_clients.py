@@ -15,6 +15,7 @@ import pytest
 from drivers.interface.records import Record
 from flows.errors import InvalidVolume
 from tests.unit.rpc.samples import SAMPLES, of
+from worker.compat import oslo_messaging as compat
 from worker.rpc import codec, objects, transport
 from worker.rpc.clients import scheduler as scheduler_client
 from worker.rpc.clients import service as service_client
@@ -289,6 +290,16 @@ class TestSchedulerClient:
         assert arrived["update_service_capabilities"]["capabilities"]["pools"] == pools
 
 
+SENDS = [
+    lambda bus, who: SchedulerClient(bus).report(who, "n@lvm", {}),
+    lambda bus, who: SchedulerClient(bus).create_volume(
+        who, Record("volume", {"id": "v1"}), None, {}
+    ),
+    lambda bus, who: VolumeClient(bus).cast(who, "n@lvm", "delete_volume", volume={}),
+    lambda bus, who: VolumeClient(bus).call(who, "n@lvm", "freeze_host"),
+]
+
+
 class TestBrokerAway:
     @pytest.fixture
     def nowhere(self, configured, monkeypatch):
@@ -298,19 +309,19 @@ class TestBrokerAway:
         monkeypatch.setattr(service_client, "_RETRIES", 0)
         return transport.get(configured("rabbit://u:hush@127.0.0.1:1/"), prefetch=1)
 
-    @pytest.mark.parametrize(
-        "send",
-        [
-            lambda bus, who: SchedulerClient(bus).report(who, "n@lvm", {}),
-            lambda bus, who: SchedulerClient(bus).create_volume(
-                who, Record("volume", {"id": "v1"}), None, {}
-            ),
-            lambda bus, who: VolumeClient(bus).cast(who, "n@lvm", "delete_volume", volume={}),
-            lambda bus, who: VolumeClient(bus).call(who, "n@lvm", "freeze_host"),
-        ],
-    )
+    @pytest.mark.parametrize("send", SENDS)
     def test_ends_in_one_error_after_a_bounded_time(self, nowhere, send):
         with pytest.raises(BusUnavailable, match="was not sent") as raised:
             send(nowhere, RequestContext.admin())
 
         assert "hush" not in str(raised.value)
+
+    @pytest.mark.parametrize("send", SENDS)
+    @pytest.mark.parametrize("kind", compat.REFUSED)
+    def test_a_broker_that_refuses_the_connection_is_away(self, bus, monkeypatch, send, kind):
+        def refuse(*_, **__):
+            raise kind("not with this password")
+
+        monkeypatch.setattr(bus._driver, "_get_connection", refuse)
+        with pytest.raises(BusUnavailable, match="not with this password"):
+            send(bus, RequestContext.admin())

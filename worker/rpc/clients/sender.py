@@ -106,5 +106,9 @@ def _remote(error: Exception) -> oslo_messaging.RemoteError | None:
 def _sending(method: str) -> Iterator[None]:
     try:
         yield
-    except (kombu.exceptions.OperationalError, oslo_messaging.MessageDeliveryFailure) as error:
+    except (
+        kombu.exceptions.OperationalError,
+        oslo_messaging.MessageDeliveryFailure,
+        *compat.REFUSED,
+    ) as error:
         raise BusUnavailable(f"{method} was not sent, the bus does not answer: {error}") from error
