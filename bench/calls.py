@@ -32,7 +32,7 @@ from bench.workload.blocking import VARIABLE, BlockingDriver, Gate  # noqa: E402
 from drivers.image.directory import DirectoryImages  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 from worker.db import models  # noqa: E402
-from worker.db.engine import Database  # noqa: E402
+from worker.db.database import Database  # noqa: E402
 from worker.db.records import Records  # noqa: E402
 from worker.journal.journal import Journal  # noqa: E402
 from worker.rpc import objects  # noqa: E402

@@ -38,7 +38,7 @@ from flows.context import VolumeServiceContext  # noqa: E402
 from flows.lifecycle import Step  # noqa: E402
 from tests.servers import Servers  # noqa: E402
 from worker.journal.journal import Journal  # noqa: E402
-from worker.rpc.context import RequestContext  # noqa: E402
+from worker.rpc.request_context import RequestContext  # noqa: E402
 from worker.rpc.operation import Operation  # noqa: E402
 
 STEPS = 5

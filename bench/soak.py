@@ -37,7 +37,7 @@ from bench.workload.traffic import HOST, NODE, POOL, Traffic  # noqa: E402
 from tests.functional.service import Service  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 from worker.db import sync  # noqa: E402
-from worker.db.engine import Database  # noqa: E402
+from worker.db.database import Database  # noqa: E402
 
 _GIB = 1024**3
 _BURST = 12  # operations that begin just before a kill, so that it cuts some short

@@ -21,7 +21,7 @@ from tests.servers import Servers
 from worker import conf as config
 from worker.db import models, sync
 from worker.db.column_values import now
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.rpc import transport
 
 NODE, BACKEND = "bench", "noop"

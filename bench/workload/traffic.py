@@ -22,7 +22,7 @@ from oslo_config import cfg
 
 from drivers.interface.records import Record
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.rpc import objects
 

@@ -69,7 +69,7 @@ def prepare() -> None:
     if "cinder.volume.driver" in sys.modules:
         return
     # Late: only a driver of Cinder's needs it, and Cinder then is installed.
-    from drivers.cinder import eventlet_stub, options
+    from drivers.cinder import eventlet_stub, merged_options
 
     if not installed():
         raise ModuleNotFoundError(f"Cinder is not installed: {_ADVICE}", name=PACKAGE)
@@ -78,8 +78,8 @@ def prepare() -> None:
         importlib.import_module("futurist")
         eventlet_stub.install()
     conf = cfg.CONF
-    options.be_lenient(conf)
-    with options.kept_defaults(conf):
+    merged_options.be_lenient(conf)
+    with merged_options.kept_defaults(conf):
         objects = importlib.import_module("cinder.objects")
         objects.register_all()
         for name in ("cinder.keymgr", "cinder.coordination", "cinder.rpc", "cinder.volume.driver"):

@@ -33,10 +33,10 @@ def is_cinders(driver: type[VolumeDriver]) -> bool:
 
 def load(path: str) -> type[VolumeDriver]:
     """Return a driver of ours around one of Cinder's."""
-    from worker.conf import groups
-    from worker.conf.groups import backend
+    from worker.conf import option_groups
+    from worker.conf.option_groups import backend
 
-    groups.register_all(cfg.CONF)
+    option_groups.register_all(cfg.CONF)
     for section in ("backend_defaults", SECTION):
         cfg.CONF.register_opts(backend.OPTS, group=section)
     return loading.load(path)
@@ -67,7 +67,7 @@ class Rows:
     """Keeps rows of the records that the suite passes to a driver."""
 
     def __init__(self) -> None:
-        from worker.db.engine import Database
+        from worker.db.database import Database
         from worker.db.records import Records
 
         self._records = Records(Database(_database()))
@@ -106,7 +106,7 @@ def _place() -> Path:
 @functools.cache
 def _database() -> str:
     from worker.db import sync
-    from worker.db.engine import Database
+    from worker.db.database import Database
 
     url = f"sqlite:///{_place() / 'cinder.sqlite'}"
     sync.sync(Database(url))

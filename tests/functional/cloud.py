@@ -25,7 +25,7 @@ from tests.functional.service import Service
 from tests.scripted.volume_driver import Script
 from tests.servers import until
 from worker.db import models, sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.journal.journal import Journal, JournalEntry
 from worker.rpc import objects

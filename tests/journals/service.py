@@ -24,7 +24,7 @@ from tests.unit.flows.world.doubles import Noted
 from tests.unit.flows.world.images import Images
 from worker.adapters.record_cache import RecordCache
 from worker.db import sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.endpoints.backup import RPC_VERSION as BACKUP_VERSION
 from worker.endpoints.volume import RPC_VERSION as VOLUME_VERSION
@@ -38,7 +38,7 @@ from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
 from worker.journal.journal import Journal
 from worker.locks import Locks
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 TIMEOUT = 60.0
 """Seconds after which an operation that has not ended is stuck."""

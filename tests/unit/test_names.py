@@ -15,10 +15,10 @@ CLASSES = {"InvalidInput"}
 """The error of flows is a subclass of that of drivers: callers get one name."""
 
 _SUBJECTS = """
-attachment backends backup backup_source base cinder compat compute connection context create db
-delete engine errors export group groups host image journal lifecycle manage migration
-operator_requests optional options orphaned quota records remote_services replication service
-services snapshot volume volumes
+attachment backends backup backup_source base cinder compat compute connection create db delete
+errors export group groups host image journal lifecycle manage migration operator_requests
+optional orphaned quota records remote_services replication service services snapshot volume
+volumes
 """
 SUBJECTS = frozenset(_SUBJECTS.split())
 """Names of several modules: one subject on several levels, one verb of several resources."""

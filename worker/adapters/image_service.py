@@ -9,7 +9,7 @@ from oslo_config import cfg
 
 from drivers.image.image_transfer import ImageTransport
 from drivers.image.qemu_img import ConversionLimits
-from worker.conf.groups import image
+from worker.conf.option_groups import image
 from worker.execution.concurrency import Limiter, blocking
 
 

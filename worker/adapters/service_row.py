@@ -20,7 +20,7 @@ from flows.replication_statuses import SWITCHED
 from worker.db.records import Records
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import VolumeClient
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 LOG = logging.getLogger(__name__)
 

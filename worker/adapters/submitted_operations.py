@@ -18,9 +18,9 @@ from drivers.interface.records import Record
 from worker.execution.retry import JournalRetry
 from worker.journal.journal import Journal
 from worker.rpc import objects
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 _UNFINISHED = sorted(
     {

@@ -17,7 +17,7 @@ from drivers.interface.volume import VolumeDriver
 from flows.errors import GroupNotFound
 from flows.host import replication_errors
 from worker.db.records import Records
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 
 class ReplicationTargets:

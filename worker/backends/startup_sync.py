@@ -27,7 +27,7 @@ from flows.statuses import VolumeStatus
 from worker.db.records import Records
 from worker.execution.resource_queue import ResourceQueue
 from worker.rpc import topics
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 LOG = logging.getLogger(__name__)
 

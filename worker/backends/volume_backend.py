@@ -16,7 +16,7 @@ from worker.backends import driver_setup
 from worker.backends.directory_mark import NotMounted
 from worker.backends.stats import StatsCheck, StatsError
 from worker.execution.concurrency import Limiter, blocking
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 LOG = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from drivers.interface.records import Record
-    from worker.db.engine import Database
+    from worker.db.database import Database
     from worker.db.records import Records
     from worker.journal.journal import Journal, JournalEntry
 
@@ -77,7 +77,7 @@ class Access:
     def database(self) -> Database:
         """The database."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.db.engine import Database
+        from worker.db.database import Database
 
         return Database.from_conf(self.conf)
 

@@ -259,7 +259,7 @@ class Verify(Command):
         if backup.status not in (BackupStatus.AVAILABLE, BackupStatus.RESTORING):
             raise CommandError(f"backup {backup.id} is {backup.status}: there is nothing to verify")
         # Late: help needs no configuration, which loads 50 modules.
-        from worker.conf.groups import backup as options
+        from worker.conf.option_groups import backup as options
 
         driver_class, services = options.driver_class(access.conf)
         if backup.service and not any(name.startswith(backup.service) for name in services):

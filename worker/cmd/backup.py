@@ -19,11 +19,11 @@ def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 1."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
-    from worker.conf import groups, state_path
+    from worker.conf import option_groups, state_path
 
     conf = config.load(argv, prog=PROG)
     state_path.prepare(conf)
-    groups.backup.driver_class(conf)
+    option_groups.backup.driver_class(conf)
     warnings = config.reviewed(conf, "backup")
     logging.setup(conf, PROG)
     _serve(conf, warnings)

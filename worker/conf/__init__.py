@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from worker.conf import groups
+from worker.conf import option_groups
 from worker.conf.check import checker, config_files
 from worker.conf.check.problems import ConfigError, Problem, refuse
 from worker.conf.cinder import defaults
@@ -16,7 +16,7 @@ from worker.conf.cinder.review import Review
 
 __all__ = ["ConfigError", "Problem", "load", "register_all", "reviewed"]
 
-register_all = groups.register_all
+register_all = option_groups.register_all
 
 
 def load(
@@ -42,7 +42,7 @@ def load(
     args = list(sys.argv[1:] if argv is None else argv)
     conf = cfg.CONF
     conf.clear()
-    groups.register_all(conf)
+    option_groups.register_all(conf)
     conf.register_cli_opts(cli_opts)
     files = config_files.chosen(args, project, prog, default_config_files)
     refuse(checker.early(conf, config_files.ConfigFiles(files)))

@@ -19,7 +19,7 @@ from worker.conf import plugins
 from worker.conf.check import config_files, option_values
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
-from worker.conf.groups import backend, default
+from worker.conf.option_groups import backend, default
 
 SHARED = "backend_defaults"
 DRIVERS = "holdfast.volume_drivers"

@@ -14,7 +14,7 @@ from oslo_db import options as database
 from drivers.backup import options
 from drivers.volume.local import LocalDriver
 from worker.conf.backends import SHARED
-from worker.conf.groups import (
+from worker.conf.option_groups import (
     backend,
     backup,
     compute,

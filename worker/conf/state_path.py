@@ -9,7 +9,7 @@ from oslo_config import cfg
 
 from worker.conf.check import config_files
 from worker.conf.check.problems import ConfigError
-from worker.conf.groups import default
+from worker.conf.option_groups import default
 
 _PATH = next(option for option in default.OPTS if option.dest == "state_path")
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from oslo_utils import timeutils
 
 from flows.errors import Unavailable
-from worker.db.engine import Database
+from worker.db.database import Database
 
 LOG = logging.getLogger(__name__)
 

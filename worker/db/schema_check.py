@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 
 CINDER_VERSION_TABLE = "alembic_version"
 CINDER_VERSION = "9c74c1c6971f"

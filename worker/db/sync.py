@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 
 from worker.db import models
 from worker.db.column_values import now
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.schema_check import SchemaFinding, check
 
 __all__ = ["SchemaFinding", "NotOurs", "check", "sync"]

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from flows.backup import continue_, create, delete, record, reset, restore
 from flows.statuses import BackupStatus
 from worker.endpoints.arguments import as_list, check_id, id_of, on_backup
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 RPC_VERSION = "2.4"
 

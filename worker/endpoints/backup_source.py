@@ -17,9 +17,9 @@ from worker.endpoints.arguments import (
     volume_lock,
 )
 from worker.rpc import codec
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class BackendQueries(Protocol):

@@ -8,9 +8,9 @@ from typing import Any
 from flows.volume.connections import attach, attachment, connection, detach
 from worker.endpoints.arguments import id_of, on_connection
 from worker.rpc import objects
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class ConnectionEndpoint:

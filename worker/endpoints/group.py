@@ -16,9 +16,9 @@ from flows.group import (
     update,
 )
 from worker.endpoints.arguments import check_id, id_of, ids_of
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class GroupEndpoint:

@@ -11,9 +11,9 @@ from oslo_utils import timeutils
 
 from flows.host import cleanup, failover, freeze
 from worker.endpoints.arguments import field, ids_of
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class FailoverFollower(Protocol):

@@ -9,9 +9,9 @@ from flows.snapshot import manage as manage_snapshot
 from flows.volume import manage
 from worker.endpoints.arguments import on_snapshot, on_volume
 from worker.rpc import codec, objects
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class ManageableObjects(Protocol):

@@ -10,9 +10,9 @@ from typing import Any
 from flows.volume.migration import complete, migrate, retype, update_migrated
 from worker.endpoints.arguments import as_list, check_id, id_of, on_volume, volume_lock
 from worker.rpc import codec
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import BadArguments, exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class MigrationEndpoint:

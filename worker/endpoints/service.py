@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from worker.endpoints.arguments import field, prefix_of
 from worker.rpc import objects
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
+from worker.rpc.request_context import RequestContext
 
 
 class LogLevels(Protocol):

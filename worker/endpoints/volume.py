@@ -30,9 +30,9 @@ from worker.endpoints.arguments import (
     volume_lock,
 )
 from worker.rpc import codec
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 RPC_VERSION = "3.20"
 

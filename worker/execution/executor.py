@@ -35,8 +35,8 @@ from worker.journal.errors import JournalRefused, ProgressRefused
 from worker.journal.interruptions import Interruption
 from worker.journal.journal import Journal
 from worker.journal.progress import FlowProgress
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 LOG = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from worker.rpc import codec
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import oslo_messaging
 
 from worker.rpc.clients.sender import Sender
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 from worker.rpc.server import Call, Cast, MessageIntake, Unreadable
 
 LOG = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flows.factories import Factory, factory_of, path_of
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 WhenInterrupted = Literal["finish", "revert"]
 

@@ -21,7 +21,7 @@ from worker.adapters.host_attach import HostAttacher
 from worker.adapters.remote_services import RemoteBackupPeers, RemoteVolumeServices
 from worker.backends.backup_backend import BackupStoreBackend
 from worker.backends.directory_mark import DirectoryMark
-from worker.conf.groups import backup as options
+from worker.conf.option_groups import backup as options
 from worker.db.records import Records
 from worker.endpoints.backup import RPC_VERSION, BackupEndpoint, ForceDeleteSupport
 from worker.endpoints.service import CapabilityReports, ServiceEndpoint
@@ -31,8 +31,8 @@ from worker.recovery.orphaned_backups import OrphanedBackups
 from worker.rpc import topics
 from worker.rpc.clients import scheduler
 from worker.rpc.clients.backup import BackupClient
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import Dispatcher
+from worker.rpc.request_context import RequestContext
 from worker.service import base, log_levels
 from worker.service.base import Identity, Infrastructure, Inputs, Parts
 from worker.service.fence import HostFence

@@ -34,7 +34,7 @@ from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import ReportedBackend, Reporter
 from worker.compat import oslo_messaging as compat
 from worker.db import clock
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.error_kinds import ErrorKind, kind_of
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter, blocking

@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from flows.errors import ProcessStopping
-from worker.db.engine import Database
+from worker.db.database import Database
 
 LOG = logging.getLogger(__name__)
 

@@ -58,8 +58,8 @@ from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.rpc import topics
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.volume import VolumeClient
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import Dispatcher
+from worker.rpc.request_context import RequestContext
 from worker.service import base, log_levels
 from worker.service.base import Identity, Infrastructure, Inputs, Parts
 from worker.service.fence import HostFence

@@ -18,7 +18,7 @@ from drivers.interface.group import VolumeGroupDriver  # noqa: E402
 from drivers.interface.manage import VolumeManagementDriver  # noqa: E402
 from drivers.interface.records import Record  # noqa: E402
 from tests.conformance import cinders  # noqa: E402
-from worker.rpc.context import RequestContext  # noqa: E402
+from worker.rpc.request_context import RequestContext  # noqa: E402
 
 NFS = "cinder.volume.drivers.nfs.NfsDriver"
 RBD = "cinder.volume.drivers.rbd.RBDDriver"

@@ -15,7 +15,7 @@ if importlib.util.find_spec("cinder") is None:
 from drivers.interface import errors  # noqa: E402
 from drivers.interface.records import Record  # noqa: E402
 from tests.conformance import cinders  # noqa: E402
-from worker.rpc.context import RequestContext  # noqa: E402
+from worker.rpc.request_context import RequestContext  # noqa: E402
 
 ID, OTHER, THIRD = (f"{digit * 8}-1111-2222-3333-444444444444" for digit in "abc")
 REQUEST = RequestContext.from_wire({"user_id": "u", "project_id": "p", "request_id": "req-1"})

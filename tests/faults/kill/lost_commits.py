@@ -23,7 +23,7 @@ from typing import Any
 import pymysql
 import sqlalchemy as sa
 
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.journal import journal
 
 _CHANGES = ("UPDATE", "INSERT", "DELETE")

@@ -43,7 +43,7 @@ from drivers.volume.local import LocalDriver  # isort: skip
 from tests.faults.kill import entries  # isort: skip
 from tests.faults.kill.lost_commits import LostCommits, wrap  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
-from worker.db.engine import Database  # isort: skip
+from worker.db.database import Database  # isort: skip
 from worker.journal.journal import Journal  # isort: skip
 from worker.journal.progress import FlowProgress  # isort: skip
 from worker.rpc.operation import Operation  # isort: skip

@@ -35,7 +35,7 @@ from tests.functional.service import Service
 from tests.servers import Servers, until
 from worker.backends.directory_mark import MARKER
 from worker.db import models, sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.rpc import transport
 

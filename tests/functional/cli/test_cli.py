@@ -19,8 +19,8 @@ import pytest
 from flows.volume import create
 from tests.servers.forked import command
 from worker.journal.journal import Journal
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = str(Path(sys.executable).with_name("holdfast"))

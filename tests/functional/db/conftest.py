@@ -12,7 +12,7 @@ from tests.conftest import require
 from tests.servers import MariaDB, PostgreSQL, Servers
 from tests.unit.db.conftest import records, tables
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.sync import sync
 
 __all__ = ["records", "tables"]

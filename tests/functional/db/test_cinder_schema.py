@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tests.unit.db.world import Tables
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.db.schema_check import SchemaFinding, check
 from worker.db.sync import NotOurs, sync

@@ -10,7 +10,7 @@ import pytest
 from oslo_utils import timeutils
 
 from worker.db import clock
-from worker.db.engine import Database
+from worker.db.database import Database
 
 KINDS = ("mysql", "postgresql")
 

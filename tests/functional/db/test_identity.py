@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.service.fence import identity_of
 
 

@@ -18,8 +18,8 @@ from taskflow.types.failure import Failure
 from flows.volume import create
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import RequestResult
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 SLOT = "h1@b1/0"
 

@@ -14,12 +14,12 @@ from flows.errors import StatusChanged
 from flows.volume import create
 from tests.conftest import require
 from tests.servers import PostgreSQL
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.db.sync import sync
 from worker.journal.journal import Journal
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 pytest.importorskip("psycopg", reason="psycopg 3: pip install 'psycopg[binary]'")
 

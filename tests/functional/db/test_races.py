@@ -16,7 +16,7 @@ from flows.errors import OverQuota, StatusChanged
 from tests.unit.db.records.test_service_records import WHO
 from tests.unit.db.world import PROJECT, Tables
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.db.sync import sync
 

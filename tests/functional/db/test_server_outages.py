@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from flows.errors import Unavailable
 from tests.servers import until
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 
 OTHERS = {

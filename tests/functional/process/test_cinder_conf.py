@@ -10,7 +10,7 @@ import pytest
 
 from tests.functional.service import Service
 from worker.db import sync
-from worker.db.engine import Database
+from worker.db.database import Database
 
 PACKAGED = Path(__file__).parents[2] / "unit/conf/cinder/packaged.conf"
 DRIVER = "cinder.volume.drivers.lvm.LVMVolumeDriver"

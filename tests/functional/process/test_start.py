@@ -13,7 +13,7 @@ from tests.faults.outages.proxy import Link
 from tests.functional.service import Service
 from tests.servers import Broker, free_port, until
 from worker.db import sync
-from worker.db.engine import Database
+from worker.db.database import Database
 
 Make = Callable[..., Service]
 

@@ -18,7 +18,7 @@ from worker.cli.access import Access
 from worker.cli.main import Holdfast
 from worker.conf import state_path
 from worker.db import sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.service import volume
 from worker.service.start_stop import Service

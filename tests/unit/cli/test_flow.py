@@ -19,8 +19,8 @@ from tests.unit.cli.conftest import Shell
 from worker.cli.output import flow_graph, tasks
 from worker.cli.output.colour import Colour
 from worker.journal.journal import Journal
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class Terminal(io.StringIO):

@@ -315,7 +315,7 @@ def test_the_backup_service_itself_is_refused_all_the_same(write, text):
 
 @pytest.mark.parametrize("store", sorted(refused.STORES))
 def test_stores_that_are_not_there_are_refused(load, store):
-    from worker.conf.groups import backup
+    from worker.conf.option_groups import backup
 
     for path in (store, f"{store}.SomeDriver"):
         with pytest.raises(ConfigError) as caught:

@@ -10,10 +10,10 @@ import pytest
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import groups
+from worker.conf import option_groups
 from worker.conf.cinder import defaults, no_effect, refused, unrelated
 from worker.conf.cinder.table import BACKEND, Table
-from worker.conf.groups import backend
+from worker.conf.option_groups import backend
 
 DOCS = Path(__file__).parents[3] / "docs/cinder-conf.rst"
 TABLE = Table()
@@ -34,7 +34,7 @@ EMPTY = (None, "", [])
 def ours():
     """Our options, by section and name."""
     conf = cfg.ConfigOpts()
-    groups.register_all(conf)
+    option_groups.register_all(conf)
     found = {(section, option.dest): option for section, option in oslo_config.registered(conf)}
     return found | {(BACKEND, option.dest): option for option in backend.OPTS}
 

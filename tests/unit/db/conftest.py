@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.db.world import Tables
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.db.sync import sync
 

@@ -16,7 +16,7 @@ from drivers.interface.records import Record
 from flows.errors import StatusChanged
 from tests.unit.db.world import PROJECT
 from worker.db import commit, models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 
 LOST = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")

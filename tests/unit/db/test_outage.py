@@ -14,7 +14,7 @@ from oslo_db import exception as db_exception
 from flows.errors import Unavailable
 from worker import outage_log
 from worker.db import outage
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.error_kinds import ErrorKind, kind_of, reason
 
 GONE = pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query")

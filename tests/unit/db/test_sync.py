@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 
 from flows.errors import Unavailable
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.schema_check import SchemaFinding, check
 from worker.db.sync import VERSION_TABLE, NotOurs, sync
 

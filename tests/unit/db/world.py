@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 
 LONG_AGO = datetime.datetime(2020, 1, 1)
 PROJECT = "a" * 32

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from drivers.cinder import eventlet_stub, loading, options
+from drivers.cinder import eventlet_stub, loading, merged_options
 from drivers.cinder.error_translation import translated
 from drivers.interface import errors
 
@@ -77,8 +77,8 @@ class TestOptions:
 
     def test_what_was_there_first_stays(self) -> None:
         conf = self.conf()
-        options.be_lenient(conf)
-        options.be_lenient(conf)
+        merged_options.be_lenient(conf)
+        merged_options.be_lenient(conf)
 
         conf.register_opts([self.THEIRS, cfg.StrOpt("name", default="new")])
 
@@ -90,7 +90,7 @@ class TestOptions:
 
     def test_an_option_of_the_command_line_that_comes_late_is_read_from_files(self) -> None:
         conf = self.conf()
-        options.be_lenient(conf)
+        merged_options.be_lenient(conf)
 
         conf.register_cli_opts([cfg.StrOpt("late", default="here"), self.THEIRS])
 
@@ -98,7 +98,7 @@ class TestOptions:
 
     def test_imports_do_not_change_defaults_of_others(self) -> None:
         conf = self.conf()
-        with options.kept_defaults(conf):
+        with merged_options.kept_defaults(conf):
             conf.register_opt(cfg.IntOpt("new", default=1))
             conf.set_default("size", 7)
             conf.set_default("new", 7)

@@ -22,7 +22,7 @@ from worker.rpc.clients import service as service_client
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import METHODS, VolumeClient
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 VOLUME_SAMPLES = [sample for sample in SAMPLES if sample.service == "cinder-volume"]
 

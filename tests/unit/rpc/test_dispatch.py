@@ -9,7 +9,6 @@ import pytest
 
 from flows.volume import create
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import (
     BadArguments,
     DirectCall,
@@ -20,6 +19,7 @@ from worker.rpc.dispatch import (
     exposed,
 )
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 
 class Volumes:

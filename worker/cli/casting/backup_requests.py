@@ -16,7 +16,7 @@ from worker.cli.casting.requests import Sent
 from worker.cli.casting.rows import RequestRows, require
 from worker.db.records.services.service import is_up
 from worker.rpc.clients.backup import BackupClient
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 BINARY = "cinder-backup"
 _DELETABLE = (BackupStatus.AVAILABLE, BackupStatus.ERROR, BackupStatus.ERROR_DELETING)

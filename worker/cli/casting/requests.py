@@ -18,7 +18,7 @@ from worker.cli.access import Access, CommandError
 from worker.cli.casting.destination import Destination
 from worker.cli.casting.rows import RequestRows, require
 from worker.rpc.clients.volume import METHODS, VolumeClient
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 _AT_REST = (VolumeStatus.AVAILABLE, VolumeStatus.ERROR, VolumeStatus.ERROR_DELETING)
 _DELETABLE = (

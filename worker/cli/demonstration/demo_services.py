@@ -28,14 +28,14 @@ from worker.cli.access import CommandError
 from worker.cli.output.colour import Colour
 from worker.conf import state_path
 from worker.db import models, sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter
 from worker.journal.journal import ENDED, JournalEntry
 from worker.rpc import transport
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.clients.volume import VolumeClient
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 from worker.service import backup, volume
 
 NODE = "demo"

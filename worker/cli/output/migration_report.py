@@ -153,14 +153,14 @@ def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
 
 def _store(conf: cfg.ConfigOpts) -> str:
     # Late: help needs no configuration, which loads 50 modules.
-    from worker.conf import ConfigError, groups
+    from worker.conf import ConfigError, option_groups
 
     wanted = conf.backup_driver
     try:
-        groups.backup.driver_class(conf)
+        option_groups.backup.driver_class(conf)
     except ConfigError:
         return f"{wanted}: no driver for it"
-    ours = groups.backup.CINDER.get(wanted, wanted)
+    ours = option_groups.backup.CINDER.get(wanted, wanted)
     return f"{ours}, a driver of Holdfast" if "." not in ours else ours
 
 

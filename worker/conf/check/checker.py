@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backends, groups
+from worker.conf import backends, option_groups
 from worker.conf.check import config_files, option_values, urls
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import AssignmentKind, Review
-from worker.conf.groups import backup, compute, image
+from worker.conf.option_groups import backup, compute, image
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def examine(files: Sequence[str]) -> Examination:
     try:
         found = config_files.ConfigFiles(files)
         conf = cfg.ConfigOpts()
-        groups.register_all(conf)
+        option_groups.register_all(conf)
         problems = early(conf, found)
         if not problems:
             defaults.apply(conf, files)

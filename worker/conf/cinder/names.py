@@ -10,7 +10,7 @@ from oslo_config import cfg
 from drivers.compat import oslo_config
 from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.cinder import unrelated
-from worker.conf.groups import backend
+from worker.conf.option_groups import backend
 
 OF_BACKENDS = "of backends"
 """The key under which options of every backend are listed."""

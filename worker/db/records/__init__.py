@@ -9,7 +9,7 @@ from typing import Any
 from oslo_config import cfg
 
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.backup import Backups
 from worker.db.records.groups.group import Groups
 from worker.db.records.groups.group_snapshot import GroupSnapshots

@@ -16,7 +16,7 @@ from flows.statuses import BackupStatus
 from worker.db import models
 from worker.db.column_values import is_key, now
 from worker.db.criteria import same
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.key_value_tables import KeyValueTable
 from worker.db.records.quotas import quota

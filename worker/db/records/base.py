@@ -16,7 +16,7 @@ from worker.db import models
 from worker.db.column_values import checked, is_key, now
 from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.packed_row import Packed
 
 _WHICH = "which"

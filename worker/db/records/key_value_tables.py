@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from worker.db.column_values import checked, now
-from worker.db.engine import Database
+from worker.db.database import Database
 
 
 class KeyValueTable:

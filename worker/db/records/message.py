@@ -19,7 +19,7 @@ from drivers.interface.records import Record
 from flows.protocols.request import Request
 from worker.db import models
 from worker.db.column_values import checked, now
-from worker.db.engine import Database
+from worker.db.database import Database
 
 LOG = logging.getLogger(__name__)
 

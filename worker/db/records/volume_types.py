@@ -12,7 +12,7 @@ from drivers.interface.records import Record
 from flows.errors import VolumeTypeNotFound
 from worker.db import models
 from worker.db.criteria import same
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.key_value_tables import KeyValueTable
 
 _TYPES = models.volume_types

@@ -14,7 +14,7 @@ from oslo_utils import timeutils
 from drivers.interface.records import Record
 from worker.rpc import codec, objects, topics
 from worker.rpc.clients.sender import Sender
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 VOLUME, BACKUP = "volume", "backup"
 """Whose capabilities are reported."""

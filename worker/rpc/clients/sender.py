@@ -11,7 +11,7 @@ import kombu.exceptions
 import oslo_messaging
 
 from worker.compat import oslo_messaging as compat
-from worker.rpc.context import ContextSerializer, RequestContext
+from worker.rpc.request_context import ContextSerializer, RequestContext
 
 _TRACE = "\nTraceback (most recent call last)"
 """Stands in the text of an error that came over the bus."""

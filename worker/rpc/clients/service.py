@@ -17,7 +17,7 @@ import oslo_messaging
 from drivers.interface.records import Record
 from worker.rpc import codec, objects
 from worker.rpc.clients.sender import Sender
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 
 _RETRIES = 3
 

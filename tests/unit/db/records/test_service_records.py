@@ -11,7 +11,7 @@ from oslo_utils import timeutils
 from drivers.interface.records import Record
 from flows.errors import Unavailable
 from tests.unit.db.world import LONG_AGO
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
 

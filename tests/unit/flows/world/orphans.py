@@ -25,7 +25,7 @@ from tests.unit.flows.world.doubles import Watched
 from tests.unit.flows.world.world import World
 from worker.adapters.record_cache import RecordCache
 from worker.db import models, sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 
 HOST = "node@backend"

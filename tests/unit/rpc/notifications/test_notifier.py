@@ -14,8 +14,8 @@ from oslo_messaging.notify import _impl_test as oslo_test
 from drivers.interface.records import Record
 from tests.servers import until
 from tests.unit.rpc.samples import of
-from worker.rpc.context import RequestContext
 from worker.rpc.notifications.notifier import Notifier
+from worker.rpc.request_context import RequestContext
 
 CREATED = datetime.datetime(2026, 1, 2, 3, 4, 5)
 

@@ -16,7 +16,7 @@ from drivers.interface.errors import (
 )
 from worker.adapters.backup_metadata import VolumeMetadata
 from worker.db import sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import Records
 
 

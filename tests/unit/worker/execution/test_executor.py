@@ -29,8 +29,8 @@ from worker.execution.timeouts import OperationTimeouts
 from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.outage_log import OutageLog
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 SEEN: list[str] = []
 

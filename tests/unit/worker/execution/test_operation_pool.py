@@ -36,9 +36,9 @@ from worker.execution.timeouts import OperationTimeouts
 from worker.journal.errors import JournalUnavailable
 from worker.journal.journal import Journal
 from worker.locks import Locks
-from worker.rpc.context import RequestContext
 from worker.rpc.dispatch import Dispatcher, exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 SLOT = "h1@b1/0"
 WAIT = 20.0

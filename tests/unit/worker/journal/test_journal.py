@@ -17,8 +17,8 @@ from taskflow.types.failure import Failure
 from flows.volume import create
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal, flow_id
-from worker.rpc.context import RequestContext
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 SLOT = "node@local/0"
 

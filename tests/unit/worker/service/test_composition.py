@@ -18,9 +18,9 @@ from worker import conf as config
 from worker.adapters.record_cache import _Observed
 from worker.conf import state_path
 from worker.db import sync
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.execution.concurrency import BlockingClient
-from worker.rpc.context import RequestContext
+from worker.rpc.request_context import RequestContext
 from worker.service import backup, base, volume
 from worker.service.fence import HostFence
 from worker.service.start_stop import Service

@@ -19,7 +19,7 @@ from flows.statuses import GroupStatus
 from worker.db import models
 from worker.db.column_values import now
 from worker.db.commit import stop_if_committed
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.groups.shared import GroupRows
 from worker.db.records.key_value_tables import KeyValueTable
 from worker.db.records.quotas import quota

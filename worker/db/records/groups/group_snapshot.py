@@ -16,7 +16,7 @@ from drivers.interface.records import Record
 from flows.errors import GroupSnapshotNotFound
 from flows.statuses import GroupSnapshotStatus
 from worker.db import models
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.groups.group import Groups
 from worker.db.records.groups.shared import GroupRows
 from worker.db.records.volumes.snapshot import Snapshots

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from drivers.interface.records import Record
 from flows.errors import NotFound
 from flows.statuses import GroupStatus
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.volumes.volume_lists import listed
 

@@ -19,7 +19,7 @@ from flows.errors import OverQuota
 from worker.db import models
 from worker.db.column_values import is_key, now
 from worker.db.commit import CommittedBefore, perhaps_committed
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.quotas.quota_limits import QuotaLimits
 from worker.db.records.quotas.usage import Usages
 

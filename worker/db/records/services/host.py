@@ -15,7 +15,7 @@ from drivers.interface.records import Record
 from flows.statuses import BackupStatus
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.volumes.snapshot import Snapshots
 from worker.db.records.volumes.volume import Volumes
 

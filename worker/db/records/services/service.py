@@ -16,7 +16,7 @@ from flows.statuses import ReplicationStatus
 from worker.db import models
 from worker.db.column_values import checked, now
 from worker.db.criteria import host_parameters, on_host, same
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.services import cluster as clusters
 
 _T = models.services

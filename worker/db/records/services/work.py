@@ -21,7 +21,7 @@ from flows.claims import FIRST_MARK
 from worker.db import models
 from worker.db.column_values import checked
 from worker.db.commit import CommittedBefore, perhaps_committed
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.base import drop_work, precise_now
 
 _T = models.workers

@@ -15,7 +15,7 @@ from worker.db import models
 from worker.db.column_values import is_key, now
 from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.volumes.volume import attachments
 

@@ -14,7 +14,7 @@ from oslo_db import exception as db_exception
 
 from worker.db import models
 from worker.db.column_values import checked, now
-from worker.db.engine import Database
+from worker.db.database import Database
 
 _T = models.driver_initiator_data
 _OWN = sa.and_(

@@ -16,7 +16,7 @@ from flows.errors import SnapshotNotFound
 from flows.statuses import SnapshotStatus
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.key_value_tables import KeyValueTable
 from worker.db.records.quotas import quota

@@ -16,7 +16,7 @@ from flows.errors import MetadataCopyFailure, VolumeNotFound
 from flows.statuses import AttachStatus, VolumeStatus
 from worker.db import models
 from worker.db.column_values import checked, now
-from worker.db.engine import Database
+from worker.db.database import Database
 from worker.db.records import volume_types
 from worker.db.records.base import ResourceRows
 from worker.db.records.key_value_tables import KeyValueTable

@@ -12,7 +12,7 @@ from drivers.interface.records import Record
 from flows.statuses import AttachStatus, VolumeStatus, target_of
 from worker.db import models
 from worker.db.criteria import host_parameters, on_host
-from worker.db.engine import Database
+from worker.db.database import Database
 
 _T = models.volumes
 _HERE = sa.and_(_T.c.deleted == sa.false(), on_host(_T.c.host))

@@ -13,7 +13,7 @@ from oslo_config import cfg
 from oslo_db import options as db_options
 
 from worker.db import tuning
-from worker.db.engine import Database
+from worker.db.database import Database
 
 
 @pytest.fixture

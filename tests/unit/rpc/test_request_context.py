@@ -15,7 +15,7 @@ from oslo_context import context as oslo_context
 from oslo_log import formatters, log
 
 from tests.unit.rpc.samples import SAMPLES, of
-from worker.rpc.context import ContextSerializer, RequestContext
+from worker.rpc.request_context import ContextSerializer, RequestContext
 
 ALICE = {
     "user_id": "alice",

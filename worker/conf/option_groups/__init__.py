@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from worker.conf.groups import (
+from worker.conf.option_groups import (
     backup,
     compute,
     coordination,

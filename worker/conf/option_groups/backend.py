@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from oslo_config import cfg, types
 
-from worker.conf.groups import default
+from worker.conf.option_groups import default
 
 OPTS = [
     cfg.StrOpt(
