@@ -7,9 +7,9 @@ task    does                                          undone by
 export  checks that it is ``available`` and ours;     (nothing was changed)
         driver.export_record
 take    hands it to a host that has its store, or     ``error`` with the reason
-        driver.import_record, which refuses records
-        of missing objects; the record's columns;
-        ``available``
+        checks the record; driver.import_record;
+        its columns, ``available``, and the parent's
+        count
 ======  ============================================  ============================
 
 The text is Base64 of JSON with every column, as Cinder writes it.
@@ -20,26 +20,27 @@ Source: seeds, BackupDriver.export_record, import_record; spec/backup-rpc ยง5, ย
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
-from unicodedata import category
 
-from oslo_utils import timeutils, units
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
+from flows.backup import imported_record
 from flows.backup.restore import require_in_this_store
 from flows.claims import Claim
 from flows.context import BackupContext
-from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, ServiceNotFound
+from flows.errors import DriverReturnedRubbish, InvalidBackup, ServiceNotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus
 from flows.volume.data import backup_source
+
+LOG = logging.getLogger(__name__)
 
 IMPORT = Statuses(
     during=(BackupStatus.CREATING,),
@@ -55,30 +56,6 @@ COLUMNS = (
     *("metadata", "encryption_key_id", "created_at", "updated_at", "deleted_at", "deleted"),
 )
 """The content of a record."""
-
-_REQUIRED = (
-    *("display_name", "display_description", "container", "size"),
-    *("service_metadata", "object_count", "id"),
-)
-_KEPT = frozenset(
-    {"id", "user_id", "project_id", "deleted_at", "deleted", "fail_reason", "status", "metadata"}
-    | {"created_at", "updated_at", "host", "availability_zone", "service"}
-    | {"temp_volume_id", "temp_snapshot_id", "restore_volume_id"}
-)
-"""Columns that the row has already, or that are ours to write.
-
-The objects that the last three name belong to an operation, and are changed or deleted.
-"""
-
-_TIMES = ("data_timestamp",)
-_PLACE = ("container", "service_metadata")
-"""Columns that lead into a store."""
-
-_UNFIT = frozenset({"Cc", "Cs"})
-"""Kinds of characters that are in the name of no place: controls, and halves of others."""
-
-_MOST = units.Mi
-"""Characters of a record."""
 
 
 class ExportBackup(Step, task="export"):
@@ -138,27 +115,16 @@ class ImportRecord(Step, task="take"):
         if not ctx.backend.is_this_store(backup_service):
             forward(ctx, backup, backup_service, backup_url, backup_hosts)
             return
-        record = decode(backup_url)
-        if missing := [name for name in _REQUIRED if name not in record]:
-            raise InvalidBackup(f"the record of backup {backup_id} lacks {', '.join(missing)}")
-        if record["id"] != backup_id:
-            raise InvalidBackup(f"the record is that of backup {record['id']!r:.60}")
-        columns = _columns(record)
-        info = record.get("driver_info") or {}
+        record = imported_record.decoded(backup_url)
+        columns = imported_record.columns(ctx, backup, record)
+        info = imported_record.driver_info(record)
         try:
             ctx.driver.import_record(backup.replace(**columns), info)
-        except BackupDriverException as error:
+            ctx.backups.complete(backup_id, when=IMPORT.during, **columns)
+        except (BackupDriverException, ValueError) as error:
             raise InvalidBackup(f"the record of backup {backup_id}: {error}") from error
-        ours = {
-            "service": ctx.backend.service,
-            "availability_zone": ctx.backend.zone,
-            "host": ctx.backend.host,
-        }
-        try:
-            ctx.backups.update(backup_id, **columns, **ours)
-        except ValueError as error:
-            raise InvalidBackup(f"the record of backup {backup_id}: {error}") from error
-        backup_source.set_status(ctx.backups.transition, backup_id, IMPORT.done, when=IMPORT.during)
+        except StatusChanged as error:
+            LOG.info("backup %s is left as it is: %s", backup_id, error)
 
 
 def export() -> linear_flow.Flow:
@@ -191,40 +157,6 @@ def encode(backup: Record, driver_info: Mapping[str, Any]) -> str:
     facts["metadata"] = dict(backup.get("metadata") or {})
     document = {**dict(driver_info), "driver_info": dict(driver_info), **facts}
     return base64.b64encode(json.dumps(document).encode()).decode()
-
-
-def decode(text: Any) -> dict[str, Any]:
-    """Read a record. :raises InvalidInput: it is none."""
-    if not isinstance(text, str) or len(text) > _MOST:
-        raise InvalidInput("a record is a text of at most 1 MiB")
-    try:
-        found = json.loads(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError, RecursionError) as error:
-        raise InvalidInput(f"the record cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise InvalidInput("the record is no JSON object")
-    return found
-
-
-def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
-    columns = {name: record[name] for name in COLUMNS if name in record and name not in _KEPT}
-    for name in _TIMES:
-        if isinstance(columns.get(name), str):
-            columns[name] = _moment(columns[name])
-    for name in _PLACE:
-        value = columns.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str) or not _UNFIT.isdisjoint(map(category, value)):
-            raise InvalidBackup(f"the record has the {name} {value!r:.120}")
-    return columns
-
-
-def _moment(text: str) -> datetime.datetime:
-    try:
-        return timeutils.normalize_time(datetime.datetime.fromisoformat(text))
-    except ValueError as error:
-        raise InvalidInput(f"the record has the time {text!r:.40}") from error
 
 
 def _plain(value: Any) -> Any:

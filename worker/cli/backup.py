@@ -224,9 +224,9 @@ class Import(_Asking):
         exported = _exported_record(parsed_args.file)
         requests = self.requests(parsed_args)
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from flows.backup.record import decode
+        from flows.backup import imported_record
 
-        record = decode(exported["backup_url"])
+        record = imported_record.decoded(exported["backup_url"])
         if not isinstance(record.get("id"), str):
             raise CommandError("the record has no id")
         self.sent(requests.import_record(record, exported), parsed_args)
