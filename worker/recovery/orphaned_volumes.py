@@ -124,7 +124,7 @@ class OrphanedVolumes:
         return {row.id: (row.report_count, row.updated_at) for row in rows}
 
     def _check_schedulers(self) -> None:
-        """Check that a scheduler is up, or there is none, and that no message waits for it.
+        """Check that each consuming scheduler works, and that no message waits for one.
 
         :raises Unproven: it may have messages of before the start.
         """
@@ -132,9 +132,10 @@ class OrphanedVolumes:
             beats = self._read_beats()
         except Unavailable as error:
             raise Unproven("the database does not answer") from error
-        if beats and all(self._beats.get(row) == beat for row, beat in beats.items()):
+        alive = sum(self._beats.get(row) != beat for row, beat in beats.items())
+        if beats and not alive:
             raise Unproven("no scheduler has written a heartbeat since the start")
-        self._proof.require_empty(topics.SCHEDULER_TOPIC)
+        self._proof.require_empty(topics.SCHEDULER_TOPIC, alive)
 
     def _run(self, factory: Factory, **args: Any) -> None:
         try:

@@ -80,9 +80,9 @@ class ProofWait:
             failed=failed,
         )
 
-    def require_empty(self, queue: str) -> None:
-        """Check that no message waits in a queue. :raises Unproven: one may."""
-        self._proof.require_empty(queue)
+    def require_empty(self, queue: str, alive: int) -> None:
+        """Check that no message waits in a queue of so many consumers. :raises Unproven: one may."""
+        self._proof.require_empty(queue, alive)
 
     def _log(self, left: Callable[[], int], reason: BaseException) -> None:
         try:

@@ -35,6 +35,10 @@ TAKEN_WITHIN = 10.0
 LOST_AFTER = 120.0
 """Seconds after which a marker that no consumer has taken counts as lost."""
 
+CUT_AFTER = 600.0
+"""Seconds after which the broker has closed the connection of a consumer that hangs, by far: its
+heartbeats are due every minute."""
+
 MOST = 20
 """Markers of one proof for each consumer, at most; the broker hands them out in turn."""
 
@@ -80,6 +84,8 @@ class QueueProof:
         self._depths = depths
         self._stopping = stopping
         self._waiting: dict[str, _SentMarker] = {}
+        self._counts: dict[str, tuple[int, int]] = {}  # of queues with consumers that may hang
+        self._counted_at: dict[str, float] = {}
 
     def attempt(self) -> Proven:
         """Have each consumer of each queue take a marker.
@@ -97,14 +103,29 @@ class QueueProof:
         except JournalError as error:
             raise Unproven("the journal does not answer") from error
 
-    def require_empty(self, queue: str) -> None:
-        """Check that no message is ready in a queue of another service.
+    def require_empty(self, queue: str, alive: int) -> None:
+        """Check that no message waits in a queue of another service, or in a hung consumer.
 
-        :raises Unproven: one is, or the broker does not answer.
+        The broker does not say what a consumer has not acknowledged. One that hangs may have
+        messages, which the broker delivers again when it closes the connection.
+
+        :param alive: how many consumers show that they work, at least. Further ones that stay
+            connected for long enough work as well.
+        :raises Unproven: messages may wait, or the broker does not answer.
         """
-        ready, _consumers = self._ask([queue])[queue]
+        ready, count = self._ask([queue])[queue]
         if ready:
             raise Unproven(f"{ready} messages wait in queue {queue}")
+        if count <= alive:
+            self._counts.pop(queue, None)
+            return
+        now = time.monotonic()
+        if self._counts.get(queue) != (count, alive):
+            self._counts[queue], self._counted_at[queue] = (count, alive), now
+        if now - self._counted_at[queue] < CUT_AFTER:
+            raise Unproven(
+                f"queue {queue} has {count} consumers, of which {alive} show that they work"
+            )
 
     def _passed(self, queue: str, marker: str) -> Proven:
         """Send markers to a queue until each consumer has taken one."""

@@ -9,7 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.functional.service import Service
 from tests.servers import Broker, until
 
 MODULE = "tests.functional.operations.host.no_grace"
+SCHEDULERS = "cinder-scheduler"
 ENDED = r"was left .* by another service"
 
 Clouds = Callable[..., Cloud]
@@ -174,3 +175,32 @@ def test_another_service_on_the_queue(make_cloud: Clouds, rabbit_url: str) -> No
         assert cloud.status(orphan) == "extending"
 
     cloud.wait_status(orphan, "error_extending")
+
+
+def test_a_frozen_scheduler_beside_one_that_works(make_cloud: Clouds, rabbit_url: str) -> None:
+    """It may hold a cast until the broker gives it up: nothing is ended until then."""
+    cloud = make_cloud()
+    begun_and_stopped(cloud)
+    orphan = cloud.existing("extending")
+    works, _frozen = (scheduler(cloud, host) for host in ("s1", "s2"))
+    another_second()
+    with ExitStack() as stack:
+        channel = stack.enter_context(
+            kombu.Connection(rabbit_url.replace("rabbit:", "amqp:"))
+        ).channel()
+        channel.queue_declare(SCHEDULERS, auto_delete=False)
+        stack.enter_context(consumer(rabbit_url, SCHEDULERS))
+        with consumer(rabbit_url, SCHEDULERS):
+            cloud.service.start()
+            cloud.records.services.update(works, report_count=2)
+            cloud.service.wait_for_log("1 resources of .* stay .* 2 consumers, of which 1")
+            assert cloud.status(orphan) == "extending"
+
+        cloud.wait_status(orphan, "error_extending")
+
+
+def scheduler(cloud: Cloud, host: str) -> int:
+    """Return the id of the row of a scheduler."""
+    versions = {"rpc_version": "3.12", "object_version": "1.39", "availability_zone": "nova"}
+    rows = cloud.records.services
+    return int(rows.ensure(host=host, binary=SCHEDULERS, topic=SCHEDULERS, **versions).id)

@@ -32,6 +32,7 @@ class Proof:
         self.proven = True
         self.meanwhile: Callable[[], object] = lambda: None
         self.ready = 0
+        self.alive = -1
         self.counted = -1
 
     def until_proven(
@@ -42,8 +43,9 @@ class Proof:
         check()
         return self.proven
 
-    def require_empty(self, queue: str) -> None:
+    def require_empty(self, queue: str, alive: int) -> None:
         assert queue == "cinder-scheduler"
+        self.alive = alive
         if self.ready:
             raise Unproven("messages wait")
 
@@ -118,6 +120,22 @@ def test_a_scheduler_is_up_when_it_writes_heartbeats_by_whatever_clock(
     assert settled.wait(30)
 
     assert left.status(volume) == "error_extending"
+    assert proof.alive == 1
+
+
+def test_a_scheduler_without_a_heartbeat_since_the_start_does_not_count(
+    left: Left, orphans: OrphanedVolumes, proof: Proof
+) -> None:
+    who = {**WHO, "binary": "cinder-scheduler"}
+    rows = [left.records.services.ensure(**{**who, "host": f"s{n}"}) for n in range(3)]
+    left.volume("extending")
+    as_read = orphans._read()
+    assert as_read
+    for row in rows[1:]:
+        left.records.services.update(row.id, report_count=8)
+    orphans.settle(as_read)
+
+    assert proof.alive == 2
 
 
 @pytest.mark.parametrize("why", ["no heartbeat", "messages"])

@@ -17,7 +17,7 @@ import pytest
 from worker.journal.journal import Journal
 from worker.recovery import proof_wait, queue_proof
 from worker.recovery.proof_wait import ProofWait
-from worker.recovery.queue_proof import QueueProof, Unproven
+from worker.recovery.queue_proof import CUT_AFTER, QueueProof, Unproven
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.markers import METHOD, MarkedIntake, consumed
 from worker.rpc.server import Cast
@@ -245,10 +245,31 @@ def test_without_a_broker_nothing_is_proven(bus: Bus, proof: QueueProof) -> None
 
 
 def test_a_queue_of_another_service(bus: Bus, proof: QueueProof) -> None:
-    proof.require_empty("cinder-scheduler")
+    proof.require_empty("cinder-scheduler", 0)
     bus.cast("retype")
     with pytest.raises(Unproven, match="1 messages wait"):
-        proof.require_empty("cinder-scheduler")
+        proof.require_empty("cinder-scheduler", 0)
+
+
+def test_a_consumer_that_hangs_may_hold_messages_until_the_broker_cuts_it(
+    bus: Bus, proof: QueueProof, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two schedulers may share a row: a consumer that stays connected works."""
+    now = 1000.0
+    monkeypatch.setattr(queue_proof, "time", SimpleNamespace(monotonic=lambda: now))
+    bus.foreign = 2
+    proof.require_empty("cinder-scheduler", 2)
+    for alive in (1, 0):
+        for _ in range(2):
+            now += CUT_AFTER / 2 - 1
+            with pytest.raises(Unproven, match=f"has 2 consumers, of which {alive}"):
+                proof.require_empty("cinder-scheduler", alive)
+    now += 2 + CUT_AFTER / 2
+    proof.require_empty("cinder-scheduler", 0)
+
+    bus.foreign = 1
+    with pytest.raises(Unproven):
+        proof.require_empty("cinder-scheduler", 0)
 
 
 class TestProofWait:
