@@ -81,7 +81,7 @@ class ProofWait:
         )
 
     def require_empty(self, queue: str, alive: int) -> None:
-        """Check that no message waits in a queue of so many consumers. :raises Unproven: one may."""
+        """Check that no message waits in a queue with live consumers. :raises Unproven: one may."""
         self._proof.require_empty(queue, alive)
 
     def _log(self, left: Callable[[], int], reason: BaseException) -> None:
