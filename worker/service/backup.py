@@ -34,8 +34,9 @@ from worker.rpc.clients.backup import BackupClient
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.request_context import RequestContext
 from worker.service import base, log_levels
-from worker.service.base import Identity, Infrastructure, Inputs, Parts
 from worker.service.fence import HostFence
+from worker.service.inputs import Identity, Inputs
+from worker.service.parts import Infrastructure, Parts
 from worker.service.start_stop import Service
 
 

@@ -15,27 +15,19 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
 
 import oslo_messaging
 from oslo_config import cfg
-from oslo_db import exception as db_exception
 from oslo_utils import timeutils
 
-from flows import repeat
 from flows.engine import Observer
-from flows.errors import Unavailable
 from worker import database_url
-from worker.adapters.service_row import RegisteredService
 from worker.adapters.submitted_operations import SubmittedOperations
-from worker.backends.reporter import ReportedBackend, Reporter
+from worker.backends.reporter import Reporter
 from worker.compat import oslo_messaging as compat
 from worker.db import clock
-from worker.db.database import Database
-from worker.db.error_kinds import ErrorKind, kind_of
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter, blocking
 from worker.execution.executor import Contexts, Executor
@@ -46,8 +38,6 @@ from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
-from worker.journal import sqlite_file
-from worker.journal.errors import JournalError, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.journal.sqlite_file import WatchedFile
 from worker.locks import Locks
@@ -59,160 +49,18 @@ from worker.rpc.dispatch import Dispatcher
 from worker.rpc.markers import MarkedIntake, Markers, consumed
 from worker.rpc.notifications.notifier import Notifier
 from worker.rpc.server import Server
-from worker.service import slots
-from worker.service.fence import HostFence, identity_of
+from worker.service.fence import identity_of
+from worker.service.inputs import Identity, Inputs
 from worker.service.journal_watch import JournalWatch
-from worker.service.waits import Waits
+from worker.service.parts import Infrastructure, StartableBackend
+from worker.service.startup import registration
+from worker.service.startup.database_wait import when_available
+from worker.service.startup.open_journal import open_journal
 
 LOG = logging.getLogger(__name__)
 
 PREFETCH = 256
 """Messages that the broker delivers ahead: so many casts without room do not block calls."""
-
-DATABASE_PAUSE = 5.0
-"""Seconds between two attempts to use the database at the start."""
-
-T = TypeVar("T")
-
-
-class StartableBackend(ReportedBackend, Protocol):
-    """A backend whose driver may take its time to come up."""
-
-    def attempt(self) -> bool:
-        """Attempt the set-up of the driver once; return whether it succeeded."""
-
-    def initialize(self, stopping: threading.Event) -> None:
-        """Attempt the set-up until the driver is up or the service stops."""
-
-    def request_report(self) -> None:
-        """Request a capability report without waiting for it."""
-
-
-class Recovery(Protocol):
-    """The work that follows each start of a service, in its first process."""
-
-    def start(self) -> None:
-        """Start the work; the driver is up."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """The values that exist before the first part is built.
-
-    :param number: the number of this process among those of the service.
-    :param heartbeat: called about every second while the service is alive, with the systems
-        that it waits for.
-    :param observer: called at every change of a task's state.
-    :param stopping: set when the process stops; ends every wait.
-    """
-
-    conf: cfg.ConfigOpts
-    number: int = 0
-    heartbeat: Callable[[str], None] = lambda _waits: None
-    observer: Observer | None = None
-    database: Database
-    stopping: threading.Event = field(default_factory=threading.Event)
-    waits: Waits = field(default_factory=Waits)
-    fence: HostFence = field(default_factory=HostFence)
-
-    def alive(self) -> None:
-        """Show that the process lives, and what it waits for."""
-        self.heartbeat(self.waits.shown)
-
-    @classmethod
-    def from_conf(
-        cls,
-        conf: cfg.ConfigOpts,
-        number: int,
-        heartbeat: Callable[[str], None],
-        observer: Observer | None,
-        fence: HostFence | None = None,
-    ) -> Inputs:
-        """Return the inputs of a process that uses the configured database."""
-        database = Database.from_conf(conf)
-        return cls(
-            conf=conf,
-            number=number,
-            heartbeat=heartbeat,
-            observer=observer,
-            database=database,
-            fence=fence or HostFence(),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """The names of a service and of this process.
-
-    :param binary: the name in the services table, and the topic.
-    :param host: the name on the bus and in the database.
-    :param number: the number of this process among those of the service.
-    """
-
-    binary: str
-    rpc_version: str
-    host: str
-    zone: str
-    number: int
-    processes: int
-
-    @property
-    def slot(self) -> str:
-        """The name under which this process owns flows in the journal."""
-        return f"{self.host}/{self.number}"
-
-    @property
-    def slots(self) -> Collection[str]:
-        """The slots of all processes of the service."""
-        return [f"{self.host}/{number}" for number in range(self.processes)]
-
-    @property
-    def first(self) -> bool:
-        """Whether this process does the work that a service does once."""
-        return self.number == 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Infrastructure:
-    """The parts that need no driver, and that both services have."""
-
-    conf: cfg.ConfigOpts
-    identity: Identity
-    stopping: threading.Event
-    database: Database
-    records: Records
-    limiter: Limiter
-    journal: Journal
-    journal_watch: JournalWatch
-    journal_retry: JournalRetry
-    locks: Locks
-    queue: ResourceQueue
-    transport: Any
-    notifier: Notifier
-    row: RegisteredService
-    consumers: ConsumerCheck
-
-    def close(self) -> None:
-        """Close the connections, and release the slot."""
-        self.notifier.close()
-        self.transport.cleanup()
-        self.locks.stop()
-        self.journal_watch.close()
-        self.journal.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """All parts of one process of a service."""
-
-    base: Infrastructure
-    backend: StartableBackend
-    operations: OperationPool
-    intake: Intake
-    servers: Collection[Server]
-    requests: RequestPoller
-    reporter: Reporter
-    recovery: Recovery
 
 
 def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
@@ -224,12 +72,12 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
     conf, stopping = inputs.conf, inputs.stopping
     with ExitStack() as opened:  # closes the connections when a later part fails
         with inputs.waits.on("the journal's database"):
-            journal = _open_journal(conf.journal.connection, stopping)
+            journal = open_journal(conf.journal.connection, stopping)
         opened.callback(journal.close)
         locks = Locks(conf.coordination.backend_url, f"{identity.slot}-{os.getpid()}")
         locks.start()
         opened.callback(locks.stop)
-        _hold(inputs, identity, locks)
+        registration.hold(inputs, identity, locks)
         journal_watch = _watch(conf.journal.connection, stopping)
         opened.callback(journal_watch.close)
         prefetch = max(conf.executor_thread_pool_size, PREFETCH)
@@ -240,9 +88,11 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         opened.callback(notifier.close)
         records = Records.from_conf(conf, inputs.database)
         with inputs.waits.on("the database"):
-            row = _register(records, inputs.database, identity, stopping)
-            named = _when_available(lambda: identity_of(inputs.database), stopping)
-        _exclude(inputs, identity, f"{identity.binary} {identity.host} of database {named}")
+            row = registration.register(records, inputs.database, identity, stopping)
+            named = when_available(lambda: identity_of(inputs.database), stopping)
+        registration.exclude(
+            inputs, identity, f"{identity.binary} {identity.host} of database {named}"
+        )
         if identity.first:
             clock.warn_of_skew(inputs.database)
         opened.pop_all()
@@ -392,100 +242,9 @@ def make_reporter(
     )
 
 
-def _hold(inputs: Inputs, identity: Identity, locks: Locks) -> None:
-    """Become the only service of the host on this machine, and the owner of the slot."""
-    _exclude(inputs, identity, f"{identity.binary} {identity.host} of {inputs.database.shown}")
-    with inputs.waits.on(f"the other process that serves {identity.host}"):
-        slots.hold(locks, identity.slot, inputs.stopping)
-
-
-def _exclude(inputs: Inputs, identity: Identity, service: str) -> None:
-    """Wait for the end of a service of this name on this machine, and exclude others."""
-    with inputs.waits.on(f"the other process that serves {identity.host}"):
-        inputs.fence.hold(service, inputs.conf.state_path, inputs.stopping)
-
-
-def _open_journal(url: str, stopping: threading.Event) -> Journal:
-    """Open the journal; wait for the server of one that is no file.
-
-    :raises SystemExit: it cannot be used, or its server refuses the password or the database.
-    """
-    path = database_url.file_of(url)
-    if path is not None and (found := sqlite_file.problems(path, at_start=True)):
-        advice = "run: holdfast journal check"
-        LOG.error("the journal %s is damaged (%s); %s", path, found[0].splitlines()[0], advice)
-        raise SystemExit(1)
-
-    def upgrade() -> None:
-        try:
-            journal.upgrade()
-        except JournalUnavailable as error:
-            if kind_of(error.__cause__ or error) is ErrorKind.REFUSED:
-                raise JournalError(str(error)) from error
-            raise
-
-    try:
-        journal = Journal(url)
-        if path is None:
-            _when_available(upgrade, stopping, JournalUnavailable, "the journal's database")
-        else:
-            upgrade()
-    except JournalError as error:
-        # Without a journal no message may be acknowledged.
-        LOG.error("[journal] connection cannot be used: %s", error)
-        raise SystemExit(1) from error
-    return journal
-
-
 def _watch(url: str, stopping: threading.Event) -> JournalWatch:
     path = database_url.file_of(url)
     return JournalWatch(WatchedFile(path) if path is not None else None, stopping)
-
-
-def _register(
-    records: Records, database: Database, identity: Identity, stopping: threading.Event
-) -> RegisteredService:
-    def register() -> RegisteredService:
-        try:
-            return RegisteredService(
-                records,
-                identity.host,
-                identity.binary,
-                zone=identity.zone,
-                rpc_version=identity.rpc_version,
-            )
-        except db_exception.DBError as error:
-            where, why = database.shown, str(error).splitlines()[0]
-            LOG.error("%s cannot be used: %s; run: holdfast db sync", where, why)
-            raise SystemExit(1) from error
-
-    return _when_available(register, stopping)
-
-
-def _when_available(
-    ask: Callable[[], T],
-    stopping: threading.Event,
-    on: type[Exception] = Unavailable,
-    system: str = "the database",
-) -> T:
-    """Return an answer of a database; wait for one that does not answer.
-
-    :param on: the error that means that.
-    :param system: names the database in the log.
-    :raises ProcessStopping: the process stops meanwhile.
-    """
-
-    def failed(error: BaseException, _pause: float) -> None:
-        LOG.warning("the start waits for %s: %s", system, error)
-
-    return repeat.until_stopped(
-        ask,
-        stopping.wait,
-        on=on,
-        first=DATABASE_PAUSE,
-        longest=DATABASE_PAUSE,
-        failed=failed,
-    )
 
 
 def _report_alive(consumers: ConsumerCheck, heartbeat: Callable[[], None]) -> None:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 
 from worker.rpc.server import Server
-from worker.service import slots
-from worker.service.base import Inputs, Parts
+from worker.service.inputs import Inputs
+from worker.service.parts import Parts
+from worker.service.startup import slots
 
 LOG = logging.getLogger(__name__)
 

@@ -61,8 +61,9 @@ from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.request_context import RequestContext
 from worker.service import base, log_levels
-from worker.service.base import Identity, Infrastructure, Inputs, Parts
 from worker.service.fence import HostFence
+from worker.service.inputs import Identity, Inputs
+from worker.service.parts import Infrastructure, Parts
 from worker.service.start_stop import Service
 
 
@@ -174,7 +175,7 @@ class VolumeContexts:
 
 @dataclass(frozen=True)
 class VolumeRecovery:
-    """Implements :class:`worker.service.base.Recovery` for a volume backend."""
+    """Implements :class:`worker.service.parts.Recovery` for a volume backend."""
 
     orphaned: OrphanedVolumes
     exports: StartupSync

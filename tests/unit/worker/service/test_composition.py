@@ -21,8 +21,9 @@ from worker.db import sync
 from worker.db.database import Database
 from worker.execution.concurrency import BlockingClient
 from worker.rpc.request_context import RequestContext
-from worker.service import backup, base, volume
+from worker.service import backup, volume
 from worker.service.fence import HostFence
+from worker.service.parts import Parts
 from worker.service.start_stop import Service
 
 CONFIG = """\
@@ -64,7 +65,7 @@ def synced(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
     return conf
 
 
-Start = Callable[[Service], base.Parts]
+Start = Callable[[Service], Parts]
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def start(synced: cfg.ConfigOpts) -> Iterator[Start]:
     """Start a service, and stop it in the end."""
     started: list[Service] = []
 
-    def begin(service: Service) -> base.Parts:
+    def begin(service: Service) -> Parts:
         service.start()
         started.append(service)
         return service.parts

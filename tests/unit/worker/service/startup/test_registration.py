@@ -13,9 +13,10 @@ from oslo_db import exception as db_exception
 
 from flows.errors import ProcessStopping, Unavailable
 from worker.journal.errors import JournalUnavailable
-from worker.service import base
+from worker.service.inputs import Identity
+from worker.service.startup import database_wait, open_journal, registration
 
-IDENTITY = base.Identity(
+IDENTITY = Identity(
     binary="cinder-volume", rpc_version="3.20", host="h1@b1", zone="nova", number=0, processes=1
 )
 ROW = object()
@@ -37,15 +38,15 @@ class Database:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "DATABASE_PAUSE", 0.001)
+    monkeypatch.setattr(database_wait, "PAUSE", 0.001)
 
 
 def register(
     database: Database, monkeypatch: pytest.MonkeyPatch, stopping: threading.Event | None = None
 ) -> Any:
-    monkeypatch.setattr(base, "RegisteredService", database.register)
+    monkeypatch.setattr(registration, "RegisteredService", database.register)
     records: Any = SimpleNamespace()
-    return base._register(records, database, IDENTITY, stopping or threading.Event())  # type: ignore[arg-type]
+    return registration.register(records, database, IDENTITY, stopping or threading.Event())  # type: ignore[arg-type]
 
 
 def test_an_outage_is_waited_for_and_logged(
@@ -89,9 +90,9 @@ class Journal:
             )
 
 
-def open_journal(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(base, "Journal", lambda _url: journal)
-    return base._open_journal("mysql+pymysql://u@server/journal", threading.Event())
+def opened(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(open_journal, "Journal", lambda _url: journal)
+    return open_journal.open_journal("mysql+pymysql://u@server/journal", threading.Event())
 
 
 def test_an_outage_of_the_journals_server_is_waited_for(
@@ -99,7 +100,7 @@ def test_an_outage_of_the_journals_server_is_waited_for(
 ) -> None:
     journal = Journal((2003, "Can't connect"), (1053, "Server shutdown in progress"))
 
-    assert open_journal(journal, monkeypatch) is journal
+    assert opened(journal, monkeypatch) is journal
     assert caplog.text.count("the start waits for the journal's database") == 2
 
 
@@ -107,5 +108,5 @@ def test_a_wrong_password_of_the_journals_server_ends_the_start(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(SystemExit):
-        open_journal(Journal((1045, "Access denied for user 'u'")), monkeypatch)
+        opened(Journal((1045, "Access denied for user 'u'")), monkeypatch)
     assert "[journal] connection cannot be used" in caplog.text

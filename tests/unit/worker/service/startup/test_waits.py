@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.service import waits
-from worker.service.waits import Waits
+from worker.service.startup import waits
+from worker.service.startup.waits import Waits
 
 
 def test_a_short_wait_is_not_shown() -> None:

@@ -14,7 +14,7 @@ from flows.volume import create
 from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc.operation import Operation
-from worker.service import slots
+from worker.service.startup import slots
 
 HOST = "h1@b1"
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of one process that exist before its first part is built: inputs and names."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from oslo_config import cfg
+
+from flows.engine import Observer
+from worker.db.database import Database
+from worker.service.fence import HostFence
+from worker.service.startup.waits import Waits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The values that exist before the first part is built.
+
+    :param number: the number of this process among those of the service.
+    :param heartbeat: called about every second while the service is alive, with the systems
+        that it waits for.
+    :param observer: called at every change of a task's state.
+    :param stopping: set when the process stops; ends every wait.
+    """
+
+    conf: cfg.ConfigOpts
+    number: int = 0
+    heartbeat: Callable[[str], None] = lambda _waits: None
+    observer: Observer | None = None
+    database: Database
+    stopping: threading.Event = field(default_factory=threading.Event)
+    waits: Waits = field(default_factory=Waits)
+    fence: HostFence = field(default_factory=HostFence)
+
+    def alive(self) -> None:
+        """Show that the process lives, and what it waits for."""
+        self.heartbeat(self.waits.shown)
+
+    @classmethod
+    def from_conf(
+        cls,
+        conf: cfg.ConfigOpts,
+        number: int,
+        heartbeat: Callable[[str], None],
+        observer: Observer | None,
+        fence: HostFence | None = None,
+    ) -> Inputs:
+        """Return the inputs of a process that uses the configured database."""
+        database = Database.from_conf(conf)
+        return cls(
+            conf=conf,
+            number=number,
+            heartbeat=heartbeat,
+            observer=observer,
+            database=database,
+            fence=fence or HostFence(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """The names of a service and of this process.
+
+    :param binary: the name in the services table, and the topic.
+    :param host: the name on the bus and in the database.
+    :param number: the number of this process among those of the service.
+    """
+
+    binary: str
+    rpc_version: str
+    host: str
+    zone: str
+    number: int
+    processes: int
+
+    @property
+    def slot(self) -> str:
+        """The name under which this process owns flows in the journal."""
+        return f"{self.host}/{self.number}"
+
+    @property
+    def slots(self) -> Collection[str]:
+        """The slots of all processes of the service."""
+        return [f"{self.host}/{number}" for number in range(self.processes)]
+
+    @property
+    def first(self) -> bool:
+        """Whether this process does the work that a service does once."""
+        return self.number == 0

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All parts of one process of a service, as :mod:`worker.service.start_stop` runs them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from oslo_config import cfg
+
+from worker.adapters.service_row import RegisteredService
+from worker.backends.reporter import ReportedBackend, Reporter
+from worker.db.database import Database
+from worker.db.records import Records
+from worker.execution.concurrency import Limiter
+from worker.execution.intake import Intake
+from worker.execution.operator_requests import RequestPoller
+from worker.execution.pools.operation_pool import OperationPool
+from worker.execution.resource_queue import ResourceQueue
+from worker.execution.retry import JournalRetry
+from worker.journal.journal import Journal
+from worker.locks import Locks
+from worker.rpc.consumer_check import ConsumerCheck
+from worker.rpc.notifications.notifier import Notifier
+from worker.rpc.server import Server
+from worker.service.inputs import Identity
+from worker.service.journal_watch import JournalWatch
+
+
+class StartableBackend(ReportedBackend, Protocol):
+    """A backend whose driver may take its time to come up."""
+
+    def attempt(self) -> bool:
+        """Attempt the set-up of the driver once; return whether it succeeded."""
+
+    def initialize(self, stopping: threading.Event) -> None:
+        """Attempt the set-up until the driver is up or the service stops."""
+
+    def request_report(self) -> None:
+        """Request a capability report without waiting for it."""
+
+
+class Recovery(Protocol):
+    """The work that follows each start of a service, in its first process."""
+
+    def start(self) -> None:
+        """Start the work; the driver is up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Infrastructure:
+    """The parts that need no driver, and that both services have."""
+
+    conf: cfg.ConfigOpts
+    identity: Identity
+    stopping: threading.Event
+    database: Database
+    records: Records
+    limiter: Limiter
+    journal: Journal
+    journal_watch: JournalWatch
+    journal_retry: JournalRetry
+    locks: Locks
+    queue: ResourceQueue
+    transport: Any
+    notifier: Notifier
+    row: RegisteredService
+    consumers: ConsumerCheck
+
+    def close(self) -> None:
+        """Close the connections, and release the slot."""
+        self.notifier.close()
+        self.transport.cleanup()
+        self.locks.stop()
+        self.journal_watch.close()
+        self.journal.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """All parts of one process of a service."""
+
+    base: Infrastructure
+    backend: StartableBackend
+    operations: OperationPool
+    intake: Intake
+    servers: Collection[Server]
+    requests: RequestPoller
+    reporter: Reporter
+    recovery: Recovery

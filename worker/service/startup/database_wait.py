@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wait at the start for a database that does not answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from flows import repeat
+from flows.errors import Unavailable
+
+LOG = logging.getLogger(__name__)
+
+PAUSE = 5.0
+"""Seconds between two attempts."""
+
+T = TypeVar("T")
+
+
+def when_available(
+    ask: Callable[[], T],
+    stopping: threading.Event,
+    on: type[Exception] = Unavailable,
+    system: str = "the database",
+) -> T:
+    """Return an answer of a database; wait for one that does not answer.
+
+    :param on: the error that means that.
+    :param system: names the database in the log.
+    :raises ProcessStopping: the process stops meanwhile.
+    """
+
+    def failed(error: BaseException, _pause: float) -> None:
+        LOG.warning("the start waits for %s: %s", system, error)
+
+    return repeat.until_stopped(
+        ask,
+        stopping.wait,
+        on=on,
+        first=PAUSE,
+        longest=PAUSE,
+        failed=failed,
+    )
