@@ -162,6 +162,14 @@ class HeldClaim:
         self.taken = ctx.workers.is_marked(self.work_type, self.claim.resource_id, self.number)
         return None if self.taken else f"{status} for another operation"
 
+    def is_marked(self, ctx: Any) -> bool:
+        """Return whether the mark is still there: the operation has not ended.
+
+        An administrator who sets another status leaves the mark.
+        """
+        of = (self.work_type, self.claim.resource_id, self.number)
+        return self.number is not None and bool(ctx.workers.is_marked(*of))
+
     def is_lost(self, ctx: Any) -> bool:
         """Return whether a flow that was resumed without a check has no claim to its resource.
 

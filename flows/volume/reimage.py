@@ -20,6 +20,7 @@ Source: seeds, VolumeDriverCore.copy_image_to_volume; spec/volume-rpc, reimage.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -92,6 +93,13 @@ class WriteImage(Step, task="write"):
         if snapshot_id is not None and (was_interrupted(result) or ctx.resumed):
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
             data_copy.remove_leftovers(ctx, volume, snapshot)
+
+    def remove_temporary(
+        self, ctx: ImageContext, known: Mapping[str, Any], begun: Collection[str]
+    ) -> None:
+        """Remove the temporary volume where the status was reset meanwhile."""
+        if self.name in begun and known["snapshot_id"] is not None:
+            data_copy.remove_unfinished(ctx, known["volume_id"], known["snapshot_id"])
 
 
 class FinishReimage(Step, task="finish"):

@@ -22,7 +22,7 @@ Source: spec/volume-rpc, revert_to_snapshot; spec/interfaces §8.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
@@ -175,6 +175,13 @@ class RestoreData(Step, task="restore"):
         if was_interrupted(result) or ctx.resumed:
             volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
             data_copy.remove_leftovers(ctx, volume, snapshot)
+
+    def remove_temporary(
+        self, ctx: DataContext, known: Mapping[str, Any], begun: Collection[str]
+    ) -> None:
+        """Remove the temporary volume where the status was reset meanwhile."""
+        if self.name in begun:
+            data_copy.remove_unfinished(ctx, known["volume_id"], known["snapshot_id"])
 
 
 class FinishRevert(Step, task="finish"):

@@ -145,7 +145,10 @@ class VolumeEndpoint:
         """Overwrite a volume with an image."""
         snapshot_id = id_of(image_snap, "image_snap") if image_snap else None
         meta = codec.raw(image_meta)
-        return on_volume(reimage.flow, volume, image_meta=meta, snapshot_id=snapshot_id)
+        operation = on_volume(reimage.flow, volume, image_meta=meta, snapshot_id=snapshot_id)
+        if snapshot_id is None:
+            return operation
+        return dataclasses.replace(operation, shared=(snapshot_lock(snapshot_id),))
 
 
 class SnapshotEndpoint:

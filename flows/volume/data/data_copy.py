@@ -39,10 +39,26 @@ def restore_from_snapshot(ctx: DataContext, volume: Record, snapshot: Record) ->
 
 def remove_leftovers(ctx: DataContext, volume: Record, snapshot: Record) -> None:
     """Remove everything that an interrupted copy may have left."""
-    temporary = temporary_objects.temporary_volume(volume, snapshot)
     open_volume.release_leftovers(ctx, volume)
+    remove_temporary_volume(ctx, volume, snapshot)
+
+
+def remove_temporary_volume(ctx: DataContext, volume: Record, snapshot: Record) -> None:
+    """Remove the temporary volume of an interrupted copy; the volume itself is not touched.
+
+    It has no row. Its name and its id are made by the worker, and no other operation uses it:
+    each one that does holds the lock of ``volume``.
+    """
+    temporary = temporary_objects.temporary_volume(volume, snapshot)
     open_volume.release_leftovers(ctx, temporary)
     ctx.driver.delete_volume(temporary)
+
+
+def remove_unfinished(ctx: DataContext, volume_id: str, snapshot_id: str) -> None:
+    """Remove the temporary volume of an operation that lost its claim without an end."""
+    if ctx.claim is not None and ctx.claim.is_marked(ctx):
+        volume, snapshot = ctx.volumes.get(volume_id), ctx.snapshots.get(snapshot_id)
+        remove_temporary_volume(ctx, volume, snapshot)
 
 
 def _copy(ctx: DataContext, snapshot: Record, source: BlockFile, target: BlockFile) -> None:

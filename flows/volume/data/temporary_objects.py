@@ -8,6 +8,7 @@ a driver that goes by it would otherwise delete the original.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from drivers.interface.records import Record
@@ -39,12 +40,16 @@ def temporary_snapshot(source: Record, clone_id: str) -> Record:
 
 
 def temporary_volume(volume: Record, snapshot: Record) -> Record:
-    """A volume with a snapshot's data, for a driver that cannot revert by itself."""
+    """A volume with a snapshot's data, for a driver that cannot revert by itself.
+
+    Only operations on ``volume`` use it, so its lock covers the temporary volume as well.
+    """
+    own_id = _temporary_id(volume, snapshot)
     return volume.replace(
-        id=snapshot.id,
+        id=own_id,
         _name_id=None,
-        name_id=snapshot.id,
-        name=f"revert-{snapshot.id}",
+        name_id=own_id,
+        name=f"revert-{own_id}",
         size=snapshot.volume_size,
         snapshot_id=snapshot.id,
         source_volid=None,
@@ -53,3 +58,10 @@ def temporary_volume(volume: Record, snapshot: Record) -> Record:
         provider_geometry=None,
         **_NOWHERE,
     )
+
+
+def _temporary_id(volume: Record, snapshot: Record) -> str:
+    """Return the snapshot's id, or an own id where several volumes may be written from it."""
+    if snapshot.volume_id == volume.id:
+        return str(snapshot.id)
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{volume.id} {snapshot.id}"))

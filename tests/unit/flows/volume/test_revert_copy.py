@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows.volume import revert
+from flows.volume import reimage, revert
+from flows.volume.data import data_copy
+from tests.unit.flows.world.doubles import Killed
 from tests.unit.flows.world.world import World
 from worker.adapters import host_attach
 
@@ -124,3 +126,41 @@ class TestCopy:
         assert len(safeties(copying)) == 1
         assert "revert-s1" not in copying.driver.objects
         assert copying.driver.exports == set()
+
+    @pytest.mark.parametrize("status", ["error", "available", "in-use"])
+    def test_the_temporary_volume_goes_where_the_status_was_reset_after_a_kill(
+        self, copying: World, status: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def die(*_: Any) -> None:
+            copying.dead = True
+            raise Killed("while it is copied")
+
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(data_copy, "_copy", die)
+            run(copying)
+        assert "revert-s1" in copying.driver.objects
+        copying.revive()
+        copying.volume()["status"] = status
+        before = len(copying.driver.calls)
+
+        run(copying, resumed=True)
+
+        assert "revert-s1" not in copying.driver.objects
+        assert copying.volume()["status"] == status
+        touched = {
+            call["volume"].name for _, call in copying.driver.calls[before:] if "volume" in call
+        }
+        assert touched == {"revert-s1"}
+
+    def test_two_volumes_that_are_written_from_one_snapshot_use_two_temporary_volumes(
+        self, copying: World
+    ) -> None:
+        copying.add_volume("v2", status="downloading", previous_status="available")
+        args = {"volume_id": "v2", "image_meta": {"id": "i1"}, "snapshot_id": "s1"}
+
+        copying.driver.directory.joinpath("volume-v2").write_bytes(bytes(100))
+        assert copying.run(reimage.flow, **args).state == "done"
+
+        deleted = {call["volume"].name for call in copying.driver.called("delete_volume")}
+        assert len(deleted) == 1
+        assert not deleted & {"revert-s1", "volume-v1", "volume-v2"}

@@ -154,7 +154,7 @@ class RecordingDriver(VolumeConsistencyGroupDriver, VolumeDriver):
     ) -> Any:
         path = self.directory / volume.name
         if not path.exists():
-            path.write_bytes(volume.name.encode())
+            path.write_bytes(volume.name.encode().ljust(64))
         info = {"driver_volume_type": "local", "data": {"device_path": str(path)}}
         return self._play(
             "initialize_connection",

@@ -130,6 +130,17 @@ class TestImages:
         assert uploaded.args["image_meta"]["disk_format"] == "raw"
         assert reimaged.args["snapshot_id"] is None
 
+    def test_the_snapshot_of_a_reimage_stays_meanwhile(self, dispatcher: Dispatcher) -> None:
+        reimaged = made(
+            dispatcher,
+            "reimage",
+            volume={"id": VOLUME},
+            image_meta={"id": VOLUME},
+            image_snap={"id": IMAGE},
+        )
+
+        assert reimaged.shared == (f"{IMAGE}-delete_snapshot",)
+
 
 class TestMigrations:
     def test_a_retype_and_a_migration_take_their_time(self, dispatcher: Dispatcher) -> None:
