@@ -32,7 +32,7 @@ from taskflow.flow import Flow  # noqa: E402
 from taskflow.patterns import linear_flow  # noqa: E402
 from taskflow.persistence import backends, models  # noqa: E402
 
-from flows import engine  # noqa: E402
+from flows.engine import flow_run  # noqa: E402
 from flows.claims import Claim  # noqa: E402
 from flows.context import VolumeServiceContext  # noqa: E402
 from flows.lifecycle import Step  # noqa: E402
@@ -91,7 +91,7 @@ def five_plain() -> Flow:
 
 def in_memory() -> None:
     """Run once with our engine and no journal."""
-    outcome = engine.run_in_memory(five, {}, CONTEXT)
+    outcome = flow_run.run_in_memory(five, {}, CONTEXT)
     assert outcome.state == "done"
 
 
@@ -102,7 +102,7 @@ def journalled(journal: Journal) -> Once:
         detail = journal.accept(uuid.uuid4().hex, "host@backend/0", _operation())
         assert detail is not None
         progress = journal.progress(detail)
-        outcome = engine.FlowRun(five, {}, CONTEXT, detail, progress).run()
+        outcome = flow_run.FlowRun(five, {}, CONTEXT, detail, progress).run()
         assert outcome.state == "done"
         journal.finish(detail, progress, outcome.failure)
 

@@ -13,7 +13,7 @@ part                  where
 ====================  ===========================================================
 what is claimed       :meth:`flows.lifecycle.Step.claim` of the first step
 mark is written       :meth:`HeldClaim.take`, at the end of that step
-claim is checked      :class:`flows.engine.FlowRun`, before a resumed flow runs
+claim is checked      :class:`flows.engine.flow_run.FlowRun`, before a resumed flow runs
 status is ended       :class:`ClaimedRows`, around the rows that flows write
 ====================  ===========================================================
 """

@@ -23,7 +23,7 @@ from taskflow.patterns import linear_flow
 from drivers.interface.errors import VolumeDriverException
 from flows.context import HostContext
 from flows.driver_calls import driver_contract
-from flows.engine import RESULT
+from flows.engine.compiled_flows import RESULT
 from flows.lifecycle import Step
 
 LOG = logging.getLogger(__name__)

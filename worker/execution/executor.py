@@ -22,8 +22,8 @@ from taskflow import states
 from taskflow.exceptions import StorageFailure
 from taskflow.persistence.models import FlowDetail
 
-from flows import engine
 from flows.context import OperationContext
+from flows.engine import flow_run, no_persistence
 from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, ProcessStopping
 from flows.protocols.backends import Backend
 from worker.execution import operation_log
@@ -119,7 +119,7 @@ class Executor:
         *,
         max_resumes: Callable[[], int],
         timeouts: OperationTimeouts,
-        observer: engine.Observer | None = None,
+        observer: flow_run.Observer | None = None,
     ) -> None:
         self._journal = journal
         self._journal_retry = journal_retry
@@ -128,11 +128,11 @@ class Executor:
         self._max_resumes = max_resumes
         self._timeouts = timeouts
         self._observer = observer
-        self._running: dict[str, engine.FlowRun] = {}
+        self._running: dict[str, flow_run.FlowRun] = {}
         self._changed = threading.Condition()
         self._closed = False
 
-    def run(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
+    def run(self, run: OperationRun, on_late_return: LateReturn) -> flow_run.Outcome:
         """Run until there is an outcome, in as many attempts as outages and bugs require.
 
         :raises ProcessStopping: the operation is resumed at the next start.
@@ -190,7 +190,7 @@ class Executor:
                 self._changed.wait(min(left, URGENT_CHECK_PAUSE))
             return not self._running
 
-    def _run(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
+    def _run(self, run: OperationRun, on_late_return: LateReturn) -> flow_run.Outcome:
         """Make attempts until there is an outcome."""
         method, pauses = run.operation.method, GrowingPauses(self._journal_retry.stopping)
         while True:
@@ -253,18 +253,18 @@ class Executor:
         run.resumed, run.revert, run.calls_driver = True, reason, not without_driver
         run.reopen = reason is None and bool(run.detail.meta.get("reopened"))
 
-    def _attempt(self, run: OperationRun, on_late_return: LateReturn) -> engine.Outcome:
+    def _attempt(self, run: OperationRun, on_late_return: LateReturn) -> flow_run.Outcome:
         operation = run.operation
         progress = self._journal.progress(run.detail)
         ctx = self._contexts(operation.request, run.resumed)
         if not run.calls_driver:
             ctx = replace(ctx, backend=cast(Backend, _WithoutDriver(ctx.backend, run.revert)))
-        flow = engine.FlowRun(
+        flow = flow_run.FlowRun(
             operation.factory,
             operation.args,
             ctx,
             run.detail,
-            progress if run.journalled else engine.NO_PERSISTENCE,
+            progress if run.journalled else no_persistence.NO_PERSISTENCE,
             self._observer,
         )
         with self._changed:
@@ -284,16 +284,16 @@ class Executor:
     def _with_timeout(
         self,
         run: OperationRun,
-        flow: engine.FlowRun,
+        flow: flow_run.FlowRun,
         progress: FlowProgress,
         on_late_return: LateReturn,
-    ) -> engine.Outcome:
+    ) -> flow_run.Outcome:
         operation, timeouts = run.operation, self._timeouts
         # Without a driver nothing can hang.
         if not run.calls_driver or not timeouts.apply_to(operation.method):
             return self._carry_out(run, flow, progress)
 
-        def work() -> engine.Outcome:
+        def work() -> flow_run.Outcome:
             with operation.request.bound(resource_id=operation.resource[1]):
                 return self._carry_out(run, flow, progress)
 
@@ -304,8 +304,8 @@ class Executor:
         return watched.wait(timeout, timeouts.stall, timeouts.stall_reverts)
 
     def _carry_out(
-        self, run: OperationRun, flow: engine.FlowRun, progress: FlowProgress
-    ) -> engine.Outcome:
+        self, run: OperationRun, flow: flow_run.FlowRun, progress: FlowProgress
+    ) -> flow_run.Outcome:
         with self._limiter.running(call=run.is_call):
             outcome = flow.run(revert=run.revert, reopen=run.reopen)
             if outcome.state == "suspended":
@@ -314,7 +314,7 @@ class Executor:
                 self._finish(run, progress, outcome)
         return outcome
 
-    def _finish(self, run: OperationRun, progress: FlowProgress, outcome: engine.Outcome) -> None:
+    def _finish(self, run: OperationRun, progress: FlowProgress, outcome: flow_run.Outcome) -> None:
         """Write the end; an outcome stands, whatever the journal makes of it."""
         failure, revert_failures = outcome.failure, outcome.revert_failures
 

@@ -16,7 +16,7 @@ from typing import Any
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
 from worker.execution.cast_queue import CastQueue
 from worker.execution.pools.operation_pool import OperationPool

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 
 from drivers.interface.errors import ResourceBusy
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.errors import FlowError
 from worker.rpc.operation import Operation
 

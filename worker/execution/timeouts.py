@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from flows.engine import FlowRun
+from flows.engine.flow_run import FlowRun
 from flows.errors import OperationTimedOut, ThreadAbandoned
 from worker.execution.concurrency import AbandonableThread, Limiter
 

@@ -16,9 +16,10 @@ import threading
 from collections.abc import Callable, Mapping
 
 from drivers.interface.records import Record
-from flows import engine, repeat
+from flows import repeat
 from flows.backup import orphaned
 from flows.context import BackupContext
+from flows.engine import flow_run
 from flows.errors import RunInterrupted, Unavailable
 from flows.statuses import BackupStatus
 from worker.db.records import Records
@@ -131,7 +132,7 @@ class OrphanedBackups:
         if backup.status == orphaned.DELETED_AGAIN:
             self._delete(backup)
             return
-        outcome = engine.run_in_memory(orphaned.flow, {"backup_id": backup.id}, self._context())
+        outcome = flow_run.run_in_memory(orphaned.flow, {"backup_id": backup.id}, self._context())
         if outcome.failure is not None:
             reason = outcome.failure.exception_str
             LOG.error("backup %s stays %s: %s", backup.id, backup.status, reason)

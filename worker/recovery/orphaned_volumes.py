@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from drivers.interface.records import Record
-from flows import engine
 from flows.context import HostContext
+from flows.engine import flow_run
 from flows.errors import RunInterrupted, Unavailable
 from flows.factories import Factory
 from flows.host import cleanup, orphaned
@@ -139,7 +139,7 @@ class OrphanedVolumes:
 
     def _run(self, factory: Factory, **args: Any) -> None:
         try:
-            outcome = engine.run_in_memory(factory, args, self._context())
+            outcome = flow_run.run_in_memory(factory, args, self._context())
         except RunInterrupted:
             LOG.info("orphaned operations of %s are ended after the next start", self._host)
             return

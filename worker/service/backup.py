@@ -14,7 +14,7 @@ from oslo_config import cfg
 from drivers.interface.backup import BackupDriver
 from drivers.interface.records import Record
 from flows.context import BackupContext
-from flows.engine import Observer
+from flows.engine.flow_run import Observer
 from flows.statuses import BackupStatus
 from worker.adapters.backup_metadata import VolumeMetadata
 from worker.adapters.host_attach import HostAttacher

@@ -22,7 +22,7 @@ import oslo_messaging
 from oslo_config import cfg
 from oslo_utils import timeutils
 
-from flows.engine import Observer
+from flows.engine.flow_run import Observer
 from worker import database_url
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import Reporter

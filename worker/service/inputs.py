@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from oslo_config import cfg
 
-from flows.engine import Observer
+from flows.engine.flow_run import Observer
 from worker.db.database import Database
 from worker.service.fence import HostFence
 from worker.service.startup.waits import Waits

@@ -14,7 +14,7 @@ from oslo_config import cfg
 from drivers.compute.nova import Nova
 from drivers.interface.volume import VolumeDriver
 from flows.context import Options, VolumeServiceContext
-from flows.engine import Observer
+from flows.engine.flow_run import Observer
 from worker.adapters import image_service
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.record_cache import RecordCache

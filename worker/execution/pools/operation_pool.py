@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from taskflow.persistence.models import FlowDetail
 
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
 from worker.execution import orderly_stop
 from worker.execution.executor import Executor, OperationRun

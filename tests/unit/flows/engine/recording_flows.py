@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeIsBusy
-from flows import engine
+from flows.engine import flow_run
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from tests.unit.flows.world.doubles import Killed
 from tests.unit.flows.world.world import World
@@ -79,7 +79,7 @@ def seen() -> list[str]:
     return [note for note in NOTES if not note.startswith(("in ", "undoing "))]
 
 
-def run(world: World, factory: Any = flow, **how: Any) -> engine.Outcome | None:
+def run(world: World, factory: Any = flow, **how: Any) -> flow_run.Outcome | None:
     try:
         return world.run(factory, **how)
     except Killed:

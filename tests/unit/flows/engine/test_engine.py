@@ -9,7 +9,8 @@ import pytest
 from taskflow.exceptions import StorageFailure
 
 from drivers.interface.errors import VolumeIsBusy
-from flows import engine, errors, factories
+from flows import errors, factories
+from flows.engine import flow_run
 from flows.errors import ProcessStopping
 from tests.unit.flows.engine import recording_flows
 from tests.unit.flows.engine.recording_flows import (
@@ -32,11 +33,11 @@ def _clean() -> None:
 
 class TestOutcome:
     def test_done(self, world: World) -> None:
-        assert run(world) == engine.Outcome("done")
+        assert run(world) == flow_run.Outcome("done")
         assert seen() == ["one", "two", "three"]
 
     def test_an_answer(self, world: World) -> None:
-        outcome = engine.run_in_memory(answering, {"word": "yes"}, world.context())
+        outcome = flow_run.run_in_memory(answering, {"word": "yes"}, world.context())
 
         assert outcome.result == {"word": "yes"}
 
@@ -91,7 +92,14 @@ class TestFactoryNames:
         assert factories.factory_of(factories.path_of(flow)) is flow
 
     @pytest.mark.parametrize(
-        "path", ["", "flows", "no.such.module:flow", "flows.engine:nothing", "flows.engine:RESULT"]
+        "path",
+        [
+            "",
+            "flows",
+            "no.such.module:flow",
+            "flows.engine.flow_run:nothing",
+            "flows.engine.compiled_flows:RESULT",
+        ],
     )
     def test_an_unknown_path(self, path: str) -> None:
         with pytest.raises(LookupError):
@@ -103,7 +111,7 @@ class TestStep:
         FAULTS["in two"] = Killed()
         assert run(world) is None
 
-        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = flow_run.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
 
         assert running.step is None
 
@@ -113,8 +121,8 @@ class TestProgress:
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = iter(range(100))
-        monkeypatch.setattr(engine.time, "monotonic", lambda: next(clock))
-        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
+        monkeypatch.setattr(flow_run.time, "monotonic", lambda: next(clock))
+        running = flow_run.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         moved = []
         for fraction in (0.1, 0.1, 0.2, 0.2, 0.2):
             running._advance(fraction)
@@ -125,7 +133,7 @@ class TestProgress:
 
 class TestSuspend:
     def test_a_copy_ends_at_its_next_report(self, world: World) -> None:
-        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = flow_run.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         running._advance(0.1)
         running.suspend()
 
@@ -133,18 +141,18 @@ class TestSuspend:
             running._advance(0.2)
 
     def test_it_stops_at_the_next_boundary_and_goes_on_later(self, world: World) -> None:
-        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = flow_run.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         FAULTS["in two"] = running.suspend
 
-        assert running.run() == engine.Outcome("suspended")
+        assert running.run() == flow_run.Outcome("suspended")
         world.journal.flush()
         assert seen() == ["one", "two"]
 
-        assert run(world, resumed=True) == engine.Outcome("done")
+        assert run(world, resumed=True) == flow_run.Outcome("done")
         assert seen() == ["one", "two", "three again"]
 
     def test_while_undoing(self, world: World) -> None:
-        running = engine.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
+        running = flow_run.FlowRun(flow, {}, world.context(), world.journal.load(), world.journal)
         FAULTS["in three"] = VolumeIsBusy("busy")
         FAULTS["undoing three"] = running.suspend
 
@@ -171,12 +179,12 @@ class TestOutages:
         assert not [note for note in seen() if note.startswith("undo")]
 
         monkeypatch.undo()
-        assert run(world, resumed=True) == engine.Outcome("done")
+        assert run(world, resumed=True) == flow_run.Outcome("done")
 
     def test_a_database_that_is_away_is_waited_for(self, world: World) -> None:
         FAULTS["in two"] = errors.Unavailable("away")
 
-        assert run(world) == engine.Outcome("done")
+        assert run(world) == flow_run.Outcome("done")
         assert seen() == ["one", "two", "two again", "three"]
 
     def test_also_while_undoing(self, world: World) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from drivers.interface.errors import VolumeIsBusy
-from flows import engine, errors
+from flows import errors
+from flows.engine import flow_run
 from tests.unit.flows.engine import recording_flows
 from tests.unit.flows.engine.recording_flows import FAULTS, NOTES, delicate, run, seen
 from tests.unit.flows.world.doubles import Killed
@@ -24,7 +25,7 @@ class TestResume:
         run(world)
         NOTES.clear()
 
-        assert run(world, resumed=True) == engine.Outcome("done")
+        assert run(world, resumed=True) == flow_run.Outcome("done")
 
         assert seen() == ["two again", "three again"]
 
@@ -109,7 +110,7 @@ class TestRevert:
         world.journal.flush()
         NOTES.clear()
 
-        assert run(world, resumed=True, revert=True) == engine.Outcome("done")
+        assert run(world, resumed=True, revert=True) == flow_run.Outcome("done")
         assert seen() == []
 
     def test_one_that_an_operator_asks_for_once_more_has_a_key_of_its_own(
@@ -119,7 +120,7 @@ class TestRevert:
         detail, keys = world.journal.load(), []
         for meta in ({}, {"reopened": True}, {"reopened": "a"}, {"reopened": "b"}):
             detail.meta = meta
-            running = engine.FlowRun(delicate, {}, world.context(), detail, world.journal)
+            running = flow_run.FlowRun(delicate, {}, world.context(), detail, world.journal)
             keys.append(running._ctx.pace.key)
 
         assert keys[:2] == [detail.uuid] * 2

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.errors import VolumeBackendAPIException
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.errors import Unavailable
 from tests.length import FULL
 from tests.unit.flows.every_cast.cases import CASES, Case, assert_settled, effects_of

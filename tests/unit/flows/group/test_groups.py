@@ -15,7 +15,7 @@ import pytest
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows import errors
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.group import create, create_from, create_snapshot, delete, delete_snapshot, update
 from tests.unit.flows.every_cast import group_cases as cases
 from tests.unit.flows.world.world import World

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flows import errors
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.group import replicate
 from tests.unit.flows.every_cast import group_cases as cases
 from tests.unit.flows.world.world import World

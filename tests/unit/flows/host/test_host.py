@@ -13,7 +13,7 @@ from drivers.interface.errors import (
     VolumeDriverException,
 )
 from flows import errors
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.host import failover, freeze
 from tests.unit.flows.world.doubles import Killed
 from tests.unit.flows.world.world import World

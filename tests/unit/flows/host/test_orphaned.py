@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from oslo_utils import timeutils
 
-from flows import engine
+from flows.engine import flow_run
 from flows.host import orphaned
 from flows.volume import create_from_backup
 from tests.unit.flows.world.doubles import Killed
@@ -448,7 +448,7 @@ def test_a_volume_that_the_backup_service_restores_has_no_work_row(left: Left) -
     )
     spec = {"request_spec": None, "filter_properties": None, "allow_reschedule": True}
     args = {"volume_id": volume, "backup_id": backup.id, **spec}
-    outcome = engine.run_in_memory(create_from_backup.flow, args, context)
+    outcome = flow_run.run_in_memory(create_from_backup.flow, args, context)
 
     assert outcome.state == "done"
     assert (left.status(volume), left.work()) == ("creating", {})

@@ -11,7 +11,7 @@ from drivers.interface.errors import (
     ManageExistingInvalidReference,
     ManageExistingVolumeTypeMismatch,
 )
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.snapshot import manage as manage_snapshot
 from flows.volume import delete, manage
 from tests.unit.flows.every_cast.cases import DELETE, LUN, REF

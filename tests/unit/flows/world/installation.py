@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from flows import engine
 from flows.backup import record, reset
 from flows.context import BackupContext
+from flows.engine import flow_run
 from tests.unit.flows.world.orphans import Left
 
 DRIVER = "holdfast.posix"
@@ -53,15 +53,15 @@ class Installation(Left):
     def import_record(self, backup: Any, driver_info: Any) -> None:
         """Take every record."""
 
-    def run(self, factory: Any, **args: Any) -> engine.Outcome:
-        return engine.run_in_memory(factory, args, self.context())
+    def run(self, factory: Any, **args: Any) -> flow_run.Outcome:
+        return flow_run.run_in_memory(factory, args, self.context())
 
     def backup(self, status: str = "available", **columns: Any) -> str:
         given = {"id": next(self._ids), "host": "node", "project_id": "p", "size": 1}
         given |= {"volume_id": next(self._ids), "service": DRIVER, "status": status}
         return str(self.records.backups.create(**{**given, **columns}).id)
 
-    def reset(self, backup: str) -> engine.Outcome:
+    def reset(self, backup: str) -> flow_run.Outcome:
         return self.run(reset.flow, backup_id=backup, status="error")
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.records import Record
-from flows import engine
 from flows.context import VolumeServiceContext
+from flows.engine import flow_run
 from flows.host import cleanup, orphaned
 from tests.unit.flows.world.doubles import Watched
 from tests.unit.flows.world.world import World
@@ -148,19 +148,19 @@ class Left:
         )
         return RecordCache().around(ctx)
 
-    def clean(self, **wanted: Any) -> engine.Outcome:
+    def clean(self, **wanted: Any) -> flow_run.Outcome:
         """Clean up by the work rows."""
-        return engine.run_in_memory(cleanup.flow, {**EVERYTHING, **wanted}, self.context())
+        return flow_run.run_in_memory(cleanup.flow, {**EVERYTHING, **wanted}, self.context())
 
     def read(self) -> dict[str, str]:
         """Return the rows in transient statuses, as a start reads them."""
         context = self.context()
         return orphaned.read(context.host, context.service)
 
-    def settle(self, as_read: dict[str, str] | None = None) -> engine.Outcome:
+    def settle(self, as_read: dict[str, str] | None = None) -> flow_run.Outcome:
         """End the rest."""
         args = {"as_read": self.read() if as_read is None else as_read}
-        return engine.run_in_memory(orphaned.flow, args, self.context())
+        return flow_run.run_in_memory(orphaned.flow, args, self.context())
 
     def status(self, row_id: str, kind: str = "volume", column: str = "status") -> Any:
         return getattr(self.records, f"{kind}s").get(row_id)[column]

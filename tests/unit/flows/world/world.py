@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from drivers.interface.records import Record
-from flows import engine, errors, factories
+from flows import errors, factories
 from flows.context import Options, VolumeServiceContext
+from flows.engine import flow_run
 from tests.unit.flows.world import records
 from tests.unit.flows.world.backend import RecordingDriver
 from tests.unit.flows.world.doubles import Killed, Noted, Patient, Request, Watched
@@ -129,16 +130,16 @@ class World:
         resumed: bool = False,
         revert: bool = False,
         **args: Any,
-    ) -> engine.Outcome:
+    ) -> flow_run.Outcome:
         """Run a cast, from its start or from the journal."""
         detail = self.journal.load()
-        running = engine.FlowRun(factory, args, self.context(resumed), detail, self.journal)
+        running = flow_run.FlowRun(factory, args, self.context(resumed), detail, self.journal)
         cause = errors.OperationInterrupted("cut short too often") if revert else None
         return running.run(revert=cause)
 
     def call(self, factory: factories.Factory, **args: Any) -> Any:
         """Run a call; return its answer or raise the caller's error."""
-        outcome = engine.run_in_memory(factory, args, self.context())
+        outcome = flow_run.run_in_memory(factory, args, self.context())
         if outcome.failure is not None:
             assert outcome.failure.exception is not None
             raise outcome.failure.exception

@@ -17,7 +17,7 @@ from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeBackendAPIException
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.errors import OperationCancelled, ProcessStopping
 from flows.lifecycle import Step
 from tests.unit.flows.world.world import World

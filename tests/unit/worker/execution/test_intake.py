@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from taskflow.types.failure import Failure
 
-from flows.engine import Outcome
+from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, InvalidVolume, ProcessStopping
 from worker.execution.intake import Intake
 from worker.journal.errors import JournalError

@@ -10,8 +10,9 @@ import pytest
 
 from drivers.blockio import BlockFile
 from drivers.interface.errors import ComputeError, VolumeBackendAPIException
-from flows import engine, errors, factories
+from flows import errors, factories
 from flows.context import Options
+from flows.engine import flow_run
 from flows.errors import ProcessStopping
 from flows.volume.migration import complete, migrate, retype, update_migrated
 from tests.unit.flows.tables import RAISED
@@ -31,7 +32,7 @@ def leaving(world: World) -> World:
     return world
 
 
-def run(world: World, **args: Any) -> engine.Outcome:
+def run(world: World, **args: Any) -> flow_run.Outcome:
     return world.run(migrate.flow, **{**MIGRATE, **args})
 
 
@@ -381,7 +382,7 @@ class TestEnd:
 
         leaving.elsewhere.plan["delete"] = Killed("while the former object is deleted")
         journal, ctx = leaving.journal, leaving.context()
-        running = engine.FlowRun(migrate.flow, MIGRATE, ctx, journal.load(), journal, cancel)
+        running = flow_run.FlowRun(migrate.flow, MIGRATE, ctx, journal.load(), journal, cancel)
         with pytest.raises(Killed):
             running.run()
         leaving.elsewhere.plan.clear()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows import engine, errors
+from flows import errors
+from flows.engine import flow_run
 from flows.volume.migration import retype
 from tests.unit.flows.tables import RAISED, RUBBISH
 from tests.unit.flows.world import migrations
@@ -22,7 +23,7 @@ def changing(world: World) -> World:
     return world
 
 
-def run(world: World, args: dict[str, Any] = RETYPE, **more: Any) -> engine.Outcome:
+def run(world: World, args: dict[str, Any] = RETYPE, **more: Any) -> flow_run.Outcome:
     reserved = {"reservations": [world.db.quota.reserve("gigabytes", 5)]}
     reserved["old_reservations"] = [world.db.quota.reserve("gigabytes", -5)]
     return world.run(retype.flow, **{**args, **reserved, **more})
@@ -46,7 +47,7 @@ def assert_unchanged(world: World, migration: str | None = None) -> None:
     assert [one["id"] for one in world.db.volumes.of()] == ["v1"]
 
 
-def why(outcome: engine.Outcome, error: type[BaseException]) -> str:
+def why(outcome: flow_run.Outcome, error: type[BaseException]) -> str:
     assert outcome.failure is not None
     assert outcome.failure.check(error), outcome.failure
     return str(outcome.failure.exception_str)

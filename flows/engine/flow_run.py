@@ -2,44 +2,39 @@
 """Run a flow on taskflow, from its start or from where it was interrupted.
 
 A resumed flow runs only while the resource shows its claim (see :mod:`flows.claims`).
-
-This is the only module that knows taskflow's engines. Compiling a flow costs more
-than running it, so a factory without parameters, whose flow always has the same
-shape, is compiled once per concurrent use and kept.
 """
 
 from __future__ import annotations
 
-import collections
-import functools
 import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from taskflow import states
 from taskflow.exceptions import StorageFailure
-from taskflow.flow import Flow
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 from taskflow.types.notifier import Notifier
 
 from flows import repeat
 from flows.claims import HeldClaim, claimed, held_by
-from flows.compat.taskflow import CompiledFlow, Engine
+from flows.compat.taskflow import Engine
 from flows.context import OperationContext
+from flows.engine.after_end import EndedOperation
+from flows.engine.compiled_flows import RESULT, Shape, compiled
+from flows.engine.no_persistence import NO_PERSISTENCE
+from flows.engine.undo import UNDONE, undo
 from flows.errors import (
     FlowError,
     OperationInterrupted,
     ProcessStopping,
-    RunInterrupted,
     Unavailable,
 )
-from flows.factories import Factory, parameters_of
+from flows.factories import Factory
 from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, UNDO_FAILED, Step
 
 LOG = logging.getLogger(__name__)
@@ -51,13 +46,8 @@ State = Literal["done", "failed", "suspended"]
 Observer = Callable[[FlowDetail, str, str], None]
 """Called at every change of a task's state with the flow, the task, the state."""
 
-RESULT = "result"
-"""Name of the result that provides a call's answer."""
-
 _AT_REST = (states.PENDING, states.SUCCESS, states.FAILURE)
 """States of the tasks of a flow that an operator may resume."""
-
-_UNDONE = (states.FAILURE, states.REVERTING, states.REVERTED, states.REVERT_FAILURE)
 
 
 @dataclass(frozen=True)
@@ -142,7 +132,7 @@ class FlowRun:
             done before; an outcome of its own where the resource is not as it was left.
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
-        with _shape(self._factory, self._args) as shape:
+        with compiled(self._factory, self._args) as shape:
             self._steps, self._bookkeeping = shape.steps, shape.bookkeeping
             self._make_claim(shape)
             self._backend.bookkeeping = shape.bookkeeping
@@ -155,20 +145,20 @@ class FlowRun:
             if reopen and (refusal := self._reopen()):
                 return Outcome("failed", Failure.from_exception(refusal))
             if self._ctx.resumed and self._has_ended(revert is not None):
-                return self._end()
+                return self._finish_ended(shape)
             if self._ctx.resumed or revert:
-                _undo(engine, shape, revert)
+                undo(engine, shape, revert)
             error = self._run(engine)
             if self._cancelled and engine.storage.get_flow_state() == states.SUSPENDED:
                 self._suspend.clear()
-                _undo(engine, shape, self._cancelled)
+                undo(engine, shape, self._cancelled)
                 error = self._run(engine)
             outcome = _outcome(engine, error, shape)
             if outcome.state != "suspended":
                 self._drop_claim()
             return outcome
 
-    def _make_claim(self, shape: _Shape) -> None:
+    def _make_claim(self, shape: Shape) -> None:
         claim = shape.first.claim(self._args)
         marks = bool(self._detail.meta and self._detail.meta.get("claims"))
         self._claim = held_by(claim, self._ctx.key, marks=marks)
@@ -204,7 +194,7 @@ class FlowRun:
         if self._claim is None or self._reverts_once_more:
             return False
         found = {atom.name: atom.state for atom in self._detail}
-        undone = any(state in _UNDONE for state in found.values())
+        undone = any(state in UNDONE for state in found.values())
         begun = undone or found.get(next(iter(self._steps))) == states.SUCCESS
         if begun and self._bookkeeping.issuperset(self._remaining(found, reverts or undone)):
             self._claim.taken = self._claim.number is not None
@@ -228,48 +218,13 @@ class FlowRun:
             if found.get(name, states.PENDING) not in done:
                 yield name
 
-    def _end(self) -> Outcome:
+    def _finish_ended(self, shape: Shape) -> Outcome:
         """Run the steps that may run after the end of the operation; return its known outcome."""
-        found = {atom.name: atom for atom in self._detail}
-        known = self._known(found)
-        self._remove_temporary(found, known)
-        for atom in found.values():
-            if atom.state in _UNDONE and atom.failure is not None:
-                return Outcome("failed", atom.failure)
-        complete = True
-        for name, step in self._steps.items():
-            if name in found and found[name].state == states.SUCCESS:
-                continue
-            if complete and (step.runs_after_end or step.only_notifies):
-                args = {arg: known.get(name) for arg, name in step.rebind.items()}
-                self._run_after_end(step, functools.partial(step.execute, **args))
-            elif name not in self._bookkeeping:
-                complete = False
+        failure = EndedOperation(shape, self._detail, self._ctx, self._args).run()
+        if failure is not None:
+            return Outcome("failed", failure)
         self._drop_claim()
         return Outcome("done")
-
-    def _remove_temporary(self, found: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-        begun = {name for name, atom in found.items() if atom.state != states.PENDING}
-        for step in self._steps.values() if begun else ():
-            call = functools.partial(step.remove_temporary, self._ctx, known, begun)
-            self._run_after_end(step, call)
-
-    def _known(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments, and the results of the steps that have ended."""
-        known = {"ctx": self._ctx, **self._args}
-        for name, step in self._steps.items():
-            atom = found.get(name)
-            if atom is not None and atom.state == states.SUCCESS:
-                known |= _provided(step, atom.results)
-        return known
-
-    def _run_after_end(self, step: Step, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except (RunInterrupted, StorageFailure):
-            raise
-        except Exception as error:  # noqa: BLE001 - a driver may raise anything at all
-            LOG.warning("%s, after the end of %s: %s", step.name, self._detail.name, error)
 
     def _reopen(self) -> FlowError | None:
         """Take back the status of the failure; return the reason why that is impossible."""
@@ -348,41 +303,6 @@ def run_in_memory(
     return FlowRun(factory, args, ctx, detail, NO_PERSISTENCE, observer).run()
 
 
-class _Shape(CompiledFlow):
-    """A compiled flow and its steps."""
-
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(flow)
-        self.has_result = RESULT in flow.provides
-        self.steps: dict[str, Step] = {task.name: task for task in self.tasks()}
-        self.first = next(iter(self.steps.values()))
-        self.bookkeeping = frozenset(
-            name for name, step in self.steps.items() if step.bookkeeping or step.only_notifies
-        )
-
-
-@functools.cache
-def _idle_shapes(factory: Factory) -> collections.deque[_Shape]:
-    return collections.deque()
-
-
-@contextmanager
-def _shape(factory: Factory, args: Mapping[str, Any]) -> Iterator[_Shape]:
-    wanted = parameters_of(factory)
-    if wanted:
-        yield _Shape(factory(**{name: args[name] for name in wanted}))
-        return
-    idle = _idle_shapes(factory)
-    try:
-        shape = idle.pop()
-    except IndexError:
-        shape = _Shape(factory())
-    try:
-        yield shape
-    finally:
-        idle.append(shape)
-
-
 def _key_of(detail: FlowDetail) -> str:
     """Return the key of an operation; another one when an operator has it run once more.
 
@@ -395,44 +315,7 @@ def _key_of(detail: FlowDetail) -> str:
     return str(detail.uuid)
 
 
-def _undo(engine: Engine, shape: _Shape, revert: FlowError | None) -> None:
-    """Mark steps as failed, which makes the engine revert the finished ones.
-
-    :param revert: the reason to revert everything; None: only steps without a safe second try.
-    """
-    engine.compile()
-    engine.prepare()
-    for step in _to_undo(engine, shape, revert is not None):
-        cause = revert or OperationInterrupted(f"interrupted in {step.name}")
-        engine.storage.save(step.name, Failure.from_exception(cause), states.FAILURE)
-
-
-def _to_undo(engine: Engine, shape: _Shape, everything: bool) -> list[Step]:
-    """Return the steps that count as failed.
-
-    A flow whose reverts have begun continues them anyway, and one of which all is done
-    but the notification continues with that.
-    """
-    state_of = engine.storage.get_atom_state
-    found = [(step, state_of(name)) for name, step in shape.steps.items()]
-    if all(step.only_notifies or state == states.SUCCESS for step, state in found):
-        return []
-    interrupted = [step for step, state in found if state == states.RUNNING]
-    if not everything:
-        return [step for step in interrupted if not step.second_try_is_safe]
-    if interrupted or any(state in _UNDONE for _step, state in found):
-        return interrupted
-    return [step for step, state in found if state == states.PENDING][:1]
-
-
-def _provided(step: Step, result: Any) -> dict[str, Any]:
-    """Return what a step has provided, by name."""
-    return {
-        name: result if index is None else result[index] for name, index in step.save_as.items()
-    }
-
-
-def _outcome(engine: Engine, error: Exception | None, shape: _Shape) -> Outcome:
+def _outcome(engine: Engine, error: Exception | None, shape: Shape) -> Outcome:
     state = engine.storage.get_flow_state()
     if state == states.SUSPENDED:
         return Outcome("suspended")
@@ -452,21 +335,4 @@ def _undo_failures(detail: FlowDetail) -> Iterator[tuple[str, str]]:
             yield atom.name, result[UNDO_FAILED]
 
 
-class _NoPersistence:
-    """A persistence backend that keeps nothing: the flow detail is in memory anyway."""
-
-    def get_connection(self) -> _NoPersistence:
-        return self
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def update_flow_details(self, detail: FlowDetail) -> FlowDetail:
-        return detail
-
-    def update_atom_details(self, detail: Any) -> Any:
-        return detail
-
-
-NO_PERSISTENCE = _NoPersistence()
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
