@@ -9,6 +9,7 @@ and writes its content to a file again before it ends.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oslo_utils import timeutils
+
+LOG = logging.getLogger(__name__)
 
 CHECKED_AT_START = 64 * 2**20
 """Bytes of a journal up to which its whole content is checked at a start."""
@@ -29,7 +32,10 @@ _TABLES = ("logbooks", "flowdetails", "atomdetails")
 _WAIT = 30.0
 """Seconds that a statement waits for the lock of another process."""
 
-_BESIDE = ("-wal", "-shm")
+_LOG = "-wal"
+"""Suffix of the write-ahead log, which has the last transactions."""
+
+_BESIDE = (_LOG, "-shm")
 """Suffixes of the files that belong to a database."""
 
 
@@ -51,8 +57,14 @@ def problems(path: Path, *, at_start: bool = False) -> list[str]:
 
     :param at_start: whether a large file is only opened, and not read as a whole.
     """
-    if not path.exists() or path.stat().st_size == 0:
+    if not path.exists():
         return []
+    if not path.is_file():
+        return ["it is no regular file"]
+    if path.stat().st_size == 0:
+        return (
+            ["it is empty, and its log is not: SQLite would delete the log"] if _log(path) else []
+        )
     whole = not at_start or path.stat().st_size <= CHECKED_AT_START
     try:
         with contextlib.closing(_read_only(path)) as connection:
@@ -114,19 +126,43 @@ class WatchedFile:
         # A statement opens the write-ahead log, which may be removed as well.
         self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         self._found = path.stat()
+        self._sizes = _files(path)
 
     def close(self) -> None:
         """Close the connection that the content would be read from."""
         self._connection.close()
 
     def is_in_place(self) -> bool:
-        """Return whether the name still leads to the file that this process uses."""
+        """Return whether the names still lead to the files that this process uses.
+
+        Neither the file nor its log ever gets shorter while they are in use.
+        """
         try:
-            return os.path.samestat(self._found, self.path.stat())
+            found = _files(self.path)
+            if any(found.get(file, -1) < size for file, size in self._sizes.items()):
+                return False
+            self._sizes = {file: found[file] for file in self._sizes}
+            return True
         except FileNotFoundError:
             return False
         except OSError:  # of a file system that does not answer; it is asked again
             return True
+
+    def damage(self) -> str | None:
+        """Return the first problem of the content; None if it is sound, or large."""
+        try:
+            if self.path.stat().st_size > CHECKED_AT_START:
+                return None
+            self._connection.execute("PRAGMA shrink_memory")  # read the file, not a cache
+            found = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except OSError:
+            return None  # not in place, which is checked more often
+        except sqlite3.OperationalError as error:
+            LOG.debug("the journal %s cannot be checked: %s", self.path, error)
+            return None
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        return None if found == "ok" else found.splitlines()[0]
 
     def preserve(self) -> Path:
         """Write the content of the file to its old name, or beside a journal of that name.
@@ -151,7 +187,12 @@ class WatchedFile:
         return target
 
     def _may_replace(self, path: Path) -> bool:
-        """Return whether a file is absent, without operations, or a copy of ours."""
+        """Return whether a file is absent, without operations, or ours, or a copy of ours."""
+        try:
+            if os.path.samestat(self._found, path.stat()):
+                return True
+        except OSError:
+            return not path.exists()
         try:
             with contextlib.closing(_read_only(path)) as connection:
                 if connection.execute("PRAGMA user_version").fetchone()[0] == self._number:
@@ -168,7 +209,25 @@ class WatchedFile:
         return self._found.st_ino & 0x7FFFFFFF
 
 
+def _files(path: Path) -> dict[tuple[int, int], int]:
+    """Return the sizes of a database and of its log by their identities."""
+    found = [path.stat()]
+    with contextlib.suppress(FileNotFoundError):
+        found.append(Path(f"{path}{_LOG}").stat())
+    return {(one.st_dev, one.st_ino): one.st_size for one in found}
+
+
+def _log(path: Path) -> int:
+    """Return the size of a database's log."""
+    try:
+        return Path(f"{path}{_LOG}").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _copy(source: Path, target: Path) -> int:
+    if source.stat().st_size == 0:
+        raise sqlite3.DatabaseError("the file is empty")
     with contextlib.closing(_read_only(source)) as old, contextlib.closing(_new(target)) as new:
         schema = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type DESC"
         for (statement,) in old.execute(schema).fetchall():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watch the journal's file: stop the service when the file was removed or replaced.
+"""Watch the journal's file: stop the service when it was removed, replaced or damaged.
 
 The next start would not find the casts that are accepted into a removed file. So the service
 stops in order and writes the content to a file again, and systemd starts it with that file.
+Casts that are accepted into a damaged file may be lost as well; a start refuses such a file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
 from worker.journal.sqlite_file import WatchedFile
@@ -21,6 +23,9 @@ LOG = logging.getLogger(__name__)
 
 PAUSE = 2.0
 """Seconds between two checks of the file."""
+
+CONTENT_PAUSE = 30.0
+"""Seconds between two checks of its content."""
 
 
 def stop_the_service() -> None:
@@ -63,12 +68,23 @@ class JournalWatch:
 
     def _loop(self) -> None:
         assert self._file is not None
+        next_content = time.monotonic() + CONTENT_PAUSE
         while not self._stopping.wait(PAUSE):
             if not self._file.is_in_place():
-                text = "the journal %s was removed or replaced in use: the service stops in order"
+                text = (
+                    "the journal %s was removed, replaced or cut in use: the service stops in order"
+                )
                 LOG.critical(text, self._file.path)
                 self._stop()
                 return
+            if time.monotonic() < next_content:
+                continue
+            if (problem := self._file.damage()) is not None:
+                advice = "the service stops in order; run: holdfast journal check"
+                LOG.critical("the journal %s is damaged (%s): %s", self._file.path, problem, advice)
+                self._stop()
+                return
+            next_content = time.monotonic() + CONTENT_PAUSE
 
     @staticmethod
     def _preserve(file: WatchedFile) -> None:

@@ -80,5 +80,5 @@ def test_a_removed_journal_is_noticed_and_its_operations_resume(
     gate.touch()
     cloud.service.start()
 
-    assert "was removed or replaced in use" in cloud.service.log.read_text(errors="replace")
+    assert "was removed, replaced or cut in use" in cloud.service.log.read_text(errors="replace")
     cloud.wait_status(volume, "available")

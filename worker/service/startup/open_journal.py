@@ -26,6 +26,8 @@ def open_journal(url: str, stopping: threading.Event) -> Journal:
         advice = "run: holdfast journal check"
         LOG.error("the journal %s is damaged (%s); %s", path, found[0].splitlines()[0], advice)
         raise SystemExit(1)
+    if path is not None and path.exists() and path.stat().st_size == 0:
+        LOG.warning("the journal %s is empty: no operation is resumed from it", path)
 
     def upgrade() -> None:
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,68 @@ class TestARemovedJournal:
         assert written != path
         assert len(Journal(f"sqlite:///{path}").unfinished(SLOT)) == 1
         assert len(Journal(f"sqlite:///{written}").unfinished(SLOT)) == 3
+
+
+def test_an_empty_file_with_a_log_is_not_opened(path: Path) -> None:
+    journal = fill(path)
+    log = Path(f"{path}-wal").read_bytes()
+    journal.close()
+    path.write_bytes(b"")
+    assert sqlite_file.problems(path, at_start=True) == []  # a start that was interrupted
+    Path(f"{path}-wal").write_bytes(log)
+
+    assert "it is empty, and its log is not" in sqlite_file.problems(path, at_start=True)[0]
+    assert sqlite_file.put_aside(path).copied is None
+
+
+def test_a_directory_is_no_journal(path: Path) -> None:
+    path.mkdir()
+
+    assert sqlite_file.problems(path, at_start=True) == ["it is no regular file"]
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize("damage", [empty, Path.unlink])
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+def test_a_file_that_is_cut_or_removed_in_use_is_noticed(
+    path: Path, damage: Callable[[Path], None], suffix: str
+) -> None:
+    journal = fill(path)
+    watched = WatchedFile(path)
+    journal.accept("f" * 32, SLOT, cast())
+    assert watched.is_in_place()
+    damage(Path(f"{path}{suffix}"))
+
+    assert not watched.is_in_place()
+    if (damage, suffix) == (empty, "-wal"):
+        return  # its transactions are lost
+    assert watched.preserve() == path
+    watched.close()
+    journal.close()
+    assert len(Journal(f"sqlite:///{path}").unfinished(SLOT)) == 41
+
+
+def test_damage_in_use_is_found(path: Path) -> None:
+    fill(path).close()
+    watched = WatchedFile(path)
+    assert watched.damage() is None
+    spoil(path, index_pages(path)[0])
+
+    assert watched.damage() is not None
+    assert watched.is_in_place()
+    watched.close()
+
+
+def test_a_journal_that_grows_is_neither_damaged_nor_moved(path: Path) -> None:
+    journal = fill(path, 1)
+    watched = WatchedFile(path)
+    for number in range(1, 600):
+        assert journal.accept(f"{number:032x}", SLOT, cast()) is not None
+        if number % 100 == 0:
+            assert watched.is_in_place()
+            assert watched.damage() is None
+    assert path.stat().st_size > 100 * PAGE  # the log was moved into it
+    watched.close()

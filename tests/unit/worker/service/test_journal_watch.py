@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.worker.journal.test_sqlite_file import SLOT, fill, remove
+from tests.unit.worker.journal.test_sqlite_file import SLOT, fill, index_pages, remove, spoil
 from worker.journal.journal import Journal
 from worker.journal.sqlite_file import WatchedFile
 from worker.service import journal_watch
@@ -36,8 +36,25 @@ def test_a_removed_file_stops_the_service_and_is_written_again(
     watch.close()
 
     assert len(Journal(f"sqlite:///{path}").unfinished(SLOT)) == 2
-    assert f"the journal {path} was removed or replaced in use" in caplog.text
+    assert f"the journal {path} was removed, replaced or cut in use" in caplog.text
     assert "was written again" in caplog.text
+
+
+def test_a_damaged_file_stops_the_service(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_watch, "CONTENT_PAUSE", 0.1)
+    path, stopping = tmp_path / "journal.sqlite", threading.Event()
+    fill(path, 40).close()
+    watch = JournalWatch(WatchedFile(path), stopping, stopping.set)
+    watch.start()
+    spoil(path, index_pages(path)[0])
+
+    assert stopping.wait(WAIT)
+    watch.close()
+
+    assert f"the journal {path} is damaged" in caplog.text
+    assert "run: holdfast journal check" in caplog.text
 
 
 def test_a_file_in_place_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
