@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copy one open volume into another; holes stay holes, and zeros use no space."""
+"""Copy one open volume into another; holes stay holes, and zeros use no space.
+
+A device may be larger than its volume, and a volume larger than the copied data: everything
+behind the data reads as zeros afterwards, or old data would be readable.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from drivers.interface.pace import Pace
 _CHUNK = 4 * units.Mi
 """Bytes that are read and written at a time."""
 
+_CLEARED_TOGETHER = 64 * units.Mi
+
 
 def copy(
     source: BlockFile,
@@ -25,7 +31,7 @@ def copy(
     skip_equal: bool = False,
     target_is_zero: bool = False,
 ) -> None:
-    """Copy the first bytes of a volume to another one, and flush them to its disk.
+    """Copy the first bytes of a volume over another one, and flush them to its disk.
 
     :param size: number of bytes.
     :param skip_equal: compare before writing, and do not write equal data again.
@@ -43,8 +49,17 @@ def copy(
                 _write(target, at, chunk, skip_equal, target_is_zero)
             at += len(chunk)
             pace.tell(min(1.0, at / size))
+    if not target_is_zero:
+        clear_from(size, target, pace)
     with pace.waiting():
         target.flush()
+
+
+def clear_from(begin: int, target: BlockFile, pace: Pace) -> None:
+    """Make everything behind an offset read as zeros, up to the end of the device."""
+    for at in range(begin, target.size, _CLEARED_TOGETHER):
+        with pace.waiting():
+            target.clear(at, min(_CLEARED_TOGETHER, target.size - at))
 
 
 def _read(source: BlockFile, at: int, length: int) -> bytes:

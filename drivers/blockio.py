@@ -177,6 +177,15 @@ class BlockFile:
         for at in range(offset, offset + length, len(_ZEROS)):
             self.write(at, memoryview(_ZEROS)[: min(len(_ZEROS), offset + length - at)])
 
+    def clear(self, offset: int, length: int) -> None:
+        """Make a range read as zeros; where that takes writing, only data is written over."""
+        end = offset + length
+        head = min(end, offset + -offset % _ALIGNMENT)
+        self._clear(offset, head)
+        for start, stop in self.data_extents(head, end):
+            if not self._punch(start, stop - start):
+                self._clear(start, stop)
+
     def discard(self) -> bool:
         """Make all of it read as zeros by giving its space back.
 
@@ -210,6 +219,12 @@ class BlockFile:
         if not os.access(name, wanted, effective_ids=True):
             return None
         return name if os.path.samestat(os.stat(name), os.fstat(self._fd)) else None
+
+    def _clear(self, start: int, end: int) -> None:
+        for at in range(start, end, len(_ZEROS)):
+            length = min(len(_ZEROS), end - at)
+            if not is_zero(self.read(at, length)):
+                self.write(at, memoryview(_ZEROS)[:length])
 
     def _punch(self, offset: int, length: int) -> bool:
         if not self._punches or self._fd is None:

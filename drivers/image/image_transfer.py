@@ -104,8 +104,7 @@ class ImageTransport:
         for chunk in self._checked(context, image, size, pace):
             with pace.waiting():
                 sink.write(chunk)
-        with pace.waiting():
-            sink.finish()
+        sink.finish(pace)
 
     def _fetch_converted(
         self, context: Any, image: Image, volume: BlockFile, size: int, key: str, pace: Pace
@@ -127,9 +126,9 @@ class ImageTransport:
                 with raw_path.open("rb", buffering=0) as raw:
                     source = BlockFile(raw)
                     block_copy.copy(source, volume, disk, half, target_is_zero=sink.is_zero)
+                return
             sink.skip(disk)
-            with pace.waiting():
-                sink.finish()
+            sink.finish(pace)
 
     def _download(self, context: Any, image: Image, path: Path, size: int, pace: Pace) -> int:
         """Store a qcow2 image in a file, and return the size of the disk in it."""

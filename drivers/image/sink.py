@@ -6,17 +6,15 @@ from __future__ import annotations
 import errno
 import os
 
-from oslo_utils import units
-
+from drivers import block_copy
 from drivers.blockio import BlockFile
-
-_ZEROED_TOGETHER = 64 * units.Mi
+from drivers.interface.pace import Pace
 
 
 class ImageSink:
     """Writes data to a volume in order; after :meth:`finish` it holds nothing else.
 
-    :param size: of the volume, in bytes; a device may be longer.
+    :param size: of the volume, in bytes; a device may be longer, and reads as zeros there.
     """
 
     def __init__(self, volume: BlockFile, size: int) -> None:
@@ -40,10 +38,9 @@ class ImageSink:
         """Skip data that was written to the volume by other means."""
         self._at += length
 
-    def finish(self) -> None:
+    def finish(self, pace: Pace) -> None:
         """Write zeros over old data behind the image, and flush everything to the disk."""
-        while not self.is_zero and self._at < self._size:
-            length = min(_ZEROED_TOGETHER, self._size - self._at)
-            self._volume.zero(self._at, length)
-            self._at += length
-        self._volume.flush()
+        if not self.is_zero:
+            block_copy.clear_from(self._at, self._volume, pace)
+        with pace.waiting():
+            self._volume.flush()

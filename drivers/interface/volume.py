@@ -21,7 +21,10 @@ from oslo_config import cfg
 from drivers.interface.optional import OptionalMethods, Update
 from drivers.interface.records import Record
 
-__all__ = ["Record", "Update", "VolumeDriver"]
+__all__ = ["ZEROED", "Record", "Update", "VolumeDriver"]
+
+ZEROED = "new_volumes_are_zero"
+"""Statistic by which a driver says that old data is never readable in new volumes."""
 
 
 class VolumeDriver(OptionalMethods, abc.ABC):
@@ -96,6 +99,8 @@ class VolumeDriver(OptionalMethods, abc.ABC):
           whether to take a volume (``capabilities.total_volumes < 10``), and how gladly.
         - ``multiattach``, ``QoS_support``: booleans, False when absent.
         - ``sparse_copy_volume``: copies by the worker should keep holes.
+        - ``new_volumes_are_zero``: a new volume, and space that is added to one, reads as
+          zeros, whatever lay there before. False when absent: the worker writes zeros then.
         - ``online_extend_support``: volumes in use can be extended; True when absent.
         - ``location_info``: a string by which the driver finds its objects again.
         - ``pools``: a list of dicts of this shape, each with a ``pool_name``.

@@ -34,6 +34,7 @@ def report(space: tuple[int, int, int], entries: Mapping[str, os.stat_result]) -
         "thin_provisioning_support": True,
         "thick_provisioning_support": False,
         "sparse_copy_volume": True,
+        "new_volumes_are_zero": True,
     }
 
 

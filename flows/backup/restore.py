@@ -193,7 +193,8 @@ class WriteVolume(Step, task="bring"):
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)
         pace = transfer_control.cancellable(ctx, backup_id, BACKUP.during)
-        offered = {"volume_is_new": volume_is_new, "pace": pace}
+        new = volume_is_new and ctx.volume_service.new_volumes_are_zero(ctx.request, volume)
+        offered = {"volume_is_new": new, "pace": pace}
         try:
             remote = RemoteConnections(ctx)
             with open_on_host.opened(ctx, remote, volume, write=True, secure=secure) as file:

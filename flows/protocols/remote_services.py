@@ -78,6 +78,9 @@ class RemoteVolumeService(Protocol):
     def secure_file_operations_enabled(self, request: Request, volume: Record) -> bool:
         """Return whether the volume's files belong to the service's user."""
 
+    def new_volumes_are_zero(self, request: Request, volume: Record) -> bool:
+        """Return whether new volumes of the volume's backend read as zeros, as far as it says."""
+
     def connect(
         self, request: Request, source: Record, connector: Mapping[str, Any]
     ) -> Mapping[str, Any]:

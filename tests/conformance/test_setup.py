@@ -35,6 +35,7 @@ OPTIONAL = {
     "goodness_function": (str, type(None)),
     "multiattach": bool,
     "sparse_copy_volume": bool,
+    "new_volumes_are_zero": bool,
     "online_extend_support": bool,
     "pools": list,
 }

@@ -111,6 +111,9 @@ class VolumeServices(Noted):
     def secure_file_operations_enabled(self, request: Any, volume: Record) -> bool:
         return True
 
+    def new_volumes_are_zero(self, request: Any, volume: Record) -> bool:
+        return False
+
     def connect(self, request: Any, source: Record, connector: Any) -> Mapping[str, Any]:
         return info_of(self._directory, source)
 

@@ -18,6 +18,7 @@ import oslo_messaging
 from oslo_config import cfg
 
 from drivers.interface.records import Record
+from drivers.interface.volume import ZEROED
 from flows import repeat
 from flows.errors import InvalidVolume, ProcessStopping, ServiceRefused, ServiceUnreachable
 from worker.db.records import Records
@@ -64,6 +65,15 @@ class RemoteVolumeServices:
     def secure_file_operations_enabled(self, request: Any, volume: Record) -> bool:
         """Ask the volume's driver whether its files belong to the service's user."""
         return bool(self._call(request, volume, "secure_file_operations_enabled", volume=volume))
+
+    def new_volumes_are_zero(self, request: Any, volume: Record) -> bool:
+        """Ask the volume's service for the capabilities of its driver; no answer means no."""
+        try:
+            answer = self._call(request, volume, "get_capabilities", discover=False)
+        except (ServiceRefused, ServiceUnreachable) as error:
+            LOG.info("zeros are written to the new volume %s: %s", volume.id, error)
+            return False
+        return isinstance(answer, Mapping) and answer.get(ZEROED) is True
 
     def connect(
         self, request: Any, source: Record, connector: Mapping[str, Any]

@@ -138,6 +138,7 @@ OPTIONAL: Mapping[str, _Rule] = {
     "goodness_function": (_expression, "an expression"),
     "multiattach": _YES_NO,
     "sparse_copy_volume": _YES_NO,
+    "new_volumes_are_zero": _YES_NO,
     "online_extend_support": _YES_NO,
 }
 

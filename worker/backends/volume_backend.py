@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 import tenacity
 
-from drivers.interface.volume import VolumeDriver
+from drivers.interface.volume import ZEROED, VolumeDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
 from worker.backends.directory_mark import NotMounted
@@ -128,9 +129,7 @@ class VolumeBackend:
     def refresh(self) -> Mapping[str, Any]:
         """Fetch statistics from the driver; keep the last ones if they are unusable."""
         try:
-            self._stats = self.stats_check.clean(
-                self.require_driver().get_volume_stats(refresh=True)
-            )
+            self._stats = self._checked(self.require_driver())
         except StatsError as error:
             LOG.error("%s; the last statistics stay in effect", error)
         return self._stats
@@ -146,7 +145,7 @@ class VolumeBackend:
             driver = self._latest = self._make()
             driver.do_setup(RequestContext.admin())
             driver.check_for_setup_error()
-            self._stats = self.stats_check.clean(driver.get_volume_stats(refresh=True))
+            self._stats = self._checked(driver)
             self._ready(driver, self._stats)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)
@@ -156,6 +155,17 @@ class VolumeBackend:
         version = self._stats.get("driver_version", "?")
         LOG.info("backend %s is up: %s %s", self.name, type(driver).__name__, version)
         return True
+
+    def _checked(self, driver: VolumeDriver) -> dict[str, Any]:
+        """Return a driver's statistics after their check.
+
+        An operator may know more of new volumes than a driver that was written for Cinder.
+        """
+        stats = self.stats_check.clean(driver.get_volume_stats(refresh=True))
+        stated = json.loads(self._configuration.safe_get("extra_capabilities") or "{}")
+        if ZEROED in stated:
+            stats[ZEROED] = stated[ZEROED] is True
+        return stats
 
     def _not_up(self, error: BaseException) -> None:
         self._reason = f"{type(error).__name__}: {error}"

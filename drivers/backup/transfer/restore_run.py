@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Restore a backup to a volume, with the backups that it depends on; or verify them.
 
-The oldest backup is written first, the others over it. Everything that needs no data is
-compared before the first byte is written: the metadata of each backup, the names and sizes
-of the objects, the size of the volume. The data is compared while it is written.
+The oldest backup is written first, the others over it, and zeros behind them. Everything that
+needs no data is compared before the first byte is written: the metadata of each backup, the
+names and sizes of the objects, the size of the volume. The data is compared while it is written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
-from drivers import blockio
+from drivers import block_copy, blockio
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_check import VerifyingReader
@@ -78,6 +78,9 @@ class RestoreRun:
                 if expected is not None:
                     self._check_count(link, expected)
                 self._restore(link, expected, pace, target_is_zero)
+        if self._target is not None and not self._target_is_zero:
+            block_copy.clear_from(self._chain.end, self._target, pace)
+            self._target.flush()
         pace.tell(1.0)
 
     def _check_count(self, link: ChainLink, expected: BlockHashes) -> None:

@@ -18,6 +18,7 @@ from oslo_utils import units
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.image import Image
 from drivers.interface.records import Record
+from drivers.interface.volume import ZEROED
 from flows.context import ImageContext
 from flows.driver_calls import driver_contract
 from flows.errors import (
@@ -65,7 +66,8 @@ def clone(ctx: ImageContext, volume: Record, image: Image) -> tuple[bool, Any]:
 def from_image(ctx: ImageContext, volume: Record, image: Image, *, sparse: bool = True) -> None:
     """Write an image over a volume that is there.
 
-    :param sparse: whether the driver may leave out zeros.
+    :param sparse: whether the volume is new, so that a driver whose new volumes read as zeros
+        may leave out zeros.
     :raises ImageError: the volume's data is to be thrown away.
     """
     with facts.explained(f"image {image['id']} could not be written to volume {volume.id}"):
@@ -132,6 +134,7 @@ def record(ctx: ImageContext, volume_id: str, image: Image) -> None:
 
 def _copied(ctx: ImageContext, volume: Record, image: Image, sparse: bool) -> Any:
     copy, service = ctx.driver.copy_image_to_volume, ctx.images.service
+    sparse = sparse and ctx.backend.stats().get(ZEROED) is True
     options = (
         {}
         if sparse or not driver_contract.takes(copy, "disable_sparse")

@@ -645,7 +645,7 @@ class TestSink:
         with volume.open("r+b", buffering=0) as file:
             sink = ImageSink(BlockFile(file), SIZE)
             sink.write(bytes(MIB) + b"x" + bytes(MIB))
-            sink.finish()
+            sink.finish(QUIET)
 
         assert volume.read_bytes() == bytes(MIB) + b"x" + bytes(SIZE - MIB - 1)
         assert volume.stat().st_blocks * 512 <= 128 * 1024
@@ -657,7 +657,7 @@ class TestSink:
         with volume.open("r+b", buffering=0) as file:
             sink = ImageSink(BlockFile(file), SIZE)
             sink.write(b"new")
-            sink.finish()
+            sink.finish(QUIET)
 
         assert volume.read_bytes() == b"new" + bytes(SIZE - 3)
 
