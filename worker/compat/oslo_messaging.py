@@ -98,6 +98,12 @@ class Delivery:
         self.generation = generation
 
     @property
+    def returns(self) -> int:
+        """How often the message went back to its queue; only a quorum queue counts that."""
+        count = (getattr(self._raw, "headers", None) or {}).get("x-delivery-count")
+        return count if isinstance(count, int) else 0
+
+    @property
     def lost(self) -> bool:
         """Whether its channel is closed: the broker delivers the message again."""
         return not self._listener.is_current(self._raw.channel, self.generation)
@@ -135,10 +141,14 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
     check_every = 1.0
     """Seconds between two comparisons of the consumers with those of the channel."""
 
+    frozen_min = 5.0
+    """Seconds between two passes through the loop after which the process counts as frozen."""
+
     def __init__(self, driver: Any, connection: Any) -> None:
         super().__init__(driver, connection)
         self.passed = time.monotonic()
         """When the thread last passed through its loop."""
+        self._frozen_since: float | None = None
         self.outstanding: set[Delivery] = set()
         self._checked = self.passed
         self._channel: Any = None
@@ -175,6 +185,16 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         """Open the connection anew soon; callable from any thread."""
         self._reconnect = reason
 
+    def earliest_arrival(self) -> float:
+        """Return since when a message that is read now may have waited in the socket.
+
+        That is the begin of a freeze of the process, until all that came meanwhile is read.
+        """
+        now = time.monotonic()
+        if self._frozen_since is None and now - self.passed > self.frozen_min:
+            self._frozen_since = self.passed
+        return now if self._frozen_since is None else self._frozen_since
+
     def bindings(self) -> list[Binding]:
         """Return the queues that are consumed, and the exchanges that they are bound to."""
         return [
@@ -200,6 +220,7 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
             try:
                 self.conn.consume(timeout=pause)
             except common.Timeout:
+                self._frozen_since = None
                 longest = self.ack_max if self.outstanding else self.poll_max
                 pause = min(pause * 2, longest)
             else:
@@ -238,6 +259,7 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
 
     def _keep_consuming(self) -> None:
         """Note that the thread lives; reconnect where that was requested or consumers are gone."""
+        self.earliest_arrival()
         now = self.passed = time.monotonic()
         if now - self._checked >= self.check_every:
             self._checked = now

@@ -7,7 +7,8 @@ journals them. The queue is short, because the broker delivers no more unacknowl
 than the prefetch limit.
 
 A cast that exceeds a limit of waiting operations stays in the queue, unacknowledged. Later
-casts pass it, except those on the same resources.
+casts pass it, except those on the same resources. When the process ends, it goes back to the
+broker; a quorum queue drops a message that has come back too often, so it is accepted before.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ DEFERRED_MAX = 300.0
 """Seconds after which a cast is accepted in spite of the limits. RabbitMQ closes a channel on
 which a message waits for its acknowledgement for half an hour."""
 
+RETURNS_MAX = 2
+"""Returns to its queue after which a cast is accepted in spite of the limits. RabbitMQ 4 drops a
+message after 20, and an operator may have set less."""
+
 CHECK = 1.0
 """Seconds between two checks of the limits for deferred casts."""
 
@@ -42,7 +47,8 @@ class _DeferredCast:
         self.cast = cast
         self.operation = operation
         self.names = {*operation.exclusive, *operation.shared}
-        self.until = time.monotonic() + DEFERRED_MAX
+        patience = DEFERRED_MAX if cast.returns < RETURNS_MAX else 0.0
+        self.until = time.monotonic() + patience
 
 
 class CastQueue:

@@ -41,6 +41,7 @@ class Cast:
     :param is_lost: whether the connection has gone that brought it: the broker delivers it
         again, and it must not be taken over from here.
     :param generation: the number of its channel among those of its listener.
+    :param returns: how often it was delivered and went back to its queue, as far as is known.
     """
 
     message: Mapping[str, Any]
@@ -48,6 +49,7 @@ class Cast:
     acknowledge: Callable[[], None] = lambda: None
     is_lost: Callable[[], bool] = lambda: False
     generation: int = 0
+    returns: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class Call:
 
     :param reply: sends the answer, or an error in its place; it may wait for the bus.
     :param patience: seconds that the caller waits; None where the message does not say.
-    :param arrived: when it arrived, by the monotonic clock.
+    :param arrived: when it arrived at the earliest, by the monotonic clock.
     """
 
     message: Mapping[str, Any]
@@ -139,8 +141,8 @@ class _Listener(compat.Listener):
             self._intake.unreadable(Unreadable(body, error, *settle))
             return
         if not parsed.get("_msg_id"):
-            cast = Cast(parsed, self.context_of(parsed), *settle, delivery.generation)
-            self._intake.cast(cast)
+            which = (delivery.generation, delivery.returns)
+            self._intake.cast(Cast(parsed, self.context_of(parsed), *settle, *which))
             return
         self.outstanding.discard(delivery)
         incoming = self.take_call(parsed)
@@ -153,7 +155,8 @@ class _Listener(compat.Listener):
         reply = functools.partial(_reply, self.driver.conf, incoming)
         # A caller that monitors its call gives up without signs of life, which are not sent.
         limits = [one for one in (expiration, incoming.client_timeout) if one]
-        return Call(message, incoming.ctxt, reply, min(limits, default=None))
+        patience = min(limits, default=None)
+        return Call(message, incoming.ctxt, reply, patience, self.earliest_arrival())
 
 
 def _reply(conf: Any, incoming: Any, answer: Any, error: BaseException | None) -> None:

@@ -15,6 +15,7 @@ import pytest
 from oslo_messaging._drivers import common
 
 from flows.errors import ProcessStopping
+from worker.compat import oslo_messaging as compat
 from worker.rpc import server
 
 STOPPING = ProcessStopping("create_volume was not begun: the process is stopping")
@@ -41,6 +42,7 @@ class Raw:
         inner = {"method": "create_volume", "_unique_id": "ab" * 16, **inner}
         self.body = body or json.dumps({**BODY, "oslo.message": json.dumps(inner)}).encode()
         self.properties: dict[str, Any] = {}
+        self.headers: dict[str, Any] = {}
         self.acks: list[int] = []
 
     @property
@@ -145,6 +147,16 @@ class TestCasts:
         assert (first.acks, len(again.acks)) == ([], 1)
         assert bench.conn.collected == 1  # the channel has no prefetch limit any more
 
+    @pytest.mark.parametrize(("header", "returns"), [(None, 0), (2, 2), ("x", 0)])
+    def test_one_knows_how_often_it_went_back_to_its_queue(
+        self, bench: Bench, header: Any, returns: int
+    ) -> None:
+        raw = bench.message(1)
+        raw.headers["x-delivery-count"] = header
+        bench.run(lambda: bench.deliver(raw))
+
+        assert [cast.returns for cast in bench.intake.casts] == [returns]
+
     def test_an_error_of_the_intake_leaves_the_message(self, bench: Bench) -> None:
         def fail(_cast: server.Cast) -> None:
             raise RuntimeError("a bug")
@@ -179,6 +191,35 @@ class TestCalls:
         (call,) = bench.intake.calls
         assert call.patience == patience and len(raw.acks) == 1
         assert call.message["_unique_id"] == "ab" * 16
+
+    def test_one_that_waited_while_the_process_was_frozen_is_abandoned(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 1000.0
+        monkeypatch.setattr(compat, "time", types.SimpleNamespace(monotonic=lambda: now))
+        monkeypatch.setattr(server, "time", compat.time)
+
+        def deliver(tag: int, after: float = 0.0) -> None:
+            nonlocal now
+            now += after
+            raw = bench.message(tag, _msg_id=f"m{tag}", _reply_q="r")
+            raw.properties["expiration"] = "60000"
+            bench.deliver(raw)
+
+        def idle() -> None:
+            raise common.Timeout
+
+        bench.listener.passed = now
+        bench.run(
+            lambda: deliver(1, 2.0),
+            lambda: deliver(2, 90.0),  # the first one after a freeze
+            lambda: deliver(3),
+            idle,  # all that came during the freeze is read
+            lambda: deliver(4, 2.0),
+        )
+
+        assert [call.arrived for call in bench.intake.calls] == [1002.0, 1002.0, 1002.0, 1094.0]
+        assert [call.is_abandoned for call in bench.intake.calls[1:]] == [True, True, False]
 
     def test_one_is_abandoned_when_its_time_is_over(self) -> None:
         call = server.Call({}, {}, lambda *_: None, patience=10.0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,6 +97,41 @@ def test_acknowledgements_that_come_too_late(start: Clouds, broker: Broker, gate
             cloud.wait_status(volume, "available")
 
     assert len(cloud.script.calls("create_volume")) == len(volumes)
+
+
+@pytest.mark.parametrize("durable", ["rabbit_quorum_queue"], indirect=True)
+def test_restarts_do_not_use_up_the_delivery_limit(
+    volume_service: Callable[..., Service],
+    rabbit_url: str,
+    broker: Broker,
+    gate: Path,
+    tmp_path: Path,
+    durable: dict[str, Any],
+) -> None:
+    """RabbitMQ drops what came back from its consumers too often, without a trace."""
+    limit, vhost = 3, rabbit_url.rpartition("/")[2]
+    definition = json.dumps({"delivery-limit": limit})
+    broker.ctl("set_policy", "-p", vhost, "few", ".*", definition, "--apply-to", "queues")
+    options = {
+        "executor_thread_pool_size": 1,
+        "waiting_operations_max": 1,
+        "graceful_shutdown_timeout": 1,
+    }
+    database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
+    cloud = Cloud(volume_service, rabbit_url, database, tmp_path, DEFAULT=options, **durable)
+    cloud.script.plan(create_volume={"wait_for": str(gate)})
+    cloud.service.start()
+    volumes = [cloud.volume() for _ in range(4 * limit)]
+    for volume in volumes:
+        cloud.cast("create_volume", volume=volume)
+    for _ in range(limit + 1):
+        until(lambda: len(cloud.entries()) >= 2, 60, "one to run and one to wait")
+        cloud.service.stop()
+        cloud.service.start()
+    gate.touch()
+    for volume in volumes:
+        cloud.wait_status(volume, "available")
+    cloud.close()
 
 
 class Caller:

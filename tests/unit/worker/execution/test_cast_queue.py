@@ -11,7 +11,7 @@ import pytest
 
 from flows.errors import ProcessStopping
 from worker.execution import cast_queue
-from worker.execution.cast_queue import CastQueue
+from worker.execution.cast_queue import RETURNS_MAX, CastQueue
 from worker.rpc.operation import Operation
 from worker.rpc.server import Cast, Unreadable
 
@@ -36,10 +36,12 @@ class Parts:
             self.stopping,
         )
 
-    def put(self, name: str, volume: str = "v1", shared: tuple[str, ...] = ()) -> None:
+    def put(
+        self, name: str, volume: str = "v1", shared: tuple[str, ...] = (), returns: int = 0
+    ) -> None:
         message = {"method": name, "volume": volume, "shared": shared}
         acknowledge, is_lost = self._callbacks(name)
-        self.queue.put(Cast(message, {}, acknowledge, is_lost))
+        self.queue.put(Cast(message, {}, acknowledge, is_lost, returns=returns))
 
     def put_unreadable(self, body: str) -> None:
         acknowledge, is_lost = self._callbacks(body)
@@ -96,6 +98,17 @@ def test_a_cast_that_was_deferred_for_long_is_accepted(monkeypatch: pytest.Monke
     parts.queue.process()
 
     assert parts.accepted == ["a"]
+
+
+def test_a_cast_that_went_back_to_its_queue_is_accepted_before_the_queue_drops_it() -> None:
+    parts = Parts()
+    parts.put("a", "v1", returns=RETURNS_MAX - 1)
+    parts.put("b", "v2", returns=RETURNS_MAX)
+    parts.put("c", "v1", returns=RETURNS_MAX)
+    parts.queue.process()
+
+    assert parts.accepted == parts.acknowledged == ["b"]  # in order on each resource
+    assert not parts.queue.is_empty
 
 
 def test_a_cast_whose_connection_broke_is_left_with_the_broker() -> None:
