@@ -11,7 +11,7 @@ writes it, and the transaction that ends the status deletes it.
 ====================  ===========================================================
 part                  where
 ====================  ===========================================================
-what is claimed       :meth:`flows.lifecycle.Step.claim` of the first step
+claim is made         :meth:`flows.lifecycle.Step.claim` of the first step
 mark is written       :meth:`HeldClaim.take`, at the end of that step
 claim is checked      :class:`flows.engine.flow_run.FlowRun`, before a resumed flow runs
 status is ended       :class:`ClaimedRows`, around the rows that flows write

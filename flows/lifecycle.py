@@ -144,7 +144,7 @@ class Step(task.Task):  # type: ignore[misc]
         super().__init__(name=name or self.task_name, **kwargs)
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
-        """Return what the operation claims; asked of the first step of a flow only.
+        """Return the claim of the operation; called for the first step of a flow only.
 
         None: the operation changes no data, so that its repetition harms none.
 

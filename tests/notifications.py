@@ -16,7 +16,7 @@ _PATIENCE = 60.0
 
 
 class Notifications:
-    """Listens from now on, to what is told and to errors.
+    """Listens from now on, to notifications of both priorities, info and error.
 
     :param url: of the bus.
     """
@@ -30,11 +30,11 @@ class Notifications:
         self._thread.start()
 
     def of(self, resource_id: str) -> list[str]:
-        """Return the types of what was told about a resource, in order."""
+        """Return the types of the notifications about a resource, in order."""
         return [notice["event_type"] for notice in self.about(resource_id)]
 
     def payload(self, resource_id: str, event: str) -> dict[str, Any]:
-        """Return what an event told; wait for it."""
+        """Return the payload of an event; wait for it."""
         try:
             until(lambda: event in self.of(resource_id), _PATIENCE, event)
         except TimeoutError:
@@ -49,7 +49,7 @@ class Notifications:
         self._connection.release()
 
     def about(self, resource_id: str) -> list[dict[str, Any]]:
-        """Return what was told about a resource, in order."""
+        """Return the notifications about a resource, in order."""
         wanted = json.dumps(resource_id)
         return [notice for notice in list(self._heard) if wanted in json.dumps(notice["payload"])]
 

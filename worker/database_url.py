@@ -11,7 +11,7 @@ import sqlalchemy as sa
 _DRIVERS = {"postgresql": ("psycopg2", "psycopg"), "mysql": ("pymysql", "MySQLdb")}
 """Modules of the drivers that a URL without one gets: the one that our extra installs first.
 
-SQLAlchemy's own choices, psycopg 3 and mysqlclient, are not what Cinder's installations have.
+Cinder's installations do not have SQLAlchemy's own choices, psycopg 3 and mysqlclient.
 """
 
 _NAMES = {"MySQLdb": "mysqldb"}

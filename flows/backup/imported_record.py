@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Validate the record of a backup of another installation; nothing in it is believed.
 
-Whoever imports a record can have changed it. It may describe its own backup only: its id is
+The importing user can have changed the record. It may describe its own backup only: its id is
 that of the row, the driver checks that its place bears the id, and it refers to no row that is
 not of its project and volume. Columns that belong to this installation or to an operation are
 written by the worker: a record, or a row that was deleted and is used again, may name anything.

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Play the first row of each table on every database and the others on one each, in turn.
 
-    The rules of statuses are the same on all of them; what differs is SQL, and each
+    The rules of statuses are the same on all of them; only SQL differs, and each
     operation runs the same statements in all its rows.
     """
     if config.getoption("every_database", False):

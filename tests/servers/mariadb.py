@@ -36,7 +36,7 @@ class MariaDB(Server):
             "mariadb-install-db",
             "--no-defaults",
             f"--datadir={self.directory / 'data'}",
-            # Each server that starts removes what looks temporary from its directory.
+            # Each server that starts removes seemingly temporary files from its directory.
             f"--tmpdir={self.directory / 'tmp'}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",

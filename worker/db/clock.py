@@ -2,7 +2,7 @@
 """The clock of the database, compared with ours.
 
 Rows carry times of every service that writes them; Cinder's own checks compare them with the
-clock of whoever reads them. So a difference is worth a line in the log.
+clock of the reading process. So a difference is worth a line in the log.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """A row in a single value, for the one driver that needs it.
 
 PyMySQL reads the description of each column of a result in Python: with 40
-columns that is half of what an operation spends on the database (measured: 360
-against 180 µs for one volume). Packed as a JSON array by the server, the same
+columns that is half of the time that an operation spends on the database (measured:
+360 against 180 µs for one volume). Packed as a JSON array by the server, the same
 row has one column. Needs MySQL 5.7.8 or MariaDB 10.2.3.
 """
 

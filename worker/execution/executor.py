@@ -3,8 +3,8 @@
 
 An interrupted operation is resumed; one that was interrupted too often without progress, and
 alone in the end, is reverted. When its reverts are interrupted as often, the driver is not
-called any more: the resource gets its error status, and the journal lists what may be left on
-the backend. :mod:`worker.journal.interruptions` has what counts.
+called any more: the resource gets its error status, and the journal lists the possible
+remains on the backend. :mod:`worker.journal.interruptions` counts the interruptions.
 """
 
 from __future__ import annotations

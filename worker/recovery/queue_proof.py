@@ -106,8 +106,8 @@ class QueueProof:
     def require_empty(self, queue: str, alive: int) -> None:
         """Check that no message waits in a queue of another service, or in a hung consumer.
 
-        The broker does not say what a consumer has not acknowledged. One that hangs may have
-        messages, which the broker delivers again when it closes the connection.
+        The broker does not list the messages that a consumer has not acknowledged. One that
+        hangs may have some, which the broker delivers again when it closes the connection.
 
         :param alive: how many consumers show that they work, at least. Further ones that stay
             connected for long enough work as well.

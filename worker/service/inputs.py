@@ -36,7 +36,7 @@ class Inputs:
     fence: HostFence = field(default_factory=HostFence)
 
     def alive(self) -> None:
-        """Show that the process lives, and what it waits for."""
+        """Show that the process lives, and the systems that it waits for."""
         self.heartbeat(self.waits.shown)
 
     @classmethod

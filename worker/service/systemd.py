@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notifications to systemd: the service is ready, what it waits for, and that it is alive."""
+"""Notifications to systemd: the service is ready, it waits for a system, it is alive."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Watchdog:
     def record_heartbeat(self, child: int, waits: str = "") -> None:
         """Record a heartbeat of a child process; called by the child.
 
-        :param waits: what it waits for; empty if it takes operations.
+        :param waits: the systems that it waits for; empty if it takes operations.
         """
         self._waits[child].value = waits.encode()[: _STATUS - 1]
         self._heartbeats[child] = time.monotonic()

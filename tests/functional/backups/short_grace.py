@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backup service, which looks at what others left at once."""
+"""The backup service, which ends orphaned backups of other services at once."""
 
 from __future__ import annotations
 

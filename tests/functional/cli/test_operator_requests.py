@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators cancel, revert and resume flows; what cannot be undone is kept and shown."""
+"""Operators cancel, revert and resume flows; failed reverts are kept and shown."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver that hangs before it does what it was asked for, and does it after all."""
+"""A driver that hangs before it carries out a call, and carries it out after all."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _BASE = re.compile(r"\^\s*(?:[0-9]+(?:\.[0-9]+)?|[A-Za-z_.]+)\s*(?=\^)")
 def bounded(expression: str) -> str:
     """Return an expression of the same value that ends soon, whatever its variables are.
 
-    :raises Unusable: it is too long, or its parts cannot be told apart.
+    :raises Unusable: it is too long, or its parts cannot be distinguished.
     """
     if len(expression) > MAX_LENGTH:
         raise Unusable(f"is longer than {MAX_LENGTH} characters")

@@ -155,7 +155,7 @@ class ResumePool:
             running = self._begin(group, running)
 
     def _begin(self, group: list[PendingWork], running: set[Future[None]]) -> set[Future[None]]:
-        """Start a group beside what still runs; return all that run then."""
+        """Start a group beside the operations that still run; return all that run then."""
         for one in group:
             one.candidate.run.group_size = len(group) + len(running)
         begun = {self._submit(one) for one in group}

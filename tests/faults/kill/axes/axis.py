@@ -43,7 +43,7 @@ class Axis(abc.ABC):
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """Prepare what the strikes need, and remove it at the end."""
+        """Prepare the needs of the strikes, and remove them at the end."""
         yield
 
     def recover(self) -> None:

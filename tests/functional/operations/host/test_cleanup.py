@@ -89,7 +89,7 @@ def asked(cloud: Cloud, method: str) -> list[str]:
 class TestStart:
     @pytest.fixture
     def cloud(self, stopped_cloud: Cloud) -> Cloud:
-        """Return a cloud of the test's own, since its service starts with what is there."""
+        """Return a cloud of the test's own, since its service starts with the rows that exist."""
         return stopped_cloud
 
     def test_what_was_left_is_ended_by_cinders_rules(self, cloud: Cloud) -> None:

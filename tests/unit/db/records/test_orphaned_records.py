@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What another service left: its work rows, and rows in statuses that pass."""
+"""Orphaned rows of another service: its work rows, and rows in transient statuses."""
 
 from __future__ import annotations
 

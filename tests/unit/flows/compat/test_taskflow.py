@@ -30,7 +30,7 @@ class Noting(task.Task):  # type: ignore[misc]
 
 
 class Backend:
-    """A persistence backend that counts what it is given."""
+    """A persistence backend that counts its calls."""
 
     def __init__(self) -> None:
         self.flows = 0

@@ -24,7 +24,7 @@ def left(tmp_path: Path) -> Iterator[Left]:
 
 
 def told(left: Left, answer: Any, stats: Any = FAILED) -> int:
-    """Note what a driver answers; return how often it was asked."""
+    """Note the answer of a driver; return how often it was called."""
     asked = []
 
     def ask(context: Any, groups: Any) -> Any:

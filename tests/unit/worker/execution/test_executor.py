@@ -67,7 +67,7 @@ def _clean() -> None:
 
 
 class Backend:
-    """A backend whose driver notes what it is asked."""
+    """A backend whose driver notes its calls."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

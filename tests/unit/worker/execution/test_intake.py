@@ -29,7 +29,7 @@ ACKNOWLEDGED = ("acknowledge",)
 class Parts:
     """The dispatcher, the journal, the pool and the rejected messages around an intake.
 
-    :ivar dispatched: what the dispatcher returns, or raises.
+    :ivar dispatched: the value that the dispatcher returns, or the error that it raises.
     :ivar accepted: answers of the journal, in order; None for an id that it has already.
     :ivar outcome: the end of an operation that is run for a call.
     :ivar room: whether operations are admitted, and calls begun.

@@ -20,7 +20,7 @@ WAIT = 10.0
 
 
 class Locks:
-    """Locks against other processes: notes which are held, and fails as often as it is told to."""
+    """Locks against other processes: notes which are held, and fails a given number of times."""
 
     def __init__(self) -> None:
         self.held_now: list[str] = []

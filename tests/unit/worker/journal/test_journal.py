@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal: what is accepted survives, is recognised, and is forgotten in time."""
+"""The journal: accepted operations survive, are recognised, and are forgotten in time."""
 
 from __future__ import annotations
 

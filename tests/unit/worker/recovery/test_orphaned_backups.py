@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of backups that another service left under way."""
+"""The end of backups that another service left in a transient status."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Past(Left):
         return self._old("backups", row, "", -1)
 
     def settle(self, meanwhile: Callable[[], None] = lambda: None) -> int:
-        """Look at what is left; return how many backups were ended.
+        """End orphaned backups; return how many were ended.
 
         :param meanwhile: called between the start and the look.
         """

@@ -40,7 +40,7 @@ class Listener:
         self._generation = 1
 
     def reconnect(self) -> None:
-        """Lose what was delivered and not accepted."""
+        """Lose the messages that were delivered and not accepted."""
         self.held.clear()
         self._generation += 1
 
