@@ -23,6 +23,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from flows.factories import registered
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -79,11 +81,13 @@ class Plain(Step):
         return {"id": "00000000-0000-0000-0000-000000000001", "size": 1}
 
 
+@registered
 def five() -> Flow:
     """Return a flow of five steps in a row."""
     return linear_flow.Flow("five").add(*(Nothing(f"step_{n}") for n in range(STEPS)))
 
 
+@registered
 def five_plain() -> Flow:
     """Return the same flow for taskflow's engine."""
     return linear_flow.Flow("five").add(*(Plain(f"step_{n}") for n in range(STEPS)))

@@ -46,6 +46,7 @@ from flows.errors import (
     InvalidInput,
     NotFound,
 )
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume.data import backup_source, open_on_host, temporary_source
@@ -208,6 +209,7 @@ class FinishContinueBackup(Step, task="finish"):
         ctx.notifier.backup(ctx.request, "create.end", shown)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Make a backup. Needs ``backup_id`` and ``device``: ``kind``, ``id`` and ``secure``."""
     return linear_flow.Flow("continue_backup").add(

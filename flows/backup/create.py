@@ -32,6 +32,7 @@ from flows import messages
 from flows.claims import Claim
 from flows.context import BackupContext
 from flows.errors import InvalidBackup, InvalidSnapshot, InvalidVolume
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of
 from flows.statuses import BackupStatus
 from flows.volume.data import backup_source
@@ -129,6 +130,7 @@ class AskForDevice(Step, task="ask"):
         ctx.volume_service.get_backup_device(ctx.request, backup, volume)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Begin a backup. Needs ``backup_id``."""
     return linear_flow.Flow("create_backup").add(

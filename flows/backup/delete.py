@@ -31,6 +31,7 @@ from flows.backup.restore import require_in_this_store
 from flows.claims import Claim
 from flows.context import BackupContext
 from flows.errors import DriverNotInitialized, InvalidBackup
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of
 from flows.statuses import BackupStatus
 from flows.volume.data import backup_source
@@ -144,6 +145,7 @@ class FinishDeleteBackup(Step, task="finish"):
             ctx.notifier.backup(ctx.request, "delete.end", shown)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Delete a backup. Needs ``backup_id``."""
     return linear_flow.Flow("delete_backup").add(

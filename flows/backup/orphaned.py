@@ -27,6 +27,7 @@ from flows.backup import continue_, restore
 from flows.backup.continue_ import remove_temporary
 from flows.context import BackupContext
 from flows.errors import FlowError, OperationInterrupted
+from flows.factories import registered
 from flows.lifecycle import Step
 from flows.statuses import BackupStatus, VolumeStatus
 from flows.volume.data import backup_source
@@ -58,6 +59,7 @@ class EndOrphanedBackup(Step, task="end"):
             _remove_temporary(ctx, backup)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """End an orphaned backup. Needs ``backup_id``."""
     return linear_flow.Flow("orphaned_backup").add(EndOrphanedBackup())

@@ -36,6 +36,7 @@ from flows.backup.restore import require_in_this_store
 from flows.claims import Claim
 from flows.context import BackupContext
 from flows.errors import DriverReturnedRubbish, InvalidBackup, ServiceNotFound, StatusChanged
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus
 from flows.volume.data import backup_source
@@ -127,11 +128,13 @@ class ImportRecord(Step, task="take"):
             LOG.info("backup %s is left as it is: %s", backup_id, error)
 
 
+@registered
 def export() -> linear_flow.Flow:
     """Export a record. Needs ``backup_id``."""
     return linear_flow.Flow("export_record").add(ExportBackup())
 
 
+@registered
 def import_() -> linear_flow.Flow:
     """Import a record.
 

@@ -19,6 +19,7 @@ from taskflow.patterns import linear_flow
 from flows.backup.continue_ import remove_temporary
 from flows.backup.restore import require_in_this_store
 from flows.context import BackupContext
+from flows.factories import registered
 from flows.lifecycle import Step
 from flows.statuses import BackupStatus
 
@@ -45,6 +46,7 @@ class WriteBackupStatus(Step, task="write"):
         ctx.notifier.backup(ctx.request, "reset_status.end", backup.replace(status=status))
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Reset a status. Needs ``backup_id`` and ``status``."""
     return linear_flow.Flow("reset_status").add(CheckStore(), WriteBackupStatus())

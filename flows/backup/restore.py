@@ -49,6 +49,7 @@ from flows.errors import (
     NotFound,
     ServiceError,
 )
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import BackupStatus, VolumeStatus
 from flows.volume.data import backup_source, open_on_host
@@ -235,6 +236,7 @@ class FinishRestoreBackup(Step, task="finish"):
             ctx.notifier.backup(ctx.request, "restore.end", shown)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Restore a backup. Needs ``backup_id``, ``volume_id`` and ``volume_is_new``."""
     return linear_flow.Flow("restore_backup").add(

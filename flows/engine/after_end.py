@@ -65,7 +65,7 @@ class EndedOperation:
 
     def _known(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments, and the results of the steps that have ended."""
-        known = {"ctx": self._ctx, **self._args}
+        known = {**self._args, "ctx": self._ctx}
         for name, step in self._shape.steps.items():
             atom = found.get(name)
             if atom is not None and atom.state == states.SUCCESS:

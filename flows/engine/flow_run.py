@@ -138,7 +138,7 @@ class FlowRun:
             self._backend.bookkeeping = shape.bookkeeping
             self._backend.ends_durably = self._claim is None or self._claim.claim.status_stays
             engine = Engine(shape, self._detail, self._backend)
-            engine.storage.inject({"ctx": self._ctx, **self._args}, transient=True)
+            engine.storage.inject({**self._args, "ctx": self._ctx}, transient=True)
             engine.atom_notifier.register(Notifier.ANY, self._task_changed)
             self._set_progress = engine.storage.set_task_progress
             self._add_to_meta = engine.storage.update_atom_metadata

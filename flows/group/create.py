@@ -24,6 +24,7 @@ from taskflow.types.failure import Failure
 
 from flows.context import GroupContext
 from flows.driver_calls import driver_contract
+from flows.factories import registered
 from flows.group import driver_answers, driver_methods
 from flows.group.delete import delete_on_backend
 from flows.group.group_kinds import KINDS
@@ -97,6 +98,7 @@ class FinishCreateGroup(Step, task="finish"):
             notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Create a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("create_group").add(

@@ -41,6 +41,7 @@ from flows.errors import (
     InvalidGroup,
     MetadataCopyFailure,
 )
+from flows.factories import registered
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.create import MEMBERS, OPERATION
 from flows.group.delete import delete_on_backend
@@ -195,6 +196,7 @@ class FinishCreateGroupFrom(Step, task="finish"):
             notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Create a group from a source.
 

@@ -29,6 +29,7 @@ from drivers.interface.records import Record
 from flows.context import GroupContext
 from flows.driver_calls import driver_contract
 from flows.errors import MetadataCopyFailure
+from flows.factories import registered
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.delete_snapshot import delete_on_backend
 from flows.group.group_kinds import KINDS
@@ -132,6 +133,7 @@ class FinishCreateGroupSnapshot(Step, task="finish"):
             notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Make a snapshot of a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("create_group_snapshot").add(

@@ -36,6 +36,7 @@ from drivers.interface.records import Record
 from flows.context import GroupContext
 from flows.driver_calls import driver_contract
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
+from flows.factories import registered
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.group_kinds import KINDS, GroupKind
 from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, notify_member
@@ -121,6 +122,7 @@ def delete_on_backend(
     return driver_answers.of_members(answer, group, volumes, name, deletes=True)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Delete a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("delete_group").add(

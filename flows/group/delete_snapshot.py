@@ -26,6 +26,7 @@ from taskflow.patterns import linear_flow
 from drivers.interface.records import Record
 from flows.context import GroupContext
 from flows.errors import GroupSnapshotNotFound
+from flows.factories import registered
 from flows.group import driver_answers, driver_methods, member_calls
 from flows.group.group_kinds import KINDS, GroupKind
 from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup
@@ -88,6 +89,7 @@ def delete_on_backend(
     return driver_answers.of_members(answer, group_snapshot, snapshots, name, deletes=True)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Delete a snapshot of a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("delete_group_snapshot").add(

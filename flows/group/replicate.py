@@ -38,6 +38,7 @@ from flows.claims import Claim
 from flows.context import GroupContext
 from flows.driver_calls import driver_contract
 from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, NotFound, StatusChanged
+from flows.factories import registered
 from flows.group import driver_answers
 from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, notify
@@ -194,16 +195,19 @@ class FinishReplicateGroup(_ReplicationStep, task="finish"):
             LOG.warning("group %s is left as it is: %s", resource_id, error)
 
 
+@registered
 def enable() -> linear_flow.Flow:
     """Replicate a group. Needs the arguments of :func:`failover`, without a target."""
     return _flow(ENABLE)
 
 
+@registered
 def disable() -> linear_flow.Flow:
     """Stop replicating a group. Needs the arguments of :func:`failover`, without a target."""
     return _flow(DISABLE)
 
 
+@registered
 def failover() -> linear_flow.Flow:
     """Fail a group over to another target.
 

@@ -30,6 +30,7 @@ from drivers.interface.records import Record
 from flows.context import GroupContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, NotFound
+from flows.factories import registered
 from flows.group import driver_answers, driver_methods
 from flows.group.group_kinds import KINDS, GroupKind
 from flows.group.lifecycle import BeginGroupOperation, GroupOperation, StoreGroup, notify, set_group
@@ -118,6 +119,7 @@ class FinishUpdateGroup(Step, task="finish"):
             notify(ctx, of, of.rows(ctx).get(resource_id), OPERATION, "end")
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Change a group. Needs ``kind``, ``resource_id``, and the ids ``add`` and ``remove``."""
     return linear_flow.Flow("update_group").add(

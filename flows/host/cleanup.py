@@ -32,6 +32,7 @@ from drivers.interface.records import Record
 from flows.context import HostContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, RunInterrupted, Unavailable
+from flows.factories import registered
 from flows.lifecycle import Step
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import SnapshotStatus, VolumeStatus
@@ -73,6 +74,7 @@ class CleanUpHost(Step, task="clean"):
                 _clean(ctx, work)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """End the interrupted operations of a service.
 

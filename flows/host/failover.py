@@ -39,6 +39,7 @@ from drivers.interface.records import Record
 from flows import errors
 from flows.claims import Claim
 from flows.context import HostContext
+from flows.factories import registered
 from flows.host import failover_answer
 from flows.host.failover_answer import Moved
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
@@ -160,6 +161,7 @@ class FinishFailover(Step, task="finish"):
         )
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Fail a backend over. Needs ``secondary_id``: a target, ``default``, or None."""
     return linear_flow.Flow("failover").add(

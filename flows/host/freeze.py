@@ -24,6 +24,7 @@ from drivers.interface.errors import VolumeDriverException
 from flows.context import HostContext
 from flows.driver_calls import driver_contract
 from flows.engine.compiled_flows import RESULT
+from flows.factories import registered
 from flows.lifecycle import Step
 
 LOG = logging.getLogger(__name__)
@@ -77,11 +78,13 @@ class EnableService(Step, task="thaw"):
         return willing
 
 
+@registered
 def freeze() -> linear_flow.Flow:
     """Freeze the backend. Needs nothing."""
     return linear_flow.Flow("freeze_host").add(NotifyDriver("freeze_backend"), DisableService())
 
 
+@registered
 def thaw() -> linear_flow.Flow:
     """Thaw the backend. Needs nothing."""
     return linear_flow.Flow("thaw_host").add(NotifyDriver("thaw_backend"), EnableService())

@@ -54,6 +54,7 @@ from drivers.interface.records import Record
 from flows.context import HostContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, RunInterrupted, StatusChanged, Unavailable
+from flows.factories import registered
 from flows.group import replicate
 from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import set_member
@@ -139,6 +140,7 @@ class EndOrphaned(Step, task="end"):
             _end_failover(ctx)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """End orphaned resources. Needs rows in transient statuses ``as_read`` at the start."""
     return linear_flow.Flow("abandoned").add(EndOrphaned())

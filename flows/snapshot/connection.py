@@ -27,6 +27,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
+from flows.factories import registered
 from flows.lifecycle import Step, cause_of, was_interrupted
 
 
@@ -103,6 +104,7 @@ class UnexportSnapshot(Step, task="unexport"):
         )
 
 
+@registered
 def initialize() -> linear_flow.Flow:
     """Let a connector read a snapshot. Needs ``snapshot_id`` and ``connector``."""
     return linear_flow.Flow("initialize_connection_snapshot").add(
@@ -110,11 +112,13 @@ def initialize() -> linear_flow.Flow:
     )
 
 
+@registered
 def terminate() -> linear_flow.Flow:
     """End access. Needs ``snapshot_id``, ``connector`` (None for all) and ``force``."""
     return linear_flow.Flow("terminate_connection_snapshot").add(TerminateSnapshot())
 
 
+@registered
 def remove_export() -> linear_flow.Flow:
     """Remove the export. Needs ``snapshot_id``."""
     return linear_flow.Flow("remove_export_snapshot").add(UnexportSnapshot())

@@ -22,6 +22,7 @@ from drivers.interface.records import Record
 from flows import errors, messages
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 from flows.statuses import SnapshotStatus
@@ -78,6 +79,7 @@ class FinishCreateSnapshot(Step, task="finish"):
             ctx.notifier.snapshot(ctx.request, "create.end", shown)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Create a snapshot. Needs ``snapshot_id``."""
     return linear_flow.Flow("create_snapshot").add(

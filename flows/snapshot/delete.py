@@ -24,6 +24,7 @@ from drivers.interface.records import Record
 from flows import messages
 from flows.context import VolumeContext
 from flows.errors import SnapshotNotFound
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation
 from flows.statuses import SnapshotStatus
@@ -70,6 +71,7 @@ class FinishDeleteSnapshot(Step, task="finish"):
         forget(ctx, snapshot)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Delete a snapshot. Needs ``snapshot_id`` and ``unmanage_only``."""
     return linear_flow.Flow("delete_snapshot").add(

@@ -25,6 +25,7 @@ from taskflow.patterns import linear_flow
 
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract, manage_reference
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step
 from flows.snapshot.lifecycle import BeginSnapshotOperation, SnapshotOperation, set_status
 from flows.statuses import SnapshotStatus
@@ -101,6 +102,7 @@ class FinishManageSnapshot(Step, task="finish"):
         ctx.notifier.snapshot(ctx.request, "manage_existing_snapshot.end", shown)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Take an object over. Needs ``snapshot_id`` and ``ref`` as the caller wrote it."""
     return linear_flow.Flow("manage_existing_snapshot").add(

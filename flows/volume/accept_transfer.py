@@ -28,6 +28,7 @@ from flows.claims import Claim
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, StatusChanged
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, was_interrupted
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import LOG, find
@@ -75,6 +76,7 @@ class NotifyTransfer(Step, task="tell"):
             _call_driver(ctx, volume, volume.user_id, volume.project_id)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Let a volume get another owner. Needs ``volume_id``, ``new_user`` and ``new_project``."""
     return linear_flow.Flow(CALL).add(CheckTransfer(), NotifyTransfer())

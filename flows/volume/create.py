@@ -31,6 +31,7 @@ from flows import errors, messages
 from flows.claims import Claim
 from flows.context import CreateContext, VolumeContext
 from flows.driver_calls import driver_contract
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume import reschedule
@@ -163,6 +164,7 @@ class FinishCreate(Step, task="finish"):
             ctx.notifier.volume(ctx.request, "create.end", shown)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Create a volume.
 

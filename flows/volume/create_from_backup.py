@@ -25,6 +25,7 @@ from taskflow.patterns import linear_flow
 from flows.context import CreateContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidBackup, ServiceUnreachable
+from flows.factories import registered
 from flows.lifecycle import Statuses
 from flows.statuses import BackupStatus
 from flows.volume import create
@@ -108,6 +109,7 @@ class HandToBackupService(FinishCreate, task="hand"):
             )
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Create a volume from a backup.
 

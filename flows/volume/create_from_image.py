@@ -31,6 +31,7 @@ from taskflow.patterns import linear_flow
 from flows import errors, messages
 from flows.context import CreateContext
 from flows.driver_calls import driver_contract
+from flows.factories import registered
 from flows.image import facts
 from flows.lifecycle import Step
 from flows.statuses import VolumeStatus
@@ -94,6 +95,7 @@ class DownloadImage(Step, task="download"):
             return
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Create a volume from an image.
 

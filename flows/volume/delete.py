@@ -40,6 +40,7 @@ from flows.claims import Claim
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import Invalid, InvalidSnapshot, StatusChanged, Unavailable, VolumeAttached
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot.lifecycle import set_failed as set_snapshot_failed
@@ -176,6 +177,7 @@ class FinishDelete(Step, task="finish"):
         ctx.backend.request_report()
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Delete a volume. Needs ``volume_id``, ``unmanage_only`` and ``cascade``."""
     return linear_flow.Flow("delete_volume").add(BeginDelete(), RemoveVolume(), FinishDelete())

@@ -31,6 +31,7 @@ from flows import messages
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidInput
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
@@ -119,6 +120,7 @@ class FinishExtend(Step, task="finish"):
             ctx.notifier.volume(ctx.request, "resize.end", shown)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Extend a volume. Needs ``volume_id``, ``new_size`` in GiB and ``reservations``."""
     return linear_flow.Flow("extend_volume").add(
@@ -126,6 +128,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
+@registered
 def completion() -> linear_flow.Flow:
     """End an extension. Needs the arguments of :func:`flow`, and ``error``."""
     return linear_flow.Flow("extend_volume_completion").add(

@@ -29,6 +29,7 @@ from taskflow.patterns import linear_flow
 
 from flows.context import VolumeContext
 from flows.driver_calls import driver_contract, manage_reference
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import BeginVolumeOperation, set_finished
@@ -106,6 +107,7 @@ class FinishManage(Step, task="finish"):
         ctx.backend.request_report()
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Take an object over. Needs ``volume_id`` and ``ref`` as the caller wrote it."""
     return linear_flow.Flow("manage_existing").add(

@@ -30,6 +30,7 @@ from drivers.interface.records import Record
 from flows import messages
 from flows.context import ImageContext, VolumeContext
 from flows.errors import InvalidSnapshot
+from flows.factories import registered
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_interrupted
@@ -113,6 +114,7 @@ class FinishReimage(Step, task="finish"):
         set_finished(ctx, volume, STATUSES.during, before if before in BEFORE else STATUSES.done)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Write an image over a volume.
 

@@ -38,6 +38,7 @@ from flows.errors import (
     StatusChanged,
     Unavailable,
 )
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, failed_itself, was_interrupted, was_refused
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import SnapshotStatus, VolumeStatus
@@ -217,6 +218,7 @@ class CleanUpRevert(Step, task="clean"):
             _drop(ctx, safety_id)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Revert a volume to a snapshot. Needs ``volume_id`` and ``snapshot_id``."""
     return linear_flow.Flow("revert_to_snapshot").add(

@@ -32,6 +32,7 @@ from drivers.interface.records import Record
 from flows import messages
 from flows.context import ImageContext, VolumeContext
 from flows.errors import InvalidInput, NotFound
+from flows.factories import registered
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_refused
@@ -111,6 +112,7 @@ class FinishUpload(Step, task="finish"):
         set_finished(ctx, volume, STATUSES.during, idle_status(ctx, volume.id))
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Write a volume into an image. Needs ``volume_id`` and ``image_meta`` with its ``id``."""
     return linear_flow.Flow("copy_volume_to_image").add(

@@ -27,7 +27,8 @@ from tests.servers import until
 from worker.db import models, sync
 from worker.db.database import Database
 from worker.db.records import Records
-from worker.journal.journal import Journal, JournalEntry
+from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.journal import Journal
 from worker.rpc import objects
 
 NODE, BACKEND = "h1", "b1"

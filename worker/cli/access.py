@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from drivers.interface.records import Record
     from worker.db.database import Database
     from worker.db.records import Records
-    from worker.journal.journal import Journal, JournalEntry
+    from worker.journal.entries.listed_entry import JournalEntry
+    from worker.journal.journal import Journal
 
 _LONG_AGO = 10_000
 """How many of the newest flows are searched for a resource."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from oslo_utils import timeutils
@@ -14,7 +15,7 @@ from worker.cli.output.colour import Colour
 
 if TYPE_CHECKING:
     from worker.cli.output.tasks import Task
-    from worker.journal.journal import JournalEntry
+    from worker.journal.entries.listed_entry import JournalEntry
 
 _UNDONE = ("REVERTED", "FAILURE")
 _UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
@@ -62,13 +63,15 @@ class List(Lister):
     def _task(self, entry: JournalEntry) -> str:
         """Return the task that runs, or the one that failed."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.output.tasks import tasks_of
+        from worker.cli.output.tasks import read_tasks
         from worker.journal.errors import JournalError
 
         try:
-            tasks = tasks_of(self.access.journal, entry)
+            tasks, problem = read_tasks(self.access.journal, entry)
         except JournalError:  # it was forgotten meanwhile
             return ""
+        if problem:
+            return problem
         if entry.state in _UNDONE:
             return next((task.name for task in tasks if task.traceback), "")
         # The last write is the beginning of a task; that of the first task is not written.
@@ -91,9 +94,9 @@ class Show(ShowOne):
         """Read the journal."""
         entry = self.access.flow(parsed_args.id)
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.output.tasks import tasks_of
+        from worker.cli.output.tasks import read_tasks
 
-        tasks = tasks_of(self.access.journal, entry)
+        tasks, problem = read_tasks(self.access.journal, entry)
         shown: dict[str, Any] = {
             "flow": entry.flow,
             "method": entry.method,
@@ -106,8 +109,11 @@ class Show(ShowOne):
             "resumes": entry.resumes,
             "failure": entry.failure or "",
         }
-        left = entry.meta.get("left") or {}
-        shown |= {f"left by {step}": text for step, text in left.items()}
+        if problem:
+            shown["problem"] = problem
+        left = entry.meta.get("left")
+        if isinstance(left, Mapping):
+            shown |= {f"left by {step}": text for step, text in left.items()}
         shown |= {f"task {task.name}": _state_and_times(task) for task in tasks}
         # -v is cliff's own; it means the same here.
         if parsed_args.traceback or self.app.options.verbose_level > 1:
@@ -195,7 +201,7 @@ class Graph(Command):
             entry = access.flow(which)
             flow = tasks.flow_of(entry)
             if flow is None:
-                reason = entry.failure or "it is of another version"
+                reason = tasks.unknown(entry) or entry.failure or "it is of another version"
                 raise CommandError(f"{entry.flow} cannot be drawn: {reason}")
             known = {task.name: task for task in tasks.tasks_of(access.journal, entry)}
         lines = flow_graph.FORMATS[parsed_args.format](flow, known, Colour(self.app.stdout))

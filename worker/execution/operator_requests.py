@@ -11,9 +11,11 @@ from taskflow import states
 from taskflow.persistence.models import FlowDetail
 
 from flows.errors import OperationCancelled, ProcessStopping
+from flows.factories import NotOfThisVersion
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.retry import JournalRetry
-from worker.journal.errors import JournalError
+from worker.journal.entries.stored_operation import operation_of
+from worker.journal.errors import JournalError, UnreadableEntry
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import OperatorRequest, RequestResult
 
@@ -65,10 +67,12 @@ class RequestHandler:
         """
         if self._operations.find(flow) is not None:
             return self.cancel(flow)
-        state = self._load(flow).state
+        entry = self._load(flow)
+        state = entry.state
         if state != states.FAILURE:
             how = "was reverted" if state == states.REVERTED else f"has ended: {state}"
             raise RequestRefused(f"flow {flow} {how}; nothing is left to revert")
+        _require_operation(entry)
         detail = self._until_available(lambda: self._journal.revert_again(flow))
         self._operations.schedule_resume(detail)
         return "the reverts that failed are repeated"
@@ -84,13 +88,23 @@ class RequestHandler:
         detail = self._load(flow)
         if detail.state not in (states.REVERTED, states.FAILURE):
             raise RequestRefused(f"flow {flow} has ended: {detail.state}")
-        if detail.meta.get("when_cut_short", "revert") == "revert":
+        if (detail.meta or {}).get("when_cut_short", "revert") == "revert":
             raise RequestRefused(f"the caller of {detail.name} is gone: send the request again")
+        _require_operation(detail)
         self._operations.schedule_resume(self._until_available(lambda: self._journal.reopen(flow)))
         return "it is run once more from its beginning"
 
     def _load(self, flow: str) -> FlowDetail:
         return self._until_available(lambda: self._journal.load(flow))
+
+
+def _require_operation(entry: FlowDetail) -> None:
+    """:raises RequestRefused: nothing of the entry can be run."""
+    try:
+        operation_of(entry)
+    except (NotOfThisVersion, UnreadableEntry) as error:
+        text = f"flow {entry.uuid} is no operation of this version: {error}"
+        raise RequestRefused(text) from error
 
 
 class RequestPoller:

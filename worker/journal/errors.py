@@ -3,7 +3,8 @@
 
 JournalError
 ├── JournalUnavailable     the connection, a lock, the disk: the request may be repeated
-└── JournalRefused         the statement or its values: a repetition does not help
+├── JournalRefused         the statement or its values: a repetition does not help
+└── UnreadableEntry        an entry that no version of the worker has written
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ class JournalUnavailable(JournalError):
 
 class JournalRefused(JournalError):
     """The database of the journal refuses a statement or its values, and will do so again."""
+
+
+class UnreadableEntry(JournalError):
+    """An entry holds no operation: it is damaged or forged."""
 
 
 class ProgressRefused(StorageFailure):  # type: ignore[misc]

@@ -16,12 +16,10 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 import tenacity
-from oslo_utils import timeutils
 from taskflow import states
 from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
 from taskflow.persistence.models import FlowDetail
@@ -31,7 +29,15 @@ from flows.lifecycle import error_name
 from flows.storable_errors import bounded
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
-from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
+from worker.journal.entries import listed_entry
+from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.entries.stored_operation import UNREADABLE, reason_of
+from worker.journal.errors import (
+    JournalError,
+    JournalRefused,
+    JournalUnavailable,
+    UnreadableEntry,
+)
 from worker.journal.group_commit import GroupCommit
 from worker.journal.interruptions import Interruption
 from worker.journal.operator_requests import OperatorRequests
@@ -56,24 +62,10 @@ _SHOWN = 4000
 _NAME = 100
 """Bytes that are kept of an id or a method that a message names."""
 
+_ASIDE = "set aside, since it holds no operation"
+"""Begin of the failure of an entry that cannot be read."""
+
 ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
-
-
-@dataclass(frozen=True)
-class JournalEntry:
-    """One line of a listing."""
-
-    flow: str
-    slot: str
-    method: str
-    resource: str
-    state: str
-    accepted_at: datetime.datetime
-    updated_at: datetime.datetime | None
-    resumes: int
-    failure: str | None
-    request_id: str | None
-    meta: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 
 class Journal:
@@ -261,10 +253,29 @@ class Journal:
         return self.load(flow)
 
     def unfinished(self, slot: str) -> list[FlowDetail]:
-        """Return the interrupted flows of a slot, the oldest first."""
+        """Return the interrupted flows of a slot, the oldest first.
+
+        Entries that cannot be read are set aside: they must not keep the others from running.
+        """
         with self._reading() as connection:
             uuids = self._statements.unfinished(connection, slot, ENDED)
-        return [self.load(flow) for flow in uuids]
+        found = []
+        for flow in uuids:
+            try:
+                found.append(self.load(flow))
+            except UnreadableEntry as error:
+                self.set_aside(flow, str(error))
+        return found
+
+    def set_aside(self, flow: str, reason: str, detail: FlowDetail | None = None) -> None:
+        """End an entry that holds no operation: it is listed as failed, with the reason."""
+        LOG.error(
+            "the journal entry %s is set aside as failed, nothing of it runs: %s", flow, reason
+        )
+        kept = detail.meta if detail is not None and isinstance(detail.meta, Mapping) else {}
+        meta = {**kept, "failure": bounded(f"{_ASIDE}: {reason}", _SHOWN)}
+        with self._writing(durably=True) as cursor:
+            self._statements.set_flow(cursor, flow, states.FAILURE, meta)
 
     def slots(self, beginning: str) -> list[str]:
         """Return the slots whose names begin like this and that have unfinished flows."""
@@ -277,9 +288,17 @@ class Journal:
             self._statements.rename(connection, slot, by)
 
     def load(self, flow: str) -> FlowDetail:
-        """Read a flow with its tasks. :raises JournalError: none of that id."""
+        """Read a flow with its tasks.
+
+        :raises UnreadableEntry: a column cannot be decoded.
+        :raises JournalError: none of that id.
+        """
         with self._reading() as connection:
-            detail = self._statements.load(connection, flow)
+            try:
+                detail = self._statements.load(connection, flow)
+            except UNREADABLE as error:
+                text = f"{listed_entry.UNREADABLE_ENTRY}: {reason_of(error)}"
+                raise UnreadableEntry(text) from error
         if detail is None:
             raise JournalError(f"journal: there is no flow {flow}")
         return detail
@@ -300,8 +319,23 @@ class Journal:
         """
         wanted = self._statements.which(REJECTED, rejected, among, beginning)
         with self._reading() as connection:
-            rows = self._statements.listing(connection, wanted, limit)
-            return [_entry(row) for row in rows]
+            try:
+                rows = self._statements.listing(connection, wanted, limit)
+                return [listed_entry.entry_of(row) for row in rows]
+            except UNREADABLE:
+                return list(self._entries_one_by_one(connection, wanted, limit))
+
+    def _entries_one_by_one(
+        self, connection: sa.Connection, wanted: Sequence[sa.ColumnElement[bool]], limit: int
+    ) -> Iterator[JournalEntry]:
+        """Yield entries of which some cannot be read."""
+        for flow, slot, name, state in self._statements.heads(connection, wanted, limit):
+            try:
+                one = self._statements.which_flow(flow)
+                for row in self._statements.listing(connection, one, 1):
+                    yield listed_entry.entry_of(row)
+            except UNREADABLE as error:
+                yield listed_entry.unreadable(flow, slot, name, state, error)
 
     def prune(self, finished_before: datetime.datetime, failed_before: datetime.datetime) -> int:
         """Forget entries that ended before these times (UTC); return how many."""
@@ -384,21 +418,3 @@ def flow_id(unique_id: str) -> str:
     except ValueError:
         named = unique_id.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
         return str(uuid.uuid5(uuid.NAMESPACE_OID, named))
-
-
-def _entry(row: Any) -> JournalEntry:
-    meta = row.meta or {}
-    kind, resource_id = (meta.get("resource") or ["", ""])[:2]
-    return JournalEntry(
-        flow=row.uuid,
-        slot=row.slot,
-        method=meta.get("method") or row.name,
-        resource=f"{kind} {resource_id}".strip(),
-        state=row.state,
-        accepted_at=row.created_at or timeutils.utcnow(),
-        updated_at=row.updated_at,
-        resumes=int(meta.get("resumes", 0)),
-        failure=meta.get("failure") or meta.get("reason"),
-        request_id=meta.get("request_id") or (meta.get("request") or {}).get("request_id"),
-        meta=meta,
-    )

@@ -255,6 +255,24 @@ class Statements:
         newest = wanted.order_by(self._flows.c.created_at.desc()).limit(limit)
         return connection.execute(newest).all()
 
+    def heads(
+        self,
+        connection: sa.Connection,
+        conditions: Sequence[sa.ColumnElement[bool]],
+        limit: int,
+    ) -> Sequence[Any]:
+        """Return id, slot, name and state of flows, the newest first: columns without a format."""
+        flows, books = self._flows, self._books
+        wanted = sa.select(
+            flows.c.uuid, books.c.name, flows.c.name, sa.cast(flows.c.state, sa.String(255))
+        )
+        joined = wanted.join(books, flows.c.parent_uuid == books.c.uuid).where(*conditions)
+        return connection.execute(joined.order_by(flows.c.created_at.desc()).limit(limit)).all()
+
+    def which_flow(self, flow: str) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions of a listing of one flow."""
+        return [self._flows.c.uuid == flow]
+
     def which(
         self, rejected_book: str, rejected: bool, among: Sequence[str] | None, beginning: str
     ) -> list[sa.ColumnElement[bool]]:

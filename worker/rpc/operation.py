@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from flows.factories import Factory, factory_of, path_of
 from worker.rpc.request_context import RequestContext
@@ -22,7 +22,7 @@ class Operation:
     The dispatcher adds ``method``, ``quick`` and ``request``. A journal entry keeps
     everything but ``answer`` and ``quick``, so that a later process can resume the flow.
 
-    :param factory: a flow factory that can be imported by its name.
+    :param factory: a registered flow factory.
     :param resource: kind and id, for log lines and listings.
     :param args: the factory's arguments and the tasks' inputs; JSON values only.
     :param exclusive: names of locks that no other operation holds meanwhile.
@@ -67,21 +67,47 @@ class Operation:
         }
 
     @classmethod
-    def from_meta(cls, meta: Mapping[str, Any]) -> Operation:
-        """Read an operation back.
+    def from_meta(cls, meta: Any) -> Operation:
+        """Read an operation back; the meta may be anything.
 
-        :raises KeyError: it is not the meta of an operation.
-        :raises LookupError: this version has no such flow.
+        :raises NotOfThisVersion: another version may have such a flow.
+        :raises LookupError: it is not the meta of an operation.
+        :raises ValueError: a field is of a wrong kind.
         """
-        kind, resource_id = meta["resource"]
+        if not isinstance(meta, Mapping):
+            raise ValueError("it is no mapping")
+        kind, resource_id = _texts(meta, "resource")
+        factory = factory_of(meta["factory"])
+        when_interrupted = meta.get("when_cut_short", "finish")
+        if when_interrupted not in get_args(WhenInterrupted):
+            raise ValueError(f"when_cut_short is {when_interrupted!r:.100}")
         return cls(
-            factory=factory_of(meta["factory"]),
+            factory=factory,
             resource=(kind, resource_id),
-            args=meta["args"],
-            exclusive=tuple(meta["locks"]),
-            shared=tuple(meta["shared"]),
-            when_interrupted=meta.get("when_cut_short", "finish"),
-            moves_data=bool(meta.get("moves_data", False)),
-            method=meta["method"],
-            request=RequestContext.from_journal(meta["request"]),
+            args=_mapping(meta, "args"),
+            exclusive=_texts(meta, "locks"),
+            shared=_texts(meta, "shared"),
+            when_interrupted=when_interrupted,
+            moves_data=meta.get("moves_data") is True,
+            method=_text(meta, "method"),
+            request=RequestContext.from_journal(_mapping(meta, "request")),
         )
+
+
+def _text(meta: Mapping[str, Any], name: str) -> str:
+    if not isinstance(value := meta[name], str):
+        raise ValueError(f"{name} is no text")
+    return value
+
+
+def _texts(meta: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = meta[name]
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"{name} is no list of texts")
+    return tuple(value)
+
+
+def _mapping(meta: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    if not isinstance(value := meta[name], Mapping):
+        raise ValueError(f"{name} is no mapping")
+    return value

@@ -33,6 +33,7 @@ from flows.claims import Claim
 from flows.context import ConnectionContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidUUID, InvalidVolume, InvalidVolumeAttachMode
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, failed_itself
 from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume.connections import connection
@@ -175,6 +176,7 @@ class FinishAttach(Step, task="attached"):
         return ctx.attachments.get(attachment_id)
 
 
+@registered
 def attach() -> linear_flow.Flow:
     """Attach a volume.
 

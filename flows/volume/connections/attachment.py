@@ -36,6 +36,7 @@ from flows.claims import Claim
 from flows.context import ConnectionContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidInput
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus
 from flows.volume.connections import connection
@@ -147,6 +148,7 @@ class Disconnect(Step):
             LOG.warning("the export of volume %s is left behind: %s", volume_id, text)
 
 
+@registered
 def update() -> linear_flow.Flow:
     """Connect an attachment. Needs ``volume_id``, ``connector`` and ``attachment_id``."""
     return linear_flow.Flow("attachment_update").add(
@@ -154,6 +156,7 @@ def update() -> linear_flow.Flow:
     )
 
 
+@registered
 def delete() -> linear_flow.Flow:
     """Disconnect an attachment. Needs ``volume_id`` and ``attachment_id``."""
     return linear_flow.Flow("attachment_delete").add(Disconnect())

@@ -37,6 +37,7 @@ from drivers.interface.records import Record
 from flows.context import ConnectionContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import ExportFailure, InvalidInput, Unavailable
+from flows.factories import registered
 from flows.lifecycle import Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume.connections import connection_info
@@ -120,6 +121,7 @@ class UnexportVolume(Step, task="unexport"):
             raise driver_contract.backend_error("remove_export", volume_id, error) from error
 
 
+@registered
 def initialize() -> linear_flow.Flow:
     """Let a connector reach a volume. Needs ``volume_id`` and ``connector``."""
     return linear_flow.Flow("initialize_connection").add(
@@ -127,11 +129,13 @@ def initialize() -> linear_flow.Flow:
     )
 
 
+@registered
 def terminate_flow() -> linear_flow.Flow:
     """End access. Needs ``volume_id``, ``connector`` (None for all) and ``force``."""
     return linear_flow.Flow("terminate_connection").add(TerminateVolume())
 
 
+@registered
 def remove_export() -> linear_flow.Flow:
     """Remove the export. Needs ``volume_id``."""
     return linear_flow.Flow("remove_export").add(UnexportVolume())

@@ -30,6 +30,7 @@ from drivers.interface.records import Record
 from flows.context import ConnectionContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, VolumeAttachmentNotFound
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, failed_itself
 from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume.connections import connection
@@ -114,6 +115,7 @@ class FinishDetach(Step, task="detached"):
             ctx.notifier.volume(ctx.request, "detach.end", shown)
 
 
+@registered
 def detach() -> linear_flow.Flow:
     """Detach a volume. Needs ``volume_id`` and ``attachment_id`` (None for the only one)."""
     return linear_flow.Flow("detach_volume").add(FindAttachment(), NotifyDetached(), FinishDetach())

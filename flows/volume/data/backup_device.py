@@ -33,6 +33,7 @@ from flows.claims import Claim
 from flows.context import BackupSourceContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, NotFound
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume import create
@@ -132,6 +133,7 @@ class SendBackupDevice(Step, task="hand"):
         return answer
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Choose the source. Needs ``backup_id`` and ``async_call``."""
     return linear_flow.Flow("get_backup_device").add(

@@ -34,6 +34,7 @@ from flows.claims import Claim
 from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, NotFound, RunInterrupted, ServiceError, Unavailable
+from flows.factories import registered
 from flows.lifecycle import Step, was_refused
 from flows.statuses import VolumeStatus, migrating_volume
 from flows.volume.connections.attach import MODE
@@ -165,6 +166,7 @@ class RequireDriver(Step, task="require"):
         ctx.backend.require_driver()
 
 
+@registered
 def completion() -> linear_flow.Flow:
     """Complete a migration. Needs ``volume_id``, and the copy's as ``spare_id``."""
     return linear_flow.Flow("migrate_volume_completion").add(
@@ -180,6 +182,7 @@ def completion() -> linear_flow.Flow:
     )
 
 
+@registered
 def abandonment() -> linear_flow.Flow:
     """End a migration whose copy failed. Needs the arguments of :func:`completion`."""
     return linear_flow.Flow("abandon_migration").add(

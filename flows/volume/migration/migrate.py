@@ -38,6 +38,7 @@ from flows.claims import Claim
 from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
+from flows.factories import registered
 from flows.lifecycle import Step, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
 from flows.volume.migration import copy, finish, instance_swap
@@ -145,6 +146,7 @@ class MoveByDriver(Step, task="move"):
         _by_driver(ctx, volume, host, new_type_id, differences, held)
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Migrate a volume.
 

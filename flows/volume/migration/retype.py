@@ -38,6 +38,7 @@ from flows.errors import (
     Unavailable,
     VolumeMigrationFailed,
 )
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, was_refused
 from flows.replication_statuses import SWITCHED, is_replicated
 from flows.statuses import VolumeStatus
@@ -150,6 +151,7 @@ class NotifyRetyped(Step, task="tell"):
         ctx.backend.request_report()
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Retype a volume.
 

@@ -28,6 +28,7 @@ from flows.claims import Claim
 from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume
+from flows.factories import registered
 from flows.lifecycle import Step
 from flows.statuses import migrating_volume, target_of
 
@@ -85,6 +86,7 @@ class UpdateMigratedVolume(Step, task="update"):
         )
 
 
+@registered
 def flow() -> linear_flow.Flow:
     """Give a copy its volume's place.
 

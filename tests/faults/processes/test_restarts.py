@@ -18,7 +18,8 @@ from tests.functional.backups.backup_cloud import BackupCloud
 from tests.functional.backups.conftest import running, shown
 from tests.functional.service import Service
 from tests.servers import Broker, until
-from worker.journal.journal import Journal, JournalEntry
+from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.journal import Journal
 
 pytestmark = pytest.mark.timeout(1800)  # ten starts of two services take long on a busy machine
 

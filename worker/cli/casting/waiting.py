@@ -12,8 +12,9 @@ from flows.statuses import VolumeStatus
 from worker.cli.access import Access, CommandError, NoJournal
 from worker.cli.casting.requests import Sent
 from worker.cli.output.tasks import Task, tasks_of
+from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.errors import JournalError
-from worker.journal.journal import ENDED, JournalEntry
+from worker.journal.journal import ENDED
 
 _POLL = 0.1
 """Seconds between two checks."""

@@ -31,7 +31,8 @@ from worker.db import models, sync
 from worker.db.database import Database
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter
-from worker.journal.journal import ENDED, JournalEntry
+from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.journal import ENDED
 from worker.rpc import transport
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.clients.volume import VolumeClient

@@ -14,7 +14,13 @@ from taskflow.types.failure import Failure
 
 from flows import factories
 from flows.lifecycle import error_name
-from worker.journal.journal import Journal, JournalEntry
+from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.entries.stored_operation import UNREADABLE, reason_of
+from worker.journal.errors import UnreadableEntry
+from worker.journal.journal import Journal
+
+_END_OF_TIME = 1 << 36
+"""Seconds since the epoch in the year 4147; dates have no year 10000."""
 
 
 @dataclass(frozen=True)
@@ -62,29 +68,56 @@ class Task:
 def tasks_of(journal: Journal, entry: JournalEntry) -> list[Task]:
     """Return a flow's tasks in their order, those that have not begun too.
 
+    :raises UnreadableEntry: they cannot be read.
     :raises JournalError: the flow is not there any more.
     """
-    if entry.state == states.SUCCESS:
-        kept = entry.meta.get("tasks", ())
-        return [Task(name, states.SUCCESS, *_times(began, ended)) for name, began, ended in kept]
-    known = {atom.name: _task(atom) for atom in journal.load(entry.flow)}
-    return [known.get(name, Task(name)) for name in _names(entry, known)]
+    try:
+        if entry.state == states.SUCCESS:
+            kept = entry.meta.get("tasks", ())
+            return [Task(str(name), states.SUCCESS, *_times(*times)) for name, *times in kept]
+        known = {atom.name: _task(atom) for atom in journal.load(entry.flow)}
+        return [known.get(name, Task(name)) for name in _names(entry, known)]
+    except UNREADABLE as error:
+        raise UnreadableEntry(f"the tasks cannot be read: {reason_of(error)}") from error
+
+
+def read_tasks(journal: Journal, entry: JournalEntry) -> tuple[list[Task], str]:
+    """Return a flow's tasks, and why its entry is not that of a known operation, or "".
+
+    :raises JournalError: the flow is not there any more.
+    """
+    problem = unknown(entry) or ""
+    try:
+        return tasks_of(journal, entry), problem
+    except UnreadableEntry as error:
+        return [], problem or str(error)
+
+
+def unknown(entry: JournalEntry) -> str | None:
+    """Return why an entry's operation is unknown to this version; None for a known one."""
+    if "factory" not in entry.meta:
+        return None
+    try:
+        factories.factory_of(entry.meta["factory"])
+    except LookupError as error:
+        return f"unknown operation: {error.args[0]}"
+    return None
 
 
 def flow_of(entry: JournalEntry) -> Flow | None:
     """Build an entry's flow; None for an entry without one, or of another version."""
     try:
         return build(entry.meta["factory"], entry.meta.get("args", {}))
-    except (KeyError, LookupError):
+    except LookupError:
         return None
 
 
-def build(path: str, args: Mapping[str, Any]) -> Flow:
-    """Build a flow for looking at. :raises LookupError: there is no such factory."""
+def build(path: object, args: Mapping[str, Any]) -> Flow:
+    """Build the flow of a registered factory. :raises LookupError: there is none."""
     factory = factories.factory_of(path)
     try:
         return factory(**{name: args.get(name) for name in factories.parameters_of(factory)})
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise LookupError(f"{path} makes no flow: {error}") from error
 
 
@@ -95,7 +128,9 @@ def _task(atom: Any) -> Task:
     traceback = _traceback(atom.failure) if atom.failure is not None else ""
     reverted = atom.revert_results
     left = reverted.get("traceback", "") if isinstance(reverted, Mapping) else ""
-    return Task(atom.name, atom.state, began, took, traceback, left, atom.meta.get("progress"))
+    progress = atom.meta.get("progress")
+    part = float(progress) if isinstance(progress, int | float) else None
+    return Task(atom.name, atom.state, began, took, traceback, str(left), part)
 
 
 def _traceback(failure: Failure) -> str:
@@ -112,6 +147,13 @@ def _names(entry: JournalEntry, known: Mapping[str, Task]) -> list[str]:
     return sorted(known, key=lambda name: known[name].began or 0)
 
 
-def _times(began: float | None, ended: float | None) -> tuple[float | None, float | None]:
-    took = ended - began if began is not None and ended is not None else None
-    return began, took
+def _times(began: object, ended: object) -> tuple[float | None, float | None]:
+    first, last = _seconds(began), _seconds(ended)
+    return first, last - first if first is not None and last is not None else None
+
+
+def _seconds(value: object) -> float | None:
+    """Return a stored time; None for one that no clock shows."""
+    if isinstance(value, int | float) and 0 <= value < _END_OF_TIME:
+        return float(value)
+    return None

@@ -22,6 +22,7 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.engine.flow_run import Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
+from flows.factories import NotOfThisVersion
 from worker.execution import orderly_stop
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.pools import resume_pool
@@ -30,7 +31,8 @@ from worker.execution.pools.thread_pool import ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
 from worker.journal import interruptions
-from worker.journal.errors import JournalError
+from worker.journal.entries.stored_operation import operation_of
+from worker.journal.errors import JournalError, UnreadableEntry
 from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
 
@@ -208,16 +210,23 @@ class OperationPool:
     def schedule_resume(self, detail: FlowDetail) -> bool:
         """Resume an operation, or continue its reverts, when its turn comes.
 
-        :returns: False where this version cannot read its journal entry, and leaves it.
+        :returns: False where this version has no such operation, and leaves its journal entry;
+            an entry that no version has written is set aside.
         """
         try:
-            operation = Operation.from_meta(detail.meta)
-        except (KeyError, TypeError, ValueError, LookupError) as error:
+            operation = operation_of(detail)
+        except NotOfThisVersion as error:
             flow = f"flow {detail.uuid} of slot {self._slot}"
-            LOG.error("%s cannot be resumed by this version and is left: %r", flow, error)
+            LOG.error("%s cannot be resumed by this version and is left: %s", flow, error)
             return False
-        reason = detail.meta.get("undo")
-        cancelled = OperationCancelled(reason) if reason else None
+        except UnreadableEntry as unreadable:
+            reason = str(unreadable)
+            self._journal_retry.until_available(
+                lambda: self._journal.set_aside(detail.uuid, reason, detail)
+            )
+            return False
+        undo = detail.meta.get("undo")
+        cancelled = OperationCancelled(str(undo)) if undo else None
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
         candidate = resume_pool.ResumeCandidate.of(run, interruptions.of(detail))
         pool = self._transfers.executor if operation.moves_data else None

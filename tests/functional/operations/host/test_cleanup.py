@@ -18,7 +18,7 @@ from tests.functional.cloud import HOST, Cloud
 from tests.functional.service import Service
 from tests.servers import until
 from worker.db import models
-from worker.journal.journal import JournalEntry
+from worker.journal.entries.listed_entry import JournalEntry
 from worker.rpc import codec
 
 CINDER = {

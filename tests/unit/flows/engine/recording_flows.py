@@ -9,6 +9,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeIsBusy
 from flows.engine import flow_run
+from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from tests.unit.flows.world.doubles import Killed
 from tests.unit.flows.world.world import World
@@ -58,18 +59,22 @@ class Answering(Step):
         return {"word": word}
 
 
+@registered
 def flow() -> linear_flow.Flow:
     return linear_flow.Flow("three").add(Noting("one"), Noting("two"), Noting("three"))
 
 
+@registered
 def delicate() -> linear_flow.Flow:
     return linear_flow.Flow("delicate").add(Noting("one"), Delicate("two"), Noting("three"))
 
 
+@registered
 def answering() -> linear_flow.Flow:
     return linear_flow.Flow("answering").add(Answering("answer"))
 
 
+@registered
 def shaped(count: int) -> linear_flow.Flow:
     return linear_flow.Flow("shaped").add(*(Noting(f"step {n}") for n in range(count)))
 

@@ -19,6 +19,7 @@ from taskflow.patterns import linear_flow
 from drivers.interface.errors import VolumeBackendAPIException
 from flows.engine.flow_run import Outcome
 from flows.errors import OperationCancelled, ProcessStopping
+from flows.factories import registered
 from flows.lifecycle import Step
 from tests.unit.flows.world.world import World
 from worker.execution import retry
@@ -57,6 +58,7 @@ class Second(Step):
         SEEN.append("undo second")
 
 
+@registered
 def two() -> Flow:
     return linear_flow.Flow("two").add(First("first"), Second("second"))
 
@@ -346,6 +348,7 @@ class Long(Step):
         SEEN.append("undo long")
 
 
+@registered
 def long() -> Flow:
     return linear_flow.Flow("long").add(First("first"), Long("long"), Second("second"))
 

@@ -19,6 +19,7 @@ from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
 
 from flows.errors import InvalidVolume, OperationCancelled, ProcessStopping
+from flows.factories import registered
 from flows.lifecycle import Step
 from tests import messages
 from tests.messages import answer
@@ -91,6 +92,7 @@ class Last(Step):
     def execute(self, ctx: Any) -> None: ...
 
 
+@registered
 def note() -> Flow:
     return linear_flow.Flow("note").add(Note("note"), Last("last"))
 

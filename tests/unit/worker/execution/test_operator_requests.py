@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from taskflow import states
+from taskflow.persistence.models import FlowDetail
 
+from flows.host import freeze
 from tests.servers import until
 from worker.execution import operator_requests
 from worker.execution.operator_requests import RequestHandler, RequestPoller, RequestRefused
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
+from worker.rpc.operation import Operation
 
 SLOT = "h1@b1/0"
+FLOW = "00000000-0000-4000-8000-000000000001"
 
 
 class Flows:
@@ -45,8 +49,13 @@ class Flows:
 
         return call
 
-    def add(self, state: str, **meta: Any) -> None:
-        self.stored["f1"] = SimpleNamespace(state=state, meta=meta, name="create_volume")
+    def add(self, state: str, **changes: Any) -> None:
+        detail = FlowDetail("create_volume", FLOW)
+        thaw = Operation(freeze.thaw, ("backend", "b1"), {}, method="create_volume")
+        meta = thaw.to_meta()
+        del meta["when_cut_short"]
+        detail.state, detail.meta = state, {**meta, **changes}
+        self.stored["f1"] = detail
 
     def run(self) -> None:
         self.running["f1"] = SimpleNamespace(detail="detail of f1", unpack=lambda: None)
@@ -98,14 +107,23 @@ class TestHandler:
 
     @pytest.mark.parametrize("state", [states.REVERTED, states.FAILURE])
     def test_a_reverted_operation_is_run_once_more(self, handler, flows, state):
-        flows.add(state, when_cut_short="resume")
+        flows.add(state, when_cut_short="finish")
         handler.resume("f1")
 
         assert flows.calls == [("reopen", "f1"), ("schedule_resume", "f1")]
 
+    @pytest.mark.parametrize("factory", ["os:system", "flows.volume.newer:flow", None])
+    def test_an_entry_without_an_operation_is_not_run(self, handler, flows, factory):
+        flows.add(states.FAILURE, when_cut_short="finish", factory=factory)
+
+        for request_of in (handler.resume, handler.revert):
+            with pytest.raises(RequestRefused, match="no operation of this version"):
+                request_of("f1")
+        assert flows.calls == []
+
     @pytest.mark.parametrize("state", [states.SUCCESS, states.PENDING])
     def test_another_one_is_not(self, handler, flows, state):
-        flows.add(state, when_cut_short="resume")
+        flows.add(state, when_cut_short="finish")
 
         with pytest.raises(RequestRefused, match=f"has ended: {state}"):
             handler.resume("f1")

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Journals that another hand has written."""
