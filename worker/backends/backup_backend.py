@@ -10,7 +10,7 @@ from collections.abc import Callable
 from drivers.interface.backup import BackupDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
-from worker.backends.directory_mark import NotMounted
+from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
 from worker.execution.concurrency import Limiter, blocking
 
 LOG = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class BackupStoreBackend:
         get the first one.
     :param pause: returns the seconds between two attempts; the option is mutable.
     :param limiter: does not count threads that are in a call of the driver.
+    :param mark: of the directory of a driver that keeps files.
     """
 
     def __init__(
@@ -36,7 +37,10 @@ class BackupStoreBackend:
         services: tuple[str, ...],
         pause: Callable[[], float],
         limiter: Limiter,
+        mark: DirectoryMark,
     ) -> None:
+        self._directory = DirectoryGuard(mark, "the store of backups")
+        self._latest: BackupDriver | None = None
         self.host = self.name = host
         self.zone = zone
         self.service = services[0]
@@ -51,8 +55,8 @@ class BackupStoreBackend:
 
     @property
     def initialized(self) -> bool:
-        """Whether the driver is up."""
-        return self._driver is not None
+        """Whether the driver is up, and its directory there."""
+        return self._driver is not None and self._directory.problem is None
 
     @property
     def report_wanted(self) -> threading.Event:
@@ -63,7 +67,14 @@ class BackupStoreBackend:
         """Return the driver. :raises DriverNotInitialized: with the reason."""
         if self._driver is None:
             raise DriverNotInitialized(f"backups cannot be kept on {self.host}: {self._reason}")
+        if (problem := self._directory.problem) is not None:
+            raise DriverNotInitialized(f"backups cannot be kept on {self.host}: {problem}")
         return self._driver
+
+    def check_directory(self) -> None:
+        """Look for the directory of a driver that is up; operations fail without it."""
+        if self._driver is not None:
+            self._directory.check(self._latest)
 
     def supports_force_delete(self) -> bool:
         """Return whether the driver can delete a backup in progress.
@@ -91,7 +102,7 @@ class BackupStoreBackend:
     def attempt(self) -> bool:
         """Attempt the set-up once, with a new driver; return whether it succeeded."""
         try:
-            driver = self._make()
+            driver = self._latest = self._make()
             driver.check_for_setup_error()
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._reason = f"{type(error).__name__}: {error}"

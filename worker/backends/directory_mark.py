@@ -154,6 +154,43 @@ class DirectoryMark:
         _sync(self._state.parent)
 
 
+class DirectoryGuard:
+    """Finds the mark again while the service lives, and keeps the backend down without it.
+
+    :param mark: checked by :meth:`check`, which a thread calls that no operation waits for.
+    :param name: of the backend, for the log.
+    """
+
+    def __init__(self, mark: DirectoryMark, name: str) -> None:
+        self._mark = mark
+        self._name = name
+        self._place: str | None = None
+        self.problem: str | None = None
+
+    def check(self, driver: Any) -> None:
+        """Check the directory of a driver that is set up; a problem stays until it is gone."""
+        place = getattr(driver, "files_directory", lambda: None)()
+        found = self._find_problem(place)
+        self._place = place or self._place
+        if found is not None and found != self.problem:
+            LOG.error("%s is down, its operations fail: %s", self._name, found)
+        elif found is None and self.problem is not None:
+            LOG.info("%s is up again: its directory is back", self._name)
+        self.problem = found
+
+    def _find_problem(self, place: str | None) -> str | None:
+        if place is None:
+            return f"{self._place} is not mounted any more" if self._place else None
+        try:
+            self._mark.check_directory(Path(place))
+        except NotMounted as error:
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - the database may be away, the disk full
+            LOG.debug("the directory of %s cannot be checked: %s", self._name, error)
+            return self.problem
+        return None
+
+
 @contextlib.contextmanager
 def _written(directory: Path, mark: Mark) -> Iterator[str]:
     """Make a temporary file with a mark; it is removed at the end unless it was renamed."""

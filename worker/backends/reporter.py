@@ -43,6 +43,7 @@ class Reporter:
     :param send: sends a capability report.
     :param report_alive: called every second, to show a watchdog that the process lives.
     :param prune: called every ten minutes, to remove old journal entries.
+    :param check: called every second by the thread of the reports, before it asks the driver.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Reporter:
         stats_interval: float,
         report_alive: Callable[[], None] = lambda: None,
         prune: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        self._check = check
         self._backend = backend
         self._heartbeat = heartbeat
         self._send = send
@@ -105,6 +108,7 @@ class Reporter:
     def _report_loop(self) -> None:
         next_report = 0.0
         while not self._stop.is_set():
+            self._check()
             now = time.monotonic()
             due = now >= next_report or self._backend.report_wanted.is_set()
             if self._backend.initialized and due:

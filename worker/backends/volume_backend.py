@@ -14,7 +14,7 @@ import tenacity
 from drivers.interface.volume import ZEROED, VolumeDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
-from worker.backends.directory_mark import NotMounted
+from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
 from worker.backends.stats import StatsCheck, StatsError
 from worker.execution.concurrency import Limiter, blocking
 from worker.rpc.request_context import RequestContext
@@ -49,6 +49,7 @@ class VolumeBackend:
     :param ready: called with a driver and its statistics, after its set-up and before its
         first use.
     :param limiter: does not count threads that are in a call of the driver.
+    :param mark: of the directory of a driver that keeps files.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class VolumeBackend:
         configuration: Any,
         ready: Callable[[VolumeDriver, Mapping[str, Any]], None],
         limiter: Limiter,
+        mark: DirectoryMark,
     ) -> None:
         self.name = name
+        self._directory = DirectoryGuard(mark, f"backend {name}")
         self.host = service.host
         self._service = service
         self._make = make
@@ -83,8 +86,8 @@ class VolumeBackend:
 
     @property
     def initialized(self) -> bool:
-        """Whether the driver is up."""
-        return self._driver is not None
+        """Whether the driver is up, and its directory there."""
+        return self._driver is not None and self._directory.problem is None
 
     @property
     def report_wanted(self) -> threading.Event:
@@ -96,7 +99,14 @@ class VolumeBackend:
         driver = self._driver
         if driver is None:
             raise DriverNotInitialized(f"backend {self.name} is not initialized: {self._reason}")
+        if (problem := self._directory.problem) is not None:
+            raise DriverNotInitialized(f"backend {self.name} is down: {problem}")
         return driver
+
+    def check_directory(self) -> None:
+        """Look for the directory of a driver that is up; operations fail without it."""
+        if self._driver is not None:
+            self._directory.check(self._latest)
 
     def any_driver(self) -> VolumeDriver:
         """Return the driver, or the instance whose set-up failed last.

@@ -147,6 +147,7 @@ def _backend(common: Infrastructure) -> BackupStoreBackend:
         services,
         lambda: float(conf.backup_driver_init_check_interval),
         common.limiter,
+        mark,
     )
 
 

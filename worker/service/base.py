@@ -239,6 +239,7 @@ def make_reporter(
         stats_interval=interval,
         report_alive=functools.partial(_report_alive, base.consumers, heartbeat),
         prune=functools.partial(_prune, base.journal, base.conf),
+        check=backend.check_directory,
     )
 
 

@@ -35,6 +35,9 @@ class StartableBackend(ReportedBackend, Protocol):
     def attempt(self) -> bool:
         """Attempt the set-up of the driver once; return whether it succeeded."""
 
+    def check_directory(self) -> None:
+        """Take the backend down while the directory of its driver is not there."""
+
     def initialize(self, stopping: threading.Event) -> None:
         """Attempt the set-up until the driver is up or the service stops."""
 

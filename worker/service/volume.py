@@ -226,7 +226,9 @@ def _backend(
             startup_sync.correct(common.records, driver, host)
             row.write_replication_status(bool(stats.get("replication_enabled")))
 
-    return VolumeBackend(name, common.row, make_driver, configuration, driver_ready, common.limiter)
+    return VolumeBackend(
+        *(name, common.row, make_driver, configuration, driver_ready, common.limiter), mark
+    )
 
 
 def _capabilities(

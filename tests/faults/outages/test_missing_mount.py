@@ -135,3 +135,37 @@ def test_a_store_of_backups_without_its_disk_stays_down(cloud: BackupCloud, tmp_
 
     cloud.backup_service.wait_for_log("store of backups is up after", PATIENCE)
     assert MARKER in disk.names()
+
+
+def test_a_backend_whose_disk_vanishes_in_use_goes_down_until_it_is_back(
+    cloud: BackupCloud, tmp_path: Path
+) -> None:
+    disk = Disk(tmp_path / "volumes")
+    cloud.service.start()
+    kept = created(cloud)
+    disk.unmount()
+    cloud.service.wait_for_log(f"backend b1 is down, its operations fail: .*{MISSING}", PATIENCE)
+    cloud.records.volumes.update(kept.id, status="deleting")
+    cloud.cast("delete_volume", volume=kept)
+    cloud.wait_status(kept, "error_deleting")
+    refused = cloud.volume(host=POOL_HOST)
+    cloud.cast("create_volume", volume=refused)
+    cloud.wait_status(refused, "error")
+    assert disk.names() == []
+    disk.mount()
+    cloud.service.wait_for_log("backend b1 is up again", PATIENCE)
+
+    assert kept.name in disk.names()
+    assert created(cloud).name in disk.names()
+
+
+def test_a_store_of_backups_whose_disk_vanishes_in_use_goes_down(
+    cloud: BackupCloud, tmp_path: Path
+) -> None:
+    disk = Disk(tmp_path / "backups")
+    cloud.backup_service.start()
+    disk.unmount()
+    cloud.backup_service.wait_for_log(f"the store of backups is down, .*{MISSING}", PATIENCE)
+    disk.mount()
+
+    cloud.backup_service.wait_for_log("the store of backups is up again", PATIENCE)

@@ -11,6 +11,7 @@ import pytest
 from drivers.interface.errors import BackupDriverException
 from flows.errors import DriverNotInitialized
 from worker.backends.backup_backend import BackupStoreBackend
+from worker.backends.directory_mark import DirectoryMark
 from worker.execution.concurrency import Limiter
 
 CINDERS = "cinder.backup.drivers.posix.PosixBackupDriver"
@@ -38,6 +39,7 @@ def store(*failures: str, pause: float = 0.0) -> BackupStoreBackend:
         (CINDERS, "drivers.backup.posix.PosixDriver"),
         lambda: pause,
         Limiter(),
+        DirectoryMark("h", "/nowhere", lambda: False),
     )
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from worker.backends import directory_mark
-from worker.backends.directory_mark import MARKER, DirectoryMark, Mark, NotMounted
+from worker.backends.directory_mark import MARKER, DirectoryGuard, DirectoryMark, Mark, NotMounted
 
 BACKEND = "h1@local"
 
@@ -193,3 +193,70 @@ def test_a_directory_that_cannot_be_made_is_left_to_the_driver(
     place.start()
 
     assert "is not marked as the directory of h1@local" in caplog.text
+
+
+class Driver:
+    """A driver that keeps files in a place."""
+
+    def __init__(self, place: Path | None) -> None:
+        self.place = place
+
+    def files_directory(self) -> str | None:
+        return str(self.place) if self.place else None
+
+
+@pytest.fixture
+def guard(place: Place) -> DirectoryGuard:
+    place.start()
+    mark = DirectoryMark(BACKEND, str(place.state), lambda: True)
+    return DirectoryGuard(mark, "backend b1")
+
+
+def test_a_directory_that_vanishes_in_use_is_a_problem_until_it_is_back(
+    place: Place, guard: DirectoryGuard, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Driver(place.directory)
+    guard.check(driver)
+    assert guard.problem is None
+    away = place.directory.rename(place.directory.with_name("away"))
+    place.directory.mkdir()
+    for _ in range(3):
+        guard.check(driver)
+
+    assert guard.problem is not None and "mount its file system there" in guard.problem
+    assert list(place.directory.iterdir()) == []
+    lines = [line for line in caplog.messages if "is down, its operations fail" in line]
+    assert len(lines) == 1
+    place.directory.rmdir()
+    away.rename(place.directory)
+    guard.check(driver)
+    assert guard.problem is None
+
+
+def test_a_share_that_is_not_mounted_any_more_is_a_problem(
+    place: Place, guard: DirectoryGuard
+) -> None:
+    driver = Driver(place.directory)
+    guard.check(driver)
+    driver.place = None
+    guard.check(driver)
+
+    assert guard.problem == f"{place.directory} is not mounted any more"
+
+
+def test_a_driver_without_files_has_no_problem(guard: DirectoryGuard) -> None:
+    guard.check(Driver(None))
+    guard.check(object())
+
+    assert guard.problem is None
+
+
+def test_a_check_that_the_database_does_not_answer_changes_nothing(place: Place) -> None:
+    def used() -> bool:
+        raise OSError("away")
+
+    guard = DirectoryGuard(DirectoryMark(BACKEND, str(place.state), used), "backend b1")
+    place.directory.mkdir()
+    guard.check(Driver(place.directory))
+
+    assert guard.problem is None
