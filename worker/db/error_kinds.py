@@ -22,6 +22,7 @@ those of MySQL for errors with a server's number, and sqlite3.
 from __future__ import annotations
 
 import enum
+import re
 import sqlite3
 
 import sqlalchemy as sa
@@ -39,6 +40,10 @@ _MYSQL_AWAY = {
 }
 _MYSQL_CONFLICT = {1205, 1206, 1213, 1317, 1613, 1614, 1969, 3024, 3058, 3101, 3572}
 _MYSQL_REFUSED = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1820, 1862, 3118, 3159}
+_MYSQL_SYSTEM = {3, 1026, 1030, 1180}
+"""Errors of the server that name one of its system, as Galera's COMMIT without a quorum (1180)."""
+_SYSTEM_AWAY = re.compile(r"(?i)\b(?:error|errcode:|errno:)\s*(?:5|6|28|122|107|110|111)\b")
+"""Input or output, no device, no space, no quota, a lost connection."""
 _MYSQL_CLIENT = range(2000, 3000)
 """Numbers that the client library gives: none of them is about a statement but these."""
 _MYSQL_CLIENT_STATEMENT = {2014, 2020, 2027, 2029, 2030, 2031, 2032, 2033, 2034, 2035, 2036}
@@ -106,6 +111,8 @@ def _judge(cause: BaseException) -> ErrorKind | None:
     if module == "sqlite3":
         return _by_text(str(cause))
     if module in _MYSQL_MODULES and (number := _number(cause)):
+        if number in _MYSQL_SYSTEM:
+            return ErrorKind.AWAY if _SYSTEM_AWAY.search(str(cause)) else None
         return _by_number(number)
     if (state := _state(cause)) is not None:
         return _by_state(state, cause)

@@ -57,6 +57,23 @@ def test_numbers_of_mysql(number, meaning):
 
 
 @pytest.mark.parametrize(
+    ("number", "text", "meaning"),
+    [
+        (1180, 'Got error 6 "No such device or address" during COMMIT', AWAY),
+        (1180, "Got error 5 during COMMIT", AWAY),
+        (1180, 'Got error 90 "Message too long" during COMMIT', None),
+        (1030, 'Got error 28 "No space left on device" from storage engine InnoDB', AWAY),
+        (1030, "Got error 139 from storage engine", None),
+        (1026, "Error writing file '/tmp/x' (errno: 28 \"No space left on device\")", AWAY),
+        (3, "Error writing file '/tmp/MYfd=28' (Errcode: 28 \"No space left on device\")", AWAY),
+    ],
+)
+def test_errors_of_the_system_of_mysql(number, text, meaning):
+    for error in as_handed_on(mysql("OperationalError", number, text)):
+        assert kind_of(error) is meaning
+
+
+@pytest.mark.parametrize(
     "error",
     [
         mysql("OperationalError", 2003, "Can't connect to MySQL server"),
