@@ -29,12 +29,13 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows import messages
 from flows.context import ImageContext, VolumeContext
+from flows.driver_calls import driver_contract
 from flows.errors import InvalidSnapshot
 from flows.factories import registered
 from flows.image import facts
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_interrupted
-from flows.statuses import VolumeStatus
+from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.connections.instance_events import NotifyReimaged
 from flows.volume.data import data_copy, image_copy
@@ -50,6 +51,9 @@ STATUSES = Statuses(
 
 BEFORE = (VolumeStatus.AVAILABLE, VolumeStatus.ERROR, VolumeStatus.RESERVED)
 """Statuses that a volume may have had before, and gets back."""
+
+_READABLE = (SnapshotStatus.AVAILABLE, SnapshotStatus.BACKING_UP)
+"""Statuses of a snapshot that a volume can be written from."""
 
 
 class BeginReimage(lifecycle.BeginVolumeOperation):
@@ -128,6 +132,9 @@ def flow() -> linear_flow.Flow:
 
 def _source(ctx: ImageContext, snapshot_id: str, volume: Record) -> Record:
     snapshot = ctx.snapshots.get(snapshot_id)
+    driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume.host)
+    if snapshot.status not in _READABLE:
+        raise InvalidSnapshot(f"snapshot {snapshot_id} is {snapshot.status}: it has no data")
     if (snapshot.volume_size or 0) > volume.size:
         text = f"has {snapshot.volume_size} GiB, volume {volume.id} only {volume.size}"
         raise InvalidSnapshot(f"snapshot {snapshot_id} {text}")

@@ -11,6 +11,7 @@ from drivers.interface.errors import ComputeError, VolumeBackendAPIException
 from flows.volume import reimage
 from tests.unit.flows.world.world import World
 
+OTHER = "node@other#pool"
 ARGS = {"volume_id": "v1", "image_meta": {"id": "i1"}, "snapshot_id": None}
 
 
@@ -18,6 +19,27 @@ def run(world: World, before: str = "reserved") -> Any:
     world.add_volume(status="downloading", previous_status=before)
     world.add_attachment(instance_uuid="i1", attach_status="reserved")
     return world.run(reimage.flow, **ARGS)
+
+
+@pytest.mark.parametrize(
+    ("source", "columns"),
+    [
+        pytest.param({"host": OTHER}, {}, id="of another backend"),
+        pytest.param({}, {"status": "creating"}, id="being created"),
+        pytest.param({}, {"status": "error"}, id="without data"),
+    ],
+)
+def test_a_snapshot_that_cannot_be_read_here_is_refused(
+    world: World, source: dict[str, str], columns: dict[str, str]
+) -> None:
+    world.add_volume("v2", **source)
+    world.add_snapshot(volume_id="v2", **columns)
+    world.add_volume(status="downloading", previous_status="available")
+
+    assert world.run(reimage.flow, **{**ARGS, "snapshot_id": "s1"}).state == "failed"
+
+    assert world.volume()["status"] == "error"
+    assert world.driver.called("create_volume_from_snapshot") == []
 
 
 def test_an_instance_that_waits_is_told(world: World) -> None:

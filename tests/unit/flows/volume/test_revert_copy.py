@@ -155,6 +155,7 @@ class TestCopy:
     def test_two_volumes_that_are_written_from_one_snapshot_use_two_temporary_volumes(
         self, copying: World
     ) -> None:
+        copying.snapshot()["status"] = "available"
         copying.add_volume("v2", status="downloading", previous_status="available")
         args = {"volume_id": "v2", "image_meta": {"id": "i1"}, "snapshot_id": "s1"}
 
