@@ -17,6 +17,10 @@ _STATUS = 200
 
 _SERVING = "takes operations"
 
+_FROZEN = 5.0
+"""Seconds by which a pause of our own is too long if all processes were frozen: the children have
+time for a heartbeat then."""
+
 
 class Watchdog:
     """Send ``READY=1`` once, and ``WATCHDOG=1`` while every child process is alive.
@@ -61,21 +65,26 @@ class Watchdog:
 
     def _loop(self) -> None:
         ready, silent, shown = False, False, ""
+        thawed, wakes = 0.0, time.monotonic()
         while True:
-            oldest = min(self._heartbeats)
+            oldest, now = min(self._heartbeats), time.monotonic()
+            if now - wakes > _FROZEN:
+                thawed = now
             if oldest and not ready:
                 self._notify(b"READY=1")
                 ready = True
             if ready and (status := self._status()) != shown:
                 self._notify(f"STATUS={status or _SERVING}".encode())
                 shown = status
-            if time.monotonic() - oldest < self._stall:
+            if oldest and now - max(oldest, thawed) < self._stall:
                 self._notify(b"WATCHDOG=1")
                 silent = False
             elif ready and not silent:
                 LOG.error("a child process shows no life; systemd will restart the service")
                 silent = True
-            time.sleep(0.1 if not ready else self._interval)
+            pause = 0.1 if not ready else self._interval
+            wakes = time.monotonic() + pause
+            time.sleep(pause)
 
     def _status(self) -> str:
         texts = {bytes(text.value).decode(errors="ignore") for text in self._waits}

@@ -26,11 +26,14 @@ class Clock:
         self.now = 100.0
         self.pauses: list[float] = []
         self.left = 0
+        self.frozen: dict[int, float] = {}
+        """Seconds by which a pause is too long, by its number."""
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        self.now += self.frozen.get(len(self.pauses), 0.0)
         self.pauses.append(seconds)
         self.left -= 1
         if self.left <= 0:
@@ -133,6 +136,16 @@ def test_one_that_goes_on_is_alive_again(watchdog, clock, listener):
     rounds(watchdog, clock, 1)
 
     assert "WATCHDOG=1" in received(listener)
+
+
+def test_children_have_time_for_a_heartbeat_after_a_freeze(watchdog, clock, listener, caplog):
+    """A machine was paused, or the whole service: systemd counts time meanwhile, too."""
+    for child in (0, 1):
+        watchdog.record_heartbeat(child)
+    clock.frozen = {1: 5 * STALL}
+    rounds(watchdog, clock, 3)
+    assert received(listener) == ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"]
+    assert caplog.messages == []
 
 
 def test_a_socket_that_is_gone_is_no_error(clock):
