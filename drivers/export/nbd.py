@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import ipaddress
 import json
 import os
 import shutil
@@ -51,11 +52,10 @@ OPTS: list[cfg.Opt] = [
         help="Directory with ca-cert.pem, server-cert.pem and server-key.pem. Consumers then "
         "need a certificate of that authority; without it any "
         "client that reaches a port can read and write the volume, so only a loopback address "
-        "is accepted.",
+        "of numbers, or localhost, is accepted.",
     ),
 ]
 
-_LOOPBACK = ("127.", "::1", "localhost")
 _SOCKET_PATH = 107
 """Bytes that a socket's path may have."""
 
@@ -101,7 +101,7 @@ class NbdExport(ExportDriver):
         if shutil.which(qemu.PROGRAM) is None:
             text = f"{qemu.PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
             raise VolumeBackendAPIException(text)
-        if self._address and not self._tls and not self._address.startswith(_LOOPBACK):
+        if self._address and not self._tls and not _is_loopback(self._address):
             text = "would serve volumes to every client that reaches it: set local_nbd_tls as well"
             raise VolumeBackendAPIException(f"local_nbd_address = {self._address} {text}")
         if self._tls and not (Path(self._tls) / "server-cert.pem").is_file():
@@ -259,3 +259,11 @@ class NbdExport(ExportDriver):
         with (self._directory / f"lock.{number:02}").open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
+
+
+def _is_loopback(address: str) -> bool:
+    """Return whether only this host reaches an address; other names may lead anywhere."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

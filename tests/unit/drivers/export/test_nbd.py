@@ -297,10 +297,20 @@ class TestAddresses:
         with pytest.raises(VolumeBackendAPIException, match="longer than 107 bytes"):
             export.ensure(NAME, volume)
 
-    @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *("0.0.0.0", "192.0.2.1", "::", "127.evil.example", "127.0.0.1.evil.example"),
+            *("::1.evil.example", "localhost.evil.example", "127.1"),
+        ],
+    )
     def test_open_address_without_certificates_is_refused(self, scratch, address):
         with pytest.raises(VolumeBackendAPIException, match="local_nbd_tls"):
             NbdExport(scratch / "exports", address, range(10809, 10810)).check()
+
+    @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+    def test_an_address_of_this_host_needs_no_certificates(self, scratch, address):
+        NbdExport(scratch / "exports", address, range(10809, 10810)).check()
 
     def test_missing_program_is_told_with_its_package(self, scratch, monkeypatch):
         monkeypatch.setattr(qemu, "PROGRAM", "qemu-nbd-absent")
