@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.backends.reports import expressions
-from worker.backends.reports.report_values import Unusable
+from worker.backends.reports.report_values import MAX_ITEMS, Unusable
 from worker.backends.stats import NOTIFIED
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -76,7 +76,7 @@ def _usable(pool: Mapping[str, Any]) -> float:
 
 
 class PoolFields:
-    """The fields that the last report had of each pool.
+    """The fields that each pool had in the last report with it.
 
     The scheduler compares a pool that has all fields of :data:`NOTIFIED` with the pool of the
     report before. A field that was missing there raises KeyError, for every further report.
@@ -88,7 +88,10 @@ class PoolFields:
 
     def keep(self, pools: list[dict[str, Any]]) -> None:
         """Complete the pools of a report so that the scheduler can compare them."""
-        self._reported = {pool["pool_name"]: self._keep(pool) for pool in pools}
+        present = {pool["pool_name"]: self._keep(pool) for pool in pools}
+        # The scheduler may compare with an older report, in which a pool was that is missing now.
+        missing = [name for name in self._reported if name not in present][-MAX_ITEMS:]
+        self._reported = {**{name: self._reported[name] for name in missing}, **present}
 
     def _keep(self, pool: dict[str, Any]) -> frozenset[str]:
         name = pool["pool_name"]

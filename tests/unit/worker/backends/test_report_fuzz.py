@@ -109,6 +109,15 @@ def test_a_pool_does_not_lose_or_complete_its_fields(first: Any, second: Any) ->
         assert after == before or after != NOTIFIED
 
 
+def test_a_pool_that_was_missing_for_a_report_is_not_completed() -> None:
+    whole = {**dict.fromkeys(NOTIFIED - {"thin_provisioning_support"}, 1), **POOL}
+    whole |= {"thin_provisioning_support": True, "thick_provisioning_support": True}
+    part = {k: v for k, v in whole.items() if k != "provisioned_capacity_gb"}
+
+    (pool,) = report_of({"pools": [part]}, {"pools": []}, {"pools": [whole]})["pools"]
+    assert "provisioned_capacity_gb" not in pool
+
+
 POOL = {"pool_name": "p1", "total_capacity_gb": 10, "free_capacity_gb": 5}
 
 
