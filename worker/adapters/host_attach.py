@@ -95,7 +95,8 @@ class HostAttacher:
         """Attach, open, close, detach."""
         found = self._attach(info)
         try:
-            with self._opened(found, write=write, secure=secure) as file:
+            attached = info["driver_volume_type"] != LOCAL
+            with self._opened(found, write=write, secure=secure, attached=attached) as file:
                 yield file
         except BaseException:
             with contextlib.suppress(DetachFailed):
@@ -130,7 +131,9 @@ class HostAttacher:
             raise DetachFailed(f"{kind}: {type(error).__name__}: {error}") from error
 
     @contextmanager
-    def _opened(self, found: Any, *, write: bool, secure: bool) -> Iterator[BinaryIO]:
+    def _opened(
+        self, found: Any, *, write: bool, secure: bool, attached: bool
+    ) -> Iterator[BinaryIO]:
         """Open a path; directories and file-like objects are returned unchanged."""
         if not isinstance(found, str):
             if not hasattr(found, "read"):
@@ -142,7 +145,8 @@ class HostAttacher:
             yield cast(BinaryIO, found)
             return
         try:
-            file = self._lender.open(found, "r+b" if write else "rb", ours=secure)
+            mode = "r+b" if write else "rb"
+            file = self._lender.open(found, mode, ours=secure, attached=attached)
         except OSError as error:
             user = f"user {os.geteuid()}"
             raise AttachFailed(f"{found} cannot be opened by {user}: {error.strerror}") from error

@@ -4,10 +4,14 @@
 The root helper changes the owner of the device to the service's user while the service
 opens it, and back. An open file needs no further permission, so that a later kill leaves
 no changed owner.
+
+Root's rights are not for any path that a driver or another service names: only a block device
+below ``/dev`` changes its owner, by its path without links.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -15,6 +19,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
+
+from worker.adapters import block_device
+from worker.adapters.block_device import BlockDevice, NotABlockDevice
 
 LOG = logging.getLogger(__name__)
 
@@ -36,11 +43,13 @@ class PrivilegedOpener:
         self._helper = helper
         self._guard = threading.Lock()
 
-    def open(self, path: str, mode: str, *, ours: bool) -> IO[bytes]:
+    def open(self, path: str, mode: str, *, ours: bool, attached: bool) -> IO[bytes]:
         """Open a file, unbuffered.
 
         :param ours: whether the file belongs to the service's user already; its owner is then
             never changed.
+        :param attached: whether this service has just attached it as a device. Another device
+            changes its owner only if the host does not use it itself.
         :raises OSError: the file cannot be opened.
         """
         try:
@@ -48,26 +57,29 @@ class PrivilegedOpener:
         except PermissionError:
             if ours or os.stat(path).st_uid == os.geteuid():
                 raise
-        with self._owned(path):
-            return open(path, mode, buffering=0)
+        device = _lendable(path, attached)
+        with self._owned(device):
+            return _open_device(device, mode)
 
     @contextmanager
-    def _owned(self, path: str) -> Iterator[None]:
+    def _owned(self, device: BlockDevice) -> Iterator[None]:
         with self._guard:
-            owner = os.stat(path).st_uid
-            self._chown(path, os.geteuid())
+            self._chown(device.path, os.geteuid())
             try:
                 yield
             finally:
                 try:
-                    self._chown(path, owner)
+                    self._chown(device.path, device.owner)
                 except PrivilegedOpenFailed as error:
                     LOG.warning(
-                        "%s still belongs to user %d: %s", path, os.geteuid(), error.strerror
+                        "%s still belongs to user %d: %s",
+                        device.path,
+                        os.geteuid(),
+                        error.strerror,
                     )
 
     def _chown(self, path: str, user: int) -> None:
-        command = [*self._helper.split(), "chown", str(user), path]
+        command = [*self._helper.split(), "chown", "--no-dereference", str(user), path]
         try:
             done = subprocess.run(
                 command,
@@ -82,3 +94,29 @@ class PrivilegedOpener:
         if done.returncode:
             reason = done.stderr.strip() or f"exit status {done.returncode}"
             raise PrivilegedOpenFailed(0, f"{' '.join(command)}: {reason}")
+
+
+def _lendable(path: str, attached: bool) -> BlockDevice:
+    """Return a device whose owner may be changed. :raises PrivilegedOpenFailed: there is none."""
+    try:
+        device = block_device.find(path)
+    except NotABlockDevice as error:
+        text = f"Permission denied, and the root helper is for attached devices only: {error}"
+        raise PrivilegedOpenFailed(0, text) from error
+    if not attached and (use := block_device.use_by_host(device)):
+        raise PrivilegedOpenFailed(0, f"this host uses {device.path}: {use}")
+    return device
+
+
+def _open_device(device: BlockDevice, mode: str) -> IO[bytes]:
+    """Open a device, if its path still leads to it."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(device.path, mode, buffering=0, opener=_without_links))
+        if not device.is_open_as(file.fileno()):
+            raise PrivilegedOpenFailed(0, f"{device.path} is another device now")
+        stack.pop_all()
+        return file
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flows.errors import AttachFailed
+from worker.adapters import block_device
 from worker.adapters.host_attach import HostAttacher
 
 US = 4711
@@ -41,7 +42,7 @@ class Device:
 
     def open(self, file: Any, *args: Any, **options: Any) -> Any:
         """Open as an ordinary user does."""
-        mine = f"chown {US} {self.path}"
+        mine = f"chown --no-dereference {US} {self.path}"
         if file == str(self.path) and self.asked[-1:] != [mine]:
             raise PermissionError(13, "Permission denied")
         return _open(file, *args, **options)
@@ -60,6 +61,8 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device(tmp_path)
     monkeypatch.setattr("worker.adapters.privileged_open.open", made.open, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: US)
+    monkeypatch.setattr(block_device, "DEVICES", str(tmp_path))
+    monkeypatch.setattr(block_device, "_is_block", lambda status: True)
     return made
 
 
@@ -69,7 +72,9 @@ def test_it_is_given_back_when_it_is_open(device: Device, write: bool) -> None:
     device.answer('shift; echo "$@" >> "$NOTED"')
     owner = device.path.stat().st_uid
     with attacher.opened(device.info, write=write, secure=False) as file:
-        assert device.asked == [f"chown {user} {device.path}" for user in (US, owner)]
+        assert device.asked == [
+            f"chown --no-dereference {user} {device.path}" for user in (US, owner)
+        ]
         assert file.read() == b"data"
 
 
@@ -94,7 +99,7 @@ def test_what_can_be_opened_is_not_lent(device: Device, tmp_path: Path) -> None:
 def test_a_helper_that_refuses_is_told(device: Device) -> None:
     device.answer("echo no rule for that >&2; exit 1")
     attacher = HostAttacher(str(device.helper), address="x")
-    refused = pytest.raises(AttachFailed, match=f"chown {US} .*: no rule for that")
+    refused = pytest.raises(AttachFailed, match=f"chown --no-dereference {US} .*: no rule for that")
     with refused, attacher.opened(device.info, write=False, secure=False):
         raise AssertionError
 
