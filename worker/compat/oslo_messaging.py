@@ -104,6 +104,11 @@ class Delivery:
         return count if isinstance(count, int) else 0
 
     @property
+    def redelivered(self) -> bool:
+        """Whether the broker says that it delivered the message before, to any consumer."""
+        return bool((getattr(self._raw, "delivery_info", None) or {}).get("redelivered"))
+
+    @property
     def lost(self) -> bool:
         """Whether its channel is closed: the broker delivers the message again."""
         return not self._listener.is_current(self._raw.channel, self.generation)

@@ -92,7 +92,8 @@ class Intake:
     def _dispatch(self, cast: Cast) -> Operation | None:
         """Return the operation of a cast; None where there is none to be journalled."""
         try:
-            dispatched = self._dispatcher.dispatch(cast.message, cast.context)
+            with cast.noting():
+                dispatched = self._dispatcher.dispatch(cast.message, cast.context)
         except Exception as error:  # noqa: BLE001 - the message may hold anything at all
             bad = error if isinstance(error, BadMessage) else BadMessage(_described(error))
             self._rejected.message(cast.message, cast.context, bad)

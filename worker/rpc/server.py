@@ -19,18 +19,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import oslo_messaging
-from oslo_utils import units
 
 from worker.compat import oslo_messaging as compat
+from worker.compat.kombu import MESSAGE_MAX
 from worker.rpc import failures
+from worker.rpc.received import message_limits
+from worker.rpc.received.deliveries import UNNOTED, Deliveries, Noting
 
 LOG = logging.getLogger(__name__)
 
 POLL_MAX = 0.5
 """Longest sleep of an idle listener, in seconds; a stop waits no longer."""
 
-MESSAGE_MAX = 4 * units.Mi
-"""Bytes of a message that are read; an API's messages have some ten thousand."""
+_UNCOUNTED = Deliveries(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class Cast:
         again, and it must not be taken over from here.
     :param generation: the number of its channel among those of its listener.
     :param returns: how often it was delivered and went back to its queue, as far as is known.
+    :param noting: notes that the message is being handled, in case that ends the process.
     """
 
     message: Mapping[str, Any]
@@ -50,6 +52,7 @@ class Cast:
     is_lost: Callable[[], bool] = lambda: False
     generation: int = 0
     returns: int = 0
+    noting: Noting = UNNOTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +105,17 @@ class Server(compat.RPCServer):
     :param transport: an RPC transport of an AMQP driver.
     :param target: topic and server.
     :param intake: takes over each message.
+    :param deliveries: counts deliveries that end the process.
     """
 
     def __init__(
-        self, transport: Any, target: oslo_messaging.Target, intake: MessageIntake
+        self,
+        transport: Any,
+        target: oslo_messaging.Target,
+        intake: MessageIntake,
+        deliveries: Deliveries = _UNCOUNTED,
     ) -> None:
-        super().__init__(transport, target, functools.partial(_Listener, intake))
+        super().__init__(transport, target, functools.partial(_Listener, intake, deliveries))
         self._refused: str | None = None
 
     def refused(self, error: Exception) -> None:
@@ -120,9 +128,12 @@ class Server(compat.RPCServer):
 class _Listener(compat.Listener):
     poll_max = POLL_MAX
 
-    def __init__(self, intake: MessageIntake, driver: Any, connection: Any) -> None:
+    def __init__(
+        self, intake: MessageIntake, deliveries: Deliveries, driver: Any, connection: Any
+    ) -> None:
         super().__init__(driver, connection)
         self._intake = intake
+        self._deliveries = deliveries
 
     def received(self, message: Any, delivery: compat.Delivery) -> None:
         """Hand a message to the intake; an error leaves it with the broker."""
@@ -134,15 +145,18 @@ class _Listener(compat.Listener):
     def _hand_over(self, message: Any, delivery: compat.Delivery) -> None:
         settle = (delivery.acknowledge, lambda: delivery.lost)
         try:
-            _check_size(message)
-            parsed = compat.RabbitMessage(message)
+            body = getattr(message, "body", None)
+            noting = self._deliveries.noting(body, delivery.redelivered)
+            with noting():
+                parsed = _decoded(message)
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises
             body = getattr(message, "body", None)
             self._intake.unreadable(Unreadable(body, error, *settle))
             return
         if not parsed.get("_msg_id"):
             which = (delivery.generation, delivery.returns)
-            self._intake.cast(Cast(parsed, self.context_of(parsed), *settle, *which))
+            cast = Cast(parsed, self.context_of(parsed), *settle, *which, noting=noting)
+            self._intake.cast(cast)
             return
         self.outstanding.discard(delivery)
         incoming = self.take_call(parsed)
@@ -177,6 +191,15 @@ def _on_wire(error: BaseException) -> Any:
         raise failures.on_wire(error) from error
     except BaseException:  # noqa: BLE001 - raised one line above
         return sys.exc_info()
+
+
+def _decoded(message: Any) -> compat.RabbitMessage:
+    """Decode a message. :raises Exception: whatever a decoder raises, for a bad message."""
+    _check_size(message)
+    message_limits.check_structure(message.body)
+    parsed = compat.RabbitMessage(message)
+    message_limits.check_values(parsed)
+    return parsed
 
 
 def _check_size(message: Any) -> None:

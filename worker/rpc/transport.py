@@ -16,6 +16,7 @@ from oslo_config import cfg
 from oslo_utils import strutils
 
 from worker.compat import oslo_messaging as compat
+from worker.compat.kombu import check_messages
 from worker.rpc import bus_state
 
 CONTROL_EXCHANGE = "openstack"
@@ -72,6 +73,7 @@ def get(conf: cfg.ConfigOpts, *, prefetch: int, process: str | None = None) -> A
     """
     register_opts(conf)
     quieten()
+    check_messages()
     bound_prefetch(conf, prefetch)
     distinguish_queues(conf, process)
     transport = oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_REMOTE_MODULES)

@@ -17,6 +17,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import oslo_messaging
 from oslo_config import cfg
@@ -48,6 +49,7 @@ from worker.rpc.consumer_check import ConsumerCheck, counts_of
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.markers import MarkedIntake, Markers, consumed
 from worker.rpc.notifications.notifier import Notifier
+from worker.rpc.received.deliveries import Deliveries
 from worker.rpc.server import Server
 from worker.service.fence import identity_of
 from worker.service.inputs import Identity, Inputs
@@ -61,6 +63,9 @@ LOG = logging.getLogger(__name__)
 
 PREFETCH = 256
 """Messages that the broker delivers ahead: so many casts without room do not block calls."""
+
+DELIVERIES = "deliveries"
+"""Directory in the state path with the notes of messages that ended a process."""
 
 
 def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
@@ -197,7 +202,9 @@ def make_servers(
     base.journal_retry.until_available(
         lambda: consumers.register(base.identity.slot, registered),
     )
-    return tuple(Server(base.transport, target, one) for target, one in marked)
+    deliveries = Deliveries(Path(base.conf.state_path) / DELIVERIES)
+    deliveries.prepare()
+    return tuple(Server(base.transport, target, one, deliveries) for target, one in marked)
 
 
 def make_proof(base: Infrastructure, targets: Sequence[oslo_messaging.Target]) -> ProofWait:

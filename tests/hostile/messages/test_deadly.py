@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A message that ends the process at each delivery is put aside, over a real RabbitMQ."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import kombu
+import pytest
+
+from tests.servers import until
+from worker.journal.journal import Journal
+from worker.rpc.received.deliveries import DEATHS_MAX, DeadlyMessage, Deliveries
+
+ROOT = Path(__file__).parents[3]
+
+
+class Victim:
+    """Processes that follow each other, as a supervisor starts them."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.deaths = 0
+        self._command = [sys.executable, "-m", "tests.hostile.messages.victim", url, str(directory)]
+        self._log = directory / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = directory / "ready"
+
+    def start(self) -> None:
+        self._ready.unlink(missing_ok=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
+
+    def supervise(self) -> bool:
+        """Start it again after a death; return whether it has died too often."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            assert self._process.returncode == 9, self._log.read_text()[-3000:]
+            self.deaths += 1
+            self.start()
+        return self.deaths > DEATHS_MAX + 3
+
+    @property
+    def ready(self) -> bool:
+        return self._ready.exists()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+
+
+@pytest.fixture
+def victim(rabbit_url: str, tmp_path: Path) -> Iterator[Victim]:
+    made = Victim(rabbit_url, tmp_path)
+    made.start()
+    yield made
+    made.kill()
+
+
+def publish(url: str, method: str) -> str:
+    unique_id = uuid.uuid4().hex
+    inner = {"method": method, "args": {}, "version": "3.0", "_unique_id": unique_id}
+    envelope = {"oslo.version": "2.0", "oslo.message": json.dumps(inner)}
+    with kombu.Connection(url.replace("rabbit://", "amqp://")) as connection:
+        connection.Producer().publish(
+            json.dumps(envelope).encode(),
+            exchange=kombu.Exchange("openstack", "topic", durable=False),
+            routing_key="victim.h1",
+            content_type="application/json",
+            content_encoding="utf-8",
+        )
+    return unique_id
+
+
+@pytest.mark.parametrize("method", ["die", "die_decoding"])
+def test_it_is_put_aside_and_the_next_one_is_accepted(
+    victim: Victim, rabbit_url: str, tmp_path: Path, method: str
+) -> None:
+    until(lambda: victim.ready, 60, "the service")
+    publish(rabbit_url, method)
+    good = str(uuid.UUID(publish(rabbit_url, "good")))
+    journal = Journal(f"sqlite:///{tmp_path}/journal.sqlite")
+
+    def ended() -> bool:
+        rejected = journal.entries(rejected=True)
+        accepted = {entry.flow for entry in journal.entries()}
+        return victim.supervise() or (bool(rejected) and good in accepted)
+
+    until(ended, 120, "the end of the deadly message")
+    assert victim.deaths == DEATHS_MAX + 1
+    [entry] = journal.entries(rejected=True)
+    assert f"the process ended in {DEATHS_MAX + 1} deliveries" in str(entry.failure)
+    assert list((tmp_path / "deliveries").iterdir()) == []
+    journal.close()
+
+
+HELD: list[object] = []
+"""Blocks that are never left, as those of a process that died."""
+
+
+def die_with(deliveries: Deliveries, body: bytes) -> None:
+    """Begin to handle a message, and never end."""
+    HELD.append(deliveries.noting(body, True)())
+    HELD[-1].__enter__()  # type: ignore[attr-defined]
+
+
+class TestCount:
+    def test_a_first_delivery_is_not_noted(self, tmp_path: Path) -> None:
+        with Deliveries(tmp_path / "d").noting(b"body", False)():
+            assert not (tmp_path / "d").exists()
+
+    def test_one_that_is_handled_leaves_no_note(self, tmp_path: Path) -> None:
+        deliveries = Deliveries(tmp_path / "d")
+        for _ in range(2 * DEATHS_MAX):
+            with deliveries.noting(b"body", True)():
+                assert len(list((tmp_path / "d").iterdir())) == 1
+        assert list((tmp_path / "d").iterdir()) == []
+
+    def test_deaths_are_counted_for_each_message_by_itself(self, tmp_path: Path) -> None:
+        deliveries = Deliveries(tmp_path / "d")
+        for _ in range(DEATHS_MAX):
+            die_with(deliveries, b"deadly")
+        deliveries.noting(b"other", True)
+
+        with pytest.raises(DeadlyMessage):
+            deliveries.noting(b"deadly", True)
+        deliveries.noting(b"deadly", True)  # it is put aside by now: the count begins anew
+
+    @pytest.mark.parametrize("kept", ["", "x", "9" * 5000, "-1"])
+    def test_a_damaged_note_counts_as_none(self, tmp_path: Path, kept: str) -> None:
+        deliveries = Deliveries(tmp_path)
+        die_with(deliveries, b"body")
+        [note] = tmp_path.iterdir()
+        note.write_text(kept)
+
+        deliveries.noting(b"body", True)
+
+    def test_a_directory_that_cannot_be_written_is_no_error(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with Deliveries(tmp_path / "file").noting(b"body", True)():
+            pass

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Properties and size of a message are checked before its body is unpacked or decoded."""
+
+from __future__ import annotations
+
+import bz2
+import json
+import tracemalloc
+import zlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from amqp import basic_message
+from kombu.transport import pyamqp
+
+from worker.compat import kombu as compat
+from worker.compat.kombu import CheckedMessage, RefusedMessage
+
+MIB = 1 << 20
+
+
+def raw(body: Any, **properties: Any) -> basic_message.Message:
+    """Return a message as the AMQP library delivers it."""
+    given = {"content_type": "application/json", "content_encoding": "utf-8", **properties}
+    made = basic_message.Message(body, **given)
+    made.delivery_info = {"delivery_tag": 1, "redelivered": False}
+    return made
+
+
+def received(body: Any, **properties: Any) -> CheckedMessage:
+    return CheckedMessage(raw(body, **properties), channel=SimpleNamespace())
+
+
+def bombs() -> list[Any]:
+    """Return bodies of a few kilobytes that unpack to 256 MiB, with their headers."""
+    packer = zlib.compressobj(9)
+    small = b"".join(packer.compress(bytes(MIB)) for _ in range(256)) + packer.flush()
+    twice = bz2.compress(bz2.compress(bytes(64 * MIB)))
+    return [
+        pytest.param(small, "application/x-gzip", id="gzip"),
+        pytest.param(zlib.compress(small), "zlib", id="zlib"),
+        pytest.param(bz2.compress(bytes(256 * MIB)), "application/x-bz2", id="bzip2"),
+        pytest.param(twice, "bzip2", id="bzip2 twice"),
+        pytest.param(b"{}", "application/x-lzma", id="lzma"),
+        pytest.param(b"{}", "no such", id="unknown"),
+        pytest.param(b"{}", ["gzip"], id="list"),
+        pytest.param(b"{}", 7, id="number"),
+    ]
+
+
+@pytest.mark.parametrize(("body", "header"), bombs())
+def test_a_compressed_body_is_not_unpacked(body: bytes, header: Any) -> None:
+    tracemalloc.start()
+    try:
+        message = received(body, application_headers={"compression": header})
+        with pytest.raises(RefusedMessage, match="compressed"):
+            message.decode()
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < MIB
+    assert message.body == body
+    assert message.errors
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("application/x-python-serialize", "application/x-yaml", "application/x-msgpack"),
+        *("application/data", "text/plain", "text/json", "no/such-type", "", None, "x" * 200),
+    ],
+)
+def test_another_content_type_is_refused(kind: str | None) -> None:
+    with pytest.raises(RefusedMessage, match="content type"):
+        received(b"{}", content_type=kind).decode()
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *("zlib_codec", "bz2_codec", "hex", "rot13", "idna", "punycode", "unicode_escape"),
+        *("utf-16", "utf-7", "binary", "raw_unicode_escape", "no-such", "", None),
+    ],
+)
+def test_another_encoding_is_refused(encoding: str | None) -> None:
+    with pytest.raises(RefusedMessage, match="encoding"):
+        received(b"{}", content_encoding=encoding).decode()
+
+
+def test_a_long_body_is_refused() -> None:
+    with pytest.raises(RefusedMessage, match="bytes"):
+        received(b" " * (compat.MESSAGE_MAX + 1)).decode()
+
+
+def test_a_message_of_a_service_is_decoded() -> None:
+    for encoding in ("utf-8", "UTF-8", "utf8"):
+        assert received(json.dumps({"a": 1}).encode(), content_encoding=encoding).decode() == {
+            "a": 1
+        }
+
+
+def test_each_connection_makes_checked_messages() -> None:
+    """The replies of other services, too, arrive through this class of the library."""
+    compat.check_messages()
+
+    made = pyamqp.Channel.message_to_python(
+        SimpleNamespace(Message=pyamqp.Channel.Message), raw(b"{}", content_type="text/plain")
+    )
+    assert isinstance(made, CheckedMessage)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private parts of kombu: the class of received messages, which would unpack any body.
+
+A received message is unpacked in its constructor, before any consumer has seen its size: 785
+bytes need 2 GiB. So each message of every consumer, replies included, is checked first. A
+refused one has its body as it came, and raises the reason when it is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.transport import pyamqp
+from oslo_utils import units
+
+MESSAGE_MAX = 4 * units.Mi
+"""Bytes of a message that are read; an API's messages have some ten thousand."""
+
+CONTENT_TYPE = "application/json"
+CONTENT_ENCODINGS = ("utf-8", "utf8")
+"""The only ones that oslo.messaging sends."""
+
+
+class RefusedMessage(ValueError):
+    """A message is not decoded, because of its properties or its size."""
+
+
+class CheckedMessage(pyamqp.Message):
+    """A message whose properties and size are checked before anything is unpacked."""
+
+    def __init__(self, msg: Any, channel: Any = None, **more: Any) -> None:
+        self.refusal = refusal(msg)
+        if self.refusal is not None:
+            error: Any = (RefusedMessage, self.refusal, None)
+            self.errors = [error]
+        super().__init__(msg, channel=channel, **more)  # type: ignore[no-untyped-call]
+
+    def _decode(self) -> Any:
+        if self.refusal is not None:
+            raise self.refusal
+        return super()._decode()  # type: ignore[no-untyped-call]
+
+
+def refusal(raw: Any) -> RefusedMessage | None:
+    """Return why a message as it came is not decoded; None where it is."""
+    properties = raw.properties
+    headers = properties.get("application_headers") or {}
+    size = len(raw.body or b"")
+    if size > MESSAGE_MAX:
+        return RefusedMessage(f"it has {size} bytes, more than {MESSAGE_MAX}")
+    if packed := headers.get("compression"):
+        return RefusedMessage(f"its body is compressed: {packed!r:.60}")
+    if (kind := properties.get("content_type")) != CONTENT_TYPE:
+        return RefusedMessage(f"its content type is {kind!r:.60}, not {CONTENT_TYPE}")
+    encoding = properties.get("content_encoding")
+    if str(encoding).lower() not in CONTENT_ENCODINGS:
+        return RefusedMessage(f"its encoding is {encoding!r:.60}, not {CONTENT_ENCODINGS[0]}")
+    return None
+
+
+def check_messages() -> None:
+    """Have all connections to brokers make checked messages; a second time has no effect."""
+    pyamqp.Channel.Message = CheckedMessage
