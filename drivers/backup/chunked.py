@@ -25,6 +25,7 @@ from drivers.backup import options
 from drivers.backup.format import block_hashes, compression, layout
 from drivers.backup.format import manifest as manifests
 from drivers.backup.format.block_hashes import BlockHashes
+from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget
 from drivers.backup.stores.object_store import Missing, ObjectStore
@@ -334,11 +335,15 @@ class ChunkedDriver(BackupDriver):
         if count is not None and backup.status != "creating" and count != len(manifest.objects):
             text = f"its metadata lists {len(manifest.objects)} objects, its row {count}"
             raise BackupDamaged(f"backup {backup.id} is damaged: {text}")
-        return ChainLink(manifest, container, prefix)
+        return ChainLink(manifest, container, prefix, _bounds(backup))
 
     def _manifest(self, backup: Record, container: str, prefix: str) -> manifests.Manifest:
         parts = self._store.reading(container, f"{prefix}{layout.METADATA}")
-        return manifests.read(parts, prefix, str(backup.id))
+        return manifests.read(parts, prefix, str(backup.id), _bounds(backup))
+
+
+def _bounds(backup: Record) -> Bounds:
+    return Bounds.of(backup, is_made=backup.status != "creating")
 
 
 def _facts(backup: Record) -> dict[str, Any]:

@@ -31,6 +31,9 @@ _BASE = "volume-base-metadata"
 _USER = "volume-metadata"
 _IMAGE = "volume-glance-metadata"
 
+_MAX_LENGTH = 10 * 1024**2
+"""Characters of a volume's metadata: columns of 64 KiB for each of Glance's 128 properties."""
+
 _NAMES = ("display_name", "display_description")
 _OF_RESTORE = "restore_backup_"
 """Prefix of the names of volumes that the API creates for a restore."""
@@ -99,6 +102,8 @@ def _named(volume: Record, base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    if len(text) > _MAX_LENGTH:
+        raise BackupDriverException(f"the volume's metadata has {len(text)} characters: too many")
     try:
         document = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:

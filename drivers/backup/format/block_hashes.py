@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +22,9 @@ from typing import Any, TypeGuard
 from oslo_utils import units
 
 from drivers import blockio
+from drivers.backup.format import bounds as bounding
 from drivers.backup.format import zero_blocks
+from drivers.backup.format.bounds import Bounds
 from drivers.backup.stores import local_files
 from drivers.interface.errors import BackupDamaged
 
@@ -36,6 +39,15 @@ _BATCH = 4096
 """Hashes that are in memory together."""
 
 _KEY = b'"sha256s"'
+_LIST = re.compile(_KEY + rb"\s*:\s*\[")
+"""No text in JSON contains a quotation mark, so only a key has this form."""
+
+_AROUND = units.Mi
+"""Most bytes before the list of hashes, between two of them, and behind it."""
+
+_TEXT = 128
+"""Most bytes of a hash in the list, on an average."""
+
 _BETWEEN = b'", \n\r\t'
 
 
@@ -127,24 +139,32 @@ def rendered(hashes: BlockHashes, facts: dict[str, Any]) -> Iterator[bytes]:
     yield b"]" + tail
 
 
-def parse(parts: Iterable[bytes], into: BlockHashes, label: str) -> dict[str, Any]:
+def parse(
+    parts: Iterable[bytes], into: BlockHashes, label: str, bounds: Bounds = bounding.ANY
+) -> dict[str, Any]:
     """Read the object that holds the hashes, and return its other fields.
 
     :param into: gets the hashes, and the size of their blocks; it is empty.
     :param label: the object's name in the text of an error.
-    :raises BackupDamaged: it is no such object.
+    :raises BackupDamaged: it is no such object, or has more hashes than the volume has blocks.
     """
-    rest = _Parser(into, label)
-    for part in parts:
+    rest = _Parser(into, label, bounds)
+    for part in bounding.joined(bounding.limited(parts, max_size(bounds), label)):
         rest.feed(part)
     return rest.end()
+
+
+def max_size(bounds: Bounds) -> int:
+    """Return the largest number of bytes of the object that holds the hashes."""
+    return 2 * _AROUND + bounds.blocks(0) * _TEXT
 
 
 class _Parser:
     """Takes the hashes out of a document that may be too large to be parsed as one."""
 
-    def __init__(self, into: BlockHashes, label: str) -> None:
+    def __init__(self, into: BlockHashes, label: str, bounds: Bounds) -> None:
         self._into = into
+        self._bounds = bounds
         self._label = label
         self._around = b""
         self._pending = b""
@@ -154,6 +174,8 @@ class _Parser:
     def feed(self, part: bytes) -> None:
         self._pending += part
         self._take()
+        if len(self._pending) > _AROUND:
+            raise self._wrong(f"more than {_AROUND} bytes of it are no hashes")
 
     def end(self) -> dict[str, Any]:
         if self._take != self._after:
@@ -173,12 +195,11 @@ class _Parser:
 
     def _before(self) -> None:
         """Find the list."""
-        at = self._pending.find(_KEY)
-        begin = self._pending.find(b"[", at + len(_KEY)) if at >= 0 else -1
-        if begin < 0:
+        found = _LIST.search(self._pending)
+        if found is None:
             return
-        self._around = self._pending[: begin + 1]
-        self._pending = self._pending[begin + 1 :]
+        self._around = self._pending[: found.end()]
+        self._pending = self._pending[found.end() :]
         self._take = self._inside
         self._find_block_size()
         self._inside()
@@ -217,6 +238,8 @@ class _Parser:
             raise self._wrong(f"hash {self._count} or one after it is none") from error
         if odd or text.count(b'"') != 2 * count or text.count(b",") != count - 1:
             raise self._wrong(f"hash {self._count} or one after it is none")
+        if self._count + count > self._bounds.blocks(self._into.block_size):
+            raise self._wrong("it has more hashes than the volume has blocks")
         for at in range(0, count, _GROUP):
             self._into.write(self._count + at, hashes[at * SIZE : (at + _GROUP) * SIZE])
         self._count += count

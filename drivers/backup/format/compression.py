@@ -44,6 +44,12 @@ _ADLER = 65521
 _ZSTD_SLICE = 256
 """Stored bytes that are decompressed at once: 8 MiB of data, where four bytes are a block."""
 
+_BZ2_SLICE = 4096
+"""Stored bytes at once: what follows a stream is copied, and one may be 14 bytes."""
+
+ZSTD_WINDOW = 8 * units.Mi
+"""Memory for the data before that a frame refers to: that every decoder has (RFC 8878)."""
+
 _INFLATE_ERROR = cast(type[Exception], isal_zlib.error)  # declared as an instance of it
 
 
@@ -214,7 +220,7 @@ def _inflated_part(stream: Any, data: bytes) -> Iterator[bytes]:
 
 def _unzipped(stored: Iterable[bytes]) -> Iterator[bytes]:
     stream, begun = bz2.BZ2Decompressor(), False
-    for data in stored:
+    for data in sliced(stored, _BZ2_SLICE):
         while data or not stream.needs_input:
             if stream.eof:
                 data, stream, begun = stream.unused_data + data, bz2.BZ2Decompressor(), False
@@ -235,7 +241,7 @@ def _unframed(stored: Iterable[bytes]) -> Iterator[bytes]:
     """Decompress frames, in slices: no method of the library limits the data of a call and
     also reports where a frame ends.
     """
-    decoder, frame = zstandard.ZstdDecompressor(max_window_size=2**27), None
+    decoder, frame = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW), None
     for data in sliced(stored, _ZSTD_SLICE):
         while data:
             frame = frame or decoder.decompressobj()

@@ -18,13 +18,16 @@ from typing import IO, cast
 
 import zstandard
 
-from drivers.backup.format.compression import BZ2, CHUNK, ZLIB, ZSTD, Damaged, sliced
+from drivers.backup.format.compression import BZ2, CHUNK, ZLIB, ZSTD, ZSTD_WINDOW, Damaged, sliced
 
 _ZLIB_SLICE = 1024
 """Stored bytes that become 1 MiB of data at most."""
 
 _BZ2_SLICE = 16
 """Stored bytes in which at most one block ends: it may be 46 MB of data."""
+
+_FOLLOWED = 1024
+"""Stored bytes whose headers are followed together."""
 
 _SKIPPABLE = 0x184D2A5
 """Magic number of a frame without data, but for its last four bits."""
@@ -98,7 +101,7 @@ def _bz2(stored: Iterable[bytes]) -> Iterator[bytes]:
 def _zstd(stored: Iterable[bytes]) -> Iterator[bytes]:
     frames = _Frames(stored)
     try:
-        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(
+        with zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(
             cast(IO[bytes], frames), read_across_frames=True
         ) as stream:
             while chunk := stream.read(CHUNK):
@@ -127,7 +130,8 @@ class _Frames:
 
     def read(self, _size: int = -1) -> bytes:
         part = next((part for part in self._parts if part), b"")
-        self._follow(part)
+        for piece in sliced([part], _FOLLOWED):  # a frame may be 9 bytes, and the rest is copied
+            self._follow(piece)
         return part
 
     @property

@@ -3,14 +3,13 @@
 
 A fragmented incremental backup has 100,000 objects, and 31 MiB of metadata. As dicts, or
 as lists of parts of a text, they take ten times as much: they are written a few at a
-time, and are complete as soon as the parser has seen their end.
+time, and :mod:`.manifest_stream` reads them one by one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,6 +17,8 @@ from typing import Any
 
 from oslo_utils import units
 
+from drivers.backup.format import bounds as bounding
+from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import (
     BLOCK_HASHES,
     METADATA,
@@ -26,6 +27,7 @@ from drivers.backup.format.layout import (
     is_own_name,
     number,
 )
+from drivers.backup.format.manifest_stream import NO_SEAL, SEAL_BEGIN, ManifestStream
 from drivers.backup.stores.object_store import ObjectSink
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 
@@ -36,11 +38,6 @@ _NOT_DATA = (METADATA, BLOCK_HASHES)
 
 _BATCH = 1024
 """Objects that are text together."""
-
-_NO_SEAL = b"0" * 64
-_SEAL_BEGIN = b'\n  "seal": "'
-_SEAL = re.compile(_SEAL_BEGIN + rb'([0-9a-f]{64})"')
-"""No text in JSON contains a line feed, so only the seal itself has this form."""
 
 _NO_OBJECTS = b'\n  "objects": []'
 _FACTS = json.JSONEncoder(sort_keys=True, separators=(",\n        ", ": "))
@@ -99,7 +96,7 @@ class Manifest:
             "created_at": self.created_at,
             "volume_meta": self.volume_meta,
             "objects": [],
-            "seal": _NO_SEAL.decode(),
+            "seal": NO_SEAL.decode(),
         }
         if self.block_hashes is not None:
             document["sha256file"] = {"size": self.block_hashes[0], "crc32": self.block_hashes[1]}
@@ -110,30 +107,28 @@ class Manifest:
             sealing.update(part)
             yield part
         sealing.update(tail)
-        at = tail.index(_SEAL_BEGIN) + len(_SEAL_BEGIN)
-        yield tail[:at] + sealing.hexdigest().encode() + tail[at + len(_NO_SEAL) :]
+        at = tail.index(SEAL_BEGIN) + len(SEAL_BEGIN)
+        yield tail[:at] + sealing.hexdigest().encode() + tail[at + len(NO_SEAL) :]
 
 
-def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
+def read(
+    parts: Iterable[bytes], prefix: str, backup_id: str, bounds: Bounds = bounding.ANY
+) -> Manifest:
     """Read a backup's metadata, and believe nothing of it.
 
     :param prefix: with which all names of its objects begin.
     :raises BackupDriverException: it is of another version of the format.
-    :raises BackupDamaged: it is not as it was written.
+    :raises BackupDamaged: it is not as it was written, or larger than its row allows.
     """
-    label, data = f"{prefix}{METADATA} of backup {backup_id}", bytearray()
-    for part in parts:
-        data += part
-        if len(data) > MAX_SIZE:
-            raise BackupDamaged(f"{label} has more than {MAX_SIZE} bytes: it is too much to be any")
-    seal = _right_seal(data)
-    try:
-        text = data.decode()
-        del data  # as large as the result
-        document = json.loads(text, object_hook=_parsed)
-        del text
-    except (ValueError, RecursionError) as error:
-        raise BackupDamaged(f"{label} cannot be read: {error}") from error
+    label, size = f"{prefix}{METADATA} of backup {backup_id}", 0
+    stream = ManifestStream(label, bounds)
+    most = min(MAX_SIZE, stream.max_size)
+    for part in bounding.joined(parts):
+        size += len(part)
+        if size > most:
+            raise BackupDamaged(f"{label} has more than {most} bytes: it is too much to be any")
+        stream.feed(part)
+    document, seal = stream.end()
     if not isinstance(document, dict):
         raise BackupDamaged(f"{label} is no metadata")
     if "seal" in document and (seal is None or document["seal"] != seal):
@@ -142,7 +137,9 @@ def read(parts: Iterable[bytes], prefix: str, backup_id: str) -> Manifest:
         text = f"has the format {document.get('version')!r:.40}; {VERSION} can be read"
         raise BackupDriverException(f"backup {backup_id} {text}")
     try:
-        return _manifest(document, prefix, backup_id, "seal" in document)
+        if stream.problem is not None:
+            raise stream.problem
+        return _manifest(document, stream.objects, prefix, backup_id)
     except ValueError as error:
         raise BackupDamaged(f"{label} is wrong: {error}") from error
 
@@ -164,39 +161,14 @@ def _text_of(one: StoredObject) -> str:
     return f"{{\n      {json.dumps(name)}: {{\n        {inside}\n      }}\n    }}"
 
 
-def _right_seal(data: bytearray) -> str | None:
-    """Return the seal, if it is the hash of all the rest."""
-    found = list(_SEAL.finditer(data))
-    if len(found) != 1:
-        return None
-    begin, end = found[0].span(1)
-    with memoryview(data) as view:
-        sealing = hashlib.sha256(view[:begin])
-        sealing.update(_NO_SEAL)
-        sealing.update(view[end:])
-    seal = sealing.hexdigest()
-    return seal if found[0].group(1) == seal.encode() else None
-
-
-def _parsed(found: dict[str, Any]) -> Any:
-    """Turn each dict of an object into one, so that no dict stays; the rest waits."""
-    if len(found) != 1:
-        return found
-    try:
-        return StoredObject.from_json(found)
-    except ValueError:
-        return found
-
-
-def _manifest(document: dict[str, Any], prefix: str, backup_id: str, sealed: bool) -> Manifest:
+def _manifest(
+    document: dict[str, Any], objects: list[StoredObject], prefix: str, backup_id: str
+) -> Manifest:
     if document.get("backup_id") != backup_id:
         raise ValueError(f"it is that of backup {document.get('backup_id')!r:.60}")
-    entries = document.get("objects")
-    if not isinstance(entries, list):
+    if document.get("objects") != []:
         raise ValueError("it lists no objects")
-    objects = [
-        one if isinstance(one, StoredObject) else StoredObject.from_json(one) for one in entries
-    ]
+    sealed = "seal" in document
     objects.sort(key=lambda one: one.offset)
     _check_names(objects, prefix)
     for before, after in zip(objects, objects[1:], strict=False):

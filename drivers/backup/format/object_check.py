@@ -12,8 +12,10 @@ from contextlib import closing
 from typing import Any
 
 from isal import isal_zlib
+from oslo_utils import units
 
 from drivers.backup.format import block_hashes, compression, independent_decoders, zero_blocks
+from drivers.backup.format import bounds as bounding
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.stores.object_store import Missing, ObjectStore
@@ -28,6 +30,9 @@ Decoder = Callable[[str, Iterable[bytes]], Iterator[bytes]]
 Data = tuple[int, bytes | None, int]
 """Offset of a part of a volume, its data, and its length; None for data that is zeros."""
 
+
+_LEAST_LIMIT = units.Mi
+"""Bytes of an object without a noted size, besides twice its data: no compression adds more."""
 
 _OTHER_MD5 = "its data has another MD5 than was noted"
 
@@ -81,7 +86,7 @@ class VerifyingReader:
 
     def _is_intact(self, one: StoredObject) -> bool:
         """Return whether an independent decoder reads the whole object; its data is not used."""
-        stored = _Counted(self._store.reading(self._container, one.name))
+        stored = self._stored(one)
         intact = independent_decoders.is_intact(
             one.compression,
             stored,
@@ -92,7 +97,7 @@ class VerifyingReader:
         return intact and (one.size is None or (stored.size, stored.crc) == (one.size, one.crc32))
 
     def _verified(self, one: StoredObject, decoder: Decoder) -> Iterator[Data]:
-        stored = _Counted(self._store.reading(self._container, one.name))
+        stored = self._stored(one)
         md5, at, blocks = zero_blocks.md5(0), one.offset, _Blocks(one, self._hashes)
         try:
             with closing(self._ahead(decoder(one.compression, stored))) as chunks:
@@ -117,6 +122,12 @@ class VerifyingReader:
         blocks.end()
         self._check_stored(one, stored.size, stored.crc)
 
+    def _stored(self, one: StoredObject) -> _Counted:
+        """Return the stored parts of an object, as many as it may have."""
+        most = one.size if one.size is not None else 2 * one.length + _LEAST_LIMIT
+        parts = self._store.reading(self._container, one.name)
+        return _Counted(bounding.limited(parts, most, one.name))
+
     def _ahead(self, data: Iterator[bytes]) -> Generator[bytes]:
         """Yield the data that another thread reads and decompresses meanwhile."""
         coming = self._limits.fetch(next, data, None)
@@ -129,9 +140,11 @@ class VerifyingReader:
                 raise
 
     def _is_zeros(self, one: StoredObject) -> bool:
-        if one.compression != compression.BZ2 or one.size != len(zero_blocks.packed(one.length)):
+        if one.length > zero_blocks.MAX_LENGTH or one.compression != compression.BZ2:
             return False
-        stored = b"".join(self._store.reading(self._container, one.name))
+        if one.size != len(zero_blocks.packed(one.length)):
+            return False
+        stored = b"".join(self._stored(one))
         self._check_stored(one, len(stored), isal_zlib.crc32(stored))
         if stored != zero_blocks.packed(one.length):
             return False

@@ -15,6 +15,9 @@ from typing import Any
 
 from oslo_utils import units
 
+MAX_LENGTH = 512 * units.Mi
+"""Bytes of zeros in an object that is compared with a packed one; others are decompressed."""
+
 _STEP = 16 * units.Mi
 """Bytes between two states of the hash that are kept."""
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from isal import isal_zlib
 
 from drivers.backup.format import block_hashes, layout
+from drivers.backup.format import bounds as bounding
 from drivers.backup.format.block_hashes import BlockHashes
+from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.manifest import Manifest
 from drivers.backup.stores.object_store import ObjectStore
 from drivers.interface.errors import BackupDamaged
@@ -22,11 +24,13 @@ class ChainLink:
     """One backup of a chain.
 
     :param prefix: of its objects.
+    :param bounds: of its objects, by its row.
     """
 
     manifest: Manifest
     container: str
     prefix: str
+    bounds: Bounds = bounding.ANY
 
     @property
     def label(self) -> str:
@@ -79,7 +83,7 @@ class Chain:
             yield None
             return
         with BlockHashes.in_temporary_file(self._directory) as hashes:
-            facts = block_hashes.parse(parts, hashes, f"{name} of {link.label}")
+            facts = block_hashes.parse(parts, hashes, f"{name} of {link.label}", link.bounds)
             if facts.get("backup_id") != link.manifest.backup_id:
                 text = f"is that of backup {facts.get('backup_id')!r:.60}"
                 raise BackupDamaged(f"{name} of {link.label} {text}")
@@ -87,10 +91,13 @@ class Chain:
 
     def _read_block_hashes(self, link: ChainLink, name: str) -> Iterator[bytes]:
         size = crc = 0
-        for part in self._store.reading(link.container, name):
+        described = link.manifest.block_hashes
+        limit = block_hashes.max_size(link.bounds) if described is None else described[0]
+        stored = self._store.reading(link.container, name)
+        for part in bounding.limited(stored, limit, f"{name} of {link.label}"):
             size, crc = size + len(part), isal_zlib.crc32(part, crc)
             yield part
-        if link.manifest.block_hashes is not None and link.manifest.block_hashes != (size, crc):
+        if described not in (None, (size, crc)):
             raise BackupDamaged(f"{name} of {link.label} is damaged: it is not as it was written")
 
 
