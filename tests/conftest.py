@@ -55,6 +55,15 @@ def missing(text: str) -> NoReturn:
     pytest.skip(text)
 
 
+@pytest.fixture(autouse=True)
+def mask() -> Iterator[None]:
+    """Keep the mask of the process: programs, which tests run within it, set their own."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The private servers of this run; each is started when it is first asked for."""

@@ -37,7 +37,8 @@ class UnsafeName(ValueError):
 class Directory:
     """A directory of volume files.
 
-    :param path: made when it is missing, for its owner only.
+    :param path: made when it is missing, for its owner only. If it is ours and everybody may
+        write, that is taken from it: others could replace the files of volumes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,6 +47,7 @@ class Directory:
         self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         # A driver that did not come up is thrown away, and tried anew for ever.
         weakref.finalize(self, os.close, self._fd)
+        _close_to_others(self._fd)
 
     def location(self, name: str) -> str:
         """Return the absolute path of a file. :raises UnsafeName: it is not one of ours."""
@@ -294,3 +296,10 @@ def _plain(name: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UnsafeName(f"{name!r} is no plain file name")
     return name
+
+
+def _close_to_others(fd: int) -> None:
+    found = os.fstat(fd)
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid == os.geteuid() and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        os.fchmod(fd, mode & ~stat.S_IWOTH)

@@ -16,6 +16,8 @@ from cliff.app import App  # isort: skip
 from cliff.commandmanager import CommandManager  # isort: skip
 from cliff.help import HelpExit  # isort: skip
 
+from worker import file_modes
+
 
 class Holdfast(App):
     """``holdfast <noun> <verb>``."""
@@ -65,6 +67,7 @@ class Holdfast(App):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line."""
+    file_modes.restrict()
     return int(Holdfast().run(sys.argv[1:] if argv is None else argv))
 
 

@@ -27,8 +27,10 @@ def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 1."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
+    from worker import file_modes
     from worker.conf import backends, state_path
 
+    file_modes.restrict()
     conf = config.load(argv, prog=PROG, cli_opts=CLI_OPTS)
     state_path.prepare(conf)
     names = {}

@@ -7,6 +7,7 @@ import os
 
 from oslo_config import cfg
 
+from worker import file_modes
 from worker.conf.check import config_files
 from worker.conf.check.problems import ConfigError
 from worker.conf.option_groups import default
@@ -17,7 +18,7 @@ _PATH = next(option for option in default.OPTS if option.dest == "state_path")
 def prepare(conf: cfg.ConfigOpts) -> str:
     """Make ``state_path`` if it is not there, and return it.
 
-    :raises ConfigError: it cannot be made, or we may not write into it.
+    :raises ConfigError: it cannot be made, we may not write into it, or everybody may.
     """
     path: str = conf.state_path
     try:
@@ -27,5 +28,8 @@ def prepare(conf: cfg.ConfigOpts) -> str:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text)) from None
     if not os.access(path, os.W_OK | os.X_OK):
         text = f"{path} cannot be written by user {os.geteuid()}"
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text))
+    if not file_modes.close_to_others(path):
+        text = f"everybody can replace files in {path}: chmod o-w {path}"
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text))
     return path
