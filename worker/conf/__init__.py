@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from worker.conf import option_groups
-from worker.conf.check import checker, config_files
+from worker.conf.check import checker, config_files, readable_files
 from worker.conf.check.problems import ConfigError, Problem, refuse
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import Review
@@ -62,6 +62,7 @@ def reviewed(conf: cfg.ConfigOpts, service: str, served: Sequence[str] = ()) -> 
     :param served: the backends, whose options are registered.
     :raises ConfigError: an option would change the results that users see.
     """
-    review = Review(conf, config_files.of(conf), served, service)
+    found = config_files.of(conf)
+    review = Review(conf, found, served, service)
     refuse(review.refused(service))
-    return review.warnings()
+    return [*review.warnings(), *map(str, readable_files.faults(conf, found))]

@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from drivers.compat import oslo_config
 from worker.conf import backends, option_groups
-from worker.conf.check import config_files, option_values, urls
+from worker.conf.check import config_files, option_values, readable_files, urls
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import AssignmentKind, Review
@@ -54,7 +54,7 @@ def examine(files: Sequence[str]) -> Examination:
             conf([], default_config_files=list(files), default_config_dirs=[])
             problems = [*_service(conf, found), *_backends(conf, found), *_store(conf)]
             review = Review(conf, found)
-            problems += _names(review)
+            problems += [*_names(review), *readable_files.faults(conf, found)]
     except ConfigError as error:
         return Examination([error.problem])
     problems = sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
