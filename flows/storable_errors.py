@@ -78,7 +78,7 @@ def storable(error: BaseException, where: str) -> Exception:
         if cause is None:
             break
         if depth == DEEPEST or not isinstance(cause, Exception) or not _readable(cause):
-            LOG.error("%s: the cause was %s\n%s", where, text_of(cause), traceback_of(cause))
+            LOG.error("%s: the cause was %s", where, text_of(cause), exc_info=cause)
             link.__cause__ = None  # which hides the context as well
             break
         _mend(cause)

@@ -20,6 +20,7 @@ from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
 
 from flows.errors import NotFound
+from worker.printable import printable
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -200,12 +201,38 @@ class Command(_WithAccess, CliffCommand):
     """A command that does something."""
 
 
-class Lister(_WithAccess, CliffLister):
+class _Printed:
+    """A command whose texts of others are shown in printable characters to a person.
+
+    Formats for programs get them as they are, unless they go to a terminal.
+    """
+
+    app: Any
+
+    def produce_output(self, parsed_args: argparse.Namespace, columns: Any, data: Any) -> int:
+        """Print columns and data."""
+        if parsed_args.formatter == "table" or self.app.stdout.isatty():
+            columns, data = _printable(list(columns)), _printable(list(data))
+        return int(super().produce_output(parsed_args, columns, data))  # type: ignore[misc]
+
+
+class Lister(_WithAccess, _Printed, CliffLister):
     """A command that prints rows."""
 
 
-class ShowOne(_WithAccess, CliffShowOne):
+class ShowOne(_WithAccess, _Printed, CliffShowOne):
     """A command that prints one thing."""
+
+
+def _printable(value: Any) -> Any:
+    """Return a value of a table, or all of a row or of rows, in printable characters."""
+    if isinstance(value, str):
+        return printable(value, keep="\n")
+    if isinstance(value, list | tuple):
+        return [_printable(one) for one in value]
+    if isinstance(value, dict):
+        return {_printable(key): _printable(one) for key, one in value.items()}
+    return value
 
 
 def plain(value: Any) -> Any:
@@ -243,4 +270,4 @@ def _shown(entries: Iterable[JournalEntry]) -> str:
 def _line(error: Exception) -> str:
     kind = type(error).__name__
     text = (str(error).strip().splitlines() or [kind])[0]
-    return text + _ADVICE.get(kind, "")
+    return printable(text) + _ADVICE.get(kind, "")

@@ -12,6 +12,7 @@ from oslo_utils import timeutils
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.output.colour import Colour
+from worker.printable import printable
 
 if TYPE_CHECKING:
     from worker.cli.output.tasks import Task
@@ -148,7 +149,7 @@ class _Request(Command):
             time.sleep(0.1)
         if not answer.done:
             raise CommandError(answer.text)
-        label = f"{entry.method} of {entry.resource}"
+        label = printable(f"{entry.method} of {entry.resource}")
         self.app.stdout.write(f"{label}: {answer.text}; see: holdfast flow show {entry.flow}\n")
 
 

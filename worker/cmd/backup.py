@@ -12,6 +12,8 @@ from worker.compat import native_threads, networkx  # noqa: F401
 from oslo_config import cfg  # isort: skip
 from oslo_log import log as logging  # isort: skip
 
+from worker.printable import protect_handlers  # isort: skip
+
 PROG = "holdfast-backup"
 
 
@@ -28,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     option_groups.backup.driver_class(conf)
     warnings = config.reviewed(conf, "backup")
     logging.setup(conf, PROG)
+    protect_handlers()
     _serve(conf, warnings)
 
 

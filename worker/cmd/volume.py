@@ -12,6 +12,8 @@ from worker.compat import native_threads, networkx  # noqa: F401
 from oslo_config import cfg  # isort: skip
 from oslo_log import log as logging  # isort: skip
 
+from worker.printable import protect_handlers  # isort: skip
+
 PROG = "holdfast-volume"
 
 CLI_OPTS = [
@@ -39,6 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         names[name] = configuration.processes
     warnings = config.reviewed(conf, "volume", list(names))
     logging.setup(conf, PROG)
+    protect_handlers()
     _serve(conf, names, warnings)
 
 
