@@ -21,6 +21,7 @@ from isal import isal_zlib
 from oslo_config import cfg
 from oslo_utils import units
 
+from drivers import own_directories
 from drivers.backup import options
 from drivers.backup.format import block_hashes, compression, layout
 from drivers.backup.format import manifest as manifests
@@ -87,7 +88,7 @@ class ChunkedDriver(BackupDriver):
             sizes = f"{largest}, {self.block_size} = {self._block_size}"
             raise BackupDriverException(f"{sizes}: the first must be a multiple of the second")
         try:
-            self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own_directories.make(self._work, strict=True)
         except OSError as error:
             text = f"backup_work_path = {self._work} cannot be used: {error.strerror}"
             raise BackupDriverException(text) from error

@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 from oslo_config import cfg, types
 from oslo_utils import netutils
 
+from drivers import own_directories
 from drivers.export import pause, qemu
 from drivers.interface.errors import (
     RemoveExportException,
@@ -107,7 +108,7 @@ class NbdExport(ExportDriver):
         if self._tls and not (Path(self._tls) / "server-cert.pem").is_file():
             raise VolumeBackendAPIException(f"local_nbd_tls = {self._tls} has no server-cert.pem")
         try:
-            self._directory.mkdir(mode=0o700, exist_ok=True)
+            own_directories.make(self._directory, strict=True)
         except OSError as error:
             text = f"{self._directory} cannot be made: {error.strerror}"
             raise VolumeBackendAPIException(text) from error

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, ClassVar
 from oslo_config import cfg
 from oslo_utils import units
 
-from drivers import blockio
+from drivers import blockio, own_directories
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound
 from drivers.interface.image import Image, ImageService, ImageStatus, Locations
 
@@ -54,7 +54,7 @@ class DirectoryImages(ImageService):
             known: dict[str, Any] = json.loads(self._file(image_id, ".json").read_text())
         except FileNotFoundError:
             raise ImageNotFound(f"image {image_id} is not in {self._path}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ImageCopyFailure(f"image {image_id} cannot be looked at: {error}") from error
         return {"properties": {}, **known}
 
@@ -95,7 +95,7 @@ class DirectoryImages(ImageService):
         self, context: Any, image_meta: Image, data: BinaryIO | Iterator[bytes] | None = None
     ) -> Image:
         """Write both files, or the metadata alone."""
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_directories.make(self._path)
         empty: dict[str, Any] = {"name": None, "status": ImageStatus.QUEUED}
         empty |= {"size": None, "checksum": None}
         limits: dict[str, Any] = {

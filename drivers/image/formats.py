@@ -13,25 +13,12 @@ from typing import BinaryIO
 
 from oslo_utils import units
 
+from drivers.disk_formats import HEAD, recognised
 from drivers.interface.errors import ImageUnacceptable
 
+__all__ = ["HEAD", "SUPPORTED", "Qcow2", "qcow2", "recognised", "require"]
+
 SUPPORTED = ("raw", "qcow2")
-
-HEAD = 1024
-"""Bytes from which a format is recognised."""
-
-_MAGICS = (
-    (0, b"QFI\xfb", "qcow2"),
-    (0, b"QED\0", "qed"),
-    (0, b"KDMV", "vmdk"),
-    (0, b"COWD", "vmdk"),
-    (0, b"# Disk DescriptorFile", "vmdk"),
-    (0, b"vhdxfile", "vhdx"),
-    (0, b"conectix", "vpc"),
-    (0, b"WithoutFreeSpace", "parallels"),
-    (0, b"WithouFreSpacExt", "parallels"),
-    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
-)
 
 _V2 = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3 = struct.Struct(">QQQII")
@@ -53,14 +40,6 @@ class Qcow2:
     """
 
     virtual_size: int
-
-
-def recognised(head: bytes) -> str:
-    """Return the format that a file's first bytes show; ``raw`` for all else."""
-    for at, magic, name in _MAGICS:
-        if head[at : at + len(magic)] == magic:
-            return name
-    return "raw"
 
 
 def require(head: bytes, declared: str, label: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 from oslo_utils import units
 
-from drivers import block_copy
+from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img
 from drivers.image.qemu_img import ConversionLimits
@@ -216,7 +216,7 @@ class ImageTransport:
     @contextlib.contextmanager
     def _files(self, key: str) -> Iterator[tuple[Path, Path]]:
         """Give paths for an image and for a raw disk, which are removed at the end."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_directories.make(self._directory, strict=True)
         try:
             yield self._image_path(key), self._raw_path(key)
         finally:

@@ -70,7 +70,7 @@ def _after(entries: Sequence[Mapping[str, Any]], marker: Any) -> int:
     if isinstance(marker, str):
         try:
             wanted = json.loads(marker)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidInput(f"marker {marker!r:.80} is no reference in JSON") from None
     for number, entry in enumerate(entries):
         if entry["reference"] == wanted:

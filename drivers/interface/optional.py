@@ -25,6 +25,9 @@ holds columns of that row only, and no other row's ``id``; in a volume's,
 ``metadata`` and ``admin_metadata`` replace the whole set of keys.
 """
 
+FILES_MARKER = ".holdfast-backend"
+"""File in the directory of a backend with the name of the backend that it belongs to."""
+
 Connector = Mapping[str, Any]
 """The host that connects to a volume: ``host``, ``ip``, ``initiator``, ``multipath``, …"""
 

@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from drivers import own_directories
 from drivers.volume import sparse_copy
 
 _TEMPORARY = ".new-"
@@ -42,7 +43,7 @@ class Directory:
     """
 
     def __init__(self, path: Path) -> None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_directories.make(path)
         self.path = path.resolve()
         self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         # A driver that did not come up is thrown away, and tried anew for ever.

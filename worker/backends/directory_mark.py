@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from drivers.interface.optional import FILES_MARKER
+
 LOG = logging.getLogger(__name__)
 
-MARKER = ".holdfast-backend"
+MARKER = FILES_MARKER
 """Name of the marker; an empty file of this name accepts the directory as it is."""
 
 _FOLDER = "directories"
@@ -67,7 +69,7 @@ class Mark:
             return Mark(str(found["backend"]), str(found["id"]))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise NotMounted(f"the marker {path} cannot be read: {error}") from error
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from oslo_utils import timeutils, units
 
-from drivers import blockio
+from drivers import blockio, own_directories
 from drivers.backup.format.layout import is_own_name
 from drivers.backup.stores import container_directories, local_files
 from drivers.backup.stores.container_directories import ContainerDirectories
@@ -60,7 +60,7 @@ class DirectoryStore(ObjectStore):
         """Write, read and remove a file."""
         marker = secrets.token_bytes(512)
         try:
-            self.root.mkdir(mode=container_directories.MODE, parents=True, exist_ok=True)
+            own_directories.make(self.root, container_directories.MODE)
             probe = self.root / f"{_TEMPORARY}{secrets.token_hex(8)}"
             probe.write_bytes(marker)
             found = probe.read_bytes()

@@ -17,6 +17,7 @@ from typing import Any
 
 from oslo_utils import units
 
+from drivers import disk_formats
 from drivers.interface.errors import (
     ManageExistingInvalidReference,
     ManageExistingVolumeTypeMismatch,
@@ -30,9 +31,6 @@ from drivers.interface.snapshot import VolumeSnapshotManagementDriver
 from drivers.volume.file_errors import explained
 from drivers.volume.files import Directory, UnsafeName
 from drivers.volume.in_use import user_of
-
-_OTHER_FORMATS = {b"QFI\xfb": "qcow2", b"KDMV": "vmdk", b"vhdxfile": "vhdx", b"conectix": "vpc"}
-"""First bytes of files that are no raw disks, and their formats."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -200,8 +198,8 @@ class ManagedFiles(VolumeManagementDriver, VolumeSnapshotManagementDriver):
 
 def other_format(fd: int) -> str | None:
     """Return the format of a file that is no raw disk; None where it is one."""
-    begin = os.pread(fd, 8, 0)
-    return next((kind for magic, kind in _OTHER_FORMATS.items() if begin.startswith(magic)), None)
+    found = disk_formats.recognised(os.pread(fd, disk_formats.HEAD, 0))
+    return None if found == "raw" else found
 
 
 def snapshot_file(snapshot: Record) -> str:

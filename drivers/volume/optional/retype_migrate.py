@@ -7,17 +7,22 @@ other backend keeps its files in the same file system, as ``location_info`` show
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from drivers.interface.export import ExportDriver
-from drivers.interface.optional import Update
+from drivers.interface.optional import FILES_MARKER, Update
 from drivers.interface.records import Record
 from drivers.volume.file_errors import explained
 from drivers.volume.files import Directory
 from drivers.volume.in_use import require_unused
+
+_MARK_MAX = 4096
+"""Most bytes of a marker."""
 
 
 def location_info(files: Directory) -> str:
@@ -55,10 +60,30 @@ class MovedFiles:
 
 
 def _directory(host: Mapping[str, Any]) -> Path | None:
-    """Return the directory of a backend of our kind on this host; None for any other."""
+    """Return the directory of a backend of our kind on this host; None for any other.
+
+    Capabilities come from the bus. A volume moves only into a directory that the backend of
+    that name has marked as its own.
+    """
     capabilities = host.get("capabilities")
     found = capabilities.get("location_info") if isinstance(capabilities, Mapping) else None
     kind, _, rest = str(found or "").partition(":")
     node, _, path = rest.partition(":")
-    ours = kind == "LocalDriver" and node == socket.gethostname() and path.startswith("/")
-    return Path(path) if ours else None
+    if kind != "LocalDriver" or node != socket.gethostname() or not path.startswith("/"):
+        return None
+    place, backend = Path(path), str(host.get("host")).partition("#")[0]
+    return place if _marked_by(place) == backend else None
+
+
+def _marked_by(place: Path) -> str | None:
+    """Return the backend that has marked a directory of this user as its own."""
+    try:
+        entry = place.stat()
+        if entry.st_uid != os.geteuid() or entry.st_mode & 0o002:
+            return None
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(place / FILES_MARKER, flags)
+        with open(fd, "rb") as file:
+            return str(json.loads(file.read(_MARK_MAX))["backend"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.errors import VolumeBackendAPIException, VolumeIsBusy
+from drivers.interface.optional import FILES_MARKER
 from drivers.volume.optional import retype_migrate
 
 
@@ -18,17 +20,25 @@ def host(place: object, node: str = socket.gethostname(), kind: str = "LocalDriv
     return {"host": "h@b#p", "capabilities": {"location_info": f"{kind}:{node}:{place}"}}
 
 
+def marked(path: Path, backend: str = "h@b") -> Path:
+    path.joinpath(FILES_MARKER).write_text(json.dumps({"backend": backend, "id": "1"}))
+    return path
+
+
 @pytest.fixture
 def other(tmp_path: Path) -> Path:
     path = tmp_path / "other"
     path.mkdir()
-    return path
+    return marked(path)
 
 
 def test_it_says_where_it_is(driver, place):
     told = driver.get_volume_stats()["location_info"]
 
-    assert retype_migrate._directory({"capabilities": {"location_info": told}}) == place.resolve()
+    to = {"host": "h@b#p", "capabilities": {"location_info": told}}
+    assert retype_migrate._directory(to) is None  # before the worker has marked it
+    marked(place)
+    assert retype_migrate._directory(to) == place.resolve()
 
 
 def test_the_file_is_there_and_not_here(backend, driver, place, other):
@@ -43,6 +53,7 @@ def test_the_file_is_there_and_not_here(backend, driver, place, other):
 
 def test_its_own_directory_is_as_good(backend, driver, place):
     volume = backend.created()
+    marked(place)
 
     assert driver.migrate_volume(None, volume, host(place)) == (True, None)
     assert (place / volume.name).exists()
