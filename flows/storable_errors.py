@@ -14,6 +14,7 @@ import re
 import traceback
 
 from drivers.interface.errors import VolumeBackendAPIException
+from flows.secret_texts import masked_text
 
 LOG = logging.getLogger(__name__)
 
@@ -46,9 +47,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff\U00010000-\U0010ffff]")
 
 
 def text_of(error: BaseException) -> str:
-    """Return an exception's text, even of one that cannot be shown."""
+    """Return an exception's text without secrets, even of one that cannot be shown."""
     try:
-        return bounded(error, LONGEST)
+        return bounded(masked_text(str(error)), LONGEST)
     except Exception:  # noqa: BLE001 - a class of the driver's, with a __str__ of its own
         return f"{type(error).__name__} without a readable text"
 
@@ -58,7 +59,7 @@ def traceback_of(error: BaseException) -> str:
     if not _readable(error):
         return ""
     lines = "".join(traceback.format_exception(error))
-    return bounded(lines, TRACEBACK_LONGEST, end=True)
+    return bounded(masked_text(lines), TRACEBACK_LONGEST, end=True)
 
 
 def storable(error: BaseException, where: str) -> Exception:
@@ -101,10 +102,13 @@ def _readable(error: BaseException) -> bool:
 
 
 def _mend(error: BaseException) -> None:
-    """Replace arguments that are not JSON, or too long, by their text."""
+    """Mask secrets in the arguments; replace those that are not JSON, or too long, by a text."""
     try:
         fits = len(json.dumps(error.args)) <= LONGEST
     except (TypeError, ValueError, RecursionError):
         fits = False
     if not fits:
         error.args = (text_of(error),)
+    masked = tuple(masked_text(one) if isinstance(one, str) else one for one in error.args)
+    if masked != error.args:
+        error.args = masked

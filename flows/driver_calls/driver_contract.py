@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from oslo_utils import strutils
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeBackendAPIException
@@ -146,7 +145,7 @@ def backend_error(
 
 def masked(error: BaseException) -> str:
     """Return an error's text with secrets masked."""
-    return str(strutils.mask_password(text_of(error)))
+    return text_of(error)
 
 
 def may_delete(

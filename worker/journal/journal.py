@@ -26,6 +26,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.lifecycle import error_name
+from flows.secret_texts import masked_text, masked_value
 from flows.storable_errors import bounded
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
@@ -147,8 +148,8 @@ class Journal:
         """Keep a message that is no operation, to be listed for an operator."""
         name = bounded(method, _NAME)
         detail = FlowDetail(name or "?", flow_id(unique_id))
-        shown = {k: bounded(v, _SHOWN if k == "body" else _NAME) for k, v in ids.items()}
-        detail.meta = {"method": name, "reason": bounded(reason, _SHOWN), "resumes": 0, **shown}
+        shown = {k: _shown(v) if k == "body" else bounded(v, _NAME) for k, v in ids.items()}
+        detail.meta = {"method": name, "reason": _shown(reason), "resumes": 0, **shown}
         detail.state = states.FAILURE
         self._insert(REJECTED, detail)
 
@@ -215,9 +216,12 @@ class Journal:
                 return
             progress.write(cursor)
             meta |= {key: detail.meta[key] for key in _KEPT_TO_RESUME if key in detail.meta}
-            meta["failure"] = bounded(f"{error_name(failure)}: {failure.exception_str}", _SHOWN)
+            if _has_caller(meta):
+                meta["args"] = masked_value(meta["args"])
+                self._statements.update_atoms(cursor, _without_secrets(detail))
+            meta["failure"] = _shown(f"{error_name(failure)}: {failure.exception_str}")
             left = revert_failures or {}
-            meta["left"] = {step: bounded(text, _SHOWN) for step, text in left.items()}
+            meta["left"] = {step: _shown(text) for step, text in left.items()}
             state = states.FAILURE if revert_failures else states.REVERTED
             self._statements.set_flow(cursor, detail.uuid, state, meta)
 
@@ -418,3 +422,22 @@ def flow_id(unique_id: str) -> str:
     except ValueError:
         named = unique_id.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
         return str(uuid.uuid5(uuid.NAMESPACE_OID, named))
+
+
+def _shown(text: object) -> str:
+    """Return a text for listings, without secrets."""
+    return bounded(masked_text("" if text is None else str(text)), _SHOWN)
+
+
+def _has_caller(meta: Mapping[str, Any]) -> bool:
+    """Return whether an operation is of no use without its caller, so that it never runs again."""
+    return meta.get("when_cut_short") == "revert"
+
+
+def _without_secrets(detail: FlowDetail) -> list[Any]:
+    """Mask the secrets in the results of a flow's tasks, such as a connector."""
+    atoms = [atom for atom in detail if atom.state != states.PENDING]
+    for atom in atoms:
+        if not isinstance(atom.results, Failure):
+            atom.results = masked_value(atom.results)
+    return atoms

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Secrets of connectors, contexts and messages in what the journal keeps of failed operations."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taskflow import states
+from taskflow.flow import Flow
+from taskflow.patterns import linear_flow
+
+from drivers.interface.errors import VolumeBackendAPIException
+from flows.factories import registered
+from flows.lifecycle import Step
+from flows.secret_texts import masked_text, masked_value
+from tests import messages
+from tests.unit.worker.execution.test_operation_pool import Bench
+from worker.rpc.dispatch import Dispatcher, exposed
+from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
+
+SECRET = "hunter2-of-the-initiator"
+CONNECTOR = {
+    "host": "compute",
+    "initiator": "iqn.2005-03.org.x:1",
+    "auth_username": "u",
+    "auth_password": SECRET,
+    "targets": [{"chap_secret": SECRET}],
+}
+
+
+class Prepared(Step, task="prepare"):
+    """Keep the connector as a result. Idempotent: it changes nothing."""
+
+    default_provides = "wanted"
+
+    def execute(self, ctx: Any, connector: dict[str, Any]) -> dict[str, Any]:
+        return {**connector, "mode": "rw"}
+
+
+class Failing(Step, task="fail"):
+    """Fail with the words of a backend. Idempotent: it changes nothing."""
+
+    def execute(self, ctx: Any, wanted: dict[str, Any]) -> None:
+        try:
+            raise ValueError(f"login failed: auth_password = '{wanted['auth_password']}'")
+        except ValueError as error:
+            raise VolumeBackendAPIException("the backend refused") from error
+
+
+class Unrevertable(Prepared, task="half"):
+    """Keep the connector, and fail to be reverted. Idempotent: it changes nothing."""
+
+    default_provides = "kept"
+
+    def revert(self, ctx: Any, connector: dict[str, Any]) -> None:
+        raise OSError(f"{{'auth_password': '{connector['auth_password']}'}}")
+
+
+@registered
+def failing_connection() -> Flow:
+    return linear_flow.Flow("failing").add(Prepared(), Failing())
+
+
+@registered
+def stuck_connection() -> Flow:
+    return linear_flow.Flow("stuck").add(Unrevertable(), Prepared(), Failing())
+
+
+class Endpoint:
+    @exposed("3.0")
+    def failing(self, request: RequestContext, connector: dict[str, Any]) -> Operation:
+        return self._operation(failing_connection, connector)
+
+    @exposed("3.0")
+    def stuck(self, request: RequestContext, connector: dict[str, Any]) -> Operation:
+        return self._operation(stuck_connection, connector)
+
+    def _operation(self, factory: Any, connector: dict[str, Any]) -> Operation:
+        args = {"connector": connector}
+        return Operation(factory, ("volume", "v1"), args, answer=dict, when_interrupted="revert")
+
+
+def rows(place: Path) -> str:
+    """Return all that the journal's tables hold."""
+    with sqlite3.connect(place / "journal.sqlite") as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return "".join(
+            str(connection.execute(f"SELECT * FROM {name}").fetchall())
+            for (name,) in tables.fetchall()
+        )
+
+
+@pytest.mark.parametrize(("method", "state"), [("failing", "REVERTED"), ("stuck", "FAILURE")])
+def test_the_connector_of_a_failed_call_is_kept_without_its_secrets(
+    bench: Bench,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    state: str,
+) -> None:
+    bench.intake._dispatcher = Dispatcher([Endpoint()], "3.0")
+    message = {"method": method, "version": "3.0", "args": {"connector": CONNECTOR}}
+    with pytest.raises(VolumeBackendAPIException):
+        messages.call(bench.intake, message, {"auth_token": SECRET})
+    (entry,) = bench.journal.entries()
+
+    assert entry.state == getattr(states, state)
+    assert SECRET not in rows(tmp_path)
+    assert SECRET not in caplog.text
+    assert "iqn.2005-03.org.x:1" in rows(tmp_path)
+
+
+def test_a_message_that_cannot_be_read_is_kept_without_its_secrets(
+    bench: Bench, tmp_path: Path
+) -> None:
+    inner = {"method": "x", "_context_auth_token": SECRET, "args": {"connector": CONNECTOR}}
+    whole = json.dumps({"oslo.version": "9.9", "oslo.message": json.dumps(inner)})
+    cut = whole[: whole.rindex(SECRET) + 6]
+    for body in (whole, cut, json.dumps(inner), json.dumps(inner)[:-20]):
+        bench.intake._rejected.unreadable(body.encode(), ValueError(f"not {body}"))
+
+    assert len(bench.journal.entries(rejected=True)) == 4
+    assert "hunter" not in rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"auth_password='{SECRET}'",
+        f'{{"chap_secret": "{SECRET}"}}',
+        json.dumps(json.dumps({"_context_auth_token": SECRET})),
+        f"mysql+pymysql://cinder:{SECRET}@db/cinder",
+        f"rabbit://u:{SECRET}@a,u:{SECRET}@b//",
+        f"--password {SECRET}",
+    ],
+)
+def test_texts_are_masked(text: str) -> None:
+    assert SECRET not in masked_text(text)
+
+
+def test_values_are_masked_at_any_depth() -> None:
+    value = {"a": [{"authPassword": SECRET}, ("x", {"auth_key": SECRET})], "secret": {"b": SECRET}}
+
+    assert SECRET not in str(masked_value(value))
+    assert masked_value({"password": None, "host": "h", "n": [1, True]}) == {
+        "password": None,
+        "host": "h",
+        "n": [1, True],
+    }
