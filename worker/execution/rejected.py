@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.execution.log_limit import LogLimit
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalRefused
 from worker.journal.journal import Journal
@@ -36,6 +37,7 @@ class RejectedMessages:
         self._journal_retry = journal_retry
         self._keep = keep
         self._count = 0
+        self._log = LogLimit(LOG)
 
     def message(
         self,
@@ -54,7 +56,7 @@ class RejectedMessages:
         unique_id = str(message.get("_unique_id") or generated_id())
         request_id = context.get("request_id")
         shown = (reprlib.repr(unique_id), reprlib.repr(request_id))
-        LOG.error("cast put aside: %.500s (message %s, request %s)", error, *shown)
+        self._log.error("cast put aside: %.500s (message %s, request %s)", error, *shown)
         reason = f"{type(error).__name__}: {error}"
         try:
             self._write(unique_id, method, reason, request_id=request_id)
@@ -65,7 +67,7 @@ class RejectedMessages:
 
     def unreadable(self, body: Any, error: Exception) -> None:
         """Keep a message that cannot be read."""
-        LOG.error("a message that cannot be read was put aside: %.500s", error)
+        self._log.error("a message that cannot be read was put aside: %.500s", error)
         some = bytes(body[:_BODY]).decode(errors="replace") if isinstance(body, bytes) else body
         reason = f"not a message: {type(error).__name__}: {error}"
         try:

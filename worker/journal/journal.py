@@ -31,6 +31,7 @@ from flows.storable_errors import bounded
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
 from worker.journal.entries import listed_entry
+from worker.journal.entries.kept_failures import KeptFailures
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.stored_operation import UNREADABLE, reason_of
 from worker.journal.errors import (
@@ -81,6 +82,7 @@ class Journal:
         self._metadata = sa.MetaData()
         self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = Statements(self._tables, self._engine)
+        self.failures = KeptFailures(self._tables)
         self.requests = OperatorRequests(self._engine)
         self.consumers = Consumers(self._engine)
         self._unsure: set[str] = set()  # flows whose insertion had no answer
@@ -224,6 +226,16 @@ class Journal:
             meta["left"] = {step: _shown(text) for step, text in left.items()}
             state = states.FAILURE if revert_failures else states.REVERTED
             self._statements.set_flow(cursor, detail.uuid, state, meta)
+        if self.failures.added(meta):
+            try:
+                self.prune_failures()
+            except JournalError as error:
+                LOG.warning("failed operations are removed from the journal later: %s", error)
+
+    def prune_failures(self) -> None:
+        """Forget the oldest failed operations that exceed the limit of their bytes."""
+        with self._gate, reading(self._engine) as connection, connection.begin():
+            self.failures.prune(connection)
 
     def request_revert(self, detail: FlowDetail, reason: str) -> None:
         """Note that a flow is to be reverted, so that a kill does not lose the request."""

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import oslo_messaging
 from oslo_config import cfg
-from oslo_utils import timeutils
+from oslo_utils import timeutils, units
 
 from flows.engine.flow_run import Observer
 from worker import database_url
@@ -78,6 +78,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
     with ExitStack() as opened:  # closes the connections when a later part fails
         with inputs.waits.on("the journal's database"):
             journal = open_journal(conf.journal.connection, stopping)
+            journal.failures.most = lambda: int(conf.journal.keep_failed_mib) * units.Mi
         opened.callback(journal.close)
         locks = Locks(conf.coordination.backend_url, f"{identity.slot}-{os.getpid()}")
         locks.start()
@@ -271,6 +272,7 @@ def _prune(journal: Journal, conf: cfg.ConfigOpts) -> None:
     finished = now - datetime.timedelta(hours=options.keep_finished)
     failed = now - datetime.timedelta(days=options.keep_failed)
     count = journal.prune(finished, failed)
+    journal.prune_failures()
     journal.requests.prune(finished)
     journal.prune_rejected(options.keep_rejected)
     LOG.debug("%d journal entries that ended long ago were removed", count)

@@ -39,6 +39,14 @@ OPTS = [
         help="Days that a failed or rejected cast is remembered.",
     ),
     cfg.IntOpt(
+        "keep_failed_mib",
+        default=256,
+        min=1,
+        mutable=True,
+        help="MiB of failed casts, with their arguments, that are remembered; the oldest are "
+        "removed first. Without this limit, failing casts of 4 MiB could fill the disk.",
+    ),
+    cfg.IntOpt(
         "keep_rejected",
         default=1000,
         min=0,
