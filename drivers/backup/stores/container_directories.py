@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from drivers import own_directories
 from drivers.interface.errors import BackupDriverException
 
 MODE = 0o770
@@ -51,8 +52,10 @@ class ContainerDirectories:
             yield fd
 
     def make(self, container: str) -> None:
-        """Make the directories that are missing."""
+        """Make the directories that are missing, the root too."""
         parts = self.parts(container)
+        if not self._root.exists():
+            own_directories.make(self._root, MODE)
         for _try in range(_TRIES):
             # A deletion may remove an empty directory meanwhile.
             with contextlib.suppress(FileNotFoundError):

@@ -45,6 +45,18 @@ def test_a_container_that_another_program_removes_is_made_again(tmp_path):
     assert store.names("c", "p") == {"p-00001": 4}
 
 
+def test_the_root_is_made_for_its_owner_and_group(tmp_path):
+    store = posix(tmp_path)._store
+    (tmp_path / "store").rmdir()
+    before = os.umask(0)
+    try:
+        store.prepare("c")
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o770
+
+
 def test_a_deletion_keeps_the_temporary_files_of_other_backups(tmp_path, rows, volume):
     driver, row = posix(tmp_path), rows.new(container="c")
     rows.back_up(driver, row, volume)
