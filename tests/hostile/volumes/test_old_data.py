@@ -252,13 +252,16 @@ def test_an_operator_can_say_so_for_a_driver(stats: Any, extra: str | None, foun
     options = {"extra_capabilities": extra}
     row: Any = SimpleNamespace(host="node@b", uuid="u")
     driver: Any = SimpleNamespace(get_volume_stats=lambda refresh: stats)
+    limiter: Any = None
+    mark: Any = SimpleNamespace()
     backend = VolumeBackend(
         "b",
         row,
         lambda: driver,
         SimpleNamespace(safe_get=options.get),
         lambda *_: None,
-        None,  # type: ignore[arg-type]
+        limiter,
+        mark,
     )
     backend._driver = driver
 
