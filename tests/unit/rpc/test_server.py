@@ -15,8 +15,9 @@ import pytest
 from oslo_messaging._drivers import common
 
 from flows.errors import ProcessStopping
-from worker.compat import oslo_messaging as compat
+from worker.compat.oslo_messaging import listener
 from worker.rpc import server
+from worker.rpc.received.deliveries import Deliveries
 
 STOPPING = ProcessStopping("create_volume was not begun: the process is stopping")
 BODY = {"oslo.version": "2.0"}
@@ -93,7 +94,7 @@ class Bench:
     def __init__(self) -> None:
         self.intake, self.conn = Intake(), Connection()
         driver = types.SimpleNamespace(prefetch_size=1, conf=None)
-        self.listener = server._Listener(self.intake, driver, self.conn)
+        self.listener = server._Listener(self.intake, Deliveries(None), driver, self.conn)
         self.conn.listener = self.listener
         queue = types.SimpleNamespace(channel=types.SimpleNamespace())
         self.deliver = self.listener.guarded(types.SimpleNamespace(queue=queue))
@@ -196,8 +197,9 @@ class TestCalls:
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 1000.0
-        monkeypatch.setattr(compat, "time", types.SimpleNamespace(monotonic=lambda: now))
-        monkeypatch.setattr(server, "time", compat.time)
+        clock = types.SimpleNamespace(monotonic=lambda: now)
+        monkeypatch.setattr(listener, "time", clock)
+        monkeypatch.setattr(server, "time", clock)
 
         def deliver(tag: int, after: float = 0.0) -> None:
             nonlocal now
