@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("worker", "flows", "drivers")
-COMPAT = {f"{package}/compat" for package in PACKAGES}
+COMPAT = tuple(ROOT / package / "compat" for package in PACKAGES)
 
 PUBLIC = {
     # Documented in spite of their underscores.
@@ -34,7 +34,7 @@ SOURCES = {
     path: ast.parse(path.read_text(encoding="utf-8"))
     for package in PACKAGES
     for path in sorted((ROOT / package).rglob("*.py"))
-    if str(path.parent.relative_to(ROOT)) not in COMPAT
+    if not any(path.is_relative_to(compat) for compat in COMPAT)
 }
 
 

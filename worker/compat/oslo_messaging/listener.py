@@ -1,80 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private parts of oslo.messaging: listeners, connections and options of its AMQP driver."""
+"""Listener of oslo.messaging whose thread waits for nothing but messages."""
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import kombu.exceptions
 import oslo_messaging
-from amqp import exceptions as amqp_errors
-from oslo_config import cfg
 from oslo_messaging._drivers import amqp, amqpdriver, base, common, impl_rabbit
-from oslo_messaging.notify import messaging, notifier
 from oslo_messaging.rpc import server
 
+from worker.compat.oslo_messaging.bus_connections import REFUSED
+
 LOG = logging.getLogger(__name__)
-
-LOGGERS = ("oslo_messaging._drivers.impl_rabbit", "oslo.messaging._drivers.impl_rabbit")
-"""Loggers of connections."""
-
-LOST = (
-    "is unreachable",
-    "the connection. Check login credentials",
-    "Connection failed",
-    "recoverable connection/channel error",
-)
-"""Parts of the log lines of a failed attempt that another one follows."""
-
-GIVEN_UP = ("Unable to connect to AMQP server",)
-"""Parts of the log line of the last attempt."""
-
-CONSEQUENCES = (
-    "Failed to publish message",
-    "Failed to consume message",
-    "Unexpected error during heartbeat",
-)
-"""Parts of log lines that follow from a lost connection."""
-
-FOUND = ("Reconnected to AMQP server",)
-"""Parts of the log line of an attempt that succeeded."""
-
-BLOCKED = ("The broker has blocked the connection",)
-"""Parts of the log line of a resource alarm of the broker."""
-
-HARMLESS = "Heartbeat support requested"
-"""A part of the log line about a transport inside one process."""
-
-REFUSED = (amqp_errors.AccessRefused, amqp_errors.NotAllowed)
-"""Errors of a first connection that the library raises: a wrong password, no such virtual host."""
 
 REFUSED_PAUSE = 5.0
 """Seconds until a connection that the broker refused is attempted again."""
 
-BUS_OPTS: list[cfg.Opt] = [*impl_rabbit.rabbit_opts, *amqp.amqp_opts]
-NOTIFIER_OPTS: list[cfg.Opt] = notifier._notifier_opts
-
-UNLISTED = ("oslo_messaging_tracing", "oslo_messaging_metrics")
-"""Sections whose options oslo.messaging registers only with oslo.config's global object."""
-
 RabbitMessage = impl_rabbit.RabbitMessage
 """A message of the AMQP library, decoded."""
-
-
-def unlisted_options() -> Iterator[tuple[str, list[cfg.Opt]]]:
-    """Yield the sections of :data:`UNLISTED` that this release has, with their options."""
-    for section in UNLISTED:
-        part = section.removeprefix("oslo_messaging_")
-        try:
-            client = importlib.import_module(f"oslo_messaging._{part}.client")
-            yield section, getattr(client, section)
-        except (ImportError, AttributeError):
-            continue
 
 
 class Binding(NamedTuple):
@@ -341,159 +288,3 @@ def traced(conf: Any, incoming: Any) -> AbstractContextManager[None]:
     """Return oslo.messaging's span of a received call, where this release has them."""
     tracing = getattr(server, "tracing", None)
     return nullcontext() if tracing is None else tracing.trace_receive(conf, incoming)
-
-
-def consumer_counts(transport: Any, bindings: Iterable[Binding]) -> dict[str, int]:
-    """Return how many consumers the broker has for each queue, and bind each queue anew.
-
-    The number is 0 where the queue is missing, or its exchange. An exchange that was deleted and
-    made again has no bindings, and nothing shows that: senders get a confirm for each message that
-    no queue takes. To bind a queue again is without effect where it is bound.
-
-    :raises Exception: the broker does not answer.
-    """
-    counts: dict[str, int] = {}
-
-    def ask(channel: Any) -> None:
-        for queue, exchange, routing_key in bindings:
-            _, counts[queue] = _depth(channel, queue)
-            if counts[queue] and exchange:
-                try:
-                    channel.queue_bind(queue, exchange, routing_key)
-                except impl_rabbit.amqp_ex.NotFound:
-                    counts[queue] = 0
-
-    _on_a_channel(transport, ask)
-    return counts
-
-
-def queue_depths(transport: Any, queues: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """Return of each queue how many messages are ready, and how many consumers it has.
-
-    Both are 0 where a queue is missing. A bus inside the process has no such numbers.
-
-    :raises Exception: the broker does not answer.
-    """
-    depths: dict[str, tuple[int, int]] = {}
-
-    def ask(channel: Any) -> None:
-        for queue in queues:
-            depths[queue] = _depth(channel, queue)
-
-    _on_a_channel(transport, ask)
-    return depths
-
-
-def _on_a_channel(transport: Any, ask: Callable[[Any], None]) -> None:
-    """Ask the broker on a channel of its own, of a connection that sends."""
-    driver = transport._driver
-    with driver._get_connection(common.PURPOSE_SEND, retry=0) as pooled:
-        connection = pooled.connection
-
-        def once() -> None:
-            if connection.connection.transport.driver_type != "amqp":
-                return  # a bus inside this process
-            channel = connection.connection.channel()
-            try:
-                ask(channel)
-            finally:
-                channel.close()
-
-        with connection._connection_lock:
-            connection.ensure(once, retry=1)
-
-
-def _depth(channel: Any, queue: str) -> tuple[int, int]:
-    try:
-        found = channel.queue_declare(queue, passive=True)
-    except impl_rabbit.amqp_ex.NotFound:
-        return 0, 0  # the library has opened the channel anew
-    return int(found.message_count), int(found.consumer_count)
-
-
-def connect(transport: Any, retry: int) -> None:
-    """Open a connection for sending, unless there is one, within a number of attempts.
-
-    The connection for replies, which the first call opens, is attempted without a limit.
-    """
-    driver = transport._driver
-    if isinstance(driver, amqpdriver.AMQPDriverBase):
-        with driver._get_connection(common.PURPOSE_SEND, retry=retry):
-            pass
-
-
-def observe_connections(
-    transport: Any, listening: Callable[[], None], found: Callable[[], None]
-) -> None:
-    """Have the connections of a RabbitMQ transport report; once for each transport.
-
-    :param listening: called in a thread that waits for messages.
-    :param found: called in a thread whose connection works.
-    """
-
-    class Observed(impl_rabbit.Connection):  # type: ignore[misc]
-        def consume(self, timeout: float | None = None) -> None:
-            listening()
-            super().consume(timeout=timeout)
-
-        def _set_current_channel(self, new_channel: Any) -> None:
-            super()._set_current_channel(new_channel)
-            if new_channel is not None:
-                found()
-
-    pool = getattr(transport._driver, "_connection_pool", None)
-    if pool is not None and pool.connection_cls is impl_rabbit.Connection:
-        pool.connection_cls = Observed
-
-
-UNDELIVERED = (
-    oslo_messaging.MessagingException,
-    kombu.exceptions.OperationalError,
-    amqp_errors.AMQPError,
-    OSError,
-)
-"""Errors of :func:`send_notification` that say nothing against the message."""
-
-
-def send_notification(
-    sender: oslo_messaging.Notifier,
-    context: dict[str, Any],
-    message: dict[str, Any],
-    retry: int,
-    taken: set[str],
-) -> None:
-    """Give a message to each driver and topic of a notifier that is not in ``taken``; add it.
-
-    The library's own method makes a new message with the time of sending at each call, and
-    logs failures without raising them.
-    """
-    for extension in sender._driver_mgr.extensions:
-        driver, name = extension.obj, extension.name
-        if not isinstance(driver, messaging.MessagingDriver):
-            if name not in taken:
-                driver.notify(context, message, message["priority"], retry)
-                taken.add(name)
-            continue
-        for topic in driver.topics:
-            if (place := f"{name}/{topic}") not in taken:
-                target = oslo_messaging.Target(topic=f"{topic}.{message['priority'].lower()}")
-                driver.transport._send_notification(
-                    target, dict(context), dict(message), version=driver.version, retry=retry
-                )
-                taken.add(place)
-
-
-def mark_heartbeats(transport: Any, mark: Callable[[], None]) -> None:
-    """Have the heartbeat thread of each connection of a RabbitMQ transport call a function.
-
-    :param mark: called at the start of the thread.
-    """
-
-    class Marked(impl_rabbit.Connection):  # type: ignore[misc]
-        def _heartbeat_thread_job(self) -> None:
-            mark()
-            super()._heartbeat_thread_job()
-
-    pool = getattr(transport._driver, "_connection_pool", None)
-    if pool is not None and pool.connection_cls is impl_rabbit.Connection:
-        pool.connection_cls = Marked

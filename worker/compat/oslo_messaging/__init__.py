@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private parts of oslo.messaging: its AMQP driver and its notifier, by subject."""
+
+from __future__ import annotations
+
+from worker.compat.oslo_messaging.bus_connections import (
+    REFUSED,
+    connect,
+    consumer_counts,
+    mark_heartbeats,
+    observe_connections,
+    queue_depths,
+)
+from worker.compat.oslo_messaging.bus_options import (
+    BUS_OPTS,
+    NOTIFIER_OPTS,
+    UNLISTED,
+    unlisted_options,
+)
+from worker.compat.oslo_messaging.connection_log import (
+    BLOCKED,
+    CONSEQUENCES,
+    FOUND,
+    GIVEN_UP,
+    HARMLESS,
+    LOGGERS,
+    LOST,
+)
+from worker.compat.oslo_messaging.listener import (
+    Binding,
+    Delivery,
+    Listener,
+    RabbitMessage,
+    RPCServer,
+    traced,
+)
+from worker.compat.oslo_messaging.notification_drivers import UNDELIVERED, send_notification
+
+__all__ = [
+    "BLOCKED",
+    "BUS_OPTS",
+    "Binding",
+    "CONSEQUENCES",
+    "Delivery",
+    "FOUND",
+    "GIVEN_UP",
+    "HARMLESS",
+    "LOGGERS",
+    "LOST",
+    "Listener",
+    "NOTIFIER_OPTS",
+    "REFUSED",
+    "RPCServer",
+    "RabbitMessage",
+    "UNDELIVERED",
+    "UNLISTED",
+    "connect",
+    "consumer_counts",
+    "mark_heartbeats",
+    "observe_connections",
+    "queue_depths",
+    "send_notification",
+    "traced",
+    "unlisted_options",
+]
