@@ -223,4 +223,4 @@ def _code(error: BaseException) -> str:
 def _explained(action: str, bucket: str, name: str) -> contextlib.AbstractContextManager[None]:
     """Turn whatever the library raises into one of our errors."""
     where = f"{name} in bucket {bucket}" if name else f"bucket {bucket}"
-    return explained(action, where, lambda error: _code(error) in _ABSENT)
+    return explained(action, where, lambda error: _code(error) in _ABSENT, "backup_s3_ca_cert_file")

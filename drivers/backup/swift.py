@@ -212,4 +212,6 @@ def _status(error: BaseException) -> int:
 def _explained(action: str, container: str, name: str) -> contextlib.AbstractContextManager[None]:
     """Turn whatever the library raises into one of our errors."""
     where = f"{name} in container {container}" if name else f"container {container}"
-    return explained(action, where, lambda error: _status(error) == 404)
+    return explained(
+        action, where, lambda error: _status(error) == 404, "backup_swift_ca_cert_file"
+    )

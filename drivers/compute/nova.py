@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from oslo_config import cfg
 
-from drivers import keystone
+from drivers import keystone, tls_errors
 from drivers.interface.compute import ComputeService
 from drivers.interface.errors import ComputeError
 
@@ -102,7 +102,9 @@ class Nova(ComputeService):
         except ComputeError:
             raise
         except Exception as error:
-            raise ComputeError(f"Nova does not answer: {type(error).__name__}: {error}") from error
+            reason = tls_errors.refusal(error, "[nova] cafile")
+            shown = reason or f"{type(error).__name__}: {error}"
+            raise ComputeError(f"Nova does not answer: {shown}") from error
         if answer.status_code >= 400:
             text = " ".join(answer.text.split())
             raise ComputeError(f"Nova refused: {answer.status_code} {text:.200}")

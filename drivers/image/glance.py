@@ -19,7 +19,7 @@ import tenacity
 from oslo_config import cfg
 from oslo_utils import units
 
-from drivers import keystone
+from drivers import keystone, tls_errors
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
 from drivers.interface.image import Image, ImageService, Locations
 
@@ -45,7 +45,13 @@ _GONE = (403, 404, 410)
 _PAUSE = 0.5
 """Seconds by which each pause between two attempts is longer than the one before it."""
 
+_AUTHORITIES = "glance_ca_certificates_file, or cafile in the section of the account"
+
 T = TypeVar("T")
+
+
+class _CertificateRefused(ImageCopyFailure):
+    """A server shows a wrong certificate: a new attempt would see the same one."""
 
 
 class GlanceImages(ImageService):
@@ -235,10 +241,13 @@ class GlanceImages(ImageService):
         timeout = conf.glance_request_timeout
         if conf.auth_strategy != "keystone":
             options = {"auth_type": "none", "endpoint": server, "image_endpoint_override": server}
-            return Connection(**options, verify=verify, api_timeout=timeout).image
+            connection = Connection(**options, verify=verify, api_timeout=timeout)
+            _require_certificate(connection.session, server)
+            return connection.image
         account = keystone.account(conf, ACCOUNTS) or ACCOUNTS[0]
         with _explained(f"[{account}] is no account of Keystone"):
             session = keystone.session(conf, account, **_tls(conf))
+            _require_certificate(session, server)
             return Connection(session=session, **_place(conf, server)).image
 
 
@@ -252,6 +261,12 @@ def _tls(conf: Any) -> dict[str, Any]:
         "timeout": conf.glance_request_timeout,
     }
     return {name: value for name, value in wanted.items() if value}
+
+
+def _require_certificate(session: Any, server: str | None) -> None:
+    """Connect once: the library's search for versions hides why a connection fails."""
+    if server and server.startswith("https:"):
+        session.get(server, authenticated=False, raise_exc=False)
 
 
 def _place(conf: Any, server: str | None) -> dict[str, Any]:
@@ -276,11 +291,16 @@ def _explained(text: str) -> Iterator[None]:
     except ImageError:
         raise
     except Exception as error:
+        reason = tls_errors.refusal(error, _AUTHORITIES)
+        if reason:
+            raise _CertificateRefused(f"{text}: {reason}") from error
         raise ImageCopyFailure(f"{text}: {type(error).__name__}: {error}") from error
 
 
 def _is_repeated(error: BaseException) -> bool:
-    return isinstance(error, ImageError) and not isinstance(error, ImageNotFound)
+    return isinstance(error, ImageError) and not isinstance(
+        error, ImageNotFound | _CertificateRefused
+    )
 
 
 def _log_attempt(state: tenacity.RetryCallState) -> None:

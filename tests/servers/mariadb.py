@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pymysql
@@ -13,10 +14,19 @@ from tests.servers.server import Server, find
 
 
 class MariaDB(Server):
-    """MariaDB; ``database()`` gives an empty one as an SQLAlchemy URL."""
+    """MariaDB; ``database()`` gives an empty one as an SQLAlchemy URL.
+
+    :param options: further options of the server.
+    """
 
     name = "MariaDB"
     programs = ("mariadbd", "mariadb-install-db")
+
+    def __init__(
+        self, directory: Path, *, durable: bool = False, options: Sequence[str] = ()
+    ) -> None:
+        super().__init__(directory, durable=durable)
+        self._options = options
 
     def database(self) -> str:
         """Return the URL of an empty database, for this caller alone."""
@@ -57,6 +67,7 @@ class MariaDB(Server):
                 "--bind-address=127.0.0.1",
                 "--skip-name-resolve",
                 *fast,
+                *self._options,
                 *self._rights(),
             ],
             log=log,

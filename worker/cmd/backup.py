@@ -42,8 +42,9 @@ def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
     log = logging.getLogger(__name__)
     for line in warnings:
         log.warning("%s", line)
-    if warning := transport.durability_warning(conf):
-        log.warning(warning)
+    for warn in (transport.durability_warning, transport.verification_warning):
+        if warning := warn(conf):
+            log.warning(warning)
     make = functools.partial(backup.service, conf, fence=fence.HostFence())
     process.serve(conf, [(make, conf.backup_workers)])
 

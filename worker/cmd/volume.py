@@ -53,8 +53,9 @@ def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> 
     log = logging.getLogger(__name__)
     for line in warnings:
         log.warning("%s", line)
-    if warning := transport.durability_warning(conf):
-        log.warning(warning)
+    for warn in (transport.durability_warning, transport.verification_warning):
+        if warning := warn(conf):
+            log.warning(warning)
     services = [
         (functools.partial(volume.service, conf, name, fence=fence.HostFence()), processes)
         for name, processes in names.items()

@@ -29,6 +29,10 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 from oslo_utils import strutils
 
+from drivers import tls_errors
+
+_AUTHORITY = "ssl_ca (MySQL) or sslrootcert (PostgreSQL) in the address of the database"
+
 ERRORS = (db_exception.DBError, sa.exc.SQLAlchemyError, sqlite3.OperationalError)
 """Exceptions that a query may raise."""
 
@@ -88,6 +92,8 @@ def kind_of(error: BaseException) -> ErrorKind | None:
 def reason(error: BaseException) -> str:
     """Return the driver's message, short and without passwords."""
     cause = cause_of(error)
+    if refused := tls_errors.refusal(cause, _AUTHORITY):
+        return refused
     text = str(cause.args[1] if len(cause.args) == 2 else cause).strip()
     return str(strutils.mask_password(" ".join(text.split())[:200]))
 

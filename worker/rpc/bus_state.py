@@ -14,10 +14,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from drivers import tls_errors
 from worker.compat import oslo_messaging as compat
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
+
+_AUTHORITY = "[oslo_messaging_rabbit] ssl_ca_file"
 
 
 class BusState(logging.Filter):
@@ -124,5 +127,8 @@ def _reason(record: logging.LogRecord) -> str:
     """Return the connection's error and address."""
     args: Any = record.args
     if isinstance(args, dict):
-        return f"{args.get('hostname')}:{args.get('port')}: {args.get('err_str')}"
-    return str(args[0]) if args else record.getMessage()
+        error = str(args.get("err_str"))
+        shown = tls_errors.refusal(error, _AUTHORITY) or error
+        return f"{args.get('hostname')}:{args.get('port')}: {shown}"
+    text = str(args[0]) if args else record.getMessage()
+    return tls_errors.refusal(text, _AUTHORITY) or text

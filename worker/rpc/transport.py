@@ -48,6 +48,13 @@ _AUTO_DELETE = (
 )
 
 
+_NOT_VERIFIED = (
+    "THE BROKER IS NOT VERIFIED: [oslo_messaging_rabbit] ssl is set without ssl_ca_file, so any"
+    " certificate is accepted, and a foreign server at that address would get the password. Set"
+    " ssl_ca_file to the authority of the broker, or to the system's authorities."
+)
+
+
 class _Harmless(logging.Filter):
     """Drops warnings about intended settings."""
 
@@ -126,6 +133,16 @@ def distinguish_queues(conf: cfg.ConfigOpts, process: str | None) -> None:
     conf.set_override("processname", name, group=_RABBIT)
     if not lockutils.get_lock_path(cfg.CONF):  # the library locks its counter
         cfg.CONF.set_default("lock_path", conf.state_path, group="oslo_concurrency")
+
+
+def verification_warning(conf: cfg.ConfigOpts) -> str | None:
+    """Return a warning for an operator whose broker may be anybody with a certificate."""
+    register_opts(conf)
+    query = oslo_messaging.TransportURL.parse(conf).query
+    settings = {name: conf[_RABBIT][name] for name in ("ssl", "ssl_ca_file")} | query
+    if strutils.bool_from_string(settings["ssl"]) and not settings["ssl_ca_file"]:
+        return _NOT_VERIFIED
+    return None
 
 
 def durability_warning(conf: cfg.ConfigOpts) -> str | None:

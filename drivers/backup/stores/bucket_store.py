@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from oslo_utils import timeutils
 
+from drivers import tls_errors
 from drivers.backup.stores.object_store import Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
@@ -42,12 +43,15 @@ class BucketStore(ObjectStore):
 
 
 @contextlib.contextmanager
-def explained(action: str, where: str, absent: Callable[[Exception], bool]) -> Iterator[None]:
+def explained(
+    action: str, where: str, absent: Callable[[Exception], bool], authority: str
+) -> Iterator[None]:
     """Turn whatever a client's library raises into one of our errors.
 
     :param action: the action, as "read".
     :param where: it is done, as "bucket b".
     :param absent: whether an error of the library says that it is not there.
+    :param authority: the option that names the authority of the store's certificate.
     :raises Missing: it is not there.
     :raises StoreError: anything else failed.
     """
@@ -58,4 +62,5 @@ def explained(action: str, where: str, absent: Callable[[Exception], bool]) -> I
     except Exception as error:
         if absent(error):
             raise Missing(f"{where} is missing") from error
-        raise StoreError(f"cannot {action} {where}: {type(error).__name__}: {error}") from error
+        reason = tls_errors.refusal(error, authority) or f"{type(error).__name__}: {error}"
+        raise StoreError(f"cannot {action} {where}: {reason}") from error
