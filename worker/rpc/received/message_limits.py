@@ -7,8 +7,6 @@ object of a hundred.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
 STRUCTURE_MAX = 200_000
@@ -26,7 +24,7 @@ KEY_MAX = 1000
 NUMBER_MAX = 1 << 1023
 """The first number that no floating-point number can stand for."""
 
-_STRUCTURE = re.compile(rb"[,:\[{]")
+_STRUCTURE = (b",", b":", b"[", b"{")
 
 
 class ExcessiveMessage(ValueError):
@@ -38,35 +36,44 @@ def check_structure(body: object) -> None:
     raw = body.encode(errors="replace") if isinstance(body, str) else body
     if not isinstance(raw, bytes | bytearray | memoryview):
         return
-    count = sum(1 for _ in _STRUCTURE.finditer(raw))
+    raw = bytes(raw)
+    count = sum(raw.count(mark) for mark in _STRUCTURE)
     if count > STRUCTURE_MAX:
         raise ExcessiveMessage(f"it has {count} values, more than {STRUCTURE_MAX}")
 
 
 def check_values(message: Any) -> None:
-    """Refuse values that no service sends. :raises ExcessiveMessage: there is one."""
+    """Refuse values that no service sends. :raises ExcessiveMessage: there is one.
+
+    :param message: decoded from JSON, so that its values have no other types than those of JSON.
+    """
     level: list[Any] = [message]
     for _depth in range(DEPTH_MAX):
-        level = [inner for one in level for inner in _inner(one)]
-        if not level:
+        deeper: list[Any] = []
+        for one in level:
+            _check_level(one, deeper)
+        if not deeper:
             return
+        level = deeper
     raise ExcessiveMessage(f"it is deeper than {DEPTH_MAX} levels")
 
 
-def _inner(value: Any) -> Iterator[Any]:
-    """Yield the lists and mappings in one of these, and check its other values."""
-    values: Any = (value,)
+def _check_level(value: Any, deeper: list[Any]) -> None:
+    """Check the values of a list or mapping, and collect those that are one themselves.
+
+    Every message passes here: exact types and one loop need a quarter of a general walk's time.
+    """
+    values: Any = value if isinstance(value, list) else (value,)
     if isinstance(value, dict):
-        if any(len(key) > KEY_MAX for key in value):
+        if value and max(map(len, value)) > KEY_MAX:
             raise ExcessiveMessage(f"it has a key of more than {KEY_MAX} characters")
         values = value.values()
-    elif isinstance(value, list):
-        values = value
     for one in values:
-        if isinstance(one, dict | list):
-            yield one
-        elif isinstance(one, str):
+        kind = type(one)
+        if kind is str:
             if len(one) > TEXT_MAX:
                 raise ExcessiveMessage(f"it has a text of more than {TEXT_MAX} characters")
-        elif isinstance(one, int) and not -NUMBER_MAX <= one < NUMBER_MAX:
+        elif kind is dict or kind is list:
+            deeper.append(one)
+        elif kind is int and not -NUMBER_MAX <= one < NUMBER_MAX:
             raise ExcessiveMessage(f"it has a number of more than {NUMBER_MAX.bit_length()} bits")
