@@ -76,6 +76,17 @@ class State:
     users: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Served:
+    """A file that is served for one kind of access."""
+
+    name: str
+    read_only: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}.ro" if self.read_only else self.name
+
+
 class NbdExport(ExportDriver):
     """Network block devices of one backend.
 
@@ -115,143 +126,156 @@ class NbdExport(ExportDriver):
         found = [qemu.find(path) for path in self._directory.glob("*.pid")]
         pause.resume([server for server in found if server is not None])
 
-    def ensure(self, name: str, path: str) -> None:
+    def ensure(self, name: str, path: str, *, read_only: bool = False) -> None:
         """Start a server unless there is one."""
         with self._locked(name):
-            if self._server(name) is None:
-                self._start(name, path, self._state(name))
+            served = Served(name, read_only)
+            if self._server(served) is None:
+                self._start(served, path, self._state(served))
 
     def is_up(self, name: str) -> bool:
         """Return whether there is a server."""
-        return self._server(name) is not None
+        return any(self._server(served) is not None for served in _both(name))
 
-    def connect(self, name: str, who: str) -> Mapping[str, Any]:
+    def noted(self, name: str) -> Sequence[bool]:
+        """Read the state files."""
+        return [served.read_only for served in _both(name) if self._state(served).users]
+
+    def connect(self, name: str, who: str, *, read_only: bool = False) -> Mapping[str, Any]:
         """Note a consumer and return the address.
 
         :returns: ``export`` and ``format``; ``socket``, or ``host`` and ``port``; ``uri``.
         """
         with self._locked(name):
-            state = self._state(name)
+            served = Served(name, read_only)
+            state = self._state(served)
             if who not in state.users:
                 state.users.append(who)
-                self._keep(name, state)
-            return self._where(name, state.port)
+                self._keep(served, state)
+            return self._where(served, state.port)
 
     def disconnect(self, name: str, who: str | None) -> None:
         """Forget a consumer; the server ends with the last one."""
         with self._locked(name):
-            state = self._state(name)
-            state.users = [user for user in state.users if user != who and who is not None]
-            if state.users:
-                self._keep(name, state)
-            else:
-                self._remove(name)
+            for served in _both(name):
+                state = self._state(served)
+                state.users = [user for user in state.users if user != who and who is not None]
+                if state.users:
+                    self._keep(served, state)
+                else:
+                    self._remove(served)
 
     def remove(self, name: str) -> None:
-        """End the server and forget everything about it."""
+        """End the servers and forget everything about them."""
         with self._locked(name):
-            self._remove(name)
+            for served in _both(name):
+                self._remove(served)
 
     def grown(self, name: str, path: str) -> None:
         """Start the server again, which reads a size only once; not while a client is connected."""
         with self._locked(name):
-            server = self._server(name)
-            if server is None:
-                return
-            if server.clients():
+            servers = [(served, self._server(served)) for served in _both(name)]
+            if any(server is not None and server.clients() for _, server in servers):
                 text = f"{name} has grown; connected clients have to connect again to see it"
                 raise TargetUpdateFailed(text)
-            self._end(name, server)
-            self._start(name, path, self._state(name))
+            for served, server in servers:
+                if server is not None:
+                    self._end(served, server)
+                    self._start(served, path, self._state(served))
 
     def held(self, names: Sequence[str]) -> AbstractContextManager[None]:
         """Stop the servers for a moment."""
-        servers = [self._server(name) for name in names]
+        servers = [self._server(Served(name)) for name in names]  # the others write nothing
         return pause.paused([server for server in servers if server is not None])
 
-    def _start(self, name: str, path: str, state: State) -> None:
+    def _start(self, served: Served, path: str, state: State) -> None:
         """:raises VolumeBackendAPIException: nothing is left of the try."""
-        self._check_socket(name)
-        arguments = qemu.arguments(name, self._file(name, "pid"), self._tls)
+        self._check_socket(served)
+        arguments = qemu.arguments(
+            served.name, self._file(served, "pid"), self._tls, read_only=served.read_only
+        )
         try:
-            for port in self._candidates(name, state.port):
+            for port in self._candidates(served, state.port):
                 state.port = port
                 # Before: a process that is killed here finds the server that it started.
-                self._keep(name, state)
-                if qemu.start([*arguments, *self._listen(name, port), path], name):
+                self._keep(served, state)
+                if qemu.start([*arguments, *self._listen(served, port), path], served.name):
                     return
         except VolumeBackendAPIException:
-            self._forget(name)
+            self._forget(served)
             raise
-        self._forget(name)
+        self._forget(served)
         text = f"no port of {self._ports.start}-{self._ports.stop - 1} on {self._address} is free"
-        raise VolumeBackendAPIException(f"{name} cannot be served: {text}")
+        raise VolumeBackendAPIException(f"{served.name} cannot be served: {text}")
 
-    def _candidates(self, name: str, old: int) -> Iterator[int]:
+    def _candidates(self, served: Served, old: int) -> Iterator[int]:
         if not self._address:
             yield 0
             return
         if old:
             yield old
         # Each volume begins elsewhere, so that one seldom takes another's old port.
-        begin = zlib.crc32(name.encode()) % max(1, len(self._ports))
+        begin = zlib.crc32(str(served).encode()) % max(1, len(self._ports))
         yield from self._ports[begin:]
         yield from self._ports[:begin]
 
-    def _listen(self, name: str, port: int) -> list[str]:
+    def _listen(self, served: Served, port: int) -> list[str]:
         if not port:
-            return [f"--socket={self._file(name, 'sock')}"]
+            return [f"--socket={self._file(served, 'sock')}"]
         return [f"--bind={self._address}", f"--port={port}"]
 
-    def _where(self, name: str, port: int) -> dict[str, Any]:
+    def _where(self, served: Served, port: int) -> dict[str, Any]:
+        name = served.name
         where: dict[str, Any] = {"export": name, "format": "raw"}
+        if served.read_only:
+            where["access_mode"] = "ro"
         if not port:
-            socket = str(self._file(name, "sock"))
+            socket = str(self._file(served, "sock"))
             return {**where, "socket": socket, "uri": f"nbd+unix:///{name}?socket={socket}"}
         scheme = "nbds" if self._tls else "nbd"
         host = netutils.escape_ipv6(self._address)
         uri = f"{scheme}://{host}:{port}/{name}"
         return {**where, "host": self._address, "port": port, "uri": uri}
 
-    def _check_socket(self, name: str) -> None:
-        socket = self._file(name, "sock")
+    def _check_socket(self, served: Served) -> None:
+        socket = self._file(served, "sock")
         if not self._address and len(os.fsencode(socket)) > _SOCKET_PATH:
             text = f"the path of its socket is longer than {_SOCKET_PATH} bytes: {socket}"
-            raise VolumeBackendAPIException(f"{name} cannot be served: {text}")
+            raise VolumeBackendAPIException(f"{served.name} cannot be served: {text}")
 
-    def _server(self, name: str) -> qemu.QemuNbdServer | None:
-        return qemu.find(self._file(name, "pid"))
+    def _server(self, served: Served) -> qemu.QemuNbdServer | None:
+        return qemu.find(self._file(served, "pid"))
 
-    def _remove(self, name: str) -> None:
-        server = self._server(name)
+    def _remove(self, served: Served) -> None:
+        server = self._server(served)
         if server is not None:
-            self._end(name, server)
-        self._forget(name)
+            self._end(served, server)
+        self._forget(served)
 
-    def _end(self, name: str, server: qemu.QemuNbdServer) -> None:
+    def _end(self, served: Served, server: qemu.QemuNbdServer) -> None:
         if not server.end():
-            text = f"{qemu.PROGRAM} of {name}, process {server.pid}, does not end"
+            text = f"{qemu.PROGRAM} of {served.name}, process {server.pid}, does not end"
             raise RemoveExportException(text)
 
-    def _state(self, name: str) -> State:
+    def _state(self, served: Served) -> State:
         try:
-            return State(**json.loads(self._file(name, "json").read_text()))
+            return State(**json.loads(self._file(served, "json").read_text()))
         except (FileNotFoundError, ValueError, TypeError):  # none yet, or torn by a crash
             return State()
 
-    def _keep(self, name: str, state: State) -> None:
-        fresh = self._file(name, "json.new")
+    def _keep(self, served: Served, state: State) -> None:
+        fresh = self._file(served, "json.new")
         fresh.write_text(json.dumps(asdict(state)))
-        fresh.replace(self._file(name, "json"))
+        fresh.replace(self._file(served, "json"))
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, served: Served) -> None:
         for kind in ("pid", "sock", "json.new", "json"):
-            self._file(name, kind).unlink(missing_ok=True)
+            self._file(served, kind).unlink(missing_ok=True)
 
-    def _file(self, name: str, kind: str) -> Path:
-        if os.sep in name or name.startswith("."):
-            raise VolumeDriverException(f"{name!r} is no plain file name")
-        return self._directory / f"{name}.{kind}"
+    def _file(self, served: Served, kind: str) -> Path:
+        if os.sep in served.name or served.name.startswith("."):
+            raise VolumeDriverException(f"{served.name!r} is no plain file name")
+        return self._directory / f"{served}.{kind}"
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -260,6 +284,10 @@ class NbdExport(ExportDriver):
         with (self._directory / f"lock.{number:02}").open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
+
+
+def _both(name: str) -> tuple[Served, Served]:
+    return Served(name), Served(name, read_only=True)
 
 
 def _is_loopback(address: str) -> bool:

@@ -63,7 +63,7 @@ class QemuNbdServer:
             os.close(handle)
 
 
-def arguments(name: str, pid_file: Path, tls: str) -> list[str]:
+def arguments(name: str, pid_file: Path, tls: str, *, read_only: bool = False) -> list[str]:
     """Return the part of the command that says how to serve.
 
     The format is named: guessed, a guest could write a header into its volume that
@@ -80,6 +80,8 @@ def arguments(name: str, pid_file: Path, tls: str) -> list[str]:
         f"--export-name={name}",
         f"--pid-file={pid_file}",
     ]
+    if read_only:
+        found.append("--read-only")
     if tls:
         credentials = f"tls-creds-x509,id=tls,endpoint=server,verify-peer=yes,dir={tls}"
         found += ["--object", credentials, "--tls-creds=tls"]

@@ -43,8 +43,10 @@ class ExportDriver(abc.ABC):
         """
 
     @abc.abstractmethod
-    def ensure(self, name: str, path: str) -> None:
+    def ensure(self, name: str, path: str, *, read_only: bool = False) -> None:
         """Serve a file unless it is served already; at its old address, if it had one.
+
+        Each file is served twice at most: to consumers who write, and to those who only read.
 
         :param path: the file or device; its content is raw, also if it begins like an image.
         :raises VolumeBackendAPIException: it cannot be served; nothing is left.
@@ -55,7 +57,11 @@ class ExportDriver(abc.ABC):
         """Return whether a file is served under this name."""
 
     @abc.abstractmethod
-    def connect(self, name: str, who: str) -> Mapping[str, Any]:
+    def noted(self, name: str) -> Sequence[bool]:
+        """Return for which kinds of access, ``read_only`` or not, there are consumers."""
+
+    @abc.abstractmethod
+    def connect(self, name: str, who: str, *, read_only: bool = False) -> Mapping[str, Any]:
         """Give a consumer access to an export; a repetition changes nothing.
 
         :returns: the connection info's ``data``.

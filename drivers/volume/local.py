@@ -37,6 +37,7 @@ from drivers.volume.optional import image_clone
 from drivers.volume.optional.file_groups import GroupedFiles
 from drivers.volume.optional.manage_files import ManagedFiles, snapshot_file
 from drivers.volume.optional.retype_migrate import MovedFiles, location_info
+from drivers.volume.read_only import is_read_only
 
 LOG = logging.getLogger(__name__)
 
@@ -200,15 +201,18 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     def create_export(
         self, context: Any, volume: Record, connector: Mapping[str, Any] | None
     ) -> Update:
-        """Serve the volume, where the consumer does not take the file."""
-        return None if self._takes_file(connector) else self.ensure_export(context, volume)
+        """Check that the volume is there; it is served when it is known who reads or writes it."""
+        with explained(self._files, f"export volume {volume.id}"):
+            self._files.location(volume.name)
+        return None
 
     def ensure_export(self, context: Any, volume: Record) -> Update:
         """Serve the volume again if it should be and is not."""
         with explained(self._files, f"export volume {volume.id}"):
             location = self._files.location(volume.name)
             if self._export is not None:
-                self._export.ensure(volume.name, location)
+                for read_only in self._export.noted(volume.name) or [is_read_only(volume, {})]:
+                    self._export.ensure(volume.name, location, read_only=read_only)
         return None
 
     def remove_export(self, context: Any, volume: Record) -> None:
@@ -228,8 +232,10 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
             location = self._files.location(volume.name)
             if self._export is None or self._takes_file(connector):
                 return {"driver_volume_type": "local", "data": {"device_path": location}}
-            self._export.ensure(volume.name, location)
-            where = self._export.connect(volume.name, str(connector["host"]))
+            read_only = is_read_only(volume, connector)
+            self._export.ensure(volume.name, location, read_only=read_only)
+            host = str(connector["host"])
+            where = self._export.connect(volume.name, host, read_only=read_only)
             return {"driver_volume_type": self._export.protocol, "data": dict(where)}
 
     def terminate_connection(

@@ -25,7 +25,8 @@ def complete(
     """Return ``data`` with quality of service, access mode and the like."""
     full = dict(data)
     full["qos_specs"] = _qos(ctx, volume)
-    full["access_mode"] = access_mode(volume)
+    # A driver may give less than the volume allows: to an attachment that only reads.
+    full["access_mode"] = "ro" if full.get("access_mode") == "ro" else access_mode(volume)
     if full.get("encrypted") is None:
         full["encrypted"] = bool(volume.encryption_key_id)
     full["enforce_multipath"] = bool(connector.get("enforce_multipath", False))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from drivers.export import qemu
-from drivers.export.nbd import NbdExport
+from drivers.export.nbd import NbdExport, Served
 from drivers.interface.errors import (
     TargetUpdateFailed,
     VolumeBackendAPIException,
@@ -62,7 +62,7 @@ def again(export):
 
 
 def pid_of(export):
-    return qemu.find(export._file(NAME, "pid")).pid
+    return qemu.find(export._file(Served(NAME), "pid")).pid
 
 
 def is_running(pid):
@@ -148,7 +148,7 @@ class TestServing:
         assert left(export) == []
 
     def test_state_torn_by_a_crash_is_begun_anew(self, export, volume):
-        export._file(NAME, "json").write_text('{"port": 1')
+        export._file(Served(NAME), "json").write_text('{"port": 1')
 
         export.ensure(NAME, volume)
 
@@ -170,7 +170,7 @@ class TestEnding:
     def test_server_whose_starter_was_killed_is_found_and_ended(self, export, volume):
         export.ensure(NAME, volume)
         pid = pid_of(export)
-        export._file(NAME, "json").unlink()
+        export._file(Served(NAME), "json").unlink()
 
         again(export).remove(NAME)
 
@@ -187,7 +187,7 @@ class TestEnding:
         assert not is_running(pid)
 
     def test_another_process_with_that_pid_is_left_alone(self, export, volume):
-        export._file(NAME, "pid").write_text(f"{os.getpid()}\n")
+        export._file(Served(NAME), "pid").write_text(f"{os.getpid()}\n")
 
         assert not export.is_up(NAME)
         export.remove(NAME)
@@ -266,7 +266,7 @@ class TestAddresses:
     def test_old_port_is_tried_first(self, scratch, volume):
         export = NbdExport(scratch / "exports", "127.0.0.1", range(10809, 10909))
         export.check()
-        export._file(NAME, "json").write_text('{"port": 10999, "users": ["me"]}')
+        export._file(Served(NAME), "json").write_text('{"port": 10999, "users": ["me"]}')
         try:
             export.ensure(NAME, volume)
 
