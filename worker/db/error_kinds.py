@@ -92,10 +92,15 @@ def kind_of(error: BaseException) -> ErrorKind | None:
 def reason(error: BaseException) -> str:
     """Return the driver's message, short and without passwords."""
     cause = cause_of(error)
-    if refused := tls_errors.refusal(cause, _AUTHORITY):
+    if refused := certificate_refusal(error):
         return refused
     text = str(cause.args[1] if len(cause.args) == 2 else cause).strip()
     return str(strutils.mask_password(" ".join(text.split())[:200]))
+
+
+def certificate_refusal(error: BaseException) -> str | None:
+    """Return why the certificate of the server is refused, and the option; None otherwise."""
+    return tls_errors.refusal(cause_of(error), _AUTHORITY)
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from worker.db.error_kinds import ErrorKind, kind_of
+from worker.db.error_kinds import ErrorKind, certificate_refusal, kind_of
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 
 _VALUES = (ValueError, TypeError, OverflowError, RecursionError)
@@ -66,7 +66,8 @@ def _end(connection: sa.PoolProxiedConnection, error: BaseException) -> None:
 def _translate(error: Exception) -> JournalError:
     cause = getattr(error, "orig", None) or error
     lines = str(cause).splitlines() or [""]
-    text = f"journal: {type(cause).__name__}: {lines[0][:500]}"
+    shown = certificate_refusal(error) or f"{type(cause).__name__}: {lines[0][:500]}"
+    text = f"journal: {shown}"
     if isinstance(error, OSError) or kind_of(error) is not None:
         return JournalUnavailable(text)
     return JournalRefused(text)

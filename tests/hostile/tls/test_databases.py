@@ -21,6 +21,8 @@ from tests.conftest import require
 from tests.hostile.tls.certificates import KINDS, Certificates
 from tests.servers import MariaDB, PostgreSQL, until
 from worker.db.database import Database
+from worker.journal.errors import JournalUnavailable
+from worker.journal.journal import Journal
 
 MYSQL = {
     "wrong-host": "IP address mismatch, certificate is not valid for '127.0.0.1'",
@@ -102,6 +104,7 @@ def test_mariadb(
     else:
         assert found is not None
         assert found.endswith(refused(MYSQL[kind]))
+        assert of_journal(url) == f"journal: {refused(MYSQL[kind])}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,6 +130,7 @@ def test_postgresql(
     else:
         assert found is not None
         assert found.endswith(refused(LIBPQ[kind]))
+        assert of_journal(url) == f"journal: {refused(LIBPQ[kind])}"
 
 
 def test_a_revoked_certificate_is_accepted_without_a_list(
@@ -136,6 +140,17 @@ def test_a_revoked_certificate_is_accepted_without_a_list(
     url = f"postgresql+psycopg2://postgres@127.0.0.1:{postgresql.port}/postgres?{checks}"
 
     assert attempt(url, caplog) is None  # the last one that was shown is the revoked one
+
+
+def of_journal(url: str) -> str:
+    """Return the error of a journal in such a database, which a start waits for."""
+    journal = Journal(url)
+    try:
+        with pytest.raises(JournalUnavailable) as caught:
+            journal.slots("h1@b1/")
+    finally:
+        journal.close()
+    return str(caught.value)
 
 
 def refused(reason: str) -> str:
