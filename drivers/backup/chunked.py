@@ -30,7 +30,7 @@ from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget
 from drivers.backup.stores.object_store import Missing, ObjectStore
-from drivers.backup.transfer import backup_run
+from drivers.backup.transfer import backup_run, stored_names
 from drivers.backup.transfer.backup_run import BackupRun
 from drivers.backup.transfer.chain import Chain, ChainLink, require_stored
 from drivers.backup.transfer.changed_blocks import Parent
@@ -158,7 +158,7 @@ class ChunkedDriver(BackupDriver):
             block_hashes=hashes,
         )
         if self._store.lists_at_once:
-            require_stored(self._store, ChainLink(manifest, container, prefix))
+            require_stored(self._store, ChainLink(manifest, container, prefix), self._work)
         with self._store.writing(container, f"{prefix}{layout.METADATA}") as sink:
             manifest.write(sink)
         self._store.sync(container, prefix)
@@ -212,10 +212,10 @@ class ChunkedDriver(BackupDriver):
             text = "the objects %s* in %s are not deleted with backup %s: they do not name it"
             LOG.warning(text, prefix, container, backup.id)
             return
-        found = self._store.names(container, prefix)
-        names = [name for name in found if layout.is_own_name(prefix, name)]
-        for name in sorted(names, key=lambda name: not name.endswith(layout.METADATA)):
-            self._store.delete(container, name)
+        self._store.delete(container, f"{prefix}{layout.METADATA}")
+        for names in stored_names.own_names(self._store, container, prefix):
+            for name in names:
+                self._store.delete(container, name)
         self._store.sync(container, prefix)
         self._store.forget(backup)
 
@@ -340,7 +340,7 @@ class ChunkedDriver(BackupDriver):
 
     def _manifest(self, backup: Record, container: str, prefix: str) -> manifests.Manifest:
         parts = self._store.reading(container, f"{prefix}{layout.METADATA}")
-        return manifests.read(parts, prefix, str(backup.id), _bounds(backup))
+        return manifests.read(parts, prefix, str(backup.id), _bounds(backup), self._work)
 
 
 def _bounds(backup: Record) -> Bounds:

@@ -71,15 +71,13 @@ class S3Store(BucketStore):
                     raise
                 self._client.create_bucket(Bucket=container)
 
-    def names(self, container: str, prefix: str) -> Mapping[str, int]:
+    def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:
         """Ask for a list, page after page."""
-        found: dict[str, int] = {}
         with contextlib.suppress(Missing), _explained("list", container, prefix):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=container, Prefix=prefix):
                 for one in page.get("Contents", ()):
-                    found[one["Key"]] = int(one["Size"])
-        return found
+                    yield str(one["Key"]), int(one["Size"])
 
     @contextlib.contextmanager
     def writing(self, container: str, name: str) -> Iterator[_MultipartUpload]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from oslo_config import cfg
@@ -20,6 +20,9 @@ from drivers.interface.records import Record
 
 _AHEAD = 8
 """Parts of an object that wait for the network."""
+
+_PAGE = 1000
+"""Names that are asked for at a time."""
 
 _END = b""
 
@@ -55,8 +58,10 @@ class SwiftStore(BucketStore):
     def container(self, backup: Record) -> str:
         """Return the container of the row, or that of the options."""
         found = backup.container or self.bucket
-        if not isinstance(found, str) or "/" in found or found in (".", "..") or len(found) > 256:
+        if not isinstance(found, str) or not 0 < len(found) <= 256 or "/" in found:
             raise BackupDriverException(f"the container {found!r:.80} is no name of one")
+        if found.startswith("."):
+            raise BackupDriverException(f"the container {found!r:.80} is hidden")
         return found
 
     def prepare(self, container: str) -> None:
@@ -70,14 +75,21 @@ class SwiftStore(BucketStore):
                 headers = {"X-Storage-Policy": self._policy} if self._policy else None
                 self._connection.put_container(container, headers=headers)
 
-    def names(self, container: str, prefix: str) -> Mapping[str, int]:
-        """Ask for a list."""
-        found: list[dict[str, Any]] = []
+    def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:
+        """Ask for a list, page after page."""
+        marker = ""
         with contextlib.suppress(Missing), _explained("list", container, prefix):
-            _headers, found = self._connection.get_container(
-                container, prefix=prefix, full_listing=True
-            )
-        return {one["name"]: int(one["bytes"]) for one in found}
+            while True:
+                _headers, page = self._connection.get_container(
+                    container, prefix=prefix, marker=marker, limit=_PAGE
+                )
+                if not page:
+                    return
+                for one in page:
+                    yield str(one["name"]), int(one["bytes"])
+                if str(page[-1]["name"]) <= marker:
+                    raise StoreError(f"the list of container {container} does not end")
+                marker = str(page[-1]["name"])
 
     @contextlib.contextmanager
     def writing(self, container: str, name: str) -> Iterator[_StreamedUpload]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``P_metadata``: which objects a backup has, written and read with one copy of them in memory.
+"""``P_metadata``: which objects a backup has, written and read a few at a time.
 
 A fragmented incremental backup has 100,000 objects, and 31 MiB of metadata. As dicts, or
 as lists of parts of a text, they take ten times as much: they are written a few at a
@@ -12,7 +12,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 from oslo_utils import units
@@ -20,21 +21,18 @@ from oslo_utils import units
 from drivers.backup.format import bounds as bounding
 from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import (
-    BLOCK_HASHES,
     METADATA,
     VERSION,
     StoredObject,
-    is_own_name,
     number,
 )
 from drivers.backup.format.manifest_stream import NO_SEAL, SEAL_BEGIN, ManifestStream
+from drivers.backup.format.object_list import ObjectList
 from drivers.backup.stores.object_store import ObjectSink
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 
 MAX_SIZE = 512 * units.Mi
 """Bytes of metadata at most: neither more is read, nor is it written."""
-
-_NOT_DATA = (METADATA, BLOCK_HASHES)
 
 _BATCH = 1024
 """Objects that are text together."""
@@ -112,16 +110,22 @@ class Manifest:
 
 
 def read(
-    parts: Iterable[bytes], prefix: str, backup_id: str, bounds: Bounds = bounding.ANY
+    parts: Iterable[bytes],
+    prefix: str,
+    backup_id: str,
+    bounds: Bounds = bounding.ANY,
+    directory: Path | None = None,
 ) -> Manifest:
     """Read a backup's metadata, and believe nothing of it.
 
     :param prefix: with which all names of its objects begin.
+    :param directory: for a temporary file with a long list of objects.
     :raises BackupDriverException: it is of another version of the format.
     :raises BackupDamaged: it is not as it was written, or larger than its row allows.
     """
     label, size = f"{prefix}{METADATA} of backup {backup_id}", 0
-    stream = ManifestStream(label, bounds)
+    objects = ObjectList(prefix, directory)
+    stream = ManifestStream(label, bounds, objects)
     most = min(MAX_SIZE, stream.max_size)
     for part in bounding.joined(parts):
         size += len(part)
@@ -139,7 +143,7 @@ def read(
     try:
         if stream.problem is not None:
             raise stream.problem
-        return _manifest(document, stream.objects, prefix, backup_id)
+        return _manifest(document, objects, backup_id)
     except ValueError as error:
         raise BackupDamaged(f"{label} is wrong: {error}") from error
 
@@ -161,17 +165,16 @@ def _text_of(one: StoredObject) -> str:
     return f"{{\n      {json.dumps(name)}: {{\n        {inside}\n      }}\n    }}"
 
 
-def _manifest(
-    document: dict[str, Any], objects: list[StoredObject], prefix: str, backup_id: str
-) -> Manifest:
+def _manifest(document: dict[str, Any], objects: ObjectList, backup_id: str) -> Manifest:
     if document.get("backup_id") != backup_id:
         raise ValueError(f"it is that of backup {document.get('backup_id')!r:.60}")
     if document.get("objects") != []:
         raise ValueError("it lists no objects")
     sealed = "seal" in document
-    objects.sort(key=lambda one: one.offset)
-    _check_names(objects, prefix)
-    for before, after in zip(objects, objects[1:], strict=False):
+    objects.sort()
+    if objects.has_duplicates():
+        raise ValueError("it lists an object twice")
+    for before, after in pairwise(objects):
         if after.offset < before.end:
             raise ValueError(f"{before.name} and {after.name} hold the same part of the volume")
     block_hashes = document.get("sha256file")
@@ -192,15 +195,6 @@ def _manifest(
         else (number(block_hashes, "size"), number(block_hashes, "crc32")),
         sealed=sealed,
     )
-
-
-def _check_names(objects: Sequence[StoredObject], prefix: str) -> None:
-    """A name is part of a path: it is ours, and never leads anywhere else."""
-    for one in objects:
-        if not is_own_name(prefix, one.name) or one.name.endswith(_NOT_DATA):
-            raise ValueError(f"{one.name!r:.120} is no object of this backup")
-    if len({one.name for one in objects}) != len(objects):
-        raise ValueError("it lists an object twice")
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:

@@ -18,6 +18,7 @@ from oslo_utils import units
 
 from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import StoredObject
+from drivers.backup.format.object_list import ObjectList
 from drivers.interface.errors import BackupDamaged
 
 NO_SEAL = b"0" * 64
@@ -47,10 +48,12 @@ class ManifestStream:
     """The text of one backup's metadata, as it comes.
 
     :param label: the object's name in the text of an error.
+    :param objects: gets the objects; it is empty.
     """
 
-    def __init__(self, label: str, bounds: Bounds) -> None:
+    def __init__(self, label: str, bounds: Bounds, objects: ObjectList) -> None:
         self._label = label
+        self._objects = objects
         self._bounds = bounds
         self.max_size = 2 * _AROUND + bounds.objects * _USUAL_ENTRY
         """Bytes that the metadata may have, with all white space."""
@@ -61,9 +64,8 @@ class ManifestStream:
         self._take = self._before
         self._after_comma = False
         self._count = 0
-        self.objects: list[StoredObject] = []
         self.problem: ValueError | None = None
-        """The first object that is none; the others are not kept then."""
+        """The first object that is none; those after it are not kept."""
 
     def feed(self, part: bytes, *, last: bool = False) -> None:
         """Take the next part. :raises BackupDamaged: it cannot be read."""
@@ -138,11 +140,9 @@ class ManifestStream:
             one = StoredObject.from_json(entry)
             if one.end > self._bounds.end:
                 raise ValueError(f"object {one.name!r:.120} ends behind the volume, at {one.end}")
+            self._objects.add(one)
         except ValueError as error:
-            self.objects.clear()
             self.problem = error
-        else:
-            self.objects.append(one)
 
     def _right_seal(self) -> str | None:
         """Return the seal, if it is the hash of all the rest."""

@@ -14,7 +14,7 @@ import re
 import secrets
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,9 +89,8 @@ class DirectoryStore(ObjectStore):
         with _explained("make", self.root / container):
             self._directories.make(container)
 
-    def names(self, container: str, prefix: str) -> Mapping[str, int]:
-        """Check the directory; directories in it are other containers."""
-        found = {}
+    def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:
+        """Read the directory; directories in it are other containers."""
         with (
             _explained("list", self.root / container),
             contextlib.suppress(FileNotFoundError),
@@ -100,8 +99,7 @@ class DirectoryStore(ObjectStore):
         ):
             for entry in entries:
                 if entry.name.startswith(prefix) and not entry.is_dir(follow_symlinks=False):
-                    found[entry.name] = entry.stat(follow_symlinks=False).st_size
-        return found
+                    yield entry.name, entry.stat(follow_symlinks=False).st_size
 
     @contextlib.contextmanager
     def writing(self, container: str, name: str) -> Iterator[_File]:
@@ -170,7 +168,7 @@ class DirectoryStore(ObjectStore):
         A container that a user has named may be another backup's as well, and stays.
         """
         container, prefix = self.container(backup), str(backup.service_metadata)
-        for left in self.names(container, _TEMPORARY):
+        for left, _size in self.listed(container, _TEMPORARY):
             if is_own_name(prefix, _object_of(left)):
                 self.delete(container, left)
         if container != _default(backup):

@@ -20,6 +20,8 @@ from drivers.interface.records import Record
 PART = units.Mi
 """Bytes that are read of an object at a time."""
 
+_SHORT_LIST = 10_000
+
 
 class StoreError(BackupDriverException):
     """The store refused or failed; the text says which object, and why."""
@@ -65,8 +67,20 @@ class ObjectStore(abc.ABC):
         """Make a container where it is missing."""
 
     @abc.abstractmethod
+    def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield names that begin so, with sizes in bytes; none where there is no container.
+
+        A list may be long, and what it holds is not in memory together.
+        """
+
     def names(self, container: str, prefix: str) -> Mapping[str, int]:
-        """Return names that begin so, with sizes in bytes; none where there is no container."""
+        """Return a short list. :raises StoreError: it is long."""
+        found: dict[str, int] = {}
+        for name, size in self.listed(container, prefix):
+            if len(found) >= _SHORT_LIST:
+                raise StoreError(f"{container} has more than {_SHORT_LIST} objects {prefix}*")
+            found[name] = size
+        return found
 
     @abc.abstractmethod
     def writing(self, container: str, name: str) -> AbstractContextManager[ObjectSink]:

@@ -12,19 +12,19 @@ the parent's. A run is read a second time to be stored, when its length is known
 
 from __future__ import annotations
 
+import heapq
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivers.backup.format import layout
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget, ObjectWriter
 from drivers.backup.stores.object_store import StoreError
-from drivers.backup.transfer import extents, volume_reader
+from drivers.backup.transfer import extents, stored_names, volume_reader
 from drivers.backup.transfer.changed_blocks import ChangedBlocks, Parent
 from drivers.backup.transfer.checkpoint import Checkpoint, Interval
 from drivers.backup.transfer.extents import ObjectExtent
@@ -126,9 +126,10 @@ class BackupRun:
         recorded = {one.name for one in self._recorded.objects}
         store, container = self._target.store, self._target.container
         prefix = self._target.prefix
-        for name in store.names(container, prefix).keys() - recorded:
-            if layout.is_own_name(prefix, name):
-                store.delete(container, name)
+        for names in stored_names.own_names(store, container, prefix):
+            for name in names:
+                if name not in recorded:
+                    store.delete(container, name)
 
     def _process_all(self, threads: ThreadPoolExecutor, pace: Pace) -> None:
         """Give extents to threads as they become free, and report the progress."""
@@ -232,7 +233,7 @@ def ending(
 
 
 def notification_payload(
-    prefix: str, objects: Iterable[StoredObject], next_number: int = 0
+    prefix: str, objects: Collection[StoredObject], next_number: int = 0
 ) -> dict[str, Any]:
     """Return the payload of notifications about a backup's objects, as Cinder's.
 
@@ -240,10 +241,10 @@ def notification_payload(
 
     :param next_number: of the next object, unless it follows from the objects.
     """
-    found = sorted(objects, key=lambda one: one.offset)
+    found = heapq.nlargest(MAX_NOTIFIED, objects, key=lambda one: one.offset)
     return {
-        "id": next_number or 1 + max((_number(one.name) for one in found), default=0),
-        "list": [one.to_json() for one in found[-MAX_NOTIFIED:]],
+        "id": next_number or 1 + max((_number(one.name) for one in objects), default=0),
+        "list": [one.to_json() for one in reversed(found)],
         "prefix": prefix,
         "volume_meta": None,  # Cinder reads it after the last notification
     }

@@ -15,7 +15,9 @@ from drivers.backup.format import bounds as bounding
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.manifest import Manifest
+from drivers.backup.format.object_list import ObjectList
 from drivers.backup.stores.object_store import ObjectStore
+from drivers.backup.transfer import stored_names
 from drivers.interface.errors import BackupDamaged
 
 
@@ -61,7 +63,7 @@ class Chain:
         """
         layout.require_no_gap(self.links[0].manifest.objects, self.links[0].manifest.backup_id)
         for link in self.links:
-            require_stored(self._store, link)
+            require_stored(self._store, link, self._directory)
 
     @contextmanager
     def block_hashes(
@@ -101,25 +103,12 @@ class Chain:
             raise BackupDamaged(f"{name} of {link.label} is damaged: it is not as it was written")
 
 
-def require_stored(store: ObjectStore, link: ChainLink) -> None:
+def require_stored(store: ObjectStore, link: ChainLink, directory: Path | None = None) -> None:
     """Check that the store lists the objects of a backup, with their lengths, and no others.
 
     :raises BackupDamaged: the list differs.
     """
-    found = dict(store.names(link.container, link.prefix))
-    hashes, described = f"{link.prefix}{layout.BLOCK_HASHES}", link.manifest.block_hashes
-    stored = [(one.name, one.size, found.pop(one.name, None)) for one in link.manifest.objects]
-    if described is not None:
-        stored.append((hashes, described[0], found.pop(hashes, None)))
-    if missing := sorted(name for name, _size, size in stored if size is None):
-        raise BackupDamaged(f"{missing[0]} of {link.label} is missing{_more(missing)}")
-    if strange := sorted(found.keys() - {f"{link.prefix}{layout.METADATA}", hashes}):
-        text = f"is no object of {link.label}, yet it has such a name"
-        raise BackupDamaged(f"{strange[0]} {text}{_more(strange)}")
-    for name, wanted, size in stored:
-        if wanted not in (None, size):
-            raise BackupDamaged(f"{name} is damaged: it has {size} bytes, not {wanted}")
-
-
-def _more(names: Sequence[str]) -> str:
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    known, described = link.manifest.objects, link.manifest.block_hashes
+    objects = ObjectList.of(link.prefix, known, directory)
+    hashes = None if described is None else described[0]
+    stored_names.require_listed(store, link.container, link.prefix, objects, hashes, link.label)

@@ -318,7 +318,9 @@ class TestForeignMetadata:
         rows.back_up(driver, row, volume)
 
         def work(document) -> None:
-            _facts(document).update(compression="bz2")
+            entries = {name: facts for one in document["objects"] for name, facts in one.items()}
+            prefix = row["service_metadata"]
+            entries[f"{prefix}-00001"].update(compression="bz2")
 
         unsealed(tmp_path, row, work)
         change(tmp_path, row, "-00001", lambda _old: bz2.compress(bytes(64 * MIB)))
