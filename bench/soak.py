@@ -63,6 +63,7 @@ class Soak:
                     "volume_driver": "local",
                     "volume_backend_name": POOL,
                     "local_path": folder / "volumes",
+                    "local_path_shared": True,  # the workload connects as another host
                     "processes": options.processes,
                 }
             },

@@ -28,7 +28,7 @@ from drivers.interface.errors import (
 from drivers.interface.export import ExportDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
-from drivers.volume import changed_extents
+from drivers.volume import changed_extents, consumer_host
 from drivers.volume.capacity import report
 from drivers.volume.file_errors import explained
 from drivers.volume.files import Directory
@@ -56,6 +56,13 @@ OPTS: list[cfg.Opt] = [
             ("nbd", "a network block device, served by qemu-nbd"),
         ],
         help="How consumers reach a volume.",
+    ),
+    cfg.BoolOpt(
+        "local_path_shared",
+        default=False,
+        help="Whether consumers on other hosts see local_path as well, under the same path, as on "
+        "a shared file system. Without it, local_export = file refuses connectors of other "
+        "hosts than this one, whose name is the one of the system or the option host.",
     ),
     cfg.StrOpt(
         "local_images",
@@ -194,9 +201,11 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         return False
 
     def validate_connector(self, connector: Mapping[str, Any]) -> None:
-        """Want a host's name where it is noted who connects."""
+        """Want a name where it is noted who connects, and this host where paths are given."""
         if self._export is not None and not connector.get("host"):
             raise InvalidConnectorException("the connector has no host")
+        if self._export is None and not self._sees_files(connector):
+            raise InvalidConnectorException(consumer_host.foreign(connector))
 
     def create_export(
         self, context: Any, volume: Record, connector: Mapping[str, Any] | None
@@ -231,6 +240,8 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         with explained(self._files, f"connect volume {volume.id}"):
             location = self._files.location(volume.name)
             if self._export is None or self._takes_file(connector):
+                if not self._sees_files(connector):
+                    raise VolumeBackendAPIException(consumer_host.foreign(connector))
                 return {"driver_volume_type": "local", "data": {"device_path": location}}
             read_only = is_read_only(volume, connector)
             self._export.ensure(volume.name, location, read_only=read_only)
@@ -299,6 +310,11 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         if not connector or not connector.get("do_local_attach"):
             return False
         return connector.get("host") == socket.gethostname()
+
+    def _sees_files(self, connector: Mapping[str, Any]) -> bool:
+        """Return whether the path of a file is that of the same file for a consumer."""
+        shared: bool = self.configuration.local_path_shared
+        return shared or consumer_host.is_here(connector, self.host)
 
     def _create_from(self, source: str, volume: Record) -> Update:
         with explained(self._files, f"create volume {volume.id}", volume.size):

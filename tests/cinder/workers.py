@@ -33,6 +33,7 @@ class Workers(abc.ABC):
                 "volume_driver": self.driver,
                 "volume_backend_name": name,
                 "local_path": self.place(name),
+                "local_path_shared": True,
                 **self.options.get(name, {}),
             }
             for name in BACKENDS

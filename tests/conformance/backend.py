@@ -74,14 +74,17 @@ class Case:
     programs: tuple[str, ...] = ()
 
 
+SHARED = {"local_path_shared": "true"}
+"""Tests connect under the names of other hosts."""
+
 NBD = {"local_export": "nbd"}
 NBD_PROGRAMS = ("qemu-nbd", "qemu-img", "qemu-io", "nbdinfo")
 
 CASES = (
     Case("noop", "noop"),
-    Case("local", "local", place="plain"),
-    Case("local-ext4", "local", place="ext4"),
-    Case("local-xfs", "local", place="xfs"),
+    Case("local", "local", SHARED, place="plain"),
+    Case("local-ext4", "local", SHARED, place="ext4"),
+    Case("local-xfs", "local", SHARED, place="xfs"),
     Case("local-nbd", "local", NBD, place="plain", programs=NBD_PROGRAMS),
     Case(
         "local-nbd-tcp",

@@ -45,7 +45,7 @@ class BackupWorld(World):
 
     def backend(self, driver: str) -> dict[str, Any]:
         """Return the options of the backend: volumes are files for everybody."""
-        own = {"volume_driver": "local", "local_export": "file"}
+        own = {"volume_driver": "local", "local_export": "file", "local_path_shared": True}
         return {**super().backend(driver), **own}
 
     def sections(self, folder: Path) -> dict[str, dict[str, Any]]:

@@ -60,6 +60,7 @@ backend_url = file://{folder}/state
 volume_driver = worker.cli.demonstration.demo_services.DemoDriver
 volume_backend_name = local
 local_path = {folder}/volumes
+local_path_shared = true
 local_images = {folder}/state/images
 """
 
