@@ -105,7 +105,8 @@ class Copying:
     def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
         """Create a volume with another one's data as of now.
 
-        The volume may be larger than the source: the driver makes it so.
+        The volume may be larger than the source: the driver makes it so, and nothing old
+        is readable behind the data.
 
         :raises NotImplementedError: a snapshot of the moment is used instead.
         :raises VolumeBackendAPIException: not created; its remains are removed

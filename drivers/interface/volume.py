@@ -173,6 +173,8 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     def extend_volume(self, volume: Record, new_size: int) -> None:
         """Grow the volume; a volume that has the size already is left as it is.
 
+        Nothing old is readable in the added space: no caller clears it.
+
         A backend that cannot do so with a volume in use reports
         ``online_extend_support=False``.
 
@@ -207,7 +209,7 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         """Create a volume with a snapshot's data.
 
         The volume may be larger than the snapshot: the driver extends it, no caller
-        extends it afterwards. Where the type's extra specs say ``replication: True``,
+        extends it afterwards. Nothing old is readable behind the data. Where the type's extra specs say ``replication: True``,
         the driver also makes the replica and sets replication up between the two.
 
         :returns: columns to write, or None.
