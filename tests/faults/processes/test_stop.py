@@ -58,15 +58,20 @@ def all_made(cloud: Cloud, volumes: Sequence[Record]) -> None:
 
 @PROCESSES
 def test_a_short_grace_under_full_load_loses_and_repeats_nothing(
-    make_cloud: Clouds, processes: int, full: bool
+    make_cloud: Clouds, tmp_path: Path, processes: int, full: bool
 ) -> None:
     count = 400 if full else 60
+    gate = tmp_path / "gate"  # no creation ends before the stop has begun
     limits = {"executor_thread_pool_size": 8, "waiting_operations_max": 8}
     cloud = make_cloud(processes, 0.25, graceful_shutdown_timeout=5 if full else 1, **limits)
+    cloud.script.plan(create_volume={"wait_for": str(gate)})
     cloud.service.start()
     volumes = ask(cloud, count)
     until(lambda: len(cloud.script.calls("create_volume")) >= 8, 60, "a full load")
     terminate(cloud)
+    said = "its operations have"
+    until(lambda: cloud.service.text().count(said) == processes, 60, "all to be stopping")
+    gate.touch()
     assert ended(cloud) == 0
     taken, made = len(cloud.entries()), len(cloud.script.calls("create_volume"))
     assert made < count  # it did not just wait for all of them
