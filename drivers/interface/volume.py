@@ -209,8 +209,9 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         """Create a volume with a snapshot's data.
 
         The volume may be larger than the snapshot: the driver extends it, no caller
-        extends it afterwards. Nothing old is readable behind the data. Where the type's extra specs say ``replication: True``,
-        the driver also makes the replica and sets replication up between the two.
+        extends it afterwards. Nothing old is readable behind the data. Where the type's
+        extra specs say ``replication: True``, the driver also makes the replica and sets
+        replication up between the two.
 
         :returns: columns to write, or None.
         :raises DriverError: as for :meth:`create_volume`; the snapshot is unchanged.
