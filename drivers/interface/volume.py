@@ -165,7 +165,8 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         a further keyword.
 
         :param connector: None, as in a forced detach, ends all connections.
-        :returns: True when the host still uses a connection that it shares.
+        :returns: True when the host still uses a connection that it shares, or when other
+            hosts use the export: it is not removed then.
         :raises DriverError: the access may still be there; the call can be repeated.
         """
 

@@ -252,7 +252,10 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     def terminate_connection(
         self, volume: Record, connector: Mapping[str, Any] | None
     ) -> bool | None:
-        """Let a host go, unless another attachment of it remains; without one, all."""
+        """Let a host go, unless another attachment of it remains; without one, all.
+
+        True also where other hosts remain: their server must not be removed.
+        """
         if self._export is None or self._takes_file(connector):
             return None
         host = None if connector is None else str(connector.get("host"))
@@ -260,7 +263,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
             return True
         with explained(self._files, f"disconnect volume {volume.id}"):
             self._export.disconnect(volume.name, host)
-        return False
+        return bool(self._export.noted(volume.name))
 
     def changed_extents(self, source: Record, since: Record) -> Sequence[tuple[int, int]] | None:
         """Compare where the files lie: copies by reference share unchanged extents."""
