@@ -24,6 +24,8 @@ from worker.compat import native_threads  # noqa: F401  # isort: skip
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers
 
+pytest_plugins = ["tests.length"]
+
 DATABASES = ("sqlite", "mysql", "postgresql")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import kombu
 import pytest
 
-from tests.faults.hostile import messages
-from tests.faults.hostile.messages import Message
 from tests.functional.cloud import HOST, NODE, Cloud
 from tests.functional.service import Service
+from tests.hostile.messages import samples
+from tests.hostile.messages.samples import Message
 from tests.servers import until
 
 KEPT = 200
@@ -72,7 +72,7 @@ def test_good_ones_are_done_among_bad_ones(cloud: Cloud, chance: random.Random, 
         if number % (bad // good + 1) == 0:
             cloud.cast("create_volume", volume=waiting.pop())
         else:
-            send(messages.bad(chance))
+            send(samples.bad(chance))
     assert not waiting
     all_taken(cloud)
 
@@ -87,27 +87,27 @@ def test_good_ones_are_done_among_bad_ones(cloud: Cloud, chance: random.Random, 
 def test_one_of_ten_mebibytes_leaves_no_trace_of_its_size(cloud: Cloud) -> None:
     send = Sender(cloud)
     for _ in range(3):
-        send(messages.huge(10))
+        send(samples.huge(10))
     all_taken(cloud)
 
     rejected = cloud.entries(rejected=True)
     assert len(rejected) == 3
     journal = cloud.service.directory / "state" / "journal.sqlite"
-    assert journal.stat().st_size < messages.MIB
+    assert journal.stat().st_size < samples.MIB
     unhurt(cloud)
 
 
 @pytest.mark.parametrize("depth", [1_000, 100_000])
 def test_one_that_is_very_deep(cloud: Cloud, depth: int) -> None:
     send = Sender(cloud)
-    send(Message(messages.nested(depth).encode()))
+    send(Message(samples.nested(depth).encode()))
     all_taken(cloud)
 
     assert len(cloud.entries(rejected=True)) == 1
     unhurt(cloud)
 
 
-@pytest.mark.parametrize("coding", messages.ENCODINGS)
+@pytest.mark.parametrize("coding", samples.ENCODINGS)
 def test_one_of_an_unknown_encoding(cloud: Cloud, coding: tuple[str, str]) -> None:
     send = Sender(cloud)
     send(Message(b"\x80\x02}q\x00.", *coding))
