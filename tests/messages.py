@@ -27,10 +27,10 @@ def cast(
     intake._casts.process()
 
 
-def begin(intake: Intake, message: Message, context: Message) -> SimpleQueue[Any]:
-    """Hand a call over and return the queue in which its reply will be."""
+def begin(intake: Intake, message: Message, context: Message, size: int = 0) -> SimpleQueue[Any]:
+    """Hand a call over, of a message of so many bytes; return the queue of its reply."""
     replies: SimpleQueue[Any] = SimpleQueue()
-    intake.call(Call(message, context, lambda *reply: replies.put(reply)))
+    intake.call(Call(message, context, lambda *reply: replies.put(reply), size=size))
     return replies
 
 

@@ -82,11 +82,15 @@ class OperationRun:
         """The flow's id."""
         return str(self.detail.uuid)
 
-    def pack(self) -> None:
-        """Reduce arguments and request to a fifth of their memory, while it waits."""
+    def pack(self) -> int:
+        """Reduce arguments and request to a fifth of their memory, while it waits.
+
+        :returns: the bytes that they need now.
+        """
         self._packed = pickle.dumps((self.operation, self.detail))
         self.operation = replace(self.operation, args={}, request=RequestContext({}))
         self.detail = FlowDetail(self.detail.name, self.detail.uuid)
+        return len(self._packed)
 
     def unpack(self) -> None:
         """Restore arguments and request before they are used."""

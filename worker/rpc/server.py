@@ -72,6 +72,7 @@ class Call:
     :param reply: sends the answer, or an error in its place; it may wait for the bus.
     :param patience: seconds that the caller waits; None where the message does not say.
     :param arrived: when it arrived at the earliest, by the monotonic clock.
+    :param size: bytes of its body.
     """
 
     message: Mapping[str, Any]
@@ -79,6 +80,7 @@ class Call:
     reply: Callable[[Any, BaseException | None], None]
     patience: float | None = None
     arrived: float = field(default_factory=time.monotonic)
+    size: int = 0
 
     @property
     def is_abandoned(self) -> bool:
@@ -161,16 +163,17 @@ class _Listener(compat.Listener):
         self.outstanding.discard(delivery)
         incoming = self.take_call(parsed)
         if incoming is not None:
-            self._intake.call(self._call(incoming, _expiration(message)))
+            self._intake.call(self._call(incoming, _expiration(message), _size(message)))
 
-    def _call(self, incoming: Any, expiration: float | None) -> Call:
+    def _call(self, incoming: Any, expiration: float | None, size: int) -> Call:
         # The listener has taken the id out of the message.
         message = {**incoming.message, "_unique_id": incoming.unique_id}
         reply = functools.partial(_reply, self.driver.conf, incoming)
         # A caller that monitors its call gives up without signs of life, which are not sent.
         limits = [one for one in (expiration, incoming.client_timeout) if one]
         patience = min(limits, default=None)
-        return Call(message, incoming.ctxt, reply, patience, self.earliest_arrival())
+        arrived = self.earliest_arrival()
+        return Call(message, incoming.ctxt, reply, patience, arrived, size)
 
 
 def _reply(conf: Any, incoming: Any, answer: Any, error: BaseException | None) -> None:
@@ -203,9 +206,14 @@ def _decoded(message: Any) -> compat.RabbitMessage:
 
 
 def _check_size(message: Any) -> None:
-    size = len(getattr(message, "body", None) or b"")
+    size = _size(message)
     if size > MESSAGE_MAX:
         raise ValueError(f"it has {size} bytes, more than {MESSAGE_MAX}")
+
+
+def _size(message: Any) -> int:
+    """Return the length of a message's body."""
+    return len(getattr(message, "body", None) or b"")
 
 
 def _expiration(message: Any) -> float | None:

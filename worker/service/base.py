@@ -172,7 +172,9 @@ def make_pool(
         submitted=submitted,
         data_transfers=data_transfers,
         limits=WaitingLimits(
-            base.conf.waiting_operations_max, base.conf.waiting_operations_per_resource
+            base.conf.waiting_operations_max,
+            base.conf.waiting_operations_per_resource,
+            base.conf.waiting_operations_mib * units.Mi,
         ),
         stopping=base.stopping,
     )

@@ -220,6 +220,7 @@ class TestCalls:
             lambda: deliver(4, 2.0),
         )
 
+        assert all(call.size > 50 for call in bench.intake.calls)
         assert [call.arrived for call in bench.intake.calls] == [1002.0, 1002.0, 1002.0, 1094.0]
         assert [call.is_abandoned for call in bench.intake.calls[1:]] == [True, True, False]
 

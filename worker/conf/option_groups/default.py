@@ -57,6 +57,14 @@ OPTS = [
         "each. The rest waits on the bus.",
     ),
     cfg.IntOpt(
+        "waiting_operations_mib",
+        default=32,
+        min=1,
+        help="MiB of arguments of the operations that wait, in each process; of each kind, and "
+        "of calls, as many. A usual operation has some KiB, and a message up to 4 MiB. The "
+        "rest waits on the bus.",
+    ),
+    cfg.IntOpt(
         "waiting_operations_per_resource",
         default=100,
         min=1,

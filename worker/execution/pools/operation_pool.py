@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from oslo_utils import units
 from taskflow.persistence.models import FlowDetail
 
 from flows.engine.flow_run import Outcome
@@ -67,10 +68,12 @@ class WaitingLimits:
 
     :param most: in each pool, for their turn or for a thread.
     :param per_resource: for their turn on one resource.
+    :param most_bytes: their arguments in each pool; the last one that is accepted may exceed it.
     """
 
     most: int = 1000
     per_resource: int = 100
+    most_bytes: int = 32 * units.Mi
 
 
 class OperationPool:
@@ -107,11 +110,11 @@ class OperationPool:
         self._limits = limits
         self._submitted = submitted
         self._stopping = stopping
-        most = limits.most
-        self._slow = ThreadPool("operation", size, most)
-        self._quick = ThreadPool("quick", max(size, QUICK_THREADS), most)
-        self._transfers = ThreadPool("transfer", data_transfers or _UNLIMITED, most)
-        self._calls = ThreadPool("call", max(size, CALL_THREADS), most)
+        most = (limits.most, limits.most_bytes)
+        self._slow = ThreadPool("operation", size, *most)
+        self._quick = ThreadPool("quick", max(size, QUICK_THREADS), *most)
+        self._transfers = ThreadPool("transfer", data_transfers or _UNLIMITED, *most)
+        self._calls = ThreadPool("call", max(size, CALL_THREADS), *most)
         self._resumed = ResumePool()
         self._guard = threading.Lock()
         self._runs: dict[str, OperationRun] = {}
@@ -142,10 +145,11 @@ class OperationPool:
     def start(self, operation: Operation, detail: FlowDetail) -> None:
         """Run a new operation on a thread when its turn comes."""
         run, pool = OperationRun(operation, detail), self._pool_of(operation)
+        size = 0
         if pool.is_busy or self._queue.is_taken((*operation.exclusive, *operation.shared)):
-            run.pack()
-        pool.add_waiting()
-        self._enqueue(run, functools.partial(self._run_in, pool))
+            size = run.pack()
+        pool.add_waiting(size)
+        self._enqueue(run, functools.partial(self._run_in, pool, size))
 
     def start_submitted(self) -> None:
         """Run the operations that flows have started since the last call."""
@@ -157,26 +161,34 @@ class OperationPool:
         """Do work that starts no flow, on a thread for quick casts."""
         self._quick.submit(work)
 
-    def start_call(self, begin: Callable[[], None]) -> bool:
-        """Begin a call on a thread for calls; return False where too many wait."""
+    def start_call(self, begin: Callable[[], None], size: int = 0) -> bool:
+        """Begin a call on a thread for calls; return False where too many wait.
+
+        :param size: the bytes of its message.
+        """
         if not self._calls.accepts_more:
             return False
 
         def work() -> None:
-            with self._calls.running():
+            with self._calls.running(size):
                 begin()
 
-        self._calls.add_waiting()
+        self._calls.add_waiting(size)
         self._calls.submit(work)
         return True
 
     def run_call(
-        self, operation: Operation, accept: Callable[[], FlowDetail | None], ended: Ended
+        self,
+        operation: Operation,
+        accept: Callable[[], FlowDetail | None],
+        ended: Ended,
+        size: int = 0,
     ) -> None:
         """Run the operation of a call: at once on this thread, or later when its turn comes.
 
         :param accept: journals it when its turn has come; None where it is not to be run.
         :param ended: called with its outcome, or with an error in place of one.
+        :param size: the bytes of its message.
         """
         here = threading.get_ident()
         at_once: list[Ticket] = []
@@ -186,16 +198,16 @@ class OperationPool:
             if entering and threading.get_ident() == here:
                 at_once.append(ticket)
             else:
-                self._calls.submit(self._run_call, ticket, operation, accept)
+                self._calls.submit(self._run_call, ticket, operation, accept, size)
 
         ticket = Ticket(operation.exclusive, operation.shared, ready)
         with self._guard:
             self._waiting_calls[ticket] = ended
-        self._calls.add_waiting()
+        self._calls.add_waiting(size)
         self._queue.enter(ticket)
         entering = False
         if at_once:
-            self._run_call(ticket, operation, accept)
+            self._run_call(ticket, operation, accept, size)
         elif self._stopping.is_set():
             self._fail_call(ticket)
 
@@ -282,18 +294,22 @@ class OperationPool:
             return self._transfers
         return self._quick if operation.quick else self._slow
 
-    def _run_in(self, pool: ThreadPool, work: Callable[..., None], *args: Any) -> None:
-        """Run work on a thread of a pool in which it has waited."""
+    def _run_in(self, pool: ThreadPool, size: int, work: Callable[..., None], *args: Any) -> None:
+        """Run work on a thread of a pool in which it has waited, with its bytes."""
 
         def run() -> None:
-            with pool.running():
+            with pool.running(size):
                 self._notify_capacity()
                 work(*args)
 
         pool.submit(run)
 
     def _run_call(
-        self, ticket: Ticket, operation: Operation, accept: Callable[[], FlowDetail | None]
+        self,
+        ticket: Ticket,
+        operation: Operation,
+        accept: Callable[[], FlowDetail | None],
+        size: int,
     ) -> None:
         """Run a call's operation, whose turn has come, on this thread."""
         with self._guard:
@@ -301,7 +317,7 @@ class OperationPool:
         outcome: Outcome | None = None
         failed: BaseException | None = None
         try:
-            with self._calls.running():
+            with self._calls.running(size):
                 if ended is not None:
                     outcome = self._run_accepted(ticket, operation, accept)
         except BaseException as error:  # noqa: BLE001 - the caller gets it

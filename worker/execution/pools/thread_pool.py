@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pool of threads for one kind of operation; it counts the operations that wait for them."""
+"""Pool of threads for one kind of operation; counts operations that wait, and their bytes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ class ThreadPool:
 
     :param threads: how many operations run at once.
     :param most: how many may wait.
+    :param most_bytes: how many bytes of arguments those that wait may have.
     """
 
-    def __init__(self, name: str, threads: int, most: int) -> None:
+    def __init__(self, name: str, threads: int, most: int, most_bytes: int) -> None:
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads = threads
         self._most = most
+        self._most_bytes = most_bytes
         self._guard = threading.Lock()
         self._waiting = 0
+        self._waiting_bytes = 0
         self._running = 0
 
     @property
@@ -39,23 +42,28 @@ class ThreadPool:
     @property
     def accepts_more(self) -> bool:
         """Whether one more operation may wait."""
-        return self._waiting < self._most
+        return self._waiting < self._most and self._waiting_bytes < self._most_bytes
 
     @property
     def is_busy(self) -> bool:
         """Whether the next operation waits for a thread."""
         return self._waiting + self._running >= self._threads
 
-    def add_waiting(self) -> None:
-        """Count one more operation that waits."""
+    def add_waiting(self, size: int = 0) -> None:
+        """Count one more operation that waits, and its bytes."""
         with self._guard:
             self._waiting += 1
+            self._waiting_bytes += size
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count an operation that waited as one that runs."""
+    def running(self, size: int = 0) -> Iterator[None]:
+        """Count an operation that waited as one that runs.
+
+        :param size: the bytes with which it waited.
+        """
         with self._guard:
             self._waiting -= 1
+            self._waiting_bytes -= size
             self._running += 1
         try:
             yield

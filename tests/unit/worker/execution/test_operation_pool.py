@@ -18,7 +18,7 @@ from taskflow import states
 from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
 
-from flows.errors import InvalidVolume, OperationCancelled, ProcessStopping
+from flows.errors import FlowError, InvalidVolume, OperationCancelled, ProcessStopping
 from flows.factories import registered
 from flows.lifecycle import Step
 from tests import messages
@@ -123,7 +123,7 @@ class Endpoint:
 class Bench:
     """The execution of one process, over a real journal and real locks."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, most_bytes: int = 1 << 20) -> None:
         self.journal = Journal(f"sqlite:///{folder}/journal.sqlite")
         self.journal.upgrade()
         self.locks = Locks(f"file://{folder}", "test")
@@ -146,7 +146,7 @@ class Bench:
             slot=SLOT,
             size=2,
             data_transfers=1,
-            limits=WaitingLimits(most=4, per_resource=2),
+            limits=WaitingLimits(most=4, per_resource=2, most_bytes=most_bytes),
             stopping=self.stopping,
         )
         rejected = RejectedMessages(self.journal, retry, lambda: 100)
@@ -172,9 +172,10 @@ class Bench:
         messages.cast(self.intake, message, {"request_id": "req-1"}, taken)
         return unique_id
 
-    def begin(self, method: str, **args: Any) -> SimpleQueue[Any]:
+    def begin(self, method: str, size: int = 0, **args: Any) -> SimpleQueue[Any]:
         """Begin a call and return the queue in which its reply will be."""
-        return messages.begin(self.intake, {"method": method, "version": "3.0", "args": args}, {})
+        message = {"method": method, "version": "3.0", "args": args}
+        return messages.begin(self.intake, message, {}, size)
 
     def call(self, method: str, **args: Any) -> Any:
         return answer(self.begin(method, **args))
@@ -207,6 +208,21 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.operations.resume()
     yield made
     made.close()
+
+
+@pytest.fixture
+def bench_of(tmp_path: Path) -> Iterator[Callable[[int], Bench]]:
+    """A function that makes a bench whose waiting operations may have so many bytes."""
+    made: list[Bench] = []
+
+    def make(most_bytes: int) -> Bench:
+        GATE.reset()
+        made.append(Bench(World(tmp_path), tmp_path, most_bytes))
+        made[0].operations.resume()
+        return made[0]
+
+    yield make
+    made[0].close()
 
 
 class TestCasts:
@@ -306,6 +322,21 @@ class TestLanes:
         for flow in flows:
             bench.ended(flow)
 
+    def test_no_more_bytes_wait_than_the_limit(self, bench_of: Callable[[int], Bench]) -> None:
+        bench, large = bench_of(100_000), "x" * 60_000
+        gates = [GATE.hold(name) for name in ("a0", "a1")]
+        running = [bench.cast("note", name=name, volume=name) for name in ("a0", "a1")]
+        until(lambda: len(GATE.ran) == 2)
+        flows = [bench.cast("note", name=f"{large}{n}", volume=f"v{n}") for n in range(4)]
+        assert bench.taken == [*running, *flows[:2]]  # by their number, all might wait
+        bench.ended(bench.cast("quick", name="q"))  # another kind
+        for gate in gates:
+            gate.set()
+        until(lambda: bench.intake._casts.process() or bench.intake.is_empty)
+
+        for flow in flows:
+            bench.ended(flow)
+
     def test_one_that_was_packed_runs_with_its_arguments(self, bench: Bench) -> None:
         go = GATE.hold("a")
         bench.cast("note", name="a")
@@ -339,7 +370,7 @@ class TestCalls:
     def test_many_that_wait_for_one_resource_hold_no_thread(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        bench.operations._calls = ThreadPool("call", 1, 10)
+        bench.operations._calls = ThreadPool("call", 1, 10, 10)
         go = GATE.hold("v1")
         bench.cast("note", name="v1")
         until(lambda: GATE.ran == ["v1"])
@@ -348,6 +379,20 @@ class TestCalls:
         go.set()
 
         assert [answer(reply) for reply in waiting] == ["V1"] * 3
+
+    def test_too_many_bytes_that_wait_are_refused(self, bench_of: Callable[[int], Bench]) -> None:
+        bench = bench_of(100)
+        go = GATE.hold("v1")
+        bench.cast("note", name="v1")
+        until(lambda: GATE.ran == ["v1"])
+        waiting = [bench.begin("ask", size=60, name="v1") for _ in range(2)]
+        until(lambda: len(bench.operations._waiting_calls) == 2)
+        with pytest.raises(FlowError, match="too many calls wait"):
+            bench.call("ask", name="v2")
+        go.set()
+
+        assert [answer(reply) for reply in waiting] == ["V1"] * 2
+        assert bench.call("ask", name="v2") == "V2"
 
     def test_one_that_was_not_begun_before_the_stop_is_an_error(self, bench: Bench) -> None:
         go = GATE.hold("v1")
