@@ -20,6 +20,7 @@ from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
 
 from flows.errors import NotFound
+from worker.cli.output import colour
 from worker.printable import printable
 
 if TYPE_CHECKING:
@@ -198,7 +199,17 @@ class _WithAccess:
 
 
 class Command(_WithAccess, CliffCommand):
-    """A command that does something."""
+    """A command that does something, and writes lines in printable characters."""
+
+    def write(self, *lines: str) -> None:
+        """Write lines; line breaks within one are escaped."""
+        stream = self.app.stdout
+        stream.writelines(f"{colour.printable_line(line, stream)}\n" for line in lines)
+        stream.flush()
+
+    def warn(self, text: str) -> None:
+        """Write a warning to standard error."""
+        self.app.stderr.write(f"{self.app.NAME}: {printable(text)}\n")
 
 
 class _Printed:

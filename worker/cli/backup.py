@@ -105,11 +105,6 @@ class _Asking(Command):
         if options.wait is not None:
             self.write(CastWait(self.access, sent, self.write).until_end(options.wait))
 
-    def write(self, line: str) -> None:
-        """Write a line."""
-        self.app.stdout.write(line + "\n")
-        self.app.stdout.flush()
-
 
 class Create(_Asking):
     """Back up a volume or a snapshot.
@@ -204,7 +199,8 @@ class Export(_Asking):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Ask the service."""
         backup = self.access.backup(parsed_args.id)
-        self.write(json.dumps(self.requests(parsed_args).export(backup), indent=2))
+        record = json.dumps(self.requests(parsed_args).export(backup), indent=2)
+        self.write(*record.split("\n"))
 
 
 class Import(_Asking):
@@ -273,7 +269,7 @@ class Verify(Command):
             raise CommandError(f"{backup.service} cannot verify backups") from error
         finally:
             line.end()
-        self.app.stdout.write(f"backup {backup.id} is whole: {line.summary}\n")
+        self.write(f"backup {backup.id} is whole: {line.summary}")
 
 
 class _ProgressLine:

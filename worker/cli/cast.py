@@ -70,19 +70,15 @@ class Cast(Command):
 
         sent = CastRequest(access, parsed_args, extra).send()
         if not sent.is_cast:
-            self._write(json.dumps(sent.answer, indent=2, default=_plain_object))
+            self.write(*json.dumps(sent.answer, indent=2, default=_plain_object).split("\n"))
             return 0
         if sent.resource is not None:
-            self._write(f"{sent.resource.kind} {sent.resource.id}")
+            self.write(f"{sent.resource.kind} {sent.resource.id}")
         if sent.warning:
-            self.app.stderr.write(f"holdfast: {sent.warning}\n")
+            self.warn(sent.warning)
         if parsed_args.wait is not None:
-            self._write(CastWait(access, sent, self._write).until_end(parsed_args.wait))
+            self.write(CastWait(access, sent, self.write).until_end(parsed_args.wait))
         return 0
-
-    def _write(self, line: str) -> None:
-        self.app.stdout.write(line + "\n")
-        self.app.stdout.flush()
 
 
 class List(Lister):

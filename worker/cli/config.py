@@ -43,11 +43,11 @@ class Check(Command):
             raise CommandError("there is no configuration file: name one, or make one in /etc")
         if parsed_args.cinder:
             report = Report(files, checker.examine(files), Colour(self.app.stdout))
-            self.app.stdout.writelines(f"{line}\n" for line in report.lines())
+            self.write(*report.lines())
             return int(report.prevents)
         problems = checker.check(files)
         for problem in problems:
-            self.app.stdout.write(f"{'error' if problem.fatal else 'warning'}: {problem}\n")
+            self.write(f"{'error' if problem.fatal else 'warning'}: {problem}")
         if not problems:
-            self.app.stdout.write(f"nothing wrong in {', '.join(files)}\n")
+            self.write(f"nothing wrong in {', '.join(files)}")
         return int(any(problem.fatal for problem in problems))

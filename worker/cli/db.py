@@ -28,7 +28,7 @@ class Sync(Command):
         journal = self.access.open_journal()
         journal.upgrade()
         journal.close()
-        self.app.stdout.write("the tables are up to date\n")
+        self.write("the tables are up to date")
 
 
 class Check(Lister):

@@ -31,20 +31,19 @@ class Demo(Command):
             from worker.cli.demonstration.demo_services import DemoServices
             from worker.cli.demonstration.scenario import Scenario
 
-            stage = DemoServices(Path(folder), self._write, Colour(self.app.stdout))
+            stage = DemoServices(Path(folder), self._show, Colour(self.app.stdout))
             try:
                 Scenario(stage).play()
             finally:
                 stage.close()
         took = time.monotonic() - began
-        self._write(
-            f"All as it should be: {stage.count} operations in {took:.1f} s, nothing left behind.\n"
+        self.write(
+            f"All as it should be: {stage.count} operations in {took:.1f} s, nothing left behind."
         )
         return 0
 
-    def _write(self, text: str) -> None:
-        self.app.stdout.write(text)
-        self.app.stdout.flush()
+    def _show(self, text: str) -> None:
+        self.write(*text.removesuffix("\n").split("\n"))
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from oslo_utils import timeutils
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.output.colour import Colour
-from worker.printable import printable
 
 if TYPE_CHECKING:
     from worker.cli.output.tasks import Task
@@ -149,8 +148,8 @@ class _Request(Command):
             time.sleep(0.1)
         if not answer.done:
             raise CommandError(answer.text)
-        label = printable(f"{entry.method} of {entry.resource}")
-        self.app.stdout.write(f"{label}: {answer.text}; see: holdfast flow show {entry.flow}\n")
+        label = f"{entry.method} of {entry.resource}"
+        self.write(f"{label}: {answer.text}; see: holdfast flow show {entry.flow}")
 
 
 class Resume(_Request):
@@ -205,8 +204,7 @@ class Graph(Command):
                 reason = tasks.unknown(entry) or entry.failure or "it is of another version"
                 raise CommandError(f"{entry.flow} cannot be drawn: {reason}")
             known = {task.name: task for task in tasks.tasks_of(access.journal, entry)}
-        lines = flow_graph.FORMATS[parsed_args.format](flow, known, Colour(self.app.stdout))
-        self.app.stdout.write("\n".join(lines) + "\n")
+        self.write(*flow_graph.FORMATS[parsed_args.format](flow, known, Colour(self.app.stdout)))
 
 
 def _path(which: str) -> str:

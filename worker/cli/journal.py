@@ -21,13 +21,12 @@ class Check(Command):
         """Check the file."""
         path = _file(self.access)
         found = sqlite_file.problems(path)
-        for problem in found:
-            self.app.stdout.write(f"{problem}\n")
+        self.write(*map(str, found))
         if not found:
-            self.app.stdout.write(f"the journal {path} is sound\n")
+            self.write(f"the journal {path} is sound")
             return 0
-        self.app.stdout.write(
-            f"the journal {path} is damaged; stop the services, then: holdfast journal replace\n"
+        self.write(
+            f"the journal {path} is damaged; stop the services, then: holdfast journal replace"
         )
         return 1
 
@@ -51,11 +50,11 @@ class Replace(Command):
             shown = ", ".join(str(pid) for pid in users)
             raise CommandError(f"the journal {path} is in use by process {shown}: stop it first")
         done = sqlite_file.put_aside(path)
-        self.app.stdout.write(f"the damaged journal is {done.path} now\n")
+        self.write(f"the damaged journal is {done.path} now")
         if done.copied is None:
-            self.app.stdout.write("its operations cannot be read completely; none was copied\n")
+            self.write("its operations cannot be read completely; none was copied")
         else:
-            self.app.stdout.write(f"{done.copied} entries were copied to the new journal\n")
+            self.write(f"{done.copied} entries were copied to the new journal")
         return 0
 
 

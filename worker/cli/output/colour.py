@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TextIO
 
+from worker.printable import printable
+
 _CODES = {"good": 32, "bad": 31, "undone": 33, "running": 36, "faint": 2, "strong": 1}
+
+_PAINT = re.compile("(" + "|".join(rf"\033\[{code}m" for code in (0, *_CODES.values())) + ")")
+"""The escape sequences of the colours."""
 
 _MEANING = {
     "SUCCESS": "good",
@@ -42,6 +48,14 @@ class Colour:
         """Paint text in the colour of a state."""
         meaning = meaning_of(state)
         return self(text, meaning) if meaning else text
+
+
+def printable_line(line: str, stream: TextIO) -> str:
+    """Return a line in printable characters, with its colours where it goes to a terminal."""
+    if not stream.isatty():
+        return printable(line)
+    parts = _PAINT.split(line)
+    return "".join(part if at % 2 else printable(part) for at, part in enumerate(parts))
 
 
 def meaning_of(state: str) -> str:

@@ -9,6 +9,7 @@ from taskflow.flow import Flow
 
 from worker.cli.output.colour import FILL, Colour, meaning_of
 from worker.cli.output.tasks import Task
+from worker.printable import printable
 
 _MARKS = {"": "[ ]", "PENDING": "[ ]", "RUNNING": "[>]", "SUCCESS": "[x]", "REVERTED": "[<]"}
 
@@ -71,4 +72,6 @@ def _meaning(name: str, known: Known) -> str:
 
 def _label(name: str, known: Known) -> list[str]:
     task = known.get(name)
-    return [name, *filter(None, (task.shown, task.took_text))] if task else [name]
+    shown = filter(None, (task.shown, task.took_text)) if task else ()
+    # A quote would end the label.
+    return [printable(part).replace('"', "'").replace("\\", "/") for part in (name, *shown)]
