@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from typing import Any
 
 from worker.rpc.dispatch import BadArguments
 from worker.rpc.operation import Operation, WhenInterrupted
-
-_AN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,35}")
-"""A UUID or another id; never a path, never longer than its column."""
+from worker.rpc.received.argument_forms import is_id
 
 
 def on_volume(factory: Any, volume: Any, **args: Any) -> Operation:
@@ -118,7 +115,7 @@ def check_id(found: Any, label: str) -> None:
 
     :raises BadArguments: it cannot be an id.
     """
-    if not isinstance(found, str) or not _AN_ID.fullmatch(found):
+    if not is_id(found):
         raise BadArguments(f"{label} is not usable: {reprlib.repr(found)}")
 
 

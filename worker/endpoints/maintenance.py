@@ -50,8 +50,6 @@ class MaintenanceEndpoint:
     @exposed("3.8")
     def failover(self, request: RequestContext, secondary_backend_id: Any = None) -> Operation:
         """Fail the backend over to a replication target, or back to ``default``."""
-        if not isinstance(secondary_backend_id, str | None):
-            raise BadArguments(f"secondary_backend_id is no name: {secondary_backend_id!r:.80}")
         return self._on_host(failover.flow, secondary_id=secondary_backend_id)
 
     @exposed("3.0")

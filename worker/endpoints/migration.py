@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from flows.volume.migration import complete, migrate, retype, update_migrated
 from worker.endpoints.arguments import as_list, check_id, id_of, on_volume, volume_lock
 from worker.rpc import codec
-from worker.rpc.dispatch import BadArguments, exposed
+from worker.rpc.dispatch import exposed
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
 
@@ -35,7 +34,7 @@ class MigrationEndpoint:
             retype.flow,
             volume,
             new_type_id=new_type_id,
-            host=_host(host),
+            host=dict(codec.raw(host)),
             migration_policy=str(migration_policy),
             reservations=as_list(reservations),
             old_reservations=as_list(old_reservations),
@@ -58,7 +57,7 @@ class MigrationEndpoint:
         operation = on_volume(
             migrate.flow,
             volume,
-            host=_host(host),
+            host=dict(codec.raw(host)),
             force_host_copy=bool(force_host_copy),
             new_type_id=new_type_id,
         )
@@ -91,16 +90,6 @@ class MigrationEndpoint:
             # Not the volume's: its own service holds that while it asks for this.
             exclusive=(volume_lock(spare_id),),
         )
-
-
-def _host(host: Any) -> dict[str, Any]:
-    """Return the mapping that names a backend. :raises BadArguments: it names none."""
-    found = codec.raw(host)
-    if not isinstance(found, Mapping) or not isinstance(found.get("host"), str):
-        raise BadArguments("host is no mapping with a host")
-    if not found["host"]:
-        raise BadArguments("host names no host")
-    return dict(found)
 
 
 def _named(source: Any, names: tuple[str, ...]) -> dict[str, Any]:

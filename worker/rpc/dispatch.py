@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from worker.rpc import codec
 from worker.rpc.operation import Operation
+from worker.rpc.received import argument_forms
 from worker.rpc.request_context import RequestContext
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -166,7 +167,9 @@ class _Target:
             raise BadArguments(f"{method}: the arguments are no mapping")
         try:
             decoded = {str(name): codec.decode(value, str(name)) for name, value in args.items()}
-        except codec.MalformedObject as error:
+            for name in self.known & decoded.keys():
+                argument_forms.check(name, decoded[name])
+        except (codec.MalformedObject, argument_forms.BadForm) as error:
             raise BadArguments(f"{method}: {error}") from error
         if missing := sorted(self.required - decoded.keys()):
             raise BadArguments(f"{method} lacks {', '.join(missing)}")
