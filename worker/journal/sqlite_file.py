@@ -29,6 +29,13 @@ _SHOWN = 20
 _TABLES = ("logbooks", "flowdetails", "atomdetails")
 """Tables whose rows are copied from a damaged journal, parents first."""
 
+_SCHEMA = (
+    "SELECT sql FROM sqlite_master WHERE (type = 'table' AND sql LIKE 'CREATE TABLE %') OR"
+    " (type = 'index' AND (sql LIKE 'CREATE INDEX %' OR sql LIKE 'CREATE UNIQUE INDEX %'))"
+    " ORDER BY type DESC"
+)
+"""The statements that make the tables: no triggers, views or virtual tables, which we have not."""
+
 _WAIT = 30.0
 """Seconds that a statement waits for the lock of another process."""
 
@@ -229,8 +236,7 @@ def _copy(source: Path, target: Path) -> int:
     if source.stat().st_size == 0:
         raise sqlite3.DatabaseError("the file is empty")
     with contextlib.closing(_read_only(source)) as old, contextlib.closing(_new(target)) as new:
-        schema = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type DESC"
-        for (statement,) in old.execute(schema).fetchall():
+        for (statement,) in old.execute(_SCHEMA).fetchall():
             new.execute(statement)
         for table in _TABLES:
             for row in _rows(old, table):

@@ -92,6 +92,26 @@ def test_operations_are_copied_when_only_an_index_is_damaged(path: Path) -> None
     assert len(Journal(f"sqlite:///{path}").unfinished(SLOT)) == 40
 
 
+def test_no_trigger_view_or_virtual_table_is_copied(path: Path) -> None:
+    fill(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "CREATE TABLE gone (x); CREATE VIEW seen AS SELECT * FROM gone;"
+            "CREATE VIRTUAL TABLE found USING fts5(x);"
+            "CREATE TRIGGER forged AFTER INSERT ON flowdetails BEGIN"
+            " DELETE FROM flowdetails; END;"
+        )
+    connection.close()
+    spoil(path, index_pages(path)[0])
+
+    assert sqlite_file.put_aside(path).copied == 40
+    with sqlite3.connect(path) as connection:
+        kinds = {row[0] for row in connection.execute("SELECT type FROM sqlite_master")}
+        found = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+    assert kinds == {"table", "index"}
+    assert "found" not in found
+
+
 def test_nothing_is_copied_when_a_row_cannot_be_read(path: Path) -> None:
     fill(path, 400).close()
     with sqlite3.connect(path) as connection:
