@@ -199,7 +199,7 @@ class NbdExport(ExportDriver):
                 state.port = port
                 # Before: a process that is killed here finds the server that it started.
                 self._keep(served, state)
-                if qemu.start([*arguments, *self._listen(served, port), path], served.name):
+                if qemu.start([*arguments, *self._listen(served, port), "--", path], served.name):
                     return
         except VolumeBackendAPIException:
             self._forget(served)

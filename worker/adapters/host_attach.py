@@ -26,6 +26,9 @@ from worker.adapters.privileged_open import PrivilegedOpener
 
 LOG = logging.getLogger(__name__)
 
+_FREE = ("option", "password", "username", "secret", "key")
+"""Parts of the names of values that may begin with ``-``: mount options, and secrets."""
+
 LOCAL = "local"
 """``driver_volume_type`` of volumes that have a path on this host without being attached."""
 
@@ -166,7 +169,20 @@ def _parts(info: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     kind, data = info.get("driver_volume_type"), info.get("data")
     if not isinstance(kind, str) or not isinstance(data, Mapping):
         raise AttachFailed(f"the connection info lacks driver_volume_type or data: {sorted(info)}")
+    if name := next(_options(data), None):
+        raise AttachFailed(f"{name} of the connection info begins with -, as an option does")
     return kind, data
+
+
+def _options(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of values that a command which os-brick runs would take for options."""
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _options(value)
+        elif not any(word in str(name) for word in _FREE):
+            values = value if isinstance(value, list | tuple) else (value,)
+            if any(isinstance(one, str) and one.startswith("-") for one in values):
+                yield str(name)
 
 
 def _brick() -> Any:
