@@ -50,6 +50,7 @@ from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume.data import backup_source, open_on_host, temporary_source
+from flows.volume.data.backup_source import BackupDevice
 from flows.volume.data.open_on_host import RemoteConnections
 
 LOG = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class StoreBackup(Step, task="keep"):
     moves_data = True
 
     def execute(
-        self, ctx: BackupContext, backup_id: str, device: dict[str, Any], wanted: bool
+        self, ctx: BackupContext, backup_id: str, device: BackupDevice, wanted: bool
     ) -> dict[str, Any] | None:
         if not wanted:
             return None
@@ -165,7 +166,7 @@ class StoreBackup(Step, task="keep"):
         self,
         ctx: BackupContext,
         backup_id: str,
-        device: dict[str, Any],
+        device: BackupDevice,
         wanted: bool,
         result: Any,
     ) -> None:

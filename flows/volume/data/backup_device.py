@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
@@ -38,6 +38,7 @@ from flows.lifecycle import Statuses, Step, cause_of, was_refused
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume import create
 from flows.volume.data import backup_source, temporary_source
+from flows.volume.data.backup_source import BackupDevice
 
 LOG = logging.getLogger(__name__)
 
@@ -94,16 +95,15 @@ class ChooseSource(Step, task="choose"):
 
     default_provides = "device"
 
-    def execute(
-        self, ctx: BackupSourceContext, backup_id: str, temporary_id: str
-    ) -> dict[str, Any]:
+    def execute(self, ctx: BackupSourceContext, backup_id: str, temporary_id: str) -> BackupDevice:
         backup = ctx.backups.get(backup_id)
         volume = ctx.volumes.get(backup.volume_id)
         driver_contract.require_on_this_backend(ctx, volume, volume.host)
         driver = ctx.driver
         found = _drivers_own(ctx, driver, backup) or _ours(ctx, backup, volume, temporary_id)
         secure = bool(driver.secure_file_operations_enabled())
-        return {"kind": found.kind, "id": found.id, "secure": secure}
+        kind: Literal["volume", "snapshot"] = "snapshot" if found.kind == "snapshot" else "volume"
+        return {"kind": kind, "id": found.id, "secure": secure}
 
     def revert(self, ctx: BackupSourceContext, backup_id: str, temporary_id: str) -> None:
         for kind, rows in (("volume", ctx.volumes), ("snapshot", ctx.snapshots)):
@@ -123,7 +123,7 @@ class SendBackupDevice(Step, task="hand"):
     default_provides = "result"
 
     def execute(
-        self, ctx: BackupSourceContext, backup_id: str, device: dict[str, Any], async_call: bool
+        self, ctx: BackupSourceContext, backup_id: str, device: BackupDevice, async_call: bool
     ) -> dict[str, Any]:
         rows: Any = {"volume": ctx.volumes, "snapshot": ctx.snapshots}[device["kind"]]
         answer = ctx.backup_service.device(rows.get(device["id"]), device["secure"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from taskflow.types.failure import Failure
 
@@ -38,6 +38,17 @@ SNAPSHOT = Statuses(
 
 FAILED, DONE = VolumeStatus.ERROR_BACKING_UP, VolumeStatus.BACKING_UP
 """``previous_status`` of the volume after a failure, and after a success."""
+
+
+class BackupDevice(TypedDict):
+    """The source that the volume service chose, as messages and the journal name it.
+
+    ``secure``: whether its files belong to the service's user.
+    """
+
+    kind: Literal["volume", "snapshot"]
+    id: str
+    secure: bool
 
 
 def release(ctx: OperationContext, backup: Record, previous: str) -> None:

@@ -2,7 +2,8 @@
 """The arguments that an operation's steps take, from the hints of their signatures.
 
 Arguments that a journal stores are checked against them before a flow runs: a value of another
-kind is a damaged or forged entry.
+kind is a damaged or forged entry. So are stored results that a later step takes as a typed
+dictionary; others are as the steps wrote them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from taskflow import states
+from taskflow.persistence.models import FlowDetail
 
 from flows.factories import Factory, parameters_of
 
@@ -45,6 +49,18 @@ def checked(factory: Factory, args: object) -> dict[str, Any]:
     return {str(name): value for name, value in args.items() if name not in hidden}
 
 
+def check_results(factory: Factory, detail: FlowDetail) -> None:
+    """Check the stored results of a flow's steps.
+
+    :raises BadStoredArguments: a later step cannot take one.
+    """
+    wanted = _typed_results(factory)
+    for atom in detail if wanted else ():
+        hints = wanted.get(atom.name, ()) if atom.state == states.SUCCESS else ()
+        if not all(_fits(atom.results, hint) for hint in hints):
+            raise BadStoredArguments(f"the result of {atom.name} is of a wrong kind")
+
+
 @functools.cache
 def hints_of(factory: Factory) -> Mapping[str, tuple[Hint, ...]]:
     """Return the arguments of a flow's steps, each with the hints of all steps that take it."""
@@ -56,6 +72,21 @@ def hints_of(factory: Factory) -> Mapping[str, tuple[Hint, ...]]:
             for parameter, name in rebind.items():
                 if name in found:
                     found[name] = (*found[name], hints.get(parameter, Any))
+    return found
+
+
+@functools.cache
+def _typed_results(factory: Factory) -> Mapping[str, tuple[Hint, ...]]:
+    """Return the steps whose results others take as typed dictionaries, with their hints."""
+    steps = [] if parameters_of(factory) else [step for step, _data in factory().iter_nodes()]
+    found: dict[str, tuple[Hint, ...]] = {}
+    for step in steps:
+        hints = typing.get_type_hints(step.execute)
+        for parameter, name in step.rebind.items():
+            hint = hints.get(parameter)
+            for giver in steps if typing.is_typeddict(hint) else ():
+                if name in giver.save_as:
+                    found[giver.name] = (*found.get(giver.name, ()), hint)
     return found
 
 
@@ -77,6 +108,13 @@ def _fits(value: Any, hint: Hint) -> bool:
     parts = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return any(_fits(value, part) for part in parts)
+    if origin is typing.Literal:
+        return any(value == part and type(value) is type(part) for part in parts)
+    if typing.is_typeddict(origin):
+        return isinstance(value, dict) and all(
+            name in value and _fits(value[name], part)
+            for name, part in typing.get_type_hints(origin).items()
+        )
     if origin in (type(None), str, bool):
         return isinstance(value, origin)
     if origin is int:

@@ -12,7 +12,7 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.factories import NotOfThisVersion
 from worker.journal import interruptions
-from worker.journal.entries.argument_schema import checked
+from worker.journal.entries.argument_schema import check_results, checked
 from worker.journal.errors import UnreadableEntry
 from worker.rpc.operation import Operation
 
@@ -45,6 +45,7 @@ def operation_of(detail: FlowDetail) -> Operation:
         for atom in detail:
             if atom.state not in _STATES:
                 raise ValueError(f"the task {atom.name!r:.100} is in no known state")
+        check_results(operation.factory, detail)
     except NotOfThisVersion:
         raise
     except UNREADABLE as error:
