@@ -52,9 +52,6 @@ class TestIds:
     def test_of_an_image(self, dispatcher: Dispatcher, path: Any) -> None:
         refused(dispatcher, *IMAGE, image_meta={"id": path})
 
-    def test_of_an_instance(self, dispatcher: Dispatcher, path: Any) -> None:
-        refused(dispatcher, *ATTACH, instance_uuid=path)
-
     def test_of_an_attachment(self, dispatcher: Dispatcher, path: Any) -> None:
         refused(dispatcher, "detach_volume", {"volume_id": VOLUME}, attachment_id=path)
 

@@ -2,7 +2,8 @@
 """Forms of the arguments that become part of paths, commands, rows or further messages.
 
 Cinder's API and scheduler always send them so. A message with another form is refused before
-an endpoint sees it. Texts that tenants choose freely have no form, but a length.
+an endpoint sees it. Texts that tenants choose freely have no form, but a length. The flow of
+``attach_volume`` checks the instance itself: its failure ends the attachment, too.
 """
 
 from __future__ import annotations
@@ -86,7 +87,6 @@ _FORMS: Mapping[str, _Form] = {
     "host": (_is_backend, "mapping with a host and perhaps a cluster_name"),
     "host_name": _OPTIONAL_TEXT,
     "image_meta": (_is_image, "mapping with the id of an image"),
-    "instance_uuid": _OPTIONAL_ID,
     "migration_policy": (_is_name, "policy"),
     "mode": _OPTIONAL_TEXT,
     "mountpoint": _OPTIONAL_TEXT,
