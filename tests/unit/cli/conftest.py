@@ -37,6 +37,7 @@ connection = sqlite:///{folder}/state/journal.sqlite
 [local]
 volume_driver = local
 local_path = {folder}/volumes
+local_path_shared = true
 """
 
 
