@@ -12,6 +12,7 @@ from worker.compat import native_threads, networkx  # noqa: F401
 from oslo_config import cfg  # isort: skip
 from oslo_log import log as logging  # isort: skip
 
+from worker import file_modes  # isort: skip
 from worker.printable import protect_handlers  # isort: skip
 
 PROG = "holdfast-volume"
@@ -29,7 +30,6 @@ def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 1."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
-    from worker import file_modes
     from worker.conf import backends, state_path
 
     file_modes.restrict()
