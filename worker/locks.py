@@ -107,6 +107,8 @@ class Locks:
         with self._guard:
             hold = self._holds.get(name)
             if hold is None:
+                if "/" in name:  # its file would be another one, which the last holder removes
+                    raise ValueError(f"{name!r:.100} is no name of a lock")
                 lock = self._coordinator.get_lock((PREFIX + name).encode())
                 hold = self._holds[name] = _Hold(lock)
             hold.users += 1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -11,6 +12,9 @@ from flows.factories import Factory, factory_of, path_of
 from worker.rpc.request_context import RequestContext
 
 WhenInterrupted = Literal["finish", "revert"]
+
+LOCK_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.@#-]{0,99}")
+"""A name of a lock, which becomes that of a file in the directory of locks."""
 
 _NO_REQUEST = RequestContext({})
 
@@ -85,8 +89,8 @@ class Operation:
             factory=factory,
             resource=(kind, resource_id),
             args=_mapping(meta, "args"),
-            exclusive=_texts(meta, "locks"),
-            shared=_texts(meta, "shared"),
+            exclusive=_locks(meta, "locks"),
+            shared=_locks(meta, "shared"),
             when_interrupted=when_interrupted,
             moves_data=meta.get("moves_data") is True,
             method=_text(meta, "method"),
@@ -105,6 +109,13 @@ def _texts(meta: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
         raise ValueError(f"{name} is no list of texts")
     return tuple(value)
+
+
+def _locks(meta: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = _texts(meta, name)
+    if not all(map(LOCK_NAME.fullmatch, found)):
+        raise ValueError(f"{name} has a text that is no name of a lock")
+    return found
 
 
 def _mapping(meta: Mapping[str, Any], name: str) -> Mapping[str, Any]:

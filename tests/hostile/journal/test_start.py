@@ -164,3 +164,22 @@ def test_any_meta_is_an_operation_or_an_error(meta: Any) -> None:
     except UNREADABLE:
         return
     raise AssertionError("an operation of random fields")
+
+
+@pytest.mark.parametrize("field", ["locks", "shared"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x/../journal.sqlite", "../victim", "/etc/passwd", "x/y", "..", ""),
+        *("\x00", "\ud800", "x" * 300, "a\nb", "a\n"),
+    ],
+    ids=lambda name: ascii(name)[:30],
+)
+def test_locks_that_are_no_names_are_set_aside(
+    bench: Bench, forged: Forger, field: str, name: str
+) -> None:
+    flow = forged.entry("bad", **{field: [name]})
+    forged.entry()
+    start(bench, good=1)
+
+    assert [one.flow for one in bench.journal.entries(among=[states.FAILURE])] == [flow]

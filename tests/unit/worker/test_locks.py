@@ -193,6 +193,15 @@ def test_a_waiter_on_a_removed_file_excludes_the_next_process(
     assert locks.try_hold("v1") is False
 
 
+def test_a_name_of_another_file_is_refused(tmp_path: Path, locks: Locks) -> None:
+    (tmp_path / "cinder-x").mkdir(parents=True)
+    (tmp_path / "other").write_text("data")
+    with pytest.raises(ValueError, match="no name of a lock"), locks.held(["x/../other"]):
+        pass
+
+    assert (tmp_path / "other").exists()
+
+
 def opens(pid: int, file: Path) -> bool:
     folder = Path(f"/proc/{pid}/fd")
     return any(os.path.realpath(link) == str(file) for link in folder.iterdir())
