@@ -79,12 +79,12 @@ class Parts:
         self.events.append(("start_direct",))
         work()
 
-    def _start_call(self, begin: Callable[[], None]) -> bool:
+    def _start_call(self, begin: Callable[[], None], size: int) -> bool:
         if self.admits:
             begin()
         return self.admits
 
-    def _run_call(self, operation: Operation, accept: Any, ended: Any) -> None:
+    def _run_call(self, operation: Operation, accept: Any, ended: Any, size: int) -> None:
         try:
             if accept() is not None:
                 ended(self.outcome, None)
