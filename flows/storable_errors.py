@@ -43,13 +43,25 @@ def bounded(text: object, most: int, *, end: bool = False) -> str:
     return (encoded[-most:] if end else encoded[:most]).decode(errors="ignore")
 
 
+def without_secrets(text: str, most: int, *, end: bool = False) -> str:
+    """Return a text as :func:`bounded` does, with its secrets masked.
+
+    It is cut first, since a sender or a driver may have made it of any length, and generously,
+    so that no half of a secret at the cut is within the bytes that are kept.
+    """
+    part = text[-_SPARE * most :] if end else text[: _SPARE * most]
+    return bounded(masked_text(part), most, end=end)
+
+
+_SPARE = 4
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff\U00010000-\U0010ffff]")
 
 
 def text_of(error: BaseException) -> str:
     """Return an exception's text without secrets, even of one that cannot be shown."""
     try:
-        return bounded(masked_text(str(error)), LONGEST)
+        return without_secrets(str(error), LONGEST)
     except Exception:  # noqa: BLE001 - a class of the driver's, with a __str__ of its own
         return f"{type(error).__name__} without a readable text"
 
@@ -59,7 +71,7 @@ def traceback_of(error: BaseException) -> str:
     if not _readable(error):
         return ""
     lines = "".join(traceback.format_exception(error))
-    return bounded(masked_text(lines), TRACEBACK_LONGEST, end=True)
+    return without_secrets(lines, TRACEBACK_LONGEST, end=True)
 
 
 def storable(error: BaseException, where: str) -> Exception:

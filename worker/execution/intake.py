@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import reprlib
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from taskflow.types.failure import Failure
 from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
 from worker.execution.cast_queue import CastQueue
+from worker.execution.log_limit import LogLimit
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
@@ -56,6 +58,7 @@ class Intake:
         self._operations = operations
         self._rejected = rejected
         self._slot = slot
+        self._log = LogLimit(LOG)
         self._casts = CastQueue(
             self._dispatch,
             operations.admits,
@@ -114,7 +117,7 @@ class Intake:
             self._reject_unstorable(cast, error)
             return
         if detail is None:
-            LOG.info("%s came twice, it is run once: message %s", operation.method, unique_id)
+            LOG.info("%s came twice, it is run once: message %.100s", operation.method, unique_id)
             return
         self._operations.start(operation, detail)
 
@@ -144,7 +147,7 @@ class Intake:
                 call.reply(dispatched.invoke(), None)
                 return
         except BadMessage as error:
-            LOG.error("call refused: %s", error)
+            self._log.error("call refused: %s", error)
             call.reply(None, error)
         except BaseException as error:  # noqa: BLE001 - the caller gets it
             call.reply(None, error)
@@ -206,7 +209,7 @@ def _reply(
 
 
 def _method(call: Call) -> str:
-    return str(call.message.get("method"))
+    return reprlib.repr(call.message.get("method")).strip("'")
 
 
 def _described(error: Exception) -> str:

@@ -16,7 +16,7 @@ from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.retry import JournalRetry
 from worker.journal.entries.stored_operation import operation_of
 from worker.journal.errors import JournalError, UnreadableEntry
-from worker.journal.journal import Journal
+from worker.journal.journal import MASKED, Journal
 from worker.journal.operator_requests import OperatorRequest, RequestResult
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class RequestHandler:
     def revert(self, flow: str) -> str:
         """Cancel an operation that has not ended, or repeat the reverts that failed.
 
-        :raises RequestRefused: nothing is left to revert.
+        :raises RequestRefused: nothing is left to revert, or the secrets for it were removed.
         :raises JournalError: there is no such flow.
         """
         if self._operations.find(flow) is not None:
@@ -73,6 +73,9 @@ class RequestHandler:
             how = "was reverted" if state == states.REVERTED else f"has ended: {state}"
             raise RequestRefused(f"flow {flow} {how}; nothing is left to revert")
         _require_operation(entry)
+        if entry.meta.get(MASKED):
+            text = "was kept without the passwords and tokens that its reverts may need"
+            raise RequestRefused(f"flow {flow} {text}: remove its remains on the backend")
         detail = self._until_available(lambda: self._journal.revert_again(flow))
         self._operations.schedule_resume(detail)
         return "the reverts that failed are repeated"

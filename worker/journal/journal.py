@@ -26,8 +26,8 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.lifecycle import error_name
-from flows.secret_texts import masked_text, masked_value
-from flows.storable_errors import bounded
+from flows.secret_texts import masked_value
+from flows.storable_errors import bounded, without_secrets
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
 from worker.journal.entries import listed_entry
@@ -54,6 +54,9 @@ REJECTED = "rejected"
 """Logbook name of messages that are no operation; no slot is called so."""
 
 UPGRADE_ATTEMPTS = 8
+
+MASKED = "masked"
+"""Key of the meta of an ended flow whose secrets were removed: it cannot run again."""
 
 _KEPT_TO_RESUME = ("args", "request", "locks", "shared", "when_cut_short", "moves_data", "claims")
 """Keys of the meta that a failed flow keeps, so that an operator may resume it."""
@@ -219,8 +222,10 @@ class Journal:
             progress.write(cursor)
             meta |= {key: detail.meta[key] for key in _KEPT_TO_RESUME if key in detail.meta}
             if _has_caller(meta):
-                meta["args"] = masked_value(meta["args"])
-                self._statements.update_atoms(cursor, _without_secrets(detail))
+                args, atoms = masked_value(meta["args"]), _without_secrets(detail)
+                meta[MASKED] = bool(atoms) or args != meta["args"]
+                meta["args"] = args
+                self._statements.update_atoms(cursor, atoms)
             meta["failure"] = _shown(f"{error_name(failure)}: {failure.exception_str}")
             left = revert_failures or {}
             meta["left"] = {step: _shown(text) for step, text in left.items()}
@@ -438,7 +443,7 @@ def flow_id(unique_id: str) -> str:
 
 def _shown(text: object) -> str:
     """Return a text for listings, without secrets."""
-    return bounded(masked_text("" if text is None else str(text)), _SHOWN)
+    return without_secrets("" if text is None else str(text), _SHOWN)
 
 
 def _has_caller(meta: Mapping[str, Any]) -> bool:
@@ -447,9 +452,14 @@ def _has_caller(meta: Mapping[str, Any]) -> bool:
 
 
 def _without_secrets(detail: FlowDetail) -> list[Any]:
-    """Mask the secrets in the results of a flow's tasks, such as a connector."""
-    atoms = [atom for atom in detail if atom.state != states.PENDING]
-    for atom in atoms:
-        if not isinstance(atom.results, Failure):
-            atom.results = masked_value(atom.results)
-    return atoms
+    """Return copies of the tasks of a flow whose results had secrets, such as a connector."""
+    found = []
+    for atom in detail:
+        if atom.state == states.PENDING or isinstance(atom.results, Failure):
+            continue
+        results = masked_value(atom.results)
+        if results != atom.results:
+            changed = atom.copy()
+            changed.results = results
+            found.append(changed)
+    return found

@@ -22,9 +22,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "_rpc_exposed"
 
+_SHOWN = 1000
+"""Characters of the reason why a message is refused."""
+
 
 class BadMessage(Exception):
-    """A message that no endpoint accepts: a cast is kept as rejected, a call fails."""
+    """A message that no endpoint accepts: a cast is kept as rejected, a call fails.
+
+    The text is for a log and a caller. It is cut, since it names parts of the message, of which
+    each may have a mebibyte.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
 class UnknownMethod(BadMessage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
 
 from drivers.interface.errors import VolumeBackendAPIException
+from flows import storable_errors
 from flows.factories import registered
 from flows.lifecycle import Step
 from flows.secret_texts import masked_text, masked_value
 from tests import messages
 from tests.unit.worker.execution.test_operation_pool import Bench
+from worker.execution.operator_requests import RequestHandler, RequestRefused
+from worker.execution.retry import JournalRetry
 from worker.rpc.dispatch import Dispatcher, exposed
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
@@ -113,6 +117,50 @@ def test_the_connector_of_a_failed_call_is_kept_without_its_secrets(
     assert SECRET not in rows(tmp_path)
     assert SECRET not in caplog.text
     assert "iqn.2005-03.org.x:1" in rows(tmp_path)
+
+
+@pytest.mark.parametrize("secret", [SECRET, None])
+def test_nothing_is_reverted_again_with_masked_values(bench: Bench, secret: str | None) -> None:
+    bench.intake._dispatcher = Dispatcher([Endpoint()], "3.0")
+    connector = {"host": "compute", "auth_password": secret}
+    message = {"method": "stuck", "version": "3.0", "args": {"connector": connector}}
+    with pytest.raises(VolumeBackendAPIException):
+        messages.call(bench.intake, message, {})
+    handler = RequestHandler(bench.journal, JournalRetry(bench.stopping), bench.operations)
+    [entry] = bench.journal.entries(among=[states.FAILURE])
+
+    if secret is None:
+        assert "repeated" in handler.revert(entry.flow)
+    else:
+        with pytest.raises(RequestRefused, match="without the passwords"):
+            handler.revert(entry.flow)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\\" * 200_000, '"' + "token" * 40_000, "password" + " " * 200_000, '"a":"' * 40_000],
+    ids=lambda text: text[:10],
+)
+def test_no_text_takes_long_to_be_masked(text: str) -> None:
+    began = time.thread_time()
+    masked_text(text)
+
+    assert time.thread_time() - began < 5.0
+
+
+def test_a_text_of_a_mebibyte_is_cut_before_it_is_masked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = []
+    monkeypatch.setattr(
+        storable_errors, "masked_text", lambda text: lengths.append(len(text)) or text
+    )
+    long = "x" * (1 << 20)
+    bench.journal.reject("m1", "x", long, body=long)
+    storable_errors.text_of(ValueError(long))
+    storable_errors.traceback_of(ValueError(long))
+
+    assert lengths and max(lengths) < 1 << 17
 
 
 def test_a_message_that_cannot_be_read_is_kept_without_its_secrets(

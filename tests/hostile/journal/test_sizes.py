@@ -8,20 +8,23 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from taskflow import states
 from taskflow.types.failure import Failure
 
 from flows.errors import InvalidVolume
-from tests.unit.worker.execution.test_operation_pool import SLOT, note
+from tests import messages
+from tests.unit.worker.execution.test_operation_pool import SLOT, Bench, note
 from worker.execution import log_limit
 from worker.execution.log_limit import LogLimit
 from worker.execution.rejected import RejectedMessages
 from worker.execution.retry import JournalRetry
 from worker.journal.journal import Journal
-from worker.rpc.dispatch import BadMessage
+from worker.rpc.dispatch import BadMessage, Dispatcher, exposed
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 MIB = 1 << 20
 
@@ -87,6 +90,36 @@ def test_bad_messages_do_not_flood_the_log(
     assert sum(len(record.getMessage()) for record in caplog.records) < 50_000
     assert len(journal.entries(rejected=True)) <= 10 + 256
     journal.close()
+
+
+def test_refused_calls_do_not_flood_the_log(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(100):
+        with pytest.raises(BadMessage):
+            messages.call(bench.intake, {"method": "x" * MIB, "version": "3.0"}, {})
+
+    assert len(caplog.records) == log_limit.MOST + 1
+    assert sum(len(record.getMessage()) for record in caplog.records) < 50_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"method": "x" * MIB},
+        {"method": "known", "version": "x" * MIB},
+        {"method": "known", "namespace": "x" * MIB},
+        {"method": "known", "args": {"x" * MIB: {"versioned_object.name": "y"}}},
+        {"method": "known", "args": {"v": {"versioned_object.name": 1, "x": ["y" * MIB]}}},
+    ],
+)
+def test_the_reason_of_a_refusal_is_short(message: dict[str, Any]) -> None:
+    class Endpoint:
+        @exposed("3.0", journalled=False)
+        def known(self, request: RequestContext, v: Any = None) -> None: ...
+
+    with pytest.raises(BadMessage) as caught:
+        Dispatcher([Endpoint()], "3.0").dispatch({"version": "3.0", **message}, {})
+
+    assert len(str(caught.value)) < 2000
 
 
 def test_lines_that_were_left_out_are_counted(caplog: pytest.LogCaptureFixture) -> None:
