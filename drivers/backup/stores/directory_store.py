@@ -98,8 +98,13 @@ class DirectoryStore(ObjectStore):
             os.scandir(fd) as entries,
         ):
             for entry in entries:
-                if entry.name.startswith(prefix) and not entry.is_dir(follow_symlinks=False):
-                    yield entry.name, entry.stat(follow_symlinks=False).st_size
+                if not entry.name.startswith(prefix) or entry.is_dir(follow_symlinks=False):
+                    continue
+                try:
+                    size = entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:  # removed or renamed meanwhile; others are still there
+                    continue
+                yield entry.name, size
 
     @contextlib.contextmanager
     def writing(self, container: str, name: str) -> Iterator[_File]:

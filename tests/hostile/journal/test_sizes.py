@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from worker.execution import log_limit
 from worker.execution.log_limit import LogLimit
 from worker.execution.rejected import RejectedMessages
 from worker.execution.retry import JournalRetry
+from worker.journal.entries import kept_failures
 from worker.journal.journal import Journal
 from worker.rpc.dispatch import BadMessage, Dispatcher, exposed
 from worker.rpc.operation import Operation
@@ -72,6 +73,29 @@ def test_the_file_stops_to_grow(tmp_path: Path) -> None:
     journal.close()
 
     assert path.stat().st_size < 10 * MIB
+
+
+def test_one_that_an_operator_runs_again_meanwhile_stays(
+    new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database("postgresql")
+    journal, other = Journal(url), Journal(url)
+    journal.upgrade()
+    flows = [fail(journal, MIB) for _ in range(3)]
+    journal.failures.most = lambda: 0
+    chunks = kept_failures._chunks
+
+    def reopened_before(values: list[str]) -> Iterator[list[str]]:
+        other.reopen(flows[0])
+        return chunks(values)
+
+    monkeypatch.setattr(kept_failures, "_chunks", reopened_before)
+    journal.prune_failures()
+    left = {entry.flow: entry.state for entry in journal.entries()}
+
+    assert left == {flows[0]: states.SUSPENDED}
+    journal.close()
+    other.close()
 
 
 def test_bad_messages_do_not_flood_the_log(

@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 
+from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.interface.errors import BackupDriverException
 from tests.backups import posix
 
@@ -77,6 +78,39 @@ def test_a_deletion_keeps_the_temporary_files_of_other_backups(tmp_path, rows, v
     driver.delete_backup(rows.record(row))
 
     assert everything(place) == sorted(foreign)
+
+
+def test_a_list_goes_on_where_another_backup_renames_its_files(tmp_path):
+    store, place = DirectoryStore(tmp_path), tmp_path / "c"
+    place.mkdir()
+    for number in range(8):
+        (place / f"p-{number}").touch()
+    found = store.listed("c", "p-")
+    names = {next(found)[0]}
+    gone = min({f"p-{number}" for number in range(8)} - names)
+    (place / gone).rename(place / "renamed")
+    names |= {name for name, _size in found}
+
+    assert names | {gone} == {f"p-{number}" for number in range(8)}
+
+
+@pytest.mark.parametrize("container", ["c/", "a//b", "a/b//"])
+def test_a_container_that_cinder_spells_with_more_slashes_is_used(
+    tmp_path, rows, volume, container
+):
+    driver, row = posix(tmp_path), rows.new(container=container)
+    rows.back_up(driver, row, volume)
+    driver.verify(rows.record(row))
+    driver.delete_backup(rows.record(row))
+
+    assert not [name for name in everything(tmp_path / "store") if "volume_" in name]
+
+
+@pytest.mark.parametrize("container", ["/c", "//", "/", "a/../b", "a/./b"])
+def test_a_container_outside_is_refused(tmp_path, rows, container):
+    driver, row = posix(tmp_path), rows.new(container=container)
+    with pytest.raises(BackupDriverException, match="is no directory below"):
+        driver.place(rows.record(row))
 
 
 @pytest.mark.parametrize("name", [".new-{}-00001-0000000000000000", "{}-00001", "{}_metadata"])

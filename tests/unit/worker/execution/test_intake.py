@@ -246,7 +246,7 @@ class TestCall:
         assert caplog.messages == ["create_volume is not carried out: its caller has given up"]
 
     def test_nor_one_whose_caller_gives_up_before_its_turn(self, parts):
-        def later(operation: Operation, accept: Any, ended: Any) -> None:
+        def later(operation: Operation, accept: Any, ended: Any, size: int) -> None:
             parts.intake_accept = accept
 
         parts.intake._operations.run_call = later
