@@ -12,6 +12,9 @@ import logging
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
+_HEADS = ("Traceback ", "Stack ", "  + Exception Group Traceback ")
+"""First lines of tracebacks without a prefix."""
+
 
 def printable(text: str, *, keep: str = "") -> str:
     """Return a text without control, format, separator and unassigned characters.
@@ -42,13 +45,22 @@ class PrintableFormatter(logging.Formatter):
         text = self.inner.format(record)
         if text.isprintable():
             return text
-        head, traceback = text, ""
-        if record.exc_text and (at := text.rfind("\n" + record.exc_text)) >= 0:
-            head, traceback = text[:at], text[at:]
-        elif record.stack_info:
-            head, line_break, traceback = text.partition("\n")
-            traceback = line_break + traceback
-        return printable(head, keep="\t") + printable(traceback, keep="\t\n")
+        for part in (record.exc_text, record.stack_info):
+            if part and (at := text.rfind(f"\n{part}")) >= 0:
+                return printable(text[:at], keep="\t") + _traceback(text[at:])
+        return printable(text, keep="\t")
+
+
+def _traceback(text: str) -> str:
+    """Return the lines of a traceback, of which none begins like a line of the log.
+
+    Formatters other than oslo.log's write no prefix before them, and the error's own text may
+    have any lines.
+    """
+    empty, first, *lines = printable(text, keep="\t\n").split("\n")
+    if first.startswith(_HEADS):
+        lines = [line if line.startswith(" ") or not line else f"  {line}" for line in lines]
+    return "\n".join((empty, first, *lines))
 
 
 def protect_handlers() -> None:

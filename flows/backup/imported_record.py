@@ -45,7 +45,8 @@ def decoded(text: Any) -> dict[str, Any]:
     if not isinstance(text, str) or len(text) > MAX_LENGTH:
         raise InvalidInput("a record is a text of at most 1 MiB")
     try:
-        found = json.loads(base64.b64decode(text, validate=True))
+        # Cinder passes over line breaks, as programs that wrap base64 write them.
+        found = json.loads(base64.b64decode("".join(text.split()), validate=True))
     except (binascii.Error, ValueError, RecursionError) as error:
         raise InvalidInput(f"the record cannot be read: {error}") from error
     if not isinstance(found, dict):

@@ -246,6 +246,16 @@ def test_random_records_change_nothing_but_their_own_description(facts: dict[str
         assert dict(here.records.backups.get(other)) == before
 
 
+def test_a_record_with_line_breaks_is_taken_as_cinder_does(here: Store) -> None:
+    backup = here.backup("creating")
+    text = url(here, backup, **own(backup))
+    wrapped = base64.encodebytes(base64.b64decode(text)).decode()
+    row = here.imported(backup, wrapped.replace("\n", "\r\n"))
+
+    assert wrapped.count("\n") > 3
+    assert row.status == "available"
+
+
 @settings(max_examples=examples(120), deadline=None)
 @given(text=st.binary(max_size=300) | st.text(max_size=300) | _JSON)
 def test_random_texts_are_no_records(text: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -79,6 +80,46 @@ def test_a_traceback_keeps_its_lines_and_forges_none(log: Any, text: str) -> Non
     assert all(line.isprintable() for line in lines)
     # The formatter writes its prefix before each line of a traceback.
     assert all(" ERROR tests.hostile.texts " in line for line in lines)
+
+
+@TEXTS
+def test_a_traceback_forges_none_without_a_prefix_either(log: Any, text: str) -> None:
+    """A file of ``log_config_append`` may name any formatter."""
+    log.handler.setFormatter(PrintableFormatter(logging.Formatter("HEAD %(message)s")))
+    try:
+        try:
+            raise OSError(text)
+        except OSError as error:
+            raise ValueError(f"a\nHEAD {text}\nHEAD") from error
+    except ValueError:
+        log.logger.exception("failed %s", text)
+    log.logger.error("failed %s", f"a\nHEAD {text}", stack_info=True)
+    log.logger.error(
+        "failed %s", f"a\nHEAD {text}", exc_info=ExceptionGroup("a\nHEAD", [OSError()])
+    )
+    try:
+        raise SyntaxError(f"a\nHEAD {text}")
+    except SyntaxError:
+        log.logger.exception("failed", stack_info=True)
+
+    lines = log.text().rstrip("\n").split("\n")
+    heads = [line for line in lines if line.startswith("HEAD")]
+    assert len(heads) == 4
+    assert all(line.isprintable() for line in lines)
+    begins = ("HEAD", " ", "Traceback", "Stack")
+    assert all(line.startswith(begins) or not line for line in lines)
+
+
+def test_a_traceback_keeps_its_text() -> None:
+    formatter = PrintableFormatter(logging.Formatter("HEAD %(message)s"))
+    try:
+        raise ValueError("Größe 日本 of volume é")
+    except ValueError:
+        record = logging.LogRecord("n", 40, "p", 1, "failed", (), sys.exc_info())
+    head, first, *_frames, last = formatter.format(record).split("\n")
+
+    assert (head, first) == ("HEAD failed", "Traceback (most recent call last):")
+    assert last == "  ValueError: Größe 日本 of volume é"
 
 
 def test_formatters_are_wrapped_once(log: Any) -> None:
