@@ -14,7 +14,7 @@ import re
 import traceback
 
 from drivers.interface.errors import VolumeBackendAPIException
-from flows.secret_texts import masked_text
+from flows.secret_texts import masked_text, masked_value
 
 LOG = logging.getLogger(__name__)
 
@@ -121,6 +121,22 @@ def _mend(error: BaseException) -> None:
         fits = False
     if not fits:
         error.args = (text_of(error),)
-    masked = tuple(masked_text(one) if isinstance(one, str) else one for one in error.args)
+    masked = tuple(
+        masked_text(one) if isinstance(one, str) else masked_value(one) for one in error.args
+    )
     if masked != error.args:
         error.args = masked
+    text = str(error)
+    if (shown := masked_text(text)) != text:
+        _show(error, shown)
+
+
+def _show(error: BaseException, text: str) -> None:
+    """Have an error, whose class makes its text of other things than its arguments, show this."""
+    kind = type(error)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    try:
+        error.__class__ = type(kind.__name__, (kind,), {**names, "__str__": lambda _self: text})
+    except TypeError:  # a class of Python's own, such as OSError, that keeps its words apart
+        if isinstance(error, OSError) and isinstance(error.strerror, str):
+            error.strerror = masked_text(error.strerror)

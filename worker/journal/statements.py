@@ -14,7 +14,7 @@ from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
 from flows import former_names, storable_errors
-from flows.storable_errors import bounded
+from flows.storable_errors import without_secrets
 from worker.compat.sqlalchemy import bind_processors
 
 LONGEST = 15 << 20
@@ -308,13 +308,14 @@ def _atom_of(row: Mapping[str, Any]) -> Any:
 
 
 def _bounded_failure(failure: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a failure, as taskflow stores it, whose texts are not too long."""
+    """Return a failure, as taskflow stores it, whose texts are short and without secrets."""
     if failure is None:
         return None
     kept = dict(failure)
-    kept["exception_str"] = bounded(kept["exception_str"], storable_errors.LONGEST)
+    kept["exception_str"] = without_secrets(kept["exception_str"], storable_errors.LONGEST)
     if trace := kept.get("traceback_str"):
-        kept["traceback_str"] = bounded(trace, storable_errors.TRACEBACK_LONGEST, end=True)
+        longest = storable_errors.TRACEBACK_LONGEST
+        kept["traceback_str"] = without_secrets(trace, longest, end=True)
     causes = list(kept.get("causes") or ())[: storable_errors.DEEPEST]
     kept["causes"] = [_bounded_failure(cause) for cause in causes]
     return kept

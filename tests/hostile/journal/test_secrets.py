@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+from oslo_concurrency.processutils import ProcessExecutionError
 from taskflow import states
 from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
+from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeBackendAPIException
 from flows import storable_errors
@@ -65,6 +68,30 @@ class Unrevertable(Prepared, task="half"):
         raise OSError(f"{{'auth_password': '{connector['auth_password']}'}}")
 
 
+class SpokenError(Exception):
+    """Its text is not in its arguments, as that of Cinder's errors."""
+
+    def __init__(self, text: str, details: dict[str, str]) -> None:
+        super().__init__(details)
+        self.msg = text
+
+    def __str__(self) -> str:
+        return self.msg
+
+
+class Speaking(Step, task="speak"):
+    """Fail with an error of a driver's own class. Idempotent: it changes nothing."""
+
+    def execute(self, ctx: Any, connector: dict[str, Any]) -> None:
+        secret = connector["auth_password"]
+        raise SpokenError(f"auth_password = '{secret}'", {"auth_password": secret})
+
+
+@registered
+def speaking_connection() -> Flow:
+    return linear_flow.Flow("speaking").add(Prepared(), Speaking())
+
+
 @registered
 def failing_connection() -> Flow:
     return linear_flow.Flow("failing").add(Prepared(), Failing())
@@ -83,6 +110,10 @@ class Endpoint:
     @exposed("3.0")
     def stuck(self, request: RequestContext, connector: dict[str, Any]) -> Operation:
         return self._operation(stuck_connection, connector)
+
+    @exposed("3.0")
+    def speaking(self, request: RequestContext, connector: dict[str, Any]) -> Operation:
+        return self._operation(speaking_connection, connector)
 
     def _operation(self, factory: Any, connector: dict[str, Any]) -> Operation:
         args = {"connector": connector}
@@ -117,6 +148,38 @@ def test_the_connector_of_a_failed_call_is_kept_without_its_secrets(
     assert SECRET not in rows(tmp_path)
     assert SECRET not in caplog.text
     assert "iqn.2005-03.org.x:1" in rows(tmp_path)
+
+
+def test_the_text_of_any_class_of_errors_is_kept_without_its_secrets(
+    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.intake._dispatcher = Dispatcher([Endpoint()], "3.0")
+    message = {"method": "speaking", "version": "3.0", "args": {"connector": CONNECTOR}}
+    with pytest.raises(Exception):  # noqa: B017,PT011 - of the driver's class, or a replacement
+        messages.call(bench.intake, message, {})
+
+    assert SECRET not in rows(tmp_path)
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SpokenError(f"auth_password = '{SECRET}'", {"auth_password": SECRET}),
+        OSError(5, f"auth_password = '{SECRET}'", "file"),
+        ValueError({"auth_password": SECRET}),
+        KeyError(f"--password {SECRET}"),
+        ProcessExecutionError(stderr=f"password={SECRET}", cmd=f"x --password {SECRET}"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_keeps_its_class_and_not_its_secrets(error: Exception) -> None:
+    kept = storable_errors.storable(error, "here")
+
+    assert type(kept).__qualname__ == type(error).__qualname__
+    assert isinstance(kept, type(error))
+    assert SECRET not in "".join(traceback.format_exception(kept)) + str(kept.args)
+    assert SECRET not in str(Failure.from_exception(kept).to_dict())
 
 
 @pytest.mark.parametrize("secret", [SECRET, None])
