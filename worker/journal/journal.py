@@ -259,9 +259,14 @@ class Journal:
             self._statements.set_flow(cursor, flow, states.SUSPENDED, meta)
         return self.load(flow)
 
-    def revert_again(self, flow: str) -> FlowDetail:
-        """Make a flow whose reverts failed ready to be reverted once more."""
+    def revert_again(self, flow: str, known: FlowDetail | None = None) -> FlowDetail:
+        """Make a flow whose reverts failed ready to be reverted once more.
+
+        :param known: the flow as it was before its secrets were masked.
+        """
         detail = self.load(flow)
+        if known is not None:
+            _unmask(detail, known)
         atoms = list(detail)
         for atom in atoms:
             if atom.state == states.REVERTED:
@@ -428,7 +433,7 @@ class Journal:
 
 def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return the meta of a flow that starts again after it had ended."""
-    of_the_end = ("failure", "left", "undo", "reopened", *interruptions.NOTES)
+    of_the_end = ("failure", "left", "undo", "reopened", MASKED, *interruptions.NOTES)
     return {key: value for key, value in meta.items() if key not in of_the_end} | {"resumes": 0}
 
 
@@ -449,6 +454,17 @@ def _shown(text: object) -> str:
 def _has_caller(meta: Mapping[str, Any]) -> bool:
     """Return whether an operation is of no use without its caller, so that it never runs again."""
     return meta.get("when_cut_short") == "revert"
+
+
+def _unmask(detail: FlowDetail, known: FlowDetail) -> None:
+    """Give a flow that was read the secrets that it had before it was written."""
+    args = known.meta.get("args")
+    if masked_value(args) == detail.meta.get("args"):
+        detail.meta = {**detail.meta, "args": args}
+    for atom in detail:
+        before = known.find(atom.uuid)
+        if before is not None and masked_value(before.results) == atom.results:
+            atom.results = before.results
 
 
 def _without_secrets(detail: FlowDetail) -> list[Any]:

@@ -23,7 +23,9 @@ from flows.factories import registered
 from flows.lifecycle import Step
 from flows.secret_texts import masked_text, masked_value
 from tests import messages
+from tests.servers import until
 from tests.unit.worker.execution.test_operation_pool import Bench
+from worker.execution.executor import OperationRun
 from worker.execution.operator_requests import RequestHandler, RequestRefused
 from worker.execution.retry import JournalRetry
 from worker.rpc.dispatch import Dispatcher, exposed
@@ -38,6 +40,10 @@ CONNECTOR = {
     "auth_password": SECRET,
     "targets": [{"chap_secret": SECRET}],
 }
+
+
+SEEN: list[tuple[Any, Any]] = []
+"""Arguments and results of reverts."""
 
 
 class Prepared(Step, task="prepare"):
@@ -64,7 +70,8 @@ class Unrevertable(Prepared, task="half"):
 
     default_provides = "kept"
 
-    def revert(self, ctx: Any, connector: dict[str, Any]) -> None:
+    def revert(self, ctx: Any, connector: dict[str, Any], result: Any = None) -> None:
+        SEEN.append((connector, result))
         raise OSError(f"{{'auth_password': '{connector['auth_password']}'}}")
 
 
@@ -148,6 +155,30 @@ def test_the_connector_of_a_failed_call_is_kept_without_its_secrets(
     assert SECRET not in rows(tmp_path)
     assert SECRET not in caplog.text
     assert "iqn.2005-03.org.x:1" in rows(tmp_path)
+
+
+def test_a_late_revert_gets_what_the_first_one_got(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver's call that ends after its operation is reverted without an operator."""
+    bench.intake._dispatcher = Dispatcher([Endpoint()], "3.0")
+    runs: list[OperationRun] = []
+    register = bench.operations._register
+    monkeypatch.setattr(
+        bench.operations, "_register", lambda run: (runs.append(run), register(run))[1]
+    )
+    SEEN.clear()
+    message = {"method": "stuck", "version": "3.0", "args": {"connector": CONNECTOR}}
+    with pytest.raises(VolumeBackendAPIException):
+        messages.call(bench.intake, message, {})
+    assert SECRET not in rows(tmp_path)
+    runs[0].ended.set()
+    bench.operations._revert_late(runs[0])
+    bench.operations.resume()
+    until(lambda: len(SEEN) == 2 and bench.operations.find(runs[0].flow) is None, 30, "the revert")
+
+    assert SEEN[0] == SEEN[1] == (CONNECTOR, {**CONNECTOR, "mode": "rw"})
+    assert SECRET not in rows(tmp_path)
 
 
 def test_the_text_of_any_class_of_errors_is_kept_without_its_secrets(

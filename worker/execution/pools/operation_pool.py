@@ -414,7 +414,7 @@ class OperationPool:
             return
         try:
             detail = self._journal_retry.until_available(
-                lambda: self._journal.revert_again(run.flow)
+                lambda: self._journal.revert_again(run.flow, run.detail)
             )
             self.schedule_resume(detail)
         except JournalError as error:
