@@ -58,9 +58,10 @@ class SwiftStore(BucketStore):
     def container(self, backup: Record) -> str:
         """Return the container of the row, or that of the options."""
         found = backup.container or self.bucket
-        if not isinstance(found, str) or not 0 < len(found) <= 256 or "/" in found:
+        valid = isinstance(found, str) and 0 < len(found) <= 256 and "/" not in found
+        if not valid or found in (".", ".."):
             raise BackupDriverException(f"the container {found!r:.80} is no name of one")
-        if found.startswith("."):
+        if found.startswith(".") and not backup.service_metadata:  # Cinder takes any name
             raise BackupDriverException(f"the container {found!r:.80} is hidden")
         return found
 

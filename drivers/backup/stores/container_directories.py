@@ -33,13 +33,13 @@ class ContainerDirectories:
     def parts(self, container: str) -> Sequence[str]:
         """Return the parts of a name, which may have slashes in a row or at its end.
 
-        :raises BackupDriverException: it is outside, or hidden.
+        :raises BackupDriverException: it is outside.
         """
         first, *others = container.split("/") if isinstance(container, str) else [".."]
         # "a/" and "a//b" are directories for Cinder, too; "/a" is outside.
         parts = [first, *filter(None, others)]
-        if not first or any(part.startswith(".") or "\0" in part for part in parts):
-            text = f"is no directory below {self._root}, or hidden in it"
+        if not first or any(part in (".", "..") or "\0" in part for part in parts):
+            text = f"is no directory below {self._root}"
             raise BackupDriverException(f"the container {container!r:.80} {text}")
         return parts
 

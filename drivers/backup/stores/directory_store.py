@@ -74,7 +74,11 @@ class DirectoryStore(ObjectStore):
         """Return the directory of the row, or one made of the backup's id."""
         found = str(backup.container or _default(backup))
         parts = self._directories.parts(found)
-        if not backup.service_metadata and any(map(_OBJECT_LIKE.fullmatch, parts)):
+        if backup.service_metadata:  # made before, perhaps by Cinder, which takes any name
+            return found
+        if any(part.startswith(".") for part in parts):
+            raise BackupDriverException(f"the container {found!r:.80} is hidden")
+        if any(map(_OBJECT_LIKE.fullmatch, parts)):
             text = "is named like an object of a backup"
             raise BackupDriverException(f"the container {found!r:.80} {text}")
         return found

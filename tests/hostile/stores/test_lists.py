@@ -151,6 +151,17 @@ def test_a_container_of_swift_that_is_hidden_or_no_name_is_refused(rows, contain
         store.container(rows.record(rows.new(container=container)))
 
 
+@pytest.mark.parametrize("container", [".hidden", ".", "..", "a/b"])
+def test_a_backup_of_cinder_is_found_in_a_hidden_container_of_swift(rows, container: str) -> None:
+    store = SwiftStore.__new__(SwiftStore)
+    row = rows.record(rows.new(container=container, service_metadata="v/1/az_backup_x"))
+    if container == ".hidden":
+        assert store.container(row) == container
+    else:
+        with pytest.raises(BackupDriverException, match="no name"):
+            store.container(row)
+
+
 @settings(max_examples=examples(100), deadline=None)
 @given(dice=st.randoms(use_true_random=False), count=st.integers(0, 60))
 def test_a_list_of_objects_is_what_was_added(dice: random.Random, count: int) -> None:

@@ -50,7 +50,7 @@ def unsealed(root: Path, row, work) -> None:
 
 
 class TestRows:
-    @pytest.mark.parametrize("container", ["..", "a/../../b", "/etc", "a//b", "a/./b", "a\0b"])
+    @pytest.mark.parametrize("container", ["..", "a/../../b", "/etc", "a/./b", "a\0b"])
     def test_a_container_outside_is_refused(self, tmp_path, rows, volume, container):
         driver, row = posix(tmp_path), rows.new(container=container)
         with pytest.raises(BackupDriverException, match="is no directory below"):
