@@ -185,5 +185,6 @@ def test_a_deadlock_is_repeated(new_database, kind):
         list(pool.map(run, [("v1", "v2"), ("v2", "v1")]))
 
     assert [records.volumes.get(i).size for i in ("v1", "v2")] == [2, 2]
-    assert len(tries) == 3
+    # PostgreSQL looks for deadlocks in each of the two, and may end both.
+    assert len(tries) in ((3, 4) if kind == "postgresql" else (3,))
     database.dispose()
