@@ -38,6 +38,7 @@ _NOT_REPEATED = "Cinder's manager calls it once; the flow deletes first what a k
 _NOT_CHECKED = "it does not look whether the volume is there"
 _API = "Cinder's API has checked it before"
 _SOURCE = "it stays as long as its source"
+_NO_REVERT = "not implemented, though its class has the method"
 
 DEVIATIONS: Mapping[str, Mapping[str, str]] = {
     "nfs": {
@@ -50,7 +51,9 @@ DEVIATIONS: Mapping[str, Mapping[str, str]] = {
         "TestCreateVolumeFromSnapshot::test_larger_volume_has_its_size": _SOURCE,
         "TestCreateClonedVolume::test_larger_clone_has_its_size": _SOURCE,
         "TestExtendVolume::test_a_volume_never_shrinks": "qemu-img refuses, which is an error",
-        "TestRevertToSnapshot": "not implemented, though its class has the method",
+        "TestRevertToSnapshot": _NO_REVERT,
+        "test_old_data::test_a_new_volume_has_nothing_but_its_data": f"{_SOURCE}; {_NOT_REPEATED}",
+        "test_old_data::test_a_reverted_volume": _NO_REVERT,
     },
     "rbd": {
         "TestInitializeConnection::test_absent_volume_is_an_error_of_the_driver": _NOT_CHECKED,
@@ -67,6 +70,8 @@ DEVIATIONS: Mapping[str, Mapping[str, str]] = {
         "TestCreateVolume::test_what_an_interrupted_try": _NOT_REPEATED,
         "TestRevertToSnapshot::test_volume_that_has_grown_keeps_its_size": _API,
         "TestExtendVolume::test_a_volume_never_shrinks": "the flow refuses what is not more",
+        "test_old_data::test_a_new_volume_has_nothing_but_its_data": _NOT_REPEATED,
+        "test_old_data::test_a_reverted_volume": _API,
     },
 }
 """Rules of the contract that Cinder's drivers break, with the reason for leaving it so."""
