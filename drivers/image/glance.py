@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ LOG = logging.getLogger(__name__)
 
 CHUNK = units.Mi
 """Bytes that are read at a time."""
+
+_RECORD_MAX = 4 * units.Mi
+"""Bytes that an answer may have which is no image's data."""
 
 ACCOUNTS = ("service_user", "glance", "keystone_authtoken")
 """Sections that may have an account; the first one that has is used."""
@@ -147,17 +151,18 @@ class GlanceImages(ImageService):
             headers = {"Content-Type": "application/octet-stream", "Accept": ""}
             with _explained(f"image {image_id} cannot be written"):
                 proxy = self._proxy(self._servers()[0])
-                answer = proxy.put(f"/images/{image_id}/file", headers=headers, data=_body(data))
-                _check(answer, f"image {image_id}")
+                place = f"/images/{image_id}/file"
+                with proxy.put(place, headers=headers, data=_body(data), stream=True) as answer:
+                    _check(answer, f"image {image_id}")
         return self.show(context, image_id)
 
     def delete(self, context: Any, image_id: str) -> None:
         """Delete it."""
 
         def delete(proxy: Any) -> None:
-            answer = proxy.delete(f"/images/{image_id}")
-            if answer.status_code not in (404, 410):
-                _check(answer, f"image {image_id}")
+            with proxy.delete(f"/images/{image_id}", stream=True) as answer:
+                if answer.status_code not in (404, 410):
+                    _check(answer, f"image {image_id}")
 
         self._retried(f"image {image_id}", delete)
 
@@ -169,9 +174,9 @@ class GlanceImages(ImageService):
         body = {name: value for name, value in image_meta.items() if name != "properties"}
 
         def make(proxy: Any) -> str:
-            answer = proxy.post("/images", json={**properties, **body})
-            _check(answer, "a new image")
-            return str(answer.json()["id"])
+            with proxy.post("/images", json={**properties, **body}, stream=True) as answer:
+                _check(answer, "a new image")
+                return str(_record(answer, "a new image")["id"])
 
         return self.update(context, self._retried("a new image", make), {}, data)
 
@@ -181,10 +186,9 @@ class GlanceImages(ImageService):
         return known.get("direct_url"), known.get("locations")
 
     def _get(self, proxy: Any, image_id: str) -> dict[str, Any]:
-        answer = proxy.get(f"/images/{image_id}")
-        _check(answer, f"image {image_id}")
-        known: dict[str, Any] = answer.json()
-        return known
+        with proxy.get(f"/images/{image_id}", stream=True) as answer:
+            _check(answer, f"image {image_id}")
+            return _record(answer, f"image {image_id}")
 
     def _chunks(self, image_id: str) -> Iterator[bytes]:
         def ask(proxy: Any) -> Any:
@@ -312,8 +316,25 @@ def _check(answer: Any, label: str) -> None:
     if answer.status_code in _GONE:
         raise ImageNotFound(f"Glance has no {label} for us: {answer.status_code}")
     if answer.status_code >= 400:
-        text = " ".join(answer.text.split())
+        text = " ".join(_content(answer).decode(errors="replace").split())
         raise ImageCopyFailure(f"Glance refused {label}: {answer.status_code} {text:.200}")
+
+
+def _record(answer: Any, label: str) -> dict[str, Any]:
+    known = json.loads(_content(answer))
+    if not isinstance(known, dict):
+        raise ImageCopyFailure(f"Glance has no record of {label}: {known!r:.80}")
+    return known
+
+
+def _content(answer: Any) -> bytes:
+    """Return an answer's body. :raises ImageCopyFailure: it does not end."""
+    body = bytearray()
+    for chunk in answer.iter_content(64 * units.Ki):
+        body += chunk
+        if len(body) > _RECORD_MAX:
+            raise ImageCopyFailure(f"the answer of Glance has more than {_RECORD_MAX} bytes")
+    return bytes(body)
 
 
 def _body(data: BinaryIO | Iterator[bytes]) -> Iterator[bytes]:
