@@ -29,10 +29,13 @@ _KEPT = ("container_format", "disk_format", "checksum", "min_disk", "min_ram", "
 def show(ctx: ImageContext, image_id: str) -> Image:
     """Ask the image service.
 
-    :raises ImageCopyFailure: it knows no such image, or does not answer.
+    :raises ImageCopyFailure: it knows no such image, does not answer, or its answer is no
+        record of this image.
     """
     with explained(f"image {image_id}"):
-        return ctx.images.service.show(ctx.request, image_id)
+        image = ctx.images.service.show(ctx.request, image_id)
+        _require_record(image, image_id)
+        return image
 
 
 def require_fits(image: Image, volume: Record) -> None:
@@ -50,9 +53,9 @@ def require_fits(image: Image, volume: Record) -> None:
         text = f"has the format {found}, not {' or '.join(FORMATS)}: convert it with qemu-img"
         raise ImageUnacceptable(f"{label} {text}")
     for name, wanted in (
-        ("size", _whole(image.get("size"))),
-        ("virtual_size", _whole(image.get("virtual_size"))),
-        ("min_disk", _whole(image.get("min_disk")) * units.Gi),
+        ("size", _whole(image, "size")),
+        ("virtual_size", _whole(image, "virtual_size")),
+        ("min_disk", _whole(image, "min_disk") * units.Gi),
     ):
         if wanted > volume.size * units.Gi:
             text = f"needs {wanted} bytes ({name}), volume {volume.id} has {volume.size} GiB"
@@ -67,9 +70,13 @@ def require_image(image_meta: Any) -> Image:
 
 
 def glance_metadata(image: Image) -> dict[str, str]:
-    """Return the metadata that a volume keeps of its image."""
-    kept = {"image_id": image["id"], "image_name": image.get("name")}
-    kept |= {name: image.get(name) for name in _KEPT} | dict(image.get("properties") or {})
+    """Return the metadata that a volume keeps of its image.
+
+    Tenants choose the properties, which therefore replace none of the image's own fields.
+    """
+    own = {"image_id": image["id"], "image_name": image.get("name")}
+    own |= {name: image.get(name) for name in _KEPT}
+    kept = {**(image.get("properties") or {}), **own}
     return {str(name): str(value) for name, value in kept.items() if value is not None}
 
 
@@ -90,8 +97,18 @@ def explained(label: str) -> Iterator[None]:
         raise ImageCopyFailure(text) from error
 
 
-def _whole(value: Any) -> int:
-    try:
-        return int(value or 0)
-    except (TypeError, ValueError):
+def _require_record(image: Any, image_id: str) -> None:
+    if not isinstance(image, Mapping) or image.get("id") != image_id:
+        raise ImageCopyFailure(f"image {image_id}: the answer has no record of it: {image!r:.80}")
+    if not isinstance(image.get("properties") or {}, Mapping):
+        raise ImageCopyFailure(f"image {image_id}: its properties are no mapping")
+
+
+def _whole(image: Image, name: str) -> int:
+    """Return a size of an image; 0 where it is unknown."""
+    value = image.get(name)
+    if value is None:
         return 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ImageUnacceptable(f"image {image['id']} has the {name} {value!r:.80}")
+    return value

@@ -26,7 +26,9 @@ def clone(
     """
     if image.get("disk_format") != "raw" or image.get("container_format") not in ("bare", None):
         return False
-    found = next((one for one in _files(locations) if one.parent == images), None)
+    # Another name is that of another image, which may belong to another project.
+    wanted = images / str(image.get("id"))
+    found = next((one for one in _files(locations) if one == wanted), None)
     if found is None or not images.is_dir():
         return False
     try:
@@ -40,6 +42,18 @@ def clone(
 
 def _files(locations: Any) -> list[Path]:
     direct, further = locations or (None, None)
-    addresses = [direct, *(one.get("url") for one in further or ())]
-    parts = [urlsplit(address) for address in addresses if isinstance(address, str)]
-    return [Path(unquote(part.path)) for part in parts if part.scheme == _SCHEME]
+    if not isinstance(further, list | tuple):
+        further = ()
+    addresses = [direct, *(one.get("url") for one in further if isinstance(one, Mapping))]
+    return [path for path in map(_file, addresses) if path is not None]
+
+
+def _file(address: Any) -> Path | None:
+    """Return the path of an address; None where it has none."""
+    if not isinstance(address, str):
+        return None
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return Path(unquote(parts.path)) if parts.scheme == _SCHEME else None
