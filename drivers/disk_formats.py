@@ -7,6 +7,8 @@ would follow the names of other files in it.
 
 from __future__ import annotations
 
+import re
+
 HEAD = 1024
 """Bytes from which a format is recognised."""
 
@@ -23,10 +25,15 @@ _MAGICS = (
     (0x40, b"\x7f\x10\xda\xbe", "vdi"),
 )
 
+_VMDK_TEXT = re.compile(rb"(?:#[^\n]*\n|[ \r]*\n)*version=[0-9]")
+"""Descriptor of a VMDK, which names other files: QEMU takes it by its first line of text."""
+
 
 def recognised(head: bytes) -> str:
     """Return the format that a file's first bytes show; ``raw`` for all else."""
     for at, magic, name in _MAGICS:
         if head[at : at + len(magic)] == magic:
             return name
+    if _VMDK_TEXT.match(head):
+        return "vmdk"
     return "raw"

@@ -171,18 +171,19 @@ class ImageTransport:
 
         :param limit: number of bytes that it may have.
         """
-        expected, hashed, done, head = image.get("size"), _Hash(image), 0, b""
+        expected, hashed, done = image.get("size"), _Hash(image), 0
         limit = min(n for n in (expected, limit) if n is not None) or 1
-        chunks = self.service.download(context, image["id"])
-        assert chunks is not None
+        data = self.service.download(context, image["id"])
+        assert data is not None
+        chunks = _head_first(iter(data))
         while True:
             with pace.waiting():
                 chunk = next(chunks, b"")
                 hashed.update(chunk)
             if not chunk:
                 break
-            if len(head) < formats.HEAD:
-                head += chunk[: formats.HEAD - len(head)]
+            if not done:
+                head = chunk[: formats.HEAD]
                 formats.require(head, image["disk_format"], f"image {image['id']}")
             done += len(chunk)
             if done > limit:
@@ -270,6 +271,17 @@ class _Sent:
             self.size += len(chunk)
             yield chunk
             self._pace.tell(min(1.0, self.size / max(1, self._source.size)))
+
+
+def _head_first(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join the first chunks until they show the format, however short the service makes them."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if not chunk or len(head) >= formats.HEAD:
+            break
+    yield head
+    yield from chunks
 
 
 def _part(pace: Pace, begin: float, end: float) -> Pace:
