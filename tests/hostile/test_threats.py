@@ -51,6 +51,13 @@ def test_each_boundary_has_a_section() -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_each_boundary_has_rows(name: str) -> None:
+    section = re.split(r"\n(?=[^\n]+\n=+\n)", PAGE.partition(f"\n{name}\n===")[2])[0]
+
+    assert list(rows(section)) != []
+
+
 @pytest.mark.parametrize("row", list(rows(PAGE)), ids=lambda row: row[0][:60])
 def test_each_row_names_tests_that_exist(row: list[str]) -> None:
     assert len(row) == 3, row
