@@ -93,7 +93,7 @@ class Model(RuleBasedStateMachine):
         if source.status != "available":
             return multiple()
         self._bought(snapshots=1, gigabytes=source.size)
-        record = self.cloud.snapshot(source.record)
+        record = self.cloud.snapshot(source.record, volume_size=source.size)
         status = "error" if fails else "available"
         one = self._know(Known(record, status, source.size, not fails, source))
         self._do("create_snapshot", fails, meanwhile, snapshot=record)
