@@ -216,6 +216,7 @@ class ChunkedDriver(BackupDriver):
         for names in stored_names.own_names(self._store, container, prefix):
             for name in names:
                 self._store.delete(container, name)
+        self._store.remove_unfinished(container, prefix)
         self._store.sync(container, prefix)
         self._store.forget(backup)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -15,16 +16,21 @@ from oslo_utils import units
 
 from drivers.backup import options
 from drivers.backup.chunked import ChunkedDriver
+from drivers.backup.format.layout import is_own_name
 from drivers.backup.stores.bucket_store import BucketStore, explained
-from drivers.backup.stores.object_store import PART, Missing, ObjectStore
+from drivers.backup.stores.object_store import PART, Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
+
+LOG = logging.getLogger(__name__)
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PART_SIZE = 8 * units.Mi
 """Bytes that are sent together; an object of no more than that is one request."""
 
 _ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
+
+_UNSUPPORTED = ("501", "NotImplemented", "405", "MethodNotAllowed")
 
 
 class S3Driver(ChunkedDriver):
@@ -103,6 +109,25 @@ class S3Store(BucketStore):
         """Remove an object; S3 has no error for one that is absent."""
         with contextlib.suppress(Missing), _explained("delete", container, name):
             self._client.delete_object(Bucket=container, Key=name)
+
+    def remove_unfinished(self, container: str, prefix: str) -> None:
+        """Abort uploads in parts, which take room that no list of objects shows.
+
+        Some stores cannot list uploads; the backup does not fail for that.
+        """
+        try:
+            with _explained("abort uploads of", container, prefix):
+                pages = self._client.get_paginator("list_multipart_uploads")
+                for page in pages.paginate(Bucket=container, Prefix=prefix):
+                    for one in page.get("Uploads", ()):
+                        if is_own_name(prefix, str(one["Key"])):
+                            where = {"Bucket": container, "Key": one["Key"]}
+                            self._client.abort_multipart_upload(**where, UploadId=one["UploadId"])
+        except Missing:
+            return
+        except StoreError as error:
+            if _code(error.__cause__) not in _UNSUPPORTED:
+                LOG.warning("interrupted uploads may remain: %s", error)
 
 
 class _MultipartUpload:
@@ -212,7 +237,7 @@ def _client(configuration: Any) -> Any:
     )
 
 
-def _code(error: BaseException) -> str:
+def _code(error: BaseException | None) -> str:
     answer = getattr(error, "response", None)
     found = answer.get("Error", {}) if isinstance(answer, Mapping) else {}
     return str(found.get("Code", ""))

@@ -171,15 +171,18 @@ class DirectoryStore(ObjectStore):
         except OSError as error:
             raise StoreError(f"{path} lost written data: {error.strerror}") from error
 
-    def forget(self, backup: Record) -> None:
-        """Remove the temporary files of a kill, and the backup's own directory if it is empty.
-
-        A container that a user has named may be another backup's as well, and stays.
-        """
-        container, prefix = self.container(backup), str(backup.service_metadata)
+    def remove_unfinished(self, container: str, prefix: str) -> None:
+        """Remove temporary files."""
         for left, _size in self.listed(container, _TEMPORARY):
             if is_own_name(prefix, _object_of(left)):
                 self.delete(container, left)
+
+    def forget(self, backup: Record) -> None:
+        """Remove the backup's own directory if it is empty.
+
+        A container that a user has named may be another backup's as well, and stays.
+        """
+        container = self.container(backup)
         if container != _default(backup):
             return
         with contextlib.suppress(OSError):  # not empty

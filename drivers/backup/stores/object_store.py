@@ -106,6 +106,9 @@ class ObjectStore(abc.ABC):
         :raises StoreError: one of them is lost.
         """
 
+    def remove_unfinished(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
+        """Remove what writes of one backup's objects left that ended with their process."""
+
     def forget(self, backup: Record) -> None:  # noqa: B027 - a default
         """Tidy up when the last object of a backup has been deleted.
 

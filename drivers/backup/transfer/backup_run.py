@@ -122,7 +122,7 @@ class BackupRun:
         return notification_payload(self._target.prefix, objects, self._writer.next_number)
 
     def _delete_unrecorded(self) -> None:
-        """Delete the objects that an earlier try stored after its last checkpoint."""
+        """Delete what an earlier try stored, or began to, after its last checkpoint."""
         recorded = {one.name for one in self._recorded.objects}
         store, container = self._target.store, self._target.container
         prefix = self._target.prefix
@@ -130,6 +130,7 @@ class BackupRun:
             for name in names:
                 if name not in recorded:
                     store.delete(container, name)
+        store.remove_unfinished(container, prefix)
 
     def _process_all(self, threads: ThreadPoolExecutor, pace: Pace) -> None:
         """Give extents to threads as they become free, and report the progress."""

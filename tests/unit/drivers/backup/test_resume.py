@@ -241,10 +241,14 @@ class TestKill:
         process.wait()
         process.stdout.close()
         assert not [*(tmp_path / "store" / "c").glob("*_metadata")]
+        half = tmp_path / "store" / "c" / f".new-{prefix}-00001-{'0' * 16}"
+        half.write_bytes(b"as much as the first try had written")
         driver = posix(tmp_path)
         rows.back_up(driver, row, volume)
+        assert not [*(tmp_path / "store" / "c").glob(".new-*")]
         rows.restore(driver, row, target)
         assert target.read_bytes() == volume.read_bytes()
+        half.write_bytes(b"or as much as a later one had")
         driver.delete_backup(rows.record(row))
         assert [*(tmp_path / "store" / "c").iterdir()] == []
 
