@@ -14,9 +14,10 @@ from flows.errors import OperationCancelled, ProcessStopping
 from flows.factories import NotOfThisVersion
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.retry import JournalRetry
+from worker.journal.entries.ended_operation import MASKED
 from worker.journal.entries.stored_operation import operation_of
 from worker.journal.errors import JournalError, UnreadableEntry
-from worker.journal.journal import MASKED, Journal
+from worker.journal.journal import Journal
 from worker.journal.operator_requests import OperatorRequest, RequestResult
 
 LOG = logging.getLogger(__name__)

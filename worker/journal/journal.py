@@ -25,15 +25,15 @@ from taskflow.persistence.backends.sqlalchemy import tables as taskflow_tables
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
-from flows.lifecycle import error_name
-from flows.secret_texts import masked_value
-from flows.storable_errors import bounded, without_secrets
+from flows.storable_errors import bounded
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
-from worker.journal.entries import listed_entry
+from worker.journal.entries import ended_operation, entry_list, listed_entry
+from worker.journal.entries.ended_operation import SHOWN, reopened, shown, unmask
 from worker.journal.entries.kept_failures import KeptFailures
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.stored_operation import UNREADABLE, reason_of
+from worker.journal.entries.unanswered import UnansweredInsertions
 from worker.journal.errors import (
     JournalError,
     JournalRefused,
@@ -54,15 +54,6 @@ REJECTED = "rejected"
 """Logbook name of messages that are no operation; no slot is called so."""
 
 UPGRADE_ATTEMPTS = 8
-
-MASKED = "masked"
-"""Key of the meta of an ended flow whose secrets were removed: it cannot run again."""
-
-_KEPT_TO_RESUME = ("args", "request", "locks", "shared", "when_cut_short", "moves_data", "claims")
-"""Keys of the meta that a failed flow keeps, so that an operator may resume it."""
-
-_SHOWN = 4000
-"""Bytes that are kept of a text for listings: of an error, or of a rejected message."""
 
 _NAME = 100
 """Bytes that are kept of an id or a method that a message names."""
@@ -88,9 +79,7 @@ class Journal:
         self.failures = KeptFailures(self._tables)
         self.requests = OperatorRequests(self._engine)
         self.consumers = Consumers(self._engine)
-        self._unsure: set[str] = set()  # flows whose insertion had no answer
-        self._withdrawn: set[str] = set()
-        self._unsure_guard = threading.Lock()
+        self._unanswered = UnansweredInsertions()
         # SQLite lets one writer in at a time and makes others poll: queue them here instead.
         sqlite = self._engine.dialect.name == "sqlite"
         self._gate: Any = threading.Lock() if sqlite else nullcontext()
@@ -135,26 +124,21 @@ class Journal:
 
     def withdraw(self, unique_id: str) -> None:
         """Have an entry removed whose acceptance had no answer, and that is not to run."""
-        with self._unsure_guard:
-            self._withdrawn.add(flow_id(unique_id))
+        self._unanswered.withdraw(flow_id(unique_id))
 
     def remove_withdrawn(self) -> None:
         """Remove the entries that were withdrawn, if they are there and have not begun."""
-        with self._unsure_guard:
-            flows = set(self._withdrawn)
-        for flow in flows:
+        for flow in self._unanswered.withdrawn():
             with self._gate, reading(self._engine) as connection, connection.begin():
                 self._statements.remove_pending(connection, flow, states.PENDING)
-            with self._unsure_guard:
-                self._withdrawn.discard(flow)
-                self._unsure.discard(flow)
+            self._unanswered.settle(flow)
 
     def reject(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
         """Keep a message that is no operation, to be listed for an operator."""
         name = bounded(method, _NAME)
         detail = FlowDetail(name or "?", flow_id(unique_id))
-        shown = {k: _shown(v) if k == "body" else bounded(v, _NAME) for k, v in ids.items()}
-        detail.meta = {"method": name, "reason": _shown(reason), "resumes": 0, **shown}
+        named = {k: shown(v) if k == "body" else bounded(v, _NAME) for k, v in ids.items()}
+        detail.meta = {"method": name, "reason": shown(reason), "resumes": 0, **named}
         detail.state = states.FAILURE
         self._insert(REJECTED, detail)
 
@@ -210,28 +194,19 @@ class Journal:
 
         :param revert_failures: class and text of the error of each revert that failed, by step.
         """
-        meta = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
-        meta["request_id"] = detail.meta["request"].get("request_id")
+        if failure is None:
+            ended = ended_operation.succeeded(detail)
+        else:
+            ended = ended_operation.failed(detail, failure, revert_failures or {})
         with self._writing(durably=progress.ends_durably) as cursor:
-            if failure is None:
-                meta["tasks"] = [(a.name, a.meta.get("began"), a.meta.get("ended")) for a in detail]
-                self._statements.set_flow(cursor, detail.uuid, states.SUCCESS, meta)
-                if progress.started:
-                    self._statements.drop_atoms(cursor, detail.uuid)
-                return
-            progress.write(cursor)
-            meta |= {key: detail.meta[key] for key in _KEPT_TO_RESUME if key in detail.meta}
-            if _has_caller(meta):
-                args, atoms = masked_value(meta["args"]), _without_secrets(detail)
-                meta[MASKED] = bool(atoms) or args != meta["args"]
-                meta["args"] = args
-                self._statements.update_atoms(cursor, atoms)
-            meta["failure"] = _shown(f"{error_name(failure)}: {failure.exception_str}")
-            left = revert_failures or {}
-            meta["left"] = {step: _shown(text) for step, text in left.items()}
-            state = states.FAILURE if revert_failures else states.REVERTED
-            self._statements.set_flow(cursor, detail.uuid, state, meta)
-        if self.failures.added(meta):
+            if failure is not None:
+                progress.write(cursor)
+                if ended.atoms:
+                    self._statements.update_atoms(cursor, ended.atoms)
+            elif progress.started:
+                self._statements.drop_atoms(cursor, detail.uuid)
+            self._statements.set_flow(cursor, detail.uuid, ended.state, ended.meta)
+        if failure is not None and self.failures.added(ended.meta):
             try:
                 self.prune_failures()
             except JournalError as error:
@@ -252,7 +227,7 @@ class Journal:
     def reopen(self, flow: str) -> FlowDetail:
         """Make a reverted flow ready to run from its start."""
         detail = self.load(flow)
-        meta = _again(detail.meta) | {"reopened": uuid.uuid4().hex, "claims": True}
+        meta = reopened(detail.meta) | {"reopened": uuid.uuid4().hex, "claims": True}
         with self._writing() as cursor:
             self._statements.drop_atoms(cursor, flow)
             # As if it had been suspended: this is no resume after a kill.
@@ -266,13 +241,13 @@ class Journal:
         """
         detail = self.load(flow)
         if known is not None:
-            _unmask(detail, known)
+            unmask(detail, known)
         atoms = list(detail)
         for atom in atoms:
             if atom.state == states.REVERTED:
                 atom.state = states.SUCCESS if atom.failure is None else states.FAILURE
                 atom.revert_results = None
-        meta = _again(detail.meta) | {"reopened": True}
+        meta = reopened(detail.meta) | {"reopened": True}
         with self._writing() as cursor:
             self._statements.update_atoms(cursor, atoms)
             self._statements.set_flow(cursor, flow, states.SUSPENDED, meta)
@@ -299,7 +274,7 @@ class Journal:
             "the journal entry %s is set aside as failed, nothing of it runs: %s", flow, reason
         )
         kept = detail.meta if detail is not None and isinstance(detail.meta, Mapping) else {}
-        meta = {**kept, "failure": bounded(f"{_ASIDE}: {reason}", _SHOWN)}
+        meta = {**kept, "failure": bounded(f"{_ASIDE}: {reason}", SHOWN)}
         with self._writing(durably=True) as cursor:
             self._statements.set_flow(cursor, flow, states.FAILURE, meta)
 
@@ -345,23 +320,7 @@ class Journal:
         """
         wanted = self._statements.which(REJECTED, rejected, among, beginning)
         with self._reading() as connection:
-            try:
-                rows = self._statements.listing(connection, wanted, limit)
-                return [listed_entry.entry_of(row) for row in rows]
-            except UNREADABLE:
-                return list(self._entries_one_by_one(connection, wanted, limit))
-
-    def _entries_one_by_one(
-        self, connection: sa.Connection, wanted: Sequence[sa.ColumnElement[bool]], limit: int
-    ) -> Iterator[JournalEntry]:
-        """Yield entries of which some cannot be read."""
-        for flow, slot, name, state in self._statements.heads(connection, wanted, limit):
-            try:
-                one = self._statements.which_flow(flow)
-                for row in self._statements.listing(connection, one, 1):
-                    yield listed_entry.entry_of(row)
-            except UNREADABLE as error:
-                yield listed_entry.unreadable(flow, slot, name, state, error)
+            return entry_list.read(self._statements, connection, wanted, limit)
 
     def prune(self, finished_before: datetime.datetime, failed_before: datetime.datetime) -> int:
         """Forget entries that ended before these times (UTC); return how many."""
@@ -381,14 +340,13 @@ class Journal:
             with self._writing(durably=True) as cursor:
                 self._statements.insert(cursor, slot, detail)
         except JournalUnavailable:
-            with self._unsure_guard:
-                self._unsure.add(detail.uuid)
+            self._unanswered.add(detail.uuid)
             raise
         except JournalRefused as error:
             if not isinstance(error.__cause__, self._engine.dialect.loaded_dbapi.IntegrityError):
                 raise
             return self._read_back(slot, detail, error)
-        self._is_sure(detail.uuid)
+        self._unanswered.settle(detail.uuid)
         return detail
 
     def _read_back(
@@ -406,15 +364,7 @@ class Journal:
         if owner is None or found is None:
             raise refusal
         as_accepted = owner == slot and found.state == states.PENDING and not list(found)
-        return found if self._is_sure(flow) and as_accepted else None
-
-    def _is_sure(self, flow: str) -> bool:
-        """Note that an entry is there; return whether this process had not known that."""
-        with self._unsure_guard:
-            was_unsure = flow in self._unsure
-            self._unsure.discard(flow)
-            self._withdrawn.discard(flow)
-        return was_unsure
+        return found if self._unanswered.settle(flow) and as_accepted else None
 
     @contextmanager
     def _writing(self, *, durably: bool = False) -> Iterator[Any]:
@@ -431,12 +381,6 @@ class Journal:
         return reading(self._engine)
 
 
-def _again(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the meta of a flow that starts again after it had ended."""
-    of_the_end = ("failure", "left", "undo", "reopened", MASKED, *interruptions.NOTES)
-    return {key: value for key, value in meta.items() if key not in of_the_end} | {"resumes": 0}
-
-
 def flow_id(unique_id: str) -> str:
     """Return the flow's uuid for a message: the same for the same message."""
     try:
@@ -444,38 +388,3 @@ def flow_id(unique_id: str) -> str:
     except ValueError:
         named = unique_id.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
         return str(uuid.uuid5(uuid.NAMESPACE_OID, named))
-
-
-def _shown(text: object) -> str:
-    """Return a text for listings, without secrets."""
-    return without_secrets("" if text is None else str(text), _SHOWN)
-
-
-def _has_caller(meta: Mapping[str, Any]) -> bool:
-    """Return whether an operation is of no use without its caller, so that it never runs again."""
-    return meta.get("when_cut_short") == "revert"
-
-
-def _unmask(detail: FlowDetail, known: FlowDetail) -> None:
-    """Give a flow that was read the secrets that it had before it was written."""
-    args = known.meta.get("args")
-    if masked_value(args) == detail.meta.get("args"):
-        detail.meta = {**detail.meta, "args": args}
-    for atom in detail:
-        before = known.find(atom.uuid)
-        if before is not None and masked_value(before.results) == atom.results:
-            atom.results = before.results
-
-
-def _without_secrets(detail: FlowDetail) -> list[Any]:
-    """Return copies of the tasks of a flow whose results had secrets, such as a connector."""
-    found = []
-    for atom in detail:
-        if atom.state == states.PENDING or isinstance(atom.results, Failure):
-            continue
-        results = masked_value(atom.results)
-        if results != atom.results:
-            changed = atom.copy()
-            changed.results = results
-            found.append(changed)
-    return found
