@@ -9,6 +9,7 @@ from worker.db.tables.groups import (
     cgsnapshots,
     consistencygroups,
     group_snapshots,
+    group_type_projects,
     group_type_specs,
     group_types,
     group_volume_type_mapping,
@@ -17,12 +18,15 @@ from worker.db.tables.groups import (
 from worker.db.tables.quota import quota_classes, quota_usages, quotas, reservations
 from worker.db.tables.services import clusters, messages, services, workers
 from worker.db.tables.types import (
+    default_volume_types,
     encryption,
     quality_of_service_specs,
     volume_type_extra_specs,
+    volume_type_projects,
     volume_types,
 )
 from worker.db.tables.volumes import (
+    attachment_specs,
     driver_initiator_data,
     image_volume_cache_entries,
     snapshot_metadata,
@@ -36,14 +40,17 @@ from worker.db.tables.volumes import (
 )
 
 __all__ = [
+    "attachment_specs",
     "backup_metadata",
     "backups",
     "cgsnapshots",
     "clusters",
     "consistencygroups",
+    "default_volume_types",
     "driver_initiator_data",
     "encryption",
     "group_snapshots",
+    "group_type_projects",
     "group_type_specs",
     "group_types",
     "group_volume_type_mapping",
@@ -65,6 +72,7 @@ __all__ = [
     "volume_glance_metadata",
     "volume_metadata",
     "volume_type_extra_specs",
+    "volume_type_projects",
     "volume_types",
     "volumes",
     "workers",

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from flows.errors import Unavailable
 from worker.db import models
 from worker.db.database import Database
-from worker.db.schema_check import SchemaFinding, check
+from worker.db.schema_check import JOINED, SchemaFinding, check
 from worker.db.sync import VERSION_TABLE, NotOurs, sync
 
 
@@ -69,6 +69,21 @@ class TestSync:
         with empty.reader() as connection:
             names = {i["name"] for i in sa.inspect(connection).get_indexes("volumes")}
         assert "volumes_deleted_host_idx" in names
+
+    def test_an_older_database_gets_the_tables_that_are_new(self, empty):
+        sync(empty)
+        run(
+            empty,
+            f"UPDATE {VERSION_TABLE} SET version_num = '0003'",
+            *(f"DROP TABLE {table}" for table in sorted(JOINED)),
+        )
+        before = check(empty)
+        sync(empty)
+
+        assert {(finding.table, finding.fatal) for finding in before} == {
+            (table, False) for table in JOINED
+        }
+        assert check(empty) == []
 
     @pytest.mark.parametrize(
         "theirs",

@@ -106,3 +106,13 @@ group_type_specs = sa.Table(
     text("group_type_id", 36, required=True, refers="group_types.id"),
     sa.Index("ix_group_type_specs_group_type_id", "group_type_id"),
 )
+
+group_type_projects = sa.Table(
+    "group_type_projects",
+    metadata,
+    *soft(),
+    key(),
+    text("group_type_id", 36, refers="group_types.id"),
+    text("project_id", 255),
+    sa.UniqueConstraint("group_type_id", "project_id", "deleted"),
+)

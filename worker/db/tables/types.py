@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from worker.db.tables.base import flag, integer, key, metadata, soft, text
+from worker.db.tables.base import flag, integer, key, metadata, moment, soft, text
 
 volume_types = sa.Table(
     "volume_types",
@@ -28,6 +28,28 @@ volume_type_extra_specs = sa.Table(
     text("key", 255),
     text("value", 255),
     sa.Index("ix_volume_type_extra_specs_volume_type_id", "volume_type_id"),
+)
+
+volume_type_projects = sa.Table(
+    "volume_type_projects",
+    metadata,
+    key(),
+    moment("created_at"),
+    moment("updated_at"),
+    moment("deleted_at"),
+    text("volume_type_id", 36, refers="volume_types.id"),
+    text("project_id", 255),
+    integer("deleted"),  # the row's id in Cinder, so that a pair may be deleted twice
+    sa.UniqueConstraint("volume_type_id", "project_id", "deleted"),
+)
+
+default_volume_types = sa.Table(
+    "default_volume_types",
+    metadata,
+    *soft(),
+    text("volume_type_id", 36, refers="volume_types.id"),
+    text("project_id", 255, primary=True),
+    sa.Index("ix_default_volume_types_volume_type_id", "volume_type_id"),
 )
 
 quality_of_service_specs = sa.Table(

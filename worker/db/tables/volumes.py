@@ -100,6 +100,17 @@ volume_attachment = sa.Table(
     sa.Index("ix_volume_attachment_volume_id", "volume_id"),
 )
 
+attachment_specs = sa.Table(
+    "attachment_specs",
+    metadata,
+    *soft(),
+    key(),
+    text("attachment_id", 36, required=True, refers="volume_attachment.id"),
+    text("key", 255),
+    text("value", 255),
+    sa.Index("ix_attachment_specs_attachment_id", "attachment_id"),
+)
+
 volume_metadata = sa.Table(
     "volume_metadata",
     metadata,
