@@ -8,12 +8,7 @@ change the direction of the text.
 
 from __future__ import annotations
 
-import logging
-
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-_HEADS = ("Traceback ", "Stack ", "  + Exception Group Traceback ")
-"""First lines of tracebacks without a prefix."""
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -28,46 +23,3 @@ def printable(text: str, *, keep: str = "") -> str:
 
 def _escape(one: str) -> str:
     return _SHORT.get(one) or one.encode("unicode_escape").decode("ascii")
-
-
-class PrintableFormatter(logging.Formatter):
-    """Formats a record as another formatter does, in printable characters.
-
-    The message is one line. A traceback keeps its lines.
-    """
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record, and its traceback."""
-        text = self.inner.format(record)
-        if text.isprintable():
-            return text
-        for part in (record.exc_text, record.stack_info):
-            if part and (at := text.rfind(f"\n{part}")) >= 0:
-                return printable(text[:at], keep="\t") + _traceback(text[at:])
-        return printable(text, keep="\t")
-
-
-def _traceback(text: str) -> str:
-    """Return the lines of a traceback, of which none begins like a line of the log.
-
-    Formatters other than oslo.log's write no prefix before them, and the error's own text may
-    have any lines.
-    """
-    empty, first, *lines = printable(text, keep="\t\n").split("\n")
-    if first.startswith(_HEADS):
-        lines = [line if line.startswith(" ") or not line else f"  {line}" for line in lines]
-    return "\n".join((empty, first, *lines))
-
-
-def protect_handlers() -> None:
-    """Have every handler of a logger write printable lines; a second time has no effect."""
-    loggers = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
-    for logger in loggers:
-        for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
-            inner = handler.formatter or logging.Formatter()
-            if not isinstance(inner, PrintableFormatter):
-                handler.setFormatter(PrintableFormatter(inner))

@@ -4,20 +4,21 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 
 # First: they keep eventlet, and most of networkx, out of the process.
 from worker.compat import native_threads, networkx  # noqa: F401
 
 from oslo_config import cfg  # isort: skip
-from oslo_log import log as logging  # isort: skip
 
 from worker import file_modes  # isort: skip
-from worker.printable import protect_handlers  # isort: skip
+from worker import log_output  # isort: skip
 
 PROG = "holdfast-backup"
 
 
+@log_output.starting()
 def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 1."""
     # Late: the modules above choose native threads before anything of oslo loads.
@@ -29,8 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     state_path.prepare(conf)
     option_groups.backup.driver_class(conf)
     warnings = config.reviewed(conf, "backup")
-    logging.setup(conf, PROG)
-    protect_handlers()
+    log_output.set_up(conf, PROG)
     _serve(conf, warnings)
 
 

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 
 # First: they keep eventlet, and most of networkx, out of the process.
 from worker.compat import native_threads, networkx  # noqa: F401
 
 from oslo_config import cfg  # isort: skip
-from oslo_log import log as logging  # isort: skip
 
 from worker import file_modes  # isort: skip
-from worker.printable import protect_handlers  # isort: skip
+from worker import log_output  # isort: skip
 
 PROG = "holdfast-volume"
 
@@ -26,6 +26,7 @@ CLI_OPTS = [
 ]
 
 
+@log_output.starting()
 def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 1."""
     # Late: the modules above choose native threads before anything of oslo loads.
@@ -40,8 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         _driver, configuration = backends.configure(conf, name)
         names[name] = configuration.processes
     warnings = config.reviewed(conf, "volume", list(names))
-    logging.setup(conf, PROG)
-    protect_handlers()
+    log_output.set_up(conf, PROG)
     _serve(conf, names, warnings)
 
 

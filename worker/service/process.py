@@ -24,6 +24,7 @@ from cotyledon.types import ServiceId, WorkerId
 from oslo_config import cfg
 
 from flows.errors import ProcessStopping
+from worker import log_output
 from worker.journal.errors import JournalError
 from worker.service import systemd
 from worker.service.start_stop import Service
@@ -103,7 +104,7 @@ class ServiceProcess(cotyledon.Service):
 
     def reload(self) -> None:
         """Read the mutable options again; running operations are not affected."""
-        reread(self._conf)
+        log_output.reread(self._conf)
 
 
 def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
@@ -192,16 +193,6 @@ def _pass_on_a_second_signal() -> None:
             child.terminate()
 
     signal.signal(signal.SIGTERM, pass_on)
-
-
-def reread(conf: cfg.ConfigOpts) -> None:
-    """Read the mutable options again; invalid values are logged, the previous ones stay."""
-    try:
-        conf.mutate_config_files()
-    except cfg.Error as error:
-        LOG.error("the configuration is invalid, the previous values stay in effect: %s", error)
-    else:
-        LOG.info("configuration read anew")
 
 
 def _grace(conf: cfg.ConfigOpts) -> float:

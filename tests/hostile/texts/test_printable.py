@@ -20,7 +20,8 @@ from tests.length import examples
 from worker.cli.access import CommandError, Lister, ShowOne, _line
 from worker.cli.main import Holdfast
 from worker.conf import option_groups  # noqa: F401  (registers options of oslo.log)
-from worker.printable import PrintableFormatter, printable, protect_handlers
+from worker.log_output import LineFormatter, protect_handlers
+from worker.printable import printable
 
 HOSTILE = {
     "escape": "\x1b]0;owned\x07\x1b[2J\x1b[31m",
@@ -85,7 +86,7 @@ def test_a_traceback_keeps_its_lines_and_forges_none(log: Any, text: str) -> Non
 @TEXTS
 def test_a_traceback_forges_none_without_a_prefix_either(log: Any, text: str) -> None:
     """A file of ``log_config_append`` may name any formatter."""
-    log.handler.setFormatter(PrintableFormatter(logging.Formatter("HEAD %(message)s")))
+    log.handler.setFormatter(LineFormatter(logging.Formatter("HEAD %(message)s")))
     try:
         try:
             raise OSError(text)
@@ -111,7 +112,7 @@ def test_a_traceback_forges_none_without_a_prefix_either(log: Any, text: str) ->
 
 
 def test_a_traceback_keeps_its_text() -> None:
-    formatter = PrintableFormatter(logging.Formatter("HEAD %(message)s"))
+    formatter = LineFormatter(logging.Formatter("HEAD %(message)s"))
     try:
         raise ValueError("Größe 日本 of volume é")
     except ValueError:
@@ -123,8 +124,8 @@ def test_a_traceback_keeps_its_text() -> None:
 
 
 def test_formatters_are_wrapped_once(log: Any) -> None:
-    assert isinstance(log.handler.formatter, PrintableFormatter)
-    assert not isinstance(log.handler.formatter.inner, PrintableFormatter)
+    assert isinstance(log.handler.formatter, LineFormatter)
+    assert not isinstance(log.handler.formatter.inner, LineFormatter)
 
 
 @settings(max_examples=examples(2000), deadline=None)

@@ -25,7 +25,7 @@ def start(write, tmp_path, monkeypatch, caplog):
     def start(program, text, *arguments):
         head = f"[DEFAULT]\nstate_path = {tmp_path}/state\nenabled_backends = b1,b2\n"
         path = write(f"{head}{text}\n{BACKEND}[b2]\nvolume_driver = local\n", "holdfast.conf")
-        monkeypatch.setattr(program.logging, "setup", lambda conf, prog: None)
+        monkeypatch.setattr(program.log_output, "set_up", lambda conf, prog: None)
         program.main(["--config-file", path, *arguments])
         assert started
         return [record.getMessage() for record in caplog.records if "NOT DURABLE" not in record.msg]
