@@ -20,7 +20,7 @@ import oslo_messaging
 
 from worker.rpc.clients.sender import Sender
 from worker.rpc.request_context import RequestContext
-from worker.rpc.server import Call, Cast, MessageIntake, Unreadable
+from worker.rpc.server import Cast, Unreadable
 
 LOG = logging.getLogger(__name__)
 
@@ -40,42 +40,32 @@ Note = Callable[[str, str, str, int], None]
 M = TypeVar("M", Cast, Unreadable)
 
 
-class MarkedIntake:
-    """The intake of one listener, which takes markers itself.
+class MarkedMessages:
+    """The messages that one listener brought and that are not acknowledged, for its markers.
 
-    Implements :class:`worker.rpc.server.MessageIntake`.
+    Implements :class:`worker.rpc.server.Arrivals`.
 
-    :param intake: takes over all other messages.
     :param note: notes a marker; may wait.
     """
 
-    def __init__(self, intake: MessageIntake, note: Note) -> None:
+    def __init__(self, note: Note) -> None:
         self.name = uuid.uuid4().hex
         """The name of the listener's consumers."""
-        self._intake = intake
         self._note = note
         self._open: set[Cast | Unreadable] = set()  # that are not acknowledged yet
         self._settled = threading.Condition()
 
-    def cast(self, cast: Cast) -> None:
-        """Take a marker, or hand a cast on."""
+    def took(self, cast: Cast) -> bool:
+        """Take a marker over; return False for any other cast."""
         if cast.message.get("method") != METHOD:
-            self._intake.cast(self._followed(cast))
-            return
+            return False
         with self._settled:
             self._forget_lost()
             before = set(self._open)
         threading.Thread(target=self._take, args=(cast, before), name="marker", daemon=True).start()
+        return True
 
-    def call(self, call: Call) -> None:
-        """Hand a call on."""
-        self._intake.call(call)
-
-    def unreadable(self, message: Unreadable) -> None:
-        """Hand an unreadable message on."""
-        self._intake.unreadable(self._followed(message))
-
-    def _followed(self, message: M) -> M:
+    def followed(self, message: M) -> M:
         """Return a message whose acknowledgement is noted."""
 
         def acknowledge() -> None:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import oslo_messaging
 
@@ -88,6 +88,9 @@ class Call:
         return self.patience is not None and time.monotonic() - self.arrived >= self.patience
 
 
+M = TypeVar("M", Cast, Unreadable)
+
+
 class MessageIntake(Protocol):
     """Receiver of messages from the bus; no method waits for anything, or raises."""
 
@@ -101,6 +104,27 @@ class MessageIntake(Protocol):
         """Store an unreadable message, now or later, and acknowledge it then."""
 
 
+class Arrivals(Protocol):
+    """Observer of the messages of one listener; no method waits for anything, or raises."""
+
+    def took(self, cast: Cast) -> bool:
+        """Return whether a cast was for the observer, which acknowledges it."""
+
+    def followed(self, message: M) -> M:
+        """Return a message whose acknowledgement the observer notices."""
+
+
+class _Unobserved:
+    def took(self, cast: Cast) -> bool:
+        return False
+
+    def followed(self, message: M) -> M:
+        return message
+
+
+_UNOBSERVED = _Unobserved()
+
+
 class Server(compat.RPCServer):
     """One target's consumer.
 
@@ -108,6 +132,7 @@ class Server(compat.RPCServer):
     :param target: topic and server.
     :param intake: takes over each message.
     :param deliveries: counts deliveries that end the process.
+    :param arrivals: observes the casts that arrive.
     """
 
     def __init__(
@@ -116,8 +141,10 @@ class Server(compat.RPCServer):
         target: oslo_messaging.Target,
         intake: MessageIntake,
         deliveries: Deliveries = _UNCOUNTED,
+        arrivals: Arrivals = _UNOBSERVED,
     ) -> None:
-        super().__init__(transport, target, functools.partial(_Listener, intake, deliveries))
+        listener = functools.partial(_Listener, intake, deliveries, arrivals)
+        super().__init__(transport, target, listener)
         self._refused: str | None = None
 
     def refused(self, error: Exception) -> None:
@@ -131,11 +158,17 @@ class _Listener(compat.Listener):
     poll_max = POLL_MAX
 
     def __init__(
-        self, intake: MessageIntake, deliveries: Deliveries, driver: Any, connection: Any
+        self,
+        intake: MessageIntake,
+        deliveries: Deliveries,
+        arrivals: Arrivals,
+        driver: Any,
+        connection: Any,
     ) -> None:
         super().__init__(driver, connection)
         self._intake = intake
         self._deliveries = deliveries
+        self._arrivals = arrivals
 
     def received(self, message: Any, delivery: compat.Delivery) -> None:
         """Hand a message to the intake; an error leaves it with the broker."""
@@ -153,12 +186,14 @@ class _Listener(compat.Listener):
                 parsed = _decoded(message)
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises
             body = getattr(message, "body", None)
-            self._intake.unreadable(Unreadable(body, error, *settle))
+            unreadable = Unreadable(body, error, *settle)
+            self._intake.unreadable(self._arrivals.followed(unreadable))
             return
         if not parsed.get("_msg_id"):
             which = (delivery.generation, delivery.returns)
             cast = Cast(parsed, self.context_of(parsed), *settle, *which, noting=noting)
-            self._intake.cast(cast)
+            if not self._arrivals.took(cast):
+                self._intake.cast(self._arrivals.followed(cast))
             return
         self.outstanding.discard(delivery)
         incoming = self.take_call(parsed)

@@ -47,7 +47,7 @@ from worker.recovery.queue_proof import QueueProof
 from worker.rpc import transport as bus
 from worker.rpc.consumer_check import ConsumerCheck, counts_of
 from worker.rpc.dispatch import Dispatcher
-from worker.rpc.markers import MarkedIntake, Markers, consumed
+from worker.rpc.markers import MarkedMessages, Markers, consumed
 from worker.rpc.notifications.notifier import Notifier
 from worker.rpc.received.deliveries import Deliveries
 from worker.rpc.server import Server
@@ -200,14 +200,14 @@ def make_servers(
 ) -> tuple[Server, ...]:
     """Build a consumer for each target, and register it; none consumes before it is started."""
     consumers = base.journal.consumers
-    marked = [(target, MarkedIntake(intake, consumers.note)) for target in targets]
+    marked = [(target, MarkedMessages(consumers.note)) for target in targets]
     registered = [(queue, one.name) for target, one in marked for queue in consumed(target)]
     base.journal_retry.until_available(
         lambda: consumers.register(base.identity.slot, registered),
     )
     deliveries = Deliveries(Path(base.conf.state_path) / DELIVERIES)
     deliveries.prepare()
-    return tuple(Server(base.transport, target, one, deliveries) for target, one in marked)
+    return tuple(Server(base.transport, target, intake, deliveries, one) for target, one in marked)
 
 
 def make_proof(base: Infrastructure, targets: Sequence[oslo_messaging.Target]) -> ProofWait:

@@ -8,6 +8,7 @@ import threading
 import time
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import oslo_messaging
@@ -88,13 +89,32 @@ class Connection:
     def stop_consuming(self) -> None: ...
 
 
+class Arrivals:
+    """Takes casts of one method, and notes those that it follows."""
+
+    def __init__(self) -> None:
+        self.taken: list[server.Cast] = []
+        self.seen: list[Any] = []
+
+    def took(self, cast: server.Cast) -> bool:
+        if is_mine := cast.message.get("method") == "mine":
+            self.taken.append(cast)
+        return is_mine
+
+    def followed(self, message: Any) -> Any:
+        self.seen.append(replace(message))
+        return self.seen[-1]
+
+
 class Bench:
     """A listener between a connection and an intake; ``run`` is its thread's loop."""
 
     def __init__(self) -> None:
         self.intake, self.conn = Intake(), Connection()
         driver = types.SimpleNamespace(prefetch_size=1, conf=None)
-        self.listener = server._Listener(self.intake, Deliveries(None), driver, self.conn)
+        self.arrivals = Arrivals()
+        parts = (self.intake, Deliveries(None), self.arrivals)
+        self.listener = server._Listener(*parts, driver, self.conn)
         self.conn.listener = self.listener
         queue = types.SimpleNamespace(channel=types.SimpleNamespace())
         self.deliver = self.listener.guarded(types.SimpleNamespace(queue=queue))
@@ -167,6 +187,17 @@ class TestCasts:
         bench.run(lambda: bench.deliver(raw))
 
         assert raw.acks == []
+
+    def test_those_for_the_observer_of_arrivals_do_not_reach_the_intake(self, bench: Bench) -> None:
+        bench.run(lambda: bench.deliver(bench.message(1, method="mine")))
+
+        assert (len(bench.arrivals.taken), bench.intake.casts) == (1, [])
+
+    def test_the_observer_follows_each_other_message(self, bench: Bench) -> None:
+        bench.run(lambda: bench.deliver(bench.message(1)))
+        bench.run(lambda: bench.deliver(bench.message(2, body=b"no JSON")))
+
+        assert [*bench.intake.casts, *bench.intake.bad] == bench.arrivals.seen
 
     def test_an_unreadable_message_waits_for_its_place(self, bench: Bench) -> None:
         raw = bench.message(1, body=b"no JSON")

@@ -19,7 +19,7 @@ from worker.recovery import proof_wait, queue_proof
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import CUT_AFTER, QueueProof, Unproven
 from worker.rpc.clients.sender import BusUnavailable
-from worker.rpc.markers import METHOD, MarkedIntake, consumed
+from worker.rpc.markers import METHOD, MarkedMessages, consumed
 from worker.rpc.server import Cast
 
 TARGET = oslo_messaging.Target(topic="cinder-volume.h@b", server="h")
@@ -32,8 +32,7 @@ class Listener:
 
     def __init__(self, journal: Journal) -> None:
         self.accepted: list[str] = []
-        intake: Any = SimpleNamespace(cast=self._accept)
-        self.intake = MarkedIntake(intake, journal.consumers.note)
+        self.arrivals = MarkedMessages(journal.consumers.note)
         self.held: collections.deque[Cast] = collections.deque()
         self.busy = False
         self.refuses = False
@@ -51,7 +50,9 @@ class Listener:
 
     def work(self) -> None:
         while self.held and not self.busy:
-            self.intake.cast(self.held.popleft())
+            cast = self.held.popleft()
+            if not self.arrivals.took(cast):
+                self._accept(self.arrivals.followed(cast))
 
     def _accept(self, cast: Cast) -> None:
         if not self.refuses:
@@ -73,7 +74,7 @@ class Bus:
 
     def start(self, slot: str) -> Listener:
         made = Listener(self.journal)
-        names = [(queue, made.intake.name) for queue in consumed(TARGET)]
+        names = [(queue, made.arrivals.name) for queue in consumed(TARGET)]
         self.journal.consumers.register(slot, names)
         self.listeners.append(made)
         return made
@@ -138,7 +139,7 @@ def test_each_consumer_takes_a_marker_behind_the_casts(bus: Bus, proof: QueuePro
         bus.cast(f"c{number}")
     proven = proof.attempt()
 
-    assert {name for _queue, name, _channel in proven} == {one.intake.name for one in listeners}
+    assert {name for _queue, name, _channel in proven} == {one.arrivals.name for one in listeners}
     assert sorted(listeners[0].accepted + listeners[1].accepted) == [f"c{n}" for n in range(7)]
     assert proof.attempt() == proven
 
