@@ -69,6 +69,7 @@ class ChunkedDriver(BackupDriver):
     def __init__(self, configuration: Any, *, metadata: Any = None, **_: Any) -> None:
         super().__init__(configuration, metadata=metadata)
         self._store = self.make_store()
+        self._store.creates_containers = bool(configuration.backup_create_containers)
         self._work = Path(configuration.backup_work_path)
         self._max_object_size = int(getattr(configuration, self.object_size))
         self._block_size = int(getattr(configuration, self.block_size))

@@ -21,6 +21,12 @@ COMPRESSIONS = {
 """Values of ``backup_compression_algorithm``, each with its one name in the format."""
 
 CHUNKED: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "backup_create_containers",
+        default=True,
+        help="Whether a missing container, bucket or directory of a backup is made; if not, the "
+        "backup fails.",
+    ),
     cfg.StrOpt(
         "backup_compression_algorithm",
         default="zlib",
@@ -136,7 +142,11 @@ S3: list[cfg.Opt] = [
         choices=["legacy", "standard", "adaptive"],
         help="How it is repeated.",
     ),
-    cfg.BoolOpt("backup_s3_verify_ssl", default=True, help="Whether certificates are checked."),
+    cfg.BoolOpt(
+        "backup_s3_verify_ssl",
+        default=True,
+        help="Whether certificates are checked; if not, backup_s3_ca_cert_file has no effect.",
+    ),
     cfg.StrOpt("backup_s3_ca_cert_file", help="Certificates of those who are trusted."),
     cfg.BoolOpt(
         "backup_s3_md5_validation",
@@ -159,10 +169,9 @@ SWIFT: list[cfg.Opt] = [
     cfg.StrOpt(
         "backup_swift_auth_version",
         default="1",
-        choices=["1", "2", "3"],
+        choices=["1", "2", "3", "1.0", "2.0", "3.0"],
         help="Version of the protocol by which one logs in.",
     ),
-    cfg.StrOpt("backup_swift_url", help="Where objects are, if the login does not say it."),
     cfg.StrOpt("backup_swift_user", help="User."),
     cfg.StrOpt("backup_swift_key", secret=True, help="Password."),
     cfg.StrOpt("backup_swift_tenant", help="Project of version 2."),

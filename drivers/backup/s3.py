@@ -24,7 +24,9 @@ from drivers.interface.records import Record
 
 LOG = logging.getLogger(__name__)
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+"""Names that boto3 sends; the store decides which of them it takes."""
+
 _PART_SIZE = 8 * units.Mi
 """Bytes that are sent together; an object of no more than that is one request."""
 
@@ -63,7 +65,8 @@ class S3Store(BucketStore):
     def container(self, backup: Record) -> str:
         """Return the bucket of the row, or that of the options."""
         found = backup.container or self.bucket
-        if not isinstance(found, str) or not _BUCKET.fullmatch(found) or ".." in found:
+        valid = isinstance(found, str) and _BUCKET.fullmatch(found)
+        if not valid or found in (".", ".."):
             raise BackupDriverException(f"the container {found!r:.80} is no name of a bucket")
         return found
 
@@ -75,6 +78,7 @@ class S3Store(BucketStore):
             except Exception as error:
                 if _code(error) not in _ABSENT:
                     raise
+                self.require_creation(container)
                 self._client.create_bucket(Bucket=container)
 
     def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:
@@ -224,8 +228,11 @@ def _client(configuration: Any) -> Any:
             "mode": configuration.backup_s3_retry_mode,
         },
         s3={"addressing_style": "path"},
+        # Many stores refuse the checksums in trailers that the library sends otherwise.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
     )
-    verify = configuration.backup_s3_ca_cert_file or configuration.backup_s3_verify_ssl
+    verify = configuration.backup_s3_verify_ssl and (configuration.backup_s3_ca_cert_file or True)
     return boto3.client(
         "s3",
         endpoint_url=configuration.backup_s3_endpoint_url or None,

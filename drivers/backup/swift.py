@@ -73,6 +73,7 @@ class SwiftStore(BucketStore):
             except Exception as error:
                 if _status(error) != 404:
                     raise
+                self.require_creation(container)
                 headers = {"X-Storage-Policy": self._policy} if self._policy else None
                 self._connection.put_container(container, headers=headers)
 
@@ -133,7 +134,6 @@ class SwiftStore(BucketStore):
         return _client().Connection(
             authurl=known.backup_swift_auth_url,
             auth_version=known.backup_swift_auth_version,
-            preauthurl=known.backup_swift_url,
             user=known.backup_swift_user,
             key=known.backup_swift_key,
             tenant_name=known.backup_swift_tenant,

@@ -241,7 +241,7 @@ class GlanceImages(ImageService):
         from openstack.connection import Connection
 
         conf = self.conf
-        verify = conf.glance_ca_certificates_file or not conf.glance_api_insecure
+        verify = not conf.glance_api_insecure and (conf.glance_ca_certificates_file or True)
         timeout = conf.glance_request_timeout
         if conf.auth_strategy != "keystone":
             options = {"auth_type": "none", "endpoint": server, "image_endpoint_override": server}

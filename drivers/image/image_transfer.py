@@ -29,6 +29,7 @@ from drivers.image import formats, qemu_img
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
 from drivers.interface.errors import (
+    ImageConversionNotAllowed,
     ImageCopyFailure,
     ImageTooBig,
     ImageUnacceptable,
@@ -47,12 +48,21 @@ class ImageTransport:
     """Moves the data of one image service's images.
 
     :param directory: for images and disks that have to be converted.
+    :param may_convert: whether images may have another format than volumes, which are raw.
     """
 
-    def __init__(self, service: ImageService, directory: Path, limits: ConversionLimits) -> None:
+    def __init__(
+        self,
+        service: ImageService,
+        directory: Path,
+        limits: ConversionLimits,
+        *,
+        may_convert: bool = True,
+    ) -> None:
         self.service = service
         self._directory = directory
         self._limits = limits
+        self._may_convert = may_convert
 
     def fetch(
         self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace
@@ -64,6 +74,7 @@ class ImageTransport:
         :param size: of the volume, in bytes.
         :param key: names the files in ``image_conversion_dir``; one for each volume.
         :raises ImageUnacceptable: its format or size does not fit.
+        :raises ImageConversionNotAllowed: it has another format than the volume.
         :raises ImageTooBig: there is no room to convert it.
         :raises ImageCopyFailure: it could not be read, or is not as described.
         """
@@ -73,6 +84,7 @@ class ImageTransport:
             if image["disk_format"] == "raw":
                 self._stream(context, image, volume, size, pace)
             else:
+                self._require_conversion(image)
                 self._fetch_converted(context, image, volume, size, key, pace)
 
     def store(self, context: Any, image: Image, file: BinaryIO, key: str, pace: Pace) -> None:
@@ -80,6 +92,7 @@ class ImageTransport:
 
         :param image: an image without data; it gets its ``disk_format``.
         :param file: the volume, open for reading.
+        :raises ImageConversionNotAllowed: the image has another format than the volume.
         :raises ImageUnacceptable: volumes are not written in that format.
         :raises ImageCopyFailure: the image does not have the volume's data.
         """
@@ -89,6 +102,7 @@ class ImageTransport:
             if image["disk_format"] == "raw":
                 self._send(context, image, volume, pace)
             elif image["disk_format"] in formats.SUPPORTED:
+                self._require_conversion(image)
                 self._store_converted(context, image, volume, key, pace)
             else:
                 raise ImageUnacceptable(f"a volume is not written as {image['disk_format']}")
@@ -97,6 +111,12 @@ class ImageTransport:
         """Remove the files that an interrupted try left in ``image_conversion_dir``."""
         for path in (self._image_path(key), self._raw_path(key)):
             path.unlink(missing_ok=True)
+
+    def _require_conversion(self, image: Image) -> None:
+        if not self._may_convert:
+            text = f"has the format {image['disk_format']}, the volume raw, and this service does"
+            text += " not convert images (image_conversion_disable)"
+            raise ImageConversionNotAllowed(f"image {image['id']} {text}")
 
     def _stream(self, context: Any, image: Image, volume: BlockFile, size: int, pace: Pace) -> None:
         with pace.waiting():

@@ -19,4 +19,9 @@ def make(conf: cfg.ConfigOpts, limiter: Limiter) -> ImageTransport:
     limits = ConversionLimits(
         conf.image_conversion_address_space_limit, conf.image_conversion_cpu_limit
     )
-    return ImageTransport(service, Path(conf.image_conversion_dir), limits)
+    return ImageTransport(
+        service,
+        Path(conf.image_conversion_dir),
+        limits,
+        may_convert=not conf.image_conversion_disable,
+    )

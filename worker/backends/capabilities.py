@@ -63,7 +63,8 @@ class Capabilities:
         if pools:
             stats["pools"] = pools
         for name, configured in self._functions.items():
-            stats.setdefault(name, configured)
+            if stats.get(name) is None:
+                stats[name] = configured
         return self._schedulable(stats)
 
     def _schedulable(self, stats: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 """The backends that are to be served, each with the options of its driver.
 
 A value comes from the backend's section, else from [backend_defaults], else it is
-the default: values that all backends share are given once.
+the default: values that all backends share are given once. ``backend_host`` comes from the
+backend's own section only.
 """
 
 from __future__ import annotations
@@ -60,11 +61,12 @@ class BackendConfiguration:
             raise AttributeError(name)
         if name not in self._dests:
             return getattr(self._conf, name)
-        for section in (self._name, SHARED):
+        sections = (self._name,) if name in backend.OWN else (self._name, SHARED)
+        for section in sections:
             if _is_set(self._conf, section, name):
                 return self._conf[section][name]
         # Cinder takes the default out of a backend's own section.
-        return self._conf[SHARED][name]
+        return self._conf[sections[-1]][name]
 
     def safe_get(self, name: str) -> Any:
         """Return the value, None where there is no such option."""

@@ -239,8 +239,8 @@ def _capabilities(
         backend,
         functools.partial(volumes.allocated_by_pool, host),
         extra=configuration.extra_capabilities,
-        filter_function=configuration.filter_function,
-        goodness_function=configuration.goodness_function,
+        filter_function=configuration.filter_function or common.conf.filter_function,
+        goodness_function=configuration.goodness_function or common.conf.goodness_function,
     )
 
 

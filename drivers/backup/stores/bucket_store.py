@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 
 from oslo_utils import timeutils
 
 from drivers import tls_errors
-from drivers.backup.stores.object_store import Missing, ObjectStore, StoreError
+from drivers.backup.stores.object_store import ContainerMissing, Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
+
+LOG = logging.getLogger(__name__)
 
 
 class BucketStore(ObjectStore):
@@ -26,8 +29,12 @@ class BucketStore(ObjectStore):
 
     def check(self) -> None:
         """Write, read and remove an object."""
+        try:
+            self.prepare(self.bucket)
+        except ContainerMissing as error:
+            LOG.warning("%s; until then backups that name no container fail", error)
+            return
         name, marker = f".holdfast-{secrets.token_hex(8)}", secrets.token_bytes(64)
-        self.prepare(self.bucket)
         with self.writing(self.bucket, name) as sink:
             sink.write(marker)
         found = b"".join(self.reading(self.bucket, name))

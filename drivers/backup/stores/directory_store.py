@@ -91,6 +91,12 @@ class DirectoryStore(ObjectStore):
     def prepare(self, container: str) -> None:
         """Make the directory, for its owner and group only."""
         with _explained("make", self.root / container):
+            if not self.creates_containers:
+                try:
+                    with self._directories.opened(container):
+                        return
+                except FileNotFoundError:
+                    self.require_creation(container)
             self._directories.make(container)
 
     def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:

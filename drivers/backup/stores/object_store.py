@@ -27,6 +27,10 @@ class StoreError(BackupDriverException):
     """The store refused or failed; the text says which object, and why."""
 
 
+class ContainerMissing(StoreError):
+    """A container is missing, and this service makes none."""
+
+
 class Missing(BackupDamaged):
     """An object that should be there is not."""
 
@@ -43,6 +47,9 @@ class ObjectStore(abc.ABC):
 
     lists_at_once: ClassVar[bool] = True
     """Whether a listing includes an object that was written just before."""
+
+    creates_containers = True
+    """Whether :meth:`prepare` makes containers that are missing."""
 
     @abc.abstractmethod
     def check(self) -> None:
@@ -64,7 +71,19 @@ class ObjectStore(abc.ABC):
 
     @abc.abstractmethod
     def prepare(self, container: str) -> None:
-        """Make a container where it is missing."""
+        """Make a container where it is missing.
+
+        :raises ContainerMissing: it is missing, and :attr:`creates_containers` is false.
+        """
+
+    def require_creation(self, container: str) -> None:
+        """Refuse to make a missing container, unless :attr:`creates_containers` is true.
+
+        :raises ContainerMissing: it is not to be made.
+        """
+        if not self.creates_containers:
+            text = "is missing, and backup_create_containers = false: make it"
+            raise ContainerMissing(f"the container {container} {text}")
 
     @abc.abstractmethod
     def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:

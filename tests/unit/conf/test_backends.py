@@ -54,6 +54,14 @@ def test_section_may_repeat_the_default_against_the_shared_value(load):
     assert found.colour == "grey"
 
 
+def test_a_host_of_its_own_is_read_from_the_section_only_as_in_cinder(load):
+    text = "[DEFAULT]\nenabled_backends = b1, b2\n[backend_defaults]\nbackend_host = shared\n"
+    loaded = load(f"{text}[b1]\nbackend_host = own\n[b2]\n")
+    found = [backends.BackendConfiguration(loaded, name) for name in ("b1", "b2")]
+
+    assert [one.backend_host for one in found] == ["own", None]
+
+
 def test_options_of_the_service_are_seen_but_not_set_by_a_section(load):
     found = configured(
         load, "[DEFAULT]\nvolume_name_template = v-%s\n[b1]\nvolume_name_template = w-%s\n"
@@ -103,6 +111,13 @@ def test_ratio_of_over_subscription_is_a_number_or_auto(load, ratio):
     found = configured(load, f"[b1]\nmax_over_subscription_ratio = {ratio}\n")
 
     assert found.max_over_subscription_ratio == ratio
+
+
+@pytest.mark.parametrize("names", [",b1", "b1,", "b1,,b2", ", b1 , ,b2,"])
+def test_a_comma_too_many_is_passed_over_as_in_cinder(load, names):
+    loaded = load(f"[DEFAULT]\nenabled_backends = {names}\n[b1]\n[b2]\n")
+
+    assert backends.enabled(loaded) == ["b1", "b2"][: 1 + ("b2" in names)]
 
 
 def test_enabled_backends_keep_their_order(load):

@@ -50,16 +50,16 @@ def test_what_is_known_is_not_told(start, program):
 
 def test_what_is_not_supported_refuses_the_start(start, tmp_path):
     with pytest.raises(ConfigError) as caught:
-        start(volume, "image_conversion_disable = true")
+        start(volume, "volume_manager = ours.Manager")
 
     assert caught.value.code.startswith(
-        f"{tmp_path}/holdfast.conf:4: [DEFAULT] image_conversion_disable: refuses images that"
+        f"{tmp_path}/holdfast.conf:4: [DEFAULT] volume_manager: loads a class of"
     )
-    assert start(backup, "image_conversion_disable = true") == []
+    assert start(backup, "volume_manager = ours.Manager") == []
 
 
 def test_what_is_accepted_does_not(start):
-    text = "accept_unsupported = image_conversion_disable\nimage_conversion_disable = true"
+    text = "accept_unsupported = volume_manager\nvolume_manager = ours.Manager"
 
     assert start(volume, text) == []
 

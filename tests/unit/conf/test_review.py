@@ -17,13 +17,8 @@ TABLE = Table()
 
 UNSUPPORTED = {
     "allowed_direct_url_schemes": "file, cinder",
-    "backup_create_containers": "false",
     "backup_manager": "ours.BackupManager",
     "cluster": "east",
-    "enable_new_services": "no",
-    "filter_function": "capabilities.free > 1",
-    "goodness_function": "50",
-    "image_conversion_disable": "True",
     "quota_driver": "ours.Quota",
     "verify_glance_signatures": "enabled",
     "volume_copy_bps_limit": "1048576",
@@ -132,14 +127,35 @@ def test_accepting_one_does_not_accept_another(review):
 
 
 def test_each_service_is_refused_for_its_own(review):
-    found = review("backup_create_containers = false", section="disk_geometry = 4k")
+    found = review("backup_manager = ours.Manager", section="disk_geometry = 4k")
 
     assert [problem.option for problem in found.refused("volume")] == ["disk_geometry"]
-    assert [problem.option for problem in found.refused("backup")] == ["backup_create_containers"]
+    assert [problem.option for problem in found.refused("backup")] == ["backup_manager"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "backup_create_containers = false",
+        "enable_new_services = false",
+        "filter_function = capabilities.free_capacity_gb > 1",
+        "goodness_function = 50",
+        "image_conversion_disable = true",
+    ],
+)
+def test_options_of_the_field_are_taken_over(review, text):
+    assert only(review(text), text.split()[0]).kind is AssignmentKind.TAKEN
+
+
+def test_a_shared_host_has_no_effect(review):
+    found = only(review("[backend_defaults]\nbackend_host = shared"), "backend_host")
+
+    assert found.kind is AssignmentKind.OTHERWISE
+    assert "section of each backend" in found.text
 
 
 def test_the_last_assignment_counts(review):
-    text = "image_conversion_disable = true\nimage_conversion_disable = false"
+    text = "volume_manager = ours.Manager\nvolume_manager ="
 
     assert review(text).refused() == []
 
@@ -337,7 +353,7 @@ def test_the_start_warns_of_few_by_name_and_counts_many(load):
 
 
 def test_the_start_is_refused_with_one_line(load, tmp_path):
-    loaded = load("[DEFAULT]\ncluster = c\nimage_conversion_disable = true\n")
+    loaded = load("[DEFAULT]\ncluster = c\nvolume_manager = ours.Manager\n")
 
     with pytest.raises(ConfigError) as caught:
         config.reviewed(loaded, "volume")

@@ -28,6 +28,7 @@ SERVICE: dict[str, str] = {
     "backup_service_inithost_offload": "interrupted work always resumes beside new work",
     "backup_swift_enable_progress_timer": _PROGRESS,
     "backup_swift_service_auth": _SINGLE,
+    "backup_swift_url": "as in Cinder with single_user: the login says where objects are",
     "compression_format": "images are not compressed on upload",
     "compute_api_class": "there is no other compute service than Nova",
     "glance_api_ssl_compression": "TLS is never compressed",

@@ -36,7 +36,6 @@ class RefusedOption:
 
 _OWN_CLASS = "loads a class of your own in the place of Cinder's"
 _REMOVE = "remove it"
-_SECTION = "move it to [backend_defaults]"
 
 
 def _names(*wanted: str) -> Callable[[str], bool]:
@@ -53,26 +52,10 @@ SERVICE: dict[str, RefusedOption] = {
         "remove 'cinder', and images are copied through Glance",
         when=_names("cinder"),
     ),
-    "backup_create_containers": RefusedOption(
-        "fails where a container of backups is missing",
-        "make the containers beforehand, and remove it",
-        services=BACKUP,
-    ),
     "backup_manager": RefusedOption(_OWN_CLASS, _REMOVE, services=BACKUP),
     "cluster": RefusedOption(
         "serves the same backends from several hosts (active-active)",
         "remove it, and let one host serve each backend (backend_host)",
-    ),
-    "enable_new_services": RefusedOption(
-        "enters new services as disabled",
-        "remove it, and disable the service after its first start",
-        services=BOTH,
-    ),
-    "filter_function": RefusedOption("is an expression for all backends", _SECTION),
-    "goodness_function": RefusedOption("is an expression for all backends", _SECTION),
-    "image_conversion_disable": RefusedOption(
-        "refuses images that have to be converted",
-        "remove it, as conversions are bounded by image_conversion_cpu_limit",
     ),
     "quota_driver": RefusedOption("counts quota by a class of your own", _REMOVE, services=BOTH),
     "verify_glance_signatures": RefusedOption(

@@ -14,12 +14,15 @@ from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.check.problems import Problem
 from worker.conf.cinder import names, no_effect, refused, table, unrelated
 from worker.conf.cinder.refused import BACKUP, BOTH, RefusedOption
+from worker.conf.option_groups import backend
 
 _SWITCHES = {"profiler": "enabled"}
 """Sections that mean something only if this option of them is true."""
 
 _ALIKE = 0.75
 """How like a known name an unknown one is that may have meant it, from 0 to 1."""
+
+_NOT_SHARED = "has no effect, nor has it in Cinder: write it into the section of each backend"
 
 _MOST_LINES = 12
 """Of warnings at a start."""
@@ -125,6 +128,8 @@ class Review:
             if section == "default":
                 if entry.option is not None:
                     yield self._of_the_service(entry, entry.option)
+            elif section == table.BACKEND and entry.option in backend.OWN:
+                yield AssignmentFinding(AssignmentKind.OTHERWISE, entry, _NOT_SHARED)
             elif section in self._backends:
                 if entry.option is not None:
                     yield self._of_a_backend(entry, entry.option)

@@ -7,6 +7,9 @@ from oslo_config import cfg, types
 
 from worker.conf.option_groups import default
 
+OWN = frozenset({"backend_host"})
+"""Options that Cinder reads from a backend's own section only, not from [backend_defaults]."""
+
 OPTS = [
     cfg.StrOpt(
         "volume_driver",
@@ -22,7 +25,7 @@ OPTS = [
         "backend_host",
         type=default.HOST_NAME,
         help="Name that this backend uses instead of host, so that another node can take it "
-        "over with its volumes.",
+        "over with its volumes. It has no effect in [backend_defaults], as in Cinder.",
     ),
     cfg.StrOpt(
         "backend_availability_zone",

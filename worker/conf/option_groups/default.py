@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from oslo_config import cfg, types
 
@@ -12,6 +13,15 @@ HOST_NAME = types.String(regex=r"^[^@#\s]+$")
 
 # The id is put in by the % operator, so exactly one %s has to be there.
 NAME_TEMPLATE = types.String(regex=r"^[^%]*%s[^%]*$")
+
+
+class Names(types.List):
+    """A list of names; empty ones, as of a comma too many, are left out as in Cinder."""
+
+    def __call__(self, value: Any) -> list[str]:
+        """Return the names."""
+        return [name for name in super().__call__(value) if name]
+
 
 OPTS = [
     cfg.Opt(
@@ -29,8 +39,9 @@ OPTS = [
         help="Directory for state that must outlive a restart: the journal and, by default, the "
         "database, the locks and the local driver's volumes.",
     ),
-    cfg.ListOpt(
+    cfg.Opt(
         "enabled_backends",
+        type=Names(),
         default=[],
         help="Names of the backends to serve, comma separated. Each name is a section of "
         "this file with the options of its driver.",
@@ -47,6 +58,22 @@ OPTS = [
         default="",
         help="Name of the cluster to which this service belongs: all its hosts serve the "
         "same backends from one queue. Empty means no cluster.",
+    ),
+    cfg.BoolOpt(
+        "enable_new_services",
+        default=True,
+        help="Whether a service is enabled when it starts for the first time. If not, the "
+        "scheduler uses it once an operator has enabled it.",
+    ),
+    cfg.StrOpt(
+        "filter_function",
+        help="Expression by which the scheduler accepts a backend for a volume, for backends "
+        "whose section and [backend_defaults] have none.",
+    ),
+    cfg.StrOpt(
+        "goodness_function",
+        help="Expression by which the scheduler rates a backend for a volume, from 0 to 100, "
+        "for backends whose section and [backend_defaults] have none.",
     ),
     cfg.IntOpt(
         "waiting_operations_max",

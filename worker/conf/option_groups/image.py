@@ -43,6 +43,12 @@ OPTS = [
         min=1,
         help="Memory that the conversion of one image may use, in GiB.",
     ),
+    cfg.BoolOpt(
+        "image_conversion_disable",
+        default=False,
+        help="Whether images of another format than raw are refused, at creation and at upload, "
+        "instead of converted.",
+    ),
     *DirectoryImages.OPTS,
     *GlanceImages.OPTS,
 ]

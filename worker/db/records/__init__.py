@@ -59,6 +59,7 @@ class Records:
         limits: Mapping[str, int] | None = None,
         reservation_expire: int = 86400,
         no_snapshot_gb_quota: bool = False,
+        enable_new_services: bool = True,
     ) -> None:
         self._database = database
         self.volumes = Volumes(
@@ -96,7 +97,7 @@ class Records:
         self.workers = WorkRows(database)
         self.messages = Messages(database, ttl=message_ttl)
         self.initiators = Initiators(database)
-        self.services = Services(database)
+        self.services = Services(database, enable_new=enable_new_services)
         self.volume_types = VolumeTypes(database)
         self.quotas = Quotas(
             database,
@@ -125,4 +126,5 @@ class Records:
             limits={name: conf[option] for name, option in LIMITS.items() if option in conf},
             reservation_expire=conf.reservation_expire,
             no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
+            enable_new_services=conf.enable_new_services,
         )

@@ -13,7 +13,7 @@ from flows.errors import Unavailable
 from tests.unit.db.world import LONG_AGO
 from worker.db.database import Database
 from worker.db.records import Records
-from worker.db.records.services.service import is_up
+from worker.db.records.services.service import Services, is_up
 
 BINARY = "cinder-volume"
 WHO = {
@@ -38,6 +38,18 @@ class TestEnsure:
         assert (row["report_count"], row["replication_status"]) == (0, "not-capable")
         assert row["updated_at"] is not None
         assert len(row["uuid"]) == 36
+
+    @pytest.mark.parametrize("cluster", [None, "c@b"])
+    def test_a_new_row_is_disabled_where_the_operator_wants_that(
+        self, database, tables, cluster
+    ):
+        services = Services(database, enable_new=False)
+        made = services.ensure(**WHO, cluster=cluster)
+        rows = [tables.row("services"), *(tables.rows("clusters") if cluster else [])]
+
+        assert [bool(row["disabled"]) for row in rows] == [True] * len(rows)
+        services.update(made.id, disabled=False)
+        assert not services.ensure(**{**WHO, "rpc_version": "3.21"}, cluster=cluster).disabled
 
     def test_is_found_again_and_only_its_versions_change(self, records, tables):
         first = records.services.ensure(**{**WHO, "rpc_version": "3.19"})

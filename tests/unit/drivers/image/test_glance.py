@@ -24,7 +24,7 @@ def connect(tmp_path, monkeypatch):
 
     def make(**how):
         made.update(how)
-        return SimpleNamespace(image=None)
+        return SimpleNamespace(image=None, session=None)
 
     def connect(text, server=None):
         place = tmp_path / "cinder.conf"
@@ -55,6 +55,21 @@ def test_the_first_section_with_an_account_is_used(connect, sections, used):
     made = connect("\n".join(f"[{section}]\n{account(section)}" for section in sections))
 
     assert made["session"].auth._username == used
+
+
+@pytest.mark.parametrize(
+    ("options", "verify"),
+    [
+        ("", True),
+        ("glance_ca_certificates_file = /ca", "/ca"),
+        ("glance_api_insecure = true", False),
+        ("glance_api_insecure = true\nglance_ca_certificates_file = /ca", False),
+    ],
+)
+def test_certificates_are_not_checked_where_that_is_switched_off(connect, options, verify):
+    made = connect(f"[DEFAULT]\nauth_strategy = noauth\n{options}\n")
+
+    assert made["verify"] == verify
 
 
 def test_an_account_may_stand_in_another_section(connect):

@@ -27,6 +27,7 @@ from drivers.image.image_transfer import ImageTransport
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
 from drivers.interface.errors import (
+    ImageConversionNotAllowed,
     ImageCopyFailure,
     ImageError,
     ImageNotFound,
@@ -122,6 +123,21 @@ class TestFetch:
         assert volume.stat().st_blocks * 512 < 4 * MIB  # holes stay holes
         assert told == sorted(told) and 0.9 < told[-1] <= 1
         assert left(transport) == []
+
+    @pytest.mark.parametrize("way", ["fetch", "store"])
+    def test_another_format_is_refused_where_nothing_is_to_be_converted(
+        self, images: Any, volume: Path, disk: Path, tmp_path: Path, way: str
+    ) -> None:
+        limits = ConversionLimits()
+        transport = ImageTransport(images, tmp_path / "aside", limits, may_convert=False)
+        image = kept(images, disk, "qcow2")
+        before = volume.read_bytes()
+        with pytest.raises(ImageConversionNotAllowed, match=r"format qcow2.*_conversion_disable"):
+            (fetch if way == "fetch" else store)(transport, image, volume)
+        assert volume.read_bytes() == before
+
+        fetch(transport, kept(images, disk, "raw"), volume)
+        assert volume.read_bytes().startswith(disk.read_bytes())
 
     def test_what_an_interrupted_try_left_is_replaced(
         self, images: Any, transport: Any, volume: Path, disk: Path

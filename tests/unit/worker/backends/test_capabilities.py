@@ -85,6 +85,12 @@ def test_functions_of_the_driver_win_over_configured_ones():
     assert (found["filter_function"], found["goodness_function"]) == ("1 == 1", "70")
 
 
+def test_a_function_that_the_driver_leaves_empty_is_the_configured_one():
+    found = capabilities({**STATS, "goodness_function": None}, goodness_function="50").fresh()
+
+    assert found["goodness_function"] == "50"
+
+
 def test_the_statistics_of_the_driver_are_not_changed():
     stats = {**STATS, "pools": [{"pool_name": "p1"}]}
     capabilities(stats, allocated={"p1": 7}, extra='{"a": 1}').fresh()

@@ -16,7 +16,7 @@ from oslo_config import cfg
 from flows.errors import ProcessStopping
 from worker import conf as config
 from worker.adapters.record_cache import _Observed
-from worker.conf import state_path
+from worker.conf import backends, state_path
 from worker.db import sync
 from worker.db.database import Database
 from worker.execution.concurrency import BlockingClient
@@ -111,6 +111,27 @@ class TestVolumeService:
 
         assert "there is no operation no_such_operation" in caplog.text
         assert "no operation create_volume" not in caplog.text
+
+    def test_functions_for_the_scheduler_come_from_the_section_or_from_the_service(
+        self, conf: cfg.ConfigOpts, start: Start
+    ) -> None:
+        for name, group in (("goodness_function", None), ("filter_function", "local")):
+            conf.set_override(name, "1 == 1", group=group)
+        conf.set_override("filter_function", "2 == 2")
+        parts = start(volume.service(conf, "local"))
+        configuration = backends.BackendConfiguration(conf, "local")
+        found = volume._capabilities(parts.base, parts.backend, configuration)  # type: ignore[arg-type]
+
+        assert found._functions == {"filter_function": "1 == 1", "goodness_function": "1 == 1"}
+
+    def test_a_new_service_is_disabled_where_the_operator_wants_that(
+        self, conf: cfg.ConfigOpts, start: Start
+    ) -> None:
+        conf.set_override("enable_new_services", False)
+        parts = start(volume.service(conf, "local"))
+
+        (row,) = parts.base.records.services.list(host="h1@local")
+        assert row.disabled
 
     def test_processes_of_a_service_have_one_row_and_slots_of_their_own(
         self, conf: cfg.ConfigOpts, start: Start

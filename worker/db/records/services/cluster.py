@@ -43,10 +43,15 @@ _MOVES = [
 ]
 
 
-def join(connection: sa.Connection, name: str, host: str, binary: str) -> None:
-    """Make the cluster where there is none and move a host's resources into it."""
+def join(
+    connection: sa.Connection, name: str, host: str, binary: str, *, disabled: bool = False
+) -> None:
+    """Make the cluster where there is none and move a host's resources into it.
+
+    :param disabled: whether a new cluster is disabled.
+    """
     if connection.scalar(_FIND, {"name": name, "of": binary}) is None:
-        _make(connection, name, binary)
+        _make(connection, name, binary, disabled)
     if binary == "cinder-volume":
         for move in _MOVES:
             parameters = {**host_parameters(host), "cluster": name, "pool_from": len(host) + 1}
@@ -59,9 +64,10 @@ def update(connection: sa.Connection, name: str, binary: str, columns: Mapping[s
     connection.execute(_UPDATE, {**values, "name_": name, "of": binary})
 
 
-def _make(connection: sa.Connection, name: str, binary: str) -> None:
-    row = {"name": name, "binary": binary, "disabled": False, "frozen": False, "race_preventer": 0}
+def _make(connection: sa.Connection, name: str, binary: str, disabled: bool) -> None:
+    row = {"name": name, "binary": binary, "disabled": disabled, "race_preventer": 0}
     values = {**checked(_T, row), "replication_status": ReplicationStatus.NOT_CAPABLE}
+    values["frozen"] = False
     times = {"created_at": now(), "updated_at": now(), "deleted": False}
     try:
         connection.execute(_INSERT, {**values, **times})

@@ -57,10 +57,14 @@ _ADOPT = (
 
 
 class Services:
-    """Rows of ``services``."""
+    """Rows of ``services``.
 
-    def __init__(self, database: Database) -> None:
+    :param enable_new: whether a service, or cluster, is enabled when its row is made.
+    """
+
+    def __init__(self, database: Database, *, enable_new: bool = True) -> None:
         self._db = database
+        self._enable_new = enable_new
 
     def ensure(
         self,
@@ -85,18 +89,19 @@ class Services:
             "cluster_name": cluster,
         }
         fresh = {"host": host, "binary": binary, "availability_zone": availability_zone, **current}
+        disabled = not self._enable_new
         checked(_T, fresh)
 
         def work(connection: sa.Connection) -> dict[str, Any]:
             row, last = _find(connection, host, binary)
             was = None if row is None else row["cluster_name"]
             if row is None:
-                row = _make(connection, fresh, last)
+                row = _make(connection, {**fresh, "disabled": disabled}, last)
             elif any(row[name] != value for name, value in current.items()):
                 connection.execute(_UPDATE, {**current, "which": row["id"]})
                 row |= current
             if cluster and was != cluster:
-                clusters.join(connection, cluster, host, binary)
+                clusters.join(connection, cluster, host, binary, disabled=disabled)
             return row
 
         return Record("service", self._db.write(work))
@@ -166,7 +171,6 @@ def _make(connection: sa.Connection, columns: Mapping[str, Any], last: int) -> d
     values = {
         **columns,
         "report_count": 0,
-        "disabled": False,
         "frozen": False,
         "deleted": False,
         "replication_status": ReplicationStatus.NOT_CAPABLE,
