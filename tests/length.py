@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 
+import hypothesis
 import pytest
 
 FULL = bool(os.environ.get("HOLDFAST_FULL"))
@@ -32,7 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed once, and describe the marker ``full``."""
+    """Choose the seed once, describe the marker ``full``, and set the rules of property tests.
+
+    Neither an example nor the making of one fails for the time it takes: the machine may be busy.
+    """
+    hypothesis.settings.register_profile(
+        "length of the run",
+        max_examples=examples(100),
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("length of the run")
     config.addinivalue_line("markers", "full: takes minutes; only with --full")
     if config.getoption("seed") is None:
         config.option.seed = random.SystemRandom().randrange(2**31)

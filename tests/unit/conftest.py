@@ -8,14 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-import hypothesis
 import pytest
 from futurist._thread import ThreadWorker
-
-from tests.length import examples
-
-hypothesis.settings.register_profile("length of the run", max_examples=examples(100))
-hypothesis.settings.load_profile("length of the run")
 
 _DEATH = 30.0
 """Time for a thread to end after it was stopped, in seconds."""

@@ -43,7 +43,7 @@ def test_stopped_at_every_task_boundary(
 
     log = cloud.service.text(before)
     assert outage.told
-    work.told_once(log, outage.told, length - 1, length + 30)
+    work.told_once(log, outage.told, length - 3, length + 30)
     work.quiet(log)
 
 

@@ -188,7 +188,10 @@ def check(cloud: Cloud, jobs: Sequence[Job]) -> None:
 
 
 def told_once(log: str, pattern: str, at_least: float, at_most: float) -> None:
-    """Check that the log reports one outage in one line, with its true length."""
+    """Check that the log reports one outage in one line, with its true length.
+
+    The service notices an outage when it asks, and a server takes a while to stop.
+    """
     lines = [line for line in log.splitlines() if re.search(pattern, line)]
     assert len(lines) == 1, f"{len(lines)} lines tell of the outage:\n" + "\n".join(lines)
     found = re.search(pattern, lines[0])

@@ -224,7 +224,7 @@ _COLUMNS = st.sampled_from([*record.COLUMNS, "driver_info", "parent", "x"])
 @settings(
     max_examples=examples(120),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(facts=st.dictionaries(_COLUMNS, _JSON, min_size=1, max_size=5))
 def test_random_records_change_nothing_but_their_own_description(facts: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ class TestChains:
     @settings(
         max_examples=examples(20),
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS), length=st.integers(1, 10))
     def test_every_backup_that_is_left_comes_back(self, seed: int, kind: str, length: int) -> None:
