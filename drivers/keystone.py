@@ -16,9 +16,7 @@ def account(conf: Any, sections: Sequence[str]) -> str | None:
 
     The options of each are registered. Needs keystoneauth.
     """
-    # Late: an optional library, which takes memory.
-    from keystoneauth1 import loading
-
+    loading = _library().loading
     for section in sections:
         loading.register_auth_conf_options(conf, section)
         loading.register_session_conf_options(conf, section)
@@ -33,8 +31,35 @@ def session(conf: Any, section: str, **how: Any) -> Any:
         ``insecure`` and ``timeout``.
     :raises Exception: the section says something that keystoneauth cannot use.
     """
-    # Late: an optional library, which takes memory.
-    from keystoneauth1 import loading
-
+    loading = _library().loading
     auth = loading.load_auth_from_conf_options(conf, section)
     return loading.load_session_from_conf_options(conf, section, auth=auth, **how)
+
+
+def session_without_account(**how: Any) -> Any:
+    """Return a session for a service that asks for no account.
+
+    :param how: ``verify`` and ``timeout``, as for requests.
+    """
+    library = _library()
+    return library.session.Session(library.noauth.NoAuth(), **how)
+
+
+def address(session: Any, **place: str) -> str:
+    """Return the address of a service in the catalogue, without a request to that service.
+
+    :param place: ``service_type``, ``interface`` and ``region_name``.
+    :raises LookupError: the catalogue has no such service.
+    """
+    try:
+        return str(session.get_endpoint(skip_discovery=True, **place))
+    except _library().exceptions.CatalogException as error:
+        raise LookupError(f"the catalogue of Keystone has none: {error}") from error
+
+
+def _library() -> Any:
+    # Late: an optional library, which takes memory.
+    import keystoneauth1
+    from keystoneauth1 import exceptions, loading, noauth, session  # noqa: F401
+
+    return keystoneauth1

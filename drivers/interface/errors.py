@@ -17,6 +17,7 @@ DriverError                                the call did not do its work
 ├── ImageError                             an image cannot become a volume
 │   ├── ImageNotFound
 │   ├── ImageTooBig
+│   ├── ImageLimitExceeded
 │   ├── ImageUnacceptable
 │   ├── ImageCopyFailure
 │   └── ImageConversionNotAllowed
@@ -94,6 +95,10 @@ class ImageNotFound(ImageError):
 
 class ImageTooBig(ImageError):
     """There is no room for the image."""
+
+
+class ImageLimitExceeded(ImageError):
+    """The image service has a limit or a quota that the image would pass."""
 
 
 class ImageUnacceptable(ImageError):

@@ -78,6 +78,7 @@ def _glance(servers: Servers) -> tuple[GlanceImages, dict[str, Any]]:
         glance_api_insecure=False,
         glance_ca_certificates_file="",
         glance_request_timeout=60,
+        glance_download_min_rate=64,
     )
     return GlanceImages(conf), {"image_service": "glance", **options}
 

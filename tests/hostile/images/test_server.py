@@ -5,24 +5,19 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import json
-import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from oslo_config import cfg
 
 from drivers.image import glance
 from drivers.image.glance import GlanceImages
 from drivers.interface.errors import ImageCopyFailure
+from tests.scripted.glance_server import Answer, serving
 
-pytest.importorskip("openstack.connection")
+pytest.importorskip("keystoneauth1")
 
 MIB = 1024**2
-
-Answer = tuple[int, dict[str, str], Iterator[bytes]]
 
 
 def endless() -> Iterator[bytes]:
@@ -33,54 +28,16 @@ def endless() -> Iterator[bytes]:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., GlanceImages]]:
     """A function that gives a client of a server which answers each request in one way."""
-    answer: list[Callable[[], Answer]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            links = [{"rel": "self", "href": f"http://{self.headers['Host']}/v2/"}]
-            known = [{"id": "v2.9", "status": "CURRENT", "links": links}]
-            code, headers = 200, {}
-            body = iter([json.dumps({"versions": known}).encode()])
-            if "/images" in self.path:
-                code, headers, body = answer[0]()
-            self.send_response(code)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            try:
-                for chunk in body:
-                    self.wfile.write(chunk)
-            except OSError:
-                self.close_connection = True
-
-        do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
+    answers: list[Callable[[], Answer]] = []
     monkeypatch.setattr(glance, "_PAUSE", 0.0)
+    with serving(lambda _: answers[0]()) as server:
 
-    def serve(code: int, body: Callable[[], Iterator[bytes]], **headers: str) -> GlanceImages:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        answer.append(lambda: (code, named, body()))
-        conf = cfg.ConfigOpts()
-        conf.register_opts(GlanceImages.OPTS)
-        conf([], default_config_files=[])
-        conf.set_override("auth_strategy", "noauth")
-        conf.set_override("glance_num_retries", 1)
-        conf.set_override("glance_request_timeout", 20)
-        host, port = server.server_address[:2]
-        conf.set_override("glance_api_servers", [f"http://{host!s}:{port}"])
-        return GlanceImages(conf)
+        def serve(code: int, body: Callable[[], Iterator[bytes]], **headers: str) -> GlanceImages:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            answers.append(lambda: (code, named, body()))
+            return server.client()
 
-    yield serve
-    server.shutdown()
-    server.server_close()
-    thread.join()
+        yield serve
 
 
 def refused(call: Callable[[], object]) -> str:

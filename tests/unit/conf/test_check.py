@@ -130,7 +130,7 @@ def test_an_image_service_that_is_none(write, wanted, text):
 def test_an_image_service_whose_library_is_missing(write, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "openstack" else find(name)
+        importlib.util, "find_spec", lambda name: None if name == "keystoneauth1" else find(name)
     )
     path = write("""
         [DEFAULT]
@@ -143,7 +143,7 @@ def test_an_image_service_whose_library_is_missing(write, monkeypatch):
         """)
 
     (problem,) = told(path)
-    assert problem.endswith("needs openstacksdk: pip install 'holdfast[glance]'")
+    assert problem.endswith("needs keystoneauth1: pip install 'holdfast[glance]'")
 
 
 def test_an_account_for_nova_without_the_library(write, monkeypatch):

@@ -19,7 +19,7 @@ SERVICES = "holdfast.image_services"
 _SERVICE = cfg.StrOpt(
     "image_service",
     default="directory",
-    help="The image service: 'directory' on this host, 'glance' (which needs openstacksdk: "
+    help="The image service: 'directory' on this host, 'glance' (which needs keystoneauth1: "
     "pip install 'holdfast[glance]'), or the full path of a class.",
 )
 

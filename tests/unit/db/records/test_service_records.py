@@ -40,9 +40,7 @@ class TestEnsure:
         assert len(row["uuid"]) == 36
 
     @pytest.mark.parametrize("cluster", [None, "c@b"])
-    def test_a_new_row_is_disabled_where_the_operator_wants_that(
-        self, database, tables, cluster
-    ):
+    def test_a_new_row_is_disabled_where_the_operator_wants_that(self, database, tables, cluster):
         services = Services(database, enable_new=False)
         made = services.ensure(**WHO, cluster=cluster)
         rows = [tables.row("services"), *(tables.rows("clusters") if cluster else [])]

@@ -1,41 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How Glance is reached with the options of a ``cinder.conf``; the rest is tested with Glance."""
+"""Accounts, certificates and the catalogue, as the options of a ``cinder.conf`` have them."""
 
 from __future__ import annotations
 
 import textwrap
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from oslo_config import cfg
 
 from drivers.image.glance import GlanceImages
+from drivers.image.glance_client import glance_server
 
-connection = pytest.importorskip("openstack.connection")
-
-SERVER = "http://192.0.2.10:9292"
+pytest.importorskip("keystoneauth1")
 
 
 @pytest.fixture
-def connect(tmp_path, monkeypatch):
-    """A function that reads a configuration, and returns the arguments of a connection."""
-    made: dict[str, Any] = {}
+def connect(tmp_path):
+    """A function that reads a configuration, and returns a session and the place of Glance."""
 
-    def make(**how):
-        made.update(how)
-        return SimpleNamespace(image=None, session=None)
-
-    def connect(text, server=None):
+    def connect(text):
         place = tmp_path / "cinder.conf"
         place.write_text(textwrap.dedent(text))
         conf = cfg.ConfigOpts()
         conf.register_opts(GlanceImages.OPTS)
         conf(["--config-file", str(place)], default_config_files=[])
-        GlanceImages(conf)._connected(server)
-        return made
+        return glance_server._session(conf), glance_server._place(conf)
 
-    monkeypatch.setattr(connection, "Connection", make)
     return connect
 
 
@@ -52,9 +42,9 @@ def account(username: str) -> str:
     ],
 )
 def test_the_first_section_with_an_account_is_used(connect, sections, used):
-    made = connect("\n".join(f"[{section}]\n{account(section)}" for section in sections))
+    session, _ = connect("\n".join(f"[{section}]\n{account(section)}" for section in sections))
 
-    assert made["session"].auth._username == used
+    assert session.auth._username == used
 
 
 @pytest.mark.parametrize(
@@ -67,17 +57,17 @@ def test_the_first_section_with_an_account_is_used(connect, sections, used):
     ],
 )
 def test_certificates_are_not_checked_where_that_is_switched_off(connect, options, verify):
-    made = connect(f"[DEFAULT]\nauth_strategy = noauth\n{options}\n")
+    session, _ = connect(f"[DEFAULT]\nauth_strategy = noauth\n{options}\n")
 
-    assert made["verify"] == verify
+    assert session.verify == verify
 
 
 def test_an_account_may_stand_in_another_section(connect):
     text = f"[glance]\nauth_section = ours\n[keystone_authtoken]\n{account('no')}[ours]\n"
 
-    made = connect(text + account("cinder"))
+    session, _ = connect(text + account("cinder"))
 
-    assert made["session"].auth._username == "cinder"
+    assert session.auth._username == "cinder"
 
 
 def test_options_of_glance_go_before_those_of_the_account(connect, tmp_path):
@@ -94,14 +84,14 @@ def test_options_of_glance_go_before_those_of_the_account(connect, tmp_path):
         timeout = 5
         """
 
-    session = connect(textwrap.dedent(text) + account("cinder"))["session"]
+    session, _ = connect(textwrap.dedent(text) + account("cinder"))
 
     assert (session.verify, session.timeout) == ("/etc/glance-ca.pem", 30)
     assert session.cert == (f"{tmp_path}/cert.pem", f"{tmp_path}/key.pem")
 
 
 def test_options_of_the_account_hold_for_the_rest(connect):
-    session = connect("[service_user]\ncafile = /etc/ca.pem\n" + account("cinder"))["session"]
+    session, _ = connect("[service_user]\ncafile = /etc/ca.pem\n" + account("cinder"))
 
     assert session.verify == "/etc/ca.pem"
 
@@ -114,13 +104,7 @@ def test_the_catalogue_is_read_as_the_options_say(connect):
         region_name = two
         """
 
-    made = connect(textwrap.dedent(text) + account("cinder"))
+    _, place = connect(textwrap.dedent(text) + account("cinder"))
 
-    assert (made["image_interface"], made["region_name"]) == ("internal", "two")
-    assert "image_endpoint_override" not in made
-
-
-def test_an_address_goes_before_the_catalogue(connect):
-    made = connect("[service_user]\n" + account("cinder"), SERVER)
-
-    assert made["image_endpoint_override"] == SERVER
+    wanted = {"service_type": "image", "interface": "internal", "region_name": "two"}
+    assert place == wanted

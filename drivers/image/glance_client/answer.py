@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of Glance: refusals, records of images, and their data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from oslo_utils import units
+
+from drivers.image.glance_client.time_limits import AnswerDeadline, MinimumRate, read
+from drivers.interface.errors import ImageCopyFailure, ImageLimitExceeded, ImageNotFound
+
+CHUNK = units.Mi
+"""Bytes of an image that are passed on at a time."""
+
+_RECORD_MAX = 4 * units.Mi
+"""Bytes that an answer may have which is no image's data."""
+
+_GONE = (403, 404, 410)
+_NO_DATA = 204
+_TOO_MUCH = 413
+
+
+class GlanceAnswer:
+    """One answer, whose body is not read yet.
+
+    :param response: of requests.
+    :param label: names the image in errors.
+    :param server: the address of the API.
+    :param timeout: seconds in which a body that is no image's data has to come.
+    """
+
+    def __init__(self, response: Any, label: str, server: str, timeout: float) -> None:
+        self._response = response
+        self._label = label
+        self._server = server
+        self._timeout = timeout
+
+    def __enter__(self) -> GlanceAnswer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._response.close()
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether there is no such image, as far as this account may know."""
+        return self._response.status_code in _GONE
+
+    def check(self) -> None:
+        """Raise the error of a refusal.
+
+        :raises ImageNotFound: there is no such image for this account.
+        :raises ImageLimitExceeded: it is larger than Glance allows.
+        :raises ImageCopyFailure: any other refusal; it has the begin of Glance's text.
+        """
+        code = self._response.status_code
+        if self.is_absence:
+            raise ImageNotFound(f"Glance at {self._server} has no {self._label} for us: {code}")
+        if code < 400:
+            return
+        text = " ".join(self._content().decode(errors="replace").split())
+        kind = ImageLimitExceeded if code == _TOO_MUCH else ImageCopyFailure
+        raise kind(f"Glance at {self._server} refused {self._label}: {code} {text:.200}")
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of an image. :raises ImageCopyFailure: the answer has none."""
+        try:
+            known = json.loads(self._content())
+        except (ValueError, RecursionError) as error:
+            text = f"Glance at {self._server} has no record of {self._label}: {error}"
+            raise ImageCopyFailure(f"{text}; look at the address") from error
+        if not isinstance(known, dict):
+            raise ImageCopyFailure(f"Glance has no record of {self._label}: {known!r:.80}")
+        return known
+
+    def require_data(self) -> None:
+        """Check that the image has data. :raises ImageNotFound: it has none."""
+        if self._response.status_code == _NO_DATA:
+            raise ImageNotFound(f"{self._label} has no data")
+
+    def data(self, rate: MinimumRate) -> Iterator[bytes]:
+        """Yield the data of an image. :raises TimeoutError: it comes too slowly."""
+        yield from read(self._response.raw, CHUNK, rate.waited)
+
+    def _content(self) -> bytes:
+        """Return a body. :raises ImageCopyFailure: it has no end."""
+        body, deadline = bytearray(), AnswerDeadline(self._timeout)
+        for chunk in read(self._response.raw, 64 * units.Ki, deadline.waited):
+            body += chunk
+            if len(body) > _RECORD_MAX:
+                raise ImageCopyFailure(f"the answer of Glance has more than {_RECORD_MAX} bytes")
+        return bytes(body)
