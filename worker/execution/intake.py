@@ -87,7 +87,7 @@ class Intake:
 
     def call(self, call: Call) -> None:
         """Carry out a call on a thread for calls."""
-        if not self._operations.start_call(functools.partial(self._begin, call), call.size):
+        if not self._operations.calls.start(functools.partial(self._begin, call), call.size):
             error = FlowError(f"{_method(call)} is refused: too many calls wait")
             LOG.warning("%s", error)
             self._operations.start_direct(lambda: call.reply(None, error))
@@ -154,7 +154,7 @@ class Intake:
         else:
             accept = functools.partial(self._accept_call, call, dispatched)
             ended = functools.partial(_reply, call, dispatched)
-            self._operations.run_call(dispatched, accept, ended, call.size)
+            self._operations.calls.run(dispatched, accept, ended, call.size)
 
     def _accept_call(self, call: Call, operation: Operation) -> FlowDetail | None:
         """Journal a call; return None where its caller has given up meanwhile.

@@ -13,7 +13,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from flows.factories import NotOfThisVersion
 from worker.execution import orderly_stop
 from worker.execution.executor import Executor, OperationRun
 from worker.execution.pools import resume_pool
+from worker.execution.pools.call_pool import NOT_BEGUN, Accept, CallPool
 from worker.execution.pools.resume_pool import ResumePool
 from worker.execution.pools.thread_pool import ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
@@ -50,9 +51,6 @@ CALL_THREADS = 64
 
 REPLY_TIME = 1.0
 """Seconds in which a stop sends errors to the callers whose turn has not come."""
-
-Ended = Callable[[Outcome | None, BaseException | None], None]
-"""Called at the end of a call, with its outcome or with an error."""
 
 
 class Submitted(Protocol):
@@ -114,11 +112,11 @@ class OperationPool:
         self._slow = ThreadPool("operation", size, *most)
         self._quick = ThreadPool("quick", max(size, QUICK_THREADS), *most)
         self._transfers = ThreadPool("transfer", data_transfers or _UNLIMITED, *most)
-        self._calls = ThreadPool("call", max(size, CALL_THREADS), *most)
+        calls = ThreadPool("call", max(size, CALL_THREADS), *most)
+        self.calls = CallPool(calls, self, queue, stopping)
         self._resumed = ResumePool()
         self._guard = threading.Lock()
         self._runs: dict[str, OperationRun] = {}
-        self._waiting_calls: dict[Ticket, Ended] = {}
         self.capacity_freed = threading.Event()
         """Set when an operation that was not admitted may be admitted now."""
         self._refused = False
@@ -161,55 +159,25 @@ class OperationPool:
         """Do work that starts no flow, on a thread for quick casts."""
         self._quick.submit(work)
 
-    def start_call(self, begin: Callable[[], None], size: int = 0) -> bool:
-        """Begin a call on a thread for calls; return False where too many wait.
+    def run_accepted(self, ticket: Ticket, operation: Operation, accept: Accept) -> Outcome | None:
+        """Run the operation of a call whose turn has come, on this thread."""
+        if self._stopping.is_set():
+            raise ProcessStopping(NOT_BEGUN)
+        bound = operation.request.bound(resource_id=operation.resource[1])
+        with bound, self._queue.held(ticket):
+            detail = accept()
+            if detail is None:
+                return None
+            run = OperationRun(operation, detail, is_call=True)
+            self._register(run)
+            try:
+                return self._execute(run)
+            finally:
+                self._forget(run)
 
-        :param size: the bytes of its message.
-        """
-        if not self._calls.accepts_more:
-            return False
-
-        def work() -> None:
-            with self._calls.running(size):
-                begin()
-
-        self._calls.add_waiting(size)
-        self._calls.submit(work)
-        return True
-
-    def run_call(
-        self,
-        operation: Operation,
-        accept: Callable[[], FlowDetail | None],
-        ended: Ended,
-        size: int = 0,
-    ) -> None:
-        """Run the operation of a call: at once on this thread, or later when its turn comes.
-
-        :param accept: journals it when its turn has come; None where it is not to be run.
-        :param ended: called with its outcome, or with an error in place of one.
-        :param size: the bytes of its message.
-        """
-        here = threading.get_ident()
-        at_once: list[Ticket] = []
-        entering = True
-
-        def ready() -> None:
-            if entering and threading.get_ident() == here:
-                at_once.append(ticket)
-            else:
-                self._calls.submit(self._run_call, ticket, operation, accept, size)
-
-        ticket = Ticket(operation.exclusive, operation.shared, ready)
-        with self._guard:
-            self._waiting_calls[ticket] = ended
-        self._calls.add_waiting(size)
-        self._queue.enter(ticket)
-        entering = False
-        if at_once:
-            self._run_call(ticket, operation, accept, size)
-        elif self._stopping.is_set():
-            self._fail_call(ticket)
+    def call_ended(self) -> None:
+        """Note that the turn of a call has ended."""
+        self._notify_capacity()
 
     def load_unfinished(self) -> int:
         """Schedule the interrupted operations of the slot for a resume, and return how many.
@@ -271,10 +239,10 @@ class OperationPool:
         self.close()
         # A supervisor may kill the process in the middle of the grace.
         orderly_stop.record(self._journal, self._slot, wait=0.0)
-        failed = self._fail_waiting_calls()
+        failed = self.calls.fail_waiting()
         for pool in (self._slow, self._quick, self._transfers):
             pool.close()
-        self._calls.close(cancel=False)  # each gets its error
+        self.calls.close()
         self._resumed.close()
         self._executor.close()
         try:
@@ -303,63 +271,6 @@ class OperationPool:
                 work(*args)
 
         pool.submit(run)
-
-    def _run_call(
-        self,
-        ticket: Ticket,
-        operation: Operation,
-        accept: Callable[[], FlowDetail | None],
-        size: int,
-    ) -> None:
-        """Run a call's operation, whose turn has come, on this thread."""
-        with self._guard:
-            ended = self._waiting_calls.pop(ticket, None)
-        outcome: Outcome | None = None
-        failed: BaseException | None = None
-        try:
-            with self._calls.running(size):
-                if ended is not None:
-                    outcome = self._run_accepted(ticket, operation, accept)
-        except BaseException as error:  # noqa: BLE001 - the caller gets it
-            failed = error
-        finally:
-            self._queue.leave(ticket)
-            self._notify_capacity()
-        if ended is not None and (outcome is not None or failed is not None):
-            ended(outcome, failed)
-        self.start_submitted()
-
-    def _run_accepted(
-        self, ticket: Ticket, operation: Operation, accept: Callable[[], FlowDetail | None]
-    ) -> Outcome | None:
-        if self._stopping.is_set():
-            raise ProcessStopping("it was not begun: the service stops")
-        bound = operation.request.bound(resource_id=operation.resource[1])
-        with bound, self._queue.held(ticket):
-            detail = accept()
-            if detail is None:
-                return None
-            run = OperationRun(operation, detail, is_call=True)
-            self._register(run)
-            try:
-                return self._execute(run)
-            finally:
-                self._forget(run)
-
-    def _fail_waiting_calls(self) -> list[Future[None]]:
-        """Reply to the calls whose turn does not come before the stop."""
-        with self._guard:
-            waiting = list(self._waiting_calls.values())
-            self._waiting_calls.clear()
-        error = ProcessStopping("it was not begun: the service stops")
-        return [self._calls.executor.submit(ended, None, error) for ended in waiting]
-
-    def _fail_call(self, ticket: Ticket) -> None:
-        """Reply to a call that came during the stop."""
-        with self._guard:
-            ended = self._waiting_calls.pop(ticket, None)
-        if ended is not None:
-            ended(None, ProcessStopping("it was not begun: the service stops"))
 
     def _notify_capacity(self) -> None:
         if self._refused:

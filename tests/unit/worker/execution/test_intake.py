@@ -51,8 +51,7 @@ class Parts:
                 capacity_freed=threading.Event(),
                 start=lambda *args: self.events.append(("start", *args)),
                 start_direct=self._start_direct,
-                start_call=self._start_call,
-                run_call=self._run_call,
+                calls=SimpleNamespace(start=self._start_call, run=self._run_call),
             ),
             SimpleNamespace(  # type: ignore[arg-type]
                 message=lambda _m, _c, error: self.events.append(("rejected", str(error))),
@@ -249,7 +248,7 @@ class TestCall:
         def later(operation: Operation, accept: Any, ended: Any, size: int) -> None:
             parts.intake_accept = accept
 
-        parts.intake._operations.run_call = later
+        parts.intake._operations.calls.run = later
         parts.call(patience=0.05)
         time.sleep(0.06)
 

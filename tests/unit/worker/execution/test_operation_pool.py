@@ -370,7 +370,7 @@ class TestCalls:
     def test_many_that_wait_for_one_resource_hold_no_thread(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        bench.operations._calls = ThreadPool("call", 1, 10, 10)
+        bench.operations.calls._pool = ThreadPool("call", 1, 10, 10)
         go = GATE.hold("v1")
         bench.cast("note", name="v1")
         until(lambda: GATE.ran == ["v1"])
@@ -386,7 +386,7 @@ class TestCalls:
         bench.cast("note", name="v1")
         until(lambda: GATE.ran == ["v1"])
         waiting = [bench.begin("ask", size=60, name="v1") for _ in range(2)]
-        until(lambda: len(bench.operations._waiting_calls) == 2)
+        until(lambda: len(bench.operations.calls._waiting) == 2)
         with pytest.raises(FlowError, match="too many calls wait"):
             bench.call("ask", name="v2")
         go.set()
@@ -399,7 +399,7 @@ class TestCalls:
         bench.cast("note", name="v1")
         until(lambda: GATE.ran == ["v1"])
         reply = bench.begin("ask", name="v1")
-        until(lambda: bool(bench.operations._waiting_calls))
+        until(lambda: bool(bench.operations.calls._waiting))
         assert not bench.operations.stop(0)
         go.set()
 
