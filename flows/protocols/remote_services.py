@@ -89,8 +89,11 @@ class RemoteVolumeService(Protocol):
     def disconnect(self, request: Request, source: Record, connector: Mapping[str, Any]) -> None:
         """Disconnect a connector from a source."""
 
-    def unexport(self, request: Request, source: Record) -> None:
-        """Remove a source's export."""
+    def unexport(self, request: Request, source: Record, *, wait: bool = True) -> None:
+        """Remove a source's export.
+
+        :param wait: for the service's reply; False casts.
+        """
 
     def create(self, request: Request, volume: Record) -> None:
         """Cast the creation of an empty volume to the host in its row."""

@@ -4,9 +4,10 @@
 ==========  ========================================  =================================
 task        does                                      undone by
 ==========  ========================================  =================================
+check       driver.validate_connector                 (nothing was changed)
 export      driver.create_export_snapshot             driver.remove_export_snapshot
-connect     driver.initialize_connection_snapshot     driver.terminate_connection_snapshot,
-                                                      if it was interrupted
+connect     driver.initialize_connection_snapshot,    driver.terminate_connection_snapshot,
+            adds ``enforce_multipath``                if it was interrupted
 terminate   driver.terminate_connection_snapshot      (a removed one stays removed)
 unexport    driver.remove_export_snapshot             (a removed one stays removed)
 ==========  ========================================  =================================
@@ -26,9 +27,16 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows.context import VolumeContext
-from flows.driver_calls import driver_contract
+from flows.driver_calls import connectors, driver_contract
 from flows.factories import registered
 from flows.lifecycle import Step, cause_of, was_interrupted
+
+
+class CheckSnapshotConnector(Step, task="check"):
+    """Check snapshot and connector, before anything is exported. Idempotent: it only reads."""
+
+    def execute(self, ctx: VolumeContext, snapshot_id: str, connector: Any) -> None:
+        connectors.check(ctx.driver, of_ours(ctx, snapshot_id), connector)
 
 
 class ExportSnapshot(Step, task="export"):
@@ -64,7 +72,9 @@ class ConnectSnapshot(Step, task="connect"):
             snapshot,
             lambda: driver.initialize_connection_snapshot(snapshot, connector),
         )
-        return driver_contract.connection_info(answer, snapshot)
+        info = driver_contract.connection_info(answer, snapshot)
+        info["data"]["enforce_multipath"] = connectors.enforce_multipath(connector)
+        return info
 
     def revert(
         self,
@@ -108,7 +118,7 @@ class UnexportSnapshot(Step, task="unexport"):
 def initialize() -> linear_flow.Flow:
     """Let a connector read a snapshot. Needs ``snapshot_id`` and ``connector``."""
     return linear_flow.Flow("initialize_connection_snapshot").add(
-        ExportSnapshot(), ConnectSnapshot()
+        CheckSnapshotConnector(), ExportSnapshot(), ConnectSnapshot()
     )
 
 

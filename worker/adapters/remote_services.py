@@ -91,10 +91,11 @@ class RemoteVolumeServices:
         named = {f"{source.kind}_id": source.id, "connector": dict(connector), "force": True}
         self._call(request, source, _of("terminate_connection", source), **named)
 
-    def unexport(self, request: Any, source: Record) -> None:
-        """Remove a source's export."""
+    def unexport(self, request: Any, source: Record, *, wait: bool = True) -> None:
+        """Remove a source's export, by a call or a cast."""
         named = {f"{source.kind}_id": source.id}
-        self._call(request, source, _of("remove_export", source), **named)
+        send = self._call if wait else self._cast
+        send(request, source, _of("remove_export", source), **named)
 
     def create(self, request: Any, volume: Record) -> None:
         """Cast the creation of an empty volume, which is not rescheduled elsewhere."""

@@ -34,7 +34,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows.claims import Claim
 from flows.context import ConnectionContext
-from flows.driver_calls import driver_contract
+from flows.driver_calls import connectors, driver_contract
 from flows.errors import InvalidInput
 from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
@@ -97,14 +97,14 @@ class ConnectAttachment(Step, task="connect"):
             attached_host=wanted.get("host") or "",
             mountpoint=wanted.get("mountpoint") or "na",
             attach_time=timeutils.utcnow(),
-            attach_mode=wanted.get("mode") or data.get("access_mode") or "rw",
+            attach_mode=wanted.get("mode", "rw"),
         )
         ctx.attachments.settle_volume(volume_id)
         return {
             **data,
             "driver_volume_type": info["driver_volume_type"],
             "attachment_id": attachment_id,
-            "enforce_multipath": bool(wanted.get("enforce_multipath", False)),
+            "enforce_multipath": connectors.enforce_multipath(wanted),
         }
 
     def revert(

@@ -32,11 +32,11 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPIException
+from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows.context import ConnectionContext, VolumeContext
-from flows.driver_calls import driver_contract
-from flows.errors import ExportFailure, InvalidInput, Unavailable
+from flows.driver_calls import connectors, driver_contract
+from flows.errors import ExportFailure, Unavailable
 from flows.factories import registered
 from flows.lifecycle import Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus, VolumeStatus
@@ -49,7 +49,7 @@ class CheckConnector(Step, task="check"):
     """Check volume and connector, before anything is exported. Idempotent: it only reads."""
 
     def execute(self, ctx: ConnectionContext, volume_id: str, connector: Any) -> None:
-        check_connector(ctx, of_ours(ctx, volume_id), connector)
+        connectors.check(ctx.driver, of_ours(ctx, volume_id), connector)
 
 
 class ExportVolume(Step, task="export"):
@@ -166,26 +166,6 @@ def _is_used_again(ctx: ConnectionContext, volume: Record) -> bool:
     if used := is_used(ctx, volume.id):
         LOG.warning("volume %s is attached, its connections stay", volume.id)
     return used
-
-
-def check_connector(ctx: ConnectionContext, volume: Record, connector: Any) -> None:
-    """Refuse a connector that is malformed, or that the driver does not take.
-
-    :raises InvalidInput: it lacks something.
-    """
-    driver = ctx.driver
-    if not isinstance(connector, Mapping):
-        raise InvalidInput(f"volume {volume.id}: the connector is no mapping")
-    initiator = connector.get("initiator")
-    if not isinstance(initiator, str | None):
-        kind = type(initiator).__name__
-        raise InvalidInput(f"volume {volume.id}: the connector's initiator is a {kind}, not text")
-    try:
-        driver.validate_connector(connector)
-    except InvalidConnectorException as error:
-        raise InvalidInput(f"volume {volume.id}: {driver_contract.masked(error)}") from error
-    except Exception as error:
-        raise driver_contract.backend_error("validate_connector", volume.id, error) from error
 
 
 def connect(ctx: ConnectionContext, volume: Record, connector: Mapping[str, Any]) -> dict[str, Any]:

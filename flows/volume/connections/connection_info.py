@@ -12,11 +12,15 @@ from typing import Any
 
 from drivers.interface.records import Record
 from flows.context import ConnectionContext
+from flows.driver_calls import connectors
 
 LOG = logging.getLogger(__name__)
 
 _FRONT_END = ("front-end", "both")
-_PER_GB = "_per_gb"
+_SCALED = tuple(
+    f"{what}_{unit}_sec" for what in ("read", "write", "total") for unit in ("iops", "bytes")
+)
+"""Limits that a type may give for each GiB, as ``x_per_gb``."""
 
 
 def complete(
@@ -29,11 +33,10 @@ def complete(
     full["access_mode"] = "ro" if full.get("access_mode") == "ro" else access_mode(volume)
     if full.get("encrypted") is None:
         full["encrypted"] = bool(volume.encryption_key_id)
-    full["enforce_multipath"] = bool(connector.get("enforce_multipath", False))
-    if full.get("cacheable") is not False and _cacheable(volume):
-        full["cacheable"] = True
-    if ctx.options.report_discard_supported:
-        full.setdefault("discard", True)
+    full["enforce_multipath"] = connectors.enforce_multipath(connector)
+    _cacheable(volume, full)
+    if full.get("discard") is None and ctx.options.report_discard_supported:
+        full["discard"] = True
     _block_sizes(volume, full)
     return full
 
@@ -46,9 +49,14 @@ def access_mode(volume: Record) -> str:
     return "ro" if admin.get("readonly") == "True" else "rw"
 
 
-def _cacheable(volume: Record) -> bool:
+def _cacheable(volume: Record, data: dict[str, Any]) -> None:
+    """Let a host cache the volume where its type allows it and the driver does not forbid it."""
     kind = volume.volume_type
-    return bool(kind) and kind.extra_specs.get("cacheable") == "<is> True"
+    if not kind:
+        return
+    allowed = kind.extra_specs.get("cacheable") == "<is> True"
+    said = data.get("cacheable")
+    data["cacheable"] = allowed and (said is None or bool(said))
 
 
 def _block_sizes(volume: Record, data: dict[str, Any]) -> None:
@@ -63,16 +71,15 @@ def _qos(ctx: ConnectionContext, volume: Record) -> dict[str, Any] | None:
     found = ctx.volumes.qos(volume.volume_type_id)
     if not found or found["consumer"] not in _FRONT_END:
         return None
-    return _scaled(found["specs"], volume.size) or None
+    return _scaled(found["specs"], volume.size)
 
 
 def _scaled(specs: Mapping[str, Any], size: int) -> dict[str, Any]:
     """Multiply each ``x_per_gb`` by the size, within ``x_per_gb_min`` and ``x_max``."""
     scaled = dict(specs)
-    for name in specs:
-        if not name.endswith(_PER_GB):
+    for plain in _SCALED:
+        if (name := f"{plain}_per_gb") not in specs:
             continue
-        plain = name.removesuffix(_PER_GB)
         each, low, high = (scaled.pop(n, None) for n in (name, f"{name}_min", f"{plain}_max"))
         try:
             amount = max(int(each) * size, int(low or 0))

@@ -47,11 +47,16 @@ class Connections(Protocol):
 
 
 class RemoteConnections:
-    """Volumes and snapshots of the other volume services."""
+    """Volumes and snapshots of the other volume services.
 
-    def __init__(self, ctx: AttachContext) -> None:
+    :param wait: for the removal of the export: a backup waits for it, a copy between two volume
+        services does not, as in Cinder. The volume's service does it before later operations.
+    """
+
+    def __init__(self, ctx: AttachContext, *, wait: bool = True) -> None:
         self._request = ctx.request
         self._service = ctx.volume_service
+        self._wait = wait
 
     def is_shared(self, source: Record) -> bool:
         """Leave the decision to the source's service."""
@@ -71,7 +76,7 @@ class RemoteConnections:
         """Call the service. :raises DetachFailed: it refused, or does not answer."""
         try:
             self._service.disconnect(self._request, source, connector)
-            self._service.unexport(self._request, source)
+            self._service.unexport(self._request, source, wait=self._wait)
         except Unavailable:
             raise
         except FlowError as error:

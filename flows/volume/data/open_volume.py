@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from drivers.interface.records import Record
 from flows.context import DataContext
-from flows.driver_calls import driver_contract
+from flows.driver_calls import connectors, driver_contract
 from flows.errors import AttachFailed, DriverReturnedRubbish, RunInterrupted
 from flows.volume.connections import connection
 from flows.volume.data import open_on_host
@@ -42,7 +42,7 @@ class OwnConnections:
             do better, so this stays distinct from an error of the copy.
         """
         ctx = self._ctx
-        connection.check_connector(ctx, source, connector)
+        connectors.check(ctx.driver, source, connector)
         try:
             answer = ctx.driver.create_export(ctx.request.elevated(), source, connector)
             update = driver_contract.model_update(answer, source, "create_export")
@@ -110,4 +110,4 @@ def release_leftovers(ctx: DataContext, volume: Record, *, quietly: bool = True)
 def _connections(ctx: DataContext, volume: Record) -> Connections:
     if driver_contract.on_this_backend(ctx, volume.host):
         return OwnConnections(ctx)
-    return RemoteConnections(ctx)
+    return RemoteConnections(ctx, wait=False)

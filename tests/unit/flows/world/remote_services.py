@@ -63,8 +63,8 @@ class Elsewhere:
     def disconnect(self, request: Any, source: Record, connector: Any) -> None:
         self._asked("disconnect")
 
-    def unexport(self, request: Any, source: Record) -> None:
-        self._asked("unexport")
+    def unexport(self, request: Any, source: Record, *, wait: bool = True) -> None:
+        self._asked("unexport" if wait else "unexport_cast")
         self.exports.discard(source.id)
 
     def delete(self, request: Any, source: Record) -> None:

@@ -47,13 +47,16 @@ class Client:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, dict[str, Any]]] = []
+        self.sent_by: list[str] = []
         self.answers: list[Any] = []
         self.after_each: Callable[[], object] = lambda: None
 
     def cast(self, request: Any, host: str, method: str, **args: Any) -> None:
+        self.sent_by.append("cast")
         self._send(request, host, method, args)
 
     def call(self, request: Any, host: str, method: str, **args: Any) -> Any:
+        self.sent_by.append("call")
         return self._send(request, host, method, args)
 
     def _send(self, request: Any, host: str, method: str, args: dict[str, Any]) -> Any:
@@ -116,8 +119,10 @@ class TestMessages:
     )
     def test_exports(self, services, client, source, method, args):
         services.unexport(REQUEST, source)
+        services.unexport(REQUEST, source, wait=False)
 
-        assert client.sent == [("h1@b1#p", method, args)]
+        assert client.sent == [("h1@b1#p", method, args)] * 2
+        assert client.sent_by == ["call", "cast"]
 
     @pytest.mark.parametrize("source", [VOLUME, SNAPSHOT], ids=lambda source: source.kind)
     def test_deletion(self, services, client, source):

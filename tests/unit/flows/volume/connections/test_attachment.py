@@ -69,6 +69,29 @@ class TestUpdate:
         row = row_of(reserved)
         assert (row["attached_host"], row["mountpoint"], row["attach_mode"]) == ("", "na", "rw")
 
+    @pytest.mark.parametrize("before", ["null", None])
+    def test_the_mode_of_the_connector_without_another(
+        self, reserved: World, before: str | None
+    ) -> None:
+        row_of(reserved)["attach_mode"] = before
+
+        update(reserved)
+
+        (call,) = reserved.driver.called("initialize_connection")
+        assert call["connector"]["mode"] == "ro"
+        assert row_of(reserved)["attach_mode"] == "ro"
+
+    def test_no_mode_of_a_read_only_volume(self, reserved: World) -> None:
+        """As in Cinder: the API writes ``ro`` into the row itself."""
+        reserved.db.pairs["admin_metadata", "v1"] = {"readonly": "True"}
+
+        answer = update(reserved, {"initiator": "iqn.1"})
+
+        (call,) = reserved.driver.called("initialize_connection")
+        assert "mode" not in call["connector"]
+        assert answer["access_mode"] == "ro"
+        assert row_of(reserved)["attach_mode"] == "rw"
+
     def test_the_mode_chosen_before_goes_first(self, reserved: World) -> None:
         row_of(reserved)["attach_mode"] = "rw"
 

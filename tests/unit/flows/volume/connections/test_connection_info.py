@@ -12,6 +12,7 @@ from flows.context import Options
 from flows.volume.connections import connection
 from tests.unit.flows.world.world import NAMESPACE, World
 
+IO = "total_iops_sec"
 CONNECTOR = {"initiator": "iqn.1", "host": "node", "auth_password": "hush"}
 
 
@@ -103,6 +104,10 @@ class TestAccess:
             "enforce_multipath": False,
         }
 
+    def test_cacheable_of_a_volume_without_a_type(self, ready: World) -> None:
+        assert "cacheable" not in self.data(ready)
+        assert self.data(ready, cacheable=True)["cacheable"] is True
+
     @pytest.mark.parametrize(
         ("admin", "mode"),
         [({"readonly": "True"}, "ro"), ({"readonly": "False"}, "rw"), ({}, "rw"),
@@ -126,20 +131,24 @@ class TestAccess:
     @pytest.mark.parametrize(
         ("spec", "said", "cacheable"),
         [("<is> True", {}, True), ("<is> True", {"cacheable": False}, False),
-         ("<is> False", {}, None), (None, {"cacheable": True}, True)],
+         ("<is> True", {"cacheable": 1}, True), ("<is> True", {"cacheable": None}, True),
+         ("<is> False", {}, False), ("True", {}, False), (None, {}, False),
+         (None, {"cacheable": True}, False), (None, {"cacheable": False}, False)],
     )  # fmt: skip
     def test_cacheable(self, ready: World, spec: Any, said: Any, cacheable: Any) -> None:
         ready.db.types["t1"] = {"extra_specs": {"cacheable": spec} if spec else {}}
 
-        assert self.data(ready, **said).get("cacheable") is cacheable
+        assert self.data(ready, **said)["cacheable"] is cacheable
 
-    def test_discard_and_multipath(self, ready: World) -> None:
+    @pytest.mark.parametrize(("said", "discard"), [({}, True), ({"discard": None}, True),
+                                                   ({"discard": False}, False)])  # fmt: skip
+    def test_discard(self, ready: World, said: Any, discard: bool) -> None:
         ready.options = Options(report_discard_supported=True)
 
-        data = self.data(ready, {"enforce_multipath": True})
+        assert self.data(ready, **said)["discard"] is discard
 
-        assert data["discard"] is True
-        assert data["enforce_multipath"] is True
+    def test_multipath(self, ready: World) -> None:
+        assert self.data(ready, {"enforce_multipath": True})["enforce_multipath"] is True
 
     def test_block_sizes_are_texts(self, ready: World) -> None:
         geometry = {"logical_block_size": 512, "physical_block_size": 4096}
@@ -155,12 +164,17 @@ class TestAccess:
             pytest.param("front-end", {"total_iops_sec": "9"}, {"total_iops_sec": "9"}, id="front"),
             pytest.param("both", {"total_iops_sec": "9"}, {"total_iops_sec": "9"}, id="both"),
             pytest.param("back-end", {"total_iops_sec": "9"}, None, id="back"),
-            pytest.param("both", {}, None, id="none"),
-            pytest.param("both", {"x_per_gb": "5"}, {"x": 50}, id="times the size"),
-            pytest.param("both", {"x_per_gb": "5", "x_per_gb_min": "70"}, {"x": 70}, id="at least"),
-            pytest.param("both", {"x_per_gb": "5", "x_max": "30"}, {"x": 30}, id="at most"),
-            pytest.param("both", {"x_max": "30"}, {"x_max": "30"}, id="a burst is no bound"),
-            pytest.param("both", {"x_per_gb": "fast", "y": "1"}, {"y": "1"}, id="no number"),
+            pytest.param("both", {}, {}, id="none"),
+            pytest.param("both", {f"{IO}_per_gb": "5"}, {IO: 50}, id="times the size"),
+            pytest.param(
+                *("both", {f"{IO}_per_gb": "5", f"{IO}_per_gb_min": "70"}, {IO: 70}), id="at least"
+            ),
+            pytest.param(
+                *("both", {f"{IO}_per_gb": "5", f"{IO}_max": "30"}, {IO: 30}), id="at most"
+            ),
+            pytest.param("both", {f"{IO}_max": "30"}, {f"{IO}_max": "30"}, id="a burst"),
+            pytest.param("both", {f"{IO}_per_gb": "fast", "y": "1"}, {"y": "1"}, id="no number"),
+            pytest.param("both", {"x_per_gb": "5"}, {"x_per_gb": "5"}, id="another name"),
         ],
     )
     def test_quality_of_service(self, ready: World, consumer: str, specs: Any, seen: Any) -> None:
