@@ -6,10 +6,13 @@ from __future__ import annotations
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import (
+    BackupLimitExceeded,
     ImageConversionNotAllowed,
+    ImageLimitExceeded,
     ImageTooBig,
     ImageUnacceptable,
     SnapshotIsBusy,
+    SnapshotLimitExceeded,
 )
 from flows.errors import (
     AttachFailed,
@@ -38,6 +41,7 @@ UNKNOWN_ERROR = "001"
 DRIVER_NOT_INITIALIZED = "002"
 GLANCE_UPLOAD = "004"
 ATTACH_MODE = "005"
+QUOTA_EXCEEDED = "006"
 NO_SPACE_FOR_IMAGE = "007"
 ATTACH_FAILED = "021"
 COMPUTE_EXTEND = "009"
@@ -63,6 +67,9 @@ INCREMENTAL_IS_FULL = "030"
 _BY_ERROR = {
     DriverNotInitialized: DRIVER_NOT_INITIALIZED,
     InvalidVolumeAttachMode: ATTACH_MODE,
+    ImageLimitExceeded: QUOTA_EXCEEDED,
+    BackupLimitExceeded: QUOTA_EXCEEDED,
+    SnapshotLimitExceeded: QUOTA_EXCEEDED,
     ImageTooBig: NO_SPACE_FOR_IMAGE,
     ImageConversionNotAllowed: IMAGE_FORMAT,
     ImageUnacceptable: IMAGE_FORMAT,

@@ -42,6 +42,9 @@ _KNOWN = {
 }
 """Glance's fields of each image; everything else is a property of it."""
 
+_STORE, _BASE_IMAGE = "x-image-meta-store", "x-openstack-base-image-ref"
+"""Headers of an upload."""
+
 _PAUSE = 0.5
 """Seconds by which each pause between two attempts is longer than the one before it."""
 
@@ -142,11 +145,15 @@ class GlanceImages(ImageService):
         image_id: str,
         image_meta: Image,
         data: BinaryIO | Iterator[bytes] | None = None,
+        *,
+        store_id: str | None = None,
+        base_image_ref: str | None = None,
         **_: Any,
     ) -> Image:
         """Send the data."""
         if data is not None:
-            self._send(image_id, data)
+            placement = {_STORE: store_id, _BASE_IMAGE: base_image_ref}
+            self._send(image_id, data, {n: v for n, v in placement.items() if v is not None})
         return self.show(context, image_id)
 
     def delete(self, context: Any, image_id: str) -> None:
@@ -209,10 +216,12 @@ class GlanceImages(ImageService):
         with answer, _explained(f"{label} cannot be read to its end"):
             yield from answer.data(rate)
 
-    def _send(self, image_id: str, data: BinaryIO | Iterator[bytes]) -> None:
+    def _send(
+        self, image_id: str, data: BinaryIO | Iterator[bytes], placement: dict[str, str]
+    ) -> None:
         """Send data once, as it cannot be read again."""
         label, path = f"image {image_id}", f"/images/{image_id}/file"
-        headers = {"Content-Type": "application/octet-stream"}
+        headers = {"Content-Type": "application/octet-stream", **placement}
         once = {"allow_reauth": False, "redirect": False}
         with _explained(f"{label} cannot be written"):
             sent = self._servers[0].request(

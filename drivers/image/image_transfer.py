@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write images into open volumes, and volumes into images; check size, format and hash.
+"""Write images into open volumes, and volumes into images, in the formats of both.
 
 Images are made by strangers. An image's size, format and hash are compared with the
-image service's description, and its header is interpreted only after that; ``formats``
-lists the features that are refused. A raw image is streamed into the volume. Another one
-is stored in ``image_conversion_dir`` first, in a file named after the volume, so that a
-second try after a kill finds and replaces it.
+image service's description (``checked_download``), and its header is interpreted only after
+that; ``formats`` lists the features that are refused. A raw image is streamed into the volume.
+Another one is stored in ``image_conversion_dir`` first, in a file named after the volume, so that
+a second try after a kill finds and replaces it.
 
 qemu-img reads and writes paths. A volume without one, such as an RBD handle, or one that
 this user cannot open by its path, is converted through a raw file in the same directory.
@@ -15,30 +15,26 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from oslo_utils import units
-
 from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img
+from drivers.image.checked_download import checked
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
+from drivers.image.verified_upload import send
 from drivers.interface.errors import (
     ImageConversionNotAllowed,
     ImageCopyFailure,
     ImageTooBig,
     ImageUnacceptable,
 )
-from drivers.interface.image import Image, ImageService, ImageStatus
+from drivers.interface.image import Image, ImageService, Placement
 from drivers.interface.pace import Pace
-
-_CHUNK = 4 * units.Mi
-"""Bytes that are read from a volume at a time."""
 
 _QCOW2_MAX = 2
 """A qcow2 image may be this many times as long as the disk in it."""
@@ -87,11 +83,20 @@ class ImageTransport:
                 self._require_conversion(image)
                 self._fetch_converted(context, image, volume, size, key, pace)
 
-    def store(self, context: Any, image: Image, file: BinaryIO, key: str, pace: Pace) -> None:
+    def store(
+        self,
+        context: Any,
+        image: Image,
+        file: BinaryIO,
+        key: str,
+        pace: Pace,
+        placement: Placement,
+    ) -> None:
         """Write a volume into an image, and check that it arrived.
 
         :param image: an image without data; it gets its ``disk_format``.
         :param file: the volume, open for reading.
+        :param placement: where the image service is to keep the data, and the image below it.
         :raises ImageConversionNotAllowed: the image has another format than the volume.
         :raises ImageUnacceptable: volumes are not written in that format.
         :raises ImageCopyFailure: the image does not have the volume's data.
@@ -100,10 +105,10 @@ class ImageTransport:
         volume = BlockFile(file)
         with _explained(image, volume.name):
             if image["disk_format"] == "raw":
-                self._send(context, image, volume, pace)
+                send(self.service, context, image, volume, pace, placement)
             elif image["disk_format"] in formats.SUPPORTED:
                 self._require_conversion(image)
-                self._store_converted(context, image, volume, key, pace)
+                self._store_converted(context, image, volume, key, pace, placement)
             else:
                 raise ImageUnacceptable(f"a volume is not written as {image['disk_format']}")
 
@@ -121,7 +126,7 @@ class ImageTransport:
     def _stream(self, context: Any, image: Image, volume: BlockFile, size: int, pace: Pace) -> None:
         with pace.waiting():
             sink = ImageSink(volume, size)
-        for chunk in self._checked(context, image, size, pace):
+        for chunk in checked(self.service, context, image, size, pace):
             with pace.waiting():
                 sink.write(chunk)
         sink.finish(pace)
@@ -154,7 +159,7 @@ class ImageTransport:
         """Store a qcow2 image in a file, and return the size of the disk in it."""
         with path.open("wb") as file:
             # Where the service does not know its length: no disk of that size needs more.
-            for chunk in self._checked(context, image, _QCOW2_MAX * size, pace):
+            for chunk in checked(self.service, context, image, _QCOW2_MAX * size, pace):
                 with pace.waiting():
                     file.write(chunk)
         with path.open("rb") as file:
@@ -165,7 +170,13 @@ class ImageTransport:
         return disk
 
     def _store_converted(
-        self, context: Any, image: Image, volume: BlockFile, key: str, pace: Pace
+        self,
+        context: Any,
+        image: Image,
+        volume: BlockFile,
+        key: str,
+        pace: Pace,
+        placement: Placement,
     ) -> None:
         first, second = _part(pace, 0.0, 0.5), _part(pace, 0.5, 1.0)
         with self._files(key) as (image_path, raw_path):
@@ -178,54 +189,13 @@ class ImageTransport:
             qemu_img.convert(source, "raw", image_path, image["disk_format"], limits, first)
             raw_path.unlink(missing_ok=True)
             with image_path.open("rb", buffering=0) as file:
-                self._send(context, image, BlockFile(file), second)
+                send(self.service, context, image, BlockFile(file), second, placement)
 
     def _copy_out(self, volume: BlockFile, path: Path, pace: Pace) -> None:
         with path.open("w+b", buffering=0) as file:
             file.truncate(volume.size)
             target = BlockFile(file)
             block_copy.copy(volume, target, volume.size, pace, target_is_zero=True)
-
-    def _checked(self, context: Any, image: Image, limit: int, pace: Pace) -> Iterator[bytes]:
-        """Yield an image's data; check its format at once, its length and hash at the end.
-
-        :param limit: number of bytes that it may have.
-        """
-        expected, hashed, done = image.get("size"), _Hash(image), 0
-        limit = min(n for n in (expected, limit) if n is not None) or 1
-        data = self.service.download(context, image["id"])
-        assert data is not None
-        chunks = _head_first(iter(data))
-        while True:
-            with pace.waiting():
-                chunk = next(chunks, b"")
-                hashed.update(chunk)
-            if not chunk:
-                break
-            if not done:
-                head = chunk[: formats.HEAD]
-                formats.require(head, image["disk_format"], f"image {image['id']}")
-            done += len(chunk)
-            if done > limit:
-                raise ImageUnacceptable(f"image {image['id']} has more than {limit} bytes")
-            yield chunk
-            pace.tell(done / limit)
-        if expected is not None and done != expected:
-            raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")
-        hashed.check()
-
-    def _send(self, context: Any, image: Image, source: BlockFile, pace: Pace) -> None:
-        sent = _Sent(source, pace)
-        known = self.service.update(context, image["id"], {}, sent.chunks())
-        wrong = known.get("checksum") not in (None, sent.md5.hexdigest())
-        if (
-            known.get("status") != ImageStatus.ACTIVE
-            or wrong
-            or known.get("size") not in (None, sent.size)
-        ):
-            text = f"{known.get('status')}, {known.get('size')} bytes, {known.get('checksum')}"
-            wanted = f"{sent.size} bytes, {sent.md5.hexdigest()}"
-            raise ImageCopyFailure(f"image {image['id']} did not arrive: it is {text}; {wanted}")
 
     def _require_room(self, image: Image) -> None:
         free = os.statvfs(self._directory)
@@ -248,60 +218,6 @@ class ImageTransport:
 
     def _raw_path(self, key: str) -> Path:
         return self._directory / f"image-{Path(key).name}.raw"
-
-
-class _Hash:
-    """Compares an image's data with the strongest known hash of it."""
-
-    def __init__(self, image: Image) -> None:
-        self._image_id = image["id"]
-        name, wanted = str(image.get("os_hash_algo")), image.get("os_hash_value")
-        if name not in hashlib.algorithms_available or not wanted:
-            name, wanted = "md5", image.get("checksum")
-        self._name, self._wanted = name, wanted
-        self._hash = hashlib.new(name, usedforsecurity=False) if wanted else None
-
-    def update(self, chunk: bytes) -> None:
-        if self._hash is not None:
-            self._hash.update(chunk)
-
-    def check(self) -> None:
-        """:raises ImageCopyFailure: names both hashes."""
-        if self._hash is not None and self._hash.hexdigest() != self._wanted:
-            found = f"{self._name} {self._hash.hexdigest()}, not {self._wanted}"
-            raise ImageCopyFailure(f"image {self._image_id} was changed on its way: it has {found}")
-
-
-class _Sent:
-    """Reads a volume or file for an image service; counts and hashes the data."""
-
-    def __init__(self, source: BlockFile, pace: Pace) -> None:
-        self.size = 0
-        self.md5 = hashlib.md5(usedforsecurity=False)
-        self._source = source
-        self._pace = pace
-
-    def chunks(self) -> Iterator[bytes]:
-        while True:
-            with self._pace.waiting():
-                chunk = self._source.read(self.size, _CHUNK)
-                self.md5.update(chunk)
-            if not chunk:
-                return
-            self.size += len(chunk)
-            yield chunk
-            self._pace.tell(min(1.0, self.size / max(1, self._source.size)))
-
-
-def _head_first(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Join the first chunks until they show the format, however short the service makes them."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if not chunk or len(head) >= formats.HEAD:
-            break
-    yield head
-    yield from chunks
 
 
 def _part(pace: Pace, begin: float, end: float) -> Pace:

@@ -13,6 +13,7 @@ DriverError                                the call did not do its work
 ├── ManageExistingInvalidReference         no such object, or not one to be managed
 ├── ManageExistingVolumeTypeMismatch       the object does not fit the volume's type
 ├── InvalidReplicationTarget               there is no such target of replication
+├── SnapshotLimitExceeded                  the backend has no room for another snapshot
 ├── TargetUpdateFailed                     extended, only the export shows the old size
 ├── ImageError                             an image cannot become a volume
 │   ├── ImageNotFound
@@ -23,6 +24,7 @@ DriverError                                the call did not do its work
 │   └── ImageConversionNotAllowed
 └── BackupDriverException                  the backup store refused or failed
     ├── BackupDamaged                      stored data is missing or not as written
+    ├── BackupLimitExceeded                the store has a limit or a quota
     ├── BackupMetadataUnsupportedVersion
     └── EncryptedBackupOperationFailed
 
@@ -81,6 +83,10 @@ class InvalidReplicationTarget(DriverError):
     """There is no such target of replication, or it is not to be had; nothing was changed."""
 
 
+class SnapshotLimitExceeded(DriverError):
+    """The backend has as many snapshots as it allows, of this volume or at all."""
+
+
 class TargetUpdateFailed(DriverError):
     """The volume has its new size, only its export still shows the old one."""
 
@@ -123,6 +129,10 @@ class BackupDriverException(DriverError):
 
 class BackupDamaged(BackupDriverException):
     """A part of a backup is missing or damaged; the text names it."""
+
+
+class BackupLimitExceeded(BackupDriverException):
+    """The store has a limit or a quota that the backup would pass."""
 
 
 class BackupMetadataUnsupportedVersion(BackupDriverException):

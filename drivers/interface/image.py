@@ -35,6 +35,13 @@ Image = Mapping[str, Any]
 ``properties`` of all other properties.
 """
 
+Placement = Mapping[str, str]
+"""Where an image's data is to be kept: arguments of :meth:`ImageService.update`.
+
+``store_id`` of one of the service's stores, and ``base_image_ref``, the id of the image that the
+data began as; each is left out where it is not known.
+"""
+
 Locations = tuple[str | None, list[Mapping[str, Any]] | None]
 """A direct address of an image's data, and a list of further ones; None where unknown."""
 
@@ -83,14 +90,20 @@ class ImageService(abc.ABC):
         image_id: str,
         image_meta: Image,
         data: BinaryIO | Iterator[bytes] | None = None,
+        *,
+        store_id: str | None = None,
+        base_image_ref: str | None = None,
         **_: Any,
     ) -> Image:
         """Write an image's data; afterwards it is ``active``. Its earlier data is replaced.
 
         :param image_meta: ``disk_format`` and ``container_format``, where they changed.
         :param data: a file, or chunks; None changes the metadata alone.
+        :param store_id: the store that is to have the data; a service with one store ignores it.
+        :param base_image_ref: see :data:`Placement`.
         :returns: its metadata afterwards.
         :raises ImageNotFound: there is none.
+        :raises ImageLimitExceeded: the service has a limit or a quota that it would pass.
         :raises ImageError: it is as it was, or without data.
         """
 

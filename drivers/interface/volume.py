@@ -279,6 +279,10 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     ) -> Update:
         """Write a volume's data into an image; the volume is only read.
 
+        A driver that sends the data itself passes :data:`drivers.interface.image.Placement` to
+        ``image_service.update``: the extra spec ``image_service:store_id`` of the type, and
+        ``image_id`` of ``volume.glance_metadata``.
+
         :param image_meta: ``id``, ``container_format``, ``disk_format``, ….
         :returns: columns to write, or None.
         :raises NotImplementedError: the worker copies through a connection.

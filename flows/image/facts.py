@@ -13,7 +13,7 @@ from typing import Any
 from oslo_utils import units
 
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
-from drivers.interface.image import Image, ImageStatus
+from drivers.interface.image import Image, ImageStatus, Placement
 from drivers.interface.records import Record
 from flows.context import ImageContext
 from flows.driver_calls import driver_contract
@@ -21,6 +21,9 @@ from flows.errors import FlowError, InvalidInput, RunInterrupted
 
 FORMATS = ("raw", "qcow2")
 """Formats of disks that are read; every other one would have to be trusted more."""
+
+_STORE = "image_service:store_id"
+"""Extra spec of a volume type: the store of the images that are made of its volumes."""
 
 _CONTAINERS = ("bare", None)
 _KEPT = ("container_format", "disk_format", "checksum", "min_disk", "min_ram", "size")
@@ -78,6 +81,14 @@ def glance_metadata(image: Image) -> dict[str, str]:
     own |= {name: image.get(name) for name in _KEPT}
     kept = {**(image.get("properties") or {}), **own}
     return {str(name): str(value) for name, value in kept.items() if value is not None}
+
+
+def placement(volume: Record) -> Placement:
+    """Return where an image of a volume is to be kept, as far as its type and its image say."""
+    kind, base = volume.volume_type, (volume.glance_metadata or {}).get("image_id")
+    store = kind.extra_specs.get(_STORE) if kind else None
+    known = {"store_id": store, "base_image_ref": base}
+    return {name: str(value) for name, value in known.items() if value}
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol
 
 from drivers.interface.backup import BackupDriver
-from drivers.interface.image import Image, ImageService
+from drivers.interface.image import Image, ImageService, Placement
 from drivers.interface.pace import Pace
 from drivers.interface.volume import VolumeDriver
 
@@ -80,7 +80,15 @@ class Images(Protocol):
         :raises ImageError: the volume's data is invalid.
         """
 
-    def store(self, context: Any, image: Image, file: BinaryIO, key: str, pace: Pace) -> None:
+    def store(
+        self,
+        context: Any,
+        image: Image,
+        file: BinaryIO,
+        key: str,
+        pace: Pace,
+        placement: Placement,
+    ) -> None:
         """Copy a volume into an image that has no data yet.
 
         :param file: the volume, open for reading.

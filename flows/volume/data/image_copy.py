@@ -108,7 +108,8 @@ def _store(ctx: ImageContext, volume: Record, image: Image) -> None:
     stored = False
     try:
         with open_volume.opened(ctx, volume, write=False) as file:
-            ctx.images.store(ctx.request, image, file, volume.id, ctx.pace)
+            placement = facts.placement(volume)
+            ctx.images.store(ctx.request, image, file, volume.id, ctx.pace, placement)
             stored = True
     except Exception as error:
         if not stored:

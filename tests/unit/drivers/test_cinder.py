@@ -114,7 +114,13 @@ THEIRS = {"__module__": "cinder.exception"}
 class TestFailures:
     """Errors are known by name; the text stays."""
 
-    @pytest.mark.parametrize("name", ["VolumeIsBusy", "SnapshotIsBusy", "TargetUpdateFailed"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("VolumeIsBusy", "SnapshotIsBusy", "TargetUpdateFailed"),
+            *("ImageLimitExceeded", "SnapshotLimitExceeded"),
+        ],
+    )
     def test_an_error_that_the_contract_knows_keeps_its_name(self, name: str) -> None:
         theirs = type(name, (Exception,), THEIRS)
         with pytest.raises(getattr(errors, name), match=r"^why$"), translated():

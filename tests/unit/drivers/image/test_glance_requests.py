@@ -217,6 +217,21 @@ def test_an_image_beyond_the_limit_of_glance_is_sent_once(at: str) -> None:
     assert [request.method for request in server.requests] == ["PUT"]
 
 
+def test_an_upload_names_its_store_and_its_first_image() -> None:
+    with serving(glance_of(REFUSED)) as server:
+        images = server.client()
+        images.update(None, "i1", {}, iter([b"a"]), store_id="fast", base_image_ref="i0")
+        images.update(None, "i1", {}, iter([b"a"]))
+
+    named = ("x-image-meta-store", "x-openstack-base-image-ref")
+    sent = [
+        [request.headers.get(name) for name in named]
+        for request in server.requests
+        if request.method == "PUT"
+    ]
+    assert sent == [["fast", "i0"], [None, None]]
+
+
 def test_a_refused_upload_is_not_sent_again_with_the_rest_of_the_data() -> None:
     redirect: Answer = 307, {"Location": "/v2/images/i1/elsewhere"}, []
     unknown: Answer = 401, {}, [b"Authentication required"]

@@ -100,7 +100,7 @@ def fetch(
 
 def store(transport: ImageTransport, image: Any, volume: Path, pace: Pace = QUIET) -> None:
     with volume.open("rb", buffering=0) as file:
-        transport.store(None, image, file, "v1", pace)
+        transport.store(None, image, file, "v1", pace, {})
 
 
 def left(transport: ImageTransport) -> list[str]:
@@ -600,7 +600,7 @@ class TestOtherVolumes:
     ) -> None:
         told: list[float] = []
         image = images.create(None, {"disk_format": kind})
-        transport.store(None, image, Handle(disk.read_bytes()), "v1", Pace(told.append))
+        transport.store(None, image, Handle(disk.read_bytes()), "v1", Pace(told.append), {})
 
         assert raw_data(tmp_path / "images" / image["id"], kind) == disk.read_bytes()
         assert told == sorted(told) and told[-1] == 1

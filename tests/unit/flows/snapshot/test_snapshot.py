@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drivers.interface.errors import SnapshotIsBusy
+from drivers.interface.errors import SnapshotIsBusy, SnapshotLimitExceeded
 from flows import errors
 from flows.context import Options
 from flows.snapshot import create, delete
@@ -73,6 +73,12 @@ class TestCreate:
         assert new.messaged() == [("009", "013")]
         assert new.messages.calls[0][2]["resource_type"] == "VOLUME_SNAPSHOT"
         assert new.notified() == ["snapshot.create.start"]
+
+    def test_a_limit_of_the_backend_is_a_message_of_its_own(self, new: World) -> None:
+        new.driver.plan["create_snapshot"] = SnapshotLimitExceeded("4096 at most")
+
+        assert make(new).state == "failed"
+        assert new.messaged() == [("009", "006")]
 
     @pytest.mark.parametrize("answer", RUBBISH)
     def test_rubbish(self, new: World, answer: Any) -> None:

@@ -47,6 +47,7 @@ class Images:
         self.service = Service()
         self.aside: set[str] = set()
         self.plan: dict[str, BaseException] = {}
+        self.placements: list[dict[str, str]] = []
 
     def fetch(self, context: Any, image: Any, file: Any, size: int, key: str, pace: Any) -> None:
         self.aside.add(key)
@@ -57,8 +58,11 @@ class Images:
         file.write(f"image {image['id']}".encode())
         self.aside.discard(key)
 
-    def store(self, context: Any, image: Any, file: Any, key: str, pace: Any) -> None:
+    def store(
+        self, context: Any, image: Any, file: Any, key: str, pace: Any, placement: Any
+    ) -> None:
         self.aside.add(key)
+        self.placements.append(dict(placement))
         self.service.images[image["id"]] |= {"status": "saving"}
         if "store" in self.plan:
             raise self.plan["store"]

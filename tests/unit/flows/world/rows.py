@@ -172,6 +172,7 @@ class Database:
             {**row, "name_id": name_id, "name": f"volume-{name_id}"},
             {
                 "volume_type": lambda: self._type(row["volume_type_id"]),
+                "glance_metadata": lambda: dict(self.pairs.get(("image", row["id"]), {})),
                 "metadata": lambda: dict(self.pairs.get(("metadata", row["id"]), {})),
                 "admin_metadata": lambda: dict(self.pairs.get(("admin_metadata", row["id"]), {})),
             },

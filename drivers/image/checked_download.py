@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read an image, and compare its format, length and hash with its description."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from drivers.image import formats
+from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
+from drivers.interface.image import Image, ImageService
+from drivers.interface.pace import Pace
+
+
+def checked(
+    service: ImageService, context: Any, image: Image, limit: int, pace: Pace
+) -> Iterator[bytes]:
+    """Yield an image's data; check its format at once, its length and hash at the end.
+
+    :param limit: number of bytes that it may have.
+    :raises ImageUnacceptable: it has another format than described, or is longer than the limit.
+    :raises ImageCopyFailure: it has another length or hash than described.
+    """
+    expected, hashed, done = image.get("size"), _DataHash(image), 0
+    limit = min(n for n in (expected, limit) if n is not None) or 1
+    data = service.download(context, image["id"])
+    assert data is not None
+    chunks = _head_first(iter(data))
+    while True:
+        with pace.waiting():
+            chunk = next(chunks, b"")
+            hashed.update(chunk)
+        if not chunk:
+            break
+        if not done:
+            head = chunk[: formats.HEAD]
+            formats.require(head, image["disk_format"], f"image {image['id']}")
+        done += len(chunk)
+        if done > limit:
+            raise ImageUnacceptable(f"image {image['id']} has more than {limit} bytes")
+        yield chunk
+        pace.tell(done / limit)
+    if expected is not None and done != expected:
+        raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")
+    hashed.check()
+
+
+class _DataHash:
+    """Compares an image's data with the strongest known hash of it."""
+
+    def __init__(self, image: Image) -> None:
+        self._image_id = image["id"]
+        name, wanted = str(image.get("os_hash_algo")), image.get("os_hash_value")
+        if name not in hashlib.algorithms_available or not wanted:
+            name, wanted = "md5", image.get("checksum")
+        self._name, self._wanted = name, wanted
+        self._hash = hashlib.new(name, usedforsecurity=False) if wanted else None
+
+    def update(self, chunk: bytes) -> None:
+        if self._hash is not None:
+            self._hash.update(chunk)
+
+    def check(self) -> None:
+        """:raises ImageCopyFailure: names both hashes."""
+        if self._hash is not None and self._hash.hexdigest() != self._wanted:
+            found = f"{self._name} {self._hash.hexdigest()}, not {self._wanted}"
+            raise ImageCopyFailure(f"image {self._image_id} was changed on its way: it has {found}")
+
+
+def _head_first(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join the first chunks until they show the format, however short the service makes them."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if not chunk or len(head) >= formats.HEAD:
+            break
+    yield head
+    yield from chunks
