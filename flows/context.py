@@ -75,6 +75,8 @@ class Options:
 
     no_snapshot_gb_quota: bool = False
     report_discard_supported: bool = False
+    disk_geometry: str | None = None
+    """Sizes of blocks that guests see: ``512``, ``512e`` or ``4k``."""
     migration_create_timeout: float = 300.0
     """Seconds in which the destination of a migration has to be created."""
 

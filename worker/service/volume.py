@@ -300,13 +300,22 @@ def _context(
         images=blocking(image_service.make(conf, limiter), limiter),
         attacher=blocking(HostAttacher.from_conf(conf), limiter),
         compute=blocking(Nova(conf), limiter),
-        options=Options(
-            no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
-            report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
-            migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
-        ),
+        options=flow_options(conf, configuration),
         stopping=common.stopping,
         waiting=limiter.released,
+    )
+
+
+def flow_options(conf: cfg.ConfigOpts, configuration: Any) -> Options:
+    """Return the options of flows.
+
+    :param configuration: of the backend.
+    """
+    return Options(
+        no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
+        report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
+        disk_geometry=configuration.safe_get("disk_geometry"),
+        migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
     )
 
 

@@ -17,6 +17,10 @@ from flows.driver_calls import connectors
 LOG = logging.getLogger(__name__)
 
 _FRONT_END = ("front-end", "both")
+_BLOCK_KEYS = ("physical_block_size", "logical_block_size")
+_BLOCK_SIZES = {"512": ("512", "512"), "512e": ("4096", "512"), "4k": ("4096", "4096")}
+"""Physical and logical sizes of each ``disk_geometry``."""
+
 _SCALED = tuple(
     f"{what}_{unit}_sec" for what in ("read", "write", "total") for unit in ("iops", "bytes")
 )
@@ -37,7 +41,8 @@ def complete(
     _cacheable(volume, full)
     if full.get("discard") is None and ctx.options.report_discard_supported:
         full["discard"] = True
-    _block_sizes(volume, full)
+    if not any(key in full for key in _BLOCK_KEYS):
+        full |= _block_sizes(ctx.options.disk_geometry)
     return full
 
 
@@ -59,12 +64,11 @@ def _cacheable(volume: Record, data: dict[str, Any]) -> None:
     data["cacheable"] = allowed and (said is None or bool(said))
 
 
-def _block_sizes(volume: Record, data: dict[str, Any]) -> None:
-    geometry = data.pop("disk_geometry", None)
-    if isinstance(geometry, Mapping):
-        for name in ("logical_block_size", "physical_block_size"):
-            if name in geometry:
-                data[name] = str(geometry[name])
+def _block_sizes(geometry: str | None) -> dict[str, str]:
+    """Return the sizes of blocks as texts, which Nova wants."""
+    if geometry not in _BLOCK_SIZES:
+        return {}
+    return dict(zip(_BLOCK_KEYS, _BLOCK_SIZES[geometry], strict=True))
 
 
 def _qos(ctx: ConnectionContext, volume: Record) -> dict[str, Any] | None:

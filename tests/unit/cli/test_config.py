@@ -105,7 +105,7 @@ def test_backends_and_what_serves_them_come_first(check, served):
             ],
         ),
         ("packaged.conf", []),
-        ("old.conf", [(40, "[array]", "disk_geometry")]),
+        ("old.conf", [(40, "[array]", "volume_copy_bps_limit")]),
     ],
 )
 def test_what_prevents_the_move_is_named_and_ends_in_1(check, served, name, wanted):
@@ -209,7 +209,7 @@ def test_without_the_report_every_problem_is_a_line(check, served):
 
     assert ran.status == 1
     assert [line for line in lines if line.startswith("error: ")][0].endswith(
-        "(or else: accept_unsupported = disk_geometry)"
+        "(or else: accept_unsupported = volume_copy_bps_limit)"
     )
     assert all(line.startswith(("error: ", "warning: ")) for line in lines)
 

@@ -25,7 +25,6 @@ UNSUPPORTED = {
     "volume_manager": "ours.VolumeManager",
 }
 UNSUPPORTED_OF_BACKENDS = {
-    "disk_geometry": "4k",
     "image_upload_use_cinder_backend": "1",
     "image_volume_cache_enabled": "on",
     "volume_copy_bps_limit": "1",
@@ -121,15 +120,17 @@ def test_what_is_accepted_is_told_but_not_refused(review):
 
 
 def test_accepting_one_does_not_accept_another(review):
-    found = review("accept_unsupported = disk_geometry", section="image_volume_cache_enabled = 1")
+    found = review(
+        "accept_unsupported = volume_copy_bps_limit", section="image_volume_cache_enabled = 1"
+    )
 
     assert len(found.refused()) == 1
 
 
 def test_each_service_is_refused_for_its_own(review):
-    found = review("backup_manager = ours.Manager", section="disk_geometry = 4k")
+    found = review("backup_manager = ours.Manager", section="volume_copy_bps_limit = 1")
 
-    assert [problem.option for problem in found.refused("volume")] == ["disk_geometry"]
+    assert [problem.option for problem in found.refused("volume")] == ["volume_copy_bps_limit"]
     assert [problem.option for problem in found.refused("backup")] == ["backup_manager"]
 
 

@@ -72,10 +72,6 @@ SERVICE: dict[str, RefusedOption] = {
 """Options of [DEFAULT]."""
 
 BACKEND: dict[str, RefusedOption] = {
-    "disk_geometry": RefusedOption(
-        "reports the size of a disk's blocks to guests",
-        "remove it, and guests see the storage's value",
-    ),
     "image_upload_use_cinder_backend": RefusedOption(
         "makes an image of a volume by cloning it and registering the clone's location in Glance",
         "remove it, and the data is sent to Glance",

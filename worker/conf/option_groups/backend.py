@@ -96,6 +96,16 @@ OPTS = [
         default=False,
         help="Report in connection info that freed blocks can be discarded.",
     ),
+    cfg.StrOpt(
+        "disk_geometry",
+        choices=[
+            ("512", "physical and logical blocks of 512 bytes"),
+            ("512e", "physical blocks of 4096 bytes, logical ones of 512"),
+            ("4k", "physical and logical blocks of 4096 bytes"),
+        ],
+        help="Sizes of blocks to report in connection info, unless the driver reports them. "
+        "Without the option none are reported, and guests see those of the storage.",
+    ),
     cfg.MultiOpt(
         "replication_device",
         item_type=types.Dict(),

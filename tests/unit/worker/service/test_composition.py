@@ -44,6 +44,8 @@ backend_url = file://{folder}/state
 volume_driver = drivers.volume.local.LocalDriver
 local_path = {folder}/volumes
 operation_timeout = create_volume:60,no_such_operation:60
+report_discard_supported = true
+disk_geometry = 512e
 """
 
 
@@ -235,3 +237,11 @@ class TestStart:
         volume.service(synced, "local").stop(0)
 
         assert "stopped" not in caplog.text
+
+
+def test_options_of_the_backend_reach_the_operations(conf: cfg.ConfigOpts) -> None:
+    _, configuration = backends.configure(conf, "local")
+
+    options = volume.flow_options(conf, configuration)
+
+    assert (options.report_discard_supported, options.disk_geometry) == (True, "512e")

@@ -150,13 +150,27 @@ class TestAccess:
     def test_multipath(self, ready: World) -> None:
         assert self.data(ready, {"enforce_multipath": True})["enforce_multipath"] is True
 
-    def test_block_sizes_are_texts(self, ready: World) -> None:
-        geometry = {"logical_block_size": 512, "physical_block_size": 4096}
+    @pytest.mark.parametrize(
+        ("geometry", "said", "physical", "logical"),
+        [
+            ("512", {}, "512", "512"),
+            ("512e", {}, "4096", "512"),
+            ("4k", {}, "4096", "4096"),
+            (None, {}, None, None),
+            ("4k", {"physical_block_size": "512"}, "512", None),
+            ("4k", {"logical_block_size": "512"}, None, "512"),
+            (None, {"physical_block_size": "8", "logical_block_size": "8"}, "8", "8"),
+        ],
+    )
+    def test_sizes_of_blocks(
+        self, ready: World, geometry: Any, said: Any, physical: Any, logical: Any
+    ) -> None:
+        ready.options = Options(disk_geometry=geometry)
 
-        data = self.data(ready, disk_geometry=geometry)
+        data = self.data(ready, **said)
 
-        assert (data["logical_block_size"], data["physical_block_size"]) == ("512", "4096")
-        assert "disk_geometry" not in data
+        sizes = (data.get("physical_block_size"), data.get("logical_block_size"))
+        assert sizes == (physical, logical)
 
     @pytest.mark.parametrize(
         ("consumer", "specs", "seen"),
