@@ -7,6 +7,7 @@ The service asks in its own name: Nova takes events of volumes from services alo
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import threading
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 
 from oslo_config import cfg
 
-from drivers import keystone, tls_errors
+from drivers import http_answers, keystone, tls_errors
 from drivers.interface.compute import ComputeService
 from drivers.interface.errors import ComputeError
 
@@ -90,25 +91,28 @@ class Nova(ComputeService):
 
     def _request(
         self, context: Any, method: str, path: str, body: Any, version: str, *, retries: int
-    ) -> Any:
-        """Send a request, and return the answer. :raises ComputeError: none, or an error."""
+    ) -> bytes:
+        """Send a request, and return the answer's body. :raises ComputeError: none, or an error."""
         headers = {"X-OpenStack-Request-ID": request} if (request := _request_of(context)) else {}
         how = {"connect_retries": retries, "status_code_retries": retries, "raise_exc": False}
+        how |= {"stream": True, "log": False}  # see http_answers
         try:
             adapter = self._connected()
-            answer = adapter.request(
+            with adapter.request(
                 path, method, json=body, microversion=version, headers=headers, **how
-            )
+            ) as answer:
+                content = http_answers.content(answer.raw, adapter.session.timeout)
         except ComputeError:
             raise
         except Exception as error:
             reason = tls_errors.refusal(error, "[nova] cafile")
             shown = reason or f"{type(error).__name__}: {error}"
             raise ComputeError(f"Nova does not answer: {shown}") from error
+        LOG.debug("Nova: %s %s: %d", method, path, answer.status_code)
         if answer.status_code >= 400:
-            text = " ".join(answer.text.split())
+            text = " ".join(content.decode(errors="replace").split())
             raise ComputeError(f"Nova refused: {answer.status_code} {text:.200}")
-        return answer
+        return content
 
     def _connected(self) -> Any:
         with self._lock:
@@ -139,10 +143,10 @@ def _request_of(context: Any) -> str | None:
     return next((str(found) for found in ids if found), None)
 
 
-def _events(answer: Any) -> list[dict[str, Any]]:
+def _events(answer: bytes) -> list[dict[str, Any]]:
     """Return the result of each event. :raises ComputeError: the answer is malformed."""
     try:
-        events = answer.json()["events"]
+        events = json.loads(answer)["events"]
         return [dict(one) for one in events]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ComputeError(f"Nova's answer is not a list of events: {error}") from error

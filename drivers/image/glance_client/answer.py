@@ -9,14 +9,12 @@ from typing import Any
 
 from oslo_utils import units
 
-from drivers.image.glance_client.time_limits import AnswerDeadline, MinimumRate, read
+from drivers import http_answers
+from drivers.image.glance_client.time_limits import MinimumRate
 from drivers.interface.errors import ImageCopyFailure, ImageLimitExceeded, ImageNotFound
 
 CHUNK = units.Mi
 """Bytes of an image that are passed on at a time."""
-
-_RECORD_MAX = 4 * units.Mi
-"""Bytes that an answer may have which is no image's data."""
 
 _GONE = (403, 404, 410)
 _NO_DATA = 204
@@ -83,13 +81,11 @@ class GlanceAnswer:
 
     def data(self, rate: MinimumRate) -> Iterator[bytes]:
         """Yield the data of an image. :raises TimeoutError: it comes too slowly."""
-        yield from read(self._response.raw, CHUNK, rate.waited)
+        yield from http_answers.read(self._response.raw, CHUNK, rate.waited)
 
     def _content(self) -> bytes:
         """Return a body. :raises ImageCopyFailure: it has no end."""
-        body, deadline = bytearray(), AnswerDeadline(self._timeout)
-        for chunk in read(self._response.raw, 64 * units.Ki, deadline.waited):
-            body += chunk
-            if len(body) > _RECORD_MAX:
-                raise ImageCopyFailure(f"the answer of Glance has more than {_RECORD_MAX} bytes")
-        return bytes(body)
+        try:
+            return http_answers.content(self._response.raw, self._timeout)
+        except http_answers.AnswerTooLong as error:
+            raise ImageCopyFailure(f"the answer of Glance is no record: {error}") from error

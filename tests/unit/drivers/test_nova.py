@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from oslo_config import cfg
 
+from drivers import http_answers
 from drivers.compute import nova as module
 from drivers.compute.nova import Nova
 from drivers.interface.errors import ComputeError
@@ -161,3 +163,15 @@ def test_the_library_may_be_missing(make: Make, monkeypatch: pytest.MonkeyPatch)
 
     with pytest.raises(ComputeError, match=r"pip install 'holdfast\[nova\]'"):
         make("").check()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_without_an_end_takes_little_memory(
+    nova: Nova, server: Server, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    caplog.set_level(logging.DEBUG)  # at which keystoneauth would log the body
+    server.answer = (status, " " * (http_answers.LONGEST + 2))
+
+    with pytest.raises(ComputeError, match="it has more than 4194304 bytes"):
+        nova.volume_extended(REQUEST, "v1", ["i1"])
+    assert all(len(text) < 2000 for text in caplog.messages)
