@@ -21,7 +21,7 @@ from oslo_log import log as oslo_log
 
 from flows.secret_texts import masked_text
 from worker.conf.check import config_files
-from worker.conf.check.problems import ConfigError
+from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.printable import printable
 
 LOG = logging.getLogger(__name__)
@@ -124,17 +124,19 @@ def protect_handlers() -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Log a start until its log is open, and an error that ends it with its priority."""
+    """Log a start until its log is open; an error in the configuration is one line.
+
+    :raises SystemExit: with the status for such an error.
+    """
     if not (root := logging.getLogger()).handlers:
         root.addHandler(logging.StreamHandler())
         protect_handlers()
     try:
         yield
-    except SystemExit as error:
-        if not isinstance(error.code, str) or not writes_to_journal(sys.stderr):
-            raise
-        sys.stderr.write(f"<{priority(logging.ERROR)}>{printable(error.code)}\n")
-        raise SystemExit(1) from error
+    except ConfigError as error:
+        prefix = f"<{priority(logging.ERROR)}>" if writes_to_journal(sys.stderr) else ""
+        sys.stderr.write(f"{prefix}{printable(str(error))}\n")
+        raise SystemExit(EXIT_STATUS) from error
 
 
 def writes_to_journal(stream: Any) -> bool:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.conf.check.problems import EXIT_STATUS
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = ("worker", "flows", "drivers")
@@ -170,6 +172,11 @@ def test_unit_waits_longer_than_the_service_drains(unit):
     [drain] = [o.default for o in service_opts if o.dest == "graceful_shutdown_timeout"]
 
     assert int(unit["Service"]["TimeoutStopSec"]) > drain
+
+
+@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT], ids=lambda unit: unit.stem)
+def test_a_refused_configuration_is_not_started_again(unit):
+    assert f"\nRestartPreventExitStatus={EXIT_STATUS}\n" in unit.read_text()
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")

@@ -20,7 +20,7 @@ PROG = "holdfast-backup"
 
 @log_output.starting()
 def main(argv: list[str] | None = None) -> None:
-    """Read the configuration and serve; an error in it is one line and exit status 1."""
+    """Read the configuration and serve; an error in it is one line and exit status 78."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
     from worker.conf import option_groups, state_path
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
     # Imported once, before the processes fork, as imports cost memory and time.
-    from worker.rpc import transport
+    from worker.rpc import topics, transport
     from worker.service import backup, fence, process
 
     log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
         if warning := warn(conf):
             log.warning(warning)
     make = functools.partial(backup.service, conf, fence=fence.HostFence())
-    process.serve(conf, [(make, conf.backup_workers)])
+    process.serve(conf, [(make, conf.backup_workers)], topics.BACKUP_TOPIC)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ CLI_OPTS = [
 
 @log_output.starting()
 def main(argv: list[str] | None = None) -> None:
-    """Read the configuration and serve; an error in it is one line and exit status 1."""
+    """Read the configuration and serve; an error in it is one line and exit status 78."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
     from worker.conf import backends, state_path
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> None:
     # Imported once, before the processes fork, as imports cost memory and time.
-    from worker.rpc import transport
+    from worker.rpc import topics, transport
     from worker.service import fence, process, volume
 
     log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> 
         (functools.partial(volume.service, conf, name, fence=fence.HostFence()), processes)
         for name, processes in names.items()
     ]
-    process.serve(conf, services)
+    process.serve(conf, services, topics.TOPIC)
 
 
 if __name__ == "__main__":

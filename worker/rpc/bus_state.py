@@ -109,6 +109,13 @@ def divert(lost: Callable[[str], None]) -> None:
     BUS_STATE.divert(lost)
 
 
+def silence() -> None:
+    """Drop the lines of connections of this thread, which are of one attempt only."""
+    divert(lambda _reason: None)
+    for name in compat.LOGGERS:
+        logging.getLogger(name).addFilter(BUS_STATE)
+
+
 def divert_connections(transport: Any, lost: Callable[[str], None]) -> None:
     """Have the connections of a transport to another bus report its outages.
 

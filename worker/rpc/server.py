@@ -22,6 +22,7 @@ import oslo_messaging
 
 from worker.compat import oslo_messaging as compat
 from worker.compat.kombu import MESSAGE_MAX
+from worker.conf.check import bus, config_files
 from worker.rpc import failures
 from worker.rpc.received import message_limits
 from worker.rpc.received.deliveries import UNNOTED, Deliveries, Noting
@@ -150,7 +151,9 @@ class Server(compat.RPCServer):
     def refused(self, error: Exception) -> None:
         """Log once for each reason that the broker refuses the connection."""
         if (reason := str(error)) != self._refused:
-            LOG.error("the message bus refuses this service, which waits for it: %s", reason)
+            conf = self.transport.conf
+            place = bus.problem(conf, config_files.of(conf), "DEFAULT", "transport_url", reason)
+            LOG.error("the message bus refuses this service, which waits for it: %s", place)
         self._refused = reason
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import oslo_messaging
 from oslo_concurrency import lockutils
 from oslo_config import cfg
-from oslo_utils import strutils
 
 from worker.compat import oslo_messaging as compat
 from worker.compat.kombu import check_messages
+from worker.conf.check import bus as check
 from worker.rpc import bus_state
 
 CONTROL_EXCHANGE = "openstack"
@@ -26,8 +26,6 @@ _RABBIT = "oslo_messaging_rabbit"
 
 _REMOTE_MODULES = ["cinder.exception"]
 """Modules whose exceptions are raised here as they were raised there."""
-
-_DURABLE = ("rabbit_quorum_queue", "amqp_durable_queues")
 
 _NOT_DURABLE = (
     "THE QUEUES ON THE BUS ARE NOT DURABLE: a restart of RabbitMQ deletes them, and every"
@@ -138,25 +136,15 @@ def distinguish_queues(conf: cfg.ConfigOpts, process: str | None) -> None:
 def verification_warning(conf: cfg.ConfigOpts) -> str | None:
     """Return a warning for an operator whose broker may be anybody with a certificate."""
     register_opts(conf)
-    query = oslo_messaging.TransportURL.parse(conf).query
-    settings = {name: conf[_RABBIT][name] for name in ("ssl", "ssl_ca_file")} | query
-    if strutils.bool_from_string(settings["ssl"]) and not settings["ssl_ca_file"]:
-        return _NOT_VERIFIED
-    return None
+    return None if check.verifies(conf) else _NOT_VERIFIED
 
 
 def durability_warning(conf: cfg.ConfigOpts) -> str | None:
     """Return a warning for an operator whose queues lose their messages."""
     register_opts(conf)
-    url = oslo_messaging.TransportURL.parse(conf)
-    if url.transport not in ("rabbit", "kombu+amqp", "kombu+pyamqp"):
-        return None
-    # Options may stand in the URL as well, where they come first.
-    names = (*_DURABLE, "amqp_auto_delete")
-    settings = {name: conf[_RABBIT][name] for name in names} | url.query
     texts = []
-    if not any(strutils.bool_from_string(settings[name]) for name in _DURABLE):
+    if not check.is_durable(conf):
         texts.append(_NOT_DURABLE)
-    if strutils.bool_from_string(settings["amqp_auto_delete"]):
+    if check.deletes_queues(conf):
         texts.append(_AUTO_DELETE)
     return " ".join(text.format(conf.control_exchange) for text in texts) or None

@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cotyledon
 from cotyledon.types import ServiceId, WorkerId
@@ -25,9 +25,11 @@ from oslo_config import cfg
 
 from flows.errors import ProcessStopping
 from worker import log_output
+from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.journal.errors import JournalError
 from worker.service import systemd
 from worker.service.start_stop import Service
+from worker.service.startup import bus_check
 
 LOG = logging.getLogger(__name__)
 
@@ -87,6 +89,9 @@ class ServiceProcess(cotyledon.Service):
         except ProcessStopping as error:
             LOG.info("the start ends: %s", error)
             raise SystemExit(0) from error
+        except ConfigError as error:
+            LOG.error("%s", error)
+            raise SystemExit(EXIT_STATUS) from error
         except JournalError as error:
             LOG.error("the journal cannot be read: %s; run: holdfast journal check", error)
             raise SystemExit(1) from error
@@ -107,11 +112,14 @@ class ServiceProcess(cotyledon.Service):
         log_output.reread(self._conf)
 
 
-def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]]) -> None:
+def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str) -> None:
     """Run the processes of several services until SIGTERM.
 
     :param services: for each service, the function that makes it and its number of processes.
+    :param topic: of the queue that they share.
+    :raises ConfigError: the message bus refuses them.
     """
+    bus_check.require_accepted(conf, topic)
     count = sum(processes for _make, processes in services)
     watchdog = systemd.Watchdog.from_environment(count, _STALL)
     if count == 1:
@@ -168,7 +176,12 @@ def _serve_several(
     manager = cotyledon.ServiceManager(
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
     )
-    manager.register_hooks(on_terminate=_pass_on_a_second_signal, on_new_worker=_count_signals)
+    refusal = _Refusal()
+    manager.register_hooks(
+        on_terminate=_pass_on_a_second_signal,
+        on_new_worker=_count_signals,
+        on_dead_worker=refusal.note,
+    )
     first = 0
     for make, processes in services:
         heartbeat = _heartbeat_of(watchdog, first)
@@ -176,7 +189,34 @@ def _serve_several(
         first += processes
     watchdog.start()
     _share_memory()
-    manager.run()
+    with refusal.passed_on():
+        manager.run()
+
+
+class _Refusal:
+    """Ends the service with the status of a child that refuses its configuration.
+
+    cotyledon starts a child again whose process has ended, however it ended.
+    """
+
+    def __init__(self) -> None:
+        self._noted = False
+
+    def note(self, _service: ServiceId, _worker: WorkerId, status: int) -> None:
+        """Take note of the end of a child, and end all others where it refused."""
+        if status == EXIT_STATUS and not self._noted:
+            self._noted = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def passed_on(self) -> Iterator[None]:
+        """Run the service; end with the status for a refusal where there was one."""
+        try:
+            yield
+        except SystemExit as error:
+            if self._noted:
+                raise SystemExit(EXIT_STATUS) from error
+            raise
 
 
 def _count_signals(_service: ServiceId, _worker: WorkerId, process: cotyledon.Service) -> None:

@@ -64,6 +64,6 @@ def test_it_does_not_start_with_what_it_cannot_do(service: Callable[[str], Servi
     status = refused.launch().wait(30)
 
     [line] = refused.text().splitlines()
-    assert status == 1
+    assert status == 78
     assert line.startswith(f"{refused.config}:")
     assert "[lvm] image_volume_cache_enabled: keeps a volume of each image" in line

@@ -362,7 +362,7 @@ class TestStart:
         cloud.service.write(**away, backends=cloud.backends, sections=sections)
         status, log = self.start(cloud.service)
 
-        assert status == 1
+        assert status == 78
         assert text in log
         assert len(log.strip().splitlines()) == 1
 

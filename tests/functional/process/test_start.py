@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import kombu
 import pytest
 
 from tests.faults.outages.proxy import Link
@@ -83,7 +84,49 @@ def test_without_a_database_it_is_ready_and_ends_on_sigterm(
     assert service.stop(40) == 0
 
 
-@pytest.mark.parametrize("wrong", ["password", "virtual host", "permissions"])
+@pytest.mark.parametrize(
+    ("password", "options", "line"),
+    [
+        ("no", {}, "[DEFAULT] transport_url: the broker refuses the name or the password of "),
+        (
+            "right",
+            {"amqp_durable_queues": True},
+            "[oslo_messaging_rabbit] amqp_durable_queues: the broker has the exchange 'openstack' "
+            "with durable = 'false', this service wants 'true': ",
+        ),
+        (
+            "right",
+            {"rabbit_quorum_queue": True},
+            "[oslo_messaging_rabbit] rabbit_quorum_queue: the broker has the ",
+        ),
+    ],
+)
+def test_a_bus_that_refuses_the_configuration_ends_the_start_for_good(
+    volume_service: Make,
+    database: str,
+    rabbit_url: str,
+    broker: Broker,
+    password: str,
+    options: dict[str, bool],
+    line: str,
+) -> None:
+    """The units list the status, so that systemd does not restart the service."""
+    vhost, user = rabbit_url.rpartition("/")[2], f"u{free_port()}"
+    broker.ctl("add_user", user, "right")
+    broker.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
+    with kombu.Connection(rabbit_url.replace("rabbit:", "amqp:")) as connection:
+        kombu.Exchange("openstack", "topic", durable=False)(connection.channel()).declare()
+    bus = rabbit_url.replace("guest:guest", f"{user}:{password}")
+    backends = {"b1": {"volume_driver": "local", "processes": 2}}
+    sections = {"oslo_messaging_rabbit": options}
+    service = volume_service(bus=bus, database=database, backends=backends, sections=sections)
+
+    assert service.launch().wait(60) == 78
+    (found,) = [one for one in service.text().splitlines() if "NOT DURABLE" not in one]
+    assert re.match(rf"{service.config}:\d+: {re.escape(line)}", found)
+
+
+@pytest.mark.parametrize("wrong", ["virtual host", "permissions"])
 def test_a_bus_that_refuses_the_service_is_waited_for(
     volume_service: Make, database: str, rabbit_url: str, broker: Broker, wrong: str
 ) -> None:
@@ -92,14 +135,12 @@ def test_a_bus_that_refuses_the_service_is_waited_for(
     broker.ctl("add_user", user, "right")
     if wrong != "permissions":
         broker.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
-    bus = rabbit_url.replace("guest:guest", f"{user}:{'no' if wrong == 'password' else 'right'}")
+    bus = rabbit_url.replace("guest:guest", f"{user}:right")
     bus = bus.replace(f"/{vhost}", f"/{user}") if wrong == "virtual host" else bus
     service = volume_service(bus=bus, database=database)
     service.launch()
     waits(service, "the message bus")
-    if wrong == "password":
-        broker.ctl("change_password", user, "no")
-    elif wrong == "virtual host":
+    if wrong == "virtual host":
         broker.ctl("add_vhost", user)
         broker.ctl("set_permissions", "-p", user, user, ".*", ".*", ".*")
     else:
@@ -109,6 +150,7 @@ def test_a_bus_that_refuses_the_service_is_waited_for(
     assert service.stop(40) == 0
     log = service.text()
     assert log.count("the message bus refuses this service") <= 2  # servers
+    assert f"waits for it: {service.config}:" in log
     assert "Traceback" not in log
 
 

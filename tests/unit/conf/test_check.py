@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import importlib.util
+import pathlib
 
 import pytest
 
-from worker.conf.check.checker import check
+from worker.conf.check import checker
 
 GOOD = """
     [DEFAULT]
@@ -15,6 +16,22 @@ GOOD = """
     [b1]
     volume_driver = noop
     """
+
+
+BUS = """[DEFAULT]
+transport_url = rabbit://user:password@192.0.2.1/
+[oslo_messaging_rabbit]
+rabbit_quorum_queue = true
+"""
+
+
+def check(files):
+    """Return the problems of files, with a bus that is beyond reproach."""
+    bus = pathlib.Path(files[0]).with_name("bus")
+    if bus.parent.is_dir():
+        bus.write_text(BUS)
+        bus.chmod(0o600)
+    return checker.check([*files, str(bus)])
 
 
 def told(path):
@@ -91,7 +108,8 @@ def test_nothing_enabled_is_fatal(write):
     [problem] = check([path])
 
     assert problem.fatal
-    assert problem.text == f"names no backend, so there is nothing to serve (read: {path})"
+    read = f"{path}, {pathlib.Path(path).with_name('bus')}"
+    assert problem.text == f"names no backend, so there is nothing to serve (read: {read})"
 
 
 def test_unreadable_file_is_one_problem(write, tmp_path):

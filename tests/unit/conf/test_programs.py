@@ -9,7 +9,6 @@ import pytest
 from oslo_config import cfg
 
 from worker.cmd import backup, volume
-from worker.conf import ConfigError
 from worker.service import process
 
 BACKEND = "[b1]\nvolume_driver = noop\nprocesses = 3\n"
@@ -19,7 +18,7 @@ BACKEND = "[b1]\nvolume_driver = noop\nprocesses = 3\n"
 def start(write, tmp_path, monkeypatch, caplog):
     """A function that starts a program up to where it would fork, and returns its warnings."""
     started = []
-    monkeypatch.setattr(process, "serve", lambda conf, services: started.append(services))
+    monkeypatch.setattr(process, "serve", lambda conf, services, topic: started.append(services))
     caplog.set_level(logging.WARNING)
 
     def start(program, text, *arguments):
@@ -48,11 +47,13 @@ def test_what_is_known_is_not_told(start, program):
     assert start(program, "osapi_volume_workers = 4\nreinit_driver_count = 5\nmy_ip = ::1") == []
 
 
-def test_what_is_not_supported_refuses_the_start(start, tmp_path):
-    with pytest.raises(ConfigError) as caught:
+def test_what_is_not_supported_refuses_the_start(start, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
         start(volume, "volume_manager = ours.Manager")
 
-    assert caught.value.code.startswith(
+    assert caught.value.code == 78
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(
         f"{tmp_path}/holdfast.conf:4: [DEFAULT] volume_manager: loads a class of"
     )
     assert start(backup, "volume_manager = ours.Manager") == []
@@ -67,6 +68,6 @@ def test_what_is_accepted_does_not(start):
 def test_a_backend_that_is_not_served_does_not(start):
     text = "[b3]\nimage_volume_cache_enabled = true"
 
-    with pytest.raises(ConfigError):
+    with pytest.raises(SystemExit):
         start(volume, f"{text.replace('b3', 'b2')}")
     assert start(volume, text.replace("b3", "b2"), "--backend", "b1") == []

@@ -105,8 +105,16 @@ def test_an_error_that_ends_a_start_has_its_priority(
     with pytest.raises(SystemExit) as ended, log_output.starting():
         raise ConfigError("[DEFAULT] host: bad\nvalue")
 
-    assert ended.value.code == 1
+    assert ended.value.code == 78
     assert lines_of(journal) == ["<3>[DEFAULT] host: bad\\nvalue"]
+
+
+def test_an_error_that_ends_a_start_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, log_output.starting():
+        raise ConfigError("[DEFAULT] host: bad\nvalue")
+
+    assert ended.value.code == 78
+    assert capsys.readouterr().err == "[DEFAULT] host: bad\\nvalue\n"
 
 
 @pytest.mark.parametrize("text", ["it cannot be used: %s", "it cannot be used: %r", "no tables"])

@@ -35,12 +35,20 @@ from worker.compat.oslo_messaging.listener import (
     traced,
 )
 from worker.compat.oslo_messaging.notification_drivers import UNDELIVERED, send_notification
+from worker.compat.oslo_messaging.trial_connection import (
+    SCHEMES,
+    DeclarationRefused,
+    LoginRefused,
+    attempt,
+    check_options,
+)
 
 __all__ = [
     "BLOCKED",
     "BUS_OPTS",
     "Binding",
     "CONSEQUENCES",
+    "DeclarationRefused",
     "Delivery",
     "FOUND",
     "GIVEN_UP",
@@ -48,12 +56,16 @@ __all__ = [
     "LOGGERS",
     "LOST",
     "Listener",
+    "LoginRefused",
     "NOTIFIER_OPTS",
     "REFUSED",
     "RPCServer",
     "RabbitMessage",
+    "SCHEMES",
     "UNDELIVERED",
     "UNLISTED",
+    "attempt",
+    "check_options",
     "connect",
     "consumer_counts",
     "mark_heartbeats",

@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from drivers.compat import oslo_config
 from worker.conf import backends, option_groups
-from worker.conf.check import config_files, option_values, readable_files, urls
+from worker.conf.check import bus, config_files, option_values, readable_files, urls
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import AssignmentKind, Review
@@ -93,7 +93,10 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
     except ConfigError as error:
         problems.append(error.problem)
     problems += compute.faults(conf, found)
-    return [*problems, *urls.faults(conf, found), *_relations(conf, found)]
+    problems += urls.faults(conf, found)
+    if not problems:
+        problems = [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
+    return [*problems, *_relations(conf, found)]
 
 
 def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:

@@ -4,8 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+EXIT_STATUS = os.EX_CONFIG
+"""Exit status of a service whose configuration does not allow a start.
+
+The units list it as RestartPreventExitStatus: another start would end in the same way.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class ConfigError(SystemExit):
     """The configuration does not allow a start.
 
     Callers need not catch it: it ends the program with its text, one line, and exit
-    status 1. A boundary that catches ``Exception`` lets it pass.
+    status 1, or a service with :data:`EXIT_STATUS`. A boundary that catches ``Exception`` lets
+    it pass.
     """
 
     def __init__(self, problem: Problem | str) -> None:
