@@ -13,6 +13,11 @@ def context_of(versioned: Any) -> Any:
     return versioned._context
 
 
+def field_of(attribute: str) -> str:
+    """Return the field whose value an attribute of a versioned object keeps, or an empty string."""
+    return attribute.removeprefix("_obj_") if attribute.startswith("_obj_") else ""
+
+
 @contextmanager
 def rados_pool(driver: Any) -> Iterator[Any]:
     """Connect the RBD driver to Ceph and give the I/O context of its pool."""

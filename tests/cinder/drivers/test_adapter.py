@@ -27,9 +27,10 @@ ID, TYPE_ID, SNAPSHOT_ID = (f"{digit * 8}-1111-2222-3333-444444444444" for digit
 
 @pytest.fixture(scope="module")
 def translation() -> Any:
-    cinders.load(NFS)
-    from drivers.cinder import translation
+    cinders.configuration(cinders.load(NFS), {})
+    from drivers.cinder import runtime, translation
 
+    runtime.begin()
     return translation
 
 
@@ -91,7 +92,8 @@ class TestObjects:
         assert volume.volume_glance_metadata[0].value == "7"
         [attachment] = volume.volume_attachment
         assert (attachment.connector, attachment.mountpoint) == ({"host": "h"}, "/v")
-        assert attachment.volume is volume
+        assert attachment.volume is not volume
+        assert attachment.volume.size == 3
         assert set(given.asked) == {"volume_type", "glance_metadata", "volume_attachment"}
 
     def test_a_snapshot_knows_its_volume(self, translation: Any) -> None:
