@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import gc
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from futurist._thread import ThreadWorker
@@ -32,3 +35,12 @@ def no_thread_is_left() -> Iterator[None]:
 def _threads() -> set[threading.Thread]:
     """Return all that may run; oslo.messaging never ends its pools, whose workers sleep."""
     return {thread for thread in threading.enumerate() if not isinstance(thread, ThreadWorker)}
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory that every user can reach; those of ``tmp_path`` are closed to others."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)

@@ -11,15 +11,18 @@ import datetime
 import functools
 import logging
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cliff.command import Command as CliffCommand
 from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
 
 from flows.errors import NotFound
+from worker import file_access
+from worker.cli.lookup.candidates import SHOWN, Candidates
+from worker.cli.lookup.errors import CommandError as CommandError
+from worker.cli.lookup.errors import NoJournal as NoJournal
 from worker.cli.output import colour
 from worker.printable import printable
 
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 _LONG_AGO = 10_000
 """How many of the newest flows are searched for a resource."""
 
-_FULL_ID = 36
+_IDS = ("id", "volume", "snapshot", "source", "image", "which")
+"""Names of the arguments that are ids."""
 
 _ADVICE = {
     "Unavailable": "; see [database] connection, and holdfast db sync",
@@ -44,14 +48,6 @@ _ADVICE = {
     "JournalRefused": "; see holdfast journal check, and holdfast db sync",
 }
 """Advice for errors whose text gives none."""
-
-
-class CommandError(Exception):
-    """An error for the person at the command line, in one line."""
-
-
-class NoJournal(CommandError):
-    """There is none here, or we may not read it."""
 
 
 class Access:
@@ -78,7 +74,13 @@ class Access:
 
     @functools.cached_property
     def database(self) -> Database:
-        """The database."""
+        """The database as it is: a command that reads it must not make its file."""
+        if text := _problem_with("database", self._file_of("database")):
+            raise CommandError(text)
+        return self.open_database()
+
+    def open_database(self) -> Database:
+        """Open the database, or begin one."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.db.database import Database
 
@@ -95,20 +97,24 @@ class Access:
     @functools.cached_property
     def journal(self) -> Journal:
         """The journal as it is: the service and ``db sync`` make it, under their own user."""
-        place = self.journal_file
-        if place is not None and not place.exists():
-            raise NoJournal(
-                f"there is no journal {place}: start the service, or run holdfast db sync"
-            )
+        self.require_journal()
         return self.open_journal()
+
+    def require_journal(self) -> None:
+        """:raises NoJournal: its file does not exist, or we may not read it."""
+        if text := _problem_with("journal", self.journal_file):
+            raise NoJournal(text)
 
     @functools.cached_property
     def journal_file(self) -> Path | None:
         """The file of the journal; None for one on a server."""
+        return self._file_of("journal")
+
+    def _file_of(self, section: str) -> Path | None:
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker import database_url
 
-        return database_url.file_of(self.conf.journal.connection)
+        return database_url.file_of(self.conf[section].connection)
 
     def open_journal(self) -> Journal:
         """Open the journal, or begin one."""
@@ -134,6 +140,13 @@ class Access:
         if "bus" in vars(self):
             self.bus.cleanup()
 
+    def require_own_files(self) -> None:
+        """Refuse to make files as root where they should belong to the user of the service."""
+        for place in (self._file_of("database"), self._file_of("journal")):
+            if place and (owner := file_access.owner_instead_of_root(place)):
+                advice = f"run this as the user {owner}: runuser -u {owner} -- holdfast db sync"
+                raise CommandError(f"{place} would belong to root, not to {owner}; {advice}")
+
     def volume(self, wanted: str) -> Record:
         """Return the volume whose id begins like this."""
         return _found("volume", wanted, self.records.volumes)
@@ -152,26 +165,15 @@ class Access:
 
     def flow(self, wanted: str) -> JournalEntry:
         """Return the flow whose id begins like this, or a resource's newest flow."""
-        found = [
-            *self.journal.entries(beginning=wanted, limit=2),
-            *self.journal.entries(rejected=True, beginning=wanted, limit=2),
-        ]
-        if len(found) > 1:
-            raise CommandError(f"{wanted} is the beginning of several flows: {_shown(found)}")
-        return found[0] if found else self._newest_of(wanted)
-
-    def _newest_of(self, wanted: str) -> JournalEntry:
-        newest: dict[str, JournalEntry] = {}
-        for entry in self.journal.entries(limit=_LONG_AGO):
-            resource_id = entry.resource.partition(" ")[2]
-            if resource_id.startswith(wanted):
-                newest.setdefault(resource_id, entry)
-        if not newest:
-            raise CommandError(f"no flow {wanted}; see: holdfast flow list --all")
-        if len(newest) > 1 and wanted not in newest:
-            several = ", ".join(list(newest)[:3])
-            raise CommandError(f"{wanted} is the beginning of several resources: {several}")
-        return newest.get(wanted) or next(iter(newest.values()))
+        found = Candidates("flow", wanted)
+        for rejected in (False, True):
+            for entry in self.journal.entries(rejected=rejected, beginning=wanted, limit=SHOWN + 1):
+                found.add(entry.flow, entry)
+        if not found.is_exact:
+            for entry in self.journal.entries(limit=_LONG_AGO):
+                kind, _space, resource_id = entry.resource.partition(" ")
+                found.add(resource_id, entry, kind)
+        return cast("JournalEntry", found.only("flow list --all"))
 
 
 class _WithAccess:
@@ -187,6 +189,7 @@ class _WithAccess:
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; cliff would print all lines of an error, a remote traceback's too."""
         try:
+            _require_ids(parsed_args)
             return int(super().run(parsed_args) or 0)  # type: ignore[misc]
         except BrokenPipeError:  # the reader of our output has closed it
             raise
@@ -253,29 +256,33 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, datetime.datetime) else value
 
 
+def _require_ids(parsed_args: argparse.Namespace) -> None:
+    """Refuse an empty id, as of a shell variable without a value, instead of ignoring it."""
+    for name in _IDS:
+        value = getattr(parsed_args, name, None)
+        if isinstance(value, str) and not value.strip():
+            raise CommandError(f"the id of a {'flow' if name == 'which' else name} is missing")
+
+
+def _problem_with(kind: str, place: Path | None) -> str:
+    """Return why a file cannot be read, or "". A file that we may not see may well be there."""
+    if place is None:
+        return ""
+    if text := file_access.unreadable(place):
+        return f"the {kind} {text}: run this as root, or as the user of the service"
+    if not place.exists():
+        return f"there is no {kind} {place}: start the service, or run holdfast db sync"
+    return ""
+
+
 def _found(kind: str, wanted: str, rows: Any) -> Record:
+    found = Candidates(kind, wanted)
     try:
         return rows.get(wanted)  # type: ignore[no-any-return]
     except NotFound:
-        return _only(kind, wanted, rows.list() if _is_short(wanted) else ())
-
-
-def _only(kind: str, wanted: str, rows: Iterable[Record]) -> Record:
-    found = [row for row in rows if str(row.id).startswith(wanted)]
-    if not found:
-        raise CommandError(f"{kind} {wanted} does not exist; see: holdfast {kind} list")
-    if len(found) > 1:
-        several = ", ".join(str(row.id) for row in found[:3])
-        raise CommandError(f"{wanted} is the beginning of several {kind}s: {several}")
-    return found[0]
-
-
-def _is_short(wanted: str) -> bool:
-    return 0 < len(wanted) < _FULL_ID
-
-
-def _shown(entries: Iterable[JournalEntry]) -> str:
-    return ", ".join(entry.flow for entry in entries)
+        for row in rows.list():
+            found.add(str(row.id), row)
+    return cast("Record", found.only(f"{kind} list"))
 
 
 def _line(error: Exception) -> str:

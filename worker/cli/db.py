@@ -20,11 +20,13 @@ class Sync(Command):
         """Run the migrations."""
         conf = self.access.conf
         # Late: help needs no configuration, which loads 50 modules.
-        from worker.conf import state_path
+        from worker.conf import database_files, state_path
         from worker.db import sync
 
+        self.access.require_own_files()
         state_path.prepare(conf)
-        sync.sync(self.access.database)
+        database_files.require_writable(conf)
+        sync.sync(self.access.open_database())
         journal = self.access.open_journal()
         journal.upgrade()
         journal.close()

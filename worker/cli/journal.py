@@ -42,8 +42,6 @@ class Replace(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Replace the file."""
         path = _file(self.access)
-        if not path.exists():
-            raise CommandError(f"there is no journal {path}")
         if not sqlite_file.problems(path):
             raise CommandError(f"the journal {path} is sound; nothing is replaced")
         if users := sqlite_file.users(path):
@@ -61,4 +59,5 @@ class Replace(Command):
 def _file(access: Access) -> Path:
     if access.journal_file is None:
         raise CommandError("the journal is no file; use the tools of its database server")
+    access.require_journal()
     return access.journal_file

@@ -23,11 +23,12 @@ def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 78."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
-    from worker.conf import option_groups, state_path
+    from worker.conf import database_files, option_groups, state_path
 
     file_modes.restrict()
     conf = config.load(argv, prog=PROG)
     state_path.prepare(conf)
+    database_files.require_writable(conf)
     option_groups.backup.driver_class(conf)
     warnings = config.reviewed(conf, "backup")
     log_output.set_up(conf, PROG)

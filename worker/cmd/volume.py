@@ -31,11 +31,12 @@ def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 78."""
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
-    from worker.conf import backends, state_path
+    from worker.conf import backends, database_files, state_path
 
     file_modes.restrict()
     conf = config.load(argv, prog=PROG, cli_opts=CLI_OPTS)
     state_path.prepare(conf)
+    database_files.require_writable(conf)
     names = {}
     for name in backends.enabled(conf, conf.backend):
         _driver, configuration = backends.configure(conf, name)

@@ -7,7 +7,7 @@ import os
 
 from oslo_config import cfg
 
-from worker import file_modes
+from worker import file_access, file_modes
 from worker.conf.check import config_files
 from worker.conf.check.problems import ConfigError
 from worker.conf.option_groups import default
@@ -27,7 +27,7 @@ def prepare(conf: cfg.ConfigOpts) -> str:
         text = f"{path} cannot be made: {error.strerror}"
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text)) from None
     if not os.access(path, os.W_OK | os.X_OK):
-        text = f"{path} cannot be written by user {os.geteuid()}"
+        text = f"{path} cannot be written by user {file_access.us()}"
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text))
     if not file_modes.close_to_others(path):
         text = f"everybody can replace files in {path}: chmod o-w {path}"

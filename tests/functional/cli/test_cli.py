@@ -88,7 +88,7 @@ def test_lists_of_an_empty_installation(synced: Shell) -> None:
     ("words", "told"),
     [
         (("volume", "show", "nothing"), "volume nothing does not exist"),
-        (("flow", "show", "nothing"), "no flow nothing"),
+        (("flow", "show", "nothing"), "flow nothing does not exist"),
         (("flow", "graph", "flows.nothing:flow"), "no flow factory"),
         (("cast", "nonsense"), "no method nonsense"),
         (("cast", "create_volume", "--host", "n@b#p"), "needs --size"),

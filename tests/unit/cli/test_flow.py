@@ -130,7 +130,8 @@ def test_a_beginning_that_fits_several_is_refused(holdfast: Shell, flows: Flows)
     flows.make("twin-2")
     newest = flows.make("twin-2")
 
-    assert "several resources: " in holdfast("flow", "show", "twin-").errors[0]
+    (error,) = holdfast("flow", "show", "twin-").errors
+    assert error == "twin- is the beginning of several ids: volume twin-2, volume twin-1"
     assert holdfast("flow", "show", "twin-2", "-f", "json").rows["flow"] == newest
 
 

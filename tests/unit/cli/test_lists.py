@@ -36,14 +36,16 @@ def test_volumes_are_listed_by_what_is_asked_for(holdfast: Shell) -> None:
 
 
 def test_a_volume_is_found_by_a_clear_beginning(holdfast: Shell) -> None:
-    volume(holdfast, "bb-1")
-    volume(holdfast, "bb-22")
-    volume(holdfast, "bb-2")
+    volume(holdfast, "bbbb-1")
+    volume(holdfast, "bbbb-22")
+    volume(holdfast, "bbbb-2")
 
-    assert holdfast("volume", "show", "bb-22", "-f", "json").rows["id"] == "bb-22"
-    assert holdfast("volume", "show", "bb-2", "-f", "json").rows["id"] == "bb-2"
-    assert "beginning of several volumes" in holdfast("volume", "show", "bb-").errors[0]
-    assert "volume xx does not exist" in holdfast("volume", "show", "xx").errors[0]
+    assert holdfast("volume", "show", "bbbb-22", "-f", "json").rows["id"] == "bbbb-22"
+    assert holdfast("volume", "show", "bbbb-2", "-f", "json").rows["id"] == "bbbb-2"
+    (error,) = holdfast("volume", "show", "bbbb").errors
+    assert error.startswith("bbbb is the beginning of several ids: volume bbbb-")
+    assert all(name in error for name in ("volume bbbb-1", "volume bbbb-2", "volume bbbb-22"))
+    assert "volume xxxx does not exist" in holdfast("volume", "show", "xxxx").errors[0]
 
 
 def test_a_volume_is_shown_without_its_secrets(holdfast: Shell) -> None:
@@ -152,9 +154,9 @@ def test_a_group_is_shown_with_what_is_in_it(holdfast: Shell) -> None:
     volume(holdfast, "gv-1", group_id=group.id)
     holdfast.records.group_snapshots.create(id="gs-1", group_id=group.id, status="error")
     (listed,) = holdfast("group", "list", "--status", "available", "-f", "json").rows
-    shown = holdfast("group", "show", "gg", "-f", "json").rows
+    shown = holdfast("group", "show", "gg-1", "-f", "json").rows
 
     assert (listed["ID"], listed["Name"], listed["Host"]) == ("gg-1", "pair", HOST)
     assert shown["volumes"] == ["gv-1 available"]
     assert shown["group_snapshots"] == ["gs-1 error"]
-    assert "group xx does not exist" in holdfast("group", "show", "xx").errors[0]
+    assert "group xxxx does not exist" in holdfast("group", "show", "xxxx").errors[0]

@@ -18,6 +18,8 @@ from oslo_config import cfg, iniparser
 from drivers.compat.oslo_config import LineParser
 from worker.conf.check.problems import ConfigError, Problem
 
+SYSTEM = "/etc"
+
 
 @dataclass(frozen=True)
 class ConfigEntry:
@@ -68,7 +70,8 @@ def chosen(
 ) -> list[str]:
     """Return the files that oslo.config will read for this command line.
 
-    :raises ConfigError: a file or a directory that was asked for does not exist.
+    :raises ConfigError: a file or a directory that was asked for does not exist, or it cannot be
+        seen whether one of the usual files does.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-file", action="append", dest="files")
@@ -76,11 +79,34 @@ def chosen(
     known, _ = parser.parse_known_args(list(argv))
     files = known.files
     if files is None:
+        _require_reachable(project)
         files = defaults if defaults is not None else cfg.find_config_files(project, prog)
     dirs = known.dirs
     if dirs is None:
         dirs = [path for path in cfg.find_config_dirs(project, prog) if os.path.isdir(path)]
     return [os.path.expanduser(file) for file in files] + _inside(dirs)
+
+
+def _require_reachable(project: str) -> None:
+    """Require that the directory of the configuration can be searched, if there is one.
+
+    oslo.config takes a file that we may not see for one that does not exist, and goes on with
+    defaults.
+    """
+    file = os.path.join(SYSTEM, project, f"{project}.conf")
+    try:
+        os.stat(file)
+    except PermissionError as error:
+        raise ConfigError(_unreadable(file, error)) from None
+    except OSError:
+        return
+
+
+def _unreadable(file: str, error: OSError) -> Problem:
+    text = error.strerror or ""
+    if isinstance(error, PermissionError):
+        text += ": run this as root, or as the user of the service"
+    return Problem(file, None, None, None, text)
 
 
 def of(conf: cfg.ConfigOpts) -> ConfigFiles:
@@ -113,7 +139,7 @@ def _read(file: str) -> list[ConfigEntry]:
     except UnicodeDecodeError as error:
         raise ConfigError(Problem(file, None, None, None, f"not UTF-8: {error}")) from None
     except OSError as error:
-        raise ConfigError(Problem(file, None, None, None, error.strerror or "")) from None
+        raise ConfigError(_unreadable(file, error)) from None
     return parser.entries
 
 
