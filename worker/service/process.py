@@ -18,6 +18,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 import cotyledon
 from cotyledon.types import ServiceId, WorkerId
@@ -29,7 +30,7 @@ from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.journal.errors import JournalError
 from worker.service import systemd
 from worker.service.start_stop import Service
-from worker.service.startup import bus_check
+from worker.service.startup import bus_check, start_refused
 
 LOG = logging.getLogger(__name__)
 
@@ -61,12 +62,14 @@ class ServiceProcess(cotyledon.Service):
         conf: cfg.ConfigOpts,
         make: Make,
         heartbeat: Callable[[int, str], None],
+        refuse: Callable[[int, str], None],
     ) -> None:
         super().__init__(worker_id)
         self._conf = conf
         self._stopped = threading.Event()
         self._started = threading.Lock()
         self._signals = 0
+        self._refuse = functools.partial(refuse, worker_id)
         self._service = make(worker_id, functools.partial(heartbeat, worker_id))
 
     def signalled(self) -> None:
@@ -89,12 +92,19 @@ class ServiceProcess(cotyledon.Service):
         except ProcessStopping as error:
             LOG.info("the start ends: %s", error)
             raise SystemExit(0) from error
-        except ConfigError as error:
-            LOG.error("%s", error)
-            raise SystemExit(EXIT_STATUS) from error
+        except (ConfigError, start_refused.StartRefused) as error:
+            self._end_start(str(error), error)
         except JournalError as error:
-            LOG.error("the journal cannot be read: %s; run: holdfast journal check", error)
-            raise SystemExit(1) from error
+            self._end_start(
+                f"the journal cannot be read: {error}; run: holdfast journal check", error
+            )
+
+    def _end_start(self, text: str, error: BaseException) -> NoReturn:
+        """End the process with one line, which is also the status text of the supervisor."""
+        LOG.error("%s", text)
+        self._refuse(text)
+        status = EXIT_STATUS if isinstance(error, ConfigError) else start_refused.EXIT_STATUS
+        raise SystemExit(status) from error
 
     def terminate(self) -> None:
         """Stop the service: running operations end or are suspended, none is lost."""
@@ -131,7 +141,12 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str
 def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -> None:
     """Run the only process of a service; its main thread only waits for signals."""
     _share_memory()
-    process = ServiceProcess(WorkerId(0), conf, make, watchdog.record_heartbeat)
+
+    def refuse(number: int, text: str) -> None:
+        watchdog.record_refusal(number, text)
+        watchdog.show_status()
+
+    process = ServiceProcess(WorkerId(0), conf, make, watchdog.record_heartbeat, refuse)
     received, wakeup = socket.socketpair()
     wakeup.setblocking(False)
     # The interpreter writes the number there, whichever thread the signal interrupts. A handler
@@ -176,7 +191,7 @@ def _serve_several(
     manager = cotyledon.ServiceManager(
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
     )
-    refusal = _Refusal()
+    refusal = _Refusal(watchdog.show_status)
     manager.register_hooks(
         on_terminate=_pass_on_a_second_signal,
         on_new_worker=_count_signals,
@@ -184,8 +199,10 @@ def _serve_several(
     )
     first = 0
     for make, processes in services:
-        heartbeat = _heartbeat_of(watchdog, first)
-        manager.add(ServiceProcess, workers=processes, args=(conf, make, heartbeat))
+        records = [
+            _of_child(one, first) for one in (watchdog.record_heartbeat, watchdog.record_refusal)
+        ]
+        manager.add(ServiceProcess, workers=processes, args=(conf, make, *records))
         first += processes
     watchdog.start()
     _share_memory()
@@ -194,18 +211,22 @@ def _serve_several(
 
 
 class _Refusal:
-    """Ends the service with the status of a child that refuses its configuration.
+    """Ends the service with the status of a child that refuses to start.
 
     cotyledon starts a child again whose process has ended, however it ended.
+
+    :param show: shows the reason to the supervisor.
     """
 
-    def __init__(self) -> None:
-        self._noted = False
+    def __init__(self, show: Callable[[], None]) -> None:
+        self._show = show
+        self._status = 0
 
     def note(self, _service: ServiceId, _worker: WorkerId, status: int) -> None:
         """Take note of the end of a child, and end all others where it refused."""
-        if status == EXIT_STATUS and not self._noted:
-            self._noted = True
+        if status in (EXIT_STATUS, start_refused.EXIT_STATUS) and not self._status:
+            self._status = status
+            self._show()
             os.kill(os.getpid(), signal.SIGTERM)
 
     @contextlib.contextmanager
@@ -214,8 +235,8 @@ class _Refusal:
         try:
             yield
         except SystemExit as error:
-            if self._noted:
-                raise SystemExit(EXIT_STATUS) from error
+            if self._status:
+                raise SystemExit(self._status) from error
             raise
 
 
@@ -263,8 +284,9 @@ def _release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _heartbeat_of(watchdog: systemd.Watchdog, first: int) -> Callable[[int, str], None]:
-    def heartbeat(worker_id: int, waits: str) -> None:
-        watchdog.record_heartbeat(first + worker_id, waits)
+def _of_child(record: Callable[[int, str], None], first: int) -> Callable[[int, str], None]:
+    """Return a function that records something of a process of one of several services.
 
-    return heartbeat
+    :param first: the number of the service's first process among all.
+    """
+    return lambda worker_id, text: record(first + worker_id, text)

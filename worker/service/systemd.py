@@ -12,7 +12,7 @@ import time
 
 LOG = logging.getLogger(__name__)
 
-_STATUS = 200
+_STATUS = 300
 """Bytes of the status text of a child process."""
 
 _SERVING = "takes operations"
@@ -57,6 +57,15 @@ class Watchdog:
         """
         self._waits[child].value = waits.encode()[: _STATUS - 1]
         self._heartbeats[child] = time.monotonic()
+
+    def record_refusal(self, child: int, text: str) -> None:
+        """Record why a child process refuses to start; called by the child."""
+        self._waits[child].value = text.encode()[: _STATUS - 1]
+
+    def show_status(self) -> None:
+        """Send the texts of the child processes now, in the supervising process."""
+        if self._address:
+            self._notify(f"STATUS={self._status()}".encode())
 
     def start(self) -> None:
         """Start sending, in the supervising process."""

@@ -84,6 +84,24 @@ def test_without_a_database_it_is_ready_and_ends_on_sigterm(
     assert service.stop(40) == 0
 
 
+@pytest.mark.parametrize("backends", [("b1",), ("b1", "b2")])
+def test_without_tables_it_ends_with_the_command_that_makes_them(
+    volume_service: Make, tmp_path: Path, no_bus: str, backends: tuple[str, ...]
+) -> None:
+    """Several processes end as one does: their supervisor would start them for ever."""
+    drivers = {name: {"volume_driver": "local"} for name in backends}
+    url = f"sqlite:///{tmp_path / 'empty.sqlite'}"
+    service = volume_service(bus=no_bus, database=url, backends=drivers)
+
+    assert service.launch().wait(60) == 69
+    wanted = f"{url} cannot be used: (sqlite3.OperationalError) no such table: services; run: "
+    log = service.text()
+    assert 1 <= log.count(f"{wanted}holdfast db sync") <= len(backends)
+    assert log.count("no such table") == log.count(wanted)
+    assert "Forking too fast" not in log
+    assert service.notices()[-1].startswith(f"STATUS={url} cannot be used: ")
+
+
 @pytest.mark.parametrize(
     ("password", "options", "line"),
     [

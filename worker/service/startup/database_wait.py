@@ -10,11 +10,15 @@ from typing import TypeVar
 
 from flows import repeat
 from flows.errors import Unavailable
+from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
 PAUSE = 5.0
 """Seconds between two attempts."""
+
+LOST = "the start waits for %(service)s: %(reason)s"
+BACK = "%(service)s answers after %(seconds).0f s, the start continues"
 
 T = TypeVar("T")
 
@@ -32,14 +36,14 @@ def when_available(
     :raises ProcessStopping: the process stops meanwhile.
     """
 
-    def failed(error: BaseException, _pause: float) -> None:
-        LOG.warning("the start waits for %s: %s", system, error)
-
-    return repeat.until_stopped(
+    outage = OutageLog(system, LOG, lost=LOST, back=BACK)
+    answer = repeat.until_stopped(
         ask,
         stopping.wait,
         on=on,
         first=PAUSE,
         longest=PAUSE,
-        failed=failed,
+        failed=lambda error, _pause: outage.begin(error),
     )
+    outage.end()
+    return answer

@@ -12,6 +12,7 @@ from worker.journal import sqlite_file
 from worker.journal.errors import JournalError, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.service.startup.database_wait import when_available
+from worker.service.startup.start_refused import StartRefused
 
 LOG = logging.getLogger(__name__)
 
@@ -19,13 +20,12 @@ LOG = logging.getLogger(__name__)
 def open_journal(url: str, stopping: threading.Event) -> Journal:
     """Open the journal; wait for the server of one that is no file.
 
-    :raises SystemExit: it cannot be used, or its server refuses the password or the database.
+    :raises StartRefused: it cannot be used, or its server refuses the password or the database.
     """
     path = database_url.file_of(url)
     if path is not None and (found := sqlite_file.problems(path, at_start=True)):
         advice = "run: holdfast journal check"
-        LOG.error("the journal %s is damaged (%s); %s", path, found[0].splitlines()[0], advice)
-        raise SystemExit(1)
+        raise StartRefused(f"the journal {path} is damaged ({found[0].splitlines()[0]}); {advice}")
     if path is not None and path.exists() and path.stat().st_size == 0:
         LOG.warning("the journal %s is empty: no operation is resumed from it", path)
 
@@ -45,6 +45,5 @@ def open_journal(url: str, stopping: threading.Event) -> Journal:
             upgrade()
     except JournalError as error:
         # Without a journal no message may be acknowledged.
-        LOG.error("[journal] connection cannot be used: %s", error)
-        raise SystemExit(1) from error
+        raise StartRefused(f"[journal] connection cannot be used: {error}") from error
     return journal

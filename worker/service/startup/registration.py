@@ -15,6 +15,7 @@ from worker.locks import Locks
 from worker.service.inputs import Identity, Inputs
 from worker.service.startup import slots
 from worker.service.startup.database_wait import when_available
+from worker.service.startup.start_refused import StartRefused
 
 LOG = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ def register(
                 rpc_version=identity.rpc_version,
             )
         except db_exception.DBError as error:
-            where, why = database.shown, str(error).splitlines()[0]
-            LOG.error("%s cannot be used: %s; run: holdfast db sync", where, why)
-            raise SystemExit(1) from error
+            why = str(error).splitlines()[0]
+            text = f"{database.shown} cannot be used: {why}; run: holdfast db sync"
+            raise StartRefused(text) from error
 
     return when_available(register, stopping)

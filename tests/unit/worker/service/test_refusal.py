@@ -12,7 +12,9 @@ import pytest
 from cotyledon.types import ServiceId, WorkerId
 
 from worker.conf import ConfigError
+from worker.journal.errors import JournalError
 from worker.service import process
+from worker.service.startup.start_refused import StartRefused
 
 SERVICE, WORKER = ServiceId("s"), WorkerId(0)  # type: ignore[arg-type]
 
@@ -25,20 +27,25 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return sent
 
 
-def test_the_parent_ends_with_the_status_of_a_child_that_refuses(signals: list[Any]) -> None:
-    refusal = process._Refusal()
+@pytest.mark.parametrize("status", [69, 78])
+def test_the_parent_ends_with_the_status_of_a_child_that_refuses(
+    signals: list[Any], status: int
+) -> None:
+    shown: list[bool] = []
+    refusal = process._Refusal(lambda: shown.append(True))
     with pytest.raises(SystemExit) as ended, refusal.passed_on():
-        refusal.note(SERVICE, WORKER, 78)
-        refusal.note(SERVICE, WORKER, 78)
+        refusal.note(SERVICE, WORKER, status)
+        refusal.note(SERVICE, WORKER, status)
         raise SystemExit(0)
 
-    assert ended.value.code == 78
+    assert ended.value.code == status
+    assert shown == [True]
     assert signals == [(os.getpid(), signal.SIGTERM)]
 
 
 @pytest.mark.parametrize("status", [0, 1, 2, -9])
 def test_other_ends_of_children_are_left_to_the_supervisor(signals: list[Any], status: int) -> None:
-    refusal = process._Refusal()
+    refusal = process._Refusal(lambda: None)
     with pytest.raises(SystemExit) as ended, refusal.passed_on():
         refusal.note(SERVICE, WORKER, status)
         raise SystemExit(0)
@@ -46,16 +53,31 @@ def test_other_ends_of_children_are_left_to_the_supervisor(signals: list[Any], s
     assert (ended.value.code, signals) == (0, [])
 
 
-def test_a_child_that_refuses_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "status", "line"),
+    [
+        (ConfigError("f.conf:3: [DEFAULT] host: bad"), 78, "f.conf:3: [DEFAULT] host: bad"),
+        (StartRefused("no tables; run: holdfast db sync"), 69, "no tables; run: holdfast db sync"),
+        (JournalError("x"), 69, "the journal cannot be read: x; run: holdfast journal check"),
+    ],
+)
+def test_a_child_that_refuses_logs_one_line(
+    caplog: pytest.LogCaptureFixture, refusal: BaseException, status: int, line: str
+) -> None:
     class Refusing:
         def start(self) -> None:
-            raise ConfigError("f.conf:3: [DEFAULT] host: bad")
+            raise refusal
+
+    shown: list[object] = []
 
     made: Any = lambda *_: Refusing()  # noqa: E731
-    child = process.ServiceProcess(WORKER, None, made, lambda *_: None)  # type: ignore[arg-type]
+    conf: Any = None
+    record = (lambda *_: None, lambda *seen: shown.append(seen))
+    child = process.ServiceProcess(WORKER, conf, made, *record)
     caplog.set_level(logging.ERROR)
     with pytest.raises(SystemExit) as ended:
         child.run()
 
-    assert ended.value.code == 78
-    assert caplog.messages == ["f.conf:3: [DEFAULT] host: bad"]
+    assert ended.value.code == status
+    assert shown == [(WORKER, line)]
+    assert caplog.messages == [line]

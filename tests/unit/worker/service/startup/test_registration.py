@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from flows.errors import ProcessStopping, Unavailable
 from worker.journal.errors import JournalUnavailable
 from worker.service.inputs import Identity
 from worker.service.startup import database_wait, open_journal, registration
+from worker.service.startup.start_refused import StartRefused
 
 IDENTITY = Identity(
     binary="cinder-volume", rpc_version="3.20", host="h1@b1", zone="nova", number=0, processes=1
@@ -49,13 +51,15 @@ def register(
     return registration.register(records, database, IDENTITY, stopping or threading.Event())  # type: ignore[arg-type]
 
 
-def test_an_outage_is_waited_for_and_logged(
+def test_an_outage_is_waited_for_and_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     database = Database(Unavailable("refused"), Unavailable("refused"))
 
     assert register(database, monkeypatch) is ROW
-    assert caplog.text.count("the start waits for the database: refused") == 2
+    assert caplog.text.count("the start waits for the database: refused") == 1
+    assert caplog.text.count("the database answers after 0 s") == 1
 
 
 def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,15 +70,13 @@ def test_a_stop_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         register(Database(Unavailable("refused")), monkeypatch, stopping)
 
 
-def test_a_database_without_tables_ends_the_start(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_database_without_tables_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(db_exception.DBError("no such table: services"))
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(StartRefused) as refused:
         register(database, monkeypatch)
-    assert "sqlite:///x cannot be used: " in caplog.text
-    assert "run: holdfast db sync" in caplog.text
+    wanted = "sqlite:///x cannot be used: no such table: services; run: holdfast db sync"
+    assert str(refused.value) == wanted
 
 
 class Journal:
@@ -101,12 +103,11 @@ def test_an_outage_of_the_journals_server_is_waited_for(
     journal = Journal((2003, "Can't connect"), (1053, "Server shutdown in progress"))
 
     assert opened(journal, monkeypatch) is journal
-    assert caplog.text.count("the start waits for the journal's database") == 2
+    assert caplog.text.count("the start waits for the journal's database") == 1
 
 
 def test_a_wrong_password_of_the_journals_server_ends_the_start(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(StartRefused, match=r"^\[journal\] connection cannot be used: "):
         opened(Journal((1045, "Access denied for user 'u'")), monkeypatch)
-    assert "[journal] connection cannot be used" in caplog.text
