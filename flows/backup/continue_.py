@@ -145,7 +145,7 @@ class StoreBackup(Step, task="keep"):
             return None
         backup, driver = ctx.backups.get(backup_id), ctx.driver
         read = source_of(ctx, backup, device)
-        listeners = _ProgressNotifications(ctx, backup)
+        listeners = ProgressNotifications(ctx, backup)
         pace = transfer_control.cancellable(ctx, backup_id, STATUSES.during, listeners.report)
         pace = dataclasses.replace(pace, show=listeners.show)
         offered = {"pace": pace, "changed": _changed(ctx, backup, read)}
@@ -310,8 +310,8 @@ def _changed(ctx: BackupContext, backup: Record, read: Record) -> Any:
     return found
 
 
-class _ProgressNotifications:
-    """Listeners that are notified of the progress repeatedly, and of its end."""
+class ProgressNotifications:
+    """Notifications of the progress: of its begin, then one for each period, and of its end."""
 
     def __init__(self, ctx: BackupContext, backup: Record) -> None:
         self._ctx = ctx
@@ -320,7 +320,10 @@ class _ProgressNotifications:
         self._facts: Callable[[], Mapping[str, Any]] = dict
 
     def show(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        """Add facts to the notifications, and send the first, unless an earlier try has."""
         self._facts = facts
+        if self._ctx.progress_every and not facts().get("list"):
+            self._send(0)
 
     def report(self, fraction: float) -> None:
         if self._ctx.progress_every and self._until_next.expired():

@@ -45,7 +45,7 @@ STATUSES = Statuses(
 MEMBERS = Statuses(during=(), failure={Exception: VolumeStatus.ERROR})
 """Of the volumes of both lists; a success leaves their statuses as they are."""
 
-OPERATION = GroupOperation("update", STATUSES)
+OPERATION = GroupOperation("update", STATUSES, notifies_members=True)
 
 UPDATE = driver_methods.GroupMethod("update_group", "update_consistencygroup")
 

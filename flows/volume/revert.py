@@ -40,6 +40,7 @@ from flows.errors import (
 )
 from flows.factories import registered
 from flows.lifecycle import Statuses, Step, failed_itself, was_interrupted, was_refused
+from flows.snapshot.delete import forget
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume import lifecycle
@@ -148,11 +149,14 @@ class CreateSafetySnapshot(Step, task="safety"):
         )
         if ctx.resumed:
             driver.delete_snapshot(safety)
+        ctx.notifier.snapshot(ctx.request, "create.start", safety)
         update = driver_contract.model_update(
             driver.create_snapshot(safety), safety, "create_snapshot"
         )
         driver_contract.store(ctx.snapshots.update, safety, update, "create_snapshot")
-        set_status(ctx, safety, SAFETY.during, SAFETY.done, progress="100%")
+        made = {"status": SAFETY.done, "progress": "100%"}
+        if set_status(ctx, safety, SAFETY.during, SAFETY.done, progress=made["progress"]):
+            ctx.notifier.snapshot(ctx.request, "create.end", safety.replace(**made))
         return spare_id
 
     def revert(self, ctx: VolumeContext, spare_id: str, result: Any) -> None:
@@ -210,7 +214,7 @@ class CleanUpRevert(Step, task="clean"):
         self, ctx: VolumeContext, volume_id: str, snapshot_id: str, safety_id: str | None
     ) -> None:
         if safety_id is not None:
-            _drop(ctx, safety_id)
+            _drop(ctx, safety_id, notified=True)
         _notify(ctx, volume_id, snapshot_id, "end")
 
     def revert(self, ctx: VolumeContext, safety_id: str | None) -> None:
@@ -238,10 +242,16 @@ def _snapshot(ctx: VolumeContext, snapshot_id: str) -> Record | None:
         return None
 
 
-def _drop(ctx: VolumeContext, safety_id: str) -> None:
+def _drop(ctx: VolumeContext, safety_id: str, *, notified: bool = False) -> None:
+    """Delete a safety snapshot.
+
+    :param notified: False for one that was not completed, whose creation has no end either.
+    """
     safety = _snapshot(ctx, safety_id)
     if safety is None:
         return
+    if notified:
+        ctx.notifier.snapshot(ctx.request, "delete.start", safety)
     try:
         ctx.driver.delete_snapshot(safety)
     except (RunInterrupted, Unavailable):
@@ -253,7 +263,10 @@ def _drop(ctx: VolumeContext, safety_id: str) -> None:
         if safety.status in SAFETY.during:
             set_status(ctx, safety, SAFETY.during, SAFETY.failed)
         return
-    ctx.snapshots.destroy(safety_id)
+    if notified:
+        forget(ctx, safety)
+    else:
+        ctx.snapshots.destroy(safety_id)
 
 
 def _notify(ctx: VolumeContext, volume_id: str, snapshot_id: str, moment: str) -> None:

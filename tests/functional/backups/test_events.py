@@ -221,7 +221,7 @@ def test_progress_tells_of_the_objects_and_a_cancelled_restore_has_an_end(
         every = [n["payload"] for n in notices.about(backup.id)][1:-1]
         assert all(payload.keys() == KEYS | PROGRESS for payload in every)
         percents = [payload["backup_percent"] for payload in every]
-        assert percents == sorted(percents) and percents[0] < 100 == percents[-1]
+        assert percents == sorted(percents) and percents[0] == 0 and percents[-1] == 100
         counts = [len(payload["list"]) for payload in every]
         assert counts == sorted(counts) and counts[-1] == backup.object_count
         last = every[-1]

@@ -48,11 +48,18 @@ class TestNotifications:
         assert world.notified() == begin + end
         assert world.shown("group.delete.end").status == "deleted"
 
-    def test_of_an_update(self, world: World) -> None:
+    def test_of_an_update_and_of_the_volumes_in_the_group_before_and_after_it(
+        self, world: World
+    ) -> None:
         cases.updating(world, OLD)
         run(world, update.flow, add=["v3"], remove=["v1"])
 
-        assert world.notified() == ["group.update.start", "group.update.end"]
+        sent = [(f"{kind}.{args[1]}", args[2].id) for kind, args, _ in world.notifier.calls]
+        assert sent == [
+            *(("group.update.start", "g1"), ("volume.update.start", "v1")),
+            *(("volume.update.start", "v2"), ("group.update.end", "g1")),
+            *(("volume.update.end", "v2"), ("volume.update.end", "v3")),
+        ]
 
     @pytest.mark.parametrize(
         ("factory", "arrange", "event"),

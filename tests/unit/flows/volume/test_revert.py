@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,10 +13,10 @@ from flows.volume import revert
 from tests.unit.flows.tables import RAISED, RUBBISH
 from tests.unit.flows.world.world import World
 
-NOTES = [
-    *("volume.revert.start", "snapshot.revert.start"),
-    *("volume.revert.end", "snapshot.revert.end"),
-]
+STARTED = ["volume.revert.start", "snapshot.revert.start"]
+ENDED = ["volume.revert.end", "snapshot.revert.end"]
+SAFETY_MADE = ["snapshot.create.start", "snapshot.create.end"]
+SAFETY_GONE = ["snapshot.delete.start", "snapshot.delete.end"]
 
 
 @pytest.fixture
@@ -33,10 +34,10 @@ def safeties(world: World) -> list[dict[str, Any]]:
     return [row for row in world.db.snapshots.of() if row["id"] != "s1"]
 
 
-def assert_failed(world: World) -> None:
+def assert_failed(world: World, safety: Sequence[str] = SAFETY_MADE[:1]) -> None:
     assert world.volume()["status"] == "error"
     assert world.snapshot()["status"] == "available"
-    assert world.notified() == NOTES
+    assert world.notified() == [*STARTED, *safety, *ENDED]
 
 
 def test_both_are_available_again(back: World) -> None:
@@ -49,7 +50,20 @@ def test_both_are_available_again(back: World) -> None:
     assert [name for name, _ in back.driver.calls] == [
         *("create_snapshot", "revert_to_snapshot", "delete_snapshot")
     ]
-    assert back.notified() == NOTES
+    assert back.notified() == [*STARTED, *SAFETY_MADE, *SAFETY_GONE, *ENDED]
+
+
+def test_notifications_of_the_safety_snapshot_have_its_status(back: World) -> None:
+    run(back)
+
+    sent = [(args[1], args[2]) for _, args, _ in back.notifier.calls]
+    shown = [(event, row.status) for event, row in sent if row.id not in ("v1", "s1")]
+    assert shown == [
+        ("create.start", "creating"),
+        ("create.end", "available"),
+        ("delete.start", "available"),
+        ("delete.end", "deleted"),
+    ]
 
 
 def test_the_safety_snapshot_is_outside_the_quota_and_says_what_it_is(back: World) -> None:
@@ -68,6 +82,7 @@ def test_a_driver_that_wants_none_gets_none(back: World) -> None:
 
     assert back.driver.called("create_snapshot") == []
     assert back.volume()["status"] == "available"
+    assert back.notified() == [*STARTED, *ENDED]
 
 
 def test_the_same_snapshot_can_be_reverted_to_twice(back: World) -> None:
@@ -90,7 +105,7 @@ def test_whatever_the_driver_raises_keeps_the_safety_snapshot(
 
     assert run(back).state == "failed"
 
-    assert_failed(back)
+    assert_failed(back, SAFETY_MADE)
     (safety,) = safeties(back)
     assert safety["status"] == "available"
     assert f"snapshot-{safety['id']}" in back.driver.objects
@@ -127,6 +142,7 @@ def test_a_safety_snapshot_that_stays_undoes_nothing(back: World, error: BaseExc
     assert back.volume()["status"] == "available"
     (safety,) = safeties(back)
     assert safety["status"] == "available"
+    assert back.notified() == [*STARTED, *SAFETY_MADE, *SAFETY_GONE[:1], *ENDED]
 
 
 @pytest.mark.usefixtures("tidy")
@@ -135,7 +151,7 @@ def test_a_driver_that_is_not_up(back: World) -> None:
 
     run(back)
 
-    assert_failed(back)
+    assert_failed(back, [])
     assert safeties(back) == []
 
 
