@@ -95,8 +95,10 @@ class BeginCreate(BeginVolumeOperation):
             return
         failure = cause_of(flow_failures)
         if allow_reschedule and reschedule.is_possible(request_spec, filter_properties, failure):
+            properties = filter_properties or {}
+            detail = _detail_of_try(volume, failure, flow_failures)
             reschedule.return_to_scheduler(
-                ctx, volume, STATUSES, request_spec, filter_properties or {}, failure
+                ctx, volume, STATUSES, request_spec, properties, failure, detail
             )
             return
         if set_failed(ctx, volume, STATUSES.during, STATUSES.after(failure)):
@@ -193,6 +195,19 @@ def shared_targets(stats: Mapping[str, Any]) -> bool | None:
     if protocol.startswith("nvme"):
         return None
     return protocol == "iscsi"
+
+
+def _detail_of_try(
+    volume: Record, failure: Failure, flow_failures: Mapping[str, Failure]
+) -> str | None:
+    """Return the detail of the message about a try after which the volume is rescheduled.
+
+    Cinder has one where the driver does not make an empty volume, for an image too.
+    """
+    of_driver = "allocate" in flow_failures and not volume.snapshot_id and not volume.source_volid
+    if not of_driver or driver_contract.never_reached_driver(flow_failures):
+        return None
+    return messages.detail_of(messages.CREATE_VOLUME, failure, messages.DRIVER_FAILED_CREATE)
 
 
 def _create(ctx: CreateContext, volume: Record, request_spec: Any) -> tuple[str, Any]:

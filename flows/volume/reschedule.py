@@ -16,7 +16,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface import errors as driver_errors
 from drivers.interface.records import Record
-from flows import errors
+from flows import errors, messages
 from flows.context import CreateContext
 from flows.lifecycle import Statuses
 from flows.storable_errors import text_of
@@ -55,8 +55,11 @@ def return_to_scheduler(
     request_spec: Any,
     filter_properties: Mapping[str, Any],
     failure: Failure,
+    detail: str | None,
 ) -> None:
     """Give the volume back to the scheduler, without a host and still ``creating``.
+
+    :param detail: number of a user message about this try; None: there is none.
 
     The object on this backend has been deleted before, so it cannot race with the next try.
     Killed between the row and the cast, it casts again: a second cast is met by a
@@ -72,6 +75,8 @@ def return_to_scheduler(
         LOG.warning("volume %s is not rescheduled: %s", volume.id, error)
         return
     ctx.workers.offer("Volume", volume.id, creating)
+    if detail is not None:
+        ctx.messages.create(ctx.request, volume, action=messages.CREATE_VOLUME, detail=detail)
     retry = {**filter_properties["retry"], "exc": _formatted(failure)}
     onward = volume.replace(status=creating, host=None, scheduled_at=now)
     try:

@@ -47,6 +47,7 @@ class TestReschedule:
         assert run(new, SPEC, RETRY).state == "failed"
 
         self._assert_handed_back(new)
+        assert new.messaged() == [("008", "012")]
 
     def test_a_driver_that_is_not_up_goes_back(self, new: World) -> None:
         new.driver_up = False
@@ -54,6 +55,20 @@ class TestReschedule:
         run(new, SPEC, RETRY)
 
         self._assert_handed_back(new)
+        assert new.messaged() == []
+
+    @pytest.mark.parametrize("source", ["snapshot_id", "source_volid"])
+    def test_a_try_from_a_source_has_no_message(self, new: World, source: str) -> None:
+        new.add_volume("v0")
+        new.add_snapshot("s0", "v0")
+        new.volume()[source] = "s0" if source == "snapshot_id" else "v0"
+        call = "create_volume_from_snapshot" if source == "snapshot_id" else "create_cloned_volume"
+        new.driver.plan[call] = RuntimeError()
+
+        run(new, SPEC, RETRY)
+
+        assert new.volume()["host"] is None
+        assert new.messaged() == []
 
     def _assert_handed_back(self, world: World) -> None:
         row = world.volume()
@@ -61,7 +76,6 @@ class TestReschedule:
         assert row["scheduled_at"] is not None
         assert world.driver.objects == set()
         assert world.db.work == {("Volume", "v1"): "anybody's"}
-        assert world.messaged() == []
         ((_, (request, volume, spec, properties), _),) = world.scheduler.calls
         assert request is world.request
         assert (volume.status, volume.host, spec) == ("creating", None, SPEC)
@@ -137,6 +151,7 @@ class TestReschedule:
 
         assert (new.volume()["status"], new.volume()["host"]) == ("in-use", HOST)
         assert new.scheduler.calls == []
+        assert new.messaged() == []
 
     def test_killed_before_the_cast_it_is_cast_after_the_resume(self, new: World) -> None:
         new.driver.plan["create_volume"] = RuntimeError("no space")
