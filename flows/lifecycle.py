@@ -255,8 +255,12 @@ def _persistent(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def persistent(self: Step, *args: Any, **kwargs: Any) -> Any:
+        log = repeat.first_only(
+            lambda error, _pause: LOG.warning("%s waits and tries again: %s", self.name, error)
+        )
+
         def failed(error: BaseException, pause: float) -> None:
-            LOG.warning("%s waits %.1f s and tries again: %s", self.name, pause, error)
+            log(error, pause)
             kwargs["ctx"] = dataclasses.replace(kwargs["ctx"], resumed=True)
 
         return repeat.until_stopped(
@@ -306,7 +310,7 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
             _require_running_process(error, kwargs.get("ctx"))
             text = storable_errors.text_of(error)
             shown = storable_errors.traceback_of(error)
-            LOG.error("%s could not be reverted: %s\n%s", self.name, text, shown)
+            LOG.error("%s could not be reverted: %s", self.name, text, exc_info=error)
             return {UNDO_FAILED: f"{type(error).__name__}: {text}", "traceback": shown}
 
     # taskflow reads the signature to find the arguments of the revert.

@@ -19,6 +19,9 @@ T = TypeVar("T")
 Wait = Callable[[float], bool]
 """Waits for that many seconds; returns True, early, when the process stops: ``Event.wait``."""
 
+Failed = Callable[[BaseException, float], None]
+"""Called after a failed attempt with its error, and the seconds until the next one."""
+
 
 def until_stopped(
     call: Callable[[], T],
@@ -27,7 +30,7 @@ def until_stopped(
     on: type[BaseException] | tuple[type[BaseException], ...],
     first: float,
     longest: float,
-    failed: Callable[[BaseException, float], None],
+    failed: Failed,
 ) -> T:
     """Return the result of the first attempt that succeeds.
 
@@ -59,6 +62,21 @@ def until_stopped(
         before_sleep=before_sleep,
     )
     return retrying(beginning_with(last, call))
+
+
+def first_only(
+    log: Callable[[BaseException, float], None],
+) -> Callable[[BaseException, float], None]:
+    """Return a function for ``failed`` that logs the first failure: an outage has one line."""
+    logged = False
+
+    def failed(error: BaseException, pause: float) -> None:
+        nonlocal logged
+        if not logged:
+            log(error, pause)
+        logged = True
+
+    return failed
 
 
 def beginning_with(error: BaseException, call: Callable[[], T]) -> Callable[[], T]:

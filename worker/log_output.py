@@ -42,6 +42,8 @@ _PRIORITIES = (
 
 _DEBUG = 7
 
+_OURS = ("worker", "flows", "drivers")
+
 _COMPARED = 40
 """Characters of an error's first line that are looked for in a message."""
 
@@ -169,12 +171,15 @@ def _without_repetition(head: str, record: logging.LogRecord) -> str:
     """Return a line without the summary of an error whose text the message has already.
 
     The context formatter appends one to each warning that is logged while an error is handled.
+    Our own lines have their reason themselves, maybe in other words than the error.
     """
     summary = getattr(record, "error_summary", "")
     error = record.exc_info[1] if record.exc_info else sys.exc_info()[1]
     if not summary or error is None or not head.endswith(f": {summary}"):
         return head
     rest = head.removesuffix(f": {summary}")
+    if not record.exc_info and record.name.partition(".")[0] in _OURS:
+        return rest
     first = _words(masked_text(str(error)).strip().partition("\n")[0])[:_COMPARED]
     return rest if first and first in _words(masked_text(rest)) else head
 

@@ -180,8 +180,10 @@ class FlowRun:
             on=Unavailable,
             first=OUTAGE_WAIT_FIRST,
             longest=OUTAGE_WAIT_MAX,
-            failed=lambda error, pause: LOG.warning(
-                "%s waits %.1f s and tries again: %s", self._detail.name, pause, error
+            failed=repeat.first_only(
+                lambda error, _pause: LOG.warning(
+                    "%s waits and tries again: %s", self._detail.name, error
+                )
             ),
         )
 

@@ -267,21 +267,15 @@ def _sent(send: Callable[[], T], stopping: threading.Event) -> T:
 
     :raises ProcessStopping: the process stops before that.
     """
-    waits = False
-
-    def failed(error: BaseException, _pause: float) -> None:
-        nonlocal waits
-        if not waits:
-            LOG.warning("a message waits for the message bus: %s", error)
-        waits = True
-
     return repeat.until_stopped(
         lambda: _translated(send),
         stopping.wait,
         on=BusUnavailable,
         first=SEND_PAUSE,
         longest=SEND_PAUSE_MAX,
-        failed=failed,
+        failed=repeat.first_only(
+            lambda error, _pause: LOG.warning("a message waits for the message bus: %s", error)
+        ),
     )
 
 

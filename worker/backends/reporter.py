@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from worker.outage_log import OutageLog
+from worker.rpc.bus_state import BUS_STATE
+from worker.rpc.clients.sender import BusUnavailable
+
 LOG = logging.getLogger(__name__)
 
 REPORT_PAUSE = 1.0
@@ -31,6 +35,10 @@ class ReportedBackend(Protocol):
     @property
     def report_wanted(self) -> threading.Event:
         """Set when a report is requested before its time."""
+
+
+UNSENT = "no capability report of %(service)s: %(reason)s"
+SENT = "capability reports of %(service)s are sent again after %(seconds).0f s"
 
 
 class Reporter:
@@ -72,6 +80,7 @@ class Reporter:
             threading.Thread(target=self._report_loop, name="reports", daemon=True),
         ]
         self._missed_since: float | None = None
+        self._unsent = OutageLog(backend.name, LOG, lost=UNSENT, back=SENT)
 
     def start(self) -> None:
         """Start the threads; they send the first heartbeat and report at once."""
@@ -89,7 +98,12 @@ class Reporter:
         try:
             self._send()
         except Exception as error:  # noqa: BLE001 - the next report replaces it
-            LOG.warning("no capability report of %s: %s", self._backend.name, error)
+            if isinstance(error, BusUnavailable) and BUS_STATE.is_away:
+                LOG.debug(UNSENT, {"service": self._backend.name, "reason": error})
+            else:  # a bus that is away has a line of its own
+                self._unsent.begin(error)
+        else:
+            self._unsent.end()
 
     def _heartbeat_loop(self) -> None:
         next_heartbeat = 0.0

@@ -89,7 +89,7 @@ class Outages:
 
         def is_repeated(found: BaseException) -> bool:
             kind = kind_of(found)
-            if kind is ErrorKind.AWAY:
+            if kind in (ErrorKind.AWAY, ErrorKind.REFUSED):
                 self._log.begin(reason(found))
             return kind is not None and kind in repeated
 

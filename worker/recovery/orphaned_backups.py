@@ -115,17 +115,17 @@ class OrphanedBackups:
 
         :raises ProcessStopping: the process stops meanwhile.
         """
-
-        def failed(error: BaseException, _pause: float) -> None:
-            LOG.info("orphaned backups of %s have to wait: %s", self._host, error)
-
         return repeat.until_stopped(
             self.read,
             self._stopping.wait,
             on=Unavailable,
             first=PAUSE,
             longest=PAUSE,
-            failed=failed,
+            failed=repeat.first_only(
+                lambda error, _pause: LOG.info(
+                    "orphaned backups of %s have to wait: %s", self._host, error
+                )
+            ),
         )
 
     def _end(self, backup: Record) -> None:

@@ -53,6 +53,11 @@ class BusState(logging.Filter):
             return False
         return self._outage.since is None or not _any_in(compat.CONSEQUENCES, text)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the bus is known to be away."""
+        return self._outage.since is not None
+
     def divert(self, lost: Callable[[str], None]) -> None:
         """Read the state of another bus from the lines of this thread.
 

@@ -164,8 +164,10 @@ class DeleteOldVolume(Step, task="release"):
             on=ServiceError,
             first=OUTAGE_WAIT_FIRST,
             longest=OUTAGE_WAIT_MAX,
-            failed=lambda error, _pause: LOG.warning(
-                "volume %s: its former row and data are deleted later: %s", volume_id, error
+            failed=repeat.first_only(
+                lambda error, _pause: LOG.warning(
+                    "volume %s: its former row and data are deleted later: %s", volume_id, error
+                )
             ),
         )
 

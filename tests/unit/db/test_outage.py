@@ -141,6 +141,14 @@ class TestWaiting:
         assert work.calls == 6
         assert log() == []
 
+    def test_a_refusal_is_one_warning(self, database, call, log):
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                getattr(database, call)(Failing(db_exception.DBNonExistentDatabase("x")))
+
+        [(level, said)] = log()
+        assert (level, said.partition(": ")[0]) == ("WARNING", "database away")
+
     def test_a_refusal_is_not_repeated(self, database, call):
         work = Failing(*[wrapped(pymysql.err.OperationalError(1045, "Access denied"))] * 9)
 

@@ -132,6 +132,17 @@ def test_the_text_of_a_handled_error_stands_once_in_a_line(
     assert lines_of(stream)[0].count("table services") == 1
 
 
+def test_our_own_lines_have_their_reason_themselves(conf: cfg.ConfigOpts) -> None:
+    formatter = log_output.LineFormatter(formatters.ContextFormatter(config=conf))
+    record = logging.LogRecord("worker.db", logging.WARNING, "p", 1, "away: short", (), None)
+    try:
+        raise OSError("(driver.OperationalError) (2003, 'short and more')")
+    except OSError:
+        line = formatter.format(record)
+
+    assert line.endswith("away: short")
+
+
 def test_no_secret_of_an_error_reaches_the_log(logging_to: Any) -> None:
     stream = io.StringIO()
     log = logging_to(stream)

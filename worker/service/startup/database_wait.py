@@ -37,13 +37,13 @@ def when_available(
     """
 
     outage = OutageLog(system, LOG, lost=LOST, back=BACK)
+
+    def failed(error: BaseException, _pause: float) -> None:
+        if on is not Unavailable:  # worker.db.outage has a line of its own for it
+            outage.begin(error)
+
     answer = repeat.until_stopped(
-        ask,
-        stopping.wait,
-        on=on,
-        first=PAUSE,
-        longest=PAUSE,
-        failed=lambda error, _pause: outage.begin(error),
+        ask, stopping.wait, on=on, first=PAUSE, longest=PAUSE, failed=failed
     )
     outage.end()
     return answer

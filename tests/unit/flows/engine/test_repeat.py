@@ -105,3 +105,17 @@ def test_an_error_of_the_report_ends_the_repetition() -> None:
     with pytest.raises(KeyError, match="cancelled"):
         service.run()
     assert service.calls == 1
+
+
+def test_a_log_of_the_first_failure_has_one_line() -> None:
+    service = Service(failures=5)
+    repeat.until_stopped(
+        service.call,
+        service.wait,
+        on=Away,
+        first=1,
+        longest=9,
+        failed=repeat.first_only(service.failed),
+    )
+
+    assert service.seen == [("attempt 1", 1)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.servers import until
 from worker.backends import reporter
 from worker.backends.reporter import Reporter
+from worker.rpc.clients.sender import BusUnavailable
 
 FOREVER = 3600.0
 
@@ -175,3 +177,41 @@ def test_a_stop_ends_the_threads(start, calls):
 
     assert not {"reports", "heartbeats"} & {thread.name for thread in threading.enumerate()}
     assert calls.counts == before
+
+
+def test_reports_that_cannot_be_sent_have_one_line(
+    backend: Backend, calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = Reporter(
+        backend, calls.of("heartbeat"), calls.of("send"), report_interval=1, stats_interval=1
+    )
+    calls.errors["send"] = RuntimeError("no statistics")
+    for _ in range(3):
+        made.publish()
+    calls.errors.clear()
+    made.publish()
+
+    assert [line.partition(" after ")[0] for line in caplog.messages] == [
+        "no capability report of b1: no statistics",
+        "capability reports of b1 are sent again",
+    ]
+
+
+@pytest.mark.parametrize(("away", "lines"), [(True, 0), (False, 1)])
+def test_a_bus_that_is_away_has_its_own_line(
+    backend: Backend,
+    calls: Calls,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    away: bool,
+    lines: int,
+) -> None:
+    monkeypatch.setattr(reporter, "BUS_STATE", SimpleNamespace(is_away=away))
+    made = Reporter(
+        backend, calls.of("heartbeat"), calls.of("send"), report_interval=1, stats_interval=1
+    )
+    calls.errors["send"] = BusUnavailable("the bus does not answer")
+    made.publish()
+
+    assert len(caplog.messages) == lines

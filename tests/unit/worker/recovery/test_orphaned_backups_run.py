@@ -66,7 +66,7 @@ def test_an_outage_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
 
     assert Parts(Unavailable("away"), Unavailable("away")).run() == ["b1"]
-    assert caplog.text.count("orphaned backups of node have to wait: away") == 2
+    assert caplog.text.count("orphaned backups of node have to wait: away") == 1
 
 
 def test_nothing_is_ended_without_the_proof() -> None:
