@@ -77,6 +77,8 @@ class Options:
     report_discard_supported: bool = False
     disk_geometry: str | None = None
     """Sizes of blocks that guests see: ``512``, ``512e`` or ``4k``."""
+    verify_signatures: bool = False
+    """Whether images that are signed may not be used unverified."""
     migration_create_timeout: float = 300.0
     """Seconds in which the destination of a migration has to be created."""
 

@@ -9,6 +9,7 @@ from drivers.interface.errors import (
     BackupLimitExceeded,
     ImageConversionNotAllowed,
     ImageLimitExceeded,
+    ImageSignatureVerificationException,
     ImageTooBig,
     ImageUnacceptable,
     SnapshotIsBusy,
@@ -46,6 +47,7 @@ NO_SPACE_FOR_IMAGE = "007"
 ATTACH_FAILED = "021"
 COMPUTE_EXTEND = "009"
 DRIVER_FAILED_EXTEND = "010"
+SIGNATURE = "011"
 DRIVER_FAILED_CREATE = "012"
 SNAPSHOT_CREATE = "013"
 SNAPSHOT_METADATA = "014"
@@ -73,6 +75,7 @@ _BY_ERROR = {
     ImageTooBig: NO_SPACE_FOR_IMAGE,
     ImageConversionNotAllowed: IMAGE_FORMAT,
     ImageUnacceptable: IMAGE_FORMAT,
+    ImageSignatureVerificationException: SIGNATURE,
     SnapshotIsBusy: SNAPSHOT_BUSY,
 }
 _BY_ACTION: dict[tuple[str, type[Exception]], str] = {

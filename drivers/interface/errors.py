@@ -21,7 +21,9 @@ DriverError                                the call did not do its work
 │   ├── ImageLimitExceeded
 │   ├── ImageUnacceptable
 │   ├── ImageCopyFailure
-│   └── ImageConversionNotAllowed
+│   ├── ImageConversionNotAllowed
+│   ├── InvalidSignatureImage
+│   └── ImageSignatureVerificationException
 └── BackupDriverException                  the backup store refused or failed
     ├── BackupDamaged                      stored data is missing or not as written
     ├── BackupLimitExceeded                the store has a limit or a quota
@@ -117,6 +119,14 @@ class ImageCopyFailure(ImageError):
 
 class ImageConversionNotAllowed(ImageError):
     """The image would have to be converted in a way that is not allowed."""
+
+
+class InvalidSignatureImage(ImageError):
+    """The properties of an image have a part of a signature, but not all of it."""
+
+
+class ImageSignatureVerificationException(ImageError):
+    """The signature of an image is wrong, or cannot be verified."""
 
 
 class ComputeError(DriverError):

@@ -22,6 +22,9 @@ from flows.errors import FlowError, InvalidInput, RunInterrupted
 FORMATS = ("raw", "qcow2")
 """Formats of disks that are read; every other one would have to be trusted more."""
 
+VERIFIED = "signature_verified"
+"""Image metadata of a volume: whether the signature of its image was verified."""
+
 _STORE = "image_service:store_id"
 """Extra spec of a volume type: the store of the images that are made of its volumes."""
 
@@ -72,12 +75,16 @@ def require_image(image_meta: Any) -> Image:
     return image_meta
 
 
-def glance_metadata(image: Image) -> dict[str, str]:
+def glance_metadata(image: Image, verified: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata that a volume keeps of its image.
 
-    Tenants choose the properties, which therefore replace none of the image's own fields.
+    Tenants choose the properties, which therefore replace none of the image's own fields, and say
+    nothing about a verification.
+
+    :param verified: the metadata about the signature.
     """
-    own = {"image_id": image["id"], "image_name": image.get("name")}
+    own: dict[str, Any] = {VERIFIED: None, **verified}
+    own |= {"image_id": image["id"], "image_name": image.get("name")}
     own |= {name: image.get(name) for name in _KEPT}
     kept = {**(image.get("properties") or {}), **own}
     return {str(name): str(value) for name, value in kept.items() if value is not None}

@@ -7,8 +7,8 @@ task       does                                  undone by
 begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 allocate   checks that the image fits;           driver.delete_volume
-           driver.clone_image, or
-           driver.create_volume
+           driver.clone_image, or refuses a
+           signed image, driver.create_volume
 download   ``downloading``; checks and writes    the image metadata goes
            the image, unless it was cloned;
            image metadata, bootable
@@ -32,7 +32,7 @@ from flows import errors, messages
 from flows.context import CreateContext
 from flows.driver_calls import driver_contract
 from flows.factories import registered
-from flows.image import facts
+from flows.image import facts, signatures
 from flows.lifecycle import Step
 from flows.statuses import VolumeStatus
 from flows.volume import create
@@ -63,6 +63,7 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
         cloned, answer = image_copy.clone(ctx, volume, image)
         call = "clone_image"
         if not cloned:
+            signatures.metadata(ctx, image)  # a refusal comes before anything is made
             call, answer = "create_volume", driver.create_volume(volume)
         create.store(ctx, volume, call, answer)
         return cloned
@@ -78,14 +79,15 @@ class DownloadImage(Step, task="download"):
 
     def execute(self, ctx: CreateContext, volume_id: str, image_id: str, cloned: bool) -> None:
         volume = ctx.volumes.get(volume_id)
-        image = facts.show(ctx, image_id)
+        image, verified = facts.show(ctx, image_id), None
         if not cloned:
+            verified = signatures.metadata(ctx, image)
             ctx.volumes.transition(volume_id, DOWNLOADING, when=STATUSES.during)
             ctx.workers.claim("Volume", volume_id, DOWNLOADING)
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)
             image_copy.from_image(ctx, volume, image)
-        image_copy.record(ctx, volume_id, image)
+        image_copy.record(ctx, volume_id, image, verified)
 
     def revert(self, ctx: CreateContext, volume_id: str, result: Any) -> None:
         image_copy.remove_leftovers(ctx, volume_id, result)

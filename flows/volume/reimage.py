@@ -32,7 +32,7 @@ from flows.context import ImageContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidSnapshot
 from flows.factories import registered
-from flows.image import facts
+from flows.image import facts, signatures
 from flows.image.facts import require_image
 from flows.lifecycle import Statuses, Step, was_interrupted
 from flows.statuses import SnapshotStatus, VolumeStatus
@@ -79,17 +79,18 @@ class WriteImage(Step, task="write"):
     def execute(
         self, ctx: ImageContext, volume_id: str, image_meta: Any, snapshot_id: str | None
     ) -> None:
-        volume = ctx.volumes.get(volume_id)
+        volume, verified = ctx.volumes.get(volume_id), None
         if snapshot_id is not None:
             image = require_image(image_meta)
             data_copy.restore_from_snapshot(ctx, volume, _source(ctx, snapshot_id, volume))
         else:
             image = facts.show(ctx, require_image(image_meta)["id"])
             facts.require_fits(image, volume)
+            verified = signatures.metadata(ctx, image)
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)
             image_copy.from_image(ctx, volume, image, sparse=False)
-        record(ctx, volume_id, image)
+        record(ctx, volume_id, image, verified)
 
     def revert(
         self, ctx: ImageContext, volume_id: str, snapshot_id: str | None, result: Any

@@ -314,6 +314,7 @@ def flow_options(conf: cfg.ConfigOpts, configuration: Any) -> Options:
     return Options(
         no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
         report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
+        verify_signatures=conf.verify_glance_signatures == "enabled",
         disk_geometry=configuration.safe_get("disk_geometry"),
         migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
     )

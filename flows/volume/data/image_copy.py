@@ -120,13 +120,16 @@ def _store(ctx: ImageContext, volume: Record, image: Image) -> None:
         )
 
 
-def record(ctx: ImageContext, volume_id: str, image: Image) -> None:
+def record(
+    ctx: ImageContext, volume_id: str, image: Image, verified: Mapping[str, str] | None = None
+) -> None:
     """Write the metadata that a volume keeps of its image.
 
+    :param verified: the metadata about the signature; None where the data was not copied.
     :raises MetadataCopyFailure: a property does not fit into its column.
     """
     try:
-        ctx.volumes.replace_image_metadata(volume_id, facts.glance_metadata(image))
+        ctx.volumes.replace_image_metadata(volume_id, facts.glance_metadata(image, verified or {}))
     except ValueError as error:
         text = f"image metadata of volume {volume_id} does not fit: {error}"
         raise MetadataCopyFailure(text) from error

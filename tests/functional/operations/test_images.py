@@ -55,6 +55,7 @@ class TestCreateFromImage:
             "min_disk": "0",
             "min_ram": "64",
             "size": "16",
+            "signature_verified": "False",
             "os_distro": "debian",
             "hw_vif_model": "virtio",
         }
@@ -145,7 +146,7 @@ class TestCreateFromImage:
         cloud.wait_idle()
 
         assert cloud.status(volume) == "creating"
-        assert messages(cloud, volume) == []
+        assert messages(cloud, volume) == ["VOLUME_VOLUME_008_012"]
 
     def test_another_source_in_the_row_goes_first(self, cloud: Cloud) -> None:
         source = cloud.existing()

@@ -100,12 +100,15 @@ def test_a_reimage_is_refused_in_the_same_way(world: World) -> None:
 
 
 def test_a_property_forges_no_field_of_the_image() -> None:
-    forged = dict.fromkeys(("image_id", "image_name", "checksum", "size", "disk_format"), "forged")
+    forged = dict.fromkeys(
+        ("image_id", "image_name", "checksum", "size", "disk_format", facts.VERIFIED), "forged"
+    )
     image = {**IMAGE, "checksum": None, "properties": {**forged, "os": "linux"}}
 
-    kept = facts.glance_metadata(image)
+    kept = facts.glance_metadata(image, {})
 
     assert (kept["image_id"], kept["image_name"], kept["os"]) == ("i1", "linux", "linux")
+    assert facts.VERIFIED not in kept
     assert "forged" not in kept.values()
 
 

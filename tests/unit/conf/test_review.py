@@ -20,7 +20,6 @@ UNSUPPORTED = {
     "backup_manager": "ours.BackupManager",
     "cluster": "east",
     "quota_driver": "ours.Quota",
-    "verify_glance_signatures": "enabled",
     "volume_copy_bps_limit": "1048576",
     "volume_manager": "ours.VolumeManager",
 }
@@ -69,15 +68,11 @@ def test_unsupported_option_of_the_service_is_refused(review, name):
     assert f"accept_unsupported = {name}" in finding.text
 
 
-@pytest.mark.parametrize("name", sorted(set(refused.SERVICE) - {"verify_glance_signatures"}))
+@pytest.mark.parametrize("name", sorted(refused.SERVICE))
 def test_its_default_is_not_refused(review, name):
     default = written(TABLE.find("DEFAULT", name).default)
 
     assert review(f"{name} = {default}").refused() == []
-
-
-def test_signatures_that_are_not_to_be_verified_are_not_refused(review):
-    assert review("verify_glance_signatures = disabled").refused() == []
 
 
 @pytest.mark.parametrize("section", ["", f"[{BACKEND}]\n"])

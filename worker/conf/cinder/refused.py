@@ -58,11 +58,6 @@ SERVICE: dict[str, RefusedOption] = {
         "remove it, and let one host serve each backend (backend_host)",
     ),
     "quota_driver": RefusedOption("counts quota by a class of your own", _REMOVE, services=BOTH),
-    "verify_glance_signatures": RefusedOption(
-        "verifies the signatures of images",
-        "set it to disabled, and know that signed images are used unverified",
-        when=_names("enabled"),
-    ),
     "volume_copy_bps_limit": RefusedOption(
         "bounds the bandwidth of copies by a control group",
         "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",

@@ -49,6 +49,15 @@ OPTS = [
         help="Whether images of another format than raw are refused, at creation and at upload, "
         "instead of converted.",
     ),
+    cfg.StrOpt(
+        "verify_glance_signatures",
+        default="enabled",
+        choices=[
+            ("enabled", "signed images are refused, since no signature is verified"),
+            ("disabled", "signed images are used unverified"),
+        ],
+        help="Whether the signatures of images matter.",
+    ),
     *DirectoryImages.OPTS,
     *GlanceImages.OPTS,
 ]

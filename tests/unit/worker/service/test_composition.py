@@ -241,3 +241,6 @@ def test_options_of_the_backend_reach_the_operations(conf: cfg.ConfigOpts) -> No
     options = volume.flow_options(conf, configuration)
 
     assert (options.report_discard_supported, options.disk_geometry) == (True, "512e")
+    assert options.verify_signatures is True
+    conf.set_override("verify_glance_signatures", "disabled")
+    assert volume.flow_options(conf, configuration).verify_signatures is False
