@@ -247,6 +247,7 @@ class FlowRun:
 
     def _task_changed(self, state: str, details: dict[str, Any]) -> None:
         self.moved = time.monotonic()
+        LOG.debug("%s: task %s is %s", self._detail.name, details["task_name"], state)
         if self._observer is not None:
             self._observer(self._detail, details["task_name"], state)
 

@@ -11,6 +11,7 @@ from drivers.interface.backup import BackupDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
 from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
+from worker.call_log import logged_call
 from worker.execution.concurrency import Limiter, blocking
 
 LOG = logging.getLogger(__name__)
@@ -103,7 +104,8 @@ class BackupStoreBackend:
         """Attempt the set-up once, with a new driver; return whether it succeeded."""
         try:
             driver = self._latest = self._make()
-            driver.check_for_setup_error()
+            with logged_call(driver, "check_for_setup_error"):
+                driver.check_for_setup_error()
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._reason = f"{type(error).__name__}: {error}"
             known, self._logged = self._reason == self._logged, self._reason

@@ -16,6 +16,7 @@ from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
 from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
 from worker.backends.stats import StatsCheck, StatsError
+from worker.call_log import logged_call
 from worker.execution.concurrency import Limiter, blocking
 from worker.rpc.request_context import RequestContext
 
@@ -153,9 +154,12 @@ class VolumeBackend:
         """Attempt the set-up once, with a new instance; return whether it succeeded."""
         try:
             driver = self._latest = self._make()
-            driver.do_setup(RequestContext.admin())
-            driver.check_for_setup_error()
-            self._stats = self._checked(driver)
+            with logged_call(driver, "do_setup"):
+                driver.do_setup(RequestContext.admin())
+            with logged_call(driver, "check_for_setup_error"):
+                driver.check_for_setup_error()
+            with logged_call(driver, "get_volume_stats"):
+                self._stats = self._checked(driver)
             self._ready(driver, self._stats)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
 from flows.errors import ThreadAbandoned
+from worker.call_log import logged_call
 
 THREADS = 4
 """Threads that run at once; more than one, because they wait for the database meanwhile."""
@@ -177,11 +178,11 @@ class BlockingClient:
         found = getattr(self._client, name)
         if not callable(found):
             return found
-        limiter = self._limiter
+        client, limiter = self._client, self._limiter
 
         @functools.wraps(found)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with limiter.released():
+            with limiter.released(), logged_call(client, name, args, kwargs):
                 return _blocking_result(found(*args, **kwargs), limiter)
 
         self.__dict__[name] = call

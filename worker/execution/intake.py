@@ -19,6 +19,7 @@ from taskflow.types.failure import Failure
 
 from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
+from worker.call_log import MESSAGES, ShownMessage
 from worker.execution.cast_queue import CastQueue
 from worker.execution.log_limit import LogLimit
 from worker.execution.pools.operation_pool import OperationPool
@@ -79,6 +80,7 @@ class Intake:
 
     def cast(self, cast: Cast) -> None:
         """Journal a cast and start it, soon and in the order of arrival."""
+        MESSAGES.debug("received the cast %s", ShownMessage(cast.message))
         self._casts.put(cast)
 
     def unreadable(self, message: Unreadable) -> None:
@@ -87,6 +89,7 @@ class Intake:
 
     def call(self, call: Call) -> None:
         """Carry out a call on a thread for calls."""
+        MESSAGES.debug("received the call %s", ShownMessage(call.message))
         if not self._operations.calls.start(functools.partial(self._begin, call), call.size):
             error = FlowError(f"{_method(call)} is refused: too many calls wait")
             LOG.warning("%s", error)

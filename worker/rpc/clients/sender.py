@@ -10,6 +10,7 @@ from typing import Any
 import kombu.exceptions
 import oslo_messaging
 
+from worker.call_log import MESSAGES, ShownMessage
 from worker.compat import oslo_messaging as compat
 from worker.rpc.request_context import ContextSerializer, RequestContext
 
@@ -54,6 +55,7 @@ class Sender:
             1 s, 3 take 9 s, and 8 take 64 s.
         :raises BusUnavailable: it was not sent.
         """
+        _log("cast", target, method, args)
         with _sending(method):
             self._prepared(target, retry).cast(request, method, **args)
 
@@ -72,6 +74,7 @@ class Sender:
         :raises oslo_messaging.MessagingTimeout: no answer in time.
         :raises oslo_messaging.RemoteError: it failed there.
         """
+        _log("call", target, method, args)
         with _sending(method):
             compat.connect(self._client.transport, retry)
             try:
@@ -89,6 +92,12 @@ class Sender:
             version=target.version,
             retry=retry,
         )
+
+
+def _log(kind: str, target: oslo_messaging.Target, method: str, args: Mapping[str, Any]) -> None:
+    to = target.server or ("all" if target.fanout else "the topic")
+    shown = ShownMessage({"method": method, "args": args})
+    MESSAGES.debug("sends the %s %s to %s", kind, shown, to)
 
 
 def _remote(error: Exception) -> oslo_messaging.RemoteError | None:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.call_log import MESSAGES
+
 LOG = logging.getLogger(__name__)
 
 MAX_MESSAGES = 10_000
@@ -169,6 +171,7 @@ class NotificationQueue:
                 self._drop()
                 self._remove(notification)
             else:
+                MESSAGES.debug("sent the notification %s", notification.name)
                 self._remove(notification)
                 self._end()
         self._release()
