@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+from importlib import metadata
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,13 +21,30 @@ _NAMES = {"MySQLdb": "mysqldb"}
 def parse(address: str) -> sa.URL:
     """Return an SQLAlchemy URL, also of a ``postgresql://`` without a driver's name.
 
+    It does not name plugins that are not installed: DevStack's ``dbcounter`` counts statements.
+
     :raises sqlalchemy.exc.ArgumentError: it is no URL.
     """
     url = sa.engine.make_url(address)
+    if missing := missing_plugins(address):
+        kept = [name for name in _plugins(url) if name not in missing]
+        url = url.difference_update_query(["plugin"])
+        url = url.update_query_dict({"plugin": kept}) if kept else url
     for module in _DRIVERS.get(url.drivername, ()):
         if importlib.util.find_spec(module) is not None:
             return url.set(drivername=f"{url.drivername}+{_NAMES.get(module, module)}")
     return url
+
+
+def missing_plugins(address: str) -> list[str]:
+    """Return the plugins of SQLAlchemy that an address names and that are not installed."""
+    known = {point.name for point in metadata.entry_points(group="sqlalchemy.plugins")}
+    return [name for name in _plugins(sa.engine.make_url(address)) if name not in known]
+
+
+def _plugins(url: sa.URL) -> tuple[str, ...]:
+    found = url.query.get("plugin", ())
+    return (found,) if isinstance(found, str) else found
 
 
 def file_of(address: str) -> Path | None:

@@ -31,6 +31,14 @@ PREFIX = "cinder-"
 """Prefix of all names, which makes them those of Cinder's locks: it excludes a Cinder service."""
 
 
+class LocksUnusable(Exception):
+    """The directory of the locks cannot be used."""
+
+
+class LocksUnavailable(Exception):
+    """The server of the locks does not answer."""
+
+
 @dataclass
 class _Hold:
     """The hold of this process on one lock.
@@ -61,8 +69,18 @@ class Locks:
         self._guard = threading.Lock()
 
     def start(self) -> None:
-        """Connect; needed before the first lock, in each process anew."""
-        self._coordinator.start(start_heart=True)
+        """Connect; needed before the first lock, in each process anew.
+
+        :raises LocksUnusable: they are files, which cannot be made in their directory.
+        :raises LocksUnavailable: the server does not answer.
+        """
+        try:
+            self._coordinator.start(start_heart=True)
+        except coordination.ToozConnectionError as error:
+            if self._directory is not None:
+                reason = error.cause or error
+                raise LocksUnusable(f"{self._directory} cannot hold locks: {reason}") from error
+            raise LocksUnavailable(str(error)) from error
 
     def stop(self) -> None:
         """Disconnect, which releases all locks."""

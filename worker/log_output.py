@@ -20,13 +20,23 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 
 from flows.secret_texts import masked_text
-from worker.conf.check import config_files
+from worker.conf.check import config_files, log_file
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.printable import printable
 
 LOG = logging.getLogger(__name__)
 
 _FILE = cfg.StrOpt("log_config_append", deprecated_name="log_config")
+
+_PLACES = (
+    _FILE,
+    cfg.StrOpt("log_dir", deprecated_name="logdir"),
+    cfg.StrOpt("log_file", deprecated_name="logfile"),
+    cfg.BoolOpt("use_journal"),
+    cfg.BoolOpt("use_syslog"),
+    cfg.ListOpt("default_log_levels"),
+)
+"""Options that say where the log goes; the first that is set is named where that fails."""
 
 _HEADS = ("Traceback ", "Stack ", "  + Exception Group Traceback ")
 """First lines of tracebacks without a prefix."""
@@ -87,15 +97,17 @@ def priority(level: int) -> int:
 def set_up(conf: cfg.ConfigOpts, prog: str) -> None:
     """Open the log as the options say.
 
-    :raises ConfigError: the file of ``log_config_append`` cannot be used.
+    :raises ConfigError: they say what cannot be done, as to write to a directory that is missing.
     """
     try:
         oslo_log.setup(conf, prog)
     except Exception as error:
-        if not conf.log_config_append:
-            raise
-        text = f"{conf.log_config_append} cannot be used: {error}"
-        raise ConfigError(config_files.of(conf).problem("DEFAULT", _FILE, text)) from error
+        option = next(option for option in _PLACES if conf[option.dest])
+        text = f"the log cannot be opened: {error}"
+        if option is _FILE:
+            text = f"{conf.log_config_append} cannot be used: {error}"
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", option, text)) from error
+    _direct(conf)
     protect_handlers()
 
 
@@ -110,6 +122,7 @@ def reread(conf: cfg.ConfigOpts) -> None:
             logger.handlers, logger.propagate = handlers, propagate
         LOG.error("the configuration is invalid, the previous values stay in effect: %s", error)
     else:
+        _direct(conf)
         protect_handlers()
         LOG.info("configuration read anew")
 
@@ -136,9 +149,37 @@ def starting() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        prefix = f"<{priority(logging.ERROR)}>" if writes_to_journal(sys.stderr) else ""
-        sys.stderr.write(f"{prefix}{printable(str(error))}\n")
+        _write(logging.ERROR, str(error))
         raise SystemExit(EXIT_STATUS) from error
+
+
+def _direct(conf: cfg.ConfigOpts) -> None:
+    """Send our lines where a file of ``log_config_append`` sends Cinder's, if it knows no others.
+
+    Where they go nowhere, standard error has one line about it.
+    """
+    path = conf.log_config_append
+    if not path:
+        return
+    try:
+        found = log_file.LogFile(path)
+        text = log_file.silence(path)
+    except ValueError:  # the library reads more than our check knows
+        return
+    if found.follows_cinder:
+        cinders = logging.getLogger(log_file.CINDER)
+        for logger in map(logging.getLogger, log_file.LOGGERS):
+            logger.setLevel(cinders.level)
+            logger.handlers, logger.propagate = list(cinders.handlers), cinders.propagate
+    if text:
+        problem = config_files.of(conf).problem("DEFAULT", _FILE, text, fatal=False)
+        _write(logging.WARNING, str(problem))
+
+
+def _write(level: int, text: str) -> None:
+    """Write a line to standard error, which the log may not reach."""
+    prefix = f"<{priority(level)}>" if writes_to_journal(sys.stderr) else ""
+    sys.stderr.write(f"{prefix}{printable(text)}\n")
 
 
 def writes_to_journal(stream: Any) -> bool:

@@ -29,12 +29,11 @@ class Check(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print each problem."""
-        from worker.compat import native_threads  # noqa: F401  before anything of oslo
-
         # Its warnings about old names go to the log at start-up.
         logging.getLogger("oslo_config").setLevel(logging.ERROR)
         # Late: help needs no configuration, which loads 50 modules.
         from worker.conf.check import checker, config_files
+        from worker.service import volume
 
         wanted = parsed_args.file or self.app.options.config_file
         project = "cinder" if parsed_args.cinder else "holdfast"
@@ -42,10 +41,12 @@ class Check(Command):
         if not files:
             raise CommandError("there is no configuration file: name one, or make one in /etc")
         if parsed_args.cinder:
-            report = Report(files, checker.examine(files), Colour(self.app.stdout))
+            report = Report(
+                files, checker.examine(files, volume.operations()), Colour(self.app.stdout)
+            )
             self.write(*report.lines())
             return int(report.prevents)
-        problems = checker.check(files)
+        problems = checker.check(files, volume.operations())
         for problem in problems:
             self.write(f"{'error' if problem.fatal else 'warning'}: {problem}")
         if not problems:

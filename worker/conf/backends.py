@@ -9,15 +9,16 @@ backend's own section only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from oslo_config import cfg
 
 from drivers.cinder import loading
 from drivers.interface.volume import VolumeDriver
+from drivers.volume.local import LocalDriver
 from worker.conf import plugins
-from worker.conf.check import config_files, option_values
+from worker.conf.check import config_files, option_values, places
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.option_groups import backend, default
@@ -28,6 +29,9 @@ DRIVERS = "holdfast.volume_drivers"
 _UNSET = (cfg.Locations.opt_default, cfg.Locations.set_default)
 _ENABLED = next(option for option in default.OPTS if option.dest == "enabled_backends")
 _DRIVER = next(option for option in backend.OPTS if option.dest == "volume_driver")
+_HOST = next(option for option in backend.OPTS if option.dest == "backend_host")
+_NODE = next(option for option in default.OPTS if option.dest == "host")
+_TIMEOUT = next(option for option in backend.OPTS if option.dest == "operation_timeout")
 _EXTRA = next(option for option in backend.OPTS if option.dest == "extra_capabilities")
 
 
@@ -152,7 +156,56 @@ def list_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[P
         for name in names
         if _fits(name) and found.head(name) is None
     ]
-    return [found.problem("DEFAULT", _ENABLED, text) for text in texts]
+    problems = [found.problem("DEFAULT", _ENABLED, text) for text in texts]
+    return problems or [problem for name in names for problem in _long_name(conf, found, name)]
+
+
+def directory_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    """Return backends with the directory of another one: only the first of them comes up."""
+    directories = {}
+    for name in conf.enabled_backends:
+        try:
+            driver, configuration = configure(conf, name)
+        except ConfigError:  # reported elsewhere
+            continue
+        if issubclass(driver, LocalDriver):
+            directories[name] = str(configuration.local_path)
+    option = next(one for one in LocalDriver.OPTS if one.dest == "local_path")
+    problems = []
+    for name, first in places.shared(directories).items():
+        text = f"{directories[name]} is the directory of {first}, too: give each one of its own"
+        section = name if _is_set(conf, name, option.dest) else SHARED
+        made = found.problem(section, option, text)
+        if made.file is None and (head := found.head(name)) is not None:
+            made = Problem(head.file, head.line, name, option.name, text)
+        problems.append(made)
+    return problems
+
+
+def timeout_faults(
+    conf: cfg.ConfigOpts, found: config_files.ConfigFiles, operations: Collection[str]
+) -> list[Problem]:
+    """Return warnings about limits of operations that do not exist.
+
+    :param operations: their names.
+    """
+    problems = []
+    for section in (*conf.enabled_backends, SHARED):
+        _register(conf, section, backend.OPTS)
+        for name in sorted((conf[section][_TIMEOUT.dest] or {}).keys() - {*operations, "*"}):
+            text = f"there is no operation {name}{plugins.guess(name, operations)}"
+            problems.append(found.problem(section, _TIMEOUT, text, fatal=False))
+    return problems
+
+
+def _long_name(
+    conf: cfg.ConfigOpts, found: config_files.ConfigFiles, name: str
+) -> Iterator[Problem]:
+    _register(conf, name, backend.OPTS)
+    own = conf[name][_HOST.dest]
+    if text := places.too_long("cinder-volume", own or conf.host, name):
+        place = (name, _HOST) if own else ("DEFAULT", _NODE)
+        yield found.problem(*place, text)
 
 
 def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[Problem]:

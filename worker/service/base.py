@@ -28,6 +28,9 @@ from worker import database_url
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import Reporter
 from worker.compat import oslo_messaging as compat
+from worker.conf.check import config_files
+from worker.conf.check.problems import ConfigError
+from worker.conf.option_groups import coordination
 from worker.db import clock
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter, blocking
@@ -41,7 +44,7 @@ from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
 from worker.journal.journal import Journal
 from worker.journal.sqlite_file import WatchedFile
-from worker.locks import Locks
+from worker.locks import Locks, LocksUnavailable, LocksUnusable
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import QueueProof
 from worker.rpc import transport as bus
@@ -81,7 +84,8 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
             journal.failures.most = lambda: int(conf.journal.keep_failed_mib) * units.Mi
         opened.callback(journal.close)
         locks = Locks(conf.coordination.backend_url, f"{identity.slot}-{os.getpid()}")
-        locks.start()
+        with inputs.waits.on("the locks"):
+            _start_locks(locks, conf, stopping)
         opened.callback(locks.stop)
         registration.hold(inputs, identity, locks)
         journal_watch = _watch(conf.journal.connection, stopping)
@@ -251,6 +255,14 @@ def make_reporter(
         prune=functools.partial(_prune, base.journal, base.conf),
         check=backend.check_directory,
     )
+
+
+def _start_locks(locks: Locks, conf: cfg.ConfigOpts, stopping: threading.Event) -> None:
+    try:
+        when_available(locks.start, stopping, LocksUnavailable, "the server of the locks")
+    except LocksUnusable as error:
+        found, (option,) = config_files.of(conf), coordination.OPTS
+        raise ConfigError(found.problem("coordination", option, str(error))) from error
 
 
 def _watch(url: str, stopping: threading.Event) -> JournalWatch:

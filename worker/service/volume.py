@@ -155,6 +155,21 @@ def endpoints(
     ]
 
 
+def operations() -> frozenset[str]:
+    """Return the names of the operations, which ``operation_timeout`` may limit."""
+    unused: Any = None
+    methods = endpoints(
+        "",
+        capabilities=unused,
+        reports=unused,
+        queries=unused,
+        manageable=unused,
+        targets=unused,
+        follower=unused,
+    )
+    return Dispatcher(methods, RPC_VERSION).journalled
+
+
 @dataclass(frozen=True)
 class VolumeContexts:
     """The contexts of flows; each run has a cache of its own.

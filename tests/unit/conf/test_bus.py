@@ -103,6 +103,14 @@ def test_a_bus_that_loses_operations_is_warned_of(write, text, name, line):
     assert problems[name].line == line
 
 
+def test_a_plugin_of_a_database_that_is_not_installed_is_warned_of(write):
+    text = "[database]\nconnection = mysql+pymysql://u:p@h/d?charset=utf8&plugin=dbcounter\n"
+    found = [one for one in checker.check([write(BACKEND + text)]) if one.section == "database"]
+
+    assert [(one.line, one.fatal) for one in found] == [(6, False)]
+    assert found[0].text == "the plugin dbcounter is not installed, so it has no effect"
+
+
 @pytest.mark.parametrize("option", ["rabbit_quorum_queue", "amqp_durable_queues"])
 def test_a_durable_bus_is_not(write, option):
     text = f"transport_url = {GOOD}\n[oslo_messaging_rabbit]\n{option} = true\n"

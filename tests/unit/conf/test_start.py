@@ -151,6 +151,32 @@ def test_a_directory_of_files_is_read(load, write, tmp_path):
         ),
         ("[journal]\nconnection =\n", "2: [journal] connection: is empty"),
         (
+            "[database]\nconnection = mysql+pymysql://u:se@same@h/d\n",
+            "2: [database] connection: an @ in a name or password is written %40",
+        ),
+        (
+            "[database]\nconnection = mysql+pymysql://u:sesame@h:99999/d\n",
+            "2: [database] connection: the port 99999 is not between 1 and 65535",
+        ),
+        (
+            "[database]\nconnection = mysql+pymysql://u:sesame@h:mysql/d\n",
+            "2: [database] connection: has a port that is not a number",
+        ),
+        (
+            "[database]\nconnection = mysql+pymysql://u:sesame@h/d?ssl_ca=/no/ca\n",
+            "2: [database] connection: has ssl_ca = /no/ca, which cannot be read",
+        ),
+        (
+            "[database]\nconnection = postgresql://u:sesame@h/d?nonsense=1\n",
+            "2: [database] connection: cannot be used with nonsense: invalid dsn:"
+            ' invalid connection option "nonsense"',
+        ),
+        (
+            "[oslo_messaging_notifications]\ntransport_url = rabit://u:sesame@h/\n",
+            "2: [oslo_messaging_notifications] transport_url: nothing here can open rabit://;"
+            " did you mean rabbit?",
+        ),
+        (
             "[coordination]\nbackend_url = fil:///sesame\n",
             "2: [coordination] backend_url: nothing here can open fil://; did you mean file?",
         ),
@@ -179,6 +205,16 @@ def test_library_of_the_locks_that_is_missing_is_named(load, monkeypatch, scheme
         monkeypatch.delitem(sys.modules, name)
 
     assert refusal(load, f"[coordination]\nbackend_url = {scheme}://h\n").endswith(told)
+
+
+@pytest.mark.parametrize("options", ["nonsense=1", "charset=nonsense"])
+def test_options_of_an_address_that_the_driver_refuses_are_named(load, options):
+    """Each ended the start with a traceback."""
+    found = refusal(load, f"[database]\nconnection = mysql+pymysql://u:sesame@h/d?{options}\n")
+
+    name = options.partition("=")[0]
+    assert f":2: [database] connection: cannot be used with {name}: " in found
+    assert "sesame" not in found
 
 
 def test_state_path_is_made(load, tmp_path):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -46,3 +47,31 @@ def test_a_driver_that_is_installed(installed, modules, address, driver):
 def test_the_drivers_of_the_extras_are_found():
     assert database_url.parse("postgresql://h/d").get_dialect().driver == "psycopg2"
     assert database_url.parse("mysql://h/d").get_dialect().driver == "pymysql"
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("charset=utf8&plugin=dbcounter", {"charset": "utf8"}),
+        ("plugin=dbcounter", {}),
+        ("plugin=dbcounter&plugin=other", {}),
+        ("charset=utf8", {"charset": "utf8"}),
+    ],
+)
+def test_plugins_that_are_not_installed_are_left_out(query, left):
+    """DevStack's addresses name one that counts statements."""
+    address = f"mysql+pymysql://u:p@h/d?{query}"
+    parsed = database_url.parse(address)
+
+    assert dict(parsed.query) == left
+    assert database_url.missing_plugins(address) == [
+        part.removeprefix("plugin=") for part in query.split("&") if part.startswith("plugin")
+    ]
+
+
+def test_plugins_that_are_installed_stay(monkeypatch):
+    points = [EntryPoint("here", "m:C", "sqlalchemy.plugins")]
+    monkeypatch.setattr(database_url.metadata, "entry_points", lambda group: points)
+
+    parsed = database_url.parse("mysql+pymysql://u:p@h/d?plugin=here&plugin=dbcounter")
+    assert database_url._plugins(parsed) == ("here",)

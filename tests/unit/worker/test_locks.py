@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tooz import coordination
 
-from worker.locks import Locks
+from worker.locks import Locks, LocksUnavailable, LocksUnusable
 
 WAIT = 10.0
 
@@ -212,3 +213,19 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_a_directory_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(LocksUnusable, match="/proc/no/such cannot hold locks"):
+        Locks("file:///proc/no/such", "m").start()
+
+
+def test_a_server_that_does_not_answer_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: bool) -> None:
+        raise coordination.ToozConnectionError("no route to host")
+
+    locks = Locks("file:///proc", "m")
+    monkeypatch.setattr(locks, "_directory", None)  # as of a server
+    monkeypatch.setattr(locks._coordinator, "start", refuse)
+    with pytest.raises(LocksUnavailable, match="no route to host"):
+        locks.start()

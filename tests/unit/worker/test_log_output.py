@@ -181,8 +181,10 @@ def appended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Sim
     )
     root.handlers = before[1]
     root.setLevel(before[0])
-    for name in ("worker", "flows", "drivers", "taskflow", "oslo_messaging", "amqp", "sqlalchemy"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    names = ("worker", "flows", "drivers", "taskflow", "oslo_messaging", "amqp", "sqlalchemy")
+    for logger in map(logging.getLogger, (*names, "cinder", "nova")):
+        logger.setLevel(logging.NOTSET)
+        logger.handlers, logger.propagate = [], True
 
 
 def touched(file: Path, text: str, seconds: int) -> None:
@@ -223,3 +225,81 @@ def test_a_file_that_cannot_be_used_ends_the_start_with_its_option(appended: Any
 
     with pytest.raises(ConfigError, match=r"holdfast\.conf:2: \[DEFAULT\] log_config_append: "):
         log_output.set_up(appended.conf, "holdfast")
+
+
+FOREIGN = """\
+[loggers]
+keys = root, {name}
+[handlers]
+keys = null, stderr
+[formatters]
+keys =
+[logger_root]
+level = WARNING
+handlers = null
+[logger_{name}]
+level = INFO
+handlers = stderr
+qualname = {name}
+[handler_null]
+class = logging.NullHandler
+args = ()
+[handler_stderr]
+class = StreamHandler
+args = (sys.stderr,)
+"""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_with_a_file_of_cinder_our_lines_go_where_its_own_went(appended: Any, again: bool) -> None:
+    """The root of such a file writes nothing."""
+    appended.file.write_text(FOREIGN.format(name="cinder"))
+    log_output.set_up(appended.conf, "holdfast")
+    if again:
+        touched(appended.file, appended.file.read_text(), 1_000_000_000)
+        log_output.reread(appended.conf)
+    for name in ("worker.x", "flows.x", "drivers.x", "cinder.x"):
+        logging.getLogger(name).info("shown by %s", name)
+        logging.getLogger(name).debug("not shown")
+
+    shown = [line for line in appended.lines() if line.startswith("shown")]
+    assert shown == [f"shown by {name}.x" for name in ("worker", "flows", "drivers", "cinder")]
+
+
+def test_a_file_that_writes_no_line_of_ours_is_named_with_the_loggers(appended: Any) -> None:
+    appended.file.write_text(FOREIGN.format(name="nova"))
+    log_output.set_up(appended.conf, "holdfast")
+    logging.getLogger("worker.x").error("not shown")
+
+    line, end = appended.lines()
+    assert end == "" and re.match(r"\S+/holdfast\.conf:2: \[DEFAULT\] log_config_append: ", line)
+    assert "writes no lines of the loggers worker, flows and drivers" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("log_dir", "/proc/no/such/place"),
+        ("log_file", "/proc/no/such/place/log"),
+        ("default_log_levels", "nonsense"),
+        ("syslog_log_facility", "nonsense"),
+    ],
+)
+def test_a_log_that_cannot_be_opened_ends_the_start_with_its_option(
+    tmp_path: Path, option: str, value: str
+) -> None:
+    options = cfg.ConfigOpts()
+    oslo_log.register_options(options)
+    main = tmp_path / "holdfast.conf"
+    syslog = "use_syslog = true\n" if option.startswith("syslog") else ""
+    main.write_text(f"[DEFAULT]\n{syslog}{option} = {value}\n")
+    options([f"--config-file={main}"], prog="holdfast")
+
+    root = logging.getLogger()
+    before = list(root.handlers)
+    named = "use_syslog" if syslog else option
+    try:
+        with pytest.raises(ConfigError, match=rf"holdfast\.conf:2: \[DEFAULT\] {named}: the log "):
+            log_output.set_up(options, "holdfast")
+    finally:
+        root.handlers = before

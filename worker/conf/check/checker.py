@@ -8,14 +8,22 @@ all of them, and also options without effect.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
 from worker.conf import backends, option_groups
-from worker.conf.check import bus, config_files, option_values, readable_files, urls
+from worker.conf.check import (
+    bus,
+    config_files,
+    log_file,
+    option_values,
+    places,
+    readable_files,
+    urls,
+)
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import AssignmentKind, Review
@@ -36,13 +44,16 @@ class Examination:
     review: Review | None = None
 
 
-def check(files: Sequence[str]) -> list[Problem]:
+def check(files: Sequence[str], operations: Collection[str] = ()) -> list[Problem]:
     """Return the problems of these files, in the order of their lines."""
-    return examine(files).problems
+    return examine(files, operations).problems
 
 
-def examine(files: Sequence[str]) -> Examination:
-    """Read files as a start would, and continue after the first problem."""
+def examine(files: Sequence[str], operations: Collection[str] = ()) -> Examination:
+    """Read files as a start would, and continue after the first problem.
+
+    :param operations: the names of operations, for the limits of their time; empty: any name.
+    """
     review = None
     try:
         found = config_files.ConfigFiles(files)
@@ -53,6 +64,8 @@ def examine(files: Sequence[str]) -> Examination:
             defaults.apply(conf, files)
             conf([], default_config_files=list(files), default_config_dirs=[])
             problems = [*_service(conf, found), *_backends(conf, found), *_store(conf)]
+            if operations:
+                problems += backends.timeout_faults(conf, found, operations)
             review = Review(conf, found)
             problems += [*_names(review), *readable_files.faults(conf, found)]
     except ConfigError as error:
@@ -95,7 +108,8 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
     problems += compute.faults(conf, found)
     problems += urls.faults(conf, found)
     if not problems:
-        problems = [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
+        problems += [*places.relative(conf, found), *urls.warnings(conf, found)]
+        problems += [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
     return [*problems, *_relations(conf, found)]
 
 
@@ -112,6 +126,13 @@ def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Pr
             f"service_down_time = {conf.service_down_time}: the service would look dead"
         )
         problems.append(found.problem("DEFAULT", options["report_interval"], text, fatal=False))
+    if text := places.too_long("cinder-backup", conf.host):
+        problems.append(found.problem("DEFAULT", options["host"], text))
+    if path := conf.log_config_append:
+        fault = log_file.fault(path)
+        if text := fault or log_file.silence(path):
+            option = options["log_config_append"]
+            problems.append(found.problem("DEFAULT", option, text, fatal=bool(fault)))
     return problems
 
 
@@ -136,7 +157,7 @@ def _backends(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Pro
         except ConfigError as error:
             problems.append(error.problem)
         problems += backends.faults(conf, name, backends.all_options(options))
-    return [*problems, *_idle(conf, found)]
+    return [*problems, *backends.directory_faults(conf, found), *_idle(conf, found)]
 
 
 def _idle(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:

@@ -59,10 +59,10 @@ class ConfigFiles:
 
     def problem(self, section: str, option: cfg.Opt, text: str, *, fatal: bool = True) -> Problem:
         """Return a problem with an option, placed at its assignment."""
-        entry = self.find(section, option)
+        entry, name = self.find(section, option), option.name.replace("-", "_")
         if entry is None:
-            return Problem(None, None, section, option.name, text, fatal)
-        return Problem(entry.file, entry.line, entry.section, option.name, text, fatal)
+            return Problem(None, None, section, name, text, fatal)
+        return Problem(entry.file, entry.line, entry.section, name, text, fatal)
 
 
 def chosen(

@@ -8,8 +8,10 @@ passwords, so only their schemes are ever shown.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
+from typing import Any
 
 import sqlalchemy
 from oslo_config import cfg
@@ -26,23 +28,60 @@ def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     problems = []
     for (section, name), fault in _ADDRESSES.items():
         address = conf[name] if section == "DEFAULT" else conf[section][name]
+        if not address and (section, name) in _OPTIONAL:
+            continue
         text = fault(address) if address else "is empty"
         if text:
             problems.append(found.problem(section, options[section, name], text))
     return problems
 
 
+def warnings(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
+    """Yield parts of addresses of databases that have no effect."""
+    options = {(section, option.dest): option for section, option in oslo_config.registered(conf)}
+    for section in ("database", "journal"):
+        for name in database_url.missing_plugins(conf[section].connection):
+            text = f"the plugin {name} is not installed, so it has no effect"
+            place = section, options[section, "connection"]
+            yield found.problem(*place, text, fatal=False)
+
+
 def _database(address: str) -> str | None:
     try:
         url = database_url.parse(address)
         url.get_dialect().import_dbapi()
+        if text := _arguments(url):
+            return text
     except sqlalchemy.exc.NoSuchModuleError:
         known = ("sqlite", "mysql+pymysql", "postgresql+psycopg2")
         return _unknown(_scheme(address), known)
     except sqlalchemy.exc.ArgumentError:
         return "is not a database URL, such as mysql+pymysql://user:password@host/name"
+    except ValueError:
+        return "has a port that is not a number"
     except ImportError as error:
         return f"{url.drivername} needs a Python package that is not installed: {error.name}"
+    if "@" in (url.host or ""):
+        return "an @ in a name or password is written %40"
+    if url.port is not None and not 0 < url.port < 65536:
+        return f"the port {url.port} is not between 1 and 65535"
+    return None
+
+
+def _arguments(url: sqlalchemy.URL) -> str | None:
+    """Return why the driver of a database does not take the part after the question mark."""
+    engine = sqlalchemy.create_engine(url)  # which loads plugins, and connects later
+    for name, value in url.query.items():
+        if isinstance(value, str) and os.path.isabs(value) and not os.access(value, os.R_OK):
+            return f"has {name} = {value}, which cannot be read"
+    arguments, named = engine.dialect.create_connect_args(engine.url)
+    try:
+        _TRIALS.get(engine.dialect.driver, lambda *_: None)(
+            engine.dialect.loaded_dbapi, arguments, named
+        )
+    except Exception as error:  # noqa: BLE001 - whatever the driver raises for its arguments
+        reason = " ".join(str(error).split())
+        return f"cannot be used with {', '.join(url.query)}: {reason}"
     return None
 
 
@@ -80,8 +119,21 @@ def _scheme(address: str) -> str:
     return scheme if found else ""
 
 
+_TRIALS: dict[str, Callable[[Any, Any, Any], object]] = {
+    "pymysql": lambda api, args, named: api.connect(*args, **{**named, "defer_connect": True}),
+    "psycopg2": lambda api, _args, named: api.extensions.make_dsn(**named),
+    "psycopg": lambda api, _args, named: api.conninfo.make_conninfo(**named),
+}
+"""By driver: reads the arguments of a connection, which it does not make."""
+
+_NOTIFICATIONS = ("oslo_messaging_notifications", "transport_url")
+
+_OPTIONAL = frozenset({_NOTIFICATIONS})
+"""Addresses that may be empty: the one of operations is used then."""
+
 _ADDRESSES: dict[tuple[str, str], Callable[[str], str | None]] = {
     ("DEFAULT", "transport_url"): _bus,
+    _NOTIFICATIONS: _bus,
     ("database", "connection"): _database,
     ("journal", "connection"): _database,
     ("coordination", "backend_url"): _locks,

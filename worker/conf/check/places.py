@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directories and names on the bus that are too long, relative, or those of two backends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from oslo_config import cfg
+
+from drivers.compat import oslo_config
+from worker import database_url
+from worker.conf.check.config_files import ConfigFiles
+from worker.conf.check.problems import Problem
+
+_LONGEST = 255
+"""Bytes of the name of a queue."""
+
+_UNIQUE = "_fanout_" + 32 * "0"
+
+
+def relative(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
+    """Return places whose meaning depends on the directory in which a service is started."""
+    options = {(section, one.dest): one for section, one in oslo_config.registered(conf)}
+    problems = []
+    for section, name in (
+        ("DEFAULT", "state_path"),
+        ("journal", "connection"),
+        ("database", "connection"),
+    ):
+        value = conf[name] if section == "DEFAULT" else conf[section][name]
+        path = value if section == "DEFAULT" else database_url.file_of(value)
+        if path is not None and not os.path.isabs(path):
+            text = f"{path} is relative: write the whole path, as services start in any directory"
+            problems.append(found.problem(section, options[section, name], text))
+            if section == "DEFAULT":  # the others are below it, unless they are set
+                return problems
+    return problems
+
+
+def too_long(topic: str, host: str, backend: str = "") -> str:
+    """Return why a host cannot have queues of its own, or ""."""
+    server = f"{host}@{backend}" if backend else host
+    names = (f"{topic}.{server}.{host}" if backend else f"{topic}.{server}", topic + _UNIQUE)
+    length = max(len(name.encode()) for name in (*names, f"{topic}.{server}{_UNIQUE}"))
+    if length <= _LONGEST:
+        return ""
+    return f"the queues of {server:.40}… would have names of {length} bytes, RabbitMQ takes 255"
+
+
+def shared(directories: Mapping[str, str]) -> dict[str, str]:
+    """Return who has the directory of another one before it.
+
+    :param directories: by owner.
+    """
+    owners: dict[str, str] = {}
+    found = {}
+    for owner, directory in directories.items():
+        first = owners.setdefault(os.path.realpath(directory), owner)
+        if first != owner:
+            found[owner] = first
+    return found
