@@ -47,7 +47,7 @@ from flows.errors import (
     NotFound,
 )
 from flows.factories import registered
-from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
+from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume.data import backup_source, open_on_host, temporary_source
 from flows.volume.data.backup_source import BackupDevice
@@ -93,6 +93,7 @@ class BeginContinueBackup(Step, task="begin"):
         backup = ctx.backups.find(backup_id)
         if backup is None:
             raise BackupNotFound(f"backup {backup_id} does not exist")
+        backup_source.require_on_this_host(ctx, backup)
         if backup.deleted or backup.status in UNWANTED:
             return False
         if backup.status not in STATUSES.during:
@@ -103,7 +104,7 @@ class BeginContinueBackup(Step, task="begin"):
         self, ctx: BackupContext, backup_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         backup = ctx.backups.find(backup_id)
-        if was_refused(result) or backup is None:
+        if backup is None or backup_source.began_elsewhere(ctx, backup, result):
             return
         try:
             remove_temporary(ctx, backup)

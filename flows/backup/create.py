@@ -62,11 +62,17 @@ class BeginCreateBackup(Step, task="begin"):
         return Claim("backup", str(args["backup_id"]), STATUSES.during, unmarked=True)
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
-        ctx.notifier.backup(ctx.request, "create.start", ctx.backups.get(backup_id))
+        backup = ctx.backups.get(backup_id)
+        backup_source.require_on_this_host(ctx, backup)
+        ctx.notifier.backup(ctx.request, "create.start", backup)
 
-    def revert(self, ctx: BackupContext, backup_id: str, flow_failures: dict[str, Failure]) -> None:
+    def revert(
+        self, ctx: BackupContext, backup_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
         backup, failure = ctx.backups.find(backup_id), cause_of(flow_failures)
         if backup is None or backup.deleted:
+            return
+        if backup_source.began_elsewhere(ctx, backup, result):
             return
         if _SILENT in flow_failures:
             backup_source.set_failed(ctx, backup, failure, STATUSES, _OURS)

@@ -4,7 +4,9 @@
 ============  ====================================  ================================
 task          does                                  undone by
 ============  ====================================  ================================
-begin         notifies of the start                 ``error``, a message; see below
+begin         refuses a backup of another host      ``error``, a message; see below
+              (nothing is written), notifies of
+              the start
 check_status  the backup is ``deleting``            (``error``)
 check_alone   no other backup builds on it          (``available``)
 check_store   the store works, and is ours          (not working: ``error_deleting``)
@@ -63,11 +65,16 @@ class BeginDeleteBackup(Step, task="begin"):
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
         if backup is not None and not backup.deleted:
+            backup_source.require_on_this_host(ctx, backup)
             ctx.notifier.backup(ctx.request, "delete.start", backup)
 
-    def revert(self, ctx: BackupContext, backup_id: str, flow_failures: dict[str, Failure]) -> None:
+    def revert(
+        self, ctx: BackupContext, backup_id: str, result: Any, flow_failures: dict[str, Failure]
+    ) -> None:
         backup, failure = ctx.backups.find(backup_id), cause_of(flow_failures)
         if backup is None or backup.deleted:
+            return
+        if backup_source.began_elsewhere(ctx, backup, result):
             return
         detail = backup_source.detail_by_step(flow_failures, _DETAILS)
         when: tuple[str, ...] = STATUSES.during

@@ -68,6 +68,7 @@ class ExportBackup(Step, task="export"):
         backup = ctx.backups.get(backup_id)
         if backup.status != BackupStatus.AVAILABLE:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}, not available")
+        backup_source.require_on_this_host(ctx, backup)
         require_in_this_store(ctx, backup)
         info = ctx.driver.export_record(backup)
         try:

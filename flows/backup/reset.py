@@ -4,7 +4,7 @@
 =======  ==========================================  ============================
 task     does                                        undone by
 =======  ==========================================  ============================
-check    the backup is in our store                  (nothing was changed)
+check    the backup is of this host, in our store    (nothing was changed)
 write    the status; after ``error``, the temporary  (a written status stays)
          source is deleted
 =======  ==========================================  ============================
@@ -22,6 +22,7 @@ from flows.context import BackupContext
 from flows.factories import registered
 from flows.lifecycle import Step
 from flows.statuses import BackupStatus
+from flows.volume.data import backup_source
 
 
 class CheckStore(Step, task="check"):
@@ -29,6 +30,7 @@ class CheckStore(Step, task="check"):
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)
+        backup_source.require_on_this_host(ctx, backup)
         if backup.service:
             require_in_this_store(ctx, backup)
 

@@ -102,17 +102,22 @@ class BeginRestoreBackup(Step, task="begin"):
         return Claim("volume", str(args["volume_id"]), VOLUME.during, handed_over=NEW_VOLUME.during)
 
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str) -> None:
-        ctx.notifier.backup(ctx.request, "restore.start", ctx.backups.get(backup_id))
+        backup = ctx.backups.get(backup_id)
+        backup_source.require_on_this_host(ctx, backup)
+        ctx.notifier.backup(ctx.request, "restore.start", backup)
 
     def revert(
         self,
         ctx: BackupContext,
         backup_id: str,
         volume_id: str,
+        result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
         failure = cause_of(flow_failures)
         backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
+        if backup is not None and backup_source.began_elsewhere(ctx, backup, result):
+            return
         subject = volume if "check_volume" in flow_failures and volume is not None else backup
         if subject is not None:
             detail = backup_source.detail_by_step(flow_failures, _DETAILS)

@@ -13,7 +13,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
-from flows.context import VolumeContext
+from flows.context import OperationContext
 from flows.errors import (
     DriverNotInitialized,
     DriverReturnedRubbish,
@@ -23,6 +23,7 @@ from flows.errors import (
     NotFound,
     StatusChanged,
 )
+from flows.lifecycle import failed_itself, was_refused
 from flows.protocols.records import SnapshotRecords, VolumeRecords
 from flows.statuses import migrating_volume
 from flows.storable_errors import text_of
@@ -182,18 +183,31 @@ def takes(method: Any, name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def on_this_backend(ctx: VolumeContext, host: str | None) -> bool:
-    """Return whether a host is this backend, in whatever pool."""
+def on_this_backend(ctx: OperationContext, host: str | None) -> bool:
+    """Return whether a host is this backend, in whatever pool; or this host, of a backup."""
     return bool(host) and str(host).split("#", 1)[0] == ctx.backend.host
 
 
-def require_on_this_backend(ctx: VolumeContext, resource: Record, host: str | None) -> None:
-    """Refuse a resource that lives on another backend.
+def require_on_this_backend(ctx: OperationContext, resource: Record, host: str | None) -> None:
+    """Refuse a resource that lives on another backend: its own service works on it.
 
     :raises Invalid: names both backends.
     """
     if not on_this_backend(ctx, host):
-        raise Invalid(f"{resource.kind} {resource.id} is on {host}, not on {ctx.backend.host}")
+        text = f"is on {host or 'no host'}, not on {ctx.backend.host}"
+        raise Invalid(f"{resource.kind} {resource.id} {text}")
+
+
+def belongs_elsewhere(ctx: OperationContext, result: Any, host: str | None) -> bool:
+    """Return whether the first step has not accepted a resource, which is another backend's.
+
+    Then a revert writes nothing: the step refused the resource, or was interrupted before it.
+
+    :param result: of the first step.
+    """
+    return was_refused(result) or (
+        failed_itself(result) and host is not None and not on_this_backend(ctx, host)
+    )
 
 
 def _shown(answer: Any) -> str:

@@ -34,7 +34,6 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
 from flows.context import GroupContext
-from flows.driver_calls import driver_contract
 from flows.errors import GroupNotFound, Invalid, VolumeAttached
 from flows.factories import registered
 from flows.group import driver_answers, driver_methods, member_calls
@@ -71,8 +70,6 @@ class CheckDeleteGroup(Step, task="check"):
 
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         rows = KINDS[kind].rows(ctx)
-        group = rows.get(resource_id)
-        driver_contract.require_on_this_backend(ctx, group, group.host)
         for volume in rows.members(resource_id):
             if volume.attach_status == AttachStatus.ATTACHED:
                 text = f"volume {volume.id} is attached: detach it first"
@@ -126,7 +123,7 @@ def delete_on_backend(
 def flow() -> linear_flow.Flow:
     """Delete a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("delete_group").add(
-        BeginGroupOperation(OPERATION, refuses_others=False),
+        BeginGroupOperation(OPERATION),
         CheckDeleteGroup(),
         CallDeleteGroup(),
         StoreGroup(),

@@ -56,17 +56,13 @@ class BeginGroupOperation(Step):
 
     Idempotent: it only reads. When it refuses, the operation does not own the row,
     and writes nothing.
-
-    :param refuses_others: False where a row of another backend is to end in the
-        failure status all the same, as no other backend was asked.
     """
 
     bookkeeping = True
 
-    def __init__(self, operation: GroupOperation, *, refuses_others: bool = True) -> None:
+    def __init__(self, operation: GroupOperation) -> None:
         super().__init__("begin")
         self._operation = operation
-        self._refuses_others = refuses_others
 
     def claim(self, args: Mapping[str, Any]) -> Claim | None:
         """Claim the row in a status of the operation."""
@@ -80,8 +76,7 @@ class BeginGroupOperation(Step):
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of, during = KINDS[kind], self._operation.statuses.during
         record = of.rows(ctx).get(resource_id)
-        if self._refuses_others:
-            driver_contract.require_on_this_backend(ctx, record, of.group_of(record).host)
+        driver_contract.require_on_this_backend(ctx, record, of.group_of(record).host)
         if record.status not in during:
             raise StatusChanged(f"{kind} {resource_id}", record.status, during)
         notify(ctx, of, record, self._operation, "start")
@@ -112,7 +107,7 @@ class BeginGroupOperation(Step):
         flow_failures: dict[str, Failure],
     ) -> None:
         of, operation = KINDS[kind], self._operation
-        if was_refused(result):
+        if began_elsewhere(ctx, of, resource_id, result):
             return
         failure = cause_of(flow_failures)
         rows = of.rows(ctx)
@@ -124,6 +119,15 @@ class BeginGroupOperation(Step):
             rows.transition(resource_id, status, when=operation.statuses.during)
         except (StatusChanged, NotFound) as error:
             LOG.warning("%s %s is left as it is: %s", kind, resource_id, error)
+
+
+def began_elsewhere(ctx: GroupContext, of: GroupKind, resource_id: str, result: Any) -> bool:
+    """Return whether the first step has not accepted a row, see ``belongs_elsewhere``."""
+    try:
+        host = of.group_of(of.rows(ctx).get(resource_id)).host
+    except NotFound:
+        return was_refused(result)
+    return driver_contract.belongs_elsewhere(ctx, result, host)
 
 
 class StoreGroup(Step):

@@ -41,8 +41,8 @@ from flows.errors import Invalid, InvalidGroup, InvalidInput, InvalidVolume, Not
 from flows.factories import registered
 from flows.group import driver_answers
 from flows.group.group_kinds import KINDS
-from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, notify
-from flows.lifecycle import Statuses, Step, cause_of, was_refused
+from flows.group.lifecycle import LOG, GroupOperation, StoreGroup, began_elsewhere, notify
+from flows.lifecycle import Statuses, Step, cause_of
 from flows.replication_statuses import BACK
 from flows.statuses import GroupStatus, ReplicationStatus, VolumeStatus
 
@@ -130,7 +130,7 @@ class BeginReplicateGroup(_ReplicationStep, task="begin"):
     def revert(
         self, ctx: GroupContext, resource_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if was_refused(result):
+        if began_elsewhere(ctx, GROUP, resource_id, result):
             return
         failure = cause_of(flow_failures)
         refused = failure.check(Invalid)

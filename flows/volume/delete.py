@@ -4,12 +4,13 @@
 =======  ========================================  =============================
 task     does                                      undone by
 =======  ========================================  =============================
-begin    checks the status                         busy: ``available``; else
+begin    refuses a foreign volume (nothing is      busy: ``available``; else
+         written), checks the status
                                                    ``error_deleting`` or
                                                    ``error_unmanaging``;
                                                    cascading, snapshots that are
                                                    left: ``error_deleting``
-remove   refuses an attached or foreign volume;    (a deleted one stays deleted)
+remove   refuses an attached volume;               (a deleted one stays deleted)
          driver.remove_export; each snapshot,
          when cascading; driver.delete_volume, or
          unmanage, also of a volume whose
@@ -93,6 +94,8 @@ class BeginDelete(Step, task="begin"):
         if volume is None:
             LOG.info("volume %s is gone already, there is nothing to delete", volume_id)
             return
+        if volume.host is not None:  # without a host, no service would delete it
+            driver_contract.require_on_this_backend(ctx, volume, volume.host)
         if volume.status not in STATUSES.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
         ctx.workers.claim("Volume", volume_id, volume.status)
@@ -117,7 +120,10 @@ class BeginDelete(Step, task="begin"):
         flow_failures: dict[str, Failure],
     ) -> None:
         volume = find(ctx, volume_id)
-        if was_refused(result) or volume is None:
+        if volume is None or was_refused(result):
+            return
+        if volume.host is not None and not driver_contract.on_this_backend(ctx, volume.host):
+            LOG.warning("volume %s is on %s and left as it is", volume_id, volume.host)
             return
         if cascade:
             _release_snapshots(ctx, volume_id)
@@ -126,7 +132,6 @@ class BeginDelete(Step, task="begin"):
             ctx.volumes.destroy(volume_id)
             return
         statuses = UNMANAGE if unmanage_only else STATUSES
-        # Also for a volume of another backend: no other service was asked to delete it.
         status = statuses.after(cause_of(flow_failures))
         set_finished(ctx, volume, statuses.during, status)
 

@@ -98,6 +98,13 @@ def find(ctx: VolumeContext, volume_id: str) -> Record | None:
         return None
 
 
+def began_elsewhere(ctx: VolumeContext, volume_id: str, result: Any) -> bool:
+    """Return whether the first step has not accepted a volume, see ``belongs_elsewhere``."""
+    volume = find(ctx, volume_id)
+    host = volume.host if volume is not None else None
+    return driver_contract.belongs_elsewhere(ctx, result, host)
+
+
 def idle_status(ctx: VolumeContext, volume_id: str) -> str:
     """Return the status of a volume that no operation works on."""
     return IDLE[bool(ctx.attachments.of_volume(volume_id))]

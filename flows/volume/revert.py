@@ -39,7 +39,7 @@ from flows.errors import (
     Unavailable,
 )
 from flows.factories import registered
-from flows.lifecycle import Statuses, Step, failed_itself, was_interrupted, was_refused
+from flows.lifecycle import Statuses, Step, failed_itself, was_interrupted
 from flows.snapshot.delete import forget
 from flows.snapshot.lifecycle import set_status
 from flows.statuses import SnapshotStatus, VolumeStatus
@@ -95,7 +95,7 @@ class BeginRevert(lifecycle.BeginVolumeOperation):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if was_refused(result):
+        if lifecycle.began_elsewhere(ctx, volume_id, result):
             return
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
         snapshot = _snapshot(ctx, snapshot_id)

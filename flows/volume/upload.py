@@ -35,7 +35,7 @@ from flows.errors import InvalidInput, NotFound
 from flows.factories import registered
 from flows.image import facts
 from flows.image.facts import require_image
-from flows.lifecycle import Statuses, Step, was_refused
+from flows.lifecycle import Statuses, Step
 from flows.statuses import VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.data import image_copy, open_volume
@@ -66,7 +66,7 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if not was_refused(result):
+        if not lifecycle.began_elsewhere(ctx, volume_id, result):
             _drop(ctx, volume_id, image_meta)
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
 

@@ -211,6 +211,16 @@ class Cloud:
         finally:
             journal.close()
 
+    def wait_refused(self, resource: Record) -> str:
+        """Wait until an operation on a resource has failed, and return its error."""
+
+        def found() -> list[str]:
+            entries = [one for one in self.entries() if resource.id in one.resource]
+            return [one.failure for one in entries if one.state == "REVERTED" and one.failure]
+
+        until(found, PATIENCE, "an operation to fail")
+        return found()[0]
+
     def wait_idle(self) -> None:
         """Wait until every accepted cast has ended."""
         ended = ("SUCCESS", "REVERTED", "FAILURE")

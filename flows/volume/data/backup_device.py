@@ -34,11 +34,12 @@ from flows.context import BackupSourceContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidBackup, InvalidInput, NotFound
 from flows.factories import registered
-from flows.lifecycle import Statuses, Step, cause_of, was_refused
+from flows.lifecycle import Statuses, Step, cause_of
 from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from flows.volume import create
 from flows.volume.data import backup_source, temporary_source
 from flows.volume.data.backup_source import BackupDevice
+from flows.volume.lifecycle import began_elsewhere, find
 
 LOG = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class BeginBackupDevice(Step, task="begin"):
         backup = ctx.backups.get(backup_id)
         if backup.status not in BACKUP.during:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}: nothing is to be read")
+        if (volume := find(ctx, backup.volume_id)) is not None:
+            driver_contract.require_on_this_backend(ctx, volume, volume.host)
         return ctx.own_id("source of a backup")
 
     def revert(
@@ -80,7 +83,9 @@ class BeginBackupDevice(Step, task="begin"):
         flow_failures: dict[str, Failure],
     ) -> None:
         backup = ctx.backups.find(backup_id)
-        if was_refused(result) or not async_call or backup is None or backup.deleted:
+        if not async_call or backup is None or backup.deleted:
+            return
+        if began_elsewhere(ctx, backup.volume_id, result):
             return
         failure, detail = cause_of(flow_failures), messages.BACKUP_DEVICE
         backup_source.fail(ctx, backup, failure, detail, BACKUP)
@@ -98,7 +103,6 @@ class ChooseSource(Step, task="choose"):
     def execute(self, ctx: BackupSourceContext, backup_id: str, temporary_id: str) -> BackupDevice:
         backup = ctx.backups.get(backup_id)
         volume = ctx.volumes.get(backup.volume_id)
-        driver_contract.require_on_this_backend(ctx, volume, volume.host)
         driver = ctx.driver
         found = _drivers_own(ctx, driver, backup) or _ours(ctx, backup, volume, temporary_id)
         secure = bool(driver.secure_file_operations_enabled())

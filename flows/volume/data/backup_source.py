@@ -16,6 +16,7 @@ from taskflow.types.failure import Failure
 from drivers.interface.records import Record
 from flows import messages
 from flows.context import OperationContext
+from flows.driver_calls import driver_contract
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, reason
 from flows.statuses import SnapshotStatus, VolumeStatus
@@ -49,6 +50,20 @@ class BackupDevice(TypedDict):
     kind: Literal["volume", "snapshot"]
     id: str
     secure: bool
+
+
+def require_on_this_host(ctx: OperationContext, backup: Record) -> None:
+    """Refuse a backup that another host was asked for, as the API writes the host into the row.
+
+    :raises Invalid: names both hosts.
+    """
+    if backup.host is not None:
+        driver_contract.require_on_this_backend(ctx, backup, backup.host)
+
+
+def began_elsewhere(ctx: OperationContext, backup: Record, result: Any) -> bool:
+    """Return whether the first step has not accepted a backup, see ``belongs_elsewhere``."""
+    return driver_contract.belongs_elsewhere(ctx, result, backup.host)
 
 
 def release(ctx: OperationContext, backup: Record, previous: str) -> None:

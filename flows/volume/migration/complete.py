@@ -35,10 +35,10 @@ from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidVolume, NotFound, RunInterrupted, ServiceError, Unavailable
 from flows.factories import registered
-from flows.lifecycle import Step, was_refused
+from flows.lifecycle import Step
 from flows.statuses import VolumeStatus, migrating_volume
 from flows.volume.connections.attach import MODE
-from flows.volume.lifecycle import find
+from flows.volume.lifecycle import began_elsewhere, find
 from flows.volume.migration import target
 from flows.volume.migration.finish import (
     UNFINISHED,
@@ -124,7 +124,7 @@ class BeginCompleteMigration(Step, task="begin"):
         result: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if was_refused(result):
+        if began_elsewhere(ctx, volume_id, result):
             return
         copy = find(ctx, spare_id)
         if copy is not None and copy.status == target.DISCARDED:

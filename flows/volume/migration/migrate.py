@@ -39,8 +39,9 @@ from flows.context import MigrationContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, InvalidVolume, VolumeMigrationFailed
 from flows.factories import registered
-from flows.lifecycle import Step, was_interrupted, was_refused
+from flows.lifecycle import Step, was_interrupted
 from flows.statuses import VolumeStatus
+from flows.volume.lifecycle import began_elsewhere
 from flows.volume.migration import copy, finish, instance_swap
 from flows.volume.migration.status_tables import (
     MIGRATING,
@@ -86,7 +87,7 @@ class BeginMigrate(Step, task="begin"):
     def revert(
         self, ctx: MigrationContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
-        if not was_refused(result):
+        if not began_elsewhere(ctx, volume_id, result):
             end_failed_migration(ctx, volume_id)
 
 

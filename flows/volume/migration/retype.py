@@ -39,10 +39,10 @@ from flows.errors import (
     VolumeMigrationFailed,
 )
 from flows.factories import registered
-from flows.lifecycle import Statuses, Step, was_refused
+from flows.lifecycle import Statuses, Step
 from flows.replication_statuses import SWITCHED, is_replicated
 from flows.statuses import VolumeStatus
-from flows.volume.lifecycle import find
+from flows.volume.lifecycle import began_elsewhere, find
 from flows.volume.migration import migrate
 from flows.volume.migration.status_tables import (
     MIGRATION,
@@ -100,7 +100,7 @@ class BeginRetype(Step, task="begin"):
         flow_failures: dict[str, Failure],
     ) -> None:
         held = [*reservations, *old_reservations]
-        if was_refused(result):
+        if began_elsewhere(ctx, volume_id, result):
             ctx.quotas.rollback(held)  # only this flow knows them
             return
         end_failed_migration(ctx, volume_id, rollback=held)

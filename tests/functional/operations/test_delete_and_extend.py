@@ -167,8 +167,9 @@ class TestDeleteVolume:
     def test_another_backends_volume_is_refused(self, cloud: Cloud) -> None:
         volume = cloud.existing("deleting", host="h1@other#pool")
         cloud.cast("delete_volume", volume=volume)
-        cloud.wait_status(volume, "error_deleting")
 
+        assert "is on h1@other#pool, not on" in cloud.wait_refused(volume)
+        assert cloud.status(volume) == "deleting"
         assert volume.name in cloud.script.objects()
 
 

@@ -254,9 +254,11 @@ class TestRefusals:
     def test_a_group_of_another_backend_is_not_deleted(self, cloud: Cloud) -> None:
         group = group_of_two(cloud, "group", "deleting", "deleting")
         cloud.records.groups.update(group.record.id, host="h1@other#pool")
-        cast(group, "delete_group", "error")
+        cloud.cast("delete_group", group=group.record)
 
-        assert group.statuses() == ("error_deleting", "error_deleting")
+        assert "is on h1@other#pool, not on" in cloud.wait_refused(group.record)
+        assert cloud.status(group.record) == "deleting"
+        assert group.statuses() == ("deleting", "deleting")
 
     @pytest.mark.parametrize(
         ("joins", "columns"),

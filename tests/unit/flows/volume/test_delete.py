@@ -139,12 +139,13 @@ def test_a_driver_that_is_not_up(old: World) -> None:
             id="attached, unmanage",
         ),
         pytest.param(
-            {"host": OTHER}, False, False, errors.Invalid, "error_deleting",
-            id="not ours",
+            {"host": OTHER}, False, False, errors.Invalid, "deleting", id="not ours",
         ),
         pytest.param(
-            {"host": OTHER}, True, False, errors.Invalid, "error_unmanaging",
-            id="not ours, unmanage",
+            {"host": OTHER}, True, False, errors.Invalid, "unmanaging", id="not ours, unmanage",
+        ),
+        pytest.param(
+            {"host": None}, False, False, errors.Invalid, "error_deleting", id="without a host",
         ),
         pytest.param(
             {"encryption_key_id": "k"}, True, False, errors.Invalid, "error_unmanaging",
@@ -194,7 +195,8 @@ class TestMigrationDestination:
 
         run(world)
 
-        assert world.volume()["status"] == "error_deleting"
+        assert world.volume()["status"] == "deleting"
+        assert world.driver.calls == []
 
 
 class TestUnmanage:
