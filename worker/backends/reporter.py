@@ -21,6 +21,9 @@ REPORT_PAUSE = 1.0
 PRUNE_PAUSE = 600.0
 """Time between two prunings of the journal, in seconds."""
 
+STOP_LIMIT = 5.0
+"""Seconds that a stop waits for the threads."""
+
 
 class ReportedBackend(Protocol):
     """The backend of the service."""
@@ -42,14 +45,16 @@ SENT = "capability reports of %(service)s are sent again after %(seconds).0f s"
 
 
 class Reporter:
-    """Two threads: one writes heartbeats, the other one sends capability reports.
+    """Four threads: signs of life, heartbeats, capability reports, and pruning of the journal.
 
-    A broker with a resource alarm accepts no report for as long as it lasts, and a driver may
-    take long for its statistics: neither may stop the heartbeats of a working process.
+    A broker with a resource alarm accepts no report for as long as it lasts, a driver may take
+    long for its statistics, and a database may hang: none of them may stop the others, or have
+    the watchdog kill a working process.
 
     :param heartbeat: writes the heartbeat; raises while the database is unreachable.
     :param send: sends a capability report.
     :param report_alive: called every second, to show a watchdog that the process lives.
+    :param check_late: called every second, to warn of statistics that take too long.
     :param prune: called every ten minutes, to remove old journal entries.
     :param check: called every second by the thread of the reports, before it asks the driver.
     """
@@ -63,6 +68,7 @@ class Reporter:
         report_interval: float,
         stats_interval: float,
         report_alive: Callable[[], None] = lambda: None,
+        check_late: Callable[[], None] = lambda: None,
         prune: Callable[[], None] = lambda: None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -73,11 +79,17 @@ class Reporter:
         self._report_interval = report_interval
         self._stats_interval = stats_interval
         self._report_alive = report_alive
+        self._check_late = check_late
         self._prune = prune
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._heartbeat_loop, name="heartbeats", daemon=True),
-            threading.Thread(target=self._report_loop, name="reports", daemon=True),
+            threading.Thread(target=loop, name=name, daemon=True)
+            for name, loop in (
+                ("signs-of-life", self._life_loop),
+                ("heartbeats", self._heartbeat_loop),
+                ("reports", self._report_loop),
+                ("pruning", self._prune_loop),
+            )
         ]
         self._missed_since: float | None = None
         self._unsent = OutageLog(backend.name, LOG, lost=UNSENT, back=SENT)
@@ -88,10 +100,11 @@ class Reporter:
             thread.start()
 
     def stop(self) -> None:
-        """Stop the threads, within a second; a report that the bus does not accept is left."""
+        """Stop the threads; one that waits for a driver, the bus or a database is left."""
         self._stop.set()
+        until = time.monotonic() + STOP_LIMIT
         for thread in self._threads:
-            thread.join(5)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def publish(self) -> None:
         """Send a capability report; a failure is logged, the last report stays in effect."""
@@ -105,18 +118,19 @@ class Reporter:
         else:
             self._unsent.end()
 
-    def _heartbeat_loop(self) -> None:
-        next_heartbeat = 0.0
-        next_prune = time.monotonic() + PRUNE_PAUSE
+    def _life_loop(self) -> None:
         while not self._stop.is_set():
             self._report_alive()
+            self._check_late()
+            self._stop.wait(REPORT_PAUSE)
+
+    def _heartbeat_loop(self) -> None:
+        next_heartbeat = 0.0
+        while not self._stop.is_set():
             now = time.monotonic()
             if self._backend.initialized and now >= next_heartbeat:
                 self._try_heartbeat()
                 next_heartbeat = now + self._report_interval
-            if now >= next_prune:
-                self._try_prune()
-                next_prune = now + PRUNE_PAUSE
             self._stop.wait(REPORT_PAUSE)
 
     def _report_loop(self) -> None:
@@ -131,11 +145,12 @@ class Reporter:
                 next_report = now + self._stats_interval
             self._stop.wait(REPORT_PAUSE)
 
-    def _try_prune(self) -> None:
-        try:
-            self._prune()
-        except Exception as error:  # noqa: BLE001 - the next pruning makes up for it
-            LOG.warning("old journal entries were not removed: %s", error)
+    def _prune_loop(self) -> None:
+        while not self._stop.wait(PRUNE_PAUSE):
+            try:
+                self._prune()
+            except Exception as error:  # noqa: BLE001 - the next pruning makes up for it
+                LOG.warning("old journal entries were not removed: %s", error)
 
     def _try_heartbeat(self) -> None:
         try:

@@ -15,6 +15,7 @@ from drivers.interface.volume import ZEROED, VolumeDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup
 from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
+from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.stats import StatsCheck, StatsError
 from worker.call_log import logged_call
 from worker.execution.concurrency import Limiter, blocking
@@ -51,6 +52,7 @@ class VolumeBackend:
         first use.
     :param limiter: does not count threads that are in a call of the driver.
     :param mark: of the directory of a driver that keeps files.
+    :param timer: times the statistics.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class VolumeBackend:
         ready: Callable[[VolumeDriver, Mapping[str, Any]], None],
         limiter: Limiter,
         mark: DirectoryMark,
+        timer: StatisticsTimer,
     ) -> None:
         self.name = name
+        self.timer = timer
         self._directory = DirectoryGuard(mark, f"backend {name}")
         self.host = service.host
         self._service = service
@@ -175,7 +179,9 @@ class VolumeBackend:
 
         An operator may know more of new volumes than a driver that was written for Cinder.
         """
-        stats = self.stats_check.clean(driver.get_volume_stats(refresh=True))
+        with self.timer.running():
+            found = driver.get_volume_stats(refresh=True)
+        stats = self.stats_check.clean(found)
         stated = json.loads(self._configuration.safe_get("extra_capabilities") or "{}")
         if ZEROED in stated:
             stats[ZEROED] = stated[ZEROED] is True

@@ -239,11 +239,13 @@ def make_reporter(
     *,
     interval: float,
     heartbeat: Callable[[], None],
+    check_late: Callable[[], None] = lambda: None,
 ) -> Reporter:
     """Build the reporter; only the first process writes heartbeats.
 
     :param send: sends a capability report.
     :param interval: seconds between two capability reports.
+    :param check_late: warns of statistics that take too long.
     """
     return Reporter(
         backend,
@@ -252,6 +254,7 @@ def make_reporter(
         report_interval=base.conf.report_interval,
         stats_interval=interval,
         report_alive=functools.partial(_report_alive, base.consumers, heartbeat),
+        check_late=check_late,
         prune=functools.partial(_prune, base.journal, base.conf),
         check=backend.check_directory,
     )

@@ -31,6 +31,7 @@ from worker.backends.directory_mark import DirectoryMark
 from worker.backends.driver_queries import DriverQueries
 from worker.backends.manageable import Manageable
 from worker.backends.replication_status import ReplicationTargets
+from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
 from worker.conf import backends
@@ -120,7 +121,10 @@ def build(name: str, inputs: Inputs) -> Parts:
         servers=base.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations),
         reporter=base.make_reporter(
-            common, backend, report, interval=interval, heartbeat=inputs.alive
+            *(common, backend, report),
+            interval=interval,
+            heartbeat=inputs.alive,
+            check_late=backend.timer.check,
         ),
         recovery=_recovery(common, targets, backend, contexts, operations),
     )
@@ -241,8 +245,9 @@ def _backend(
             startup_sync.correct(common.records, driver, host)
             row.write_replication_status(bool(stats.get("replication_enabled")))
 
+    timer = StatisticsTimer(name, common.conf.backend_stats_polling_interval)
     return VolumeBackend(
-        *(name, common.row, make_driver, configuration, driver_ready, common.limiter), mark
+        *(name, common.row, make_driver, configuration, driver_ready, common.limiter), mark, timer
     )
 
 

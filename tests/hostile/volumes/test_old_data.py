@@ -35,6 +35,7 @@ from tests.unit.flows.world import iscsi as iscsi_module
 from tests.unit.flows.world.iscsi import ROOM, iscsi_world
 from tests.unit.flows.world.world import World
 from worker.adapters.remote_services import RemoteVolumeServices
+from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.volume_backend import VolumeBackend
 
 OLD = b"SECRET!\n"
@@ -262,6 +263,7 @@ def test_an_operator_can_say_so_for_a_driver(stats: Any, extra: str | None, foun
         lambda *_: None,
         limiter,
         mark,
+        StatisticsTimer("b", 60),
     )
     backend._driver = driver
 

@@ -125,6 +125,59 @@ def test_a_report_that_hangs_delays_no_heartbeat(backend, calls):
     made.stop()
 
 
+@pytest.mark.parametrize("hanging", ["heartbeat", "send", "prune", "check"])
+def test_nothing_that_hangs_stops_the_others(backend, calls, hanging, monkeypatch):
+    monkeypatch.setattr(reporter, "PRUNE_PAUSE", 0.005)
+    freed = threading.Event()
+    names = ["heartbeat", "send", "prune", "report_alive"]
+    given = {name: calls.of(name) for name in names}
+    given |= {hanging: freed.wait}
+    made = Reporter(
+        backend,
+        given.pop("heartbeat"),
+        given.pop("send"),
+        report_interval=0.0,
+        stats_interval=0.0,
+        **given,
+    )
+    made.start()
+    for name in names:
+        if name != hanging and (hanging, name) != ("check", "send"):  # of one thread
+            calls.wait(name, 5)
+    freed.set()
+    made.stop()
+
+
+def test_a_stop_leaves_what_hangs(backend, calls, monkeypatch):
+    monkeypatch.setattr(reporter, "STOP_LIMIT", 0.05)
+    freed = threading.Event()
+    made = Reporter(
+        *(backend, freed.wait, freed.wait), report_interval=FOREVER, stats_interval=FOREVER
+    )
+    made.start()
+
+    made.stop()
+
+    freed.set()
+    monkeypatch.setattr(reporter, "STOP_LIMIT", 30.0)
+    made.stop()
+
+
+def test_late_statistics_are_looked_for_while_a_report_hangs(backend, calls):
+    freed = threading.Event()
+    late = threading.Event()
+    made = Reporter(
+        *(backend, calls.of("heartbeat"), freed.wait),
+        report_interval=0.0,
+        stats_interval=0.0,
+        check_late=late.set,
+    )
+    made.start()
+    assert late.wait(30)
+    freed.set()
+    made.stop()
+
+
 def test_without_a_driver_neither_is_sent(start, backend, calls):
     backend.initialized = False
     start(report_interval=0.0, stats_interval=0.0)
@@ -175,7 +228,9 @@ def test_a_stop_ends_the_threads(start, calls):
     start().stop()
     before = dict(calls.counts)
 
-    assert not {"reports", "heartbeats"} & {thread.name for thread in threading.enumerate()}
+    assert not {"reports", "heartbeats", "signs-of-life", "pruning"} & {
+        thread.name for thread in threading.enumerate()
+    }
     assert calls.counts == before
 
 
