@@ -57,7 +57,7 @@ class GlanceAnswer:
         code = self._response.status_code
         if self.is_absence:
             raise ImageNotFound(f"Glance at {self._server} has no {self._label} for us: {code}")
-        if code < 400:
+        if code < 300:
             return
         text = " ".join(self._content().decode(errors="replace").split())
         kind = ImageLimitExceeded if code == _TOO_MUCH else ImageCopyFailure

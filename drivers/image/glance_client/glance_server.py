@@ -41,8 +41,14 @@ class GlanceServer:
         :param path: behind the version, as ``/images``.
         :param label: names the image in errors.
         :param how: arguments of keystoneauth and requests.
+        :raises ConnectionError: Keystone gives no token.
         """
         session, timeout = self._connected(), self._conf.glance_request_timeout
+        try:
+            session.get_auth_headers()
+        except Exception as error:
+            text = f"Keystone gives no token to the account in [{_account(self._conf)}]"
+            raise ConnectionError(f"{text}: {type(error).__name__}: {error}") from error
         server = self._api(session)
         # Keystoneauth's own log would read a body to its end.
         how |= {"stream": True, "raise_exc": False, "log": False}
@@ -76,7 +82,7 @@ class GlanceServer:
 
 def _session(conf: Any) -> Any:
     if conf.auth_strategy == "keystone":
-        account = keystone.account(conf, ACCOUNTS) or ACCOUNTS[0]
+        account = _account(conf)
         try:
             return keystone.session(conf, account, **_tls(conf))
         except Exception as error:
@@ -84,6 +90,10 @@ def _session(conf: Any) -> Any:
             raise ImageCopyFailure(text) from error
     verify = not conf.glance_api_insecure and (conf.glance_ca_certificates_file or True)
     return keystone.session_without_account(verify=verify, timeout=conf.glance_request_timeout)
+
+
+def _account(conf: Any) -> str:
+    return keystone.account(conf, ACCOUNTS) or ACCOUNTS[0]
 
 
 def _tls(conf: Any) -> dict[str, Any]:

@@ -217,6 +217,16 @@ class TestGlance:
         with pytest.raises(ImageNotFound):
             glance.show(None, image["id"])
 
+    def test_the_store_of_an_upload(self, glance: GlanceImages) -> None:
+        described = {"name": "stored", "disk_format": "raw", "container_format": "bare"}
+        image = glance.create(None, described)
+        with pytest.raises(ImageCopyFailure, match="refused image"):
+            glance.update(None, image["id"], {}, iter([b"data"]), store_id="unknown")
+
+        placement = {"store_id": "fs", "base_image_ref": image["id"]}
+        sent = glance.update(None, image["id"], {}, iter([b"data"]), **placement)
+        assert (sent["status"], sent["size"]) == ("active", 4)
+
     def test_data_that_was_changed_in_the_store(
         self, servers: Servers, glance: GlanceImages, tmp_path: Path
     ) -> None:
