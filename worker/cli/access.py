@@ -11,6 +11,7 @@ import datetime
 import functools
 import logging
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -139,6 +140,26 @@ class Access:
         """Close the connection to the bus, whose thread waits for replies."""
         if "bus" in vars(self):
             self.bus.cleanup()
+
+    def flows_of(
+        self, kind: str, wanted: str, among: Sequence[str] | None = None
+    ) -> list[JournalEntry]:
+        """Return the flows of the resource whose id begins like this, the newest first.
+
+        The row may be deleted, or in the database of another host.
+        """
+        resources = Candidates(kind, wanted)
+        every = self.journal.entries(limit=_LONG_AGO)
+        for entry in every:
+            found, _space, resource_id = entry.resource.partition(" ")
+            if found == kind:
+                resources.add(resource_id, entry.resource)
+        resource = resources.only("flow list --all")
+        return [
+            entry
+            for entry in every
+            if entry.resource == resource and (among is None or entry.state in among)
+        ]
 
     def require_own_files(self) -> None:
         """Refuse to make files as root where they should belong to the user of the service."""

@@ -35,15 +35,21 @@ class List(Lister):
         which.add_argument("--unfinished", action="store_true", help="not ended (the default)")
         which.add_argument("--failed", action="store_true", help="failed and reverted")
         which.add_argument("--all", action="store_true", help="ended ones as well")
+        volume = "only those of this volume, ended ones as well unless others are chosen"
+        parser.add_argument("--volume", metavar="ID", help=volume)
         parser.add_argument("--limit", type=int, default=1000, help="the newest N (default: 1000)")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
-        among = _UNDONE if parsed_args.failed else _UNDER_WAY
-        entries = self.access.journal.entries(
-            among=None if parsed_args.all else among, limit=parsed_args.limit
-        )
+        chosen = parsed_args.failed or parsed_args.unfinished
+        everything = parsed_args.all or (parsed_args.volume is not None and not chosen)
+        among = None if everything else _UNDONE if parsed_args.failed else _UNDER_WAY
+        if parsed_args.volume is None:
+            entries = self.access.journal.entries(among=among, limit=parsed_args.limit)
+        else:
+            entries = self.access.flows_of("volume", parsed_args.volume, among)
+            entries = entries[: parsed_args.limit]
         heads = ("Flow", "Method", "Resource", "State", "Task", "Age (s)", "Resumes")
         return heads, [self._row(entry) for entry in entries]
 

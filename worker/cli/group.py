@@ -7,6 +7,7 @@ import argparse
 from typing import Any
 
 from worker.cli.access import Lister, ShowOne
+from worker.cli.lookup.reasons import reason_of
 from worker.cli.volume import chosen, rows, shown, with_choice, with_id
 
 _GROUP = ("id", "name", "status", "host")
@@ -37,6 +38,7 @@ class Show(ShowOne):
         group = self.access.group(parsed_args.id)
         snapshots = self.access.records.group_snapshots.list(group_id=group.id)
         more = {
+            **reason_of(self.access, group),
             "group_type": group.group_type and group.group_type.name,
             "volumes": [f"{volume.id} {volume.status}" for volume in group.volumes],
             "group_snapshots": [f"{one.id} {one.status}" for one in snapshots],

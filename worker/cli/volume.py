@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from worker.cli.access import CommandError, Lister, ShowOne, plain
+from worker.cli.lookup.reasons import reason_of
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
@@ -32,7 +33,7 @@ class VolumeList(Lister):
 
 
 class VolumeShow(ShowOne):
-    """Show a volume, without its secrets."""
+    """Show a volume, without its secrets; for one in error, the reason."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
@@ -44,6 +45,7 @@ class VolumeShow(ShowOne):
         kind = volume.volume_type
         snapshots = self.access.records.snapshots.of_volume(volume.id)
         more = {
+            **reason_of(self.access, volume),
             "metadata": volume.metadata,
             "image_metadata": volume.glance_metadata,
             "volume_type": kind and kind.name,
@@ -73,7 +75,7 @@ class SnapshotList(Lister):
 
 
 class SnapshotShow(ShowOne):
-    """Show a snapshot."""
+    """Show a snapshot; for one in error, the reason."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
@@ -82,7 +84,8 @@ class SnapshotShow(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the row and its metadata."""
         snapshot = self.access.snapshot(parsed_args.id)
-        return shown(snapshot, {"metadata": snapshot.metadata})
+        more = {"metadata": snapshot.metadata, **reason_of(self.access, snapshot)}
+        return shown(snapshot, more)
 
 
 class ServiceList(Lister):

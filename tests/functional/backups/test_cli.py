@@ -31,6 +31,8 @@ def done(cloud: BackupCloud, *words: str, text: str | None = None) -> str:
 def made(cloud: BackupCloud, volume_id: str, *words: str) -> str:
     out = done(cloud, "backup", "create", "--volume", volume_id, "--wait", *words)
     assert out.splitlines()[-1] == "available"
+    # The tasks of both flows: that asks for the device, and that makes the backup.
+    assert re.search(r"\n  ask +SUCCESS.*\n  keep +SUCCESS.*\n  finish +SUCCESS", out, re.S)
     return out.split()[1]
 
 

@@ -72,7 +72,7 @@ def test_what_ends_otherwise_than_wanted_is_told_with_its_reason(holdfast: Shell
 
     assert ran.status == 1
     assert f"volume {volume} is available: VolumeIsBusy: " in ran.errors[0]
-    assert "  remove      FAILED" in ran.out
+    assert "  remove           FAILED" in ran.out
 
 
 def test_quota_is_counted_and_given_back(holdfast: Shell) -> None:

@@ -135,6 +135,43 @@ def test_a_beginning_that_fits_several_is_refused(holdfast: Shell, flows: Flows)
     assert holdfast("flow", "show", "twin-2", "-f", "json").rows["flow"] == newest
 
 
+def test_the_flows_of_a_volume_are_listed(holdfast: Shell, flows: Flows) -> None:
+    first = flows.make("mine-1", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
+    failed = flows.make("mine-1", begin="REVERTED", allocate="REVERTED")
+    running = flows.make("mine-1", begin="SUCCESS", allocate="RUNNING")
+    flows.make("other-1", begin="SUCCESS", allocate="RUNNING")
+
+    def listed(*words: str) -> list[str]:
+        ran = holdfast("flow", "list", "--volume", *words, "-f", "json")
+        return [row["Flow"] for row in ran.rows]
+
+    assert listed("mine") == [running, failed, first]
+    assert listed("mine-1", "--unfinished") == [running]
+    assert listed("mine-1", "--failed") == [failed]
+    assert listed("mine-1", "--all", "--limit", "1") == [running]
+    assert (
+        "volume nothing does not exist" in holdfast("flow", "list", "--volume", "nothing").errors[0]
+    )
+
+
+def test_a_volume_in_error_is_shown_with_the_reason(holdfast: Shell, flows: Flows) -> None:
+    for name, status in (("bad-1", "error"), ("odd-1", "error"), ("good-1", "available")):
+        holdfast.records.volumes.create(id=name, status=status, size=1, project_id="p", host="h@b")
+    failed = flows.make("bad-1", begin="REVERTED", allocate="REVERTED")
+    flows.make("good-1", begin="REVERTED", allocate="REVERTED")
+
+    def shown(name: str) -> dict[str, str]:
+        rows: dict[str, str] = holdfast("volume", "show", name, "-f", "json").rows
+        return {key: value for key, value in rows.items() if key.startswith("error_")}
+
+    assert shown("bad-1") == {
+        "error_reason": "create_volume failed: ValueError: the shelf is gone",
+        "error_flow": f"see: holdfast flow show {failed}",
+    }
+    assert shown("odd-1")["error_reason"].startswith("unknown: no journal entry here; see the host")
+    assert shown("good-1") == {}
+
+
 def test_a_graph_marks_the_states(holdfast: Shell, flows: Flows) -> None:
     flow = flows.make("failed-2", begin="REVERTED", allocate="REVERTED")
     text = holdfast("flow", "graph", flow).out
