@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serve files as network block devices with qemu-nbd, one process for each.
 
-A process survives a restart of the service. A file has its address and its users, so that the
-next service finds the process, or starts it again with the same address. systemd ends all
-processes of a unit, so after a restart by systemd the process is started again.
+A process survives a restart and a stop of the service: it has a session of its own, and under
+systemd a unit of its own (``unit``). A file has its address and its users, so that the next
+service finds the process, or starts it again with the same address.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ from oslo_utils import netutils
 
 from drivers import own_directories
 from drivers.export import pause, qemu
+from drivers.export.launcher import PROGRAM
+from drivers.export.unit import Unit
 from drivers.interface.errors import (
     RemoveExportException,
     TargetUpdateFailed,
@@ -54,6 +56,14 @@ OPTS: list[cfg.Opt] = [
         "need a certificate of that authority; without it any "
         "client that reaches a port can read and write the volume, so only a loopback address "
         "of numbers, or localhost, is accepted.",
+    ),
+    cfg.StrOpt(
+        "local_nbd_socket",
+        default="/run/holdfast-nbd.sock",
+        help="Socket of the unit holdfast-nbd.socket, which starts each server as a unit of its "
+        "own, so that attached volumes stay readable while this service is stopped or started "
+        "again. Absent or empty: the servers run in the unit of this service, and systemd ends "
+        "them with it.",
     ),
 ]
 
@@ -94,6 +104,7 @@ class NbdExport(ExportDriver):
     :param address: where to listen; empty for sockets.
     :param ports: of which each device gets one.
     :param tls: directory of certificates, empty for none.
+    :param unit: where the servers run.
     """
 
     OPTS: ClassVar[list[cfg.Opt]] = OPTS
@@ -101,17 +112,23 @@ class NbdExport(ExportDriver):
     multiattach: ClassVar[bool] = True  # one process serves all consumers of a volume
 
     def __init__(
-        self, directory: Path, address: str = "", ports: range = range(0), tls: str = ""
+        self,
+        directory: Path,
+        address: str = "",
+        ports: range = range(0),
+        tls: str = "",
+        unit: Unit | None = None,
     ) -> None:
         self._directory = directory
         self._address = address
         self._ports = ports
         self._tls = tls
+        self._unit = unit or Unit()
 
     def check(self) -> None:
         """Check that the program is installed and the addresses can be used."""
-        if shutil.which(qemu.PROGRAM) is None:
-            text = f"{qemu.PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
+        if shutil.which(PROGRAM) is None:
+            text = f"{PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
             raise VolumeBackendAPIException(text)
         if self._address and not self._tls and not _is_loopback(self._address):
             text = "would serve volumes to every client that reaches it: set local_nbd_tls as well"
@@ -125,13 +142,14 @@ class NbdExport(ExportDriver):
             raise VolumeBackendAPIException(text) from error
         found = [qemu.find(path) for path in self._directory.glob("*.pid")]
         pause.resume([server for server in found if server is not None])
+        self._unit.check()
 
     def ensure(self, name: str, path: str, *, read_only: bool = False) -> None:
         """Start a server unless there is one."""
-        with self._locked(name):
+        with self._locked(name) as lock:
             served = Served(name, read_only)
             if self._server(served) is None:
-                self._start(served, path, self._state(served))
+                self._start(served, path, self._state(served), lock)
 
     def is_up(self, name: str) -> bool:
         """Return whether there is a server."""
@@ -156,24 +174,26 @@ class NbdExport(ExportDriver):
 
     def disconnect(self, name: str, who: str | None) -> None:
         """Forget a consumer; the server ends with the last one."""
+        self._revoke(name, lambda user: who is None or user == who)
+
+    def remove(self, name: str, *, keep: Collection[str | None] = ()) -> None:
+        """Forget the other consumers; a server that has none left ends, with its files."""
+        self._revoke(name, lambda user: None not in keep and user not in keep)
+
+    def _revoke(self, name: str, goes: Callable[[str], bool]) -> None:
         with self._locked(name):
             for served in _both(name):
                 state = self._state(served)
-                state.users = [user for user in state.users if user != who and who is not None]
-                if state.users:
-                    self._keep(served, state)
-                else:
+                users = [user for user in state.users if not goes(user)]
+                if not users:
                     self._remove(served)
-
-    def remove(self, name: str) -> None:
-        """End the servers and forget everything about them."""
-        with self._locked(name):
-            for served in _both(name):
-                self._remove(served)
+                elif users != state.users:
+                    state.users = users
+                    self._keep(served, state)
 
     def grown(self, name: str, path: str) -> None:
         """Start the server again, which reads a size only once; not while a client is connected."""
-        with self._locked(name):
+        with self._locked(name) as lock:
             servers = [(served, self._server(served)) for served in _both(name)]
             if any(server is not None and server.clients() for _, server in servers):
                 text = f"{name} has grown; connected clients have to connect again to see it"
@@ -181,14 +201,15 @@ class NbdExport(ExportDriver):
             for served, server in servers:
                 if server is not None:
                     self._end(served, server)
-                    self._start(served, path, self._state(served))
+                    self._start(served, path, self._state(served), lock)
 
     def held(self, names: Sequence[str]) -> AbstractContextManager[None]:
         """Stop the servers for a moment."""
         servers = [self._server(Served(name)) for name in names]  # the others write nothing
-        return pause.paused([server for server in servers if server is not None])
+        found = [server for server in servers if server is not None]
+        return pause.paused(found, self._unit)
 
-    def _start(self, served: Served, path: str, state: State) -> None:
+    def _start(self, served: Served, path: str, state: State, lock: int) -> None:
         """:raises VolumeBackendAPIException: nothing is left of the try."""
         self._check_socket(served)
         arguments = qemu.arguments(
@@ -199,10 +220,11 @@ class NbdExport(ExportDriver):
                 state.port = port
                 # Before: a process that is killed here finds the server that it started.
                 self._keep(served, state)
-                if qemu.start([*arguments, *self._listen(served, port), "--", path], served.name):
+                command = [*arguments, *self._listen(served, port), "--", path]
+                if qemu.start(command, served.name, self._unit, lock):
                     return
         except VolumeBackendAPIException:
-            self._forget(served)
+            self._remove(served)  # it may run although its launcher did not answer
             raise
         self._forget(served)
         text = f"no port of {self._ports.start}-{self._ports.stop - 1} on {self._address} is free"
@@ -244,7 +266,11 @@ class NbdExport(ExportDriver):
             raise VolumeBackendAPIException(f"{served.name} cannot be served: {text}")
 
     def _server(self, served: Served) -> qemu.QemuNbdServer | None:
-        return qemu.find(self._file(served, "pid"))
+        pid_file = self._file(served, "pid")
+        found = qemu.find(pid_file)
+        if found is None and self._file(served, "json").exists():
+            return qemu.search(pid_file)  # it was being started when its starter was killed
+        return found
 
     def _remove(self, served: Served) -> None:
         server = self._server(served)
@@ -254,7 +280,7 @@ class NbdExport(ExportDriver):
 
     def _end(self, served: Served, server: qemu.QemuNbdServer) -> None:
         if not server.end():
-            text = f"{qemu.PROGRAM} of {served.name}, process {server.pid}, does not end"
+            text = f"{PROGRAM} of {served.name}, process {server.pid}, does not end"
             raise RemoveExportException(text)
 
     def _state(self, served: Served) -> State:
@@ -278,12 +304,12 @@ class NbdExport(ExportDriver):
         return self._directory / f"{served}.{kind}"
 
     @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Exclude other processes from this volume's export."""
+    def _locked(self, name: str) -> Iterator[int]:
+        """Exclude other processes from this volume's export; gives the lock's descriptor."""
         number = zlib.crc32(name.encode()) % _LOCKS
         with (self._directory / f"lock.{number:02}").open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            yield
+            yield held.fileno()
 
 
 def _both(name: str) -> tuple[Served, Served]:

@@ -3,7 +3,7 @@
 
 A paused server is a process that SIGSTOP has stopped: the writes that it had acknowledged are
 in the file, and new ones wait until it continues. If the worker were killed, its servers would
-stay stopped for ever; so a separate guard process sends SIGCONT when its pipe closes.
+stay stopped for ever; so a separate guard process sends SIGCONT when its input closes.
 """
 
 from __future__ import annotations
@@ -11,65 +11,49 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from oslo_utils import timeutils
 
-from drivers.export.qemu import PROGRAM, QemuNbdServer
+from drivers.export.launcher import PROGRAM
+from drivers.export.qemu import QemuNbdServer
+from drivers.export.unit import Unit
 from drivers.interface.errors import VolumeBackendAPIException
 
 _STOP_TIMEOUT = 10.0
 """Seconds that a server has to stop: the time of one write to a disk."""
 
 _POLL = 0.001
-_GUARD = 'echo; read _; kill -CONT "$@" 2>/dev/null'
 _STOPPED_STATES = ("T", "t", "Z", "X")
 
 
 @contextlib.contextmanager
-def paused(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
+def paused(servers: Sequence[QemuNbdServer], unit: Unit) -> Iterator[None]:
     """Pause servers.
 
+    :param unit: where the guard runs.
     :raises VolumeBackendAPIException: a server does not stop; none is paused.
     """
     if not servers:
         yield
         return
-    with _guard(servers):
-        for server in servers:
-            server.send(signal.SIGSTOP)
-        for server in servers:
-            _wait_for(server)
-        yield
+    with unit.resuming([server.pid for server in servers]):
+        try:
+            for server in servers:
+                server.send(signal.SIGSTOP)
+            for server in servers:
+                _wait_for(server)
+            yield
+        finally:
+            resume(servers)
 
 
 def resume(servers: Sequence[QemuNbdServer]) -> None:
     """Continue servers whose guard was killed together with the process that paused them."""
     for server in servers:
         server.send(signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def _guard(servers: Sequence[QemuNbdServer]) -> Iterator[None]:
-    command = ["/bin/sh", "-c", _GUARD, "guard", *(str(server.pid) for server in servers)]
-    # In a session of its own: a signal to our process group does not reach it.
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd="/",
-        start_new_session=True,
-    ) as process:
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            process.stdout.readline()  # the guard runs
-            yield
-        finally:
-            resume(servers)
-            process.stdin.close()
 
 
 def _wait_for(server: QemuNbdServer) -> None:

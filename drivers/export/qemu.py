@@ -2,7 +2,8 @@
 """Processes of qemu-nbd: start one, find it again, end it.
 
 It writes its pid into a file before it reports that it has started, so a process that comes
-later finds it, even when the one who started it was killed meanwhile.
+later finds it, even when the one who started it was killed meanwhile. It runs in a session
+of its own, and under systemd in a unit of its own where ``holdfast-nbd.socket`` listens.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from drivers.export.launcher import PROGRAM
+from drivers.export.unit import Unit
 from drivers.interface.errors import VolumeBackendAPIException
 
-PROGRAM = "qemu-nbd"
-
-_START = 30
 _STOP = 10
-"""How long to wait for a server's start and for its end, in seconds."""
+"""How long to wait for the end of a server, in seconds."""
 
 _IN_USE = "Address already in use"
+_PID_FILE = b"--pid-file="
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,6 @@ def arguments(name: str, pid_file: Path, tls: str, *, read_only: bool = False) -
     makes the server open other files of this host.
     """
     found = [
-        PROGRAM,
         "--fork",
         "--persistent",
         "--format=raw",
@@ -78,7 +78,7 @@ def arguments(name: str, pid_file: Path, tls: str, *, read_only: bool = False) -
         "--discard=unmap",
         "--detect-zeroes=unmap",
         f"--export-name={name}",
-        f"--pid-file={pid_file}",
+        f"{_PID_FILE.decode()}{pid_file}",
     ]
     if read_only:
         found.append("--read-only")
@@ -88,31 +88,25 @@ def arguments(name: str, pid_file: Path, tls: str, *, read_only: bool = False) -
     return found
 
 
-def start(command: list[str], name: str) -> bool:
+def start(arguments: list[str], name: str, unit: Unit, held: int) -> bool:
     """Start a server; when this returns it listens.
 
+    :param unit: where it is started.
+    :param held: descriptor of the lock, which is held until the server listens.
     :returns: False where its address is taken.
     :raises VolumeBackendAPIException: it does not start for another reason.
     """
-    try:
-        done = subprocess.run(
-            command,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=_START,
-            check=False,
+    done = unit.start(arguments, held)
+    if "problem" in done:
+        raise VolumeBackendAPIException(
+            f"{PROGRAM} cannot be started for {name}: {done['problem']}"
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        text = f"{PROGRAM} cannot be started for {name}: {error}"
-        raise VolumeBackendAPIException(text) from error
-    if done.returncode == 0:
+    if done["returncode"] == 0:
         return True
-    output = done.stderr.decode(errors="replace").strip()
+    output = done["output"]
     if _IN_USE in output:
         return False
-    reason = output.splitlines()[-1] if output else f"it ended with {done.returncode}"
+    reason = output.splitlines()[-1] if output else f"it ended with {done['returncode']}"
     raise VolumeBackendAPIException(f"{PROGRAM} does not serve {name}: {reason}")
 
 
@@ -120,9 +114,28 @@ def find(pid_file: Path) -> QemuNbdServer | None:
     """Return the process that a file names, None where it is no server of ours (any more)."""
     try:
         pid = int(pid_file.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return None
     # The number may be another process's by now; only ours names this file.
-    ours = f"--pid-file={pid_file}".encode() in command
-    return QemuNbdServer(pid) if ours else None
+    return QemuNbdServer(pid) if _serves(pid, pid_file) else None
+
+
+def search(pid_file: Path) -> QemuNbdServer | None:
+    """Find the server of a file that is not there (yet), among all processes."""
+    return next((QemuNbdServer(pid) for pid in _pids() if _serves(pid, pid_file)), None)
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdecimal())
+
+
+def _serves(pid: int, pid_file: Path) -> bool:
+    """Return whether a process is a server that was started with this file."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    named = [part.removeprefix(_PID_FILE) for part in command if part.startswith(_PID_FILE)]
+    wanted = os.path.realpath(os.fsencode(pid_file))
+    # Compared without links: the directory may be configured by another path since.
+    return any(os.path.realpath(path) == wanted for path in named)

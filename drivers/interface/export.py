@@ -9,7 +9,7 @@ it, so that each protocol is written once. Source: seeds, VolumeDriverCore
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -75,9 +75,10 @@ class ExportDriver(abc.ABC):
         """
 
     @abc.abstractmethod
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, keep: Collection[str | None] = ()) -> None:
         """Stop serving, even while it is used; absence is success.
 
+        :param keep: consumers that keep their access; None for all that there are.
         :raises RemoveExportException: it is still served.
         """
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decide whether a consumer of a volume is on this host, where a path means the same file."""
+"""Hosts of consumers: whether one is this host, and which have a volume attached."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from drivers.interface.records import Record
 
 _SEPARATOR = "@"
 """Between the host and the backend in the host of a volume service."""
@@ -25,3 +27,15 @@ def foreign(connector: Mapping[str, Any]) -> str:
     text = "is not this one, and the path of a file would be that of another file there"
     advice = "set local_export = nbd, or local_path_shared where it sees the same directory"
     return f"the connector's host {connector.get('host')!r:.80} {text}: {advice}"
+
+
+def attached(attachments: Iterable[Record]) -> set[str | None]:
+    """Return the hosts that have a volume attached; None stands for those that are not known.
+
+    An attachment of an instance in the older manner has no host, and no connector.
+    """
+    return {
+        one.attached_host or None
+        for one in attachments
+        if one.attached_host or one.attach_status == "attached"
+    }

@@ -20,6 +20,7 @@ from oslo_config import cfg
 from oslo_utils import units
 
 from drivers.export import nbd
+from drivers.export.unit import Unit
 from drivers.interface.errors import (
     InvalidConnectorException,
     VolumeBackendAPIException,
@@ -105,6 +106,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
                 self.configuration.local_nbd_address,
                 self.configuration.local_nbd_ports,
                 self.configuration.local_nbd_tls,
+                Unit(self.configuration.local_nbd_socket),
             )
 
     def check_for_setup_error(self) -> None:
@@ -225,10 +227,24 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         return None
 
     def remove_export(self, context: Any, volume: Record) -> None:
-        """Stop serving the volume."""
+        """Stop serving the volume to hosts without an attachment.
+
+        The call may be an old one, after which another host or instance attached the volume.
+        """
         if self._export is not None:
+            keep = consumer_host.attached(volume.get("volume_attachment") or ())
             with explained(self._files, f"remove the export of volume {volume.id}"):
-                self._export.remove(volume.name)
+                self._export.remove(volume.name, keep=keep)
+
+    def detach_volume(self, context: Any, volume: Record, attachment: Record | None = None) -> None:
+        """Let the attachment's host go, unless another attachment of it remains."""
+        if self._export is None or attachment is None:
+            return
+        others = [one for one in volume.volume_attachment if one.id != attachment.id]
+        stay, go = consumer_host.attached(others), consumer_host.attached([attachment])
+        with explained(self._files, f"disconnect volume {volume.id}"):
+            for host in go - stay if None not in stay else ():
+                self._export.disconnect(volume.name, host)
 
     def initialize_connection(
         self,

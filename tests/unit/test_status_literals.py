@@ -34,6 +34,7 @@ COLUMNS = {"deleted", "disabled", "reserved"}
 
 ALLOWED = {
     ("drivers/backup/chunked.py", "creating"): "the row of such a backup has no object count yet",
+    ("drivers/volume/consumer_host.py", "attached"): "an attachment is only read",
     ("flows/statuses.py", "target:"): "where the row of a target begins its status",
     ("worker/cli/config.py", "error"): "how grave a problem of the configuration is",
     ("worker/cli/volume.py", "enabled"): "whether a service takes requests, in the list of them",

@@ -108,11 +108,16 @@ class TerminateVolume(Step, task="terminate"):
 
 
 class UnexportVolume(Step, task="unexport"):
-    """Take the export away. Idempotent: none is a success."""
+    """Take the export away. Idempotent: none is a success.
+
+    An export that an attachment uses stays: the call comes from a service that has ended its
+    own connection, and may be an old one.
+    """
 
     def execute(self, ctx: ConnectionContext, volume_id: str) -> None:
         volume = of_ours(ctx, volume_id)
-        if _is_used_again(ctx, volume):
+        if volume.status != VolumeStatus.DETACHING and is_used(ctx, volume_id):
+            LOG.warning("volume %s is attached, its export stays", volume_id)
             return
         driver = ctx.driver
         try:
@@ -148,11 +153,15 @@ def of_ours(ctx: ConnectionContext, volume_id: str) -> Record:
     return volume
 
 
-def is_used(ctx: VolumeContext, volume_id: str) -> bool:
-    """Return whether the volume is connected: an attachment has a connector."""
+def is_used(ctx: VolumeContext, volume_id: str, *, besides: str | None = None) -> bool:
+    """Return whether the volume is connected: an attachment has a connector.
+
+    :param besides: an attachment that does not count.
+    """
     return any(
         attachment.connector or attachment.attach_status == AttachStatus.ATTACHED
         for attachment in ctx.attachments.of_volume(volume_id)
+        if attachment.id != besides
     )
 
 

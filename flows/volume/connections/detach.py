@@ -5,8 +5,8 @@
 task       does                                      undone by
 =========  ========================================  ===============================
 find       which attachment ends                     ``error_detaching``
-untell     driver.detach_volume,                     (a detached one stays detached)
-           driver.remove_export
+untell     driver.detach_volume; without other       (a detached one stays detached)
+           attachments driver.remove_export
 detached   the attachment goes, the volume's status  (point of no return)
            follows from those that are left
 =========  ========================================  ===============================
@@ -93,7 +93,7 @@ class NotifyDetached(Step, task="untell"):
             driver.detach_volume(ctx.request, volume, ctx.attachments.get(found_id))
         except Exception as error:
             raise driver_contract.backend_error("detach_volume", volume_id, error) from error
-        _unexport(ctx, volume)
+        _unexport(ctx, volume, found_id)
 
 
 class FinishDetach(Step, task="detached"):
@@ -106,7 +106,7 @@ class FinishDetach(Step, task="detached"):
     def execute(self, ctx: ConnectionContext, volume_id: str, found_id: str | None) -> None:
         if found_id is not None:
             if ctx.resumed and _is_live(ctx, found_id):
-                _unexport(ctx, ctx.volumes.get(volume_id))
+                _unexport(ctx, ctx.volumes.get(volume_id), found_id)
             ctx.attachments.destroy(found_id)
             ctx.volumes.pop_admin_metadata(volume_id, MODE)
         status = ctx.attachments.settle_volume(volume_id)
@@ -130,7 +130,11 @@ def _is_live(ctx: ConnectionContext, attachment_id: str) -> bool:
     return True
 
 
-def _unexport(ctx: ConnectionContext, volume: Record) -> None:
+def _unexport(ctx: ConnectionContext, volume: Record, attachment_id: str) -> None:
+    """Remove the export that an attachment used, unless another one uses it."""
+    if connection.is_used(ctx, volume.id, besides=attachment_id):
+        LOG.info("volume %s has another attachment, its export stays", volume.id)
+        return
     driver = ctx.driver
     try:
         driver.remove_export(ctx.request.elevated(), volume)

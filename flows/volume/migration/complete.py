@@ -37,6 +37,7 @@ from flows.errors import InvalidVolume, NotFound, RunInterrupted, ServiceError, 
 from flows.factories import registered
 from flows.lifecycle import Step
 from flows.statuses import VolumeStatus, migrating_volume
+from flows.volume.connections import connection
 from flows.volume.connections.attach import MODE
 from flows.volume.lifecycle import began_elsewhere, find
 from flows.volume.migration import target
@@ -197,7 +198,8 @@ def _detach(ctx: MigrationContext, volume_id: str, attachment_id: str) -> None:
         return
     volume, driver = ctx.volumes.current(volume_id), ctx.driver
     driver.detach_volume(ctx.request, volume, attachment)
-    driver.remove_export(ctx.request.elevated(), volume)
+    if not connection.is_used(ctx, volume_id, besides=attachment_id):
+        driver.remove_export(ctx.request.elevated(), volume)
     ctx.attachments.destroy(attachment_id)
 
 

@@ -95,7 +95,7 @@ def test_a_name_is_no_option_of_qemu_nbd(
 
     [command] = commands
     own = qemu.arguments(name, tmp_path / f"{name}.pid", "")
-    assert command == [*own, f"--socket={tmp_path / name}.sock", "--", name]
+    assert command == ["qemu-nbd", *own, f"--socket={tmp_path / name}.sock", "--", name]
     assert f"--export-name={name}" in command
 
 

@@ -10,11 +10,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
 
-from drivers.export import qemu
+from drivers.export import nbd, qemu
 from drivers.export.nbd import NbdExport, Served
 from drivers.interface.errors import (
     TargetUpdateFailed,
@@ -146,6 +147,16 @@ class TestServing:
             export.ensure(NAME, str(scratch / "absent"))
 
         assert left(export) == []
+
+    def test_a_server_is_found_by_another_path_of_its_directory(self, export, volume, scratch):
+        export.ensure(NAME, volume)
+        pid = pid_of(export)
+        (scratch / "link").symlink_to(export._directory)
+
+        moved = NbdExport(scratch / "link", export._address, export._ports)
+        moved.ensure(NAME, volume)
+
+        assert pid_of(moved) == pid
 
     def test_state_torn_by_a_crash_is_begun_anew(self, export, volume):
         export._file(Served(NAME), "json").write_text('{"port": 1')
@@ -313,7 +324,7 @@ class TestAddresses:
         NbdExport(scratch / "exports", address, range(10809, 10810)).check()
 
     def test_missing_program_is_told_with_its_package(self, scratch, monkeypatch):
-        monkeypatch.setattr(qemu, "PROGRAM", "qemu-nbd-absent")
+        monkeypatch.setattr(nbd, "PROGRAM", "qemu-nbd-absent")
 
         with pytest.raises(VolumeBackendAPIException, match="qemu-utils"):
             NbdExport(scratch / "exports").check()
@@ -368,6 +379,44 @@ class TestDriver:
 
         backend.driver.delete_volume(volume)
 
+    def test_an_old_detach_ends_no_other_attachment(self, backend):
+        volume = backend.created()
+        backend.connect(volume)
+        old, other = _Attachment("elsewhere"), _Attachment(CONNECTOR["host"])
+        both = volume.replace(volume_attachment=[old, other])
+
+        backend.driver.detach_volume(None, both, old)
+        backend.driver.remove_export(None, both)
+
+        assert backend.driver._export.is_up(volume.name)
+
+        backend.driver.detach_volume(None, volume.replace(volume_attachment=[other]), other)
+        assert not backend.driver._export.is_up(volume.name)
+
+    def test_another_attachment_of_the_host_keeps_its_server(self, backend):
+        volume = backend.created()
+        backend.connect(volume)
+        old, other = _Attachment(CONNECTOR["host"]), _Attachment(CONNECTOR["host"])
+        both = volume.replace(volume_attachment=[old, other])
+
+        backend.driver.detach_volume(None, both, old)
+
+        assert backend.driver._export.is_up(volume.name)
+        backend.driver.remove_export(None, volume.replace(volume_attachment=[]))
+
+    def test_an_instance_in_the_older_manner_has_no_host_and_keeps_its_server(self, backend):
+        volume = backend.created()
+        backend.connect(volume)
+        old, other = _Attachment("elsewhere"), _Attachment(None)
+        both = volume.replace(volume_attachment=[old, other])
+
+        backend.driver.detach_volume(None, both, old)
+        backend.driver.remove_export(None, both)
+
+        assert backend.driver._export.is_up(volume.name)
+        backend.driver.remove_export(None, volume.replace(volume_attachment=[]))
+        assert not backend.driver._export.is_up(volume.name)
+
     def test_statistics_are_those_of_the_export(self, backend):
         stats = backend.driver.get_volume_stats()
 
@@ -385,7 +434,9 @@ class TestDriver:
 
 class _Attachment:
     def __init__(self, host):
+        self.id = uuid.uuid4().hex
         self.attached_host = host
+        self.attach_status = "attached"
 
 
 def certificates(place):

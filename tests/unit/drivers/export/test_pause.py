@@ -12,16 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from drivers.export import pause
+from drivers.export import pause, unit
 from drivers.export.qemu import QemuNbdServer
+from drivers.export.unit import Unit
 from drivers.interface.errors import VolumeBackendAPIException
 from tests.servers import until
 
 _PAUSING = """\
 import os, signal, sys
-from drivers.export import pause
+from drivers.export import pause, unit
 from drivers.export.qemu import QemuNbdServer
-with pause.paused([QemuNbdServer(int(pid)) for pid in sys.argv[2:]]):
+from drivers.export.unit import Unit
+with pause.paused([QemuNbdServer(int(pid)) for pid in sys.argv[2:]], Unit()):
     os.kill(0 if sys.argv[1] == "family" else os.getpid(), signal.SIGKILL)
 """
 
@@ -46,14 +48,14 @@ def states(servers: list[QemuNbdServer]) -> set[str]:
 
 
 def test_they_stand_still_meanwhile_and_go_on_after(servers: list[QemuNbdServer]) -> None:
-    with pause.paused(servers):
+    with pause.paused(servers, Unit()):
         assert states(servers) == {"T"}
 
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
 
 def test_they_go_on_after_a_failure(servers: list[QemuNbdServer]) -> None:
-    with pytest.raises(OSError, match="disk"), pause.paused(servers):
+    with pytest.raises(OSError, match="disk"), pause.paused(servers, Unit()):
         raise OSError("disk")
 
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
@@ -80,7 +82,7 @@ def test_nobody_is_held_where_one_does_not_stand_still(
     monkeypatch.setattr(pause, "_is_stopped", lambda pid: pid != servers[1].pid)
 
     refused = pytest.raises(VolumeBackendAPIException, match="does not stop writing")
-    with refused, pause.paused(servers):
+    with refused, pause.paused(servers, Unit()):
         raise AssertionError("it was held")
     until(lambda: states(servers) == {"S"}, 60, "the servers to go on")
 
@@ -89,7 +91,7 @@ def test_one_that_has_ended_is_passed_over(servers: list[QemuNbdServer]) -> None
     gone = subprocess.Popen(["true"])
     gone.wait()
 
-    with pause.paused([QemuNbdServer(gone.pid), *servers]):
+    with pause.paused([QemuNbdServer(gone.pid), *servers], Unit()):
         assert states(servers) == {"T"}
 
 
@@ -103,7 +105,7 @@ def test_what_nobody_holds_any_more_is_let_go(servers: list[QemuNbdServer]) -> N
 
 
 def test_without_servers_no_guard_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(pause, "subprocess")
+    monkeypatch.delattr(unit, "subprocess")
 
-    with pause.paused([]):
+    with pause.paused([], Unit()):
         pass

@@ -186,6 +186,18 @@ class TestRemoveExport:
 
         assert ready.driver.exports == set()
 
+    @pytest.mark.parametrize(("status", "stays"), [("in-use", True), ("detaching", False)])
+    def test_an_export_that_an_attachment_uses_stays(
+        self, ready: World, status: str, stays: bool
+    ) -> None:
+        """The call is an old one: its sender has ended its own connection before."""
+        ready.add_attachment()
+        ready.volume()["status"] = status
+
+        unexport(ready)
+
+        assert (ready.driver.called("remove_export") == []) is stays
+
     @pytest.mark.parametrize("error", RAISED)
     def test_whatever_the_driver_raises(self, ready: World, error: BaseException) -> None:
         ready.driver.plan["remove_export"] = error

@@ -78,6 +78,7 @@ class TestDetach:
         end(used, "a1")
 
         assert [row["id"] for row in used.db.attachments.of()] == ["a2"]
+        assert used.driver.called("remove_export") == []
         assert used.volume()["status"] == "in-use"
 
     def test_none_at_all(self, world: World) -> None:
