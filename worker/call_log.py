@@ -14,8 +14,7 @@ from typing import Any
 
 from drivers.interface.records import Record
 
-CALLS = logging.getLogger("worker.calls")
-MESSAGES = logging.getLogger("worker.messages")
+CALLS = MESSAGES = logging.getLogger(__name__)
 
 _LONGEST = 80
 """Characters of a text."""
