@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 
 from oslo_config import cfg
 
@@ -47,8 +48,15 @@ def load(
     files = config_files.chosen(args, project, prog, default_config_files)
     refuse(checker.early(conf, config_files.ConfigFiles(files)))
     defaults.apply(conf, files)
+    version = f"{prog} {metadata.version('holdfast')}"
     try:
-        conf(args, project=project, prog=prog, default_config_files=default_config_files)
+        conf(
+            args,
+            project=project,
+            prog=prog,
+            version=version,
+            default_config_files=default_config_files,
+        )
     except cfg.Error as error:
         raise ConfigError(" ".join(str(error).split())) from None
     refuse(checker.start(conf))

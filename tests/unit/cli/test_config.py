@@ -6,15 +6,17 @@ from __future__ import annotations
 import importlib.util
 import io
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from oslo_config import cfg
 
+from tests.servers import until
 from tests.unit.cli.conftest import Ran
 from worker.cli.main import Holdfast
 from worker.conf import backends
-from worker.conf.check import urls
+from worker.conf.check import packages, urls
 
 FILES = Path(__file__).parents[1] / "conf/cinder"
 
@@ -227,3 +229,84 @@ def test_files_of_this_kind_pass_the_start(served, tmp_path, monkeypatch):
     cfg.CONF.reset()
 
     assert len(warnings) == 4
+
+
+def with_backend(text):
+    """Return a change that replaces the backend of a packaged file."""
+    return lambda whole: whole.partition("[lvm]")[0] + f"[lvm]\n{text}\n"
+
+
+def test_all_missing_packages_are_one_command(check, monkeypatch):
+    missing = {"cinder", "keystoneauth1", "swiftclient", "etcd3gw", "pymysql"}
+    monkeypatch.setattr(packages, "_is_missing", lambda name: packages._MODULES[name] in missing)
+    more = (
+        "[coordination]\nbackend_url = etcd3+http://controller:2379\n[nova]\nauth_type = password\n"
+    )
+    steps = " ".join(
+        parts(check("packaged.conf", "--cinder", change=lambda text: text + more))["Next"]
+    )
+
+    assert "pip install 'holdfast[cinder,glance,nova,swift,mysql]' etcd3gw" in steps
+
+
+def test_nothing_is_to_be_installed_where_nothing_is_missing(check, monkeypatch, served):
+    monkeypatch.setattr(packages, "_is_missing", lambda name: False)
+
+    assert "pip install" not in check("packaged.conf", "--cinder").out
+
+
+@pytest.mark.parametrize("driver", ["swift", "swift.SwiftBackupDriver"])
+def test_a_store_is_known_by_its_module_and_by_its_class(check, served, driver):
+    own = f"backup_swift_auth = single_user\nbackup_driver = cinder.backup.drivers.{driver}"
+    ran = check("packaged.conf", "--cinder", change=lambda t: t.replace("verbose = True", own))
+
+    assert parts(ran)["Backups"] == ["swift, a driver of Holdfast"]
+    assert "holdfast-backup --config-file" in " ".join(parts(ran)["Next"])
+
+
+def test_a_backup_service_that_does_not_start_is_no_step(check, served):
+    found = parts(check("packaged.conf", "--cinder"))
+
+    assert found["Backups"] == ["swift, a driver of Holdfast; does not start with these options"]
+    steps = " ".join(found["Next"])
+    assert "holdfast-backup --config-file" not in steps and "Stop cinder-volume:" in steps
+
+
+def test_the_option_verbose_has_no_other_name(check):
+    found = " ".join(parts(check("packaged.conf", "--cinder"))["Unknown"])
+
+    assert "[DEFAULT] verbose unknown, so it has no effect; Cinder 29.0.0 has it no more" in found
+
+
+def test_options_of_drivers_of_other_projects_are_theirs(check):
+    own = "volume_driver = array_maker.cinder.Driver\narray_pool = p\nvolume_backend_nam = a"
+    found = parts(check("packaged.conf", "--cinder", change=with_backend(own)))
+
+    assert "array_pool" not in " ".join(found["Unknown"])
+    assert "[lvm] volume_backend_nam" in " ".join(found["Unknown"])
+    assert "1  drivers of other projects" in " ".join(found["For others, not looked at"])
+
+
+def test_the_scheduler_reads_the_ratio_of_the_whole_cloud(check):
+    ratio = "max_over_subscription_ratio = 5"
+    ran = check("packaged.conf", "--cinder", change=lambda t: t.replace("verbose = True", ratio))
+
+    assert "max_over_subscription_ratio" not in ran.out
+    assert "1  cinder-scheduler" in " ".join(parts(ran)["For others, not looked at"])
+
+
+def test_a_service_of_cinder_that_runs_is_named(check, served, tmp_path):
+    program = tmp_path / "cinder-volume"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "60"]) as running:
+        try:
+            until(lambda: _is_sleeping(running.pid), 10, "the program")
+            steps = " ".join(parts(check("packaged.conf", "--cinder"))["Next"])
+        finally:
+            running.kill()
+
+    assert f"cinder-volume (process {running.pid})" in steps
+
+
+def _is_sleeping(pid):
+    return b"cinder-volume" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from importlib import metadata
 
 import pytest
 from oslo_config import cfg
@@ -71,3 +72,13 @@ def test_a_backend_that_is_not_served_does_not(start):
     with pytest.raises(SystemExit):
         start(volume, f"{text.replace('b3', 'b2')}")
     assert start(volume, text.replace("b3", "b2"), "--backend", "b1") == []
+
+
+@pytest.mark.parametrize("program", [volume, backup])
+def test_the_version_is_printed(program, capsys):
+    with pytest.raises(SystemExit) as caught:
+        program.main(["--version"])
+    cfg.CONF.reset()
+
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"{program.PROG} {metadata.version('holdfast')}\n"

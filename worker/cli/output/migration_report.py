@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +24,12 @@ _STRANGE = (
     "hold: state_path, backup_driver, image_service, volume_driver."
 )
 
-_AGAIN = ("Make the changes that are listed above before the move, and run this again.",)
+_AGAIN = "Make the changes that are listed above before the move, and run this again."
+
+_INSTALL = "Install the missing packages in the environment of these services: "
+
+_SERVICES = ("cinder-volume", "cinder-backup")
+"""Cinder's programs that do the same work."""
 
 _TOGETHER = ("pip install '", " = ", "--config-file ")
 """Text that is not broken over two lines."""
@@ -84,7 +91,10 @@ class Report:
         yield from self._heading("Backends", len(rows))
         yield from _columns(rows)
         yield from self._heading("Backups")
-        yield _INDENT + _store(conf)
+        store = _store(conf)
+        if store is not None and not self._makes_backups(conf):
+            store += "; does not start with these options"
+        yield _INDENT + (store or f"{conf.backup_driver}: no driver for it")
 
     def _part(self, title: str, kind: str, problems: Sequence[Problem]) -> Iterator[str]:
         if not problems:
@@ -122,9 +132,42 @@ class Report:
 
     def _next(self) -> Iterator[str]:
         yield from self._heading("Next")
-        steps = [*_AGAIN] if self.prevents else [*_steps(self._files, self._found.conf)]
-        for number, step in enumerate(steps, 1):
+        for number, step in enumerate(self._steps(), 1):
             yield from _wrapped(step, _INDENT, f"{number}. ")
+
+    def _steps(self) -> Iterator[str]:
+        if self._found.installation:
+            yield f"{_INSTALL}{self._found.installation}"
+        if self.prevents:
+            yield _AGAIN
+            return
+        conf = self._found.conf
+        asked = " ".join(f"--config-file {file}" for file in self._files)
+        state = conf.state_path if conf is not None else "state_path"
+        names = list(conf.enabled_backends) if conf is not None else []
+        yield (
+            f"See that the user of the services can write to {state}, and under systemd name that "
+            "user and ReadWritePaths= in the units (systemctl edit): docs/cinder-conf.rst has an "
+            "example."
+        )
+        yield f"holdfast {asked} db check  says whether the database fits."
+        with_backups = conf is not None and self._makes_backups(conf)
+        stopped = _SERVICES if with_backups else _SERVICES[:1]
+        stop = f"Stop {' and '.join(stopped)}: both would take the same operations."
+        yield stop + _running(stopped)
+        yield f"holdfast-volume {asked}  serves {', '.join(names) or 'them'} under the same names."
+        if with_backups:
+            yield f"holdfast-backup {asked}  makes, restores and deletes backups."
+        else:
+            yield (
+                "cinder-backup, if there is one, goes on as it is: holdfast-backup does not start "
+                "with these options."
+            )
+        yield "The way back is the same: stop them, and start Cinder's services."
+
+    def _makes_backups(self, conf: cfg.ConfigOpts) -> bool:
+        review = self._found.review
+        return _store(conf) is not None and not (review and review.lacks_backups)
 
     def _heading(self, title: str, count: int | None = None, kind: str = "strong") -> Iterator[str]:
         yield ""
@@ -151,7 +194,8 @@ def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
     return short, served
 
 
-def _store(conf: cfg.ConfigOpts) -> str:
+def _store(conf: cfg.ConfigOpts) -> str | None:
+    """Return the driver of backups; None where there is none."""
     # Late: help needs no configuration, which loads 50 modules.
     from worker.conf import ConfigError, option_groups
 
@@ -159,8 +203,8 @@ def _store(conf: cfg.ConfigOpts) -> str:
     try:
         option_groups.backup.driver_class(conf)
     except ConfigError:
-        return f"{wanted}: no driver for it"
-    ours = option_groups.backup.CINDER.get(wanted, wanted)
+        return None
+    ours = option_groups.backup.ours(wanted)
     return f"{ours}, a driver of Holdfast" if "." not in ours else ours
 
 
@@ -177,18 +221,23 @@ def _left_out(conf: cfg.ConfigOpts | None, said: Iterable[str]) -> list[str]:
     ]
 
 
-def _steps(files: Sequence[str], conf: cfg.ConfigOpts | None) -> Iterator[str]:
-    asked = " ".join(f"--config-file {file}" for file in files)
-    state = conf.state_path if conf is not None else "state_path"
-    names = list(conf.enabled_backends) if conf is not None else []
-    yield (
-        f"See that the user of the service can write to {state}, and under systemd name that user "
-        "and ReadWritePaths= in the unit (systemctl edit): docs/cinder-conf.rst has an example."
-    )
-    yield f"holdfast {asked} db check  says whether the database fits."
-    yield "Stop cinder-volume: both would take the same operations."
-    yield f"holdfast-volume {asked}  serves {', '.join(names) or 'them'} under the same names."
-    yield "The way back is the same: stop it, and start cinder-volume."
+def _running(programs: Sequence[str]) -> str:
+    """Return which of these programs run on this host, as a sentence."""
+    found = sorted({(name, pid) for pid, name in _processes() if name in programs})
+    if not found:
+        return ""
+    shown = ", ".join(f"{name} (process {pid})" for name, pid in found)
+    return f" On this host runs {shown}."
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    """Yield the id of each process, with the names of the programs in its command line."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")[:3]
+                for word in words:
+                    yield int(entry.name), os.path.basename(word).decode(errors="replace")
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:

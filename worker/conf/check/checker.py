@@ -20,6 +20,7 @@ from worker.conf.check import (
     config_files,
     log_file,
     option_values,
+    packages,
     places,
     readable_files,
     urls,
@@ -37,11 +38,13 @@ class Examination:
     :param problems: in the order of their lines.
     :param conf: as it was read; None where it could not be.
     :param review: the effect of each assignment; None where they could not be read.
+    :param installation: the command that installs packages which are missing; may be empty.
     """
 
     problems: list[Problem]
     conf: cfg.ConfigOpts | None = None
     review: Review | None = None
+    installation: str = ""
 
 
 def check(files: Sequence[str], operations: Collection[str] = ()) -> list[Problem]:
@@ -54,7 +57,7 @@ def examine(files: Sequence[str], operations: Collection[str] = ()) -> Examinati
 
     :param operations: the names of operations, for the limits of their time; empty: any name.
     """
-    review = None
+    review, installation = None, ""
     try:
         found = config_files.ConfigFiles(files)
         conf = cfg.ConfigOpts()
@@ -68,10 +71,11 @@ def examine(files: Sequence[str], operations: Collection[str] = ()) -> Examinati
                 problems += backends.timeout_faults(conf, found, operations)
             review = Review(conf, found)
             problems += [*_names(review), *readable_files.faults(conf, found)]
+            installation = packages.command(conf, found)
     except ConfigError as error:
         return Examination([error.problem])
     problems = sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
-    return Examination(problems, conf if review else None, review)
+    return Examination(problems, conf if review else None, review, installation)
 
 
 def early(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:

@@ -14,7 +14,7 @@ from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.check.problems import Problem
 from worker.conf.cinder import names, no_effect, refused, table, unrelated
 from worker.conf.cinder.refused import BACKUP, BOTH, RefusedOption
-from worker.conf.option_groups import backend
+from worker.conf.option_groups import backend, backup
 
 _SWITCHES = {"profiler": "enabled"}
 """Sections that mean something only if this option of them is true."""
@@ -23,6 +23,9 @@ _ALIKE = 0.75
 """How like a known name an unknown one is that may have meant it, from 0 to 1."""
 
 _NOT_SHARED = "has no effect, nor has it in Cinder: write it into the section of each backend"
+
+_KNOWN_PACKAGES = ("cinder.", "drivers.")
+"""Packages of drivers whose options are known."""
 
 _MOST_LINES = 12
 """Of warnings at a start."""
@@ -114,6 +117,14 @@ class Review:
         """Return the findings of one kind, in the order of the files."""
         return [finding for finding in self.findings if finding.kind is kind]
 
+    @property
+    def lacks_backups(self) -> bool:
+        """Whether the options forbid a start of the backup service, or leave it to Cinder."""
+        return any(
+            finding.services == BACKUP and finding.kind is not AssignmentKind.TAKEN
+            for finding in self.findings
+        )
+
     def warnings(self) -> list[str]:
         """Return the warnings about unknown options: a few lines, or one."""
         unknown = [str(finding.problem) for finding in self.of_kind(AssignmentKind.UNKNOWN)]
@@ -171,6 +182,12 @@ class Review:
             return AssignmentFinding(AssignmentKind.TAKEN, entry)
         if name in no_effect.BACKEND:
             return _otherwise(entry, no_effect.BACKEND[name], option)
+        return self._of_no_driver(entry, name, option)
+
+    def _of_no_driver(
+        self, entry: ConfigEntry, name: str, option: table.Option | None
+    ) -> AssignmentFinding:
+        """Judge an option of a backend whose driver, as far as it is known, has none of it."""
         if option is not None:
             return AssignmentFinding(
                 AssignmentKind.OTHERWISE, entry, "the driver of this backend does not have it"
@@ -182,7 +199,10 @@ class Review:
             return AssignmentFinding(
                 AssignmentKind.TAKEN, entry
             )  # it may be of a driver that is not loaded here
-        return self._unknown(entry, name, entry.section.lower())
+        finding = self._unknown(entry, name, entry.section.lower())
+        if self._is_foreign(entry.section.lower()) and "did you mean" not in finding.text:
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.FOREIGN)
+        return finding
 
     def _of_a_section(
         self, entry: ConfigEntry, section: str, reported: set[str]
@@ -256,8 +276,7 @@ class Review:
     def _absent(self) -> Iterator[AssignmentFinding]:
         """Judge combinations of options, and forbidden assignments."""
         conf, written = self._conf, self._found.entries
-        is_swift = conf.backup_driver.lower().startswith(("swift", "cinder.backup.drivers.swift"))
-        if not is_swift or conf.backup_swift_auth != "per_user":
+        if backup.ours(conf.backup_driver) != "swift" or conf.backup_swift_auth != "per_user":
             return
         wanted = ("backup_swift_auth", "backup_driver")
         at = next((entry for entry in reversed(written) if entry.option in wanted), None)
@@ -268,17 +287,25 @@ class Review:
             yield AssignmentFinding(AssignmentKind.REFUSED, at, text, BACKUP)
         else:
             yield AssignmentFinding(
-                AssignmentKind.OTHERWISE, at, f"holdfast-backup does not start: {text}"
+                AssignmentKind.OTHERWISE, at, f"holdfast-backup does not start: {text}", BACKUP
             )
 
     def _is_cinders(self, section: str) -> bool:
         """Return whether a driver of Cinder reads this section."""
+        return any(name.startswith("cinder.") for name in self._drivers_of(section))
+
+    def _is_foreign(self, section: str) -> bool:
+        """Return whether a driver of another project reads this section."""
+        names = self._drivers_of(section)
+        return any("." in name and not name.startswith(_KNOWN_PACKAGES) for name in names)
+
+    def _drivers_of(self, section: str) -> list[str]:
+        """Return the drivers of the backends that read a section."""
         if section == table.BACKEND:
-            return any(self._is_cinders(name) for name in self._backends - {table.BACKEND})
-        driver = self._drivers.get(section) or self._drivers.get(table.BACKEND)
-        if driver is None:
-            driver = str(self._conf[table.BACKEND].volume_driver)
-        return driver.startswith("cinder.")
+            others = self._backends - {table.BACKEND}
+            return [driver for name in others for driver in self._drivers_of(name)]
+        named = self._drivers.get(section) or self._drivers.get(table.BACKEND)
+        return [named or str(self._conf[table.BACKEND].volume_driver)]
 
 
 def _otherwise(entry: ConfigEntry, text: str, option: table.Option | None) -> AssignmentFinding:

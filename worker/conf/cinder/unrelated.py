@@ -8,6 +8,7 @@ SCHEDULER = "cinder-scheduler"
 COMMANDS = "Cinder's commands"
 STORES = "backup drivers that are not used"
 DRIVERS = "Cinder's drivers"
+FOREIGN = "drivers of other projects"
 
 _API = """
     allow_availability_zone_fallback allow_compression_on_image_upload api_rate_limit
@@ -25,7 +26,8 @@ _API = """
     """
 
 _SCHEDULER = """
-    allocated_capacity_weight_multiplier capacity_weight_multiplier message_reap_interval
+    allocated_capacity_weight_multiplier capacity_weight_multiplier max_over_subscription_ratio
+    message_reap_interval
     reservation_clean_interval scheduler_default_filters scheduler_default_weighers
     scheduler_driver scheduler_driver_init_wait_time scheduler_host_manager
     scheduler_json_config_location scheduler_manager scheduler_max_attempts
@@ -136,7 +138,7 @@ RENAMED: dict[str, str] = {
     "sql_connection": "[database] connection",
     "sql_idle_timeout": "[database] connection_recycle_time",
     "use_syslog_rfc_format": "",
-    "verbose": "debug",
+    "verbose": "",
     "volume_copy_blkio_cgroup": "volume_copy_blkio_cgroup_name",
     "volume_topic": "",
 }

@@ -25,6 +25,9 @@ CINDER = {
 }
 """Class paths of Cinder, each with the name of ours that reads and writes the same."""
 
+_MODULES = {path.rpartition(".")[0]: path for path in CINDER}
+"""The modules of these classes, which some files name in the place of the class."""
+
 _DRIVER = cfg.StrOpt(
     "backup_driver",
     default="posix",
@@ -123,6 +126,16 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(known)
 
 
+def ours(wanted: str) -> str:
+    """Return the name of our store for a value of ``backup_driver``; itself where there is none."""
+    path = _class_path(wanted)
+    return CINDER.get(path, path)
+
+
+def _class_path(wanted: str) -> str:
+    return _MODULES.get(wanted, wanted)
+
+
 def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, ...]]:
     """Return the class that ``backup_driver`` names, its options registered.
 
@@ -130,7 +143,7 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
         is written.
     :raises ConfigError: there is no such class, or it is not a backup driver.
     """
-    wanted = conf.backup_driver
+    wanted = _class_path(conf.backup_driver)
     if (refusal := refused.store(wanted)) is not None:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
     try:

@@ -7,7 +7,7 @@ from oslo_config import cfg
 
 from drivers.compute.nova import Nova
 from drivers.interface.errors import ComputeError
-from worker.conf.check.config_files import ConfigFiles
+from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.check.problems import Problem
 
 GROUP, OPTS = Nova.GROUP, Nova.OPTS
@@ -21,10 +21,14 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     conf.register_opts(OPTS, group=GROUP)
 
 
+def accounts(found: ConfigFiles) -> list[ConfigEntry]:
+    """Return the assignments that say that there is an account."""
+    return [e for e in found.entries if e.section.lower() == GROUP and e.option in _ACCOUNT]
+
+
 def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     """Return the reasons why a configured account is not used; none of them is fatal."""
-    given = [e for e in found.entries if e.section.lower() == GROUP and e.option in _ACCOUNT]
-    if not given:
+    if not (given := accounts(found)):
         return []
     try:
         Nova(conf).check()

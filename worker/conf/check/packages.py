@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages that a configuration needs and this environment lacks, as one command."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from collections.abc import Iterator
+
+from oslo_config import cfg
+
+from worker.conf import backends
+from worker.conf.check.config_files import ConfigFiles
+from worker.conf.option_groups import backup, compute
+
+_DATABASES = {"mysql+pymysql": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
+"""Extras of the schemes of databases, without their driver for PostgreSQL."""
+
+_LOCKS = {
+    "etcd3+http": "etcd3gw",
+    "etcd3+https": "etcd3gw",
+    "redis": "redis",
+    "rediss": "redis",
+    "memcached": "pymemcache",
+    "kazoo": "kazoo",
+    "zookeeper": "kazoo",
+}
+"""Packages of the schemes of lock servers."""
+
+_MODULES = {
+    "cinder": "cinder",
+    "glance": "keystoneauth1",
+    "nova": "keystoneauth1",
+    "s3": "boto3",
+    "swift": "swiftclient",
+    "mysql": "pymysql",
+    "postgresql": "psycopg2",
+    "redis": "redis",
+    "etcd3gw": "etcd3gw",
+    "pymemcache": "pymemcache",
+    "kazoo": "kazoo",
+}
+"""A module of each extra and of each package."""
+
+
+def command(conf: cfg.ConfigOpts, found: ConfigFiles) -> str:
+    """Return the command that installs all that is missing; empty where nothing is."""
+    extras = [one for one in dict.fromkeys(_extras(conf, found)) if _is_missing(one)]
+    packages = [one for one in _packages(conf) if _is_missing(one)]
+    if not extras and not packages:
+        return ""
+    wanted = [f"holdfast[{','.join(extras)}]"] if extras else []
+    return f"pip install {' '.join(map(shlex.quote, [*wanted, *packages]))}"
+
+
+def _extras(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[str]:
+    """Yield the extras of this project that are needed, some of them twice."""
+    names = [backends.driver_name(conf, name) for name in conf.enabled_backends]
+    if any(name.startswith("cinder.") for name in names):
+        yield "cinder"
+    if conf.image_service == "glance":
+        yield "glance"
+    if compute.accounts(found):
+        yield "nova"
+    store = backup.ours(conf.backup_driver)
+    if store in ("s3", "swift"):
+        yield store
+    for section in ("database", "journal"):
+        scheme = str(conf[section].connection or "").partition("://")[0]
+        if extra := _DATABASES.get(scheme.removesuffix("+psycopg2")):
+            yield extra
+
+
+def _packages(conf: cfg.ConfigOpts) -> Iterator[str]:
+    scheme = str(conf.coordination.backend_url or "").partition("://")[0]
+    if package := _LOCKS.get(scheme):
+        yield package
+
+
+def _is_missing(name: str) -> bool:
+    return importlib.util.find_spec(_MODULES[name]) is None
