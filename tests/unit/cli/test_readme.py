@@ -6,8 +6,11 @@ from __future__ import annotations
 import configparser
 import importlib
 import inspect
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ TEXTS = (
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("**/*.rst"))),
 )
 
-_TYPED = r"^ +(?:sudo -u holdfast )?holdfast ([a-z].*)$"
+_TYPED = r"^ +(?:runuser -u holdfast -- )?holdfast ([a-z].*)$"
 _SHOWN = re.compile(rf"{_TYPED}|``holdfast ([^`]+)``", re.MULTILINE)
 
 
@@ -66,6 +69,41 @@ def test_the_configuration_of_the_readme_can_be_started(tmp_path: Path) -> None:
 
     assert "enabled_backends" in parser["DEFAULT"]
     assert [str(problem) for problem in checker.check([str(place)])] == []
+
+
+def test_the_files_of_the_readme_are_installed_on_an_empty_system(tmp_path: Path) -> None:
+    """Debian has no directory /etc/sysusers.d."""
+    text = (ROOT / "README.rst").read_text()
+    lines = re.findall(r"^ +(install .*)$", text, re.MULTILINE)
+    for line in lines:
+        there = line.replace(" /etc/", f" {tmp_path}/etc/")
+        subprocess.run(["/bin/sh", "-ec", there], cwd=ROOT, check=True)
+
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    units = {f"etc/systemd/system/{path.name}" for path in (ROOT / "etc/systemd").iterdir()}
+    assert files == units | {"etc/sysusers.d/holdfast.conf", "etc/tmpfiles.d/holdfast.conf"}
+    assert {"systemd-sysusers holdfast.conf", "systemd-tmpfiles --create holdfast.conf"} <= {
+        line.strip() for line in text.splitlines()
+    }
+    _make_users_and_directories(tmp_path)
+
+
+def _make_users_and_directories(root: Path) -> None:
+    """Run systemd's programs of the README in a root directory, where they are installed."""
+    programs = ("systemd-sysusers", "systemd-tmpfiles --create")
+    if os.geteuid() != 0 or not all(shutil.which(one.split()[0]) for one in programs):
+        return
+    for program in programs:
+        name, *options = program.split()
+        argv = [name, f"--root={root}", *options, "holdfast.conf"]
+        subprocess.run(argv, check=True, capture_output=True)
+    user = re.search(r"^holdfast:.*:(\d+):(\d+):", (root / "etc/passwd").read_text(), re.MULTILINE)
+    assert user is not None
+    made = {path: os.stat(root / path) for path in ("etc/holdfast", "var/lib/holdfast")}
+    assert {path: (one.st_uid, one.st_gid) for path, one in made.items()} == {
+        "etc/holdfast": (0, int(user[2])),
+        "var/lib/holdfast": (int(user[1]), int(user[2])),
+    }
 
 
 def test_environments_of_the_readme_exist() -> None:
