@@ -132,10 +132,12 @@ class Cloud:
         )
         return kept.image
 
-    def image(self, data: bytes = b"", disk_format: str = "raw") -> tuple[str, bytes]:
+    def image(
+        self, data: bytes = b"", disk_format: str = "raw", **properties: str
+    ) -> tuple[str, bytes]:
         """Make an image, and return its id and its data."""
         data = data or os.urandom(4 * MIB)
-        described = {"disk_format": disk_format, "container_format": "bare"}
+        described = {"disk_format": disk_format, "container_format": "bare", **properties}
         name = uuid.uuid4().hex
         made = self.images.create_image(
             name, data=data, visibility="public", wait=True, **described

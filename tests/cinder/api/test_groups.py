@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.cinder.api.user import User
+from tests.cinder.api.user import User, wait
 from tests.cinder.cloud import Cloud
 
 
@@ -27,14 +27,23 @@ def group(cloud: Cloud, user: User, kind: Any) -> Any:
     return user.wait(user.api.groups, made, "available")
 
 
-def test_members_come_and_go(user: User, group: Any, kind: Any) -> None:
+def test_members_come_and_go(cloud: Cloud, user: User, group: Any, kind: Any) -> None:
     volume = user.volume(volume_type=kind.name)
     user.api.groups.update(group, add_volumes=volume.id)
     user.wait(user.api.groups, group, "available")
     assert user.wait_for(user.api.volumes, volume, lambda v: v.group_id == group.id)
+    assert cloud.notices.payload(volume.id, "volume.update.end")
     user.api.groups.update(group, remove_volumes=volume.id)
     user.wait(user.api.groups, group, "available")
     assert user.wait_for(user.api.volumes, volume, lambda v: v.group_id is None)
+    # The first update begins before the volume is a member, the second ends after.
+    wanted = ["volume.update.end", "volume.update.start"]
+    wait(lambda: events_of(cloud, volume, "update") == wanted, lambda: f"not {wanted}")
+
+
+def events_of(cloud: Cloud, resource: Any, operation: str) -> list[str]:
+    """Return the notifications of a resource that are of one operation."""
+    return [event for event in cloud.notices.of(resource.id) if f".{operation}." in event]
 
 
 def test_a_snapshot_and_a_group_of_it(cloud: Cloud, user: User, group: Any, kind: Any) -> None:

@@ -23,6 +23,15 @@ def test_a_volume_becomes_one_and_comes_back(cloud: Cloud, user: User) -> None:
 
     again = user.volume(imageRef=image)
     assert cloud.data(again) == data
+    assert user.api.volumes.get(again.id).volume_image_metadata["signature_verified"] == "False"
+
+
+def test_a_part_of_a_signature_is_refused(cloud: Cloud, user: User) -> None:
+    image, _data = cloud.image(img_signature="c2lnbmF0dXJl")
+    volume = user.volume(imageRef=image, wanted="error")
+
+    user.deleted(user.api.volumes, volume)
+    user.wait_usage({})
 
 
 def test_a_volume_gets_another(cloud: Cloud, user: User) -> None:
