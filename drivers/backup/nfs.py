@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backups on an NFS share that is mounted already, as Cinder's NFS driver lays them out.
+"""Backups on an NFS share, which the driver mounts where nothing else has done it.
 
-Mounting takes root, which this service does not have: the share is mounted by systemd or
-fstab, below ``backup_mount_point_base``, in the directory that Cinder names after it.
+Mounting takes root's rights: those of ``backup_root_helper``. A share that systemd or fstab has
+mounted, in the directory that Cinder names after it, needs none.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from oslo_config import cfg
 
 from drivers.backup import options
 from drivers.backup.posix import PosixDriver
 from drivers.backup.stores.directory_store import DirectoryStore
+from drivers.backup.stores.nfs_mount import NfsMount
 from drivers.backup.stores.object_store import ObjectStore
-from drivers.interface.errors import BackupDriverException
 
 
 class NfsDriver(PosixDriver):
@@ -28,23 +26,23 @@ class NfsDriver(PosixDriver):
 
     def make_store(self) -> ObjectStore:
         """Return the share's directory."""
-        return DirectoryStore(self._place)
+        return DirectoryStore(_mount(self.configuration).place)
 
     def files_directory(self) -> str | None:
-        """Return the share's directory, unless :meth:`check_for_setup_error` refuses it anyway."""
-        return str(self._place) if os.path.ismount(self._place) else None
+        """Return the share's directory. :raises BackupDriverException: it cannot be mounted."""
+        return str(_mount(self.configuration).require())
 
     def check_for_setup_error(self) -> None:
-        """See that the share is mounted, so that nothing is kept beside it."""
-        if not self.configuration.backup_share:
-            raise BackupDriverException("backup_share names no share, such as host:/backups")
-        if not os.path.ismount(self._place):
-            command = f"mount -t nfs {self.configuration.backup_share} {self._place}"
-            raise BackupDriverException(f"the share is not mounted; {command}")
+        """Mount the share, so that nothing is kept beside it."""
+        _mount(self.configuration).require()
         super().check_for_setup_error()
 
-    @property
-    def _place(self) -> Path:
-        share = str(self.configuration.backup_share or "")
-        name = hashlib.md5(share.encode(), usedforsecurity=False).hexdigest()
-        return Path(self.configuration.backup_mount_point_base, name)
+
+def _mount(configuration: Any) -> NfsMount:
+    return NfsMount(
+        share=str(configuration.backup_share or ""),
+        base=Path(configuration.backup_mount_point_base),
+        options=str(configuration.backup_mount_options or ""),
+        attempts=int(configuration.backup_mount_attempts),
+        root_helper=str(configuration.safe_get("backup_root_helper") or "sudo"),
+    )

@@ -95,7 +95,12 @@ NFS: list[cfg.Opt] = [
         "backup_mount_point_base",
         default="$state_path/backup_mount",
         help="Directory below which the share is mounted, in a directory called as the MD5 of "
-        "backup_share, in hexadecimal.",
+        "backup_share, in hexadecimal. It is mounted by the service, with backup_root_helper, "
+        "unless it is mounted there already.",
+    ),
+    cfg.StrOpt("backup_mount_options", help="Options of mount for the share, as in fstab."),
+    cfg.IntOpt(
+        "backup_mount_attempts", default=3, min=1, help="How often mounting the share is tried."
     ),
 ]
 

@@ -19,8 +19,6 @@ _SINGLE = "a backup logs in as itself (backup_swift_auth = single_user), so no c
 SERVICE: dict[str, str] = {
     "backdoor_port": "there is no backdoor",
     "backdoor_socket": "there is no backdoor",
-    "backup_mount_attempts": "backup_share is not mounted by this service",
-    "backup_mount_options": "backup_share is not mounted by this service: give them to mount",
     "backup_name_template": "only the Ceph store uses it",
     "backup_native_threads_pool_size": "backup_transfers and backup_threads say it here",
     "backup_object_number_per_notification": "progress is reported by time, backup_timer_interval",

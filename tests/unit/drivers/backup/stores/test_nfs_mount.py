@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The share of backups is mounted once, with its options, or a clear error says why not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from drivers.backup.nfs import NfsDriver
+from drivers.backup.stores.nfs_mount import NfsMount
+from drivers.interface.errors import BackupDriverException
+from tests.backups import settings
+
+SHARE = "filer.example:/backups"
+NAME = "7febbda1ed1e462cd81268301032e52a"
+"""The MD5 of the share."""
+
+Make = Callable[..., NfsMount]
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ``mount`` in PATH that notes its arguments; a directory counts as mounted after it."""
+    programs, notes = tmp_path / "bin", tmp_path / "mounted"
+    programs.mkdir()
+    program = programs / "mount"
+    program.write_text(
+        f"#!/bin/sh\nread failures < {tmp_path}/failures\n"
+        f'[ -n "$failures" ] && echo "${{failures#x}}" > {tmp_path}/failures && '
+        f'echo "mount.nfs: access denied by server" >&2 && exit 32\n'
+        f'echo "$@" >> {notes}\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "failures").write_text("\n")
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(
+        os.path, "ismount", lambda path: notes.exists() and str(path) in notes.read_text()
+    )
+    return notes
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    def make(share: str = SHARE, **more: object) -> NfsMount:
+        return NfsMount(share, tmp_path / "mnt", root_helper="env", **more)  # type: ignore[arg-type]
+
+    return make
+
+
+def test_it_is_mounted_where_cinder_mounts_it(mounted: Path, make: Make) -> None:
+    mount = make(options="vers=4.1,ro")
+
+    assert mount.require() == mount.place
+    assert mounted.read_text() == f"-t nfs -o vers=4.1,ro {SHARE} {mount.place}\n"
+    assert mount.place.name == NAME
+
+
+def test_processes_that_start_together_mount_it_once(mounted: Path, make: Make) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: make().require(), range(8)))
+
+    assert len(mounted.read_text().splitlines()) == 1
+
+
+def test_a_failure_is_tried_again(mounted: Path, make: Make, tmp_path: Path) -> None:
+    (tmp_path / "failures").write_text("xx\n")
+    with pytest.raises(BackupDriverException, match="access denied by server"):
+        make(attempts=1).require()
+
+    make(attempts=2).require()
+
+
+@pytest.mark.parametrize("share", ["", "backups", "/backups", "-o:/x", "host:/a b", "host:x"])
+def test_something_else_is_no_share(mounted: Path, make: Make, share: str) -> None:
+    with pytest.raises(BackupDriverException, match="is no share, such as host:/backups"):
+        make(share).require()
+    assert not mounted.exists()
+
+
+@pytest.mark.parametrize("options", ["-o", "ro; reboot", "ro $(x)"])
+def test_options_that_are_none(mounted: Path, make: Make, options: str) -> None:
+    with pytest.raises(BackupDriverException, match="are no options of mount"):
+        make(options=options).require()
+    assert not mounted.exists()
+
+
+def test_the_driver_mounts_before_its_directory_is_looked_at(mounted: Path, tmp_path: Path) -> None:
+    changes = {"backup_share": SHARE, "backup_mount_point_base": str(tmp_path / "mnt")}
+    options = settings(tmp_path, NfsDriver, **changes)
+    options.safe_get = {"backup_root_helper": "env"}.get
+    driver = NfsDriver(options)
+    assert not mounted.exists()
+
+    assert driver.files_directory() == str(tmp_path / "mnt" / NAME)
+    driver.check_for_setup_error()
+    assert len(mounted.read_text().splitlines()) == 1
