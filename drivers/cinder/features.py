@@ -33,7 +33,7 @@ _OFFERS = (
 _ALWAYS = frozenset({"copy_image_to_volume", "copy_volume_to_image"})
 """Done by Cinder's base class: it attaches whatever the driver connects."""
 
-_NOT_BY_A_PROXY = frozenset({"attach_volume", "detach_volume", "get_backup_device"})
+_NOT_BY_A_PROXY = frozenset({"get_backup_device"})
 """Methods that are not called on a proxy driver, as its real driver may lack them."""
 
 _COMMON = (

@@ -226,19 +226,29 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         host_name: str | None,
         mountpoint: str,
     ) -> None:
-        """Learn that the compute side has attached the volume.
+        """Learn that the compute side attaches the volume; it may learn that more than once.
+
+        Attachments with an API of their own (Nova's way): called with the export made, before
+        :meth:`initialize_connection` for the same host. In the older way: after the compute side
+        has attached the volume.
 
         :param instance_uuid: the instance, None where a host itself attached it.
-        :param host_name: the host, None where an instance attached it.
-        :param mountpoint: the device's path inside the instance or host.
-        :raises Exception: the attachment counts as failed.
+        :param host_name: the host, None where it is not known.
+        :param mountpoint: the device's path inside the instance or host; ``na`` where it is not
+            known.
+        :raises Exception: the attachment counts as failed; :meth:`detach_volume` follows where
+            the attachment has an API of its own.
         """
 
     def detach_volume(self, context: Any, volume: Record, attachment: Record | None = None) -> None:
-        """Learn that the volume is being detached.
+        """Learn that the volume is being detached, or that its attachment failed.
+
+        Attachments with an API of their own: called after :meth:`terminate_connection`. It is
+        called before ``remove_export`` in any case.
 
         :param attachment: which attachment ends, where that is known.
-        :raises Exception: the attachment stays, as one that could not be detached.
+        :raises Exception: in the older way, the attachment stays as one that could not be
+            detached. Else it is logged: the host has no access any more.
         """
 
     def clone_image(

@@ -20,7 +20,10 @@ from drivers.interface.records import Record
 
 
 class ExportingCinderDriver(CinderDriver):
-    """Making a volume, or a snapshot, reachable."""
+    """Making a volume, or a snapshot, reachable.
+
+    ``attach_volume`` and ``detach_volume`` are not passed on: Cinder 29 does not call them.
+    """
 
     def validate_connector(self, connector: Connector) -> None:
         with translated():
@@ -69,23 +72,6 @@ class ExportingCinderDriver(CinderDriver):
         with translated():
             answer = self._made.terminate_connection_snapshot(cinders(snapshot), known, force=force)
         return answer if isinstance(answer, bool) else None
-
-    def attach_volume(
-        self,
-        request: Any,
-        volume: Record,
-        instance_uuid: str | None,
-        host_name: str | None,
-        mountpoint: str,
-    ) -> None:
-        with translated():
-            self._made.attach_volume(
-                context(request), cinders(volume, request), instance_uuid, host_name, mountpoint
-            )
-
-    def detach_volume(self, request: Any, volume: Record, attachment: Record | None = None) -> None:
-        with translated():
-            self._made.detach_volume(context(request), cinders(volume, request), attachment)
 
 
 class CopyingCinderDriver(CinderDriver):

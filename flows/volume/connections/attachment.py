@@ -6,14 +6,19 @@ task       does                                      undone by
 =========  ========================================  =========================
 check      the attachment is of this volume;         (nothing was changed)
            driver.validate_connector
-export     driver.create_export                      driver.remove_export
+export     driver.create_export                      driver.remove_export, unless
+                                                     an attachment uses it
+tell       driver.attach_volume                      driver.detach_volume, unless it
+                                                     was connected before
 connect    driver.initialize_connection, saves       driver.terminate_connection,
            the initiator's data; attachment and      the attachment as it was
            volume ``attaching``
 =========  ========================================  =========================
 
 The journal keeps the result of a step until the next one ends. The result of ``connect``
-has secrets of the connection in it, so it is the last step.
+has secrets of the connection in it, so it is the last step, and the driver is notified
+before. No message follows when an instance has attached the volume: the API completes an
+attachment without the service.
 
 Ending one writes no row: the API destroys the attachment.
 
@@ -24,7 +29,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oslo_utils import timeutils
@@ -35,7 +40,7 @@ from drivers.interface.records import Record
 from flows.claims import Claim
 from flows.context import ConnectionContext
 from flows.driver_calls import connectors, driver_contract
-from flows.errors import InvalidInput
+from flows.errors import InvalidInput, RunInterrupted, Unavailable
 from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import AttachStatus
@@ -48,6 +53,9 @@ ATTACHMENT = Statuses(during=(AttachStatus.RESERVED,), success=AttachStatus.ATTA
 
 CLAIMED = (*ATTACHMENT.during, ATTACHMENT.done)
 """Statuses of an attachment that no instance uses yet."""
+
+_NO_MOUNTPOINT = "na"
+"""Mountpoint of an attachment whose connector has none, as Cinder writes it."""
 
 _WRITTEN = ("attach_status", "connector", "attached_host", "mountpoint", "attach_mode")
 """Columns of an attachment that a connection writes, besides the time."""
@@ -77,6 +85,34 @@ class CheckAttachment(connection.CheckConnector, task="check"):
         return _with_mode(connector, attachment), former
 
 
+class NotifyAttaching(Step, task="tell"):
+    """Notify the driver of the attachment. Idempotent: it may be notified again."""
+
+    def execute(
+        self, ctx: ConnectionContext, volume_id: str, wanted: dict[str, Any], attachment_id: str
+    ) -> None:
+        volume, driver = ctx.volumes.get(volume_id), ctx.driver
+        instance = ctx.attachments.get(attachment_id).instance_uuid
+        host, mountpoint = wanted.get("host"), wanted.get("mountpoint") or _NO_MOUNTPOINT
+        try:
+            driver.attach_volume(ctx.request, volume, instance, host, mountpoint)
+        except Exception as error:
+            raise driver_contract.backend_error("attach_volume", volume_id, error) from error
+
+    def revert(
+        self,
+        ctx: ConnectionContext,
+        volume_id: str,
+        former: dict[str, Any],
+        attachment_id: str,
+        flow_failures: dict[str, Failure],
+    ) -> None:
+        if former.get("connector") or driver_contract.never_reached_driver(flow_failures):
+            return
+        volume, attachment = ctx.volumes.get(volume_id), ctx.attachments.get(attachment_id)
+        ctx.driver.detach_volume(ctx.request, volume, attachment)
+
+
 class ConnectAttachment(Step, task="connect"):
     """Ask the driver how to connect, and write who is attaching.
 
@@ -95,7 +131,7 @@ class ConnectAttachment(Step, task="connect"):
             attach_status=ATTACHMENT.done,
             connector=json.dumps(wanted),
             attached_host=wanted.get("host") or "",
-            mountpoint=wanted.get("mountpoint") or "na",
+            mountpoint=wanted.get("mountpoint") or _NO_MOUNTPOINT,
             attach_time=timeutils.utcnow(),
             attach_mode=wanted.get("mode", "rw"),
         )
@@ -122,13 +158,16 @@ class ConnectAttachment(Step, task="connect"):
             LOG.warning("attachment %s was connected before and stays so", attachment_id)
         elif not driver_contract.never_reached_driver(flow_failures):
             connection.terminate(ctx, ctx.volumes.get(volume_id), wanted, force=False)
-        if cut:
+        if cut or ctx.attachments.get(attachment_id).connector != former.get("connector"):
             ctx.attachments.update(attachment_id, **former)
             ctx.attachments.settle_volume(volume_id)
 
 
 class Disconnect(Step):
-    """End the attachment's access, and its export where no other shares it. Idempotent."""
+    """End the attachment's access, notify the driver, and remove an export that no other uses.
+
+    Idempotent: each may be repeated.
+    """
 
     def execute(self, ctx: ConnectionContext, volume_id: str, attachment_id: str) -> None:
         volume = connection.of_ours(ctx, volume_id)
@@ -138,21 +177,26 @@ class Disconnect(Step):
         connector = _connector_of(attachment)
         if not connector:  # never None to the driver: that would end everybody's access
             return
-        if connection.terminate(ctx, volume, connector, force=False) is True:
-            return
-        try:
-            driver.remove_export(ctx.request.elevated(), volume)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is not raised
-            # Access has ended; an unused export does not keep the attachment.
-            text = driver_contract.masked(error)
-            LOG.warning("the export of volume %s is left behind: %s", volume_id, text)
+        shared = connection.terminate(ctx, volume, connector, force=False)
+        # Access has ended: neither a notification nor an unused export keeps the attachment.
+        _attempt(
+            "its driver was not notified",
+            volume,
+            lambda: driver.detach_volume(ctx.request, volume, attachment),
+        )
+        if shared is not True:
+            _attempt(
+                "its export is left behind",
+                volume,
+                lambda: connection.unexport(ctx, volume, besides=attachment_id),
+            )
 
 
 @registered
 def update() -> linear_flow.Flow:
     """Connect an attachment. Needs ``volume_id``, ``connector`` and ``attachment_id``."""
     return linear_flow.Flow("attachment_update").add(
-        CheckAttachment(), connection.ExportVolume(), ConnectAttachment()
+        CheckAttachment(), connection.ExportVolume(), NotifyAttaching(), ConnectAttachment()
     )
 
 
@@ -169,6 +213,17 @@ def attachment_of(ctx: ConnectionContext, volume_id: str, attachment_id: str) ->
         text = f"attachment {attachment_id} is of volume {attachment.volume_id}"
         raise InvalidInput(f"{text}, not of {volume_id}")
     return attachment
+
+
+def _attempt(failure: str, volume: Record, call: Callable[[], None]) -> None:
+    """Make a call of the driver whose error is only logged."""
+    try:
+        call()
+    except (Unavailable, RunInterrupted):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
+        text = driver_contract.masked(error)
+        LOG.warning("volume %s is detached, but %s: %s", volume.id, failure, text)
 
 
 def _with_mode(connector: Mapping[str, Any], attachment: Record) -> dict[str, Any]:

@@ -5,11 +5,13 @@
 task        does                                    undone by
 ==========  ======================================  ===========================
 check       driver.validate_connector               (nothing was changed)
-export      driver.create_export                    driver.remove_export
+export      driver.create_export                    driver.remove_export, unless
+                                                    an attachment uses it
 connect     driver.initialize_connection, saves     driver.terminate_connection,
             the initiator's data                    if it was interrupted
 terminate   driver.terminate_connection             (an ended one stays ended)
-unexport    driver.remove_export                    (a removed one stays removed)
+unexport    driver.remove_export, unless an         (a removed one stays removed)
+            attachment uses it
 ==========  ======================================  ===========================
 
 An interrupted flow is reverted only without attachments: a connection that is
@@ -72,11 +74,8 @@ class ExportVolume(Step, task="export"):
     def revert(
         self, ctx: ConnectionContext, volume_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if was_interrupted(cause_of(flow_failures)) and is_used(ctx, volume_id):
-            LOG.warning("volume %s is attached, its export stays", volume_id)
-            return
         if not driver_contract.never_reached_driver(flow_failures):
-            ctx.driver.remove_export(ctx.request.elevated(), ctx.volumes.get(volume_id))
+            unexport(ctx, ctx.volumes.get(volume_id))
 
 
 class ConnectVolume(Step, task="connect"):
@@ -163,6 +162,19 @@ def is_used(ctx: VolumeContext, volume_id: str, *, besides: str | None = None) -
         for attachment in ctx.attachments.of_volume(volume_id)
         if attachment.id != besides
     )
+
+
+def unexport(ctx: VolumeContext, volume: Record, *, besides: str | None = None) -> None:
+    """Remove a volume's export, unless an attachment uses it.
+
+    A volume has one export for all its hosts: the last attachment that ends removes it.
+
+    :param besides: the id of an attachment that ends.
+    """
+    if is_used(ctx, volume.id, besides=besides):
+        LOG.info("volume %s is attached, its export stays", volume.id)
+    else:
+        ctx.driver.remove_export(ctx.request.elevated(), volume)
 
 
 def _is_used_again(ctx: ConnectionContext, volume: Record) -> bool:

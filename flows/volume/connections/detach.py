@@ -132,12 +132,9 @@ def _is_live(ctx: ConnectionContext, attachment_id: str) -> bool:
 
 def _unexport(ctx: ConnectionContext, volume: Record, attachment_id: str) -> None:
     """Remove the export that an attachment used, unless another one uses it."""
-    if connection.is_used(ctx, volume.id, besides=attachment_id):
-        LOG.info("volume %s has another attachment, its export stays", volume.id)
-        return
-    driver = ctx.driver
+    _ = ctx.driver
     try:
-        driver.remove_export(ctx.request.elevated(), volume)
+        connection.unexport(ctx, volume, besides=attachment_id)
     except Exception as error:
         text = f"the export of volume {volume.id} is still there: {driver_contract.masked(error)}"
         raise RemoveExportException(text) from error

@@ -66,8 +66,7 @@ class OwnConnections:
         self._quietly(source, lambda: self.disconnect(source, connector))
 
     def _unexport(self, volume: Record) -> None:
-        if not self.is_shared(volume):
-            self._ctx.driver.remove_export(self._ctx.request.elevated(), volume)
+        connection.unexport(self._ctx, volume)
 
     def _quietly(self, volume: Record, work: Any) -> None:
         try:

@@ -198,8 +198,7 @@ def _detach(ctx: MigrationContext, volume_id: str, attachment_id: str) -> None:
         return
     volume, driver = ctx.volumes.current(volume_id), ctx.driver
     driver.detach_volume(ctx.request, volume, attachment)
-    if not connection.is_used(ctx, volume_id, besides=attachment_id):
-        driver.remove_export(ctx.request.elevated(), volume)
+    connection.unexport(ctx, volume, besides=attachment_id)
     ctx.attachments.destroy(attachment_id)
 
 

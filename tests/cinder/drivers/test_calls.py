@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from types import SimpleNamespace
 from typing import Any
 
@@ -108,8 +109,6 @@ R = "context"
         ("remove_export", (REQUEST, VOLUME), [R, V]),
         ("create_export_snapshot", (REQUEST, SNAPSHOT, {"a": 1}), [R, S, {"a": 1}]),
         ("remove_export_snapshot", (REQUEST, SNAPSHOT), [R, S]),
-        ("attach_volume", (REQUEST, VOLUME, None, "h", "/dev/v"), [R, V, None, "h", "/dev/v"]),
-        ("detach_volume", (REQUEST, VOLUME, None), [R, V, None]),
         ("revert_to_snapshot", (REQUEST, VOLUME, SNAPSHOT), [R, V, S]),
         ("create_volume_from_backup", (VOLUME, BACKUP), [V, ("Backup", ID)]),
         ("clear_download", (REQUEST, VOLUME), [R, V]),
@@ -149,6 +148,28 @@ def test_records_arrive_as_cinders_objects(
     getattr(driver, method)(*given)
 
     assert seen(driver)[:2] == (method, wanted)
+
+
+def test_attachments_are_no_subject_of_cinders_drivers() -> None:
+    """Cinder 29 calls neither method; the interface has them for other drivers."""
+    cinders.load("cinder.volume.drivers.nfs.NfsDriver")
+    from cinder.volume import driver as base
+    from cinder.volume import manager
+
+    from drivers.cinder import features
+
+    def never(*_: Any) -> None:
+        raise AssertionError
+
+    body = {"attach_volume": never, "detach_volume": never}
+    adapted = features.adapted(type("Old", (base.VolumeDriver,), body))
+    made = adapted(SimpleNamespace(safe_get=lambda _name: None), host="h@b")
+
+    made.attach_volume(REQUEST, VOLUME, None, "h", "/dev/v")
+    made.detach_volume(REQUEST, VOLUME, None)
+
+    assert "driver.attach_volume" not in inspect.getsource(manager)
+    assert "driver.detach_volume" not in inspect.getsource(manager)
 
 
 @pytest.mark.parametrize("method", ["terminate_connection", "terminate_connection_snapshot"])

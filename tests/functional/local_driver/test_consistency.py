@@ -8,18 +8,13 @@ snapshot of both, and in whatever is made of it, the two differ by one at most.
 from __future__ import annotations
 
 import struct
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from drivers.interface.records import Record
-from tests.conformance.places import require_programs
 from tests.functional.cloud import BACKEND, HOST, Cloud
 from tests.functional.local_driver.nbd import Disk
-from tests.functional.service import Service
 
 POOL_HOST = f"{HOST}#{BACKEND}"
 CONNECTOR = {"host": "writer"}
@@ -29,19 +24,8 @@ AT = 8 * 1024**2
 
 
 @pytest.fixture
-def cloud(
-    volume_service: Callable[..., Service], rabbit_url: str, tmp_path: Path
-) -> Iterator[Cloud]:
-    """A service with the local driver, its volumes served as network block devices."""
-    require_programs("qemu-nbd")
-    # A short path: a socket's may have 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="hfc-", dir="/tmp") as folder:
-        backend = {"volume_driver": "local", "local_path": folder, "local_export": "nbd"}
-        database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
-        made = Cloud(volume_service, rabbit_url, database, tmp_path, backend)
-        made.service.start()
-        yield made
-        made.close()
+def cloud(nbd_cloud: Cloud) -> Cloud:
+    return nbd_cloud
 
 
 class Writer(threading.Thread):

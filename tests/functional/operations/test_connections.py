@@ -222,6 +222,8 @@ class TestAttachments:
         assert row.attach_status == "attaching"
         assert json.loads(row.connector)["host"] == "compute"
         assert (row.attached_host, row.mountpoint) == ("compute", "na")
+        (notified,) = [c for c in cloud.script.calls("attach_volume") if c["id"] == volume.id]
+        assert (notified["host"], notified["mountpoint"]) == ("compute", "na")
         assert cloud.status(volume) == "attaching"
 
     def test_a_failed_update_leaves_both_as_they_were(self, cloud: Cloud) -> None:
@@ -248,7 +250,7 @@ class TestAttachments:
         )
 
         made = [c["method"] for c in cloud.script.calls() if c.get("id") == volume.id]
-        assert made == ["terminate_connection", "remove_export"]
+        assert made == ["terminate_connection", "detach_volume", "remove_export"]
         assert cloud.records.attachments.get(attachment.id).attach_status == "attached"
         assert cloud.status(volume) == "in-use"
 

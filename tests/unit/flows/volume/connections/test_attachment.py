@@ -125,6 +125,56 @@ class TestUpdate:
         assert (row_of(reserved), reserved.volume()) == before
         assert reserved.driver.exports == set()
 
+    def test_the_driver_is_notified_before_it_connects(self, reserved: World) -> None:
+        row_of(reserved)["instance_uuid"] = "i1"
+
+        update(reserved)
+
+        assert [name for name, _ in reserved.driver.calls] == [
+            *("validate_connector", "create_export", "attach_volume", "initialize_connection")
+        ]
+        assert reserved.driver.called("attach_volume") == [
+            {"instance": "i1", "host": "node", "mountpoint": "/dev/vdb"}
+        ]
+
+    @pytest.mark.parametrize("broken", ["attach_volume", "initialize_connection"])
+    def test_a_failure_after_the_notification_takes_it_back(
+        self, reserved: World, broken: str
+    ) -> None:
+        reserved.driver.plan[broken] = RuntimeError("full")
+        before = dict(row_of(reserved)), dict(reserved.volume())
+
+        with pytest.raises(VolumeBackendAPIException, match=f"{broken} of volume v1 failed"):
+            update(reserved)
+
+        (call,) = reserved.driver.called("detach_volume")
+        assert call["attachment"].id == "a1"
+        made = [name for name, _ in reserved.driver.calls]
+        assert made[-2:] == ["detach_volume", "remove_export"]
+        assert (row_of(reserved), reserved.volume()) == before
+
+    def test_a_failure_keeps_an_attachment_that_was_connected_before(
+        self, connected: World
+    ) -> None:
+        row_of(connected)["attach_mode"] = "rw"
+        connected.driver.plan["initialize_connection"] = RuntimeError("full")
+
+        with pytest.raises(VolumeBackendAPIException):
+            update(connected)
+
+        assert connected.driver.called("detach_volume") == []
+        assert connected.driver.exports == {"volume-v1"}
+
+    def test_a_failure_keeps_the_export_of_other_hosts(self, reserved: World) -> None:
+        reserved.add_attachment("a2", connector=json.dumps({"host": "other"}))
+        reserved.driver.plan["initialize_connection"] = RuntimeError("full")
+
+        with pytest.raises(VolumeBackendAPIException):
+            update(reserved)
+
+        assert reserved.driver.exports == {"volume-v1"}
+        assert reserved.driver.called("remove_export") == []
+
     @pytest.mark.parametrize("answer", RUBBISH)
     def test_rubbish(self, reserved: World, answer: Any) -> None:
         reserved.driver.plan["initialize_connection"] = answer
@@ -170,6 +220,40 @@ class TestDelete:
         assert connected.driver.exports == set()
         assert (row_of(connected), connected.volume()) == before
         assert connected.notified() == ["volume.detach.start"]
+
+    def test_the_driver_is_notified_when_access_has_ended(self, connected: World) -> None:
+        delete(connected)
+
+        assert [name for name, _ in connected.driver.calls] == [
+            *("terminate_connection", "detach_volume", "remove_export")
+        ]
+        assert connected.driver.called("detach_volume")[0]["attachment"].id == "a1"
+
+    @pytest.mark.parametrize("error", RAISED)
+    def test_a_notification_that_fails_is_only_logged(
+        self, connected: World, error: BaseException, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        connected.driver.plan["detach_volume"] = error
+
+        assert delete(connected) is None
+
+        assert "its driver was not notified" in caplog.text
+        assert connected.driver.exports == set()
+
+    @pytest.mark.parametrize("answer", [None, False, 0, True])
+    @pytest.mark.parametrize(
+        "other", [{"connector": '{"host": "other"}', "attach_status": "attaching"}, {}]
+    )
+    def test_the_export_of_other_hosts_stays(
+        self, connected: World, answer: Any, other: dict[str, Any]
+    ) -> None:
+        connected.add_attachment("a2", **other)
+        connected.driver.plan["terminate_connection"] = answer
+
+        delete(connected)
+
+        assert connected.driver.exports == {"volume-v1"}
+        assert connected.driver.called("detach_volume") != []
 
     def test_a_connection_that_is_shared_keeps_the_export(self, connected: World) -> None:
         connected.driver.plan["terminate_connection"] = True

@@ -198,6 +198,31 @@ class TestRemoveExport:
 
         assert (ready.driver.called("remove_export") == []) is stays
 
+    @pytest.mark.parametrize(
+        "attachment", [{}, {"attach_status": "attaching", "connector": '{"host": "other"}'}]
+    )
+    def test_that_of_an_attached_volume_stays(self, ready: World, attachment: Any) -> None:
+        """A backup or a copy that read the volume asks for it, while an instance uses it."""
+        ready.driver.exports.add("volume-v1")
+        ready.add_attachment(**attachment)
+
+        assert unexport(ready) is None
+
+        assert ready.driver.exports == {"volume-v1"}
+        assert ready.driver.calls == []
+
+    @pytest.mark.parametrize("method", ["create_export", "initialize_connection"])
+    def test_a_connection_that_fails_keeps_that_of_an_attached_volume(
+        self, ready: World, method: str
+    ) -> None:
+        ready.add_attachment()
+        ready.driver.plan[method] = RuntimeError("full")
+
+        with pytest.raises(VolumeBackendAPIException):
+            initialize(ready)
+
+        assert ready.driver.called("remove_export") == []
+
     @pytest.mark.parametrize("error", RAISED)
     def test_whatever_the_driver_raises(self, ready: World, error: BaseException) -> None:
         ready.driver.plan["remove_export"] = error

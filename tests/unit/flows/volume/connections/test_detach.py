@@ -72,14 +72,27 @@ class TestDetach:
 
         assert len(used.db.attachments.of()) == 2
 
-    def test_of_several_the_others_stay(self, used: World) -> None:
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_of_several_the_others_stay_and_keep_the_export(
+        self, used: World, resumed: bool
+    ) -> None:
         used.add_attachment("a2")
 
-        end(used, "a1")
+        used.run(detach.detach, resumed=resumed, volume_id="v1", attachment_id="a1")
 
         assert [row["id"] for row in used.db.attachments.of()] == ["a2"]
         assert used.driver.called("remove_export") == []
         assert used.volume()["status"] == "in-use"
+        assert [name for name, _ in used.driver.calls] == ["detach_volume"]
+
+    def test_the_last_one_removes_the_export(self, used: World) -> None:
+        used.add_attachment("a2")
+        end(used, "a1")
+        end(used, "a2")
+
+        assert [name for name, _ in used.driver.calls] == [
+            *("detach_volume", "detach_volume", "remove_export")
+        ]
 
     def test_none_at_all(self, world: World) -> None:
         world.add_volume(status="detaching", attach_status="attached")
