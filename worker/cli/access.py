@@ -20,6 +20,7 @@ from cliff.lister import Lister as CliffLister
 from cliff.show import ShowOne as CliffShowOne
 
 from flows.errors import NotFound
+from flows.secret_texts import masked_text
 from worker import file_access
 from worker.cli.lookup.candidates import SHOWN, Candidates
 from worker.cli.lookup.errors import CommandError as CommandError
@@ -309,4 +310,4 @@ def _found(kind: str, wanted: str, rows: Any) -> Record:
 def _line(error: Exception) -> str:
     kind = type(error).__name__
     text = (str(error).strip().splitlines() or [kind])[0]
-    return printable(text) + _ADVICE.get(kind, "")
+    return printable(masked_text(text)) + _ADVICE.get(kind, "")

@@ -71,6 +71,7 @@ def test_flows_of_the_request_on_its_resource_are_shown(monkeypatch: pytest.Monk
 
     assert wait(journal, monkeypatch, "creating", "available") == [
         "create_backup",
+        "(continue_backup)",
         "continue_backup",
     ]
 

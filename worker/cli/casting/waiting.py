@@ -168,6 +168,9 @@ class CastWait:
                 tasks = tasks_of(self._access.journal, entry)
             except JournalError:  # it ended between two checks
                 continue
+            if entry.method != self._sent.method and (entry.flow,) not in self._printed:
+                self._printed.add((entry.flow,))
+                self._write(f"  ({entry.method})")
             for task in tasks:
                 self._print_task(entry.flow, task)
 
