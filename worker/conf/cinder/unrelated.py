@@ -110,9 +110,11 @@ SECTIONS: dict[str, str] = {
 
 RENAMED: dict[str, str] = {
     "backup_service": "backup_driver",
+    "enable_v3_api": "",
     "glance_api_version": "",
     "glance_host": "glance_api_servers",
     "glance_port": "glance_api_servers",
+    "idle_timeout": "[database] connection_recycle_time",
     "iscsi_helper": "target_helper",
     "iscsi_ip_address": "target_ip_address",
     "iscsi_num_targets": "",
