@@ -233,6 +233,15 @@ def _client(configuration: Any) -> Any:
         response_checksum_validation="when_required",
     )
     verify = configuration.backup_s3_verify_ssl and (configuration.backup_s3_ca_cert_file or True)
+    address = configuration.backup_s3_endpoint_url
+    try:
+        return _made(boto3, configuration, verify, settings)
+    except ValueError as error:
+        text = f"backup_s3_endpoint_url = {address} cannot be used: {error}"
+        raise BackupDriverException(text) from error
+
+
+def _made(boto3: Any, configuration: Any, verify: Any, settings: Any) -> Any:
     return boto3.client(
         "s3",
         endpoint_url=configuration.backup_s3_endpoint_url or None,

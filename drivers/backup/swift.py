@@ -49,6 +49,9 @@ class SwiftStore(BucketStore):
         if configuration.backup_swift_auth != "single_user":
             text = "a caller's token is never written down: set backup_swift_auth = single_user"
             raise BackupDriverException(text)
+        for name in ("backup_swift_auth_url", "backup_swift_user"):
+            if not getattr(configuration, name):
+                raise BackupDriverException(f"{name} is not set, which a login needs")
         self._configuration = configuration
         super().__init__(configuration.backup_swift_container)
         self._policy = configuration.backup_swift_create_storage_policy

@@ -109,13 +109,12 @@ class BackupStoreBackend:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._reason = f"{type(error).__name__}: {error}"
             known, self._logged = self._reason == self._logged, self._reason
-            # A missing mount is no bug, so one line, once, and no traceback.
-            missing = isinstance(error, NotMounted)
+            missing = isinstance(error, NotMounted)  # which is waited for: one line, once
             LOG.log(
                 logging.DEBUG if known and missing else logging.ERROR,
                 "the store of backups cannot be used: %s",
                 error if missing else self._reason,
-                exc_info=None if known or missing else error,
+                exc_info=None if known or driver_setup.is_refusal(error) else error,
             )
             return False
         self._driver = blocking(driver, self._limiter)

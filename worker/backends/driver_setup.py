@@ -11,7 +11,22 @@ import tenacity
 from oslo_utils import timeutils
 from tenacity.wait import WaitBaseT
 
+from drivers.interface.errors import DriverError
+from worker.backends.directory_mark import NotMounted
+
 LOG = logging.getLogger(__name__)
+
+_BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+"""Errors of code, which the adapter of Cinder's drivers turns into those of our contract."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether a driver says why it cannot be set up, so that its text is enough.
+
+    A missing mount or a wrong option is no bug, of which the traceback is wanted.
+    """
+    refused = isinstance(error, (NotMounted, DriverError))
+    return refused and not isinstance(error.__cause__, _BUGS)
 
 
 def until_up(

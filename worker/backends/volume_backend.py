@@ -191,12 +191,11 @@ class VolumeBackend:
         self._reason = f"{type(error).__name__}: {error}"
         known = self._reason == self._logged
         self._logged = self._reason
-        # A missing mount is no bug, so one line, once, and no traceback.
-        missing = isinstance(error, NotMounted)
+        missing = isinstance(error, NotMounted)  # which is waited for: one line, once
         LOG.log(
             logging.DEBUG if known and missing else logging.ERROR,
             "backend %s did not come up, its operations fail: %s",
             self.name,
             error if missing else self._reason,
-            exc_info=None if known or missing else error,
+            exc_info=None if known or driver_setup.is_refusal(error) else error,
         )

@@ -11,7 +11,6 @@ import logging
 from typing import Any
 
 import oslo_messaging
-from oslo_concurrency import lockutils
 from oslo_config import cfg
 
 from worker.compat import oslo_messaging as compat
@@ -115,9 +114,9 @@ def bound_prefetch(conf: cfg.ConfigOpts, most: int) -> int:
 def distinguish_queues(conf: cfg.ConfigOpts, process: str | None) -> None:
     """Give the reply and fanout queues of a process names that no other process uses.
 
-    With ``use_queue_manager`` oslo.messaging numbers them, per host and program, and begins anew
-    for each process group: the services of two backends would read each other's replies. So the
-    name of the process becomes a part; a process without one gets random names.
+    With ``use_queue_manager`` oslo.messaging numbers them, per host and program: the services of
+    two backends would read each other's replies. So the name of the process becomes a part, and
+    each process has its own numbers; a process without a name gets random ones.
     """
     options = conf[_RABBIT]
     if not options.use_queue_manager:
@@ -126,11 +125,9 @@ def distinguish_queues(conf: cfg.ConfigOpts, process: str | None) -> None:
         conf.set_override("use_queue_manager", False, group=_RABBIT)
         return
     conf.clear_override("processname", group=_RABBIT)
-    # It becomes a part of a file's name.
     name = f"{options.processname}-{process}".replace("/", "-")
     conf.set_override("processname", name, group=_RABBIT)
-    if not lockutils.get_lock_path(cfg.CONF):  # the library locks its counter
-        cfg.CONF.set_default("lock_path", conf.state_path, group="oslo_concurrency")
+    compat.number_queues_by_process(options.hostname, name)
 
 
 def verification_warning(conf: cfg.ConfigOpts) -> str | None:

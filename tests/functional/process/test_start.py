@@ -114,8 +114,8 @@ def test_without_tables_it_ends_with_the_command_that_makes_them(
         ),
         (
             "right",
-            {"rabbit_quorum_queue": True},
-            "[oslo_messaging_rabbit] rabbit_quorum_queue: the broker has the ",
+            "?rabbit_quorum_queue=true",
+            "[oslo_messaging_rabbit] amqp_durable_queues: the broker has the ",
         ),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_bus_that_refuses_the_configuration_ends_the_start_for_good(
     rabbit_url: str,
     broker: Broker,
     password: str,
-    options: dict[str, bool],
+    options: dict[str, bool] | str,
     line: str,
 ) -> None:
     """The units list the status, so that systemd does not restart the service."""
@@ -136,7 +136,11 @@ def test_a_bus_that_refuses_the_configuration_ends_the_start_for_good(
         kombu.Exchange("openstack", "topic", durable=False)(connection.channel()).declare()
     bus = rabbit_url.replace("guest:guest", f"{user}:{password}")
     backends = {"b1": {"volume_driver": "local", "processes": 2}}
-    sections = {"oslo_messaging_rabbit": options}
+    sections = {}
+    if isinstance(options, str):
+        bus += options
+    else:
+        sections = {"oslo_messaging_rabbit": options}
     service = volume_service(bus=bus, database=database, backends=backends, sections=sections)
 
     assert service.launch().wait(60) == 78

@@ -56,7 +56,12 @@ def test_passwords_that_the_library_reads_are_accepted(load, password):
         ("ssl = true\nssl_version = TLSv9", "transport_url", "Invalid SSL version : TLSv9"),
         ("ssl = true\nssl_ca_file = /no/ca", "ssl_ca_file", "/no/ca cannot be read"),
         ("ssl = true\nssl_key_file = /no/key", "ssl_key_file", "/no/key cannot be read"),
-        ("heartbeat_rate = 0", "heartbeat_rate", "has to be 1 at least"),
+        ("heartbeat_rate = 0", "heartbeat_rate", "0 is not between 1 and 1000"),
+        (
+            "heartbeat_timeout_threshold = -5",
+            "heartbeat_timeout_threshold",
+            "-5 is not between 0 and 65535",
+        ),
         ("kombu_compression = rar", "kombu_compression", "is none of "),
         ("rpc_conn_pool_size = 1\nconn_pool_min_size = 2", "rpc_conn_pool_size", "greater than"),
     ],
@@ -69,6 +74,28 @@ def test_options_that_the_library_refuses_are_named(load, tmp_path, options, nam
     place, _, rest = found.partition(f"] {name}: ")
     assert place.startswith(f"{tmp_path}/holdfast.conf:")
     assert text in rest
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("executor_thread_pool_size = 0", "0 threads run no operation: write 1 at least"),
+        (f"control_exchange = {256 * 'x'}", "is longer than 255 bytes"),
+        (f"storage_availability_zone = {256 * 'z'}", "exceeds maximum length 255"),
+    ],
+)
+def test_sizes_with_which_no_process_runs_are_named(load, tmp_path, option, text):
+    found = refusal(load, f"[DEFAULT]\ntransport_url = {GOOD}\n{option}\n")
+
+    assert found.startswith(f"{tmp_path}/holdfast.conf:3: [DEFAULT] {option.partition(' ')[0]}: ")
+    assert text in found
+
+
+def test_options_in_the_address_are_checked_too(load, tmp_path):
+    query = "?rabbit_quorum_queue=true&rabbit_ha_queues=true"
+    found = refusal(load, f"[DEFAULT]\ntransport_url = {GOOD}{query}\n")
+
+    assert found.startswith(f"{tmp_path}/holdfast.conf:2: [oslo_messaging_rabbit] rabbit_quorum_q")
 
 
 def test_streams_need_no_prefetch_as_a_start_limits_it(load):
@@ -101,6 +128,15 @@ def test_a_bus_that_loses_operations_is_warned_of(write, text, name, line):
     problems = {one.option: one for one in checker.check([path]) if not one.fatal}
 
     assert problems[name].line == line
+
+
+def test_a_driver_of_notifications_that_does_not_exist_is_named(write):
+    text = f"transport_url = {GOOD}?amqp_durable_queues=true\n"
+    more = "[oslo_messaging_notifications]\ndriver = messagingv2\ndriver = mesagingv2\n"
+    [problem] = checker.check([write(BACKEND.replace("[b1]", f"{text}[b1]") + more)])
+
+    assert (problem.line, problem.option, problem.fatal) == (8, "driver", False)
+    assert problem.text.startswith("there is no driver mesagingv2, known: log, messaging, ")
 
 
 def test_a_plugin_of_a_database_that_is_not_installed_is_warned_of(write):

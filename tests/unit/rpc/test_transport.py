@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import uuid
-from pathlib import Path
+import os
 
 import pytest
 from oslo_concurrency import lockutils
-from oslo_config import cfg
 from oslo_messaging._drivers import amqpdriver
 
+from worker.compat import oslo_messaging as compat
 from worker.rpc import transport
 
 
@@ -89,24 +87,16 @@ class TestPrefetch:
 
 class TestQueueManager:
     @pytest.fixture
-    def queue_of(self, configured, monkeypatch, tmp_path):
-        """A function that returns the reply queue of a process, of a group of its own."""
-        groups = itertools.count(1)
-        host = f"test-{uuid.uuid4().hex}"
+    def queue_of(self, configured, monkeypatch):
+        """A function that returns the reply queue of a process, after its restart, too."""
+        monkeypatch.setattr(amqpdriver, "QManager", amqpdriver.QManager)
 
         def queue_of(process):
-            conf = configured("kombu+memory://", use_queue_manager="true", hostname=host)
-            conf.register_opt(cfg.StrOpt("state_path", default=str(tmp_path)))
+            conf = configured("kombu+memory://", use_queue_manager="true", hostname="h/1")
             bus = transport.get(conf, prefetch=1, process=process)
-            identity = (next(groups), 1)
-            monkeypatch.setattr(amqpdriver.QManager, "_service_identity", lambda *_: identity)
             return bus._driver._get_reply_queue_name()
 
-        yield queue_of
-        for counter in Path("/dev/shm").glob(f"{host}_*"):
-            counter.unlink()
-        lockutils.get_lock_path(cfg.CONF)  # which makes the option known
-        cfg.CONF.clear_default("lock_path", group="oslo_concurrency")
+        return queue_of
 
     def test_names_differ_between_processes_and_stay_after_a_restart(self, queue_of):
         slots = ["holdfast-volume-h1@b1/0", "holdfast-volume-h1@b1/1", "holdfast-volume-h1@b2/0"]
@@ -114,6 +104,22 @@ class TestQueueManager:
 
         assert len(set(names)) == 3
         assert [queue_of(slot) for slot in slots] == names
+
+    def test_all_connections_of_a_process_have_names_of_their_own(self):
+        names = [compat.QueueNames("h", "p") for _ in range(3)]
+        names[0].begin_anew()
+        compat.QueueNames("h", "another").get()
+
+        assert [one.get() for one in (*names, names[0])] == [f"h:p:{n}" for n in range(1, 5)]
+
+    def test_a_process_needs_no_lock_and_no_leader_of_its_group(self, queue_of, monkeypatch):
+        def refuse(*_):
+            raise FileNotFoundError("/proc/1/stat")
+
+        monkeypatch.setattr(os, "getpgrp", refuse)
+        monkeypatch.setattr(lockutils, "get_lock_path", refuse)
+
+        assert queue_of("holdfast-volume-h1@b1/0").startswith("reply_h/1:")
 
     def test_a_process_without_a_name_has_random_queues(self, queue_of):
         assert queue_of(None) != queue_of(None)

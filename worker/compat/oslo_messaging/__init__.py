@@ -35,6 +35,7 @@ from worker.compat.oslo_messaging.listener import (
     traced,
 )
 from worker.compat.oslo_messaging.notification_drivers import UNDELIVERED, send_notification
+from worker.compat.oslo_messaging.queue_names import QueueNames, number_queues_by_process
 from worker.compat.oslo_messaging.trial_connection import (
     SCHEMES,
     DeclarationRefused,
@@ -58,6 +59,7 @@ __all__ = [
     "Listener",
     "LoginRefused",
     "NOTIFIER_OPTS",
+    "QueueNames",
     "REFUSED",
     "RPCServer",
     "RabbitMessage",
@@ -69,6 +71,7 @@ __all__ = [
     "connect",
     "consumer_counts",
     "mark_heartbeats",
+    "number_queues_by_process",
     "observe_connections",
     "queue_depths",
     "send_notification",

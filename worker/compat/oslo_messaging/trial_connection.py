@@ -34,7 +34,7 @@ def check_options(conf: cfg.ConfigOpts, url: oslo_messaging.TransportURL) -> Non
     """
     impl_rabbit.RabbitDriver(conf, url)
     try:
-        _Unconnected(conf, url, common.PURPOSE_LISTEN)
+        _Unconnected(_with_query(conf, url), url, common.PURPOSE_LISTEN)
     except _Complete as complete:
         complete.connection.declare_topic_consumer("exchange", "topic")
 
@@ -52,7 +52,7 @@ def attempt(
     :raises Exception: the broker does not answer, or refuses something else.
     """
     try:
-        connection = _Trial(conf, url, common.PURPOSE_LISTEN, retry=1)
+        connection = _Trial(_with_query(conf, url), url, common.PURPOSE_LISTEN, retry=1)
     except amqp_errors.AccessRefused as error:
         raise LoginRefused(str(error)) from error
     try:
@@ -81,6 +81,11 @@ class _Unconnected(impl_rabbit.Connection):  # type: ignore[misc]
 
     def declare_consumer(self, consumer: Any) -> None:
         """Declare nothing: the options of the queue were checked before."""
+
+
+def _with_query(conf: cfg.ConfigOpts, url: oslo_messaging.TransportURL) -> Any:
+    """Return the options, of which those in the URL come first."""
+    return common.ConfigOptsProxy(conf, url, "oslo_messaging_rabbit")
 
 
 def _refuse(error: Exception, *_: Any) -> NoReturn:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 
 import oslo_messaging
 from kombu import compression
@@ -18,9 +19,16 @@ from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
 
 RABBIT = "oslo_messaging_rabbit"
+_NOTIFICATIONS = "oslo_messaging_notifications"
 _DURABLE = ("rabbit_quorum_queue", "amqp_durable_queues")
 _FILES = ("ssl_ca_file", "ssl_cert_file", "ssl_key_file")
 _PREFETCH = "rabbit_qos_prefetch_count"
+_RANGES = {"heartbeat_rate": (1, 1000), "heartbeat_timeout_threshold": (0, 65535)}
+"""The least and the largest value of options that the library does not check."""
+
+_LONGEST = 255
+"""Bytes of a name in AMQP."""
+
 _PORTS = range(1, 65536)
 
 _ESCAPES = "; in a name or password, write # ? , [ ] as %23 %3F %2C %5B %5D, and use no /"
@@ -46,7 +54,14 @@ _ABSENT = (
 def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     """Return the errors that forbid a start, or the sending of notifications."""
     problems = []
-    for section in ("DEFAULT", "oslo_messaging_notifications"):
+    threads = "executor_thread_pool_size"
+    if conf[threads] < 1:
+        text = f"{conf[threads]} threads run no operation: write 1 at least"
+        problems.append(problem(conf, found, "DEFAULT", threads, text))
+    if len(conf.control_exchange.encode()) > _LONGEST:
+        text = f"is longer than {_LONGEST} bytes"
+        problems.append(problem(conf, found, "DEFAULT", "control_exchange", text))
+    for section in ("DEFAULT", _NOTIFICATIONS):
         name, text = _fault(conf, conf.transport_url if section == "DEFAULT" else None, section)
         if text:
             place = section if name == "transport_url" else RABBIT
@@ -65,6 +80,10 @@ def warnings(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
         yield problem(conf, found, RABBIT, "amqp_auto_delete", _AUTO_DELETE, fatal=False)
     if not verifies(conf):
         yield problem(conf, found, RABBIT, "ssl_ca_file", _NOT_VERIFIED, fatal=False)
+    known = {point.name for point in metadata.entry_points(group="oslo.messaging.notify.drivers")}
+    for name in sorted({one for one in conf[_NOTIFICATIONS].driver if one} - known):
+        text = f"there is no driver {name}, known: {', '.join(sorted(known))}"
+        yield problem(conf, found, _NOTIFICATIONS, "driver", text, fatal=False)
 
 
 def problem(
@@ -155,8 +174,9 @@ def _options(conf: cfg.ConfigOpts, url: oslo_messaging.TransportURL) -> tuple[st
     known = sorted(compression.encoders())  # type: ignore[no-untyped-call]
     if options.kombu_compression and options.kombu_compression not in known:
         return "kombu_compression", f"is none of {', '.join(known)}"
-    if options.heartbeat_rate < 1:
-        return "heartbeat_rate", "has to be 1 at least"
+    for name, (least, most) in _RANGES.items():
+        if not least <= options[name] <= most:
+            return name, f"{options[name]} is not between {least} and {most}"
     if options[_PREFETCH] <= 0:  # a start limits it
         conf.set_override(_PREFETCH, 1, group=RABBIT)
     try:

@@ -14,6 +14,8 @@ from worker.conf.check.problems import Problem
 
 _NUMBER = re.compile(r"(?:invalid literal for int\(\) with base \d+|could not convert .*): (.*)")
 
+_DOLLAR = "has a $ before a word that is no option: write $$ for a $"
+
 
 def wrong(conf: cfg.ConfigOpts, options: Iterable[Placed], source: ConfigFiles) -> list[Problem]:
     """Return the options whose value cannot be read, each with its place."""
@@ -31,6 +33,8 @@ def _fault(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> str | None:
             conf[option.dest]
         else:
             conf[section][option.dest]
+    except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+        return _DOLLAR  # the library names the option itself, or shows the value
     except (ValueError, cfg.Error) as error:
         return "the value is not valid" if option.secret else short(str(error))
     return None

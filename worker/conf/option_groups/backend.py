@@ -27,8 +27,9 @@ OPTS = [
         help="Name that this backend uses instead of host, so that another node can take it "
         "over with its volumes. It has no effect in [backend_defaults], as in Cinder.",
     ),
-    cfg.StrOpt(
+    cfg.Opt(
         "backend_availability_zone",
+        type=types.String(max_length=255),
         help="Availability zone of this backend, instead of storage_availability_zone.",
     ),
     cfg.IntOpt(

@@ -124,8 +124,9 @@ OPTS = [
         min=1,
         help="Seconds in which the destination of a migration has to create its volume.",
     ),
-    cfg.StrOpt(
+    cfg.Opt(
         "storage_availability_zone",
+        type=types.String(max_length=255),
         default="nova",
         help="Availability zone of this node, for backends without backend_availability_zone.",
     ),

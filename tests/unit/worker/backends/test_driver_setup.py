@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 import pytest
 import tenacity
 
+from drivers.interface.errors import BackupDriverException, VolumeBackendAPIException
 from worker.backends import driver_setup
+from worker.backends.backup_backend import BackupStoreBackend
+from worker.backends.directory_mark import NotMounted
 
 
 class Driver:
@@ -75,3 +79,37 @@ def test_a_process_that_stops_already_sets_nothing_up() -> None:
     driver.set_up()
 
     assert driver.attempts == 0
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    """Return an error as one that was raised from another one."""
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (raised(NotMounted("no marker")), True),
+        (raised(BackupDriverException("backup_share names no share")), True),
+        (raised(VolumeBackendAPIException("no such path"), FileNotFoundError("x")), True),
+        (raised(VolumeBackendAPIException("KeyError: 'pool'"), KeyError("pool")), False),
+        (raised(VolumeBackendAPIException("TypeError: x"), TypeError("x")), False),
+        (KeyError("pool"), False),
+    ],
+)
+def test_only_bugs_are_logged_with_a_traceback(error: BaseException, expected: bool) -> None:
+    assert driver_setup.is_refusal(error) is expected
+
+
+def test_a_store_that_refuses_its_options_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse() -> Any:
+        raise BackupDriverException("backup_share names no share")
+
+    store: Any = BackupStoreBackend.__new__(BackupStoreBackend)
+    store._make, store._logged = refuse, None
+    assert store.attempt() is False
+
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert "backup_share names no share" in record.getMessage()

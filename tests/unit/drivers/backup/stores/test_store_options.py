@@ -26,7 +26,11 @@ S3 = {
     "backup_s3_store_access_key": "k",
     "backup_s3_store_secret_key": "s",
 }
-SWIFT = {"backup_swift_auth": "single_user", "backup_swift_auth_url": "http://127.0.0.1:1/v3"}
+SWIFT = {
+    "backup_swift_auth": "single_user",
+    "backup_swift_auth_url": "http://127.0.0.1:1/v3",
+    "backup_swift_user": "u",
+}
 
 
 def s3(root: Path, **options: Any) -> S3Store:
@@ -140,6 +144,21 @@ def test_versions_of_logins_are_those_of_the_library(
     library = swiftclient.client
     known = (library.AUTH_VERSIONS_V1, library.AUTH_VERSIONS_V2, library.AUTH_VERSIONS_V3)
     assert version in [one for versions in known for one in versions]
+
+
+@pytest.mark.parametrize("option", ["backup_swift_auth_url", "backup_swift_user"])
+def test_swift_names_what_its_login_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setitem(SWIFT, option, "")
+    with pytest.raises(BackupDriverException, match=f"{option} is not set"):
+        swift(tmp_path, monkeypatch)
+
+
+def test_s3_names_an_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(S3, "backup_s3_endpoint_url", "nonsense")
+    with pytest.raises(BackupDriverException, match="backup_s3_endpoint_url = nonsense cannot be"):
+        s3(tmp_path)
 
 
 class TestCreationOfContainers:
