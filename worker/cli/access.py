@@ -25,6 +25,7 @@ from worker import file_access
 from worker.cli.lookup.candidates import SHOWN, Candidates
 from worker.cli.lookup.errors import CommandError as CommandError
 from worker.cli.lookup.errors import NoJournal as NoJournal
+from worker.cli.lookup.reasons import concerns
 from worker.cli.output import colour
 from worker.printable import printable
 
@@ -77,7 +78,7 @@ class Access:
     @functools.cached_property
     def database(self) -> Database:
         """The database as it is: a command that reads it must not make its file."""
-        if text := _problem_with("database", self._file_of("database")):
+        if text := self._problem_with("database"):
             raise CommandError(text)
         return self.open_database()
 
@@ -104,8 +105,20 @@ class Access:
 
     def require_journal(self) -> None:
         """:raises NoJournal: its file does not exist, or we may not read it."""
-        if text := _problem_with("journal", self.journal_file):
+        if text := self._problem_with("journal"):
             raise NoJournal(text)
+
+    def _problem_with(self, kind: str) -> str:
+        """Return why a file cannot be read, or "". One that we may not see may well be there."""
+        if (place := self._file_of(kind)) is None:
+            return ""
+        if text := file_access.unreadable(place):
+            return f"the {kind} {text}: run this as root, or as the user of the service"
+        if place.exists():
+            return ""
+        text = f"there is no {kind} {place}: start the service, or run holdfast db sync"
+        known = self.conf.config_file or self.conf.config_dir
+        return text if known else f"{text}; no configuration file was found, see --config-file"
 
     @functools.cached_property
     def journal_file(self) -> Path | None:
@@ -142,24 +155,24 @@ class Access:
         if "bus" in vars(self):
             self.bus.cleanup()
 
-    def flows_of(
-        self, kind: str, wanted: str, among: Sequence[str] | None = None
+    def flows_of_volume(
+        self, wanted: str, among: Sequence[str] | None = None
     ) -> list[JournalEntry]:
-        """Return the flows of the resource whose id begins like this, the newest first.
+        """Return the flows of the volume whose id begins like this, the newest first.
 
-        The row may be deleted, or in the database of another host.
+        It may be deleted; one that is not there any more is found in the journal.
         """
-        resources = Candidates(kind, wanted)
+        volumes = Candidates("volume", wanted)
         every = self.journal.entries(limit=_LONG_AGO)
         for entry in every:
-            found, _space, resource_id = entry.resource.partition(" ")
-            if found == kind:
-                resources.add(resource_id, entry.resource)
-        resource = resources.only("flow list --all")
+            kind, _space, volume_id = entry.resource.partition(" ")
+            if kind == "volume":
+                volumes.add(volume_id, volume_id)
+        volume_id = str(volumes.only("volume list") if volumes.any else self.volume(wanted).id)
         return [
             entry
             for entry in every
-            if entry.resource == resource and (among is None or entry.state in among)
+            if concerns(entry, "volume", volume_id) and (among is None or entry.state in among)
         ]
 
     def require_own_files(self) -> None:
@@ -284,17 +297,6 @@ def _require_ids(parsed_args: argparse.Namespace) -> None:
         value = getattr(parsed_args, name, None)
         if isinstance(value, str) and not value.strip():
             raise CommandError(f"the id of a {'flow' if name == 'which' else name} is missing")
-
-
-def _problem_with(kind: str, place: Path | None) -> str:
-    """Return why a file cannot be read, or "". A file that we may not see may well be there."""
-    if place is None:
-        return ""
-    if text := file_access.unreadable(place):
-        return f"the {kind} {text}: run this as root, or as the user of the service"
-    if not place.exists():
-        return f"there is no {kind} {place}: start the service, or run holdfast db sync"
-    return ""
 
 
 def _found(kind: str, wanted: str, rows: Any) -> Record:

@@ -48,7 +48,7 @@ class List(Lister):
         if parsed_args.volume is None:
             entries = self.access.journal.entries(among=among, limit=parsed_args.limit)
         else:
-            entries = self.access.flows_of("volume", parsed_args.volume, among)
+            entries = self.access.flows_of_volume(parsed_args.volume, among)
             entries = entries[: parsed_args.limit]
         heads = ("Flow", "Method", "Resource", "State", "Task", "Age (s)", "Resumes")
         return heads, [self._row(entry) for entry in entries]

@@ -79,3 +79,12 @@ def test_root_makes_no_files_in_the_directory_of_the_service(holdfast: Shell, pl
         f"run this as the user {us}: runuser -u {us} -- holdfast db sync"
     )
     assert not place.exists()
+
+
+def test_without_a_configuration_the_error_says_so(
+    holdfast: Shell, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holdfast.conf, "_namespace", None)
+    ran = holdfast("flow", "list")
+
+    assert ran.errors[-1].endswith("; no configuration file was found, see --config-file")

@@ -89,3 +89,10 @@ def test_a_configuration_that_cannot_be_read_is_an_error(folder: Path) -> None:
 
     with other_user(), pytest.raises(ConfigError, match="Permission denied: run this as root, or"):
         config.load([f"--config-file={folder}/holdfast.conf"], prog="holdfast")
+
+
+def test_a_directory_of_the_configuration_that_cannot_be_read_is_an_error(folder: Path) -> None:
+    (folder / "conf.d").mkdir(0o750)
+
+    with other_user(), pytest.raises(ConfigError, match="conf.d: Permission denied: run this as"):
+        config.load([f"--config-dir={folder}/conf.d"], prog="holdfast")

@@ -37,6 +37,11 @@ class Candidates:
         """Whether a thing with exactly the wanted id was added."""
         return self._wanted in self._found
 
+    @property
+    def any(self) -> bool:
+        """Whether a thing was added."""
+        return bool(self._found)
+
     def only(self, listed_by: str) -> object:
         """Return the wanted thing.
 

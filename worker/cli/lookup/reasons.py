@@ -34,15 +34,16 @@ def reason_of(access: Access, resource: Record) -> dict[str, str]:
     except (NoJournal, JournalError) as error:
         return {"error_reason": f"unknown: {error}"}
     for entry in entries:
-        if entry.failure and _concerns(entry, resource):
+        if entry.failure and concerns(entry, resource.kind, resource.id):
             failure = f"{entry.method} failed: {printable(entry.failure)}"
             return {"error_reason": failure, "error_flow": f"see: holdfast flow show {entry.flow}"}
     host = resource.get("host") or "its service"
     return {"error_reason": f"unknown: no journal entry here; see the host and the log of {host}"}
 
 
-def _concerns(entry: JournalEntry, resource: Record) -> bool:
-    if entry.resource == f"{resource.kind} {resource.id}":
+def concerns(entry: JournalEntry, kind: str, resource_id: str) -> bool:
+    """Return whether an operation is one on a resource, or names it, as a restore its volume."""
+    if entry.resource == f"{kind} {resource_id}":
         return True
     args = entry.meta.get("args")
-    return isinstance(args, Mapping) and resource.id in map(str, args.values())
+    return isinstance(args, Mapping) and resource_id in args.values()

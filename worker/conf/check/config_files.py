@@ -8,6 +8,7 @@ with the line number an operator finds the mistake at once.
 from __future__ import annotations
 
 import argparse
+import errno
 import glob
 import os
 from collections.abc import Iterable, Sequence
@@ -120,6 +121,9 @@ def _inside(dirs: Iterable[str]) -> list[str]:
     for path in map(os.path.expanduser, dirs):
         if not os.path.isdir(path):
             raise ConfigError(Problem(path, None, None, None, "there is no such directory"))
+        if not os.access(path, os.R_OK | os.X_OK, effective_ids=True):
+            denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            raise ConfigError(_unreadable(path, denied))
         files += sorted(glob.glob(os.path.join(path, "*.conf")))
     return files
 
