@@ -8,6 +8,7 @@ service that asks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -33,7 +34,9 @@ def session(conf: Any, section: str, **how: Any) -> Any:
     """
     loading = _library().loading
     auth = loading.load_auth_from_conf_options(conf, section)
-    return loading.load_session_from_conf_options(conf, section, auth=auth, **how)
+    made = loading.load_session_from_conf_options(conf, section, auth=auth, **how)
+    _library().answer_heads.limit(made.session)
+    return made
 
 
 def session_without_account(**how: Any) -> Any:
@@ -42,7 +45,9 @@ def session_without_account(**how: Any) -> Any:
     :param how: ``verify`` and ``timeout``, as for requests.
     """
     library = _library()
-    return library.session.Session(library.noauth.NoAuth(), **how)
+    made = library.session.Session(library.noauth.NoAuth(), **how)
+    library.answer_heads.limit(made.session)
+    return made
 
 
 def address(session: Any, **place: str) -> str:
@@ -59,7 +64,10 @@ def address(session: Any, **place: str) -> str:
 
 def _library() -> Any:
     # Late: an optional library, which takes memory.
-    import keystoneauth1
-    from keystoneauth1 import exceptions, loading, noauth, session  # noqa: F401
+    from keystoneauth1 import exceptions, loading, noauth, session
 
-    return keystoneauth1
+    # Late: it imports such libraries.
+    from drivers import answer_heads
+
+    parts = {"exceptions": exceptions, "loading": loading, "noauth": noauth}
+    return SimpleNamespace(session=session, answer_heads=answer_heads, **parts)

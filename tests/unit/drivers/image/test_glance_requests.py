@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,7 @@ def test_an_account_that_keystone_refuses_is_named(tmp_path: Path) -> None:
         images.show(None, "i1")
 
 
-@contextmanager
+@contextlib.contextmanager
 def catalogue(
     tmp_path: Path, services: dict[str, str], password: str = "secret"
 ) -> Iterator[GlanceImages]:
@@ -285,6 +286,32 @@ def test_a_record_that_drips_ends(code: int) -> None:
 
         with pytest.raises(ImageCopyFailure, match="did not end in 1 s"):
             images.show(None, "i1")
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\nX-Padding: "])
+def test_the_head_of_an_answer_that_drips_ends(line: bytes) -> None:
+    """A head that is cut off must not pass for a whole one, of an image without data."""
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(line)
+            while not ended.wait(0.01):  # the pace of the server, not a check
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        with serving(glance_of(REFUSED)) as server:
+            place = f"127.0.0.1:{listener.getsockname()[1]}"
+            images = server.client(place, glance_request_timeout=1, glance_num_retries=0)
+
+            with pytest.raises(ImageCopyFailure, match="Timeout|timed out"):
+                list(images.download(None, "i1") or ())
+        ended.set()
+        thread.join()
 
 
 class TestMinimumRate:
