@@ -6,7 +6,17 @@ from __future__ import annotations
 import runpy
 import sys
 
-BENCHMARKS = ("backup", "calls", "casts", "journal", "outages", "peer", "recovery", "soak")
+BENCHMARKS = (
+    "backends",
+    "backup",
+    "calls",
+    "casts",
+    "journal",
+    "outages",
+    "peer",
+    "recovery",
+    "soak",
+)
 
 if __name__ == "__main__":
     name = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -5,6 +5,7 @@ Starts RabbitMQ and MariaDB for both, gives each a virtual host and a database t
 ``cinder-manage db sync`` has filled, and casts to holdfast-volume and to cinder-volume
 in turn: creations, snapshots and deletions of 1 GiB with a driver that does nothing.
 Both have their default options and one backend; waiting is by the database.
+Then both run several backends on a driver of Cinder, see :mod:`bench.backends`.
 Cinder runs in the environment of ``tox -e cinder --notest``.
 
 The last line is one JSON object; Cinder's figures have ``peer_`` before their names.
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
+from bench import backends  # noqa: E402
 from bench.workload.blocking import Gate  # noqa: E402
 from bench.workload.load import OPERATIONS, Stuck  # noqa: E402
 from bench.measurements.machine import Service  # noqa: E402
@@ -121,7 +123,8 @@ def main() -> None:
         for _ in range(options.kills):
             for one in both:
                 _recover(one, gate)
-    _show(both, cinder.version)
+        several = backends.measure(folder, servers, cinder, options.backends, options.starts)
+    _show(both, cinder.version, several)
 
 
 def _start(both: Sequence[Contender], times: int) -> None:
@@ -253,7 +256,7 @@ def _progress(one: Contender, number: int) -> None:
     )
 
 
-def _show(both: Sequence[Contender], version: str) -> None:
+def _show(both: Sequence[Contender], version: str, several: dict[str, float]) -> None:
     ours, peer = (one.figures() for one in both)
     release = "" if version == RELEASE else f", not {RELEASE}, which is what it is for"
     print(f"\nThe peer is cinder-volume {version}{release}.\n")
@@ -276,7 +279,7 @@ def _show(both: Sequence[Contender], version: str) -> None:
     for key in MORE:
         told |= {key: round(ours[key], 2), f"peer_{key}": round(peer[key], 2)}
     told |= {"failed": both[0].failed.total(), "peer_failed": both[1].failed.total()}
-    print(json.dumps(told))
+    print(json.dumps(told | several))
 
 
 def _options() -> argparse.Namespace:
@@ -292,6 +295,8 @@ def _options() -> argparse.Namespace:
     add("--latency", type=_some, default=200, help="creations one at a time (default: 200)")
     add("--starts", type=_some, default=5, help="starts; the median counts (default: 5)")
     add("--kills", type=_some, default=3, help="kills; the median counts (default: 3)")
+    counts = backends.COUNTS
+    add("--backends", type=backends.numbers, default=counts, help=f"several (default: {counts})")
     add("--processes", type=_some, default=1, help="of our backend; Cinder has 1 (default: 1)")
     return parser.parse_args()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ class Cinder:
         argv = [str(self._program("cinder-volume"))]
         return Program(argv, b"Driver post RPC initialization completed", self._env())
 
+    @property
+    def adapted(self) -> Program:
+        """holdfast-volume in this environment, where it runs drivers of Cinder."""
+        argv = [str(self.python), "-m", "worker.cmd.volume"]
+        return Program(argv, HOLDFAST.ready, self._env(ROOT))
+
     def make_tables(self, config: Path) -> None:
         """Fill an empty database as an operator does."""
         self._run("cinder-manage", "--config-file", str(config), "db", "sync")
@@ -68,8 +75,9 @@ class Cinder:
         return self.python.with_name(name)
 
     @staticmethod
-    def _env() -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(ROOT / "bench" / "plugins")}
+    def _env(*places: Path) -> dict[str, str]:
+        found = (*places, ROOT / "bench" / "plugins")
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, found))}
 
 
 class Side(Load):
@@ -113,21 +121,30 @@ class Side(Load):
         drivers = ("noop_driver.NoopDriver", "noop_driver.BlockingDriver")
         return cls("Cinder", directory, servers, cinder.volume, drivers, cinder)
 
-    def service(self, *, wait: bool = True, blocking: bool = False) -> Service:
+    @classmethod
+    def adapted(cls, directory: Path, servers: Servers, cinder: Cinder) -> Side:
+        """holdfast-volume with drivers of Cinder."""
+        drivers = ("noop_driver.NoopDriver", "noop_driver.BlockingDriver")
+        return cls("ours", directory, servers, cinder.adapted, drivers, cinder)
+
+    def service(
+        self, *, wait: bool = True, blocking: bool = False, backends: Sequence[str] = (BACKEND,)
+    ) -> Service:
         """Start it.
 
         :param blocking: with the driver that waits, and room for all that wait.
         """
-        config, log = self._write(blocking), self._directory / "service.log"
-        processes = self._backend.get("processes", 1)
+        config, log = self._write(blocking, backends), self._directory / "service.log"
+        processes = self._backend.get("processes", 1) * len(backends)
         return Service(config, log, processes, wait=wait, program=self._program)
 
-    def _write(self, blocking: bool) -> Path:
+    def _write(self, blocking: bool, backends: Sequence[str] = (BACKEND,)) -> Path:
         state = self._directory / "state"
         driver = self._drivers[1] if blocking else self._drivers[0]
-        content = sections(state, *self._urls, driver, BLOCKED if blocking else None)
+        content = sections(state, *self._urls, driver, BLOCKED if blocking else None, backends)
         content["oslo_concurrency"] = {"lock_path": state / "locks"}
-        content[BACKEND] |= self._backend
+        for name in backends:
+            content[name] |= self._backend
         path = self._directory / f"{'blocking' if blocking else 'noop'}.conf"
         path.write_text(render(content))
         return path

@@ -77,6 +77,7 @@ class Load:
         self._engine = sa.create_engine(database, isolation_level="AUTOCOMMIT")
         self._samples = {method: Sample.read(method) for method in OPERATIONS}
         self._volume_of: dict[str, str] = {}  # by snapshot
+        self._backend_of: dict[str, str] = {}  # by volume, where it is not the first one
         self._fill()
         conf = config.load([], prog="bench", default_config_files=[])
         conf.set_override("transport_url", bus)
@@ -85,19 +86,21 @@ class Load:
             oslo_messaging.Target(topic=f"cinder-volume.{HOST}", server=NODE, version="3.0"),
         )
 
-    def insert(self, count: int, *, status: str) -> list[str]:
+    def insert(self, count: int, *, status: str, backend: str = BACKEND) -> list[str]:
         """Insert rows of volumes as cinder-api leaves them."""
         row = {
             **self._owned(),
             "status": status,
             "attach_status": "detached",
-            "host": f"{HOST}#{BACKEND}",
+            "host": f"{NODE}@{backend}#{backend}",
             "size": 1,
             "availability_zone": "nova",
             "bootable": False,
             "multiattach": False,
         }
         ids = [str(uuid.uuid4()) for _ in range(count)]
+        if backend != BACKEND:
+            self._backend_of |= dict.fromkeys(ids, backend)
         with self._engine.connect() as connection:
             connection.execute(sa.insert(models.volumes), [{**row, "id": i} for i in ids])
         if status == OPERATIONS["create_volume"].during:
@@ -138,9 +141,11 @@ class Load:
 
     def cast(self, method: str, resource_id: str) -> None:
         """Send the casts of an unmodified scheduler."""
-        sample = self._samples[method]
-        args = sample.args(resource_id, self.volume_of(resource_id))
-        self._client.cast(sample.context, method, **args)
+        sample, volume_id = self._samples[method], self.volume_of(resource_id)
+        backend = self._backend_of.get(volume_id, BACKEND)
+        args = sample.args(resource_id, volume_id, backend)
+        client = self._client.prepare(topic=f"cinder-volume.{NODE}@{backend}")
+        client.cast(sample.context, method, **args)
 
     def cast_all(self, method: str, ids: Sequence[str]) -> None:
         """Cast for all and wait until all are done.
@@ -284,19 +289,24 @@ class Setting(Load):
 
 
 def sections(
-    state: Path, bus: str, database: str, driver: str, options: dict[str, Any] | None = None
+    state: Path,
+    bus: str,
+    database: str,
+    driver: str,
+    options: dict[str, Any] | None = None,
+    backends: Sequence[str] = (BACKEND,),
 ) -> dict[str, dict[str, Any]]:
-    """Return the configuration of a service with one backend, Cinder's or ours."""
+    """Return the configuration of a service, Cinder's or ours."""
     return {
         "DEFAULT": {
             "host": NODE,
-            "enabled_backends": BACKEND,
+            "enabled_backends": ",".join(backends),
             "transport_url": bus,
             "state_path": state,
             **(options or {}),
         },
         "database": {"connection": database},
-        BACKEND: {"volume_driver": driver, "volume_backend_name": BACKEND},
+        **{name: {"volume_driver": driver, "volume_backend_name": name} for name in backends},
     }
 
 
@@ -320,10 +330,11 @@ class Sample:
         data = message["args"][kind]["versioned_object.data"]
         return cls(context, json.dumps(message["args"]), kind, data)
 
-    def args(self, resource_id: str, volume_id: str) -> dict[str, Any]:
+    def args(self, resource_id: str, volume_id: str, backend: str = BACKEND) -> dict[str, Any]:
         """Return the arguments for another resource."""
         text = self.text.replace(self.data["id"], resource_id)
         if self.kind == "snapshot":
             text = text.replace(self.data["volume_id"], volume_id)
-        args: dict[str, Any] = json.loads(text.replace("peerhost@noop#pool0", f"{HOST}#{BACKEND}"))
+        host = f"{NODE}@{backend}#{backend}"
+        args: dict[str, Any] = json.loads(text.replace("peerhost@noop#pool0", host))
         return args

@@ -86,6 +86,18 @@ def prepare() -> None:
             importlib.import_module(name)
 
 
+def before_fork() -> None:
+    """Complete the modules of Cinder, if they are loaded, for all processes that are forked.
+
+    SQLAlchemy connects Cinder's classes of rows with each other at the first query: 0.2 s and
+    7 MiB in each process. No connection is opened, and no thread started.
+    """
+    if "cinder.volume.driver" not in sys.modules:
+        return
+    importlib.import_module("cinder.db.models")
+    importlib.import_module("sqlalchemy.orm").configure_mappers()
+
+
 def _imported(path: str) -> object:
     module, _, name = path.rpartition(".")
     try:

@@ -148,8 +148,11 @@ def flow() -> linear_flow.Flow:
 
 def rows(host: BackendRecords) -> Iterator[Record]:
     """Yield the rows of a backend in transient statuses; some more than once."""
-    for kind, column, among, _ending in _QUERIES:
-        yield from host.unsettled(kind, column=column, among=among)
+    wanted = [(kind, column, among) for kind, column, among, _ending in _QUERIES]
+    # Nearly always there are none, and eight queries for whole rows are much for each start.
+    for (kind, column, among), some in zip(wanted, host.have_unsettled(wanted), strict=True):
+        if some:
+            yield from host.unsettled(kind, column=column, among=among)
 
 
 def read(host: BackendRecords, service: ServiceRow) -> dict[str, str]:

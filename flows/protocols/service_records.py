@@ -113,6 +113,12 @@ class BackendRecords(Protocol):
         :param column: the column of the status.
         """
 
+    def have_unsettled(self, wanted: Sequence[tuple[str, str, Collection[str]]]) -> Sequence[bool]:
+        """Return for each query whether :meth:`unsettled` returns rows, in one statement.
+
+        :param wanted: kind, column and statuses of each.
+        """
+
     def is_restored(self, volume_id: str) -> bool:
         """Return whether a backup is being restored to a volume."""
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 from collections.abc import Iterable
 from importlib import metadata
@@ -21,11 +22,17 @@ def load(wanted: str, group: str, label: str) -> object:
     module, dot, name = wanted.rpartition(".")
     if dot:
         return getattr(importlib.import_module(module), name)
-    points = {point.name: point for point in metadata.entry_points(group=group)}
+    points = {point.name: point for point in entry_points(group)}
     if wanted not in points:
         known = ", ".join(sorted(points)) or "none is installed"
         raise ValueError(f"there is no {label} {wanted!r}; known: {known}{guess(wanted, points)}")
     return points[wanted].load()
+
+
+@functools.cache
+def entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
+    """Return the entry points of a group; the first call reads a file of each package."""
+    return tuple(metadata.entry_points(group=group))
 
 
 def guess(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:

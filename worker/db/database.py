@@ -23,6 +23,7 @@ from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
 from worker import database_url
+from worker.compat.pymysql import share_tls_context
 from worker.db import packed_row, tuning
 from worker.db.commit import Transaction
 from worker.db.error_kinds import ERRORS, kind_of
@@ -169,6 +170,7 @@ class Database:
     def _make(self) -> tuple[sa.Engine, sa.Engine]:
         if tuning.is_sqlite(self._url) and not tuning.is_memory(self._url):
             _to_write_ahead(str(self._url.database))
+        share_tls_context()
         options = {k: v for k, v in self._options.items() if not _NOT_FOR_ENGINES.fullmatch(k)}
         facade = enginefacade.transaction_context()
         facade.configure(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 from worker import database_url
+from worker.compat.pymysql import share_tls_context
 from worker.journal.errors import JournalError
 from worker.journal.statements import LONGEST
 
@@ -45,6 +46,7 @@ def make_engine(connection: str) -> sa.Engine:
     """
     url = database_url.parse(connection)
     if url.get_backend_name() != "sqlite":
+        share_tls_context()
         return sa.create_engine(
             url,
             pool_pre_ping=True,

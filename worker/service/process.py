@@ -30,7 +30,7 @@ from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.journal.errors import JournalError
 from worker.service import systemd
 from worker.service.start_stop import Service
-from worker.service.startup import bus_check, start_refused
+from worker.service.startup import before_fork, bus_check, start_refused
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +42,13 @@ SUPERVISOR_MARGIN = 5.0
 
 _M_ARENA_MAX = -8
 """The C library's name for its number of arenas (malloc.h)."""
+
+_ARENAS = 2
+"""Arenas of a process without children, as few as its memory is least with."""
+
+_ARENAS_OF_CHILDREN = 3
+"""Arenas of each of several processes: with two, the thread that starts a process takes its
+memory from free places between the parent's, and each place costs a copy of its page."""
 
 _STALL = 30.0
 """Seconds without a heartbeat of a child after which the watchdog is not notified any more."""
@@ -130,6 +137,7 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str
     :raises ConfigError: the message bus refuses them.
     """
     bus_check.require_accepted(conf, topic)
+    before_fork.prepare(conf)
     count = sum(processes for _make, processes in services)
     watchdog = systemd.Watchdog.from_environment(count, _STALL)
     if count == 1:
@@ -140,7 +148,7 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str
 
 def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -> None:
     """Run the only process of a service; its main thread only waits for signals."""
-    _share_memory()
+    _share_memory(_ARENAS)
 
     def refuse(number: int, text: str) -> None:
         watchdog.record_refusal(number, text)
@@ -205,7 +213,7 @@ def _serve_several(
         manager.add(ServiceProcess, workers=processes, args=(conf, make, *records))
         first += processes
     watchdog.start()
-    _share_memory()
+    _share_memory(_ARENAS_OF_CHILDREN)
     with refusal.passed_on():
         manager.run()
 
@@ -267,13 +275,12 @@ def _end(status: int = 0) -> None:
     os._exit(status)
 
 
-def _share_memory() -> None:
+def _share_memory(arenas: int) -> None:
     """Keep pages shared between the processes, and limit the arenas of the allocator."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, arenas)
     _release_memory()
     # A collection in a child process would write to every object from before the fork.
-    gc.collect()
     gc.freeze()
 
 

@@ -59,6 +59,74 @@ class TestProcess:
         assert run(script) == "{}"
 
 
+class TestSeveralBackends:
+    """Each backend has a process of its own, forked from one that has loaded Cinder."""
+
+    def test_cinders_classes_are_complete_before_the_fork(self) -> None:
+        script = f"""
+            import os, threading
+            from tests.conformance import cinders
+            cinders.load("{NFS}")
+            from drivers.cinder import loading
+            def opened():
+                places = [f"/proc/self/fd/{{n}}" for n in os.listdir("/proc/self/fd")]
+                return {{os.readlink(place) for place in places if os.path.exists(place)}}
+            before = opened()
+            loading.before_fork()
+            from cinder.db import models
+            assert all(one.configured for one in models.BASE.registry.mappers)
+            assert threading.enumerate() == [threading.main_thread()]
+            assert opened() <= before, opened() - before
+        """
+        assert run(script) == ""
+
+    def test_a_process_imports_nothing_of_cinder_after_the_fork(self, tmp_path: Path) -> None:
+        script = """
+            import os, sys
+            from worker.cmd import volume
+            from worker.service import process
+            def serve(conf, services, *_):
+                before = set(sys.modules)
+                for make, _processes in services[:1]:
+                    service = make(0, lambda waits: None)
+                    service.start()
+                late = {name.partition(".")[0] for name in sys.modules.keys() - before}
+                print(service.parts.backend.initialized, sorted(late))
+                sys.stdout.flush()
+                os._exit(0)
+            process.serve = serve
+            volume.main(["--config-file", sys.argv[1]])
+        """
+        driver = "reference_driver.ReferenceDriver"
+        extra = (
+            "transport_url = kombu+memory://localhost\n"
+            f"[database]\nconnection = sqlite:///{tmp_path}/rows\n"
+            f"[b1]\nvolume_driver = {driver}\nlocal_path = {tmp_path}/v\n"
+            f"[b2]\nvolume_driver = {driver}\nlocal_path = {tmp_path}/w\n"
+        )
+        sync(Database(f"sqlite:///{tmp_path}/rows"))
+        plugins = Path(__file__).parents[1] / "plugins"
+        last = run(script, extra, enabled="b1,b2", path=plugins).splitlines()[-1]
+
+        assert last == "True ['kombu']"
+
+    def test_a_new_installation_is_one_without_volumes(self) -> None:
+        script = f"""
+            from tests.conformance import cinders
+            driver = cinders.load("{NFS}")
+            cinders.configuration(driver, {{}})
+            from drivers.cinder import runtime
+            runtime.begin()
+            volumes = cinders.Rows()._records.volumes
+            found = [runtime.facts("h@b").is_new]
+            volumes.create(id="v1", size=1, host="h@b", status="deleting")
+            found.append(runtime.facts("h@b").is_new)
+            volumes.destroy("v1")
+            print(*found, runtime.facts("h@b").is_new)
+        """
+        assert run(script) == "True False True"
+
+
 class TestDatabase:
     """Cinder's code and ours write to the same tables."""
 

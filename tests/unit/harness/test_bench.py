@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.backends import numbers
 from bench.sides import Cinder
 from bench.workload.blocking import Gate
-from bench.workload.load import HOST, OPERATIONS, Sample
+from bench.workload.load import HOST, NODE, OPERATIONS, Sample, sections
 
 VOLUME, SNAPSHOT = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 
@@ -27,6 +28,20 @@ def test_a_cast_names_the_resource_at_hand_only(method: str) -> None:
     assert "peerhost" not in text
     assert method == "create_snapshot" or f"{HOST}#" in text
     assert sample.context["project_id"] == sample.data["project_id"]
+
+
+def test_a_cast_to_another_backend_names_its_host() -> None:
+    text = json.dumps(Sample.read("create_volume").args(VOLUME, VOLUME, "noop7"))
+
+    assert f"{NODE}@noop7#noop7" in text and f"{HOST}#" not in text
+
+
+def test_the_configuration_of_several_backends_has_a_section_for_each() -> None:
+    made = sections(Path("state"), "bus", "rows", "driver", None, ["noop", "noop1"])
+
+    assert made["DEFAULT"]["enabled_backends"] == "noop,noop1"
+    assert made["noop1"] == {"volume_driver": "driver", "volume_backend_name": "noop1"}
+    assert numbers("1,4,16") == [1, 4, 16]
 
 
 def test_an_environment_without_cinder_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -125,6 +125,22 @@ class TestUnsettled:
         host = records.on_host(HOST)
         return [row.id for row in host.unsettled(kind, column=column, among=among)]
 
+    def test_one_statement_says_which_queries_have_rows(self, records, tables):
+        wanted = [
+            ("group", "status", ("creating",)),
+            ("volume", "migration_status", ("migrating",)),
+            ("volume", "status", self.AMONG),
+            ("snapshot", "status", ("deleting",)),
+        ]
+        host = records.on_host(HOST)
+        before = host.have_unsettled(wanted)
+        records.volumes.create(id="v1", host="h@b#p", status="creating")
+        records.snapshots.create(id="s1", volume_id="v1", status="deleting")
+        records.volumes.create(id="v2", host="other@b", migration_status="migrating")
+
+        assert before == [False, False, False, False]
+        assert host.have_unsettled(wanted) == [False, False, True, True]
+
     def test_volumes_of_the_backend(self, records, tables):
         records.volumes.create(id="v1", host="h@b#p", status="creating")
         records.volumes.create(id="v2", host="h@b", status="extending")

@@ -6,8 +6,8 @@ Implements :class:`flows.protocols.service_records.BackendRecords`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -71,17 +71,20 @@ class HostRecords:
 
     def unsettled(self, kind: str, *, column: str, among: Collection[str]) -> list[Record]:
         """Return the live rows in one of some statuses."""
-        table = getattr(models, f"{kind}s")
-        query, host = _of_host(kind)
-        query = query.where(
-            table.c.deleted == sa.false(),
-            on_host(host),
-            table.c[column].in_(list(among)),
-        )
-        if kind == "volume":
-            query = query.where(sa.not_(_RESTORED))
-        rows = self._db.rows(query.order_by(table.c.id), host_parameters(self._host))
+        query = _unsettled(kind, column, among).order_by(_table(kind).c.id)
+        rows = self._db.rows(query, host_parameters(self._host))
         return [self._records[kind].record(row._asdict()) for row in rows]
+
+    def have_unsettled(self, wanted: Sequence[tuple[str, str, Collection[str]]]) -> list[bool]:
+        """Return for each query whether :meth:`unsettled` returns rows, in one statement."""
+        tried = (
+            _unsettled(kind, column, among).with_only_columns(_table(kind).c.id).exists()
+            for kind, column, among in wanted
+        )
+        named = (query.label(f"found_{number}") for number, query in enumerate(tried))
+        statement = cast(sa.Select[Any], sa.select(*named))
+        (row,) = self._db.rows(statement, host_parameters(self._host))
+        return [bool(found) for found in row]
 
     def is_restored(self, volume_id: str) -> bool:
         """Return whether a backup is being restored into a volume."""
@@ -96,9 +99,24 @@ _OWNERS = {
 """The parent of a row without a host of its own, and the column that names it."""
 
 
+def _table(kind: str) -> sa.Table:
+    found: sa.Table = getattr(models, f"{kind}s")
+    return found
+
+
+def _unsettled(kind: str, column: str, among: Collection[str]) -> sa.Select[Any]:
+    """Return a query for the live rows of a backend in one of some statuses."""
+    table = _table(kind)
+    query, host = _of_host(kind)
+    query = query.where(
+        table.c.deleted == sa.false(), on_host(host), table.c[column].in_(list(among))
+    )
+    return query.where(sa.not_(_RESTORED)) if kind == "volume" else query
+
+
 def _of_host(kind: str) -> tuple[sa.Select[Any], sa.Column[Any]]:
     """Return a query for rows of a kind, and the column of their host."""
-    table = getattr(models, f"{kind}s")
+    table = _table(kind)
     if kind not in _OWNERS:
         return sa.select(table), table.c.host
     owner, column = _OWNERS[kind]
