@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -226,6 +228,38 @@ def test_an_encrypted_volume_is_written_through_its_encryption(
     driver.copy_image_to_volume(REQUEST, volume, images, "i", disable_sparse=True)
 
     assert asked == [REQUEST]
+
+
+@pytest.mark.parametrize("code", [None, 413])
+def test_an_upload_by_cinders_code_names_its_store_and_its_first_image(
+    driver: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    from cinder.volume import volume_utils
+
+    sent: list[Any] = []
+
+    def update(request: Any, image: str, _meta: Any, data: Any, **placement: Any) -> None:
+        sent.append((request, image, data.read(), placement))
+        if code is not None:
+            raise errors.ImageLimitExceeded(f"Glance refused it: {code}")
+
+    def copy(context: Any, volume: Any, service: Any, image: Any) -> None:
+        path = tmp_path / "volume"
+        path.write_bytes(b"data")
+        volume_utils.upload_volume(context, service, image, str(path), volume, run_as_root=False)
+
+    monkeypatch.setattr(
+        type(driver._made), "copy_volume_to_image", staticmethod(copy), raising=False
+    )
+    kind = Record("volume_type", {**KIND, "extra_specs": {"image_service:store_id": "fast"}})
+    known = {"volume_type": lambda: kind, "glance_metadata": lambda: {"image_id": "i0"}}
+    volume = Record("volume", {"id": ID, "size": 1, "volume_type_id": kind.id}, known)
+    images = SimpleNamespace(update=update)
+    refused = pytest.raises(errors.ImageLimitExceeded) if code else contextlib.nullcontext()
+    with refused:
+        driver.copy_volume_to_image(REQUEST, volume, images, {"id": "i1", "disk_format": "raw"})
+
+    assert sent == [(REQUEST, "i1", b"data", {"store_id": "fast", "base_image_ref": "i0"})]
 
 
 def test_what_a_driver_only_sets_is_written(driver: Any) -> None:
