@@ -310,6 +310,22 @@ def test_the_schedulers_hear_of_us(make_cloud: Callable[..., Cloud]) -> None:
     assert row.availability_zone == "nova"
 
 
+def test_statistics_that_hang_are_named_and_stop_no_heartbeat(
+    make_cloud: Callable[..., Cloud], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    cloud = make_cloud(DEFAULT={"backend_stats_polling_interval": 3})
+    cloud.service.start()
+    cloud.script.plan(get_volume_stats={"wait_for": str(gate)})
+    fanout = cloud.client().prepare(topic="cinder-volume", server=None, fanout=True)
+    fanout.cast({}, "publish_service_capabilities")
+    cloud.service.wait_for_log("the statistics of backend b1 have not come for 3 s", 60)
+    before = cloud.records.services.list()[0].report_count
+
+    until(lambda: cloud.records.services.list()[0].report_count > before, 60, "a heartbeat")
+    gate.touch()
+
+
 def test_a_fanout_for_capabilities_is_answered_with_a_report(
     make_cloud: Callable[..., Cloud],
 ) -> None:
