@@ -7,16 +7,19 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from drivers.image import formats
+from drivers.image import formats, sparse_hash
+from drivers.image.pieces import length_of
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
-from drivers.interface.image import Image, ImageService
+from drivers.interface.image import Hole, Image, ImageService, Piece
 from drivers.interface.pace import Pace
 
 
 def checked(
     service: ImageService, context: Any, image: Image, limit: int, pace: Pace
-) -> Iterator[bytes]:
+) -> Iterator[Piece]:
     """Yield an image's data; check its format at once, its length and hash at the end.
+
+    An image that was written with holes has them; the head of every image is data.
 
     :param limit: number of bytes that it may have.
     :raises ImageUnacceptable: it has another format than described, or is longer than the limit.
@@ -24,9 +27,7 @@ def checked(
     """
     expected, hashed, done = image.get("size"), _DataHash(image), 0
     limit = min(n for n in (expected, limit) if n is not None) or 1
-    data = service.download(context, image["id"])
-    assert data is not None
-    chunks = _head_first(iter(data))
+    chunks = _head_first(_data(service, context, image))
     while True:
         with pace.waiting():
             chunk = next(chunks, b"")
@@ -34,9 +35,10 @@ def checked(
         if not chunk:
             break
         if not done:
+            assert isinstance(chunk, bytes)
             head = chunk[: formats.HEAD]
             formats.require(head, image["disk_format"], f"image {image['id']}")
-        done += len(chunk)
+        done += length_of(chunk)
         if done > limit:
             raise ImageUnacceptable(f"image {image['id']} has more than {limit} bytes")
         yield chunk
@@ -52,14 +54,19 @@ class _DataHash:
     def __init__(self, image: Image) -> None:
         self._image_id = image["id"]
         name, wanted = str(image.get("os_hash_algo")), image.get("os_hash_value")
-        if name not in hashlib.algorithms_available or not wanted:
-            name, wanted = "md5", image.get("checksum")
+        self._hash: Any = None
+        if name == sparse_hash.NAME and wanted:
+            self._hash = sparse_hash.SparseHash()
+        else:
+            if name not in hashlib.algorithms_available or not wanted:
+                name, wanted = "md5", image.get("checksum")
+            if wanted:
+                self._hash = hashlib.new(name, usedforsecurity=False)
         self._name, self._wanted = name, wanted
-        self._hash = hashlib.new(name, usedforsecurity=False) if wanted else None
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, piece: Piece) -> None:
         if self._hash is not None:
-            self._hash.update(chunk)
+            self._hash.update(piece)
 
     def check(self) -> None:
         """:raises ImageCopyFailure: names both hashes."""
@@ -68,12 +75,30 @@ class _DataHash:
             raise ImageCopyFailure(f"image {self._image_id} was changed on its way: it has {found}")
 
 
-def _head_first(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Join the first chunks until they show the format, however short the service makes them."""
+def _data(service: ImageService, context: Any, image: Image) -> Iterator[Piece]:
+    """Return an image's data, with holes if its hash leaves them out."""
+    if service.keeps_holes and image.get("os_hash_algo") == sparse_hash.NAME:
+        return service.download_sparse(context, image["id"])
+    data = service.download(context, image["id"])
+    assert data is not None
+    return iter(data)
+
+
+def _head_first(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Join the first pieces until they show the format, however short the service makes them."""
     head = b""
-    for chunk in chunks:
-        head += chunk
-        if not chunk or len(head) >= formats.HEAD:
+    for piece in pieces:
+        if isinstance(piece, Hole):
+            begun = min(piece.length, formats.HEAD - len(head))
+            head += bytes(begun)
+            if piece.length > begun:
+                yield head
+                yield Hole(piece.length - begun)
+                yield from pieces
+                return
+        else:
+            head += piece
+        if not piece or len(head) >= formats.HEAD:
             break
     yield head
-    yield from chunks
+    yield from pieces

@@ -23,8 +23,12 @@ from oslo_config import cfg
 from oslo_utils import units
 
 from drivers import blockio, own_directories
+from drivers.blockio import BlockFile
+from drivers.image import sparse_hash
+from drivers.image.pieces import length_of, pieces
+from drivers.image.sparse_hash import SparseHash
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound
-from drivers.interface.image import Image, ImageService, ImageStatus, Locations
+from drivers.interface.image import Hole, Image, ImageService, ImageStatus, Locations, Piece
 
 CHUNK = units.Mi
 """Bytes that are read at a time."""
@@ -44,6 +48,8 @@ class DirectoryImages(ImageService):
         )
     ]
 
+    keeps_holes: ClassVar[bool] = True
+
     def __init__(self, conf: Any) -> None:
         super().__init__(conf)
         self._path = Path(conf.image_directory)
@@ -62,14 +68,24 @@ class DirectoryImages(ImageService):
         self, context: Any, image_id: str, data: BinaryIO | None = None
     ) -> Iterator[bytes] | None:
         """Read the file."""
-        if self.show(context, image_id)["status"] != ImageStatus.ACTIVE:
-            raise ImageNotFound(f"image {image_id} has no data")
+        self._require_data(context, image_id)
         chunks = self._chunks(image_id)
         if data is None:
             return chunks
         for chunk in chunks:
             data.write(chunk)
         return None
+
+    def download_sparse(self, context: Any, image_id: str) -> Iterator[Piece]:
+        """Read the data of the file, and name its holes."""
+        self._require_data(context, image_id)
+        return self._pieces(image_id)
+
+    def upload_sparse(self, context: Any, image_id: str, data: Iterator[Piece], **_: Any) -> Image:
+        """Write the data of the file, and its metadata."""
+        known = {**self.show(context, image_id), **self._write_sparse(image_id, data)}
+        self._note(known)
+        return known
 
     def update(
         self,
@@ -128,6 +144,23 @@ class DirectoryImages(ImageService):
         hashes = {"os_hash_algo": _HASH, "os_hash_value": strong.hexdigest()}
         return {"status": ImageStatus.ACTIVE, "size": size, "checksum": md5.hexdigest(), **hashes}
 
+    def _write_sparse(self, image_id: str, data: Iterator[Piece]) -> dict[str, Any]:
+        size, hashed = 0, SparseHash()
+        with self._fresh(image_id) as file:
+            for piece in data:
+                if not isinstance(piece, Hole):
+                    file.seek(size)
+                    file.write(piece)
+                size += length_of(piece)
+                hashed.update(piece)
+            file.truncate(size)
+        hashes = {"os_hash_algo": sparse_hash.NAME, "os_hash_value": hashed.hexdigest()}
+        return {"status": ImageStatus.ACTIVE, "size": size, "checksum": None, **hashes}
+
+    def _require_data(self, context: Any, image_id: str) -> None:
+        if self.show(context, image_id)["status"] != ImageStatus.ACTIVE:
+            raise ImageNotFound(f"image {image_id} has no data")
+
     def _note(self, known: dict[str, Any]) -> None:
         with self._fresh(f"{known['id']}.json") as file:
             file.write(json.dumps(known).encode())
@@ -151,6 +184,13 @@ class DirectoryImages(ImageService):
         try:
             with self._file(image_id, "").open("rb") as file:
                 yield from iter(lambda: file.read(CHUNK), b"")
+        except OSError as error:
+            raise ImageCopyFailure(f"image {image_id} cannot be read: {error}") from error
+
+    def _pieces(self, image_id: str) -> Iterator[Piece]:
+        try:
+            with self._file(image_id, "").open("rb", buffering=0) as file:
+                yield from pieces(BlockFile(file), CHUNK)
         except OSError as error:
             raise ImageCopyFailure(f"image {image_id} cannot be read: {error}") from error
 

@@ -33,7 +33,7 @@ from drivers.interface.errors import (
     ImageTooBig,
     ImageUnacceptable,
 )
-from drivers.interface.image import Image, ImageService, Placement
+from drivers.interface.image import Hole, Image, ImageService, Piece, Placement
 from drivers.interface.pace import Pace
 
 _QCOW2_MAX = 2
@@ -159,9 +159,9 @@ class ImageTransport:
         """Store a qcow2 image in a file, and return the size of the disk in it."""
         with path.open("wb") as file:
             # Where the service does not know its length: no disk of that size needs more.
-            for chunk in checked(self.service, context, image, _QCOW2_MAX * size, pace):
+            for piece in checked(self.service, context, image, _QCOW2_MAX * size, pace):
                 with pace.waiting():
-                    file.write(chunk)
+                    _append(file, piece)
         with path.open("rb") as file:
             disk = formats.qcow2(file, f"image {image['id']}").virtual_size
         if disk > size:
@@ -218,6 +218,14 @@ class ImageTransport:
 
     def _raw_path(self, key: str) -> Path:
         return self._directory / f"image-{Path(key).name}.raw"
+
+
+def _append(file: BinaryIO, piece: Piece) -> None:
+    """Write a piece at the end of a file; a hole stays one."""
+    if isinstance(piece, Hole):
+        file.truncate(file.seek(piece.length, os.SEEK_CUR))
+    else:
+        file.write(piece)
 
 
 def _part(pace: Pace, begin: float, end: float) -> Pace:

@@ -8,6 +8,8 @@ import os
 
 from drivers import block_copy
 from drivers.blockio import BlockFile
+from drivers.image.pieces import length_of
+from drivers.interface.image import Hole, Piece
 from drivers.interface.pace import Pace
 
 
@@ -24,15 +26,19 @@ class ImageSink:
         self.is_zero = volume.discard()
         """Whether the old data is gone, so that zeros need not be written."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, piece: Piece) -> None:
         """Write further data. :raises OSError: it does not fit, or the disk failed."""
-        if self._at + len(data) > self._size:
+        length = length_of(piece)
+        if self._at + length > self._size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if self.is_zero:
-            self._volume.write_data(self._at, data)
+        if isinstance(piece, Hole):
+            if not self.is_zero:
+                self._volume.clear(self._at, length)
+        elif self.is_zero:
+            self._volume.write_data(self._at, piece)
         else:
-            self._volume.write(self._at, data)
-        self._at += len(data)
+            self._volume.write(self._at, piece)
+        self._at += length
 
     def skip(self, length: int) -> None:
         """Skip data that was written to the volume by other means."""

@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from oslo_utils import units
 
 from drivers.blockio import BlockFile
+from drivers.image.pieces import as_bytes, length_of, pieces
+from drivers.image.sparse_hash import SparseHash
 from drivers.interface.errors import ImageCopyFailure
-from drivers.interface.image import Image, ImageService, ImageStatus, Placement
+from drivers.interface.image import Image, ImageService, ImageStatus, Piece, Placement
 from drivers.interface.pace import Pace
+
+_AnyPiece = TypeVar("_AnyPiece", bytes, Piece)
 
 _CHUNK = 4 * units.Mi
 """Bytes that are read from a volume at a time."""
@@ -30,35 +35,57 @@ def send(
 
     :raises ImageCopyFailure: the image does not have the data.
     """
-    sent = _Sent(source, pace)
-    known = service.update(context, image["id"], {}, sent.chunks(), **placement)
-    wrong = known.get("checksum") not in (None, sent.md5.hexdigest())
-    if (
-        known.get("status") != ImageStatus.ACTIVE
-        or wrong
-        or known.get("size") not in (None, sent.size)
-    ):
-        text = f"{known.get('status')}, {known.get('size')} bytes, {known.get('checksum')}"
-        wanted = f"{sent.size} bytes, {sent.md5.hexdigest()}"
+    is_sparse = service.keeps_holes and _has_holes(source)
+    sent = _Sent(source, pace, is_sparse)
+    if is_sparse:
+        known = service.upload_sparse(context, image["id"], sent.pieces(), **placement)
+    else:
+        known = service.update(context, image["id"], {}, sent.chunks(), **placement)
+    arrived = (
+        known.get("status") == ImageStatus.ACTIVE
+        and known.get("size") in (None, sent.size)
+        and known.get(sent.hash_field) in (None, sent.hash.hexdigest())
+    )
+    if not arrived:
+        found = known.get(sent.hash_field)
+        text = f"{known.get('status')}, {known.get('size')} bytes, {found}"
+        wanted = f"{sent.size} bytes, {sent.hash.hexdigest()}"
         raise ImageCopyFailure(f"image {image['id']} did not arrive: it is {text}; {wanted}")
 
 
-class _Sent:
-    """Reads a volume or file for an image service; counts and hashes the data."""
+def _has_holes(source: BlockFile) -> bool:
+    extents = source.data_extents(0, source.size)
+    return source.size > 0 and next(extents, None) != (0, source.size)
 
-    def __init__(self, source: BlockFile, pace: Pace) -> None:
+
+class _Sent:
+    """Reads a volume or file for an image service; counts and hashes the data.
+
+    :param is_sparse: whether the service takes holes; the hash leaves them out, too.
+    """
+
+    def __init__(self, source: BlockFile, pace: Pace, is_sparse: bool) -> None:
         self.size = 0
-        self.md5 = hashlib.md5(usedforsecurity=False)
+        self.hash_field = "os_hash_value" if is_sparse else "checksum"
+        self.hash: Any = SparseHash() if is_sparse else hashlib.md5(usedforsecurity=False)
         self._source = source
         self._pace = pace
 
+    def pieces(self) -> Iterator[Piece]:
+        return self._counted(pieces(self._source, _CHUNK))
+
     def chunks(self) -> Iterator[bytes]:
+        data = itertools.chain.from_iterable(map(as_bytes, pieces(self._source, _CHUNK)))
+        return self._counted(data)
+
+    def _counted(self, data: Iterator[_AnyPiece]) -> Iterator[_AnyPiece]:
         while True:
             with self._pace.waiting():
-                chunk = self._source.read(self.size, _CHUNK)
-                self.md5.update(chunk)
-            if not chunk:
+                piece = next(data, None)
+                if piece is not None:
+                    self.hash.update(piece)
+            if piece is None:
                 return
-            self.size += len(chunk)
-            yield chunk
+            self.size += length_of(piece)
+            yield piece
             self._pace.tell(min(1.0, self.size / max(1, self._source.size)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, BinaryIO, ClassVar
 
@@ -24,6 +25,16 @@ class ImageStatus(StrEnum):
     SAVING = "saving"
     ACTIVE = "active"
 
+
+@dataclass(frozen=True)
+class Hole:
+    """A range of zeros in the data of an image, which need not be read, sent or written."""
+
+    length: int
+
+
+Piece = bytes | Hole
+"""The next part of a disk."""
 
 Image = Mapping[str, Any]
 """The metadata of an image.
@@ -54,6 +65,9 @@ class ImageService(abc.ABC):
 
     OPTS: ClassVar[list[cfg.Opt]] = []
     """Its own options."""
+
+    keeps_holes: ClassVar[bool] = False
+    """Whether it has :meth:`upload_sparse` and :meth:`download_sparse`."""
 
     def __init__(self, conf: Any) -> None:
         self.conf = conf
@@ -123,3 +137,17 @@ class ImageService(abc.ABC):
     def get_location(self, context: Any, image_id: str) -> Locations:
         """Return where an image's data lies, for drivers that can clone it."""
         return None, None
+
+    def upload_sparse(
+        self, context: Any, image_id: str, data: Iterator[Piece], **placement: Any
+    ) -> Image:
+        """Write an image's data like :meth:`update`, without reading or sending its holes.
+
+        :param placement: ``store_id`` and ``base_image_ref``, as for :meth:`update`.
+        :returns: its metadata; ``os_hash_algo`` names a hash that leaves out zeros.
+        """
+        raise NotImplementedError
+
+    def download_sparse(self, context: Any, image_id: str) -> Iterator[Piece]:
+        """Read an image like :meth:`download`, with its holes as such."""
+        raise NotImplementedError

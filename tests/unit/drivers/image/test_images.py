@@ -472,16 +472,21 @@ class TestStore:
         with pytest.raises(ImageUnacceptable, match="vmdk"):
             store(transport, image, disk)
 
+    @pytest.mark.parametrize(
+        ("writer", "field"), [("_write", "checksum"), ("_write_sparse", "os_hash_value")]
+    )
     def test_an_image_that_did_not_arrive(
-        self, images: Any, transport: Any, disk: Path, monkeypatch: Any
+        self, images: Any, transport: Any, disk: Path, monkeypatch: Any, writer: str, field: str
     ) -> None:
         image = images.create(None, {"disk_format": "raw"})
-        write = images._write
+        write = getattr(images, writer)
+        if field == "checksum":
+            disk.write_bytes(b"no holes" * 1024)
 
         def lose(image_id: str, data: Any) -> Any:
-            return {**write(image_id, data), "checksum": "0" * 32}
+            return {**write(image_id, data), field: "0" * 32}
 
-        monkeypatch.setattr(images, "_write", lose)
+        monkeypatch.setattr(images, writer, lose)
         with pytest.raises(ImageCopyFailure, match="did not arrive"):
             store(transport, image, disk)
 
