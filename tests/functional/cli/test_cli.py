@@ -191,4 +191,5 @@ def test_the_demo_ends_well(tmp_path: Path) -> None:
     assert "has the same SHA-256" in done.stdout
     assert re.search(r"create_volume +unlucky +error .*allocate FAILED, undo allocate", done.stdout)
     assert "nothing left behind" in done.stdout.splitlines()[-1]
+    assert [line for line in done.stdout.splitlines() if len(line) > 120] == []
     assert done.stderr == ""

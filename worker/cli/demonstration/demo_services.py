@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from flows.statuses import BackupStatus, VolumeStatus
 from worker import conf as config
 from worker.adapters import image_service
 from worker.cli.access import CommandError
+from worker.cli.demonstration import lines
 from worker.cli.output.colour import Colour
+from worker.cli.output.tasks import tasks_of
 from worker.conf import state_path
 from worker.db import models, sync
 from worker.db.database import Database
@@ -69,7 +71,10 @@ _PATIENCE = 60.0
 
 _POLL = 0.005
 _GRACE = 5.0
-_LINE = "{:<22}{:<15}{:<11}{:>7}   {}\n"
+
+_RUNNING = ("RUNNING", "REVERTING")
+_PROGRESS_EVERY = 2.0
+"""Seconds after which an operation that runs gets a line about its progress."""
 
 
 class DemoDriver(LocalDriver):
@@ -124,12 +129,12 @@ class DemoServices:
 
     def heads(self) -> None:
         """Write the heads of the table."""
-        heads = ("operation", "of", "ends in", "ms", "tasks, with their milliseconds")
-        self.say(self._colour(_LINE.format(*heads).rstrip(), "strong"))
+        self._write(self._colour(lines.HEADS, "strong") + "\n")
 
     def say(self, text: str = "") -> None:
         """Write a line to the person who watches."""
-        self._write(text.rstrip("\n") + "\n")
+        for line in lines.wrapped(text):
+            self._write(line + "\n")
 
     def cast(
         self, method: str, resource: Record, wanted: str, *, alone: bool = False, **args: Any
@@ -144,7 +149,7 @@ class DemoServices:
         began = time.monotonic()
         given = args if alone else {resource.kind: resource, **args}
         self._client.cast(request, POOL, method, **given)
-        entry = self._end_of(str(request.request_id), method)
+        entry = self._end_of(str(request.request_id), method, resource)
         seconds = time.monotonic() - began
         status = self._status(resource)
         as_wanted = status == wanted
@@ -167,7 +172,7 @@ class DemoServices:
         self._watch.begin(record.id)
         began = time.monotonic()
         self._backup_client.cast(request, NODE, method, backup=record, **args)
-        self._end_of(str(request.request_id), ends_with)
+        self._end_of(str(request.request_id), ends_with, record)
         status = self._status(record)
         meaning = "good" if status == wanted else "bad"
         self._line(method, record, status, meaning, time.monotonic() - began)
@@ -197,23 +202,39 @@ class DemoServices:
         self, method: str, resource: Record, status: str, meaning: str, seconds: float
     ) -> None:
         self.count += 1
-        named = resource.get("display_name") or resource.get("name")
-        name = named if resource.kind.startswith("group") else resource.display_name
-        name = name or resource.id[:8]
-        tasks = self._watch.summary(resource.id)
-        line = _LINE.format(method, name, status, f"{seconds * 1e3:.0f}", tasks)
-        head, found, rest = line.partition(f" {status}")
-        self.say(f"{head} {self._colour(status, meaning)}{rest}" if found else line)
+        first, *others = lines.row(
+            method, _name_of(resource), status, seconds, self._watch.summary(resource.id)
+        )
+        head, found, rest = first.partition(f" {status}")
+        painted = f"{head} {self._colour(status, meaning)}{rest}" if found else first
+        for line in (painted, *others):
+            self._write(line + "\n")
 
-    def _end_of(self, request_id: str, method: str) -> JournalEntry:
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            for entry in self.journal.entries(limit=10):
-                ours = entry.request_id == request_id and entry.method == method
-                if ours and entry.state in ENDED:
+    def _end_of(self, request_id: str, method: str, resource: Record) -> JournalEntry:
+        began = shown = time.monotonic()
+        while (now := time.monotonic()) < began + _PATIENCE:
+            entries = [
+                one for one in self.journal.entries(limit=10) if one.request_id == request_id
+            ]
+            for entry in entries:
+                if entry.method == method and entry.state in ENDED:
                     return entry
+            if now > shown + _PROGRESS_EVERY:
+                shown = now
+                self._show_progress(entries, resource, now - began)
             time.sleep(_POLL)
         raise CommandError(f"{method} has not ended after {_PATIENCE:.0f} s")
+
+    def _show_progress(
+        self, entries: Sequence[JournalEntry], resource: Record, seconds: float
+    ) -> None:
+        for entry in entries:
+            if entry.state in ENDED:
+                continue
+            running = [one for one in tasks_of(self.journal, entry) if one.state in _RUNNING]
+            for task in running[-1:]:
+                name, part = _name_of(resource), task.progress
+                self.say(lines.progress(entry.method, name, task.name, part, seconds))
 
     def _status(self, resource: Record) -> str:
         try:
@@ -244,7 +265,7 @@ class _Watch:
             noted = self._seen.setdefault(detail.meta["resource"][1], [])
             noted.append((task, state, time.monotonic()))
 
-    def summary(self, resource_id: str) -> str:
+    def summary(self, resource_id: str) -> list[str]:
         """Return the tasks of the flow in the order in which they ended."""
         began: dict[tuple[str, str], float] = {}
         parts = []
@@ -259,7 +280,13 @@ class _Watch:
                 parts.append(f"{task} FAILED")
             elif state == "REVERTED":
                 parts.append(f"undo {task} {(when - began[task, 'REVERTING']) * 1e3:.0f}")
-        return ", ".join(parts)
+        return parts
+
+
+def _name_of(resource: Record) -> str:
+    named = resource.get("display_name") or resource.get("name")
+    name = named if resource.kind.startswith("group") else resource.display_name
+    return str(name or resource.id[:8])
 
 
 def _configuration(folder: Path) -> cfg.ConfigOpts:

@@ -94,7 +94,7 @@ class Scenario:
 
     def _imaged(self) -> None:
         say, images = self._stage.say, self._stage.images
-        # qcow2 keeps holes; without the tool for it the whole GiB is read and written.
+        # A conversion is shown where the tool for it is; both copy the data without the holes.
         disk_format = "qcow2" if shutil.which("qemu-img") else "raw"
         say(f"Images: a volume is made of one, and becomes one again, as {disk_format}.")
         image = images.create(None, {"name": "linux"}, iter([self._data]))
