@@ -16,6 +16,7 @@ from worker.adapters import host_attach
 
 NOTES = [
     *("volume.revert.start", "snapshot.revert.start"),
+    *("snapshot.create.start", "snapshot.create.end"),  # of the safety snapshot, which stays
     *("volume.revert.end", "snapshot.revert.end"),
 ]
 
