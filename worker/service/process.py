@@ -199,7 +199,7 @@ def _serve_several(
     manager = cotyledon.ServiceManager(
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
     )
-    refusal = _Refusal(watchdog.show_status)
+    refusal = _Refusal(watchdog.show_status, manager.shutdown)
     manager.register_hooks(
         on_terminate=_pass_on_a_second_signal,
         on_new_worker=_count_signals,
@@ -224,10 +224,12 @@ class _Refusal:
     cotyledon starts a child again whose process has ended, however it ended.
 
     :param show: shows the reason to the supervisor.
+    :param stop: stops the service, and returns when no further child will be started.
     """
 
-    def __init__(self, show: Callable[[], None]) -> None:
+    def __init__(self, show: Callable[[], None], stop: Callable[[], None]) -> None:
         self._show = show
+        self._stop = stop
         self._status = 0
 
     def note(self, _service: ServiceId, _worker: WorkerId, status: int) -> None:
@@ -235,7 +237,7 @@ class _Refusal:
         if status in (EXIT_STATUS, start_refused.EXIT_STATUS) and not self._status:
             self._status = status
             self._show()
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._stop()
 
     @contextlib.contextmanager
     def passed_on(self) -> Iterator[None]:
