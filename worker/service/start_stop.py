@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from worker.compat import oslo_messaging as compat
+from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.rpc.server import Server
 from worker.service.inputs import Inputs
 from worker.service.parts import Parts
-from worker.service.startup import slots
+from worker.service.startup import bus_check, slots
 
 LOG = logging.getLogger(__name__)
 
@@ -128,15 +130,26 @@ class Service:
                 for server in parts.servers:
                     server.start()
                     self._servers.append(server)
+        except compat.DeclarationRefused as error:
+            self._fail(bus_check.refused_declaration(self._inputs.conf, error))
+            return
         except BaseException as error:  # noqa: BLE001 - raised by the start, or logged
-            if not self._ready.is_set() or self._inputs.stopping.is_set():
-                self._failure = error
-                return
-            LOG.critical("the process ends in an unexpected error", exc_info=True)
-            logging.shutdown()
-            os._exit(2)
+            self._fail(error)
+            return
         parts.base.consumers.start([server.listening for server in parts.servers])
         LOG.info("%s takes operations for %s", identity.binary, identity.slot)
+
+    def _fail(self, error: BaseException) -> None:
+        """Have the start raise an error, or end the process if it has ended."""
+        if not self._ready.is_set() or self._inputs.stopping.is_set():
+            self._failure = error
+            return
+        if isinstance(error, ConfigError):
+            LOG.error("%s", error)
+        else:
+            LOG.critical("the process ends in an unexpected error", exc_info=error)
+        logging.shutdown()
+        os._exit(EXIT_STATUS if isinstance(error, ConfigError) else 2)
 
     def _show_waits(self) -> None:
         """Show that the process lives while a start waits for another system."""

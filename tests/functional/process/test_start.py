@@ -148,6 +148,29 @@ def test_a_bus_that_refuses_the_configuration_ends_the_start_for_good(
     assert re.match(rf"{service.config}:\d+: {re.escape(line)}", found)
 
 
+def test_a_bus_that_comes_late_and_refuses_the_queues_ends_the_service(
+    volume_service: Make, database: str, rabbit_url: str, broker: Broker
+) -> None:
+    with kombu.Connection(rabbit_url.replace("rabbit:", "amqp:")) as connection:
+        kombu.Exchange("openstack", "topic", durable=True)(connection.channel()).declare()
+    link = Link(broker.port)
+    link.cut()
+    bus = re.sub(r":\d+/", f":{link.port}/", rabbit_url)
+    service = volume_service(bus=bus, database=database)
+    process = service.launch()
+    service.wait_for_log("the message bus is away")
+    link.mend()
+
+    assert process.wait(60) == 78
+    assert re.search(
+        rf"ERROR worker\S+ \[-\] {service.config}:\d+: \[oslo_messaging_rabbit\] "
+        "amqp_durable_queues: the broker has the exchange 'openstack' with durable = 'true'",
+        service.text(),
+    )
+    assert "Traceback" not in service.text()
+    link.cut()
+
+
 @pytest.mark.parametrize("wrong", ["virtual host", "permissions"])
 def test_a_bus_that_refuses_the_service_is_waited_for(
     volume_service: Make, database: str, rabbit_url: str, broker: Broker, wrong: str

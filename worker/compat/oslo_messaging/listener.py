@@ -10,10 +10,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import oslo_messaging
+from oslo_messaging import exceptions
 from oslo_messaging._drivers import amqp, amqpdriver, base, common, impl_rabbit
 from oslo_messaging.rpc import server
 
 from worker.compat.oslo_messaging.bus_connections import REFUSED
+from worker.compat.oslo_messaging.trial_connection import DeclarationRefused
 
 LOG = logging.getLogger(__name__)
 
@@ -249,7 +251,10 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
         """Take note that the broker refuses the first connection; it is attempted again."""
 
     def _create_listener(self) -> base.PollStyleListenerAdapter:
-        """Connect and consume, however long that takes, as the library does in an outage."""
+        """Connect and consume, however long that takes, as the library does in an outage.
+
+        :raises DeclarationRefused: a queue is there with other properties.
+        """
         while True:
             connection = self._connect()
             try:
@@ -258,6 +263,11 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
                 connection.close()
                 self.refused(error)
                 time.sleep(REFUSED_PAUSE)
+            except exceptions.MessageDeliveryFailure as error:
+                connection.close()
+                if "PRECONDITION_FAILED" in str(error):
+                    raise DeclarationRefused(str(error)) from error
+                raise
 
     def _connect(self) -> Any:
         while True:

@@ -58,7 +58,7 @@ def require_accepted(conf: cfg.ConfigOpts, topic: str) -> None:
         except compat.LoginRefused:
             refusals.append(_login(conf, url))
         except compat.DeclarationRefused as error:
-            refusals.append(_declaration(conf, error))
+            refusals.append(refused_declaration(conf, error))
         except Exception:  # noqa: BLE001 - the start waits for a bus that does not answer
             return
 
@@ -80,7 +80,8 @@ def _login(conf: cfg.ConfigOpts, url: oslo_messaging.TransportURL) -> ConfigErro
     return ConfigError(bus.problem(conf, found, "DEFAULT", "transport_url", text))
 
 
-def _declaration(conf: cfg.ConfigOpts, error: Exception) -> ConfigError:
+def refused_declaration(conf: cfg.ConfigOpts, error: Exception) -> ConfigError:
+    """Return the error in the configuration that a broker found."""
     found = _ARGUMENT.search(str(error))
     if found is None:
         text = f"the broker refuses the queues of this service: {error}"
