@@ -80,10 +80,14 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     file.write_text("\n".join(lines))
     ways = {way: started(way, file) for way in ("cinder", "holdfast")}
     found = {}
-    for way, process in ways.items():
-        output, errors = process.communicate(timeout=400)
-        assert process.returncode == 0, errors[-4000:]
-        found[way] = {names[name]: end for name, end in json.loads(output).items()}
+    try:
+        for way, process in ways.items():
+            output, errors = process.communicate(timeout=400)
+            assert process.returncode == 0, errors[-4000:]
+            found[way] = {names[name]: end for name, end in json.loads(output).items()}
+    finally:
+        for process in ways.values():
+            process.kill()
     return found
 
 
