@@ -22,6 +22,8 @@ from drivers.interface.errors import VolumeBackendAPIException
 
 _STOP = 10
 """How long to wait for the end of a server, in seconds."""
+_GENTLE = 10
+"""How often it is asked to end before it is killed."""
 
 _IN_USE = "Address already in use"
 _PID_FILE = b"--pid-file="
@@ -53,11 +55,14 @@ class QemuNbdServer:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return True
+        # A server that has just started may be deaf to a first SIGTERM: it sleeps on.
+        signals = [signal.SIGTERM] * _GENTLE + [signal.SIGKILL]
         try:
-            for number in (signal.SIGTERM, signal.SIGKILL):
+            for number in signals:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(handle, number)
-                if select.select([handle], [], [], _STOP)[0]:
+                wait = _STOP if number == signal.SIGKILL else _STOP / _GENTLE
+                if select.select([handle], [], [], wait)[0]:
                     return True
             return False
         finally:

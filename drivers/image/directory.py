@@ -35,6 +35,7 @@ CHUNK = units.Mi
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
 _HASH = "sha512"
+_BEGUN = ".new-"
 
 
 class DirectoryImages(ImageService):
@@ -103,9 +104,11 @@ class DirectoryImages(ImageService):
         return known
 
     def delete(self, context: Any, image_id: str) -> None:
-        """Remove both files."""
+        """Remove both files, and those that interrupted calls have begun to write."""
         for suffix in (".json", ""):
             self._file(image_id, suffix).unlink(missing_ok=True)
+        for path in self._path.glob(f"{_BEGUN}{image_id}@*"):
+            path.unlink(missing_ok=True)
 
     def create(
         self, context: Any, image_meta: Image, data: BinaryIO | Iterator[bytes] | None = None
@@ -122,6 +125,7 @@ class DirectoryImages(ImageService):
         }
         formats = {"disk_format": "raw", "container_format": "bare"}
         image_id = str(image_meta.get("id") or uuid.uuid4())
+        self._file(image_id, "")
         self._note({**empty, **limits, **formats, **image_meta, "id": image_id})
         return self.update(context, image_id, {}, data)
 
@@ -132,7 +136,7 @@ class DirectoryImages(ImageService):
 
     def _write(self, image_id: str, data: BinaryIO | Iterator[bytes]) -> dict[str, Any]:
         size, md5, strong = 0, hashlib.md5(usedforsecurity=False), hashlib.new(_HASH)
-        with self._fresh(image_id) as file:
+        with self._fresh(image_id, "") as file:
             for chunk in _chunks_of(data):
                 if blockio.is_zero(chunk):  # a hole, as in the source
                     file.truncate(file.seek(len(chunk), os.SEEK_CUR))
@@ -162,21 +166,21 @@ class DirectoryImages(ImageService):
             raise ImageNotFound(f"image {image_id} has no data")
 
     def _note(self, known: dict[str, Any]) -> None:
-        with self._fresh(f"{known['id']}.json") as file:
+        with self._fresh(str(known["id"]), ".json") as file:
             file.write(json.dumps(known).encode())
 
     @contextlib.contextmanager
-    def _fresh(self, name: str) -> Iterator[BinaryIO]:
+    def _fresh(self, image_id: str, suffix: str) -> Iterator[BinaryIO]:
         """Give a file that gets its name when it is whole."""
-        temporary = self._path / f".new-{secrets.token_hex(8)}"
+        temporary = self._path / f"{_BEGUN}{image_id}@{secrets.token_hex(8)}"
         try:
             with temporary.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(self._path / name)
+            temporary.rename(self._file(image_id, suffix))
         except OSError as error:
-            raise ImageCopyFailure(f"{self._path} does not take {name}: {error}") from error
+            raise ImageCopyFailure(f"{self._path} does not take {image_id}: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
 
