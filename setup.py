@@ -1,6 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For tools that still call setup.py; everything is said in pyproject.toml."""
+"""The packages of the wheel; everything else is in pyproject.toml.
 
-from setuptools import setup
+The conformance suite lies among the tests. The wheel has it as holdfast_conformance, so that
+authors of drivers can run it, without the cases of our own drivers.
+"""
 
-setup()
+from setuptools import find_packages, setup
+
+SUITE = "tests/conformance"
+NAME = "holdfast_conformance"
+OURS = ("own", "planted")
+
+parts = [name for name in find_packages(SUITE) if name.partition(".")[0] not in OURS]
+
+setup(
+    packages=[
+        *find_packages(include=["worker*", "flows*", "drivers*"]),
+        NAME,
+        *(f"{NAME}.{part}" for part in parts),
+    ],
+    package_dir={NAME: SUITE},
+)

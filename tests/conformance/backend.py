@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import socket
-import uuid
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from oslo_config import cfg
 
+from drivers.interface.errors import DriverError, ManageExistingInvalidReference
+from drivers.interface.manage import VolumeManagementDriver
 from drivers.interface.optional import OptionalMethods
 from drivers.interface.records import Record
+from drivers.interface.snapshot import VolumeSnapshotManagementDriver
 from drivers.interface.volume import VolumeDriver
-from tests.conformance import cinders
-from tests.conformance.devices import PROTOCOLS, Device
+
+from . import cinders
+from .checks import answers, leaks, secrets
+from .devices import PROTOCOLS, Device
+from .interruption import modes
+from .options import COMMON, require_known
+from .records import snapshot_record, volume_record
 
 GROUP = "holdfast.volume_drivers"
 HOST = f"{socket.gethostname()}@conformance"
@@ -34,17 +40,8 @@ CONNECTOR = {
     "ip": "127.0.0.1",
     "initiator": "iqn.2026-11.org.example:conformance",
     "multipath": False,
+    "auth_password": secrets.CONNECTOR_PASSWORD,
 }
-
-COMMON = {
-    "volume_backend_name": "conformance",
-    "reserved_percentage": 5,
-    "max_over_subscription_ratio": "20.0",
-    "volume_name_template": "volume-%s",
-    "snapshot_name_template": "snapshot-%s",
-}
-"""Options that every backend has."""
-
 
 MAKING = {
     "create_volume",
@@ -56,6 +53,14 @@ MAKING = {
 }
 """Methods that create their first argument, with their results."""
 
+GROUPED = {
+    *("create_consistencygroup_from_src", "create_group_from_src", "update_consistencygroup"),
+    *("update_group", "create_cgsnapshot", "create_group_snapshot"),
+}
+"""Methods that return lists of updates."""
+
+MANAGED = {"volumes": VolumeManagementDriver, "snapshots": VolumeSnapshotManagementDriver}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -65,6 +70,13 @@ class Case:
     :param driver: an entry point or the full path of a class.
     :param place: key of ``places.PLACES``; its directory becomes ``local_path``.
     :param programs: programs that have to be installed.
+    :param modes: see :class:`modes.Mode`.
+    :param has_one_mode: each test is run in one of the modes besides the plain one.
+    :param points: how many points of a call it is killed or suspended at; 0 leaves those tests out.
+    :param ignored: patterns of files that stay in the directories of the driver for good.
+    :param foreign: makes an object of so many bytes on the backend, by other means than the
+        driver, and returns its reference; called with the options and the size.
+    :param listing: see :data:`leaks.Listing`.
     """
 
     name: str
@@ -72,28 +84,12 @@ class Case:
     options: Mapping[str, str] = field(default_factory=dict)
     place: str | None = None
     programs: tuple[str, ...] = ()
-
-
-SHARED = {"local_path_shared": "true"}
-"""Tests connect under the names of other hosts."""
-
-NBD = {"local_export": "nbd"}
-NBD_PROGRAMS = ("qemu-nbd", "qemu-img", "qemu-io", "nbdinfo")
-
-CASES = (
-    Case("noop", "noop"),
-    Case("local", "local", SHARED, place="plain"),
-    Case("local-ext4", "local", SHARED, place="ext4"),
-    Case("local-xfs", "local", SHARED, place="xfs"),
-    Case("local-nbd", "local", NBD, place="plain", programs=NBD_PROGRAMS),
-    Case(
-        "local-nbd-tcp",
-        "local",
-        {**NBD, "local_nbd_address": "127.0.0.1"},
-        place="plain",
-        programs=NBD_PROGRAMS,
-    ),
-)
+    modes: tuple[str, ...] = tuple(modes.Mode)
+    has_one_mode: bool = False
+    points: int = 12
+    ignored: tuple[str, ...] = ()
+    foreign: Callable[[Mapping[str, str], int], dict[str, str]] | None = None
+    listing: leaks.Listing | None = None
 
 
 class Context(SimpleNamespace):
@@ -113,29 +109,19 @@ def listed(driver: Any, kind: str, managed: list[Record], **page: Any) -> list[d
     return found
 
 
-def load(name: str) -> type[VolumeDriver]:
-    """Return a driver class by its entry point's name or its path."""
-    if name.startswith("cinder."):
-        return cinders.load(name)
-    for point in metadata.entry_points(group=GROUP, name=name):
-        return point.load()
-    module, _, attribute = name.replace(":", ".").rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
-
-
 def configuration(driver: type[VolumeDriver], options: Mapping[str, str]) -> Any:
     """Return the options of a backend as a driver gets them."""
     if cinders.is_cinders(driver):
         return cinders.configuration(driver, options)
+    require_known(driver.OPTS, options)
     conf = cfg.ConfigOpts()
     conf.register_opts(driver.OPTS, group="conformance")
     conf.register_opts([cfg.StrOpt("state_path", default="/nonexistent")])
-    values = dict(COMMON)
+    values = {**COMMON, **{name: options[name] for name in COMMON if name in options}}
     for option in driver.OPTS:
         if option.dest in options:
             conf.set_override(option.dest, options[option.dest], group="conformance")
         values[option.dest] = conf["conformance"][option.dest]
-    values.update({name: value for name, value in options.items() if name not in values})
     return SimpleNamespace(**values, safe_get=values.get)
 
 
@@ -153,81 +139,129 @@ class Backend:
         driver_class: type[VolumeDriver],
         options: Mapping[str, str],
         opener: Callable[[Mapping[str, Any]], Device] | None = None,
+        case: Case | None = None,
+        mode: str = modes.Mode.PLAIN,
     ) -> None:
         self._class = driver_class
-        self._options = options
+        self.options = options
         self._opener = opener
+        self.case = case or Case(driver_class.__name__, driver_class.__name__, options)
         self._rows = cinders.Rows() if cinders.is_cinders(driver_class) else None
+        self.mode = modes.Applied(mode, driver_class, self._made)
+        self._depth = threading.local()
         self._volumes: list[Record] = []
         self._snapshots: list[Record] = []
+        self._foreign: list[dict[str, str]] = []
         self._known: dict[str, dict[str, Any]] = defaultdict(dict)
         self._sizes: dict[str, int] = {}
+        self._secrets = (*secrets.SECRETS, *secrets.of_options(driver_class.OPTS, options))
+        self.log = secrets.LoggedTexts()
         self.context = Context()
         self.driver = self.start()
+        self._before = self.inventory()
 
-    def start(self) -> VolumeDriver:
-        """Return another driver of the same backend, as after a restart."""
-        driver = self._class(configuration(self._class, self._options), host=HOST)
-        for name in dir(driver):
-            if not name.startswith("_") and callable(getattr(driver, name)):
-                setattr(driver, name, self._remembering(getattr(driver, name)))
+    @property
+    def is_cinders(self) -> bool:
+        """Whether the driver is one of Cinder's."""
+        return self._rows is not None
+
+    def _made(self) -> VolumeDriver:
+        """Return a driver that is set up, of which no call is followed."""
+        driver = self._class(configuration(self._class, self.options), host=HOST)
         driver.do_setup(self.context)
         driver.check_for_setup_error()
         return driver
 
-    def _remembering(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Pass the written columns of a record to a method, as the worker reads its row again."""
+    def start(self) -> VolumeDriver:
+        """Return another driver of the same backend, as after a restart."""
+        driver = self._class(configuration(self._class, self.options), host=HOST)
+        live = modes.Live(driver)
+        for name in live.methods:
+            setattr(driver, name, self._followed(live, name))
+        driver.do_setup(self.context)
+        driver.check_for_setup_error()
+        self._live = live
+        return driver
 
-        @functools.wraps(method)
+    def restarted(self) -> None:
+        """Put a new driver behind the one that tests call, as a restart does."""
+        self._live.replace(self._made())
+
+    def raw(self, name: str) -> Callable[..., Any]:
+        """Return a method of the driver as it is now; its calls are not followed."""
+        return self._live.method(name)
+
+    def made_anew(self) -> VolumeDriver:
+        """Return a driver as that of another process, of which no call is followed."""
+        return self._made()
+
+    def _followed(self, live: modes.Live, name: str) -> Callable[..., Any]:
+        """Check a method's answers, and pass the written columns of its records to it.
+
+        The worker reads the row again before each call; so the columns are as written.
+        """
+
+        @functools.wraps(live.method(name))
         def call(*arguments: Any, **more: Any) -> Any:
-            answer = method(*map(self._current, arguments), **more)
-            first = next(iter(arguments), None)
-            if method.__name__ in MAKING and isinstance(first, Record):
-                if answer is None or isinstance(answer, Mapping):
-                    self.updated(first, {**(answer or {}), "status": "available"})
-            elif self._rows and method.__name__ in ("delete_snapshot", "unmanage_snapshot"):
-                self._rows.removed(arguments[0])
-            elif method.__name__ == "extend_volume":
-                self._sizes[arguments[0].id] = max(arguments[1], arguments[0].size)
+            given = [self.current(argument) for argument in arguments]
+            if getattr(self._depth, "is_within", False):
+                return live.method(name)(*given, **more)
+            self._depth.is_within = True
+            try:
+                with self.without_secrets(name):
+                    answer = self.mode.call(live, name, given, more)
+            finally:
+                self._depth.is_within = False
+            if fault := answers.fault(name, answer, given):
+                raise AssertionError(f"{name}: {fault}")
+            self.written(name, given, answer)
             return answer
 
         return call
 
-    def _current(self, argument: Any) -> Any:
+    @contextlib.contextmanager
+    def without_secrets(self, name: str) -> Iterator[None]:
+        """Fail where the text of an error has a secret."""
+        try:
+            yield
+        except AssertionError:
+            raise
+        except Exception as error:
+            if found := secrets.within(f"{error} {error!r}", self._secrets):
+                raise AssertionError(f"an error of {name} has the secret {found}") from error
+            raise
+
+    def written(self, name: str, arguments: list[Any], answer: Any) -> None:
+        """Note the columns that an answer writes."""
+        first = next(iter(arguments), None)
+        if name in MAKING and isinstance(first, Record):
+            self.updated(first, {**(answer or {}), "status": "available"})
+        elif self._rows and name in ("delete_snapshot", "unmanage_snapshot"):
+            self._rows.removed(arguments[0])
+        elif name == "extend_volume":
+            self._sizes[arguments[0].id] = max(arguments[1], arguments[0].size)
+        elif name in GROUPED and answer is not None:
+            for entries in answer[1:]:
+                for entry in entries or ():
+                    rest = {key: entry[key] for key in entry if key not in ("id", "status")}
+                    self._known[entry["id"]].update(rest)
+
+    def current(self, argument: Any) -> Any:
+        """Return a record, or a list of records, with the columns that were written."""
+        if isinstance(argument, list):
+            return [self.current(one) for one in argument]
         if not isinstance(argument, Record):
             return argument
         fresh = argument.replace(**self._known[argument.id])
         if fresh.kind == "snapshot":
-            fresh = fresh.replace(volume=self._current(fresh.volume))
+            fresh = fresh.replace(volume=self.current(fresh.volume))
         return fresh
 
     def volume(self, size: int = 1, **columns: Any) -> Record:
         """Return the record of a volume that is not made yet."""
-        key = columns.pop("id", str(uuid.uuid4()))
-        fields = {
-            "id": key,
-            "name": f"volume-{key}",
-            "name_id": key,
-            "size": size,
-            "host": f"{HOST}#conformance",
-            "status": "creating",
-            "attach_status": "detached",
-            "provider_location": None,
-            "provider_id": None,
-            "provider_auth": None,
-            "snapshot_id": None,
-            "source_volid": None,
-            "project_id": "project",
-            "user_id": "user",
-            "volume_type_id": None,
-            "volume_type": None,
-            "encryption_key_id": None,
-            "multiattach": False,
-            "metadata": {},
-            "admin_metadata": {},
-            "volume_attachment": [],
-        }
-        volume = Record("volume", {**fields, **columns})
+        secret = None if self._rows else secrets.PROVIDER_AUTH
+        given = {"provider_auth": secret, **columns}
+        volume = volume_record(f"{HOST}#conformance", size, **given)
         self._volumes.append(volume)
         if self._rows:
             self._rows.made(volume)
@@ -238,22 +272,9 @@ class Backend:
         volume = self.volume(size)
         return self.updated(volume, self.driver.create_volume(volume))
 
-    def snapshot(self, volume: Record) -> Record:
+    def snapshot(self, volume: Record, **columns: Any) -> Record:
         """Return the record of a snapshot that is not made yet."""
-        key = str(uuid.uuid4())
-        fields = {
-            "id": key,
-            "name": f"snapshot-{key}",
-            "volume_id": volume.id,
-            "volume_name": volume.name,
-            "volume_size": volume.size,
-            "volume": volume,
-            "status": "creating",
-            "provider_location": None,
-            "provider_id": None,
-            "metadata": {},
-        }
-        snapshot = Record("snapshot", fields)
+        snapshot = snapshot_record(volume, **columns)
         self._snapshots.append(snapshot)
         if self._rows:
             self._rows.made(snapshot)
@@ -319,12 +340,76 @@ class Backend:
         with self.device(volume) as device:
             return device.size()
 
+    def foreign(self, size: int) -> dict[str, str]:
+        """Return the reference of an object that was made without the driver.
+
+        :param size: bytes.
+        """
+        if self.case.foreign is None:
+            pytest.skip("no way to make an object that is not managed: give one with --foreign")
+        reference = self.case.foreign(self.options, size)
+        self._foreign.append(reference)
+        return reference
+
     def clear(self) -> None:
         """Remove everything that the test made."""
         for volume in self._volumes:
             self.driver.terminate_connection(volume, None)
             self.driver.remove_export(self.context, volume)
+        self._adopt_snapshots()
         for snapshot in reversed(self._snapshots):
             self.driver.delete_snapshot(snapshot)
+        self._adopt_foreign()
         for volume in reversed(self._volumes):
             self.driver.delete_volume(volume)
+
+    def _adopt_snapshots(self) -> None:
+        """Manage snapshots again that a test let go, so that they are deleted."""
+        if not isinstance(self.driver, VolumeSnapshotManagementDriver) or self._rows:
+            return
+        by_name = {volume.name: volume for volume in self._volumes}
+        for entry in listed(self.driver, "snapshots", self._snapshots):
+            volume = by_name.get(entry["source_reference"].get("source-name"))
+            if volume is not None and entry["cinder_id"] is None:
+                with contextlib.suppress(DriverError):
+                    self.driver.manage_existing_snapshot(self.snapshot(volume), entry["reference"])
+
+    def _adopt_foreign(self) -> None:
+        if not isinstance(self.driver, VolumeManagementDriver):
+            return
+        for reference in self._foreign:
+            with contextlib.suppress(ManageExistingInvalidReference):
+                self.driver.manage_existing(self.volume(), reference)
+
+    def inventory(self) -> dict[str, Any]:
+        """Return everything that may be left behind, by kind."""
+        driver = self._live.driver
+        places = leaks.directories(self.options, [driver.files_directory()])
+        found: dict[str, Any] = leaks.figures(driver.get_volume_stats(True))
+        found["files"] = leaks.files(places, self.case.ignored)
+        found["processes"] = leaks.processes()
+        if self.case.listing is not None:
+            found["objects"] = set(self.case.listing(self.options))
+        for kind, interface in MANAGED.items():
+            if isinstance(driver, interface) and not self._rows:
+                names = {str(entry["reference"]) for entry in listed(driver, kind, [])}
+                found[f"manageable {kind}"] = names
+        return found
+
+    def left_behind(self) -> list[str]:
+        """Return in words what is there now and was not before the test, or differs."""
+        if self.mode.has_killed:
+            self.restarted()
+        after, found = self.inventory(), []
+        for name, before in self._before.items():
+            if isinstance(before, set):
+                found += [f"{name}: {one}" for one in sorted(after[name] - before)]
+                if name != "processes":
+                    found += [f"{name}: {one} is gone" for one in sorted(before - after[name])]
+            elif after[name] != pytest.approx(before, abs=0.01):
+                found.append(f"{name}: {after[name]} in place of {before}")
+        return found
+
+    def logged_secrets(self) -> list[str]:
+        """Return the log lines that have a secret."""
+        return [text for text in self.log.texts if secrets.within(text, self._secrets)]

@@ -3,14 +3,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 
 import pytest
 
-from drivers.interface.errors import DriverError, InvalidConnectorException
-from tests.conformance.backend import CONNECTOR
+from drivers.interface.errors import (
+    DriverError,
+    InvalidConnectorException,
+    SnapshotIsBusy,
+    VolumeIsBusy,
+)
+
+from .backend import CONNECTOR
+from .checks import leaks
+from .test_volumes import GIB
+
+CYCLES = 6
 
 OTHER = {**CONNECTOR, "host": "elsewhere", "initiator": "iqn.2026-11.org.example:other"}
+
+
+def require_multiattach(driver):
+    if not driver.get_volume_stats().get("multiattach"):
+        pytest.skip(f"{type(driver).__name__} does not announce multiattach")
+
+
+def require_revocable(info):
+    if info["driver_volume_type"] == "local":
+        pytest.skip("a path of this host cannot be revoked")
+
+
+def require_no_access(backend, info, device):
+    """Check that neither the connection info nor an open device leads to data."""
+    for reach in (lambda: backend.open(info).read(0, 512), lambda: device.read(0, 512)):
+        try:
+            reach()
+        except (OSError, ValueError, LookupError, AssertionError, DriverError):
+            continue
+        pytest.fail("the volume can still be read")
 
 
 class TestInitializeConnection:
@@ -60,6 +92,38 @@ class TestInitializeConnection:
         with pytest.raises(DriverError):
             driver.initialize_connection(backend.volume(), CONNECTOR)
 
+    def test_connections_of_two_volumes_lead_to_their_own_data(self, backend):
+        volumes = [backend.created(), backend.created()]
+        devices = [backend.open(backend.connect(volume)) for volume in volumes]
+        for number, device in enumerate(devices):
+            device.write(0, b"%d" % number)
+
+        assert [device.read(0, 1) for device in devices] == [b"0", b"1"]
+
+    def test_second_connector_reaches_the_same_data(self, backend, driver):
+        require_multiattach(driver)
+        volume = backend.created()
+        one = backend.open(backend.connect(volume))
+        other = backend.open(backend.connect(volume, OTHER))
+
+        one.write(0, b"one")
+        other.write(512, b"other")
+
+        assert other.read(0, 3) == b"one"
+        assert one.read(512, 5) == b"other"
+        assert one.size() == other.size()
+
+    def test_data_is_reached_after_a_restart(self, backend):
+        volume = backend.created()
+        device = backend.open(backend.connect(volume))
+        device.write(0, b"kept")
+
+        backend.restarted()
+
+        assert device.read(0, 4) == b"kept"
+        backend.disconnect(volume)
+        assert backend.read(volume, 0, 4) == b"kept"
+
 
 class TestTerminateConnection:
     """Take a connector's access away."""
@@ -91,9 +155,66 @@ class TestTerminateConnection:
         driver.remove_export(backend.context, volume)
         driver.delete_volume(volume)
 
+    def test_access_ends(self, backend, driver):
+        volume = backend.created()
+        info = backend.connect(volume)
+        device = backend.open(info)
+        require_revocable(info)
+
+        backend.disconnect(volume)
+
+        require_no_access(backend, info, device)
+
+    def test_access_of_that_connector_ends_alone(self, backend, driver):
+        require_multiattach(driver)
+        volume = backend.created()
+        infos = [backend.connect(volume), backend.connect(volume, OTHER)]
+        devices = [backend.open(info) for info in infos]
+        require_revocable(infos[0])
+        if infos[0]["data"] == infos[1]["data"]:
+            pytest.skip("all connectors share one connection")
+
+        driver.terminate_connection(volume, CONNECTOR)
+
+        require_no_access(backend, infos[0], devices[0])
+        devices[1].write(0, b"still")
+        assert devices[1].read(0, 5) == b"still"
+
+    def test_no_connector_ends_the_access_of_all(self, backend, driver):
+        volume = backend.created()
+        info = backend.connect(volume)
+        device = backend.open(info)
+        require_revocable(info)
+
+        driver.terminate_connection(volume, None)
+        driver.remove_export(backend.context, volume)
+
+        require_no_access(backend, info, device)
+
+    def test_other_volumes_stay_connected(self, backend, driver):
+        volume, other = backend.created(), backend.created()
+        backend.connect(volume)
+        device = backend.open(backend.connect(other))
+        device.write(0, b"kept")
+
+        driver.terminate_connection(volume, None)
+        driver.remove_export(backend.context, volume)
+
+        assert device.read(0, 4) == b"kept"
+
+    def test_shared_connection_is_said_to_be_in_use(self, backend, driver):
+        require_multiattach(driver)
+        volume = backend.created()
+        for connector in (CONNECTOR, OTHER):
+            backend.open(backend.connect(volume, connector))
+        if driver.get_volume_stats()["storage_protocol"] == "local":
+            pytest.skip("a path has no connections")
+
+        assert driver.terminate_connection(volume, CONNECTOR) is True
+        assert not driver.terminate_connection(volume, OTHER)
+
     def test_another_connector_keeps_its_access(self, backend, driver):
-        if not driver.get_volume_stats().get("multiattach"):
-            pytest.skip(f"{type(driver).__name__} does not announce multiattach")
+        require_multiattach(driver)
         volume = backend.created()
         backend.connect(volume)
         device = backend.open(backend.connect(volume, OTHER))
@@ -164,6 +285,17 @@ class TestEnsureExport:
 
         assert device.read(0, 4) == b"kept"
 
+    def test_connection_that_stands_is_left(self, backend, driver):
+        volume = backend.created()
+        info = backend.connect(volume)
+        device = backend.open(info)
+
+        driver.ensure_export(backend.context, volume)
+
+        device.write(0, b"data")
+        assert device.read(0, 4) == b"data"
+        assert driver.initialize_connection(volume, CONNECTOR) == info
+
     def test_export_that_is_gone_comes_back(self, backend, driver):
         volume = backend.created()
         driver.ensure_export(backend.context, volume)
@@ -180,6 +312,25 @@ class TestRemoveExport:
         driver.remove_export(backend.context, backend.created())
         driver.remove_export(backend.context, backend.volume())
 
+    def test_access_ends(self, backend, driver):
+        volume = backend.created()
+        info = backend.connect(volume)
+        device = backend.open(info)
+        require_revocable(info)
+
+        driver.remove_export(backend.context, volume)
+
+        require_no_access(backend, info, device)
+
+    def test_export_of_another_volume_stays(self, backend, driver):
+        volume, other = backend.created(), backend.created()
+        backend.connect(volume)
+        device = backend.open(backend.connect(other))
+
+        driver.remove_export(backend.context, volume)
+
+        assert device.size() == GIB
+
     def test_volume_can_be_deleted_afterwards(self, backend, driver):
         volume = backend.created()
         backend.connect(volume)
@@ -187,6 +338,137 @@ class TestRemoveExport:
         driver.remove_export(backend.context, volume)
 
         driver.delete_volume(volume)
+
+
+class TestDeletionInUse:
+    """A volume that is attached, or exported to a connector, is busy."""
+
+    def test_attached_volume_is_busy_and_unchanged(self, backend, driver):
+        volume = backend.created()
+        info = backend.connect(volume)
+        device = backend.open(info)
+        device.write(0, b"kept")
+        require_revocable(info)
+
+        with pytest.raises(VolumeIsBusy):
+            driver.delete_volume(volume)
+
+        assert device.read(0, 4) == b"kept"
+        backend.disconnect(volume)
+        assert backend.read(volume, 0, 4) == b"kept"
+        driver.delete_volume(volume)
+
+    def test_volume_of_another_connector_is_busy(self, backend, driver):
+        require_multiattach(driver)
+        volume = backend.created()
+        require_revocable(backend.connect(volume))
+        backend.open(backend.connect(volume, OTHER))
+        driver.terminate_connection(volume, CONNECTOR)
+
+        with pytest.raises(VolumeIsBusy):
+            driver.delete_volume(volume)
+
+    def test_volume_that_is_created_again_is_not_emptied_under_its_user(self, backend, driver):
+        volume = backend.created()
+        info = backend.connect(volume)
+        device = backend.open(info)
+        device.write(0, b"kept")
+        require_revocable(info)
+
+        with contextlib.suppress(DriverError):
+            driver.create_volume(volume)
+            return  # then it is not the volume in use
+        assert device.read(0, 4) == b"kept"
+
+
+@pytest.mark.announced("initialize_connection_snapshot")
+class TestSnapshotConnections:
+    """Read a snapshot, as a backup does."""
+
+    @pytest.fixture
+    def snapshot(self, backend):
+        volume = backend.created()
+        backend.write(volume, 0, b"before")
+        made = backend.snapped(volume)
+        backend.write(volume, 0, b"after.")
+        return made
+
+    def connected(self, backend, snapshot):
+        connector = {**CONNECTOR, "do_local_attach": True}
+        backend.driver.create_export_snapshot(backend.context, snapshot, connector)
+        return backend.driver.initialize_connection_snapshot(snapshot, connector), connector
+
+    def test_data_of_that_moment_is_read(self, backend, driver, snapshot):
+        info, connector = self.connected(backend, snapshot)
+
+        assert backend.open(info).read(0, 6) == b"before"
+        driver.terminate_connection_snapshot(snapshot, connector)
+        driver.remove_export_snapshot(backend.context, snapshot)
+
+    def test_access_ends(self, backend, driver, snapshot):
+        info, connector = self.connected(backend, snapshot)
+        device = backend.open(info)
+        try:
+            require_revocable(info)
+        finally:
+            driver.terminate_connection_snapshot(snapshot, connector)
+            driver.remove_export_snapshot(backend.context, snapshot)
+
+        require_no_access(backend, info, device)
+
+    def test_no_connector_ends_all_access(self, backend, driver, snapshot):
+        info, _ = self.connected(backend, snapshot)
+        device = backend.open(info)
+
+        driver.terminate_connection_snapshot(snapshot, None)
+        driver.remove_export_snapshot(backend.context, snapshot)
+
+        require_revocable(info)
+        require_no_access(backend, info, device)
+
+    def test_snapshot_that_is_read_is_busy_or_gone(self, backend, driver, snapshot):
+        info, connector = self.connected(backend, snapshot)
+        device = backend.open(info)
+        try:
+            driver.delete_snapshot(snapshot)
+        except SnapshotIsBusy:
+            assert device.read(0, 6) == b"before"
+        else:
+            if info["driver_volume_type"] != "local":
+                require_no_access(backend, info, device)
+        driver.terminate_connection_snapshot(snapshot, connector)
+        driver.remove_export_snapshot(backend.context, snapshot)
+
+    def test_absent_snapshot_is_an_error_of_the_driver(self, backend, driver):
+        volume = backend.created()
+        with pytest.raises(DriverError):
+            self.connected(backend, backend.snapshot(volume))
+
+    def test_nothing_to_take_away_is_success(self, backend, driver, snapshot):
+        driver.terminate_connection_snapshot(snapshot, CONNECTOR)
+        driver.remove_export_snapshot(backend.context, snapshot)
+
+
+class TestRepetition:
+    """Many calls leave no more open files and threads than one."""
+
+    @pytest.mark.plain
+    def test_open_files_and_threads_do_not_grow(self, backend, driver):
+        def cycle():
+            volume = backend.created()
+            backend.read(volume, 0, 512)
+            snapshot = backend.snapped(volume)
+            driver.delete_snapshot(snapshot)
+            driver.delete_volume(volume)
+            driver.get_volume_stats(True)
+
+        cycle()
+        files, threads = leaks.descriptors(), threading.active_count()
+        for _ in range(CYCLES):
+            cycle()
+
+        assert leaks.descriptors() < files + CYCLES
+        assert threading.active_count() < threads + CYCLES
 
 
 class TestAttachAndDetach:

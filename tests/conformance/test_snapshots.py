@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 
 from drivers.interface.errors import DriverError
-from tests.conformance.test_volumes import GIB, is_update
+from drivers.interface.records import Record
+
+from .test_volumes import GIB, is_update
 
 
 class TestCreateSnapshot:
@@ -125,6 +127,20 @@ class TestCreateVolumeFromSnapshot:
 
         driver.create_volume_from_snapshot(second, snapshot)
         assert backend.read(second, 0, 4) == b"data"
+
+    def test_type_with_replication_has_the_data_too(self, backend, driver):
+        """Where the driver cannot replicate, it refuses the type and leaves nothing."""
+        source = backend.created()
+        backend.write(source, 0, b"data")
+        specs = {"replication": "<is> True", "replication_enabled": "<is> True"}
+        kind = Record("volume_type", {"id": "t", "name": "t", "extra_specs": specs})
+        volume = backend.volume(volume_type=kind, volume_type_id="t")
+        try:
+            driver.create_volume_from_snapshot(volume, backend.snapped(source))
+        except DriverError:
+            driver.delete_volume(volume)
+        else:
+            assert backend.read(volume, 0, 4) == b"data"
 
     def test_a_repeated_call_leaves_the_data(self, backend, driver):
         source, volume = backend.created(), backend.volume()

@@ -7,19 +7,15 @@ import pytest
 
 from drivers.interface.errors import DriverError, TargetUpdateFailed, VolumeIsBusy
 
+from .checks import answers
+
 GIB = 1024**3
 MIB = 1024**2
 
 
 def is_update(answer, record):
     """Say whether a driver may answer so: None, or columns of that very row."""
-    if answer is None:
-        return True
-    return (
-        answer is not record
-        and "status" not in answer
-        and answer.get("id", record.id) == (record.id)
-    )
+    return answers.update(answer, record) is None
 
 
 class TestCreateVolume:

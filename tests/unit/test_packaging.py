@@ -6,10 +6,12 @@ from __future__ import annotations
 import ast
 import configparser
 import itertools
+import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 import zipfile
 from importlib import metadata
@@ -24,8 +26,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = ("worker", "flows", "drivers")
 UNIT = ROOT / "etc/systemd/holdfast-volume@.service"
 BACKUP_UNIT = ROOT / "etc/systemd/holdfast-backup.service"
-NBD_UNIT = ROOT / "etc/systemd/holdfast-nbd@.service"
-NBD_SOCKET = ROOT / "etc/systemd/holdfast-nbd.socket"
 
 
 class Repeating(dict):
@@ -84,7 +84,7 @@ def test_every_package_has_an_init():
 
 def test_what_is_imported_is_declared():
     extras = PROJECT["project"]["optional-dependencies"]
-    names = ("attach", "cinder", "glance", "s3", "swift")
+    names = ("attach", "cinder", "conformance", "glance", "s3", "swift")
     lazy = [line for extra in names for line in extras.get(extra, ())]
     declared = {name(line) for line in [*PROJECT["project"]["dependencies"], *lazy]}
     owners = metadata.packages_distributions()
@@ -136,8 +136,10 @@ def name(requirement):
     return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement)[0]).lower()
 
 
-def test_wheel_holds_the_code_and_no_tests(tmp_path):
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    place = tmp_path_factory.mktemp("wheel")
+    source = place / "source"
     source.mkdir()
     for package in (*OURS, "etc", "tests"):
         shutil.copytree(
@@ -145,17 +147,54 @@ def test_wheel_holds_the_code_and_no_tests(tmp_path):
         )
     for name in ("setup.py", "pyproject.toml", "README.rst", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
-    options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(place)]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
+    [made] = place.glob("*.whl")
+    return made
 
-    [wheel] = tmp_path.glob("*.whl")
+
+def test_wheel_holds_the_code_and_of_the_tests_the_suite_for_drivers(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     code = {str(path.relative_to(ROOT)) for top in OURS for path in (ROOT / top).rglob("*.py")}
-    assert tops == {*OURS, "holdfast-0.1.0.dist-info", "holdfast-0.1.0.data"}
+    suite = {name for name in names if name.startswith("holdfast_conformance/")}
+    assert tops == {
+        *OURS,
+        "holdfast_conformance",
+        "holdfast-0.1.0.dist-info",
+        "holdfast-0.1.0.data",
+    }
     assert code <= set(names)
+    assert not any("/own/" in name or "/planted/" in name for name in suite)
+    assert "holdfast_conformance/conftest.py" in suite
     assert any(name.endswith("share/holdfast/holdfast.conf.sample") for name in names)
     assert "worker/conf/cinder/options.json" in names
+
+
+def test_installed_suite_runs_over_a_driver_outside(wheel, tmp_path):
+    (tmp_path / "site").mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    document = (ROOT / "docs/drivers.rst").read_text()
+    block = re.search(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", document)[1]
+    (tmp_path / "outside.py").write_text(textwrap.dedent(block))
+    (tmp_path / "volumes").mkdir()
+    script = "import sys; from worker.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-W", "ignore", "-c", script, "driver", "test"]
+
+    done = subprocess.run(
+        [*command, "outside.ExampleDriver", f"--option=example_path={tmp_path}/volumes"]
+        + ["--only=TestDeleteVolume or TestCreateVolume"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(ROOT) not in done.stdout
+    assert re.search(r"tests: [1-9]\d passed, 0 failed", done.stdout), done.stdout
 
 
 def test_unit_notifies_restarts_and_drains(unit):
@@ -183,7 +222,7 @@ def test_a_refused_configuration_is_not_started_again(unit):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT, NBD_UNIT], ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT], ids=lambda unit: unit.stem)
 def test_systemd_accepts_the_unit(tmp_path, unit):
     text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
     instance = tmp_path / unit.name.replace("@", "@b1")
@@ -216,29 +255,3 @@ def test_logging_configuration_is_accepted(tmp_path):
     )
 
     assert re.search(r" INFO worker\.x \[.*\] shown$", done.stderr.strip())
-
-
-def test_servers_of_exports_are_units_that_no_stop_of_the_service_ends(unit):
-    assert "holdfast-nbd.socket" in " ".join(unit["Unit"]["Wants"].splitlines())
-    binding = ("PartOf", "BindsTo", "Requires", "StopPropagatedFrom")
-    text = NBD_UNIT.read_text() + NBD_SOCKET.read_text()
-    assert [name for name in binding if f"\n{name}=" in text] == []
-    started = re.search(r"^ExecStart=(\S+)$", NBD_UNIT.read_text(), re.MULTILINE)[1]
-    assert Path(started).name in PROJECT["project"]["scripts"]
-
-
-def test_the_driver_connects_to_the_socket_of_the_unit():
-    from drivers.volume.local import LocalDriver
-
-    (option,) = [one for one in LocalDriver.OPTS if one.dest == "local_nbd_socket"]
-
-    assert f"\nListenStream={option.default}\n" in NBD_SOCKET.read_text()
-    assert "\nAccept=yes\n" in NBD_SOCKET.read_text()
-
-
-def test_only_the_user_of_the_service_reaches_the_socket(unit):
-    user = unit["Service"]["User"].strip()
-
-    assert f"\nSocketUser={user}\n" in NBD_SOCKET.read_text()
-    assert "\nSocketMode=0600\n" in NBD_SOCKET.read_text()
-    assert f"\nUser={user}\n" in NBD_UNIT.read_text()

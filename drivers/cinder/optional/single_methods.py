@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cinder import exception, utils
-
 from drivers.cinder import translation
 from drivers.cinder.adapter import CinderDriver, takes, update
 from drivers.cinder.error_translation import translated
@@ -80,8 +78,7 @@ class CopyingCinderDriver(CinderDriver):
     """Data of volumes, images, snapshots and backups."""
 
     def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
-        with self.cleaned(exception.VolumeNotFound, utils.clean_volume_file_locks, src_vref):
-            return self._update("create_cloned_volume", volume, cinders(src_vref))
+        return self._update("create_cloned_volume", volume, cinders(src_vref))
 
     def revert_to_snapshot(self, request: Any, volume: Record, snapshot: Record) -> None:
         with translated():

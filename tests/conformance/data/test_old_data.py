@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.backend import announces
-from tests.conformance.test_volumes import GIB
+from ..backend import announces
+from ..test_volumes import GIB
 
 OLD = b"SECRET!\n" * 8192
 DATA = b"data"

@@ -20,13 +20,12 @@ def test_example_passes_the_conformance_suite(tmp_path):
     block = re.search(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", TEXT)[1]
     (tmp_path / "documented.py").write_text(textwrap.dedent(block))
     (tmp_path / "volumes").mkdir()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["tests/conformance", "--driver", "documented.ExampleDriver"]
-    command += ["--driver-option", f"example_path={tmp_path}/volumes"]
+    command = [sys.executable, "-m", "worker.cli.main", "driver", "test"]
+    command += ["documented.ExampleDriver", "--option", f"example_path={tmp_path}/volumes"]
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
 
     done = subprocess.run(
-        [*command, f"--basetemp={tmp_path}/scratch"],
+        [*command, "--modes=plain", "--points=2"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, ClassVar
 
 import pytest
 
+from drivers.interface.errors import DriverError
 from drivers.interface.records import Record
 from drivers.interface.replication import Replicating
-from tests.conformance.test_volumes import is_update
+
+from ..backend import HOST
+from ..checks import answers
+from ..test_volumes import GIB, is_update
 
 
 class TestUpdateProviderInfo:
@@ -22,8 +25,27 @@ class TestUpdateProviderInfo:
 
         volumes, snapshots = driver.update_provider_info([volume], [snapshot])
 
-        assert {entry["id"] for entry in volumes or ()} <= {volume.id}
-        assert {entry["id"] for entry in snapshots or ()} <= {snapshot.id}
+        assert answers.member_updates(volumes, [volume]) is None
+        assert answers.member_updates(snapshots, [snapshot]) is None
+        for entry in [*(volumes or ()), *(snapshots or ())]:
+            assert "status" not in entry
+
+    def test_rows_without_objects_are_no_error(self, backend, driver):
+        volume = backend.volume()
+        volumes, _ = driver.update_provider_info([volume], [backend.snapshot(volume)])
+
+        assert answers.member_updates(volumes, [volume]) is None
+
+    def test_volume_stays_reachable_with_the_new_columns(self, backend, driver):
+        volume, other = backend.created(), backend.created()
+        for number, one in enumerate((volume, other)):
+            backend.write(one, 0, b"%d" % number)
+        volumes, _ = driver.update_provider_info([volume, other], [])
+        for entry in volumes or ():
+            columns = {name: entry[name] for name in entry if name != "id"}
+            backend._known[entry["id"]].update(columns)
+
+        assert [backend.read(one, 0, 1) for one in (volume, other)] == [b"0", b"1"]
 
 
 class TestGetPool:
@@ -33,6 +55,13 @@ class TestGetPool:
         pool = driver.get_pool(backend.created())
 
         assert pool is None or (isinstance(pool, str) and pool)
+
+    def test_pool_is_one_of_the_statistics(self, backend, driver):
+        pools = driver.get_volume_stats(True).get("pools") or []
+        if not pools:
+            pytest.skip(f"{type(driver).__name__} does not report pools")
+
+        assert driver.get_pool(backend.created()) in {pool["pool_name"] for pool in pools}
 
 
 class TestAcceptTransfer:
@@ -44,6 +73,14 @@ class TestAcceptTransfer:
         answer = driver.accept_transfer(backend.context, volume, "user 2", "project 2")
 
         assert is_update(answer, volume)
+
+    def test_data_stays(self, backend, driver):
+        volume = backend.created()
+        backend.write(volume, 0, b"kept")
+
+        driver.accept_transfer(backend.context, volume, "user 2", "project 2")
+
+        assert backend.read(volume, 0, 4) == b"kept"
 
 
 @pytest.mark.announced("retype")
@@ -72,6 +109,19 @@ class TestRetype:
             assert done in (True, False)
             assert is_update(update, volume)
 
+    @pytest.mark.parametrize("kind", ["extra_specs", "qos_specs", "encryption"])
+    def test_data_stays_whatever_the_answer(self, backend, driver, kind):
+        volume = backend.created()
+        backend.write(volume, 0, b"kept")
+        empty = {"extra_specs": {}, "qos_specs": {}, "encryption": {}}
+        diff = {**empty, kind: {"key": [None, "new"]}}
+        new_type = Record("volume_type", {"id": "type 2", "name": "t", "extra_specs": {}})
+
+        driver.retype(backend.context, volume, new_type, diff, self.NOWHERE)
+
+        assert backend.read(volume, 0, 4) == b"kept"
+        assert backend.size(volume) == GIB
+
 
 @pytest.mark.announced("migrate_volume")
 class TestMigrateVolume:
@@ -80,10 +130,40 @@ class TestMigrateVolume:
     def test_an_unknown_backend_is_left_to_the_worker(self, backend, driver):
         volume = backend.created()
 
+        backend.write(volume, 0, b"kept")
+
         moved, update = driver.migrate_volume(backend.context, volume, TestRetype.NOWHERE)
 
         assert (moved, update or None) == (False, None)
+        assert backend.read(volume, 0, 4) == b"kept"
         driver.delete_volume(volume)
+
+    def test_its_own_backend_is_refused_or_leaves_the_volume(self, backend, driver):
+        volume = backend.created()
+        backend.write(volume, 0, b"kept")
+        stats = dict(driver.get_volume_stats(True))
+        here = {"host": f"{HOST}#conformance", "capabilities": stats}
+
+        for _ in range(2):
+            moved, update = driver.migrate_volume(backend.context, volume, here)
+            if moved:
+                backend.updated(volume, update)
+
+        assert backend.read(volume, 0, 4) == b"kept"
+
+    @pytest.mark.parametrize("capabilities", [{}, None, {"location_info": 7}], ids=str)
+    def test_capabilities_from_the_bus_are_not_trusted(self, backend, driver, capabilities):
+        volume = backend.created()
+        backend.write(volume, 0, b"kept")
+        host = {"host": "elsewhere@unknown#pool", "capabilities": capabilities}
+
+        try:
+            moved, _ = driver.migrate_volume(backend.context, volume, host)
+        except DriverError:
+            moved = False
+
+        assert not moved
+        assert backend.read(volume, 0, 4) == b"kept"
 
 
 class TestFlags:
@@ -99,34 +179,6 @@ class TestFlags:
     )
     def test_answer_is_a_boolean(self, driver, method):
         assert getattr(driver, method)() in (True, False)
-
-
-class TestCloneImage:
-    """Create a volume from an image without copying its data."""
-
-    def test_unknown_location_is_not_cloned(self, backend, driver):
-        volume, image, nowhere = backend.volume(), {"id": "image"}, (None, None)
-        first = next(iter(inspect.signature(driver.clone_image).parameters))
-
-        if first == "context":
-            answer = driver.clone_image(backend.context, volume, nowhere, image, None)
-        else:
-            answer = driver.clone_image(volume, nowhere, "image", image, None)
-
-        assert answer in (None, (None, False), ({}, False))
-
-
-class TestImageCopies:
-    """Methods without which the worker copies through a connection."""
-
-    @pytest.mark.parametrize("method", ["copy_image_to_volume", "copy_volume_to_image"])
-    def test_what_is_not_announced_says_so(self, backend, driver, method):
-        volume = backend.created()
-        if method in vars(type(driver)):
-            pytest.skip(f"{method} needs an image service: its own issue")
-
-        with pytest.raises(NotImplementedError):
-            getattr(driver, method)(backend.context, volume, None, {})
 
 
 class TestFreezing:

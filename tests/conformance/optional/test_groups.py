@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import threading
 import uuid
@@ -12,6 +13,9 @@ import pytest
 from drivers.interface.errors import DriverError
 from drivers.interface.group import VolumeConsistencyGroupDriver
 from drivers.interface.records import Record
+
+from ..interruption.kill import killed
+from ..interruption.points import sources, spread
 
 E_STATUSES = ("error", "error_deleting")
 
@@ -86,9 +90,49 @@ class TestCreateCgsnapshot:
     def test_a_repeated_call_is_success(self, backend, driver, group, members):
         whole, snapshots = snapped(backend, driver, group, members)
 
+        for volume in members:
+            backend.write(volume, 512, b"later")
         answer = driver.create_cgsnapshot(backend.context, whole, snapshots)
 
         assert is_answer(answer, snapshots)
+        copies = [backend.volume(2), backend.volume(2)]
+        for copy, snapshot in zip(copies, snapshots, strict=True):
+            driver.create_volume_from_snapshot(copy, snapshot)
+        assert backend.read(copies[0], 512, 5) == backend.read(copies[1], 512, 5)
+
+    @pytest.mark.plain
+    @pytest.mark.calls
+    def test_a_repeated_call_after_a_kill_is_of_one_moment(self, backend, driver, group, members):
+        """Members that the killed call finished are older than the others: they go as well."""
+        places = sources(type(driver))
+        whole = record("cgsnapshot", consistencygroup_id=group.id)
+        for at in spread(60, backend.case.points):
+            snapshots = [backend.snapshot(volume) for volume in members]
+            killed(
+                lambda snapshots=snapshots: functools.partial(
+                    backend.made_anew().create_cgsnapshot, backend.context, whole, snapshots
+                ),
+                places,
+                at,
+            )
+            backend.restarted()
+            for volume in members:
+                backend.write(volume, 512, b"%06d" % at)
+
+            driver.create_cgsnapshot(backend.context, whole, snapshots)
+
+            copies = [backend.volume(2), backend.volume(2)]
+            for copy, snapshot in zip(copies, snapshots, strict=True):
+                driver.create_volume_from_snapshot(copy, snapshot)
+            assert backend.read(copies[0], 512, 6) == backend.read(copies[1], 512, 6)
+
+    def test_snapshots_are_those_of_their_volumes(self, backend, driver, group, members):
+        _, snapshots = snapped(backend, driver, group, list(reversed(members)))
+        copy = backend.volume(2)
+
+        driver.create_volume_from_snapshot(copy, snapshots[0])
+
+        assert backend.read(copy, 0, 6) == b"data 1"
 
     def test_absent_volume_leaves_no_snapshot(self, backend, driver, group, members):
         backend.open(backend.connect(members[0]))
@@ -100,6 +144,7 @@ class TestCreateCgsnapshot:
         with pytest.raises(DriverError):
             driver.create_volume_from_snapshot(backend.volume(), snapshots[0])
 
+    @pytest.mark.plain
     def test_writes_are_in_all_of_them_or_in_none(self, backend, driver, group):
         """A number is written to one volume after the other: never more than one apart."""
         volumes = [backend.created(), backend.created()]
@@ -148,7 +193,17 @@ class TestDeleteCgsnapshot:
         for snapshot in snapshots:
             with pytest.raises(DriverError):
                 driver.create_volume_from_snapshot(backend.volume(2), snapshot)
-        assert backend.read(members[1], 0, 6) == b"data 1"
+        for number, volume in enumerate(members):
+            assert backend.read(volume, 0, 6) == b"data %d" % number
+
+    def test_other_snapshots_stay(self, backend, driver, group, members):
+        kept, copy = backend.snapped(members[0]), backend.volume()
+        whole, snapshots = snapped(backend, driver, group, members)
+
+        driver.delete_cgsnapshot(backend.context, whole, snapshots)
+
+        driver.create_volume_from_snapshot(copy, kept)
+        assert backend.read(copy, 0, 6) == b"data 0"
 
     def test_absent_snapshots_are_success(self, backend, driver, group, members):
         whole, snapshots = snapped(backend, driver, group, members)
@@ -184,6 +239,16 @@ class TestCreateFromSource:
 
         self._compare(backend, targets)
 
+    def test_sources_stay(self, backend, driver, group, members, targets):
+        new = record("consistencygroup", source_cgid=group.id)
+        driver.create_consistencygroup_from_src(
+            backend.context, new, targets, None, None, group, members
+        )
+        backend.write(targets[0], 0, b"else..")
+
+        for number, volume in enumerate(members):
+            assert backend.read(volume, 0, 6) == b"data %d" % number
+
     def _compare(self, backend, targets):
         for number, volume in enumerate(targets):
             assert backend.read(volume, 0, 6) == b"data %d" % number
@@ -205,6 +270,7 @@ class TestCreateFromSource:
 class TestDeleteGroup:
     def test_volumes_are_gone(self, backend, driver, group, members):
         backend.connect(members[0])
+        backend.disconnect(members[0])  # as the worker does
 
         answer = driver.delete_consistencygroup(backend.context, group, members)
 
@@ -218,14 +284,26 @@ class TestDeleteGroup:
             answer = driver.delete_consistencygroup(backend.context, group, members)
             assert is_answer(answer, members)
 
+    def test_others_stay(self, backend, driver, group, members):
+        other = backend.created()
+        backend.write(other, 0, b"kept")
+
+        driver.delete_consistencygroup(backend.context, group, members)
+
+        assert backend.read(other, 0, 4) == b"kept"
+
+    def test_a_group_without_members_is_deleted(self, backend, driver, group):
+        assert is_answer(driver.delete_consistencygroup(backend.context, group, []), [])
+
     def test_a_member_that_cannot_go_is_told_of(self, backend, driver, group, members):
         backend.snapped(members[0])
         try:
             _, entries = driver.delete_consistencygroup(backend.context, group, members)
         except DriverError:
             return
-        told = {entry["id"]: entry["status"] for entry in entries}
-        assert told[members[0].id] in E_STATUSES
+        said = {entry["id"]: entry["status"] for entry in entries}
+        assert said[members[0].id] in E_STATUSES
+        assert backend.read(members[0], 0, 6) == b"data 0"
 
 
 class TestUpdate:
@@ -233,4 +311,26 @@ class TestUpdate:
         answer = driver.update_consistencygroup(backend.context, group, [], members)
 
         assert is_answer(answer, [], members)
-        assert backend.read(members[0], 0, 6) == b"data 0"
+        for number, volume in enumerate(members):
+            assert backend.read(volume, 0, 6) == b"data %d" % number
+
+    def test_lists_may_be_absent(self, backend, driver, group, members):
+        assert is_answer(driver.update_consistencygroup(backend.context, group), [], [])
+
+    def test_members_that_join_keep_their_data(self, backend, driver, group, members):
+        for number, volume in enumerate(members):
+            assert backend.read(volume, 0, 6) == b"data %d" % number
+
+    def test_absent_volume_is_an_error(self, backend, driver, group):
+        backend.open(backend.connect(backend.created()))
+        try:
+            answer = driver.update_consistencygroup(backend.context, group, [backend.volume()], [])
+        except DriverError:
+            return
+        if answer is None or (answer[0] or {}).get("status") not in E_STATUSES:
+            pytest.skip(f"{type(driver).__name__} keeps no list of members")
+
+
+class TestCreateGroup:
+    def test_it_can_be_repeated(self, backend, driver, group):
+        assert is_model(driver.create_consistencygroup(backend.context, group))

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.interface.errors import InvalidInput, ManageExistingInvalidReference
+from drivers.interface.errors import (
+    InvalidInput,
+    ManageExistingInvalidReference,
+    ManageExistingVolumeTypeMismatch,
+)
 from drivers.interface.manage import VolumeManagementDriver
+from drivers.interface.records import Record
 from drivers.interface.snapshot import VolumeSnapshotManagementDriver
-from tests.conformance.backend import listed
-from tests.conformance.test_volumes import is_update
+
+from ..backend import announces, listed
+from ..test_volumes import GIB, is_update
 
 ABSENT = {"source-name": "no-such-object-e3b0c442"}
 SENSELESS = [{}, {"source-name": "../../etc/passwd"}, {"source-name": ""}, {"source-id": "none"}]
@@ -48,6 +54,64 @@ class TestVolumeManagement:
 
         assert driver.manage_existing_get_size(new, loose) == 2
         assert driver.manage_existing_get_size(new, loose) == 2
+
+    @pytest.mark.parametrize(
+        ("size", "gib"),
+        [(1, 1), (GIB - 1, 1), (GIB, 1), (GIB + 1, 2), (2 * GIB - 512, 2), (2 * GIB + 512, 3)],
+    )
+    def test_size_is_rounded_up(self, backend, driver, size, gib):
+        reference, volume = backend.foreign(size), backend.volume(0)
+
+        assert driver.manage_existing_get_size(volume, reference) == gib
+
+        volume = backend.volume(gib)
+        backend.updated(volume, driver.manage_existing(volume, reference))
+        assert backend.size(volume) >= size
+        assert backend.read(volume, 0, 1) == b"k"
+
+    def test_asking_for_the_size_changes_nothing(self, backend, driver):
+        reference, volume = backend.foreign(GIB), backend.volume(0)
+        before = backend.inventory()
+
+        driver.manage_existing_get_size(volume, reference)
+
+        assert backend.inventory() == before
+
+    def test_type_that_does_not_fit_is_refused(self, backend, driver, loose):
+        """As far as the driver compares types; it says why, and changes nothing."""
+        specs = {"volume_backend_name": "another", "capabilities": "none"}
+        kind = Record("volume_type", {"id": "t", "name": "t", "extra_specs": specs})
+        new = backend.volume(2, volume_type=kind, volume_type_id="t")
+        try:
+            driver.manage_existing(new, loose)
+        except ManageExistingVolumeTypeMismatch as refused:
+            assert str(refused)
+            fitting = backend.volume(2)
+            backend.updated(fitting, driver.manage_existing(fitting, loose))
+            assert backend.read(fitting, 0, 4) == b"kept"
+        else:
+            pytest.skip(f"{type(driver).__name__} does not compare types")
+
+    def test_object_is_that_of_the_reference(self, backend, driver):
+        first, second = backend.created(), backend.created()
+        for number, volume in enumerate((first, second)):
+            backend.write(volume, 0, b"%d" % number)
+            driver.unmanage(volume)
+        new = backend.volume()
+
+        backend.updated(new, driver.manage_existing(new, {"source-name": second.name}))
+
+        assert backend.read(new, 0, 1) == b"1"
+        assert driver.manage_existing_get_size(backend.volume(), {"source-name": first.name}) == 1
+
+    def test_unmanaging_keeps_the_object_and_its_data(self, backend, driver):
+        volume, new = backend.created(), backend.volume()
+        backend.write(volume, 0, b"kept")
+
+        driver.unmanage(volume)
+
+        backend.updated(new, driver.manage_existing(new, {"source-name": volume.name}))
+        assert backend.read(new, 0, 4) == b"kept"
 
     def test_managed_volume_keeps_its_data(self, backend, driver, loose):
         new = backend.volume(2)
@@ -92,10 +156,9 @@ class TestVolumeManagement:
 
     def test_list_tells_what_is_managed(self, backend, driver, loose):
         managed = backend.created(1)
+        if not announces(type(driver), "get_manageable_volumes"):
+            pytest.skip(f"{type(driver).__name__} does not announce get_manageable_volumes")
         found = listed(driver, "volumes", [managed])
-
-        if not found:
-            pytest.skip(f"{type(driver).__name__} lists nothing")
         (ours,) = [entry for entry in found if entry["cinder_id"] == managed.id]
         (free,) = [entry for entry in found if loose.items() <= entry["reference"].items()]
         assert (ours["safe_to_manage"], ours["size"]) == (False, 1)
@@ -107,9 +170,9 @@ class TestVolumeManagement:
         volumes = [backend.created(size) for size in (1, 2, 3)]
         for volume in volumes:
             driver.unmanage(volume)
+        if not announces(type(driver), "get_manageable_volumes"):
+            pytest.skip(f"{type(driver).__name__} does not announce get_manageable_volumes")
         everything = listed(driver, "volumes", [])
-        if not everything:
-            pytest.skip(f"{type(driver).__name__} lists nothing")
 
         sizes = [entry["size"] for entry in everything]
         assert sizes == sorted(sizes)
@@ -126,8 +189,8 @@ class TestVolumeManagement:
     )
     def test_page_that_makes_no_sense(self, backend, driver, page):
         backend.created()
-        if not listed(driver, "volumes", []):
-            pytest.skip(f"{type(driver).__name__} lists nothing")
+        if not announces(type(driver), "get_manageable_volumes"):
+            pytest.skip(f"{type(driver).__name__} does not announce get_manageable_volumes")
 
         with pytest.raises(InvalidInput):
             listed(driver, "volumes", [], **page)
@@ -150,10 +213,11 @@ class TestSnapshotManagement:
     @pytest.fixture
     def loose(self, backend, driver, volume):
         """A snapshot that was let go, as the list names it."""
-        driver.unmanage_snapshot(backend.snapped(volume))
+        snapshot = backend.snapped(volume)
+        if not announces(type(driver), "get_manageable_snapshots"):
+            pytest.skip(f"{type(driver).__name__} does not announce get_manageable_snapshots")
+        driver.unmanage_snapshot(snapshot)
         found = listed(driver, "snapshots", [])
-        if not found:
-            pytest.skip(f"{type(driver).__name__} lists nothing")
         (entry,) = [e for e in found if e["source_reference"] == {"source-name": volume.name}]
         assert (entry["size"], entry["safe_to_manage"], entry["cinder_id"]) == (2, True, None)
         return entry["reference"]
@@ -171,7 +235,8 @@ class TestSnapshotManagement:
         new, copy = backend.snapshot(volume), backend.volume(2)
         backend.write(volume, 0, b"else")
 
-        assert driver.manage_existing_snapshot_get_size(new, loose) == 2
+        for _ in range(2):
+            assert driver.manage_existing_snapshot_get_size(new, loose) == 2
         answer = driver.manage_existing_snapshot(new, loose)
         assert is_update(answer, new)
         managed = backend.updated(new, answer)
@@ -203,6 +268,14 @@ class TestSnapshotManagement:
 
         driver.delete_volume(volume)
 
+    def test_unmanaged_snapshot_keeps_its_volume(self, backend, driver, volume):
+        other = backend.snapped(volume)
+        driver.unmanage_snapshot(backend.snapped(volume))
+
+        copy = backend.volume(2)
+        driver.create_volume_from_snapshot(copy, other)
+        assert backend.read(volume, 0, 4) == backend.read(copy, 0, 4) == b"kept"
+
     def test_unmanaging_twice_is_success(self, backend, driver, volume):
         snapshot = backend.snapped(volume)
         driver.unmanage_snapshot(snapshot)
@@ -210,9 +283,9 @@ class TestSnapshotManagement:
 
     def test_list_tells_what_is_managed(self, backend, driver, volume):
         managed = backend.snapped(volume)
+        if not announces(type(driver), "get_manageable_snapshots"):
+            pytest.skip(f"{type(driver).__name__} does not announce get_manageable_snapshots")
         found = listed(driver, "snapshots", [managed])
-        if not found:
-            pytest.skip(f"{type(driver).__name__} lists nothing")
 
         (ours,) = [entry for entry in found if entry["cinder_id"] == managed.id]
 

@@ -1,90 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of a backup store, sentence by sentence, over every driver that we have."""
+"""The contract of a backup store, sentence by sentence. Source: seeds, BackupDriver."""
 
 from __future__ import annotations
 
 import os
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drivers.backup.posix import PosixDriver
-from drivers.backup.s3 import S3Driver
-from drivers.backup.swift import SwiftDriver
 from drivers.interface.backup import BackupDriver
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
-from tests.backups import MIB, Metadata, Rows, scribble, settings
-from tests.conftest import require
-from tests.servers import S3, Servers, Swift, swift
 
-SIZE = 6 * MIB
-_OF_S3 = {
-    "backup_s3_store_access_key": "S3RVER",
-    "backup_s3_store_secret_key": "S3RVER",
-    "backup_s3_store_bucket": "conformance",
-    "backup_s3_object_size": 64 * 4096,
-    "backup_s3_block_size": 4096,
-}
-
-_OF_SWIFT = {
-    "backup_swift_auth": "single_user",
-    "backup_swift_user": swift.USER,
-    "backup_swift_key": swift.KEY,
-    "backup_swift_object_size": 64 * 4096,
-    "backup_swift_block_size": 4096,
-    "backup_swift_retry_attempts": 1,
-}
+from .conftest import SIZE
+from .rows import scribble
 
 Make = Callable[[], Any]
 
 
 class Ended(Exception):
     """The exception that a pace raises."""
-
-
-@pytest.fixture(params=["posix", "s3", "swift"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
-    """Return a factory of drivers; each stands for another process."""
-    if request.param == "posix":
-        return lambda: PosixDriver(settings(tmp_path), metadata=Metadata())
-    servers: Servers = request.getfixturevalue("servers")
-    if request.param == "swift":
-        require(Swift)
-        login = {**_OF_SWIFT, "backup_swift_auth_url": servers.swift.auth_url}
-        return lambda: SwiftDriver(settings(tmp_path, SwiftDriver, **login), metadata=Metadata())
-    require(S3)
-    options = {**_OF_S3, "backup_s3_endpoint_url": servers.s3.url}
-    return lambda: S3Driver(settings(tmp_path, S3Driver, **options), metadata=Metadata())
-
-
-@pytest.fixture
-def driver(make: Make) -> Any:
-    made = make()
-    made.check_for_setup_error()
-    return made
-
-
-@pytest.fixture
-def rows() -> Rows:
-    return Rows()
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Path:
-    path = tmp_path / "volume"
-    scribble(path, random.Random(7), SIZE, writes=20)
-    return path
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    path = tmp_path / "target"
-    path.write_bytes(random.Random(8).randbytes(SIZE))
-    return path
 
 
 class TestSetup:
@@ -104,6 +41,8 @@ class TestPlace:
         assert (driver.place(rows.record(row)) or {}) == first
 
     def test_a_place_that_is_none_is_refused(self, driver, rows) -> None:
+        if type(driver).place is BackupDriver.place:
+            pytest.skip(f"{type(driver).__name__} does not announce place")
         with pytest.raises(BackupDriverException):
             driver.place(rows.record(rows.new(container="../../etc")))
 
@@ -190,6 +129,8 @@ class TestDelete:
         driver.delete_backup(rows.record(rows.new()))
 
     def test_one_whose_container_is_gone_is_absent(self, driver, rows) -> None:
+        if not hasattr(driver, "_store"):
+            pytest.skip(f"{type(driver).__name__} has no containers of objects")
         row = rows.new(container="never-made")
         row["service_metadata"] = prefix = driver._store.prefix(rows.record(row))
         assert driver._store.names("never-made", prefix) == {}
@@ -211,7 +152,10 @@ class TestVerify:
         rows.back_up(driver, full, volume)
         leaf = rows.new(full)
         rows.back_up(driver, leaf, volume)
-        driver.verify(rows.record(leaf))
+        try:
+            driver.verify(rows.record(leaf))
+        except NotImplementedError:
+            pytest.skip(f"{type(driver).__name__} does not announce verify")
         driver.delete_backup(rows.record(full))
         with pytest.raises(BackupDamaged):
             driver.verify(rows.record(leaf))

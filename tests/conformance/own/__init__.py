@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The drivers of this repository under the suite; no part of the wheel."""
