@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A random selection of planted bugs; ``python -m tests.conformance.planted`` tries all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from .campaign import ROOT
+from .kinds import CORRECT, all_bugs
+
+SECONDS = 15
+"""No bug is tried after so many seconds."""
+
+FEWEST = 250
+
+
+def test_every_bug_can_be_planted():
+    bugs = all_bugs()
+
+    for bug in bugs:
+        kind = CORRECT[bug.driver]
+        compile(bug.source(kind.file.read_text(), kind.driver), bug.name, "exec")
+    assert len({(bug.driver, bug.name) for bug in bugs}) == len(bugs) >= FEWEST
+
+
+def test_some_bugs_are_found(chance):
+    """Of the bugs that are quickly found: others take up to minutes, in the campaign."""
+    began, tried = time.monotonic(), 0
+    quick = [bug for bug in all_bugs() if bug.subject.rpartition("/")[2] != "test_calls"]
+    for bug in chance.sample(quick, 6):
+        if time.monotonic() - began > SECONDS:
+            break
+        script = f"from tests.conformance.planted import campaign as c; c.show({bug.name!r})"
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        found = done.stdout.splitlines()[-1] if done.stdout else done.stderr
+        assert found.startswith("found"), f"{bug.name}: {found}"
+        tried += 1
+    assert tried
