@@ -406,7 +406,7 @@ class TestStart:
         )
         status, log = self.start(cloud.service)
 
-        assert status == 1
+        assert status == 69
         assert text in log.splitlines()[-1]
         assert "Traceback" not in log
 
