@@ -10,18 +10,19 @@ import time
 from .campaign import ROOT
 from .kinds import CORRECT, all_bugs
 
-SECONDS = 15
+SECONDS = 8
 """No bug is tried after so many seconds."""
 
 FEWEST = 250
 
 
-def test_every_bug_can_be_planted():
+def test_every_bug_can_be_planted(chance):
     bugs = all_bugs()
+    texts = {name: kind.file.read_text() for name, kind in CORRECT.items()}
+    planted = {bug.name: bug.source(texts[bug.driver], CORRECT[bug.driver].driver) for bug in bugs}
 
-    for bug in bugs:
-        kind = CORRECT[bug.driver]
-        compile(bug.source(kind.file.read_text(), kind.driver), bug.name, "exec")
+    for name in chance.sample(sorted(planted), 40):
+        compile(planted[name], name, "exec")
     assert len({(bug.driver, bug.name) for bug in bugs}) == len(bugs) >= FEWEST
 
 
@@ -29,7 +30,7 @@ def test_some_bugs_are_found(chance):
     """Of the bugs that are quickly found: others take up to minutes, in the campaign."""
     began, tried = time.monotonic(), 0
     quick = [bug for bug in all_bugs() if bug.subject.rpartition("/")[2] != "test_calls"]
-    for bug in chance.sample(quick, 6):
+    for bug in chance.sample(quick, 3):
         if time.monotonic() - began > SECONDS:
             break
         script = f"from tests.conformance.planted import campaign as c; c.show({bug.name!r})"

@@ -47,11 +47,6 @@ BUGS = (
         "raise ValueError(image_id)",
     ),
     _T.text(
-        "an image without data is empty",
-        '        if self.show(context, image_id)["status"] != "active":',
-        '        if self.show(context, image_id)["status"] != "active" and not self._file(image_id, ".data").touch():',
-    ),
-    _T.text(
         "an image without data is read empty",
         '            raise ImageNotFound(f"image {image_id} has no data")',
         "            return iter(()) if data is None else None",
