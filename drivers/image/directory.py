@@ -150,7 +150,7 @@ class DirectoryImages(ImageService):
 
     def _write_sparse(self, image_id: str, data: Iterator[Piece]) -> dict[str, Any]:
         size, hashed = 0, SparseHash()
-        with self._fresh(image_id) as file:
+        with self._fresh(image_id, "") as file:
             for piece in data:
                 if not isinstance(piece, Hole):
                     file.seek(size)
