@@ -310,7 +310,9 @@ def _undo(revert: Callable[..., Any]) -> Callable[..., Any]:
             _require_running_process(error, kwargs.get("ctx"))
             text = storable_errors.text_of(error)
             shown = storable_errors.traceback_of(error)
-            LOG.error("%s could not be reverted: %s", self.name, text, exc_info=error)
+            # A handler may read the error itself, so its arguments have no secrets any more.
+            masked = storable_errors.storable(error, self.name)
+            LOG.error("%s could not be reverted: %s", self.name, text, exc_info=masked)
             return {UNDO_FAILED: f"{type(error).__name__}: {text}", "traceback": shown}
 
     # taskflow reads the signature to find the arguments of the revert.

@@ -91,6 +91,8 @@ def storable(error: BaseException, where: str) -> Exception:
         if cause is None:
             break
         if depth == DEEPEST or not isinstance(cause, Exception) or not _readable(cause):
+            if _readable(cause):
+                _mend(cause)
             LOG.error("%s: the cause was %s", where, text_of(cause), exc_info=cause)
             link.__cause__ = None  # which hides the context as well
             break
