@@ -51,12 +51,66 @@ def make(tmp_path: Path) -> Make:
     return make
 
 
+def refused_at_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, after: str) -> Path:
+    """Refuse access until a command with a word has run; return the file of the commands."""
+    ran = tmp_path / "ran"
+    ran.write_text("")
+    for name in ("chgrp", "chmod"):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\necho "{name} $@" >> {ran}\n')
+        program.chmod(0o755)
+    monkeypatch.setattr(os, "access", lambda *_: after in ran.read_text())
+    return ran
+
+
 def test_it_is_mounted_where_cinder_mounts_it(mounted: Path, make: Make) -> None:
     mount = make(options="vers=4.1,ro")
 
     assert mount.require() == mount.place
     assert mounted.read_text() == f"-t nfs -o vers=4.1,ro {SHARE} {mount.place}\n"
     assert mount.place.name == NAME
+
+
+@pytest.mark.parametrize(
+    "options", ['context="system_u:object_r:nfs_t:s0",soft', "addr=[fe80::1%eth0]", "a=1-2"]
+)
+def test_options_go_to_mount_as_they_are(mounted: Path, make: Make, options: str) -> None:
+    mount = make(options=options)
+    mount.require()
+
+    assert mounted.read_text() == f"-t nfs -o {options} {SHARE} {mount.place}\n"
+
+
+@pytest.mark.parametrize("mounted_before", [False, True])
+def test_a_share_of_root_is_given_to_the_group(
+    mounted: Path,
+    make: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mounted_before: bool,
+) -> None:
+    mount, ran = make(), refused_at_first(monkeypatch, tmp_path, after="g+rwX")
+    if mounted_before:
+        mount.place.mkdir(parents=True)
+        mounted.write_text(f"{mount.place}\n")
+
+    assert mount.require() == mount.place
+    assert ran.read_text().splitlines() == [
+        f"chgrp -R {os.getegid()} {mount.place}",
+        f"chmod -R g+rwX {mount.place}",
+    ]
+
+    mount.require()
+    assert len(ran.read_text().splitlines()) == 2
+
+
+def test_a_share_that_stays_read_only_is_an_error(
+    mounted: Path, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused_at_first(monkeypatch, tmp_path, after="never")
+
+    with pytest.raises(BackupDriverException, match="cannot be written by group"):
+        make().require()
 
 
 def test_processes_that_start_together_mount_it_once(mounted: Path, make: Make) -> None:
