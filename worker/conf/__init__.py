@@ -46,17 +46,19 @@ def load(
     option_groups.register_all(conf)
     conf.register_cli_opts(cli_opts)
     files = config_files.chosen(args, project, prog, default_config_files)
-    refuse(checker.early(conf, config_files.ConfigFiles(files)))
+    found = config_files.ConfigFiles(files)
+    refuse(checker.early(conf, found))
     defaults.apply(conf, files)
     version = f"{prog} {metadata.version('holdfast')}"
     try:
-        conf(
-            args,
-            project=project,
-            prog=prog,
-            version=version,
-            default_config_files=default_config_files,
-        )
+        with checker.unresolved(conf, found):
+            conf(
+                args,
+                project=project,
+                prog=prog,
+                version=version,
+                default_config_files=default_config_files,
+            )
     except cfg.Error as error:
         raise ConfigError(" ".join(str(error).split())) from None
     refuse(checker.start(conf))

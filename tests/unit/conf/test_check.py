@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import re
 
 import pytest
 
+from worker import conf
 from worker.conf.check import checker
+from worker.conf.check.problems import ConfigError
 
 GOOD = """
     [DEFAULT]
@@ -40,6 +43,36 @@ def told(path):
 
 def test_good_file_has_no_problem(write):
     assert check([write(GOOD)]) == []
+
+
+@pytest.mark.parametrize("host", ["a@b", "a#b", "my host"])
+def test_a_wrong_host_has_its_place_and_hides_no_other_problem(write, host):
+    path = write(f"""
+        [DEFAULT]
+        enabled_backends = b1
+        host = {host}
+        [b1]
+        volume_driver = lcoal
+        """)
+
+    first, second = told(path)
+
+    assert first.startswith(f":3: [DEFAULT] host: Value '{host}' doesn't match")
+    assert second.startswith(":5: [b1] volume_driver: there is no driver")
+
+
+@pytest.mark.parametrize("option", ["debug", "log_dir"])
+def test_an_option_of_the_command_line_that_refers_to_none(write, option):
+    path = write(f"""
+        [DEFAULT]
+        enabled_backends = b1
+        {option} = $absent/x
+        """)
+    text = f":3: [DEFAULT] {option}: has a $ before a word that is no option: write $$ for a $"
+
+    assert told(path) == [text]
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        conf.load([], prog="holdfast-volume", default_config_files=[path])
 
 
 def test_all_problems_are_told_in_the_order_of_their_lines(write):

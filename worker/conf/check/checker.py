@@ -8,8 +8,10 @@ all of them, and also options without effect.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from oslo_config import cfg
 
@@ -65,12 +67,12 @@ def examine(files: Sequence[str], operations: Collection[str] = ()) -> Examinati
         problems = early(conf, found)
         if not problems:
             defaults.apply(conf, files)
-            conf([], default_config_files=list(files), default_config_dirs=[])
-            problems = [*_service(conf, found), *_backends(conf, found), *_store(conf)]
-            if operations:
-                problems += backends.timeout_faults(conf, found, operations)
+            with unresolved(conf, found):
+                conf([], default_config_files=list(files), default_config_dirs=[])
+            problems = _service(conf, found)
+            problems += _further(conf, found, operations, known=bool(problems))
             review = Review(conf, found)
-            problems += [*_names(review), *readable_files.faults(conf, found)]
+            problems += _names(review)
             installation = packages.command(conf, found)
     except ConfigError as error:
         return Examination([error.problem])
@@ -95,6 +97,25 @@ def early(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem
     return problems
 
 
+@contextmanager
+def unresolved(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> Iterator[None]:
+    """Name the place of an option of the command line that refers to no option.
+
+    oslo.config resolves these while it reads the command line, and names only the other option.
+
+    :raises ConfigError: such an option stands in a file.
+    """
+    try:
+        yield
+    except cfg.NoSuchOptError as error:
+        for section, option in oslo_config.on_command_line(conf):
+            entry = found.find(section, option)
+            if entry is not None and "$" in entry.value and error.opt_name in entry.value:
+                text = option_values.DOLLAR
+                raise ConfigError(found.problem(section, option, text)) from error
+        raise
+
+
 def start(conf: cfg.ConfigOpts) -> list[Problem]:
     """Return the errors that forbid a start, apart from those of backends."""
     found = config_files.of(conf)
@@ -115,6 +136,38 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
         problems += [*places.relative(conf, found), *urls.warnings(conf, found)]
         problems += [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
     return [*problems, *_relations(conf, found)]
+
+
+def _further(
+    conf: cfg.ConfigOpts,
+    found: config_files.ConfigFiles,
+    operations: Collection[str],
+    *,
+    known: bool,
+) -> list[Problem]:
+    """Return the problems of backends, stores and files.
+
+    :param known: whether a problem is known already; a check that meets a wrong value adds
+        nothing then.
+    """
+    checks: list[Callable[[], Iterable[Problem]]] = [
+        partial(backends.list_faults, conf, found),
+        partial(_drivers, conf, found),
+        partial(backends.directory_faults, conf, found),
+        partial(_idle, conf, found),
+        partial(_store, conf),
+        partial(readable_files.faults, conf, found),
+    ]
+    if operations:
+        checks.append(partial(backends.timeout_faults, conf, found, operations))
+    problems: list[Problem] = []
+    for one in checks:
+        try:
+            problems += one()
+        except cfg.Error:
+            if not (known or problems):
+                raise
+    return problems
 
 
 def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
@@ -150,8 +203,8 @@ def _store(conf: cfg.ConfigOpts) -> list[Problem]:
     return []
 
 
-def _backends(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
-    problems = backends.list_faults(conf, found)
+def _drivers(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    problems = []
     for name in conf.enabled_backends:
         if found.head(name) is None:
             continue
@@ -161,7 +214,7 @@ def _backends(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Pro
         except ConfigError as error:
             problems.append(error.problem)
         problems += backends.faults(conf, name, backends.all_options(options))
-    return [*problems, *backends.directory_faults(conf, found), *_idle(conf, found)]
+    return problems
 
 
 def _idle(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:

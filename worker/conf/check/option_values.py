@@ -14,7 +14,7 @@ from worker.conf.check.problems import Problem
 
 _NUMBER = re.compile(r"(?:invalid literal for int\(\) with base \d+|could not convert .*): (.*)")
 
-_DOLLAR = "has a $ before a word that is no option: write $$ for a $"
+DOLLAR = "has a $ before a word that is no option: write $$ for a $"
 
 
 def wrong(conf: cfg.ConfigOpts, options: Iterable[Placed], source: ConfigFiles) -> list[Problem]:
@@ -34,7 +34,7 @@ def _fault(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> str | None:
         else:
             conf[section][option.dest]
     except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
-        return _DOLLAR  # the library names the option itself, or shows the value
+        return DOLLAR  # the library names the option itself, or shows the value
     except (ValueError, cfg.Error) as error:
         return "the value is not valid" if option.secret else short(str(error))
     return None
