@@ -23,8 +23,8 @@ The words are searched in the name that was found: a pattern with them in it nee
 grows with the square of a name.
 """
 
-_IN_URL = re.compile(r"((?:://|,)[^/@\s:,]*:)[^/@\s,]+(@)")
-"""The password of each host of a URL."""
+_IN_URL = re.compile(r"((?:://|,)[^/@\s:,]*:)[^/\s,]+(@)")
+"""The password of each host of a URL, up to its last @: it may have one that is not escaped."""
 
 
 def masked_text(text: str) -> str:

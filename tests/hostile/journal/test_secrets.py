@@ -232,7 +232,8 @@ def test_nothing_is_reverted_again_with_masked_values(bench: Bench, secret: str 
 
 @pytest.mark.parametrize(
     "text",
-    ["\\" * 200_000, '"' + "token" * 40_000, "password" + " " * 200_000, '"a":"' * 40_000],
+    ["\\" * 200_000, '"' + "token" * 40_000, "password" + " " * 200_000, '"a":"' * 40_000]
+    + ["://a:" * 40_000, "://a:@" * 40_000, ",:@" * 60_000],
     ids=lambda text: text[:10],
 )
 def test_no_text_takes_long_to_be_masked(text: str) -> None:
@@ -277,7 +278,9 @@ def test_a_message_that_cannot_be_read_is_kept_without_its_secrets(
         f'{{"chap_secret": "{SECRET}"}}',
         json.dumps(json.dumps({"_context_auth_token": SECRET})),
         f"mysql+pymysql://cinder:{SECRET}@db/cinder",
+        f"mysql+pymysql://cinder:p@{SECRET}@db/cinder",
         f"rabbit://u:{SECRET}@a,u:{SECRET}@b//",
+        f"rabbit://u:p@{SECRET}@a,u:p@{SECRET}@b//",
         f"--password {SECRET}",
     ],
 )
