@@ -232,7 +232,8 @@ class GlanceImages(ImageService):
 
     @functools.cached_property
     def _servers(self) -> list[GlanceServer]:
-        addresses = list(self.conf.glance_api_servers) or [None]
+        # A list with a comma too many has an empty address.
+        addresses = [one for one in self.conf.glance_api_servers if one.strip()] or [None]
         return [GlanceServer(self.conf, address) for address in addresses]
 
     def _retried(self, label: str, ask: Callable[[GlanceServer], T]) -> T:

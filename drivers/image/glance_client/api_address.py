@@ -12,7 +12,7 @@ import re
 _SCHEME = "http://"
 """Of an address that has none, as for Cinder."""
 
-_VERSION = re.compile(r"(?<!/)/v\d+(\.\d+)?$")
+_VERSION = re.compile(r"(?<!/)/v\d+(\.\d+)?$", re.IGNORECASE)
 _API = "/v2"
 
 

@@ -99,12 +99,22 @@ def slow() -> Iterator[Callable[[Iterator[bytes]], GlanceStandIn]]:
         ("https://cloud/image", "https://cloud/image/v2"),
         ("https://cloud/image/v2/", "https://cloud/image/v2"),
         ("https://v2/", "https://v2/v2"),
+        ("HTTPS://Cloud/Image/V2/", "HTTPS://Cloud/Image/v2"),
         ("https://[2001:db8::1]:9292/v2", "https://[2001:db8::1]:9292/v2"),
         ("[2001:db8::1]:9292", "http://[2001:db8::1]:9292/v2"),
     ],
 )
 def test_the_address_of_the_api(text: str, address: str) -> None:
     assert api_address.of(text) == address
+
+
+def test_a_list_of_addresses_with_a_comma_too_many() -> None:
+    with serving(glance_of(REFUSED)) as server:
+        images = server.client("", f"http://{server.place}", " ")
+
+        images.update(None, "i1", {}, iter([b"a"]))
+
+    assert [request.method for request in server.requests] == ["PUT", "GET"]
 
 
 @pytest.mark.parametrize("versions", [REFUSED, NO_LINKS, FOREIGN_LINKS], ids=["403", "no", "bad"])
