@@ -26,15 +26,37 @@ grows with the square of a name.
 _IN_URL = re.compile(r"((?:://|,)[^/@\s:,]*:)[^/\s,]+(@)")
 """The password of each host of a URL, up to its last @: it may have one that is not escaped."""
 
+_ASSIGNED = re.compile(
+    r"""(?<![\w.-])([\w.-]{1,64})(\s?=\s?['"]?|['"]\s?:\s?[bu]?['"]|:\s)([^\s'",;&]+)"""
+)
+"""Names and values that oslo.utils does not know: ``name=value``, a dict, and a header."""
+
+_KEYS = ("secret_key", "access_key", "auth_key", "api_key", "private_key", "passphrase")
+"""Ends of names whose values are secrets."""
+
+_HEADERS = frozenset({"x_auth_token", "x_subject_token", "x_service_token", "x_storage_token"})
+
+_AUTHORIZATION = re.compile(
+    r"""(authorization['"]?\s?[:=]\s?[bu]?['"]?(?:basic|bearer)\s)[^\s'",]+""", re.IGNORECASE
+)
+
 
 def masked_text(text: str) -> str:
     """Return a text with its secrets masked."""
     shown = _IN_URL.sub(rf"\1{MASK}\2", _IN_JSON.sub(_masked_field, text))
+    shown = _AUTHORIZATION.sub(rf"\1{MASK}", _ASSIGNED.sub(_masked_assignment, shown))
     return str(strutils.mask_password(shown, MASK))
 
 
 def _masked_field(found: re.Match[str]) -> str:
     return f'"{found[1]}{found[2]}{MASK}' if _is_secret(found[1]) else found[0]
+
+
+def _masked_assignment(found: re.Match[str]) -> str:
+    name = found[1].lower().replace("-", "_")
+    # A sentence may follow the name of an option and a colon, but not the name of a header.
+    secret = name in _HEADERS or (found[2] != ": " and name.endswith(_KEYS))
+    return f"{found[1]}{found[2]}{MASK}" if secret else found[0]
 
 
 def masked_value(value: Any) -> Any:

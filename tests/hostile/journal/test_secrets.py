@@ -233,7 +233,8 @@ def test_nothing_is_reverted_again_with_masked_values(bench: Bench, secret: str 
 @pytest.mark.parametrize(
     "text",
     ["\\" * 200_000, '"' + "token" * 40_000, "password" + " " * 200_000, '"a":"' * 40_000]
-    + ["://a:" * 40_000, "://a:@" * 40_000, ",:@" * 60_000],
+    + ["://a:" * 40_000, "://a:@" * 40_000, ",:@" * 60_000]
+    + ["auth_key" * 25_000, "a=" * 100_000, "a." * 100_000 + "=", "authorization:" * 15_000],
     ids=lambda text: text[:10],
 )
 def test_no_text_takes_long_to_be_masked(text: str) -> None:
@@ -282,10 +283,31 @@ def test_a_message_that_cannot_be_read_is_kept_without_its_secrets(
         f"rabbit://u:{SECRET}@a,u:{SECRET}@b//",
         f"rabbit://u:p@{SECRET}@a,u:p@{SECRET}@b//",
         f"--password {SECRET}",
+        f"AWS_SECRET_ACCESS_KEY={SECRET}",
+        f"secret_key = '{SECRET}', region = 'x'",
+        f"auth_key={SECRET}",
+        f"{{'auth_key': u'{SECRET}'}}",
+        f"{{'X-Auth-Token': '{SECRET}', 'Accept': '*/*'}}",
+        f"X-Auth-Token: {SECRET}",
+        f"Authorization: Bearer {SECRET}",
+        f"{{'Authorization': b'Basic {SECRET}'}}",
     ],
 )
 def test_texts_are_masked(text: str) -> None:
     assert SECRET not in masked_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[backup] backup_s3_store_secret_key: is not set",
+        "volume 1 is on host@lvm#pool = 3, x-openstack-request-id: req-1",
+        "Authorization: failed",
+        "keyring=/etc/ceph/ceph.client.cinder.keyring",
+    ],
+)
+def test_a_text_without_secrets_stays(text: str) -> None:
+    assert masked_text(text) == text
 
 
 def test_values_are_masked_at_any_depth() -> None:
