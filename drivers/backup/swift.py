@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -41,7 +42,7 @@ class SwiftDriver(ChunkedDriver):
 
 
 class SwiftStore(BucketStore):
-    """Objects of a Swift; each thread has a connection of its own."""
+    """Objects of a Swift; a connection is lent to one thread at a time."""
 
     lists_at_once = False  # a busy Swift brings its lists up to date later
 
@@ -55,7 +56,7 @@ class SwiftStore(BucketStore):
         self._configuration = configuration
         super().__init__(configuration.backup_swift_container)
         self._policy = configuration.backup_swift_create_storage_policy
-        self._mine = threading.local()
+        self._idle: deque[Any] = deque()
         _client()
 
     def container(self, backup: Record) -> str:
@@ -72,22 +73,25 @@ class SwiftStore(BucketStore):
         """Make a container; one that is there stays as it is."""
         with _explained("use", container, ""):
             try:
-                self._connection.head_container(container)
+                with self._connected() as connection:
+                    connection.head_container(container)
             except Exception as error:
                 if _status(error) != 404:
                     raise
                 self.require_creation(container)
                 headers = {"X-Storage-Policy": self._policy} if self._policy else None
-                self._connection.put_container(container, headers=headers)
+                with self._connected() as connection:
+                    connection.put_container(container, headers=headers)
 
     def listed(self, container: str, prefix: str) -> Iterator[tuple[str, int]]:
         """Ask for a list, page after page."""
         marker = ""
         with contextlib.suppress(Missing), _explained("list", container, prefix):
             while True:
-                _headers, page = self._connection.get_container(
-                    container, prefix=prefix, marker=marker, limit=_PAGE
-                )
+                with self._connected() as connection:
+                    _headers, page = connection.get_container(
+                        container, prefix=prefix, marker=marker, limit=_PAGE
+                    )
                 if not page:
                     return
                 for one in page:
@@ -110,21 +114,37 @@ class SwiftStore(BucketStore):
 
     def reading(self, container: str, name: str) -> Iterator[bytes]:
         """Fetch an object."""
-        with _explained("read", container, name):
-            _headers, body = self._connection.get_object(container, name, resp_chunk_size=PART)
+        with _explained("read", container, name), self._connected() as connection:
+            _headers, body = connection.get_object(container, name, resp_chunk_size=PART)
             yield from (part for part in body if part)
 
     def delete(self, container: str, name: str) -> None:
         """Remove an object; absence is success."""
-        with contextlib.suppress(Missing), _explained("delete", container, name):
-            self._connection.delete_object(container, name)
+        with (
+            contextlib.suppress(Missing),
+            _explained("delete", container, name),
+            self._connected() as connection,
+        ):
+            connection.delete_object(container, name)
 
-    @property
-    def _connection(self) -> Any:
-        """This thread's connection."""
-        if not hasattr(self._mine, "connection"):
-            self._mine.connection = self._make(self._configuration.backup_swift_retry_attempts)
-        return self._mine.connection
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        """Lend a connection that no other thread uses.
+
+        The threads of a transfer end with it: a connection of each would stay open until the
+        garbage collector finds it.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._make(self._configuration.backup_swift_retry_attempts)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()  # the rest of an answer may wait in it
+            raise
+        finally:
+            self._idle.append(connection)
 
     def _make(self, retries: int) -> Any:
         known = self._configuration

@@ -48,6 +48,10 @@ __all__ = [
 AnyServer = TypeVar("AnyServer", bound=Server)
 
 
+_PLACE = tempfile.gettempdir()
+"""As it is before any test: one may have a directory of temporary files of its own."""
+
+
 class Servers:
     """The servers of one test run; each starts when it is first asked for.
 
@@ -55,7 +59,7 @@ class Servers:
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-", dir=_PLACE))
         # PostgreSQL runs as another user, below this directory.
         self.directory.chmod(0o755)
         self._durable = durable

@@ -38,8 +38,10 @@ ALLOWED = {
     ("flows/statuses.py", "target:"): "where the row of a target begins its status",
     ("worker/cli/config.py", "error"): "how grave a problem of the configuration is",
     ("worker/cli/volume.py", "enabled"): "whether a service takes requests, in the list of them",
-    ("worker/conf/cinder/refused.py", "enabled"): "an option of Cinder",
+    ("worker/cli/lookup/reasons.py", "error"): "a part of the names of statuses",
     ("worker/conf/cinder/review.py", "enabled"): "an option of Cinder",
+    ("worker/conf/option_groups/image.py", "enabled"): "a value of verify_glance_signatures",
+    ("worker/service/volume.py", "enabled"): "a value of verify_glance_signatures",
     ("worker/rpc/clients/volume.py", "error"): "an argument of migrate_volume_completion",
 }
 """File and word of the literals that are no statuses, or only read, with the reason."""

@@ -93,7 +93,7 @@ def test_it_is_put_aside_and_the_next_cast_runs(cloud: Cloud, body: bytes, reaso
     [
         pytest.param("available", {}, "is available, not", id="wrong-status"),
         pytest.param("creating", {"host": "h1@other#pool"}, "is on h1@other#pool", id="host"),
-        pytest.param("creating", {"host": None}, "is on None", id="no-host"),
+        pytest.param("creating", {"host": None}, "is on no host", id="no-host"),
     ],
 )
 def test_a_volume_that_is_not_to_be_created_here_is_not_touched(

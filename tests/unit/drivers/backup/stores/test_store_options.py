@@ -52,6 +52,8 @@ class Swift:
     def put_container(self, container: str, **_: Any) -> None:
         self.made.append(container)
 
+    def close(self) -> None: ...
+
 
 def swift(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> SwiftStore:
     monkeypatch.setattr(swiftclient, "Connection", Swift)
@@ -125,7 +127,8 @@ def row() -> SimpleNamespace:
 def test_swift_is_asked_where_objects_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = swift(tmp_path, monkeypatch, backup_swift_url="http://192.0.2.1:8080/v1/AUTH_")
 
-    assert "preauthurl" not in store._connection.how
+    with store._connected() as connection:
+        assert "preauthurl" not in connection.how
 
 
 @pytest.mark.parametrize("version", ["1", "1.0", "2", "2.0", "3", "3.0"])
@@ -140,7 +143,8 @@ def test_versions_of_logins_are_those_of_the_library(
     read = conf.backup_swift_auth_version
     store = swift(tmp_path, monkeypatch, backup_swift_auth_version=read)
 
-    assert store._connection.how["auth_version"] == version
+    with store._connected() as connection:
+        assert connection.how["auth_version"] == version
     library = swiftclient.client
     known = (library.AUTH_VERSIONS_V1, library.AUTH_VERSIONS_V2, library.AUTH_VERSIONS_V3)
     assert version in [one for versions in known for one in versions]
@@ -170,7 +174,8 @@ class TestCreationOfContainers:
         else:
             with pytest.raises(ContainerMissing, match="container c is missing"):
                 store.prepare("c")
-        assert store._connection.made == (["c"] if create else [])
+        with store._connected() as connection:
+            assert connection.made == (["c"] if create else [])
 
     def test_s3(self, tmp_path: Path) -> None:
         store = s3(tmp_path, backup_create_containers=False)
