@@ -91,7 +91,7 @@ class TestStore:
         with pytest.raises(BackupDamaged, match=gone):
             made.verify(rows.record(row))
 
-    @pytest.mark.parametrize("container", ["..", "a/b", "UPPER", "x", "a..b"])
+    @pytest.mark.parametrize("container", ["..", "a/b", "a b", "a\n"])
     def test_a_container_that_is_no_bucket(self, tmp_path: Path, store: S3, container: str) -> None:
         made, rows = driver(tmp_path, store.url), Rows()
         with pytest.raises(BackupDriverException, match="is no name of a bucket"):
