@@ -20,6 +20,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_log
 
 from flows.secret_texts import masked_text
+from worker import notify_socket
 from worker.conf.check import config_files, log_file
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.printable import printable
@@ -150,6 +151,8 @@ def starting() -> Iterator[None]:
         yield
     except ConfigError as error:
         _write(logging.ERROR, str(error))
+        status = f"STATUS={printable(str(error))}"
+        notify_socket.send(os.environ.get(notify_socket.VARIABLE, ""), status)
         raise SystemExit(EXIT_STATUS) from error
 
 

@@ -9,20 +9,20 @@ Its errors and return values are translated into those of our contract.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, cast
 
-from cinder import exception, objects
+from cinder import exception, objects, utils
 from cinder.volume import configuration as cinder_configuration
-from oslo_config import cfg
 
-from drivers.cinder import interrupted, runtime
+from drivers.cinder import interrupted, manager_options, runtime
 from drivers.cinder.error_translation import translated
 from drivers.cinder.translation import changes, cinders, context
 from drivers.compat.cinder import context_of
-from drivers.interface.errors import VolumeDriverException, VolumeIsBusy
+from drivers.interface.errors import DriverError, VolumeDriverException, VolumeIsBusy
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
 
@@ -46,8 +46,9 @@ class CinderDriver(VolumeDriver):
         facts = runtime.facts(self.host)
         self._check(facts)
         options = cinder_configuration.Configuration(
-            _OPTS, config_group=self.configuration.config_group
+            manager_options.OF_BACKENDS, config_group=self.configuration.config_group
         )
+        runtime.tune(options)
         with translated():
             self._made = self.cinders(
                 configuration=options,
@@ -66,9 +67,14 @@ class CinderDriver(VolumeDriver):
         """Ask the driver, and complete its answer as cinder-volume does."""
         with translated():
             self._made.check_for_setup_error()
-            self._made.init_capabilities()
             self._made.set_throttle()
             self._made.set_initialized()
+
+    def init_capabilities(self) -> None:
+        """Have the driver fill its capabilities, with the properties of its vendor."""
+        with translated():
+            self._made.init_capabilities()
+            self.capabilities = dict(self._made.capabilities or {})
 
     def get_volume_stats(self, refresh: bool = False) -> Mapping[str, Any]:
         """Return a copy of the driver's, with the functions that it has for a scheduler."""
@@ -98,6 +104,7 @@ class CinderDriver(VolumeDriver):
                 raise VolumeIsBusy(f"volume {volume.id} has {len(kept)} snapshots: delete them")
             self._made.delete_volume(given)
             interrupted.clear(self._made, given)
+        utils.clean_volume_file_locks(volume.id, self._made)
 
     def extend_volume(self, volume: Record, new_size: int) -> None:
         """Call the driver's method."""
@@ -112,10 +119,12 @@ class CinderDriver(VolumeDriver):
         """Call the driver's method; a snapshot that the driver does not find is deleted."""
         with translated(exception.SnapshotNotFound):
             self._made.delete_snapshot(cinders(self._as_begun(snapshot)))
+        utils.clean_snapshot_file_locks(snapshot.id, self._made)
 
     def create_volume_from_snapshot(self, volume: Record, snapshot: Record) -> Update:
         """Call the driver's method and translate its update."""
-        return self._update("create_volume_from_snapshot", volume, cinders(snapshot))
+        with self.cleaned(exception.SnapshotNotFound, utils.clean_snapshot_file_locks, snapshot):
+            return self._update("create_volume_from_snapshot", volume, cinders(snapshot))
 
     def initialize_connection(
         self,
@@ -153,6 +162,18 @@ class CinderDriver(VolumeDriver):
         """Ask the driver."""
         with translated():
             return bool(self._made.snapshot_revert_use_temp_snapshot())
+
+    @contextlib.contextmanager
+    def cleaned(
+        self, absence: type[Exception], clean: Callable[[str, Any], None], source: Record
+    ) -> Iterator[None]:
+        """Remove the lock files of a source that the driver does not find."""
+        try:
+            yield
+        except DriverError as error:
+            if isinstance(error.__cause__, absence):
+                clean(source.id, self._made)
+            raise
 
     def _update(self, method: str, record: Record, *arguments: Any) -> Update:
         """Call with an object made from a record; return the columns to write."""
@@ -209,15 +230,6 @@ def takes(method: Any, name: str) -> bool:
         return name in inspect.signature(method).parameters
     except (TypeError, ValueError):
         return False
-
-
-_OPTS = [
-    cfg.BoolOpt(
-        "enable_unsupported_driver",
-        default=False,
-        help="Start the backend although its driver says that it is no longer supported.",
-    ),
-]
 
 
 def _not_by_the_driver(*_: Any, **__: Any) -> None:

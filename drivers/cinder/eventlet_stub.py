@@ -158,9 +158,43 @@ class Pool:
         return self._waiting
 
 
-def execute(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call the function: a native thread may block."""
-    return work(*args, **kwargs)
+class NativeThreads:
+    """Limits how many calls run at once that eventlet would give to its native threads.
+
+    Each runs on the thread of its caller, which may block; a call within a call never waits.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._running = 0
+        self._changed = threading.Condition()
+        self._here = threading.local()
+
+    def resize(self, size: int) -> None:
+        """Change how many calls may run at once."""
+        with self._changed:
+            self.size = size
+            self._changed.notify_all()
+
+    def execute(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function as soon as there is room."""
+        if getattr(self._here, "is_inside", False):
+            return work(*args, **kwargs)
+        with self._changed:
+            self._changed.wait_for(lambda: self._running < self.size)
+            self._running += 1
+        self._here.is_inside = True
+        try:
+            return work(*args, **kwargs)
+        finally:
+            self._here.is_inside = False
+            with self._changed:
+                self._running -= 1
+                self._changed.notify()
+
+
+NATIVE = NativeThreads(20)
+"""The pool of this process; ``backend_native_threads_pool_size`` is its size."""
 
 
 def proxy(wrapped: Any, autowrap: Any = (), autowrap_names: Any = ()) -> Any:
@@ -202,9 +236,9 @@ def _modules() -> dict[str, dict[str, Any]]:
         "eventlet.greenpool": {"GreenPool": GreenPool},
         "eventlet.pools": {"Pool": Pool},
         "eventlet.tpool": {
-            "execute": execute,
+            "execute": NATIVE.execute,
             "Proxy": proxy,
-            "set_num_threads": lambda _count: None,
+            "set_num_threads": NATIVE.resize,
         },
         "eventlet.patcher": {
             "is_monkey_patched": lambda _what: False,

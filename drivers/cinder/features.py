@@ -13,6 +13,7 @@ from typing import Any
 from cinder.volume import driver
 from oslo_config import cfg
 
+from drivers.cinder import manager_options
 from drivers.cinder.adapter import CinderDriver
 from drivers.cinder.optional import groups, manage, replication, single_methods
 from drivers.interface.group import VolumeConsistencyGroupDriver, VolumeGroupDriver
@@ -78,6 +79,7 @@ def has(wrapped: Any, name: str) -> bool:
 def options(wrapped: Any) -> list[cfg.Opt]:
     """Return the options of a driver's section, without those that stand there twice."""
     found = [option for name in _COMMON for option in getattr(driver, name)]
+    found += manager_options.OF_BACKENDS
     driver_options = getattr(wrapped, "get_driver_options", None)
     found += list(driver_options() or ()) if driver_options is not None else []
     return list({option.dest: option for option in found}.values())

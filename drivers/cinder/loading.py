@@ -6,9 +6,12 @@ This imports nothing of Cinder until it is asked for a driver.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from oslo_config import cfg
@@ -18,11 +21,13 @@ if TYPE_CHECKING:
 
 PACKAGE = "cinder"
 
+_NATIVE = "OS_CINDER_DISABLE_EVENTLET_PATCHING"
+
 _ADVICE = "pip install 'holdfast[cinder]', in the environment of this program"
 
 
-class NotACinderDriver(ValueError):
-    """The class is no driver of Cinder."""
+class Unsuitable(ValueError):
+    """The class is no driver of Cinder, or there is no Cinder; the text says so."""
 
 
 def is_cinders(found: object) -> bool:
@@ -40,14 +45,14 @@ def load(path: str) -> type[VolumeDriver]:
     """Return a driver of ours that passes its calls on to one of Cinder's.
 
     :param path: of Cinder's class, as ``cinder.volume.drivers.nfs.NfsDriver``.
-    :raises ImportError: Cinder is not installed, or the driver lacks something.
-    :raises AttributeError: the module has no such class.
-    :raises NotACinderDriver: it is something else.
+    :raises Unsuitable: Cinder is not installed, or the class is something else.
+    :raises BaseException: of the import, which runs the module of the driver.
     """
     prepare()
-    found = _imported(path)
+    with _native_threads():
+        found = _imported(path)
     if not is_cinders(found):
-        raise NotACinderDriver(f"{path} is no volume driver (cinder.volume.driver.BaseVD)")
+        raise Unsuitable(f"{path} is no volume driver (cinder.volume.driver.BaseVD)")
     return adapted(found)
 
 
@@ -65,14 +70,14 @@ def installed() -> bool:
 
 
 def prepare() -> None:
-    """Import modules that all of Cinder's drivers need. :raises ImportError: no Cinder."""
+    """Import modules that all of Cinder's drivers need. :raises Unsuitable: no Cinder."""
     if "cinder.volume.driver" in sys.modules:
         return
     # Late: only a driver of Cinder's needs it, and Cinder then is installed.
-    from drivers.cinder import eventlet_stub, merged_options
+    from drivers.cinder import eventlet_stub, manager_options, merged_options
 
     if not installed():
-        raise ModuleNotFoundError(f"Cinder is not installed: {_ADVICE}", name=PACKAGE)
+        raise Unsuitable(f"Cinder is not installed: {_ADVICE}")
     if sys.modules.get("eventlet") is None:
         # Those that look for the real one have done so before, and did not find it.
         importlib.import_module("futurist")
@@ -84,6 +89,25 @@ def prepare() -> None:
         objects.register_all()
         for name in ("cinder.keymgr", "cinder.coordination", "cinder.rpc", "cinder.volume.driver"):
             importlib.import_module(name)
+    # Some drivers look there for their options, before any of their configuration is made.
+    conf.register_opts(manager_options.OF_BACKENDS, group=merged_options.SECTION)
+
+
+@contextlib.contextmanager
+def _native_threads() -> Iterator[None]:
+    """Have modules of Cinder that would patch the process for eventlet leave it as it is.
+
+    Not for longer: this process's children may be services of Cinder.
+    """
+    before = os.environ.get(_NATIVE)
+    os.environ[_NATIVE] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_NATIVE]
+        else:
+            os.environ[_NATIVE] = before
 
 
 def before_fork() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import shlex
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 import os_brick
 import sqlalchemy as sa
+import urllib3
 from cinder import coordination, rpc, utils
 from cinder.db import api as db
 from cinder.db import models
@@ -24,6 +26,10 @@ from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_privsep import priv_context
 from oslo_utils import netutils
+
+from drivers.cinder import eventlet_stub, manager_options
+
+LOG = logging.getLogger(__name__)
 
 PATIENCE = 30
 """Seconds that a transaction waits for another one to end, in a file."""
@@ -50,6 +56,7 @@ def begin() -> None:
         if os.getpid() in _BEGUN:
             return
         conf = cfg.CONF
+        conf.register_opts(manager_options.OF_SERVICE)
         _complete(conf)
         priv_context.init(root_helper=shlex.split(utils.get_root_helper()))
         os_brick.setup(conf)
@@ -61,6 +68,17 @@ def begin() -> None:
         coordination.COORDINATOR.start()
         atexit.register(coordination.COORDINATOR.stop)
         _BEGUN.add(os.getpid())
+
+
+def tune(options: Any) -> None:
+    """Apply the options of a backend that concern its whole process.
+
+    :param options: Cinder's configuration object of the backend.
+    """
+    eventlet_stub.NATIVE.resize(options.backend_native_threads_pool_size)
+    if options.suppress_requests_ssl_warnings:
+        LOG.warning("suppress_requests_ssl_warnings: unverified certificates are not logged")
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
 def facts(host: str) -> Facts:

@@ -11,6 +11,7 @@ DriverError                                the call did not do its work
 │   └── SnapshotIsBusy
 ├── InvalidInput                           the request makes no sense
 ├── ManageExistingInvalidReference         no such object, or not one to be managed
+├── ManageExistingAlreadyManaged           the object belongs to another volume already
 ├── ManageExistingVolumeTypeMismatch       the object does not fit the volume's type
 ├── InvalidReplicationTarget               there is no such target of replication
 ├── SnapshotLimitExceeded                  the backend has no room for another snapshot
@@ -75,6 +76,10 @@ class InvalidInput(DriverError):
 
 class ManageExistingInvalidReference(DriverError):
     """The reference makes no sense, or names no object that could be managed."""
+
+
+class ManageExistingAlreadyManaged(DriverError):
+    """The object is managed already, as another volume or snapshot."""
 
 
 class ManageExistingVolumeTypeMismatch(DriverError):

@@ -12,6 +12,7 @@ as those of the core.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from drivers.interface.records import Record
@@ -260,8 +261,16 @@ class Reporting:
     def set_throttle(self) -> None:
         """Learn that copies are to be slowed down as the configuration says."""
 
+    capabilities: Mapping[str, Any] = MappingProxyType({})
+    """``properties``: by extra spec a dict of ``title``, ``description``, ``type``, and perhaps
+    ``enum``, ``default``, ``minimum``, ``maximum``; each extra spec begins with
+    ``vendor_prefix`` and a colon."""
+
     def init_capabilities(self) -> None:
-        """Prepare the list of extra specs that the driver understands."""
+        """Set ``capabilities``, the extra specs that the driver understands.
+
+        Called after the set-up, and whenever the capabilities are asked for anew.
+        """
 
     def get_filter_function(self) -> str | None:
         """Return the expression by which a scheduler accepts the backend."""

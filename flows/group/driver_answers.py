@@ -106,7 +106,12 @@ def of_replication(
         return _verdict(columns, _without_status(plain))
     ended = [entry for entry in entries if entry.get(_REPLICATION) in _REPLICATED]
     kept = [{k: v for k, v in e.items() if k != "status" or v not in _PASSING} for e in ended]
-    return _verdict(columns, kept, failed=True)
+    others = [
+        {key: value for key, value in entry.items() if key != _REPLICATION}
+        for entry in entries
+        if entry.get(_REPLICATION) not in _REPLICATED
+    ]
+    return _verdict(columns, kept + _without_status(others), failed=True)
 
 
 def of_update(
@@ -128,20 +133,24 @@ def verdict(
     *,
     deletes: bool,
 ) -> MemberUpdates:
-    """Combine the answers; members that the failure leaves out end in ``error``."""
+    """Combine the answers; members without a final status end in ``error``.
+
+    Columns of members are kept whatever became of them: the driver finds the objects by them.
+    """
     for entry in entries or ():
         if entry.get("status") in ERRORS and status not in ERRORS:
             status = entry["status"]
     kept = [e for e in entries or () if deletes and _is_kept(e)]
     if status not in ERRORS and not kept:
         return _verdict(columns, _without_status(entries))
-    ended = [entry for entry in entries or () if entry.get("status") not in (None, *_PASSING)]
-    if deletes:
-        return _verdict(columns, ended, failed=True)
-    made = [entry for entry in ended if entry["status"] == VolumeStatus.AVAILABLE]
-    rest = [entry for entry in ended if entry["status"] != VolumeStatus.AVAILABLE]
-    usable = [entry["id"] for entry in made]
-    return _verdict(columns, rest + _without_status(made), failed=True, usable=usable)
+    left_out = (None, *_PASSING) if deletes else (None, *_PASSING, VolumeStatus.AVAILABLE)
+    written = [
+        *(entry for entry in entries or () if entry.get("status") not in left_out),
+        *_without_status(entry for entry in entries or () if entry.get("status") in left_out),
+    ]
+    made = [] if deletes else entries or ()
+    usable = [entry["id"] for entry in made if entry.get("status") == VolumeStatus.AVAILABLE]
+    return _verdict(columns, written, failed=True, usable=usable)
 
 
 NOTHING: MemberUpdates = {"failed": False, "columns": {}, "entries": [], "usable": []}

@@ -26,6 +26,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = ("worker", "flows", "drivers")
 UNIT = ROOT / "etc/systemd/holdfast-volume@.service"
 BACKUP_UNIT = ROOT / "etc/systemd/holdfast-backup.service"
+NBD_UNIT = ROOT / "etc/systemd/holdfast-nbd@.service"
+NBD_SOCKET = ROOT / "etc/systemd/holdfast-nbd.socket"
 
 
 class Repeating(dict):
@@ -222,7 +224,7 @@ def test_a_refused_configuration_is_not_started_again(unit):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT], ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT, NBD_UNIT], ids=lambda unit: unit.stem)
 def test_systemd_accepts_the_unit(tmp_path, unit):
     text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
     instance = tmp_path / unit.name.replace("@", "@b1")
@@ -255,3 +257,29 @@ def test_logging_configuration_is_accepted(tmp_path):
     )
 
     assert re.search(r" INFO worker\.x \[.*\] shown$", done.stderr.strip())
+
+
+def test_servers_of_exports_are_units_that_no_stop_of_the_service_ends(unit):
+    assert "holdfast-nbd.socket" in " ".join(unit["Unit"]["Wants"].splitlines())
+    binding = ("PartOf", "BindsTo", "Requires", "StopPropagatedFrom")
+    text = NBD_UNIT.read_text() + NBD_SOCKET.read_text()
+    assert [name for name in binding if f"\n{name}=" in text] == []
+    started = re.search(r"^ExecStart=(\S+)$", NBD_UNIT.read_text(), re.MULTILINE)[1]
+    assert Path(started).name in PROJECT["project"]["scripts"]
+
+
+def test_the_driver_connects_to_the_socket_of_the_unit():
+    from drivers.volume.local import LocalDriver
+
+    (option,) = [one for one in LocalDriver.OPTS if one.dest == "local_nbd_socket"]
+
+    assert f"\nListenStream={option.default}\n" in NBD_SOCKET.read_text()
+    assert "\nAccept=yes\n" in NBD_SOCKET.read_text()
+
+
+def test_only_the_user_of_the_service_reaches_the_socket(unit):
+    user = unit["Service"]["User"].strip()
+
+    assert f"\nSocketUser={user}\n" in NBD_SOCKET.read_text()
+    assert "\nSocketMode=0600\n" in NBD_SOCKET.read_text()
+    assert f"\nUser={user}\n" in NBD_UNIT.read_text()

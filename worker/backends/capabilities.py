@@ -42,10 +42,14 @@ class Capabilities:
     def current(self, *, refresh: bool) -> dict[str, Any]:
         """Return the driver's capabilities, from the driver or from the last statistics.
 
+        They include the extra specs that it understands, which no report has.
+
         :raises DriverNotInitialized: the driver is not up.
         """
         self._backend.require_driver()
-        return self.fresh() if refresh else dict(self._backend.stats())
+        properties = self._backend.properties(renew=refresh)
+        stats = self.fresh() if refresh else self._backend.stats()
+        return {**stats, **properties}
 
     def fresh(self) -> dict[str, Any]:
         """Fetch statistics from the driver; return the capabilities for the scheduler."""

@@ -14,6 +14,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from oslo_utils import strutils
+
 from worker.backends.reports.report_values import (
     MAX_ITEMS,
     MAX_NUMBER,
@@ -96,7 +98,11 @@ def _count(value: Any) -> int | float:
     return number(value)
 
 
-def _yes_no(value: Any) -> bool:
+def _yes_no(value: Any) -> bool | str:
+    if isinstance(value, str):
+        # Drivers of Cinder report 'True'; filters compare the text, so it stays one.
+        strutils.bool_from_string(value, strict=True)
+        return text(value)
     if not isinstance(value, bool):
         raise Unusable("is no truth value")
     return value

@@ -13,7 +13,7 @@ import tenacity
 
 from drivers.interface.volume import ZEROED, VolumeDriver
 from flows.errors import DriverNotInitialized
-from worker.backends import driver_setup
+from worker.backends import driver_setup, properties
 from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
 from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.stats import StatsCheck, StatsError
@@ -81,6 +81,7 @@ class VolumeBackend:
         self._class_name = ""
         self.stats_check = StatsCheck(name, service.host)
         self._stats: dict[str, Any] = {}
+        self._properties: dict[str, Any] = {}
         self._wanted = threading.Event()
         self._logged: str | None = None
 
@@ -131,6 +132,15 @@ class VolumeBackend:
         """Return the last statistics that passed the check."""
         return self._stats
 
+    def properties(self, *, renew: bool = False) -> Mapping[str, Any]:
+        """Return the extra specs that the driver understands.
+
+        :param renew: whether the driver prepares them again.
+        """
+        if renew:
+            self._properties = properties.of(self.require_driver(), self.stats_check.log)
+        return self._properties
+
     def request_report(self) -> None:
         """Request a capability report without waiting for it."""
         self._wanted.set()
@@ -162,6 +172,8 @@ class VolumeBackend:
                 driver.do_setup(RequestContext.admin())
             with logged_call(driver, "check_for_setup_error"):
                 driver.check_for_setup_error()
+            with logged_call(driver, "init_capabilities"):
+                self._properties = properties.of(driver, self.stats_check.log)
             with logged_call(driver, "get_volume_stats"):
                 self._stats = self._checked(driver)
             self._ready(driver, self._stats)

@@ -115,7 +115,7 @@ def driver_class(conf: cfg.ConfigOpts, name: str) -> type[VolumeDriver]:
     wanted, section = driver_name(conf, name), _place(conf, name)
     try:
         found = _load(wanted)
-    except (ImportError, AttributeError, ValueError) as error:
+    except plugins.LoadError as error:
         raise ConfigError(config_files.of(conf).problem(section, _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, VolumeDriver)):
         text = f"{wanted} is not a volume driver (drivers.interface.volume.VolumeDriver)"
@@ -229,14 +229,27 @@ def faults(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> list[
 def _load(wanted: str) -> object:
     """Return the class that an option names, a driver of Cinder's within an adapter."""
     if wanted.startswith(f"{loading.PACKAGE}."):
-        return loading.load(wanted)
+        return _cinders(wanted)
     try:
         found = plugins.load(wanted, DRIVERS, "driver")
-    except ModuleNotFoundError as error:
-        if error.name != "eventlet":
+    except plugins.LoadError as error:
+        if getattr(error.__cause__, "name", None) != "eventlet":
             raise
-        return loading.load(wanted)  # a third-party driver for Cinder imports Cinder
-    return loading.adapted(found) if loading.is_cinders(found) else found
+        return _cinders(wanted)  # a third-party driver for Cinder imports Cinder
+    if not loading.is_cinders(found):
+        return found
+    with plugins.explained(wanted):
+        return loading.adapted(found)
+
+
+def _cinders(wanted: str) -> object:
+    try:
+        with plugins.explained(wanted):
+            return loading.load(wanted)
+    except plugins.LoadError as error:
+        if isinstance(error.__cause__, loading.Unsuitable):
+            raise plugins.LoadError(str(error.__cause__)) from error
+        raise
 
 
 def _register(conf: cfg.ConfigOpts, name: str, options: Sequence[cfg.Opt]) -> None:

@@ -6,8 +6,14 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
+
+
+class LoadError(ValueError):
+    """The class that an option names cannot be loaded; the text says why, and the next step."""
 
 
 def load(wanted: str, group: str, label: str) -> object:
@@ -15,18 +21,49 @@ def load(wanted: str, group: str, label: str) -> object:
 
     :param group: of the entry points.
     :param label: the kind of object, for the text of a failure.
-    :raises ImportError: the module cannot be imported.
-    :raises AttributeError: it has no such class.
-    :raises ValueError: there is no entry point of that name.
+    :raises LoadError: it cannot be loaded, or there is no entry point of that name.
     """
     module, dot, name = wanted.rpartition(".")
     if dot:
-        return getattr(importlib.import_module(module), name)
+        with explained(wanted):
+            return getattr(importlib.import_module(module), name)
     points = {point.name: point for point in entry_points(group)}
     if wanted not in points:
         known = ", ".join(sorted(points)) or "none is installed"
-        raise ValueError(f"there is no {label} {wanted!r}; known: {known}{guess(wanted, points)}")
-    return points[wanted].load()
+        raise LoadError(f"there is no {label} {wanted!r}; known: {known}{guess(wanted, points)}")
+    with explained(points[wanted].value.replace(":", ".")):
+        return points[wanted].load()
+
+
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turn whatever the import of a class raises into an error that names the class.
+
+    A module may raise anything while it is imported, also the end of the process.
+
+    :raises LoadError: with the module, the class, the reason and the next step.
+    """
+    try:
+        yield
+    except (LoadError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is another author's code
+        raise LoadError(_explanation(path, error)) from error
+
+
+def _explanation(path: str, error: BaseException) -> str:
+    module, _, name = path.rpartition(".")
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        if module == error.name or module.startswith(f"{error.name}."):
+            return f"{path}: there is no module {error.name}: correct the path, or install it"
+        return f"{path}: module {module} needs {error.name}: {error}: install it"
+    if isinstance(error, AttributeError) and error.name == name and error.obj is not None:
+        return f"{path}: module {module} has no class {name}: correct the path"
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    frames = traceback.extract_tb(error.__traceback__)
+    is_placed = bool(frames) and not isinstance(error, SyntaxError)  # which names it itself
+    at = f" ({frames[-1].filename}:{frames[-1].lineno})" if is_placed else ""
+    return f"{path}: module {module} cannot be imported, {text}{at}: reinstall or correct it"
 
 
 @functools.cache

@@ -8,9 +8,7 @@ which saves a third of the memory.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
-import gc
 import logging
 import multiprocessing
 import os
@@ -40,15 +38,9 @@ START_GRACE = 60.0
 SUPERVISOR_MARGIN = 5.0
 """Seconds that a child has, after its grace period, before it is killed."""
 
-_M_ARENA_MAX = -8
-"""The C library's name for its number of arenas (malloc.h)."""
-
-_ARENAS = 2
-"""Arenas of a process without children, as few as its memory is least with."""
-
-_ARENAS_OF_CHILDREN = 3
-"""Arenas of each of several processes: with two, the thread that starts a process takes its
-memory from free places between the parent's, and each place costs a copy of its page."""
+_SPACING = 0.2
+"""Processor time, in seconds, that a process takes to start. The next one is forked after it, so
+that the first processes serve early and do not share the processors with all others."""
 
 _STALL = 30.0
 """Seconds without a heartbeat of a child after which the watchdog is not notified any more."""
@@ -90,7 +82,7 @@ class ServiceProcess(cotyledon.Service):
         with self._started:
             if not self._stopped.is_set():
                 self._start()
-                _release_memory()
+                before_fork.release_memory()
         self._stopped.wait()
 
     def _start(self) -> None:
@@ -148,7 +140,7 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str
 
 def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -> None:
     """Run the only process of a service; its main thread only waits for signals."""
-    _share_memory(_ARENAS)
+    before_fork.share_memory(before_fork.ARENAS)
 
     def refuse(number: int, text: str) -> None:
         watchdog.record_refusal(number, text)
@@ -197,7 +189,8 @@ def _serve_several(
     """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
     manager = cotyledon.ServiceManager(
-        graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0
+        wait_interval=_SPACING / (os.cpu_count() or 1),
+        graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0,
     )
     refusal = _Refusal(watchdog.show_status, manager.shutdown)
     manager.register_hooks(
@@ -213,7 +206,7 @@ def _serve_several(
         manager.add(ServiceProcess, workers=processes, args=(conf, make, *records))
         first += processes
     watchdog.start()
-    _share_memory(_ARENAS_OF_CHILDREN)
+    before_fork.share_memory(before_fork.ARENAS_OF_CHILDREN)
     with refusal.passed_on():
         manager.run()
 
@@ -275,22 +268,6 @@ def _end(status: int = 0) -> None:
     logging.shutdown()
     # A driver call that hangs must not keep the process: the journal has its flow.
     os._exit(status)
-
-
-def _share_memory(arenas: int) -> None:
-    """Keep pages shared between the processes, and limit the arenas of the allocator."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, arenas)
-    _release_memory()
-    # A collection in a child process would write to every object from before the fork.
-    gc.freeze()
-
-
-def _release_memory() -> None:
-    """Return memory that imports and the start have freed to the system."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_child(record: Callable[[int, str], None], first: int) -> Callable[[int, str], None]:

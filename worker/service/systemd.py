@@ -6,9 +6,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import socket
 import threading
 import time
+
+from worker import notify_socket
 
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Watchdog:
     @classmethod
     def from_environment(cls, count: int, stall: float) -> Watchdog:
         """Remove the socket from the environment, so that no child process or library uses it."""
-        address = os.environ.pop("NOTIFY_SOCKET", "")
+        address = os.environ.pop(notify_socket.VARIABLE, "")
         microseconds = int(os.environ.get("WATCHDOG_USEC", "0") or 0)
         # systemd expects a notification in half of its limit; without a limit, READY=1 is sent too.
         interval = microseconds / 1e6 / 3 if microseconds else 1.0
@@ -64,8 +65,7 @@ class Watchdog:
 
     def show_status(self) -> None:
         """Send the texts of the child processes now, in the supervising process."""
-        if self._address:
-            self._notify(f"STATUS={self._status()}".encode())
+        self._notify(f"STATUS={self._status()}")
 
     def start(self) -> None:
         """Start sending, in the supervising process."""
@@ -80,13 +80,13 @@ class Watchdog:
             if now - wakes > _FROZEN:
                 thawed = now
             if oldest and not ready:
-                self._notify(b"READY=1")
+                self._notify("READY=1")
                 ready = True
             if ready and (status := self._status()) != shown:
-                self._notify(f"STATUS={status or _SERVING}".encode())
+                self._notify(f"STATUS={status or _SERVING}")
                 shown = status
             if oldest and now - max(oldest, thawed) < self._stall:
-                self._notify(b"WATCHDOG=1")
+                self._notify("WATCHDOG=1")
                 silent = False
             elif ready and not silent:
                 LOG.error("a child process shows no life; systemd will restart the service")
@@ -99,10 +99,5 @@ class Watchdog:
         texts = {bytes(text.value).decode(errors="ignore") for text in self._waits}
         return "; ".join(sorted(texts - {""}))
 
-    def _notify(self, state: bytes) -> None:
-        address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-                out.sendto(state, address)
-        except OSError as error:
-            LOG.debug("systemd did not get %s: %s", state, error)
+    def _notify(self, state: str) -> None:
+        notify_socket.send(self._address, state)

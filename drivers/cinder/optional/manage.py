@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from cinder import utils
+
 from drivers.cinder.adapter import CinderDriver, update
 from drivers.cinder.error_translation import translated
 from drivers.cinder.translation import cinders, listed
@@ -27,6 +29,7 @@ class ManageVolumes(CinderDriver):
     def unmanage(self, volume: Record) -> None:
         with translated():
             self._made.unmanage(cinders(volume))
+        utils.clean_volume_file_locks(volume.id, self._made)
 
     def get_manageable_volumes(
         self, cinder_volumes: Sequence[Record], *page: Any
@@ -52,6 +55,7 @@ class ManageSnapshots(CinderDriver):
     def unmanage_snapshot(self, snapshot: Record) -> None:
         with translated():
             self._made.unmanage_snapshot(cinders(snapshot))
+        utils.clean_snapshot_file_locks(snapshot.id, self._made)
 
     def get_manageable_snapshots(
         self, cinder_snapshots: Sequence[Record], *page: Any

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cinder import exception, utils
+
 from drivers.cinder import translation
 from drivers.cinder.adapter import CinderDriver, takes, update
 from drivers.cinder.error_translation import translated
@@ -78,7 +80,8 @@ class CopyingCinderDriver(CinderDriver):
     """Data of volumes, images, snapshots and backups."""
 
     def create_cloned_volume(self, volume: Record, src_vref: Record) -> Update:
-        return self._update("create_cloned_volume", volume, cinders(src_vref))
+        with self.cleaned(exception.VolumeNotFound, utils.clean_volume_file_locks, src_vref):
+            return self._update("create_cloned_volume", volume, cinders(src_vref))
 
     def revert_to_snapshot(self, request: Any, volume: Record, snapshot: Record) -> None:
         with translated():

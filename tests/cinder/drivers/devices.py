@@ -76,9 +76,38 @@ class CephImage:
         self._do(lambda image: image.write(data, offset))
 
 
+class IscsiDisk:
+    """A logical unit of a target, by QEMU's own initiator: protocol ``iscsi``."""
+
+    def __init__(self, info: Mapping[str, Any]) -> None:
+        data = info["data"]
+        user = f"{data['auth_username']}%{data['auth_password']}@"
+        unit = f"{data['target_iqn']}/{data['target_lun']}"
+        self._url = f"iscsi://{user}{data['target_portal']}/{unit}"
+
+    def size(self) -> int:
+        return int(json.loads(_run("qemu-img", "info", "--output=json", self._url))["virtual-size"])
+
+    def read(self, offset: int, length: int) -> bytes:
+        start = offset - offset % SECTOR
+        size = -(-(offset + length - start) // SECTOR) * SECTOR
+        node = {"driver": "raw", "offset": start, "size": size, "file": {"filename": self._url}}
+        with tempfile.TemporaryDirectory() as scratch:
+            target = Path(scratch, "data")
+            _run("qemu-img", "convert", "-O", "raw", f"json:{json.dumps(node)}", str(target))
+            return target.read_bytes()[offset - start :][:length]
+
+    def write(self, offset: int, data: bytes) -> None:
+        with tempfile.NamedTemporaryFile() as source:
+            source.write(data)
+            source.flush()
+            command = f"write -s {source.name} {offset} {len(data)}"
+            _run("qemu-io", "-f", "raw", "-c", command, "-c", "flush", self._url)
+
+
 def opened(info: Mapping[str, Any]) -> Device:
     """Return the device behind connection info."""
-    kinds: dict[str, Any] = {"nfs": ShareFile, "rbd": CephImage}
+    kinds: dict[str, Any] = {"nfs": ShareFile, "rbd": CephImage, "iscsi": IscsiDisk}
     return kinds[info["driver_volume_type"]](info)  # type: ignore[no-any-return]
 
 

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where drivers of Cinder's work without special hardware: a share, and a Ceph cluster.
+"""Where drivers of Cinder's work without special hardware: a share, Ceph, a volume group.
 
-Both need root, and are gone at the end.
+All need root, and are gone at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.conformance.places import require_programs
 from tests.servers import free_port
@@ -86,6 +90,44 @@ def ceph(directory: Path) -> Iterator[Place]:
         yield Place("cinder.volume.drivers.rbd.RBDDriver", options, environment)
 
 
+@contextlib.contextmanager
+def lvm(directory: Path) -> Iterator[Place]:
+    """A volume group in a file, whose volumes the kernel's LIO target serves by iSCSI."""
+    _require_kernel("/sys/class/misc/device-mapper", "dm-mod", "device mapper")
+    _require_kernel("/sys/kernel/config/target", "iscsi_target_mod", "LIO target")
+    require_programs("vgcreate", "losetup", "qemu-img", "qemu-io")
+    if importlib.util.find_spec("rtslib_fb") is None:
+        pytest.skip("rtslib-fb is not installed, which cinder-rtstool needs for LIO")
+    group, disk = f"holdfast-{os.getpid()}", directory / "disk"
+    with disk.open("wb") as file:
+        file.truncate(12 << 30)
+    device = _run("losetup", "--find", "--show", str(disk))
+    try:
+        _run("vgcreate", group, device)
+        options = {
+            "volume_group": group,
+            "lvm_type": "default",
+            "lvm_conf_file": "none",
+            "target_helper": "lioadm",
+            "target_protocol": "iscsi",
+            "target_ip_address": "127.0.0.1",
+            "target_port": str(free_port()),
+            "use_chap_auth": "true",
+        }
+        yield Place("cinder.volume.drivers.lvm.LVMVolumeDriver", options, _as_root(directory))
+    finally:
+        subprocess.run(["vgremove", "--force", "--yes", group], capture_output=True, check=False)
+        _run("losetup", "--detach", device)
+
+
+def _require_kernel(path: str, module: str, name: str) -> None:
+    """Skip where the kernel has no such part, which no package can give it."""
+    if not Path(path).exists() and shutil.which("modprobe"):
+        subprocess.run(["modprobe", module], capture_output=True, check=False)
+    if not Path(path).exists():
+        pytest.skip(f"the kernel has no {name} ({path})")
+
+
 def _as_root(directory: Path) -> dict[str, str]:
     """Return the variables with which Cinder's commands find the ways to become root.
 
@@ -101,6 +143,7 @@ def _as_root(directory: Path) -> dict[str, str]:
     return {"PATH": os.pathsep.join((str(programs), str(python), os.environ["PATH"]))}
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout.strip()

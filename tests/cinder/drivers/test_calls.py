@@ -338,3 +338,88 @@ def test_what_a_backup_reads_comes_as_a_record(driver: Any) -> None:
     found, is_snapshot = driver.get_backup_device(REQUEST, BACKUP)
 
     assert (found.kind, found.id, is_snapshot) == ("snapshot", THIRD, True)
+
+
+@pytest.fixture
+def cleaned(driver: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Kind and id of each resource whose lock files the driver was to remove."""
+    from cinder import objects
+
+    found: list[tuple[str, str]] = []
+    for kind in ("volume", "snapshot"):
+        hook = classmethod(lambda _class, which, kind=kind: found.append((kind, which)))
+        monkeypatch.setattr(type(driver._made), f"clean_{kind}_file_locks", hook)
+    monkeypatch.setattr(objects.SnapshotList, "get_all_for_volume", lambda *_: [])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "record"),
+    [
+        *(("delete_volume", VOLUME), ("unmanage", VOLUME)),
+        *(("delete_snapshot", SNAPSHOT), ("unmanage_snapshot", SNAPSHOT)),
+    ],
+)
+def test_lock_files_of_a_deleted_object_are_removed(
+    driver: Any, cleaned: list[tuple[str, str]], method: str, record: Record
+) -> None:
+    getattr(driver, method)(record)
+
+    assert cleaned == [(record.kind, record.id)]
+
+
+def test_lock_files_of_a_busy_object_stay(driver: Any, cleaned: list[tuple[str, str]]) -> None:
+    from cinder import exception
+
+    driver._made.answers = {
+        "delete_volume": exception.VolumeIsBusy(volume_name="v"),
+        "delete_snapshot": exception.SnapshotIsBusy(snapshot_name="s"),
+    }
+    with pytest.raises(errors.VolumeIsBusy):
+        driver.delete_volume(VOLUME)
+    with pytest.raises(errors.SnapshotIsBusy):
+        driver.delete_snapshot(SNAPSHOT)
+
+    assert cleaned == []
+
+
+def test_lock_files_of_a_missing_source_are_removed(
+    driver: Any, cleaned: list[tuple[str, str]]
+) -> None:
+    from cinder import exception
+
+    driver._made.answers = {
+        "create_volume_from_snapshot": exception.SnapshotNotFound(snapshot_id=THIRD),
+        "create_cloned_volume": exception.VolumeNotFound(volume_id=ID),
+    }
+    for method, source in (
+        ("create_volume_from_snapshot", SNAPSHOT),
+        ("create_cloned_volume", VOLUME),
+    ):
+        with pytest.raises(errors.VolumeBackendAPIException):
+            getattr(driver, method)(COPY, source)
+
+    assert cleaned == [("snapshot", THIRD), ("volume", ID)]
+
+
+def test_a_failing_removal_of_lock_files_fails_nothing(
+    driver: Any, cleaned: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = classmethod(lambda *_: {}["x"])
+    monkeypatch.setattr(type(driver._made), "clean_snapshot_file_locks", broken)
+
+    driver.delete_snapshot(SNAPSHOT)
+
+
+def test_properties_of_a_vendor_are_described(driver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worker.backends import properties
+
+    base, iops = type(driver._made), {"title": "t", "description": "d", "type": "integer"}
+    owned = {"acme_x:iops": iops, "other:iops": iops}
+    monkeypatch.setattr(base, "_init_vendor_properties", lambda _self: (owned, "acme:x"))
+    monkeypatch.delattr(base, "init_capabilities")
+    driver._made.answers["get_volume_stats"] = {"vendor_name": "Acme"}
+    found = properties.of(driver, lambda *_: None)
+
+    assert (found["vendor_prefix"], found["properties"]["acme_x:iops"]) == ("acme_x", iops)
+    assert set(found["properties"]) == {*properties.STANDARD, "acme_x:iops"}

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two drivers of Cinder's at work: NFS and Ceph, by the conformance suite and in a service.
+"""Drivers of Cinder's at work: NFS and Ceph, by the conformance suite and in a service.
+
+LVM is tried in a service where the kernel has a device mapper and an iSCSI target.
 
 The service is a process of its own over RabbitMQ, as an operator runs it; the data is
 read and written by QEMU's and by Ceph's own means.
@@ -82,12 +84,12 @@ FATAL: Mapping[str, Sequence[str]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["nfs", "rbd"])
+@pytest.fixture(scope="module", params=["nfs", "rbd", "lvm"])
 def place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[places.Place]:
     """A backend for one of the drivers, with the environment that its service needs."""
-    make = {"nfs": places.share, "rbd": places.ceph}[request.param]
+    make = {"nfs": places.share, "rbd": places.ceph, "lvm": places.lvm}[request.param]
     with (
         make(tmp_path_factory.mktemp(request.param)) as found,
         pytest.MonkeyPatch.context() as patch,
@@ -106,6 +108,8 @@ def kind(place: places.Place) -> str:
 
 @pytest.mark.timeout(1500)
 def test_it_keeps_the_contract_but_for_what_is_known(place: places.Place, tmp_path: Path) -> None:
+    if kind(place) not in DEVIATIONS:
+        pytest.skip(f"its deviations are not known: {kind(place)}")
     report = tmp_path / "report.xml"
     options = [f"--driver-option={name}={value}" for name, value in place.options.items()]
     # They share state of the process: they are not killed, nor called twice at once.
@@ -257,7 +261,12 @@ def objects(place: places.Place) -> Callable[[], list[str]]:
     def share() -> list[str]:
         return sorted(path.name for path in Path(place.options["nfs_mount_point_base"]).glob("*/*"))
 
-    return {"nfs": share, "rbd": ceph}[kind(place)]
+    def group() -> list[str]:
+        command = ["lvs", "--noheadings", "-o", "lv_name", place.options["volume_group"]]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return sorted(done.stdout.split())
+
+    return {"nfs": share, "rbd": ceph, "lvm": group}[kind(place)]
 
 
 class TestService:
@@ -359,5 +368,5 @@ class TestService:
         told = cloud.call("get_capabilities", discover=True)
 
         assert told["volume_backend_name"] == BACKEND
-        assert told["storage_protocol"] in ("nfs", "ceph", ["ceph", "rbd"])
+        assert told["storage_protocol"] in ("nfs", "ceph", ["ceph", "rbd"], "iSCSI")
         assert told["total_capacity_gb"] > 0

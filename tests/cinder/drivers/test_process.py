@@ -262,6 +262,41 @@ class TestConfiguration:
 
         assert text == "Theirs theirs"
 
+    @pytest.mark.parametrize(
+        "name", ["FakeLoggingVolumeDriver", "FakeHAReplicatedLoggingVolumeDriver"]
+    )
+    def test_the_driver_of_cinders_own_tests_runs(self, name: str) -> None:
+        script = f"""
+            import os
+            from tests.conformance import cinders
+            path = "cinder.tests.fake_driver.{name}"
+            before = dict(os.environ)
+            driver = cinders.load(path)
+            assert dict(os.environ) == before
+            made = driver(cinders.configuration(driver, {{}}), host="h@b")
+            made.do_setup(None)
+            made.check_for_setup_error()
+            made.init_capabilities()
+            rows = cinders.Rows()._records.volumes
+            volume = rows.create(size=1, host="h@b", user_id="u", project_id="p")
+            made.create_volume(volume)
+            print(made.initialize_connection(volume, {{"host": "h"}})["driver_volume_type"])
+            made.delete_volume(volume)
+            print(sorted(made.capabilities["properties"]))
+        """
+        lines = run(script).splitlines()
+
+        assert lines[-2:] == [
+            "iscsi",
+            "['compression', 'qos', 'replication_enabled', 'thin_provisioning']",
+        ]
+
+    def test_a_gate_driver_of_cinders_tests_can_be_loaded(self) -> None:
+        assert run(
+            "from tests.conformance import cinders\n"
+            "print(cinders.load('cinder.tests.fake_driver.FakeGateDriver').__name__)"
+        ).endswith("FakeGateDriver")
+
     def test_what_is_no_driver_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"cinder.context.RequestContext is no volume driver"):
             cinders.load("cinder.context.RequestContext")

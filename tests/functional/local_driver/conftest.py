@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance.places import require_programs
 from tests.functional.cloud import Cloud
+from tests.functional.local_driver.nbd import servers
 from tests.functional.service import Service
 
 
@@ -28,3 +29,5 @@ def nbd_cloud(
         made.service.start()
         yield made
         made.close()
+        for server in servers(Path(folder)):
+            server.end()

@@ -6,9 +6,13 @@ A program for each request would be too slow to write while something else happe
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+from pathlib import Path
 from types import TracebackType
+
+from drivers.export.qemu import QemuNbdServer
 
 _REQUEST = struct.Struct(">IHHQQI")
 _REPLY = struct.Struct(">IIQ")
@@ -62,3 +66,17 @@ class Disk:
             assert part, "the server has gone"
             found += part
         return bytes(found)
+
+
+def servers(folder: Path) -> list[QemuNbdServer]:
+    """Return every server of a directory: they outlive the service that started them."""
+    place = os.fsencode(folder)
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            command = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"qemu-nbd" in command[0] and any(place in part for part in command):
+            found.append(QemuNbdServer(int(name)))
+    return found

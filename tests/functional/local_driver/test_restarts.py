@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -13,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from drivers.export import qemu
 from drivers.interface.records import Record
 from tests.conformance.places import require_programs
 from tests.functional.cloud import BACKEND, HOST, Cloud
-from tests.functional.local_driver.nbd import Disk
+from tests.functional.local_driver.nbd import Disk, servers
 from tests.functional.local_driver.systemd import Systemd
 from tests.functional.service import Service
 from tests.servers import until
@@ -45,9 +43,9 @@ def cloud(
     database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
     made = Cloud(volume_service, rabbit_url, database, tmp_path, backend)
     yield made
+    made.close()
     for server in servers(folder):
         server.end()
-    made.close()
 
 
 @pytest.fixture
@@ -93,20 +91,6 @@ class Guest(threading.Thread):
     def stop(self) -> None:
         self._done.set()
         self.join()
-
-
-def servers(folder: Path) -> list[qemu.QemuNbdServer]:
-    """Every server of the directory, whether a file names it or not."""
-    place = os.fsencode(folder)
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            command = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"qemu-nbd" in command[0] and any(place in part for part in command):
-            found.append(qemu.QemuNbdServer(int(name)))
-    return found
 
 
 def attached(cloud: Cloud) -> tuple[Record, dict[str, Any]]:

@@ -257,7 +257,7 @@ class TestAttachments:
 
 class TestCallsWithoutAFlow:
     def test_capabilities_are_cached_until_asked_to_discover(self, cloud: Cloud) -> None:
-        cloud.call("get_capabilities", discover=False)
+        properties = cloud.call("get_capabilities", discover=False)["properties"]
         before = len(cloud.script.calls("get_volume_stats"))
         cloud.call("get_capabilities", discover=False)
         cached = len(cloud.script.calls("get_volume_stats"))
@@ -266,6 +266,8 @@ class TestCallsWithoutAFlow:
         assert cached == before
         assert cloud.script.calls("get_volume_stats")[before]["refresh"] is True
         assert found["total_capacity_gb"] == 100
+        assert found["properties"] == properties
+        assert "thin_provisioning" in properties
 
     def test_secure_file_operations(self, cloud: Cloud) -> None:
         volume = cloud.existing()

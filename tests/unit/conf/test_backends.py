@@ -9,6 +9,7 @@ from oslo_config import cfg
 from drivers.interface.volume import VolumeDriver
 from worker import conf
 from worker.conf import ConfigError, backends
+from worker.conf.check import checker
 
 COLOUR = cfg.StrOpt("colour", default="grey")
 WIDTH = cfg.IntOpt("width", default=1, min=1)
@@ -192,7 +193,8 @@ def test_driver_is_found_by_its_entry_point(load, name):
     [
         ("locla", "there is no driver 'locla'; known: local, noop; did you mean local?"),
         ("cinder.volume.drivers.lvm.LVM", "pip install 'holdfast[cinder]'"),
-        (f"{__name__}.Painters", "has no attribute 'Painters'"),
+        (f"{__name__}.Painters", f"module {__name__} has no class Painters: correct the path"),
+        ("none.such.Driver", "none.such.Driver: there is no module none: correct the path, or"),
         ("os.path", "os.path is not a volume driver"),
         ("collections.OrderedDict", "collections.OrderedDict is not a volume driver"),
     ],
@@ -205,6 +207,34 @@ def test_driver_that_cannot_be_used_is_named(load, tmp_path, driver, told):
 
     assert str(caught.value).startswith(f"{tmp_path}/holdfast.conf:2: [b1] volume_driver: ")
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("import no_such_library", "needs no_such_library: No module named 'no_such_library'"),
+        ("raise RuntimeError('no licence')", "cannot be imported, RuntimeError: no licence ("),
+        ("import sys; sys.exit(3)", "cannot be imported, SystemExit: 3 ("),
+        ("def broken(:", "cannot be imported, SyntaxError: "),
+        ("raise type('Panic', (BaseException,), {})()", "cannot be imported, Panic ("),
+        ("from os import nothing_like_it", "cannot be imported, ImportError: cannot import name"),
+        ("import os; os.nothing_like_it", "cannot be imported, AttributeError: module 'os'"),
+    ],
+)
+def test_a_module_that_raises_at_its_import_is_named(load, tmp_path, monkeypatch, body, reason):
+    module = f"bad_{abs(hash(body))}"
+    (tmp_path / f"{module}.py").write_text(f"{body}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    conf = load(f"[DEFAULT]\nenabled_backends = b1\n[b1]\nvolume_driver = {module}.Driver\n")
+
+    with pytest.raises(ConfigError) as caught:
+        backends.configure(conf, "b1")  # at a start
+    [checked] = [one for one in checker.check([str(tmp_path / "holdfast.conf")]) if one.fatal]
+
+    assert str(caught.value) == str(checked)
+    place = f"{tmp_path}/holdfast.conf:4: [b1] volume_driver: "
+    assert str(checked).startswith(f"{place}{module}.Driver: module {module} {reason}")
+    assert str(checked).endswith("install it") or str(checked).endswith("reinstall or correct it")
 
 
 def test_drivers_that_contradict_each_other_are_named(load):

@@ -160,7 +160,7 @@ def test_options_under_their_old_names_are_known(write):
     ("wanted", "text"),
     [
         ("glanse", "there is no image service 'glanse'; known: directory, glance; did you mean"),
-        ("no.such.Class", "No module named 'no'"),
+        ("no.such.Class", "no.such.Class: there is no module no: correct the path, or install it"),
         ("worker.conf.check.checker.check", "is not an image service"),
     ],
 )

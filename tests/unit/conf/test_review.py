@@ -189,7 +189,7 @@ def test_what_is_tuned_otherwise_is_not_told_of_the_default(review):
 
 
 def test_the_same_for_backends(review):
-    texts = {**no_effect.BACKEND, **no_effect.MANAGER}
+    texts = no_effect.BACKEND
     found = review("", section="\n".join(f"{name} = 99" for name in texts))
     told = {f.entry.option: f.text for f in found.of_kind(AssignmentKind.OTHERWISE)}
 

@@ -60,7 +60,7 @@ def test_every_option_of_the_service_is_judged_once(ours):
 
 def test_every_option_of_all_backends_is_judged_once(ours):
     wanted = {name for name, option in BACKENDS.items() if option.base}
-    verdicts = (unrelated.BASE, no_effect.MANAGER, no_effect.BACKEND, refused.BACKEND)
+    verdicts = (unrelated.BASE, no_effect.BACKEND, refused.BACKEND)
     judged = Counter([name for known in verdicts for name in known] + [*names(ours, BACKEND)])
 
     assert len(wanted) > 50
@@ -88,7 +88,6 @@ def test_what_is_read_is_not_said_to_have_no_effect(ours):
         (no_effect.SERVICE, "DEFAULT"),
         (refused.SERVICE, "DEFAULT"),
         (unrelated.BASE, BACKEND),
-        (no_effect.MANAGER, BACKEND),
         (no_effect.BACKEND, BACKEND),
         (refused.BACKEND, BACKEND),
         (refused.KEYS, "key_manager"),

@@ -54,7 +54,7 @@ def test_nothing_of_cinder_is_imported_without_such_a_driver(tmp_path: Path) -> 
 
 @pytest.mark.skipif(loading.installed(), reason="Cinder is installed")
 def test_who_has_no_cinder_is_told_what_to_install() -> None:
-    with pytest.raises(ImportError, match=r"pip install 'holdfast\[cinder\]'"):
+    with pytest.raises(loading.Unsuitable, match=r"pip install 'holdfast\[cinder\]'"):
         loading.load("cinder.volume.drivers.nfs.NfsDriver")
 
 
@@ -118,7 +118,7 @@ class TestFailures:
         "name",
         [
             *("VolumeIsBusy", "SnapshotIsBusy", "TargetUpdateFailed"),
-            *("ImageLimitExceeded", "SnapshotLimitExceeded"),
+            *("ImageLimitExceeded", "SnapshotLimitExceeded", "ManageExistingAlreadyManaged"),
         ],
     )
     def test_an_error_that_the_contract_knows_keeps_its_name(self, name: str) -> None:
@@ -156,6 +156,27 @@ class TestFailures:
 
 class TestThreads:
     """The replacement of eventlet."""
+
+    def test_calls_on_native_threads_are_limited_but_never_wait_for_themselves(self) -> None:
+        pool, entered, leave = eventlet_stub.NativeThreads(1), threading.Event(), threading.Event()
+
+        def hold() -> str:
+            entered.set()
+            leave.wait(timeout=10)
+            return str(pool.execute(lambda: "nested"))
+
+        first = eventlet_stub.Spawned(pool.execute, hold)
+        assert entered.wait(timeout=10)
+        second = eventlet_stub.Spawned(pool.execute, lambda: "second")
+        assert not second._done.done()
+        pool.resize(2)
+        assert second.wait() == "second"
+        leave.set()
+
+        assert first.wait() == "nested"
+        with pytest.raises(KeyError):
+            pool.execute({}.__getitem__, "x")
+        assert pool.execute(lambda: pool._running) == 1
 
     def test_what_is_spawned_runs_and_is_waited_for(self) -> None:
         assert eventlet_stub.Spawned(lambda a, b: a + b, 1, b=2).wait() == 3

@@ -7,7 +7,9 @@ import io
 import logging
 import os
 import re
+import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +117,22 @@ def test_an_error_that_ends_a_start_is_one_line(capsys: pytest.CaptureFixture[st
 
     assert ended.value.code == 78
     assert capsys.readouterr().err == "[DEFAULT] host: bad\\nvalue\n"
+
+
+def test_an_error_that_ends_a_start_is_the_status_of_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="hfs-") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+    ):
+        systemd.bind(f"{folder}/notify")
+        systemd.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{folder}/notify")
+        with pytest.raises(SystemExit), log_output.starting():
+            raise ConfigError("[DEFAULT] host: bad\nvalue")
+
+        assert systemd.recv(1000) == b"STATUS=[DEFAULT] host: bad\\nvalue"
 
 
 @pytest.mark.parametrize("text", ["it cannot be used: %s", "it cannot be used: %r", "no tables"])

@@ -48,18 +48,14 @@ SERVICE: dict[str, str] = {
 }
 """Options of [DEFAULT], each with the reason why it has no effect."""
 
-MANAGER: dict[str, str] = {
-    "backend_native_threads_pool_size": _POOL,
-    "suppress_requests_ssl_warnings": "these warnings are shown",
-}
-"""Options of backends that no driver reads, with the reason why they have no effect."""
-
 BACKEND: dict[str, str] = {
+    "backend_native_threads_pool_size": _POOL,
     "enforce_multipath_for_image_xfer": "whether multipathd runs is not looked at",
     "image_upload_use_internal_tenant": "only has a meaning with image_upload_use_cinder_backend",
     "image_volume_cache_max_count": _CACHE,
     "image_volume_cache_max_size_gb": _CACHE,
     "num_volume_device_scan_tries": "os-brick looks three times",
+    "suppress_requests_ssl_warnings": "these warnings are shown",
     "use_multipath_for_image_xfer": "the one in [DEFAULT] is for all backends",
     "volume_copy_blkio_cgroup_name": "only has a meaning with volume_copy_bps_limit",
     "volume_dd_blocksize": "data is copied in pieces of 4 MiB",

@@ -174,8 +174,6 @@ class Review:
             return AssignmentFinding(AssignmentKind.TAKEN, entry)
         if name in refused.BACKEND:
             return self._refused(entry, refused.BACKEND[name], option)
-        if name in no_effect.MANAGER:
-            return _otherwise(entry, no_effect.MANAGER[name], option)
         if option is not None and self._is_cinders(entry.section.lower()):
             return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.DRIVERS)
         if entry.option in self._known.get(entry.section.lower(), ()):

@@ -148,7 +148,7 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
     try:
         found = plugins.load(CINDER.get(wanted, wanted), DRIVERS, "backup driver")
-    except (ImportError, AttributeError, ValueError) as error:
+    except plugins.LoadError as error:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, BackupDriver)):
         text = f"{wanted} is not a backup driver (drivers.interface.backup.BackupDriver)"

@@ -76,7 +76,7 @@ def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
     wanted = conf.image_service
     try:
         found = plugins.load(wanted, SERVICES, "image service")
-    except (ImportError, AttributeError, ValueError) as error:
+    except plugins.LoadError as error:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, ImageService)):
         text = f"{wanted} is not an image service (drivers.interface.image.ImageService)"

@@ -186,6 +186,38 @@ def test_what_was_handed_in_must_not_be_handed_back(world: World) -> None:
     assert world.volume("v1")["status"] == "error"
 
 
+@pytest.mark.parametrize("status", [None, "creating", "available", "error"])
+def test_columns_of_snapshots_are_stored_though_the_group_fails(
+    world: World, status: str | None
+) -> None:
+    cases.creating_snapshot(world, OLD)
+    entry = {"id": "s1", "provider_id": "kept", **({"status": status} if status else {})}
+    answer = {"status": "error"}, [entry, {"id": "s2", "status": "error"}]
+    world.driver.plan["create_cgsnapshot"] = answer
+    outcome = run(world, create_snapshot.flow, "cgsnapshot", resource_id=cases.SNAPSHOT)
+
+    assert outcome.state == "failed"
+    made = world.snapshot("s1")
+    assert (made["provider_id"], made["status"]) == (
+        "kept",
+        "available" if status == "available" else "error",
+    )
+
+
+@pytest.mark.parametrize("status", [None, "deleting", "available", "error_deleting"])
+def test_columns_of_volumes_are_stored_though_their_deletion_fails(
+    world: World, status: str | None
+) -> None:
+    cases.deleting(world, OLD)
+    entry = {"id": "v1", "provider_id": "kept", **({"status": status} if status else {})}
+    answer = {"status": "error"}, [entry, {"id": "v2", "status": "error"}]
+    world.driver.plan["delete_consistencygroup"] = answer
+    run(world, delete.flow)
+
+    left = status if status in ("available", "error_deleting") else "error"
+    assert (world.volume("v1")["provider_id"], world.volume("v1")["status"]) == ("kept", left)
+
+
 class TestAgain:
     """A failure's status is taken back when an operator resumes the flow."""
 

@@ -79,6 +79,23 @@ def test_a_volume_in_another_one_fails_the_group(world: World, factory: Any, dur
     assert world.driver.calls == []
 
 
+@ALL
+@pytest.mark.parametrize("status", [None, "enabling", "error"])
+def test_columns_of_volumes_are_stored_though_one_fails(
+    world: World, factory: Any, during: str, status: str | None
+) -> None:
+    cases.replicating(world, during)
+    entry = {"id": "v1", "provider_id": "kept"}
+    entries = [{**entry, "replication_status": status} if status else entry]
+    entries += [{"id": "v2", "replication_status": "error"}]
+    method = {"enabling": "enable", "disabling": "disable"}.get(during, "failover")
+    world.driver.plan[f"{method}_replication"] = ({"replication_status": "error"}, entries)
+    run(world, factory)
+
+    assert world.volume("v1")["provider_id"] == "kept"
+    assert ends(world)["v1"][1] == "error"
+
+
 @pytest.mark.parametrize("attached", [False, True])
 def test_volumes_in_use_are_moved_only_where_that_is_allowed(world: World, attached: bool) -> None:
     cases.replicating(world, "failing-over")

@@ -21,7 +21,7 @@ class Backend:
     def __init__(self, stats: dict[str, Any]) -> None:
         self.stats_check = StatsCheck("b1")
         self._stats = stats
-        self.refreshes = 0
+        self.refreshes = self.renewals = 0
         self.up = True
 
     def require_driver(self) -> None:
@@ -34,6 +34,10 @@ class Backend:
     def refresh(self) -> dict[str, Any]:
         self.refreshes += 1
         return self._stats
+
+    def properties(self, *, renew: bool = False) -> dict[str, Any]:
+        self.renewals += renew
+        return {"properties": {"qos": {}}}
 
 
 def capabilities(stats: dict[str, Any], **options: Any) -> Capabilities:
@@ -103,13 +107,18 @@ class TestCurrent:
         backend = Backend(STATS)
         found = Capabilities(backend, dict).current(refresh=False)  # type: ignore[arg-type]
 
-        assert (found, backend.refreshes) == (STATS, 0)
+        assert found == {**STATS, "properties": {"qos": {}}}
+        assert (backend.refreshes, backend.renewals) == (0, 0)
 
     def test_a_refresh_asks_the_driver(self):
         backend = Backend(STATS)
         found = Capabilities(backend, dict).current(refresh=True)  # type: ignore[arg-type]
 
-        assert (found["allocated_capacity_gb"], backend.refreshes) == (0, 1)
+        assert (found["allocated_capacity_gb"], backend.refreshes, backend.renewals) == (0, 1, 1)
+        assert found["properties"] == {"qos": {}}
+
+    def test_no_report_has_them(self):
+        assert "properties" not in capabilities(STATS).fresh()
 
     @pytest.mark.parametrize("refresh", [False, True])
     def test_a_driver_that_is_not_up(self, refresh):

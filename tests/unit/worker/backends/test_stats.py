@@ -50,7 +50,8 @@ def test_a_required_field_that_is_missing_is_logged(check, caplog, field):
         ("free_capacity_gb", None),
         ("reserved_percentage", 101),
         ("reserved_percentage", -1),
-        ("multiattach", "yes"),
+        ("multiattach", "maybe"),
+        ("multiattach", 1),
         ("max_over_subscription_ratio", "many"),
         ("max_over_subscription_ratio", "-2"),
         ("total_volumes", 1.5),
@@ -81,6 +82,8 @@ def test_a_malformed_field_is_left_out(check, caplog, field, value):
         ("filter_function", None),
         ("goodness_function", "capabilities.total_volumes"),
         ("multiattach", False),
+        ("thin_provisioning_support", "True"),
+        ("QoS_support", "false"),
         ("of_the_vendor", {"a": [1, "b", None]}),
     ],
 )
