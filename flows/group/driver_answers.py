@@ -24,6 +24,9 @@ ERRORS = (GroupStatus.ERROR, GroupStatus.ERROR_DELETING)
 _PASSING = (GroupStatus.CREATING, GroupStatus.DELETING, GroupStatus.UPDATING)
 """Statuses in which nothing may stay when the operation has failed."""
 
+_NOT_FAILED = (None, *_PASSING, VolumeStatus.AVAILABLE)
+"""Statuses of members that are not stored when the creation of others has failed."""
+
 _REPLICATION = "replication_status"
 _REPLICATED = frozenset(ReplicationStatus) - {
     *(ReplicationStatus.ENABLING, ReplicationStatus.DISABLING, ReplicationStatus.FAILING_OVER),
@@ -143,7 +146,7 @@ def verdict(
     kept = [e for e in entries or () if deletes and _is_kept(e)]
     if status not in ERRORS and not kept:
         return _verdict(columns, _without_status(entries))
-    left_out = (None, *_PASSING) if deletes else (None, *_PASSING, VolumeStatus.AVAILABLE)
+    left_out = (None, *_PASSING) if deletes else _NOT_FAILED
     written = [
         *(entry for entry in entries or () if entry.get("status") not in left_out),
         *_without_status(entry for entry in entries or () if entry.get("status") in left_out),

@@ -39,7 +39,11 @@ def test_example_passes_the_conformance_suite(tmp_path):
 
 
 def test_table_has_every_method_of_the_contract():
-    methods = {name for name in dir(VolumeDriver) if not name.startswith("_") and name != "OPTS"}
+    methods = {
+        name
+        for name in dir(VolumeDriver)
+        if not name.startswith("_") and callable(getattr(VolumeDriver, name))
+    }
     listed = re.findall(r"^``([a-z_]+)``", TEXT.partition("\nTest it\n")[0], re.MULTILINE)
 
     assert sorted(listed) == sorted(methods)
