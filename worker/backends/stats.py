@@ -108,6 +108,13 @@ def _yes_no(value: Any) -> bool | str:
     return value
 
 
+def _certain(value: Any) -> bool:
+    """Take no text for a statement on which data depends."""
+    if not isinstance(value, bool):
+        raise Unusable("is neither true nor false")
+    return value
+
+
 def _expression(value: Any) -> str | None:
     return None if value is None else text(value)
 
@@ -117,6 +124,7 @@ _Rule = tuple[Callable[[Any], Any], str]
 
 _TEXT: _Rule = (text, "a string")
 _YES_NO: _Rule = (_yes_no, "true or false")
+_CERTAIN: _Rule = (_certain, "true or false, no text")
 _GIB: _Rule = (_capacity, "GiB, 'unknown' or 'infinite'")
 _GIB_ONLY: _Rule = (_amount, "GiB")
 
@@ -144,7 +152,7 @@ OPTIONAL: Mapping[str, _Rule] = {
     "goodness_function": (_expression, "an expression"),
     "multiattach": _YES_NO,
     "sparse_copy_volume": _YES_NO,
-    "new_volumes_are_zero": _YES_NO,
+    "new_volumes_are_zero": _CERTAIN,
     "online_extend_support": _YES_NO,
 }
 

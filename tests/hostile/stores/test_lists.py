@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import random
-import threading
 import tracemalloc
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -132,11 +132,13 @@ class Pages:
         self.asked.append(asked)
         return {}, [{"name": f"p-{number:05d}", "bytes": 1} for number in (1, 2)]
 
+    def close(self) -> None: ...
+
 
 def test_pages_of_swift_that_begin_again_are_refused() -> None:
     store = SwiftStore.__new__(SwiftStore)
-    store._mine = threading.local()
-    store._mine.connection = pages = Pages()
+    pages = Pages()
+    store._idle = deque([pages])
     with pytest.raises(StoreError, match="the list of container c does not end"):
         [*store.listed("c", "p")]
 
