@@ -63,23 +63,13 @@ class NetworkBlockDevice:
         self._uri = info["data"]["uri"]
 
     def size(self) -> int:
-        return int(_run("nbdinfo", "--size", self._uri))
+        return int(run("nbdinfo", "--size", self._uri))
 
     def read(self, offset: int, length: int) -> bytes:
-        start = offset - offset % SECTOR
-        size = -(-(offset + length - start) // SECTOR) * SECTOR
-        window = {"driver": "raw", "offset": start, "size": size, "file": self._node()}
-        with tempfile.TemporaryDirectory() as scratch:
-            target = Path(scratch, "data")
-            _run("qemu-img", "convert", "-O", "raw", f"json:{json.dumps(window)}", str(target))
-            return target.read_bytes()[offset - start :][:length]
+        return read_by_qemu(self._node(), offset, length)
 
     def write(self, offset: int, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile() as source:
-            source.write(data)
-            source.flush()
-            command = f"write -s {source.name} {offset} {len(data)}"
-            _run("qemu-io", "-f", "raw", "-c", command, "-c", "flush", self._uri)
+        write_by_qemu(self._uri, "raw", offset, data)
 
     def _node(self) -> dict[str, Any]:
         address, _, query = self._uri.partition("?socket=")
@@ -98,7 +88,28 @@ PROTOCOLS: dict[str, Callable[[Mapping[str, Any]], Device]] = {
 }
 
 
-def _run(*command: str) -> str:
+def read_by_qemu(node: Mapping[str, Any], offset: int, length: int) -> bytes:
+    """Return a part of what a block node of QEMU reads."""
+    start = offset - offset % SECTOR
+    size = -(-(offset + length - start) // SECTOR) * SECTOR
+    window = {"driver": "raw", "offset": start, "size": size, "file": node}
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch, "data")
+        run("qemu-img", "convert", "-O", "raw", f"json:{json.dumps(window)}", str(target))
+        return target.read_bytes()[offset - start :][:length]
+
+
+def write_by_qemu(place: str, form: str, offset: int, data: bytes) -> None:
+    """Write into a file or an address of that format, and return when it is kept."""
+    with tempfile.NamedTemporaryFile() as source:
+        source.write(data)
+        source.flush()
+        command = f"write -s {source.name} {offset} {len(data)}"
+        run("qemu-io", "-f", form, "-c", command, "-c", "flush", place)
+
+
+def run(*command: str) -> str:
+    """Return the output of a program that has to succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.devices import SECTOR, Device
+from tests.conformance import devices
+from tests.conformance.devices import Device
 
 
 class ShareFile:
@@ -27,25 +26,15 @@ class ShareFile:
         self._format = data["format"]
 
     def size(self) -> int:
-        told = json.loads(_run("qemu-img", "info", "-U", "--output=json", str(self._path)))
+        told = json.loads(devices.run("qemu-img", "info", "-U", "--output=json", str(self._path)))
         return int(told["virtual-size"])
 
     def read(self, offset: int, length: int) -> bytes:
-        start = offset - offset % SECTOR
-        size = -(-(offset + length - start) // SECTOR) * SECTOR
         node = {"driver": self._format, "file": {"driver": "file", "filename": str(self._path)}}
-        window = {"driver": "raw", "offset": start, "size": size, "file": node}
-        with tempfile.TemporaryDirectory() as scratch:
-            target = Path(scratch, "data")
-            _run("qemu-img", "convert", "-O", "raw", f"json:{json.dumps(window)}", str(target))
-            return target.read_bytes()[offset - start :][:length]
+        return devices.read_by_qemu(node, offset, length)
 
     def write(self, offset: int, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile() as source:
-            source.write(data)
-            source.flush()
-            command = f"write -s {source.name} {offset} {len(data)}"
-            _run("qemu-io", "-f", self._format, "-c", command, "-c", "flush", str(self._path))
+        devices.write_by_qemu(str(self._path), self._format, offset, data)
 
 
 class CephImage:
@@ -86,32 +75,18 @@ class IscsiDisk:
         self._url = f"iscsi://{user}{data['target_portal']}/{unit}"
 
     def size(self) -> int:
-        return int(json.loads(_run("qemu-img", "info", "--output=json", self._url))["virtual-size"])
+        return int(
+            json.loads(devices.run("qemu-img", "info", "--output=json", self._url))["virtual-size"]
+        )
 
     def read(self, offset: int, length: int) -> bytes:
-        start = offset - offset % SECTOR
-        size = -(-(offset + length - start) // SECTOR) * SECTOR
-        node = {"driver": "raw", "offset": start, "size": size, "file": {"filename": self._url}}
-        with tempfile.TemporaryDirectory() as scratch:
-            target = Path(scratch, "data")
-            _run("qemu-img", "convert", "-O", "raw", f"json:{json.dumps(node)}", str(target))
-            return target.read_bytes()[offset - start :][:length]
+        return devices.read_by_qemu({"filename": self._url}, offset, length)
 
     def write(self, offset: int, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile() as source:
-            source.write(data)
-            source.flush()
-            command = f"write -s {source.name} {offset} {len(data)}"
-            _run("qemu-io", "-f", "raw", "-c", command, "-c", "flush", self._url)
+        devices.write_by_qemu(self._url, "raw", offset, data)
 
 
 def opened(info: Mapping[str, Any]) -> Device:
     """Return the device behind connection info."""
     kinds: dict[str, Any] = {"nfs": ShareFile, "rbd": CephImage, "iscsi": IscsiDisk}
     return kinds[info["driver_volume_type"]](info)  # type: ignore[no-any-return]
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
-    return done.stdout
