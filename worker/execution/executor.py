@@ -62,6 +62,7 @@ class OperationRun:
     :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
     :param is_call: whether a caller waits for it.
     :param group_size: how many operations are resumed together, this one included.
+    :param kept: whether the journal has all that a repetition of its reverts needs.
     """
 
     operation: Operation
@@ -74,6 +75,7 @@ class OperationRun:
     journalled: bool = True
     is_call: bool = False
     group_size: int = 1
+    kept: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
     _packed: bytes | None = None
 
@@ -81,6 +83,11 @@ class OperationRun:
     def flow(self) -> str:
         """The flow's id."""
         return str(self.detail.uuid)
+
+    @property
+    def next_step(self) -> str:
+        """The advice to an operator where effects of the operation may be left."""
+        return operation_log.next_step(self.flow, has_all=self.kept)
 
     def pack(self) -> int:
         """Reduce arguments and request to a fifth of their memory, while it waits.
@@ -150,7 +157,8 @@ class Executor:
             outcome = self._run(run, on_late_return)
         finally:
             run.ended.set()
-        operation_log.log_end(run.operation, run.flow, outcome, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        operation_log.log_end(run.operation, outcome, seconds, run.next_step)
         return outcome
 
     def cancel(self, run: OperationRun, cause: FlowError) -> None:
@@ -323,7 +331,7 @@ class Executor:
         failure, revert_failures = outcome.failure, outcome.revert_failures
 
         def finish() -> None:
-            self._journal.finish(run.detail, progress, failure, revert_failures)
+            run.kept = self._journal.finish(run.detail, progress, failure, revert_failures)
 
         try:
             self._journal_retry.until_available(finish)

@@ -19,13 +19,13 @@ def log_start(operation: Operation, resumed: bool, revert: FlowError | None) -> 
     LOG.info("%s %s", operation, how)
 
 
-def log_end(operation: Operation, flow: str, outcome: Outcome, seconds: float) -> None:
+def log_end(operation: Operation, outcome: Outcome, seconds: float, next_step: str) -> None:
     """Log the end of an operation and its duration.
 
     An error of the driver is logged with its traceback; a refusal by the operation
     itself, and a busy resource, in one line.
 
-    :param flow: the id under which the journal has it.
+    :param next_step: of an operator, where a revert failed.
     """
     failure = outcome.failure
     if outcome.state == "suspended":
@@ -41,7 +41,16 @@ def log_end(operation: Operation, flow: str, outcome: Outcome, seconds: float) -
         LOG.error("%s failed after %.3f s", operation, seconds, exc_info=failure.exc_info)
     if outcome.revert_failures:
         steps = "; ".join(f"{step}: {text}" for step, text in outcome.revert_failures.items())
-        advice = f"look, then: holdfast flow revert {flow}"
-        LOG.error(
-            "%s was not reverted entirely, something may be left: %s; %s", operation, steps, advice
-        )
+        text = "%s was not reverted entirely, something may be left: %s; %s"
+        LOG.error(text, operation, steps, next_step)
+
+
+def next_step(flow: str, *, has_all: bool) -> str:
+    """Return the advice to an operator where effects of an operation may be left.
+
+    :param has_all: whether the journal has all that a repetition of the reverts needs: the flow
+        has ended there, and its secrets were not removed.
+    """
+    if has_all:
+        return f"look, then: holdfast flow revert {flow}"
+    return f"remove its remains on the backend: flow {flow} cannot be reverted again"

@@ -187,12 +187,13 @@ class Journal:
         progress: FlowProgress,
         failure: Failure | None,
         revert_failures: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> bool:
         """Mark a flow as ended; a success keeps only the fields of listings.
 
         May be repeated: after an error it is not known whether it was written.
 
         :param revert_failures: class and text of the error of each revert that failed, by step.
+        :returns: whether the entry has all that an operator needs to have reverts repeated.
         """
         if failure is None:
             ended = ended_operation.succeeded(detail)
@@ -211,6 +212,7 @@ class Journal:
                 self.prune_failures()
             except JournalError as error:
                 LOG.warning("failed operations are removed from the journal later: %s", error)
+        return failure is not None and not ended.meta.get(ended_operation.MASKED)
 
     def prune_failures(self) -> None:
         """Forget the oldest failed operations that exceed the limit of their bytes."""

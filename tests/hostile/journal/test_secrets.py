@@ -42,6 +42,8 @@ CONNECTOR = {
 }
 
 
+_NOT_AGAIN = "flow %s cannot be reverted again"
+
 SEEN: list[tuple[Any, Any]] = []
 """Arguments and results of reverts."""
 
@@ -214,7 +216,9 @@ def test_an_error_keeps_its_class_and_not_its_secrets(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("secret", [SECRET, None])
-def test_nothing_is_reverted_again_with_masked_values(bench: Bench, secret: str | None) -> None:
+def test_nothing_is_reverted_again_with_masked_values(
+    bench: Bench, caplog: pytest.LogCaptureFixture, secret: str | None
+) -> None:
     bench.intake._dispatcher = Dispatcher([Endpoint()], "3.0")
     connector = {"host": "compute", "auth_password": secret}
     message = {"method": "stuck", "version": "3.0", "args": {"connector": connector}}
@@ -223,9 +227,13 @@ def test_nothing_is_reverted_again_with_masked_values(bench: Bench, secret: str 
     handler = RequestHandler(bench.journal, JournalRetry(bench.stopping), bench.operations)
     [entry] = bench.journal.entries(among=[states.FAILURE])
 
+    [line] = [one for one in caplog.messages if "was not reverted entirely" in one]
     if secret is None:
+        assert line.endswith(f"look, then: holdfast flow revert {entry.flow}")
         assert "repeated" in handler.revert(entry.flow)
     else:
+        assert "holdfast flow revert" not in line
+        assert line.endswith(f"remove its remains on the backend: {_NOT_AGAIN % entry.flow}")
         with pytest.raises(RequestRefused, match="without the passwords"):
             handler.revert(entry.flow)
 

@@ -329,8 +329,8 @@ class OperationPool:
             )
             self.schedule_resume(detail)
         except JournalError as error:
-            advice = f"look, then: holdfast flow revert {run.flow}"
-            LOG.error("%s ended late, its effect may be left: %s; %s", run.operation, error, advice)
+            text = "%s ended late, its effect may be left: %s; %s"
+            LOG.error(text, run.operation, error, run.next_step)
 
 
 def _bound(run: OperationRun) -> AbstractContextManager[None]:
