@@ -94,3 +94,14 @@ def test_a_check_reports_the_file_with_its_line(write, make):
     assert absent.text == "/no/logging.conf cannot be used: No such file or directory"
     assert (foreign.line, foreign.fatal) == (3, False)
     assert "worker, flows and drivers" in foreign.text
+
+
+@pytest.mark.parametrize("pair", ["amqp", "amqp=", "amqp=LOUD", "amqp=warn", "=a=INFO"])
+def test_a_level_that_cannot_be_set_is_an_error_with_its_line(write, pair):
+    head = "[DEFAULT]\nenabled_backends = b1\ndefault_log_levels = sqlalchemy=WARN,a=5,{}\n[b1]\n"
+
+    problems = checker.check([write(head.format(pair) + "volume_driver = noop\n")])
+
+    [problem] = [one for one in problems if one.option == "default_log_levels"]
+    assert (problem.line, problem.fatal) == (3, True)
+    assert problem.text.startswith(f"{pair!r} is not logger=LEVEL")

@@ -185,6 +185,8 @@ def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Pr
         problems.append(found.problem("DEFAULT", options["report_interval"], text, fatal=False))
     if text := places.too_long("cinder-backup", conf.host):
         problems.append(found.problem("DEFAULT", options["host"], text))
+    if text := log_file.level_fault(conf.default_log_levels):
+        problems.append(found.problem("DEFAULT", options["default_log_levels"], text))
     if path := conf.log_config_append:
         fault = log_file.fault(path)
         if text := fault or log_file.silence(path):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of ``log_config_append``: whether it can be used, and where our lines go with it.
+"""Options of the log: the file of ``log_config_append``, and ``default_log_levels``.
+
+The file is checked for whether it can be used, and for where our lines go with it.
 
 A file that was made for Cinder has a logger ``cinder``, and its root often writes nothing.
 """
@@ -111,6 +113,18 @@ def silence(path: str) -> str:
         return ""
     text = f"{path} writes no lines of the loggers {_listed(silent)}, which are this service's"
     return f"{text}: add a logger for each of them, with the level INFO and a handler"
+
+
+def level_fault(pairs: Iterable[str]) -> str:
+    """Return why a list of levels cannot be used, or "".
+
+    :param pairs: each ``logger=LEVEL``, where the level is a name or a number.
+    """
+    for pair in pairs:
+        level = pair.partition("=")[2]
+        if not level.isdecimal() and not isinstance(logging.getLevelName(level), int):
+            return f"{pair!r:.100} is not logger=LEVEL, as in oslo.messaging=INFO"
+    return ""
 
 
 def _listed(names: Iterable[str]) -> str:
