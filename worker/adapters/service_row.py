@@ -26,6 +26,9 @@ LOG = logging.getLogger(__name__)
 
 OBJECT_VERSION = "1.39"
 
+FOREIGN = 3
+"""Periods in a row with foreign heartbeats, after which another service is assumed."""
+
 _SENT = ("replication_status", "active_backend_id", "disabled", "disabled_reason")
 """Columns that a failover sends; columns of other names are not accepted from the bus."""
 
@@ -47,6 +50,7 @@ class RegisteredService:
         self._zone = zone
         self._rpc_version = rpc_version
         self._row = self._register()
+        self._rivals = _Rivals(f"{binary} {host}")
 
     @property
     def id(self) -> int:
@@ -70,12 +74,17 @@ class RegisteredService:
         self._services.update(self.id, **columns)
 
     def heartbeat(self) -> None:
-        """Write the time of the heartbeat; insert a new row if an operator deleted this one."""
-        if not self._services.heartbeat(
+        """Write the time of the heartbeat; insert a new row if an operator deleted this one.
+
+        Another service that writes the same row is logged: it takes half of the operations.
+        """
+        count = self._services.heartbeat(
             host=self.host, binary=self._binary, availability_zone=self._zone
-        ):
+        )
+        if count is None:
             LOG.warning("the services row of %s was gone, it is made anew", self.host)
             self._row = self._register()
+        self._rivals.note(count)
 
     def _register(self) -> Record:
         return self._services.ensure(
@@ -86,6 +95,35 @@ class RegisteredService:
             rpc_version=self._rpc_version,
             object_version=OBJECT_VERSION,
         )
+
+
+class _Rivals:
+    """Whether another service writes heartbeats to the same row.
+
+    One heartbeat too many is no proof: one of ours counts twice when its answer was lost.
+
+    :param service: the name of the service in the log.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._count: int | None = None
+        self._foreign = 0  # heartbeats in a row that were not the only ones of their period
+
+    def note(self, count: int | None) -> None:
+        """Note how many heartbeats the row has had; None when it is new."""
+        before, self._count = self._count, count
+        if before is None or count is None or count <= before + 1:
+            self._foreign = 0
+            return
+        self._foreign += 1
+        if self._foreign == FOREIGN:
+            LOG.warning(
+                "another service writes the heartbeats of %s too, and takes some of its operations: "
+                "stop the cinder-volume, cinder-backup or Holdfast service of this name on the "
+                "other machine, or give it another host",
+                self._service,
+            )
 
 
 class BackendServiceRow:

@@ -96,7 +96,7 @@ class TestHeartbeat:
         made = records.services.ensure(**WHO)
         tables.set("services", made.id, updated_at=LONG_AGO)
 
-        assert records.services.heartbeat(**{**BEAT, "availability_zone": "z2"}) is True
+        assert records.services.heartbeat(**{**BEAT, "availability_zone": "z2"}) == 1
         row = tables.row("services")
         age = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) - row["updated_at"]
         assert age < datetime.timedelta(minutes=1)
@@ -106,7 +106,7 @@ class TestHeartbeat:
         made = records.services.ensure(**WHO)
         tables.set("services", made.id, deleted=True)
 
-        assert records.services.heartbeat(**BEAT) is False
+        assert records.services.heartbeat(**BEAT) is None
         assert tables.row("services")["report_count"] == 0
 
     def test_does_not_wait_for_a_database_that_is_away(self, tmp_path):

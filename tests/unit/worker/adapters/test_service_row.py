@@ -96,6 +96,30 @@ def given(tmp_path: Path) -> Iterator[Given]:
     made.close()
 
 
+class TestHeartbeat:
+    def foreign(self, given: Given) -> None:
+        assert given.left.records.services.heartbeat(
+            **{name: WHO[name] for name in ("host", "binary", "availability_zone")}
+        )
+
+    def test_another_service_of_the_same_name_is_logged_once(self, given, caplog) -> None:
+        for _ in range(5):
+            self.foreign(given)
+            given.registered.heartbeat()
+
+        [line] = [line for line in caplog.messages if "another service writes" in line]
+        assert f"{WHO['binary']} {HOST}" in line
+
+    def test_a_heartbeat_that_counted_twice_is_no_other_service(self, given, caplog) -> None:
+        for _ in range(3):
+            given.registered.heartbeat()
+            self.foreign(given)
+            given.registered.heartbeat()
+            given.registered.heartbeat()
+
+        assert "another service" not in caplog.text
+
+
 class TestSpread:
     def test_one_process_has_nobody_to_tell(self, given: Given) -> None:
         given.service.spread(**FAILED_OVER)

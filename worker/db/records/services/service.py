@@ -38,6 +38,7 @@ _BEAT = (
         availability_zone=sa.bindparam("zone"),
     )
 )
+_COUNT = sa.select(_T.c.report_count).where(_ALIVE).order_by(_T.c.id)
 _REPLICATION = (
     sa.update(_T)
     .where(
@@ -106,13 +107,20 @@ class Services:
 
         return Record("service", self._db.write(work))
 
-    def heartbeat(self, *, host: str, binary: str, availability_zone: str) -> bool:
-        """Show that the service lives; False when its row is gone.
+    def heartbeat(self, *, host: str, binary: str, availability_zone: str) -> int | None:
+        """Show that the service lives.
 
+        :returns: how many heartbeats its row has had; None when the row is gone.
         :raises Unavailable: at once; the next heartbeat is the retry.
         """
-        values = {"at": host, "of": binary, "zone": availability_zone, "at_time": now()}
-        return self._db.change(_BEAT, values, patient=False) > 0
+        named = {"at": host, "of": binary}
+        values = {**named, "zone": availability_zone, "at_time": now()}
+
+        def work(connection: sa.Connection) -> int | None:
+            connection.execute(_BEAT, values)
+            return connection.scalar(_COUNT, named)
+
+        return self._db.write(work, patient=False)
 
     def get(self, service_id: int) -> Record | None:
         """Return a row, even a deleted one; None where there is none."""
