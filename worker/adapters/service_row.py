@@ -119,8 +119,8 @@ class _Rivals:
         self._foreign += 1
         if self._foreign == FOREIGN:
             LOG.warning(
-                "another service writes the heartbeats of %s too, and takes some of its operations: "
-                "stop the cinder-volume, cinder-backup or Holdfast service of this name on the "
+                "another service writes the heartbeats of %s too, and takes some of its "
+                "operations: stop the cinder-volume, cinder-backup or Holdfast service of this name on the "
                 "other machine, or give it another host",
                 self._service,
             )
