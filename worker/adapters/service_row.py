@@ -120,8 +120,8 @@ class _Rivals:
         if self._foreign == FOREIGN:
             LOG.warning(
                 "another service writes the heartbeats of %s too, and takes some of its "
-                "operations: stop the cinder-volume, cinder-backup or Holdfast service of this name on the "
-                "other machine, or give it another host",
+                "operations: stop the cinder-volume, cinder-backup or Holdfast service of this "
+                "name on the other machine, or give it another host",
                 self._service,
             )
 
