@@ -235,6 +235,10 @@ class _WithAccess:
         finally:
             self.access.close()
 
+    def warn(self, text: str) -> None:
+        """Write a warning to standard error."""
+        self.app.stderr.write(f"{self.app.NAME}: {printable(text)}\n")
+
 
 class Command(_WithAccess, CliffCommand):
     """A command that does something, and writes lines in printable characters."""
@@ -244,10 +248,6 @@ class Command(_WithAccess, CliffCommand):
         stream = self.app.stdout
         stream.writelines(f"{colour.printable_line(line, stream)}\n" for line in lines)
         stream.flush()
-
-    def warn(self, text: str) -> None:
-        """Write a warning to standard error."""
-        self.app.stderr.write(f"{self.app.NAME}: {printable(text)}\n")
 
 
 class _Printed:

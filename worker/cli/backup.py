@@ -47,7 +47,7 @@ class List(Lister):
             wanted["volume_id"] = self.access.volume(parsed_args.volume).id
         found = self.access.records.backups.list(**wanted)
         moving = {one.id: one.size or 0 for one in found if one.status in _UNDER_WAY}
-        progress = copy_progress.under_way(self.access, moving) if moving else {}
+        progress = copy_progress.under_way(self.access, moving, self.warn) if moving else {}
         heads = ("ID", "Name", "Volume", "Size (GiB)", "Kind", "Status")
         return (*heads, *_MOVING), [_line(one, progress.get(one.id)) for one in found]
 
@@ -67,9 +67,8 @@ class Show(ShowOne):
             "needed_by": self.access.records.backups.dependants(backup.id),
         }
         if backup.status in _UNDER_WAY:
-            progress = copy_progress.under_way(self.access, {backup.id: backup.size or 0}).get(
-                backup.id
-            )
+            sizes = {backup.id: backup.size or 0}
+            progress = copy_progress.under_way(self.access, sizes, self.warn).get(backup.id)
             more |= {"progress": str(progress)} if progress else {}
         return shown(backup, more)
 

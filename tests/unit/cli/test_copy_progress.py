@@ -8,8 +8,10 @@ from oslo_utils import units
 
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
+from worker.cli.access import Access, NoJournal
 from worker.cli.output import copy_progress
 from worker.cli.output.copy_progress import TransferProgress
+from worker.journal.journal import Journal
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ def test_a_list_has_them_for_what_is_under_way_alone(
     monkeypatch.setattr(
         copy_progress,
         "under_way",
-        lambda _access, gib: {
+        lambda _access, gib, _warn: {
             one: TransferProgress(0.37, units.Gi * gib[one], 38.6) for one in gib
         },
     )
@@ -52,3 +54,19 @@ def test_a_list_has_them_for_what_is_under_way_alone(
         "0:01:05",
     ]
     assert [told[still.id][name] for name in columns] == ["", "", "", ""]
+
+
+def test_a_journal_that_cannot_be_read_is_a_warning_beside_the_list(
+    holdfast: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"volume_id": "v", "user_id": "u", "project_id": "p", "size": 40}
+    holdfast.records.backups.create(**facts, status="creating")
+
+    def refused(_access: Access) -> Journal:
+        raise NoJournal("may not be read")
+
+    monkeypatch.setattr(Access, "journal", property(refused))
+    shown = holdfast("backup", "list", "-f", "json")
+
+    assert shown.rows[0]["Done"] == ""
+    assert any("no progress is shown: may not be read" in line for line in shown.errors)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,10 +79,13 @@ def shown_bytes(count: float) -> str:
     return f"{count:.1f} {_UNITS[-1]}"
 
 
-def under_way(access: Access, gib: dict[str, int]) -> dict[str, TransferProgress]:
+def under_way(
+    access: Access, gib: dict[str, int], warn: Callable[[str], None]
+) -> dict[str, TransferProgress]:
     """Return the progress of backups, as far as this host's journal records it.
 
     :param gib: sizes by the ids of the backups that are looked for.
+    :param warn: gets the reason when the journal cannot be read.
     """
     # Late: SQLAlchemy and taskflow take a second, which help does not need.
     from worker.cli.output.tasks import tasks_of
@@ -96,8 +100,8 @@ def under_way(access: Access, gib: dict[str, int]) -> dict[str, TransferProgress
             for task in tasks_of(access.journal, entry):
                 if (progress := _of(task, gib[backup_id])) is not None:
                     found[backup_id] = progress
-    except (NoJournal, JournalError):
-        return found  # the service may run on another host
+    except (NoJournal, JournalError) as error:  # the service may run on another host, too
+        warn(f"no progress is shown: {error}")
     return found
 
 
