@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -48,6 +49,8 @@ class Service:
     :param sections: further sections and options, which override those that are set here.
     :param module: the module to run as ``python -m``.
     :param forked: start it by a fork of a process that has its modules, without imports.
+    :param namespace: the network namespace in which it runs, None for that of the tests.
+    :param environment: further variables of its environment.
     """
 
     def __init__(
@@ -60,12 +63,16 @@ class Service:
         sections: Sections | None = None,
         module: str = "worker.cmd.volume",
         forked: bool = False,
+        namespace: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.config = directory / "holdfast.conf"
         self.log = directory / "log"
         self.module = module
-        self._kind = ForkedProcess if forked else Process
+        kind = ForkedProcess if forked else Process
+        self._start = functools.partial(kind, namespace=namespace)
+        self._environment = dict(environment or {})
         self.process: Process | None = None
         self._notices: socket.socket | None = None
         self._heard: list[str] = []
@@ -119,10 +126,11 @@ class Service:
         self._notices.setblocking(False)
         root = Path(__file__).parents[2]
         paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-        env = {**os.environ, "NOTIFY_SOCKET": place, "PYTHONPATH": paths}
+        env = {**os.environ, "NOTIFY_SOCKET": place, "PYTHONPATH": paths, **self._environment}
         argv = [sys.executable, "-m", self.module, "--config-file", str(self.config)]
-        self.process = self._kind([*argv, *arguments], log=self.log, env=env, cwd=self.directory)
-        return self.process
+        process = self._start([*argv, *arguments], log=self.log, env=env, cwd=self.directory)
+        self.process = process
+        return process
 
     def notices(self) -> list[str]:
         """Return the service's messages to systemd so far, such as READY=1."""

@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from tests.servers.place import enter
 from tests.servers.process import Launched, Process
 
 MODULES = (
@@ -77,7 +78,8 @@ class ForkServer:
         """Fork a program.
 
         :param argv: its module and its arguments, as for ``python -m``.
-        :param more: its environment ``env`` and its directory ``cwd``.
+        :param more: its environment ``env``, its directory ``cwd``, and maybe its network
+            ``namespace``.
         """
         read, write = os.pipe()
         request = json.dumps({"argv": argv, **more}).encode()
@@ -136,6 +138,8 @@ class ForkedProcess(Process):
         _python, option, *program = argv
         assert (option, user) == ("-m", None)
         known = {"env": dict(os.environ if env is None else env), "cwd": str(cwd or os.getcwd())}
+        if self.namespace is not None:
+            known["namespace"] = self.namespace
         with open(os.devnull, "rb") as nothing:
             return fork_server().start(program, (nothing, output, output), **known)
 
@@ -200,8 +204,10 @@ def _report(status: int) -> None:
     os._exit(0)
 
 
-def run(argv: list[str], env: dict[str, str], cwd: str) -> None:
+def run(argv: list[str], env: dict[str, str], cwd: str, namespace: str | None = None) -> None:
     """Run a program in this process, as ``python -m module`` does."""
+    if namespace is not None:
+        enter(namespace)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pymysql
 
+from tests.servers.place import LOOPBACK, Place
 from tests.servers.process import Process
 from tests.servers.server import Server, find
 
@@ -21,27 +24,38 @@ class MariaDB(Server):
 
     name = "MariaDB"
     programs = ("mariadbd", "mariadb-install-db")
+    account: ClassVar[str] = "root"
+    """The account whose rights it takes, if we are root."""
 
     def __init__(
-        self, directory: Path, *, durable: bool = False, options: Sequence[str] = ()
+        self,
+        directory: Path,
+        *,
+        durable: bool = False,
+        place: Place = LOOPBACK,
+        options: Sequence[str] = (),
     ) -> None:
-        super().__init__(directory, durable=durable)
+        super().__init__(directory, durable=durable, place=place)
         self._options = options
 
     def database(self) -> str:
         """Return the URL of an empty database, for this caller alone."""
         name = f"d{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name}")
-        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{name}"
+        return f"mysql+pymysql://root@{self.place.address}:{self.port}/{name}"
 
     def execute(self, statement: str) -> None:
         """Run a statement as the administrator."""
-        with pymysql.connect(host="127.0.0.1", port=self.port, user="root") as connection:
+        address = self.place.address
+        with pymysql.connect(host=address, port=self.port, user="root") as connection:
             connection.cursor().execute(statement)
             connection.commit()
 
     def _prepare(self) -> None:
         (self.directory / "tmp").mkdir()
+        if os.geteuid() == 0:
+            for path in (self.directory, self.directory / "tmp"):
+                shutil.chown(path, self.account)
         self._command(
             "mariadb-install-db",
             "--no-defaults",
@@ -64,17 +78,19 @@ class MariaDB(Server):
                 f"--socket={self.directory / 'socket'}",
                 f"--pid-file={self.directory / 'pid'}",
                 f"--port={self.port}",
-                "--bind-address=127.0.0.1",
+                f"--bind-address={self.place.address}",
                 "--skip-name-resolve",
+                # The administrator's rights are those of a local client.
+                *([] if self.place == LOOPBACK else ["--skip-grant-tables"]),
                 *fast,
                 *self._options,
                 *self._rights(),
             ],
             log=log,
             cwd=self.directory,
+            namespace=self.place.namespace,
         )
 
-    @staticmethod
-    def _rights() -> list[str]:
+    def _rights(self) -> list[str]:
         # It refuses to run as root without this option.
-        return ["--user=root"] if os.geteuid() == 0 else []
+        return [f"--user={self.account}"] if os.geteuid() == 0 else []

@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from tests.servers.place import LOOPBACK
 from tests.servers.process import Process
 from tests.servers.server import Server, find
 
@@ -22,14 +23,14 @@ class PostgreSQL(Server):
         """Return the URL of an empty database, for this caller alone."""
         name = f"d{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name}")
-        return f"postgresql+psycopg2://postgres@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg2://postgres@{self.place.address}:{self.port}/{name}"
 
     def execute(self, statement: str) -> None:
         """Run a statement as the administrator."""
         import psycopg2  # an extra: those who need no PostgreSQL do not need it
 
         connection = psycopg2.connect(
-            host="127.0.0.1", port=self.port, user="postgres", dbname="postgres"
+            host=self.place.address, port=self.port, user="postgres", dbname="postgres"
         )
         try:
             connection.autocommit = True
@@ -43,10 +44,13 @@ class PostgreSQL(Server):
             shutil.chown(self.directory, user)
         data = str(self.directory / "data")
         self._command("initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "-N")
+        if self.place != LOOPBACK:
+            with (self.directory / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
 
     def _run(self, log: Path) -> Process:
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.place.address,
             "unix_socket_directories": "",
             "fsync": "on" if self._durable else "off",
             "deadlock_timeout": "200ms",
@@ -60,6 +64,7 @@ class PostgreSQL(Server):
             log=log,
             cwd=self.directory,
             user=self._user(),
+            namespace=self.place.namespace,
         )
 
     def _answers(self, process: Process) -> bool:

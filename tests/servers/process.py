@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
+from tests.servers.place import LOOPBACK, within
+
 # Below the kernel's ephemeral range: a client that retries against a stopped server
 # could otherwise be given that very port and connect to itself.
 PORTS = range(15000, 32000)
@@ -47,6 +49,7 @@ class Process:
 
     :param log: where its output goes.
     :param user: whose rights it takes, if we are root.
+    :param namespace: the network namespace in which it runs, None for ours.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class Process:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: str | None = None,
+        namespace: str | None = None,
     ) -> None:
         self.log = log
+        self.namespace = namespace
         with log.open("ab") as output:
             self._process = self._launch(list(argv), output, env, cwd, user)
         self.pid = self._process.pid
@@ -79,8 +84,11 @@ class Process:
         cwd: Path | None,
         user: str | None,
     ) -> Launched:
+        if self.namespace is not None and user is not None:  # root alone may enter one
+            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *argv]
+            user = None
         return subprocess.Popen(
-            argv,
+            within(self.namespace, argv),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -176,9 +184,7 @@ def free_port() -> int:
 
 def listens(port: int) -> bool:
     """Return whether a loopback port accepts connections."""
-    with socket.socket() as client:
-        client.settimeout(1)
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    return LOOPBACK.listens(port)
 
 
 def _ancestry() -> dict[int, set[int]]:

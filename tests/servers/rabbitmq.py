@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.servers.process import Process, free_port, listens, until
+from tests.servers.place import LOOPBACK, Place
+from tests.servers.process import Process, free_port, until
 from tests.servers.server import Server, find
 
 
@@ -20,8 +21,8 @@ class Broker(Server):
     programs = ("rabbitmq-server", "rabbitmqctl", "epmd")
     BATCH = 16  # vhosts made by one rabbitmqctl, which takes a second however many
 
-    def __init__(self, directory: Path, *, settings: str = "") -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, *, place: Place = LOOPBACK, settings: str = "") -> None:
+        super().__init__(directory, place=place)
         self._settings = settings
         self._names_port = free_port()
         self._names: Process | None = None
@@ -32,7 +33,7 @@ class Broker(Server):
         """Return the URL of an empty virtual host, for this caller alone."""
         if not self._vhosts:
             self._vhosts = self._make([f"v{next(self._numbers)}" for _ in range(self.BATCH)])
-        return f"rabbit://guest:guest@127.0.0.1:{self.port}/{self._vhosts.pop(0)}"
+        return f"rabbit://guest:guest@{self.place.address}:{self.port}/{self._vhosts.pop(0)}"
 
     def stop(self) -> None:
         """Stop the broker in order: clients are disconnected, durable queues stay."""
@@ -82,14 +83,20 @@ class Broker(Server):
     def _run(self, log: Path) -> Process:
         # The node would leave a name server of its own behind, on every address.
         if self._names is None:
-            argv = [find("epmd") or "epmd", "-port", str(self._names_port), "-address", "127.0.0.1"]
-            self._names = Process(argv, log=self.directory / "epmd.log", env=self._env())
-            until(lambda: listens(self._names_port), 60, "epmd")
+            argv = [find("epmd") or "epmd", "-port", str(self._names_port)]
+            self._names = Process(
+                [*argv, "-address", self.place.address],
+                log=self.directory / "epmd.log",
+                env=self._env(),
+                namespace=self.place.namespace,
+            )
+            until(lambda: self.place.listens(self._names_port), 60, "epmd")
         return Process(
             [find("rabbitmq-server") or "rabbitmq-server"],
             log=log,
             env=self._env(),
             cwd=self.directory,
+            namespace=self.place.namespace,
         )
 
     def _env(self) -> dict[str, str]:
@@ -99,12 +106,12 @@ class Broker(Server):
             "HOME": str(here),
             "LC_ALL": "C.UTF-8",
             "ERL_EPMD_PORT": str(self._names_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_ADDRESS": self.place.address,
             "RABBITMQ_NODENAME": f"t{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_IP_ADDRESS": self.place.address,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self._distribution),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ("-kernel inet_dist_use_interface {127,0,0,1}"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_MNESIA_BASE": str(here / "mnesia"),
             "RABBITMQ_LOG_BASE": str(here / "log"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",

@@ -13,7 +13,8 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from tests.servers.process import Process, free_port, listens, until
+from tests.servers.place import LOOPBACK, Place, within
+from tests.servers.process import Process, free_port, until
 
 # Where packages put programs that are not on every PATH. RabbitMQ's own scripts stand
 # before the packages' wrappers in sbin, which switch the user.
@@ -41,13 +42,15 @@ class Server(abc.ABC):
     """A server with a directory and a port of its own.
 
     :param durable: whether commits reach the disk, as in production.
+    :param place: where it runs; on this machine's loopback address by default.
     """
 
     name: ClassVar[str]
     programs: ClassVar[tuple[str, ...]]
 
-    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+    def __init__(self, directory: Path, *, durable: bool = False, place: Place = LOOPBACK) -> None:
         self.directory = directory
+        self.place = place
         self.port = free_port()
         self._durable = durable
         self._process: Process | None = None
@@ -105,7 +108,7 @@ class Server(abc.ABC):
     def _answers(self, process: Process) -> bool:
         if process.returncode is not None:
             raise RuntimeError(f"{self.name} ended with {process.returncode}")
-        return listens(self.port)
+        return self.place.listens(self.port)
 
     @abc.abstractmethod
     def _prepare(self) -> None:
@@ -117,9 +120,9 @@ class Server(abc.ABC):
 
     def _command(self, *argv: str, env: dict[str, str] | None = None) -> str:
         """Run one of the server's tools to its end and return its output."""
-        program = find(argv[0]) or argv[0]
+        command = [find(argv[0]) or argv[0], *argv[1:]]
         done = subprocess.run(
-            [program, *argv[1:]],
+            command if self._user() else within(self.place.namespace, command),
             env=env,
             cwd=self.directory,
             user=self._user(),

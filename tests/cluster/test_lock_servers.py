@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""etcd and Redis as servers of locks, in a namespace: locks exclude, and outlive a restart."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tooz import coordination
+
+from tests.conftest import require
+from tests.servers import until
+from tests.servers.several.etcd import Etcd
+from tests.servers.several.network import Network
+from tests.servers.several.redis import Redis
+
+
+@pytest.fixture(scope="module", params=[Redis, Etcd], ids=lambda kind: kind.name)
+def server(
+    request: pytest.FixtureRequest, network: Network, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    kind = request.param
+    require(kind)
+    directory = tmp_path_factory.mktemp("locks") / kind.name
+    made = kind(directory, place=network.namespace(kind.name.lower()).place)
+    made.start()
+    yield made
+    made.close()
+
+
+def member(url: str) -> Any:
+    coordinator = coordination.get_coordinator(url, uuid.uuid4().bytes)
+    coordinator.start(start_heart=True)
+    return coordinator
+
+
+def test_lock_excludes_and_outlives_a_restart_of_its_server(server: Any) -> None:
+    one, other = member(server.url), member(server.url)
+    held = one.get_lock(b"volume")
+    assert held.acquire()
+
+    assert not other.get_lock(b"volume").acquire(blocking=False)
+    server.stop()
+    server.start()
+    assert not other.get_lock(b"volume").acquire(blocking=False)
+
+    held.release()
+    until(lambda: other.get_lock(b"volume").acquire(blocking=False), 30, "the released lock")
+    other.stop()
+    one.stop()
