@@ -16,7 +16,9 @@ from worker.cmd import volume  # first: it keeps eventlet out of the process
 
 from oslo_utils import timeutils  # isort: skip
 
-_OFFSET = Path(os.environ.get("HOLDFAST_CLOCK", "/dev/null"))
+VARIABLE = "HOLDFAST_CLOCK"
+
+_OFFSET = Path(os.environ.get(VARIABLE, "/dev/null"))
 _time, _utcnow = time.time, timeutils.utcnow
 
 
@@ -28,7 +30,12 @@ def _utcnow_moved(with_timezone: bool = False) -> datetime.datetime:
     return _utcnow(with_timezone) + datetime.timedelta(seconds=_offset())
 
 
-if __name__ == "__main__":
+def install() -> None:
+    """Have this process read the time of day with the file's seconds added."""
     time.time = lambda: _time() + _offset()
     timeutils.utcnow = _utcnow_moved
+
+
+if __name__ == "__main__":
+    install()
     volume.main()
