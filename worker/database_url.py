@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import importlib.util
-from importlib import metadata
 from pathlib import Path
 
 import sqlalchemy as sa
+
+from worker import entry_points
 
 _DRIVERS = {"postgresql": ("psycopg2", "psycopg"), "mysql": ("pymysql", "MySQLdb")}
 """Modules of the drivers that a URL without one gets: the one that our extra installs first.
@@ -38,7 +39,7 @@ def parse(address: str) -> sa.URL:
 
 def missing_plugins(address: str) -> list[str]:
     """Return the plugins of SQLAlchemy that an address names and that are not installed."""
-    known = {point.name for point in metadata.entry_points(group="sqlalchemy.plugins")}
+    known = entry_points.names("sqlalchemy.plugins")
     return [name for name in _plugins(sa.engine.make_url(address)) if name not in known]
 
 

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import importlib
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
+
+from worker import entry_points
 
 
 class LoadError(ValueError):
@@ -27,7 +27,7 @@ def load(wanted: str, group: str, label: str) -> object:
     if dot:
         with explained(wanted):
             return getattr(importlib.import_module(module), name)
-    points = {point.name: point for point in entry_points(group)}
+    points = {point.name: point for point in entry_points.of_group(group)}
     if wanted not in points:
         known = ", ".join(sorted(points)) or "none is installed"
         raise LoadError(f"there is no {label} {wanted!r}; known: {known}{guess(wanted, points)}")
@@ -64,12 +64,6 @@ def _explanation(path: str, error: BaseException) -> str:
     is_placed = bool(frames) and not isinstance(error, SyntaxError)  # which names it itself
     at = f" ({frames[-1].filename}:{frames[-1].lineno})" if is_placed else ""
     return f"{path}: module {module} cannot be imported, {text}{at}: reinstall or correct it"
-
-
-@functools.cache
-def entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
-    """Return the entry points of a group; the first call reads a file of each package."""
-    return tuple(metadata.entry_points(group=group))
 
 
 def guess(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:

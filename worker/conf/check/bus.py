@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 
 import oslo_messaging
 from kombu import compression
@@ -14,6 +13,7 @@ from oslo_config import cfg
 from oslo_utils import strutils
 
 from drivers.compat import oslo_config
+from worker import entry_points
 from worker.compat import oslo_messaging as compat
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
@@ -80,7 +80,7 @@ def warnings(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
         yield problem(conf, found, RABBIT, "amqp_auto_delete", _AUTO_DELETE, fatal=False)
     if not verifies(conf):
         yield problem(conf, found, RABBIT, "ssl_ca_file", _NOT_VERIFIED, fatal=False)
-    known = {point.name for point in metadata.entry_points(group="oslo.messaging.notify.drivers")}
+    known = entry_points.names("oslo.messaging.notify.drivers")
     for name in sorted({one for one in conf[_NOTIFICATIONS].driver if one} - known):
         text = f"there is no driver {name}, known: {', '.join(sorted(known))}"
         yield problem(conf, found, _NOTIFICATIONS, "driver", text, fatal=False)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
 from typing import Any
 
 import sqlalchemy
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker import database_url
+from worker import database_url, entry_points
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
 
@@ -95,7 +94,7 @@ def _locks(address: str) -> str | None:
 
 def _installed(address: str, group: str) -> str | None:
     scheme = _scheme(address)
-    points = {point.name: point for point in metadata.entry_points(group=group)}
+    points = {point.name: point for point in entry_points.of_group(group)}
     # "etcd3+http" is a driver; "kombu+memory" is the driver kombu with a transport of its own.
     point = points.get(scheme) or points.get(scheme.partition("+")[0])
     if point is None:

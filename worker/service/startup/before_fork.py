@@ -14,9 +14,8 @@ import gc
 from oslo_config import cfg
 
 from drivers.cinder import loading
-from worker import database_url
+from worker import database_url, entry_points
 from worker.compat import pymysql
-from worker.conf import plugins
 from worker.conf.option_groups import image
 
 _M_ARENA_MAX = -8
@@ -33,7 +32,7 @@ memory from free places between the parent's, and each place costs a copy of its
 def prepare(conf: cfg.ConfigOpts) -> None:
     """Prepare the modules and values that every process of a service uses."""
     loading.before_fork()
-    plugins.entry_points(image.SERVICES)
+    entry_points.of_group(image.SERVICES)
     for address in (conf.database.connection, conf.journal.connection):
         if database_url.parse(address).get_driver_name() == pymysql.DRIVER:
             pymysql.make_tls_context()
