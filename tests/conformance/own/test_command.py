@@ -3,26 +3,59 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
+
+from worker.cli import driver
+from worker.cli.main import main
 
 ROOT = Path(__file__).parents[3]
 VAULT = "tests.conformance.planted.correct.vault:VaultDriver"
 
 
-def tested(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    script = "import sys; from worker.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, "driver", "test", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a fork of this process, which has imported the modules already."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        child = os.fork()
+        if child == 0:
+            _in_child(arguments, out.fileno(), errors.fileno())
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(arguments, status, out.read(), errors.read())
+
+
+def _in_child(arguments: Sequence[str], out: int, errors: int) -> NoReturn:
+    status: int | None = 70
+    try:
+        os.dup2(out, 1)
+        os.dup2(errors, 2)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        driver.subprocess = SimpleNamespace(run=_run)  # type: ignore[attr-defined]
+        os.chdir(ROOT)
+        status = main(["driver", "test", *arguments])
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(70 if status is None else status)
+
+
+def _run(command: list[str], *, check: bool) -> SimpleNamespace:
+    """Run the suite in this process."""
+    assert command[:3] == [sys.executable, "-m", "pytest"]
+    assert not check
+    return SimpleNamespace(returncode=int(pytest.main(command[3:])))
 
 
 @pytest.fixture
@@ -53,7 +86,7 @@ def vault(tmp_path: Path) -> list[str]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_tested_is_an_error_in_words(arguments, text):
-    done = tested(*arguments)
+    done = run_command(*arguments)
 
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
@@ -61,7 +94,7 @@ def test_what_cannot_be_tested_is_an_error_in_words(arguments, text):
 
 
 def test_unknown_option_of_the_command_is_an_error():
-    done = tested("noop", "--quickly")
+    done = run_command("noop", "--quickly")
 
     assert done.returncode == 2
     assert "--quickly" in done.stderr
@@ -69,7 +102,7 @@ def test_unknown_option_of_the_command_is_an_error():
 
 def test_a_driver_whose_data_cannot_be_read_is_not_green(vault):
     without_device = [one for one in vault if not one.startswith("--device")]
-    done = tested(*without_device, "--only=TestCreateVolume")
+    done = run_command(*without_device, "--only=TestCreateVolume")
 
     assert done.returncode == 1
     assert "not conformant: data was not tested" in done.stdout
@@ -79,8 +112,8 @@ def test_required_tests_may_not_be_skipped(vault):
     only = "--only=TestCreateVolume or test_optional_field"
     noop = ["noop", "--modes=plain", "--only=test_optional_field", "--require"]
 
-    assert tested(*vault, only, "--require").returncode == 0
-    refused = tested(*noop)
+    assert run_command(*vault, only, "--require").returncode == 0
+    refused = run_command(*noop)
     assert refused.returncode == 1
     assert "--require: skipped: NoopDriver does not report multiattach" in refused.stdout
 
@@ -89,6 +122,15 @@ def test_a_driver_in_a_file_is_tested(tmp_path, vault):
     text = (ROOT / "tests/conformance/planted/correct/vault.py").read_text()
     bug = text.replace("file.truncate(volume.size * GIB)", "file.truncate(GIB)")
     (tmp_path / "own.py").write_text(bug)
-    done = tested("own.py:VaultDriver", *vault[1:], "--only=TestCreateVolume", cwd=tmp_path)
+    script = "import sys; from worker.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = ["driver", "test", "own.py:VaultDriver", *vault[1:], "--only=TestCreateVolume"]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
 
     assert done.returncode != 0

@@ -32,7 +32,7 @@ INTERFACES = {
 }
 
 
-def tests_of_the_suite():
+def names_of_tests():
     found = set()
     for path in SUITE.rglob("test_*.py"):
         for node in ast.parse(path.read_text()).body:
@@ -48,7 +48,7 @@ def tests_of_the_suite():
 
 
 def test_named_tests_exist():
-    known = tests_of_the_suite()
+    known = names_of_tests()
     named = {name for all_of in statements.SEEDS.values() for one in all_of for name in one.tests}
 
     missing = {name for name in named - known if not (ROOT / name).exists()}
