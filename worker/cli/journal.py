@@ -1,13 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast journal: check the journal's file, or replace a damaged one."""
+"""holdfast journal: show how full it is, check its file, or replace a damaged one."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from worker.cli.access import Access, Command, CommandError
+from worker.cli.access import Access, Command, CommandError, ShowOne, plain
 from worker.journal import sqlite_file
+
+_MIB = 2**20
+
+
+class Status(ShowOne):
+    """Show how much the journal holds, and what was removed because of its limits.
+
+    Failed operations and rejected messages are limited together, by [journal] keep_failed_mib:
+    removed failures are those that were removed before keep_failed days had passed.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Read the journal."""
+        usage, path = self.access.journal.usage(), self.access.journal_file
+        limits = self.access.conf.journal
+        shown: dict[str, Any] = {
+            "unfinished": usage.unfinished,
+            "finished": usage.finished,
+            "failed": usage.failed,
+            "rejected": usage.rejected,
+            "rejected limit": limits.keep_rejected,
+            "failed bytes": usage.kept_bytes,
+            "failed bytes limit": limits.keep_failed_mib * _MIB,
+            "removed failures": usage.removed_entries,
+            "removed bytes": usage.removed_bytes,
+            "last removal": plain(usage.removed_at),
+        }
+        if path is not None:
+            shown |= {"file": str(path), "file bytes": sqlite_file.size(path)}
+        return list(shown), list(shown.values())
 
 
 class Check(Command):

@@ -28,9 +28,10 @@ from taskflow.types.failure import Failure
 from flows.storable_errors import bounded
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
-from worker.journal.entries import ended_operation, entry_list, listed_entry
+from worker.journal.entries import ended_operation, entry_list, journal_usage, listed_entry
 from worker.journal.entries.ended_operation import SHOWN, reopened, shown, unmask
-from worker.journal.entries.kept_failures import KeptFailures
+from worker.journal.entries.journal_usage import JournalUsage
+from worker.journal.entries.kept_failures import FAILED, KeptFailures
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.stored_operation import UNREADABLE, reason_of
 from worker.journal.entries.unanswered import UnansweredInsertions
@@ -61,7 +62,7 @@ _NAME = 100
 _ASIDE = "set aside, since it holds no operation"
 """Begin of the failure of an entry that cannot be read."""
 
-ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
+ENDED = (states.SUCCESS, *FAILED)
 
 
 class Journal:
@@ -103,6 +104,7 @@ class Journal:
             self._statements.limit.longest = schema.longest_row(self._engine)
             self.requests.upgrade()
             self.consumers.upgrade()
+            journal_usage.upgrade(self._engine)
 
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""
@@ -323,6 +325,18 @@ class Journal:
         wanted = self._statements.which(REJECTED, rejected, among, beginning)
         with self._reading() as connection:
             return entry_list.read(self._statements, connection, wanted, limit)
+
+    def usage(self) -> JournalUsage:
+        """Return how much the journal holds, and what was removed because of its limit."""
+        with self._reading() as connection:
+            return journal_usage.read(
+                connection,
+                self._tables,
+                self.failures.kept_bytes(connection),
+                rejected=REJECTED,
+                succeeded=states.SUCCESS,
+                failed=FAILED,
+            )
 
     def prune(self, finished_before: datetime.datetime, failed_before: datetime.datetime) -> int:
         """Forget entries that ended before these times (UTC); return how many."""

@@ -87,6 +87,15 @@ def problems(path: Path, *, at_start: bool = False) -> list[str]:
     return [] if found == ["ok"] else found
 
 
+def size(path: Path) -> int:
+    """Return the bytes of a journal's file and of the files beside it."""
+    total = 0
+    for suffix in ("", *_BESIDE):
+        with contextlib.suppress(FileNotFoundError):
+            total += os.stat(f"{path}{suffix}").st_size
+    return total
+
+
 def users(path: Path) -> list[int]:
     """Return the ids of the processes, as far as they can be seen, that have the file open."""
     found = []

@@ -52,10 +52,15 @@ def test_failed_casts_are_bounded_in_bytes_the_oldest_first(
     with caplog.at_level(logging.WARNING):
         flows = [fail(journal, MIB) for _ in range(24)]
     kept = {entry.flow for entry in journal.entries(among=[states.REVERTED])}
+    usage = journal.usage()
 
     assert 6 <= len(kept) <= 9
     assert journal.failures.removed_entries == 24 - len(kept)
     assert journal.failures.removed_bytes > 15 * MIB
+    assert (usage.unfinished, usage.failed) == (1, len(kept))
+    assert usage.kept_bytes > len(kept) * MIB
+    assert usage.removed_entries == journal.failures.removed_entries
+    assert usage.removed_bytes == journal.failures.removed_bytes
     assert journal.load(running.uuid).state == states.PENDING
     assert "keep_failed_mib" in caplog.text
     if kind == "sqlite":  # the times of the others are whole seconds

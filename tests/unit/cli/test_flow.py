@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast flow: the journal's flows in every state."""
+"""holdfast flow: the journal's flows in every state; holdfast journal status."""
 
 from __future__ import annotations
 
 import io
 import re
+import sqlite3
 import uuid
 from collections.abc import Iterator
 
@@ -218,3 +219,47 @@ def _failure() -> Failure:
         raise ValueError("the shelf is gone")
     except ValueError:
         return Failure()
+
+
+def test_the_status_counts_entries_of_each_kind(
+    holdfast: Shell, journal: Journal, flows: Flows
+) -> None:
+    before = holdfast("journal", "status", "-f", "json").rows
+    flows.make("unfinished", allocate="RUNNING")
+    flows.make("finished", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
+    flows.make("failed", allocate="REVERTED")
+    journal.reject("one", "no_method", "no such method")
+    now = holdfast("journal", "status", "-f", "json").rows
+    kinds = ("unfinished", "finished", "failed", "rejected")
+
+    assert {name: now[name] - before[name] for name in kinds} == dict.fromkeys(kinds, 1)
+    assert now["failed bytes"] > before["failed bytes"]
+    assert now["failed bytes limit"] == 256 * 2**20
+    assert now["file"] == str(holdfast.conf.journal.connection).removeprefix("sqlite:///")
+    assert now["file bytes"] > 0
+
+
+def test_the_status_counts_failures_that_were_removed(
+    holdfast: Shell, journal: Journal, flows: Flows
+) -> None:
+    before = holdfast("journal", "status", "-f", "json").rows
+    for number in range(3):
+        flows.make(f"failed-{number}", allocate="REVERTED")
+    journal.failures.most = lambda: 0
+    journal.prune_failures()
+    now = holdfast("journal", "status", "-f", "json").rows
+
+    assert now["failed bytes"] == 0
+    assert now["removed failures"] - before["removed failures"] >= 3
+    assert now["removed bytes"] - before["removed bytes"] > 3 * 100
+    assert now["last removal"] > before["last removal"]
+
+
+def test_a_journal_of_an_earlier_version_has_a_status(holdfast: Shell, journal: Journal) -> None:
+    path = str(holdfast.conf.journal.connection).removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE holdfast_removed_failures")
+    ran = holdfast("journal", "status", "-f", "json")
+
+    assert ran.rows["removed failures"] == 0
+    assert ran.rows["last removal"] == ""

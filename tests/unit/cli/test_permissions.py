@@ -56,6 +56,7 @@ def test_a_file_that_cannot_be_read_is_not_called_absent(
         ("db check", "database"),
         ("flow list", "journal"),
         ("journal check", "journal"),
+        ("journal status", "journal"),
     ],
 )
 def test_a_command_that_reads_makes_no_file(

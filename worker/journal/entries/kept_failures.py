@@ -17,12 +17,16 @@ import sqlalchemy as sa
 from taskflow import states
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
+from worker.journal.entries import journal_usage
+
 LOG = logging.getLogger(__name__)
 
 PART = 8
 """The limit is applied again when failures of this part of it have been added."""
 
-_ENDS = (states.REVERTED, states.FAILURE)
+FAILED = (states.REVERTED, states.FAILURE)
+"""States of operations that failed."""
+
 _CHUNK = 500
 
 
@@ -50,7 +54,7 @@ class KeptFailures:
         size = _length(self._flows.c.meta) + of_tasks
         self._sizes = (
             sa.select(self._flows.c.parent_uuid, size)
-            .where(self._flows.c.state.in_(_ENDS))
+            .where(self._flows.c.state.in_(FAILED))
             .order_by(self._flows.c.updated_at.desc(), self._flows.c.uuid)
         )
 
@@ -66,6 +70,11 @@ class KeptFailures:
                 self._added = 0
         return due
 
+    def kept_bytes(self, connection: sa.Connection) -> int:
+        """Return the bytes of all failed entries."""
+        sizes = self._sizes.order_by(None).subquery()
+        return int(connection.scalar(sa.select(sa.func.sum(sizes.c[1]))) or 0)
+
     def prune(self, connection: sa.Connection) -> None:
         """Remove the oldest failed entries that exceed the limit."""
         if self.most is None:
@@ -78,16 +87,18 @@ class KeptFailures:
         for some in _chunks(list(removed)):
             # An operator may have one of them run again meanwhile.
             still = sa.select(self._flows.c.parent_uuid).where(
-                self._flows.c.parent_uuid.in_(some), self._flows.c.state.in_(_ENDS)
+                self._flows.c.parent_uuid.in_(some), self._flows.c.state.in_(FAILED)
             )
             connection.execute(sa.delete(self._books).where(self._books.c.uuid.in_(still)))
         if removed:
+            size = sum(removed.values())
+            journal_usage.note_removed(connection, len(removed), size)
             self.removed_entries += len(removed)
-            self.removed_bytes += sum(removed.values())
+            self.removed_bytes += size
             LOG.warning(
                 "%d failed operations were removed from the journal before their time, %d bytes:"
                 " [journal] keep_failed_mib is exceeded; %d since the start",
-                *(len(removed), sum(removed.values()), self.removed_entries),
+                *(len(removed), size, self.removed_entries),
             )
 
 
