@@ -43,19 +43,20 @@ class AnswerDeadline:
             raise TimeoutError(f"the answer did not end in {self._seconds:.0f} s")
 
 
-def content(raw: Any, seconds: float) -> bytes:
+def content(raw: Any, seconds: float, longest: int = LONGEST) -> bytes:
     """Return a whole body.
 
     :param raw: the answer of urllib3.
     :param seconds: in which it has to end.
-    :raises AnswerTooLong: it has more bytes than :data:`LONGEST`.
+    :param longest: the bytes that it may have.
+    :raises AnswerTooLong: it has more.
     :raises TimeoutError: it takes too long.
     """
     body, deadline = bytearray(), AnswerDeadline(seconds)
     for chunk in read(raw, 64 * units.Ki, deadline.waited):
         body += chunk
-        if len(body) > LONGEST:
-            raise AnswerTooLong(f"it has more than {LONGEST} bytes")
+        if len(body) > longest:
+            raise AnswerTooLong(f"it has more than {longest} bytes")
     return bytes(body)
 
 

@@ -202,55 +202,10 @@ def _client(configuration: Any) -> Any:
     """Make a client. :raises BackupDriverException: boto3 is not installed."""
     try:
         # Late: an optional library, which takes memory.
-        import boto3
-        from botocore.config import Config
+        from drivers.backup.stores import s3_client
     except ImportError as error:
         raise BackupDriverException("S3 needs boto3: pip install 'holdfast[s3]'") from error
-    proxies = {
-        kind: address
-        for kind, address in (
-            ("http", configuration.backup_s3_http_proxy),
-            ("https", configuration.backup_s3_https_proxy),
-        )
-        if address
-    }
-    connections = max(
-        configuration.backup_s3_max_pool_connections, configuration.backup_transfers * 2
-    )
-    timeout = configuration.backup_s3_timeout
-    settings = Config(
-        connect_timeout=timeout,
-        read_timeout=timeout,
-        max_pool_connections=connections,
-        proxies=proxies or None,
-        retries={
-            "max_attempts": configuration.backup_s3_retry_max_attempts,
-            "mode": configuration.backup_s3_retry_mode,
-        },
-        s3={"addressing_style": "path"},
-        # Many stores refuse the checksums in trailers that the library sends otherwise.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    verify = configuration.backup_s3_verify_ssl and (configuration.backup_s3_ca_cert_file or True)
-    address = configuration.backup_s3_endpoint_url
-    try:
-        return _made(boto3, configuration, verify, settings)
-    except ValueError as error:
-        text = f"backup_s3_endpoint_url = {address} cannot be used: {error}"
-        raise BackupDriverException(text) from error
-
-
-def _made(boto3: Any, configuration: Any, verify: Any, settings: Any) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=configuration.backup_s3_endpoint_url or None,
-        aws_access_key_id=configuration.backup_s3_store_access_key,
-        aws_secret_access_key=configuration.backup_s3_store_secret_key,
-        region_name=configuration.backup_s3_region,
-        verify=verify,
-        config=settings,
-    )
+    return s3_client.connect(configuration)
 
 
 def _code(error: BaseException | None) -> str:

@@ -57,7 +57,7 @@ class SwiftStore(BucketStore):
         super().__init__(configuration.backup_swift_container)
         self._policy = configuration.backup_swift_create_storage_policy
         self._idle: deque[Any] = deque()
-        _client()
+        _connections()
 
     def container(self, backup: Record) -> str:
         """Return the container of the row, or that of the options."""
@@ -154,7 +154,7 @@ class SwiftStore(BucketStore):
             "project_name": known.backup_swift_project,
             "region_name": known.backup_swift_region_name,
         }
-        return _client().Connection(
+        return _connections().Connection(
             authurl=known.backup_swift_auth_url,
             auth_version=known.backup_swift_auth_version,
             user=known.backup_swift_user,
@@ -230,15 +230,15 @@ class _StreamedUpload:
             yield part
 
 
-def _client() -> Any:
-    """Return the library. :raises BackupDriverException: it is not installed."""
+def _connections() -> Any:
+    """Return the module of connections. :raises BackupDriverException: a library is missing."""
     try:
         # Late: an optional library, which takes memory.
-        import swiftclient
+        from drivers.backup.stores import swift_connection
     except ImportError as error:
         text = "Swift needs python-swiftclient: pip install 'holdfast[swift]'"
         raise BackupDriverException(text) from error
-    return swiftclient
+    return swift_connection
 
 
 def _status(error: BaseException) -> int:

@@ -16,6 +16,7 @@ from oslo_config import cfg
 
 from drivers.backup.posix import PosixDriver
 from drivers.backup.s3 import S3Driver, S3Store
+from drivers.backup.stores import swift_connection
 from drivers.backup.stores.object_store import ContainerMissing
 from drivers.backup.swift import SwiftDriver, SwiftStore
 from drivers.interface.errors import BackupDriverException
@@ -56,7 +57,7 @@ class Swift:
 
 
 def swift(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> SwiftStore:
-    monkeypatch.setattr(swiftclient, "Connection", Swift)
+    monkeypatch.setattr(swift_connection, "Connection", Swift)
     store = SwiftDriver(settings(root, SwiftDriver, **SWIFT, **options))._store
     assert isinstance(store, SwiftStore)
     return store
@@ -75,7 +76,8 @@ def test_s3_verifies_unless_that_is_switched_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], verify: Any
 ) -> None:
     made: dict[str, Any] = {}
-    monkeypatch.setattr(boto3, "client", lambda _service, **how: made.update(how))
+    client = boto3.client
+    monkeypatch.setattr(boto3, "client", lambda kind, **how: (made.update(how), client(kind))[1])
     s3(tmp_path, **options)
 
     assert made["verify"] == verify

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections to Swift whose answers are read with limits.
+
+Imported only where one is made: the library takes memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import swiftclient
+from swiftclient.client import AUTH_VERSIONS_V1, ClientException
+
+from drivers import answer_heads
+from drivers.backup.stores import whole_answers
+
+
+class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library has no hints
+    """A connection: lists, errors and the answer to a login of version 1 have limits.
+
+    Its argument ``timeout`` is also the time in which the head, and such a body, have to end.
+    """
+
+    def http_connection(self, url: str | None = None) -> tuple[Any, Any]:
+        """Return the parsed address, and a connection to it."""
+        parsed, made = super().http_connection(url)
+        answer_heads.limit(made.request_session)
+        answer_of = made.getresponse
+
+        def getresponse() -> Any:
+            return _limited(answer_of(), self.timeout)
+
+        made.getresponse = getresponse
+        return parsed, made
+
+    def get_auth(self) -> tuple[str, str]:
+        """Log in."""
+        if self.auth_version not in AUTH_VERSIONS_V1:
+            found: tuple[str, str] = super().get_auth()
+            return found
+        parsed, connection = self.http_connection(self.authurl)
+        headers = {"X-Auth-User": self.user, "X-Auth-Key": self.key}
+        try:
+            connection.request("GET", parsed.path, "", headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        address = answer.getheader("x-storage-url")
+        if not 200 <= answer.status < 300 or not address:
+            raise ClientException.from_response(answer, "Auth GET failed", body)
+        return address, answer.getheader("x-storage-token", answer.getheader("x-auth-token"))
+
+
+def _limited(answer: Any, seconds: float) -> Any:
+    """Return an answer whose body is read with limits where it is read as a whole.
+
+    Parts of an object are read up to its end: a retry of the library skips the bytes that it has, and would
+    read on for ever where the object has become shorter.
+    """
+    read_part, has_ended = answer.read, False
+
+    def read(*length: int) -> bytes:
+        nonlocal has_ended
+        if not length:
+            return _whole(answer, seconds)
+        part: bytes = read_part(*length)
+        if not part and has_ended:
+            raise OSError("the object is shorter than before")
+        has_ended = not part
+        return part
+
+    answer.read = read
+    return answer
+
+
+def _whole(answer: Any, seconds: float) -> bytes:
+    try:
+        body = whole_answers.content(answer.raw, seconds)
+    finally:
+        answer.close()
+    answer.headers.pop("Content-Encoding", None)  # the library would inflate it again
+    return body
