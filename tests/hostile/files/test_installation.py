@@ -17,12 +17,20 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 MENDED = {
     "PyMySQL": "1.1.1",  # CVE-2024-36039: dicts as parameters were not escaped
-    "psycopg2-binary": "2.9.11",  # CVE-2025-1094, in the libpq that it contains
-    "requests": "2.32.4",  # CVE-2024-35195, CVE-2024-47081: verification, credentials
+    "cryptography": "48.0.1",  # GHSA-537c-gmf6-5ccf; the tests only
+    "idna": "3.15",  # CVE-2024-3651, CVE-2026-45409: the time for a host, as of a redirection
+    "psycopg": "3.2.13",  # CVE-2025-12818, in the libpq that it contains
+    "psycopg2-binary": "2.9.13",  # CVE-2025-1094, CVE-2025-12818, CVE-2026-6477: its libpq
+    "pytest": "9.0.3",  # CVE-2025-71176: directories in /tmp that another user makes first
+    "requests": "2.33",  # CVE-2024-35195, CVE-2024-47081, CVE-2026-25645: credentials, files
     "setuptools": "78.1.1",  # CVE-2025-47273: paths of packages
-    "urllib3": "2.6.3",  # CVE-2025-66418, CVE-2025-66471, CVE-2026-21441: unpacking
+    "urllib3": "2.7",  # CVE-2026-44431 and -44432, CVE-2026-21441: redirections, unpacking
 }
-"""The first versions without a known hole that input of the worker could reach."""
+"""The first versions without a known hole that input of the worker, or of its tests, could reach.
+
+Later holes are left out where it cannot: CVE-2026-59890 of setuptools is in archives that macOS
+makes, CVE-2026-57585 of msgpack in a reader that nothing here uses.
+"""
 
 _REQUIREMENT = re.compile(r"^([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)")
 
@@ -48,8 +56,11 @@ def test_no_version_with_a_known_hole_satisfies_a_requirement(name: str) -> None
 
 
 @pytest.mark.parametrize("extra", ["glance", "nova", "s3", "swift"])
-def test_a_client_over_https_brings_a_library_without_known_holes(extra: str) -> None:
-    assert any(line.startswith("urllib3>=") for line in EXTRAS[extra])
+def test_a_client_over_https_brings_libraries_without_known_holes(extra: str) -> None:
+    names = {line.partition(">=")[0] for line in EXTRAS[extra]}
+
+    assert {"idna", "urllib3"} <= names
+    assert "requests" in names or extra == "s3"
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
