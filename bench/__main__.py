@@ -11,6 +11,7 @@ BENCHMARKS = (
     "backup",
     "calls",
     "casts",
+    "cluster",
     "journal",
     "outages",
     "peer",

@@ -65,7 +65,7 @@ class Service:
 
     def cpu_seconds(self) -> float:
         """Processor time of the whole family so far, user and system."""
-        return sum(_cpu(pid) for pid in self._process.family())
+        return sum(cpu(pid) for pid in self._process.family())
 
     def timed(self, work: Callable[[], object]) -> tuple[float, float]:
         """Return how many seconds something took, and how much processor time here."""
@@ -109,7 +109,8 @@ class Service:
         self._process.stop()
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
+    """Return the processor time of a process so far in seconds, user and system."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except FileNotFoundError:
