@@ -73,6 +73,14 @@ class SharedDriver(LocalDriver):
     def failover_completed(self, context: Any, active_backend_id: str | None = None) -> None:
         """Learn the end of a failover on another host."""
 
+    def connected(self, name: str, record: Record) -> None:
+        """Keep a file for each volume that is connected."""
+        place = self._history.path.parent / "connections" / f"connection-{record.id}"
+        if name == "initialize_connection":
+            place.touch()
+        elif name == "terminate_connection":
+            place.unlink(missing_ok=True)
+
     def change(self, call: Call, name: str) -> None:
         """Leave a trace of this process on an object."""
         append(self._effects / name, f"{self._history.life} {call.request} {call.method}")
@@ -95,6 +103,7 @@ def _recorded(name: str) -> Callable[..., Any]:
             half = slowness(record) / 2
             _linger(self, call, record.id, half)
             answer = original(self, *args, **more)
+            self.connected(name, record)
             _linger(self, call, record.id, half)
             self.change(call, record.id)
         return answer
@@ -120,4 +129,5 @@ def prepare(directory: Path) -> None:
     """Make the directories of the backend."""
     os.makedirs(directory / "effects", exist_ok=True)
     os.makedirs(directory / "volumes", exist_ok=True)
+    os.makedirs(directory / "connections", exist_ok=True)
     os.makedirs(directory / "backups", exist_ok=True)

@@ -124,8 +124,9 @@ def done_twice(evidence: Evidence) -> Iterator[Finding]:
             text = f"{line.method} of {line.resource} by {line.life}, {late:.1f} s after the end"
             yield Finding("done_twice", text)
     flows: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    casts = {entry.request for entry in evidence.entries if entry.kind != "call"}
     for one in evidence.journal:
-        if one.request in {entry.request for entry in evidence.entries}:
+        if one.request in casts:
             flows[one.request, one.method, one.resource].add(one.flow)
     for (request, method, resource), ids in flows.items():
         if len(ids) > 1:

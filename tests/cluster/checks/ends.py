@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from tests.cluster.checks.evidence import Evidence, Finding
 from tests.cluster.load.ledger import Entry
 
+CONNECTION = "connection-"
+"""Begin of the name of a volume's connection on the backend."""
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEEPS_OBJECTS = ("error", "error_deleting", "error_extending", "error_restoring")
 """Statuses in which a resource may have an object, or none."""
@@ -59,6 +62,9 @@ def leaks(evidence: Evidence) -> Iterator[Finding]:
     for name in sorted(evidence.objects):
         kind = "snapshot" if "@" in name else "volume"
         ids = _UUID.findall(name)
+        if name.startswith(CONNECTION):
+            yield Finding("leaked", f"{name} is still there, without an attachment")
+            continue
         if not ids or evidence.row(kind, ids[-1]) is None:
             yield Finding("leaked", f"{name} is on the backend, without a row")
     of_backups: set[str] = set()

@@ -26,6 +26,7 @@ class Generator:
 
     :param rate: operations per second.
     :param most: operations that may be open at the same time.
+    :param stock: resources of an earlier load.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Generator:
         backups: bool = True,
         slow: float = 0.25,
         longest: float = 6.0,
+        stock: Stock | None = None,
     ) -> None:
         self.ledger = ledger
         self._cloud = cloud
-        self._stock = Stock(chance)
+        self._stock = Stock(chance) if stock is None else stock
         self._maker = Maker(cloud, self._stock, chance, slow, longest)
         self._rate, self._most, self._backups = rate, most, backups
         self._planned: dict[str, Planned] = {}
@@ -109,7 +111,18 @@ class Generator:
             self._stock.use(planned.uses)
             self._planned[planned.entry.request] = planned
         self.ledger.begin(planned.entry)
-        planned.send()
+        if planned.waits:
+            threading.Thread(target=self._call, args=(planned,), daemon=True).start()
+            return
+        try:
+            planned.send()
+        except Exception:
+            self.ledger.withdraw(planned.entry)
+            raise
+
+    def _call(self, planned: Planned) -> None:
+        self.ledger.finish(planned.entry, str(planned.send()))
+        self._ended(planned.entry)
 
     def _watch(self) -> None:
         while not self._end.wait(POLL):

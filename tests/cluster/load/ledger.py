@@ -95,6 +95,12 @@ class Ledger:
                 self._open.pop(entry.request, None)
         return ended
 
+    def finish(self, entry: Entry, status: str) -> None:
+        """Note the end of a call, which its caller sees."""
+        entry.status, entry.done = status, time.monotonic()
+        with self._lock:
+            self._open.pop(entry.request, None)
+
     def count(self) -> Counter[str]:
         """Return how many there are, by method, and how many failed or are open."""
         found: Counter[str] = Counter()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.cluster.load.attaching import attach_and_detach
 from tests.cluster.load.cloud import ClusterCloud
 from tests.cluster.load.ledger import GONE, Entry
 from tests.cluster.load.stock import Item, Stock
@@ -18,17 +19,18 @@ class Planned:
     """An operation whose rows are there.
 
     :param uses: the resources that no other operation may use meanwhile.
-    :param send: casts it.
+    :param send: casts it; calls, and returns how it ended, where ``waits`` is set.
     :param new: the resource that it makes.
     :param gone: the resource that it deletes.
     """
 
     entry: Entry
     uses: tuple[str, ...]
-    send: Callable[[], None]
+    send: Callable[[], str | None]
     new: Item | None = None
     gone: str = ""
     size: int = 0
+    waits: bool = False
 
 
 class Maker:
@@ -62,6 +64,7 @@ class Maker:
             (14, self.snapshot),
             (12, self.delete_snapshot),
             (16, self.delete),
+            (8, self.attach),
         ]
         if backups:
             kinds += [(6, self.backup), (4, self.restore), (5, self.delete_backup)]
@@ -136,6 +139,18 @@ class Maker:
         row = self._cloud.records.volumes.get(item.id)
         entry = Entry("delete_volume", "volume", item.id, "deleting", GONE)
         return self._planned(entry, (item.id,), gone=item.id, volume=row)
+
+    def attach(self) -> Planned | None:
+        """Calls that attach a volume and detach it again."""
+        item = self._stock.free("volume")
+        if item is None:
+            return None
+        entry = Entry("attach", "call", item.id, "waiting", "answered")
+
+        def call() -> str:
+            return attach_and_detach(self._cloud, item.id, entry.request)
+
+        return Planned(entry, (item.id,), call, waits=True)
 
     def backup(self) -> Planned | None:
         """A backup of a volume."""

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m tests.cluster``: the campaign of faults on several hosts, or one round again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from worker.compat import native_threads  # noqa: F401  # isort: skip
+
+from tests.cluster.checks.verdict import Verdict
+from tests.cluster.faults.campaign import Campaign
+from tests.cluster.faults.plan import KINDS, Plan
+from tests.cluster.rig.setting import Kinds
+from tests.cluster.rig.world import CLUSTER, Shape, World
+from tests.servers.several import network
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Strike, print the result as one line of JSON, and return 1 if anything was found."""
+    options = _options(argv)
+    kinds = Kinds(options.database, options.locks, options.broker)
+    reason = network.missing() or ", ".join(kinds.missing())
+    if reason:
+        print(f"skipped: {reason}")
+        return 0
+    _say(f"seed {options.seed}: {options.hosts} hosts, {kinds}")
+    began = time.monotonic()
+    plan = Plan(options.seed, options.only, options.hosts, options.ttl, options.size)
+    shape = Shape(
+        hosts=options.hosts,
+        cluster=options.cluster,
+        processes=options.processes,
+        backups=not options.no_backups,
+        lease=lease(options.ttl),
+    )
+    with World(kinds, shape) as world:
+        world.start()
+        _say(f"servers and hosts after {time.monotonic() - began:.0f} s; {plan.rows} rows of pairs")
+        campaign = Campaign(
+            world,
+            plan,
+            options.seed,
+            ttl=options.ttl,
+            most=options.most,
+            rate=options.rate,
+            backups=not options.no_backups,
+            keep=options.keep,
+            say=_say,
+        )
+        if options.round is not None:
+            total = campaign.round(options.round, plan.round(options.round))
+        else:
+            total = campaign.run(options.faults)
+    return _report(total, campaign.skipped, time.monotonic() - began)
+
+
+def lease(ttl: float) -> dict[str, float]:
+    """Return the options of a lease, in the proportions of the defaults."""
+    return {
+        "slot_ttl": ttl,
+        "slot_renewal": ttl / 5,
+        "slot_kill_after": ttl * 2 / 3,
+        "slot_takeover_margin": ttl * 2 / 15,
+    }
+
+
+def _report(total: Verdict, skipped: dict[str, str], seconds: float) -> int:
+    for kind, reason in sorted(skipped.items()):
+        print(f"skipped {kind}: {reason}")
+    for kind, count in sorted(total.kinds.items()):
+        took = sorted(one.seconds for one in total.takeovers if one.fault == kind)
+        shown = f", takeovers {took[0]:.1f} to {took[-1]:.1f} s" if took else ""
+        print(f"{kind:<20}{count:>6}{shown}")
+    print(f"{total.calls} calls of drivers, {seconds / 60:.1f} min")
+    print(json.dumps(total.figures()), flush=True)
+    return 0 if total.is_good else 1
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.cluster", description=__doc__)
+    parser.add_argument("--faults", type=int, default=2000, help="how many (default: 2000)")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    parser.add_argument("--only", default=",".join(KINDS), help="kinds of faults, by commas")
+    parser.add_argument("--round", type=int, help="play this round of the seed alone")
+    parser.add_argument("--hosts", type=int, default=3)
+    parser.add_argument("--cluster", default=CLUSTER, help="empty for hosts without a cluster")
+    parser.add_argument("--processes", type=int, default=1, help="processes of a backend")
+    parser.add_argument("--database", default="mysql", choices=("mysql", "galera", "postgresql"))
+    parser.add_argument("--locks", default="redis", choices=("redis", "etcd"))
+    parser.add_argument("--broker", default="rabbitmq", choices=("rabbitmq", "quorum"))
+    parser.add_argument("--ttl", type=float, default=6.0, help="seconds of a lease (default: 6)")
+    parser.add_argument("--size", type=int, default=20, help="faults of a round")
+    parser.add_argument("--most", type=int, default=2, help="faults at the same time")
+    parser.add_argument("--rate", type=float, default=4.0, help="operations per second")
+    parser.add_argument("--no-backups", action="store_true")
+    parser.add_argument("--keep", type=Path, help="where histories with findings are left")
+    options = parser.parse_args(argv)
+    options.only = [kind for kind in options.only.split(",") if kind]
+    if unknown := set(options.only) - set(KINDS):
+        parser.error(f"unknown kinds: {', '.join(sorted(unknown))}; known: {', '.join(KINDS)}")
+    return options
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A campaign: rounds of faults under load, each judged at its end."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.cluster.checks.collect import collect
+from tests.cluster.checks.evidence import Finding, Struck
+from tests.cluster.checks.verdict import Verdict
+from tests.cluster.faults.plan import Fault, Plan
+from tests.cluster.faults.strike import Striker
+from tests.cluster.load.generator import Generator
+from tests.cluster.load.ledger import Ledger
+from tests.cluster.load.stock import Stock
+from tests.cluster.rig.world import World
+
+WARM_UP = 3.0
+"""Seconds of load before the first fault of a round."""
+
+Say = Callable[[str], None]
+
+
+class Campaign:
+    """Rounds on one world.
+
+    :param ttl: seconds of a lease.
+    :param most: faults at the same time.
+    :param keep: where the history of a round with findings is left.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        plan: Plan,
+        seed: int,
+        *,
+        ttl: float,
+        most: int = 2,
+        rate: float = 4.0,
+        backups: bool = True,
+        keep: Path | None = None,
+        say: Say = print,
+    ) -> None:
+        self.world, self.plan = world, plan
+        self.total = Verdict()
+        self.skipped: dict[str, str] = {}
+        self._seed, self._ttl, self._most = seed, ttl, most
+        self._rate, self._backups, self._keep, self._say = rate, backups, keep, say
+        self._stock = Stock(random.Random(f"{seed} stock"))
+        self._known: set[str] = set()
+
+    def run(self, faults: int) -> Verdict:
+        """Play all rounds; return the result of all."""
+        for number, some in self.plan.rounds(faults):
+            self.round(number, some)
+        return self.total
+
+    def round(self, number: int, faults: Sequence[Fault]) -> Verdict:
+        """Play a round; return its result."""
+        began = time.monotonic()
+        ledger, striker = Ledger(), Striker(self.world)
+        load = Generator(
+            self.world.cloud,
+            ledger,
+            random.Random(f"{self._seed} load {number}"),
+            rate=self._rate,
+            backups=self._backups,
+            longest=self._ttl,
+            stock=self._stock,
+        )
+        load.start()
+        try:
+            time.sleep(WARM_UP)
+            self._strike(striker, faults)
+            self._settle()
+            load.halt(120)
+            load.drain(self.patience)
+        finally:
+            load.close()
+        verdict = self._judge(ledger, striker.struck)
+        self.skipped |= striker.skipped
+        self.total += verdict
+        took = time.monotonic() - began
+        self._say(f"round {number} in {took:.0f} s: {verdict.line()}")
+        if verdict.findings:
+            self._report(number, faults, verdict)
+        self._forget_history(number, keep=bool(verdict.findings))
+        return verdict
+
+    @property
+    def patience(self) -> float:
+        """Seconds in which all operations end when the faults are over."""
+        return 60.0 + 6 * self._ttl
+
+    def _strike(self, striker: Striker, faults: Sequence[Fault]) -> None:
+        free = threading.Semaphore(self._most)
+        errors: list[str] = []
+
+        def strike(fault: Fault) -> None:
+            try:
+                striker.strike(fault)
+            except Exception as error:  # noqa: BLE001 - the round goes on, and says so
+                errors.append(f"{fault.shown()}: {type(error).__name__}: {error}")
+            finally:
+                free.release()
+
+        threads = []
+        for fault in faults:
+            time.sleep(fault.delay)
+            free.acquire()
+            threads.append(threading.Thread(target=strike, args=(fault,), daemon=True))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        for text in errors:
+            self._say(f"the rig failed: {text[:2000]}")
+
+    def _settle(self) -> None:
+        """Wait until each host runs again."""
+        for host in self.world:
+            for service in host.services.values():
+                service.wait_for_notice("READY=1")
+
+    def _judge(self, ledger: Ledger, struck: Sequence[Struck]) -> Verdict:
+        verdict = Verdict.of(collect(self.world, ledger, struck))
+        fresh = [one for one in verdict.findings if one.text not in self._known]
+        self._known |= {one.text for one in fresh}
+        verdict.findings = fresh
+        return verdict
+
+    def _report(self, number: int, faults: Sequence[Fault], verdict: Verdict) -> None:
+        for finding in verdict.findings[:20]:
+            self._say(f"  {finding.kind}: {finding.text}")
+        self._say(f"  again: --seed {self._seed} --round {number}; faults of the round:")
+        for fault in faults:
+            self._say(f"    {fault.shown()}, {fault.delay:.1f} s after the one before")
+
+    def _forget_history(self, number: int, *, keep: bool) -> None:
+        if keep and self._keep is not None:
+            self._keep.mkdir(parents=True, exist_ok=True)
+            place = self._keep / f"round-{number}"
+            place.mkdir(exist_ok=True)
+            (place / "history").write_text(self.world.history.read_text())
+            for host in self.world:
+                for kind, service in host.services.items():
+                    (place / f"{host.name}-{kind}.log").write_text(service.text())
+        self.world.history.unlink(missing_ok=True)
+        for path in (self.world.shared / "effects").iterdir():
+            path.unlink()
+
+
+def seen(findings: Sequence[Finding]) -> str:
+    """Return findings for a message."""
+    return "\n".join(f"{one.kind}: {one.text}" for one in findings)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each kind of fault: its begin and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.cluster.checks.evidence import Struck
+from tests.cluster.faults.plan import Fault
+from tests.cluster.rig import freezer
+from tests.cluster.rig.host import Host
+from tests.cluster.rig.setting import nodes
+from tests.cluster.rig.world import World
+from tests.servers.several.network import Direction
+
+SKEW = 30.0
+"""Seconds by which a clock is set."""
+
+FLAPS = 3
+"""How often a host that flaps is killed."""
+
+
+class Striker:
+    """Strikes faults on a world; faults of one host, or of one server, wait for each other."""
+
+    def __init__(self, world: World) -> None:
+        self.struck: list[Struck] = []
+        self.skipped: dict[str, str] = {}
+        self._world = world
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._guard = threading.Lock()
+
+    def strike(self, fault: Fault) -> None:
+        """Begin a fault, wait for its length, and end it."""
+        reason = self._missing(fault.kind)
+        if reason:
+            self.skipped[fault.kind] = reason
+            return
+        with self._guard:
+            lock = self._locks[self._victim(fault)]
+        with lock:
+            began = time.monotonic()
+            with self._begin(fault):
+                hosts = self._hosts(fault)
+                if hosts is not None:
+                    note = Struck(
+                        fault.kind, hosts, began, began + fault.seconds, self._orderly(fault)
+                    )
+                    self.struck.append(note)
+                time.sleep(fault.seconds)
+
+    def _missing(self, kind: str) -> str:
+        if kind == "pause" and not freezer.is_possible():
+            return "no freezer of control groups, version 1"
+        if kind == "minority-server" and not self._nodes("database")[1:]:
+            return "the database has one node"
+        return ""
+
+    def _victim(self, fault: Fault) -> str:
+        if fault.is_of_host:
+            return f"host {fault.host}"
+        return "database" if fault.kind == "minority-server" else fault.kind.partition("-")[0]
+
+    def _hosts(self, fault: Fault) -> tuple[str, ...]:
+        if fault.is_of_host:
+            return (self._host(fault).name,)
+        return tuple(self._world.hosts)
+
+    @staticmethod
+    def _orderly(fault: Fault) -> bool:
+        return fault.kind in ("stop", "clock")
+
+    def _host(self, fault: Fault) -> Host:
+        return list(self._world)[fault.host % len(self._world.hosts)]
+
+    def _nodes(self, kind: str) -> list[Any]:
+        server = {"broker": self._world.setting.broker, "database": self._world.setting.database}
+        return nodes(server.get(kind, self._world.setting.locks))
+
+    @contextlib.contextmanager
+    def _begin(self, fault: Fault) -> Iterator[None]:
+        kind, _, target = fault.kind.partition("-")
+        if target == "server":
+            with self._server(fault, kind):
+                yield
+        elif kind == "cut":
+            with self._cut(fault, target):
+                yield
+        else:
+            host = self._host(fault)
+            begin, end = _HOST_FAULTS[kind]
+            begin(host, fault)
+            try:
+                yield
+            finally:
+                end(host, fault)
+
+    @contextlib.contextmanager
+    def _cut(self, fault: Fault, target: str) -> Iterator[None]:
+        host = self._host(fault)
+        targets = self._world.targets
+        chosen = list(targets) if target == "all" else [target]
+        own = host.namespace.place.address
+        addresses = [one for name in chosen for one in targets[name] if one != own]
+        direction = Direction[fault.direction.upper()]
+        host.cut(addresses, direction)
+        try:
+            yield
+        finally:
+            host.mend(addresses, direction)
+
+    @contextlib.contextmanager
+    def _server(self, fault: Fault, kind: str) -> Iterator[None]:
+        if kind == "minority":
+            with self._minority(fault):
+                yield
+            return
+        found = self._nodes(kind)
+        node = found[fault.host % len(found)]
+        node.kill()
+        try:
+            yield
+        finally:
+            node.start()
+            for server in (self._world.setting.broker, self._world.setting.database):
+                complete = getattr(server, "wait_complete", None)
+                if complete is not None and node in server.nodes:
+                    complete()
+
+    @contextlib.contextmanager
+    def _minority(self, fault: Fault) -> Iterator[None]:
+        """Cut one node of Galera from the others; its clients still reach it."""
+        found = self._nodes("database")
+        node = found[fault.host % len(found)]
+        spaces = {one.place.address: one for one in self._world.network.namespaces.values()}
+        others = [one.place.address for one in found if one is not node]
+        namespace = spaces[node.place.address]
+        namespace.cut(others)
+        try:
+            yield
+        finally:
+            namespace.mend(others)
+            self._world.setting.database.wait_complete()
+
+
+def _kill(host: Host, _fault: Fault) -> None:
+    host.kill()
+
+
+def _launch(host: Host, _fault: Fault) -> None:
+    host.launch()
+
+
+def _flap(host: Host, _fault: Fault) -> None:
+    for _ in range(FLAPS):
+        host.kill()
+        host.launch()
+        time.sleep(0.5)
+    host.kill()
+
+
+def _set_clock(host: Host, fault: Fault) -> None:
+    host.set_clock(SKEW if fault.direction != "out_of" else -SKEW)
+
+
+def _nothing(_host: Host, _fault: Fault) -> None:
+    """There is nothing to end: the services restart by themselves."""
+
+
+_HOST_FAULTS: dict[str, tuple[Callable[[Host, Fault], None], Callable[[Host, Fault], None]]] = {
+    "kill": (_kill, _launch),
+    "child": (lambda host, _fault: host.kill_child(), _nothing),
+    "freeze": (lambda host, _fault: host.freeze(), lambda host, _fault: host.thaw()),
+    "pause": (lambda host, _fault: host.pause(), lambda host, _fault: host.resume()),
+    "stop": (lambda host, _fault: host.stop(), _launch),
+    "flap": (_flap, _launch),
+    "clock": (_set_clock, lambda host, _fault: host.set_clock(0.0)),
+}
