@@ -8,13 +8,12 @@ the next process of its slot replaces them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from worker.journal.transaction import reading, translated
+from worker.journal.transaction import Transactions
 
 _METADATA = sa.MetaData()
 _T = sa.Table(
@@ -52,16 +51,16 @@ class Consumer:
 class Consumers:
     """The registered consumers.
 
-    :param engine: the journal's database.
+    :param transactions: of the journal.
     :raises JournalError: from each method: the database does not do it.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
 
     def upgrade(self) -> None:
         """Create the table."""
-        _METADATA.create_all(self._engine)
+        _METADATA.create_all(self._transactions.engine)
 
     def register(self, slot: str, consumers: Iterable[tuple[str, str]]) -> None:
         """Replace the consumers of a slot.
@@ -69,39 +68,39 @@ class Consumers:
         :param consumers: the queue and the name of each.
         """
         rows = [{"slot": slot, "queue": queue, "name": name} for queue, name in consumers]
-        with self._writing() as connection:
+        with self._transactions.changing() as connection:
             connection.execute(sa.delete(_T).where(_T.c.slot == slot))
             connection.execute(sa.insert(_T).values(taken=0), rows)
 
     def forget(self, slot: str) -> None:
         """Remove the consumers of a slot that no process has any more."""
-        with self._writing() as connection:
-            connection.execute(sa.delete(_T).where(_T.c.slot == slot))
+        with self._transactions.changing() as connection:
+            self.forget_in(connection, slot)
+
+    @staticmethod
+    def forget_in(connection: sa.Connection, slot: str) -> None:
+        """Remove the consumers of a slot in the caller's transaction."""
+        connection.execute(sa.delete(_T).where(_T.c.slot == slot))
 
     def slots(self, beginning: str) -> list[str]:
         """Return the slots with consumers whose names begin like this."""
         wanted = sa.select(_T.c.slot).distinct()
-        with reading(self._engine) as connection:
+        with self._transactions.reading() as connection:
             begins = _T.c.slot.startswith(beginning, autoescape=True)
             return list(connection.scalars(wanted.where(begins)))
 
     def note(self, queue: str, name: str, marker: str, channel: int) -> None:
         """Note that a consumer has taken a marker, and has accepted all casts before it."""
         change = sa.update(_T).where(_T.c.queue == queue, _T.c.name == name)
-        with self._writing() as connection:
+        with self._transactions.changing() as connection:
             connection.execute(change.values(marker=marker, channel=channel, taken=_T.c.taken + 1))
 
     def of(self, queue: str) -> list[Consumer]:
         """Return the consumers of a queue."""
         wanted = sa.select(_T).where(_T.c.queue == queue).order_by(_T.c.id)
-        with reading(self._engine) as connection:
+        with self._transactions.reading() as connection:
             rows = connection.execute(wanted).all()
         return [
             Consumer(row.slot, row.queue, row.name, row.marker, row.channel, row.taken)
             for row in rows
         ]
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with translated(self._engine), self._engine.begin() as connection:
-            yield connection

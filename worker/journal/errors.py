@@ -2,8 +2,10 @@
 """Errors of the journal.
 
 JournalError
-├── JournalUnavailable     the connection, a lock, the disk: the request may be repeated
+├── JournalUnavailable     the connection, the disk: the request may be repeated
+│   └── JournalConflict    a deadlock, a lock: nothing was written
 ├── JournalRefused         the statement or its values: a repetition does not help
+├── JournalFenced          another process has taken the slot: nothing may be done any more
 └── UnreadableEntry        an entry that no version of the worker has written
 """
 
@@ -18,6 +20,14 @@ class JournalError(Exception):
 
 class JournalUnavailable(JournalError):
     """The database of the journal is away; whether it did as it was asked is not known."""
+
+
+class JournalConflict(JournalUnavailable):
+    """Another transaction was in the way, maybe at the commit; nothing was written."""
+
+
+class JournalFenced(JournalError):
+    """The process does not own its slot any more: it writes nothing, and ends at once."""
 
 
 class JournalRefused(JournalError):

@@ -12,10 +12,9 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,8 +44,11 @@ from worker.journal.group_commit import GroupCommit
 from worker.journal.interruptions import Interruption
 from worker.journal.operator_requests import OperatorRequests
 from worker.journal.progress import FlowProgress
+from worker.journal.slots.adoption import Adoption, has_unfinished
+from worker.journal.slots.ownership import Ownership, SlotFence
+from worker.journal.slots.slot_rows import Slots
 from worker.journal.statements import Statements
-from worker.journal.transaction import reading, transaction, translated
+from worker.journal.transaction import Transactions, translated
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
@@ -77,13 +79,13 @@ class Journal:
         self._metadata = sa.MetaData()
         self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = Statements(self._tables, self._engine)
+        self._transactions = Transactions(self._engine)
         self.failures = KeptFailures(self._tables)
-        self.requests = OperatorRequests(self._engine)
-        self.consumers = Consumers(self._engine)
+        self.requests = OperatorRequests(self._transactions, self._tables)
+        self.consumers = Consumers(self._transactions)
+        self.slot_table = None if schema.is_file(self._engine) else Slots(self._transactions)
+        """The slots and their leases; None for a journal in SQLite, which has none."""
         self._unanswered = UnansweredInsertions()
-        # SQLite lets one writer in at a time and makes others poll: queue them here instead.
-        sqlite = self._engine.dialect.name == "sqlite"
-        self._gate: Any = threading.Lock() if sqlite else nullcontext()
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(JournalError),
@@ -105,10 +107,45 @@ class Journal:
             self.requests.upgrade()
             self.consumers.upgrade()
             journal_usage.upgrade(self._engine)
+            if self.slot_table is not None:
+                self.slot_table.upgrade()
 
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""
         self._engine.dispose()
+
+    def slots_apart(self, silence: int) -> Slots | None:
+        """Return the slots by connections of their own; None for a journal in SQLite.
+
+        :param silence: how long the server may take to reply, in seconds.
+        """
+        if self.slot_table is None:
+            return None
+        url = self._engine.url.render_as_string(hide_password=False)
+        return Slots(Transactions(schema.make_engine(url, silence)))
+
+    def hold(self, ownership: Ownership, lost: Callable[[str], None]) -> Adoption:
+        """Write as the owner of a slot from now on; return how to adopt other slots.
+
+        :param lost: called when a transaction finds the slot lost, with the reason.
+        """
+        assert self.slot_table is not None, "a journal in SQLite has no leases"
+        self._transactions.fence = SlotFence(self._engine, ownership, lost)
+        return Adoption(
+            *(self._transactions, self._statements, self.slot_table, self.consumers),
+            *(ENDED, ownership.slot),
+        )
+
+    def give_up(self) -> bool:
+        """Give the slot up, and write nothing any more; return whether it has operations left."""
+        fence = self._transactions.fence
+        if self.slot_table is None or not isinstance(fence, SlotFence):
+            return False
+        fence.release()
+        return self.slot_table.release(
+            fence.ownership,
+            functools.partial(has_unfinished, self._statements, fence.ownership.slot, ENDED),
+        )
 
     def accept(self, unique_id: str, slot: str, operation: Operation) -> FlowDetail | None:
         """Write an operation, ready to run, in one durable transaction.
@@ -131,7 +168,7 @@ class Journal:
     def remove_withdrawn(self) -> None:
         """Remove the entries that were withdrawn, if they are there and have not begun."""
         for flow in self._unanswered.withdrawn():
-            with self._gate, reading(self._engine) as connection, connection.begin():
+            with self._transactions.changing() as connection:
                 self._statements.remove_pending(connection, flow, states.PENDING)
             self._unanswered.settle(flow)
 
@@ -146,7 +183,7 @@ class Journal:
 
     def prune_rejected(self, keep: int) -> None:
         """Forget all but so many of the messages that were rejected last."""
-        with self._gate, reading(self._engine) as connection, connection.begin():
+        with self._transactions.changing() as connection:
             self._statements.prune_rejected(connection, REJECTED, keep)
 
     def progress(self, detail: FlowDetail) -> FlowProgress:
@@ -179,7 +216,7 @@ class Journal:
 
     def suspend(self, slot: str) -> None:
         """Note durably that a stop in order leaves the flows of a slot: none was interrupted."""
-        with self._gate, reading(self._engine) as connection, connection.begin():
+        with self._transactions.changing() as connection:
             self._statements.suspend(connection, slot, (*ENDED, states.PENDING, states.SUSPENDED))
         self._disk.wait()
 
@@ -218,7 +255,7 @@ class Journal:
 
     def prune_failures(self) -> None:
         """Forget the oldest failed operations that exceed the limit of their bytes."""
-        with self._gate, reading(self._engine) as connection, connection.begin():
+        with self._transactions.changing() as connection:
             self.failures.prune(connection)
 
     def request_revert(self, detail: FlowDetail, reason: str) -> None:
@@ -264,8 +301,12 @@ class Journal:
         """
         with self._reading() as connection:
             uuids = self._statements.unfinished(connection, slot, ENDED)
+        return self.load_each(uuids)
+
+    def load_each(self, flows: Iterable[str]) -> list[FlowDetail]:
+        """Return flows that are to be resumed; entries that cannot be read are set aside."""
         found = []
-        for flow in uuids:
+        for flow in flows:
             try:
                 found.append(self.load(flow))
             except UnreadableEntry as error:
@@ -289,7 +330,7 @@ class Journal:
 
     def adopt(self, slot: str, by: str) -> None:
         """Give the flows of a slot without an owner to another slot."""
-        with self._gate, reading(self._engine) as connection, connection.begin():
+        with self._transactions.changing() as connection:
             self._statements.rename(connection, slot, by)
 
     def load(self, flow: str) -> FlowDetail:
@@ -346,7 +387,7 @@ class Journal:
             (states.REVERTED, failed_before),
             (states.FAILURE, failed_before),
         ):
-            with self._gate, reading(self._engine) as connection, connection.begin():
+            with self._transactions.changing() as connection:
                 removed += self._statements.prune(connection, state, before)
         return removed
 
@@ -388,13 +429,13 @@ class Journal:
 
         :param durably: whether to wait until it survives a power cut.
         """
-        with self._gate, transaction(self._engine) as cursor:
+        with self._transactions.writing() as cursor:
             yield cursor
         if durably:
             self._disk.wait()
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:
-        return reading(self._engine)
+        return self._transactions.reading()
 
 
 def flow_id(unique_id: str) -> str:

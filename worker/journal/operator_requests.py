@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
+from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
 from flows.storable_errors import bounded
+from worker.journal.transaction import Transactions
 
 ACTIONS = ("resume", "revert", "cancel")
 
@@ -33,7 +35,6 @@ _T = sa.Table(
     sa.Column("answer", sa.Text),
     sa.Column("done", sa.Boolean, nullable=False, default=False),
 )
-_OPEN = sa.select(_T).where(_T.c.slot == sa.bindparam("which"), _T.c.answer.is_(None))
 
 
 @dataclass(frozen=True)
@@ -62,45 +63,62 @@ class RequestResult:
 class OperatorRequests:
     """The requests in one journal.
 
-    :param engine: the journal's database.
+    :param transactions: of the journal.
+    :param tables: of the journal; they name the present owner of a flow.
+    :raises JournalError: from each method: the database does not do it.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, transactions: Transactions, tables: Tables) -> None:
+        self._transactions = transactions
+        flows, books = tables.flowdetails, tables.logbooks
+        joined = _T.outerjoin(flows, flows.c.uuid == _T.c.flow).outerjoin(
+            books, books.c.uuid == flows.c.parent_uuid
+        )
+        owner = sa.func.coalesce(books.c.name, _T.c.slot)
+        self._open = (
+            sa.select(_T)
+            .select_from(joined)
+            .where(_T.c.answer.is_(None), owner == sa.bindparam("which"))
+            .order_by(_T.c.id)
+        )
 
     def upgrade(self) -> None:
         """Create the table."""
-        _METADATA.create_all(self._engine)
+        _METADATA.create_all(self._transactions.engine)
 
     def ask(self, slot: str, flow: str, action: str) -> int:
         """Write a request and return its number."""
         row = {"slot": slot, "flow": flow, "action": action, "asked_at": timeutils.utcnow()}
-        with self._engine.begin() as connection:
+        with self._transactions.changing(fenced=False) as connection:
             key = connection.execute(sa.insert(_T).values(**row)).inserted_primary_key
         assert key is not None
         return int(key[0])
 
     def pending(self, slot: str) -> list[OperatorRequest]:
-        """Return the requests without an answer of a slot, the oldest first."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(_OPEN.order_by(_T.c.id), {"which": slot}).all()
+        """Return the requests without an answer of a slot, the oldest first.
+
+        A request on a flow is of the slot that owns the flow now: another process may have
+        adopted it after the command read the slot.
+        """
+        with self._transactions.reading() as connection:
+            rows = connection.execute(self._open, {"which": slot}).all()
         return [OperatorRequest(row.id, row.flow, row.action) for row in rows]
 
     def answer(self, request: int, answer: RequestResult) -> None:
         """Write the result of a request."""
         change = sa.update(_T).where(_T.c.id == request)
-        with self._engine.begin() as connection:
+        with self._transactions.changing() as connection:
             text = bounded(answer.text, _ANSWER)
             connection.execute(change.values(answer=text, done=answer.done))
 
     def answer_of(self, request: int) -> RequestResult | None:
         """Return the result of a request, None as long as it has none."""
-        with self._engine.connect() as connection:
+        with self._transactions.reading() as connection:
             row = connection.execute(sa.select(_T).where(_T.c.id == request)).one()
         return None if row.answer is None else RequestResult(bool(row.done), row.answer)
 
     def prune(self, asked_before: datetime.datetime) -> None:
         """Remove requests that were answered and are older than a time (UTC)."""
         old = sa.delete(_T).where(_T.c.asked_at < asked_before, _T.c.answer.is_not(None))
-        with self._engine.begin() as connection:
+        with self._transactions.changing() as connection:
             connection.execute(old)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,8 +39,10 @@ _STATEMENT = 1 << 16
 """Bytes of a statement beside its texts."""
 
 
-def make_engine(connection: str) -> sa.Engine:
+def make_engine(connection: str, silence: int = SERVER_TIMEOUT) -> sa.Engine:
     """Return the engine of a database URL.
+
+    :param silence: how long a server may take to reply, in seconds.
 
     Commits to a server survive a power cut; those to a file in SQLite survive a kill, and wait
     for the disk by themselves (see group_commit.py).
@@ -47,15 +50,23 @@ def make_engine(connection: str) -> sa.Engine:
     url = database_url.parse(connection)
     if url.get_backend_name() != "sqlite":
         share_tls_context()
-        return sa.create_engine(
+        engine = sa.create_engine(
             url,
             pool_pre_ping=True,
             isolation_level="READ COMMITTED",
-            connect_args=_limits(url),
+            connect_args=_limits(url, silence),
         )
+        if engine.dialect.name in _MYSQL:
+            sa.event.listen(engine, "connect", _read_what_is_certified)
+        return engine
     if url.database:
         _to_write_ahead(url.database)
     return _sqlite_engine(url)
+
+
+def is_file(engine: sa.Engine) -> bool:
+    """Return whether a database is SQLite's, which serves one host."""
+    return engine.dialect.name == "sqlite"
 
 
 def file_of(engine: sa.Engine) -> str | None:
@@ -63,18 +74,30 @@ def file_of(engine: sa.Engine) -> str | None:
     return engine.url.database if engine.dialect.name == "sqlite" else None
 
 
-def _limits(url: sa.URL) -> dict[str, Any]:
+def _read_what_is_certified(connection: Any, _record: Any) -> None:
+    """Have a node of Galera answer a query only when it has applied all earlier commits.
+
+    A process that adopts operations reads the last commits of another node.
+    """
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_on'")
+        if any(str(row[1]).upper() in ("ON", "1") for row in cursor.fetchall()):
+            cursor.execute("SET SESSION wsrep_sync_wait = 1")
+    connection.commit()
+
+
+def _limits(url: sa.URL, silence: int) -> dict[str, Any]:
     """Return arguments that bound how long a server may be silent; those in the URL remain."""
     driver = url.get_driver_name()
-    wanted: dict[str, Any] = {"connect_timeout": SERVER_CONNECT_TIMEOUT}
+    wanted: dict[str, Any] = {"connect_timeout": min(SERVER_CONNECT_TIMEOUT, silence)}
     if driver in ("pymysql", "mysqldb"):
-        wanted |= {"read_timeout": SERVER_TIMEOUT, "write_timeout": SERVER_TIMEOUT}
+        wanted |= {"read_timeout": silence, "write_timeout": silence}
     elif driver in ("psycopg2", "psycopg"):
         # Data that a peer does not confirm, and a silent peer of an idle connection.
         wanted |= {
-            "tcp_user_timeout": SERVER_TIMEOUT * 1000,
-            "keepalives_idle": SERVER_TIMEOUT // 3,
-            "keepalives_interval": SERVER_TIMEOUT // 3,
+            "tcp_user_timeout": silence * 1000,
+            "keepalives_idle": max(1, silence // 3),
+            "keepalives_interval": max(1, silence // 3),
             "keepalives_count": 2,
         }
     else:

@@ -20,6 +20,8 @@ from worker.compat.sqlalchemy import bind_processors
 LONGEST = 15 << 20
 """Bytes of all texts of one row, unless the database takes less: MEDIUMTEXT has 16 MiB."""
 
+_MOVED_AT_ONCE = 500
+
 _ESCAPED = "\\\"'"
 """Characters that the drivers of MySQL send as two."""
 
@@ -229,6 +231,25 @@ class Statements:
     def remove_pending(self, connection: sa.Connection, flow: str, pending: str) -> None:
         """Remove the logbook, and by cascade its flow, of a flow that has not begun."""
         connection.execute(self._remove, {"which": flow, "pending": pending})
+
+    def ages(
+        self, connection: sa.Connection, slot: str, ended: Sequence[str]
+    ) -> dict[str, datetime.datetime]:
+        """Return the times of acceptance of the flows of a slot that have not ended."""
+        wanted = self._unfinished.add_columns(self._flows.c.created_at)
+        rows = connection.execute(
+            wanted.where(self._flows.c.state.not_in(ended)), {"slot": slot}
+        ).all()
+        return {row.uuid: row.created_at for row in rows}
+
+    def move(self, connection: sa.Connection, flows: Sequence[str], slot: str) -> None:
+        """Give flows to another slot."""
+        books = self._books
+        for start in range(0, len(flows), _MOVED_AT_ONCE):
+            some = list(flows[start : start + _MOVED_AT_ONCE])
+            of_flows = sa.select(self._flows.c.parent_uuid).where(self._flows.c.uuid.in_(some))
+            parents = list(connection.scalars(of_flows))
+            connection.execute(sa.update(books).where(books.c.uuid.in_(parents)).values(name=slot))
 
     def rename(self, connection: sa.Connection, before: str, after: str) -> None:
         """Give all flows of a slot to another one."""

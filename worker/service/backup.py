@@ -85,6 +85,7 @@ def build(inputs: Inputs) -> Parts:
         intake=intake,
         servers=base.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations),
+        adopter=base.make_adopter(common, operations),
         reporter=base.make_reporter(
             common, backend, report, interval=interval, heartbeat=inputs.alive
         ),

@@ -21,9 +21,12 @@ from pathlib import Path
 
 import oslo_messaging
 from oslo_config import cfg
+from oslo_db.exception import DBError
 from oslo_utils import timeutils, units
+from taskflow.persistence.models import FlowDetail
 
 from flows.engine.flow_run import Observer
+from flows.errors import Unavailable
 from worker import database_url
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends.reporter import Reporter
@@ -57,8 +60,10 @@ from worker.rpc.server import Server
 from worker.service.fence import identity_of
 from worker.service.inputs import Identity, Inputs
 from worker.service.journal_watch import JournalWatch
+from worker.service.leases import own_slot
+from worker.service.leases.adopter import Adopter, OwnSlots
 from worker.service.parts import Infrastructure, StartableBackend
-from worker.service.startup import registration
+from worker.service.startup import registration, slot_locks
 from worker.service.startup.database_wait import when_available
 from worker.service.startup.open_journal import open_journal
 
@@ -83,11 +88,20 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
             journal = open_journal(conf.journal.connection, stopping)
             journal.failures.most = lambda: int(conf.journal.keep_failed_mib) * units.Mi
         opened.callback(journal.close)
-        locks = Locks(conf.coordination.backend_url, f"{identity.slot}-{os.getpid()}")
+        member = f"{identity.slot}-{os.getpid()}"
+        locks = Locks(conf.coordination.backend_url, member)
+        local = f"file://{conf.state_path}"
+        # A dead process of this host is known by these files, wherever the other locks are.
+        slot_locks = locks if conf.coordination.backend_url == local else Locks(local, member)
         with inputs.waits.on("the locks"):
             _start_locks(locks, conf, stopping)
         opened.callback(locks.stop)
-        registration.hold(inputs, identity, locks)
+        if slot_locks is not locks:
+            _start_locks(slot_locks, conf, stopping)
+            opened.callback(slot_locks.stop)
+        registration.hold(inputs, identity, slot_locks)
+        if (slot := own_slot.take(inputs, identity, journal)) is not None:
+            opened.callback(slot.close)
         journal_watch = _watch(conf.journal.connection, stopping)
         opened.callback(journal_watch.close)
         prefetch = max(conf.executor_thread_pool_size, PREFETCH)
@@ -117,6 +131,8 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         journal_watch=journal_watch,
         journal_retry=JournalRetry(stopping),
         locks=locks,
+        slot_locks=slot_locks,
+        slot=slot,
         queue=ResourceQueue(locks, stopping),
         transport=transport,
         notifier=notifier,
@@ -232,6 +248,29 @@ def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPol
     return RequestPoller(base.journal, base.identity.slot, handler, base.stopping)
 
 
+def make_adopter(base: Infrastructure, operations: OperationPool) -> Adopter | None:
+    """Build what adopts the operations of dead processes; None for a journal in SQLite."""
+    if (slot := base.slot) is None:
+        return None
+    identity, journal = base.identity, base.journal
+    prove_dead = functools.partial(slot_locks.prove_dead, base.slot_locks)
+    lease = slot.lease
+    own = OwnSlots(
+        identity.slot,
+        identity.pool,
+        lease.holder.instance,
+        identity.slots,
+        prove_dead if identity.first else None,
+    )
+    return Adopter(
+        *(slot.adoption, slot.apart, own, lease.times.margin),
+        lambda flows: base.journal_retry.until_available(lambda: journal.load_each(flows)),
+        functools.partial(_claim_work, base),
+        operations.resume_adopted,
+        base.stopping,
+    )
+
+
 def make_reporter(
     base: Infrastructure,
     backend: StartableBackend,
@@ -258,6 +297,17 @@ def make_reporter(
         prune=functools.partial(_prune, base.journal, base.conf),
         check=backend.check_directory,
     )
+
+
+def _claim_work(base: Infrastructure, host: str, flows: Sequence[FlowDetail]) -> None:
+    """Claim the rows of ``workers`` that another service had for these flows."""
+    services = base.records.services.list(host=host, binary=base.identity.binary)
+    former = {int(one.id) for one in services} - {base.row.id}
+    resources = {str(one) for flow in flows for one in (flow.meta.get("resource") or ())[1:]}
+    try:
+        base.records.work_of(base.row).adopt(former, resources)
+    except (Unavailable, DBError) as error:
+        LOG.warning("the work rows of %s stay as they are: %s", host, error)
 
 
 def _start_locks(locks: Locks, conf: cfg.ConfigOpts, stopping: threading.Event) -> None:

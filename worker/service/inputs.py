@@ -67,6 +67,7 @@ class Identity:
     :param binary: the name in the services table, and the topic.
     :param host: the name on the bus and in the database.
     :param number: the number of this process among those of the service.
+    :param shared_pool: the hosts that adopt each other's operations; empty for this host alone.
     """
 
     binary: str
@@ -75,6 +76,12 @@ class Identity:
     zone: str
     number: int
     processes: int
+    shared_pool: str = ""
+
+    @property
+    def pool(self) -> str:
+        """The slots whose processes adopt each other's operations."""
+        return self.shared_pool or self.host
 
     @property
     def slot(self) -> str:

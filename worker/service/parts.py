@@ -27,6 +27,8 @@ from worker.rpc.notifications.notifier import Notifier
 from worker.rpc.server import Server
 from worker.service.inputs import Identity
 from worker.service.journal_watch import JournalWatch
+from worker.service.leases.adopter import Adopter
+from worker.service.leases.own_slot import OwnSlot
 
 
 class StartableBackend(ReportedBackend, Protocol):
@@ -66,6 +68,8 @@ class Infrastructure:
     journal_watch: JournalWatch
     journal_retry: JournalRetry
     locks: Locks
+    slot_locks: Locks
+    slot: OwnSlot | None
     queue: ResourceQueue
     transport: Any
     notifier: Notifier
@@ -76,6 +80,10 @@ class Infrastructure:
         """Close the connections, and release the slot."""
         self.notifier.close()
         self.transport.cleanup()
+        if self.slot is not None:
+            self.slot.close()
+        if self.slot_locks is not self.locks:
+            self.slot_locks.stop()
         self.locks.stop()
         self.journal_watch.close()
         self.journal.close()
@@ -91,5 +99,6 @@ class Parts:
     intake: Intake
     servers: Collection[Server]
     requests: RequestPoller
+    adopter: Adopter | None
     reporter: Reporter
     recovery: Recovery

@@ -14,7 +14,7 @@ from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.rpc.server import Server
 from worker.service.inputs import Inputs
 from worker.service.parts import Parts
-from worker.service.startup import bus_check, slots
+from worker.service.startup import bus_check, slot_locks
 
 LOG = logging.getLogger(__name__)
 
@@ -104,6 +104,8 @@ class Service:
             parts.reporter.stop()
         for server in serving:
             server.listener.cleanup()
+        if parts.base.slot is not None:
+            parts.base.slot.end(parts.base.journal.give_up, drained=ended)
         parts.base.close()
         LOG.info("%s stopped%s", slot, "" if ended else ", operations are left to resume")
 
@@ -161,8 +163,16 @@ class Service:
     def _recall(parts: Parts) -> None:
         """Take over interrupted operations, which new ones on the same resources wait for."""
         base, identity = parts.base, parts.base.identity
+        if base.slot is not None and base.slot.lease.was_lost:
+            LOG.warning(
+                "%s had ended as its lease could not be renewed; its operations count as stopped"
+                " in order",
+                identity.slot,
+            )
+            base.journal_retry.until_available(lambda: base.journal.suspend(identity.slot))
         if identity.first:
-            slots.adopt(base.journal, base.locks, identity.host, identity.slot, identity.slots)
+            names = (identity.host, identity.slot, identity.slots)
+            slot_locks.adopt(base.journal, base.slot_locks, *names)
         if count := parts.operations.load_unfinished():
             LOG.info("%d interrupted operations resume", count)
 
@@ -170,6 +180,8 @@ class Service:
     def _resume(parts: Parts) -> None:
         """Resume interrupted operations concurrently with new ones."""
         parts.operations.resume()
+        if parts.adopter is not None:
+            parts.adopter.start()
         if parts.base.identity.first:
             parts.recovery.start()
 

@@ -120,6 +120,7 @@ def build(name: str, inputs: Inputs) -> Parts:
         intake=intake,
         servers=base.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations),
+        adopter=base.make_adopter(common, operations),
         reporter=base.make_reporter(
             *(common, backend, report),
             interval=interval,
@@ -220,6 +221,7 @@ def _identity(name: str, configuration: Any, inputs: Inputs) -> Identity:
         zone=str(zone),
         number=inputs.number,
         processes=int(configuration.processes),
+        shared_pool=topics.join(conf.cluster, name) if conf.cluster else "",
     )
 
 

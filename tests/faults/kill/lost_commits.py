@@ -24,7 +24,7 @@ import pymysql
 import sqlalchemy as sa
 
 from worker.db.database import Database
-from worker.journal import journal
+from worker.journal import transaction as journal
 
 _CHANGES = ("UPDATE", "INSERT", "DELETE")
 _LOST_CONNECTION = 2013

@@ -216,3 +216,22 @@ def test_an_account_for_nova_without_the_library(write, monkeypatch):
     assert (problem.section, problem.option, problem.line) == ("nova", "auth_type", 7)
     assert problem.text.endswith("pip install 'holdfast[nova]'")
     assert not problem.fatal
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            "slot_renewal = 10",
+            "slot_renewal: slot_renewal = 10 has to be less than slot_kill_after",
+        ),
+        ("slot_ttl = 9.5", "slot_kill_after: slot_kill_after = 10 has to be less than slot_ttl"),
+    ],
+)
+def test_the_times_of_leases_have_an_order(write, line, problem):
+    path = write(f"{GOOD}\n    [journal]\n    {line}\n")
+
+    (found,) = check([path])
+
+    assert found.fatal
+    assert problem in str(found)

@@ -8,6 +8,7 @@ all of them, and also options without effect.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from worker.conf.check import (
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import defaults
 from worker.conf.cinder.review import AssignmentKind, Review
-from worker.conf.option_groups import backup, compute, image
+from worker.conf.option_groups import backup, compute, image, journal
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
     if not problems:
         problems += [*places.relative(conf, found), *urls.warnings(conf, found)]
         problems += [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
-    return [*problems, *_relations(conf, found)]
+    return [*problems, *_relations(conf, found), *_leases(conf, found)]
 
 
 def _further(
@@ -193,6 +194,21 @@ def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Pr
             option = options["log_config_append"]
             problems.append(found.problem("DEFAULT", option, text, fatal=bool(fault)))
     return problems
+
+
+def _leases(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
+    """Return the times of leases that are not in their order."""
+    names = ("slot_renewal", "slot_kill_after", "slot_ttl")
+    options = {option.dest: option for option in journal.OPTS}
+    return [
+        found.problem(
+            "journal",
+            options[less],
+            f"{less} = {conf.journal[less]:g} has to be less than {more} = {conf.journal[more]:g}",
+        )
+        for less, more in itertools.pairwise(names)
+        if conf.journal[less] >= conf.journal[more]
+    ]
 
 
 def _store(conf: cfg.ConfigOpts) -> list[Problem]:

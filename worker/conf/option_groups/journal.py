@@ -54,6 +54,34 @@ OPTS = [
         help="How many rejected messages are stored, the newest; any client of the bus "
         "could fill the disk without this limit.",
     ),
+    cfg.FloatOpt(
+        "slot_ttl",
+        default=15.0,
+        min=0.5,
+        help="Seconds for which a process owns its operations without a renewal. Only for a "
+        "journal on a database server; so are the other options of slots.",
+    ),
+    cfg.FloatOpt(
+        "slot_renewal",
+        default=3.0,
+        min=0.1,
+        help="Seconds between two renewals; less than slot_kill_after.",
+    ),
+    cfg.FloatOpt(
+        "slot_kill_after",
+        default=10.0,
+        min=0.2,
+        help="Seconds after the last successful renewal at which the kernel kills a process "
+        "whose operations other hosts may adopt; less than slot_ttl. A process without such "
+        "hosts waits for the database instead.",
+    ),
+    cfg.FloatOpt(
+        "slot_takeover_margin",
+        default=2.0,
+        min=0.0,
+        help="Seconds after the end of slot_ttl before other hosts adopt the operations: more "
+        "than the clocks of the database's nodes differ.",
+    ),
 ]
 
 

@@ -187,6 +187,17 @@ class OperationPool:
         details = self._journal_retry.until_available(lambda: self._journal.unfinished(self._slot))
         return sum(self.schedule_resume(detail) for detail in details)
 
+    def resume_adopted(self, details: Iterable[FlowDetail]) -> int:
+        """Resume interrupted operations of another slot beside new ones; return how many.
+
+        As after a restart, those that were interrupted before resume in groups.
+        """
+        self._resumed.hold()
+        try:
+            return sum(self.schedule_resume(detail) for detail in details)
+        finally:
+            self._resumed.start()
+
     def schedule_resume(self, detail: FlowDetail) -> bool:
         """Resume an operation, or continue its reverts, when its turn comes.
 

@@ -125,6 +125,12 @@ class ResumePool:
         candidate.run.group_size = candidate.largest
         self._submit(one)
 
+    def hold(self) -> None:
+        """Keep work until the next :meth:`start`: operations that are adopted together."""
+        with self._guard:
+            if self._waiting is None:
+                self._waiting = []
+
     def start(self) -> None:
         """Run the work that was kept: the driver is up."""
         with self._guard:

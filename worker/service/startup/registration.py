@@ -13,7 +13,7 @@ from worker.db.database import Database
 from worker.db.records import Records
 from worker.locks import Locks
 from worker.service.inputs import Identity, Inputs
-from worker.service.startup import slots
+from worker.service.startup import slot_locks
 from worker.service.startup.database_wait import when_available
 from worker.service.startup.start_refused import StartRefused
 
@@ -24,7 +24,7 @@ def hold(inputs: Inputs, identity: Identity, locks: Locks) -> None:
     """Become the only service of the host on this machine, and the owner of the slot."""
     exclude(inputs, identity, f"{identity.binary} {identity.host} of {inputs.database.shown}")
     with inputs.waits.on(f"the other process that serves {identity.host}"):
-        slots.hold(locks, identity.slot, inputs.stopping)
+        slot_locks.hold(locks, identity.slot, inputs.stopping)
 
 
 def exclude(inputs: Inputs, identity: Identity, service: str) -> None:

@@ -11,6 +11,7 @@ that Cinder left under our name shows an unfinished operation.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -178,6 +179,23 @@ class WorkRows:
         # The update may have been ours, and only its answer was lost.
         taken = {**changed, "raced": work.race_preventer + 1}
         return bool(self._db.rows(_TAKEN, taken))
+
+    def adopt(self, former: Collection[int], resource_ids: Collection[str]) -> int:
+        """Claim the rows of operations that this service has adopted; return how many.
+
+        A clean-up of Cinder's for the former service does not find them then. Marks stay.
+
+        :param former: ids of the rows of the service that had the operations.
+        :param resource_ids: of the operations.
+        """
+        if not former or not resource_ids:
+            return 0
+        change = (
+            sa.update(_T)
+            .where(_T.c.service_id.in_(former), _T.c.resource_id.in_(resource_ids))
+            .values(service_id=self._owner_id, updated_at=precise_now())
+        )
+        return self._db.write(lambda connection: connection.execute(change).rowcount)
 
     def put_back(self, work: Record) -> None:
         """Give a row that was taken back as it was read."""

@@ -14,7 +14,7 @@ from flows.volume import create
 from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc.operation import Operation
-from worker.service.startup import slots
+from worker.service.startup import slot_locks
 
 HOST = "h1@b1"
 
@@ -48,13 +48,13 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def test_a_second_process_waits_for_the_end_of_the_first(
     process: Callable[[str], Locks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "PAUSE", 0.01)
+    monkeypatch.setattr(slot_locks, "PAUSE", 0.01)
     first, second = process("first"), process("second")
-    slots.hold(first, f"{HOST}/0", threading.Event())
+    slot_locks.hold(first, f"{HOST}/0", threading.Event())
     held = threading.Event()
 
     def wait() -> None:
-        slots.hold(second, f"{HOST}/0", threading.Event())
+        slot_locks.hold(second, f"{HOST}/0", threading.Event())
         held.set()
 
     threading.Thread(target=wait, daemon=True).start()
@@ -66,19 +66,21 @@ def test_a_second_process_waits_for_the_end_of_the_first(
 
 
 def test_a_stop_ends_the_waiting(process: Callable[[str], Locks]) -> None:
-    slots.hold(process("first"), f"{HOST}/0", threading.Event())
+    slot_locks.hold(process("first"), f"{HOST}/0", threading.Event())
     stopping = threading.Event()
     stopping.set()
 
     with pytest.raises(ProcessStopping, match=f"{HOST}/0"):
-        slots.hold(process("second"), f"{HOST}/0", stopping)
+        slot_locks.hold(process("second"), f"{HOST}/0", stopping)
 
 
 def test_slots_without_a_process_are_adopted(
     process: Callable[[str], Locks], journal: Journal
 ) -> None:
-    slots.hold(process("a process of the former configuration"), f"{HOST}/2", threading.Event())
-    slots.adopt(journal, process("first"), HOST, f"{HOST}/0", [f"{HOST}/0"])
+    slot_locks.hold(
+        process("a process of the former configuration"), f"{HOST}/2", threading.Event()
+    )
+    slot_locks.adopt(journal, process("first"), HOST, f"{HOST}/0", [f"{HOST}/0"])
 
     owned = [detail.meta["resource"][1] for detail in journal.unfinished(f"{HOST}/0")]
     assert sorted(owned) == ["v0", "v1"]

@@ -36,6 +36,11 @@ def hold(locks: Locks, slot: str, stopping: threading.Event) -> None:
             raise ProcessStopping(f"another process still serves {slot}")
 
 
+def prove_dead(locks: Locks, slot: str) -> bool:
+    """Take the lock file of a slot of this host; return whether its owner has ended."""
+    return locks.try_hold(_lock_of(slot))
+
+
 def adopt(journal: Journal, locks: Locks, host: str, slot: str, served: Collection[str]) -> None:
     """Take over the flows of the host's slots that no process has any more.
 
@@ -44,6 +49,9 @@ def adopt(journal: Journal, locks: Locks, host: str, slot: str, served: Collecti
     """
     unfinished = set(journal.slots(f"{host}/"))
     consuming = set(journal.consumers.slots(f"{host}/"))
+    if (table := journal.slot_table) is not None:
+        # Their leases, or the end of their owners, decide: see worker.service.leases.
+        served = {*served, *(one.slot for one in table.every())}
     for orphaned in sorted((unfinished | consuming) - set(served)):
         if not locks.try_hold(_lock_of(orphaned)):
             continue

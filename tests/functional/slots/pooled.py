@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``holdfast-volume`` whose backend has one pool of slots with those of other hosts."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+from flows.driver_calls import driver_contract
+from worker.cmd import volume as command
+from worker.service import volume
+
+POOL = "shared@b1"
+
+_identity = volume._identity
+
+
+def _pooled(*args: Any) -> Any:
+    return dataclasses.replace(_identity(*args), shared_pool=POOL)
+
+
+volume._identity = _pooled  # type: ignore[assignment]
+driver_contract.on_this_backend = lambda _ctx, host: bool(host)
+
+if __name__ == "__main__":
+    command.main(sys.argv[1:])

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slots that a process adopts; their operations resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from tests.unit.worker.service.leases.test_slot_lease import slot
+from worker.journal.errors import JournalUnavailable
+from worker.journal.slots.adoption import Adopted
+from worker.journal.slots.slot_rows import Slot
+from worker.service.leases.adopter import Adopter, OwnSlots
+
+OWN = OwnSlots("h2@b/0", "pool", "boot/h2", ("h2@b/0", "h2@b/1"), lambda _slot: True)
+MARGIN = 2.0
+
+
+class World:
+    """Slots, and the adoptions from them."""
+
+    def __init__(self) -> None:
+        self.rows: list[Slot] = []
+        self.events: list[tuple[Any, ...]] = []
+        self.refuses: Collection[str] = ()
+        self.in_doubt: Adopted | None = None
+
+    def of_pool(self, pool: str) -> list[Slot]:
+        assert pool == "pool"
+        return self.rows
+
+    def settle(self) -> Adopted | None:
+        found, self.in_doubt = self.in_doubt, None
+        return found
+
+    def adopt(self, former: Slot, margin: float | None) -> Adopted | None:
+        if former.slot in self.refuses:
+            return None
+        self.events.append(("adopted", former.slot, margin))
+        return Adopted(former, ("f1", "f2"), 12.0)
+
+    def load(self, flows: Any) -> Any:
+        return list(flows)
+
+    def move(self, host: str, details: Any) -> None:
+        self.events.append(("moved", host, *details))
+
+    def resume(self, details: Any) -> int:
+        self.events.append(("resumed", *details))
+        return len(details)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def adopter(world: World, own: OwnSlots = OWN) -> Adopter:
+    made: Any = world
+    return Adopter(
+        *(made, made, own, MARGIN, world.load, world.move, world.resume, threading.Event())
+    )
+
+
+EXPIRED = slot(expires_in=-2.1)
+ORPHANED = slot(slot="h3@b/0", host="h3@b", owner=None, orphaned=True, armed=False)
+
+
+@pytest.mark.parametrize("found", [EXPIRED, ORPHANED])
+def test_operations_are_claimed_and_then_resumed(world: World, found: Slot) -> None:
+    world.rows = [found]
+
+    assert adopter(world).adopt_one()
+
+    assert world.events == [
+        ("adopted", found.slot, MARGIN),
+        ("moved", found.host, "f1", "f2"),
+        ("resumed", "f1", "f2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        slot(expires_in=-1.9),
+        slot(armed=False, expires_in=-600.0),
+        slot(owner=None, orphaned=False),
+        slot(slot="h2@b/0", expires_in=-600.0),
+        slot(slot="h2@b/1", instance="boot/h2", armed=False, expires_in=3.0),
+    ],
+    ids=["within the margin", "not armed", "free without operations", "own", "served here"],
+)
+def test_other_slots_are_left(world: World, found: Slot) -> None:
+    world.rows = [found]
+
+    assert not adopter(world).adopt_one()
+
+
+def test_one_slot_at_a_time(world: World) -> None:
+    world.rows = [EXPIRED, ORPHANED]
+
+    adopter(world).adopt_one()
+
+    assert len([event for event in world.events if event[0] == "adopted"]) == 1
+
+
+def test_a_slot_that_another_process_took_is_passed_over(world: World) -> None:
+    world.rows, world.refuses = [EXPIRED, ORPHANED], [EXPIRED.slot]
+
+    assert adopter(world).adopt_one()
+
+    assert ("adopted", ORPHANED.slot, MARGIN) in world.events
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_slot_of_this_host_without_a_process_is_adopted_by_the_first(
+    world: World, first: bool
+) -> None:
+    world.rows = [slot(slot="h2@b/5", instance="boot/h2", armed=False, expires_in=9.0)]
+    own = OWN if first else dataclasses.replace(OWN, prove_dead=None)
+
+    assert adopter(world, own).adopt_one() is first
+    assert (("adopted", "h2@b/5", None) in world.events) is first
+
+
+def test_a_slot_of_this_host_whose_lock_is_held_is_left(world: World) -> None:
+    world.rows = [slot(slot="h2@b/5", instance="boot/h2", armed=False, expires_in=9.0)]
+
+    assert not adopter(world, dataclasses.replace(OWN, prove_dead=lambda _slot: False)).adopt_one()
+
+
+def test_an_adoption_whose_commit_had_no_answer_is_resumed(world: World) -> None:
+    world.in_doubt = Adopted(EXPIRED, ("f1",), 1.0)
+
+    assert adopter(world).adopt_one()
+
+    assert world.events == [("moved", "h1@b", "f1"), ("resumed", "f1")]
+
+
+def test_an_outage_is_not_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = threading.Event()
+    calls: list[int] = []
+
+    def fails(_pool: str) -> list[Slot]:
+        calls.append(1)
+        if len(calls) == 3:
+            stopping.set()
+        raise JournalUnavailable("away")
+
+    monkeypatch.setattr(world, "of_pool", fails)
+    monkeypatch.setattr("worker.service.leases.adopter.PAUSE", (0.0, 0.0))
+    made = adopter(world)
+    made._stopping = stopping
+    made._loop()
+
+    assert len(calls) == 3
