@@ -55,8 +55,8 @@ class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library h
 def _limited(answer: Any, seconds: float) -> Any:
     """Return an answer whose body is read with limits where it is read as a whole.
 
-    Parts of an object are read up to its end: a retry of the library skips the bytes that it has, and would
-    read on for ever where the object has become shorter.
+    Parts of an object are read up to its end: a retry of the library skips the bytes that it has,
+    and would read on for ever where the object has become shorter.
     """
     read_part, has_ended = answer.read, False
 
