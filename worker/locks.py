@@ -23,6 +23,7 @@ from typing import Any
 
 from tooz import coordination
 
+from drivers import tls_errors
 from worker.compat import tooz as compat
 
 LOG = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ class LocksUnusable(Exception):
 
 class LocksUnavailable(Exception):
     """The server of the locks does not answer."""
+
+
+_AUTHORITY = "ca_cert (etcd) or ssl_ca_certs (Redis) in [coordination] backend_url"
 
 
 @dataclass
@@ -75,12 +79,15 @@ class Locks:
         :raises LocksUnavailable: the server does not answer.
         """
         try:
-            self._coordinator.start(start_heart=True)
-        except coordination.ToozConnectionError as error:
+            with compat.without_retries(self._coordinator):
+                self._coordinator.start(start_heart=True)
+        except Exception as error:
+            if not isinstance(error, compat.errors_of_a_start()):
+                raise
             if self._directory is not None:
-                reason = error.cause or error
+                reason = getattr(error, "cause", None) or error
                 raise LocksUnusable(f"{self._directory} cannot hold locks: {reason}") from error
-            raise LocksUnavailable(str(error)) from error
+            raise LocksUnavailable(_reason(error)) from error
 
     def stop(self) -> None:
         """Disconnect, which releases all locks."""
@@ -174,3 +181,12 @@ class Locks:
     def _path(self, name: str) -> str:
         assert self._directory is not None
         return os.path.join(self._directory, PREFIX + name)
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a server cannot be used, in one line."""
+    if refused := tls_errors.refusal(error, _AUTHORITY):
+        return refused
+    cause = error.__cause__ or error.__context__
+    text = str(error) or (f"{type(cause).__name__}: {cause}" if cause else type(error).__name__)
+    return text.splitlines()[0]

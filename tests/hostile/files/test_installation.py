@@ -22,6 +22,7 @@ MENDED = {
     "psycopg": "3.2.13",  # CVE-2025-12818, in the libpq that it contains
     "psycopg2-binary": "2.9.13",  # CVE-2025-1094, CVE-2025-12818, CVE-2026-6477: its libpq
     "pytest": "9.0.3",  # CVE-2025-71176: directories in /tmp that another user makes first
+    "redis": "6",  # CVE-2023-28858: answers to others; host names in certificates
     "requests": "2.33",  # CVE-2024-35195, CVE-2024-47081, CVE-2026-25645: credentials, files
     "setuptools": "78.1.1",  # CVE-2025-47273: paths of packages
     "urllib3": "2.7",  # CVE-2026-44431 and -44432, CVE-2026-21441: redirections, unpacking

@@ -13,7 +13,9 @@ OPTS = [
         default="file://$state_path",
         secret=True,
         help="Where the locks are kept, as a URL of tooz. Files serve one host; the hosts of "
-        "a cluster need etcd3+http://… or redis://…. A Cinder service that works on the same "
+        "a cluster need etcd3+https://…?ca_cert=FILE or redis://…?ssl=true&ssl_ca_certs=FILE, or "
+        "etcd3+http://… or redis://… in a network that is trusted. The Python package redis "
+        "checks the name of the host since its version 6. A Cinder service that works on the same "
         "volumes must have the same value.",
     ),
 ]

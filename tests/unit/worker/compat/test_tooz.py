@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from tooz import coordination
 
 from worker.compat import tooz as compat
@@ -22,3 +23,23 @@ def test_the_descriptor_of_a_held_lock_is_that_of_its_file(tmp_path: Path) -> No
     assert os.path.samestat(found, os.stat(tmp_path / "name"))
     lock.release()
     coordinator.stop()
+
+
+def test_a_client_of_redis_is_patient_only_after_its_start() -> None:
+    redis = pytest.importorskip("redis")
+    coordinator = coordination.get_coordinator("redis://127.0.0.1:1", b"member")
+    with compat.without_retries(coordinator):
+        client = coordinator._make_client(coordinator._parsed_url, {}, 1)
+        with pytest.raises(redis.exceptions.ConnectionError):
+            client.info()
+        impatient = client.get_retry()
+    fresh = coordinator._make_client(coordinator._parsed_url, {}, 1)
+
+    assert impatient.get_retries() == 0
+    assert client.get_retry().get_retries() == fresh.get_retry().get_retries() > 0
+
+
+def test_an_error_of_etcd_is_one_of_a_start() -> None:
+    exceptions = pytest.importorskip("etcd3gw.exceptions")
+
+    assert issubclass(exceptions.ConnectionFailedError, compat.errors_of_a_start())
