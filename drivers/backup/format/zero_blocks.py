@@ -18,8 +18,14 @@ from oslo_utils import units
 MAX_LENGTH = 512 * units.Mi
 """Bytes of zeros in an object that is compared with a packed one; others are decompressed."""
 
-_STEP = 16 * units.Mi
-"""Bytes between two states of the hash that are kept."""
+_LARGE = 16 * units.Mi
+"""Bytes of zeros in one stream, of those that are many."""
+
+_STEP = units.Mi
+"""Bytes between two states of the hash that are kept, and in each stream of the rest.
+
+Holes end anywhere, and a MiB takes 10 ms to compress.
+"""
 
 _ZEROS = bytes(_STEP)
 
@@ -59,13 +65,19 @@ def sha256(length: int) -> bytes:
     return state.digest()
 
 
+_PACKED_LARGE = bytes.fromhex(
+    "425a683931415926535952853e25008080c000c000000820003080291a0100d20100e2ee48a70a120a50a7c4a0"
+)
+_PACKED_STEP = bytes.fromhex(
+    "425a683931415926535938571ce50008084000c0040008200030cc0529a60806c4201e2ee48a70a12070ae39ca"
+)
+"""A large stream and one of a step. To compress them takes 0.2 s in each process."""
+
+
 @functools.lru_cache(maxsize=64)
 def packed(length: int) -> bytes:
     """Return ``length`` zeros as bzip2: streams one after another, which are one stream."""
-    whole, rest = divmod(length, _STEP)
-    return _packed(_STEP) * whole + (_packed(rest) if rest or not whole else b"")
-
-
-@functools.lru_cache(maxsize=8)
-def _packed(length: int) -> bytes:
-    return bz2.compress(bytes(length))
+    large, rest = divmod(length, _LARGE)
+    steps, rest = divmod(rest, _STEP)
+    found = _PACKED_LARGE * large + _PACKED_STEP * steps
+    return found + bz2.compress(bytes(rest)) if rest or not found else found

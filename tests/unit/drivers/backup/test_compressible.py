@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether an object is compressed: the sample is no larger than needed."""
+"""Whether an object is compressed: the sample is no larger than needed; and zeros as bzip2."""
 
 from __future__ import annotations
 
+import bz2
+import hashlib
 import os
 import random
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from drivers.backup.format import zero_blocks
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.backup.transfer.volume_reader import VolumeReader
 from tests.backups import MIB, posix
@@ -72,3 +76,28 @@ def test_a_mixed_volume_takes_less_than_it_is(tmp_path, rows, target):
     os.truncate(target, size)
     rows.restore(driver, row, target)
     assert target.read_bytes() == volume.read_bytes()
+
+
+@pytest.mark.parametrize("length", [0, 1, MIB - 1, MIB, 15 * MIB + 1, 16 * MIB, 33 * MIB])
+def test_zeros_are_packed_without_compressing_a_mib(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """Their length is that of a hole, so each has another one."""
+    compressed: list[int] = []
+
+    def compress(data: bytes) -> bytes:
+        compressed.append(len(data))
+        return bz2.compress(data)
+
+    monkeypatch.setattr(zero_blocks, "bz2", SimpleNamespace(compress=compress))
+    zero_blocks.packed.cache_clear()
+    stored = zero_blocks.packed(length)
+
+    assert sum(compressed) < MIB
+    assert bz2.decompress(stored) == bytes(length)
+    assert zero_blocks.md5(length).digest() == hashlib.md5(bytes(length)).digest()
+
+
+def test_zeros_are_packed_as_in_earlier_backups() -> None:
+    """A restore recognizes them by their bytes."""
+    assert zero_blocks.packed(32 * MIB) == 2 * bz2.compress(bytes(16 * MIB))
