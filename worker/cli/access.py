@@ -221,6 +221,15 @@ class _WithAccess:
         """The resources that a command works on."""
         return Access(self.app.options.config_file)
 
+    def get_epilog(self) -> str:
+        """Return the end of the help, which names the package of a command that is not ours.
+
+        Cliff reads the files of every installed package for it, in each run, not only for help.
+        """
+        if type(self).__module__.startswith(f"{__package__}."):
+            return ""
+        return str(super().get_epilog())  # type: ignore[misc]
+
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Run the command; cliff would print all lines of an error, a remote traceback's too."""
         try:

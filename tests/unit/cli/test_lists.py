@@ -13,6 +13,8 @@ from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
+from worker.cli.main import Holdfast
+from worker.cli.volume import VolumeList
 
 HOST = "cli@local#local"
 
@@ -146,6 +148,16 @@ def test_help_imports_nothing_that_is_slow() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_our_commands_read_no_metadata_of_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cliff reads those of all packages, to name the package of a command in its help."""
+    found = "cliff.command._get_distribution_for_module"
+    monkeypatch.setattr(found, lambda module: module.__name__)
+    other = type("Other", (VolumeList,), {"__module__": "pytest"})
+
+    assert VolumeList(Holdfast(), None).get_epilog() == ""
+    assert "provided by the pytest plugin" in other(Holdfast(), None).get_epilog()
 
 
 def test_a_group_is_shown_with_what_is_in_it(holdfast: Shell) -> None:
