@@ -15,6 +15,7 @@ from pathlib import Path
 
 from oslo_utils import units
 
+from drivers.bound_programs import bound
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.pace import Pace
 
@@ -85,7 +86,7 @@ def _address(path: Path) -> str:
 def _run(command: list[str], label: str, limits: ConversionLimits, pace: Pace) -> None:
     try:
         process = subprocess.Popen(
-            command,
+            bound(command),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

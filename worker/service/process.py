@@ -29,6 +29,7 @@ from worker.journal.errors import JournalError
 from worker.service import systemd
 from worker.service.start_stop import Service
 from worker.service.startup import before_fork, bus_check, start_refused
+from worker.service.startup.orphaned_programs import OrphanedPrograms
 
 LOG = logging.getLogger(__name__)
 
@@ -193,10 +194,18 @@ def _serve_several(
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0,
     )
     refusal = _Refusal(watchdog.show_status, manager.shutdown)
+    orphaned = OrphanedPrograms()
+    orphaned.adopt()
+
+    def note_death(service: ServiceId, worker: WorkerId, status: int) -> None:
+        if status:  # after an orderly stop nothing is left
+            orphaned.kill()
+        refusal.note(service, worker, status)
+
     manager.register_hooks(
         on_terminate=_pass_on_a_second_signal,
         on_new_worker=_count_signals,
-        on_dead_worker=refusal.note,
+        on_dead_worker=note_death,
     )
     first = 0
     for make, processes in services:

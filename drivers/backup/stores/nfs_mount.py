@@ -14,6 +14,7 @@ from typing import Any
 from oslo_concurrency import lockutils, processutils
 
 from drivers import own_directories
+from drivers.bound_programs import bound
 from drivers.interface.errors import BackupDriverException
 
 LOG = logging.getLogger(__name__)
@@ -102,8 +103,10 @@ class NfsMount:
             raise BackupDriverException(f"{text}: look at the export's options")
 
     def _run(self, command: list[str], **how: Any) -> None:
+        # A helper such as sudo gives the program more rights, and takes the bond from it.
+        run = bound(command) if os.geteuid() == 0 else command
         try:
-            processutils.execute(*command, run_as_root=True, root_helper=self.root_helper, **how)
+            processutils.execute(*run, run_as_root=True, root_helper=self.root_helper, **how)
         except (processutils.ProcessExecutionError, OSError) as error:
             reason = getattr(error, "stderr", "") or getattr(error, "strerror", "") or str(error)
             told = " ".join(str(reason).split())
