@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,16 @@ MOST = 52
 """Imports inside functions; this may be lowered, never raised."""
 
 
-def late_imports() -> Iterator[tuple[Path, ast.FunctionDef, ast.Import | ast.ImportFrom]]:
-    """Yield the imports inside functions."""
+Found = tuple[Path, ast.FunctionDef, ast.Import | ast.ImportFrom]
+
+
+@functools.cache
+def late_imports() -> tuple[Found, ...]:
+    """Return the imports inside functions."""
+    return tuple(_late_imports())
+
+
+def _late_imports() -> Iterator[Found]:
     for package in ("worker", "flows", "drivers"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -45,4 +54,4 @@ def test_every_late_import_has_a_reason() -> None:
 
 
 def test_late_imports_do_not_grow_in_number() -> None:
-    assert len(list(late_imports())) <= MOST
+    assert len(late_imports()) <= MOST

@@ -13,8 +13,8 @@ import functools
 import importlib
 import inspect
 import sys
-import textwrap
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,12 +30,24 @@ PUBLIC = {
     "_name_id",  # a column of Cinder's volumes
 }
 
-SOURCES = {
-    path: ast.parse(path.read_text(encoding="utf-8"))
-    for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
-    if not any(path.is_relative_to(compat) for compat in COMPAT)
-}
+
+@functools.cache
+def sources() -> Mapping[Path, ast.Module]:
+    """Return the code of each module outside compat."""
+    return {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if not any(path.is_relative_to(compat) for compat in COMPAT)
+    }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgotten() -> Iterator[None]:
+    """Free the code at the end: each full collection of garbage would read its million nodes."""
+    yield
+    for cached in (sources, bodies):
+        cached.cache_clear()
 
 
 def is_private(name: str) -> bool:
@@ -59,7 +71,11 @@ def defined(tree: ast.AST) -> Iterator[str]:
             yield node.attr
 
 
-OURS = {name for tree in SOURCES.values() for name in defined(tree) if is_private(name)} | PUBLIC
+@functools.cache
+def ours() -> frozenset[str]:
+    """Return the private names that may be used."""
+    found = {name for tree in sources().values() for name in defined(tree) if is_private(name)}
+    return frozenset(found | PUBLIC)
 
 
 def foreign_imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -78,13 +94,13 @@ def foreign_imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def foreign_attributes(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield uses of private attributes that no module of this repository defines."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in OURS:
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in ours():
             yield node.lineno, ast.unparse(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             names = [arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant)]
             if node.func.id in ("getattr", "hasattr", "setattr", "delattr"):
                 for name in names:
-                    if is_private(str(name)) and name not in OURS:
+                    if is_private(str(name)) and name not in ours():
                         yield node.lineno, ast.unparse(node)
 
 
@@ -92,7 +108,7 @@ def foreign_attributes(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def test_private_names_of_libraries_are_used_in_compat_only(find: object) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text}"
-        for path, tree in SOURCES.items()
+        for path, tree in sources().items()
         for line, text in find(tree)  # type: ignore[operator]
     ]
 
@@ -104,7 +120,7 @@ def test_private_names_of_libraries_are_used_in_compat_only(find: object) -> Non
 
 def classes() -> Iterator[type]:
     """Yield the classes of all modules that can be imported here, outside compat."""
-    for path in SOURCES:
+    for path in sources():
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         if name.startswith("worker.db.migrations"):
             continue
@@ -122,10 +138,33 @@ def classes() -> Iterator[type]:
 def private_attributes(kind: type) -> frozenset[str]:
     """Return the private names that the source of a class defines or assigns."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except (OSError, TypeError, SyntaxError):  # not of Python, or made at run time
+        file = inspect.getsourcefile(kind)
+    except TypeError:  # not of Python
         return frozenset()
-    return frozenset(filter(is_private, defined(tree)))
+    found = bodies(file).get(kind.__qualname__, ()) if file else ()  # (): made at run time
+    return frozenset(name for body in found for name in defined(body) if is_private(name))
+
+
+@functools.cache
+def bodies(file: str) -> Mapping[str, Sequence[ast.ClassDef]]:
+    """Return the classes of a file by their qualified names.
+
+    ``inspect.getsource`` reads the whole file again for each of them.
+    """
+    found: defaultdict[str, list[ast.ClassDef]] = defaultdict(list)
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                found[prefix + child.name].append(child)
+                visit(child, f"{prefix}{child.name}.")
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                visit(child, f"{prefix}{child.name}.<locals>.")
+            elif isinstance(child, ast.stmt):
+                visit(child, prefix)
+
+    visit(ast.parse(Path(file).read_text(encoding="utf-8")), "")
+    return found
 
 
 def is_of_a_library(kind: type) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping
@@ -182,6 +183,7 @@ def test_which_members_count(body: str, count: int) -> None:
     assert len(list(named_in_functions(ast.parse(f"def step():\n    {body}")))) == count
 
 
+@functools.cache
 def flow_modules() -> list[str]:
     """Return the modules that make flows."""
     return [
