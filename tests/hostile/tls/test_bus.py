@@ -25,6 +25,9 @@ WRONG = {
     "unknown-authority": "unable to get local issuer certificate",
 }
 
+OFTEN = {"rabbit_retry_interval": 1, "rabbit_retry_backoff": 0, "rabbit_interval_max": 1}
+"""An attempt in each second."""
+
 
 def made(make: Callable[..., Service], place: Path, bus: str, **rabbit: Any) -> Service:
     database = f"sqlite:///{place}/cinder.sqlite"
@@ -60,7 +63,7 @@ def test_a_wrong_certificate_is_waited_for(
         services(tmp_path, forked=True) as make,
     ):
         bus = f"rabbit://guest:guest@127.0.0.1:{front.port}/"
-        service = made(make, tmp_path, bus, ssl_ca_file=certificates.ca)
+        service = made(make, tmp_path, bus, ssl_ca_file=certificates.ca, **OFTEN)
         service.launch()
         service.wait_for_log("certificate of the server is refused", 60)
         seen = front.connections
