@@ -17,6 +17,7 @@ import functools
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import runpy
 import select
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,6 +54,14 @@ MODULES = (
     *("sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.sqlite.pysqlite"),
 )
 """Imported before the first fork; the modules of programs themselves are not."""
+
+DATABASE_MODULES = (
+    *("worker.compat.native_threads", "worker.compat.networkx", "tests.conftest"),
+    *("worker.journal.journal", "worker.db.records", "worker.db.sync", "flows.volume.create"),
+    *("pymysql", "psycopg2", "sqlalchemy.dialects.mysql.pymysql"),
+    *("sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.sqlite.pysqlite"),
+)
+"""Those of processes that share a database."""
 
 _LARGEST_REQUEST = 2**20  # bytes
 _PATIENCE = 120.0  # seconds; a command waits for an operation
@@ -167,6 +177,16 @@ def command(*argv: str, text: str | None = None) -> subprocess.CompletedProcess[
             stream.seek(0)
             texts.append(stream.read().decode())
     return subprocess.CompletedProcess(argv, status, *texts)
+
+
+def processes() -> BaseContext:
+    """Return the context of ``multiprocessing`` whose processes have the modules of a database.
+
+    Its fork server, which the library starts, imports them once.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(DATABASE_MODULES))
+    return context
 
 
 @functools.cache

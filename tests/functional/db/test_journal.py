@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-import multiprocessing
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ from taskflow.persistence.models import FlowDetail, TaskDetail
 from taskflow.types.failure import Failure
 
 from flows.volume import create
+from tests.servers import forked
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import RequestResult
 from worker.rpc.operation import Operation
@@ -69,7 +69,7 @@ def upgrade(url: str) -> None:
 
 
 def test_processes_that_start_together_make_it_together(database_url: str) -> None:
-    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(4, forked.processes()) as pool:
         assert list(pool.map(upgrade, [database_url] * 8)) == [None] * 8
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows.errors import OverQuota, StatusChanged
+from tests.servers import forked
 from tests.unit.db.records.test_service_records import WHO
 from tests.unit.db.world import PROJECT, Tables
 from worker.db import models
@@ -78,7 +78,7 @@ def take_in_process(url, start, number, answers):
 
 def test_one_process_changes_the_status(database, database_url, records):
     records.volumes.create(id="v1", status="available")
-    context = multiprocessing.get_context("spawn")
+    context = forked.processes()
     start, answers = context.Barrier(3), context.Queue()
     processes = [
         context.Process(target=take_in_process, args=(database_url, start, number, answers))

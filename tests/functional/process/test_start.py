@@ -19,10 +19,8 @@ from worker.db.database import Database
 Make = Callable[..., Service]
 
 
-@pytest.fixture
-def forked() -> bool:
-    """Execute the program, as systemd does."""
-    return False
+EXECUTED = {"forked": False}
+"""Options of a service that is executed, as systemd does, where that makes a difference."""
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def test_without_a_bus_it_is_ready_and_ends_on_sigterm(
     volume_service: Make, database: str, no_bus: str, processes: int
 ) -> None:
     backends = {"b1": {"volume_driver": "local", "processes": processes}}
-    service = volume_service(bus=no_bus, database=database, backends=backends)
+    service = volume_service(bus=no_bus, database=database, backends=backends, **EXECUTED)
     service.launch()
     waits(service, "the message bus")
 
@@ -91,7 +89,7 @@ def test_without_tables_it_ends_with_the_command_that_makes_them(
     """Several processes end as one does: their supervisor would start them for ever."""
     drivers = {name: {"volume_driver": "local"} for name in backends}
     url = f"sqlite:///{tmp_path / 'empty.sqlite'}"
-    service = volume_service(bus=no_bus, database=url, backends=drivers)
+    service = volume_service(bus=no_bus, database=url, backends=drivers, **EXECUTED)
 
     assert service.launch().wait(60) == 69
     wanted = f"{url} cannot be used: (sqlite3.OperationalError) no such table: services; run: "
@@ -218,7 +216,7 @@ def test_it_takes_operations_when_the_bus_comes(
 def test_only_one_service_of_a_host_and_database(
     volume_service: Make, database: str, no_bus: str
 ) -> None:
-    first = volume_service(bus=no_bus, database=database)
+    first = volume_service(bus=no_bus, database=database, **EXECUTED)  # its command line is logged
     second = volume_service(bus=no_bus, database=database)
     assert first.directory != second.directory
     first.launch()
