@@ -62,11 +62,14 @@ class Locks:
 
     :param url: a tooz backend, as ``file:///var/lib/holdfast``.
     :param member: the name of this process among all that use the backend.
+    :param lifetime: seconds after which a server releases the locks of a dead process, unless
+        the URL has ``lock_timeout`` or ``timeout``; None for the default of tooz, 30 s.
     """
 
-    def __init__(self, url: str, member: str) -> None:
-        self._coordinator = coordination.get_coordinator(url, member.encode())
+    def __init__(self, url: str, member: str, lifetime: float | None = None) -> None:
         place = urllib.parse.urlsplit(url)
+        options = _options(place.query, lifetime)
+        self._coordinator = coordination.get_coordinator(url, member.encode(), **options)
         self._directory = place.path if place.scheme == "file" else None
         self._holds: dict[str, _Hold] = {}
         self._for_life: list[Any] = []
@@ -181,6 +184,14 @@ class Locks:
     def _path(self, name: str) -> str:
         assert self._directory is not None
         return os.path.join(self._directory, PREFIX + name)
+
+
+def _options(query: str, lifetime: float | None) -> dict[str, Any]:
+    """Return the options of tooz that a URL does not have itself."""
+    given = urllib.parse.parse_qs(query)
+    if lifetime is None or "lock_timeout" in given or "timeout" in given:
+        return {}
+    return {"lock_timeout": max(1, int(lifetime))}
 
 
 def _reason(error: BaseException) -> str:

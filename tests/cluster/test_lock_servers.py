@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from tests.servers import until
 from tests.servers.several.etcd import Etcd
 from tests.servers.several.network import Network
 from tests.servers.several.redis import Redis
+from worker.locks import Locks
 
 
 @pytest.fixture(scope="module", params=[Redis, Etcd], ids=lambda kind: kind.name)
@@ -28,6 +32,17 @@ def server(
     made.start()
     yield made
     made.close()
+
+
+HOLDER = """
+import sys
+from worker.locks import Locks
+
+locks = Locks(sys.argv[1], "dead", lifetime=2)
+locks.start()
+print(locks.try_hold("volume"), flush=True)
+sys.stdin.readline()
+"""
 
 
 def member(url: str) -> Any:
@@ -50,3 +65,23 @@ def test_lock_excludes_and_outlives_a_restart_of_its_server(server: Any) -> None
     until(lambda: other.get_lock(b"volume").acquire(blocking=False), 30, "the released lock")
     other.stop()
     one.stop()
+
+
+def test_lock_of_a_dead_process_is_released_after_its_lifetime(server: Any) -> None:
+    argv = [sys.executable, "-c", HOLDER, server.url]
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
+    )
+    assert process.stdout is not None
+    held = process.stdout.readline().strip()
+    process.kill()
+    process.communicate()
+    locks = Locks(server.url, "living", lifetime=2)
+    locks.start()
+    try:
+        assert (held, locks.try_hold("volume")) == ("True", False)
+        # The default of tooz would be 30 s.
+        until(lambda: locks.try_hold("volume"), 14, "the lock of the dead process")
+    finally:
+        locks.stop()

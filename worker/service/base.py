@@ -36,6 +36,7 @@ from worker.conf.check.problems import ConfigError
 from worker.conf.option_groups import coordination
 from worker.db import clock
 from worker.db.records import Records
+from worker.db.tuning import is_sqlite
 from worker.execution.concurrency import Limiter, blocking
 from worker.execution.executor import Contexts, Executor
 from worker.execution.intake import Intake
@@ -89,7 +90,13 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
             journal.failures.most = lambda: int(conf.journal.keep_failed_mib) * units.Mi
         opened.callback(journal.close)
         member = f"{identity.slot}-{os.getpid()}"
-        locks = Locks(conf.coordination.backend_url, member)
+        # An adopter waits for the locks of the dead owner: they end when its lease does.
+        lifetime = (
+            None
+            if is_sqlite(database_url.parse(conf.journal.connection))
+            else conf.journal.slot_ttl
+        )
+        locks = Locks(conf.coordination.backend_url, member, lifetime)
         local = f"file://{conf.state_path}"
         # A dead process of this host is known by these files, wherever the other locks are.
         slot_locks = locks if conf.coordination.backend_url == local else Locks(local, member)
