@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rate=options.rate,
             backups=not options.no_backups,
             keep=options.keep,
+            keep_all=options.keep_all,
             say=_say,
         )
         if options.round is not None:
@@ -100,6 +101,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=4.0, help="operations per second")
     parser.add_argument("--no-backups", action="store_true")
     parser.add_argument("--keep", type=Path, help="where histories with findings are left")
+    parser.add_argument("--keep-all", action="store_true", help="leave those of all rounds")
     options = parser.parse_args(argv)
     options.only = [kind for kind in options.only.split(",") if kind]
     if unknown := set(options.only) - set(KINDS):

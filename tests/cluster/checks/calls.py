@@ -124,9 +124,9 @@ def done_twice(evidence: Evidence) -> Iterator[Finding]:
             text = f"{line.method} of {line.resource} by {line.life}, {late:.1f} s after the end"
             yield Finding("done_twice", text)
     flows: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
-    casts = {entry.request for entry in evidence.entries if entry.kind != "call"}
+    casts = {(entry.request, entry.method) for entry in evidence.entries}
     for one in evidence.journal:
-        if one.request in casts:
+        if (one.request, one.method) in casts:  # others are calls, which may be asked again
             flows[one.request, one.method, one.resource].add(one.flow)
     for (request, method, resource), ids in flows.items():
         if len(ids) > 1:

@@ -30,7 +30,8 @@ class Campaign:
 
     :param ttl: seconds of a lease.
     :param most: faults at the same time.
-    :param keep: where the history of a round with findings is left.
+    :param keep: where the history and the logs of a round with findings are left.
+    :param keep_all: leave those of the other rounds as well.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Campaign:
         rate: float = 4.0,
         backups: bool = True,
         keep: Path | None = None,
+        keep_all: bool = False,
         say: Say = print,
     ) -> None:
         self.world, self.plan = world, plan
@@ -51,6 +53,7 @@ class Campaign:
         self.skipped: dict[str, str] = {}
         self._seed, self._ttl, self._most = seed, ttl, most
         self._rate, self._backups, self._keep, self._say = rate, backups, keep, say
+        self._keep_all = keep_all
         self._stock = Stock(random.Random(f"{seed} stock"))
         self._known: set[str] = set()
 
@@ -89,7 +92,7 @@ class Campaign:
         self._say(f"round {number} in {took:.0f} s: {verdict.line()}")
         if verdict.findings:
             self._report(number, faults, verdict)
-        self._forget_history(number, keep=bool(verdict.findings))
+        self._forget_history(number, keep=bool(verdict.findings) or self._keep_all)
         return verdict
 
     @property

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class ClusterCloud(BackupCloud):
 
     def some_host(self) -> str:
         """Return a host, as the scheduler may choose it."""
-        return self._chance.choice(self.hosts if self.cluster else self.hosts[:1])
+        return self._chance.choice(self.hosts)
 
     def statuses(self, kind: str, ids: Collection[str]) -> dict[str, str]:
         """Return the statuses of those resources that have a row."""
@@ -100,9 +100,9 @@ class ClusterCloud(BackupCloud):
 
     # -- messages ------------------------------------------------------------------
 
-    def client(self, version: str = "3.0", timeout: float = 20) -> Any:
-        """Return an RPC client that sends to the queue of the cluster, or of the one host."""
-        server = self.cluster or self.hosts[0]
+    def client(self, version: str = "3.0", timeout: float = 20, host: str = "") -> Any:
+        """Return an RPC client that sends to the queue of the cluster, or of one host."""
+        server = self.cluster or host or self.hosts[0]
         topic = f"cinder-volume.{server}@{BACKEND}"
         return self._client(topic, server, version, timeout)
 
@@ -113,7 +113,7 @@ class ClusterCloud(BackupCloud):
     def send(self, request: str, method: str, version: str = "3.0", **args: Any) -> None:
         """Cast to the volume services with the id of a request."""
         context = {**REQUEST, "request_id": request}
-        self.client(version).cast(context, method, **encoded(args))
+        self.client(version, host=host_of(args)).cast(context, method, **encoded(args))
 
     def send_backup(self, request: str, method: str, host: str, **args: Any) -> None:
         """Cast to a backup service with the id of a request."""
@@ -123,7 +123,8 @@ class ClusterCloud(BackupCloud):
     def ask(self, request: str, method: str, version: str, timeout: float, **args: Any) -> Any:
         """Call the volume services with the id of a request."""
         context = {**REQUEST, "request_id": request}
-        return self.client(version, timeout).call(context, method, **encoded(args))
+        client = self.client(version, timeout, host_of(args))
+        return client.call(context, method, **encoded(args))
 
     # -- the journal ---------------------------------------------------------------
 
@@ -153,3 +154,13 @@ class ClusterCloud(BackupCloud):
             exchange="openstack", topic=topic, server=server, version=version
         )
         return oslo_messaging.get_rpc_client(self._transport, target, timeout=timeout)
+
+
+def host_of(args: Mapping[str, Any]) -> str:
+    """Return the host of the volume or snapshot among the arguments of a message."""
+    if "vref" in args:
+        host = args["vref"]["versioned_object.data"]["host"]
+    else:
+        record = next(one for one in args.values() if isinstance(one, Record))
+        host = record.volume.host if record.kind == "snapshot" else record.host
+    return str(host).partition("@")[0]

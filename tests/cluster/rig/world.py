@@ -34,6 +34,7 @@ class Shape:
 
     hosts: int = 2
     cluster: str = CLUSTER
+    pool: str = "pool"
     backups: bool = True
     forked: bool = True
     processes: int = 1
@@ -162,4 +163,5 @@ class World:
             backends={BACKEND: backend},
             backups=shape.backups,
             forked=shape.forked,
+            adopts="" if shape.cluster else shape.pool,
         )
