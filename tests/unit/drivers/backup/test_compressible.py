@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import hashlib
 import os
 import random
@@ -21,12 +22,21 @@ LARGE = 1999994880
 """Bytes of the largest object by default."""
 
 
+NOISE = random.Random(5).randbytes(MIB)
+
+
+@functools.cache
+def repeated(what: bytes) -> bytes:
+    """Return a text that fills a block."""
+    return what * MIB
+
+
 class Mixed:
     """A volume of noise, with text in one part; its reads are recorded."""
 
     def __init__(self, begin: int = 0, end: int = 0, what: bytes = b"a text ") -> None:
-        self._noise = random.Random(5).randbytes(MIB)
-        self._what = what * MIB
+        self._noise = NOISE
+        self._what = repeated(what)
         self._text = range(begin, end)
         self.reads: list[int] = []
 
