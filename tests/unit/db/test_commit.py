@@ -186,8 +186,9 @@ def everything(database: Database) -> dict[str, object]:
     """Return all rows without their times and numbers that a row is given."""
     found: dict[str, object] = {}
     with database.reader() as connection:
-        for name, table in models.metadata.tables.items():
-            rows = connection.execute(sa.select(table)).mappings().all()
+        for name in models.metadata.tables:
+            # As text: to compile a query for each of forty tables takes a tenth of a second.
+            rows = connection.exec_driver_sql(f"SELECT * FROM {name}").mappings().all()
             shown = [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
             found[name] = sorted(shown, key=repr)
     return found
