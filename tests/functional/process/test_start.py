@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import kombu
 import pytest
@@ -19,8 +20,11 @@ from worker.db.database import Database
 Make = Callable[..., Service]
 
 
-EXECUTED = {"forked": False}
+EXECUTED: dict[str, Any] = {"forked": False}
 """Options of a service that is executed, as systemd does, where that makes a difference."""
+
+SHORT: dict[str, Any] = {"module": "tests.functional.process.short_bus_wait"}
+"""Options of a service that does not wait 15 s for the bus before it counts as ready."""
 
 
 @pytest.fixture
@@ -43,12 +47,12 @@ def waits(service: Service, system: str) -> None:
     service.wait_for_notice(f"STATUS=waits for {system}")
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("processes", "options"), [(1, EXECUTED), (2, SHORT)], ids=["1", "2"])
 def test_without_a_bus_it_is_ready_and_ends_on_sigterm(
-    volume_service: Make, database: str, no_bus: str, processes: int
+    volume_service: Make, database: str, no_bus: str, processes: int, options: dict[str, Any]
 ) -> None:
     backends = {"b1": {"volume_driver": "local", "processes": processes}}
-    service = volume_service(bus=no_bus, database=database, backends=backends, **EXECUTED)
+    service = volume_service(bus=no_bus, database=database, backends=backends, **options)
     service.launch()
     waits(service, "the message bus")
 
@@ -75,7 +79,7 @@ def test_without_a_database_it_is_ready_and_ends_on_sigterm(
 ) -> None:
     away = f"mysql+pymysql://cinder:secret@127.0.0.1:{free_port()}/cinder"
     sections = {section: {"connection": away}}
-    service = volume_service(bus=no_bus, database=database, sections=sections)
+    service = volume_service(bus=no_bus, database=database, sections=sections, **SHORT)
     service.launch()
     waits(service, system)
 
@@ -180,7 +184,7 @@ def test_a_bus_that_refuses_the_service_is_waited_for(
         broker.ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
     bus = rabbit_url.replace("guest:guest", f"{user}:right")
     bus = bus.replace(f"/{vhost}", f"/{user}") if wrong == "virtual host" else bus
-    service = volume_service(bus=bus, database=database)
+    service = volume_service(bus=bus, database=database, **SHORT)
     service.launch()
     waits(service, "the message bus")
     if wrong == "virtual host":
@@ -203,7 +207,7 @@ def test_it_takes_operations_when_the_bus_comes(
     link = Link(broker.port)
     link.cut()
     bus = re.sub(r":\d+/", f":{link.port}/", rabbit_url)
-    service = volume_service(bus=bus, database=database)
+    service = volume_service(bus=bus, database=database, **SHORT)
     service.launch()
     waits(service, "the message bus")
     link.mend()
@@ -216,8 +220,9 @@ def test_it_takes_operations_when_the_bus_comes(
 def test_only_one_service_of_a_host_and_database(
     volume_service: Make, database: str, no_bus: str
 ) -> None:
-    first = volume_service(bus=no_bus, database=database, **EXECUTED)  # its command line is logged
-    second = volume_service(bus=no_bus, database=database)
+    # The command line of the first one is logged.
+    first = volume_service(bus=no_bus, database=database, **EXECUTED, **SHORT)
+    second = volume_service(bus=no_bus, database=database, **SHORT)
     assert first.directory != second.directory
     first.launch()
     waits(first, "the message bus")
@@ -241,7 +246,7 @@ def test_another_database_is_another_service(
     made = Database(other)
     sync.sync(made)
     made.dispose()
-    services = [volume_service(bus=no_bus, database=url) for url in (database, other)]
+    services = [volume_service(bus=no_bus, database=url, **SHORT) for url in (database, other)]
     for service in services:
         service.launch()
 
