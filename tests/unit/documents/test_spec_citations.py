@@ -36,7 +36,7 @@ _CITATION = re.compile(
     rf"(?P<row>, the row \*[^*]+\*)?"
 )
 _SEED = re.compile(
-    r"[Ss]eeds?, (?P<names>(?:[A-Za-z_]+(?:\.[a-z_]+)?(?:, |; | and |(?=[.;,]|$)))+)"
+    r"(?<![\w.])[Ss]eeds?, (?P<names>(?:[A-Za-z_]+(?:\.[a-z_]+)?(?:, |; | and |(?=[.;,]|$)))+)"
 )
 _CODE_NAME = re.compile(r"``((?:worker|flows|drivers|tests|bench)(?:/[\w./-]+|(?:\.\w+)+))``")
 
@@ -220,6 +220,10 @@ def test_each_part_of_a_citation_is_checked(text, parts):
 
     assert sum(len(c.numbers) + len(c.names) + len(c.rows) for c in found if c is found[0]) == parts
     assert not any(broken(citation) for citation in found)
+
+
+def test_an_attribute_is_no_citation():
+    assert list(parsed("Plan(options.seed, options.only, length)", "here")) == []
 
 
 def code_names() -> list[tuple[str, str]]:
