@@ -77,6 +77,11 @@ class Database:
         return self._url.set(query={}).render_as_string(hide_password=True)
 
     @property
+    def is_away(self) -> bool:
+        """Whether an outage is known; asks nothing."""
+        return self._outages.is_away
+
+    @property
     def packs_rows(self) -> bool:
         """Whether single wide rows are better read through :mod:`worker.db.packed_row`."""
         return packed_row.is_worth_it(self._url)

@@ -80,6 +80,11 @@ class Outages:
                 raise
             raise Unavailable(f"database {self._shown}: {reason(last)}") from last
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the database is known to be away."""
+        return self._log.since is not None
+
     def over(self) -> None:
         """Log that the database answers again, unless that is known."""
         self._log.end()

@@ -52,6 +52,7 @@ from worker.locks import Locks, LocksUnavailable, LocksUnusable
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import QueueProof
 from worker.rpc import transport as bus
+from worker.rpc.bus_state import BUS_STATE
 from worker.rpc.consumer_check import ConsumerCheck, counts_of
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.markers import MarkedMessages, Markers, consumed
@@ -126,6 +127,8 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         )
         if identity.first:
             clock.warn_of_skew(inputs.database)
+        inputs.waits.watch("the database", lambda: inputs.database.is_away)
+        inputs.waits.watch("the message bus", lambda: BUS_STATE.is_away)
         opened.pop_all()
     return Infrastructure(
         conf=conf,

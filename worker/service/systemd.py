@@ -73,7 +73,8 @@ class Watchdog:
             threading.Thread(target=self._loop, name="watchdog", daemon=True).start()
 
     def _loop(self) -> None:
-        ready, silent, shown = False, False, ""
+        ready, silent = False, False
+        shown: str | None = None
         thawed, wakes = 0.0, time.monotonic()
         while True:
             oldest, now = min(self._heartbeats), time.monotonic()

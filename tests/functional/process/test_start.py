@@ -47,6 +47,12 @@ def waits(service: Service, system: str) -> None:
     service.wait_for_notice(f"STATUS=waits for {system}")
 
 
+def status(service: Service) -> str:
+    """Return the last status that systemd is shown."""
+    shown = [notice for notice in service.notices() if notice.startswith("STATUS=")]
+    return shown[-1].removeprefix("STATUS=") if shown else ""
+
+
 @pytest.mark.parametrize(("processes", "options"), [(1, EXECUTED), (2, SHORT)], ids=["1", "2"])
 def test_without_a_bus_it_is_ready_and_ends_on_sigterm(
     volume_service: Make, database: str, no_bus: str, processes: int, options: dict[str, Any]
@@ -213,6 +219,10 @@ def test_it_takes_operations_when_the_bus_comes(
     link.mend()
 
     service.wait_for_notice("STATUS=takes operations", 120)
+    link.cut()
+    until(lambda: status(service) == "waits for the message bus", 60, "the outage's status")
+    link.mend()
+    until(lambda: status(service) == "takes operations", 60, "the status after the outage")
     assert service.stop() == 0
     link.cut()
 

@@ -115,8 +115,10 @@ class TestWaiting:
     def test_it_ends_and_says_that_nothing_is_decided(self, database, call, log):
         work = Failing(*[away(REFUSED)] * 99)
 
+        assert not database.is_away
         with pytest.raises(Unavailable, match="Can't connect") as caught:
             getattr(database, call)(work)
+        assert database.is_away
         assert work.calls == 1 + 1 + 5
         assert [level for level, _ in log()] == ["WARNING"]
         assert "secret" not in str(caught.value.__cause__)
