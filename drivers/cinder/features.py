@@ -62,6 +62,7 @@ def adapted(wrapped: Any) -> type[CinderDriver]:
             offers |= methods
     module = f"{wrapped.__module__} of Cinder, adapted"
     about = {"cinders": wrapped, "OPTS": options(wrapped), "__module__": module}
+    about["SUPPORTS_ACTIVE_ACTIVE"] = bool(getattr(wrapped, "SUPPORTS_ACTIVE_ACTIVE", False))
     made: type[CinderDriver] = type(
         wrapped.__name__, (CinderDriver, *kinds), {**offers, **about, "__doc__": wrapped.__doc__}
     )

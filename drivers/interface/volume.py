@@ -40,6 +40,13 @@ class VolumeDriver(OptionalMethods, abc.ABC):
     OPTS: ClassVar[list[cfg.Opt]] = []
     """The driver's own options; they are read from the backend's section."""
 
+    SUPPORTS_ACTIVE_ACTIVE: ClassVar[bool] = False
+    """Whether several hosts of a cluster may serve the backend at once, with one instance of the
+    driver each. Then any instance carries out any call, on objects of others as well, and no call
+    depends on files, exports or memory of one host. The worker never makes two calls for one
+    volume at once, on whatever hosts; what else excludes each other is the driver's to lock.
+    The attribute has the name of Cinder's."""
+
     members_at_once: ClassVar[int] = 1
     """How many members of a group the worker may work on at the same time, where the
     driver has no method for the whole group."""
@@ -50,6 +57,22 @@ class VolumeDriver(OptionalMethods, abc.ABC):
         self.configuration = configuration
         self.host = host
         self.active_backend_id = active_backend_id
+
+    @classmethod
+    def reason_against_cluster(cls, configuration: Any) -> str | None:
+        """Return why a backend cannot be served by several hosts; None where it can.
+
+        A driver that depends on its options overrides this. The start of a service in a cluster
+        ends with the text.
+
+        :param configuration: the backend's options.
+        """
+        if not cls.SUPPORTS_ACTIVE_ACTIVE:
+            return f"{cls.__name__} is not active-active (SUPPORTS_ACTIVE_ACTIVE)"
+        targets = configuration.safe_get("replication_device")
+        if targets and cls.failover_completed is VolumeDriver.failover_completed:
+            return f"{cls.__name__} has replication_device, and no method failover_completed"
+        return None
 
     @abc.abstractmethod
     def do_setup(self, context: Any) -> None:

@@ -78,6 +78,7 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     """Sparse files in a directory."""
 
     members_at_once: ClassVar[int] = 4
+    SUPPORTS_ACTIVE_ACTIVE: ClassVar[bool] = True
 
     OPTS: ClassVar[list[cfg.Opt]] = [*OPTS, *nbd.OPTS]
 
@@ -85,6 +86,15 @@ class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
         super().__init__(configuration, host=host)
         self._stats: dict[str, Any] = {}
         self._export: ExportDriver | None = None
+
+    @classmethod
+    def reason_against_cluster(cls, configuration: Any) -> str | None:
+        """Refuse a directory of one host, and exports, whose servers are processes of a host."""
+        if not configuration.local_path_shared:
+            return "its directory is that of one host (local_path_shared)"
+        if configuration.local_export != "file":
+            return f"its exports are of one host (local_export = {configuration.local_export})"
+        return super().reason_against_cluster(configuration)
 
     def files_directory(self) -> str | None:
         """Return ``local_path``."""

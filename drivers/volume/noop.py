@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
@@ -12,6 +12,8 @@ from drivers.interface.volume import Update, VolumeDriver
 
 class NoopDriver(VolumeDriver):
     """Says yes to everything."""
+
+    SUPPORTS_ACTIVE_ACTIVE: ClassVar[bool] = True
 
     def do_setup(self, context: Any) -> None:
         """Nothing to prepare."""

@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     # Late: the modules above choose native threads before anything of oslo loads.
     from worker import conf as config
     from worker.conf import backends, database_files, state_path
+    from worker.conf.check import cluster_needs, config_files, problems
 
     file_modes.restrict()
     conf = config.load(argv, prog=PROG, cli_opts=CLI_OPTS)
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     for name in backends.enabled(conf, conf.backend):
         _driver, configuration = backends.configure(conf, name)
         names[name] = configuration.processes
+    problems.refuse([*cluster_needs.faults(conf, config_files.of(conf), list(names))])
     warnings = config.reviewed(conf, "volume", list(names))
     log_output.set_up(conf, PROG)
     _serve(conf, names, warnings)

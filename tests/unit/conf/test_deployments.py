@@ -29,9 +29,12 @@ REFUSED = {
     "kolla": {"backup_driver", "image_upload_use_cinder_backend"},
     "openstack-ansible": {"backup_swift_auth"},
     "openstack-helm": {"image_volume_cache_enabled"},
-    "tripleo": {"cluster"},
+    "tripleo": set(),
 }
 """Options of each tool's file whose features do not exist here, as accept_unsupported has them."""
+
+FOR_A_CLUSTER = {"tripleo": "[journal]\nconnection = mysql+pymysql://holdfast:x@db/holdfast\n"}
+"""Sections to be added to the file of a tool that sets ``cluster``."""
 
 UNKNOWN = {
     "charm": {"api_paste_confg", "iscsi_helper", "verbose", "glance_api_version"},
@@ -64,7 +67,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
             "[DEFAULT]\n", f"[DEFAULT]\nstate_path = {tmp_path}/state\n{head}\n", 1
         )
         path = tmp_path / "cinder.conf"
-        path.write_text(text)
+        path.write_text(text + FOR_A_CLUSTER.get(tool, ""))
         path.chmod(0o600)
         return str(path)
 

@@ -18,7 +18,6 @@ TABLE = Table()
 UNSUPPORTED = {
     "allowed_direct_url_schemes": "file, cinder",
     "backup_manager": "ours.BackupManager",
-    "cluster": "east",
     "quota_driver": "ours.Quota",
     "volume_copy_bps_limit": "1048576",
     "volume_manager": "ours.VolumeManager",
@@ -349,12 +348,14 @@ def test_the_start_warns_of_few_by_name_and_counts_many(load):
 
 
 def test_the_start_is_refused_with_one_line(load, tmp_path):
-    loaded = load("[DEFAULT]\ncluster = c\nvolume_manager = ours.Manager\n")
+    loaded = load("[DEFAULT]\nvolume_copy_bps_limit = 1\nvolume_manager = ours.Manager\n")
 
     with pytest.raises(ConfigError) as caught:
         config.reviewed(loaded, "volume")
 
-    assert str(caught.value).startswith(f"{tmp_path}/holdfast.conf:2: [DEFAULT] cluster: ")
+    assert str(caught.value).startswith(
+        f"{tmp_path}/holdfast.conf:2: [DEFAULT] volume_copy_bps_limit: "
+    )
     assert str(caught.value).endswith("(and 1 more: holdfast config check)")
     assert config.reviewed(loaded, "backup") == []
 

@@ -20,6 +20,7 @@ from drivers.compat import oslo_config
 from worker.conf import backends, option_groups
 from worker.conf.check import (
     bus,
+    cluster_needs,
     config_files,
     log_file,
     option_values,
@@ -155,6 +156,7 @@ def _further(
         partial(backends.list_faults, conf, found),
         partial(_drivers, conf, found),
         partial(backends.directory_faults, conf, found),
+        partial(cluster_needs.faults, conf, found),
         partial(_idle, conf, found),
         partial(_store, conf),
         partial(readable_files.faults, conf, found),

@@ -53,10 +53,6 @@ SERVICE: dict[str, RefusedOption] = {
         when=_names("cinder"),
     ),
     "backup_manager": RefusedOption(_OWN_CLASS, _REMOVE, services=BACKUP),
-    "cluster": RefusedOption(
-        "serves the same backends from several hosts (active-active)",
-        "remove it, and let one host serve each backend (backend_host)",
-    ),
     "quota_driver": RefusedOption("counts quota by a class of your own", _REMOVE, services=BOTH),
     "volume_copy_bps_limit": RefusedOption(
         "bounds the bandwidth of copies by a control group",

@@ -11,6 +11,8 @@ from oslo_config import cfg, types
 # "@" and "#" divide host, backend and pool in every address on the bus.
 HOST_NAME = types.String(regex=r"^[^@#\s]+$")
 
+CLUSTER_NAME = types.String(regex=r"^[^@#\s]*$")
+
 # The id is put in by the % operator, so exactly one %s has to be there.
 NAME_TEMPLATE = types.String(regex=r"^[^%]*%s[^%]*$")
 
@@ -53,11 +55,13 @@ OPTS = [
         "the same: their names, comma separated, as image_volume_cache_enabled or, from other "
         "sections, key_manager.fixed_key. Their effect is missing.",
     ),
-    cfg.StrOpt(
+    cfg.Opt(
         "cluster",
+        type=CLUSTER_NAME,
         default="",
-        help="Name of the cluster to which this service belongs: all its hosts serve the "
-        "same backends from one queue. Empty means no cluster.",
+        help="Name of the cluster to which this volume service belongs: all its hosts serve the "
+        "same backends from one queue. It needs drivers that are active-active, a journal on a "
+        "database server and locks between hosts, see docs/clusters.rst. Empty means no cluster.",
     ),
     cfg.BoolOpt(
         "enable_new_services",
