@@ -6,7 +6,8 @@ messages and send heartbeats. So they append casts to a queue in memory, and one
 journals them. The queue is short, because the broker delivers no more unacknowledged messages
 than the prefetch limit.
 
-A cast that exceeds a limit of waiting operations stays in the queue, unacknowledged. Later
+A cast that exceeds a limit of waiting operations stays in the queue, unacknowledged; of a
+cluster's queue, one that cannot begin soon, which another host may be able to. Later
 casts pass it, except those on the same resources. When the process ends, it goes back to the
 broker; a quorum queue drops a message that has come back too often, so it is accepted before.
 """
@@ -55,7 +56,8 @@ class CastQueue:
     """Casts that arrived and are not accepted yet.
 
     :param dispatch: returns the operation of a cast; None where there is none to accept.
-    :param admits: whether the limits admit one more operation.
+    :param admits: whether the limits admit one more operation, and whether other hosts could
+        take it instead.
     :param accept: journals an operation and starts it; waits while the journal is away.
     :param reject: stores an unreadable message.
     :param wake: set when a deferred cast may be admitted now.
@@ -64,7 +66,7 @@ class CastQueue:
     def __init__(
         self,
         dispatch: Callable[[Cast], Operation | None],
-        admits: Callable[[Operation], bool],
+        admits: Callable[[Operation, bool], bool],
         accept: Callable[[Cast, Operation], None],
         reject: Callable[[Unreadable], None],
         wake: threading.Event,
@@ -134,12 +136,15 @@ class CastQueue:
         if one.cast.is_lost():
             return
         behind = not one.names.isdisjoint(self._deferred_names)  # of the same resource, in order
-        if behind or not (self._admits(one.operation) or time.monotonic() >= one.until):
+        if behind or not (self._is_admitted(one) or time.monotonic() >= one.until):
             self._deferred.append(one)
             self._deferred_names |= one.names
             return
         self._accept(one.cast, one.operation)
         one.cast.acknowledge()
+
+    def _is_admitted(self, one: _DeferredCast) -> bool:
+        return self._admits(one.operation, one.cast.shared)
 
 
 def _guarded(handle: Callable[[Any], None], message: Any) -> None:

@@ -45,6 +45,7 @@ class Cast:
     :param generation: the number of its channel among those of its listener.
     :param returns: how often it was delivered and went back to its queue, as far as is known.
     :param noting: notes that the message is being handled, in case that ends the process.
+    :param shared: whether other hosts consume its queue as well.
     """
 
     message: Mapping[str, Any]
@@ -54,6 +55,7 @@ class Cast:
     generation: int = 0
     returns: int = 0
     noting: Noting = UNNOTED
+    shared: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +136,9 @@ class Server(compat.RPCServer):
     :param intake: takes over each message.
     :param deliveries: counts deliveries that end the process.
     :param arrivals: observes the casts that arrive.
+    :param shared: whether other hosts consume the queue as well.
+    :param prefetch: how many messages of the queue the broker delivers ahead, where they are
+        fewer than of the other queues.
     """
 
     def __init__(
@@ -143,9 +148,12 @@ class Server(compat.RPCServer):
         intake: MessageIntake,
         deliveries: Deliveries = _UNCOUNTED,
         arrivals: Arrivals = _UNOBSERVED,
+        *,
+        shared: bool = False,
+        prefetch: int | None = None,
     ) -> None:
-        listener = functools.partial(_Listener, intake, deliveries, arrivals)
-        super().__init__(transport, target, listener)
+        listener = functools.partial(_Listener, intake, deliveries, arrivals, shared=shared)
+        super().__init__(transport, target, listener, prefetch)
         self._refused: str | None = None
 
     def refused(self, error: Exception) -> None:
@@ -167,11 +175,14 @@ class _Listener(compat.Listener):
         arrivals: Arrivals,
         driver: Any,
         connection: Any,
+        *,
+        shared: bool = False,
     ) -> None:
         super().__init__(driver, connection)
         self._intake = intake
         self._deliveries = deliveries
         self._arrivals = arrivals
+        self._shared = shared
 
     def received(self, message: Any, delivery: compat.Delivery) -> None:
         """Hand a message to the intake; an error leaves it with the broker."""
@@ -194,7 +205,8 @@ class _Listener(compat.Listener):
             return
         if not parsed.get("_msg_id"):
             which = (delivery.generation, delivery.returns)
-            cast = Cast(parsed, self.context_of(parsed), *settle, *which, noting=noting)
+            context = self.context_of(parsed)
+            cast = Cast(parsed, context, *settle, *which, noting=noting, shared=self._shared)
             if not self._arrivals.took(cast):
                 self._intake.cast(self._arrivals.followed(cast))
             return

@@ -86,9 +86,17 @@ def volume_targets(node: str, backend: str, cluster: str | None) -> list[oslo_me
         oslo_messaging.Target(topic=f"{TOPIC}.{host}", server=node),
     ]
     if cluster:
-        shared = join(cluster, backend)
-        targets.append(oslo_messaging.Target(topic=f"{TOPIC}.{shared}", server=cluster))
+        topic = cluster_topic(join(cluster, backend))
+        targets.append(oslo_messaging.Target(topic=topic, server=cluster))
     return targets
+
+
+def cluster_topic(cluster: str) -> str:
+    """Return the topic whose queue the hosts of a cluster share.
+
+    :param cluster: ``cluster@backend``.
+    """
+    return f"{TOPIC}.{cluster}"
 
 
 def volume_target(host: str | None, version: str) -> oslo_messaging.Target:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
@@ -51,6 +52,7 @@ from worker.journal.sqlite_file import WatchedFile
 from worker.locks import Locks, LocksUnavailable, LocksUnusable
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import QueueProof
+from worker.rpc import topics
 from worker.rpc import transport as bus
 from worker.rpc.bus_state import BUS_STATE
 from worker.rpc.consumer_check import ConsumerCheck, counts_of
@@ -73,6 +75,10 @@ LOG = logging.getLogger(__name__)
 
 PREFETCH = 256
 """Messages that the broker delivers ahead: so many casts without room do not block calls."""
+
+SHARED_PREFETCH = 8
+"""Part of the threads for operations, as a divisor: so many messages of a cluster's queue the
+broker delivers ahead. Those that a slow host cannot begin are kept from the others meanwhile."""
 
 DELIVERIES = "deliveries"
 """Directory in the state path with the notes of messages that ended a process."""
@@ -237,7 +243,18 @@ def make_servers(
     )
     deliveries = Deliveries(Path(base.conf.state_path) / DELIVERIES)
     deliveries.prepare()
-    return tuple(Server(base.transport, target, intake, deliveries, one) for target, one in marked)
+    return tuple(
+        Server(base.transport, target, intake, deliveries, one, **_sharing(base, target))
+        for target, one in marked
+    )
+
+
+def _sharing(base: Infrastructure, target: oslo_messaging.Target) -> dict[str, Any]:
+    """Return the options of a server whose queue other hosts consume as well."""
+    if base.identity.cluster is None or target.topic != topics.cluster_topic(base.identity.cluster):
+        return {}
+    ahead = max(1, base.conf.executor_thread_pool_size // SHARED_PREFETCH)
+    return {"shared": True, "prefetch": ahead}
 
 
 def make_proof(base: Infrastructure, targets: Sequence[oslo_messaging.Target]) -> ProofWait:

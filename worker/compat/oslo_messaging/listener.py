@@ -229,6 +229,8 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
     """An RPC server with a listener of its caller's.
 
     :param make_listener: is given the driver and a connection.
+    :param prefetch: how many messages the broker delivers ahead; None for as many as the
+        transport's options say.
     """
 
     def __init__(
@@ -236,8 +238,10 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
         transport: Any,
         target: oslo_messaging.Target,
         make_listener: Callable[[Any, Any], Listener],
+        prefetch: int | None = None,
     ) -> None:
         super().__init__(transport, target, dispatcher=None)
+        self._prefetch = prefetch
         self._make_listener = make_listener
         self._consumers: Listener | None = None
 
@@ -282,6 +286,8 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
         listener = self._make_listener(driver, connection)
         exchange = driver._get_exchange(self._target)
         topic = self._target.topic
+        if self._prefetch is not None:
+            limit_prefetch(connection.connection, self._prefetch)
         for name in (topic, f"{topic}.{self._target.server}"):
             connection.declare_topic_consumer(exchange_name=exchange, topic=name, callback=listener)
         connection.declare_fanout_consumer(topic, listener)
@@ -292,6 +298,16 @@ class RPCServer(server.RPCServer):  # type: ignore[misc]
 
     def _process_incoming(self, incoming: Any) -> None:
         """Do nothing: the listener hands no message on."""
+
+
+def limit_prefetch(connection: Any, most: int) -> None:
+    """Limit the messages that the broker delivers ahead, also after a reconnection.
+
+    :param connection: consumes nothing yet.
+    """
+    configured = connection.rabbit_qos_prefetch_count
+    connection.rabbit_qos_prefetch_count = min(configured, most) if configured > 0 else most
+    connection._set_qos(connection.channel)
 
 
 def traced(conf: Any, incoming: Any) -> AbstractContextManager[None]:

@@ -126,14 +126,20 @@ class OperationPool:
         """Whether the next cast runs at once."""
         return not self._slow.is_busy
 
-    def admits(self, operation: Operation) -> bool:
+    def admits(self, operation: Operation, others: bool = False) -> bool:
         """Return whether one more operation may be accepted.
 
         After a refusal, :attr:`capacity_freed` is set when an operation has ended.
+
+        :param others: whether another host may take it instead: then it is accepted only where
+            it runs at once, or waits for an operation of this process on the same resource.
         """
         names = (*operation.exclusive, *operation.shared)
         self._refused = True  # first: an end from now on sets ``capacity_freed``
-        if not self._pool_of(operation).accepts_more:
+        pool = self._pool_of(operation)
+        if not pool.accepts_more:
+            return False
+        if others and pool.is_busy and not self._queue.is_taken(names):
             return False
         if self._queue.waiting(names) >= self._limits.per_resource:
             return False
@@ -280,6 +286,7 @@ class OperationPool:
             with pool.running(size):
                 self._notify_capacity()
                 work(*args)
+            self._notify_capacity()  # the thread is free
 
         pool.submit(run)
 

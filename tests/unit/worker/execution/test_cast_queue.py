@@ -24,24 +24,34 @@ class Parts:
         self.accepted: list[str] = []
         self.acknowledged: list[str] = []
         self.rejected: list[Any] = []
+        self.asked: list[bool] = []
         self.lost: set[str] = set()
         self.fails: Exception | None = None
         self.stopping = threading.Event()
         self.queue = CastQueue(
             self._dispatch,
-            lambda operation: operation.resource[1] in self.admitted,
+            self._admits,
             self._accept,
             lambda message: self.rejected.append(message.body),
             threading.Event(),
             self.stopping,
         )
 
+    def _admits(self, operation: Operation, others: bool) -> bool:
+        self.asked.append(others)
+        return operation.resource[1] in self.admitted
+
     def put(
-        self, name: str, volume: str = "v1", shared: tuple[str, ...] = (), returns: int = 0
+        self,
+        name: str,
+        volume: str = "v1",
+        shared: tuple[str, ...] = (),
+        returns: int = 0,
+        of_cluster: bool = False,
     ) -> None:
         message = {"method": name, "volume": volume, "shared": shared}
-        acknowledge, is_lost = self._callbacks(name)
-        self.queue.put(Cast(message, {}, acknowledge, is_lost, returns=returns))
+        settle = self._callbacks(name)
+        self.queue.put(Cast(message, {}, *settle, returns=returns, shared=of_cluster))
 
     def put_unreadable(self, body: str) -> None:
         acknowledge, is_lost = self._callbacks(body)
@@ -74,6 +84,15 @@ def test_casts_are_accepted_and_acknowledged_in_order() -> None:
 
     assert parts.accepted == parts.acknowledged == ["a", "b"]
     assert parts.queue.is_empty
+
+
+def test_the_limits_know_whether_another_host_could_take_a_cast() -> None:
+    parts = Parts("v1", "v2")
+    parts.put("a", of_cluster=True)
+    parts.put("b", "v2")
+    parts.queue.process()
+
+    assert parts.asked == [True, False]
 
 
 def test_a_deferred_cast_is_passed_by_others_but_not_on_its_resource() -> None:

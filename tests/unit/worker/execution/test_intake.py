@@ -47,7 +47,7 @@ class Parts:
             SimpleNamespace(accept=self._accept),  # type: ignore[arg-type]
             SimpleNamespace(until_available=lambda work: work()),  # type: ignore[arg-type]
             SimpleNamespace(  # type: ignore[arg-type]
-                admits=lambda _operation: self.admits,
+                admits=lambda _operation, _others: self.admits,
                 capacity_freed=threading.Event(),
                 start=lambda *args: self.events.append(("start", *args)),
                 start_direct=self._start_direct,

@@ -225,6 +225,30 @@ def bench_of(tmp_path: Path) -> Iterator[Callable[[int], Bench]]:
     made[0].close()
 
 
+class TestCastsOfACluster:
+    """Another host can take them, so they wait here only where they could not run there."""
+
+    def test_one_is_admitted_while_a_thread_is_free(self, bench: Bench) -> None:
+        holds = [GATE.hold(name) for name in "ab"]
+        other = Operation(note, ("volume", "v3"), {"name": "c"}, exclusive=("v3",))
+        same = Operation(note, ("volume", "v1"), {"name": "d"}, exclusive=("v1",))
+        assert bench.operations.admits(other, True)
+        flows = [bench.cast("note", name=name, volume=f"v{n}") for n, name in enumerate("ab", 1)]
+        until(lambda: set(GATE.ran) == {"a", "b"})
+
+        assert not bench.operations.admits(other, True)
+        assert bench.operations.admits(other, False)
+        assert bench.operations.admits(same, True)  # its volume is locked for the others
+        bench.operations.capacity_freed.clear()
+        assert not bench.operations.admits(other, True)
+        for hold in holds:
+            hold.set()
+        for flow in flows:
+            bench.ended(flow)
+        until(lambda: bench.operations.admits(other, True))
+        assert bench.operations.capacity_freed.is_set()
+
+
 class TestCasts:
     def test_it_runs_and_ends_in_the_journal(self, bench: Bench) -> None:
         flow = bench.cast("note", name="a")
