@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 
 from drivers.interface.records import Record
 from flows.errors import NotFound, StatusChanged
+from flows.protocols.backends import serves
 
 WORK_TYPES = {
     "volume": "Volume",
@@ -84,7 +85,7 @@ class Claim:
 
     def shown_by(self, ctx: Any, record: Record) -> bool:
         """Return whether a row is in the claimed state, apart from the mark."""
-        if self.on_backend and str(record.host).split("#", 1)[0] != ctx.backend.host:
+        if self.on_backend and not serves(ctx.backend, record):
             return False
         return record[self.column] in self.statuses and not any(record[n] for n in self.unset)
 

@@ -24,6 +24,7 @@ from flows.errors import (
     StatusChanged,
 )
 from flows.lifecycle import failed_itself, was_refused
+from flows.protocols.backends import serves
 from flows.protocols.records import SnapshotRecords, VolumeRecords
 from flows.statuses import migrating_volume
 from flows.storable_errors import text_of
@@ -183,30 +184,38 @@ def takes(method: Any, name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def on_this_backend(ctx: OperationContext, host: str | None) -> bool:
-    """Return whether a host is this backend, in whatever pool; or this host, of a backup."""
-    return bool(host) and str(host).split("#", 1)[0] == ctx.backend.host
+def on_this_backend(ctx: OperationContext, row: Mapping[str, Any]) -> bool:
+    """Return whether a row is of this backend or of its cluster; or of this host, for a backup."""
+    return serves(ctx.backend, row)
 
 
-def require_on_this_backend(ctx: OperationContext, resource: Record, host: str | None) -> None:
+def require_on_this_backend(
+    ctx: OperationContext, resource: Record, row: Mapping[str, Any]
+) -> None:
     """Refuse a resource that lives on another backend: its own service works on it.
 
+    :param row: the row that names the backend: the resource's own, or that of its volume.
     :raises Invalid: names both backends.
     """
-    if not on_this_backend(ctx, host):
-        text = f"is on {host or 'no host'}, not on {ctx.backend.host}"
+    if not on_this_backend(ctx, row):
+        found = (ctx.backend.cluster and row.get("cluster_name")) or row.get("host") or "no host"
+        text = f"is on {found}, not on {ctx.backend.cluster or ctx.backend.host}"
         raise Invalid(f"{resource.kind} {resource.id} {text}")
 
 
-def belongs_elsewhere(ctx: OperationContext, result: Any, host: str | None) -> bool:
+def belongs_elsewhere(ctx: OperationContext, result: Any, row: Mapping[str, Any] | None) -> bool:
     """Return whether the first step has not accepted a resource, which is another backend's.
 
     Then a revert writes nothing: the step refused the resource, or was interrupted before it.
 
     :param result: of the first step.
+    :param row: the row that names the backend; None where it is gone.
     """
     return was_refused(result) or (
-        failed_itself(result) and host is not None and not on_this_backend(ctx, host)
+        failed_itself(result)
+        and row is not None
+        and row.get("host") is not None
+        and not on_this_backend(ctx, row)
     )
 
 

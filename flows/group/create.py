@@ -22,12 +22,13 @@ from oslo_utils import timeutils
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
+from drivers.interface.records import Record
 from flows.context import GroupContext
-from flows.driver_calls import driver_contract
+from flows.driver_calls import creation_place, driver_contract
 from flows.factories import registered
 from flows.group import driver_answers, driver_methods
 from flows.group.delete import delete_on_backend
-from flows.group.group_kinds import KINDS
+from flows.group.group_kinds import KINDS, GroupKind
 from flows.group.lifecycle import (
     BeginGroupOperation,
     GroupOperation,
@@ -53,6 +54,18 @@ MEMBERS = Statuses(
 OPERATION = GroupOperation("create", STATUSES, members=MEMBERS, notifies_members=True)
 
 CREATE = driver_methods.GroupMethod("create_group", "create_consistencygroup")
+
+
+class BeginCreateGroup(BeginGroupOperation):
+    """Check that the group is here and is being created, and write this host into a cluster's.
+
+    Idempotent: it writes the same again.
+    """
+
+    def accepted(self, ctx: GroupContext, of: GroupKind, record: Record) -> None:
+        """Write this host into the row of a cluster's group."""
+        if columns := creation_place.columns(ctx.backend, record):
+            of.rows(ctx).update(record.id, **columns)
 
 
 class CallCreateGroup(Step, task="ask"):
@@ -102,5 +115,5 @@ class FinishCreateGroup(Step, task="finish"):
 def flow() -> linear_flow.Flow:
     """Create a group. Needs ``kind`` and ``resource_id``."""
     return linear_flow.Flow("create_group").add(
-        BeginGroupOperation(OPERATION), CallCreateGroup(), StoreGroup(), FinishCreateGroup()
+        BeginCreateGroup(OPERATION), CallCreateGroup(), StoreGroup(), FinishCreateGroup()
     )

@@ -105,7 +105,7 @@ class CheckGroupSource(Step, task="check"):
                 text = f"{one.kind} {one.id} is {one.status}, not available"
                 raise _unfit(of, f"{kind} {resource_id}: its source {text}")
             origin = one.volume if one.kind == "snapshot" else one
-            driver_contract.require_on_this_backend(ctx, origin, origin.host)
+            driver_contract.require_on_this_backend(ctx, origin, origin)
             size = one.volume_size if one.kind == "snapshot" else one.size
             require_capacity(volume, size, f"{one.kind} {one.id}")
 

@@ -76,10 +76,14 @@ class BeginGroupOperation(Step):
     def execute(self, ctx: GroupContext, kind: str, resource_id: str) -> None:
         of, during = KINDS[kind], self._operation.statuses.during
         record = of.rows(ctx).get(resource_id)
-        driver_contract.require_on_this_backend(ctx, record, of.group_of(record).host)
+        driver_contract.require_on_this_backend(ctx, record, of.group_of(record))
         if record.status not in during:
             raise StatusChanged(f"{kind} {resource_id}", record.status, during)
+        self.accepted(ctx, of, record)
         notify(ctx, of, record, self._operation, "start")
+
+    def accepted(self, ctx: GroupContext, of: GroupKind, record: Record) -> None:
+        """Write columns of a row that is found to be this backend's; none by default."""
 
     def reopen(self, ctx: GroupContext, args: Mapping[str, Any]) -> None:
         """Set the statuses of the row and of its members back."""
@@ -88,7 +92,7 @@ class BeginGroupOperation(Step):
             text = f"{of.name} {args['resource_id']}: the former statuses of its members are lost"
             raise InvalidInput(f"{text}; ask for it again")
         record = of.rows(ctx).get(args["resource_id"])
-        driver_contract.require_on_this_backend(ctx, record, of.group_of(record).host)
+        driver_contract.require_on_this_backend(ctx, record, of.group_of(record))
         if record.status not in operation.statuses.during:
             statuses = operation.statuses
             of.rows(ctx).transition(record.id, statuses.during[0], when=statuses.failures)
@@ -124,10 +128,10 @@ class BeginGroupOperation(Step):
 def began_elsewhere(ctx: GroupContext, of: GroupKind, resource_id: str, result: Any) -> bool:
     """Return whether the first step has not accepted a row, see ``belongs_elsewhere``."""
     try:
-        host = of.group_of(of.rows(ctx).get(resource_id)).host
+        group = of.group_of(of.rows(ctx).get(resource_id))
     except NotFound:
         return was_refused(result)
-    return driver_contract.belongs_elsewhere(ctx, result, host)
+    return driver_contract.belongs_elsewhere(ctx, result, group)
 
 
 class StoreGroup(Step):

@@ -117,7 +117,7 @@ class BeginReplicateGroup(_ReplicationStep, task="begin"):
 
     def execute(self, ctx: GroupContext, resource_id: str) -> None:
         group, during = GROUP.rows(ctx).get(resource_id), self._change.during
-        driver_contract.require_on_this_backend(ctx, group, group.host)
+        driver_contract.require_on_this_backend(ctx, group, group)
         if group.replication_status != during:
             text = f"its replication is {group.replication_status}, not {during}"
             raise InvalidGroup(f"group {resource_id}: {text}")

@@ -65,7 +65,7 @@ class CheckUpdateGroup(Step, task="check"):
         inside = {volume.id for volume in of.rows(ctx).members(resource_id)}
         for volume in _volumes(ctx, add):
             _require_status(of, resource_id, volume, _JOIN)
-            driver_contract.require_on_this_backend(ctx, volume, volume.host)
+            driver_contract.require_on_this_backend(ctx, volume, volume)
             other = volume["group_id" if of.generic else "consistencygroup_id"]
             if other not in (None, resource_id):
                 raise InvalidVolume(f"volume {volume.id} is in {kind} {other} already")

@@ -30,12 +30,24 @@ def is_exported(volume: Record) -> bool:
     return volume.status in STATUSES.during or any(map(_is_connected, volume.volume_attachment))
 
 
-def restore(volumes: VolumeRecords, driver: VolumeDriver, request: Request, volume: Record) -> None:
-    """Have the driver export a volume again; one that it cannot export is in ``error``."""
+def restore(
+    volumes: VolumeRecords,
+    driver: VolumeDriver,
+    request: Request,
+    volume: Record,
+    *,
+    shared: bool = False,
+) -> None:
+    """Have the driver export a volume again; one that it cannot export is in ``error``.
+
+    :param shared: whether other hosts of a cluster serve the volume as well: its status stays.
+    """
     try:
         driver.ensure_export(request, volume)
     except Exception as error:
         LOG.exception("the export of volume %s, which is in use, failed: %s", volume.id, error)
+        if shared:
+            return
         try:
             volumes.transition(volume.id, STATUSES.failed, when=STATUSES.during)
         except (StatusChanged, NotFound) as changed:

@@ -93,12 +93,12 @@ class BeginFailover(Step, task="begin"):
         if failure.check(InvalidReplicationTarget) and not ctx.resumed:
             if row.replication_status in SERVICE.during:
                 before = SERVICE.done if row.active_backend_id else ENABLED
-                ctx.service.update(replication_status=before)
+                write_everywhere(ctx, replication_status=before)
             return
         # A second try that finds its target gone may have moved half of it before.
         if secondary_id != BACK and not failure.check(NotImplementedError):
             _set_unreachable(ctx, _not_replicated(ctx))
-        ctx.service.update(disabled=True, replication_status=SERVICE.failed)
+        write_everywhere(ctx, disabled=True, replication_status=SERVICE.failed)
 
 
 class FailOver(Step, task="move"):
@@ -154,8 +154,7 @@ class FinishFailover(Step, task="finish"):
             }
         if ctx.resumed and ctx.claim is not None and not _is_under_way(ctx, columns):
             return
-        ctx.service.update(**columns)
-        ctx.service.spread(**columns)
+        write_everywhere(ctx, **columns)
         LOG.info(
             "backend %s is served by %s", ctx.backend.host, columns["active_backend_id"] or BACK
         )
@@ -167,6 +166,12 @@ def flow() -> linear_flow.Flow:
     return linear_flow.Flow("failover").add(
         BeginFailover(), FailOver(), StoreFailover(), FinishFailover()
     )
+
+
+def write_everywhere(ctx: HostContext, **columns: Any) -> None:
+    """Write columns of the service's row, and send them to those who follow a failover."""
+    ctx.service.update(**columns)
+    ctx.service.spread(**columns)
 
 
 def _is_under_way(ctx: HostContext, columns: Mapping[str, Any]) -> bool:

@@ -7,7 +7,8 @@ task     freeze                                 thaw
 tell     driver.freeze_backend; an error of     driver.thaw_backend; an error of the
          the driver is in the log               driver leaves everything as it is
 write    the service's row: disabled, reason    enabled, without a reason; the answer
-         ``frozen``; the answer is yes          is whether it was thawed
+         ``frozen``; the answer is yes          is whether it was thawed; in a cluster the
+                                                rows of all its hosts, both
 =======  =====================================  =====================================
 
 Nothing is reverted: the caller reads the row, and writes the flag ``frozen``.
@@ -61,7 +62,7 @@ class DisableService(Step, task="freeze"):
     default_provides = RESULT
 
     def execute(self, ctx: HostContext) -> bool:
-        ctx.service.update(disabled=True, disabled_reason=FROZEN)
+        ctx.service.update_all(disabled=True, disabled_reason=FROZEN)
         LOG.info("backend %s is frozen", ctx.backend.host)
         return True
 
@@ -73,7 +74,7 @@ class EnableService(Step, task="thaw"):
 
     def execute(self, ctx: HostContext, willing: bool) -> bool:
         if willing:
-            ctx.service.update(disabled=False, disabled_reason="")
+            ctx.service.update_all(disabled=False, disabled_reason="")
             LOG.info("backend %s is thawed", ctx.backend.host)
         return willing
 

@@ -59,7 +59,7 @@ from flows.group import replicate
 from flows.group.group_kinds import KINDS
 from flows.group.lifecycle import set_member
 from flows.group.replicate import ReplicationChange
-from flows.host.failover import SERVICE
+from flows.host.failover import SERVICE, write_everywhere
 from flows.lifecycle import Step
 from flows.protocols.service_records import BackendRecords, ServiceRow
 from flows.snapshot.lifecycle import set_status
@@ -292,7 +292,7 @@ def _end_failover(ctx: HostContext) -> None:
     left = ctx.service.get().replication_status in SERVICE.during
     if left and ctx.backend.name not in ctx.operations.in_progress():
         LOG.warning("a failover of %s was left by another service", ctx.backend.host)
-        ctx.service.update(disabled=True, replication_status=SERVICE.failed)
+        write_everywhere(ctx, disabled=True, replication_status=SERVICE.failed)
 
 
 def _log_orphaned(record: Record, status: str) -> None:

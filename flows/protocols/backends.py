@@ -16,12 +16,36 @@ from drivers.interface.pace import Pace
 from drivers.interface.volume import VolumeDriver
 
 
-class Backend(Protocol):
+class ServedBackend(Protocol):
+    """The backend, or the store of backups, of a service."""
+
+    host: str
+    """``host@backend``: the part of ``volume.host`` before the pool; of a backup its host."""
+
+    cluster: str | None
+    """``cluster@backend`` of a volume service in a cluster; None without one."""
+
+
+def serves(backend: ServedBackend, row: Mapping[str, Any]) -> bool:
+    """Return whether a row is of a backend, in whatever pool; or of a host, for a backup.
+
+    Of a service in a cluster, rows with the name of a cluster are its own by that name: their
+    host is the one that created them, and may be gone. Rows without such a name belong to a host.
+    """
+    cluster, host = row.get("cluster_name"), row.get("host")
+    if cluster and backend.cluster:
+        return _without_pool(cluster) == backend.cluster
+    return bool(host) and _without_pool(host) == backend.host
+
+
+def _without_pool(name: Any) -> str:
+    return str(name).split("#", 1)[0]
+
+
+class Backend(ServedBackend, Protocol):
     """The configured volume backend of this process."""
 
     name: str
-    host: str
-    """``host@backend``: the part of ``volume.host`` before the pool."""
 
     @property
     def service_uuid(self) -> str:
@@ -46,10 +70,9 @@ class Backend(Protocol):
         """Return the namespace of initiator data."""
 
 
-class BackupBackend(Protocol):
+class BackupBackend(ServedBackend, Protocol):
     """The configured backup store of this process."""
 
-    host: str
     zone: str
 
     service: str

@@ -75,6 +75,9 @@ class ServiceRow(Protocol):
     def update(self, **columns: Any) -> None:
         """Write columns; this counts as no heartbeat."""
 
+    def update_all(self, **columns: Any) -> None:
+        """Write columns of the rows of all hosts of the cluster; without one, of this row."""
+
     def spread(self, **columns: Any) -> None:
         """Send the result of a failover to the other processes of the service or cluster.
 

@@ -137,7 +137,7 @@ def remove_export() -> linear_flow.Flow:
 def of_ours(ctx: VolumeContext, snapshot_id: str) -> Record:
     """Return a snapshot of this backend. :raises Invalid: it is another one's."""
     snapshot = ctx.snapshots.get(snapshot_id)
-    driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume.host)
+    driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume)
     return snapshot
 
 

@@ -59,7 +59,7 @@ class BeginSnapshotOperation(Step):
 
     def execute(self, ctx: VolumeContext, snapshot_id: str) -> None:
         snapshot, during = ctx.snapshots.get(snapshot_id), self._operation.statuses.during
-        driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume.host)
+        driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume)
         if snapshot.status not in during:
             raise StatusChanged(f"snapshot {snapshot_id}", snapshot.status, during)
         ctx.workers.claim("Snapshot", snapshot_id, snapshot.status)
@@ -68,7 +68,7 @@ class BeginSnapshotOperation(Step):
     def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Set the status back to that of the operation."""
         snapshot, statuses = ctx.snapshots.get(args["snapshot_id"]), self._operation.statuses
-        driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume.host)
+        driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume)
         if snapshot.status not in statuses.during:
             ctx.snapshots.transition(snapshot.id, statuses.during[0], when=statuses.failures)
 
@@ -78,7 +78,7 @@ class BeginSnapshotOperation(Step):
         if was_refused(result):
             return
         snapshot = ctx.snapshots.get(snapshot_id)
-        if driver_contract.on_this_backend(ctx, snapshot.volume.host):
+        if driver_contract.on_this_backend(ctx, snapshot.volume):
             set_failed(ctx, snapshot, self._operation, cause_of(flow_failures))
 
 

@@ -53,7 +53,7 @@ class CheckTransfer(Step, task="check"):
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_on_this_backend(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume)
 
 
 class NotifyTransfer(Step, task="tell"):

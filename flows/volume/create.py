@@ -30,7 +30,7 @@ from drivers.interface.records import Record
 from flows import errors, messages
 from flows.claims import Claim
 from flows.context import CreateContext, VolumeContext
-from flows.driver_calls import driver_contract
+from flows.driver_calls import creation_place, driver_contract
 from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, was_interrupted, was_refused
 from flows.statuses import VolumeStatus
@@ -77,6 +77,13 @@ class BeginCreate(BeginVolumeOperation):
             unset=unset,
         )
 
+    def started(self, ctx: VolumeContext, volume: Record) -> None:
+        """Write this host into the row of a cluster's volume, and notify of the start."""
+        columns = creation_place.columns(ctx.backend, volume)
+        if columns:
+            ctx.volumes.update(volume.id, **columns)
+        super().started(ctx, volume.replace(**columns))
+
     def revert(  # type: ignore[override]
         self,
         ctx: CreateContext,
@@ -90,7 +97,7 @@ class BeginCreate(BeginVolumeOperation):
         volume = find(ctx, volume_id)
         if was_refused(result) or volume is None:
             return
-        if volume.host and not driver_contract.on_this_backend(ctx, volume.host):
+        if volume.host and not driver_contract.on_this_backend(ctx, volume):
             LOG.info("volume %s is on %s by now", volume_id, volume.host)
             return
         failure = cause_of(flow_failures)

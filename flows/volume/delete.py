@@ -95,7 +95,7 @@ class BeginDelete(Step, task="begin"):
             LOG.info("volume %s is gone already, there is nothing to delete", volume_id)
             return
         if volume.host is not None:  # without a host, no service would delete it
-            driver_contract.require_on_this_backend(ctx, volume, volume.host)
+            driver_contract.require_on_this_backend(ctx, volume, volume)
         if volume.status not in STATUSES.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
         ctx.workers.claim("Volume", volume_id, volume.status)
@@ -122,13 +122,13 @@ class BeginDelete(Step, task="begin"):
         volume = find(ctx, volume_id)
         if volume is None or was_refused(result):
             return
-        if volume.host is not None and not driver_contract.on_this_backend(ctx, volume.host):
+        if volume.host is not None and not driver_contract.on_this_backend(ctx, volume):
             LOG.warning("volume %s is on %s and left as it is", volume_id, volume.host)
             return
         if cascade:
             _release_snapshots(ctx, volume_id)
         is_target = migrating_volume(volume.migration_status) is not None
-        if is_target and driver_contract.on_this_backend(ctx, volume.host):
+        if is_target and driver_contract.on_this_backend(ctx, volume):
             ctx.volumes.destroy(volume_id)
             return
         statuses = UNMANAGE if unmanage_only else STATUSES
@@ -192,7 +192,7 @@ def _check(ctx: VolumeContext, volume: Record, unmanage_only: bool, cascade: boo
     """Refuse a volume that must not be deleted here."""
     if volume.attach_status == AttachStatus.ATTACHED:
         raise VolumeAttached(f"volume {volume.id} is attached: detach it first")
-    driver_contract.require_on_this_backend(ctx, volume, volume.host)
+    driver_contract.require_on_this_backend(ctx, volume, volume)
     if unmanage_only and cascade:
         raise Invalid(f"volume {volume.id}: unmanaging does not cascade to snapshots")
     if unmanage_only and volume.encryption_key_id:
@@ -212,7 +212,7 @@ def _remove_moment_of_clone(ctx: VolumeContext, volume: Record) -> None:
     if not volume.source_volid or volume.get("launched_at"):
         return
     source = find(ctx, volume.source_volid)
-    if source is not None and driver_contract.on_this_backend(ctx, source.host):
+    if source is not None and driver_contract.on_this_backend(ctx, source):
         ctx.driver.delete_snapshot(temporary_objects.temporary_snapshot(source, volume.id))
 
 

@@ -48,7 +48,7 @@ class BeginVolumeOperation(Step):
 
     def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_on_this_backend(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume)
         if volume.status not in self._statuses.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, self._statuses.during)
         if ctx.claim is None or ctx.claim.number is None:
@@ -85,7 +85,7 @@ def reopen(ctx: VolumeContext, volume_id: str, statuses: Statuses) -> None:
     :raises Invalid: it is on another backend.
     """
     volume = ctx.volumes.get(volume_id)
-    driver_contract.require_on_this_backend(ctx, volume, volume.host)
+    driver_contract.require_on_this_backend(ctx, volume, volume)
     if volume.status not in statuses.during:
         ctx.volumes.transition(volume_id, statuses.during[0], when=statuses.failures)
 
@@ -100,9 +100,7 @@ def find(ctx: VolumeContext, volume_id: str) -> Record | None:
 
 def began_elsewhere(ctx: VolumeContext, volume_id: str, result: Any) -> bool:
     """Return whether the first step has not accepted a volume, see ``belongs_elsewhere``."""
-    volume = find(ctx, volume_id)
-    host = volume.host if volume is not None else None
-    return driver_contract.belongs_elsewhere(ctx, result, host)
+    return driver_contract.belongs_elsewhere(ctx, result, find(ctx, volume_id))
 
 
 def idle_status(ctx: VolumeContext, volume_id: str) -> str:
@@ -117,7 +115,7 @@ def set_failed(
 
     It does not where the volume's status moved on meanwhile, or its backend.
     """
-    if volume.host and not driver_contract.on_this_backend(ctx, volume.host):
+    if volume.host and not driver_contract.on_this_backend(ctx, volume):
         LOG.warning("volume %s is on %s now and left as it is", volume.id, volume.host)
         return False
     return _transition(ctx, volume, when, status, columns)

@@ -133,7 +133,7 @@ def flow() -> linear_flow.Flow:
 
 def _source(ctx: ImageContext, snapshot_id: str, volume: Record) -> Record:
     snapshot = ctx.snapshots.get(snapshot_id)
-    driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume.host)
+    driver_contract.require_on_this_backend(ctx, snapshot, snapshot.volume)
     if snapshot.status not in _READABLE:
         raise InvalidSnapshot(f"snapshot {snapshot_id} is {snapshot.status}: it has no data")
     if (snapshot.volume_size or 0) > volume.size:

@@ -39,6 +39,10 @@ NOT_RESCHEDULED = (
 """Another backend would fail in the same way, and a killer of services kills the next one."""
 
 
+_NOWHERE: Mapping[str, Any] = {"host": None, "cluster_name": None}
+"""Columns of a volume that has no backend."""
+
+
 def is_possible(
     request_spec: Any, filter_properties: Mapping[str, Any] | None, failure: Failure
 ) -> bool:
@@ -69,7 +73,7 @@ def return_to_scheduler(
     creating = statuses.during[0]
     try:
         ctx.volumes.transition(
-            volume.id, creating, when=statuses.during, host=None, scheduled_at=now
+            volume.id, creating, when=statuses.during, scheduled_at=now, **_NOWHERE
         )
     except (errors.StatusChanged, errors.NotFound) as error:
         LOG.warning("volume %s is not rescheduled: %s", volume.id, error)
@@ -78,14 +82,15 @@ def return_to_scheduler(
     if detail is not None:
         ctx.messages.create(ctx.request, volume, action=messages.CREATE_VOLUME, detail=detail)
     retry = {**filter_properties["retry"], "exc": _formatted(failure)}
-    onward = volume.replace(status=creating, host=None, scheduled_at=now)
+    onward = volume.replace(status=creating, scheduled_at=now, **_NOWHERE)
     try:
         ctx.scheduler.create_volume(
             ctx.request, onward, request_spec, {**filter_properties, "retry": retry}
         )
     except Exception as error:  # noqa: BLE001 - the volume must not stay creating
         LOG.error("volume %s could not be handed to the scheduler: %s", volume.id, text_of(error))
-        set_failed(ctx, volume, statuses.during, statuses.failed, host=volume.host)
+        place = {column: volume[column] for column in _NOWHERE}
+        set_failed(ctx, volume, statuses.during, statuses.failed, **place)
         return
     LOG.info("volume %s goes back to the scheduler for another backend", volume.id)
 

@@ -253,6 +253,7 @@ class Backend:
     def __init__(self, service: Service, driver: Any) -> None:
         self.name = service.host.rpartition("@")[2]
         self.host = service.host
+        self.cluster: str | None = None
         self.service_uuid = service.row.uuid
         self.request_report: Callable[[], None] = lambda: None
         self._driver = driver
@@ -285,6 +286,9 @@ class ServiceRow:
 
     def update(self, **columns: Any) -> None:
         self._service.records.services.update(self._service.row.id, **columns)
+
+    def update_all(self, **columns: Any) -> None:
+        self.update(**columns)
 
     def spread(self, **columns: Any) -> None: ...
 

@@ -105,6 +105,7 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
     """
 
     members_at_once: ClassVar[int] = 2
+    SUPPORTS_ACTIVE_ACTIVE: ClassVar[bool] = True
 
     OPTS: ClassVar[list[cfg.Opt]] = [cfg.StrOpt("script", help="Directory of the script.")]
 
@@ -345,6 +346,9 @@ class ScriptedDriver(VolumeConsistencyGroupDriver, VolumeGroupDriver, VolumeDriv
 
     def disable_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
         return self._replicate("disable_replication", group, volumes, *targets)
+
+    def failover_completed(self, context: Any, active_backend_id: str | None = None) -> None:
+        self._play("failover_completed", active=active_backend_id)
 
     def failover_replication(self, context: Any, group: Record, volumes: Any, *targets: Any) -> Any:
         return self._replicate("failover_replication", group, volumes, *targets)

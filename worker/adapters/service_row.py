@@ -38,14 +38,24 @@ class RegisteredService:
 
     :param host: the service's name on the bus and in the database.
     :param binary: the service's program, which is its topic too.
+    :param cluster: ``cluster@backend``; None without a cluster.
     :raises Unavailable: the database does not answer.
+    :raises OtherCluster: the row names another cluster.
     """
 
     def __init__(
-        self, records: Records, host: str, binary: str, *, zone: str, rpc_version: str
+        self,
+        records: Records,
+        host: str,
+        binary: str,
+        *,
+        zone: str,
+        rpc_version: str,
+        cluster: str | None = None,
     ) -> None:
         self._services = records.services
         self.host = host
+        self.cluster = cluster
         self._binary = binary
         self._zone = zone
         self._rpc_version = rpc_version
@@ -94,6 +104,7 @@ class RegisteredService:
             availability_zone=self._zone,
             rpc_version=self._rpc_version,
             object_version=OBJECT_VERSION,
+            cluster=self.cluster,
         )
 
 
@@ -150,15 +161,24 @@ class BackendServiceRow:
         """Write columns."""
         self._row.update(**columns)
 
+    def update_all(self, **columns: Any) -> None:
+        """Write columns of the rows of all hosts of the cluster; without one, of this row."""
+        row = self.get()
+        if row.cluster_name:
+            self._services.update_members(row.cluster_name, row.binary, **columns)
+        else:
+            self._row.update(**columns)
+
     def spread(self, **columns: Any) -> None:
         """Send a failover's columns to the other processes, or to the hosts of the cluster."""
         row = self.get()
         sent = {name: columns[name] for name in _SENT if name in columns}
-        self._target = columns.get("active_backend_id") or None
+        if "active_backend_id" in columns:
+            self._target = columns["active_backend_id"] or None
         address = row.cluster_name or self._row.host
         if row.cluster_name:
             self._services.update_cluster(row.cluster_name, row.binary, **sent)
-        elif self._processes == 1:
+        elif self._processes == 1 or "active_backend_id" not in columns:
             return
         try:
             admin = RequestContext.admin()
@@ -169,10 +189,35 @@ class BackendServiceRow:
     def active_backend_id(self) -> str | None:
         """Return the replication target for which a new driver is built."""
         try:
-            self._target = self.get().active_backend_id or None
+            self._target = self._state().active_backend_id or None
         except NotFound:  # an operator deleted it; the next heartbeat inserts it again
             self._target = None
         return self._target
+
+    def _state(self) -> Record:
+        """Return the row with the replication state: the cluster's, or else the service's.
+
+        :raises NotFound: it is gone.
+        """
+        row = self.get()
+        cluster = None
+        if row.cluster_name:
+            cluster = self._services.cluster(row.cluster_name, row.binary)
+        return row if cluster is None else cluster
+
+    def missed_failover(self) -> dict[str, Any] | None:
+        """Return the columns of a failover of the cluster that the driver has not followed.
+
+        A host that is starting, or has lost the message bus, misses the message about it.
+        """
+        row = self.get()
+        if not row.cluster_name:
+            return None
+        state = self._state()
+        if state.replication_status in failover.SERVICE.during:
+            return None
+        missed = (state.active_backend_id or None) != self._target
+        return {name: state[name] for name in _SENT} if missed else None
 
     def change_target(self, target: str | None) -> bool:
         """Note a new replication target; return whether the driver uses another one."""
@@ -183,18 +228,20 @@ class BackendServiceRow:
     def write_replication_status(self, replicates: bool) -> None:
         """Write the replication status of a start (spec/service §4, step 8).
 
-        A failover that has not ended, or resumes, writes it itself.
+        A failover that has not ended, or resumes, writes it itself. In a cluster the status of
+        the cluster decides: another host may have failed over while this one was down.
         """
         try:
             row, status = self.get(), SWITCHED[replicates]
         except NotFound as error:
             LOG.warning("the replication status is not written: %s", error)
             return
-        if row.replication_status not in (status, *failover.SERVICE.during):
-            self._services.set_replication_status(row.id, status)
         if row.cluster_name:
-            kept = self.get().replication_status
-            self._services.update_cluster(row.cluster_name, row.binary, replication_status=kept)
+            found = self._services.set_cluster_replication(row.cluster_name, row.binary, status)
+            if found not in (None, row.replication_status):
+                self._services.update(row.id, replication_status=found)
+        elif row.replication_status not in (status, *failover.SERVICE.during):
+            self._services.set_replication_status(row.id, status)
 
 
 class FailoverBackend(Protocol):
@@ -230,9 +277,18 @@ class RemoteFailovers:
         target = columns.get("active_backend_id") or None
         if self._row.get().cluster_name:
             self._row.update(**columns)
-            self._complete(target)
+            if "active_backend_id" in columns:
+                self._row.change_target(target)
+            # A failover that failed sends no target: the driver stays with the one that it has.
+            self._complete(self._row.get().active_backend_id or None)
         elif self._row.change_target(target):
             self._renew(target)
+
+    def follow_missed(self) -> None:
+        """Follow a failover of the cluster whose message has not come."""
+        if (columns := self._row.missed_failover()) is not None:
+            LOG.warning("%s missed a failover of its cluster, and follows it", self._backend.host)
+            self.follow(columns)
 
     def _complete(self, target: str | None) -> None:
         try:

@@ -43,6 +43,7 @@ class BackupStoreBackend:
         self._directory = DirectoryGuard(mark, "the store of backups")
         self._latest: BackupDriver | None = None
         self.host = self.name = host
+        self.cluster: str | None = None  # backup services have none
         self.zone = zone
         self.service = services[0]
         self._services = services

@@ -14,19 +14,20 @@ from drivers.interface.records import Record
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish
 from worker.backends.volume_backend import VolumeBackend
+from worker.db.criteria import BackendRows
 from worker.db.records import Records
 
 
 class Manageable:
     """Lists of manageable objects; empty for a driver that cannot manage objects.
 
-    :param host: ``host@backend``; the driver gets its rows as the objects managed already.
+    :param rows: the names of the backend; the driver gets its rows as the objects managed already.
     """
 
-    def __init__(self, records: Records, backend: VolumeBackend, host: str) -> None:
+    def __init__(self, records: Records, backend: VolumeBackend, rows: BackendRows) -> None:
         self._records = records
         self._backend = backend
-        self._host = host
+        self._rows = rows
 
     def manageable_volumes(self, page: dict[str, Any]) -> list[dict[str, Any]]:
         """Return a page of the volumes that can be managed.
@@ -42,7 +43,7 @@ class Manageable:
         return self._ask("get_manageable_snapshots", self._records.snapshots.on_host, page)
 
     def _ask(
-        self, method: str, managed: Callable[[str], Iterable[Record]], page: dict[str, Any]
+        self, method: str, managed: Callable[[BackendRows], Iterable[Record]], page: dict[str, Any]
     ) -> list[dict[str, Any]]:
         call = getattr(self._backend.require_driver(), method, None)
         if call is None:
@@ -50,14 +51,14 @@ class Manageable:
         # By position, as Cinder calls it: drivers name these arguments as they like.
         arguments = [page[n] for n in ("marker", "limit", "offset", "sort_keys", "sort_dirs")]
         try:
-            answer = call(list(managed(self._host)), *arguments)
+            answer = call(list(managed(self._rows)), *arguments)
         except NotImplementedError:
             return []
         except InvalidInput:
             raise
         except Exception as error:
             cause = f"{type(error).__name__}: {driver_contract.masked(error)}"
-            text = f"{method} of {self._host} failed: {cause}"
+            text = f"{method} of {self._rows.host} failed: {cause}"
             raise VolumeBackendAPIException(text) from error
         return [_entry(method, entry) for entry in _listed(method, answer)]
 

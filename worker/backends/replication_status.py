@@ -16,6 +16,7 @@ from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.volume import VolumeDriver
 from flows.errors import GroupNotFound
 from flows.host import replication_errors
+from worker.db.criteria import BackendRows
 from worker.db.records import Records
 from worker.rpc.request_context import RequestContext
 
@@ -40,10 +41,10 @@ class ReplicationTargets:
 
 
 def note_errors(
-    records: Records, driver: VolumeDriver, host: str, stats: Mapping[str, Any]
+    records: Records, driver: VolumeDriver, backend: BackendRows, stats: Mapping[str, Any]
 ) -> None:
     """Store the errors of groups and volumes when the statistics report an error."""
     if replication_errors.reported(stats):
-        groups = list(records.on_host(host).replicated_groups())
+        groups = list(records.on_host(backend).replicated_groups())
         rows: Mapping[str, Any] = {"group": records.groups, "volume": records.volumes}
-        replication_errors.store(driver, RequestContext.admin(), host, groups, rows)
+        replication_errors.store(driver, RequestContext.admin(), backend.host, groups, rows)

@@ -5,6 +5,9 @@ Only the corrections of rows precede the first operation. The exports are restor
 concurrently with operations, because this takes time for each volume in use: the
 volume's lock keeps both apart.
 
+Of a cluster, each host does this for the volumes that it has created itself. The other hosts do it
+for theirs, or serve them: so an export that fails here is logged, and the volume is left as it is.
+
 Source: spec/service §4, steps 8 and 9.
 """
 
@@ -24,6 +27,7 @@ from drivers.interface.volume import VolumeDriver
 from flows.errors import NotFound, ProcessStopping
 from flows.host import export
 from flows.statuses import VolumeStatus
+from worker.db.criteria import BackendRows
 from worker.db.records import Records
 from worker.execution.resource_queue import ResourceQueue
 from worker.rpc import topics
@@ -48,9 +52,9 @@ _WITHOUT_DATA = frozenset(
 """Statuses of volumes that may have no object on the backend."""
 
 
-def has_data(records: Records, host: str) -> bool:
+def has_data(records: Records, backend: BackendRows) -> bool:
     """Return whether rows say that the backend holds the data of a volume."""
-    return any(_has_object(row) for row in records.volumes.on_host(host))
+    return any(_has_object(row) for row in records.volumes.on_host(backend))
 
 
 def _has_object(volume: Record) -> bool:
@@ -59,28 +63,33 @@ def _has_object(volume: Record) -> bool:
     return volume.status not in _WITHOUT_DATA
 
 
-def correct(records: Records, driver: VolumeDriver, host: str) -> None:
+def correct(records: Records, driver: VolumeDriver, backend: BackendRows) -> None:
     """Store the corrections of rows of a driver that implements ``update_provider_info``."""
     if type(driver).update_provider_info is Reporting.update_provider_info:
         return
-    volumes = list(records.volumes.on_host(host))
-    snapshots = list(records.snapshots.on_host(host))
+    volumes = list(records.volumes.on_host(backend))
+    snapshots = list(records.snapshots.on_host(backend))
     _store(driver.update_provider_info(volumes, snapshots), records)
 
 
 class StartupSync:
     """Complete the hosts of rows and restore exports, concurrently with operations.
 
-    :param host: ``host@backend``.
+    :param backend: the names of the backend.
     :param stopping: ends it early; the next start begins again.
     """
 
     def __init__(
-        self, records: Records, queue: ResourceQueue, host: str, stopping: threading.Event
+        self,
+        records: Records,
+        queue: ResourceQueue,
+        backend: BackendRows,
+        stopping: threading.Event,
     ) -> None:
         self._records = records
         self._queue = queue
-        self._host = host
+        self._host = backend.host
+        self._shared = backend.cluster is not None
         self._stopping = stopping
 
     def start(self, driver: VolumeDriver) -> None:
@@ -129,7 +138,8 @@ class StartupSync:
             except NotFound:
                 return
             if export.is_exported(volume):
-                export.restore(self._records.volumes, driver, RequestContext.admin(), volume)
+                volumes, admin = self._records.volumes, RequestContext.admin()
+                export.restore(volumes, driver, admin, volume, shared=self._shared)
 
 
 def _store(answer: Any, records: Records) -> None:

@@ -36,6 +36,10 @@ class Registered(Protocol):
         """``host@backend``."""
 
     @property
+    def cluster(self) -> str | None:
+        """``cluster@backend``; None without a cluster."""
+
+    @property
     def uuid(self) -> str:
         """The UUID of the row; another one when the row was inserted again."""
 
@@ -70,6 +74,7 @@ class VolumeBackend:
         self.timer = timer
         self._directory = DirectoryGuard(mark, f"backend {name}")
         self.host = service.host
+        self.cluster = service.cluster
         self._service = service
         self._make = make
         self._configuration = configuration

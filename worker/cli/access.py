@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from drivers.interface.records import Record
     from worker.db.database import Database
     from worker.db.records import Records
+    from worker.db.records.services.membership import Membership
     from worker.journal.entries.listed_entry import JournalEntry
     from worker.journal.journal import Journal
 
@@ -96,6 +97,14 @@ class Access:
         from worker.db.records import Records
 
         return Records.from_conf(self.conf, self.database)
+
+    @functools.cached_property
+    def membership(self) -> Membership:
+        """The clusters of volume services, as an operator changes them."""
+        # Late: SQLAlchemy and taskflow take a second, which help does not need.
+        from worker.db.records.services.membership import Membership
+
+        return Membership(self.database)
 
     @functools.cached_property
     def journal(self) -> Journal:

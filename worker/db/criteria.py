@@ -7,6 +7,7 @@ equal is compared by its bytes as well; the plain comparison finds the index.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,41 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 ESCAPE = "!"
+
+
+@dataclass(frozen=True)
+class BackendRows:
+    """The names by which the rows of a backend are found.
+
+    The rows of a cluster have its name, whichever of its hosts has created them. A service that
+    joins a cluster writes it into the rows of its host (:mod:`worker.db.records.services.cluster`).
+
+    :param host: ``host@backend``; also a node, or a pool.
+    :param cluster: ``cluster@backend``; None without a cluster.
+    """
+
+    host: str
+    cluster: str | None = None
+
+    @classmethod
+    def of(cls, place: BackendRows | str) -> BackendRows:
+        """Return the names of a backend that may be given as its host."""
+        return cls(place) if isinstance(place, str) else place
+
+    @property
+    def column(self) -> str:
+        """The column that has the name."""
+        return "cluster_name" if self.cluster else "host"
+
+    @property
+    def name(self) -> str:
+        """The name, without its pool."""
+        return self.cluster or self.host
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The arguments of :func:`on_host` for the column."""
+        return host_parameters(self.name)
 
 
 class Bytes(FunctionElement[Any]):

@@ -29,28 +29,28 @@ class FailoverFollower(Protocol):
 class MaintenanceEndpoint:
     """Freeze and thaw a backend, fail it over and back, clean it up.
 
-    :param host: ``host@backend``.
+    :param address: ``cluster@backend``, or ``host@backend``.
     :param follower: follows failovers of other processes.
     """
 
-    def __init__(self, host: str, follower: FailoverFollower) -> None:
-        self._host = host
+    def __init__(self, address: str, follower: FailoverFollower) -> None:
+        self._address = address
         self._follower = follower
 
     @exposed("3.0", quick=True)
     def freeze_host(self, request: RequestContext) -> Operation:
         """Freeze the management plane of the backend; return True."""
-        return self._on_host(freeze.freeze)
+        return self._on_backend(freeze.freeze)
 
     @exposed("3.0", quick=True)
     def thaw_host(self, request: RequestContext) -> Operation:
         """Thaw the management plane of the backend; return whether the driver agrees."""
-        return self._on_host(freeze.thaw)
+        return self._on_backend(freeze.thaw)
 
     @exposed("3.8")
     def failover(self, request: RequestContext, secondary_backend_id: Any = None) -> Operation:
         """Fail the backend over to a replication target, or back to ``default``."""
-        return self._on_host(failover.flow, secondary_id=secondary_backend_id)
+        return self._on_backend(failover.flow, secondary_id=secondary_backend_id)
 
     @exposed("3.0")
     def failover_host(self, request: RequestContext, secondary_backend_id: Any = None) -> Operation:
@@ -72,7 +72,7 @@ class MaintenanceEndpoint:
             raise BadArguments(f"service_id is no number: {service_id!r:.80}")
         resource_type = _optional(cleanup_request, "resource_type")
         found = ids_of(cleanup_request, "resource_id")
-        return self._on_host(
+        return self._on_backend(
             cleanup.flow,
             service_id=service_id,
             resource_type=resource_type,
@@ -80,10 +80,10 @@ class MaintenanceEndpoint:
             until=_moment(_optional(cleanup_request, "until")),
         )
 
-    def _on_host(self, factory: Any, **args: Any) -> Operation:
+    def _on_backend(self, factory: Any, **args: Any) -> Operation:
         """Return an operation on the whole backend; one of them runs at a time."""
-        lock = str(uuid.uuid5(uuid.NAMESPACE_URL, f"the whole of {self._host}"))
-        name = self._host.partition("@")[2]
+        lock = str(uuid.uuid5(uuid.NAMESPACE_URL, f"the whole of {self._address}"))
+        name = self._address.partition("@")[2]
         return Operation(factory, ("backend", name), args, exclusive=(lock,))
 
 

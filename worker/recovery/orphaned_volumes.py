@@ -5,6 +5,10 @@ At the start, the operations in the service's work rows are ended by Cinder's ow
 resource without a work row may still have a message on the bus: so the rest is ended when it
 is proven that no such message waits, here or at a scheduler (:mod:`worker.recovery.proof_wait`).
 
+Of a cluster, the proof includes its queue, which the other hosts consume, and the journal that they
+share has their operations. A host that lives and whose consumers this journal does not have, such
+as one of Cinder, may be working on anything: then nothing is ended.
+
 Source: spec/volume-rpc §8.
 """
 
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from drivers.interface.records import Record
@@ -21,6 +25,7 @@ from flows.engine import flow_run
 from flows.errors import RunInterrupted, Unavailable
 from flows.factories import Factory
 from flows.host import cleanup, orphaned
+from worker.db.criteria import BackendRows
 from worker.db.records import Records
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import Unproven
@@ -47,7 +52,7 @@ class Operations(Protocol):
 class OrphanedVolumes:
     """Ends orphaned operations once, after each start.
 
-    :param host: ``host@backend``.
+    :param backend: the names of the backend.
     :param context: makes the context of a flow.
     :param proof: waits until no cast can wait.
     """
@@ -55,14 +60,15 @@ class OrphanedVolumes:
     def __init__(
         self,
         records: Records,
-        host: str,
+        backend: BackendRows,
         context: Callable[[], HostContext],
         operations: Operations,
         proof: ProofWait,
         stopping: threading.Event,
     ) -> None:
         self._records = records
-        self._host = host
+        self._host = backend.host
+        self._cluster = backend.cluster
         self._context = context
         self._operations = operations
         self._proof = proof
@@ -90,7 +96,7 @@ class OrphanedVolumes:
         """
         if not as_read:
             return
-        if self._proof.until_proven(GRACE, lambda: len(self.left()), self._check_schedulers):
+        if self._proof.until_proven(GRACE, lambda: len(self.left()), self._check_others):
             self._run(orphaned.flow, as_read=dict(as_read))
 
     def left(self) -> list[Record]:
@@ -119,23 +125,41 @@ class OrphanedVolumes:
             return None
 
     def _read_beats(self) -> dict[int, Any]:
-        """Return the state of the heartbeats of all schedulers; their clocks may be wrong."""
-        rows = self._records.services.list(binary="cinder-scheduler")
-        return {row.id: (row.report_count, row.updated_at) for row in rows}
+        """Return the state of the heartbeats of other services; their clocks may be wrong."""
+        return {row.id: _beat(row) for row in (*self._schedulers(), *self._members())}
 
-    def _check_schedulers(self) -> None:
-        """Check that each consuming scheduler works, and that no message waits for one.
+    def _schedulers(self) -> Sequence[Record]:
+        return self._records.services.list(binary="cinder-scheduler")
 
-        :raises Unproven: it may have messages of before the start.
+    def _members(self) -> Sequence[Record]:
+        """Return the other hosts of the cluster."""
+        if self._cluster is None:
+            return []
+        found = self._records.services.list(binary=topics.TOPIC, cluster_name=self._cluster)
+        return [row for row in found if row.host != self._host]
+
+    def _check_others(self) -> None:
+        """Check that no message waits for a scheduler, and that the journal has all hosts.
+
+        :raises Unproven: a scheduler may have messages of before the start, or a host of the
+            cluster may have operations that are not in the journal.
         """
         try:
-            beats = self._read_beats()
+            schedulers, members = self._schedulers(), self._members()
         except Unavailable as error:
             raise Unproven("the database does not answer") from error
-        alive = sum(self._beats.get(row) != beat for row, beat in beats.items())
-        if beats and not alive:
+        alive = sum(map(self._has_beaten, schedulers))
+        if schedulers and not alive:
             raise Unproven("no scheduler has written a heartbeat since the start")
+        living = {row.host for row in members if self._has_beaten(row)}
+        if strange := sorted(living - self._proof.registered() if living else living):
+            text = "lives, and its consumers are not in this journal: it may be a host of Cinder"
+            raise Unproven(f"{strange[0]} of cluster {self._cluster} {text}")
         self._proof.require_empty(topics.SCHEDULER_TOPIC, alive)
+
+    def _has_beaten(self, service: Record) -> bool:
+        """Return whether a service has written a heartbeat since the start."""
+        return self._beats.get(service.id) != _beat(service)
 
     def _run(self, factory: Factory, **args: Any) -> None:
         try:
@@ -148,3 +172,7 @@ class OrphanedVolumes:
         if outcome.failure is not None:
             reason = outcome.failure.exception_str
             LOG.error("not all orphaned operations of %s were ended: %s", self._host, reason)
+
+
+def _beat(service: Record) -> tuple[Any, Any]:
+    return service.report_count, service.updated_at

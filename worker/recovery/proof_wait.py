@@ -80,6 +80,10 @@ class ProofWait:
             failed=failed,
         )
 
+    def registered(self) -> set[str]:
+        """Return the hosts with consumers in the journal. :raises Unproven: it does not answer."""
+        return self._proof.registered()
+
     def require_empty(self, queue: str, alive: int) -> None:
         """Check that no message waits in a queue with live consumers. :raises Unproven: one may."""
         self._proof.require_empty(queue, alive)

@@ -103,6 +103,17 @@ class QueueProof:
         except JournalError as error:
             raise Unproven("the journal does not answer") from error
 
+    def registered(self) -> set[str]:
+        """Return the hosts whose consumers of these queues are in the journal.
+
+        :raises Unproven: the journal does not answer.
+        """
+        try:
+            found = [one for queue in self._targets for one in self._consumers.of(queue)]
+        except JournalError as error:
+            raise Unproven("the journal does not answer") from error
+        return {one.slot.rpartition("/")[0] for one in found}
+
     def require_empty(self, queue: str, alive: int) -> None:
         """Check that no message waits in a queue of another service, or in a hung consumer.
 

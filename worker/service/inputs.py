@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from oslo_config import cfg
 
 from flows.engine.flow_run import Observer
+from worker.db.criteria import BackendRows
 from worker.db.database import Database
 from worker.service.fence import HostFence
 from worker.service.startup.waits import Waits
@@ -68,6 +69,7 @@ class Identity:
     :param host: the name on the bus and in the database.
     :param number: the number of this process among those of the service.
     :param shared_pool: the hosts that adopt each other's operations; empty for this host alone.
+    :param cluster: ``cluster@backend`` of a volume service; None without a cluster.
     """
 
     binary: str
@@ -77,11 +79,22 @@ class Identity:
     number: int
     processes: int
     shared_pool: str = ""
+    cluster: str | None = None
 
     @property
     def pool(self) -> str:
         """The slots whose processes adopt each other's operations."""
         return self.shared_pool or self.host
+
+    @property
+    def backend_rows(self) -> BackendRows:
+        """The names by which the rows of the backend are found."""
+        return BackendRows(self.host, self.cluster)
+
+    @property
+    def address(self) -> str:
+        """The name to which messages about a resource go: the cluster, or else the host."""
+        return self.cluster or self.host
 
     @property
     def slot(self) -> str:

@@ -93,14 +93,16 @@ def build(name: str, inputs: Inputs) -> Parts:
     """Build the parts of one process, each from the parts before it."""
     driver_class, configuration = backends.configure(inputs.conf, name)
     common = base.connect(inputs, _identity(name, configuration, inputs))
-    targets = topics.volume_targets(_node(configuration, inputs.conf), name, inputs.conf.cluster)
+    node, cluster = _node(configuration, inputs.conf), inputs.conf.cluster
+    targets = topics.volume_targets(node, name, cluster)
 
     scheduler = SchedulerClient(common.transport)
     client = VolumeClient(common.transport)
     row = BackendServiceRow(common.records, common.row, client, common.identity.processes)
     backend = _backend(common, name, driver_class, configuration, row)
     capabilities = _capabilities(common, backend, configuration)
-    dispatcher = _dispatcher(common, configuration, backend, row, capabilities)
+    failovers = RemoteFailovers(row, backend, common.stopping)
+    dispatcher = _dispatcher(common, configuration, backend, failovers, capabilities)
     submitted = SubmittedOperations(
         dispatcher, common.journal, common.journal_retry, common.identity.slot
     )
@@ -111,7 +113,7 @@ def build(name: str, inputs: Inputs) -> Parts:
     )
     operations = base.make_pool(common, executor, submitted=submitted)
     intake = base.make_intake(common, dispatcher, operations)
-    report = functools.partial(_report, common, backend, capabilities, scheduler)
+    report = functools.partial(_report, common, backend, capabilities, scheduler, failovers)
     interval = inputs.conf.backend_stats_polling_interval
     return Parts(
         base=common,
@@ -132,7 +134,7 @@ def build(name: str, inputs: Inputs) -> Parts:
 
 
 def endpoints(
-    host: str,
+    address: str,
     *,
     capabilities: DriverCapabilities,
     reports: CapabilityReports,
@@ -143,7 +145,7 @@ def endpoints(
 ) -> list[object]:
     """Return the RPC methods of the volume service (spec/volume-rpc §2).
 
-    :param host: ``host@backend``.
+    :param address: ``cluster@backend``, or ``host@backend``.
     """
     return [
         VolumeEndpoint(),
@@ -154,7 +156,7 @@ def endpoints(
         GroupEndpoint(),
         GroupReplicationEndpoint(targets),
         BackupSourceEndpoint(queries),
-        MaintenanceEndpoint(host, follower),
+        MaintenanceEndpoint(address, follower),
         CapabilityEndpoint(capabilities),
         ServiceEndpoint(reports, log_levels),
     ]
@@ -222,6 +224,7 @@ def _identity(name: str, configuration: Any, inputs: Inputs) -> Identity:
         number=inputs.number,
         processes=int(configuration.processes),
         shared_pool=topics.join(conf.cluster, name) if conf.cluster else "",
+        cluster=topics.join(conf.cluster, name) if conf.cluster else None,
     )
 
 
@@ -232,9 +235,9 @@ def _backend(
     configuration: Any,
     row: BackendServiceRow,
 ) -> VolumeBackend:
-    host = common.identity.host
-    held = functools.partial(startup_sync.has_data, common.records, host)
-    mark = DirectoryMark(host, common.conf.state_path, held)
+    host, rows = common.identity.host, common.identity.backend_rows
+    held = functools.partial(startup_sync.has_data, common.records, rows)
+    mark = DirectoryMark(common.identity.address, common.conf.state_path, held)
 
     def make_driver() -> VolumeDriver:
         active = row.active_backend_id()
@@ -244,7 +247,7 @@ def _backend(
 
     def driver_ready(driver: VolumeDriver, stats: Any) -> None:
         if common.identity.first:
-            startup_sync.correct(common.records, driver, host)
+            startup_sync.correct(common.records, driver, rows)
             row.write_replication_status(bool(stats.get("replication_enabled")))
 
     timer = StatisticsTimer(name, common.conf.backend_stats_polling_interval)
@@ -256,10 +259,10 @@ def _backend(
 def _capabilities(
     common: Infrastructure, backend: VolumeBackend, configuration: Any
 ) -> Capabilities:
-    volumes, host = common.records.volumes, common.identity.host
+    volumes, rows = common.records.volumes, common.identity.backend_rows
     return Capabilities(
         backend,
-        functools.partial(volumes.allocated_by_pool, host),
+        functools.partial(volumes.allocated_by_pool, rows),
         extra=configuration.extra_capabilities,
         filter_function=configuration.filter_function or common.conf.filter_function,
         goodness_function=configuration.goodness_function or common.conf.goodness_function,
@@ -270,18 +273,18 @@ def _dispatcher(
     common: Infrastructure,
     configuration: Any,
     backend: VolumeBackend,
-    row: BackendServiceRow,
+    failovers: RemoteFailovers,
     capabilities: Capabilities,
 ) -> Dispatcher:
-    records, host = common.records, common.identity.host
+    records, identity = common.records, common.identity
     methods = endpoints(
-        host,
+        identity.address,
         capabilities=capabilities,
         reports=backend,
         queries=DriverQueries(records, backend),
-        manageable=Manageable(records, backend, host),
+        manageable=Manageable(records, backend, identity.backend_rows),
         targets=ReplicationTargets(records, configuration.replication_device),
-        follower=RemoteFailovers(row, backend, common.stopping),
+        follower=failovers,
     )
     return Dispatcher(methods, RPC_VERSION)
 
@@ -312,7 +315,7 @@ def _context(
         initiators=records.initiators,
         types=records.volume_types,
         services=records.services,
-        host=records.on_host(common.identity.host),
+        host=records.on_host(common.identity.backend_rows),
         service=blocking(row, limiter),
         operations=blocking(submitted, limiter),
         notifier=base.limited_notifier(common),
@@ -349,17 +352,17 @@ def _recovery(
     contexts: VolumeContexts,
     operations: OperationPool,
 ) -> VolumeRecovery:
-    records, host, stopping = common.records, common.identity.host, common.stopping
+    records, identity, stopping = common.records, common.identity, common.stopping
     return VolumeRecovery(
         OrphanedVolumes(
             records,
-            host,
+            identity.backend_rows,
             contexts.internal,
             operations,
             base.make_proof(common, targets),
             stopping,
         ),
-        StartupSync(records, common.queue, host, stopping),
+        StartupSync(records, common.queue, identity.backend_rows, stopping),
         backend,
     )
 
@@ -369,10 +372,12 @@ def _report(
     backend: VolumeBackend,
     capabilities: Capabilities,
     scheduler: SchedulerClient,
+    failovers: RemoteFailovers,
 ) -> None:
-    """Send the capabilities to the scheduler, then store replication errors."""
-    host, current = common.identity.host, capabilities.fresh()
-    scheduler.report(RequestContext.admin(), host, current)
-    if common.identity.first:
+    """Follow a missed failover, send the capabilities to the scheduler, store errors."""
+    failovers.follow_missed()
+    identity, current = common.identity, capabilities.fresh()
+    scheduler.report(RequestContext.admin(), identity.host, current, identity.cluster)
+    if identity.first:
         driver = backend.require_driver()
-        replication_status.note_errors(common.records, driver, host, current)
+        replication_status.note_errors(common.records, driver, identity.backend_rows, current)

@@ -148,7 +148,7 @@ def remove_export() -> linear_flow.Flow:
 def of_ours(ctx: ConnectionContext, volume_id: str) -> Record:
     """Return a volume of this backend. :raises Invalid: it is another one's."""
     volume = ctx.volumes.get(volume_id)
-    driver_contract.require_on_this_backend(ctx, volume, volume.host)
+    driver_contract.require_on_this_backend(ctx, volume, volume)
     return volume
 
 

@@ -71,7 +71,7 @@ class BeginBackupDevice(Step, task="begin"):
         if backup.status not in BACKUP.during:
             raise InvalidBackup(f"backup {backup_id} is {backup.status}: nothing is to be read")
         if (volume := find(ctx, backup.volume_id)) is not None:
-            driver_contract.require_on_this_backend(ctx, volume, volume.host)
+            driver_contract.require_on_this_backend(ctx, volume, volume)
         return ctx.own_id("source of a backup")
 
     def revert(

@@ -58,12 +58,12 @@ def require_on_this_host(ctx: OperationContext, backup: Record) -> None:
     :raises Invalid: names both hosts.
     """
     if backup.host is not None:
-        driver_contract.require_on_this_backend(ctx, backup, backup.host)
+        driver_contract.require_on_this_backend(ctx, backup, backup)
 
 
 def began_elsewhere(ctx: OperationContext, backup: Record, result: Any) -> bool:
     """Return whether the first step has not accepted a backup, see ``belongs_elsewhere``."""
-    return driver_contract.belongs_elsewhere(ctx, result, backup.host)
+    return driver_contract.belongs_elsewhere(ctx, result, backup)
 
 
 def release(ctx: OperationContext, backup: Record, previous: str) -> None:

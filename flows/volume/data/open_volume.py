@@ -102,11 +102,11 @@ def release_leftovers(ctx: DataContext, volume: Record, *, quietly: bool = True)
     :param quietly: log an error instead of raising it. A revert that is to be recorded as
         incomplete raises; only errors of our own driver count as such.
     """
-    connections, ours = _connections(ctx, volume), driver_contract.on_this_backend(ctx, volume.host)
+    connections, ours = _connections(ctx, volume), driver_contract.on_this_backend(ctx, volume)
     open_on_host.release_leftovers(ctx, connections, volume, quietly=quietly or not ours)
 
 
 def _connections(ctx: DataContext, volume: Record) -> Connections:
-    if driver_contract.on_this_backend(ctx, volume.host):
+    if driver_contract.on_this_backend(ctx, volume):
         return OwnConnections(ctx)
     return RemoteConnections(ctx, wait=False)

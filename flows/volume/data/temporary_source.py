@@ -71,7 +71,9 @@ def is_on_same_host(found: Record, backup: Record, volumes: VolumeRecords) -> bo
     if found.kind == "snapshot":
         return True
     try:
-        return bool(found.host == volumes.get(backup.volume_id).host)
+        volume = volumes.get(backup.volume_id)
+        name = "cluster_name" if volume.get("cluster_name") else "host"
+        return bool(found.get(name) == volume[name])
     except NotFound:
         return True
 

@@ -109,7 +109,7 @@ class BeginCompleteMigration(Step, task="begin"):
 
     def execute(self, ctx: MigrationContext, volume_id: str, spare_id: str) -> None:
         volume, copy = ctx.volumes.get(volume_id), ctx.volumes.get(spare_id)
-        driver_contract.require_on_this_backend(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume)
         if volume.migration_status not in (*UNFINISHED, COMPLETING):
             text = f"volume {volume_id} is not being migrated: {volume.migration_status}"
             raise InvalidVolume(text)

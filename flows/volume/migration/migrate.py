@@ -74,7 +74,7 @@ class BeginMigrate(Step, task="begin"):
 
     def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_on_this_backend(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume)
         if volume.migration_status != STARTING:
             text = f"its migration status is {volume.migration_status}, not {STARTING}"
             raise InvalidVolume(f"volume {volume_id}: {text}")

@@ -77,7 +77,7 @@ class BeginRetype(Step, task="begin"):
 
     def execute(self, ctx: MigrationContext, volume_id: str) -> str:
         volume = ctx.volumes.get(volume_id)
-        driver_contract.require_on_this_backend(ctx, volume, volume.host)
+        driver_contract.require_on_this_backend(ctx, volume, volume)
         if volume.status not in STATUSES.during:
             raise StatusChanged(f"volume {volume_id}", volume.status, STATUSES.during)
         if ctx.resumed and volume.migration_status in _HANDED_OVER:
@@ -173,7 +173,7 @@ def _retyped(
     """Return the columns of a volume that has changed; None where it has not."""
     if not any(differences.values()):
         return {}
-    if differences["encryption"] or not driver_contract.on_this_backend(ctx, host["host"]):
+    if differences["encryption"] or not driver_contract.on_this_backend(ctx, host):
         return None
     try:
         new_type = ctx.types.get(new_type_id)

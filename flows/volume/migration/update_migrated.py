@@ -67,7 +67,7 @@ class UpdateMigratedVolume(Step, task="update"):
     ) -> None:
         _require_own_names(ctx, volume_id, spare_id, (old, new))
         copy = ctx.volumes.with_columns(spare_id, **new)
-        driver_contract.require_on_this_backend(ctx, copy, copy.host)
+        driver_contract.require_on_this_backend(ctx, copy, copy)
         if migrating_volume(copy.migration_status) != volume_id:
             text = f"is not the copy of {volume_id}: its migration status is"
             raise InvalidVolume(f"volume {spare_id} {text} {copy.migration_status}")

@@ -26,6 +26,7 @@ class ReferenceDriver(driver.VolumeDriver):
     """Volumes and snapshots are files of their names."""
 
     VERSION = "1"
+    SUPPORTS_ACTIVE_ACTIVE = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any
 from oslo_config import cfg
 
 from worker.db import models
+from worker.db.criteria import BackendRows
 from worker.db.database import Database
 from worker.db.records.backup import Backups
 from worker.db.records.groups.group import Groups
@@ -110,9 +111,10 @@ class Records:
         """Return the work rows, claimed for a service."""
         return WorkRows(self._database, owner)
 
-    def on_host(self, host: str) -> HostRecords:
+    def on_host(self, place: BackendRows | str) -> HostRecords:
         """Return the records of a backend's resources."""
-        return HostRecords(self._database, host, self.volumes, self.snapshots, self.by_group_kind)
+        rows = (self.volumes, self.snapshots, self.by_group_kind)
+        return HostRecords(self._database, BackendRows.of(place), *rows)
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts, database: Database) -> Records:

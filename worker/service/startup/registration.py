@@ -11,6 +11,7 @@ from oslo_db import exception as db_exception
 from worker.adapters.service_row import RegisteredService
 from worker.db.database import Database
 from worker.db.records import Records
+from worker.db.records.services.cluster import OtherCluster
 from worker.locks import Locks
 from worker.service.inputs import Identity, Inputs
 from worker.service.startup import slot_locks
@@ -44,7 +45,10 @@ def register(
                 identity.binary,
                 zone=identity.zone,
                 rpc_version=identity.rpc_version,
+                cluster=identity.cluster,
             )
+        except OtherCluster as error:
+            raise StartRefused(str(error)) from error
         except db_exception.DBError as error:
             why = str(error).splitlines()[0]
             text = f"{database.shown} cannot be used: {why}; run: holdfast db sync"

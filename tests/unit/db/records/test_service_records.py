@@ -6,13 +6,16 @@ from __future__ import annotations
 import datetime
 
 import pytest
+import sqlalchemy as sa
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from flows.errors import Unavailable
 from tests.unit.db.world import LONG_AGO
+from worker.db import models
 from worker.db.database import Database
 from worker.db.records import Records
+from worker.db.records.services.cluster import OtherCluster
 from worker.db.records.services.service import Services, is_up
 
 BINARY = "cinder-volume"
@@ -195,8 +198,71 @@ class TestCluster:
         found = {row["name"]: row["replication_status"] for row in tables.rows("clusters")}
         assert found == {"c@b": "failed-over", "d@b": "not-capable"}
 
-    def test_who_leaves_has_none(self, records, tables):
+    @pytest.mark.parametrize(
+        ("configured", "remedy"),
+        [
+            ("d@b", "holdfast cluster rename c@b d@b"),
+            (None, "holdfast cluster leave h@b"),
+        ],
+    )
+    def test_another_one_is_refused_with_the_remedy(self, records, tables, configured, remedy):
         records.services.ensure(**WHO, cluster="c@b")
-        records.services.ensure(**WHO)
+        with pytest.raises(OtherCluster) as caught:
+            records.services.ensure(**{**WHO, "rpc_version": "3.21"}, cluster=configured)
 
-        assert tables.row("services")["cluster_name"] is None
+        assert str(caught.value).endswith(f"set cluster = c, or run: {remedy}")
+        row = tables.row("services")
+        assert (row["cluster_name"], row["rpc_current_version"]) == ("c@b", WHO["rpc_version"])
+        assert [one["name"] for one in tables.rows("clusters")] == ["c@b"]
+
+    def test_rows_that_come_without_a_name_join_at_the_next_start(self, records, tables):
+        records.services.ensure(**WHO, cluster="c@b")
+        records.volumes.create(id="late", host="h@b#p")
+        records.volumes.create(id="theirs", host="h@b#p", cluster_name="d@b#p")
+        tables.add("consistencygroups", id="cg", host="h@b#p")
+        entry = {"host": "h@b#p", "image_id": "i", "volume_id": "v", "size": 1}
+        entry["last_used"] = LONG_AGO
+        with records.services._db.writer() as connection:
+            connection.execute(sa.insert(models.image_volume_cache_entries).values(**entry))
+        records.services.ensure(**WHO, cluster="c@b")
+
+        found = {v["id"]: v["cluster_name"] for v in tables.rows("volumes")}
+        assert found == {"late": "c@b#p", "theirs": "d@b#p"}
+        assert tables.row("consistencygroups")["cluster_name"] == "c@b#p"
+        assert tables.row("image_volume_cache_entries")["cluster_name"] == "c@b#p"
+
+    @pytest.mark.parametrize("own", ["enabled", "error", "failover-error"])
+    def test_a_new_one_has_the_state_of_its_first_service(self, records, tables, own):
+        made = records.services.ensure(**WHO)
+        state = {"replication_status": own, "active_backend_id": "second", "frozen": True}
+        records.services.update(made.id, **state)
+        records.services.ensure(**WHO, cluster="c@b")
+
+        assert state.items() <= tables.row("clusters").items()
+        assert state.items() <= tables.row("services").items()
+
+    @pytest.mark.parametrize(
+        ("own", "is_member", "takes"),
+        [
+            ("enabled", False, True),
+            ("error", False, False),
+            ("failover-error", False, False),
+            ("enabled", True, True),
+            ("error", True, True),
+            ("failover-error", True, True),
+        ],
+    )
+    def test_a_service_takes_over_the_state_of_the_cluster(
+        self, records, tables, own, is_member, takes
+    ):
+        """At each start; one that joins with an error of its own keeps that."""
+        records.services.ensure(**{**WHO, "host": "h2@b"}, cluster="c@b")
+        state = {"replication_status": "failed-over", "active_backend_id": "x", "frozen": True}
+        records.services.update_cluster("c@b", BINARY, **state)
+        made = records.services.ensure(**WHO, cluster="c@b" if is_member else None)
+        records.services.update(made.id, replication_status=own, active_backend_id="", frozen=False)
+        after = records.services.ensure(**WHO, cluster="c@b")
+
+        before = {"replication_status": own, "active_backend_id": "", "frozen": False}
+        assert (state if takes else before).items() <= after.items()
+        assert (state if takes else before).items() <= records.services.get(made.id).items()

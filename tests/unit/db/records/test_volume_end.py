@@ -8,6 +8,7 @@ import datetime
 import pytest
 
 from tests.unit.db.world import LONG_AGO, PROJECT
+from worker.db.criteria import BackendRows
 
 
 @pytest.fixture
@@ -215,6 +216,27 @@ class TestOnHost:
 
     def test_allocated_by_pool(self, records):
         assert records.volumes.allocated_by_pool("n@b") == {"p1": 4, "p2": 2, "b": 2}
+
+    def test_the_rows_of_a_cluster_are_those_with_its_name(self, records):
+        """Whichever of its hosts has created them, or may be gone."""
+        named = {"c1": "c@b#p1", "c2": "c@b#p2", "c3": "c@b", "c4": "c@bb#p1", "c5": "C@b#p1"}
+        for number, (volume_id, name) in enumerate(named.items()):
+            host = f"gone{number}@b#{name.partition('#')[2]}".rstrip("#")
+            columns = {"size": 2, "status": "in-use", "cluster_name": name}
+            records.volumes.create(id=volume_id, host=host, **columns)
+            records.snapshots.create(id=f"s-{volume_id}", volume_id=volume_id, status="deleting")
+        cluster = BackendRows("n@b", "c@b")
+
+        assert [v.id for v in records.volumes.on_host(cluster, 1)] == ["c1", "c2", "c3"]
+        assert [v.id for v in records.volumes.in_use_on_host(cluster)] == ["c1", "c2", "c3"]
+        assert [v.id for v in records.volumes.without_pool_on_host(cluster)] == ["c3"]
+        assert [s.id for s in records.snapshots.on_host(cluster)] == ["s-c1", "s-c2", "s-c3"]
+        assert records.volumes.count_on_host(cluster) == 3
+        assert records.volumes.allocated_by_pool(cluster) == {"p1": 2, "p2": 2, "b": 2}
+        among = records.on_host(cluster)
+        found = among.unsettled("snapshot", column="status", among=["deleting"])
+        assert [s.id for s in found] == ["s-c1", "s-c2", "s-c3"]
+        assert [v.id for v in among.volumes()] == ["c1", "c2", "c3"]
 
     def test_list_by_columns(self, records):
         assert len(records.volumes.list(project_id=PROJECT)) == len(HOSTS)

@@ -219,7 +219,8 @@ class TestFailover:
             "n1": ("error", "in-use", "not-capable"),
             "r1": ("in-use", None, "enabled"),
         }
-        assert world.service.told == []
+        failed = {"disabled": True, "replication_status": "failover-error"}
+        assert world.service.told == [failed]  # the other hosts of a cluster
 
     def test_a_failure_on_the_way_back_touches_no_volume(self, world: World) -> None:
         self.told(world, OSError("no"))

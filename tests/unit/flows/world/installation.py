@@ -30,6 +30,7 @@ class Installation(Left):
             host="node",
             zone="nova",
             service=DRIVER,
+            cluster=None,
             is_this_store=lambda service: service == DRIVER,
             require_driver=lambda: driver,
         )

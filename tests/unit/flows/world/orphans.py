@@ -66,6 +66,8 @@ class Row:
     def update(self, **columns: Any) -> None:
         self._records.services.update(self._id, **columns)
 
+    def spread(self, **columns: Any) -> None: ...
+
 
 class Operations:
     """The service's unfinished operations, and the deletions that flows have submitted."""

@@ -432,6 +432,9 @@ class Service:
     def update(self, **columns: Any) -> None:
         self.row.update(columns)
 
+    def update_all(self, **columns: Any) -> None:
+        self.row.update(columns)
+
     def spread(self, **columns: Any) -> None:
         self.told.append(columns)
 

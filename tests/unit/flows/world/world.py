@@ -35,6 +35,7 @@ NAMESPACE = "backend"
 class Backend:
     name, host = "backend", "node@backend"
     service_uuid = "service-uuid"
+    cluster: str | None = None
 
     def __init__(self, world: World) -> None:
         self._world = world

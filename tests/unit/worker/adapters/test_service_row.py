@@ -70,6 +70,11 @@ class Given:
     def cluster(self) -> None:
         self.left.records.services.ensure(**WHO, cluster="c@backend")
 
+    def cluster_row(self, *names: str) -> tuple[Any, ...]:
+        found = self.left.records.services.cluster("c@backend", WHO["binary"])
+        assert found is not None
+        return tuple(found[name] for name in names)
+
     def row(self, *names: str) -> tuple[Any, ...]:
         return tuple(self.service.get()[name] for name in names)
 
@@ -143,6 +148,40 @@ class TestSpread:
         given.broken = BusUnavailable("away")
         given.service.spread(**FAILED_OVER)
 
+    def test_a_failure_goes_to_the_hosts_of_a_cluster_only(self, given: Given) -> None:
+        failed = {"disabled": True, "replication_status": "failover-error"}
+        given.of_processes(2)
+        given.service.spread(**failed)
+        assert given.sent == []
+
+        given.cluster()
+        given.service.spread(**failed)
+
+        assert given.sent == [("c@backend", "failover_completed", failed)]
+        assert given.cluster_row("replication_status", "disabled") == ("failover-error", True)
+
+
+class TestMembers:
+    """Freezing and thawing reach one host, and concern all of the cluster."""
+
+    def test_the_rows_of_all_hosts_are_written(self, given: Given) -> None:
+        given.cluster()
+        services = given.left.records.services
+        other = services.ensure(**{**WHO, "host": "other@backend"}, cluster="c@backend")
+        third = services.ensure(**{**WHO, "host": "third@backend"}, cluster="d@backend")
+        given.service.update_all(disabled=True, disabled_reason="frozen")
+
+        assert given.row("disabled", "disabled_reason") == (True, "frozen")
+        assert services.get(other.id).disabled_reason == "frozen"  # type: ignore[union-attr]
+        assert services.get(third.id).disabled is False  # type: ignore[union-attr]
+
+    def test_without_a_cluster_it_is_one_row(self, given: Given) -> None:
+        other = given.left.records.services.ensure(**{**WHO, "host": "other@backend"})
+        given.service.update_all(disabled=True)
+
+        assert given.row("disabled") == (True,)
+        assert given.left.records.services.get(other.id).disabled is False  # type: ignore[union-attr]
+
 
 class TestTakeOver:
     def test_who_has_done_it_does_not_do_it_again(self, given: Given) -> None:
@@ -166,6 +205,14 @@ class TestTakeOver:
         assert given.driver.told == ["second"]
         assert given.row("replication_status", "disabled", "host") == ("failed-over", True, HOST)
 
+    def test_a_failure_leaves_the_driver_at_its_target(self, given: Given) -> None:
+        given.cluster()
+        given.service.update(active_backend_id="second")
+        given.failovers.follow({"replication_status": "failover-error", "disabled": True})
+
+        assert given.driver.told == ["second"]
+        assert given.row("replication_status") == ("failover-error",)
+
     def test_a_driver_that_cannot_is_made_anew(self, given: Given) -> None:
         given.cluster()
         given.driver.error = NotImplementedError()
@@ -180,6 +227,69 @@ class TestTakeOver:
         given.failovers.follow({**FAILED_OVER, "disabled": False})
 
         assert given.row("replication_status", "disabled") == ("error", True)
+
+
+class TestMissed:
+    """A failover whose message has not come, as the host was starting."""
+
+    def test_it_is_followed_later_and_once(self, given: Given) -> None:
+        given.cluster()
+        assert given.service.active_backend_id() is None
+        given.left.records.services.update_cluster("c@backend", WHO["binary"], **FAILED_OVER)
+        given.failovers.follow_missed()
+        given.failovers.follow_missed()
+
+        assert given.driver.told == ["second"]
+        assert given.row("active_backend_id", "replication_status") == ("second", "failed-over")
+
+    @pytest.mark.parametrize("columns", [{}, {"replication_status": "failing-over"}])
+    def test_one_that_has_not_ended_is_none(self, given: Given, columns: dict[str, Any]) -> None:
+        given.cluster()
+        given.service.active_backend_id()
+        now = {**FAILED_OVER, **columns} if columns else {"replication_status": "enabled"}
+        given.left.records.services.update_cluster("c@backend", WHO["binary"], **now)
+        given.failovers.follow_missed()
+
+        assert given.driver.told == []
+
+    def test_without_a_cluster_there_is_none(self, given: Given) -> None:
+        given.service.update(active_backend_id="second")
+        given.failovers.follow_missed()
+
+        assert given.driver.told == []
+
+
+class TestStartInACluster:
+    """The cluster's row decides: another host may have failed over meanwhile."""
+
+    @pytest.mark.parametrize(
+        ("of_cluster", "after"),
+        [
+            ("not-capable", "enabled"),
+            ("enabled", "enabled"),
+            ("failover-error", "enabled"),
+            ("failed-over", "failed-over"),
+            ("failing-over", "failing-over"),
+        ],
+    )
+    def test_the_status_of_the_cluster_stays_while_it_fails_over(
+        self, given: Given, of_cluster: str, after: str
+    ) -> None:
+        given.cluster()
+        services = given.left.records.services
+        services.update_cluster("c@backend", WHO["binary"], replication_status=of_cluster)
+        given.service.write_replication_status(True)
+
+        assert given.cluster_row("replication_status") == (after,)
+        assert given.row("replication_status") == (after,)
+
+    def test_a_driver_is_made_for_the_target_of_the_cluster(self, given: Given) -> None:
+        given.cluster()
+        services = given.left.records.services
+        services.update_cluster("c@backend", WHO["binary"], active_backend_id="second")
+
+        assert given.row("active_backend_id") == (None,)
+        assert given.service.active_backend_id() == "second"
 
 
 class TestStart:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.flows.world.orphans import HOST, Left
 from worker.backends.replication_status import note_errors
+from worker.db.criteria import BackendRows
 
 FAILED = {"replication_status": "error"}
 
@@ -34,7 +35,7 @@ def told(left: Left, answer: Any, stats: Any = FAILED) -> int:
         return answer
 
     driver: Any = SimpleNamespace(get_replication_error_status=ask)
-    note_errors(left.records, driver, HOST, stats)
+    note_errors(left.records, driver, BackendRows(HOST), stats)
     return len(asked)
 
 

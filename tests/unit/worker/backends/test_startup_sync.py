@@ -14,6 +14,7 @@ from oslo_utils import timeutils
 from drivers.interface.optional import Reporting
 from tests.unit.db.conftest import database, database_url, records, synced_file
 from worker.backends.startup_sync import AT_ONCE, StartupSync, correct, has_data
+from worker.db.criteria import BackendRows
 from worker.db.records import Records
 
 __all__ = ["database", "database_url", "records", "synced_file"]
@@ -77,7 +78,23 @@ def stopping() -> threading.Event:
 
 @pytest.fixture
 def sync(records: Records, queue: Queue, stopping: threading.Event) -> StartupSync:
-    return StartupSync(records, queue, HOST, stopping)  # type: ignore[arg-type]
+    return StartupSync(records, queue, BackendRows(HOST), stopping)  # type: ignore[arg-type]
+
+
+class TestExportsOfACluster:
+    def test_a_host_restores_its_own_and_leaves_the_status(
+        self, records, queue, stopping, monkeypatch
+    ):
+        backend = BackendRows(HOST, "c1@b1")
+        for name, host in (("mine", POOL_HOST), ("theirs", "h2@b1#p")):
+            columns = {"host": host, "cluster_name": "c1@b1#p", "status": "in-use"}
+            records.volumes.create(id=name, **columns)
+        driver = Driver()
+        driver.errors["mine"] = OSError("no")
+        StartupSync(records, queue, backend, stopping).run(driver)  # type: ignore[arg-type]
+
+        assert driver.exported == ["mine"]
+        assert records.volumes.get("mine").status == "in-use"
 
 
 class TestExports:
@@ -179,7 +196,7 @@ class TestCorrections:
 
     def test_the_driver_sees_the_rows_of_its_host(self, records):
         driver = Correcting()
-        correct(records, driver, HOST)
+        correct(records, driver, BackendRows(HOST))
 
         assert driver.seen == ["s1", "v1"]
 
@@ -189,7 +206,7 @@ class TestCorrections:
             [{"id": "v1", "provider_location": "there"}],
             [{"id": "s1", "provider_id": "7"}],
         )
-        correct(records, driver, HOST)
+        correct(records, driver, BackendRows(HOST))
 
         assert records.volumes.get("v1").provider_location == "there"
         assert records.snapshots.get("s1").provider_id == "7"
@@ -198,29 +215,29 @@ class TestCorrections:
     def test_without_corrections_rows_stay(self, records, answer):
         driver = Correcting()
         driver.answer = answer
-        correct(records, driver, HOST)
+        correct(records, driver, BackendRows(HOST))
 
         assert records.volumes.get("v1").updated_at is None
 
     def test_a_driver_without_the_method_is_shown_no_rows(self, records, monkeypatch):
         monkeypatch.setattr(records.volumes, "on_host", lambda _host: 1 / 0)
 
-        correct(records, Driver(), HOST)
+        correct(records, Driver(), BackendRows(HOST))
 
 
 class TestHasData:
     @pytest.mark.parametrize("status", ["available", "in-use", "extending"])
     def test_a_volume_that_was_made(self, records, status):
         records.volumes.create(id="v1", status=status, host=POOL_HOST)
-        assert has_data(records, HOST)
+        assert has_data(records, BackendRows(HOST))
 
     @pytest.mark.parametrize("status", ["creating", "downloading", "error", "deleting"])
     def test_a_volume_that_may_have_no_object(self, records, status):
         records.volumes.create(id="v1", status=status, host=POOL_HOST)
-        assert not has_data(records, HOST)
+        assert not has_data(records, BackendRows(HOST))
 
     @pytest.mark.parametrize("status", ["deleting", "error_deleting"])
     def test_a_deletion_of_a_volume_that_was_made(self, records, status):
         now = timeutils.utcnow()
         records.volumes.create(id="v1", status=status, host=POOL_HOST, launched_at=now)
-        assert has_data(records, HOST)
+        assert has_data(records, BackendRows(HOST))

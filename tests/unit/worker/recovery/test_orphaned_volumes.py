@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.flows.world.orphans import HOST, WHO, Left
+from worker.db.criteria import BackendRows
 from worker.recovery.orphaned_volumes import OrphanedVolumes
 from worker.recovery.queue_proof import Unproven
 
@@ -34,6 +35,7 @@ class Proof:
         self.ready = 0
         self.alive = -1
         self.counted = -1
+        self.hosts: set[str] = set()
 
     def until_proven(
         self, _grace: float, left: Callable[[], int], check: Callable[[], None]
@@ -42,6 +44,9 @@ class Proof:
         self.meanwhile()
         check()
         return self.proven
+
+    def registered(self) -> set[str]:
+        return self.hosts
 
     def require_empty(self, queue: str, alive: int) -> None:
         assert queue == "cinder-scheduler"
@@ -70,7 +75,7 @@ def proof() -> Proof:
 @pytest.fixture
 def orphans(left: Left, slots: Runs, proof: Proof) -> OrphanedVolumes:
     stopping = threading.Event()
-    return OrphanedVolumes(left.records, HOST, left.context, slots, proof, stopping)  # type: ignore[arg-type]
+    return OrphanedVolumes(left.records, BackendRows(HOST), left.context, slots, proof, stopping)  # type: ignore[arg-type]
 
 
 def test_they_are_ended_when_no_cast_can_wait(left: Left, orphans: OrphanedVolumes) -> None:
@@ -152,6 +157,35 @@ def test_a_scheduler_may_have_messages(
         orphans.settle(left.read())
 
     assert left.status(volume) == "extending"
+
+
+@pytest.mark.parametrize(
+    ("lives", "registered", "ends"),
+    [(True, False, False), (True, True, True), (False, False, True)],
+    ids=["a host of Cinder", "a host of the journal", "a dead host"],
+)
+def test_a_host_of_the_cluster_may_be_working(
+    left: Left, slots: Runs, proof: Proof, lives: bool, registered: bool, ends: bool
+) -> None:
+    backend, stopping = BackendRows(HOST, "c@backend"), threading.Event()
+    orphans = OrphanedVolumes(left.records, backend, left.context, slots, proof, stopping)  # type: ignore[arg-type]
+    for host in (HOST, "other@backend"):
+        left.records.services.ensure(**{**WHO, "host": host}, cluster=backend.cluster)
+    other = left.records.services.serving("other@backend")
+    assert other is not None
+    volume = left.volume("extending", cluster_name="c@backend#pool")
+    as_read = orphans._read()
+    assert as_read is not None
+    if lives:
+        left.records.services.update(other.id, report_count=8)
+    proof.hosts = {HOST, "other@backend"} if registered else {HOST}
+    if ends:
+        orphans.settle(left.read())
+    else:
+        with pytest.raises(Unproven, match="other@backend of cluster c@backend lives"):
+            orphans.settle(left.read())
+
+    assert left.status(volume) == ("error_extending" if ends else "extending")
 
 
 def test_a_row_that_changed_after_the_start_stays(left: Left, orphans: OrphanedVolumes) -> None:

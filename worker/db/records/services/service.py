@@ -80,8 +80,11 @@ class Services:
     ) -> Record:
         """Find or make the row of (host, binary) and bring its versions up to date.
 
-        Volumes of this host that lack a service's uuid get the new one's. A service
-        that is new in a cluster takes the resources of its host along.
+        Volumes of this host that lack a service's uuid get the new one's. A service in a
+        cluster takes the resources of its host along, and takes over the cluster's replication
+        state.
+
+        :raises OtherCluster: the row names another cluster; nothing is written.
         """
         current = {
             "topic": topic,
@@ -96,13 +99,18 @@ class Services:
         def work(connection: sa.Connection) -> dict[str, Any]:
             row, last = _find(connection, host, binary)
             was = None if row is None else row["cluster_name"]
+            clusters.require_same(host, was, cluster)
             if row is None:
                 row = _make(connection, {**fresh, "disabled": disabled}, last)
             elif any(row[name] != value for name, value in current.items()):
                 connection.execute(_UPDATE, {**current, "which": row["id"]})
                 row |= current
-            if cluster and was != cluster:
-                clusters.join(connection, cluster, host, binary, disabled=disabled)
+            if cluster:
+                new = was is None
+                taken = clusters.join(connection, cluster, row, new=new, disabled=disabled)
+                if taken:
+                    connection.execute(_UPDATE, {**taken, "which": row["id"]})
+                    row |= taken
             return row
 
         return Record("service", self._db.write(work))
@@ -150,9 +158,25 @@ class Services:
         if columns:
             self._db.change(_UPDATE, {**checked(_T, columns), "which": service_id})
 
+    def cluster(self, name: str, binary: str) -> Record | None:
+        """Return the row of a cluster; None where there is none."""
+        for row in self._db.rows(clusters.FIND, clusters.named(name, binary)):
+            return Record("cluster", row._asdict())
+        return None
+
     def update_cluster(self, name: str, binary: str, **columns: Any) -> None:
         """Write columns of a cluster's row."""
         self._db.write(lambda c: clusters.update(c, name, binary, columns))
+
+    def update_members(self, name: str, binary: str, **columns: Any) -> None:
+        """Write columns of the rows of all services of a cluster."""
+        if "disabled" in columns:
+            columns["modified_at"] = now()
+        self._db.write(lambda c: clusters.update_services(c, name, binary, columns))
+
+    def set_cluster_replication(self, name: str, binary: str, status: str) -> str | None:
+        """Write a cluster's replication status unless it fails over, or has; return the status."""
+        return self._db.write(lambda c: clusters.set_replication(c, name, binary, status))
 
 
 def is_up(row: Record, down_after: float) -> bool:

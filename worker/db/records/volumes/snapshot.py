@@ -15,7 +15,7 @@ from drivers.interface.records import Record
 from flows.errors import SnapshotNotFound
 from flows.statuses import SnapshotStatus
 from worker.db import models
-from worker.db.criteria import host_parameters, on_host
+from worker.db.criteria import BackendRows, on_host
 from worker.db.database import Database
 from worker.db.records.base import ResourceRows
 from worker.db.records.key_value_tables import KeyValueTable
@@ -41,13 +41,15 @@ _OF_VOLUME = (
     .where(_T.c.volume_id == sa.bindparam("which"), _T.c.deleted == sa.false())
     .order_by(_T.c.created_at, _T.c.id)
 )
-_NEXT = (
-    sa.select(_T)
+_NEXT = {
+    column: sa.select(_T)
     .join(_V, _V.c.id == _T.c.volume_id)
-    .where(_T.c.deleted == sa.false(), on_host(_V.c.host), _T.c.id > sa.bindparam("after"))
+    .where(_T.c.deleted == sa.false(), on_host(_V.c[column]), _T.c.id > sa.bindparam("after"))
     .order_by(_T.c.id)
     .limit(sa.bindparam("batch"))
-)
+    for column in ("host", "cluster_name")
+}
+"""By the column of the volumes that names the backend."""
 
 
 class Snapshots:
@@ -73,10 +75,11 @@ class Snapshots:
         rows = self._db.rows(_OF_VOLUME, {"which": volume_id})
         return [self.record(row._asdict()) for row in rows]
 
-    def on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
-        """Yield the live snapshots of the volumes of a host by id, some at a time."""
-        parameters = {**host_parameters(host), "after": "", "batch": batch or BATCH}
-        while rows := self._db.rows(_NEXT, parameters):
+    def on_host(self, place: BackendRows | str, batch: int = BATCH) -> Iterator[Record]:
+        """Yield the live snapshots of the volumes of a backend by id, some at a time."""
+        backend = BackendRows.of(place)
+        parameters = {**backend.parameters, "after": "", "batch": batch or BATCH}
+        while rows := self._db.rows(_NEXT[backend.column], parameters):
             yield from (self.record(row._asdict()) for row in rows)
             parameters["after"] = rows[-1].id
 

@@ -11,32 +11,40 @@ import sqlalchemy as sa
 from drivers.interface.records import Record
 from flows.statuses import AttachStatus, VolumeStatus, target_of
 from worker.db import models
-from worker.db.criteria import host_parameters, on_host
+from worker.db.criteria import BackendRows, on_host
 from worker.db.database import Database
 
 _T = models.volumes
-_HERE = sa.and_(_T.c.deleted == sa.false(), on_host(_T.c.host))
-
-_NEXT = (
-    sa.select(_T)
-    .where(_HERE, _T.c.id > sa.bindparam("after"))
-    .order_by(_T.c.id)
-    .limit(sa.bindparam("batch"))
-)
 _A = models.volume_attachment
 _CONNECTED = sa.exists().where(
     _A.c.volume_id == _T.c.id,
     _A.c.deleted == sa.false(),
     sa.or_(_A.c.attach_status == AttachStatus.ATTACHED, _A.c.connector.is_not(None)),
 )
-_NEXT_IN_USE = _NEXT.where(sa.or_(_T.c.status == VolumeStatus.IN_USE, _CONNECTED))
-_NEXT_WITHOUT_POOL = _NEXT.where(_T.c.host.not_like("%#%"))
-_ALLOCATED = (
-    sa.select(_T.c.host, sa.func.coalesce(sa.func.sum(_T.c.size), 0))
-    .where(_HERE)
-    .group_by(_T.c.host)
-)
-_COUNT = sa.select(sa.func.count()).select_from(_T).where(_HERE)
+
+
+class _Statements:
+    """The statements about the volumes of a backend, by the column that names it."""
+
+    def __init__(self, column: str) -> None:
+        here = sa.and_(_T.c.deleted == sa.false(), on_host(_T.c[column]))
+        self.next = (
+            sa.select(_T)
+            .where(here, _T.c.id > sa.bindparam("after"))
+            .order_by(_T.c.id)
+            .limit(sa.bindparam("batch"))
+        )
+        self.next_in_use = self.next.where(sa.or_(_T.c.status == VolumeStatus.IN_USE, _CONNECTED))
+        self.next_without_pool = self.next.where(_T.c.host.not_like("%#%"))
+        self.allocated = (
+            sa.select(_T.c.host, sa.func.coalesce(sa.func.sum(_T.c.size), 0))
+            .where(here)
+            .group_by(_T.c.host)
+        )
+        self.count = sa.select(sa.func.count()).select_from(_T).where(here)
+
+
+_STATEMENTS = {column: _Statements(column) for column in ("host", "cluster_name")}
 
 _COPY = sa.select(_T).where(
     _T.c.deleted == sa.false(), _T.c.migration_status == sa.bindparam("target")
@@ -55,43 +63,54 @@ class VolumeLists:
         """Return a row as flows and drivers see it."""
         raise NotImplementedError
 
-    def on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
+    def on_host(self, place: BackendRows | str, batch: int = BATCH) -> Iterator[Record]:
         """Yield the live volumes of a node, a backend or a pool by id, some at a time.
 
         Volumes that are made meanwhile may be left out.
         """
-        return self._in_batches(_NEXT, host, batch)
+        backend = BackendRows.of(place)
+        return self._in_batches(_STATEMENTS[backend.column].next, backend, batch)
 
-    def in_use_on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
+    def in_use_on_host(self, place: BackendRows | str, batch: int = BATCH) -> Iterator[Record]:
         """Yield those of them that are in use, or that have a connection."""
-        return self._in_batches(_NEXT_IN_USE, host, batch)
+        backend = BackendRows.of(place)
+        return self._in_batches(_STATEMENTS[backend.column].next_in_use, backend, batch)
 
-    def without_pool_on_host(self, host: str, batch: int = BATCH) -> Iterator[Record]:
+    def without_pool_on_host(
+        self, place: BackendRows | str, batch: int = BATCH
+    ) -> Iterator[Record]:
         """Yield those of them whose host names no pool."""
-        return self._in_batches(_NEXT_WITHOUT_POOL, host, batch)
+        backend = BackendRows.of(place)
+        return self._in_batches(_STATEMENTS[backend.column].next_without_pool, backend, batch)
 
     def copy_of(self, volume_id: str) -> Record | None:
         """Return the live row that a migration has made for a volume's copy; None without."""
         rows = self._db.rows(_COPY, {"target": target_of(volume_id)})
         return next((self.record(row._asdict()) for row in rows), None)
 
-    def count_on_host(self, host: str) -> int:
+    def count_on_host(self, place: BackendRows | str) -> int:
         """Return how many live volumes a node, a backend or a pool has."""
-        return int(self._db.rows(_COUNT, host_parameters(host))[0][0])
+        backend = BackendRows.of(place)
+        statement = _STATEMENTS[backend.column].count
+        return int(self._db.rows(statement, backend.parameters)[0][0])
 
-    def allocated_by_pool(self, host: str) -> dict[str, int]:
-        """Return GiB of live volumes per pool of ``host@backend``.
+    def allocated_by_pool(self, place: BackendRows | str) -> dict[str, int]:
+        """Return GiB of live volumes per pool of a backend.
 
         A volume without a pool counts under the backend's name.
         """
+        backend = BackendRows.of(place)
         allocated: dict[str, int] = {}
-        for row_host, gib in self._db.rows(_ALLOCATED, host_parameters(host)):
-            pool = row_host.partition("#")[2] or host.partition("@")[2]
+        statement = _STATEMENTS[backend.column].allocated
+        for row_host, gib in self._db.rows(statement, backend.parameters):
+            pool = str(row_host).partition("#")[2] or backend.name.partition("@")[2]
             allocated[pool] = allocated.get(pool, 0) + int(gib)
         return allocated
 
-    def _in_batches(self, wanted: sa.Select[Any], host: str, batch: int) -> Iterator[Record]:
-        parameters = {**host_parameters(host), "after": "", "batch": batch or BATCH}
+    def _in_batches(
+        self, wanted: sa.Select[Any], backend: BackendRows, batch: int
+    ) -> Iterator[Record]:
+        parameters = {**backend.parameters, "after": "", "batch": batch or BATCH}
         while rows := self._db.rows(wanted, parameters):
             yield from (self.record(row._asdict()) for row in rows)
             parameters["after"] = rows[-1].id
