@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
@@ -101,5 +102,10 @@ def volume(tmp_path: Path) -> Path:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     path = tmp_path / "target"
-    path.write_bytes(random.Random(8).randbytes(SIZE))
+    path.write_bytes(_noise())
     return path
+
+
+@functools.cache
+def _noise() -> bytes:
+    return random.Random(8).randbytes(SIZE)
