@@ -24,7 +24,7 @@ from tests.servers import Broker, MariaDB, Servers
 FAILING = 12
 """Ways with a failing step or call that the quick run learns; which, is chance."""
 
-POINTS = 24
+POINTS = 12
 """Points of each axis that the quick run strikes, with one fault; which, is chance."""
 
 DISPATCHERS = {"volume": volume_dispatcher, "backup": backup_dispatcher}
