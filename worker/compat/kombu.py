@@ -18,6 +18,8 @@ from typing import Any
 from kombu.transport import pyamqp
 from oslo_utils import units
 
+from worker.compat import amqp
+
 MESSAGE_MAX = 4 * units.Mi
 """Bytes of a message that are read; an API's messages have some ten thousand."""
 
@@ -58,8 +60,10 @@ class CheckedMessage(pyamqp.Message):
 def refusal(raw: Any) -> RefusedMessage | None:
     """Return why a message as it came is not decoded; None where it is."""
     properties = raw.properties
+    if unreadable := properties.get(amqp.UNREADABLE):
+        return RefusedMessage(f"its properties cannot be read: {unreadable:.200}")
     headers = properties.get("application_headers") or {}
-    size = len(raw.body or b"")
+    size = max(len(raw.body or b""), raw.body_size)
     if size > MESSAGE_MAX:
         return RefusedMessage(f"it has {size} bytes, more than {MESSAGE_MAX}")
     packed = headers.get("compression")
@@ -96,4 +100,5 @@ def _unpack(raw: Any) -> RefusedMessage | None:
 
 def check_messages() -> None:
     """Have all connections to brokers make checked messages; a second time has no effect."""
+    amqp.limit_messages(MESSAGE_MAX)
     pyamqp.Channel.Message = CheckedMessage
