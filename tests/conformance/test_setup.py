@@ -221,3 +221,33 @@ class TestGetVolumeStats:
         after = backend.driver.get_volume_stats(refresh=True)
         grown = after["provisioned_capacity_gb"] - before["provisioned_capacity_gb"]
         assert grown == pytest.approx(3, abs=0.1)
+
+
+class TestActiveActive:
+    """Several hosts of a cluster, each with an instance; of a driver that announces it."""
+
+    @pytest.fixture(autouse=True)
+    def _announced(self, driver_class):
+        if not driver_class.SUPPORTS_ACTIVE_ACTIVE:
+            pytest.skip("the driver serves one host (SUPPORTS_ACTIVE_ACTIVE)")
+
+    def test_any_instance_works_on_the_objects_of_another(self, backend):
+        volume = backend.created()
+        backend.write(volume, 0, b"kept")
+        first, second = backend.driver, backend.start()
+        backend.driver = second
+        second.extend_volume(volume, 2)
+        snapshot = backend.snapped(volume)
+
+        backend.driver = first
+        assert backend.read(volume, 0, 4) == b"kept"
+        first.delete_snapshot(snapshot)
+        second.delete_volume(volume)
+
+    def test_a_deletion_by_another_instance_is_a_deletion(self, backend):
+        volume = backend.created()
+        other = backend.start()
+        other.delete_volume(volume)
+
+        backend.driver.delete_volume(volume)
+        other.create_volume(volume)

@@ -52,6 +52,7 @@ from worker.journal.sqlite_file import WatchedFile
 from worker.locks import Locks, LocksUnavailable, LocksUnusable
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import QueueProof
+from worker.recovery.unserved_queues import UnservedQueues
 from worker.rpc import topics
 from worker.rpc import transport as bus
 from worker.rpc.bus_state import BUS_STATE
@@ -267,6 +268,13 @@ def make_proof(base: Infrastructure, targets: Sequence[oslo_messaging.Target]) -
         base.stopping,
     )
     return ProofWait(proof, base.identity.host, base.stopping)
+
+
+def make_unserved_queues(base: Infrastructure) -> UnservedQueues:
+    """Build the search for casts that wait in the queues of dead hosts of a cluster."""
+    depths = functools.partial(compat.queue_depths, base.transport)
+    down_after = float(base.conf.service_down_time)
+    return UnservedQueues(base.records, base.identity.backend_rows, depths, down_after)
 
 
 def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPoller:

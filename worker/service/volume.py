@@ -56,6 +56,7 @@ from worker.execution.concurrency import blocking
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_volumes import OrphanedVolumes
+from worker.recovery.unserved_queues import UnservedQueues
 from worker.rpc import topics
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.volume import VolumeClient
@@ -113,7 +114,10 @@ def build(name: str, inputs: Inputs) -> Parts:
     )
     operations = base.make_pool(common, executor, submitted=submitted)
     intake = base.make_intake(common, dispatcher, operations)
-    report = functools.partial(_report, common, backend, capabilities, scheduler, failovers)
+    unserved = base.make_unserved_queues(common)
+    report = functools.partial(
+        _report, common, backend, capabilities, scheduler, failovers, unserved
+    )
     interval = inputs.conf.backend_stats_polling_interval
     return Parts(
         base=common,
@@ -373,11 +377,16 @@ def _report(
     capabilities: Capabilities,
     scheduler: SchedulerClient,
     failovers: RemoteFailovers,
+    unserved: UnservedQueues,
 ) -> None:
-    """Follow a missed failover, send the capabilities to the scheduler, store errors."""
+    """Follow a missed failover, send the capabilities to the scheduler, store errors.
+
+    Casts in queues of dead hosts are logged.
+    """
     failovers.follow_missed()
     identity, current = common.identity, capabilities.fresh()
     scheduler.report(RequestContext.admin(), identity.host, current, identity.cluster)
     if identity.first:
         driver = backend.require_driver()
         replication_status.note_errors(common.records, driver, identity.backend_rows, current)
+        unserved.check()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Name the casts that wait in the own queues of dead hosts of a cluster.
+
+Messages about resources of a cluster go to its queue, which any host consumes. The queue of one
+host gets those about rows without the name of the cluster, which no other host may change, and
+those that were sent before the host joined. Nobody consumes them until the host is back: so they
+are logged, and counted again at each report.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+
+from worker.db.criteria import BackendRows
+from worker.db.records import Records
+from worker.db.records.services.service import is_up
+from worker.rpc import markers, topics
+
+LOG = logging.getLogger(__name__)
+
+Depths = Callable[[Collection[str]], Mapping[str, tuple[int, int]]]
+"""Returns of each queue how many messages are ready, and how many consumers it has."""
+
+
+class UnservedQueues:
+    """Looks for casts that no living host of the cluster receives.
+
+    :param depths: asks the broker.
+    :param down_after: seconds without a heartbeat after which a host counts as down.
+    """
+
+    def __init__(
+        self, records: Records, backend: BackendRows, depths: Depths, down_after: float
+    ) -> None:
+        self._records = records
+        self._backend = backend
+        self._depths = depths
+        self._down_after = down_after
+        self._logged: dict[str, int] = {}
+
+    def check(self) -> None:
+        """Log each number of waiting casts once.
+
+        :raises Unavailable: the database does not answer.
+        """
+        if self._backend.cluster is None:
+            return
+        hosts = {queue: host for host in self._dead() for queue in _queues(host)}
+        try:
+            found = self._depths(list(hosts)) if hosts else {}
+        except Exception as error:  # noqa: BLE001 - the broker is away: reported elsewhere
+            LOG.debug("queues of dead hosts are not known: %s", error)
+            return
+        waiting = {queue: ready for queue, (ready, count) in found.items() if ready and not count}
+        for queue, ready in waiting.items():
+            if self._logged.get(queue) != ready:
+                LOG.warning(
+                    "%d messages wait in queue %s of host %s, which is down: they are about"
+                    " resources without a cluster; start the host, or delete the queue",
+                    *(ready, queue, hosts[queue]),
+                )
+        self._logged = waiting
+
+    def _dead(self) -> list[str]:
+        """Return the hosts of the cluster that are down."""
+        rows = self._records.services.list(binary=topics.TOPIC, cluster_name=self._backend.cluster)
+        others = (row for row in rows if row.host != self._backend.host)
+        return [row.host for row in others if not is_up(row, self._down_after)]
+
+
+def _queues(host: str) -> list[str]:
+    """Return the queues of a host to which casts about its resources go."""
+    node, _, backend = host.partition("@")
+    return [markers.queue_of(target) for target in topics.volume_targets(node, backend, None)]
