@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
+from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_utils import netutils
 
@@ -54,7 +55,9 @@ class HostAttacher:
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> HostAttacher:
-        """Read the options of attachments."""
+        """Read the options of attachments, and give os-brick a directory for its lock files."""
+        if not lockutils.get_lock_path(conf):
+            conf.set_default("lock_path", conf.state_path, "oslo_concurrency")
         return cls(
             conf.backup_root_helper,
             multipath=conf.use_multipath_for_image_xfer,

@@ -9,8 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from oslo_concurrency import lockutils
+from oslo_config import cfg
 
 from flows.errors import AttachFailed, DetachFailed
+from worker import conf as options
 from worker.adapters import host_attach
 from worker.adapters.host_attach import HostAttacher
 
@@ -18,6 +21,23 @@ from worker.adapters.host_attach import HostAttacher
 @pytest.fixture
 def attacher() -> HostAttacher:
     return HostAttacher("no-such-helper", address="192.0.2.7")
+
+
+class TestLockFiles:
+    """os-brick locks by files, and refuses every connection without a directory for them."""
+
+    @pytest.mark.parametrize("chosen", [None, "/run/locks"])
+    def test_they_have_a_directory(self, chosen: str | None) -> None:
+        conf = cfg.ConfigOpts()
+        options.register_all(conf)
+        lockutils.get_lock_path(conf)  # registers the option
+        conf([], default_config_files=[])
+        conf.set_default("state_path", "/var/lib/x")
+        if chosen:
+            conf.set_override("lock_path", chosen, "oslo_concurrency")
+        HostAttacher.from_conf(conf)
+
+        assert lockutils.get_lock_path(conf) == (chosen or "/var/lib/x")
 
 
 def local(path: object) -> dict[str, Any]:
