@@ -17,7 +17,7 @@ CLASSES = {"InvalidInput"}
 _SUBJECTS = """
 attachment backends backup backup_source base cinder compat compute connection create db delete
 errors export group groups host image journal lifecycle manage migration operator_requests
-optional orphaned quota records remote_services replication service services snapshot volume
+optional orphaned quota records remote_services replication service services slots snapshot volume
 volumes
 """
 SUBJECTS = frozenset(_SUBJECTS.split())

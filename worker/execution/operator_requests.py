@@ -18,7 +18,7 @@ from worker.journal.entries.ended_operation import MASKED
 from worker.journal.entries.stored_operation import operation_of
 from worker.journal.errors import JournalError, UnreadableEntry
 from worker.journal.journal import Journal
-from worker.journal.operator_requests import OperatorRequest, RequestResult
+from worker.journal.operator_requests import DRAIN, OperatorRequest, RequestResult
 
 LOG = logging.getLogger(__name__)
 
@@ -115,14 +115,21 @@ class RequestPoller:
     """Polls the journal for requests until the service stops.
 
     :param slot: the owner of this process's flows.
+    :param draining: set when an operator asks the process to stop its work.
     """
 
     def __init__(
-        self, journal: Journal, slot: str, handler: RequestHandler, stopping: threading.Event
+        self,
+        journal: Journal,
+        slot: str,
+        handler: RequestHandler,
+        stopping: threading.Event,
+        draining: threading.Event,
     ) -> None:
         self._journal = journal
         self._slot = slot
         self._stopping = stopping
+        self._draining = draining
         self._actions = {
             "cancel": handler.cancel,
             "revert": handler.revert,
@@ -153,8 +160,13 @@ class RequestPoller:
             self._results[request.id] = self._carry_out(request)
         self._journal.requests.answer(request.id, self._results[request.id])
         del self._results[request.id]
+        if request.action == DRAIN:  # after the answer: the slot is given up
+            self._draining.set()
 
     def _carry_out(self, request: OperatorRequest) -> RequestResult:
+        if request.action == DRAIN:
+            LOG.info("an operator asks to drain this process")
+            return RequestResult(True, f"{self._slot} stops its work")
         LOG.info("an operator asks: %s flow %s", request.action, request.flow)
         action = self._actions.get(request.action)
         if action is None:

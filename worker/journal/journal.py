@@ -15,6 +15,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,6 +47,7 @@ from worker.journal.operator_requests import OperatorRequests
 from worker.journal.progress import FlowProgress
 from worker.journal.slots.adoption import Adoption, has_unfinished
 from worker.journal.slots.ownership import Ownership, SlotFence
+from worker.journal.slots.rescued_journal import Imported, import_file
 from worker.journal.slots.slot_rows import Slots
 from worker.journal.statements import Statements
 from worker.journal.transaction import Transactions, translated
@@ -327,6 +329,18 @@ class Journal:
         """Return the slots whose names begin like this and that have unfinished flows."""
         with self._reading() as connection:
             return self._statements.slots(connection, beginning, ENDED)
+
+    def unfinished_by_slot(self) -> dict[str, tuple[int, datetime.datetime]]:
+        """Return how many flows of each slot have not ended, and when the oldest was accepted."""
+        with self._reading() as connection:
+            return self._statements.unfinished_by_slot(connection, ENDED)
+
+    def import_file(self, path: Path) -> list[Imported]:
+        """Copy the unfinished operations of a journal in SQLite into this one.
+
+        :raises JournalError: the file cannot be read, or this journal cannot be written.
+        """
+        return import_file(path, self._transactions, self._tables, ENDED)
 
     def adopt(self, slot: str, by: str) -> None:
         """Give the flows of a slot without an owner to another slot."""

@@ -18,7 +18,10 @@ from taskflow.persistence.backends.sqlalchemy.tables import Tables
 from flows.storable_errors import bounded
 from worker.journal.transaction import Transactions
 
-ACTIONS = ("resume", "revert", "cancel")
+ACTIONS = ("resume", "revert", "cancel", "drain")
+
+DRAIN = "drain"
+"""The request to a process to stop its work: others adopt it. It names no flow."""
 
 _ANSWER = 4000
 """Bytes that are kept of an answer."""

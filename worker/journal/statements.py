@@ -224,6 +224,19 @@ class Statements:
         wanted = self._slots.where(self._flows.c.state.not_in(ended), begins)
         return list(connection.scalars(wanted))
 
+    def unfinished_by_slot(
+        self, connection: sa.Connection, ended: Sequence[str]
+    ) -> dict[str, tuple[int, datetime.datetime]]:
+        """Return how many flows of each slot have not ended, and when the oldest was accepted."""
+        books, flows = self._books, self._flows
+        wanted = (
+            sa.select(books.c.name, sa.func.count(), sa.func.min(flows.c.created_at))
+            .join(flows, flows.c.parent_uuid == books.c.uuid)
+            .where(flows.c.state.not_in(ended))
+            .group_by(books.c.name)
+        )
+        return {name: (count, oldest) for name, count, oldest in connection.execute(wanted)}
+
     def slot_of(self, connection: sa.Connection, flow: str) -> str | None:
         """Return the slot that owns a flow, None where there is no flow of that id."""
         return connection.scalar(self._slot_of, {"which": flow})

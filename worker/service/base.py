@@ -141,6 +141,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         conf=conf,
         identity=identity,
         stopping=stopping,
+        draining=inputs.draining,
         database=inputs.database,
         records=records,
         limiter=Limiter(),
@@ -280,7 +281,7 @@ def make_unserved_queues(base: Infrastructure) -> UnservedQueues:
 def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPoller:
     """Build the poller of operators' requests."""
     handler = RequestHandler(base.journal, base.journal_retry, operations)
-    return RequestPoller(base.journal, base.identity.slot, handler, base.stopping)
+    return RequestPoller(*(base.journal, base.identity.slot, handler), base.stopping, base.draining)
 
 
 def make_adopter(base: Infrastructure, operations: OperationPool) -> Adopter | None:

@@ -25,6 +25,7 @@ class Inputs:
         that it waits for.
     :param observer: called at every change of a task's state.
     :param stopping: set when the process stops; ends every wait.
+    :param draining: set when an operator asks the process to leave its work to other hosts.
     """
 
     conf: cfg.ConfigOpts
@@ -33,6 +34,7 @@ class Inputs:
     observer: Observer | None = None
     database: Database
     stopping: threading.Event = field(default_factory=threading.Event)
+    draining: threading.Event = field(default_factory=threading.Event)
     waits: Waits = field(default_factory=Waits)
     fence: HostFence = field(default_factory=HostFence)
 

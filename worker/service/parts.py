@@ -61,6 +61,7 @@ class Infrastructure:
     conf: cfg.ConfigOpts
     identity: Identity
     stopping: threading.Event
+    draining: threading.Event
     database: Database
     records: Records
     limiter: Limiter

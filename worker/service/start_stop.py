@@ -22,6 +22,10 @@ BUS_WAIT = 15.0
 """Seconds that a start waits for the message bus before the service counts as ready."""
 
 
+DRAINED = "drained by an operator, takes no operations until a restart"
+"""Status text of the service."""
+
+
 class Service:
     """One process of a service.
 
@@ -37,6 +41,9 @@ class Service:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._reports = False
+        self._ending = threading.Lock()
+        self._ended = False
+        self._drains = False
 
     @property
     def parts(self) -> Parts:
@@ -54,6 +61,7 @@ class Service:
         :raises SystemExit: a dependency cannot be used.
         """
         threading.Thread(target=self._show_waits, name="start", daemon=True).start()
+        threading.Thread(target=self._drain, name="drain", daemon=True).start()
         try:
             self._start()
         finally:
@@ -90,11 +98,23 @@ class Service:
         :param grace: seconds after which running operations are suspended.
         """
         self._inputs.stopping.set()
-        if (parts := self._started) is None:
-            return
+        if self._drains:  # which waits for driver calls as long as they take
+            _after(grace, self.make_urgent)
+        with self._ending:
+            if (parts := self._started) is None or self._ended:
+                return
+            self._ended = True
+            self._stop(parts, grace)
+
+    def _stop(self, parts: Parts, grace: float) -> None:
         slot = parts.base.identity.slot
-        LOG.info("%s stops, its operations have %.0f s to end", slot, grace)
+        if self._drains:
+            LOG.info("%s is drained: its operations stop at their next step", slot)
+        else:
+            LOG.info("%s stops, its operations have %.0f s to end", slot, grace)
         parts.operations.close()
+        if self._drains:
+            parts.operations.suspend()
         serving = list(self._servers)  # the others wait for the bus
         for server in serving:
             server.stop()
@@ -108,6 +128,21 @@ class Service:
             parts.base.slot.end(parts.base.journal.give_up, drained=ended)
         parts.base.close()
         LOG.info("%s stopped%s", slot, "" if ended else ", operations are left to resume")
+
+    def _drain(self) -> None:
+        """Leave the work to other hosts when an operator asks; the process stays, and idles.
+
+        If it ended, its supervisor would start it again.
+        """
+        self._inputs.draining.wait()
+        if self._inputs.stopping.is_set():
+            return
+        self._drains = True
+        self.stop(threading.TIMEOUT_MAX)
+        LOG.warning("drained: this process takes no operations until it is restarted")
+        while True:
+            self._inputs.heartbeat(DRAINED)
+            time.sleep(1.0)
 
     def _start_consuming(self, parts: Parts) -> None:
         """Start the servers on a thread of their own, and wait for them, but not for long."""
@@ -190,3 +225,9 @@ class Service:
         if parts.backend.initialized:
             self._resume(parts)
             parts.backend.request_report()
+
+
+def _after(seconds: float, work: Callable[[], None]) -> None:
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), work)
+    timer.daemon = True
+    timer.start()

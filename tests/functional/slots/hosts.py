@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.faults.processes.gated import GATE
 from tests.functional.cloud import PROJECT, REQUEST, USER, encoded, with_tables
 from tests.functional.service import Service
 from tests.servers import until
+from tests.servers.forked import command
 from worker.db.records import Records
 from worker.journal.journal import Journal
 from worker.journal.slots.slot_rows import Slot
@@ -77,9 +79,12 @@ class Hosts:
         self.services[name] = service
         return service
 
-    def start(self, *names: str) -> list[Service]:
-        """Start hosts, and wait until each one renews its lease."""
-        found = [self.host(name) for name in names]
+    def start(self, *names: str, **options: Any) -> list[Service]:
+        """Start hosts, and wait until each one renews its lease.
+
+        :param options: of section [DEFAULT].
+        """
+        found = [self.host(name, **options) for name in names]
         for one in found:
             one.launch()
         for one in found:
@@ -121,13 +126,20 @@ class Hosts:
         """Begin an extension that does not end before :meth:`open_gate`."""
         self.records.volumes.update(volume.id, status="extending")
         self.cast(name, "extend_volume", volume=volume, new_size=2, reservations=[])
-        wanted = "extend_volume"
+        self.wait_accepted(volume)
 
-        def is_inside() -> bool:
+    def wait_accepted(self, volume: Record) -> None:
+        """Wait until the extension of a volume is in the journal."""
+
+        def is_accepted() -> bool:
             entries = self.journal.entries(among=["RUNNING", "PENDING"])
-            return any(one.method == wanted for one in entries)
+            return any(volume.id in one.resource for one in entries)
 
-        until(is_inside, 30, "an operation inside the driver")
+        until(is_accepted, 30, "an extension in the journal")
+
+    def wait_inside(self, name: str) -> None:
+        """Wait until a host is inside an extension."""
+        self.services[name].wait_for_log(r"GatedDriver\.extend_volume\(.*begins", 30)
 
     def wait_status(self, volume: Record, status: str) -> Record:
         """Wait for the status of a volume."""
@@ -148,6 +160,10 @@ class Hosts:
         assert process is not None
         process.send(signal.SIGKILL)
         return time.monotonic()
+
+    def command(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``holdfast`` with the configuration of a host."""
+        return command("worker.cli.main", "--config-file", str(self.services[name].config), *words)
 
     def close(self) -> None:
         """Close the connections."""

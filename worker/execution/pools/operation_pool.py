@@ -247,6 +247,12 @@ class OperationPool:
         self._stopping.set()
         self.capacity_freed.set()
 
+    def suspend(self) -> None:
+        """Stop every operation at its next task boundary, before :meth:`stop`; begin none."""
+        self.close()
+        self._executor.close()
+        self._executor.suspend()
+
     def stop(self, grace: float, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Let operations end, and return whether all did.
 

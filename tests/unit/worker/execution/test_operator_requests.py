@@ -181,7 +181,7 @@ class TestPoller:
     def planned(self, journal: Journal) -> Iterator[Handler]:
         """The handler of a poller that runs."""
         stopping, handler = threading.Event(), Handler()
-        RequestPoller(journal, SLOT, handler, stopping).start()  # type: ignore[arg-type]
+        RequestPoller(journal, SLOT, handler, stopping, threading.Event()).start()  # type: ignore[arg-type]
         yield handler
         stopping.set()
         for thread in threading.enumerate():

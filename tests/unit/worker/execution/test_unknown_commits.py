@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,7 +181,8 @@ def test_a_request_of_an_operator_is_carried_out_once(
     before = GATE.ran.count("bad")
     request = bench.journal.requests.ask(SLOT, flow, "resume")
     answers.lose_number(number, takes_effect=takes_effect)
-    RequestPoller(bench.journal, SLOT, bench.requests, bench.stopping).start()
+    never = threading.Event()
+    RequestPoller(bench.journal, SLOT, bench.requests, bench.stopping, never).start()
     until(lambda: bench.journal.requests.answer_of(request) is not None)
     until(lambda: bench.operations.find(flow) is None)
 

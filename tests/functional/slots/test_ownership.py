@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ownership on each server: takeovers of busy owners, two takers at once, commands."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.functional.db.test_journal import accept
+from tests.servers.forked import command
+from worker.journal.errors import JournalFenced
+from worker.journal.journal import Journal
+from worker.journal.slots.adoption import Adoption
+from worker.journal.slots.ownership import Holder, Ownership
+
+POOL = "cluster@b1"
+TTL = 600.0
+ROUNDS = 20
+
+
+@pytest.fixture(params=["mysql", "postgresql"])
+def url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    return new_database(request.param)
+
+
+@pytest.fixture
+def open_journal(url: str) -> Iterator[Callable[[], Journal]]:
+    """A function that opens the journal as one more process."""
+    made: list[Journal] = []
+
+    def make() -> Journal:
+        made.append(Journal(url))
+        if len(made) == 1:
+            made[0].upgrade()
+        return made[-1]
+
+    yield make
+    for journal in made:
+        journal.close()
+
+
+def take(journal: Journal, name: str) -> Ownership:
+    """Become the owner of a slot, in place of its present owner."""
+    assert journal.slot_table is not None
+    slot, holder = f"{name}@b1/0", Holder(uuid.uuid4().hex, f"boot/{name}", name, 1)
+    found = journal.slot_table.find(slot)
+    taken = journal.slot_table.take(slot, POOL, f"{name}@b1", holder, ttl=TTL, former=found)
+    assert taken is not None
+    return taken
+
+
+def hold(journal: Journal, name: str) -> Adoption:
+    return journal.hold(take(journal, name), lambda _reason: None)
+
+
+def test_nothing_of_a_busy_owner_is_committed_after_the_takeover(
+    open_journal: Callable[[], Journal],
+) -> None:
+    """A stale commit would leave an operation in the slot, which nothing resumes."""
+    victim, adopter = open_journal(), open_journal()
+    assert adopter.slot_table is not None
+    adoption = hold(adopter, "h2")
+    accepted = 0
+    for _ in range(ROUNDS):
+        hold(victim, "h1")
+        some = threading.Event()
+        flows: list[str] = []
+
+        def write(some: threading.Event = some, flows: list[str] = flows) -> None:
+            while True:
+                try:
+                    flows.append(accept(victim, "h1@b1/0").uuid)
+                except JournalFenced:
+                    return
+                if len(flows) == 5:
+                    some.set()
+
+        with ThreadPoolExecutor(3) as pool:
+            writers = [pool.submit(write) for _ in range(3)]
+            some.wait(30)
+            former = adopter.slot_table.find("h1@b1/0")
+            assert former is not None
+            assert adoption.adopt(former, None) is not None
+            for one in writers:
+                one.result(30)
+        accepted += len(flows)
+
+        assert victim.unfinished_by_slot().keys() == {"h2@b1/0"}
+        assert victim.unfinished_by_slot()["h2@b1/0"][0] == accepted
+
+
+def test_one_of_several_takers_gets_all_operations(open_journal: Callable[[], Journal]) -> None:
+    journals = [open_journal() for _ in range(4)]
+    adoptions = [hold(journal, f"t{number}") for number, journal in enumerate(journals)]
+    table = journals[0].slot_table
+    assert table is not None
+    victim = open_journal()
+    for turn in range(1, ROUNDS):
+        hold(victim, "h1")
+        accept(victim, "h1@b1/0")
+        former = table.find("h1@b1/0")
+        assert former is not None
+        barrier = threading.Barrier(len(adoptions))
+
+        def adopt(adoption: Adoption, former: object = former, barrier: object = barrier) -> int:
+            barrier.wait()  # type: ignore[attr-defined]
+            found = adoption.adopt(former, None)  # type: ignore[arg-type]
+            return 0 if found is None else len(found.flows)
+
+        with ThreadPoolExecutor(len(adoptions)) as pool:
+            taken = list(pool.map(adopt, adoptions))
+
+        assert sorted(taken) == [0, 0, 0, 1]
+        assert sum(count for count, _age in victim.unfinished_by_slot().values()) == turn
+
+
+@pytest.fixture
+def holdfast(url: str, tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """A function that runs a command."""
+    config = tmp_path / "holdfast.conf"
+    config.write_text(
+        f"[DEFAULT]\nstate_path = {tmp_path}\n[database]\nconnection = sqlite://\n"
+        f"[journal]\nconnection = {url}\n"
+    )
+
+    def run(*words: str) -> tuple[int, str]:
+        done = command("worker.cli.main", "--config-file", str(config), *words)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_operators_have_slots_adopted_and_released(
+    open_journal: Callable[[], Journal], holdfast: Callable[..., tuple[int, str]]
+) -> None:
+    journal = open_journal()
+    assert (table := journal.slot_table) is not None
+    hold(journal, "h1")
+    accept(journal, "h1@b1/0")
+    holder = Holder("dead", "boot/h3", "h3", 1)
+    for slot in ("h3@b1/0", "h4@b1/0"):
+        table.take(slot, POOL, slot[:5], holder, ttl=-60.0, former=None)
+    accept(journal, "h3@b1/0")
+
+    refused = holdfast("slot", "adopt", "h1@b1/0", "--force")
+    unsure = holdfast("slot", "adopt", "h3@b1/0")
+    adopted = holdfast("slot", "adopt", "h3@b1/0", "--force", "--pool", "other@b1")
+    nothing = holdfast("slot", "adopt", "h4@b1/0", "--force")
+    released = holdfast("slot", "release", "h4@b1/0", "--force")
+    unknown = holdfast("slot", "release", "h9@b1/0")
+    _status, listed = holdfast("slot", "list", "-f", "json")
+
+    assert refused[0] == 1
+    assert "renewed its lease of h1@b1/0" in refused[1]
+    assert unsure[0] == 1
+    assert "add --force" in unsure[1]
+    assert adopted == (0, "the 1 operations of h3@b1/0 wait for a process of pool other@b1\n")
+    assert "has no unfinished operations" in nothing[1]
+    assert released == (0, "slot h4@b1/0 is free\n")
+    assert "there is no slot h9@b1/0" in unknown[1]
+    shown = {
+        row["slot"]: (row["state"], row["pool"], row["operations"]) for row in json.loads(listed)
+    }
+    assert shown == {
+        "h1@b1/0": ("held", POOL, 1),
+        "h3@b1/0": ("orphaned", "other@b1", 1),
+        "h4@b1/0": ("free", POOL, 0),
+    }
+
+
+def test_a_rescued_file_is_imported_for_a_pool_and_adopted(
+    open_journal: Callable[[], Journal],
+    holdfast: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+) -> None:
+    lost = Journal(f"sqlite:///{tmp_path}/lost.sqlite")
+    lost.upgrade()
+    flow = accept(lost, "h1@b1/0").uuid
+    journal = open_journal()
+    assert (table := journal.slot_table) is not None
+
+    in_use = holdfast("journal", "import", f"{tmp_path}/lost.sqlite")
+    lost.close()
+    imported = holdfast("journal", "import", f"{tmp_path}/lost.sqlite", "--cluster", "cluster")
+    adoption = hold(journal, "h2")
+    (former,) = [one for one in table.of_pool(POOL) if one.is_adoptable(0)]
+    adopted = adoption.adopt(former, 0)
+    again = holdfast("journal", "import", f"{tmp_path}/lost.sqlite", "--cluster", "cluster")
+
+    assert "is in use by process" in in_use[1]
+    assert imported == (0, f"h1@b1/0: 1 operations wait for a process of pool {POOL}\n")
+    assert adopted is not None
+    assert adopted.flows == (flow,)
+    assert former.host == "h1@b1"
+    assert "0 operations wait" in again[1]
+    assert [one.uuid for one in journal.unfinished("h2@b1/0")] == [flow]
