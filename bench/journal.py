@@ -3,7 +3,8 @@
 
 Runs a flow of five steps that do nothing, in this process, again and again: in
 memory; with the journal, as the service runs it (accepted durably, progress at
-each boundary, finished); and with taskflow's own SQL persistence unchanged. Prints
+each boundary, finished), on a server also with a lease, which each transaction proves; and with
+taskflow's own SQL persistence unchanged. Prints
 processor time, which does not depend on other load of the machine, as waiting for
 a disk does. The last line is one JSON object.
 """
@@ -40,6 +41,7 @@ from flows.context import VolumeServiceContext  # noqa: E402
 from flows.lifecycle import Step  # noqa: E402
 from tests.servers import Servers  # noqa: E402
 from worker.journal.journal import Journal  # noqa: E402
+from worker.journal.slots.ownership import Holder  # noqa: E402
 from worker.rpc.request_context import RequestContext  # noqa: E402
 from worker.rpc.operation import Operation  # noqa: E402
 
@@ -47,6 +49,8 @@ STEPS = 5
 BACKEND_STEP = "step_1"
 """The one that waits for the disk."""
 GOAL_MS = 3.0
+FENCE_GOAL_MS = 1.0
+SLOT = "host@backend/0"
 _NOTHING: dict[str, Any] = {field.name: None for field in fields(VolumeServiceContext)}
 # No step reads any of the fields.
 CONTEXT = VolumeServiceContext(**{**_NOTHING, "stopping": threading.Event()})
@@ -103,7 +107,7 @@ def journalled(journal: Journal) -> Once:
     """Return a function that runs one operation as ``worker.execution.intake`` does it."""
 
     def once() -> None:
-        detail = journal.accept(uuid.uuid4().hex, "host@backend/0", _operation())
+        detail = journal.accept(uuid.uuid4().hex, SLOT, _operation())
         assert detail is not None
         progress = journal.progress(detail)
         outcome = flow_run.FlowRun(five, {}, CONTEXT, detail, progress).run()
@@ -124,7 +128,7 @@ def stock(backend: Any) -> Once:
         if backend is None:
             engines.load(flow).run()
             return
-        book, detail = models.LogBook("host@backend/0"), models.FlowDetail("five", _uuid())
+        book, detail = models.LogBook(SLOT), models.FlowDetail("five", _uuid())
         detail.meta.update(_operation().to_meta())
         book.add(detail)
         with contextlib.closing(backend.get_connection()) as connection:
@@ -188,12 +192,19 @@ def _compare(ours: str, theirs: str, options: argparse.Namespace) -> dict[str, A
     with contextlib.closing(backend.get_connection()) as connection:
         connection.upgrade()
     try:
-        return {
+        found = {
             "memory": measure(in_memory, options.count, options.rounds),
             "journal": measure(journalled(journal), options.count, options.rounds),
             "stock_memory": measure(stock(None), options.count, options.rounds),
             "stock": measure(stock(backend), max(1, options.count // 20), options.rounds),
         }
+        if (slots := journal.slot_table) is not None:
+            holder = Holder(_uuid(), "boot/path", "node", 1)
+            taken = slots.take(SLOT, "pool", "host@backend", holder, ttl=3600, former=None)
+            assert taken is not None
+            journal.hold(taken, sys.exit)
+            found["fenced"] = measure(journalled(journal), options.count, options.rounds)
+        return found
     finally:
         journal.close()
         backend.close()
@@ -201,7 +212,9 @@ def _compare(ours: str, theirs: str, options: argparse.Namespace) -> dict[str, A
 
 def _figures(found: dict[str, dict[str, float]]) -> dict[str, float]:
     cpu = {name: value["cpu"] for name, value in found.items()}
+    fenced = {"fence_ms": cpu["fenced"] - cpu["journal"]} if "fenced" in cpu else {}
     return {
+        **fenced,
         "journal_ms": cpu["journal"] - cpu["memory"],
         "stock_ms": cpu["stock"] - cpu["stock_memory"],
         "memory_ms": cpu["memory"],
@@ -216,6 +229,7 @@ def _figures(found: dict[str, dict[str, float]]) -> dict[str, float]:
 _LINES = (
     ("our engine, no journal", "memory"),
     ("our engine and journal", "journal"),
+    ("our engine and journal, with a lease", "fenced"),
     ("taskflow's engine, no persistence", "stock_memory"),
     ("taskflow's engine and persistence", "stock"),
 )
@@ -224,8 +238,12 @@ _LINES = (
 def _show(database: str, found: dict[str, dict[str, float]], figures: dict[str, float]) -> None:
     print(f"{database:<36}{'CPU ms':>10}{'wall ms':>10}   a cast of {STEPS} steps")
     for text, key in _LINES:
+        if key not in found:  # a journal in SQLite has no leases
+            continue
         print(f"  {text:<34}{found[key]['cpu']:>10.2f}{found[key]['wall']:>10.2f}")
     print(f"  {'the journal alone':<34}{figures['journal_ms']:>10.2f}   goal {GOAL_MS:.0f}")
+    if "fence_ms" in figures:
+        print(f"  {'the lease alone':<34}{figures['fence_ms']:>10.2f}   goal {FENCE_GOAL_MS:.0f}")
     print(f"  {'taskflow’s persistence alone':<34}{figures['stock_ms']:>10.2f}")
     print(f"  {'all, theirs to ours':<34}{figures['ratio']:>10.1f}")
 
