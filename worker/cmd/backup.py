@@ -14,11 +14,13 @@ from oslo_config import cfg  # isort: skip
 
 from worker import file_modes  # isort: skip
 from worker import log_output  # isort: skip
+from worker.service.startup import memory  # isort: skip
 
 PROG = "holdfast-backup"
 
 
 @log_output.starting()
+@memory.loading()
 def main(argv: list[str] | None = None) -> None:
     """Read the configuration and serve; an error in it is one line and exit status 78."""
     # Late: the modules above choose native threads before anything of oslo loads.

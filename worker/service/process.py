@@ -24,12 +24,14 @@ from oslo_config import cfg
 
 from flows.errors import ProcessStopping
 from worker import log_output
+from worker.compat import cotyledon as compat
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.journal.errors import JournalError
 from worker.service import systemd
 from worker.service.start_stop import Service
-from worker.service.startup import before_fork, bus_check, start_refused
+from worker.service.startup import before_fork, bus_check, memory, start_refused
 from worker.service.startup.orphaned_programs import OrphanedPrograms
+from worker.service.startup.start_order import StartOrder, Turn
 
 LOG = logging.getLogger(__name__)
 
@@ -39,9 +41,8 @@ START_GRACE = 60.0
 SUPERVISOR_MARGIN = 5.0
 """Seconds that a child has, after its grace period, before it is killed."""
 
-_SPACING = 0.2
-"""Processor time, in seconds, that a process takes to start. The next one is forked after it, so
-that the first processes serve early and do not share the processors with all others."""
+_SETTLED = 5.0
+"""Seconds between the start of a process and the work that its first operations do not need."""
 
 _STALL = 30.0
 """Seconds without a heartbeat of a child after which the watchdog is not notified any more."""
@@ -63,8 +64,10 @@ class ServiceProcess(cotyledon.Service):
         make: Make,
         heartbeat: Callable[[int, str], None],
         refuse: Callable[[int, str], None],
+        order: StartOrder | None = None,
     ) -> None:
         super().__init__(worker_id)
+        self._turn = Turn(order)
         self._conf = conf
         self._stopped = threading.Event()
         self._started = threading.Lock()
@@ -80,15 +83,17 @@ class ServiceProcess(cotyledon.Service):
 
     def run(self) -> None:
         """Serve until :meth:`terminate` is called."""
-        with self._started:
+        with self._started, self._turn.start():
             if not self._stopped.is_set():
                 self._start()
-                before_fork.release_memory()
-        self._stopped.wait()
+        if not self._stopped.wait(_SETTLED):
+            before_fork.prepare(self._conf)  # a process without a parent has not done so
+            memory.release()
+            self._stopped.wait()
 
     def _start(self) -> None:
         try:
-            self._service.start()
+            self._service.start(self._turn)
         except ProcessStopping as error:
             LOG.info("the start ends: %s", error)
             raise SystemExit(0) from error
@@ -130,7 +135,6 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str
     :raises ConfigError: the message bus refuses them.
     """
     bus_check.require_accepted(conf, topic)
-    before_fork.prepare(conf)
     count = sum(processes for _make, processes in services)
     watchdog = systemd.Watchdog.from_environment(count, _STALL)
     if count == 1:
@@ -141,7 +145,7 @@ def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str
 
 def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -> None:
     """Run the only process of a service; its main thread only waits for signals."""
-    before_fork.share_memory(before_fork.ARENAS)
+    memory.share(memory.ARENAS)
 
     def refuse(number: int, text: str) -> None:
         watchdog.record_refusal(number, text)
@@ -189,8 +193,9 @@ def _serve_several(
 ) -> None:
     """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
-    manager = cotyledon.ServiceManager(
-        wait_interval=_SPACING / (os.cpu_count() or 1),
+    order = StartOrder()
+    manager = compat.ServiceManager(
+        order.wait,
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0,
     )
     refusal = _Refusal(watchdog.show_status, manager.shutdown)
@@ -212,10 +217,11 @@ def _serve_several(
         records = [
             _of_child(one, first) for one in (watchdog.record_heartbeat, watchdog.record_refusal)
         ]
-        manager.add(ServiceProcess, workers=processes, args=(conf, make, *records))
+        manager.add(ServiceProcess, workers=processes, args=(conf, make, *records, order))
         first += processes
     watchdog.start()
-    before_fork.share_memory(before_fork.ARENAS_OF_CHILDREN)
+    before_fork.prepare(conf)
+    memory.share(memory.ARENAS_OF_CHILDREN)
     with refusal.passed_on():
         manager.run()
 

@@ -15,6 +15,7 @@ from worker.rpc.server import Server
 from worker.service.inputs import Inputs
 from worker.service.parts import Parts
 from worker.service.startup import bus_check, slot_locks
+from worker.service.startup.start_order import Turn
 
 LOG = logging.getLogger(__name__)
 
@@ -51,28 +52,31 @@ class Service:
         assert self._started is not None, "the service has not been started"
         return self._started
 
-    def start(self) -> None:
+    def start(self, turn: Turn | None = None) -> None:
         """Build the parts, resume operations and consume messages.
 
         Until the driver is up, new operations fail and interrupted ones wait. A message bus
         that is away is waited for after the start.
 
+        :param turn: among the processes of the service.
         :raises ProcessStopping: the process stops meanwhile.
         :raises SystemExit: a dependency cannot be used.
         """
         threading.Thread(target=self._show_waits, name="start", daemon=True).start()
         threading.Thread(target=self._drain, name="drain", daemon=True).start()
         try:
-            self._start()
+            self._start(turn or Turn())
         finally:
             self._ready.set()
 
-    def _start(self) -> None:
+    def _start(self, turn: Turn) -> None:
         parts = self._started = self._build(self._inputs)
         self._recall(parts)
         parts.requests.start()
         parts.base.journal_watch.start()
-        if parts.backend.attempt():
+        with turn.set_up():
+            is_up = parts.backend.attempt()
+        if is_up:
             self._resume(parts)
         else:
             threading.Thread(target=self._set_up, args=(parts,), name="set-up", daemon=True).start()

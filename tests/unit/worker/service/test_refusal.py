@@ -53,7 +53,7 @@ def test_a_child_that_refuses_logs_one_line(
     caplog: pytest.LogCaptureFixture, refusal: BaseException, status: int, line: str
 ) -> None:
     class Refusing:
-        def start(self) -> None:
+        def start(self, _turn: object) -> None:
             raise refusal
 
     shown: list[object] = []
