@@ -28,13 +28,12 @@ class Takeover:
 
 def takeovers(evidence: Evidence) -> list[Takeover]:
     """Return the operations that were interrupted on one host and resumed on another."""
-    calls: defaultdict[tuple[str, str, str], list[Interval]] = defaultdict(list)
+    calls: defaultdict[tuple[str, str], list[Interval]] = defaultdict(list)
     for call in intervals(evidence.lines):
         if call.first.request:
-            line = call.first
-            calls[line.request, line.method, line.resource].append(call)
+            calls[call.first.request, call.first.resource].append(call)
     found = []
-    for (request, _method, _resource), tries in calls.items():
+    for (request, _resource), tries in calls.items():
         for one, other in zip(tries, tries[1:], strict=False):
             if one.finished or one.first.host == other.first.host:
                 continue

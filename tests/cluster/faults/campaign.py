@@ -86,6 +86,9 @@ class Campaign:
         finally:
             load.close()
         verdict = self._judge(ledger, striker.struck)
+        for entry in ledger.entries():
+            if entry.failed:
+                self._say(f"  failed: {entry.shown()}")
         self.skipped |= striker.skipped
         self.total += verdict
         took = time.monotonic() - began

@@ -13,6 +13,7 @@ from oslo_db.exception import DBError
 
 from flows.errors import Unavailable
 from tests.cluster.load.cloud import CONNECTOR, ClusterCloud
+from tests.cluster.load.ledger import UNANSWERED
 from worker.rpc import objects
 
 TIMEOUT = 15.0
@@ -37,7 +38,7 @@ def attach_and_detach(cloud: ClusterCloud, volume_id: str, request: str) -> str:
     try:
         cloud.ask(request, "attachment_update", "3.9", TIMEOUT, connector=CONNECTOR, **args)
     except oslo_messaging.MessagingTimeout:
-        status = "unanswered"
+        status = UNANSWERED
     except oslo_messaging.RemoteError:
         status = "error"
     # The API knows the connector, whether it was written or not.

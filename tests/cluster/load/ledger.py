@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+UNANSWERED = "unanswered"
+"""The end of a call whose caller has no answer; it may have been carried out."""
+
 GONE = "gone"
 """The status of a resource whose row is deleted."""
 
@@ -37,8 +40,8 @@ class Entry:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended in another status than that of success."""
-        return self.done is not None and self.status != self.good
+        """Whether it ended in another status than that of success, or of a lost answer."""
+        return self.done is not None and self.status not in (self.good, UNANSWERED)
 
     def shown(self) -> str:
         """Return it for a message."""
