@@ -28,7 +28,7 @@ from tests.cluster.rig.world import CLUSTER, Shape, World  # noqa: E402
 from tests.servers import until  # noqa: E402
 from tests.servers.several import network  # noqa: E402
 
-DRIVER = {"volume_driver": "bench.workload.shared_noop.SharedNoopDriver"}
+DRIVER = {"volume_driver": "noop"}
 LOCAL = {"connection": "sqlite:///$state_path/journal.sqlite"}
 PATIENCE = 180.0
 """Seconds for all creations of a round."""

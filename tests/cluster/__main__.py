@@ -101,7 +101,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ttl", type=float, default=6.0, help="seconds of a lease (default: 6)")
     parser.add_argument("--size", type=int, default=20, help="faults of a round")
     parser.add_argument("--most", type=int, default=2, help="faults at the same time")
-    parser.add_argument("--rate", type=float, default=4.0, help="operations per second")
+    parser.add_argument("--rate", type=float, default=6.0, help="operations per second")
     parser.add_argument("--no-backups", action="store_true")
     parser.add_argument("--keep", type=Path, help="where histories with findings are left")
     parser.add_argument("--keep-all", action="store_true", help="leave those of all rounds")

@@ -58,9 +58,6 @@ class SharedDriver(LocalDriver):
 
     OPTS: ClassVar[list[cfg.Opt]] = [*LocalDriver.OPTS]
 
-    SUPPORTS_ACTIVE_ACTIVE = True
-    supports_active_active = True
-
     def __init__(self, configuration: Any, *, host: str, **more: Any) -> None:
         super().__init__(configuration, host=host, **more)
         self._history = History.from_environment()

@@ -30,7 +30,7 @@ class Campaign:
 
     :param ttl: seconds of a lease.
     :param most: faults at the same time.
-    :param keep: where the history and the logs of a round with findings are left.
+    :param keep: where the history and the logs of a round with findings or failures are left.
     :param keep_all: leave those of the other rounds as well.
     """
 
@@ -95,7 +95,9 @@ class Campaign:
         self._say(f"round {number} in {took:.0f} s: {verdict.line()}")
         if verdict.findings:
             self._report(number, faults, verdict)
-        self._forget_history(number, keep=bool(verdict.findings) or self._keep_all)
+        self._forget_history(
+            number, keep=bool(verdict.findings or verdict.failed) or self._keep_all
+        )
         return verdict
 
     @property

@@ -36,9 +36,9 @@ class Generator:
         chance: random.Random,
         *,
         rate: float = 4.0,
-        most: int = 24,
+        most: int = 80,
         backups: bool = True,
-        slow: float = 0.25,
+        slow: float = 0.5,
         longest: float = 6.0,
         stock: Stock | None = None,
     ) -> None:
