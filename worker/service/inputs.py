@@ -70,7 +70,6 @@ class Identity:
     :param binary: the name in the services table, and the topic.
     :param host: the name on the bus and in the database.
     :param number: the number of this process among those of the service.
-    :param shared_pool: the hosts that adopt each other's operations; empty for this host alone.
     :param cluster: ``cluster@backend`` of a volume service; None without a cluster.
     """
 
@@ -80,13 +79,12 @@ class Identity:
     zone: str
     number: int
     processes: int
-    shared_pool: str = ""
     cluster: str | None = None
 
     @property
     def pool(self) -> str:
         """The slots whose processes adopt each other's operations."""
-        return self.shared_pool or self.host
+        return self.address
 
     @property
     def backend_rows(self) -> BackendRows:

@@ -227,7 +227,6 @@ def _identity(name: str, configuration: Any, inputs: Inputs) -> Identity:
         zone=str(zone),
         number=inputs.number,
         processes=int(configuration.processes),
-        shared_pool=topics.join(conf.cluster, name) if conf.cluster else "",
         cluster=topics.join(conf.cluster, name) if conf.cluster else None,
     )
 

@@ -17,6 +17,7 @@ from drivers.interface.records import Record
 from tests.faults.processes.gated import GATE
 from tests.functional.cloud import PROJECT, REQUEST, USER, encoded, with_tables
 from tests.functional.service import Service
+from tests.functional.slots.pooled import POOL
 from tests.servers import until
 from tests.servers.forked import command
 from worker.db.records import Records
@@ -118,6 +119,7 @@ class Hosts:
     def volume(self, name: str) -> Record:
         """Make a volume by way of a host."""
         values = {"size": 1, "host": f"{name}@{BACKEND}#{BACKEND}", "status": "creating"}
+        values["cluster_name"] = POOL
         row = self.records.volumes.create(**values, user_id=USER, project_id=PROJECT)
         self.cast(name, "create_volume", request_spec={"volume_id": row.id}, volume=row)
         return self.wait_status(row, "available")

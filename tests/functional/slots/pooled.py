@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``holdfast-volume`` whose backend has one pool of slots with those of other hosts."""
+"""``holdfast-volume`` as a host of a cluster, without locks between the hosts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import sys
 from typing import Any
 
-from flows.driver_calls import driver_contract
 from worker.cmd import volume as command
 from worker.compat import libc
 from worker.service import volume
@@ -22,11 +21,10 @@ _identity = volume._identity
 
 
 def _pooled(*args: Any) -> Any:
-    return dataclasses.replace(_identity(*args), shared_pool=POOL)
+    return dataclasses.replace(_identity(*args), cluster=POOL)
 
 
 volume._identity = _pooled  # type: ignore[assignment]
-driver_contract.on_this_backend = lambda _ctx, host: bool(host)
 
 if os.environ.get(WITHOUT_TIMER):
     libc.KillTimer.arm = lambda _timer, _deadline: None  # type: ignore[method-assign]
