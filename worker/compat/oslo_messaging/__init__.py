@@ -32,6 +32,7 @@ from worker.compat.oslo_messaging.listener import (
     Listener,
     RabbitMessage,
     RPCServer,
+    limit_prefetch,
     traced,
 )
 from worker.compat.oslo_messaging.notification_drivers import UNDELIVERED, send_notification
@@ -70,6 +71,7 @@ __all__ = [
     "check_options",
     "connect",
     "consumer_counts",
+    "limit_prefetch",
     "mark_heartbeats",
     "number_queues_by_process",
     "observe_connections",

@@ -154,3 +154,18 @@ def test_connections_are_observed_once(transport: Any) -> None:
 
     assert issubclass(first, impl_rabbit.Connection)
     assert transport._driver._connection_pool.connection_cls is first
+
+
+@pytest.mark.parametrize(("configured", "limit"), [(256, 8), (4, 4), (0, 8)])
+def test_a_listener_has_fewer_messages_ahead_where_it_wants(
+    transport: Any, configured: int, limit: int
+) -> None:
+    with transport._driver._get_connection(common.PURPOSE_LISTEN) as pooled:
+        connection, asked = pooled.connection, []
+        connection.rabbit_qos_prefetch_count = configured
+        connection._set_qos = lambda _channel: asked.append(connection.rabbit_qos_prefetch_count)
+        compat.limit_prefetch(connection, 8)
+
+        assert asked == [limit]  # and again for each new channel
+        assert "rabbit_qos_prefetch_count" in inspect.getsource(impl_rabbit.Connection._set_qos)
+        assert "_set_qos" in inspect.getsource(impl_rabbit.Connection)
