@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.cinder.api.user import User, wait
@@ -28,7 +29,12 @@ class MixedCluster:
     """
 
     def __init__(self, servers: Servers, locks: str, directory: Path) -> None:
-        self.control = Control(servers, directory)
+        stand_in: Any = SimpleNamespace(
+            broker=servers.broker,
+            mariadb=servers.mariadb,
+            glance=SimpleNamespace(url="http://127.0.0.1:9", images=None),  # no volume has an image
+        )
+        self.control = Control(stand_in, directory)
         self.volumes = directory / "volumes"
         self.admin = User(self.control.url, "ad" * 16, "admin")
         driver = {

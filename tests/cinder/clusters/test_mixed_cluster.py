@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.cinder.api.user import User, wait
 from tests.cinder.clusters.mixed import CLUSTER, HOSTS, OURS, THEIRS, MixedCluster
 from tests.conftest import require
 from tests.functional.clusters.locks_server import Redis
-from tests.servers import Broker, Glance, MariaDB, Servers
+from tests.servers import Broker, MariaDB, Servers
 
 MANY = 50
 SOME = 10
@@ -21,7 +22,7 @@ SOME = 10
 
 @pytest.fixture(scope="module")
 def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MixedCluster]:
-    require(Broker, MariaDB, Glance, Redis)
+    require(Broker, MariaDB, Redis)
     directory = tmp_path_factory.mktemp("mixed")
     locks = Redis(directory / "redis")
     locks.start()
@@ -42,7 +43,7 @@ def mixed(running: MixedCluster) -> Iterator[MixedCluster]:
 
 @pytest.fixture
 def user(mixed: MixedCluster) -> User:
-    return User(mixed.control.url, "u" * 32)
+    return User(mixed.control.url, uuid.uuid4().hex)
 
 
 def created(user: User, count: int) -> list[Any]:
