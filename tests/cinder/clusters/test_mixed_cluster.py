@@ -13,8 +13,8 @@ import pytest
 from tests.cinder.api.user import User, wait
 from tests.cinder.clusters.mixed import CLUSTER, HOSTS, OURS, THEIRS, MixedCluster
 from tests.conftest import require
-from tests.functional.clusters.locks_server import Redis
 from tests.servers import Broker, MariaDB, Servers
+from tests.servers.several.redis import Redis
 
 MANY = 50
 SOME = 10

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import empty_database, require
-from tests.functional.clusters.locks_server import Redis
 from tests.functional.clusters.two_hosts import TwoHosts
 from tests.functional.service import services
 from tests.servers import Broker, Servers
+from tests.servers.several.redis import Redis
 
 
 @pytest.fixture(scope="package")
