@@ -28,4 +28,14 @@ def _image(driver: Any, volume: Any) -> None:
         driver.RBDProxy().remove(pool, volume.name)  # nearly always there is none
 
 
-_AFTER: Mapping[str, Callable[[Any, Any], None]] = {"cinder.volume.drivers.rbd.RBDDriver": _image}
+def _source_of_a_clone(driver: Any, volume: Any) -> None:
+    """Remove the snapshot that a thick clone is copied from: the next try makes it anew."""
+    name = f"clone-snap-{volume.id}"
+    if driver.vg.get_volume(name) is not None:
+        driver.vg.delete(name)
+
+
+_AFTER: Mapping[str, Callable[[Any, Any], None]] = {
+    "cinder.volume.drivers.rbd.RBDDriver": _image,
+    "cinder.volume.drivers.lvm.LVMVolumeDriver": _source_of_a_clone,
+}

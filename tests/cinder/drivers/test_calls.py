@@ -15,6 +15,9 @@ import pytest
 if importlib.util.find_spec("cinder") is None:
     pytest.skip("Cinder is installed by tox -e cinder", allow_module_level=True)
 
+from oslo_utils import importutils  # noqa: E402
+
+from drivers.cinder import interrupted  # noqa: E402
 from drivers.interface import errors  # noqa: E402
 from drivers.interface.records import Record  # noqa: E402
 from tests.conformance import cinders  # noqa: E402
@@ -423,3 +426,30 @@ def test_properties_of_a_vendor_are_described(driver: Any, monkeypatch: pytest.M
 
     assert (found["vendor_prefix"], found["properties"]["acme_x:iops"]) == ("acme_x", iops)
     assert set(found["properties"]) == {*properties.STANDARD, "acme_x:iops"}
+
+
+LVM = "cinder.volume.drivers.lvm.LVMVolumeDriver"
+
+
+class Group:
+    """A volume group, by the calls that are used."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+
+    def get_volume(self, name: str) -> dict[str, str] | None:
+        return {"name": name} if name in self.names else None
+
+    def delete(self, name: str) -> None:
+        self.names.remove(name)
+
+
+def test_the_snapshot_of_a_clone_that_was_killed_goes_with_the_clone() -> None:
+    cinders.load(LVM)
+    driver = object.__new__(importutils.import_class(LVM))
+    driver.vg = Group("clone-snap-1", "clone-snap-2", "volume-3")
+    volume = SimpleNamespace(id="1", name="volume-1")
+    interrupted.clear(driver, volume)
+    interrupted.clear(driver, volume)
+
+    assert driver.vg.names == {"clone-snap-2", "volume-3"}
