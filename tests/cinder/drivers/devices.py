@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read and write volumes that Cinder's drivers connect, with QEMU's and Ceph's tools.
+"""Read and write volumes that Cinder's drivers connect, as their consumers do.
 
 For ``--device tests.cinder.drivers.devices:opened`` of the conformance suite.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.conformance import devices
 from tests.conformance.devices import Device
+
+SUDO = "sudo"
+"""How os-brick becomes root; the tests put another program of that name before it."""
 
 
 class ShareFile:
@@ -65,28 +71,63 @@ class CephImage:
         self._do(lambda image: image.write(data, offset))
 
 
-class IscsiDisk:
-    """A logical unit of a target, by QEMU's own initiator: protocol ``iscsi``."""
+class HostDisk:
+    """A disk that this host attaches by os-brick, as a hypervisor does: ``iscsi``, ``nvmeof``."""
 
     def __init__(self, info: Mapping[str, Any]) -> None:
-        data = info["data"]
-        user = f"{data['auth_username']}%{data['auth_password']}@"
-        unit = f"{data['target_iqn']}/{data['target_lun']}"
-        self._url = f"iscsi://{user}{data['target_portal']}/{unit}"
+        self._data = info["data"]
+        self._initiator = _brick().InitiatorConnector.factory(info["driver_volume_type"], SUDO)
+
+    @contextlib.contextmanager
+    def _attached(self, flags: int) -> Iterator[int]:
+        found = self._initiator.connect_volume(self._data)
+        try:
+            device = os.open(found["path"], flags)
+            try:
+                yield device
+                if flags != os.O_RDONLY:
+                    os.fsync(device)
+            finally:
+                os.close(device)
+        finally:
+            self._initiator.disconnect_volume(self._data, found)
 
     def size(self) -> int:
-        return int(
-            json.loads(devices.run("qemu-img", "info", "--output=json", self._url))["virtual-size"]
-        )
+        with self._attached(os.O_RDONLY) as device:
+            return os.lseek(device, 0, os.SEEK_END)
 
     def read(self, offset: int, length: int) -> bytes:
-        return devices.read_by_qemu({"filename": self._url}, offset, length)
+        with self._attached(os.O_RDONLY) as device:
+            return os.pread(device, length, offset)
 
     def write(self, offset: int, data: bytes) -> None:
-        devices.write_by_qemu(self._url, "raw", offset, data)
+        with self._attached(os.O_RDWR) as device:
+            os.pwrite(device, data, offset)
+
+
+def host_connector() -> dict[str, Any]:
+    """Return the properties of this host as an initiator."""
+    found = _brick().get_connector_properties(SUDO, "127.0.0.1", False, False)
+    return dict(found)
+
+
+def _brick() -> Any:
+    """Import os-brick, whose library of locks wants a directory."""
+    import os_brick
+    from os_brick.initiator import connector
+    from oslo_config import cfg
+
+    os_brick.setup(cfg.CONF)
+    cfg.CONF.set_override("lock_path", tempfile.gettempdir(), "os_brick")
+    return connector
 
 
 def opened(info: Mapping[str, Any]) -> Device:
     """Return the device behind connection info."""
-    kinds: dict[str, Any] = {"nfs": ShareFile, "rbd": CephImage, "iscsi": IscsiDisk}
+    kinds: dict[str, Any] = {
+        "nfs": ShareFile,
+        "rbd": CephImage,
+        "iscsi": HostDisk,
+        "nvmeof": HostDisk,
+    }
     return kinds[info["driver_volume_type"]](info)  # type: ignore[no-any-return]

@@ -91,33 +91,71 @@ def ceph(directory: Path) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def lvm(directory: Path) -> Iterator[Place]:
-    """A volume group in a file, whose volumes the kernel's LIO target serves by iSCSI."""
+def lvm(directory: Path, *, thin: bool = False, nvme: bool = False) -> Iterator[Place]:
+    """A volume group in a file, whose volumes the kernel's target serves.
+
+    :param thin: of thin volumes in a pool, which the driver makes.
+    :param nvme: over NVMe and TCP, not over iSCSI.
+    """
     _require_kernel("/sys/class/misc/device-mapper", "dm-mod", "device mapper")
-    _require_kernel("/sys/kernel/config/target", "iscsi_target_mod", "LIO target")
-    require_programs("vgcreate", "losetup", "qemu-img", "qemu-io")
-    if importlib.util.find_spec("rtslib_fb") is None:
-        pytest.skip("rtslib-fb is not installed, which cinder-rtstool needs for LIO")
+    options = _nvme_target() if nvme else _iscsi_target()
+    require_programs("vgcreate", "losetup", "qemu-img")
+    if thin:
+        require_programs("thin_check")
     group, disk = f"holdfast-{os.getpid()}", directory / "disk"
     with disk.open("wb") as file:
         file.truncate(12 << 30)
     device = _run("losetup", "--find", "--show", str(disk))
     try:
         _run("vgcreate", group, device)
-        options = {
+        options |= {
             "volume_group": group,
-            "lvm_type": "default",
+            "lvm_type": "thin" if thin else "default",
             "lvm_conf_file": "none",
-            "target_helper": "lioadm",
-            "target_protocol": "iscsi",
+            "volume_clear": "none",
             "target_ip_address": "127.0.0.1",
-            "target_port": str(free_port()),
-            "use_chap_auth": "true",
         }
         yield Place("cinder.volume.drivers.lvm.LVMVolumeDriver", options, _as_root(directory))
     finally:
         subprocess.run(["vgremove", "--force", "--yes", group], capture_output=True, check=False)
         _run("losetup", "--detach", device)
+
+
+def _iscsi_target() -> dict[str, str]:
+    """Return the options of LIO, which Cinder controls by rtslib-fb."""
+    _require_kernel("/sys/kernel/config/target", "iscsi_target_mod", "LIO target")
+    _require_kernel("/sys/class/iscsi_transport/tcp", "iscsi_tcp", "iSCSI initiator")
+    require_programs("iscsiadm")
+    _require_library("rtslib_fb", "rtslib-fb")
+    if not Path("/etc/target").is_dir():
+        pytest.skip("rtslib-fb wants the directory /etc/target")
+    return {
+        "target_helper": "lioadm",
+        "target_protocol": "iscsi",
+        "target_port": str(free_port()),
+        "use_chap_auth": "true",
+    }
+
+
+def _nvme_target() -> dict[str, str]:
+    """Return the options of the kernel's NVMe target, which Cinder controls by nvmet."""
+    _require_kernel("/sys/kernel/config/nvmet", "nvmet", "NVMe target")
+    _require_kernel("/sys/module/nvmet_tcp", "nvmet-tcp", "NVMe target over TCP")
+    _require_kernel("/sys/module/nvme_tcp", "nvme-tcp", "NVMe initiator over TCP")
+    require_programs("nvme")
+    _require_library("nvmet", "nvmetcli")
+    return {
+        "target_helper": "nvmet",
+        "target_protocol": "nvmet_tcp",
+        "target_port": str(free_port()),
+        "nvmet_port_id": str(os.getpid() % 8192 or 1),
+    }
+
+
+def _require_library(module: str, distribution: str) -> None:
+    """Skip without a library that Cinder's target needs."""
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{distribution} is not installed, by which Cinder controls the target")
 
 
 def _require_kernel(path: str, module: str, name: str) -> None:

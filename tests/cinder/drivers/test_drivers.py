@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drivers of Cinder's at work: NFS and Ceph, by the conformance suite and in a service.
 
-LVM is tried in a service where the kernel has a device mapper and an iSCSI target.
+LVM is tried in a service where the kernel has a device mapper, and the target and the
+initiator of iSCSI or of NVMe over TCP.
 
 The service is a process of its own over RabbitMQ, as an operator runs it; the data is
-read and written by QEMU's and by Ceph's own means.
+read and written by QEMU's and by Ceph's own means, or through a disk of this host.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import subprocess
@@ -28,6 +30,7 @@ from drivers.interface.records import Record  # noqa: E402
 from tests.cinder.drivers import devices, places  # noqa: E402
 from tests.conformance.backend import CONNECTOR  # noqa: E402
 from tests.conformance.devices import Device  # noqa: E402
+from tests.functional.backups.backup_cloud import BackupCloud  # noqa: E402
 from tests.functional.cloud import BACKEND, Cloud  # noqa: E402
 from tests.servers import until  # noqa: E402
 
@@ -84,14 +87,22 @@ FATAL: Mapping[str, Sequence[str]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["nfs", "rbd", "lvm"])
+PLACES: Mapping[str, Callable[[Path], contextlib.AbstractContextManager[places.Place]]] = {
+    "nfs": places.share,
+    "rbd": places.ceph,
+    "lvm": places.lvm,
+    "lvm-thin": functools.partial(places.lvm, thin=True),
+    "lvm-nvme": functools.partial(places.lvm, nvme=True),
+}
+
+
+@pytest.fixture(scope="module", params=PLACES)
 def place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[places.Place]:
     """A backend for one of the drivers, with the environment that its service needs."""
-    make = {"nfs": places.share, "rbd": places.ceph, "lvm": places.lvm}[request.param]
     with (
-        make(tmp_path_factory.mktemp(request.param)) as found,
+        PLACES[request.param](tmp_path_factory.mktemp(request.param)) as found,
         pytest.MonkeyPatch.context() as patch,
     ):
         for name, value in found.environment.items():
@@ -154,8 +165,8 @@ def cloud(
     broker: Any,
     servers: Any,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Cloud]:
-    """A service with the driver as its one backend: on SQLite, or on MariaDB."""
+) -> Iterator[BackupCloud]:
+    """A service with the driver as its one backend, on SQLite or on MariaDB; backups with LVM."""
     from tests.functional.service import Service
 
     directory = tmp_path_factory.mktemp("cloud")
@@ -164,27 +175,36 @@ def cloud(
         url = servers.mariadb.database()
     made: list[Service] = []
 
-    def make(**options: Any) -> Service:
-        made.append(Service(directory / "service", **options))
+    def make(name: str = "service", **options: Any) -> Service:
+        made.append(Service(directory / name, **options))
         return made[-1]
 
     backend = {"volume_driver": place.driver, **place.options}
-    quiet = {"debug": False}
-    cloud = Cloud(make, broker.vhost(), url, directory, backend, DEFAULT=quiet)
+    volume_sections = {"DEFAULT": {"debug": False}}
+    cloud = BackupCloud(
+        make, broker.vhost(), url, directory, backend, volume_sections=volume_sections
+    )
     with contextlib.ExitStack() as stack:
         stack.callback(cloud.close)
         stack.callback(lambda: [service.close() for service in made])
-        cloud.service.start()
-        cloud.service.wait_for_log(f"backend {BACKEND} is up", 60)
+        cloud.service.launch()
+        if kind(place) == "lvm":
+            cloud.backup_service.start()
+        cloud.service.wait_for_log(f"backend {BACKEND} is up", 180)
+        cloud.service.wait_for_notice("READY=1")
         yield cloud
         sys.stdout.write(cloud.service.tail(80))
 
 
 class Tenant:
-    """Acts as a user does, and compares the data."""
+    """Acts as a user does, and compares the data.
 
-    def __init__(self, cloud: Cloud) -> None:
+    :param connector: the host that reads and writes.
+    """
+
+    def __init__(self, cloud: BackupCloud, connector: Mapping[str, Any]) -> None:
         self.cloud = cloud
+        self.connector = connector
         self.made: list[Record] = []
 
     def volume(self, size: int = 1, **columns: Any) -> Record:
@@ -220,10 +240,10 @@ class Tenant:
     def device(self, volume: Record) -> Iterator[Device]:
         """Connect as a hypervisor does, and give the device."""
         volume = self.cloud.records.volumes.get(volume.id)
-        info = self.cloud.call("initialize_connection", volume=volume, connector=CONNECTOR)
+        info = self.cloud.call("initialize_connection", volume=volume, connector=self.connector)
         yield devices.opened(info)
         named = {"volume_id": volume.id}
-        self.cloud.call("terminate_connection", **named, connector=CONNECTOR, force=False)
+        self.cloud.call("terminate_connection", **named, connector=self.connector, force=False)
         self.cloud.call("remove_export", **named)
 
     def write(self, volume: Record, data: bytes) -> None:
@@ -238,8 +258,8 @@ class Tenant:
 
 
 @pytest.fixture
-def tenant(cloud: Cloud) -> Iterator[Tenant]:
-    found = Tenant(cloud)
+def tenant(place: places.Place, cloud: BackupCloud) -> Iterator[Tenant]:
+    found = Tenant(cloud, devices.host_connector() if kind(place) == "lvm" else CONNECTOR)
     yield found
     for row in reversed(found.made):
         found.delete(row)
@@ -247,7 +267,7 @@ def tenant(cloud: Cloud) -> Iterator[Tenant]:
 
 @pytest.fixture
 def objects(place: places.Place) -> Callable[[], list[str]]:
-    """Return the objects on the backend."""
+    """Return the objects on the backend, and the targets of this host."""
 
     def ceph() -> list[str]:
         import rados
@@ -264,7 +284,9 @@ def objects(place: places.Place) -> Callable[[], list[str]]:
     def group() -> list[str]:
         command = ["lvs", "--noheadings", "-o", "lv_name", place.options["volume_group"]]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return sorted(done.stdout.split())
+        kernel = Path("/sys/kernel/config")
+        targets = [*kernel.glob("target/iscsi/iqn*"), *kernel.glob("nvmet/subsystems/*")]
+        return sorted(done.stdout.split()) + sorted(target.name for target in targets)
 
     return {"nfs": share, "rbd": ceph, "lvm": group}[kind(place)]
 
@@ -296,7 +318,11 @@ class TestService:
             tenant.delete(row)
         assert objects() == before
 
-    def test_a_volume_that_has_snapshots_is_busy_and_stays(self, tenant: Tenant) -> None:
+    def test_a_volume_that_has_snapshots_is_busy_and_stays(
+        self, place: places.Place, tenant: Tenant
+    ) -> None:
+        if place.options.get("lvm_type") == "thin":
+            pytest.skip("a thin volume does not need its snapshots, nor they it")
         volume = tenant.volume()
         tenant.write(volume, b"kept")
         tenant.snapshot(volume)
@@ -370,3 +396,49 @@ class TestService:
         assert told["volume_backend_name"] == BACKEND
         assert told["storage_protocol"] in ("nfs", "ceph", ["ceph", "rbd"], "iSCSI")
         assert told["total_capacity_gb"] > 0
+
+
+class TestVolumeGroup:
+    """Operations that attach volumes of LVM to this host, or copy them on it."""
+
+    @pytest.fixture(autouse=True)
+    def lvm(self, place: places.Place) -> None:
+        if kind(place) != "lvm":
+            pytest.skip("its volumes are not devices of this host")
+
+    def test_a_backup_goes_through_an_attached_disk_and_back(
+        self, tenant: Tenant, objects: Callable[[], list[str]]
+    ) -> None:
+        before, cloud = objects(), tenant.cloud
+        volume = tenant.volume()
+        tenant.write(volume, b"kept")
+        backup = cloud.made(volume)
+        tenant.write(volume, b"lost")
+        target = tenant.volume()
+        cloud.restore(backup, target)
+        tenant.found(target, "available")
+
+        assert tenant.read(target, 4) == b"kept"
+        assert tenant.read(volume, 4) == b"lost"
+        for row in (target, volume):
+            tenant.delete(row)
+        assert objects() == before
+
+    def test_killed_in_the_middle_of_a_clone_it_makes_the_clone(
+        self, tenant: Tenant, objects: Callable[[], list[str]]
+    ) -> None:
+        before, cloud = objects(), tenant.cloud
+        volume = tenant.volume()
+        tenant.write(volume, b"cloned")
+        clone = cloud.volume(source_volid=volume.id)
+        tenant.made.append(clone)
+        cloud.cast("create_volume", volume=clone)
+        until(lambda: clone.name in objects(), 30, "the clone's logical volume")
+        cloud.service.kill()
+        cloud.service.start()
+        tenant.found(clone, "available")
+
+        assert tenant.read(clone, 6) == tenant.read(volume, 6) == b"cloned"
+        for row in (clone, volume):
+            tenant.delete(row)
+        assert objects() == before
