@@ -180,10 +180,12 @@ def cloud(
         return made[-1]
 
     backend = {"volume_driver": place.driver, **place.options}
-    volume_sections = {"DEFAULT": {"debug": False}}
-    cloud = BackupCloud(
-        make, broker.vhost(), url, directory, backend, volume_sections=volume_sections
-    )
+    more: dict[str, Any] = {
+        "volume_sections": {"DEFAULT": {"debug": False}},
+        # A target is made by a program that imports Cinder.
+        "options": {"rpc_response_timeout": 120},
+    }
+    cloud = BackupCloud(make, broker.vhost(), url, directory, backend, **more)
     with contextlib.ExitStack() as stack:
         stack.callback(cloud.close)
         stack.callback(lambda: [service.close() for service in made])
