@@ -11,6 +11,7 @@ from typing import TypeVar
 from flows import repeat
 from flows.errors import ProcessStopping
 from worker.journal.errors import JournalUnavailable
+from worker.journal.slots.conflicts import repeated
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
@@ -85,3 +86,7 @@ class JournalRetry(OutageRetry):
 
     def __init__(self, stopping: threading.Event) -> None:
         super().__init__("the journal", JournalUnavailable, stopping)
+
+    def until_available(self, ask: Callable[[], T]) -> T:
+        """Return the result of a call; a conflict of two transactions is no outage."""
+        return super().until_available(repeated(ask))

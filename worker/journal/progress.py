@@ -17,26 +17,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-import tenacity
 from taskflow import states
 from taskflow.exceptions import StorageFailure
 from taskflow.persistence import models
 
-from worker.journal.errors import JournalConflict, JournalError, JournalRefused, ProgressRefused
+from worker.journal.errors import JournalError, JournalRefused, ProgressRefused
+from worker.journal.slots.conflicts import repeated
 from worker.journal.statements import Statements
 
 LOG = logging.getLogger(__name__)
 
 PROGRESS_PAUSE = 2.0
 """Seconds between two writes of a task's progress."""
-
-_CONFLICTS = tenacity.Retrying(
-    retry=tenacity.retry_if_exception_type(JournalConflict),
-    wait=tenacity.wait_random(0.0, 0.1),
-    stop=tenacity.stop_after_attempt(8),
-    reraise=True,
-)
-"""Attempts at a write that other transactions are in the way of."""
 
 Writing = Callable[[], AbstractContextManager[Any]]
 """Gives a cursor in a transaction of its own."""
@@ -132,14 +124,17 @@ class FlowProgress:
         """
         writing = self._writing_durably if durably else self._writing
         try:
-            for attempt in _CONFLICTS:
-                with attempt, writing() as cursor:
-                    self.write(cursor)
+            self._write_in(writing)
         except JournalRefused as error:
             raise ProgressRefused(str(error)) from error
         except JournalError as error:
             raise StorageFailure(str(error)) from error
         self._note_written()
+
+    @repeated
+    def _write_in(self, writing: Writing) -> None:
+        with writing() as cursor:
+            self.write(cursor)
 
     def write(self, cursor: Any) -> None:
         """Write the gathered changes in the caller's transaction.

@@ -16,7 +16,7 @@ from drivers.interface.records import Record
 from tests.functional.service import Service
 from tests.functional.slots.hosts import Hosts
 from tests.functional.slots.pooled import WITHOUT_TIMER
-from tests.servers import until
+from tests.servers import Servers, until
 
 LONG = {"slot_ttl": 300.0, "slot_renewal": 0.5, "slot_kill_after": 200.0}
 """Leases whose end no test waits for."""
@@ -132,4 +132,35 @@ def test_a_drained_host_leaves_its_operations_at_once_and_idles(
     assert first.process is not None
     first.process.send(signal.SIGTERM)
     assert first.process.wait(60) == 0
+    hosts.close()
+
+
+def test_an_outage_ends_the_hosts_and_interrupts_no_operation(
+    servers: Servers,
+    volume_service: Callable[..., Service],
+    rabbit_url: str,
+    new_database: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    """Neither host can act after its lease; each one gets its own slot back."""
+    hosts = Hosts(volume_service, rabbit_url, new_database("mysql"), tmp_path)
+    both = hosts.start("h1", "h2")
+    volume = hosts.volume("h1")
+    hosts.extend("h1", volume)
+    hosts.wait_inside("h1")
+    processes = [one.process for one in both if one.process is not None]
+
+    servers.mariadb.freeze()
+    try:
+        until(lambda: all(one.returncode is not None for one in processes), 30, "both ends")
+    finally:
+        servers.mariadb.thaw()
+    for one in both:
+        one.launch()
+    hosts.open_gate()
+    hosts.wait_status(volume, "available")
+    until(lambda: {one.state for one in hosts.journal.entries()} == {"SUCCESS"}, 30, "the end")
+
+    assert "its lease could not be renewed; its operations count as stopped" in both[0].text()
+    assert {one.resumes for one in hosts.journal.entries()} == {0}
     hosts.close()

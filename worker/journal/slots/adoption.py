@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-import tenacity
 from oslo_utils import timeutils
 
 from worker.journal.consumers import Consumers
 from worker.journal.errors import JournalConflict, JournalUnavailable
-from worker.journal.slots.slot_rows import CONFLICTS, Slot, Slots
+from worker.journal.slots.conflicts import repeated
+from worker.journal.slots.slot_rows import Slot, Slots
 from worker.journal.statements import Statements
 from worker.journal.transaction import Transactions
 
@@ -56,12 +56,7 @@ class Adoption:
         self._slot = slot
         self._in_doubt: Adopted | None = None
 
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(JournalConflict),
-        stop=tenacity.stop_after_attempt(CONFLICTS),
-        wait=tenacity.wait_random(0.0, 0.05),
-        reraise=True,
-    )
+    @repeated
     def adopt(self, former: Slot, margin: float | None) -> Adopted | None:
         """Take over the operations of a slot; return None where it is not to be had any more.
 

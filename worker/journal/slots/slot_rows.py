@@ -12,23 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-import tenacity
 
-from worker.journal.errors import JournalConflict, JournalRefused
+from worker.journal.errors import JournalRefused
+from worker.journal.slots.conflicts import repeated
 from worker.journal.slots.ownership import OWNED, Holder, Ownership
 from worker.journal.slots.slot_table import METADATA, SECOND, SLOTS, clock_of
 from worker.journal.transaction import Transactions
-
-CONFLICTS = 10
-"""How often a transaction is tried that others are in the way of, at most."""
-
-_again = tenacity.retry(
-    retry=tenacity.retry_if_exception_type(JournalConflict),
-    wait=tenacity.wait_random(0.0, 0.05),
-    stop=tenacity.stop_after_attempt(CONFLICTS),
-    reraise=True,
-)
-"""Tries a transaction again from its first read: Galera refuses some at their COMMIT."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ class Slots:
         """Return all slots, by their names."""
         return self._list()
 
-    @_again
+    @repeated
     def take(
         self,
         slot: str,
@@ -128,7 +117,7 @@ class Slots:
             done = connection.execute(change.values(**values, epoch=former.epoch + 1)).rowcount
         return Ownership(slot, holder.owner, former.epoch + 1) if done else None
 
-    @_again
+    @repeated
     def renew(self, ownership: Ownership, pool: str, *, ttl: float, armed: bool) -> int | None:
         """Extend a lease; return how many other instances of the pool hold slots.
 
@@ -148,7 +137,7 @@ class Slots:
                 return None
             return int(connection.execute(others).scalar_one())
 
-    @_again
+    @repeated
     def release(
         self, ownership: Ownership, has_unfinished: Callable[[sa.Connection], bool]
     ) -> bool:
@@ -168,7 +157,7 @@ class Slots:
                 connection.execute(mark.values(orphaned=True))
             return orphaned
 
-    @_again
+    @repeated
     def expire(self, ownership: Ownership, seconds: float) -> None:
         """Let a lease end soon: the process is about to be killed."""
         change = sa.update(SLOTS).where(*OWNED)
@@ -178,7 +167,7 @@ class Slots:
                 ownership.values,
             )
 
-    @_again
+    @repeated
     def give_up_for(
         self, slot: Slot, *, expired: float, pool: str | None = None, orphaned: bool
     ) -> bool:
@@ -202,7 +191,7 @@ class Slots:
         with self._transactions.changing(fenced=False) as connection:
             return bool(connection.execute(change).rowcount)
 
-    @_again
+    @repeated
     def offer(self, slot: str, pool: str, host: str) -> None:
         """Make a free slot with unfinished operations, for a process of the pool to adopt."""
         values = {"pool": pool, "host": host, "orphaned": True}
