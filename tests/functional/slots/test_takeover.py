@@ -164,3 +164,29 @@ def test_an_outage_ends_the_hosts_and_interrupts_no_operation(
     assert "its lease could not be renewed; its operations count as stopped" in both[0].text()
     assert {one.resumes for one in hosts.journal.entries()} == {0}
     hosts.close()
+
+
+def test_a_stop_inside_a_driver_call_is_adopted_after_the_end_of_the_process(
+    volume_service: Callable[..., Service],
+    rabbit_url: str,
+    new_database: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    hosts = Hosts(volume_service, rabbit_url, new_database("mysql"), tmp_path, LONG)
+    first, second = hosts.start("h1", "h2", graceful_shutdown_timeout=1)
+    volume = hosts.volume("h1")
+    hosts.extend("h1", volume)
+    hosts.wait_inside("h1")
+    process = first.process
+    assert process is not None
+
+    process.send(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert "adopts slot h1@b1/0" not in second.text()
+    second.wait_for_log(ADOPTED.format(1))
+    hosts.open_gate()
+    hosts.wait_status(volume, "available")
+    until(lambda: {one.state for one in hosts.journal.entries()} == {"SUCCESS"}, 30, "the end")
+
+    assert {one.resumes for one in hosts.journal.entries()} == {0}
+    hosts.close()
