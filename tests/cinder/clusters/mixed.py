@@ -9,6 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import sqlalchemy as sa
+from cinderclient import exceptions
+
 from tests.cinder.api.user import User, wait
 from tests.cinder.control import PLUGINS, Control
 from tests.cinder.workers import ROOT
@@ -19,7 +22,21 @@ NAME, BACKEND = "east", "shared"
 CLUSTER = f"{NAME}@{BACKEND}"
 OURS, THEIRS = "ours", "theirs"
 HOSTS = {OURS: f"{OURS}@{BACKEND}", THEIRS: f"{THEIRS}@{BACKEND}"}
-_QUOTA = "quota_volumes = 500\nquota_snapshots = 500\nquota_gigabytes = 5000\n"
+DOWN_AFTER = 20
+"""Seconds without a heartbeat after which a host counts as down."""
+
+_FURTHER = (
+    f"service_down_time = {DOWN_AFTER}\n"
+    "quota_volumes = 500\nquota_snapshots = 500\nquota_gigabytes = 5000\n"
+)
+
+_BEING_CREATED = (
+    "UPDATE volumes SET status = 'creating' WHERE id = :volume",
+    "INSERT INTO workers (created_at, updated_at, deleted, resource_type, resource_id, status,"
+    " service_id, race_preventer) SELECT '2026-01-01', '2026-01-01', 0, 'Volume', :volume,"
+    " 'creating', id, 0 FROM services WHERE host = :host AND deleted = 0",
+)
+"""Statements that leave a volume as a service does that dies while it creates it."""
 
 
 class MixedCluster:
@@ -44,7 +61,7 @@ class MixedCluster:
         }
         self.control.write({BACKEND: driver})
         written = self.control.config.read_text()
-        self.control.config.write_text(written.replace("[DEFAULT]\n", f"[DEFAULT]\n{_QUOTA}", 1))
+        self.control.config.write_text(written.replace("[DEFAULT]\n", f"[DEFAULT]\n{_FURTHER}", 1))
         journal = servers.mariadb.database()
         self._files = {}
         for host in HOSTS:
@@ -91,11 +108,32 @@ class MixedCluster:
         def up() -> bool:
             for name, process in self._processes.items():
                 assert process.returncode is None, f"{name} has ended:\n{process.tail()}"
-            found = self.admin.api.services.list(binary="cinder-volume")
+            try:
+                found = self.admin.api.services.list(binary="cinder-volume")
+            except exceptions.ClientException:  # the scheduler, which the API asks, is starting
+                return False
             alive = {row.host for row in found if row.state == "up"}
             return alive >= wanted and bool(self.admin.api.pools.list())
 
         wait(up, lambda: f"{wanted} are not up:\n{self.tail()}")
+
+    def wait_down(self, host: str) -> None:
+        """Wait until the API counts a host as down."""
+
+        def down() -> bool:
+            found = self.admin.api.services.list(host=HOSTS[host], binary="cinder-volume")
+            return [row.state for row in found] == ["down"]
+
+        wait(down, lambda: f"{host} is still up")
+
+    def leave_creating(self, volume: Any, host: str) -> None:
+        """Have a volume be one that a host was creating when it died."""
+        engine = sa.create_engine(self.control.database)
+        with engine.begin() as connection:
+            name = {"host": HOSTS[host], "volume": volume.id}
+            for statement in _BEING_CREATED:
+                connection.execute(sa.text(statement), name)
+        engine.dispose()
 
     def host_of(self, volume: Any) -> str:
         """Return the host in the row of a volume, without backend and pool."""

@@ -125,3 +125,20 @@ def test_the_end_of_one_host_is_survived_by_the_other(
     mixed.start_host(host)
     mixed.wait_up(*HOSTS)
     deleted(user.api.volumes, created(user, SOME))
+
+
+def test_the_work_of_a_dead_host_is_cleaned_up_by_the_other(
+    mixed: MixedCluster, user: User
+) -> None:
+    [volume] = created(user, 1)
+    mixed.kill(THEIRS)
+    mixed.wait_down(THEIRS)
+    mixed.leave_creating(volume, THEIRS)
+    cleaning, unavailable = mixed.admin.api.workers.clean(cluster_name=CLUSTER)
+
+    assert [one.host for one in cleaning] == [HOSTS[THEIRS]]
+    assert list(unavailable) == []
+    user.wait(user.api.volumes, volume, "error")
+    mixed.start_host(THEIRS)
+    mixed.wait_up(*HOSTS)
+    deleted(user.api.volumes, [volume])
