@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from drivers.interface.records import Record
     from worker.db.database import Database
     from worker.db.records import Records
-    from worker.db.records.services.membership import Membership
     from worker.journal.entries.listed_entry import JournalEntry
     from worker.journal.journal import Journal
 
@@ -98,13 +97,12 @@ class Access:
 
         return Records.from_conf(self.conf, self.database)
 
-    @functools.cached_property
-    def membership(self) -> Membership:
-        """The clusters of volume services, as an operator changes them."""
+    def is_up(self, service: Record) -> bool:
+        """Return whether a service counts as up, by its last heartbeat."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.db.records.services.membership import Membership
+        from worker.db.records.services.service import is_up
 
-        return Membership(self.database)
+        return is_up(service, self.conf.service_down_time)
 
     @functools.cached_property
     def journal(self) -> Journal:

@@ -93,12 +93,8 @@ class ServiceList(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the rows and compare their last heartbeats with service_down_time."""
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.db.records.services.service import is_up
-
         names, details = ("Binary", "Host", "Zone"), ("Status", "Reason", "Frozen", "Replication")
         heads = (*names, *details, "State", "Last heartbeat", "RPC")
-        down = self.access.conf.service_down_time
         lines = [
             (
                 row.binary,
@@ -108,7 +104,7 @@ class ServiceList(Lister):
                 row.disabled_reason or "",
                 "yes" if row.frozen else "no",
                 _replication(row),
-                "up" if is_up(row, down) else "down",
+                "up" if self.access.is_up(row) else "down",
                 plain(row.updated_at),
                 row.rpc_current_version,
             )

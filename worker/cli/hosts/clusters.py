@@ -34,7 +34,7 @@ class Rename(Command):
         name, to = parsed_args.cluster, parsed_args.to
         services = self.access.records.services.list(binary=_BINARY, cluster_name=name)
         _require_down(self, services)
-        count = self.access.membership.rename(name, to)
+        count = self.access.records.membership.rename(name, to)
         self.write(f"{len(services)} services and {count} resources belong to cluster {to} now")
 
 
@@ -58,7 +58,7 @@ class Leave(Command):
         if not found:
             raise CommandError(f"there is no volume service {host}")
         _require_down(self, found)
-        count = self.access.membership.leave(host)
+        count = self.access.records.membership.leave(host)
         self.write(f"{host} and {count} resources belong to no cluster now")
 
 
@@ -71,10 +71,7 @@ def _name(text: str) -> str:
 
 
 def _require_down(command: Command, services: Iterable[Record]) -> None:
-    # Late: SQLAlchemy takes a second, which help does not need.
-    from worker.db.records.services.service import is_up
-
-    limit = command.access.conf.service_down_time
-    if up := sorted(row.host for row in services if is_up(row, limit)):
+    if up := sorted(row.host for row in services if command.access.is_up(row)):
+        limit = command.access.conf.service_down_time
         text = f"is up; stop it, and wait {limit} s (service_down_time)"
         raise CommandError(f"{up[0]} {text}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from worker.cli.output.colour import Colour
     from worker.conf.check.checker import Examination
     from worker.conf.check.problems import Problem
+    from worker.conf.cinder.review import AssignmentKind
 
 _STRANGE = (
     "Its name does not say that it is Cinder's (cinder*.conf), so where defaults differ ours "
@@ -55,11 +56,9 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """Return the report."""
-        # Late: help needs no configuration, which loads 50 modules.
-        from worker.conf.cinder.review import AssignmentKind
-
         review = self._found.review
-        unknown = {f.problem for f in review.of_kind(AssignmentKind.UNKNOWN)} if review else set()
+        kinds = _kinds()
+        unknown = {f.problem for f in review.of_kind(kinds.UNKNOWN)} if review else set()
         others = [p for p in self._found.problems if not p.fatal]
         yield from self._head()
         yield from self._served()
@@ -116,13 +115,10 @@ class Report:
         return f"{where}  {section}{problem.option or ''}".rstrip()
 
     def _counts(self) -> Iterator[str]:
-        # Late: help needs no configuration, which loads 50 modules.
-        from worker.conf.cinder.review import AssignmentKind
-
-        review = self._found.review
+        review, kinds = self._found.review, _kinds()
         assert review is not None
-        taken = len(review.of_kind(AssignmentKind.TAKEN))
-        readers = Counter(finding.reader for finding in review.of_kind(AssignmentKind.ELSEWHERE))
+        taken = len(review.of_kind(kinds.TAKEN))
+        readers = Counter(finding.reader for finding in review.of_kind(kinds.ELSEWHERE))
         yield from self._heading("Taken over as they are", taken)
         if left_out := _left_out(self._found.conf, review.set_options):
             yield from _wrapped(f"and, as Cinder's defaults: {', '.join(left_out)}", _INDENT)
@@ -172,6 +168,13 @@ class Report:
     def _heading(self, title: str, count: int | None = None, kind: str = "strong") -> Iterator[str]:
         yield ""
         yield self._paint(title if count is None else f"{title} ({count})", kind)
+
+
+def _kinds() -> type[AssignmentKind]:
+    # Late: help needs no configuration, which loads 50 modules.
+    from worker.conf.cinder.review import AssignmentKind
+
+    return AssignmentKind
 
 
 def _driver(conf: cfg.ConfigOpts, name: str) -> tuple[str, str]:
