@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from worker.journal.entries.stored_columns import bounded_columns, fits
 from worker.journal.transaction import Transactions
 
 _METADATA = sa.MetaData()
@@ -84,7 +85,8 @@ class Consumers:
 
     def slots(self, beginning: str) -> list[str]:
         """Return the slots with consumers whose names begin like this."""
-        wanted = sa.select(_T.c.slot).distinct()
+        dialect = self._transactions.engine.dialect
+        wanted = sa.select(_T.c.slot).distinct().where(fits(_T.c.slot, dialect))
         with self._transactions.reading() as connection:
             begins = _T.c.slot.startswith(beginning, autoescape=True)
             return list(connection.scalars(wanted.where(begins)))
@@ -97,7 +99,8 @@ class Consumers:
 
     def of(self, queue: str) -> list[Consumer]:
         """Return the consumers of a queue."""
-        wanted = sa.select(_T).where(_T.c.queue == queue).order_by(_T.c.id)
+        columns = bounded_columns(_T, self._transactions.engine.dialect)
+        wanted = sa.select(*columns).where(_T.c.queue == queue).order_by(_T.c.id)
         with self._transactions.reading() as connection:
             rows = connection.execute(wanted).all()
         return [

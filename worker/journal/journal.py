@@ -321,7 +321,13 @@ class Journal:
             "the journal entry %s is set aside as failed, nothing of it runs: %s", flow, reason
         )
         kept = detail.meta if detail is not None and isinstance(detail.meta, Mapping) else {}
-        meta = {**kept, "failure": bounded(f"{_ASIDE}: {reason}", SHOWN)}
+        failure = {"failure": bounded(f"{_ASIDE}: {reason}", SHOWN)}
+        try:
+            self._fail(flow, {**kept, **failure})
+        except JournalRefused:  # it is as large as an entry can be
+            self._fail(flow, failure)
+
+    def _fail(self, flow: str, meta: dict[str, Any]) -> None:
         with self._writing(durably=True) as cursor:
             self._statements.set_flow(cursor, flow, states.FAILURE, meta)
 

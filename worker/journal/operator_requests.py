@@ -16,6 +16,7 @@ from oslo_utils import timeutils
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
 from flows.storable_errors import bounded
+from worker.journal.entries.stored_columns import bounded_columns
 from worker.journal.transaction import Transactions
 
 ACTIONS = ("resume", "revert", "cancel", "drain")
@@ -78,8 +79,9 @@ class OperatorRequests:
             books, books.c.uuid == flows.c.parent_uuid
         )
         owner = sa.func.coalesce(books.c.name, _T.c.slot)
+        self._columns = bounded_columns(_T, transactions.engine.dialect)
         self._open = (
-            sa.select(_T)
+            sa.select(*self._columns)
             .select_from(joined)
             .where(_T.c.answer.is_(None), owner == sa.bindparam("which"))
             .order_by(_T.c.id)
@@ -117,7 +119,7 @@ class OperatorRequests:
     def answer_of(self, request: int) -> RequestResult | None:
         """Return the result of a request, None as long as it has none."""
         with self._transactions.reading() as connection:
-            row = connection.execute(sa.select(_T).where(_T.c.id == request)).one()
+            row = connection.execute(sa.select(*self._columns).where(_T.c.id == request)).one()
         return None if row.answer is None else RequestResult(bool(row.done), row.answer)
 
     def prune(self, asked_before: datetime.datetime) -> None:

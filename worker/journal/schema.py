@@ -14,8 +14,8 @@ from sqlalchemy.dialects import mysql
 
 from worker import database_url
 from worker.compat.pymysql import share_tls_context
+from worker.journal.entries.stored_columns import LONGEST
 from worker.journal.errors import JournalError
-from worker.journal.statements import LONGEST
 
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""

@@ -16,9 +16,13 @@ from taskflow.persistence.backends.sqlalchemy.tables import Tables
 from flows import former_names, storable_errors
 from flows.storable_errors import without_secrets
 from worker.compat.sqlalchemy import bind_processors
-
-LONGEST = 15 << 20
-"""Bytes of all texts of one row, unless the database takes less: MEDIUMTEXT has 16 MiB."""
+from worker.journal.entries.stored_columns import (
+    LONGEST,
+    bounded,
+    bounded_columns,
+    check_parts,
+    fits,
+)
 
 _MOVED_AT_ONCE = 500
 
@@ -35,7 +39,9 @@ class SizeLimit:
     def check(self, values: Iterable[Any]) -> None:
         """Refuse texts that the database would not take; it may break the connection instead.
 
-        :raises ValueError: they are too long.
+        Refuse those as well that no reader of the journal would decode.
+
+        :raises ValueError: they are too long, or have too many parts.
         """
         texts = [value for value in values if isinstance(value, str)]
         length = sum(map(len, texts))
@@ -43,6 +49,8 @@ class SizeLimit:
             length += sum(text.count(one) for text in texts for one in _ESCAPED)
         if length > self.longest:
             raise ValueError(f"a row of {length} bytes is too long; {self.longest} are possible")
+        for text in texts:
+            check_parts(text)
 
 
 class Prepared:
@@ -97,6 +105,7 @@ class Statements:
         self.limit = SizeLimit()
         books, flows, atoms = tables.logbooks, tables.flowdetails, tables.atomdetails
         which: sa.BindParameter[str] = sa.bindparam("which")
+        dialect = engine.dialect
 
         def prepared(statement: Any, names: str) -> Prepared:
             return Prepared(statement, names, engine, self.limit)
@@ -116,11 +125,14 @@ class Statements:
         self._unfinished = (
             sa.select(flows.c.uuid)
             .join(books, flows.c.parent_uuid == books.c.uuid)
-            .where(books.c.name == sa.bindparam("slot"))
+            .where(books.c.name == sa.bindparam("slot"), fits(flows.c.uuid, dialect))
             .order_by(flows.c.created_at)
         )
         self._slots = (
-            sa.select(books.c.name).distinct().join(flows, flows.c.parent_uuid == books.c.uuid)
+            sa.select(books.c.name)
+            .distinct()
+            .join(flows, flows.c.parent_uuid == books.c.uuid)
+            .where(fits(books.c.name, dialect))
         )
         self._slot_of = (
             sa.select(books.c.name)
@@ -142,8 +154,16 @@ class Statements:
         self._prune_rejected = sa.delete(books).where(
             books.c.name == sa.bindparam("slot"), books.c.uuid.not_in(sa.select(newest))
         )
-        self._listing = sa.select(flows, books.c.name.label("slot")).join(
-            books, flows.c.parent_uuid == books.c.uuid
+        with_book = flows.join(books, flows.c.parent_uuid == books.c.uuid)
+        slot = bounded(books.c.name, dialect).label("slot")
+        self._listing = sa.select(*bounded_columns(flows, dialect), slot).select_from(with_book)
+        heads = (flows.c.uuid, books.c.name, flows.c.name, flows.c.state)
+        self._heads = sa.select(
+            *(bounded(column, dialect).label(f"head_{n}") for n, column in enumerate(heads))
+        ).select_from(with_book)
+        self._load = sa.select(*bounded_columns(flows, dialect)).where(flows.c.uuid == which)
+        self._load_atoms = sa.select(*bounded_columns(atoms, dialect)).where(
+            atoms.c.parent_uuid == which
         )
         self._prune = sa.delete(books).where(
             books.c.uuid.in_(
@@ -153,7 +173,7 @@ class Statements:
                 )
             )
         )
-        self._flows, self._books, self._atoms = flows, books, atoms
+        self._flows, self._books = flows, books
 
     def insert(self, cursor: Any, slot: str, detail: models.FlowDetail) -> None:
         """Insert a flow with a logbook of its own."""
@@ -202,14 +222,15 @@ class Statements:
         self._drop_atoms.run(cursor, which=flow)
 
     def load(self, connection: sa.Connection, flow: str) -> models.FlowDetail | None:
-        """Return a flow with its tasks, None where there is none of that id."""
-        wanted = sa.select(self._flows).where(self._flows.c.uuid == flow)
-        row = connection.execute(wanted).mappings().first()
+        """Return a flow with its tasks, None where there is none of that id.
+
+        :raises ValueError: a column has more than the journal writes, or cannot be decoded.
+        """
+        row = connection.execute(self._load, {"which": flow}).mappings().first()
         if row is None:
             return None
         detail = models.FlowDetail.from_dict(dict(row))
-        of_flow = sa.select(self._atoms).where(self._atoms.c.parent_uuid == flow)
-        for atom in connection.execute(of_flow).mappings():
+        for atom in connection.execute(self._load_atoms, {"which": flow}).mappings():
             detail.add(_atom_of(dict(atom)))
         return detail
 
@@ -296,12 +317,9 @@ class Statements:
         limit: int,
     ) -> Sequence[Any]:
         """Return id, slot, name and state of flows, the newest first: columns without a format."""
-        flows, books = self._flows, self._books
-        wanted = sa.select(
-            flows.c.uuid, books.c.name, flows.c.name, sa.cast(flows.c.state, sa.String(255))
-        )
-        joined = wanted.join(books, flows.c.parent_uuid == books.c.uuid).where(*conditions)
-        return connection.execute(joined.order_by(flows.c.created_at.desc()).limit(limit)).all()
+        wanted = self._heads.where(*conditions)
+        newest = wanted.order_by(self._flows.c.created_at.desc()).limit(limit)
+        return connection.execute(newest).all()
 
     def which_flow(self, flow: str) -> list[sa.ColumnElement[bool]]:
         """Return the conditions of a listing of one flow."""

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from oslo_utils import timeutils
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
+from worker.journal.entries.stored_columns import bounded
+
 _METADATA = sa.MetaData()
 _T = sa.Table(
     "holdfast_removed_failures",
@@ -81,15 +83,16 @@ def read(
     """
     books, flows = tables.logbooks, tables.flowdetails
     is_rejected = books.c.name == rejected
+    state = bounded(flows.c.state, connection.dialect)
     wanted = (
-        sa.select(is_rejected, flows.c.state, sa.func.count())
+        sa.select(is_rejected, state, sa.func.count())
         .join_from(flows, books, flows.c.parent_uuid == books.c.uuid)
-        .group_by(is_rejected, flows.c.state)
+        .group_by(is_rejected, state)
     )
     numbers: dict[str, Any] = {"unfinished": 0, "finished": 0, "failed": 0, "rejected": 0}
     ended = {succeeded: "finished", **dict.fromkeys(failed, "failed")}
-    for refused, state, number in connection.execute(wanted):
-        numbers["rejected" if refused else ended.get(state, "unfinished")] += number
+    for refused, found, number in connection.execute(wanted):
+        numbers["rejected" if refused else ended.get(found, "unfinished")] += number
     return JournalUsage(**numbers, kept_bytes=kept_bytes, **_removed(connection))
 
 

@@ -31,15 +31,15 @@ class ExcessiveMessage(ValueError):
     """A message is larger, deeper or has longer values than any that a service sends."""
 
 
-def check_structure(body: object) -> None:
+def check_structure(body: object, most: int = STRUCTURE_MAX) -> None:
     """Refuse a body whose objects would need much memory. :raises ExcessiveMessage: they would."""
     raw = body.encode(errors="replace") if isinstance(body, str) else body
     if not isinstance(raw, bytes | bytearray | memoryview):
         return
     raw = bytes(raw)
     count = sum(raw.count(mark) for mark in _STRUCTURE)
-    if count > STRUCTURE_MAX:
-        raise ExcessiveMessage(f"it has {count} values, more than {STRUCTURE_MAX}")
+    if count > most:
+        raise ExcessiveMessage(f"it has {count} values, more than {most}")
 
 
 def check_values(message: Any) -> None:
