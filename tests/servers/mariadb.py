@@ -15,6 +15,9 @@ from tests.servers.place import LOOPBACK, Place
 from tests.servers.process import Process
 from tests.servers.server import Server, find
 
+KEEP_COMMITS = "--innodb-flush-log-at-trx-commit=2"
+"""Option with which a server that is killed, on a machine that goes on, keeps its commits."""
+
 
 class MariaDB(Server):
     """MariaDB; ``database()`` gives an empty one as an SQLAlchemy URL.

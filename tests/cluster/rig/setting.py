@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers import Broker, MariaDB, PostgreSQL
+from tests.servers.mariadb import KEEP_COMMITS
 from tests.servers.place import Place
 from tests.servers.several.etcd import Etcd
 from tests.servers.several.galera import Galera, GaleraNode
@@ -93,8 +94,9 @@ class Setting:
         directory = self.directory / "database"
         if self.kinds.database == "galera":
             return Galera(directory, self._places("db"))
-        kind = {"mysql": MariaDB, "postgresql": PostgreSQL}[self.kinds.database]
-        return kind(directory, place=self._place("db"))
+        if self.kinds.database == "mysql":
+            return MariaDB(directory, place=self._place("db"), options=[KEEP_COMMITS])
+        return PostgreSQL(directory, place=self._place("db"))
 
     def _broker(self) -> Any:
         directory = self.directory / "broker"

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pymysql
 
-from tests.servers.mariadb import MariaDB
+from tests.servers.mariadb import KEEP_COMMITS, MariaDB
 from tests.servers.place import Place
 from tests.servers.process import Process, until
 
@@ -47,6 +47,7 @@ class GaleraNode(MariaDB):
             "--binlog-format=ROW",
             "--innodb-autoinc-lock-mode=2",
             "--default-storage-engine=InnoDB",
+            KEEP_COMMITS,
         ]
         super().__init__(directory, place=place)
 
