@@ -17,6 +17,7 @@ from worker.compat import native_threads  # noqa: F401  # isort: skip
 from tests.cluster.checks.verdict import Verdict
 from tests.cluster.faults.campaign import Campaign
 from tests.cluster.faults.plan import KINDS, Plan
+from tests.cluster.faults.upgrade import upgrade
 from tests.cluster.rig.setting import Kinds
 from tests.cluster.rig.world import CLUSTER, Shape, World
 from tests.servers.several import network
@@ -45,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with World(kinds, shape) as world:
         world.start()
         _say(f"servers and hosts after {time.monotonic() - began:.0f} s; {plan.rows} rows of pairs")
+        if options.upgrade:
+            verdict, figures = upgrade(world, options.seed, options.rate, options.ttl / 3)
+            print("\n".join(f"{one.kind}: {one.text}" for one in verdict.findings))
+            print(json.dumps(figures), flush=True)
+            return 0 if verdict.is_good and not verdict.failed else 1
         campaign = Campaign(
             world,
             plan,
@@ -92,6 +98,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     parser.add_argument("--only", default=",".join(KINDS), help="kinds of faults, by commas")
     parser.add_argument("--round", type=int, help="play this round of the seed alone")
+    parser.add_argument("--upgrade", action="store_true", help="restart each host in turn instead")
     parser.add_argument("--hosts", type=int, default=3)
     parser.add_argument("--cluster", default=CLUSTER, help="empty for hosts without a cluster")
     parser.add_argument("--processes", type=int, default=1, help="processes of a backend")

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from tests.cluster.backend.history import BEGIN, EFFECT, END, Line
 from tests.cluster.checks.evidence import Evidence, Finding
 
+REPEATED = ("initialize_connection", "terminate_connection")
+"""Calls that another service makes again for the same request, of whichever host."""
+
 MARGIN = 1.0
 """Seconds by which the end of an operation may be seen before its last call is over."""
 
@@ -72,7 +75,7 @@ def stale_writes(evidence: Evidence) -> Iterator[Finding]:
     """
     orders: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
     for line in evidence.lines:
-        if line.event != EFFECT or not line.request:
+        if line.event != EFFECT or not line.request or line.method in REPEATED:
             continue
         lives = orders[line.request, line.method, line.resource]
         if line.life not in lives:
@@ -104,6 +107,8 @@ def _tracks(evidence: Evidence) -> Iterator[Finding]:
         orders: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for text in texts:
             life, request, method = text.split(" ")
+            if method in REPEATED:
+                continue
             lives = orders[request, method]
             if life not in lives:
                 lives.append(life)

@@ -22,6 +22,7 @@ class Takeover:
     request: str
     fault: str
     seconds: float
+    life: str
     before: str
     after: str
 
@@ -41,7 +42,7 @@ def takeovers(evidence: Evidence) -> list[Takeover]:
             if fault is not None and not fault.orderly:
                 seconds = other.began - fault.began
                 both = (one.first.host, other.first.host)
-                found.append(Takeover(request, fault.kind, seconds, *both))
+                found.append(Takeover(request, fault.kind, seconds, one.first.life, *both))
     return found
 
 
@@ -56,9 +57,16 @@ def _fault_of(call: Interval, after: Interval, faults: Sequence[Struck]) -> Stru
 
 
 def figures(found: Sequence[Takeover]) -> dict[str, float | None]:
-    """Return the median and the longest time."""
-    seconds = [one.seconds for one in found]
+    """Return the median and the longest time, and the longest of any operation.
+
+    A takeover is the first operation that another host resumes after the end of a process. Its
+    other operations may wait for each other, as those on one volume do on any host.
+    """
+    first: dict[str, float] = {}
+    for one in found:
+        first[one.life] = min(one.seconds, first.get(one.life, one.seconds))
     return {
-        "takeover_p50_s": round(statistics.median(seconds), 1) if seconds else None,
-        "takeover_max_s": round(max(seconds), 1) if seconds else None,
+        "takeover_p50_s": round(statistics.median(first.values()), 1) if first else None,
+        "takeover_max_s": round(max(first.values()), 1) if first else None,
+        "resumed_max_s": round(max(one.seconds for one in found), 1) if found else None,
     }

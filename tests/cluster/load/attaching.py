@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,12 @@ def attach_and_detach(cloud: ClusterCloud, volume_id: str, request: str) -> str:
     # The API knows the connector, whether it was written or not.
     _again(attachments.update, attachment.id, connector=json.dumps(CONNECTOR))
     args["vref"] = objects.volume(_again(volumes.get, volume_id))
-    _again(cloud.ask, request, "attachment_delete", "3.9", TIMEOUT, **args)
+
+    def delete() -> None:
+        """Ask to delete the attachment, by a request of its own each time."""
+        cloud.ask(f"req-{uuid.uuid4()}", "attachment_delete", "3.9", TIMEOUT, **args)
+
+    _again(delete)
     _again(attachments.destroy, attachment.id)
     _again(volumes.update, volume_id, status="available", attach_status="detached")
     return status

@@ -231,6 +231,19 @@ class TestTakeovers:
         assert (figures["faults"], figures["takeovers"]) == (1, 1)
         assert figures["takeover_max_s"] == 16.0
 
+    def test_operations_that_wait_for_others_are_no_longer_takeover(self) -> None:
+        lines = history(
+            call("h1-1", 1.0, None),
+            call("h1-1", 1.2, None, resource=SNAPSHOT, request="req-2"),
+            call("h2-1", 18.0, 29.0),
+            call("h2-1", 30.0, 31.0, resource=SNAPSHOT, request="req-2"),
+        )
+        faults = [Struck("kill", ("h1",), 2.0)]
+
+        figures = Verdict.of(evidence(lines=lines, faults=faults)).figures()
+
+        assert (figures["takeover_max_s"], figures["resumed_max_s"]) == (16.0, 28.0)
+
     def test_a_restart_on_the_same_host_is_none(self) -> None:
         lines = history(call("h1-1", 1.0, None), call("h1-2", 18.0, 19.0))
         faults = [Struck("kill", ("h1",), 2.0)]
