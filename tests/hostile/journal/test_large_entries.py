@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
+import traceback
 import uuid
 from collections.abc import Callable
 from contextlib import closing
@@ -51,9 +51,9 @@ def peak_of(work: Callable[[], None]) -> int:
             work()
             os.write(writer, str(_peak() - before).encode())
             status = 0
-        except Exception:
-            sys.excepthook(*sys.exc_info())
         finally:
+            if status:
+                traceback.print_exc()
             os._exit(status)
     os.close(writer)
     with os.fdopen(reader) as opened:
