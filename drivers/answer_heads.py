@@ -12,7 +12,6 @@ import socket
 import threading
 from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
@@ -25,20 +24,23 @@ def limit(session: Any) -> None:
         adapter.poolmanager.pool_classes_by_scheme = _POOLS
 
 
-class _LimitedHead(HTTPConnection):
-    """A connection that is cut off where the head of an answer takes too long."""
+class _LimitedHead:
+    """Mixed into a connection: it is cut off where the head of an answer takes too long."""
+
+    sock: Any
+    timeout: Any
 
     def getresponse(self) -> Any:
         """Return the answer, its body unread. :raises TimeoutError: the head had no end."""
-        seconds, is_over = self.timeout, threading.Event()
+        seconds, is_over, read = self.timeout, threading.Event(), super().getresponse  # type: ignore[misc]
         if not isinstance(seconds, int | float):
-            return super().getresponse()
+            return read()
         timer = threading.Timer(seconds, _cut_off, [self.sock, is_over])
         timer.daemon = True
         timer.start()
         late = TimeoutError(f"the head of the answer did not end in {seconds:.0f} s")
         try:
-            answer = super().getresponse()
+            answer = read()
         except Exception as error:
             if is_over.is_set():
                 raise late from error
@@ -50,19 +52,16 @@ class _LimitedHead(HTTPConnection):
         return answer
 
 
-class _LimitedHeadTls(_LimitedHead, HTTPSConnection):
-    """The same over TLS."""
+def limited(pool: Any) -> Any:
+    """Return a class of pools of connections whose heads are limited.
+
+    :param pool: a class of urllib3, or one that a library has derived of it.
+    """
+    connection = type("LimitedHead", (_LimitedHead, pool.ConnectionCls), {})
+    return type("LimitedPool", (pool,), {"ConnectionCls": connection})
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _LimitedHead
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _LimitedHeadTls
-
-
-_POOLS = {"http": _Pool, "https": _TlsPool}
+_POOLS = {"http": limited(HTTPConnectionPool), "https": limited(HTTPSConnectionPool)}
 
 
 def _cut_off(connected: Any, is_over: threading.Event) -> None:

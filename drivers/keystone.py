@@ -35,7 +35,7 @@ def session(conf: Any, section: str, **how: Any) -> Any:
     loading = _library().loading
     auth = loading.load_auth_from_conf_options(conf, section)
     made = loading.load_session_from_conf_options(conf, section, auth=auth, **how)
-    _library().answer_heads.limit(made.session)
+    _library().session_answers.limit(made.session)
     return made
 
 
@@ -44,9 +44,17 @@ def session_without_account(**how: Any) -> Any:
 
     :param how: ``verify`` and ``timeout``, as for requests.
     """
+    return session_of(_library().noauth.NoAuth(), **how)
+
+
+def session_of(auth: Any, **how: Any) -> Any:
+    """Return a session of an account that was made without options.
+
+    :param how: ``verify`` and ``timeout``, as for requests.
+    """
     library = _library()
-    made = library.session.Session(library.noauth.NoAuth(), **how)
-    library.answer_heads.limit(made.session)
+    made = library.session.Session(auth, **how)
+    library.session_answers.limit(made.session)
     return made
 
 
@@ -67,7 +75,7 @@ def _library() -> Any:
     from keystoneauth1 import exceptions, loading, noauth, session
 
     # Late: it imports such libraries.
-    from drivers import answer_heads
+    from drivers import session_answers
 
     parts = {"exceptions": exceptions, "loading": loading, "noauth": noauth}
-    return SimpleNamespace(session=session, answer_heads=answer_heads, **parts)
+    return SimpleNamespace(session=session, session_answers=session_answers, **parts)

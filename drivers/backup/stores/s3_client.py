@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from drivers import answer_heads
 from drivers.backup.stores import whole_answers
 from drivers.compat import botocore as compat
 from drivers.interface.errors import BackupDriverException
@@ -38,6 +39,7 @@ def connect(configuration: Any) -> Any:
     except ValueError as error:
         text = f"backup_s3_endpoint_url = {address} cannot be used: {error}"
         raise BackupDriverException(text) from error
+    compat.replace_pools(client, answer_heads.limited)
     sender = _LimitedSender(compat.sender_of(client), configuration.backup_s3_timeout)
     compat.send_through(client, sender)
     return client
@@ -79,6 +81,8 @@ class _LimitedSender:
 
     def send(self, request: Any) -> Any:
         """Send a request, and return its answer."""
+        # The library waits without an end for the end of the head of an interim answer.
+        request.headers.pop("Expect", None)
         is_object, request.stream_output = request.stream_output, True  # else it is read there
         try:
             answer = self._sender.send(request)

@@ -12,11 +12,11 @@ import swiftclient
 from swiftclient.client import AUTH_VERSIONS_V1, ClientException
 
 from drivers import answer_heads
-from drivers.backup.stores import whole_answers
+from drivers.backup.stores import swift_login, whole_answers
 
 
 class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library has no hints
-    """A connection: lists, errors and the answer to a login of version 1 have limits.
+    """A connection: lists, errors and the answers to a login have limits.
 
     Its argument ``timeout`` is also the time in which the head, and such a body, have to end.
     """
@@ -36,8 +36,7 @@ class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library h
     def get_auth(self) -> tuple[str, str]:
         """Log in."""
         if self.auth_version not in AUTH_VERSIONS_V1:
-            found: tuple[str, str] = super().get_auth()
-            return found
+            return swift_login.log_in(self)
         parsed, connection = self.http_connection(self.authurl)
         headers = {"X-Auth-User": self.user, "X-Auth-Key": self.key}
         try:

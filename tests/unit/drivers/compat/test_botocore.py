@@ -45,3 +45,27 @@ def test_a_client_sends_its_requests_through_another_session() -> None:
 
     assert compat.sender_of(client) is sender
     assert [one.split()[-1] for one in sender.sent] == ["False", "True"]
+
+
+def test_the_pools_of_a_client_and_of_its_proxies_are_replaced() -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://127.0.0.1:1",
+        region_name="r",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+
+    class Other:
+        def __init__(self, replaced: Any) -> None:
+            self.replaced = replaced
+
+    compat.replace_pools(client, Other)
+    session: Any = compat.sender_of(client)
+    for manager in (
+        session._get_connection_manager("http://127.0.0.1:1"),
+        session._get_connection_manager("http://127.0.0.1:1", "http://127.0.0.1:2"),
+    ):
+        classes = manager.pool_classes_by_scheme
+        assert set(classes) == {"http", "https"}
+        assert all(isinstance(one, Other) for one in classes.values())
