@@ -124,7 +124,8 @@ class Journal:
         if self.slot_table is None:
             return None
         url = self._engine.url.render_as_string(hide_password=False)
-        return Slots(Transactions(schema.make_engine(url, silence)))
+        # A renewal waits for no other node: its UPDATE decides, whatever it has read.
+        return Slots(Transactions(schema.make_engine(url, silence, causal=False)))
 
     def hold(self, ownership: Ownership, lost: Callable[[str], None]) -> Adoption:
         """Write as the owner of a slot from now on; return how to adopt other slots.

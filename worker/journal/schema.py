@@ -39,10 +39,13 @@ _STATEMENT = 1 << 16
 """Bytes of a statement beside its texts."""
 
 
-def make_engine(connection: str, silence: int = SERVER_TIMEOUT) -> sa.Engine:
+def make_engine(
+    connection: str, silence: int = SERVER_TIMEOUT, *, causal: bool = True
+) -> sa.Engine:
     """Return the engine of a database URL.
 
     :param silence: how long a server may take to reply, in seconds.
+    :param causal: whether a query on Galera waits for the earlier commits of other nodes.
 
     Commits to a server survive a power cut; those to a file in SQLite survive a kill, and wait
     for the disk by themselves (see group_commit.py).
@@ -56,7 +59,7 @@ def make_engine(connection: str, silence: int = SERVER_TIMEOUT) -> sa.Engine:
             isolation_level="READ COMMITTED",
             connect_args=_limits(url, silence),
         )
-        if engine.dialect.name in _MYSQL:
+        if causal and engine.dialect.name in _MYSQL:
             sa.event.listen(engine, "connect", _read_what_is_certified)
         return engine
     if url.database:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,14 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.functional.db.test_journal import accept
+from tests.functional.slots.owners import POOL, hold, take_over_busy
 from tests.servers.forked import command
-from worker.journal.errors import JournalFenced
 from worker.journal.journal import Journal
 from worker.journal.slots.adoption import Adoption
-from worker.journal.slots.ownership import Holder, Ownership
+from worker.journal.slots.ownership import Holder
 
-POOL = "cluster@b1"
-TTL = 600.0
 ROUNDS = 20
 
 
@@ -45,54 +42,10 @@ def open_journal(url: str) -> Iterator[Callable[[], Journal]]:
         journal.close()
 
 
-def take(journal: Journal, name: str) -> Ownership:
-    """Become the owner of a slot, in place of its present owner."""
-    assert journal.slot_table is not None
-    slot, holder = f"{name}@b1/0", Holder(uuid.uuid4().hex, f"boot/{name}", name, 1)
-    found = journal.slot_table.find(slot)
-    taken = journal.slot_table.take(slot, POOL, f"{name}@b1", holder, ttl=TTL, former=found)
-    assert taken is not None
-    return taken
-
-
-def hold(journal: Journal, name: str) -> Adoption:
-    return journal.hold(take(journal, name), lambda _reason: None)
-
-
 def test_nothing_of_a_busy_owner_is_committed_after_the_takeover(
     open_journal: Callable[[], Journal],
 ) -> None:
-    """A stale commit would leave an operation in the slot, which nothing resumes."""
-    victim, adopter = open_journal(), open_journal()
-    assert adopter.slot_table is not None
-    adoption = hold(adopter, "h2")
-    accepted = 0
-    for _ in range(ROUNDS):
-        hold(victim, "h1")
-        some = threading.Event()
-        flows: list[str] = []
-
-        def write(some: threading.Event = some, flows: list[str] = flows) -> None:
-            while True:
-                try:
-                    flows.append(accept(victim, "h1@b1/0").uuid)
-                except JournalFenced:
-                    return
-                if len(flows) == 5:
-                    some.set()
-
-        with ThreadPoolExecutor(3) as pool:
-            writers = [pool.submit(write) for _ in range(3)]
-            some.wait(30)
-            former = adopter.slot_table.find("h1@b1/0")
-            assert former is not None
-            assert adoption.adopt(former, None) is not None
-            for one in writers:
-                one.result(30)
-        accepted += len(flows)
-
-        assert victim.unfinished_by_slot().keys() == {"h2@b1/0"}
-        assert victim.unfinished_by_slot()["h2@b1/0"][0] == accepted
+    take_over_busy(open_journal(), open_journal(), ROUNDS)
 
 
 def test_one_of_several_takers_gets_all_operations(open_journal: Callable[[], Journal]) -> None:
