@@ -23,7 +23,7 @@ from drivers.interface.records import Record
 from flows.errors import NotFound
 from tests.functional.service import Service
 from tests.scripted.volume_driver import Script
-from tests.servers import until
+from tests.servers import patient, until
 from worker.db import models, sync
 from worker.db.database import Database
 from worker.db.records import Records
@@ -77,7 +77,7 @@ class Cloud:
         target = oslo_messaging.Target(
             exchange="openstack", topic=f"cinder-volume.{HOST}", server=NODE, version=version
         )
-        return oslo_messaging.get_rpc_client(self._transport, target, timeout=timeout)
+        return oslo_messaging.get_rpc_client(self._transport, target, timeout=patient(timeout))
 
     def cast(self, method: str, version: str = "3.0", **args: Any) -> None:
         """Send a cast."""

@@ -22,13 +22,14 @@ from typing import TypeVar
 from tests.servers.glance import Glance
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
-from tests.servers.process import Process, alive, free_port, listens, until
+from tests.servers.process import PATIENCE, Process, alive, free_port, listens, patient, until
 from tests.servers.rabbitmq import Broker
 from tests.servers.s3 import S3
 from tests.servers.server import Server, find
 from tests.servers.swift import Swift
 
 __all__ = [
+    "PATIENCE",
     "S3",
     "Broker",
     "Glance",
@@ -42,6 +43,7 @@ __all__ = [
     "find",
     "free_port",
     "listens",
+    "patient",
     "until",
 ]
 

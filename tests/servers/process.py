@@ -20,6 +20,9 @@ from tests.servers.place import LOOPBACK, within
 # could otherwise be given that very port and connect to itself.
 PORTS = range(15000, 32000)
 
+PATIENCE = "HOLDFAST_TEST_PATIENCE"
+"""The variable by which every time limit of the tests is multiplied, for slow machines."""
+
 _reserved: dict[int, socket.socket] = {}
 
 
@@ -117,14 +120,14 @@ class Process:
 
     def wait(self, timeout: float) -> int:
         """Wait for the end of the program and return its exit status."""
-        return self._process.wait(timeout)
+        return self._process.wait(patient(timeout))
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 20.0) -> None:
         """Ask for an end, kill after a while, and check that no process is left."""
         if self._process.poll() is None:
             self.send(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout)
+                self._process.wait(patient(timeout))
         self.kill()
 
     def kill(self) -> None:
@@ -134,7 +137,7 @@ class Process:
         for pid in family:  # children may lead groups of their own, PostgreSQL's do
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(patient(10))
         until(lambda: not alive(family), 60, f"the end of processes {family}")
         self._watcher.kill()
         self._watcher.communicate()
@@ -149,11 +152,17 @@ def alive(pids: Collection[int]) -> list[int]:
     return sorted(_ancestry().keys() & set(pids))
 
 
+def patient(seconds: float) -> float:
+    """Return a time limit as long as this machine needs it: ``HOLDFAST_TEST_PATIENCE`` times."""
+    return seconds * float(os.environ.get(PATIENCE, "1"))
+
+
 def until(condition: Callable[[], object], timeout: float, what: str) -> None:
     """Wait until a condition holds.
 
     :raises TimeoutError: it did not hold in time; the text names the condition.
     """
+    timeout = patient(timeout)
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:

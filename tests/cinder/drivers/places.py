@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.places import require_programs
-from tests.servers import free_port
+from tests.servers import PATIENCE, free_port
 
 SHARE = "127.0.0.1:/share"
 PYTHON = Path("/usr/lib/python3/dist-packages")
@@ -115,7 +115,9 @@ def lvm(directory: Path, *, thin: bool = False, nvme: bool = False) -> Iterator[
             "volume_clear": "none",
             "target_ip_address": "127.0.0.1",
         }
-        yield Place("cinder.volume.drivers.lvm.LVMVolumeDriver", options, _as_root(directory))
+        # Each target is made by a program that imports Cinder.
+        environment = {PATIENCE: os.environ.get(PATIENCE, "10"), **_as_root(directory)}
+        yield Place("cinder.volume.drivers.lvm.LVMVolumeDriver", options, environment)
     finally:
         subprocess.run(["vgremove", "--force", "--yes", group], capture_output=True, check=False)
         _run("losetup", "--detach", device)

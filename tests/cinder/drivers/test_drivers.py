@@ -37,7 +37,10 @@ from tests.servers import until  # noqa: E402
 GIB = 1024**3
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a share")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a share"),
+    pytest.mark.timeout(3000),
+]
 
 _NOT_REPEATED = "Cinder's manager calls it once; the flow deletes first what a kill left"
 _NOT_CHECKED = "it does not look whether the volume is there"
@@ -117,7 +120,6 @@ def kind(place: places.Place) -> str:
     return place.driver.split(".")[3]
 
 
-@pytest.mark.timeout(1500)
 def test_it_keeps_the_contract_but_for_what_is_known(place: places.Place, tmp_path: Path) -> None:
     if kind(place) not in DEVIATIONS:
         pytest.skip(f"its deviations are not known: {kind(place)}")
@@ -180,19 +182,17 @@ def cloud(
         return made[-1]
 
     backend = {"volume_driver": place.driver, **place.options}
-    more: dict[str, Any] = {
-        "volume_sections": {"DEFAULT": {"debug": False}},
-        # A target is made by a program that imports Cinder.
-        "options": {"rpc_response_timeout": 120},
-    }
-    cloud = BackupCloud(make, broker.vhost(), url, directory, backend, **more)
+    volume_sections = {"DEFAULT": {"debug": False}}
+    cloud = BackupCloud(
+        make, broker.vhost(), url, directory, backend, volume_sections=volume_sections
+    )
     with contextlib.ExitStack() as stack:
         stack.callback(cloud.close)
         stack.callback(lambda: [service.close() for service in made])
         cloud.service.launch()
         if kind(place) == "lvm":
             cloud.backup_service.start()
-        cloud.service.wait_for_log(f"backend {BACKEND} is up", 180)
+        cloud.service.wait_for_log(f"backend {BACKEND} is up")
         cloud.service.wait_for_notice("READY=1")
         yield cloud
         sys.stdout.write(cloud.service.tail(80))
@@ -437,6 +437,7 @@ class TestVolumeGroup:
         cloud.cast("create_volume", volume=clone)
         until(lambda: clone.name in objects(), 30, "the clone's logical volume")
         cloud.service.kill()
+        assert f"clone-snap-{clone.id}" in objects(), "the copy was over before the kill"
         cloud.service.start()
         tenant.found(clone, "available")
 

@@ -14,6 +14,7 @@ from drivers.interface.records import Record
 from tests.functional.cloud import BACKEND, NODE, PROJECT, REQUEST, USER, Cloud, encoded
 from tests.functional.service import Service
 from tests.reading import blocks
+from tests.servers import patient
 from worker.journal.journal import Journal
 
 GIB = 1024**3
@@ -44,7 +45,10 @@ class BackupCloud(Cloud):
         super().__init__(make_service, bus, database, directory, backend, **(volume_sections or {}))
         self.volumes_path = directory / "volumes"
         self.store = directory / "service" / "state" / "backup"
-        defaults = {"rpc_response_timeout": 5, "backup_driver_stats_polling_interval": 10}
+        defaults = {
+            "rpc_response_timeout": int(patient(5)),
+            "backup_driver_stats_polling_interval": 10,
+        }
         self.backup_service = make_service(
             bus=bus,
             database=database,
@@ -74,7 +78,7 @@ class BackupCloud(Cloud):
         target = oslo_messaging.Target(
             exchange="openstack", topic="cinder-backup", server=NODE, version=version
         )
-        return oslo_messaging.get_rpc_client(self._transport, target, timeout=timeout)
+        return oslo_messaging.get_rpc_client(self._transport, target, timeout=patient(timeout))
 
     def cast_backup(self, method: str, version: str = "2.0", **args: Any) -> None:
         """Send a cast to the backup service."""
