@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import random
@@ -66,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.round is not None:
             total = campaign.round(options.round, plan.round(options.round))
         else:
-            total = campaign.run(options.faults)
+            with contextlib.suppress(KeyboardInterrupt):  # the rounds so far count
+                campaign.run(options.faults)
+            total = campaign.total
     return _report(total, campaign.skipped, time.monotonic() - began)
 
 
