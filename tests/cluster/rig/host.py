@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.backend import history
-from tests.cluster.rig import pool
 from tests.cluster.rig.freezer import Freezer
 from tests.faults.outages import clock
 from tests.functional.service import Service
@@ -27,7 +26,6 @@ class Host:
     :param sections: the configuration, without the names of the host.
     :param log: the history of the backend.
     :param backups: whether it has a backup service.
-    :param adopts: the pool of hosts without a cluster that adopt each other's operations.
     """
 
     def __init__(
@@ -43,7 +41,6 @@ class Host:
         backends: Mapping[str, Mapping[str, Any]],
         backups: bool = True,
         forked: bool = True,
-        adopts: str = "",
     ) -> None:
         self.name = name
         self.namespace = namespace
@@ -60,7 +57,6 @@ class Host:
             history.VARIABLE: str(log),
             history.HOST: name,
             clock.VARIABLE: str(self._clock),
-            pool.VARIABLE: adopts,
         }
         kinds = {"volume": VOLUME, **({"backup": BACKUP} if backups else {})}
         self.services = {

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from tests.faults.outages import clock  # first: it keeps eventlet out of the process
 
-from tests.cluster.rig import pool  # isort: skip
 from worker.cmd import volume  # isort: skip
 
 if __name__ == "__main__":
     clock.install()
-    pool.install()
     volume.main()

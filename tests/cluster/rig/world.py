@@ -34,7 +34,6 @@ class Shape:
 
     hosts: int = 2
     cluster: str = CLUSTER
-    pool: str = "pool"
     backups: bool = True
     forked: bool = True
     processes: int = 1
@@ -163,5 +162,4 @@ class World:
             backends={BACKEND: backend},
             backups=shape.backups,
             forked=shape.forked,
-            adopts="" if shape.cluster else shape.pool,
         )
