@@ -9,11 +9,13 @@ without data rather than with half of it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +38,8 @@ CHUNK = units.Mi
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
 _HASH = "sha512"
 _BEGUN = ".new-"
+_RECORD_MAX = 4 * units.Mi
+"""Bytes of a record, as of an answer of Glance."""
 
 
 class DirectoryImages(ImageService):
@@ -58,10 +62,14 @@ class DirectoryImages(ImageService):
     def show(self, context: Any, image_id: str) -> Image:
         """Return the metadata beside the image."""
         try:
-            known: dict[str, Any] = json.loads(self._file(image_id, ".json").read_text())
+            with self._opened(image_id, ".json") as file:
+                record = file.read(_RECORD_MAX + 1)
+            if len(record) > _RECORD_MAX:
+                raise ValueError(f"its record has more than {_RECORD_MAX} bytes")
+            known: dict[str, Any] = {**json.loads(record)}
         except FileNotFoundError:
             raise ImageNotFound(f"image {image_id} is not in {self._path}") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ImageCopyFailure(f"image {image_id} cannot be looked at: {error}") from error
         return {"properties": {}, **known}
 
@@ -186,17 +194,30 @@ class DirectoryImages(ImageService):
 
     def _chunks(self, image_id: str) -> Iterator[bytes]:
         try:
-            with self._file(image_id, "").open("rb") as file:
+            with self._opened(image_id, "") as file:
                 yield from iter(lambda: file.read(CHUNK), b"")
         except OSError as error:
             raise ImageCopyFailure(f"image {image_id} cannot be read: {error}") from error
 
     def _pieces(self, image_id: str) -> Iterator[Piece]:
         try:
-            with self._file(image_id, "").open("rb", buffering=0) as file:
+            with self._opened(image_id, "", buffering=0) as file:
                 yield from pieces(BlockFile(file), CHUNK)
         except OSError as error:
             raise ImageCopyFailure(f"image {image_id} cannot be read: {error}") from error
+
+    def _opened(self, image_id: str, suffix: str, buffering: int = -1) -> BinaryIO:
+        """Open a file to be read. :raises OSError: it is a link, or no regular file."""
+        path = self._file(image_id, suffix)
+        # O_NONBLOCK: a pipe of that name would otherwise wait for its other end.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            return open(fd, "rb", buffering=buffering)
+        except BaseException:
+            os.close(fd)
+            raise
 
     def _file(self, image_id: str, suffix: str) -> Path:
         if not isinstance(image_id, str) or not _ID.fullmatch(image_id):
