@@ -13,7 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -29,7 +29,7 @@ from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget
-from drivers.backup.stores.object_store import Missing, ObjectStore
+from drivers.backup.stores.object_store import Missing, ObjectStore, StoreError
 from drivers.backup.transfer import backup_run, stored_names
 from drivers.backup.transfer.backup_run import BackupRun
 from drivers.backup.transfer.chain import Chain, ChainLink, require_stored
@@ -37,6 +37,7 @@ from drivers.backup.transfer.changed_blocks import Parent
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.backup.transfer.restore_run import RestoreRun
+from drivers.backup.transfer.stored_checkpoint import CheckpointPlace, StoredCheckpoint
 from drivers.blockio import BlockFile
 from drivers.interface.backup import BackupDriver, Parts
 from drivers.interface.errors import BackupDamaged, BackupDriverException
@@ -66,8 +67,11 @@ class ChunkedDriver(BackupDriver):
     block_size: ClassVar[str]
     """Name of the option that says of how many bytes a hash is."""
 
-    def __init__(self, configuration: Any, *, metadata: Any = None, **_: Any) -> None:
+    def __init__(
+        self, configuration: Any, *, metadata: Any = None, shared: bool = False, **_: Any
+    ) -> None:
         super().__init__(configuration, metadata=metadata)
+        self._shared = shared
         self._store = self.make_store()
         self._store.creates_containers = bool(configuration.backup_create_containers)
         self._work = Path(configuration.backup_work_path)
@@ -135,14 +139,7 @@ class ChunkedDriver(BackupDriver):
             self._store, container, prefix, self._compression, self._max_object_size
         )
         with ExitStack() as stack:
-            checkpoint = stack.enter_context(
-                Checkpoint(self._work_file(backup.id, _CHECKPOINT), transfer)
-            )
-            if not checkpoint.has_entries:
-                self._work_file(backup.id, _HASHES).unlink(missing_ok=True)
-            own = stack.enter_context(
-                BlockHashes.in_file(self._work_file(backup.id, _HASHES), self._block_size)
-            )
+            checkpoint, own = self._begun(stack, backup, container, transfer)
             base = stack.enter_context(self._parent_hashes(backup, parent, changed))
             objects = BackupRun(self._limits, device, target, own, checkpoint, base).run(pace)
             facts = _facts(backup)
@@ -163,6 +160,8 @@ class ChunkedDriver(BackupDriver):
         with self._store.writing(container, f"{prefix}{layout.METADATA}") as sink:
             manifest.write(sink)
         self._store.sync(container, prefix)
+        if self._shared:
+            CheckpointPlace(self._store, container, str(backup.id)).remove()
         self._remove_work_files(backup.id)
         return {**update, "object_count": len(objects)}
 
@@ -185,7 +184,11 @@ class ChunkedDriver(BackupDriver):
         transfer = {"key": pace.key, "backup": str(backup.id)}
         if not pace.key:
             path.unlink(missing_ok=True)
-        with Checkpoint(path, transfer) as checkpoint:
+        place = None
+        if self._shared and pace.key:
+            container = self._store.container(backup)
+            place = CheckpointPlace(self._store, container, f"{backup.id}-{volume_id}")
+        with _restore_checkpoint(path, transfer, place) as checkpoint:
             restoring = RestoreRun(
                 self._limits,
                 self._store,
@@ -195,6 +198,9 @@ class ChunkedDriver(BackupDriver):
                 target_is_zero=bool(volume_is_new),
             )
             restoring.run(pace)
+        if place is not None:
+            with suppress(StoreError):
+                place.remove()
         path.unlink(missing_ok=True)
         if volume_meta is not None:
             self.put_metadata(volume_id, volume_meta)
@@ -218,6 +224,7 @@ class ChunkedDriver(BackupDriver):
             for name in names:
                 self._store.delete(container, name)
         self._store.remove_unfinished(container, prefix)
+        CheckpointPlace(self._store, container, str(backup.id)).remove_all()
         self._store.sync(container, prefix)
         self._store.forget(backup)
 
@@ -225,6 +232,22 @@ class ChunkedDriver(BackupDriver):
         """Refuse a place that is not this backup's; whether it is there, a restore sees."""
         _container, prefix = self._location(backup)
         self._require_own(backup, prefix)
+
+    def _begun(
+        self, stack: ExitStack, backup: Record, container: str, transfer: dict[str, Any]
+    ) -> tuple[Checkpoint, BlockHashes]:
+        """Open the checkpoint of a backup, and the hashes of the blocks before it."""
+        path, file = (self._work_file(backup.id, kind) for kind in (_CHECKPOINT, _HASHES))
+        if self._shared:
+            file.unlink(missing_ok=True)
+            own = stack.enter_context(BlockHashes.in_file(file, self._block_size))
+            place = CheckpointPlace(self._store, container, str(backup.id))
+            stored = StoredCheckpoint(path, transfer, place, own)
+            return stack.enter_context(stored), own
+        checkpoint = stack.enter_context(Checkpoint(path, transfer))
+        if not checkpoint.has_entries:
+            file.unlink(missing_ok=True)
+        return checkpoint, stack.enter_context(BlockHashes.in_file(file, self._block_size))
 
     def _location(self, backup: Record) -> tuple[str, str]:
         container, prefix = self._store.container(backup), backup.service_metadata
@@ -360,6 +383,15 @@ def _facts(backup: Record) -> dict[str, Any]:
         "backup_description": backup.display_description,
         "created_at": str(created),
     }
+
+
+def _restore_checkpoint(
+    path: Path, transfer: dict[str, Any], place: CheckpointPlace | None
+) -> Checkpoint:
+    """Open the checkpoint of a restore; one that cannot be stored is no reason to fail."""
+    if place is None:
+        return Checkpoint(path, transfer)
+    return StoredCheckpoint(path, transfer, place, required=False)
 
 
 def _device(volume_file: Any, label: str) -> BlockFile:

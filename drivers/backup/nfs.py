@@ -24,6 +24,11 @@ class NfsDriver(PosixDriver):
 
     OPTS: ClassVar[list[cfg.Opt]] = [*options.CHUNKED, *options.POSIX, *options.NFS]
 
+    @classmethod
+    def shared_place(cls, configuration: Any) -> str | None:
+        """Return the share."""
+        return str(configuration.backup_share or "").rstrip("/") or None
+
     def make_store(self) -> ObjectStore:
         """Return the share's directory."""
         return DirectoryStore(_mount(self.configuration).place)

@@ -69,6 +69,13 @@ POSIX: list[cfg.Opt] = [
         default="$state_path/backup",
         help="Directory of the backups.",
     ),
+    cfg.BoolOpt(
+        "backup_posix_path_shared",
+        default=False,
+        help="Whether all hosts with this backup_posix_path have the same directory there. Hosts "
+        "that also share a journal adopt each other's backups. It need not be set for NFS, "
+        "CephFS and other network file systems that are mounted when the service starts.",
+    ),
     cfg.StrOpt(
         "backup_container",
         help="No effect: a backup without a container has a directory of its own below "

@@ -17,7 +17,7 @@ from oslo_utils import units
 from drivers.backup import options
 from drivers.backup.chunked import ChunkedDriver
 from drivers.backup.format.layout import is_own_name
-from drivers.backup.stores.bucket_store import BucketStore, explained
+from drivers.backup.stores.bucket_store import BucketStore, explained, without_login
 from drivers.backup.stores.object_store import PART, Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
@@ -42,6 +42,18 @@ class S3Driver(ChunkedDriver):
 
     object_size = "backup_s3_object_size"
     block_size = "backup_s3_block_size"
+
+    @classmethod
+    def shared_place(cls, configuration: Any) -> str | None:
+        """Return the endpoint, the bucket and a fingerprint of the account's access key.
+
+        Accounts of some stores have buckets of the same name.
+        """
+        endpoint = str(configuration.backup_s3_endpoint_url or configuration.backup_s3_region)
+        key = str(configuration.backup_s3_store_access_key or "").encode()
+        account = hashlib.sha256(key).hexdigest()[:8]
+        bucket = configuration.backup_s3_store_bucket
+        return f"{without_login(endpoint)}/{bucket} ({account})"
 
     def make_store(self) -> ObjectStore:
         """Return the bucket."""

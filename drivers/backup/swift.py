@@ -14,7 +14,7 @@ from oslo_config import cfg
 
 from drivers.backup import options
 from drivers.backup.chunked import ChunkedDriver
-from drivers.backup.stores.bucket_store import BucketStore, explained
+from drivers.backup.stores.bucket_store import BucketStore, explained, without_login
 from drivers.backup.stores.object_store import PART, Missing, ObjectStore, StoreError
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
@@ -35,6 +35,21 @@ class SwiftDriver(ChunkedDriver):
 
     object_size = "backup_swift_object_size"
     block_size = "backup_swift_block_size"
+
+    @classmethod
+    def shared_place(cls, configuration: Any) -> str | None:
+        """Return the address, the account and the container."""
+        if not configuration.backup_swift_auth_url:
+            return None
+        account = (
+            configuration.backup_swift_project_domain,
+            configuration.backup_swift_project or configuration.backup_swift_tenant,
+            configuration.backup_swift_user,
+            configuration.backup_swift_region_name,
+        )
+        names = " ".join(str(part) for part in account if part)
+        address = without_login(str(configuration.backup_swift_auth_url))
+        return f"{address}/{configuration.backup_swift_container} ({names})"
 
     def make_store(self) -> ObjectStore:
         """Return the store."""

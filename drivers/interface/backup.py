@@ -39,6 +39,9 @@ class BackupDriver(abc.ABC):
     :param metadata: the worker's implementation of :meth:`get_metadata` and
         :meth:`put_metadata`: an object with ``get(volume_id)`` and
         ``put(volume_id, json_metadata)``.
+    :param shared: whether other hosts continue interrupted transfers of this one; then the
+        checkpoints have to be where they find them. Only for drivers with a
+        :meth:`shared_place`.
     """
 
     OPTS: ClassVar[list[cfg.Opt]] = []
@@ -50,6 +53,17 @@ class BackupDriver(abc.ABC):
     def __init__(self, configuration: Any, *, metadata: Any = None, **_: Any) -> None:
         self.configuration = configuration
         self.metadata = metadata
+
+    @classmethod
+    def shared_place(cls, configuration: Any) -> str | None:
+        """Return a name of the place of the backups that only hosts with the same place have.
+
+        Such hosts adopt each other's operations where they share a journal. Nothing is
+        connected for it. A driver with a name gets the argument ``shared``.
+
+        :returns: None where the place belongs to this host, or its name is not known.
+        """
+        return None
 
     def check_for_setup_error(self) -> None:
         """Return whether the store can be used.

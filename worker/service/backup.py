@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from drivers.interface.records import Record
 from flows.context import BackupContext
 from flows.engine.flow_run import Observer
 from flows.statuses import BackupStatus
+from worker import database_url
 from worker.adapters.backup_metadata import VolumeMetadata
 from worker.adapters.host_attach import HostAttacher
 from worker.adapters.remote_services import RemoteBackupPeers, RemoteVolumeServices
@@ -23,10 +25,12 @@ from worker.backends.backup_backend import BackupStoreBackend
 from worker.backends.directory_mark import DirectoryMark
 from worker.conf.option_groups import backup as options
 from worker.db.records import Records
+from worker.db.tuning import is_sqlite
 from worker.endpoints.backup import RPC_VERSION, BackupEndpoint, ForceDeleteSupport
 from worker.endpoints.service import CapabilityReports, ServiceEndpoint
 from worker.execution.concurrency import blocking
 from worker.execution.timeouts import OperationTimeouts
+from worker.recovery.adopted_backups import AdoptedBackups
 from worker.recovery.orphaned_backups import OrphanedBackups
 from worker.rpc import topics
 from worker.rpc.clients import scheduler
@@ -38,6 +42,9 @@ from worker.service.fence import HostFence
 from worker.service.inputs import Identity, Inputs
 from worker.service.parts import Infrastructure, Parts
 from worker.service.start_stop import Service
+
+_POOL_LENGTH = 255
+"""Characters that the table of slots has for the name of a pool."""
 
 
 def service(
@@ -76,6 +83,7 @@ def build(inputs: Inputs) -> Parts:
     transfers = math.ceil(int(conf.backup_max_operations) / common.identity.processes)
     operations = base.make_pool(common, executor, data_transfers=transfers)
     intake = base.make_intake(common, dispatcher, operations)
+    adopted = _adopted(common)
     report = functools.partial(_report, common, backend, reports)
     interval = conf.backup_driver_stats_polling_interval
     return Parts(
@@ -85,7 +93,7 @@ def build(inputs: Inputs) -> Parts:
         intake=intake,
         servers=base.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations),
-        adopter=base.make_adopter(common, operations),
+        adopter=base.make_adopter(common, operations, adopted.take),
         reporter=base.make_reporter(
             common, backend, report, interval=interval, heartbeat=inputs.alive
         ),
@@ -118,6 +126,7 @@ class BackupContexts:
 
 def _identity(inputs: Inputs) -> Identity:
     conf = inputs.conf
+    place = _shared_place(conf)
     return Identity(
         binary=topics.BACKUP_TOPIC,
         rpc_version=RPC_VERSION,
@@ -125,7 +134,46 @@ def _identity(inputs: Inputs) -> Identity:
         zone=str(conf.storage_availability_zone),
         number=inputs.number,
         processes=int(conf.backup_workers),
+        shared_pool="" if place is None else _pool(place),
     )
+
+
+def _shared_place(conf: cfg.ConfigOpts) -> str | None:
+    """Return driver and place of a store by which hosts that share a journal know each other."""
+    if is_sqlite(database_url.parse(conf.journal.connection)):
+        return None
+    driver_class, services = options.driver_class(conf)
+    find = getattr(driver_class, "shared_place", lambda _configuration: None)
+    place = find(options.Settings(conf))
+    return None if place is None else f"{services[0].rpartition('.')[2]} {place}"
+
+
+def _pool(place: str) -> str:
+    """Return the pool of the hosts with one place; a long one is shortened to a unique text."""
+    pool = f"{topics.BACKUP_TOPIC} {place}"
+    if len(pool) <= _POOL_LENGTH:
+        return pool
+    end = hashlib.sha256(pool.encode()).hexdigest()
+    return f"{pool[: _POOL_LENGTH - len(end) - 1]} {end}"
+
+
+def _adopted(common: Infrastructure) -> AdoptedBackups:
+    """Build what gives adopted backups to this host; do so for those of an earlier process."""
+    host, slot, journal = common.identity.host, common.slot, common.journal
+
+    def others() -> Collection[str]:
+        if slot is None or host == common.identity.pool:
+            return ()
+        found = common.journal_retry.until_available(
+            lambda: slot.apart.of_pool(common.identity.pool)
+        )
+        return {one.host for one in found} - {host}
+
+    adopted = AdoptedBackups(common.records, host, others, common.stopping)
+    if others():
+        name = common.identity.slot
+        adopted.take(common.journal_retry.until_available(lambda: journal.unfinished(name)))
+    return adopted
 
 
 def _backend(common: Infrastructure) -> BackupStoreBackend:
@@ -136,8 +184,10 @@ def _backend(common: Infrastructure) -> BackupStoreBackend:
     held = functools.partial(_has_backups, common.records, host, services)
     mark = DirectoryMark(f"{host} {services[0]}", conf.state_path, held)
 
+    shared = {"shared": True} if common.identity.shared_pool else {}
+
     def make_driver() -> BackupDriver:
-        driver: BackupDriver = driver_class(options.Settings(conf), metadata=metadata)
+        driver: BackupDriver = driver_class(options.Settings(conf), metadata=metadata, **shared)
         mark.check(driver)
         return driver
 

@@ -284,8 +284,15 @@ def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPol
     return RequestPoller(*(base.journal, base.identity.slot, handler), base.stopping, base.draining)
 
 
-def make_adopter(base: Infrastructure, operations: OperationPool) -> Adopter | None:
-    """Build what adopts the operations of dead processes; None for a journal in SQLite."""
+def make_adopter(
+    base: Infrastructure,
+    operations: OperationPool,
+    moved: Callable[[Sequence[FlowDetail]], None] = lambda _flows: None,
+) -> Adopter | None:
+    """Build what adopts the operations of dead processes; None for a journal in SQLite.
+
+    :param moved: called with operations that were adopted, before they resume.
+    """
     if (slot := base.slot) is None:
         return None
     identity, journal = base.identity, base.journal
@@ -301,7 +308,7 @@ def make_adopter(base: Infrastructure, operations: OperationPool) -> Adopter | N
     return Adopter(
         *(slot.adoption, slot.apart, own, lease.times.margin),
         lambda flows: base.journal_retry.until_available(lambda: journal.load_each(flows)),
-        functools.partial(_claim_work, base),
+        functools.partial(_claim_work, base, moved),
         operations.resume_adopted,
         base.stopping,
     )
@@ -335,8 +342,14 @@ def make_reporter(
     )
 
 
-def _claim_work(base: Infrastructure, host: str, flows: Sequence[FlowDetail]) -> None:
+def _claim_work(
+    base: Infrastructure,
+    moved: Callable[[Sequence[FlowDetail]], None],
+    host: str,
+    flows: Sequence[FlowDetail],
+) -> None:
     """Claim the rows of ``workers`` that another service had for these flows."""
+    moved(flows)
     services = base.records.services.list(host=host, binary=base.identity.binary)
     former = {int(one.id) for one in services} - {base.row.id}
     resources = {str(one) for flow in flows for one in (flow.meta.get("resource") or ())[1:]}

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeGuard
@@ -118,6 +118,12 @@ class BlockHashes:
             return raw
         hashes = (raw[at : at + SIZE] for at in range(0, len(raw), SIZE))
         return b"".join(self._zero if one == _NONE else one for one in hashes)
+
+    def places(self, parts: Iterable[Sequence[int]]) -> Iterator[tuple[int, int]]:
+        """Yield the first block, and the number of blocks, of parts of the volume."""
+        for begin, end in parts:
+            first = begin // self.block_size
+            yield first, -(-end // self.block_size) - first
 
     def flush(self) -> None:
         """See that they outlive the machine."""

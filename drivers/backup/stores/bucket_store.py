@@ -49,6 +49,13 @@ class BucketStore(ObjectStore):
         return f"volume_{backup.volume_id}/{now:%Y%m%d%H%M%S}/az_{zone}_backup_{backup.id}"
 
 
+def without_login(url: str) -> str:
+    """Return a URL without user, password and a final slash."""
+    scheme, _, rest = url.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".rstrip("/").removeprefix("://")
+
+
 @contextlib.contextmanager
 def explained(
     action: str, where: str, absent: Callable[[Exception], bool], authority: str

@@ -196,7 +196,11 @@ class BackupRun:
         self._target.store.sync(self._target.container, self._target.prefix)
         self._own.flush()
         objects = [one.to_json() for one in progress.objects]
-        self._checkpoint.append({"parts": progress.extents, "objects": objects})
+        own = self._own
+        self._checkpoint.append(
+            {"parts": progress.extents, "objects": objects},
+            lambda: (own.read(*place) for place in own.places(progress.extents)),
+        )
         self._recorded.objects += progress.objects
         self._recorded.extents += progress.extents
         self._recorded_bytes += sum(end - begin for begin, end in progress.extents)

@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -81,14 +81,20 @@ class Checkpoint:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         os.close(self._fd)
 
     def entries(self) -> Iterator[Any]:
         """Yield the entries of an earlier try, and of this one so far."""
         yield from itertools.islice(_lines(self._path), 1, None)
 
-    def append(self, entry: Any) -> None:
+    def append(self, entry: Any, hashes: Callable[[], Iterable[bytes]] = tuple) -> None:
         """Write an entry to the disk.
+
+        :param hashes: returns those of the entry's blocks, for checkpoints that keep them.
 
         :raises BackupDriverException: the disk is full, or failed.
         """

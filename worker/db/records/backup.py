@@ -111,6 +111,26 @@ class Backups:
             )
         )
 
+    def adopt(
+        self, backup_id: str, host: str, *, former: Collection[str], when: Collection[str]
+    ) -> bool:
+        """Write the host of a backup whose operation it has adopted; return whether it changed.
+
+        :param former: hosts from which it may have come.
+        :param when: statuses in which the operation is running.
+        """
+        change = (
+            sa.update(_T)
+            .where(
+                _T.c.id == backup_id,
+                _T.c.host.in_(former),
+                _T.c.status.in_(when),
+                _T.c.deleted == sa.false(),
+            )
+            .values(host=host)
+        )
+        return self._db.write(lambda connection: connection.execute(change).rowcount > 0)
+
     def complete(self, backup_id: str, *, when: Collection[str], **columns: Any) -> None:
         """Make a backup available, and count it with the one that it builds on; once."""
 

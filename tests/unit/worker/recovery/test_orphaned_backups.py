@@ -258,3 +258,14 @@ class TestWhichRows:
 
         assert past.settle() == 1
         assert past.asked == [f"backup {backup}"]
+
+
+def test_operations_of_other_hosts_of_the_journal_are_left(past: Past) -> None:
+    """A living host has its rows, and an adopter those that it has not written yet."""
+    theirs = past.backup("restoring", host="living", restore_volume_id=past.volume("creating"))
+    adopted = past.backup("deleting")
+    past.entries = [entry(adopted, "RUNNING")]
+
+    assert past.settle() == 0
+    assert past.status("backup", theirs) == "restoring"
+    assert past.asked == []
