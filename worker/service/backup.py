@@ -134,7 +134,7 @@ def _identity(inputs: Inputs) -> Identity:
         zone=str(conf.storage_availability_zone),
         number=inputs.number,
         processes=int(conf.backup_workers),
-        shared_pool="" if place is None else _pool(place),
+        store_pool="" if place is None else _pool(place),
     )
 
 
@@ -184,7 +184,7 @@ def _backend(common: Infrastructure) -> BackupStoreBackend:
     held = functools.partial(_has_backups, common.records, host, services)
     mark = DirectoryMark(f"{host} {services[0]}", conf.state_path, held)
 
-    shared = {"shared": True} if common.identity.shared_pool else {}
+    shared = {"shared": True} if common.identity.store_pool else {}
 
     def make_driver() -> BackupDriver:
         driver: BackupDriver = driver_class(options.Settings(conf), metadata=metadata, **shared)

@@ -71,6 +71,7 @@ class Identity:
     :param host: the name on the bus and in the database.
     :param number: the number of this process among those of the service.
     :param cluster: ``cluster@backend`` of a volume service; None without a cluster.
+    :param store_pool: the pool of backup services with one store; empty for a store of one host.
     """
 
     binary: str
@@ -80,11 +81,12 @@ class Identity:
     number: int
     processes: int
     cluster: str | None = None
+    store_pool: str = ""
 
     @property
     def pool(self) -> str:
         """The slots whose processes adopt each other's operations."""
-        return self.address
+        return self.store_pool or self.address
 
     @property
     def backend_rows(self) -> BackendRows:
