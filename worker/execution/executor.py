@@ -136,7 +136,7 @@ class Executor:
         self._journal_retry = journal_retry
         self._contexts = contexts
         self._limiter = limiter
-        self._max_resumes = max_resumes
+        self.max_resumes = max_resumes
         self._timeouts = timeouts
         self._observer = observer
         self._running: dict[str, flow_run.FlowRun] = {}
@@ -251,7 +251,7 @@ class Executor:
 
         :param inside: True where it is known that a step was interrupted.
         """
-        most, found = self._max_resumes(), interruptions.of(run.detail, inside=inside)
+        most, found = self.max_resumes(), interruptions.of(run.detail, inside=inside)
         without_driver = found.has_exhausted_reverts(most)
         reason = _reason_to_revert(run, found, most, without_driver)
         reverts = found.reverts
@@ -348,7 +348,7 @@ def _reason_to_revert(
     run: OperationRun, found: Interruption, most: int, without_driver: bool
 ) -> FlowError | None:
     """Return why an interrupted operation is reverted; None for one that is resumed."""
-    method, count = run.operation.method, found.count
+    method, count = run.operation.method, found.counted(most)
     if without_driver:
         text = f"{method} was interrupted {count} times, its reverts too: the driver is not called"
         return OperationInterrupted(text)

@@ -210,7 +210,7 @@ class Journal:
         """
         found = found or interruptions.of(detail)
         meta, state = interruptions.noted(detail, found, group_size, reverts), detail.state
-        if state in (states.PENDING, states.SUSPENDED):
+        if state in (states.PENDING, states.SUSPENDED, interruptions.LOST):
             state = states.RUNNING
         with self._writing() as cursor:
             self._statements.set_flow(cursor, detail.uuid, state, meta)
@@ -220,7 +220,8 @@ class Journal:
     def suspend(self, slot: str) -> None:
         """Note durably that a stop in order leaves the flows of a slot: none was interrupted."""
         with self._transactions.changing() as connection:
-            self._statements.suspend(connection, slot, (*ENDED, states.PENDING, states.SUSPENDED))
+            but = (*ENDED, states.PENDING, states.SUSPENDED)
+            self._statements.set_all(connection, slot, states.SUSPENDED, but)
         self._disk.wait()
 
     def finish(

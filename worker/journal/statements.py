@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
-from taskflow import states
 from taskflow.persistence import models
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
@@ -289,14 +288,14 @@ class Statements:
         """Give all flows of a slot to another one."""
         connection.execute(self._rename.values(name=after), {"before": before})
 
-    def suspend(self, connection: sa.Connection, slot: str, but: Sequence[str]) -> None:
-        """Set the flows of a slot to ``SUSPENDED``, but for those in some states."""
+    def set_all(self, connection: sa.Connection, slot: str, state: str, but: Sequence[str]) -> None:
+        """Set the flows of a slot to a state, but for those in some states."""
         flows = self._flows
         owned = sa.select(self._books.c.uuid).where(self._books.c.name == slot)
         connection.execute(
             sa.update(flows)
             .where(flows.c.parent_uuid.in_(owned), flows.c.state.not_in(but))
-            .values(state=states.SUSPENDED, updated_at=timeutils.utcnow())
+            .values(state=state, updated_at=timeutils.utcnow())
         )
 
     def listing(

@@ -306,7 +306,7 @@ def make_adopter(
         prove_dead if identity.first else None,
     )
     return Adopter(
-        *(slot.adoption, slot.apart, own, lease.times.margin),
+        *(slot.adoption, slot.apart, own, lease.times),
         lambda flows: base.journal_retry.until_available(lambda: journal.load_each(flows)),
         functools.partial(_claim_work, base, moved),
         operations.resume_adopted,

@@ -225,7 +225,9 @@ class OperationPool:
         undo = detail.meta.get("undo")
         cancelled = OperationCancelled(str(undo)) if undo else None
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
-        candidate = resume_pool.ResumeCandidate.of(run, interruptions.of(detail))
+        candidate = resume_pool.ResumeCandidate.of(
+            run, interruptions.of(detail), self._executor.max_resumes()
+        )
         pool = self._transfers.executor if operation.moves_data else None
         self._enqueue(run, functools.partial(self._resumed.submit, candidate, pool=pool))
         return True

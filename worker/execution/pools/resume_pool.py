@@ -63,9 +63,13 @@ class ResumeCandidate:
     group_size: int = 0
 
     @classmethod
-    def of(cls, run: Resumed, found: Interruption) -> ResumeCandidate:
-        """Return the candidate that follows from an operation's entry in the journal."""
-        return cls(run, found.count, max(1, found.group_size) if found.suspect else 0)
+    def of(cls, run: Resumed, found: Interruption, most: int) -> ResumeCandidate:
+        """Return the candidate that follows from an operation's entry in the journal.
+
+        :param most: how many losses of hosts in a row do not count.
+        """
+        size = max(1, found.group_size) if found.is_suspect(most) else 0
+        return cls(run, found.counted(most), size)
 
     @property
     def largest(self) -> int:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from oslo_utils import timeutils
+from taskflow import states
 
+from worker.journal import interruptions
 from worker.journal.consumers import Consumers
 from worker.journal.errors import JournalConflict, JournalUnavailable
 from worker.journal.slots.conflicts import repeated
@@ -57,11 +59,13 @@ class Adoption:
         self._in_doubt: Adopted | None = None
 
     @repeated
-    def adopt(self, former: Slot, margin: float | None) -> Adopted | None:
+    def adopt(self, former: Slot, margin: float | None, *, lost: bool = False) -> Adopted | None:
         """Take over the operations of a slot; return None where it is not to be had any more.
 
         :param margin: seconds for which its lease has to be over; None where its owner is known
             to be dead.
+        :param lost: whether its host was lost, which is not counted as an interruption of each
+            operation that was inside a step.
         :raises JournalUnavailable: perhaps they are ours now: see :meth:`settle`.
         :raises JournalFenced: this process has lost its own slot.
         """
@@ -72,6 +76,9 @@ class Adoption:
                     return None
                 ages = self._statements.ages(connection, former.slot, self._ended)
                 found = Adopted(former, tuple(ages), _seconds(ages.values()))
+                if lost:
+                    but = (*self._ended, states.PENDING, states.SUSPENDED)
+                    self._statements.set_all(connection, former.slot, interruptions.LOST, but)
                 self._statements.move(connection, list(found.flows), self._slot)
                 self._consumers.forget_in(connection, former.slot)
         except JournalConflict:

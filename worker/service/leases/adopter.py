@@ -15,6 +15,7 @@ from flows.errors import ProcessStopping
 from worker.journal.errors import JournalError
 from worker.journal.slots.adoption import Adopted, Adoption
 from worker.journal.slots.slot_rows import Slot, Slots
+from worker.service.leases.times import LeaseTimes
 
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class OwnSlots:
 class Adopter:
     """Looks for slots that lost their owners, and adopts them one at a time.
 
-    :param margin: seconds for which a lease has to be over.
+    :param times: of the leases.
     :param load: reads flows from the journal.
     :param moved: called with the former host and the flows before they resume.
     :param resume: resumes flows beside new ones; returns how many.
@@ -55,7 +56,7 @@ class Adopter:
         adoption: Adoption,
         slots: Slots,
         own: OwnSlots,
-        margin: float,
+        times: LeaseTimes,
         load: Callable[[Sequence[str]], Sequence[FlowDetail]],
         moved: Callable[[str, Sequence[FlowDetail]], None],
         resume: Callable[[Sequence[FlowDetail]], int],
@@ -64,7 +65,7 @@ class Adopter:
         self._adoption = adoption
         self._slots = slots
         self._own = own
-        self._margin = margin
+        self._times = times
         self._load = load
         self._moved = moved
         self._resume = resume
@@ -80,7 +81,8 @@ class Adopter:
             self._take_over(settled)
             return True
         for slot, margin in self._candidates():
-            adopted = self._adoption.adopt(slot, margin)
+            lost = margin is not None and self._is_host_lost(slot)
+            adopted = self._adoption.adopt(slot, margin, lost=lost)
             if adopted is not None:  # otherwise another process was faster
                 self._take_over(adopted)
                 return True
@@ -103,10 +105,25 @@ class Adopter:
         found = [one for one in self._slots.of_pool(own.pool) if one.slot != own.slot]
         random.shuffle(found)
         for one in found:
-            if one.is_adoptable(self._margin):
-                yield one, self._margin
+            if one.is_adoptable(self._times.margin):
+                yield one, self._times.margin
             elif self._is_dead_here(one):
                 yield one, None
+
+    def _is_host_lost(self, slot: Slot) -> bool:
+        """Return whether a lease ended because its host is away, dead or frozen.
+
+        A process that crashed is started again, and takes its slot back before the lease ends.
+        Where that failed, but other processes of its instance still renew their leases, the
+        process alone has ended, and that counts as a crash.
+        """
+        if slot.is_free:
+            return False  # an orderly stop, or an operator
+        latest = slot.renewed_before - self._times.kill_after
+        return not any(
+            one.instance == slot.instance and not one.is_free and one.renewed_before < latest
+            for one in self._slots.every()
+        )
 
     def _is_dead_here(self, slot: Slot) -> bool:
         """Return whether no process serves a slot of this host any more."""

@@ -160,12 +160,14 @@ def test_work_with_threads_of_its_kind_runs_there(candidate: ResumeCandidate) ->
 class Operations:
     """Operations of one process, some of which end it; no time passes.
 
+    :param lost: whether each end is the loss of a host.
     :param first_step: whether they end it in their first step, whose begin is not journalled.
     """
 
     count: int
     culprits: Collection[int]
     first_step: bool = False
+    lost: bool = False
     deaths: int = 0
     rounds: int = 0
     reverted: set[int] = field(default_factory=set)
@@ -181,7 +183,14 @@ class Operations:
                 task.state = states.RUNNING
                 detail.add(task)
             self.entries[number] = detail
-        self.deaths = 1
+        self.die()
+
+    def die(self) -> None:
+        """End the process, or its host."""
+        self.deaths += 1
+        for detail in self.entries.values():
+            if self.lost and detail.state == states.RUNNING:
+                detail.state = interruptions.LOST
 
     def live(self) -> None:
         """Start again until all have ended."""
@@ -189,7 +198,7 @@ class Operations:
             together, suspects = [], []
             for number, detail in self.entries.items():
                 found = interruptions.of(detail)
-                one: Any = PendingWork(ResumeCandidate.of(Run(), found), None, number)  # type: ignore[arg-type]
+                one: Any = PendingWork(ResumeCandidate.of(Run(), found, MAX_RESUMES), None, number)  # type: ignore[arg-type]
                 (suspects if one.candidate.group_size else together).append(one)
             self.rounds = max(self.rounds, len(list(groups(suspects))))
             self._run([together, *groups(suspects)])
@@ -199,7 +208,7 @@ class Operations:
             for one in group:
                 self._resume(one.work, len(group))
             if any(one.work in self.culprits and one.work in self.entries for one in group):
-                self.deaths += 1
+                self.die()
                 return
             for one in group:
                 self.entries.pop(one.work, None)
@@ -225,6 +234,27 @@ def test_one_culprit_among_two_hundred_is_found(culprit: int, first_step: bool) 
     # Twice all together, then 50, 13, 4 and 1; the first step is not known to have begun.
     assert operations.deaths <= 6 + first_step
     assert operations.rounds <= 8
+
+
+def test_operations_of_hosts_that_died_in_turn_resume_at_once() -> None:
+    operations = Operations(32, (), lost=True)
+    for _ in range(MAX_RESUMES - 1):
+        for number in operations.entries:
+            operations._resume(number, 32)
+        operations.die()
+    operations.live()
+
+    assert operations.reverted == set()
+    assert operations.rounds == 0  # no groups: all at the same time
+
+
+@pytest.mark.parametrize("culprit", [0, 57, 199])
+def test_one_operation_that_ends_each_of_its_hosts_is_found(culprit: int) -> None:
+    operations = Operations(200, {culprit}, lost=True)
+    operations.live()
+
+    assert operations.reverted == {culprit}
+    assert operations.deaths <= MAX_RESUMES + 5  # together, then 50, 13, 4 and 1
 
 
 def test_several_culprits_are_found_and_only_they() -> None:

@@ -75,7 +75,48 @@ def test_progress_resets_the_count(before: Any, after: Any, count: int) -> None:
     found = interruptions.of(entry(states.RUNNING, *atoms, **detail.meta))
 
     assert found.count == count
-    assert found.suspect is (count > 1)
+    assert found.is_suspect(3) is (count > 1)
+
+
+def test_losses_of_hosts_count_when_there_are_more_than_max_resumes() -> None:
+    detail = entry(interruptions.LOST, at())
+    seen = []
+    for _ in range(5):
+        found = interruptions.of(detail)
+        seen.append((found.counted(3), found.is_suspect(3), found.is_exhausted(3)))
+        resumed(detail)
+        detail.state = interruptions.LOST
+
+    assert seen == [
+        *[(0, False, False)] * 3,
+        (4, True, True),
+        (5, True, True),
+    ]
+    progressed = entry(interruptions.LOST, at(progress=0.5), **detail.meta)
+    assert interruptions.of(progressed).counted(3) == 0
+
+
+def test_a_loss_decides_nothing_about_an_operation_that_had_crashed_before() -> None:
+    detail = entry(states.RUNNING, at(), resumes=3, reached=[0, 0.0, 0.0], company=1)
+    detail.state = interruptions.LOST
+    lost = interruptions.of(detail)
+    resumed(detail)
+
+    assert (lost.count, lost.is_exhausted(3), lost.is_suspect(3)) == (3, False, True)
+    assert interruptions.of(detail).is_exhausted(3)
+
+
+def test_losses_during_reverts_have_a_count_of_their_own() -> None:
+    detail = entry(interruptions.LOST, states.REVERTING, resumes=1, losses=3)
+    seen = []
+    for _ in range(5):
+        found = interruptions.of(detail)
+        seen.append((found.of_reverts(3), found.has_exhausted_reverts(3)))
+        detail.meta = interruptions.noted(detail, found, 1, found.reverts or 0)
+
+    assert seen[1:] == [*[(0, False)] * 3, (4, True)]
+    assert not seen[0][1]
+    assert detail.meta["resumes"] == 5
 
 
 def test_what_was_reached_is_never_less() -> None:

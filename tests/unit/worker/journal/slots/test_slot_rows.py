@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from tests.unit.worker.journal.test_journal import cast
 from worker.journal import journal as journal_module
 from worker.journal.errors import JournalFenced
+from worker.journal.interruptions import LOST
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import RequestResult
 from worker.journal.slots.ownership import Holder, Ownership
@@ -190,6 +191,28 @@ def test_operations_move_to_the_adopter_in_order_of_acceptance(
     found = slots.find("h1@b/0")
     assert found is not None
     assert (found.is_free, found.epoch, found.adopted_by) == (True, 2, "h2@b/0")
+
+
+def test_the_loss_of_a_host_is_noted_with_the_adoption(
+    journal: Journal, slots: Slots, clock: Clock
+) -> None:
+    slots.renew(owned(slots, "h1"), POOL, ttl=TTL, armed=True)
+    flows = {name: accept(journal, "h1@b/0") for name in ("waits", "runs", "suspended")}
+    journal.count_interruption(journal.load(flows["runs"]))
+    with journal._transactions.writing() as cursor:
+        journal._statements.set_flow(cursor, flows["suspended"], "SUSPENDED")
+    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    clock.advance(600)
+    former = slots.find("h1@b/0")
+    assert former is not None
+    assert adoption.adopt(former, MARGIN, lost=True) is not None
+
+    found = {name: journal.load(flow) for name, flow in flows.items()}
+    states = {name: one.state for name, one in found.items()}
+    assert states == {"waits": "PENDING", "runs": LOST, "suspended": "SUSPENDED"}
+    assert journal.count_interruption(found["runs"]) == 0
+    assert journal.load(flows["runs"]).state == "RUNNING"
+    assert journal.load(flows["runs"]).meta["losses"] == 1
 
 
 @pytest.mark.parametrize("armed", [True, False])

@@ -15,9 +15,11 @@ from worker.journal.errors import JournalUnavailable
 from worker.journal.slots.adoption import Adopted
 from worker.journal.slots.slot_rows import Slot
 from worker.service.leases.adopter import Adopter, OwnSlots
+from worker.service.leases.times import LeaseTimes
 
 OWN = OwnSlots("h2@b/0", "pool", "boot/h2", ("h2@b/0", "h2@b/1"), lambda _slot: True)
-MARGIN = 2.0
+TIMES = LeaseTimes()
+MARGIN = TIMES.margin
 
 
 class World:
@@ -25,6 +27,8 @@ class World:
 
     def __init__(self) -> None:
         self.rows: list[Slot] = []
+        self.of_other_pools: list[Slot] = []
+        self.lost: bool | None = None
         self.events: list[tuple[Any, ...]] = []
         self.refuses: Collection[str] = ()
         self.in_doubt: Adopted | None = None
@@ -33,11 +37,15 @@ class World:
         assert pool == "pool"
         return self.rows
 
+    def every(self) -> list[Slot]:
+        return self.rows + self.of_other_pools
+
     def settle(self) -> Adopted | None:
         found, self.in_doubt = self.in_doubt, None
         return found
 
-    def adopt(self, former: Slot, margin: float | None) -> Adopted | None:
+    def adopt(self, former: Slot, margin: float | None, *, lost: bool) -> Adopted | None:
+        self.lost = lost
         if former.slot in self.refuses:
             return None
         self.events.append(("adopted", former.slot, margin))
@@ -62,11 +70,11 @@ def world() -> World:
 def adopter(world: World, own: OwnSlots = OWN) -> Adopter:
     made: Any = world
     return Adopter(
-        *(made, made, own, MARGIN, world.load, world.move, world.resume, threading.Event())
+        *(made, made, own, TIMES, world.load, world.move, world.resume, threading.Event())
     )
 
 
-EXPIRED = slot(expires_in=-2.1)
+EXPIRED = slot(expires_in=-2.1, renewed_before=17.1)
 ORPHANED = slot(slot="h3@b/0", host="h3@b", owner=None, orphaned=True, armed=False)
 
 
@@ -98,6 +106,35 @@ def test_other_slots_are_left(world: World, found: Slot) -> None:
     world.rows = [found]
 
     assert not adopter(world).adopt_one()
+
+
+BESIDE = {"slot": "h1@b/1", "instance": EXPIRED.instance}
+
+
+@pytest.mark.parametrize(
+    ("beside", "lost"),
+    [
+        pytest.param({"expires_in": 0.5, "renewed_before": 14.5}, True, id="ended in turn"),
+        pytest.param({"expires_in": 12.0, "renewed_before": 3.0}, False, id="renews"),
+        pytest.param({"owner": None, "renewed_before": 3.0}, True, id="stopped in order"),
+        pytest.param({"instance": "boot/y", "renewed_before": 3.0}, True, id="another host"),
+    ],
+)
+def test_a_host_is_lost_when_no_process_of_it_renews(
+    world: World, beside: dict[str, Any], lost: bool
+) -> None:
+    world.rows = [EXPIRED]
+    world.of_other_pools = [slot(**{**BESIDE, "pool": "other", **beside})]
+
+    assert adopter(world).adopt_one()
+    assert world.lost is lost
+
+
+def test_a_slot_that_was_given_up_is_no_loss(world: World) -> None:
+    world.rows = [ORPHANED]
+
+    assert adopter(world).adopt_one()
+    assert world.lost is False
 
 
 def test_one_slot_at_a_time(world: World) -> None:
