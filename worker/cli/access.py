@@ -27,6 +27,7 @@ from worker.cli.lookup.errors import CommandError as CommandError
 from worker.cli.lookup.errors import NoJournal as NoJournal
 from worker.cli.lookup.reasons import concerns
 from worker.cli.output import colour
+from worker.cli.output.printable_errors import with_printable_errors
 from worker.printable import printable
 
 if TYPE_CHECKING:
@@ -227,6 +228,10 @@ class _WithAccess:
     def access(self) -> Access:
         """The resources that a command works on."""
         return Access(self.app.options.config_file)
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser of the command's arguments, without those of a subclass."""
+        return with_printable_errors(super().get_parser(prog_name))  # type: ignore[misc]
 
     def get_epilog(self) -> str:
         """Return the end of the help, which names the package of a command that is not ours.

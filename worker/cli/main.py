@@ -17,6 +17,8 @@ from cliff.commandmanager import CommandManager  # isort: skip
 from cliff.help import HelpExit  # isort: skip
 
 from worker import file_modes
+from worker.cli.output.printable_errors import PrintableFormatter, with_printable_errors
+from worker.printable import printable
 
 
 class Holdfast(App):
@@ -49,14 +51,30 @@ class Holdfast(App):
             metavar="FILE",
             help="configuration file; may be given several times",
         )
-        return parser
+        return with_printable_errors(parser)
 
     def configure_logging(self) -> None:
-        """Keep messages of libraries off the screen, unless -v asks for them."""
+        """Keep messages of libraries off the screen, unless -v asks for them.
+
+        Lines that are shown have printable characters.
+        """
         asked = self.options.verbose_level
         self.options.verbose_level = max(0, asked - 1)
+        root = logging.getLogger()
+        before = list(root.handlers)
         super().configure_logging()
         self.options.verbose_level = asked
+        for handler in root.handlers:
+            if handler not in before:
+                handler.setFormatter(PrintableFormatter(self.CONSOLE_MESSAGE_FORMAT))
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run a command; cliff writes words that are none as they are."""
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            argv = [printable(word) for word in argv]
+        return int(super().run_subcommand(argv))
 
     def interact(self) -> None:
         """Show the help: an interactive shell would be one more thing to learn."""

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from worker.cli.access import Command
 from worker.cli.main import Holdfast
 from worker.cli.output import flow_graph
 from worker.cli.output.colour import Colour
+from worker.cli.output.printable_errors import PrintableFormatter
 from worker.cli.output.tasks import Task, build
 
 
@@ -47,6 +50,42 @@ def test_a_line_is_one_printable_line(text: str) -> None:
         assert all(line.isprintable() for line in lines)
     first, second, end = written(text, io.StringIO(newline=""))[0].split("\n")
     assert (first[:7], second[:7], end) == ("volume ", "status ", "")
+
+
+@TEXTS
+@pytest.mark.parametrize(
+    "words",
+    [["{}"], ["slot", "{}"], ["flow", "list", "{}"], ["flow", "show", "x", "--{}"], ["--{}"]],
+)
+def test_words_that_are_no_command_are_shown_as_escapes(
+    capsys: pytest.CaptureFixture[str], words: list[str], text: str
+) -> None:
+    app, root = Holdfast(), logging.getLogger()
+    app.stdout, app.stderr, before = io.StringIO(), io.StringIO(), list(root.handlers)
+    try:
+        with contextlib.suppress(SystemExit):
+            app.run([word.format(text) for word in words])
+    finally:
+        root.handlers[:] = before
+    shown = app.stdout.getvalue() + app.stderr.getvalue() + capsys.readouterr().err
+
+    assert shown
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert not any(line.startswith("2026") for line in shown.split("\n"))
+
+
+@TEXTS
+def test_a_log_line_of_a_command_is_printable(text: str) -> None:
+    formatter = PrintableFormatter(Holdfast.CONSOLE_MESSAGE_FORMAT)
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        how: Any = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "volume %s", (text,), how)
+    head, *traceback = formatter.format(record).split("\n")
+
+    assert head.startswith("holdfast: volume ") and len(traceback) > 2
+    assert all(line.isprintable() for line in (head, *traceback))
 
 
 @TEXTS
