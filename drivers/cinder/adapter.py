@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, cast
 
@@ -25,6 +26,8 @@ from drivers.compat.cinder import context_of
 from drivers.interface.errors import DriverError, VolumeDriverException, VolumeIsBusy
 from drivers.interface.records import Record
 from drivers.interface.volume import Update, VolumeDriver
+
+LOG = logging.getLogger(__name__)
 
 
 class CinderDriver(VolumeDriver):
@@ -212,15 +215,18 @@ class CinderDriver(VolumeDriver):
 def update(record: Record, given: Any, answer: Any) -> Update:
     """Return the columns to write: those that the driver returned, and those that it only set.
 
-    Some return columns as they were, which are not theirs to write.
+    Some return columns as they were, which are not theirs to write, and some return names that
+    are no columns: Cinder's objects keep those as attributes, and never save them.
     """
-    if answer is not None and not isinstance(answer, Mapping):
+    if answer and not isinstance(answer, Mapping):
         return cast(Update, answer)  # the worker reports the error
     returned = {
         name: value
         for name, value in (answer or {}).items()
-        if not (name in record and record[name] == value)
+        if name in given.fields and not (name in record and record[name] == value)
     }
+    if unknown := sorted(str(name) for name in set(answer or {}) - set(given.fields)):
+        LOG.debug("%s %s: no columns: %s", record.kind, record.id, ", ".join(unknown))
     return {**changes(given), **returned} or None
 
 

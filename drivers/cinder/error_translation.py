@@ -34,10 +34,18 @@ def translated(absence: type[Exception] | tuple[type[Exception], ...] = ()) -> I
 
 
 def _ours(error: Exception) -> errors.DriverError:
-    name, text = type(error).__name__, str(error)
+    name, text = type(error).__name__, _text(error)
     for kind in type(error).__mro__:
         # Others name their errors alike: Ceph's ImageNotFound is about a volume.
         found = _OURS.get(kind.__name__) if kind.__module__.startswith("cinder.") else None
         if found is not None:
             return found(text if kind is type(error) else f"{name}: {text}")
     return errors.VolumeBackendAPIException(f"{name}: {text}" if text else name)
+
+
+def _text(error: Exception) -> str:
+    """Return an exception's text; a class of a driver's may be unable to show it."""
+    try:
+        return str(error)
+    except Exception as other:  # noqa: BLE001 - the first error is the one to report
+        return f"its text cannot be shown ({type(other).__name__})"

@@ -228,4 +228,4 @@ class ReportingCinderDriver(CinderDriver):
 def _with_update(volume: Record, given: Any, answer: Any) -> tuple[bool, Update]:
     if isinstance(answer, tuple) and len(answer) == 2:
         return bool(answer[0]), update(volume, given, answer[1])
-    return bool(answer), None
+    return bool(answer), changes(given) or None

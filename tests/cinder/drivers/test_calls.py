@@ -453,3 +453,40 @@ def test_the_snapshot_of_a_clone_that_was_killed_goes_with_the_clone() -> None:
     interrupted.clear(driver, volume)
 
     assert driver.vg.names == {"clone-snap-2", "volume-3"}
+
+
+class _Shy(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def test_an_error_that_cannot_be_shown_is_the_drivers_all_the_same(driver: Any) -> None:
+    driver._made.answers["extend_volume"] = _Shy()
+    with pytest.raises(errors.VolumeBackendAPIException, match="_Shy: its text cannot be shown"):
+        driver.extend_volume(VOLUME, 2)
+
+
+@pytest.mark.parametrize("empty", [False, [], {}, ""])
+def test_any_empty_answer_is_no_update(driver: Any, empty: Any) -> None:
+    driver._made.answers["create_volume"] = empty
+
+    assert driver.create_volume(VOLUME) is None
+
+
+def test_names_that_are_no_columns_are_left_out_as_by_cinders_objects(driver: Any) -> None:
+    answer = {"provider_id": "x", "lun_type": "thin", "vendor": {1}, 7: "x"}
+    driver._made.answers |= {"create_volume": answer, "create_snapshot": answer}
+
+    assert driver.create_volume(VOLUME) == {"provider_id": "x"}
+    assert driver.create_snapshot(SNAPSHOT) == {"provider_id": "x"}
+
+
+def test_what_a_retype_only_sets_is_written(driver: Any) -> None:
+    def retype(_context: Any, volume: Any, *_: Any) -> bool:
+        volume.provider_id = "new"
+        return True
+
+    driver._made.answers["retype"] = retype
+
+    update = driver.retype(REQUEST, VOLUME, KIND, {"extra_specs": {}}, HOST)
+    assert update == (True, {"provider_id": "new"})
