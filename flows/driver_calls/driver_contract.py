@@ -53,7 +53,8 @@ def model_update(
 ) -> dict[str, Any]:
     """Return the columns that a driver wants written, None meaning nothing.
 
-    A ``status`` is dropped: the operation decides it (spec/interfaces §1).
+    A ``status`` is dropped: the operation decides it (spec/interfaces §1). A ``host`` may name
+    another pool of the same backend, which the driver has chosen, by the type for example.
 
     :param ignored: columns of ours that a driver may name and the operation decides.
     :param names: ids after which the resource's object may be named, besides its own.
@@ -70,10 +71,20 @@ def model_update(
         raise DriverReturnedRubbish(f"{who} returned an update for {answer['id']}")
     if (status := update.pop("status", None)) is not None:
         LOG.warning("%s named the status %s; the operation decides it", who, status)
-    if stolen := sorted(update.keys() & _WORKER_COLUMNS):
+    owned = _WORKER_COLUMNS - ({"host"} if _is_another_pool(update, resource) else set())
+    if stolen := sorted(update.keys() & owned):
         raise DriverReturnedRubbish(f"{who} returned {', '.join(stolen)}: not the driver's to set")
     _require_own_names(update, {None, resource.id, resource.get("_name_id"), *names}, who)
     return update
+
+
+def _is_another_pool(update: Mapping[str, Any], resource: Record) -> bool:
+    """Return whether an update names a pool of the backend that the resource is on."""
+    new, old = update.get("host"), resource.get("host")
+    if not isinstance(new, str) or not isinstance(old, str):
+        return False
+    backend, sign, pool = new.partition("#")
+    return bool(sign and pool) and backend == old.partition("#")[0]
 
 
 def _require_own_names(update: Mapping[str, Any], own: Collection[str | None], who: str) -> None:
