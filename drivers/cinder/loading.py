@@ -49,7 +49,7 @@ def load(path: str) -> type[VolumeDriver]:
     :raises BaseException: of the import, which runs the module of the driver.
     """
     prepare()
-    with _native_threads():
+    with native_threads():
         found = _imported(path)
     if not is_cinders(found):
         raise Unsuitable(f"{path} is no volume driver (cinder.volume.driver.BaseVD)")
@@ -94,7 +94,7 @@ def prepare() -> None:
 
 
 @contextlib.contextmanager
-def _native_threads() -> Iterator[None]:
+def native_threads() -> Iterator[None]:
     """Have modules of Cinder that would patch the process for eventlet leave it as it is.
 
     Not for longer: this process's children may be services of Cinder.

@@ -27,7 +27,7 @@ from drivers.interface.snapshot import VolumeSnapshotManagementDriver
 from drivers.interface.volume import VolumeDriver
 
 from . import cinders
-from .checks import answers, leaks, secrets
+from .checks import answers, leaks, process_state, secrets
 from .devices import PROTOCOLS, Device
 from .interruption import modes
 from .options import COMMON, require_known
@@ -207,12 +207,14 @@ class Backend:
             if getattr(self._depth, "is_within", False):
                 return live.method(name)(*given, **more)
             self._depth.is_within = True
+            copies = process_state.copied(given)
             try:
                 with self.without_secrets(name):
                     answer = self.mode.call(live, name, given, more)
             finally:
                 self._depth.is_within = False
-            if fault := answers.fault(name, answer, given):
+            fault = answers.fault(name, answer, given)
+            if fault := fault or process_state.changed_argument(given, copies):
                 raise AssertionError(f"{name}: {fault}")
             self.written(name, given, answer)
             return answer

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,35 @@ def is_cinders(driver: type[VolumeDriver]) -> bool:
 
 def load(path: str) -> type[VolumeDriver]:
     """Return a driver of ours around one of Cinder's."""
+    _register()
+    return loading.load(path)
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """Have modules imported that need Cinder's. :raises loading.Unsuitable: no Cinder."""
+    _register()
+    loading.prepare()
+    with loading.native_threads():
+        yield
+
+
+def adapted(found: Any) -> Any:
+    """Return a driver of ours around a class of Cinder's; anything else as it is."""
+    if not loading.is_cinders(found):
+        return found
+    _register()
+    return loading.adapted(found)
+
+
+def _register() -> None:
+    """Register the options that the worker shares with Cinder, before Cinder does."""
     from worker.conf import option_groups
     from worker.conf.option_groups import backend
 
     option_groups.register_all(cfg.CONF)
     for section in ("backend_defaults", SECTION):
         cfg.CONF.register_opts(backend.OPTS, group=section)
-    return loading.load(path)
 
 
 def configuration(driver: type[VolumeDriver], options: Mapping[str, str]) -> Any:

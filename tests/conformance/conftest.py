@@ -19,6 +19,7 @@ from drivers.interface.volume import VolumeDriver
 
 from . import cinders
 from .backend import Backend, Case, announces
+from .checks import process_state
 from .interruption.modes import Mode
 from .loading import KINDS, NoDriver, attribute, kind_of, load
 from .options import UnknownOption, pairs, require_known
@@ -102,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _UNDER_TEST = pytest.StashKey[tuple[str, Case]]()
+_HAS_BEEN_UP = pytest.StashKey[bool]()
 
 
 def _under_test(config: pytest.Config) -> tuple[str, Case]:
@@ -248,22 +250,42 @@ def backend(
             if not announces(driver_class, method):
                 pytest.skip(f"{driver_class.__name__} does not announce {method}")
     found = request.config.getoption("device")
-    made = Backend(driver_class, options, found and attribute(found), case, mode)
+    opener = found and attribute(found)
     root, level = logging.getLogger(), logging.getLogger().level
-    root.addHandler(made.log)
     root.setLevel(logging.DEBUG)
+    state = process_state.read()
     try:
-        yield made
-        made.clear()
+        made = _set_up(request, lambda: Backend(driver_class, options, opener, case, mode))
+        root.addHandler(made.log)
+        try:
+            yield made
+            made.clear()
+        finally:
+            root.removeHandler(made.log)
     finally:
-        root.removeHandler(made.log)
+        changed = process_state.changes(state)
         root.setLevel(level)
     assert made.logged_secrets() == [], "log lines with secrets"
     if made.is_cinders:
         return  # its rows and its files of state are Cinder's own
+    assert changed == [], "state of the process that the driver changed"
     assert made.left_behind() == [], "left behind, or lost"
     if not made.mode.has_killed:
         assert os.listdir(scratch) == [], "temporary files left behind"
+
+
+def _set_up(request: pytest.FixtureRequest, make: Callable[[], Backend]) -> Backend:
+    """Set the driver up; end the run of a given driver that cannot be set up the first time."""
+    stash = request.config.stash
+    try:
+        made = make()
+    except Exception as error:
+        if request.config.getoption("driver") and not stash.get(_HAS_BEEN_UP, False):
+            cause = f"{type(error).__name__}: {error}"
+            request.session.shouldfail = f"the driver could not be set up: {cause}"
+        raise
+    stash[_HAS_BEEN_UP] = True
+    return made
 
 
 @pytest.fixture

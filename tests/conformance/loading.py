@@ -42,6 +42,17 @@ def load(name: str, kind: str | None = None) -> Any:
     """
     if name.startswith("cinder."):
         return cinders.load(name)
+    try:
+        found = _named(name, kind)
+    except NoDriver as error:
+        if getattr(error.__cause__, "name", None) != "eventlet":
+            raise
+        with cinders.prepared():  # a third-party driver for Cinder imports Cinder
+            found = _named(name, kind)
+    return cinders.adapted(found)
+
+
+def _named(name: str, kind: str | None) -> Any:
     for found, (group, _) in KINDS.items():
         if group is not None and kind in (None, found):
             for point in metadata.entry_points(group=group, name=name):

@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from typing import Any
 
 from drivers.interface.records import Record
+
+NAME = """O'Neil's "volume" $(false); größer als 1\n"""
+"""A name that a user gave: any text of up to 255 characters."""
+
+MADE = datetime.datetime(2026, 11, 29, 12, 0, 0)
+"""A time as rows have it: in UTC, without a zone."""
 
 
 def volume_record(host: str, size: int = 1, **columns: Any) -> Record:
@@ -19,10 +26,31 @@ def volume_record(host: str, size: int = 1, **columns: Any) -> Record:
         "size": size,
         "host": host,
         "status": "creating",
+        "previous_status": None,
         "attach_status": "detached",
+        "migration_status": None,
+        "display_name": NAME,
+        "display_description": None,
+        "availability_zone": "nova",
+        "cluster_name": None,
+        "created_at": MADE,
+        "updated_at": None,
+        "scheduled_at": MADE,
+        "launched_at": None,
+        "bootable": False,
         "provider_location": None,
         "provider_id": None,
         "provider_auth": None,
+        "provider_geometry": None,
+        "replication_status": None,
+        "replication_extended_status": None,
+        "replication_driver_data": None,
+        "group_id": None,
+        "group": None,
+        "consistencygroup_id": None,
+        "consistencygroup": None,
+        "service_uuid": None,
+        "shared_targets": False,
         "snapshot_id": None,
         "source_volid": None,
         "project_id": "project",
@@ -49,8 +77,22 @@ def snapshot_record(volume: Record, **columns: Any) -> Record:
         "volume_size": volume.size,
         "volume": volume,
         "status": "creating",
+        "progress": "0%",
+        "display_name": NAME,
+        "display_description": None,
+        "created_at": MADE,
+        "updated_at": None,
+        "user_id": volume.user_id,
+        "project_id": volume.project_id,
+        "volume_type_id": volume.volume_type_id,
+        "encryption_key_id": None,
+        "group_snapshot_id": None,
+        "group_snapshot": None,
+        "cgsnapshot_id": None,
+        "cgsnapshot": None,
         "provider_location": None,
         "provider_id": None,
+        "provider_auth": None,
         "metadata": {},
     }
     return Record("snapshot", {**fields, **columns})

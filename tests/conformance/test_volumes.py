@@ -66,6 +66,35 @@ class TestCreateVolume:
         assert backend.read(other, 0, 3) == bytes(3)
 
 
+CHANGED_BY_OTHERS = {
+    "renamed": {"display_name": "other", "display_description": "other"},
+    "of another project": {"project_id": "other", "user_id": "other"},
+    "in error": {"status": "error_deleting", "previous_status": "available"},
+    "bootable": {"bootable": True},
+    "with metadata": {"metadata": {"other": "value"}},
+}
+"""Columns that users and the worker write, without a call of the driver."""
+
+
+class TestChangedRows:
+    """A volume is found by its name, and by the columns that the driver wrote."""
+
+    @pytest.mark.plain
+    @pytest.mark.parametrize("columns", CHANGED_BY_OTHERS.values(), ids=list(CHANGED_BY_OTHERS))
+    def test_volume_is_found_after_a_change_of_its_row(self, backend, driver, columns):
+        volume = backend.created()
+        backend.write(volume, 0, b"kept")
+        snapshot = backend.snapped(volume)
+
+        volume = backend.updated(volume, columns)
+
+        assert backend.read(volume, 0, 4) == b"kept"
+        with pytest.raises(VolumeIsBusy):
+            driver.delete_volume(volume)
+        driver.delete_snapshot(snapshot)
+        driver.delete_volume(volume)
+
+
 class TestDeleteVolume:
     """Remove the volume and its data."""
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The private parts of Cinder are as ``drivers.compat`` uses them."""
+"""Cinder's private parts, and third-party modules that need Cinder's."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ if importlib.util.find_spec("cinder") is None:
 from drivers.compat.cinder import context_of  # noqa: E402
 from tests.conformance import cinders  # noqa: E402
 
+ROOT = Path(__file__).parents[3]
 NFS = "cinder.volume.drivers.nfs.NfsDriver"
 
 
@@ -37,3 +41,37 @@ def test_the_rbd_driver_connects_to_its_pool_and_disconnects() -> None:
 
     inspect.signature(driver._connect_to_rados).bind()
     inspect.signature(driver._disconnect_from_rados).bind("client", "pool")
+
+
+THIRD_PARTY = """
+from oslo_service import loopingcall  # imports eventlet, which this process does not have
+from cinder.volume import driver
+
+
+class Third(driver.VolumeDriver):
+    pass
+"""
+
+LOAD = """
+import sys
+from worker.compat import native_threads
+from tests.conformance import loading
+
+found = loading.load(sys.argv[1], "volume")
+print(loading.kind_of(found, "volume"), found.cinders.__name__)
+"""
+
+
+@pytest.mark.parametrize("path", ["third.Third", "./third.py:Third"])
+def test_the_suite_finds_a_third_party_driver_for_cinder(tmp_path: Path, path: str) -> None:
+    (tmp_path / "third.py").write_text(THIRD_PARTY)
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, path],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "volume Third\n", done.stderr

@@ -12,6 +12,9 @@ from drivers.interface.records import Record
 
 _TEXT: tuple[type, ...] = (str, type(None))
 
+LONGEST = 255
+"""Characters that a column of text has room for."""
+
 _SHARED: Mapping[str, tuple[type, ...]] = {
     "provider_location": _TEXT,
     "provider_id": _TEXT,
@@ -97,7 +100,19 @@ def update(answer: Any, record: Record) -> str | None:
     if answer.get("id", record.id) != record.id:
         return f"an update of {answer['id']} was returned for {record.id}"
     known = _COLUMNS[record.kind]
-    return _first(_column(name, value, known) for name, value in answer.items() if name != "id")
+    place = answer.get("host")
+    if place is not None and not _is_another_pool(place, record):
+        return f"the host {place!r} is no pool of the backend of {record.get('host')}"
+    rest = {name: value for name, value in answer.items() if name not in ("id", "host")}
+    return _first(_column(name, value, known) for name, value in rest.items())
+
+
+def _is_another_pool(place: Any, record: Record) -> bool:
+    old = record.get("host")
+    if not isinstance(place, str) or not isinstance(old, str):
+        return False
+    backend, _, pool = place.partition("#")
+    return bool(pool) and backend == old.partition("#")[0]
 
 
 def _column(name: Any, value: Any, known: Mapping[str, tuple[type, ...]]) -> str | None:
@@ -105,6 +120,10 @@ def _column(name: Any, value: Any, known: Mapping[str, tuple[type, ...]]) -> str
         return f"{name!r} is no column that a driver writes"
     if not isinstance(value, known[name]) or (isinstance(value, bool) and bool not in known[name]):
         return f"{name} = {value!r} has the wrong type"
+    if isinstance(value, str) and len(value) > LONGEST and name != "service_metadata":
+        return f"{name} has {len(value)} characters, and the column room for {LONGEST}"
+    if isinstance(value, str) and "\0" in value:
+        return f"{name} has a NUL character, which databases refuse"
     if name == "replication_status" and value not in REPLICATION_STATUSES:
         return f"replication_status {value!r} is unknown"
     if isinstance(value, dict):
@@ -159,6 +178,9 @@ def connection(answer: Any) -> str | None:
         return "driver_volume_type is missing, or no text"
     if not isinstance(answer.get("data"), Mapping):
         return "data is missing, or no dict"
+    path = answer["data"].get("device_path")
+    if isinstance(path, str) and not path.startswith("/"):
+        return f"device_path {path!r} is not absolute: consumers have other working directories"
     try:
         if json.loads(json.dumps(dict(answer))) != dict(answer):
             return "it changes when it is sent as JSON"

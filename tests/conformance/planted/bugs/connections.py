@@ -13,6 +13,11 @@ def _info(name: str, value: str):
 
 
 BUGS = (
+    _info(
+        "connection info with a relative path",
+        "{**answer, 'data': {**answer['data'], 'device_path': 'volumes/x'}}",
+    ),
+    _T.after("a connector is changed", "initialize_connection", "connector['vault'] = 'x'"),
     _info("no connection info", "None"),
     _info("connection info without a type", "{'data': answer['data']}"),
     _info("connection info without data", "{'driver_volume_type': 'vault'}"),

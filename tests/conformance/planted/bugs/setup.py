@@ -17,6 +17,11 @@ def _without(field: str):
     return _T.after(name, "get_volume_stats", f"answer = dict(answer); del answer[{field!r}]")
 
 
+def _shares(state: str, change: str):
+    modules = "import logging, os, socket, sys"
+    return _T.after(f"statistics change {state}", "get_volume_stats", f"{modules}; {change}")
+
+
 BUGS = (
     *map(_without, ("volume_backend_name", "vendor_name", "driver_version", "storage_protocol")),
     *map(_without, ("total_capacity_gb", "free_capacity_gb")),
@@ -149,4 +154,10 @@ BUGS = (
         "extend_volume",
         "if not self._volume(volume.name).exists(): raise VolumeBackendAPIException(f'{dict(volume)} is absent')",
     ),
+    _shares("the working directory", "os.chdir('/')"),
+    _shares("the umask", "os.umask(0)"),
+    _shares("the default timeout of sockets", "socket.setdefaulttimeout(3)"),
+    _shares("the environment", "os.environ['LC_ALL'] = 'C'"),
+    _shares("the level of the root logger", "logging.getLogger().setLevel(logging.ERROR)"),
+    _shares("the limit of recursion", "sys.setrecursionlimit(5000)"),
 )

@@ -336,4 +336,22 @@ BUGS = (
         "            file.truncate(size)\n            file.flush()",
         "            file.truncate(size); file.seek(max(0, size - 100)); file.write(b'x') if size > source.stat().st_size else None\n            file.flush()",
     ),
+    _T.after(
+        "a location that is too long", "create_volume", "answer = {'provider_location': 'x' * 256}"
+    ),
+    _T.after("a location with NUL", "create_volume", "answer = {'provider_id': 'a\\0b'}"),
+    _T.before("a name in ASCII only", "create_volume", "volume.display_name.encode('ascii')"),
+    _T.before(
+        "a name in a command of the shell",
+        "create_volume",
+        "import subprocess; subprocess.run(f'true {volume.display_name}', shell=True, check=True)",
+    ),
+    _T.before(
+        "volumes of other projects are refused",
+        "initialize_connection",
+        "if volume.project_id != 'project': raise VolumeBackendAPIException('not there')",
+    ),
+    _T.before(
+        "metadata of the row is changed", "create_volume", "volume.metadata['vault'] = 'yes'"
+    ),
 )
