@@ -427,8 +427,10 @@ class TestVolumeGroup:
         assert objects() == before
 
     def test_killed_in_the_middle_of_a_clone_it_makes_the_clone(
-        self, tenant: Tenant, objects: Callable[[], list[str]]
+        self, place: places.Place, tenant: Tenant, objects: Callable[[], list[str]]
     ) -> None:
+        if place.options["lvm_type"] == "thin":
+            pytest.skip("nothing is copied for a thin clone")
         before, cloud = objects(), tenant.cloud
         volume = tenant.volume()
         tenant.write(volume, b"cloned")

@@ -39,6 +39,17 @@ class TestLockFiles:
 
         assert lockutils.get_lock_path(conf) == (chosen or "/var/lib/x")
 
+    def test_os_brick_is_given_the_directory(self) -> None:
+        pytest.importorskip("os_brick")
+        lockutils.get_lock_path(cfg.CONF)  # registers the option
+        cfg.CONF.set_override("lock_path", "/run/locks", "oslo_concurrency")
+        try:
+            host_attach._brick()
+            assert cfg.CONF.os_brick.lock_path == "/run/locks"
+        finally:
+            cfg.CONF.clear_override("lock_path", "oslo_concurrency")
+            cfg.CONF.clear_default("lock_path", "os_brick")
+
 
 def local(path: object) -> dict[str, Any]:
     return {"driver_volume_type": "local", "data": {"device_path": path}}
