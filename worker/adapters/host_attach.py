@@ -191,10 +191,9 @@ def _options(data: Mapping[str, Any]) -> Iterator[str]:
 def _brick() -> Any:
     try:
         # Late: an optional library, which takes memory.
-        import os_brick
-        from os_brick.initiator import connector
+        import os_brick.initiator.connector
     except ImportError:
         return None
     lockutils.get_lock_path(cfg.CONF)  # registers the option that is read next
     os_brick.setup(cfg.CONF)  # gives it the place of its locks; it warns at each call without
-    return connector
+    return os_brick.initiator.connector
