@@ -43,6 +43,7 @@ FlowError
 
 RunInterrupted                     no error, and no Exception: the flow stays as it is
 ├── ProcessStopping                the flow, or the message, is taken up after a restart
+├── LocksLost                      the flow continues when its locks are taken again
 └── ThreadAbandoned                the operation ended without this thread
 """
 
@@ -247,6 +248,10 @@ class ProcessStopping(RunInterrupted):
     A message is not acknowledged and stays with the broker; a flow is resumed at the
     next start; the caller of a call gets an error.
     """
+
+
+class LocksLost(RunInterrupted):
+    """A server has given up locks of the operation; another process may hold them now."""
 
 
 class ThreadAbandoned(RunInterrupted):

@@ -5,6 +5,11 @@ A process holds a lock once, for as long as any of its threads needs it. Its thr
 excluded from each other by :class:`worker.execution.resource_queue.ResourceQueue`, which
 lets several of them share a name; tooz has exclusive locks only.
 
+etcd and Redis release a lock that is not renewed in time. A thread renews all of them, one by
+one, and :meth:`Locks.confirm` is called before the driver is: it renews a lock that was not
+renewed lately, so that a process that was stopped notices the loss. tooz would do neither: its
+thread notifies of no loss.
+
 Lock files do not accumulate: the last holder removes the file before it releases the lock. A
 process that waited on the removed file notices that after it has the lock, and takes the lock
 of the new file instead.
@@ -16,7 +21,7 @@ import logging
 import os
 import threading
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +29,10 @@ from typing import Any
 from tooz import coordination
 
 from drivers import tls_errors
+from flows.errors import LocksLost
+from worker.compat import libc
 from worker.compat import tooz as compat
+from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +48,9 @@ class LocksUnavailable(Exception):
     """The server of the locks does not answer."""
 
 
+RENEWALS = 3
+"""How often a lock is renewed in its lifetime."""
+
 _AUTHORITY = "ca_cert (etcd) or ssl_ca_certs (Redis) in [coordination] backend_url"
 
 
@@ -49,11 +60,15 @@ class _Hold:
 
     :param users: threads that hold it or wait for it.
     :param holders: threads that hold it.
+    :param confirmed: when it was certainly held, by the clock of the system since its boot.
+    :param lost: whether its server has given it up.
     """
 
     lock: Any
     users: int = 0
     holders: int = 0
+    confirmed: float = 0.0
+    lost: bool = False
     taking: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -74,6 +89,20 @@ class Locks:
         self._holds: dict[str, _Hold] = {}
         self._for_life: list[Any] = []
         self._guard = threading.Lock()
+        self._lifetime = compat.lifetime_of(self._coordinator)
+        self._stopped = threading.Event()
+        self.outage = OutageLog("the server of the locks", LOG)
+        """The outage of the server, also as threads notice it that wait for a lock."""
+
+    @property
+    def on_server(self) -> bool:
+        """Whether a server keeps the locks."""
+        return self._directory is None
+
+    @property
+    def expire(self) -> bool:
+        """Whether the server releases locks that are not renewed."""
+        return self._lifetime is not None
 
     def start(self) -> None:
         """Connect; needed before the first lock, in each process anew.
@@ -83,7 +112,7 @@ class Locks:
         """
         try:
             with compat.without_retries(self._coordinator):
-                self._coordinator.start(start_heart=True)
+                self._coordinator.start(start_heart=self._lifetime is None)
         except Exception as error:
             if not isinstance(error, compat.errors_of_a_start()):
                 raise
@@ -91,41 +120,61 @@ class Locks:
                 reason = getattr(error, "cause", None) or error
                 raise LocksUnusable(f"{self._directory} cannot hold locks: {reason}") from error
             raise LocksUnavailable(_reason(error)) from error
+        if self._lifetime is not None:
+            threading.Thread(target=self._renew_always, name="locks", daemon=True).start()
 
     def stop(self) -> None:
-        """Disconnect, which releases all locks."""
-        while self._for_life:
-            self._for_life.pop().release()
-        self._coordinator.stop()
+        """Disconnect, which releases all locks; without an answer they expire."""
+        self._stopped.set()
+        try:
+            while self._for_life:
+                self._for_life.pop().lock.release()
+            self._coordinator.stop()
+        except compat.errors_of_a_start() as error:
+            LOG.debug("locks are not released, they expire: %s", error)
 
     @contextmanager
-    def held(self, names: Iterable[str]) -> Iterator[None]:
-        """Hold several locks against other processes.
+    def held(self, names: Iterable[str]) -> Iterator[Collection[_Hold]]:
+        """Hold several locks against other processes; give what :meth:`confirm` takes.
 
         They are taken in sorted order, so that two processes cannot block each other.
         """
         with ExitStack() as stack:
-            for name in sorted(names):
-                stack.enter_context(self._one(name))
-            yield
+            yield [stack.enter_context(self._one(name)) for name in sorted(names)]
+
+    def confirm(self, holds: Iterable[_Hold]) -> None:
+        """Return if locks are certainly held, and for half of their lifetime from now on.
+
+        :raises LocksLost: their server has given one of them up.
+        :raises LocksUnavailable: the server does not answer.
+        """
+        if self._lifetime is None:
+            return
+        for hold in holds:
+            if not hold.lost and libc.now() - hold.confirmed > self._lifetime / 2:
+                with hold.taking:
+                    self._renew(hold)
+            if hold.lost:
+                raise LocksLost(f"lock {_name(hold.lock)} was lost")
 
     def try_hold(self, name: str) -> bool:
         """Take a lock for the life of this process, without waiting for it."""
         lock = self._coordinator.get_lock((PREFIX + name).encode())
         while lock.acquire(blocking=False):
             if self._is_in_place(name, lock):
-                self._for_life.append(lock)  # a lock without a reference to it is released
+                # A lock without a reference to it is released.
+                self._for_life.append(_Hold(lock, holders=1))
                 return True
             lock.release()
         return False
 
     @contextmanager
-    def _one(self, name: str) -> Iterator[None]:
+    def _one(self, name: str) -> Iterator[_Hold]:
         hold = self._use(name)
         try:
             self._take(name, hold)
             try:
-                yield
+                yield hold
             finally:
                 self._release(name, hold)
         finally:
@@ -134,7 +183,7 @@ class Locks:
     def _use(self, name: str) -> _Hold:
         with self._guard:
             hold = self._holds.get(name)
-            if hold is None:
+            if hold is None or hold.lost:
                 if "/" in name:  # its file would be another one, which the last holder removes
                     raise ValueError(f"{name!r:.100} is no name of a lock")
                 lock = self._coordinator.get_lock((PREFIX + name).encode())
@@ -145,16 +194,18 @@ class Locks:
     def _drop(self, name: str, hold: _Hold) -> None:
         with self._guard:
             hold.users -= 1
-            if hold.users == 0:
+            if hold.users == 0 and self._holds.get(name) is hold:
                 del self._holds[name]
 
     def _take(self, name: str, hold: _Hold) -> None:
         with hold.taking:
             if hold.holders == 0:
+                hold.confirmed = libc.now()
                 hold.lock.acquire()
                 while not self._is_in_place(name, hold.lock):
                     hold.lock.release()
                     hold.lock.acquire()
+                self.outage.end()
             hold.holders += 1
 
     def _release(self, name: str, hold: _Hold) -> None:
@@ -162,7 +213,54 @@ class Locks:
             hold.holders -= 1
             if hold.holders == 0:
                 self._remove_file(name)
-                hold.lock.release()
+                self._give_up(hold)
+
+    def _give_up(self, hold: _Hold) -> None:
+        """Release a lock; without an answer it expires, as nothing renews it any more."""
+        if hold.lost:
+            compat.forget(self._coordinator, hold.lock)
+            return
+        try:
+            hold.lock.release()
+        except compat.errors_of_a_start() as error:
+            if self._lifetime is None:
+                raise
+            compat.forget(self._coordinator, hold.lock)
+            self.outage.begin(_reason(error))
+
+    def _renew_always(self) -> None:
+        """Renew the locks that are held, each by itself: one that is lost stops no other."""
+        assert self._lifetime is not None
+        while not self._stopped.wait(self._lifetime / RENEWALS):
+            with self._guard:
+                holds = [*self._for_life, *self._holds.values()]
+            for hold in holds:
+                # One that is being taken or released is none of ours yet, or any more.
+                if hold.holders and not hold.lost and hold.taking.acquire(blocking=False):
+                    try:
+                        self._renew(hold)
+                    except LocksUnavailable as error:
+                        self.outage.begin(error)
+                    except Exception:
+                        LOG.exception("lock %s was not renewed; tried again", _name(hold.lock))
+                    finally:
+                        hold.taking.release()
+
+    def _renew(self, hold: _Hold) -> None:
+        """Renew one lock, or note that it is lost. :raises LocksUnavailable: no answer."""
+        if not hold.holders or hold.lost:
+            return
+        sent = libc.now()
+        try:
+            is_held = compat.renew(hold.lock)
+        except compat.errors_of_a_start() as error:
+            raise LocksUnavailable(_reason(error)) from error
+        self.outage.end()
+        if is_held:
+            hold.confirmed = sent
+            return
+        hold.lost = True
+        LOG.warning("lock %s expired; its operation takes it again", _name(hold.lock))
 
     def _is_in_place(self, name: str, lock: Any) -> bool:
         """Return whether a lock that was taken is that of the file which others will open."""
@@ -184,6 +282,10 @@ class Locks:
     def _path(self, name: str) -> str:
         assert self._directory is not None
         return os.path.join(self._directory, PREFIX + name)
+
+
+def _name(lock: Any) -> str:
+    return str(lock.name.decode(errors="replace"))
 
 
 def _options(query: str, lifetime: float | None) -> dict[str, Any]:

@@ -67,7 +67,10 @@ class Outcome:
 
 
 class FlowRun:
-    """A flow on its engine, from construction to outcome."""
+    """A flow on its engine, from construction to outcome.
+
+    :param require: called at each progress of a copy: returns while the operation has its locks.
+    """
 
     def __init__(
         self,
@@ -77,8 +80,10 @@ class FlowRun:
         detail: FlowDetail,
         backend: Any,
         observer: Observer | None = None,
+        require: Callable[[], None] = lambda: None,
     ) -> None:
         self._observer = observer
+        self._require = require
         self._factory = factory
         self._args = args
         self._ctx = replace(
@@ -268,6 +273,7 @@ class FlowRun:
                 self._set_progress(step.name, fraction)
         if self._cancelled:
             raise self._cancelled
+        self._require()
         if self._suspend.is_set():
             raise ProcessStopping("the service stops: the copy resumes at its next start")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import Any
 import pytest
 from tooz import coordination
 
+from flows.errors import LocksLost
 from tests.conftest import require
 from tests.servers import until
 from tests.servers.several.etcd import Etcd
 from tests.servers.several.network import Network
 from tests.servers.several.redis import Redis
+from worker.compat import libc
+from worker.execution.resource_queue import HeldLocks, ResourceQueue, Ticket
 from worker.locks import Locks
 
 
@@ -85,3 +89,61 @@ def test_lock_of_a_dead_process_is_released_after_its_lifetime(server: Any) -> N
         until(lambda: locks.try_hold("volume"), 14, "the lock of the dead process")
     finally:
         locks.stop()
+
+
+def test_locks_are_confirmed_or_taken_again_after_an_outage(server: Any) -> None:
+    """Redis forgets a lock whose time is over, etcd gives its leases their whole time again."""
+    locks, other = (Locks(server.url, name, lifetime=2) for name in ("one", "other"))
+    for one in (locks, other):
+        one.start()
+    stopping = threading.Event()
+    queue = ResourceQueue(locks, stopping)
+    ticket = Ticket(["volume-1"], [], lambda: None)
+    queue.enter(ticket)
+    began: list[bool] = []
+
+    def wait() -> None:
+        theirs = ResourceQueue(other, stopping)
+        second = Ticket(["volume-1"], [], lambda: None)
+        theirs.enter(second)
+        with theirs.held(second) as held:
+            held.require()
+            began.append(released.is_set())
+
+    released = threading.Event()
+    with queue.held(ticket) as held:
+        waiter = threading.Thread(target=wait, daemon=True)
+        server.kill()
+        [hold] = held._holds
+        until(lambda: libc.now() - hold.confirmed > 1.0, 30, "a lock that has to be renewed")
+        confirmed = threading.Thread(target=lambda: _confirm(held), daemon=True)
+        confirmed.start()
+        confirmed.join(3.0)  # longer than a lock lasts
+        assert confirmed.is_alive()
+        server.start()
+        confirmed.join(60)
+        assert not confirmed.is_alive()
+        held.require()
+        waiter.start()
+        waiter.join(3.0)
+        assert began == []
+        held.require()
+        server.kill()
+        server.start()
+        _confirm(held)
+        released.set()
+    waiter.join(60)
+    assert began == [True]
+    for one in (locks, other):
+        one.stop()
+
+
+def _confirm(held: HeldLocks) -> None:
+    """Wait until the locks are held, as the executor does."""
+    while True:
+        try:
+            held.require()
+        except LocksLost:
+            held.take()
+        else:
+            return

@@ -25,6 +25,37 @@ def errors_of_a_start() -> tuple[type[Exception], ...]:
     return (*found, etcd.Etcd3Exception) if etcd is not None else tuple(found)
 
 
+def lifetime_of(coordinator: Any) -> float | None:
+    """Return the seconds for which a server keeps a lock that is not renewed.
+
+    :returns: None where a lock lasts as long as its process or its session.
+    """
+    found = getattr(coordinator, "lock_timeout", None)
+    renewed = hasattr(coordinator, "_acquired_locks")
+    return float(found) if found is not None and renewed else None
+
+
+def renew(lock: Any) -> bool:
+    """Renew a lock; return whether it was still held. tooz drops the answer of etcd.
+
+    :raises Exception: one of :func:`errors_of_a_start`: the server does not answer.
+    """
+    if (lease := getattr(lock, "_lease", None)) is not None:
+        return bool(lease.refresh() > 0)
+    try:
+        return bool(lock.heartbeat())
+    except ToozError as error:
+        kinds = {kind.__name__ for kind in type(error.cause or error.__cause__).__mro__}
+        if "LockError" in kinds:  # the key is gone, or another process has it
+            return False
+        raise
+
+
+def forget(coordinator: Any, lock: Any) -> None:
+    """Take a lock that was lost off the list of those that a stop releases."""
+    coordinator._acquired_locks.discard(lock)
+
+
 @contextlib.contextmanager
 def without_retries(coordinator: Any) -> Iterator[None]:
     """Have a client of Redis that is made in the block fail at its first error meanwhile.

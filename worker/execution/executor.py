@@ -24,10 +24,17 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.context import OperationContext
 from flows.engine import flow_run, no_persistence
-from flows.errors import DriverNotInitialized, FlowError, OperationInterrupted, ProcessStopping
+from flows.errors import (
+    DriverNotInitialized,
+    FlowError,
+    LocksLost,
+    OperationInterrupted,
+    ProcessStopping,
+)
 from flows.protocols.backends import Backend
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
+from worker.execution.resource_queue import HeldLocks
 from worker.execution.retry import GrowingPauses, JournalRetry
 from worker.execution.timeouts import OperationHung, OperationTimeouts, WatchedOperation
 from worker.journal import interruptions
@@ -62,6 +69,7 @@ class OperationRun:
     :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
     :param is_call: whether a caller waits for it.
     :param group_size: how many operations are resumed together, this one included.
+    :param locks: those that it holds; None where another process cannot take them.
     :param kept: whether the journal has all that a repetition of its reverts needs.
     """
 
@@ -76,6 +84,7 @@ class OperationRun:
     is_call: bool = False
     group_size: int = 1
     kept: bool = False
+    locks: HeldLocks | None = None
     ended: threading.Event = field(default_factory=threading.Event)
     _packed: bytes | None = None
 
@@ -217,6 +226,13 @@ class Executor:
                 pauses.wait(error)
                 self._reload(run)
                 run.resumed = True
+            except LocksLost as error:
+                LOG.warning("%s continues when it has its locks again: %s", method, error)
+                assert run.locks is not None
+                run.locks.take()
+                if run.journalled:
+                    self._reload(run)
+                run.resumed = True
             except OperationHung as error:
                 self._reload(run)
                 # The second time it is a revert that hangs: then only rows are written.
@@ -271,6 +287,10 @@ class Executor:
         ctx = self._contexts(operation.request, run.resumed)
         if not run.calls_driver:
             ctx = replace(ctx, backend=cast(Backend, _WithoutDriver(ctx.backend, run.revert)))
+        require = _nothing
+        if run.locks is not None and run.locks.expire:
+            require = run.locks.require
+            ctx = replace(ctx, backend=cast(Backend, _WithLocks(ctx.backend, require)))
         flow = flow_run.FlowRun(
             operation.factory,
             operation.args,
@@ -278,6 +298,7 @@ class Executor:
             run.detail,
             progress if run.journalled else no_persistence.NO_PERSISTENCE,
             self._observer,
+            require,
         )
         with self._changed:
             if self._closed:
@@ -360,6 +381,52 @@ def _reason_to_revert(
         text = f"{method} was interrupted {count} times: reverted instead of resumed"
         return OperationInterrupted(text)
     return None
+
+
+def _nothing() -> None:
+    return None
+
+
+class _WithLocks:
+    """A backend whose driver is called only while the locks of the operation are held.
+
+    :param require: returns when they are. :raises LocksLost: they were given up.
+    """
+
+    def __init__(self, backend: Any, require: Callable[[], None]) -> None:
+        self._backend = backend
+        self._require = require
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def require_driver(self) -> Any:
+        """Return the driver. :raises DriverNotInitialized: it is not up."""
+        return _DriverWithLocks(self._backend.require_driver(), self._require)
+
+    def any_driver(self) -> Any:
+        """Return the driver, even if it is not up."""
+        return _DriverWithLocks(self._backend.any_driver(), self._require)
+
+
+class _DriverWithLocks:
+    """A driver each of whose calls begins while the locks of the operation are held."""
+
+    def __init__(self, driver: Any, require: Callable[[], None]) -> None:
+        self._driver = driver
+        self._require = require
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._driver, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._require()
+            return found(*args, **kwargs)
+
+        return call
 
 
 class _WithoutDriver:

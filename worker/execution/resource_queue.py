@@ -11,16 +11,18 @@ those of other processes.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from tooz import ToozError
 
 from flows.errors import ProcessStopping
 from worker.execution.retry import OutageRetry
-from worker.locks import Locks
+from worker.locks import Locks, LocksUnavailable
 
 STOP_CHECK = 1.0
 """Seconds between two checks whether the process stops, while a thread waits for its turn."""
@@ -43,6 +45,44 @@ class Ticket:
         self.waits_for = set(self.names)
 
 
+class HeldLocks:
+    """The locks of one ticket, which a server may give up while its operation runs.
+
+    :param locks: exclude other processes.
+    :param retry: waits for their server.
+    """
+
+    def __init__(self, locks: Locks, names: Iterable[str], retry: OutageRetry) -> None:
+        self._locks = locks
+        self._names = tuple(names)
+        self._retry = retry
+        self._stack = ExitStack()
+        self._holds: Collection[Any] = ()
+
+    @property
+    def expire(self) -> bool:
+        """Whether they can be lost while they are held."""
+        return self._locks.expire
+
+    def take(self) -> None:
+        """Take them, again after a loss. :raises ProcessStopping: they are not held."""
+        self.release()
+        held = functools.partial(self._locks.held, self._names)
+        self._holds = self._retry.until_available(lambda: self._stack.enter_context(held()))
+
+    def require(self) -> None:
+        """Return when the locks are certainly held: an outage of their server is waited for.
+
+        :raises LocksLost: one was given up.
+        :raises ProcessStopping: the process stops meanwhile.
+        """
+        self._retry.until_available(lambda: self._locks.confirm(self._holds))
+
+    def release(self) -> None:
+        """Release them."""
+        self._stack.close()
+
+
 class ResourceQueue:
     """The queues of all names in this process; tickets that share a name are let in together.
 
@@ -53,7 +93,9 @@ class ResourceQueue:
     def __init__(self, locks: Locks, stopping: threading.Event) -> None:
         self._locks = locks
         self._stopping = stopping
-        self._retry = OutageRetry("the directory of the locks", (OSError, ToozError), stopping)
+        errors = (OSError, ToozError, LocksUnavailable)
+        outage = locks.outage if locks.on_server else None
+        self._retry = OutageRetry("the directory of the locks", errors, stopping, outage)
         self._guard = threading.Lock()
         self._queues: dict[str, deque[Ticket]] = {}
         self._waiting: Counter[str] = Counter()
@@ -91,16 +133,19 @@ class ResourceQueue:
         _call(turn)
 
     @contextmanager
-    def held(self, ticket: Ticket) -> Iterator[None]:
+    def held(self, ticket: Ticket) -> Iterator[HeldLocks]:
         """Hold the locks of a ticket whose turn it is against other processes.
 
-        A full disk, or a lack of descriptors, is waited for.
+        A full disk, a lack of descriptors, and an outage of their server are waited for.
 
         :raises ProcessStopping: the locks are not held.
         """
-        with ExitStack() as stack:
-            self._retry.until_available(lambda: stack.enter_context(self._locks.held(ticket.names)))
-            yield
+        locks = HeldLocks(self._locks, ticket.names, self._retry)
+        try:
+            locks.take()
+            yield locks
+        finally:
+            locks.release()
 
     @contextmanager
     def turn(self, exclusive: Sequence[str], shared: Sequence[str] = ()) -> Iterator[None]:

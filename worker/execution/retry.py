@@ -29,6 +29,7 @@ class OutageRetry:
     :param service: its name, as it begins a log line.
     :param errors: mean that the service is away.
     :param stopping: ends the pauses.
+    :param outage: logs its outages, where others notice them as well.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class OutageRetry:
         service: str,
         errors: type[Exception] | tuple[type[Exception], ...],
         stopping: threading.Event,
+        outage: OutageLog | None = None,
     ) -> None:
         self.stopping = stopping
         self._errors = errors
-        self._outage = OutageLog(service, LOG)
+        self._outage = outage or OutageLog(service, LOG)
 
     def until_available(self, ask: Callable[[], T]) -> T:
         """Return the result of a call. :raises ProcessStopping: the process is stopping."""

@@ -170,11 +170,11 @@ class OperationPool:
         if self._stopping.is_set():
             raise ProcessStopping(NOT_BEGUN)
         bound = operation.request.bound(resource_id=operation.resource[1])
-        with bound, self._queue.held(ticket):
+        with bound, self._queue.held(ticket) as locks:
             detail = accept()
             if detail is None:
                 return None
-            run = OperationRun(operation, detail, is_call=True)
+            run = OperationRun(operation, detail, is_call=True, locks=locks)
             self._register(run)
             try:
                 return self._execute(run)
@@ -320,7 +320,7 @@ class OperationPool:
     def _run_and_leave(self, run: OperationRun, ticket: Ticket) -> None:
         run.unpack()
         try:
-            with _bound(run), self._queue.held(ticket):
+            with _bound(run), self._queue.held(ticket) as run.locks:
                 self._execute(run)
         except RunInterrupted as error:
             LOG.warning("an operation waits for the next start: %s", error)

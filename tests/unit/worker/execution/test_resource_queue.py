@@ -22,6 +22,8 @@ WAIT = 10.0
 class Locks:
     """Locks against other processes: notes which are held, and fails a given number of times."""
 
+    on_server = expire = False
+
     def __init__(self) -> None:
         self.held_now: list[str] = []
         self.errors: list[Exception] = []
