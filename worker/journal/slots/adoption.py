@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from worker.journal.slots.conflicts import repeated
 from worker.journal.slots.slot_rows import Slot, Slots
 from worker.journal.statements import Statements
 from worker.journal.transaction import Transactions
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,6 @@ class Adoption:
         self._slot = slot
         self._in_doubt: Adopted | None = None
 
-    @repeated
     def adopt(self, former: Slot, margin: float | None, *, lost: bool = False) -> Adopted | None:
         """Take over the operations of a slot; return None where it is not to be had any more.
 
@@ -69,10 +71,29 @@ class Adoption:
         :raises JournalUnavailable: perhaps they are ours now: see :meth:`settle`.
         :raises JournalFenced: this process has lost its own slot.
         """
+        try:
+            return self._move(former, former, margin, lost)
+        except JournalConflict:  # a former owner that still writes, or another adopter
+            LOG.debug("slot %s is written elsewhere: it is freed before its adoption", former.slot)
+        freed = former if former.is_free else self._slots.free(former, margin)
+        return None if freed is None else self._move_freed(former, freed, lost)
+
+    @repeated
+    def _move_freed(self, former: Slot, freed: Slot, lost: bool) -> Adopted | None:
+        return self._move(former, freed, None, lost)
+
+    def _move(
+        self, former: Slot, present: Slot, margin: float | None, lost: bool
+    ) -> Adopted | None:
+        """Free the slot and move its operations in one transaction.
+
+        :param former: the slot with its last owner.
+        :param present: the slot as it is now.
+        """
         found: Adopted | None = None
         try:
             with self._transactions.changing() as connection:
-                if not self._slots.clear(connection, former, margin, self._slot):
+                if not self._slots.clear(connection, present, margin, self._slot):
                     return None
                 ages = self._statements.ages(connection, former.slot, self._ended)
                 found = Adopted(former, tuple(ages), _seconds(ages.values()))

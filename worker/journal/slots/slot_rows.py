@@ -8,13 +8,13 @@ epoch show whether it was committed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from worker.journal.errors import JournalRefused
-from worker.journal.slots.conflicts import repeated
+from worker.journal.slots.conflicts import repeated, until_granted
 from worker.journal.slots.ownership import OWNED, Holder, Ownership
 from worker.journal.slots.slot_table import METADATA, SECOND, SLOTS, clock_of
 from worker.journal.transaction import Transactions
@@ -208,6 +208,28 @@ class Slots:
         :param margin: seconds for which its lease has to be over; None where its owner is known
             to be dead.
         """
+        values = {"owner": None, "armed": False, "orphaned": False, "adopted_by": by}
+        change = self._if_adoptable(slot, margin).values(**values, epoch=slot.epoch + 1)
+        return bool(connection.execute(change).rowcount)
+
+    @until_granted
+    def free(self, slot: Slot, margin: float | None) -> Slot | None:
+        """Free a slot that is to be adopted, by one statement; return it, or None where it is not.
+
+        Each commit of an owner on another node of Galera ends a transaction here that has
+        written the row, and the longer one takes, the more surely. After this statement the
+        former owner cannot commit. The row stays ``armed``: its owner has not given it up.
+
+        :param margin: as for :meth:`clear`.
+        """
+        change = self._if_adoptable(slot, margin)
+        values = {"owner": None, "orphaned": True, "epoch": slot.epoch + 1}
+        with self._transactions.changing(fenced=False) as connection:
+            if not connection.execute(change.values(**values)).rowcount:
+                return None
+        return replace(slot, owner=None, orphaned=True, epoch=slot.epoch + 1)
+
+    def _if_adoptable(self, slot: Slot, margin: float | None) -> sa.Update:
         conditions = [
             SLOTS.c.slot == slot.slot,
             SLOTS.c.epoch == slot.epoch,
@@ -215,9 +237,7 @@ class Slots:
         ]
         if not slot.is_free and margin is not None:
             conditions += [SLOTS.c.armed.is_(sa.true()), self._is_past(margin)]
-        values = {"owner": None, "armed": False, "orphaned": False, "adopted_by": by}
-        change = sa.update(SLOTS).where(*conditions).values(**values, epoch=slot.epoch + 1)
-        return bool(connection.execute(change).rowcount)
+        return sa.update(SLOTS).where(*conditions)
 
     def _insert(self, slot: str, holder: Holder, values: dict[str, Any]) -> Ownership | None:
         new = sa.insert(SLOTS).values(slot=slot, epoch=1, writes=0, **values)

@@ -117,7 +117,7 @@ class Adopter:
         Where that failed, but other processes of its instance still renew their leases, the
         process alone has ended, and that counts as a crash.
         """
-        if slot.is_free:
+        if slot.is_free and not slot.armed:
             return False  # an orderly stop, or an operator
         latest = slot.renewed_before - self._times.kill_after
         return not any(
@@ -135,7 +135,7 @@ class Adopter:
     def _take_over(self, adopted: Adopted) -> None:
         former, count = adopted.former, len(adopted.flows)
         how = f"lost its lease {-former.expires_in:.0f} s ago"
-        if former.is_free:
+        if former.is_free and not former.armed:
             how = "has given it up"
         elif former.expires_in > 0:
             how = "has ended"

@@ -10,7 +10,7 @@ import pytest
 
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalConflict, JournalUnavailable
-from worker.journal.slots.conflicts import ATTEMPTS, repeated
+from worker.journal.slots.conflicts import ATTEMPTS, repeated, until_granted
 
 
 class Transaction:
@@ -34,6 +34,12 @@ def test_conflicts_are_tried_again() -> None:
 
     assert repeated(transaction.__call__)() == "done"
     assert transaction.attempts == 4
+
+
+def test_one_statement_is_tried_against_many_conflicts() -> None:
+    transaction = Transaction(5 * ATTEMPTS)
+
+    assert until_granted(transaction.__call__)() == "done"
 
 
 def test_endless_conflicts_are_given_up() -> None:

@@ -8,16 +8,18 @@ import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.unit.worker.journal.test_journal import cast
 from worker.journal import journal as journal_module
-from worker.journal.errors import JournalFenced
+from worker.journal.errors import JournalConflict, JournalFenced
 from worker.journal.interruptions import LOST
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import RequestResult
+from worker.journal.slots.adoption import Adoption
 from worker.journal.slots.ownership import Holder, Ownership
 from worker.journal.slots.slot_rows import Slots
 from worker.journal.slots.slot_table import SECOND, SLOTS
@@ -227,6 +229,63 @@ def test_only_an_armed_lease_is_adopted(
 
     assert former.is_adoptable(MARGIN) is armed
     assert (adoption.adopt(former, MARGIN) is not None) is armed
+
+
+class Contested:
+    """Another process writes the slot's row at first, before an adoption is committed."""
+
+    def __init__(self, adoption: Adoption, times: int) -> None:
+        self.left = times
+        self._forget = adoption._consumers.forget_in
+        adoption._consumers.forget_in = self  # type: ignore[method-assign]
+
+    def __call__(self, *args: Any) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise JournalConflict("deadlock")
+        self._forget(*args)
+
+
+def test_a_contested_slot_is_freed_before_its_adoption(
+    journal: Journal, slots: Slots, clock: Clock
+) -> None:
+    first = owned(slots, "h1")
+    slots.renew(first, POOL, ttl=TTL, armed=True)
+    flow = accept(journal, "h1@b/0")
+    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    clock.advance(600)
+    former = slots.find("h1@b/0")
+    assert former is not None
+    Contested(adoption, 1)
+
+    adopted = adoption.adopt(former, MARGIN)
+
+    assert adopted is not None
+    assert (adopted.flows, adopted.former) == ((flow,), former)
+    found = slots.find("h1@b/0")
+    assert found is not None
+    assert (found.epoch, found.orphaned, found.armed) == (former.epoch + 2, False, False)
+
+
+def test_an_adopter_that_dies_after_it_has_freed_a_slot_leaves_it_to_others(
+    journal: Journal, slots: Slots, clock: Clock
+) -> None:
+    first = owned(slots, "h1")
+    slots.renew(first, POOL, ttl=TTL, armed=True)
+    accept(journal, "h1@b/0")
+    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    clock.advance(600)
+    former = slots.find("h1@b/0")
+    assert former is not None
+    Contested(adoption, 1_000)
+    with pytest.raises(JournalConflict):
+        adoption.adopt(former, MARGIN)
+
+    found = slots.find("h1@b/0")
+    assert found is not None
+    assert found.is_adoptable(MARGIN)
+    assert (found.is_free, found.armed) == (True, True)  # lost, and not given up
+    assert slots.renew(first, POOL, ttl=TTL, armed=True) is None
 
 
 def test_a_lease_that_is_renewed_meanwhile_is_not_adopted(

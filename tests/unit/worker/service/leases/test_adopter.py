@@ -130,6 +130,13 @@ def test_a_host_is_lost_when_no_process_of_it_renews(
     assert world.lost is lost
 
 
+def test_a_slot_that_an_adopter_has_freed_is_a_loss(world: World) -> None:
+    world.rows = [dataclasses.replace(EXPIRED, owner=None, orphaned=True)]
+
+    assert adopter(world).adopt_one()
+    assert world.lost is True
+
+
 def test_a_slot_that_was_given_up_is_no_loss(world: World) -> None:
     world.rows = [ORPHANED]
 
