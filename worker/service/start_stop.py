@@ -102,6 +102,7 @@ class Service:
         :param grace: seconds after which running operations are suspended.
         """
         self._inputs.stopping.set()
+        self._inputs.draining.set()  # ends the thread that waits for it
         if self._drains:  # which waits for driver calls as long as they take
             _after(grace, self.make_urgent)
         with self._ending:
