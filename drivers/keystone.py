@@ -17,7 +17,7 @@ def account(conf: Any, sections: Sequence[str]) -> str | None:
 
     The options of each are registered. Needs keystoneauth.
     """
-    loading = _library().loading
+    loading = library().loading
     for section in sections:
         loading.register_auth_conf_options(conf, section)
         loading.register_session_conf_options(conf, section)
@@ -32,10 +32,10 @@ def session(conf: Any, section: str, **how: Any) -> Any:
         ``insecure`` and ``timeout``.
     :raises Exception: the section says something that keystoneauth cannot use.
     """
-    loading = _library().loading
+    loading = library().loading
     auth = loading.load_auth_from_conf_options(conf, section)
     made = loading.load_session_from_conf_options(conf, section, auth=auth, **how)
-    _library().session_answers.limit(made.session)
+    library().session_answers.limit(made.session)
     return made
 
 
@@ -44,7 +44,7 @@ def session_without_account(**how: Any) -> Any:
 
     :param how: ``verify`` and ``timeout``, as for requests.
     """
-    return session_of(_library().noauth.NoAuth(), **how)
+    return session_of(library().noauth.NoAuth(), **how)
 
 
 def session_of(auth: Any, **how: Any) -> Any:
@@ -52,9 +52,9 @@ def session_of(auth: Any, **how: Any) -> Any:
 
     :param how: ``verify`` and ``timeout``, as for requests.
     """
-    library = _library()
-    made = library.session.Session(auth, **how)
-    library.session_answers.limit(made.session)
+    parts = library()
+    made = parts.session.Session(auth, **how)
+    parts.session_answers.limit(made.session)
     return made
 
 
@@ -66,16 +66,23 @@ def address(session: Any, **place: str) -> str:
     """
     try:
         return str(session.get_endpoint(skip_discovery=True, **place))
-    except _library().exceptions.CatalogException as error:
+    except library().exceptions.CatalogException as error:
         raise LookupError(f"the catalogue of Keystone has none: {error}") from error
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Return the modules of keystoneauth. :raises ImportError: it is not installed."""
     # Late: an optional library, which takes memory.
-    from keystoneauth1 import exceptions, loading, noauth, session
+    from keystoneauth1 import exceptions, identity, loading, noauth, session
 
     # Late: it imports such libraries.
     from drivers import session_answers
 
-    parts = {"exceptions": exceptions, "loading": loading, "noauth": noauth}
-    return SimpleNamespace(session=session, session_answers=session_answers, **parts)
+    return SimpleNamespace(
+        exceptions=exceptions,
+        identity=identity,
+        loading=loading,
+        noauth=noauth,
+        session=session,
+        session_answers=session_answers,
+    )

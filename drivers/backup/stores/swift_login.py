@@ -24,9 +24,7 @@ def log_in(connection: Any) -> tuple[str, str]:
     :raises ClientException: Keystone refuses it.
     :raises NoConnection: it does not answer; the client tries again.
     """
-    # Late: an optional library.
-    from keystoneauth1 import exceptions
-
+    exceptions = keystone.library().exceptions
     region = connection.os_options.get("region_name")
     made = keystone.session_of(
         _password(connection),
@@ -49,9 +47,7 @@ def _in(region: str | None) -> dict[str, str]:
 
 def _password(connection: Any) -> Any:
     """Return the account as keystoneauth wants it, with the client's rules for its parts."""
-    # Late: an optional library.
-    from keystoneauth1.identity import v2, v3
-
+    identity = keystone.library().identity
     given, user, version = dict(connection.os_options), connection.user, connection.auth_version
     if user and not given.get("tenant_name") and ":" in user:
         given["tenant_name"], user = user.split(":", 1)
@@ -63,13 +59,15 @@ def _password(connection: Any) -> Any:
     is_old = version in AUTH_VERSIONS_V2
     address = _with_version(connection.authurl, "v2.0" if is_old else "v3")
     if is_old:
-        return v2.Password(address, username=user, password=connection.key, tenant_name=project)
+        return identity.V2Password(
+            address, username=user, password=connection.key, tenant_name=project
+        )
     domains = {
         f"{kind}_domain_{part}": value
         for kind in ("user", "project")
         for part, value in [_domain(given.get(f"{kind}_domain_name"))]
     }
-    return v3.Password(
+    return identity.V3Password(
         address, username=user, password=connection.key, project_name=project, **domains
     )
 
