@@ -171,7 +171,11 @@ class DirectoryGuard:
 
     def check(self, driver: Any) -> None:
         """Check the directory of a driver that is set up; a problem stays until it is gone."""
-        place = getattr(driver, "files_directory", lambda: None)()
+        try:
+            place = getattr(driver, "files_directory", lambda: None)()
+        except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
+            LOG.debug("the driver of %s does not name its directory: %r", self._name, error)
+            return
         found = self._find_problem(place)
         self._place = place or self._place
         if found is not None and found != self.problem:

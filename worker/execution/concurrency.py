@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
-from flows.errors import ThreadAbandoned
+from drivers.interface.errors import VolumeBackendAPIException
+from flows.errors import RunInterrupted, ThreadAbandoned
+from flows.storable_errors import text_of
 from worker.call_log import logged_call
 
 THREADS = 4
@@ -159,9 +161,38 @@ def blocking(client: Client, limiter: Limiter) -> Client:
     """Return a client of a foreign system whose calls are blocking calls for the limiter.
 
     No thread has a place while it waits for a driver, an image service or another service.
-    The composition root wraps each of them, and no flow gets one that is not wrapped.
+    The composition root wraps each of them, and no flow gets one that is not wrapped. So an
+    attempt of a client to end the process, or its thread, becomes an error here as well.
     """
     return cast(Client, BlockingClient(client, limiter))
+
+
+@contextmanager
+def foreign_code(name: str) -> Iterator[None]:
+    """Run code that is not ours: whatever it raises is an ``Exception``.
+
+    A driver may call ``sys.exit``, or let a KeyboardInterrupt or a timeout of its own through
+    that is no ``Exception``. It would pass by each handler of a flow, and end a thread.
+
+    :param name: of the call, for the text of the error.
+    :raises RunInterrupted: raised by us within the call, as by the progress of a copy.
+    :raises VolumeBackendAPIException: in place of what is no ``Exception``.
+    """
+    try:
+        yield
+    except (Exception, RunInterrupted, GeneratorExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _is_main_thread():
+            raise  # an operator's, at a command
+        kind, text = type(error).__name__, text_of(error)
+        raise VolumeBackendAPIException(
+            f"{name} raised {kind}{f' ({text})' if text else ''}, which is no Exception"
+        ) from error
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 class BlockingClient:
@@ -175,56 +206,64 @@ class BlockingClient:
         self._limiter = limiter
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
+        label = f"{type(self._client).__name__}.{name}"
+        with foreign_code(label):
+            found = getattr(self._client, name)
         if not callable(found):
             return found
         client, limiter = self._client, self._limiter
 
         @functools.wraps(found)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with limiter.released(), logged_call(client, name, args, kwargs):
-                return _blocking_result(found(*args, **kwargs), limiter)
+            with (
+                limiter.released(),
+                foreign_code(label),
+                logged_call(client, name, args, kwargs),
+            ):
+                return _blocking_result(found(*args, **kwargs), limiter, label)
 
         self.__dict__[name] = call
         return call
 
 
-def _blocking_result(result: Any, limiter: Limiter) -> Any:
+def _blocking_result(result: Any, limiter: Limiter, label: str) -> Any:
     """Return an iterator or a context manager that blocks; any other result as it is."""
     if isinstance(result, io.IOBase):
         return result
     if isinstance(result, AbstractContextManager) and hasattr(result, "gen"):
-        return _BlockingContext(result, limiter)
-    return _BlockingIterator(result, limiter) if isinstance(result, Iterator) else result
+        return _BlockingContext(result, limiter, label)
+    return _BlockingIterator(result, limiter, label) if isinstance(result, Iterator) else result
 
 
 class _BlockingContext(AbstractContextManager[Any]):
     """A context manager made of a generator."""
 
-    def __init__(self, context: AbstractContextManager[Any], limiter: Limiter) -> None:
+    def __init__(self, context: AbstractContextManager[Any], limiter: Limiter, label: str) -> None:
         self._context = context
         self._limiter = limiter
+        self._label = label
 
     def __enter__(self) -> Any:
-        with self._limiter.released():
+        with self._limiter.released(), foreign_code(self._label):
             return self._context.__enter__()
 
     def __exit__(self, *error: Any) -> bool | None:
-        with self._limiter.released():
+        with self._limiter.released(), foreign_code(self._label):
             return self._context.__exit__(*error)
 
 
 class _BlockingIterator(Iterator[Any]):
     """An iterator, with the generator's ``close`` where it has one."""
 
-    def __init__(self, iterator: Iterator[Any], limiter: Limiter) -> None:
+    def __init__(self, iterator: Iterator[Any], limiter: Limiter, label: str) -> None:
         self._iterator = iterator
         self._limiter = limiter
+        self._label = label
 
     def __next__(self) -> Any:
-        with self._limiter.released():
+        with self._limiter.released(), foreign_code(self._label):
             return next(self._iterator)
 
     def close(self) -> None:
-        with self._limiter.released():
+        with self._limiter.released(), foreign_code(self._label):
             getattr(self._iterator, "close", lambda: None)()

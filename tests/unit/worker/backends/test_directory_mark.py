@@ -244,6 +244,18 @@ def test_a_share_that_is_not_mounted_any_more_is_a_problem(
     assert guard.problem == f"{place.directory} is not mounted any more"
 
 
+@pytest.mark.parametrize("error", [OSError("away"), SystemExit(1), KeyboardInterrupt()])
+def test_a_driver_that_fails_to_name_its_directory_changes_nothing(
+    guard: DirectoryGuard, error: BaseException
+) -> None:
+    def fail() -> None:
+        raise error
+
+    guard.check(SimpleNamespace(files_directory=fail))
+
+    assert guard.problem is None
+
+
 def test_a_driver_without_files_has_no_problem(guard: DirectoryGuard) -> None:
     guard.check(Driver(None))
     guard.check(object())

@@ -14,6 +14,7 @@ import pytest
 from tests.servers import until
 from worker.backends import reporter
 from worker.backends.reporter import Reporter
+from worker.execution.concurrency import Limiter, blocking
 from worker.rpc.clients.sender import BusUnavailable
 
 FOREVER = 3600.0
@@ -270,3 +271,25 @@ def test_a_bus_that_is_away_has_its_own_line(
     made.publish()
 
     assert len(caplog.messages) == lines
+
+
+@pytest.mark.parametrize("error", [SystemExit("no array"), KeyboardInterrupt()])
+def test_a_driver_that_ends_its_thread_does_not_end_the_reports(
+    backend: Backend, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    """The thread of the reports ended silently, and schedulers gave the backend up."""
+    asked: list[bool] = []
+
+    class Driver:
+        def get_volume_stats(self) -> None:
+            asked.append(True)
+            raise error
+
+    driver = blocking(Driver(), Limiter())
+    intervals = {"report_interval": FOREVER, "stats_interval": 0.0}
+    made = Reporter(backend, lambda: None, lambda: driver.get_volume_stats(), **intervals)
+    made.start()
+    until(lambda: len(asked) > 2, 30, "three reports")
+    made.stop()
+
+    assert f"Driver.get_volume_stats raised {type(error).__name__}" in caplog.text

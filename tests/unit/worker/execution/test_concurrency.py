@@ -6,12 +6,13 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from flows.errors import ThreadAbandoned
+from drivers.interface.errors import VolumeBackendAPIException
+from flows.errors import ProcessStopping, ThreadAbandoned
 from worker.execution.concurrency import AbandonableThread, Limiter, blocking
 
 WAIT = 20.0
@@ -90,6 +91,90 @@ class TestBlockingClients:
                 assert not limiter.is_held
                 assert thread.abandon()  # still in the outer call
             assert limiter.is_held
+
+
+class LateTimeout(BaseException):
+    """A timeout that is no ``Exception``, as some libraries have."""
+
+
+class Ending:
+    """A driver that raises something in each kind of use."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    @property
+    def attribute(self) -> int:
+        raise self._error
+
+    def call(self) -> None:
+        raise self._error
+
+    def items(self) -> Iterator[int]:
+        yield 1
+        raise self._error
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        raise self._error
+        yield
+
+    @contextlib.contextmanager
+    def left(self) -> Iterator[None]:
+        yield
+        raise self._error
+
+
+USES: dict[str, Callable[[Any], object]] = {
+    "attribute": lambda client: client.attribute,
+    "call": lambda client: client.call(),
+    "items": lambda client: list(client.items()),
+    "entered": lambda client: client.entered().__enter__(),
+    "left": lambda client: _enter_and_leave(client.left()),
+}
+
+
+def _enter_and_leave(context: contextlib.AbstractContextManager[None]) -> None:
+    with context:
+        pass
+
+
+def _raised(use: str, error: BaseException) -> BaseException:
+    """Return the error of a use of a driver, on a thread as all operations are."""
+    found: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            USES[use](blocking(Ending(error), Limiter()))
+        except BaseException as seen:  # noqa: BLE001 - the test looks at it
+            found.append(seen)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(WAIT)
+    return found[0]
+
+
+class TestDriversThatEndTheProcess:
+    @pytest.mark.parametrize("use", USES)
+    @pytest.mark.parametrize(
+        "error", [SystemExit("password=hidden-1"), KeyboardInterrupt(), LateTimeout("5 s")]
+    )
+    def test_it_is_an_error_of_the_driver(self, use: str, error: BaseException) -> None:
+        found = _raised(use, error)
+
+        assert isinstance(found, VolumeBackendAPIException)
+        assert f"Ending.{use} raised {type(error).__name__}" in str(found)
+        assert "hidden-1" not in str(found)
+
+    @pytest.mark.parametrize("use", USES)
+    @pytest.mark.parametrize("error", [ValueError("no"), ProcessStopping("it stops")])
+    def test_errors_and_interruptions_of_ours_pass(self, use: str, error: BaseException) -> None:
+        assert _raised(use, error) is error
+
+    def test_an_operator_interrupts_a_command(self, limiter: Limiter) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            blocking(Ending(KeyboardInterrupt()), limiter).call()
 
 
 class TestPlaces:
