@@ -51,4 +51,5 @@ def test_faults_on_two_hosts_under_load(
 
     assert not verdict.findings, f"{seen(verdict.findings)}\n" + "\n".join(lines) + world.tail()
     assert verdict.faults == len(FAULTS)
+    assert verdict.epochs > 2, "the history lacks the epochs that the checker compares"
     assert verdict.takeovers, "no operation was interrupted on one host and resumed on the other"

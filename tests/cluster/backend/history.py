@@ -30,6 +30,14 @@ BEGIN, EFFECT, END, FAILED = "begin", "effect", "end", "failed"
 """Events of a call. An effect is a moment at which it changes its resource."""
 
 
+_owned: dict[str, Any] = {}
+
+
+def own(slot: str, epoch: int) -> None:
+    """Note that this process owns a slot from now on."""
+    _owned.update(slot=slot, epoch=epoch)
+
+
 @dataclass(frozen=True)
 class Line:
     """One event of one call.
@@ -41,7 +49,8 @@ class Line:
     :param reads: ids of objects that it reads.
     :param moment: the machine's monotonic clock.
     :param wall: the host's time of day.
-    :param epoch: that of the slot whose owner made the call, where it is known.
+    :param epoch: under which the process owns its slot; None for one without leases.
+    :param slot: of the process.
     """
 
     event: str
@@ -56,6 +65,7 @@ class Line:
     moment: float
     wall: float = 0.0
     epoch: int | None = None
+    slot: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> Line:
@@ -131,6 +141,8 @@ class Call:
                 reads=self.reads,
                 moment=time.monotonic(),
                 wall=time.time(),
+                epoch=_owned.get("epoch"),
+                slot=_owned.get("slot", ""),
             )
         )
 

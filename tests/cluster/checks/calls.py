@@ -88,16 +88,22 @@ def stale_writes(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _old_epochs(lines: Iterable[Line]) -> Iterator[Finding]:
-    """Find changes under an epoch that is older than one seen for the same operation."""
-    newest: dict[tuple[str, str, str], int] = {}
+    """Find changes of any resource under an epoch of a slot that had ended before."""
+    newest: dict[str, int] = {}
     for line in lines:
-        if line.event != EFFECT or line.epoch is None or not line.request:
+        if line.event != EFFECT or line.epoch is None:
             continue
-        key = (line.request, line.method, line.resource)
-        if line.epoch < newest.get(key, line.epoch):
-            text = f"{line.life} changed {line.resource} under epoch {line.epoch}"
-            yield Finding("stale_writes", f"{text}, after one under epoch {newest[key]}")
-        newest[key] = max(newest.get(key, line.epoch), line.epoch)
+        last = newest.get(line.slot, line.epoch)
+        if line.epoch < last:
+            text = f"{line.life} changed {line.resource} under epoch {line.epoch} of {line.slot}"
+            yield Finding("stale_writes", f"{text}, after one under epoch {last}")
+        newest[line.slot] = max(last, line.epoch)
+
+
+def epochs(lines: Iterable[Line]) -> set[tuple[str, int]]:
+    """Return the epochs of each slot under which changes were made."""
+    changes = (line for line in lines if line.event == EFFECT)
+    return {(line.slot, line.epoch) for line in changes if line.epoch is not None}
 
 
 def _tracks(evidence: Evidence) -> Iterator[Finding]:

@@ -24,12 +24,16 @@ CHECKS = (
 
 @dataclass
 class Verdict:
-    """The result of one run, or of several together."""
+    """The result of one run, or of several together.
+
+    :param epochs: of all slots, under which changes were made.
+    """
 
     faults: int = 0
     operations: int = 0
     failed: int = 0
     calls: int = 0
+    epochs: int = 0
     findings: list[Finding] = field(default_factory=list)
     takeovers: list[Takeover] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -42,6 +46,7 @@ class Verdict:
             operations=len(evidence.entries),
             failed=sum(entry.failed for entry in evidence.entries),
             calls=len(calls.intervals(evidence.lines)),
+            epochs=len(calls.epochs(evidence.lines)),
             findings=[finding for check in CHECKS for finding in check(evidence)],
             takeovers=takeovers(evidence),
             kinds=Counter(one.kind for one in evidence.faults),
@@ -51,7 +56,7 @@ class Verdict:
         return Verdict(
             *(
                 getattr(self, name) + getattr(other, name)
-                for name in ("faults", "operations", "failed", "calls")
+                for name in ("faults", "operations", "failed", "calls", "epochs")
             ),
             self.findings + other.findings,
             self.takeovers + other.takeovers,
@@ -73,6 +78,7 @@ class Verdict:
             "takeovers": len(self.takeovers),
             "operations": self.operations,
             "failed": self.failed,
+            "epochs": self.epochs,
         }
 
     def line(self) -> str:

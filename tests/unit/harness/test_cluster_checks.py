@@ -36,7 +36,9 @@ def call(
     """Return the lines of a call; one without an end was interrupted."""
     host = life.partition("-")[0]
     first = Line(
-        BEGIN, f"{life} {began}", method, host, 1, life, request, resource, reads, began, 0.0, epoch
+        *(BEGIN, f"{life} {began}", method, host, 1, life, request, resource, reads, began, 0.0),
+        epoch=epoch,
+        slot=f"{host}@b1/0",
     )
     events = [(moment, EFFECT) for moment in effects]
     events += [] if ended is None else [(ended, END)]
@@ -134,11 +136,19 @@ class TestStaleWrites:
 
     def test_an_old_epoch(self) -> None:
         lines = history(
-            call("h2-1", 1.0, None, effects=[1.5], epoch=8),
-            call("h1-1", 3.0, 4.0, effects=[3.5], epoch=7),
+            call("h1-2", 1.0, 2.0, effects=[1.5], epoch=8),
+            call("h1-1", 3.0, 4.0, effects=[3.5], epoch=7, request="req-2", method="extend_volume"),
         )
 
         assert found(lines=lines) == {"stale_writes": 1}
+
+    def test_a_lower_epoch_of_another_slot(self) -> None:
+        lines = history(
+            call("h1-1", 1.0, None, effects=[1.5], epoch=8),
+            call("h2-1", 3.0, 4.0, effects=[3.5], epoch=2),
+        )
+
+        assert found(lines=lines) == {}
 
     def test_a_change_that_only_the_object_shows(self) -> None:
         texts = [f"{life} {REQUEST} create_volume" for life in ("h1-1", "h2-1", "h1-1")]

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Note the slot and the epoch of this process, for the history of its calls.
+
+The driver does not know them. The process takes its slot before it makes its driver, and
+keeps its epoch until it ends.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from tests.cluster.backend import history
+from worker.journal.journal import Journal
+from worker.journal.slots.adoption import Adoption
+from worker.journal.slots.ownership import Ownership
+
+
+def install() -> None:
+    """Note the slot that this process takes."""
+    hold = Journal.hold
+
+    @functools.wraps(hold)
+    def noted(journal: Journal, ownership: Ownership, lost: Callable[[str], None]) -> Adoption:
+        history.own(ownership.slot, ownership.epoch)
+        return hold(journal, ownership, lost)
+
+    Journal.hold = noted  # type: ignore[method-assign]
