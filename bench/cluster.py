@@ -30,6 +30,8 @@ from tests.servers.several import network  # noqa: E402
 
 DRIVER = {"volume_driver": "noop"}
 LOCAL = {"connection": "sqlite:///$state_path/journal.sqlite"}
+COUNTED = ("Com_select", "Com_insert", "Com_update", "Com_delete", "Com_commit", "Com_rollback")
+"""Counters of MariaDB. Those of a shared journal are the difference to a local one."""
 PATIENCE = 180.0
 """Seconds for all creations of a round."""
 
@@ -46,6 +48,9 @@ def main() -> None:
     figures |= _one_host("shared_journal", {}, options)
     price = figures["shared_journal_cpu_ms"] - figures["local_journal_cpu_ms"]
     figures["price_cpu_ms_per_create"] = round(price, 2)
+    for kind in (*COUNTED, "Questions"):
+        difference = figures[f"shared_journal_{kind}"] - figures[f"local_journal_{kind}"]
+        figures[f"journal_{kind}_per_create"] = round(difference, 1)
     for name, value in figures.items():
         print(f"{name:<32}{value:>10}")
     print(json.dumps(figures))
@@ -74,8 +79,16 @@ def _one_host(
     with World(Kinds(), _shape(1, "", journal)) as world:
         world.start()
         _round(world, options.warm_up)
+        before = _counters(world)
         rounds = [_round(world, options.count) for _ in range(options.rounds)]
+        after = _counters(world)
+    creates = options.count * options.rounds
+    counted = {
+        f"{name}_{kind}": round((after[kind] - before[kind]) / creates, 1)
+        for kind in (*COUNTED, "Questions")
+    }
     return {
+        **counted,
         f"{name}_cpu_ms": round(statistics.median(used for _casts, used in rounds), 2),
         f"{name}_casts_per_s": round(statistics.median(casts for casts, _used in rounds), 1),
     }
@@ -120,18 +133,20 @@ def _used(world: World) -> float:
 def _statements(world: World, seconds: float) -> float:
     """Return the statements per second that each idle host sends to the database."""
     time.sleep(3)  # background work of a start
-    before, began = _questions(world), time.monotonic()
+    before, began = _counters(world)["Questions"], time.monotonic()
     time.sleep(seconds)
-    found = (_questions(world) - before - 1) / (time.monotonic() - began)
+    found = (_counters(world)["Questions"] - before - 1) / (time.monotonic() - began)
     return found / len(world.hosts)
 
 
-def _questions(world: World) -> int:
+def _counters(world: World) -> dict[str, int]:
+    """Return the statements that the database has executed, by their kinds."""
     server = world.setting.database
     with pymysql.connect(host=server.place.address, port=server.port, user="root") as connection:
         cursor = connection.cursor()
-        cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
-        return int(cursor.fetchone()[1])  # type: ignore[index]
+        cursor.execute("SHOW GLOBAL STATUS")
+        found = dict(cursor.fetchall())
+    return {kind: int(found[kind]) for kind in (*COUNTED, "Questions")}
 
 
 def _options() -> argparse.Namespace:
