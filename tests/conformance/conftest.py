@@ -19,7 +19,7 @@ from drivers.interface.volume import VolumeDriver
 
 from . import cinders
 from .backend import Backend, Case, announces
-from .checks import process_state
+from .checks import outside, process_state
 from .interruption.modes import Mode
 from .loading import KINDS, NoDriver, attribute, kind_of, load
 from .options import UnknownOption, pairs, require_known
@@ -208,6 +208,12 @@ def places() -> Iterator[Callable[[str, str], Path]]:
             return stack.enter_context(PLACES[place](Path(scratch)))
 
         yield made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outside() -> Iterator[None]:
+    with outside.removed():
+        yield
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from drivers.interface.errors import DriverError, TargetUpdateFailed, VolumeBackendAPIException
 from drivers.interface.export import ExportDriver
 
-from ..checks import leaks
+from ..checks import leaks, outside
 from ..interruption.interleave import interleaved
 from ..interruption.kill import killed
 from ..interruption.points import sources, spread
@@ -97,7 +97,7 @@ class TestEnsure:
 
         assert [device.read(0, 8) for device in devices] == [b"volume-a", b"volume-b"]
 
-    @pytest.mark.parametrize("name", ["../outside", "a/b", "/etc/passwd"])
+    @pytest.mark.parametrize("name", [outside.RELATIVE, "a/b", outside.ABSOLUTE], ids=outside.shown)
     def test_name_that_leads_outside_is_refused(self, exports, name):
         path = exports.file("volume-a")
         with pytest.raises(DriverError):

@@ -13,14 +13,14 @@ import pytest
 from drivers.interface.errors import ImageError, ImageNotFound
 from drivers.interface.image import ImageStatus
 
-from ..checks import leaks
+from ..checks import leaks, outside
 from ..interruption.interleave import interleaved
 from ..interruption.kill import killed
 from ..interruption.points import sources, spread
 
 MIB = 1024**2
 DATA = random.Random(3).randbytes(3 * MIB + 511)
-STRANGE = ["../../etc/passwd", "/etc/passwd", "", ".", "..", "a/b", "x" * 300, "a\0b"]
+STRANGE = [outside.RELATIVE, outside.ABSOLUTE, "", ".", "..", "a/b", "x" * 300, "a\0b"]
 
 
 class TestShow:
@@ -53,7 +53,9 @@ class TestShow:
         assert shown["status"] == ImageStatus.QUEUED
         assert not shown["size"]
 
-    @pytest.mark.parametrize("image_id", ["11111111-2222-3333-4444-555555555555", *STRANGE])
+    @pytest.mark.parametrize(
+        "image_id", ["11111111-2222-3333-4444-555555555555", *STRANGE], ids=outside.shown
+    )
     def test_absent_image_is_not_found(self, images, image_id):
         for call in (images.service.show, images.service.download):
             with pytest.raises(ImageNotFound):
@@ -222,7 +224,7 @@ class TestCreate:
         one, other = images.image(b"one", name="same"), images.image(b"other", name="same")
         assert (images.read(one), images.read(other)) == (b"one", b"other")
 
-    @pytest.mark.parametrize("image_id", [one for one in STRANGE if one])
+    @pytest.mark.parametrize("image_id", [one for one in STRANGE if one], ids=outside.shown)
     def test_strange_id_is_refused(self, images, image_id):
         with pytest.raises((ImageError, ValueError)):
             images.service.create(images.context, {"id": image_id, "name": "n"}, iter([b"x"]))

@@ -18,10 +18,11 @@ from drivers.interface.records import Record
 from drivers.interface.snapshot import VolumeSnapshotManagementDriver
 
 from ..backend import announces, listed
+from ..checks import outside
 from ..test_volumes import GIB, is_update
 
 ABSENT = {"source-name": "no-such-object-e3b0c442"}
-SENSELESS = [{}, {"source-name": "../../etc/passwd"}, {"source-name": ""}, {"source-id": "none"}]
+SENSELESS = [{}, {"source-name": outside.RELATIVE}, {"source-name": ""}, {"source-id": "none"}]
 
 
 class TestVolumeManagement:

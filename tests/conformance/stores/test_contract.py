@@ -14,7 +14,7 @@ from drivers.interface.backup import BackupDriver
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
 
-from ..checks import answers, leaks
+from ..checks import answers, leaks, outside
 from .conftest import SIZE
 from .rows import VOLUME_ID, Rows
 
@@ -261,10 +261,10 @@ class TestImport:
     @pytest.mark.parametrize(
         "columns",
         [
-            {"container": "../../etc"},
-            {"container": "/etc"},
-            {"service_metadata": "../../etc/passwd", "container": "../x"},
-            {"id": "../../../etc/passwd", "container": "/"},
+            {"container": outside.RELATIVE},
+            {"container": outside.DIRECTORY},
+            {"service_metadata": outside.RELATIVE, "container": "../x"},
+            {"id": f"../{outside.RELATIVE}", "container": outside.DIRECTORY},
         ],
         ids=lambda columns: "-".join(columns),
     )

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that lead out of the directories of a driver.
+
+The suite runs drivers that follow them, often as root, and such a driver may write, rename or
+remove what the name leads to. So no file of the machine has these names.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OUTSIDE = "holdfast-conformance-outside"
+
+RELATIVE = f"../../{OUTSIDE}"
+
+DIRECTORY = tempfile.gettempdir()
+
+ABSOLUTE = f"{DIRECTORY}/{OUTSIDE}"
+
+
+def shown(value: object) -> str:
+    """Return the id of a test, which is the same on every machine."""
+    return str(value).replace(DIRECTORY, "/tmp")  # noqa: S108 - only shown
+
+
+@contextmanager
+def removed() -> Iterator[None]:
+    """Remove at the end what a driver has made of :data:`ABSOLUTE`."""
+    try:
+        yield
+    finally:
+        for left in Path(DIRECTORY).glob(f"{OUTSIDE}*"):
+            if left.is_file():
+                left.unlink(missing_ok=True)
