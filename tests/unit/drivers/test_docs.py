@@ -42,7 +42,7 @@ def test_table_has_every_method_of_the_contract():
     methods = {
         name
         for name in dir(VolumeDriver)
-        if not name.startswith("_") and name not in ("OPTS", "capabilities")
+        if not name.startswith("_") and name != "capabilities" and not name.isupper()
     }
     listed = re.findall(r"^``([a-z_]+)``", TEXT.partition("\nTest it\n")[0], re.MULTILINE)
 
