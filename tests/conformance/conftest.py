@@ -20,6 +20,7 @@ from drivers.interface.volume import VolumeDriver
 from . import cinders
 from .backend import Backend, Case, announces
 from .checks import outside, process_state
+from .checks.first_set_up import set_up
 from .interruption.modes import Mode
 from .loading import KINDS, NoDriver, attribute, kind_of, load
 from .options import UnknownOption, pairs, require_known
@@ -83,6 +84,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require", action="store_true", help="Count each skipped test as a failed one."
     )
     group.addoption(
+        "--running-file", metavar="FILE", help="Has the name of the running test; empty at the end."
+    )
+    group.addoption(
         "--allow-skip",
         action="append",
         default=[],
@@ -103,7 +107,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _UNDER_TEST = pytest.StashKey[tuple[str, Case]]()
-_HAS_BEEN_UP = pytest.StashKey[bool]()
 
 
 def _under_test(config: pytest.Config) -> tuple[str, Case]:
@@ -261,7 +264,7 @@ def backend(
     root.setLevel(logging.DEBUG)
     state = process_state.read()
     try:
-        made = _set_up(request, lambda: Backend(driver_class, options, opener, case, mode))
+        made = set_up(request, lambda: Backend(driver_class, options, opener, case, mode))
         root.addHandler(made.log)
         try:
             yield made
@@ -278,20 +281,6 @@ def backend(
     assert made.left_behind() == [], "left behind, or lost"
     if not made.mode.has_killed:
         assert os.listdir(scratch) == [], "temporary files left behind"
-
-
-def _set_up(request: pytest.FixtureRequest, make: Callable[[], Backend]) -> Backend:
-    """Set the driver up; end the run of a given driver that cannot be set up the first time."""
-    stash = request.config.stash
-    try:
-        made = make()
-    except Exception as error:
-        if request.config.getoption("driver") and not stash.get(_HAS_BEEN_UP, False):
-            cause = f"{type(error).__name__}: {error}"
-            request.session.shouldfail = f"the driver could not be set up: {cause}"
-        raise
-    stash[_HAS_BEEN_UP] = True
-    return made
 
 
 @pytest.fixture

@@ -70,12 +70,16 @@ def attribute(path: str) -> Any:
         raise NoDriver(f"{path!r} is neither a known driver nor MODULE.CLASS nor FILE.py:CLASS")
     try:
         found = _file(module) if module.endswith(".py") else importlib.import_module(module)
-    except (ImportError, OSError, SyntaxError) as error:
+    except (Exception, SystemExit) as error:  # of another author's code
         raise NoDriver(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
     try:
         return getattr(found, name)
     except AttributeError:
         raise NoDriver(f"{module} ({found.__file__}) has no {name}") from None
+
+
+_FROM_FILES: set[str] = set()
+"""Names of the modules that were loaded from a file."""
 
 
 @functools.cache
@@ -84,8 +88,12 @@ def _file(path: str) -> Any:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None or not file.is_file():
         raise FileNotFoundError(f"{file} is no file with Python code")
+    is_known = file.stem in sys.modules and file.stem not in _FROM_FILES
+    if is_known or file.stem in sys.stdlib_module_names:
+        raise ImportError(f"there is another module {file.stem}: give {file.name} another name")
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
+    _FROM_FILES.add(file.stem)
     spec.loader.exec_module(module)
     return module
 

@@ -9,8 +9,11 @@ from typing import Any
 
 from drivers.interface.records import Record
 
-NAME = """O'Neil's "volume" $(false); größer als 1\n"""
-"""A name that a user gave: any text of up to 255 characters."""
+NAME = """O'Neil 5" $(false); größer als 1\n"""
+"""A name that a user gave: any text of up to 255 characters.
+
+One quote of each kind: a command of a shell with it fails, in whatever quotes it is put.
+"""
 
 MADE = datetime.datetime(2026, 11, 29, 12, 0, 0)
 """A time as rows have it: in UTC, without a zone."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -112,6 +113,13 @@ class TestGetVolumeStats:
         stats = dict(driver.get_volume_stats())
 
         assert json.loads(json.dumps(stats, allow_nan=False)) == stats
+
+    @pytest.mark.plain
+    def test_any_thread_may_ask(self, driver):
+        with ThreadPoolExecutor(1) as another:
+            stats = another.submit(driver.get_volume_stats, refresh=True).result()
+
+        assert stats["storage_protocol"] == driver.get_volume_stats()["storage_protocol"]
 
     def test_answer_has_no_secret(self, backend, driver):
         hidden = secrets.of_options(type(driver).OPTS, backend.options)

@@ -30,6 +30,23 @@ class TestCreateVolume:
     def test_size_is_in_gib(self, backend, size):
         assert backend.size(backend.created(size)) == size * GIB
 
+    @pytest.mark.plain
+    @pytest.mark.parametrize("size", [17, 2049])
+    def test_large_size_is_in_gib(self, backend, driver, size):
+        """Above what 32 bits count in blocks."""
+        stats = driver.get_volume_stats(refresh=True)
+        if not stats.get("thin_provisioning_support"):
+            pytest.skip("thin_provisioning_support is not reported: a large volume needs its space")
+        volume, grown = backend.volume(size), backend.created()
+        try:
+            backend.updated(volume, driver.create_volume(volume))
+            driver.extend_volume(grown, size)
+        except DriverError as error:
+            pytest.skip(f"the backend takes no volume of {size} GiB: {error}")
+
+        assert backend.size(volume) == size * GIB
+        assert backend.size(grown) == size * GIB
+
     def test_volume_is_empty(self, backend):
         volume = backend.created()
 

@@ -7,6 +7,7 @@ import argparse
 import importlib.util
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,13 @@ class Test(Command):
         add("--modes", help="plain, killed, 'at once', separated by commas; all by default")
         add("--points", type=int, help="points of a call at which it is killed; 12 by default")
         add("--only", metavar="EXPRESSION", help="tests whose names fit, as for pytest -k")
+        add(
+            "--timeout",
+            type=int,
+            default=_SECONDS,
+            metavar="SECONDS",
+            help=f"of one test, after which it hangs; {_SECONDS} by default",
+        )
         add("--require", action="store_true", help="count skipped tests as failed")
         add("--allow-skip", metavar="PATTERN", help="accepted reasons of skips", **repeated)
         return parser
@@ -58,8 +66,42 @@ class Test(Command):
         """Run the tests."""
         if importlib.util.find_spec("pytest") is None:
             raise CommandError("pytest is not installed: pip install 'holdfast[conformance]'")
+        _require_no_other_modules()
         command = [sys.executable, "-m", "pytest", *_own_arguments(), *_passed_on(parsed_args)]
-        return subprocess.run(command, check=False).returncode
+        with tempfile.NamedTemporaryFile("r", prefix="holdfast-", encoding="utf-8") as running:
+            command.append(f"--running-file={running.name}")
+            status = subprocess.run(command, check=False).returncode
+            if test := running.read():
+                raise CommandError(_ended(test, status))
+        return status
+
+
+def _require_no_other_modules() -> None:
+    """Refuse a directory whose modules hide others, as Python searches it first.
+
+    :raises CommandError: with the name.
+    """
+    here = Path.cwd()
+    hidden = {file.stem: file for file in here.glob("*.py") if file.stem in _STANDARD}
+    if here != Path(__file__).parents[2]:
+        places = [here / name for name in ("drivers", "flows", "worker")]
+        found = [*places, *(place.with_suffix(".py") for place in places)]
+        hidden |= {one.stem: one for one in found if one.exists()}
+    for name, path in sorted(hidden.items()):
+        raise CommandError(
+            f"{path} hides the module {name} of Python or Holdfast: rename it, or run the command"
+            " in another directory"
+        )
+
+
+_STANDARD = sys.stdlib_module_names - {"test", "this"}
+
+
+def _ended(test: str, status: int) -> str:
+    """Return the text for a process that ended before its tests."""
+    how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    name = test.rpartition("/")[2]
+    return f"\nnot conformant: the driver ended the process of the suite ({how}) in {name}"
 
 
 def suite() -> Path:
@@ -81,12 +123,12 @@ def _own_arguments() -> Iterator[str]:
     yield str(place)
     yield f"--rootdir={place}"
     yield from ("-c", "/dev/null", "-p", "no:cacheprovider", "-q", "--tb=short")
-    yield from ("-o", f"timeout={_SECONDS}")
     yield from ("-p", "worker.compat.native_threads")  # before anything of oslo
 
 
 def _passed_on(parsed_args: argparse.Namespace) -> Iterator[str]:
     yield f"--driver={parsed_args.path}"
+    yield from ("-o", f"timeout={parsed_args.timeout}")
     for name, option in (("option", "driver-option"), ("allow_skip", "allow-skip")):
         yield from (f"--{option}={value}" for value in getattr(parsed_args, name))
     yield from (f"--ignore-file={value}" for value in parsed_args.ignore_file)

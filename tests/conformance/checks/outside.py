@@ -2,7 +2,7 @@
 """Names that lead out of the directories of a driver.
 
 The suite runs drivers that follow them, often as root, and such a driver may write, rename or
-remove what the name leads to. So no file of the machine has these names.
+remove the file that the name leads to. So no file of the machine has these names.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def shown(value: object) -> str:
 
 @contextmanager
 def removed() -> Iterator[None]:
-    """Remove at the end what a driver has made of :data:`ABSOLUTE`."""
+    """Remove at the end the files that a driver has made of :data:`ABSOLUTE`."""
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ import pytest
 from oslo_config import cfg
 
 from ..checks import leaks
+from ..checks.first_set_up import set_up
 from ..devices import PROTOCOLS, Device
 from ..loading import attribute, load
 from ..places import require_programs
@@ -103,7 +104,10 @@ def exports(
         configuration = SimpleNamespace(**values, safe_get=values.get)
         found = request.config.getoption("device")
         opener = attribute(found) if found else None
-        made = Exports(export_case, lambda: kind(configuration), tmp_path, opener, values)
+        made = set_up(
+            request,
+            lambda: Exports(export_case, lambda: kind(configuration), tmp_path, opener, values),
+        )
         before = made.inventory()
         yield made
         made.clear()

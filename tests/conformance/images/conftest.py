@@ -15,6 +15,7 @@ import pytest
 from oslo_config import cfg
 
 from ..checks import leaks, secrets
+from ..checks.first_set_up import set_up
 from ..loading import load
 
 
@@ -63,15 +64,22 @@ class Images:
             self.service.delete(self.context, image_id)
 
 
-@pytest.fixture
-def images(image_case: Any, tmp_path: Path, scratch: Path) -> Iterator[Images]:
-    kind = load(image_case.driver, "image")
+def _made(case: Any, place: Path) -> Images:
+    kind = load(case.driver, "image")
     conf = cfg.ConfigOpts()
     conf.register_opts(kind.OPTS)
-    conf.register_opts([cfg.StrOpt("state_path", default=str(tmp_path))])
-    for name, value in image_case.options.items():
+    conf.register_opts([cfg.StrOpt("state_path", default=str(place))])
+    for name, value in case.options.items():
         conf.set_override(name, value)
-    made = Images(image_case, kind, {option.dest: conf[option.dest] for option in kind.OPTS})
+    return Images(case, kind, {option.dest: conf[option.dest] for option in kind.OPTS})
+
+
+@pytest.fixture
+def images(
+    request: pytest.FixtureRequest, image_case: Any, tmp_path: Path, scratch: Path
+) -> Iterator[Images]:
+    made = set_up(request, lambda: _made(image_case, tmp_path))
+    kind = made.kind
     before, texts, root = made.files(), secrets.LoggedTexts(), logging.getLogger()
     level = root.level
     root.addHandler(texts)

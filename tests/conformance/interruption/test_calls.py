@@ -114,7 +114,7 @@ def test_two_calls_at_once_do_not_disturb_each_other(backend, scenario, is_same)
     for at in spread(count(backend, scenario), backend.case.points):
         one, other = scenario.prepare(backend), scenario.prepare(backend)
         first = backend.made_anew()
-        second = first if is_same else backend.made_anew()
+        second = (lambda first=first: first) if is_same else backend.made_anew
 
         answer, _ = interleaved(
             call(first, backend, one), noted(second, backend, other), places, at
@@ -125,10 +125,10 @@ def test_two_calls_at_once_do_not_disturb_each_other(backend, scenario, is_same)
         scenario.check(backend, other)
 
 
-def noted(driver, backend, one):
-    """Make the call, and note its answer."""
+def noted(made, backend, one):
+    """Make the call, and note its answer; another process may set its driver up only then."""
 
     def work():
-        backend.written(one.method, list(one.arguments), call(driver, backend, one)())
+        backend.written(one.method, list(one.arguments), call(made(), backend, one)())
 
     return work

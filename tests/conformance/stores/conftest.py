@@ -18,6 +18,7 @@ from oslo_config import cfg
 from drivers.interface.backup import BackupDriver
 
 from ..checks import leaks, secrets
+from ..checks.first_set_up import set_up
 from ..loading import load
 from .rows import MIB, Metadata, Rows, scribble
 
@@ -40,11 +41,17 @@ def _prepared(case: Any, request: pytest.FixtureRequest, place: Path) -> Callabl
     return lambda: driver(configured, metadata=Metadata())
 
 
+def _checked(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a factory of drivers, one of which has been set up."""
+    make().check_for_setup_error()
+    return make
+
+
 @pytest.fixture
 def make(
     store_case: Any, request: pytest.FixtureRequest, tmp_path: Path, scratch: Path
 ) -> Iterator[Callable[[], Any]]:
-    made = _prepared(store_case, request, tmp_path)
+    made = set_up(request, lambda: _checked(_prepared(store_case, request, tmp_path)))
     texts, root = secrets.LoggedTexts(), logging.getLogger()
     level = root.level
     root.addHandler(texts)

@@ -59,6 +59,11 @@ BUGS = (
     ),
     _stat("provisioned never changes", "provisioned_capacity_gb", "7"),
     _stat("volumes are never counted", "total_volumes", "0"),
+    _T.before(
+        "statistics in the thread of the set-up only",
+        "get_volume_stats",
+        "import threading; assert threading.current_thread() is threading.main_thread()",
+    ),
     _T.text(
         "the backend's name is that of the driver",
         'self.configuration.volume_backend_name,\n                "vendor',

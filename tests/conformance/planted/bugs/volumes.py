@@ -354,4 +354,20 @@ BUGS = (
     _T.before(
         "metadata of the row is changed", "create_volume", "volume.metadata['vault'] = 'yes'"
     ),
+    _T.before(
+        "a name in a quoted command of the shell",
+        "create_volume",
+        "import subprocess"
+        "; subprocess.run(f\"true '{volume.display_name}'\", shell=True, check=True)",
+    ),
+    _T.text(
+        "sizes of 34 bits in a creation",
+        "file.truncate(volume.size * GIB)",
+        "file.truncate(volume.size * GIB % 2**34 or 2**34)",
+    ),
+    _T.before(
+        "sizes of 41 bits in an extension",
+        "extend_volume",
+        "new_size = new_size * GIB % 2**41 // GIB or new_size",
+    ),
 )
