@@ -72,6 +72,8 @@ class Test(Command):
             command.append(f"--running-file={running.name}")
             status = subprocess.run(command, check=False).returncode
             if test := running.read():
+                sys.stdout.write("\n")  # after the dots of the tests
+                sys.stdout.flush()
                 raise CommandError(_ended(test, status))
         return status
 
@@ -101,7 +103,7 @@ def _ended(test: str, status: int) -> str:
     """Return the text for a process that ended before its tests."""
     how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
     name = test.rpartition("/")[2]
-    return f"\nnot conformant: the driver ended the process of the suite ({how}) in {name}"
+    return f"not conformant: the driver ended the process of the suite ({how}) in {name}"
 
 
 def suite() -> Path:
