@@ -63,11 +63,11 @@ class Service:
         :raises SystemExit: a dependency cannot be used.
         """
         threading.Thread(target=self._show_waits, name="start", daemon=True).start()
-        threading.Thread(target=self._drain, name="drain", daemon=True).start()
         try:
             self._start(turn or Turn())
         finally:
             self._ready.set()
+        threading.Thread(target=self._drain, name="drain", daemon=True).start()
 
     def _start(self, turn: Turn) -> None:
         parts = self._started = self._build(self._inputs)
