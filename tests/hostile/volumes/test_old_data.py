@@ -251,7 +251,7 @@ class TestDriversOwnCopies:
 )
 def test_an_operator_can_say_so_for_a_driver(stats: Any, extra: str | None, found: Any) -> None:
     options = {"extra_capabilities": extra}
-    row: Any = SimpleNamespace(host="node@b", uuid="u")
+    row: Any = SimpleNamespace(host="node@b", cluster=None, uuid="u")
     driver: Any = SimpleNamespace(get_volume_stats=lambda refresh: stats)
     limiter: Any = None
     mark: Any = SimpleNamespace()
