@@ -101,7 +101,7 @@ class Rows:
         if record.kind == "snapshot":
             volume = self._records.volumes.get(record.volume_id)
             owned = {name: volume[name] for name in ("volume_type_id", "user_id", "project_id")}
-            self._records.snapshots.create(**columns, **owned)
+            self._records.snapshots.create(**{**columns, **owned})
         else:
             self._records.volumes.create(**columns)
 

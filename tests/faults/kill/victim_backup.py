@@ -34,8 +34,8 @@ victim.watch_driver(Driver, PosixDriver, BackupDriverException)
 def watch_checkpoints() -> None:
     """A point after each checkpoint."""
 
-    def append(original: Any, self: checkpoint.Checkpoint, entry: Any) -> None:
-        original(self, entry)
+    def append(original: Any, self: checkpoint.Checkpoint, entry: Any, *hashes: Any) -> None:
+        original(self, entry, *hashes)
         POINTS.passed("noted")
 
     victim.wrap(checkpoint.Checkpoint, "append", append)
