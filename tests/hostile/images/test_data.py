@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
-import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from drivers.image.image_transfer import ImageTransport
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.pace import Pace
 from tests.conformance.places import require_programs
+from tests.hostile import memory
 from tests.hostile.images.conftest import MIB, SIZE
 from tests.reading import part
 
@@ -129,16 +129,12 @@ def test_data_that_does_not_end_is_cut_off(
 
     monkeypatch.setattr(transport.service, "download", lambda *_: endless())
     image = {"id": "i1", "disk_format": disk_format, "size": size}
-    tracemalloc.start()
-    try:
+    with memory.traced() as peak:
         with volume.open("r+b", buffering=0) as file, pytest.raises(ImageUnacceptable) as caught:
             transport.fetch(None, image, file, SIZE, "v1", Pace())
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        assert peak() < 32 * MIB
 
     assert "has more than" in str(caught.value)
-    assert peak < 32 * MIB
     assert volume.stat().st_size == SIZE
     assert os.listdir(transport._directory) == [] if transport._directory.exists() else True
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from drivers.image import glance
 from drivers.image.glance import GlanceImages
 from drivers.interface.errors import ImageCopyFailure
+from tests.hostile import memory
 from tests.scripted.glance_server import Answer, serving
 
 pytest.importorskip("keystoneauth1")
@@ -42,15 +42,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., GlanceImage
 
 def refused(call: Callable[[], object]) -> str:
     """Require an error of images without much memory, and return its text."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(ImageCopyFailure) as caught:
-            call()
-        assert tracemalloc.get_traced_memory()[1] < 64 * MIB
-    finally:
-        tracemalloc.stop()
-    assert len(str(caught.value)) < 2000
-    return str(caught.value)
+    return memory.refused(call, ImageCopyFailure, 64 * MIB)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import bz2
 import json
-import tracemalloc
 import zlib
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from amqp import basic_message
 from kombu import compression
 from kombu.transport import pyamqp
 
+from tests.hostile import memory
 from worker.compat import kombu as compat
 from worker.compat.kombu import CheckedMessage, RefusedMessage
 
@@ -54,16 +54,11 @@ def bombs() -> list[Any]:
 
 @pytest.mark.parametrize(("body", "header"), bombs())
 def test_a_compressed_body_is_not_unpacked(body: bytes, header: Any) -> None:
-    tracemalloc.start()
-    try:
+    with memory.traced() as peak:
         message = received(body, application_headers={"compression": header})
         with pytest.raises(RefusedMessage, match="compressed"):
             message.decode()
-        _now, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert peak < 4 * compat.MESSAGE_MAX
+        assert peak() < 4 * compat.MESSAGE_MAX
     assert message.body == body
     assert message.errors
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.hostile import memory
 from tests.length import examples
 from worker.compat.kombu import MESSAGE_MAX
 from worker.rpc.received import message_limits
@@ -44,15 +44,10 @@ def full(unit: str) -> bytes:
 @pytest.mark.parametrize("unit", ["[],", "{},", '"",', "0,", '{"":0},', "[[]],", "[[[[[[]]]]]],"])
 def test_a_structure_of_millions_is_refused_before_it_is_decoded(unit: str) -> None:
     body = full(unit)
-    tracemalloc.start()
-    try:
+    with memory.traced() as peak:
         with pytest.raises(ExcessiveMessage):
             message_limits.check_structure(body)
-        _now, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert peak < MIB
+        assert peak() < MIB
 
 
 @pytest.mark.parametrize("unit", ["[],", "{},", '"a",', "0.5,", '{"a":0},'])
@@ -60,14 +55,9 @@ def test_the_largest_structure_fits_into_memory(unit: str) -> None:
     count = message_limits.STRUCTURE_MAX // sum(unit.count(one) for one in ",:[{") - 1
     body = ("[" + unit * count + "0]").encode()
     message_limits.check_structure(body)
-    tracemalloc.start()
-    try:
+    with memory.traced() as peak:
         message_limits.check_values(json.loads(body))
-        _now, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert peak < 64 * MIB
+        assert peak() < 64 * MIB
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +22,7 @@ from drivers.backup.swift import SwiftStore
 from drivers.backup.transfer import stored_names
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from tests.backups import MIB, posix
+from tests.hostile import memory
 from tests.length import examples
 
 MANY = 40_000
@@ -35,12 +35,9 @@ CLAIMED = Bounds(10**9, 1 << 62)
 
 def peak(work: Callable[[], Any]) -> int:
     """Return how many bytes of memory some work takes, with its result."""
-    tracemalloc.start()
-    try:
+    with memory.traced() as most:
         _result = work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        return most()
 
 
 def objects(count: int) -> Iterator[StoredObject]:

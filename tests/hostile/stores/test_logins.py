@@ -8,7 +8,6 @@ import itertools
 import socket
 import threading
 import time
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from drivers.backup.s3 import S3Driver
 from drivers.backup.stores.object_store import ObjectStore, StoreError
 from drivers.backup.swift import SwiftDriver
 from tests.backups import MIB, settings
+from tests.hostile import memory
 from tests.scripted.glance_server import Answer, Request, serving
 from tests.servers.keystone import TOKEN, Keystone
 
@@ -143,13 +143,10 @@ def test_a_login_that_does_not_end(tmp_path: Path, version: str) -> None:
 
     with serving(endless) as server:
         store = swift_of(f"http://{server.place}", tmp_path, version)
-        tracemalloc.start()
-        try:
+        with memory.traced() as peak:
             with pytest.raises(StoreError, match="more than 4194304 bytes"):
                 list(store.listed("c", "p"))
-            assert tracemalloc.get_traced_memory()[1] < 48 * MIB
-        finally:
-            tracemalloc.stop()
+            assert peak() < 48 * MIB
 
 
 @pytest.mark.parametrize("version", ["2", "3"])

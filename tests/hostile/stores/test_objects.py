@@ -14,7 +14,6 @@ import itertools
 import json
 import random
 import time
-import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,6 +32,7 @@ from drivers.backup.format.manifest import Manifest
 from drivers.backup.format.manifest_stream import SEAL_BEGIN
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from tests.backups import BLOCK, MIB, posix
+from tests.hostile import memory
 from tests.length import examples
 
 MOST_MEMORY = 128 * MIB
@@ -60,16 +60,11 @@ class Sent:
 
 def refused(work: Callable[[], Any], seconds: float = 20.0) -> BackupDriverException:
     """Return the error of a reader, which is raised soon and in little memory."""
-    tracemalloc.start()
     begin = time.monotonic()
-    try:
+    with memory.traced() as peak:
         with pytest.raises(BackupDriverException) as caught:
             work()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-    assert peak < MOST_MEMORY
+        assert peak() < MOST_MEMORY
     assert time.monotonic() - begin < seconds
     return caught.value
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import gzip
 import itertools
 import re
-import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from drivers.backup.s3 import S3Driver
 from drivers.backup.stores.object_store import ObjectStore, StoreError
 from drivers.backup.swift import SwiftDriver
 from tests.backups import MIB, settings
+from tests.hostile import memory
 from tests.scripted.glance_server import Answer, GlanceStandIn, Request, serving
 
 pytest.importorskip("boto3")
@@ -90,15 +90,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 def refused(call: Callable[[], object]) -> str:
     """Require an error of the store without much memory, and return its text."""
-    tracemalloc.start()
-    try:
-        with pytest.raises(StoreError) as caught:
-            call()
-        assert tracemalloc.get_traced_memory()[1] < 32 * MIB
-    finally:
-        tracemalloc.stop()
-    assert len(str(caught.value)) < 2000
-    return str(caught.value)
+    return memory.refused(call, StoreError, 32 * MIB)
 
 
 CALLS: dict[str, Callable[[ObjectStore], object]] = {
