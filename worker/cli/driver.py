@@ -72,8 +72,7 @@ class Test(Command):
             command.append(f"--running-file={running.name}")
             status = subprocess.run(command, check=False).returncode
             if test := running.read():
-                sys.stdout.write("\n")  # after the dots of the tests
-                sys.stdout.flush()
+                self.write("")  # after the dots of the tests
                 raise CommandError(_ended(test, status))
         return status
 
