@@ -18,6 +18,9 @@ _SETPRIV = "setpriv"
 _OPTION = "--pdeathsig"  # since util-linux 2.33
 _TIMEOUT = 10
 
+BINDING = (_SETPRIV, _OPTION, "KILL", "--")
+"""The begin of a command that is never to run without this."""
+
 
 def bound(command: Sequence[str]) -> list[str]:
     """Return a command whose program is killed when the thread that starts it ends.
@@ -26,7 +29,7 @@ def bound(command: Sequence[str]) -> list[str]:
     """
     if not _is_supported() or shutil.which(command[0]) is None:
         return list(command)
-    return [_SETPRIV, _OPTION, "KILL", "--", *command]
+    return [*BINDING, *command]
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from oslo_utils import units
 
-from drivers.bound_programs import bound
+from drivers.bound_programs import BINDING
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.pace import Pace
 
@@ -67,7 +67,7 @@ def convert(
         raise ImageCopyFailure(text)
     command = [
         # Ends with us: on its own it would write into a volume that is no longer ours.
-        *("setpriv", "--pdeathsig", "KILL"),
+        *BINDING,
         *("prlimit", f"--as={limits.address_space * units.Gi}", f"--cpu={limits.cpu}", "--core=0"),
         *(PROGRAM, "convert", "-p", "-f", source_format, "-O", target_format),
         *(["-n"] if in_place else []),
@@ -86,7 +86,7 @@ def _address(path: Path) -> str:
 def _run(command: list[str], label: str, limits: ConversionLimits, pace: Pace) -> None:
     try:
         process = subprocess.Popen(
-            bound(command),
+            command,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
