@@ -190,10 +190,14 @@ class SlotLease:
         """Return for how long the lease of an owner has to be over; None if it is dead."""
         if found.is_free or found.instance == self.holder.instance:
             return None  # the lock file of the slot, which this process holds, proves the death
+        return self._wait_after(found)
+
+    def _wait_after(self, found: Slot) -> float:
+        """Return for how long the lease of an owner on another instance has to be over."""
         return self.times.margin if found.armed else UNARMED
 
     def _log_wait(self, found: Slot) -> None:
-        wait = self.times.margin if found.armed else UNARMED
+        wait = self._wait_after(found)
         LOG.warning(
             "slot %s belongs to process %s of %s, which renewed its lease %.0f s ago; this process"
             " takes it when the lease has been over for %.0f s, in %.0f s if it is not renewed"
