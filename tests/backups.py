@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,27 @@ from drivers.backup.posix import PosixDriver
 from drivers.interface.backup import BackupDriver
 from tests.conformance.stores.rows import MIB, VOLUME_ID, Metadata, Rows, scribble
 
-__all__ = ["BLOCK", "MIB", "VOLUME_ID", "Metadata", "Rows", "posix", "scribble", "settings"]
+__all__ = [
+    "BLOCK",
+    "MIB",
+    "VOLUME_ID",
+    "Metadata",
+    "Rows",
+    "change_in_places",
+    "posix",
+    "scribble",
+    "settings",
+]
 
 BLOCK = 4096
+
+
+def change_in_places(volume: Path) -> None:
+    """Change three bytes in every seventieth block of a volume, for an incremental backup."""
+    with open(volume, "r+b") as file:
+        for at in range(0, volume.stat().st_size, 70 * BLOCK):
+            file.seek(at)
+            file.write(os.urandom(3))
 
 
 def settings(root: Path, kind: type[BackupDriver] = PosixDriver, **changes: Any) -> SimpleNamespace:

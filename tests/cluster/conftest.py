@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -23,5 +24,5 @@ def rights() -> None:
 @pytest.fixture(scope="session")
 def network(rights: None) -> Iterator[Network]:
     """A private network for this run."""
-    with Network() as made:
+    with contextlib.closing(Network()) as made:
         yield made

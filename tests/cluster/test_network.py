@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import subprocess
@@ -78,7 +79,7 @@ def test_two_cuts_of_one_address_are_mended_one_after_the_other(pair):
 
 
 def test_nothing_is_left_at_the_end(rights: None):
-    with Network() as network:
+    with contextlib.closing(Network()) as network:
         name = str(network.namespace("one").place.namespace)
         assert (NAMESPACES / name).exists()
         links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout

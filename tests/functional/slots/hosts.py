@@ -130,6 +130,13 @@ class Hosts:
         self.cast(name, "extend_volume", volume=volume, new_size=2, reservations=[])
         self.wait_accepted(volume)
 
+    def volume_inside(self, name: str) -> Record:
+        """Make a volume, and wait until a host is inside the driver call of its extension."""
+        volume = self.volume(name)
+        self.extend(name, volume)
+        self.wait_inside(name)
+        return volume
+
     def wait_accepted(self, volume: Record) -> None:
         """Wait until the extension of a volume is in the journal."""
 

@@ -32,9 +32,7 @@ def columns(hosts: Hosts, volume: Record) -> list[object]:
 
 def test_an_operation_inside_a_driver_call_is_resumed_by_the_other_host(hosts: Hosts) -> None:
     first, second = hosts.start("h1", "h2")
-    volume = hosts.volume("h1")
-    hosts.extend("h1", volume)
-    hosts.wait_inside("h1")
+    volume = hosts.volume_inside("h1")
     epoch = hosts.slot("h1").epoch
 
     killed = hosts.kill("h1")
@@ -53,9 +51,7 @@ def test_an_operation_inside_a_driver_call_is_resumed_by_the_other_host(hosts: H
 
 def test_a_frozen_host_is_dead_before_its_operations_are_adopted(hosts: Hosts) -> None:
     first, second = hosts.start("h1", "h2")
-    volume = hosts.volume("h1")
-    hosts.extend("h1", volume)
-    hosts.wait_inside("h1")
+    volume = hosts.volume_inside("h1")
     process = first.process
     assert process is not None
 
@@ -79,9 +75,7 @@ def test_a_host_that_thaws_after_the_takeover_changes_nothing(
     monkeypatch.delenv(WITHOUT_TIMER)
     (second,) = hosts.start("h2")
     hosts.wait_armed("h1", "h2")
-    volume = hosts.volume("h1")
-    hosts.extend("h1", volume)
-    hosts.wait_inside("h1")
+    volume = hosts.volume_inside("h1")
     process = first.process
     assert process is not None
 
@@ -145,9 +139,7 @@ def test_an_outage_ends_the_hosts_and_interrupts_no_operation(
     """Neither host can act after its lease; each one gets its own slot back."""
     hosts = Hosts(volume_service, rabbit_url, new_database("mysql"), tmp_path)
     both = hosts.start("h1", "h2")
-    volume = hosts.volume("h1")
-    hosts.extend("h1", volume)
-    hosts.wait_inside("h1")
+    volume = hosts.volume_inside("h1")
     processes = [one.process for one in both if one.process is not None]
 
     servers.mariadb.freeze()
@@ -174,9 +166,7 @@ def test_a_stop_inside_a_driver_call_is_adopted_after_the_end_of_the_process(
 ) -> None:
     hosts = Hosts(volume_service, rabbit_url, new_database("mysql"), tmp_path, LONG)
     first, second = hosts.start("h1", "h2", graceful_shutdown_timeout=1)
-    volume = hosts.volume("h1")
-    hosts.extend("h1", volume)
-    hosts.wait_inside("h1")
+    volume = hosts.volume_inside("h1")
     process = first.process
     assert process is not None
 

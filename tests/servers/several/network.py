@@ -14,7 +14,6 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Collection
-from types import TracebackType
 
 from tests.servers.place import NAMESPACES, Place
 from tests.servers.server import find
@@ -130,17 +129,6 @@ class Network:
     def close(self) -> None:
         """Remove all."""
         self._watcher.communicate(timeout=60)
-
-    def __enter__(self) -> Network:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _make(self, name: str, number: int) -> Namespace:
         place = Place(f"{self._subnet}.{number}", name)

@@ -14,7 +14,7 @@ import pytest
 
 from drivers.backup.transfer import checkpoint
 from drivers.interface.pace import Pace
-from tests.backups import BLOCK, Rows, posix
+from tests.backups import Rows, change_in_places, posix
 
 
 class Ended(Exception):
@@ -109,10 +109,7 @@ class TestBackup:
     def test_an_incremental_goes_on(self, tmp_path, rows, volume, target):
         driver, full = posix(tmp_path, backup_transfers=1), rows.new()
         rows.back_up(driver, full, volume)
-        with open(volume, "r+b") as file:
-            for at in range(0, volume.stat().st_size, 70 * BLOCK):
-                file.seek(at)
-                file.write(os.urandom(3))
+        change_in_places(volume)
         row = rows.new(full)
         with pytest.raises(Ended):
             rows.back_up(driver, row, volume, pace=until(0.5))

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -53,13 +52,6 @@ class Proof:
         self.alive = alive
         if self.ready:
             raise Unproven("messages wait")
-
-
-@pytest.fixture
-def left(tmp_path: Path) -> Iterator[Left]:
-    made = Left(tmp_path)
-    yield made
-    made.database.dispose()
 
 
 @pytest.fixture

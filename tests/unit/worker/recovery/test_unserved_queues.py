@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -31,13 +30,6 @@ class Broker:
             raise self.error
         self.asked += queues
         return {queue: self.depths.get(queue, (0, 0)) for queue in queues}
-
-
-@pytest.fixture
-def left(tmp_path: Path) -> Iterator[Left]:
-    made = Left(tmp_path)
-    yield made
-    made.database.dispose()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from drivers.backup.stores.object_store import StoreError
 from drivers.backup.transfer import checkpoint
 from drivers.backup.transfer.stored_checkpoint import CheckpointPlace
 from drivers.interface.pace import Pace
-from tests.backups import BLOCK, Metadata, Rows, settings
+from tests.backups import Metadata, Rows, change_in_places, settings
 from tests.unit.drivers.backup.test_resume import Ended, Reads, until
 
 
@@ -63,10 +63,7 @@ def test_a_backup_continues_elsewhere(tmp_path, rows: Rows, volume, target) -> N
 def test_an_incremental_one_continues_elsewhere(tmp_path, rows: Rows, volume, target) -> None:
     first, second, full = host(tmp_path, "h1"), host(tmp_path, "h2"), rows.new()
     rows.back_up(first, full, volume)
-    with open(volume, "r+b") as file:
-        for at in range(0, volume.stat().st_size, 70 * BLOCK):
-            file.seek(at)
-            file.write(os.urandom(3))
+    change_in_places(volume)
     row = rows.new(full)
     with pytest.raises(Ended):
         rows.back_up(first, row, volume, pace=until(0.5))
