@@ -29,7 +29,7 @@ def limit(session: Any) -> None:
 
 
 def _read_whole(answer: Any, *, stream: bool = False, timeout: Any = None, **_: Any) -> None:
-    """Read the body of an answer that nobody reads in parts.
+    """Read the body of an answer that is not read in parts.
 
     :raises RequestException: it is too long, or takes too long.
     """

@@ -14,7 +14,7 @@ _MIB = 2**20
 
 
 class Status(ShowOne):
-    """Show how much the journal holds, and what was removed because of its limits.
+    """Show how much the journal holds, and how much was removed by its limits.
 
     Failed operations and rejected messages are limited together, by [journal] keep_failed_mib:
     removed failures are those that were removed before keep_failed days had passed.

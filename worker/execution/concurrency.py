@@ -176,7 +176,7 @@ def foreign_code(name: str) -> Iterator[None]:
 
     :param name: of the call, for the text of the error.
     :raises RunInterrupted: raised by us within the call, as by the progress of a copy.
-    :raises VolumeBackendAPIException: in place of what is no ``Exception``.
+    :raises VolumeBackendAPIException: in place of an error that is no ``Exception``.
     """
     try:
         yield

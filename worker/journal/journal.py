@@ -390,7 +390,7 @@ class Journal:
             return entry_list.read(self._statements, connection, wanted, limit)
 
     def usage(self) -> JournalUsage:
-        """Return how much the journal holds, and what was removed because of its limit."""
+        """Return how much the journal holds, and how much was removed by its limit."""
         with self._reading() as connection:
             return journal_usage.read(
                 connection,

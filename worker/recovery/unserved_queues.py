@@ -3,7 +3,7 @@
 
 Messages about resources of a cluster go to its queue, which any host consumes. The queue of one
 host gets those about rows without the name of the cluster, which no other host may change, and
-those that were sent before the host joined. Nobody consumes them until the host is back: so they
+those that were sent before the host joined. Nothing consumes them until the host is back: so they
 are logged, and counted again at each report.
 """
 

@@ -158,7 +158,7 @@ def _pool(place: str) -> str:
 
 
 def _adopted(common: Infrastructure) -> AdoptedBackups:
-    """Build what gives adopted backups to this host; do so for those of an earlier process."""
+    """Build the part that gives this host the backups that it, or its last process, adopted."""
     host, slot, journal = common.identity.host, common.slot, common.journal
 
     def others() -> Collection[str]:

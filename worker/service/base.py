@@ -289,7 +289,7 @@ def make_adopter(
     operations: OperationPool,
     moved: Callable[[Sequence[FlowDetail]], None] = lambda _flows: None,
 ) -> Adopter | None:
-    """Build what adopts the operations of dead processes; None for a journal in SQLite.
+    """Build the adopter of the operations of dead processes; None for a journal in SQLite.
 
     :param moved: called with operations that were adopted, before they resume.
     """

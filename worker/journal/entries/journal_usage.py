@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a journal holds, and what was removed because of its limit.
+"""How much a journal holds, and how much was removed because of its limit.
 
 Each process removes entries, so the number of removed ones is kept in a table.
 """

@@ -56,8 +56,8 @@ _FENCE = sa.update(SLOTS).where(*OWNED).values(writes=SLOTS.c.writes + sa.litera
 class SlotFence:
     """Writes the row of a slot in each transaction of its owner.
 
-    Only a write is a fence on each server: Galera compares what transactions write, not what
-    they read.
+    Only a write is a fence on each server: Galera compares the rows that transactions write, not
+    those that they read.
 
     :param lost: called in the transaction that finds the slot lost, with the reason.
     """
