@@ -15,7 +15,7 @@ from pathlib import Path
 
 from oslo_utils import units
 
-from drivers.bound_programs import BINDING
+from drivers.bound_programs import binding
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.pace import Pace
 
@@ -67,7 +67,7 @@ def convert(
         raise ImageCopyFailure(text)
     command = [
         # Ends with us: on its own it would write into a volume that is no longer ours.
-        *BINDING,
+        *binding(),
         *("prlimit", f"--as={limits.address_space * units.Gi}", f"--cpu={limits.cpu}", "--core=0"),
         *(PROGRAM, "convert", "-p", "-f", source_format, "-O", target_format),
         *(["-n"] if in_place else []),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,20 +36,47 @@ def state(pid: int) -> str:
         return "gone"
 
 
+def executed_by(pid: int) -> str:
+    """Return the name of the program that a process executes."""
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def test_a_conversion_ends_with_its_worker(tmp_path: Path) -> None:
     if not bound_programs._is_supported():
         missing("setpriv of util-linux")
-    slow = ["sh", "-c", "exec sleep 600"]
+    slow = ["sleep", "600"]
     with subprocess.Popen(
         [sys.executable, "-c", STARTER, *slow], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as worker:
         assert worker.stdout is not None
         program = int(worker.stdout.readline())
-        until(lambda: "sleep" in Path(f"/proc/{program}/cmdline").read_text(), 30, "the program")
+        until(lambda: executed_by(program) == "sleep", 30, "the program")
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
 
         until(lambda: state(program) in ("gone", "Z"), 30, "the end of the program")
+
+
+def test_a_program_is_not_begun_after_the_death_of_its_worker(tmp_path: Path) -> None:
+    if not bound_programs._is_supported():
+        missing("setpriv of util-linux")
+    late, noted, begun = tmp_path / "setpriv", tmp_path / "pid", tmp_path / "begun"
+    late.write_text(
+        f"""#!/bin/sh
+[ "$1" = --help ] || {{ echo $$ > {noted}; while kill -0 $PPID; do sleep 0.01; done; }} 2> /dev/null
+exec {shutil.which("setpriv")} "$@"
+"""
+    )
+    late.chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    starter = [sys.executable, "-c", STARTER, "touch", str(begun)]
+    with subprocess.Popen(starter, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) as worker:
+        until(lambda: noted.exists() and noted.read_text(), 30, "the begin of setpriv")
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+        until(lambda: state(int(noted.read_text())) in ("gone", "Z"), 30, "the end of setpriv")
+    assert not begun.exists()
 
 
 def test_a_program_that_is_missing_is_left_to_the_caller() -> None:
