@@ -255,6 +255,17 @@ def test_a_call_that_does_not_return_is_named(tmp_path, kind, text):
     assert text in done.stdout + done.stderr
 
 
+def test_wrong_data_is_named_at_once(tmp_path, monkeypatch):
+    """Also where pytest explains at length why a MiB differs from another."""
+    monkeypatch.setenv("CI", "true")
+    (tmp_path / "own_loses.py").write_text(STORE)
+    only = "--only=test_what_comes_back_is_what_was_there"
+    done = run_command(f"{tmp_path}/own_loses.py:Store", only, "--timeout=5")
+
+    assert done.returncode == 1
+    assert 'assert "byte 0: ' in done.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "path", "text"),
     [
