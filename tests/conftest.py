@@ -24,7 +24,7 @@ from worker.compat import native_threads  # noqa: F401  # isort: skip
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers
 
-pytest_plugins = ["tests.length"]
+pytest_plugins = ["tests.length", "tests.leftovers"]
 
 DATABASES = ("sqlite", "mysql", "postgresql")
 
