@@ -21,6 +21,7 @@ def volume_dispatcher(host: str = "h1@b1") -> Dispatcher:
         reports=_NOTHING,
         queries=_NOTHING,
         manageable=_NOTHING,
+        objects=_NOTHING,
         targets=_NOTHING,
         follower=_NOTHING,
     )

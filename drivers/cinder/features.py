@@ -34,7 +34,10 @@ _OFFERS = (
 _ALWAYS = frozenset({"copy_image_to_volume", "copy_volume_to_image"})
 """Done by Cinder's base class: it attaches whatever the driver connects."""
 
-_NOT_BY_A_PROXY = frozenset({"get_backup_device"})
+_LISTS = ("get_manageable_volumes", "get_manageable_snapshots")
+"""Methods that list the objects of a backend; those of the base class return empty lists."""
+
+_NOT_BY_A_PROXY = frozenset({"get_backup_device", *_LISTS})
 """Methods that are not called on a proxy driver, as its real driver may lack them."""
 
 _COMMON = (
@@ -55,6 +58,8 @@ def adapted(wrapped: Any) -> type[CinderDriver]:
             if name in _ALWAYS or has(wrapped, name)
         }
     offers |= {name: call for name, call in replication.METHODS.items() if has(wrapped, name)}
+    if all(has(wrapped, name) for name in _LISTS):
+        offers |= _public(manage.ListsObjects)
     kinds: list[type] = []
     for kind, first, methods in _FAMILIES:
         if has(wrapped, first):

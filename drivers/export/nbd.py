@@ -159,6 +159,10 @@ class NbdExport(ExportDriver):
         """Read the state files."""
         return [served.read_only for served in _both(name) if self._state(served).users]
 
+    def consumers(self, name: str) -> Sequence[str]:
+        """Read the state files."""
+        return [user for served in _both(name) for user in self._state(served).users]
+
     def connect(self, name: str, who: str, *, read_only: bool = False) -> Mapping[str, Any]:
         """Note a consumer and return the address.
 

@@ -60,6 +60,10 @@ class ExportDriver(abc.ABC):
     def noted(self, name: str) -> Sequence[bool]:
         """Return for which kinds of access, ``read_only`` or not, there are consumers."""
 
+    def consumers(self, name: str) -> Sequence[str] | None:
+        """Return the consumers that have access to a file; None where they are unknown."""
+        return None
+
     @abc.abstractmethod
     def connect(self, name: str, who: str, *, read_only: bool = False) -> Mapping[str, Any]:
         """Give a consumer access to an export; a repetition changes nothing.

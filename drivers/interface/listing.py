@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sort a list of manageable objects and cut a page out of it.
+"""The objects on a backend: one of them, and pages of a list of manageable ones.
 
-For drivers that list everything at once; one whose backend sorts and pages by
+The pages are for drivers that list everything at once; one whose backend sorts and pages by
 itself has no need of it. Source: spec/volume-rpc, get_manageable_volumes.
 """
 
@@ -9,9 +9,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from drivers.interface.errors import InvalidInput
+
+VOLUME, SNAPSHOT = "volume", "snapshot"
+
+
+@dataclass(frozen=True)
+class BackendObject:
+    """One object.
+
+    :param kind: ``volume`` or ``snapshot``.
+    :param name: its name on the backend, as the ``name`` of a record.
+    :param size: GiB, rounded up; None where it is unknown.
+    :param volume_name: the name of a snapshot's volume; None where it is unknown.
+    :param owner: the id of its row, where the driver knows it by other means than the name.
+    :param consumers: the hosts that have access to a volume; None where they are unknown.
+    """
+
+    kind: str
+    name: str
+    size: int | None = None
+    volume_name: str | None = None
+    owner: str | None = None
+    consumers: tuple[str, ...] | None = None
+
 
 _KEYS = {"identifier": "reference", "reference": "reference", "size": "size"}
 _DIRECTIONS = {"asc": False, "desc": True}

@@ -11,10 +11,11 @@ as those of the core.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from drivers.interface.listing import BackendObject
 from drivers.interface.records import Record
 from drivers.interface.replication import Replicating
 
@@ -253,6 +254,21 @@ class Reporting:
         the mark, as when its file system is not mounted, the driver is not set up.
         """
         return None
+
+    def list_objects(
+        self, volumes: Iterable[Record], snapshots: Iterable[Record]
+    ) -> Iterable[BackendObject]:
+        """List the volumes and snapshots on the backend, in any order; ``holdfast audit`` asks.
+
+        The list is complete: an object that is missing in it counts as lost. It may have
+        objects that are no volumes of the service; those with names of other forms are ignored.
+
+        :param volumes: the rows of the backend's volumes, which are read when they are iterated:
+            for a backend that knows its objects by other ids than their names.
+        :param snapshots: the rows of its snapshots, likewise.
+        :raises NotImplementedError: not supported.
+        """
+        raise NotImplementedError
 
     def get_version(self) -> str | None:
         """Return the driver's version, for the log."""

@@ -36,6 +36,7 @@ from drivers.volume.files import Directory
 from drivers.volume.in_use import require_unused
 from drivers.volume.optional import image_clone
 from drivers.volume.optional.file_groups import GroupedFiles
+from drivers.volume.optional.list_files import ListedFiles
 from drivers.volume.optional.manage_files import ManagedFiles, snapshot_file
 from drivers.volume.optional.retype_migrate import MovedFiles, location_info
 from drivers.volume.read_only import is_read_only
@@ -74,7 +75,7 @@ OPTS: list[cfg.Opt] = [
 ]
 
 
-class LocalDriver(MovedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
+class LocalDriver(MovedFiles, ListedFiles, VolumeDriver, ManagedFiles, GroupedFiles):
     """Sparse files in a directory."""
 
     members_at_once: ClassVar[int] = 4

@@ -15,8 +15,8 @@ CLASSES = {"InvalidInput"}
 """The error of flows is a subclass of that of drivers: callers get one name."""
 
 _SUBJECTS = """
-attachment backends backup backup_source base cinder compat compute connection create db delete
-errors export group groups host image journal lifecycle manage migration operator_requests
+attachment audit backends backup backup_source base cinder compat compute connection create db
+delete errors export group groups host image journal lifecycle manage migration operator_requests
 optional orphaned quota records remote_services replication service services slots snapshot volume
 volumes
 """

@@ -26,6 +26,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = ("worker", "flows", "drivers")
 UNIT = ROOT / "etc/systemd/holdfast-volume@.service"
 BACKUP_UNIT = ROOT / "etc/systemd/holdfast-backup.service"
+AUDIT_UNIT = ROOT / "etc/systemd/holdfast-audit.service"
+AUDIT_TIMER = ROOT / "etc/systemd/holdfast-audit.timer"
 NBD_UNIT = ROOT / "etc/systemd/holdfast-nbd@.service"
 NBD_SOCKET = ROOT / "etc/systemd/holdfast-nbd.socket"
 
@@ -224,7 +226,9 @@ def test_a_refused_configuration_is_not_started_again(unit):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT, NBD_UNIT], ids=lambda unit: unit.stem)
+@pytest.mark.parametrize(
+    "unit", [UNIT, BACKUP_UNIT, NBD_UNIT, AUDIT_UNIT], ids=lambda unit: unit.stem
+)
 def test_systemd_accepts_the_unit(tmp_path, unit):
     text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
     instance = tmp_path / unit.name.replace("@", "@b1")
@@ -236,6 +240,17 @@ def test_systemd_accepts_the_unit(tmp_path, unit):
 
     assert instance.name not in done.stderr, done.stderr
     assert done.returncode == 0, done.stderr
+
+
+def test_the_timer_starts_the_audit_of_the_user_of_the_service(unit):
+    assert AUDIT_TIMER.stem == AUDIT_UNIT.stem
+    assert "\nOnCalendar=daily\n" in AUDIT_TIMER.read_text()
+    text = AUDIT_UNIT.read_text()
+    assert f"\nUser={unit['Service']['User'].strip()}\n" in text
+    program = re.search(r"^ExecStart=(\S+) .* audit$", text, re.MULTILINE)[1]
+    assert Path(program).name in PROJECT["project"]["scripts"]
+    # Status 1 says that drift was found, which is no failure of the unit.
+    assert "\nSuccessExitStatus=1\n" in text
 
 
 def test_logging_configuration_is_accepted(tmp_path):

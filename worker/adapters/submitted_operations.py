@@ -9,31 +9,17 @@ from __future__ import annotations
 import queue
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
-from taskflow import states
 from taskflow.persistence.models import FlowDetail
 
 from drivers.interface.records import Record
 from worker.execution.retry import JournalRetry
+from worker.journal.entries.in_progress import MOST, UNFINISHED, ids_of
 from worker.journal.journal import Journal
 from worker.rpc import objects
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
-
-_UNFINISHED = sorted(
-    {
-        *(states.PENDING, states.RUNNING, states.REVERTING, states.RESUMING),
-        *(states.SUSPENDING, states.SUSPENDED),
-    }
-)
-
-_CLEANUPS = ("do_cleanup",)
-"""Methods whose arguments name resources that other operations work on."""
-
-_MOST = 1_000_000
-"""How many unfinished operations are read."""
 
 
 class SubmittedOperations:
@@ -53,14 +39,7 @@ class SubmittedOperations:
 
     def in_progress(self) -> set[str]:
         """Return the ids of resources, and in arguments, of the operations that have not ended."""
-        found: set[str] = set()
-        for entry in self._journal.entries(among=_UNFINISHED, limit=_MOST):
-            if entry.method in _CLEANUPS:
-                continue
-            found |= {str(one) for one in (entry.meta.get("resource") or ())[1:]}
-            for value in (entry.meta.get("args") or {}).values():
-                found.update(_texts(value))
-        return found
+        return ids_of(self._journal.entries(among=UNFINISHED, limit=MOST))
 
     def delete_volume(self, volume: Record) -> None:
         """Journal the deletion of a volume with its snapshots, as a cast from the API does."""
@@ -82,10 +61,3 @@ class SubmittedOperations:
                 yield self._accepted.get_nowait()
             except queue.Empty:
                 return
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts in an argument of a flow, which may be ids."""
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, str):
-            yield one

@@ -12,6 +12,7 @@ from oslo_utils import timeutils
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.output.colour import Colour
+from worker.journal.errors import JournalError
 
 if TYPE_CHECKING:
     from worker.cli.output.tasks import Task
@@ -70,7 +71,6 @@ class List(Lister):
         """Return the task that runs, or the one that failed."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.cli.output.tasks import read_tasks
-        from worker.journal.errors import JournalError
 
         try:
             tasks, problem = read_tasks(self.access.journal, entry)

@@ -17,6 +17,7 @@ from flows.context import Options, VolumeServiceContext
 from flows.engine.flow_run import Observer
 from worker.adapters import image_service
 from worker.adapters.host_attach import HostAttacher
+from worker.adapters.object_pages import ObjectPages
 from worker.adapters.record_cache import RecordCache
 from worker.adapters.remote_services import (
     RemoteBackupServices,
@@ -35,6 +36,7 @@ from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
 from worker.conf import backends
+from worker.endpoints.audit import AuditEndpoint, BackendObjects
 from worker.endpoints.backup_source import BackendQueries, BackupSourceEndpoint
 from worker.endpoints.connection import ConnectionEndpoint
 from worker.endpoints.group import (
@@ -144,6 +146,7 @@ def endpoints(
     reports: CapabilityReports,
     queries: BackendQueries,
     manageable: ManageableObjects,
+    objects: BackendObjects,
     targets: GroupReplicationTargets,
     follower: FailoverFollower,
 ) -> list[object]:
@@ -157,6 +160,7 @@ def endpoints(
         ConnectionEndpoint(),
         MigrationEndpoint(),
         ManageEndpoint(manageable),
+        AuditEndpoint(objects),
         GroupEndpoint(),
         GroupReplicationEndpoint(targets),
         BackupSourceEndpoint(queries),
@@ -175,6 +179,7 @@ def operations() -> frozenset[str]:
         reports=unused,
         queries=unused,
         manageable=unused,
+        objects=unused,
         targets=unused,
         follower=unused,
     )
@@ -286,6 +291,7 @@ def _dispatcher(
         reports=backend,
         queries=DriverQueries(records, backend),
         manageable=Manageable(records, backend, identity.backend_rows),
+        objects=ObjectPages(records, backend, identity.backend_rows),
         targets=ReplicationTargets(records, configuration.replication_device),
         follower=failovers,
     )

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cinder import utils
@@ -11,6 +12,7 @@ from cinder import utils
 from drivers.cinder.adapter import CinderDriver, update
 from drivers.cinder.error_translation import translated
 from drivers.cinder.translation import cinders, listed
+from drivers.interface.listing import SNAPSHOT, VOLUME, BackendObject
 from drivers.interface.manage import Reference
 from drivers.interface.optional import Update
 from drivers.interface.records import Record
@@ -62,3 +64,34 @@ class ManageSnapshots(CinderDriver):
     ) -> list[dict[str, Any]]:
         with translated():
             return list(self._made.get_manageable_snapshots(listed(cinder_snapshots), *page) or ())
+
+
+class ListsObjects(CinderDriver):
+    """Of :class:`drivers.interface.optional.Reporting`: by the lists of manageable objects."""
+
+    def list_objects(
+        self, volumes: Iterable[Record], snapshots: Iterable[Record]
+    ) -> Sequence[BackendObject]:
+        with translated():
+            volumes_found = self._made.get_manageable_volumes(listed(list(volumes)), *_ALL)
+            found = [_object(VOLUME, entry) for entry in volumes_found or ()]
+            snapshots_found = self._made.get_manageable_snapshots(listed(list(snapshots)), *_ALL)
+            return [*found, *(_object(SNAPSHOT, entry) for entry in snapshots_found or ())]
+
+
+_ALL: tuple[Any, ...] = (None, 10_000_000, 0, ["reference"], ["asc"])
+"""Marker, limit, offset and order of the whole list."""
+
+
+def _object(kind: str, entry: Mapping[str, Any]) -> BackendObject:
+    return BackendObject(
+        kind,
+        _name(entry["reference"]),
+        entry.get("size"),
+        volume_name=_name(entry["source_reference"]) if entry.get("source_reference") else None,
+        owner=entry.get("cinder_id"),
+    )
+
+
+def _name(reference: Mapping[str, Any]) -> str:
+    return str(reference.get("source-name") or json.dumps(dict(reference), sort_keys=True))

@@ -74,7 +74,7 @@ class TestMethods:
         unseen = METHODS.keys() - {sample.method for sample in VOLUME_SAMPLES}
 
         assert not {sample.method for sample in VOLUME_SAMPLES} - METHODS.keys()
-        ours = {"get_changed_extents"}
+        ours = {"get_changed_extents", "list_backend_objects"}
         assert unseen == {"failover_host", "failover_completed", *ours} | {
             name for name in METHODS if "consistencygroup" in name or "cgsnapshot" in name
         }

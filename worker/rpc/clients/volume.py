@@ -66,6 +66,7 @@ METHODS: Mapping[str, RemoteMethod] = {
     "secure_file_operations_enabled": call("3.0", "volume"),
     "get_backup_device": cast("3.17", "backup", "want_objects async_call"),
     "get_changed_extents": call("3.20", "resource since"),
+    "list_backend_objects": call("3.20", "limit", "after"),
     "set_log_levels": cast("3.12", "log_request"),
     "get_log_levels": call("3.12", "log_request"),
     "do_cleanup": cast("3.7", "cleanup_request"),

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of volumes against the objects on the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from flows.statuses import MigrationStatus, VolumeStatus
+from worker.audit.drift import Drift, kind
+from worker.audit.moments import last_written
+from worker.audit.sources import AuditedBackend, Look, ObjectIndex
+from worker.db import models
+
+_V = models.volumes
+_OBJECT = sa.func.coalesce(_V.c._name_id, _V.c.id)
+
+_WITH_OBJECT = (
+    *(VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.RESERVED),
+    *(VolumeStatus.AWAITING_TRANSFER, VolumeStatus.ERROR_EXTENDING, VolumeStatus.ERROR_RESTORING),
+)
+"""Statuses at rest in which a volume has an object."""
+
+_AT_REST = sa.or_(
+    _V.c.migration_status.is_(None),
+    _V.c.migration_status.in_((MigrationStatus.SUCCESS, MigrationStatus.ERROR)),
+)
+_COLUMNS = (_V.c.id, _V.c._name_id, _V.c.host, _V.c.size, _V.c.status)
+_TIMES = (_V.c.created_at, _V.c.updated_at, _V.c.deleted_at)
+_ROWS = sa.select(*_COLUMNS, *_TIMES).where(
+    _V.c.deleted == sa.false(), _V.c.status.in_(_WITH_OBJECT), _AT_REST
+)
+_OWNERS = sa.select(_OBJECT.label("object_id")).where(_V.c.deleted == sa.false())
+_EVEN_DELETED = sa.select(*_COLUMNS, _V.c.deleted, *_TIMES)
+
+
+@kind(
+    subject="rows of volumes at rest; objects on the backend",
+    meaning="The data of a volume is gone, or under another name.",
+    remedy="Look for the object on the backend. Else restore a backup, or set the status to error.",
+)
+def volume_object_missing(look: Look) -> Iterator[Drift]:
+    """Yield volumes without an object."""
+    for backend, found, row in _rows(look):
+        if (object_id := row._name_id or row.id) not in found.sizes:
+            text = f"is {row.status}, and {backend.host} has no object of {object_id}"
+            yield _drift(row, text)
+
+
+@kind(
+    subject="rows of volumes at rest; sizes of objects on the backend",
+    meaning="An extension was interrupted, or the object was changed without the service.",
+    remedy="Extend the volume, or correct the size on the backend.",
+)
+def volume_size_differs(look: Look) -> Iterator[Drift]:
+    """Yield volumes whose object has another size."""
+    for _backend, found, row in _rows(look):
+        size = found.sizes.get(row._name_id or row.id)
+        if size not in (None, row.size):
+            yield _drift(row, f"has {row.size} GiB, its object {size}")
+
+
+@kind(
+    subject="objects on the backend; rows of volumes",
+    meaning="A deletion left data behind, or another database has the row.",
+    remedy="Delete the object. Only objects of deleted rows are removed by --fix.",
+)
+def volume_object_unknown(look: Look) -> Iterator[Drift]:
+    """Yield objects with the name of a volume that is no volume's object."""
+    for backend, found in look.listed():
+        owned = {row.object_id for row in look.by_ids(_OWNERS, _OBJECT, found.sizes)}
+        unknown = sorted(found.sizes.keys() - owned)
+        rows = {row.id: row for row in look.by_ids(_EVEN_DELETED, _V.c.id, unknown)}
+        for volume_id in unknown:
+            yield _unknown(backend, volume_id, rows.get(volume_id))
+
+
+def _rows(look: Look) -> Iterator[tuple[AuditedBackend, ObjectIndex, Any]]:
+    for backend, found in look.listed():
+        for row in look.pages(backend, _ROWS, _V.c.id):
+            yield backend, found, row
+
+
+def _drift(row: Any, text: str) -> Drift:
+    return Drift(
+        *("volume", row.id, row.host, f"the volume {text}"),
+        concerns=(row._name_id,),
+        changed_at=last_written(row),
+    )
+
+
+def _unknown(backend: AuditedBackend, volume_id: str, row: Any) -> Drift:
+    where = f"{backend.host} has an object of volume {volume_id}"
+    if row is None:
+        text = f"{where}, of which there is no row"
+    elif row.deleted:
+        text = f"{where}, which is deleted"
+    else:
+        text = f"{where}, whose object is that of {row._name_id}"
+    return Drift(
+        *("volume", volume_id, backend.host, text),
+        concerns=() if row is None else (row._name_id,),
+        changed_at=None if row is None else last_written(row),
+        repairable=row is not None and bool(row.deleted),
+    )
