@@ -40,6 +40,7 @@ ALLOWED = {
     ("worker/cli/config.py", "error"): "how grave a problem of the configuration is",
     ("worker/cli/volume.py", "enabled"): "whether a service takes requests, in the list of them",
     ("worker/cli/lookup/reasons.py", "error"): "a part of the names of statuses",
+    ("worker/explanation/next_steps.py", "error"): "a part of the names of statuses",
     ("worker/conf/cinder/review.py", "enabled"): "an option of Cinder",
     ("worker/conf/option_groups/image.py", "enabled"): "a value of verify_glance_signatures",
     ("worker/service/volume.py", "enabled"): "a value of verify_glance_signatures",

@@ -25,9 +25,9 @@ from worker import file_access
 from worker.cli.lookup.candidates import SHOWN, Candidates
 from worker.cli.lookup.errors import CommandError as CommandError
 from worker.cli.lookup.errors import NoJournal as NoJournal
-from worker.cli.lookup.reasons import concerns
 from worker.cli.output import colour
 from worker.cli.output.printable_errors import with_printable_errors
+from worker.journal.entries.listed_entry import concerns
 from worker.printable import printable
 
 if TYPE_CHECKING:
@@ -100,10 +100,7 @@ class Access:
 
     def is_up(self, service: Record) -> bool:
         """Return whether a service counts as up, by its last heartbeat."""
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.db.records.services.service import is_up
-
-        return is_up(service, self.conf.service_down_time)
+        return self.records.services.is_up(service, self.conf.service_down_time)
 
     @functools.cached_property
     def journal(self) -> Journal:

@@ -12,11 +12,10 @@ from oslo_utils import timeutils
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.output.colour import Colour
-from worker.journal.errors import JournalError
 
 if TYPE_CHECKING:
-    from worker.cli.output.tasks import Task
     from worker.journal.entries.listed_entry import JournalEntry
+    from worker.journal.entries.tasks import Task
 
 _UNDONE = ("REVERTED", "FAILURE")
 _UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
@@ -70,19 +69,9 @@ class List(Lister):
     def _task(self, entry: JournalEntry) -> str:
         """Return the task that runs, or the one that failed."""
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.output.tasks import read_tasks
+        from worker.journal.entries.tasks import current_task
 
-        try:
-            tasks, problem = read_tasks(self.access.journal, entry)
-        except JournalError:  # it was forgotten meanwhile
-            return ""
-        if problem:
-            return problem
-        if entry.state in _UNDONE:
-            return next((task.name for task in tasks if task.traceback), "")
-        # The last write is the beginning of a task; that of the first task is not written.
-        going = [task.name for task in tasks if task.state in ("RUNNING", "REVERTING")]
-        return going[0] if going else next((t.name for t in tasks if t.state == "PENDING"), "")
+        return current_task(self.access.journal, entry, ended=entry.state in _UNDONE)
 
 
 class Show(ShowOne):
@@ -100,7 +89,7 @@ class Show(ShowOne):
         """Read the journal."""
         entry = self.access.flow(parsed_args.id)
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.output.tasks import read_tasks
+        from worker.journal.entries.tasks import read_tasks
 
         tasks, problem = read_tasks(self.access.journal, entry)
         shown: dict[str, Any] = {
@@ -198,19 +187,14 @@ class Graph(Command):
         """Build the flow and draw it."""
         which, access = parsed_args.which, self.access
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.output import flow_graph, tasks
+        from worker.cli.output import flow_graph
 
-        known: dict[str, Task] = {}
+        draw, paint = flow_graph.FORMATS[parsed_args.format], Colour(self.app.stdout)
         if "." in which or ":" in which:
-            flow = tasks.build(_path(which), {})
-        else:
-            entry = access.flow(which)
-            flow = tasks.flow_of(entry)
-            if flow is None:
-                reason = tasks.unknown(entry) or entry.failure or "it is of another version"
-                raise CommandError(f"{entry.flow} cannot be drawn: {reason}")
-            known = {task.name: task for task in tasks.tasks_of(access.journal, entry)}
-        self.write(*flow_graph.FORMATS[parsed_args.format](flow, known, Colour(self.app.stdout)))
+            self.write(*draw(flow_graph.flow_of_factory(_path(which)), {}, paint))
+            return
+        flow, known = flow_graph.flow_of_entry(access.journal, access.flow(which))
+        self.write(*draw(flow, known, paint))
 
 
 def _path(which: str) -> str:

@@ -54,6 +54,21 @@ class OperatorRequest:
 
 
 @dataclass(frozen=True)
+class PastRequest:
+    """A request with its result, for listings.
+
+    :param asked_at: UTC.
+    :param answer: None as long as no process has carried it out.
+    :param done: False if it was refused, or has no answer.
+    """
+
+    action: str
+    asked_at: datetime.datetime
+    answer: str | None
+    done: bool
+
+
+@dataclass(frozen=True)
 class RequestResult:
     """The result of a request.
 
@@ -121,6 +136,13 @@ class OperatorRequests:
         with self._transactions.reading() as connection:
             row = connection.execute(sa.select(*self._columns).where(_T.c.id == request)).one()
         return None if row.answer is None else RequestResult(bool(row.done), row.answer)
+
+    def of_flow(self, flow: str) -> list[PastRequest]:
+        """Return the requests on a flow, the oldest first."""
+        query = sa.select(*self._columns).where(_T.c.flow == flow).order_by(_T.c.id)
+        with self._transactions.reading() as connection:
+            rows = connection.execute(query).all()
+        return [PastRequest(row.action, row.asked_at, row.answer, bool(row.done)) for row in rows]
 
     def prune(self, asked_before: datetime.datetime) -> None:
         """Remove requests that were answered and are older than a time (UTC)."""

@@ -29,7 +29,7 @@ from tests.functional.service import Service
 from tests.reading import blocks, part
 from tests.servers import Glance, Servers, until
 from tests.servers.keystone import Keystone
-from worker.cli.output.tasks import tasks_of
+from worker.journal.entries.tasks import tasks_of
 
 POOL_HOST = f"{HOST}#{BACKEND}"
 MIB = 1024**2

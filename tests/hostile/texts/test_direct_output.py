@@ -20,7 +20,7 @@ from worker.cli.main import Holdfast
 from worker.cli.output import flow_graph
 from worker.cli.output.colour import Colour
 from worker.cli.output.printable_errors import PrintableFormatter
-from worker.cli.output.tasks import Task, build
+from worker.journal.entries.tasks import Task, build
 
 
 class Written(Command):

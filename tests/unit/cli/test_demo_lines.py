@@ -15,7 +15,7 @@ from worker.cli.access import CommandError
 from worker.cli.demonstration import demo_services, lines
 from worker.cli.demonstration.demo_services import DemoServices
 from worker.cli.output.colour import Colour
-from worker.cli.output.tasks import Task
+from worker.journal.entries.tasks import Task
 
 TASKS = [f"task_number_{number} {number * 1000}" for number in range(12)]
 

@@ -17,8 +17,9 @@ from taskflow.types.failure import Failure
 
 from flows.volume import create
 from tests.unit.cli.conftest import Shell
-from worker.cli.output import flow_graph, tasks
+from worker.cli.output import flow_graph
 from worker.cli.output.colour import Colour
+from worker.journal.entries import tasks
 from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext

@@ -15,7 +15,7 @@ from worker.cli.casting import waiting
 from worker.cli.casting.requests import Sent
 from worker.cli.casting.waiting import CastWait
 from worker.cli.lookup.errors import CommandError
-from worker.cli.output.tasks import Task
+from worker.journal.entries.tasks import Task
 
 BACKUP = Record("backup", {"id": "b1", "size": 2})
 

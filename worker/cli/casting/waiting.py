@@ -14,8 +14,8 @@ from flows.statuses import VolumeStatus
 from worker.cli.access import Access, CommandError, NoJournal
 from worker.cli.casting.requests import Sent
 from worker.cli.output.copy_progress import TransferProgress
-from worker.cli.output.tasks import Task, tasks_of
 from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.entries.tasks import Task, tasks_of
 from worker.journal.errors import JournalError
 from worker.journal.journal import ENDED
 

@@ -27,13 +27,13 @@ from worker.adapters import image_service
 from worker.cli.access import CommandError
 from worker.cli.demonstration import lines
 from worker.cli.output.colour import Colour
-from worker.cli.output.tasks import tasks_of
 from worker.conf import state_path
 from worker.db import models, sync
 from worker.db.database import Database
 from worker.db.records import Records
 from worker.execution.concurrency import Limiter
 from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.entries.tasks import tasks_of
 from worker.journal.journal import ENDED
 from worker.rpc import transport
 from worker.rpc.clients.backup import BackupClient

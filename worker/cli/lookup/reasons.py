@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from worker.cli.lookup.errors import NoJournal
+from worker.journal.entries.listed_entry import concerns
 from worker.printable import printable
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
     from worker.cli.access import Access
-    from worker.journal.entries.listed_entry import JournalEntry
 
 _SEARCHED = 10_000
 """How many of the newest flows are searched."""
@@ -39,11 +38,3 @@ def reason_of(access: Access, resource: Record) -> dict[str, str]:
             return {"error_reason": failure, "error_flow": f"see: holdfast flow show {entry.flow}"}
     host = resource.get("host") or "its service"
     return {"error_reason": f"unknown: no journal entry here; see the host and the log of {host}"}
-
-
-def concerns(entry: JournalEntry, kind: str, resource_id: str) -> bool:
-    """Return whether an operation is one on a resource, or names it, as a restore its volume."""
-    if entry.resource == f"{kind} {resource_id}":
-        return True
-    args = entry.meta.get("args")
-    return isinstance(args, Mapping) and resource_id in args.values()

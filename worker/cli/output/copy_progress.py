@@ -14,7 +14,7 @@ from worker.cli.access import NoJournal
 
 if TYPE_CHECKING:
     from worker.cli.access import Access
-    from worker.cli.output.tasks import Task
+    from worker.journal.entries.tasks import Task
 
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -88,7 +88,7 @@ def under_way(
     :param warn: gets the reason when the journal cannot be read.
     """
     # Late: SQLAlchemy and taskflow take a second, which help does not need.
-    from worker.cli.output.tasks import tasks_of
+    from worker.journal.entries.tasks import tasks_of
     from worker.journal.errors import JournalError
 
     found: dict[str, TransferProgress] = {}

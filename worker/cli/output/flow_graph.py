@@ -7,14 +7,35 @@ from collections.abc import Callable, Mapping, Sequence
 
 from taskflow.flow import Flow
 
+from worker.cli.lookup.errors import CommandError
 from worker.cli.output.colour import FILL, Colour, meaning_of
-from worker.cli.output.tasks import Task
+from worker.journal.entries import tasks
+from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.entries.tasks import Task
+from worker.journal.journal import Journal
 from worker.printable import printable
 
 _MARKS = {"": "[ ]", "PENDING": "[ ]", "RUNNING": "[>]", "SUCCESS": "[x]", "REVERTED": "[<]"}
 
 Known = Mapping[str, Task]
 Draw = Callable[[Flow, Known, Colour], list[str]]
+
+
+def flow_of_factory(path: str) -> Flow:
+    """Build the flow of a factory. :raises LookupError: there is none of that name."""
+    return tasks.build(path, {})
+
+
+def flow_of_entry(journal: Journal, entry: JournalEntry) -> tuple[Flow, Known]:
+    """Build the flow of an entry, with its tasks.
+
+    :raises CommandError: it is no operation of this version.
+    """
+    flow = tasks.flow_of(entry)
+    if flow is None:
+        reason = tasks.unknown(entry) or entry.failure or "it is of another version"
+        raise CommandError(f"{entry.flow} cannot be drawn: {reason}")
+    return flow, {task.name: task for task in tasks.tasks_of(journal, entry)}
 
 
 def text(flow: Flow, known: Known, colour: Colour) -> list[str]:

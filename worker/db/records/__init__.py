@@ -20,6 +20,7 @@ from worker.db.records.services.host import HostRecords
 from worker.db.records.services.membership import Membership
 from worker.db.records.services.service import Services
 from worker.db.records.services.work import Owner, WorkRows
+from worker.db.records.stored_rows import StoredRows
 from worker.db.records.volume_types import VolumeTypes
 from worker.db.records.volumes.attachment import Attachments
 from worker.db.records.volumes.initiator import Initiators
@@ -101,6 +102,7 @@ class Records:
         self.initiators = Initiators(database)
         self.services = Services(database, enable_new=enable_new_services)
         self.membership = Membership(database)
+        self.stored = StoredRows(database)
         self.volume_types = VolumeTypes(database)
         self.quotas = Quotas(
             database,

@@ -66,6 +66,14 @@ def unreadable(flow: str, slot: str, name: str, state: str, error: Exception) ->
     )
 
 
+def concerns(entry: JournalEntry, kind: str, resource_id: str) -> bool:
+    """Return whether an operation is one on a resource, or names it, as a restore its volume."""
+    if entry.resource == f"{kind} {resource_id}":
+        return True
+    args = entry.meta.get("args")
+    return isinstance(args, Mapping) and resource_id in args.values()
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 

@@ -142,6 +142,11 @@ class Services:
         wanted = [row for row in rows if all(row[name] == equal[name] for name in equal)]
         return [Record("service", row) for row in wanted]
 
+    @staticmethod
+    def is_up(row: Record, down_after: float) -> bool:
+        """Return whether a service counts as up: see :func:`is_up`."""
+        return is_up(row, down_after)
+
     def serving(self, host: str) -> Record | None:
         """Return the volume service of ``host@backend#pool``; None where there is none."""
         backend = host.split("#", 1)[0]

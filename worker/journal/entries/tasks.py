@@ -16,7 +16,7 @@ from flows import factories
 from flows.lifecycle import error_name
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.stored_operation import UNREADABLE, reason_of
-from worker.journal.errors import UnreadableEntry
+from worker.journal.errors import JournalError, UnreadableEntry
 from worker.journal.journal import Journal
 
 _END_OF_TIME = 1 << 36
@@ -91,6 +91,24 @@ def read_tasks(journal: Journal, entry: JournalEntry) -> tuple[list[Task], str]:
         return tasks_of(journal, entry), problem
     except UnreadableEntry as error:
         return [], problem or str(error)
+
+
+def current_task(journal: Journal, entry: JournalEntry, *, ended: bool) -> str:
+    """Return the task that runs, or the one that failed; or why it is unknown.
+
+    :param ended: whether the flow has ended.
+    """
+    try:
+        tasks, problem = read_tasks(journal, entry)
+    except JournalError:  # it was forgotten meanwhile
+        return ""
+    if problem:
+        return problem
+    if ended:
+        return next((task.name for task in tasks if task.traceback), "")
+    # The last write is the beginning of a task; that of the first task is not written.
+    going = [task.name for task in tasks if task.state in (states.RUNNING, states.REVERTING)]
+    return going[0] if going else next((t.name for t in tasks if t.state == states.PENDING), "")
 
 
 def unknown(entry: JournalEntry) -> str | None:

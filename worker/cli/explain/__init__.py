@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast explain: find a subject by its id, and print the document about it."""
