@@ -15,25 +15,25 @@ from worker.explanation import (
     timeline,
     user_messages,
 )
-from worker.explanation.subjects import FLOW, REQUEST, Sources, Subject
+from worker.explanation.subjects import FLOW, REQUEST, Stores, Subject
 from worker.journal.entries.listed_entry import JournalEntry, concerns
 
 OPERATIONS = 20
 """Operations that are described, the newest ones."""
 
 
-def gather(sources: Sources, subject: Subject, *, log: bool = True) -> dict[str, Any]:
+def gather(stores: Stores, subject: Subject, *, log: bool = True) -> dict[str, Any]:
     """Return all that is known about a subject.
 
     :param log: whether to search the logs of this host.
     """
-    entries, rejected = _entries(sources, subject)
-    described = [_described(sources, entry) for entry in entries[:OPERATIONS]]
+    entries, rejected = _entries(stores, subject)
+    described = [_described(stores, entry) for entry in entries[:OPERATIONS]]
     aside = [operations.put_aside(entry) for entry in rejected[:OPERATIONS]]
     about = _resource(subject, entries)
-    resource = resources.described(sources, about) if about else None
-    messages = _messages(sources, about, [*entries, *rejected], subject)
-    lines, gaps = _log(sources, subject, about, entries) if log else ([], [])
+    resource = resources.described(stores, about) if about else None
+    messages = _messages(stores, about, [*entries, *rejected], subject)
+    lines, gaps = _log(stores, subject, about, entries) if log else ([], [])
     document = {
         "subject": {"kind": subject.kind, "id": subject.id},
         "summary": _summary(subject, resource, described, aside),
@@ -47,33 +47,33 @@ def gather(sources: Sources, subject: Subject, *, log: bool = True) -> dict[str,
         "log": lines,
         "next": next_steps.expected(resource, described, aside),
         "actions": next_steps.actions(resource, described),
-        "gaps": [*sources.gaps, *gaps],
+        "gaps": [*stores.gaps, *gaps],
     }
     return _without_secrets(document)
 
 
-def _entries(sources: Sources, subject: Subject) -> tuple[list[JournalEntry], list[JournalEntry]]:
+def _entries(stores: Stores, subject: Subject) -> tuple[list[JournalEntry], list[JournalEntry]]:
     """Return the operations on a subject, and the messages about it that were put aside."""
     if subject.kind == FLOW:
-        wanted = [one for one in sources.entries if one.flow == subject.id]
-        return wanted, [one for one in sources.rejected if one.flow == subject.id]
+        wanted = [one for one in stores.entries if one.flow == subject.id]
+        return wanted, [one for one in stores.rejected if one.flow == subject.id]
     if subject.kind == REQUEST:
         requests = {subject.id}
-        return _of_requests(sources.entries, requests), _of_requests(sources.rejected, requests)
-    direct = [one for one in sources.entries if concerns(one, subject.kind, subject.id)]
+        return _of_requests(stores.entries, requests), _of_requests(stores.rejected, requests)
+    direct = [one for one in stores.entries if concerns(one, subject.kind, subject.id)]
     requests = {one.request_id for one in direct if one.request_id}
     flows = {one.flow for one in direct}
-    along = [one for one in sources.entries if one.request_id in requests or one.flow in flows]
-    return along, _of_requests(sources.rejected, requests)
+    along = [one for one in stores.entries if one.request_id in requests or one.flow in flows]
+    return along, _of_requests(stores.rejected, requests)
 
 
 def _of_requests(entries: Iterable[JournalEntry], requests: set[str]) -> list[JournalEntry]:
     return [one for one in entries if one.request_id in requests]
 
 
-def _described(sources: Sources, entry: JournalEntry) -> dict[str, Any]:
-    assert sources.journal is not None  # it has the entry
-    return operations.described(sources.journal, entry)
+def _described(stores: Stores, entry: JournalEntry) -> dict[str, Any]:
+    assert stores.journal is not None  # it has the entry
+    return operations.described(stores.journal, entry)
 
 
 def _resource(subject: Subject, entries: Sequence[JournalEntry]) -> Subject | None:
@@ -88,24 +88,24 @@ def _resource(subject: Subject, entries: Sequence[JournalEntry]) -> Subject | No
 
 
 def _messages(
-    sources: Sources, about: Subject | None, entries: Iterable[JournalEntry], subject: Subject
+    stores: Stores, about: Subject | None, entries: Iterable[JournalEntry], subject: Subject
 ) -> list[dict[str, Any]]:
-    if sources.records is None:
+    if stores.records is None:
         return []
     requests = {one.request_id for one in entries if one.request_id}
     requests |= {subject.id} if subject.kind == REQUEST else set()
-    found = sources.records.stored.messages(
+    found = stores.records.stored.messages(
         resource_id=about.id if about else "", request_ids=sorted(requests)
     )
     return [user_messages.described(row) for row in found]
 
 
 def _log(
-    sources: Sources, subject: Subject, about: Subject | None, entries: Sequence[JournalEntry]
+    stores: Stores, subject: Subject, about: Subject | None, entries: Sequence[JournalEntry]
 ) -> tuple[list[dict[str, str]], list[str]]:
     ids = {subject.id, *([about.id] if about else [])}
     ids |= {one.request_id for one in entries[:OPERATIONS] if one.request_id}
-    return host_log.found(sources.conf, sorted(ids))
+    return host_log.found(stores.conf, sorted(ids))
 
 
 def _summary(

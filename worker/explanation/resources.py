@@ -12,7 +12,7 @@ from drivers.interface.records import Record
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
 from worker.explanation.operations import moment
-from worker.explanation.subjects import Sources, Subject
+from worker.explanation.subjects import Stores, Subject
 
 _HIDDEN = frozenset(
     {"provider_auth", "encryption_key_id", "connection_info", "connector", "service_metadata"}
@@ -30,9 +30,9 @@ _OWNERS = (
 """Columns that name the resource whose host a row without a host of its own has."""
 
 
-def described(sources: Sources, subject: Subject) -> dict[str, Any] | None:
+def described(stores: Stores, subject: Subject) -> dict[str, Any] | None:
     """Return the row of a resource and its surroundings; None without a row."""
-    records = sources.records
+    records = stores.records
     row = records.stored.find(subject.kind, subject.id) if records is not None else None
     if records is None or row is None:
         return None
@@ -47,7 +47,7 @@ def described(sources: Sources, subject: Subject) -> dict[str, Any] | None:
         "row": columns(row),
         "related": [{"kind": one.kind, **columns(one)} for one in _related(records, subject)],
         "work": _work(records, subject),
-        "service": _service(sources, subject.kind, host),
+        "service": _service(stores, subject.kind, host),
     }
 
 
@@ -86,12 +86,12 @@ def _work(records: Records, subject: Subject) -> dict[str, Any] | None:
     return {"status": row.status, "claimed_by": by, "since": moment(row.updated_at)}
 
 
-def _service(sources: Sources, kind: str, host: str | None) -> dict[str, Any] | None:
+def _service(stores: Stores, kind: str, host: str | None) -> dict[str, Any] | None:
     """Return the service that carries out operations of a host; None without a row of it."""
-    if not host or sources.records is None:
+    if not host or stores.records is None:
         return None
     binary, address = _BINARIES.get(kind, "cinder-volume"), host.partition("#")[0]
-    found = sources.records.services.list(binary=binary, host=address)
+    found = stores.records.services.list(binary=binary, host=address)
     if not found:
         return {"binary": binary, "host": address, "state": "missing"}
     row, heartbeat = found[0], found[0].updated_at or found[0].created_at
@@ -99,7 +99,7 @@ def _service(sources: Sources, kind: str, host: str | None) -> dict[str, Any] | 
     return {
         "binary": binary,
         "host": address,
-        "state": "up" if is_up(row, sources.conf.service_down_time) else "down",
+        "state": "up" if is_up(row, stores.conf.service_down_time) else "down",
         "disabled": bool(row.disabled),
         "disabled_reason": row.disabled_reason,
         "frozen": bool(row.frozen),

@@ -36,7 +36,7 @@ class Subject:
     id: str
 
 
-class Sources:
+class Stores:
     """The stores that an explanation is read from.
 
     :param records: None where the database cannot be read.
@@ -67,27 +67,27 @@ class Sources:
         return [] if self.journal is None else self.journal.entries(rejected=True, limit=_NEWEST)
 
 
-def matches(sources: Sources, wanted: str) -> Iterator[Subject]:
+def matches(stores: Stores, wanted: str) -> Iterator[Subject]:
     """Yield the subjects whose id begins as wanted; one of the wanted id itself comes first.
 
     A message of the bus is the flow that it became; a message for users is its resource.
     """
-    yield from _resources(sources, wanted)
-    for entry in (*sources.entries, *sources.rejected):
+    yield from _resources(stores, wanted)
+    for entry in (*stores.entries, *stores.rejected):
         if entry.flow.startswith(wanted) or entry.flow == flow_id(wanted):
             # The id of a message is another one than that of its flow, which stands for it.
             yield Subject(FLOW, entry.flow)
         for request_id in _request_ids(entry):
             if request_id.startswith((wanted, f"{_REQUEST_PREFIX}{wanted}")):
                 yield Subject(REQUEST, request_id)
-    for entry in sources.entries:  # of rows that were purged
+    for entry in stores.entries:  # of rows that were purged
         kind, _space, resource_id = entry.resource.partition(" ")
         if resource_id.startswith(wanted):
             yield Subject(kind, resource_id)
 
 
-def _resources(sources: Sources, wanted: str) -> Iterator[Subject]:
-    if (records := sources.records) is None:
+def _resources(stores: Stores, wanted: str) -> Iterator[Subject]:
+    if (records := stores.records) is None:
         return
     for kind in KINDS:
         for found in records.stored.beginning(kind, wanted, _MOST):

@@ -8,7 +8,7 @@ from typing import Any
 from worker.cli.access import Access, CommandError, NoJournal
 from worker.cli.lookup.candidates import LEAST, Candidates
 from worker.explanation.document import gather
-from worker.explanation.subjects import Sources, Subject, matches
+from worker.explanation.subjects import Stores, Subject, matches
 
 
 def document_of(access: Access, wanted: str, *, log: bool) -> dict[str, Any]:
@@ -17,18 +17,18 @@ def document_of(access: Access, wanted: str, *, log: bool) -> dict[str, Any]:
     :param log: whether to search the logs of this host.
     :raises CommandError: there is none, or there are several.
     """
-    sources = _sources(access)
-    return gather(sources, _subject(sources, wanted), log=log)
+    stores = _sources(access)
+    return gather(stores, _subject(stores, wanted), log=log)
 
 
-def _sources(access: Access) -> Sources:
+def _sources(access: Access) -> Stores:
     """Open what can be opened: one of journal and database explains something, too."""
     gaps: list[str] = []
     records = _opened(access, "records", gaps)
     journal = _opened(access, "journal", gaps)
     if records is None and journal is None:
         raise CommandError("; ".join(gaps))
-    return Sources(access.conf, records, journal, tuple(gaps))
+    return Stores(access.conf, records, journal, tuple(gaps))
 
 
 def _opened(access: Access, name: str, gaps: list[str]) -> Any:
@@ -39,10 +39,10 @@ def _opened(access: Access, name: str, gaps: list[str]) -> Any:
         return None
 
 
-def _subject(sources: Sources, wanted: str) -> Subject:
+def _subject(stores: Stores, wanted: str) -> Subject:
     found = Candidates("resource, flow or request", wanted)
     if len(wanted) >= LEAST:
-        for one in matches(sources, wanted):
+        for one in matches(stores, wanted):
             found.add(_matched(one.id, wanted), one, one.kind)
     only = found.only("flow list --all")
     assert isinstance(only, Subject)
