@@ -38,6 +38,8 @@ ALLOWED = {
     ("drivers/volume/consumer_host.py", "attached"): "an attachment is only read",
     ("flows/statuses.py", "target:"): "where the row of a target begins its status",
     ("worker/cli/config.py", "error"): "how grave a problem of the configuration is",
+    ("worker/cli/hosts/services.py", "disabled"): "whether schedulers choose a service",
+    ("worker/cli/hosts/services.py", "enabled"): "the same",
     ("worker/cli/volume.py", "enabled"): "whether a service takes requests, in the list of them",
     ("worker/cli/lookup/reasons.py", "error"): "a part of the names of statuses",
     ("worker/explanation/next_steps.py", "error"): "a part of the names of statuses",

@@ -28,6 +28,7 @@ SHARED = ("replication_status", "active_backend_id", "frozen")
 _NAMED = (same(_T.c.name, "name_"), same(_T.c.binary, "of"), _T.c.deleted == sa.false())
 FIND = sa.select(_T).where(*_NAMED)
 """Takes the parameters of :func:`named`."""
+LIVE = sa.select(_T).where(_T.c.deleted == sa.false()).order_by(_T.c.name, _T.c.id)
 _INSERT = sa.insert(_T)
 _UPDATE = sa.update(_T).where(*_NAMED)
 _UNLESS_SWITCHED = _UPDATE.where(

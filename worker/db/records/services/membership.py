@@ -7,6 +7,8 @@ resources change with those of the services, and the pools stay.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from worker.db import models
@@ -78,14 +80,36 @@ class Membership:
 
         return self._db.write(work)
 
+    def remove(self, name: str) -> bool:
+        """Mark the row of a cluster as deleted; return whether there was one.
+
+        :param name: ``cluster@backend``.
+        """
+
+        def work(connection: sa.Connection) -> bool:
+            found = clusters.find(connection, name, _BINARY)
+            if found is not None:
+                change = sa.update(_C).where(_C.c.id == found["id"])
+                connection.execute(change.values(**_removed(found["id"])))
+            return found is not None
+
+        return self._db.write(work)
+
     @staticmethod
     def _rename_row(connection: sa.Connection, name: str, to: str) -> None:
         """Rename the row of a cluster; where there is one of the new name, remove it."""
         found = clusters.find(connection, name, _BINARY)
         if found is None:
             return
-        columns = {"name": to, "updated_at": now()}
+        columns: dict[str, Any] = {"name": to, "updated_at": now()}
         if clusters.find(connection, to, _BINARY) is not None:
-            # The number makes the name free, as it is part of the key of Cinder's table.
-            columns = {"deleted": True, "deleted_at": now(), "race_preventer": found["id"]}
+            columns = _removed(found["id"])
         connection.execute(sa.update(_C).where(_C.c.id == found["id"]).values(columns))
+
+
+def _removed(cluster_id: int) -> dict[str, Any]:
+    """Return the columns of a removed cluster, whose name another one may have.
+
+    The number makes the name free, as it is part of the key of Cinder's table.
+    """
+    return {"deleted": True, "deleted_at": now(), "race_preventer": cluster_id}

@@ -28,6 +28,7 @@ _FIND = sa.select(_T).where(_NAMED).order_by(_T.c.id)
 _BY_ID = sa.select(_T).where(_T.c.id == sa.bindparam("which"))
 _LIVE = sa.select(_T).where(_T.c.deleted == sa.false()).order_by(_T.c.binary, _T.c.host, _T.c.id)
 _UPDATE = sa.update(_T).where(_T.c.id == sa.bindparam("which"))
+_REMOVE = _UPDATE.where(_T.c.deleted == sa.false())
 _INSERT = sa.insert(_T)
 _BEAT = (
     sa.update(_T)
@@ -162,6 +163,15 @@ class Services:
             columns["modified_at"] = now()
         if columns:
             self._db.change(_UPDATE, {**checked(_T, columns), "which": service_id})
+
+    def remove(self, service_id: int) -> bool:
+        """Mark a row as deleted; return whether it was a live one."""
+        values = {"which": service_id, "deleted": True, "deleted_at": now()}
+        return self._db.change(_REMOVE, values) > 0
+
+    def clusters(self) -> Sequence[Record]:
+        """Return the rows of all clusters."""
+        return [Record("cluster", row._asdict()) for row in self._db.rows(clusters.LIVE)]
 
     def cluster(self, name: str, binary: str) -> Record | None:
         """Return the row of a cluster; None where there is none."""
