@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import CreateEnginePlugin
 
+from worker import idle_transactions
 from worker.db.error_kinds import ErrorKind, kind_of
 
 SQLITE_BUSY_TIMEOUT = 30
@@ -24,6 +25,10 @@ SQLITE_BUSY_TIMEOUT = 30
 CONNECT_TIMEOUT = 10
 ANSWER_TIMEOUT = 90
 """How long a MySQL server may think, in seconds: longer than it waits for a lock (50)."""
+
+IDLE_TIMEOUT = 15
+"""Seconds after which a server ends a transaction that is not continued: a host that has lost its
+power must not keep rows locked for the one that resumes its operations."""
 
 _ANSWER_OPTIONS = {"pymysql": "read_timeout", "mysqldb": "read_timeout"}
 
@@ -59,6 +64,7 @@ class Writing(CreateEnginePlugin):
     def engine_created(self, engine: sa.Engine) -> None:
         """Take SQLite's write lock first: a read lock cannot always grow into one."""
         _drop_when_away(engine)
+        idle_transactions.limit(engine, IDLE_TIMEOUT)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "begin", _begin_immediate)
 

@@ -26,6 +26,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.storable_errors import bounded
+from worker import idle_transactions
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
 from worker.journal.entries import ended_operation, entry_list, journal_usage, listed_entry
@@ -116,23 +117,33 @@ class Journal:
         """Drop the connections; called before a fork as well."""
         self._engine.dispose()
 
-    def slots_apart(self, silence: int) -> Slots | None:
+    def slots_apart(self, silence: int, idle: float) -> Slots | None:
         """Return the slots by connections of their own; None for a journal in SQLite.
 
         :param silence: how long the server may take to reply, in seconds.
+        :param idle: after which the server ends a transaction that is not continued, in seconds.
         """
         if self.slot_table is None:
             return None
         url = self._engine.url.render_as_string(hide_password=False)
         # A renewal waits for no other node: its UPDATE decides, whatever it has read.
-        return Slots(Transactions(schema.make_engine(url, silence, causal=False)))
+        engine = schema.make_engine(url, silence, causal=False)
+        idle_transactions.limit(engine, idle)
+        return Slots(Transactions(engine))
 
-    def hold(self, ownership: Ownership, lost: Callable[[str], None]) -> Adoption:
+    def hold(
+        self, ownership: Ownership, lost: Callable[[str], None], idle: float | None = None
+    ) -> Adoption:
         """Write as the owner of a slot from now on; return how to adopt other slots.
 
         :param lost: called when a transaction finds the slot lost, with the reason.
+        :param idle: seconds after which the server ends a transaction that is not continued: it
+            keeps others from taking the slot.
         """
         assert self.slot_table is not None, "a journal in SQLite has no leases"
+        if idle is not None:
+            idle_transactions.limit(self._engine, idle)
+            self._engine.dispose()  # of the connections that were made without it
         self._transactions.fence = SlotFence(self._engine, ownership, lost)
         return Adoption(
             *(self._transactions, self._statements, self.slot_table, self.consumers),

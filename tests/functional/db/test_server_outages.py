@@ -175,3 +175,15 @@ def test_a_forked_child_leaves_the_parents_connections_alone(database, records):
 
     assert records.volumes.get("v1").size == 1
     assert opened == []
+
+
+IDLE = {
+    "mysql": ("SELECT @@idle_write_transaction_timeout", 15),
+    "postgresql": ("SHOW idle_in_transaction_session_timeout", "15s"),
+}
+
+
+def test_the_locks_of_a_host_that_lost_its_power_end(kind, database):
+    statement, wanted = IDLE[kind]
+    with database.writer() as connection:
+        assert connection.execute(sa.text(statement)).scalar_one() == wanted

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
@@ -169,6 +170,26 @@ class Hosts:
         assert process is not None
         process.send(signal.SIGKILL)
         return time.monotonic()
+
+    def freeze(self, name: str) -> None:
+        """Stop a process outside its transactions: a file that it had locked would stay so."""
+        process = self.services[name].process
+        assert process is not None
+        database = sqlite3.connect(self._directory / "cinder.sqlite", isolation_level=None)
+        database.execute("PRAGMA busy_timeout = 0")
+
+        def is_unlocked() -> bool:
+            process.send(signal.SIGSTOP)
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.send(signal.SIGCONT)
+                return False
+            database.execute("ROLLBACK")
+            return True
+
+        until(is_unlocked, 30, "a moment outside a transaction")
+        database.close()
 
     def command(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run ``holdfast`` with the configuration of a host."""

@@ -30,8 +30,8 @@ def take(journal: Journal, name: str) -> Ownership:
     return taken
 
 
-def hold(journal: Journal, name: str) -> Adoption:
-    return journal.hold(take(journal, name), lambda _reason: None)
+def hold(journal: Journal, name: str, idle: float | None = None) -> Adoption:
+    return journal.hold(take(journal, name), lambda _reason: None, idle)
 
 
 def adopted(adoption: Adoption, former: Slot) -> bool:

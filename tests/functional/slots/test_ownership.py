@@ -14,6 +14,7 @@ import pytest
 from tests.functional.db.test_journal import accept
 from tests.functional.slots.owners import POOL, hold, take_over_busy
 from tests.servers.forked import command
+from worker.journal.errors import JournalUnavailable
 from worker.journal.journal import Journal
 from worker.journal.slots.adoption import Adoption
 from worker.journal.slots.ownership import Holder
@@ -73,6 +74,24 @@ def test_one_of_several_takers_gets_all_operations(open_journal: Callable[[], Jo
         assert sum(count for count, _age in victim.unfinished_by_slot().values()) == turn
 
 
+def test_a_host_that_lost_its_power_inside_a_transaction_keeps_no_slot(
+    open_journal: Callable[[], Journal],
+) -> None:
+    """Its server ends the transaction, whose connection stays open, and so unlocks the row."""
+    victim = open_journal()
+    hold(victim, "h1", idle=1.0)
+    flow = accept(victim, "h1@b1/0").uuid
+    adoption = hold(open_journal(), "h2")
+    assert victim.slot_table is not None
+    former = victim.slot_table.find("h1@b1/0")
+    assert former is not None
+    with pytest.raises(JournalUnavailable), victim._transactions.changing():
+        adopted = adoption.adopt(former, None)
+
+    assert adopted is not None
+    assert adopted.flows == (flow,)
+
+
 @pytest.fixture
 def holdfast(url: str, tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """A function that runs a command."""
@@ -97,15 +116,18 @@ def test_operators_have_slots_adopted_and_released(
     hold(journal, "h1")
     accept(journal, "h1@b1/0")
     holder = Holder("dead", "boot/h3", "h3", 1)
-    for slot in ("h3@b1/0", "h4@b1/0"):
+    for slot in ("h3@b1/0", "h4@b1/0", "h5@b1/0"):
         table.take(slot, POOL, slot[:5], holder, ttl=-60.0, former=None)
     accept(journal, "h3@b1/0")
+    accept(journal, "h5@b1/0")
 
     refused = holdfast("slot", "adopt", "h1@b1/0", "--force")
     unsure = holdfast("slot", "adopt", "h3@b1/0")
     adopted = holdfast("slot", "adopt", "h3@b1/0", "--force", "--pool", "other@b1")
     nothing = holdfast("slot", "adopt", "h4@b1/0", "--force")
     released = holdfast("slot", "release", "h4@b1/0", "--force")
+    orphaned = holdfast("slot", "release", "h3@b1/0")
+    waiting = holdfast("slot", "release", "h5@b1/0", "--force")
     unknown = holdfast("slot", "release", "h9@b1/0")
     _status, listed = holdfast("slot", "list", "-f", "json")
 
@@ -116,6 +138,10 @@ def test_operators_have_slots_adopted_and_released(
     assert adopted == (0, "the 1 operations of h3@b1/0 wait for a process of pool other@b1\n")
     assert "has no unfinished operations" in nothing[1]
     assert released == (0, "slot h4@b1/0 is free\n")
+    wait = "its 1 operations wait for"
+    assert orphaned == (0, f"slot h3@b1/0 is free; {wait} a process of pool other@b1\n")
+    text = f"slot h5@b1/0 is free; {wait} its own host; see: holdfast slot adopt h5@b1/0\n"
+    assert waiting == (0, text)
     assert "there is no slot h9@b1/0" in unknown[1]
     shown = {
         row["slot"]: (row["state"], row["pool"], row["operations"]) for row in json.loads(listed)
@@ -124,6 +150,7 @@ def test_operators_have_slots_adopted_and_released(
         "h1@b1/0": ("held", POOL, 1),
         "h3@b1/0": ("orphaned", "other@b1", 1),
         "h4@b1/0": ("free", POOL, 0),
+        "h5@b1/0": ("free", POOL, 1),
     }
 
 

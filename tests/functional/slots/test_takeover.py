@@ -55,7 +55,7 @@ def test_a_frozen_host_is_dead_before_its_operations_are_adopted(hosts: Hosts) -
     process = first.process
     assert process is not None
 
-    process.send(signal.SIGSTOP)
+    hosts.freeze("h1")
     until(lambda: process.returncode is not None, 30, "the end of the frozen host")
     owner = hosts.slot("h1").owner
     second.wait_for_log(ADOPTED.format(1))
@@ -79,7 +79,7 @@ def test_a_host_that_thaws_after_the_takeover_changes_nothing(
     process = first.process
     assert process is not None
 
-    process.send(signal.SIGSTOP)
+    hosts.freeze("h1")
     second.wait_for_log(ADOPTED.format(1))
     hosts.open_gate()
     hosts.wait_status(volume, "available")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from worker.cli.access import Command, CommandError
+from worker.cli.slots.slot import table_of
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
@@ -19,7 +20,8 @@ class Rename(Command):
     """Give a cluster another name, while none of its services runs.
 
     The services, volumes, groups and entries of the image cache of the cluster get the new name,
-    and keep their pools. Then set the option cluster on each host, and start the services.
+    and keep their pools; unfinished operations stay with its hosts. Then set the option cluster on
+    each host, and start the services.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -34,8 +36,13 @@ class Rename(Command):
         name, to = parsed_args.cluster, parsed_args.to
         services = self.access.records.services.list(binary=_BINARY, cluster_name=name)
         _require_down(self, services)
+        slots = None if self.access.journal_file is not None else table_of(self.access)
+        if slots is not None:
+            slots.of_pool(name)  # an error before anything is written
         count = self.access.records.membership.rename(name, to)
         self.write(f"{len(services)} services and {count} resources belong to cluster {to} now")
+        if slots is not None and (moved := slots.rename_pool(name, to)):
+            self.write(f"{moved} slots of the journal belong to its pool")
 
 
 class Leave(Command):

@@ -59,7 +59,11 @@ class Drain(Command):
     def _wait_for(self, asked: Slot) -> str:
         """Wait until a slot was given up and adopted; return a line about it."""
         slots = table_of(self.access)
+        margin = self.access.conf.journal.slot_takeover_margin
         while (found := slots.find(asked.slot)) is not None and found.owner == asked.owner:
+            if found.is_expired(margin) and not found.armed:  # others do not adopt it
+                text = f"the process of {asked.slot} has ended without giving the slot up"
+                raise CommandError(f"{text}; see: holdfast slot adopt {asked.slot}")
             time.sleep(_PAUSE)
         if found is None or not found.orphaned and found.adopted_by is None:
             return f"{asked.slot} has no operations left"

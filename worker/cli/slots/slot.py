@@ -123,13 +123,22 @@ class Adopt(_Freeing):
 
 
 class Release(_Freeing):
-    """Free a slot whose process has ended, so that its own host can start at once."""
+    """Free a slot whose process has ended, so that its own host can start at once.
+
+    Its operations wait for that host. One that is free already is left as it is.
+    """
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Free the slot."""
         found = self._find(parsed_args.slot, parsed_args.force)
-        self._free(found, pool=None, orphaned=False)
-        self.write(f"slot {found.slot} is free")
+        count, _oldest = self.access.journal.unfinished_by_slot().get(found.slot, (0, None))
+        waits = f"its own host; see: holdfast slot adopt {found.slot}"
+        if found.is_free and found.orphaned:
+            waits = f"a process of pool {found.pool}"
+        if not found.is_free:
+            self._free(found, pool=None, orphaned=False)
+        text = f"; its {count} operations wait for {waits}" if count else ""
+        self.write(f"slot {found.slot} is free{text}")
 
 
 def table_of(access: Access) -> Slots:

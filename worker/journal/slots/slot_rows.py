@@ -34,6 +34,7 @@ class Slot:
     owner: str | None
     instance: str | None
     epoch: int
+    writes: int
     armed: bool
     orphaned: bool
     expires_in: float
@@ -163,7 +164,11 @@ class Slots:
         change = sa.update(SLOTS).where(*OWNED)
         with self._transactions.changing(fenced=False) as connection:
             connection.execute(
-                change.values(armed=True, expires_at=self._now + int(seconds * SECOND)),
+                change.values(
+                    armed=True,
+                    expires_at=self._now + int(seconds * SECOND),
+                    writes=SLOTS.c.writes + 1,  # others count from here
+                ),
                 ownership.values,
             )
 
@@ -201,6 +206,27 @@ class Slots:
             if not connection.execute(change.values(**values)).rowcount:
                 times = {"expires_at": self._now, "renewed_at": self._now}
                 connection.execute(sa.insert(SLOTS).values(**new, **values, **times))
+
+    def rename_pool(self, former: str, pool: str) -> int:
+        """Give the slots of a pool, whose processes have ended, to another one; return how many."""
+        ended = sa.or_(SLOTS.c.owner.is_(None), SLOTS.c.expires_at < self._now)
+        return self._regroup(pool, SLOTS.c.pool == former, ended)
+
+    def bring_along(self, host: str, former: str, pool: str, instance: str) -> int:
+        """Give the slots of a host to the pool that it has joined; return how many.
+
+        No process of the new pool would look at those for which the host has no process any more.
+
+        :param instance: of the host; slots that another one owns keep their pool.
+        """
+        ours = sa.or_(SLOTS.c.owner.is_(None), SLOTS.c.instance == instance)
+        return self._regroup(pool, SLOTS.c.host == host, SLOTS.c.pool == former, ours)
+
+    @repeated
+    def _regroup(self, pool: str, *conditions: sa.ColumnElement[bool]) -> int:
+        change = sa.update(SLOTS).where(*conditions).values(pool=pool)
+        with self._transactions.changing(fenced=False) as connection:
+            return connection.execute(change).rowcount
 
     def clear(self, connection: sa.Connection, slot: Slot, margin: float | None, by: str) -> bool:
         """Free a slot that is adopted, in the transaction of its adopter; return whether it is.
@@ -288,6 +314,7 @@ def _slot(row: Any) -> Slot:
         owner=row.owner,
         instance=row.instance,
         epoch=row.epoch,
+        writes=row.writes,
         armed=bool(row.armed),
         orphaned=bool(row.orphaned),
         expires_in=(row.expires_at - row.now) / SECOND,

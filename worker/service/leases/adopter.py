@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from taskflow.persistence.models import FlowDetail
 
-from flows.errors import ProcessStopping
+from flows.errors import ProcessStopping, Unavailable
 from worker.journal.errors import JournalError
 from worker.journal.slots.adoption import Adopted, Adoption
 from worker.journal.slots.slot_rows import Slot, Slots
+from worker.service.leases.silence import Silences
 from worker.service.leases.times import LeaseTimes
 
 LOG = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Adopter:
     :param load: reads flows from the journal.
     :param moved: called with the former host and the flows before they resume.
     :param resume: resumes flows beside new ones; returns how many.
+    :param silences: of the owners of the pool.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Adopter:
         moved: Callable[[str, Sequence[FlowDetail]], None],
         resume: Callable[[Sequence[FlowDetail]], int],
         stopping: threading.Event,
+        silences: Silences | None = None,
     ) -> None:
         self._adoption = adoption
         self._slots = slots
@@ -70,45 +73,68 @@ class Adopter:
         self._moved = moved
         self._resume = resume
         self._stopping = stopping
+        self._silences = silences or Silences()
+        self._unresumed: Adopted | None = None  # is ours, and an error came between
 
     def start(self) -> None:
         """Start to look, on a thread of its own; the driver is up."""
         threading.Thread(target=self._loop, name="adoption", daemon=True).start()
 
     def adopt_one(self) -> bool:
-        """Adopt the operations of one slot, if there is one; return whether there was."""
-        if (settled := self._adoption.settle()) is not None:
-            self._take_over(settled)
-            return True
-        for slot, margin in self._candidates():
-            lost = margin is not None and self._is_host_lost(slot)
+        """Adopt the operations of one slot, if there is one; return whether there was.
+
+        After an error that came between the adoption and the resumption, those operations are
+        resumed first: they belong to this process, and no other one looks for them.
+        """
+        if self._unresumed is None:
+            self._unresumed = self._adoption.settle() or self._adopt_any()
+            if self._unresumed is None:
+                return False
+            self._log(self._unresumed)
+        self._resume_all(self._unresumed)
+        return True
+
+    def _adopt_any(self) -> Adopted | None:
+        for slot, margin, is_dead in self._candidates():
+            lost = not is_dead and self._is_host_lost(slot)
             adopted = self._adoption.adopt(slot, margin, lost=lost)
             if adopted is not None:  # otherwise another process was faster
-                self._take_over(adopted)
-                return True
-        return False
+                return adopted
+        return None
 
     def _loop(self) -> None:
         while not self._stopping.wait(random.uniform(*PAUSE)):
             try:
                 self.adopt_one()
-            except JournalError as error:
-                LOG.debug("no slots can be adopted now: %s", error)
+            except (JournalError, Unavailable) as error:
+                LOG.debug("no operations can be adopted now: %s", error)
             except ProcessStopping:
                 return
             except Exception:
-                LOG.exception("the operations of a slot were not adopted; tried again")
+                LOG.exception("the operations of a slot are not resumed yet; tried again")
 
-    def _candidates(self) -> Iterator[tuple[Slot, float | None]]:
-        """Yield slots to adopt, in any order, and for how long each lease has to be over."""
-        own = self._own
+    def _candidates(self) -> Iterator[tuple[Slot, float | None, bool]]:
+        """Yield slots to adopt, in any order.
+
+        With each one for how long its lease has to be over by the database's clock, None where
+        that does not matter, and whether its owner is known to be dead on this host.
+        """
+        own, margin = self._own, self._times.margin
         found = [one for one in self._slots.of_pool(own.pool) if one.slot != own.slot]
+        self._silences.note(found)
         random.shuffle(found)
         for one in found:
-            if one.is_adoptable(self._times.margin):
-                yield one, self._times.margin
+            if one.is_adoptable(margin) and (one.is_free or self._is_silent(one)):
+                yield one, margin, False
+            elif self._is_silent(one, margin):  # the database's clock was set back
+                yield one, None, False
             elif self._is_dead_here(one):
-                yield one, None
+                yield one, None, True
+
+    def _is_silent(self, slot: Slot, margin: float = 0.0) -> bool:
+        """Return whether an owner has written nothing for so long that its timer killed it."""
+        lease = slot.expires_in + slot.renewed_before
+        return slot.armed and not slot.is_free and self._silences.of(slot) >= lease + margin
 
     def _is_host_lost(self, slot: Slot) -> bool:
         """Return whether a lease ended because its host is away, dead or frozen.
@@ -132,7 +158,7 @@ class Adopter:
             return False
         return slot.instance == own.instance and own.prove_dead(slot.slot)
 
-    def _take_over(self, adopted: Adopted) -> None:
+    def _log(self, adopted: Adopted) -> None:
         former, count = adopted.former, len(adopted.flows)
         how = f"lost its lease {-former.expires_in:.0f} s ago"
         if former.is_free and not former.armed:
@@ -144,10 +170,14 @@ class Adopter:
             " accepted %.0f s ago",
             *(self._own.slot, former.slot, former.pid, former.node, how, count, adopted.oldest),
         )
-        if not count:
-            return
-        details = self._load(adopted.flows)
-        self._moved(former.host, details)
-        resumed = self._resume(details)
+
+    def _resume_all(self, adopted: Adopted) -> None:
+        count, resumed = len(adopted.flows), 0
+        if count:
+            details = self._load(adopted.flows)
+            self._moved(adopted.former.host, details)
+        self._unresumed = None  # first: no operation is resumed twice
+        if count:
+            resumed = self._resume(details)
         if resumed != count:
-            LOG.warning("%d of the %d operations of %s resume", resumed, count, former.slot)
+            LOG.warning("%d of the %d operations of %s resume", resumed, count, adopted.former.slot)

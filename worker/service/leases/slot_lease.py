@@ -174,6 +174,9 @@ class SlotLease:
             expired = None if found is None else self._required(found)
             if found is not None and expired is not None and not found.is_expired(expired):
                 return None
+            if found is not None and found.pool != self.pool:  # it has joined a cluster, or left
+                names = (self.host, found.pool, self.pool, self.holder.instance)
+                self._slots.bring_along(*names)
             taken = self._slots.take(
                 *(self.slot, self.pool, self.host, self.holder),
                 ttl=self.times.ttl,

@@ -9,6 +9,8 @@ import uuid
 import pytest
 
 from tests.unit.cli.conftest import Shell
+from worker.cli.access import Access
+from worker.cli.hosts import clusters
 
 BINARY = "cinder-volume"
 LONG_AGO = datetime.datetime(2020, 1, 1)
@@ -63,6 +65,34 @@ def test_a_cluster_gets_another_name_with_all_that_is_in_it(holdfast: Shell, b: 
     }
     assert holdfast.records.services.cluster(f"c@{b}", BINARY) is None
     assert holdfast.records.services.cluster(f"d@{b}", BINARY) is not None
+
+
+class SharedSlots:
+    """The slots of a journal on a server."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, ...]] = []
+
+    def of_pool(self, pool: str) -> list[object]:
+        self.calls.append(("read", pool))
+        return []
+
+    def rename_pool(self, former: str, pool: str) -> int:
+        self.calls.append(("renamed", former, pool))
+        return 3
+
+
+def test_operations_of_hosts_that_do_not_come_back_stay_with_a_renamed_cluster(
+    holdfast: Shell, b: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = SharedSlots()
+    monkeypatch.setattr(Access, "journal_file", None)
+    monkeypatch.setattr(clusters, "table_of", lambda _access: slots)
+    member(holdfast, f"h1@{b}", f"c@{b}")
+    done = holdfast("cluster", "rename", f"c@{b}", f"d@{b}")
+
+    assert done.out.splitlines()[1:] == ["3 slots of the journal belong to its pool"]
+    assert slots.calls == [("read", f"c@{b}"), ("renamed", f"c@{b}", f"d@{b}")]
 
 
 def test_a_cluster_that_is_there_takes_another_one_over(holdfast: Shell, b: str) -> None:

@@ -410,3 +410,33 @@ def _content(journal: Journal) -> list[object]:
         names = sorted(sa.inspect(connection).get_table_names())
         tables = [name for name in names if name != SLOTS.name]
         return [connection.execute(sa.text(f"SELECT * FROM {name}")).all() for name in tables]
+
+
+def pools(slots: Slots) -> dict[str, str]:
+    return {one.slot: one.pool for one in slots.every()}
+
+
+def test_the_slots_of_a_host_join_a_pool_with_it(slots: Slots, clock: Clock) -> None:
+    """Also those for which it has no process any more, but none that another instance owns."""
+    ours = host("h1")
+    for number, holder in enumerate((ours, host("h1", "boot/elsewhere"), ours)):
+        slots.take(f"h1@b/{number}", "h1@b", "h1@b", holder, ttl=TTL, former=None)
+    slots.take("h2@b/0", "h1@b", "h2@b", ours, ttl=TTL, former=None)
+
+    assert slots.bring_along("h1@b", "h1@b", POOL, ours.instance) == 2
+    assert pools(slots) == {
+        "h1@b/0": POOL,
+        "h1@b/1": "h1@b",
+        "h1@b/2": POOL,
+        "h2@b/0": "h1@b",
+    }
+
+
+def test_the_pool_of_a_renamed_cluster_keeps_its_slots(slots: Slots, clock: Clock) -> None:
+    owned(slots, "h1")
+    clock.advance(TTL + 1)
+    owned(slots, "h2")
+    slots.offer("h3@b/0", POOL, "h3@b")
+
+    assert slots.rename_pool(POOL, "new@b") == 2
+    assert pools(slots) == {"h1@b/0": "new@b", "h2@b/0": POOL, "h3@b/0": "new@b"}

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from flows.errors import Unavailable
 from tests.unit.worker.service.leases.test_slot_lease import slot
 from worker.journal.errors import JournalUnavailable
 from worker.journal.slots.adoption import Adopted
 from worker.journal.slots.slot_rows import Slot
 from worker.service.leases.adopter import Adopter, OwnSlots
+from worker.service.leases.silence import Silences
 from worker.service.leases.times import LeaseTimes
 
 OWN = OwnSlots("h2@b/0", "pool", "boot/h2", ("h2@b/0", "h2@b/1"), lambda _slot: True)
@@ -32,6 +34,11 @@ class World:
         self.events: list[tuple[Any, ...]] = []
         self.refuses: Collection[str] = ()
         self.in_doubt: Adopted | None = None
+        self.move_fails: Exception | None = None
+        self.seconds = 0.0
+
+    def clock(self) -> float:
+        return self.seconds
 
     def of_pool(self, pool: str) -> list[Slot]:
         assert pool == "pool"
@@ -55,6 +62,9 @@ class World:
         return list(flows)
 
     def move(self, host: str, details: Any) -> None:
+        error, self.move_fails = self.move_fails, None
+        if error is not None:
+            raise error
         self.events.append(("moved", host, *details))
 
     def resume(self, details: Any) -> int:
@@ -68,9 +78,13 @@ def world() -> World:
 
 
 def adopter(world: World, own: OwnSlots = OWN) -> Adopter:
+    """Return an adopter that has looked at the slots for as long as a lease lasts."""
     made: Any = world
+    silences = Silences(world.clock)
+    silences.note(world.rows)
+    world.seconds += TIMES.ttl + 0.001
     return Adopter(
-        *(made, made, own, TIMES, world.load, world.move, world.resume, threading.Event())
+        *(made, made, own, TIMES, world.load, world.move, world.resume, threading.Event()), silences
     )
 
 
@@ -94,8 +108,8 @@ def test_operations_are_claimed_and_then_resumed(world: World, found: Slot) -> N
 @pytest.mark.parametrize(
     "found",
     [
-        slot(expires_in=-1.9),
-        slot(armed=False, expires_in=-600.0),
+        slot(expires_in=-1.9, renewed_before=16.9),
+        slot(armed=False, expires_in=-600.0, renewed_before=615.0),
         slot(owner=None, orphaned=False),
         slot(slot="h2@b/0", expires_in=-600.0),
         slot(slot="h2@b/1", instance="boot/h2", armed=False, expires_in=3.0),
@@ -183,6 +197,71 @@ def test_an_adoption_whose_commit_had_no_answer_is_resumed(world: World) -> None
     assert adopter(world).adopt_one()
 
     assert world.events == [("moved", "h1@b", "f1"), ("resumed", "f1")]
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), ValueError("a bug")])
+def test_operations_that_were_adopted_resume_after_an_error(world: World, error: Exception) -> None:
+    world.rows, world.move_fails = [EXPIRED], error
+    made = adopter(world)
+
+    with pytest.raises(type(error)):
+        made.adopt_one()
+    world.rows = []  # the slot is free, and no other process looks for its operations
+    assert made.adopt_one()
+    assert not made.adopt_one()
+
+    assert world.events == [
+        ("adopted", EXPIRED.slot, MARGIN),
+        ("moved", "h1@b", "f1", "f2"),
+        ("resumed", "f1", "f2"),
+    ]
+
+
+def test_no_operation_is_resumed_twice_after_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_details: Any) -> int:
+        raise ValueError("a bug")
+
+    world.rows = [EXPIRED]
+    monkeypatch.setattr(world, "resume", fails)
+    made = adopter(world)
+    with pytest.raises(ValueError, match="a bug"):
+        made.adopt_one()
+    world.rows = []
+
+    assert not made.adopt_one()
+
+
+def test_a_clock_that_jumps_forward_ends_no_lease(world: World) -> None:
+    """The owner lives: it has written its row a moment ago."""
+    world.rows = [EXPIRED]
+    made = adopter(world)
+
+    world.rows = [dataclasses.replace(EXPIRED, writes=8, expires_in=-3590.0, renewed_before=3605.0)]
+    assert not made.adopt_one()
+    world.seconds += TIMES.ttl - 0.1
+    assert not made.adopt_one()
+    world.seconds += 0.2
+    assert made.adopt_one()
+
+
+def test_a_clock_that_is_set_back_delays_no_takeover(world: World) -> None:
+    world.rows = [slot(expires_in=3600.0, renewed_before=-3585.0)]
+    made = adopter(world)
+
+    assert not made.adopt_one()
+    world.seconds += MARGIN
+    assert made.adopt_one()
+    assert world.events[0] == ("adopted", EXPIRED.slot, None)
+    assert world.lost is True
+
+
+def test_a_slot_is_not_adopted_at_the_first_look(world: World) -> None:
+    made = adopter(world)
+    world.rows = [EXPIRED]
+
+    assert not made.adopt_one()
 
 
 def test_an_outage_is_not_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,10 @@ class World:
         epoch = 1 if more["former"] is None else more["former"].epoch + 1
         return Ownership(slot, holder.owner, epoch)
 
+    def bring_along(self, *names: str) -> int:
+        self.events.append(("brought", *names))
+        return 1
+
     def expire(self, _owned: Ownership, seconds: float) -> None:
         self.events.append(("expires", seconds))
 
@@ -100,6 +104,7 @@ def slot(**columns: Any) -> Slot:
         "owner": "former",
         "instance": "boot/x",
         "epoch": 4,
+        "writes": 7,
         "armed": True,
         "orphaned": False,
         "expires_in": 5.0,
@@ -227,6 +232,16 @@ def test_the_slot_of_another_instance_is_waited_for(
     world.found = slot(armed=armed, expires_in=-wait - 0.1)
     assert take(lease).epoch == 5
     assert world.drained() == [("taken", wait)]
+
+
+def test_other_slots_of_a_host_join_a_pool_with_it(world: World, lease: SlotLease) -> None:
+    world.found = slot(owner=None, pool="h1@b")
+    take(lease)
+
+    assert world.drained() == [
+        ("brought", "h1@b", "h1@b", "pool", HOLDER.instance),
+        ("taken", None),
+    ]
 
 
 def test_a_take_whose_answer_was_lost_is_read_back(world: World, lease: SlotLease) -> None:
