@@ -226,6 +226,8 @@ def test_an_account_for_nova_without_the_library(write, monkeypatch):
             "slot_renewal: slot_renewal = 10 has to be less than slot_kill_after",
         ),
         ("slot_ttl = 9.5", "slot_kill_after: slot_kill_after = 10 has to be less than slot_ttl"),
+        ("slot_ttl = nan", "slot_ttl: nan is no finite number"),
+        ("slot_takeover_margin = nan", "slot_takeover_margin: nan is no finite number"),
     ],
 )
 def test_the_times_of_leases_have_an_order(write, line, problem):

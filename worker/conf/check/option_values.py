@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -29,10 +30,9 @@ def wrong(conf: cfg.ConfigOpts, options: Iterable[Placed], source: ConfigFiles) 
 
 def _fault(conf: cfg.ConfigOpts, section: str, option: cfg.Opt) -> str | None:
     try:
-        if section == "DEFAULT":
-            conf[option.dest]
-        else:
-            conf[section][option.dest]
+        value = conf[option.dest] if section == "DEFAULT" else conf[section][option.dest]
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{value} is no finite number"  # no limit of an option refuses nan
     except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
         return DOLLAR  # the library names the option itself, or shows the value
     except (ValueError, cfg.Error) as error:

@@ -58,6 +58,7 @@ OPTS = [
         "slot_ttl",
         default=15.0,
         min=0.5,
+        max=86400.0,
         help="Seconds for which a process owns its operations without a renewal. Only for a "
         "journal on a database server; so are the other options of slots.",
     ),
@@ -79,6 +80,7 @@ OPTS = [
         "slot_takeover_margin",
         default=2.0,
         min=0.0,
+        max=86400.0,
         help="Seconds after the end of slot_ttl before other hosts adopt the operations: more "
         "than the clocks of the database's nodes differ.",
     ),
