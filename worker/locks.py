@@ -91,7 +91,7 @@ class Locks:
         self._guard = threading.Lock()
         self._lifetime = compat.lifetime_of(self._coordinator)
         self._stopped = threading.Event()
-        self.outage = OutageLog("the server of the locks", LOG)
+        self.outage = OutageLog("the server of the locks", LOG, "locks")
         """The outage of the server, also as threads notice it that wait for a lock."""
 
     @property

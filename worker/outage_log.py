@@ -10,6 +10,8 @@ import logging
 import threading
 import time
 
+from worker.metrics.outages import OUTAGES
+
 SAME = 1.0
 """Seconds after an outage in which errors still belong to it."""
 
@@ -19,6 +21,7 @@ class OutageLog:
 
     :param service: its name, as it stands in the lines.
     :param log: the logger of these lines.
+    :param system: the kind of the service, for monitoring.
     :param lost: the line at the start, with ``service`` and ``reason``.
     :param back: the line at the end, with ``service`` and ``seconds``.
     """
@@ -27,12 +30,14 @@ class OutageLog:
         self,
         service: str,
         log: logging.Logger,
+        system: str,
         *,
         lost: str = "%(service)s is away: %(reason)s",
         back: str = "%(service)s is back after %(seconds).1f s",
     ) -> None:
         self._service = service
         self._log = log
+        self._system = system
         self._lost_line, self._back_line = lost, back
         self._lock = threading.Lock()
         self._back = -SAME
@@ -48,6 +53,7 @@ class OutageLog:
             # A call that began before the end of an outage may fail only now.
             if self.since is None and time.monotonic() - self._back > SAME:
                 self.since = time.monotonic() if since is None else since
+                OUTAGES.begin(self._system, self.since)
                 self._log.warning(self._lost_line, {"service": self._service, "reason": reason})
 
     def end(self) -> None:
@@ -58,5 +64,6 @@ class OutageLog:
             if self.since is not None:
                 away = time.monotonic() - self.since
                 self.since = None
+                OUTAGES.end(self._system)
                 self._back = time.monotonic()
                 self._log.info(self._back_line, {"service": self._service, "seconds": away})

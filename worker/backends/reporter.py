@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from worker.metrics.beats import BEATS
 from worker.outage_log import OutageLog
 from worker.rpc.bus_state import BUS_STATE
 from worker.rpc.clients.sender import BusUnavailable
@@ -77,7 +78,10 @@ class Reporter:
         self._heartbeat = heartbeat
         self._send = send
         self._report_interval = report_interval
-        self._stats_interval = stats_interval
+        self.stats_interval = stats_interval
+        """Seconds between two capability reports."""
+        self.sent: float | None = None
+        """When the last capability report was sent, in monotonic seconds."""
         self._report_alive = report_alive
         self._check_late = check_late
         self._prune = prune
@@ -92,7 +96,7 @@ class Reporter:
             )
         ]
         self._missed_since: float | None = None
-        self._unsent = OutageLog(backend.name, LOG, lost=UNSENT, back=SENT)
+        self._unsent = OutageLog(backend.name, LOG, "reports", lost=UNSENT, back=SENT)
 
     def start(self) -> None:
         """Start the threads; they send the first heartbeat and report at once."""
@@ -116,10 +120,12 @@ class Reporter:
             else:  # a bus that is away has a line of its own
                 self._unsent.begin(error)
         else:
+            self.sent = time.monotonic()
             self._unsent.end()
 
     def _life_loop(self) -> None:
         while not self._stop.is_set():
+            BEATS.beat("signs-of-life")
             self._report_alive()
             self._check_late()
             self._stop.wait(REPORT_PAUSE)
@@ -127,6 +133,7 @@ class Reporter:
     def _heartbeat_loop(self) -> None:
         next_heartbeat = 0.0
         while not self._stop.is_set():
+            BEATS.beat("heartbeats")
             now = time.monotonic()
             if self._backend.initialized and now >= next_heartbeat:
                 self._try_heartbeat()
@@ -142,7 +149,7 @@ class Reporter:
             if self._backend.initialized and due:
                 self._backend.report_wanted.clear()
                 self.publish()
-                next_report = now + self._stats_interval
+                next_report = now + self.stats_interval
             self._stop.wait(REPORT_PAUSE)
 
     def _prune_loop(self) -> None:

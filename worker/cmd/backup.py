@@ -14,6 +14,7 @@ from oslo_config import cfg  # isort: skip
 
 from worker import file_modes  # isort: skip
 from worker import log_output  # isort: skip
+from worker.conf.option_groups import monitoring  # isort: skip
 from worker.service.startup import memory  # isort: skip
 
 PROG = "holdfast-backup"
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     from worker.conf import database_files, option_groups, state_path
 
     file_modes.restrict()
-    conf = config.load(argv, prog=PROG)
+    conf = config.load(argv, prog=PROG, cli_opts=monitoring.CLI_OPTS)
     state_path.prepare(conf)
     database_files.require_writable(conf)
     option_groups.backup.driver_class(conf)
@@ -49,7 +50,7 @@ def _serve(conf: cfg.ConfigOpts, warnings: list[str]) -> None:
         if warning := warn(conf):
             log.warning(warning)
     make = functools.partial(backup.service, conf, fence=fence.HostFence())
-    process.serve(conf, [(make, conf.backup_workers)], topics.BACKUP_TOPIC)
+    process.serve(conf, [(make, conf.backup_workers)], topics.BACKUP_TOPIC, PROG)
 
 
 if __name__ == "__main__":

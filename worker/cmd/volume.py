@@ -14,6 +14,7 @@ from oslo_config import cfg  # isort: skip
 
 from worker import file_modes  # isort: skip
 from worker import log_output  # isort: skip
+from worker.conf.option_groups import monitoring  # isort: skip
 from worker.service.startup import memory  # isort: skip
 
 PROG = "holdfast-volume"
@@ -24,6 +25,7 @@ CLI_OPTS = [
         default=[],
         help="Serve only this one of the enabled backends; may be given several times.",
     ),
+    *monitoring.CLI_OPTS,
 ]
 
 
@@ -65,7 +67,7 @@ def _serve(conf: cfg.ConfigOpts, names: dict[str, int], warnings: list[str]) -> 
         (functools.partial(volume.service, conf, name, fence=fence.HostFence()), processes)
         for name, processes in names.items()
     ]
-    process.serve(conf, services, topics.TOPIC)
+    process.serve(conf, services, topics.TOPIC, "-".join([PROG, *conf.backend]))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from worker.conf.option_groups import (
     image,
     journal,
     libraries,
+    monitoring,
     quota,
 )
 
@@ -50,6 +51,7 @@ def list_opts() -> Groups:
         (compute.GROUP, compute.OPTS),
         (coordination.GROUP, coordination.OPTS),
         (journal.GROUP, journal.OPTS),
+        (monitoring.GROUP, monitoring.OPTS),
         (SHARED, [*backend.OPTS, *LocalDriver.OPTS]),
     ]
     return copy.deepcopy(groups)

@@ -53,7 +53,7 @@ class Outages:
         if growing:
             self._pause = tenacity.wait_exponential(multiplier=pause, max=pause_max)
         self._stopped = threading.Event()
-        self._log = OutageLog(shown, LOG, lost=LOST, back=BACK)
+        self._log = OutageLog(shown, LOG, "database", lost=LOST, back=BACK)
 
     def give_up(self) -> None:
         """End all pauses; a waiting thread makes one last attempt."""

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.errors import ProcessStopping
+from worker.metrics.beats import BEATS
 from worker.rpc.operation import Operation
 from worker.rpc.server import Cast, Unreadable
 
@@ -34,6 +35,9 @@ which a message waits for its acknowledgement for half an hour."""
 RETURNS_MAX = 2
 """Returns to its queue after which a cast is accepted in spite of the limits. RabbitMQ 4 drops a
 message after 20, and an operator may have set less."""
+
+IDLE = 10.0
+"""Seconds between two signs of life of a queue without deferred casts."""
 
 CHECK = 1.0
 """Seconds between two checks of the limits for deferred casts."""
@@ -110,7 +114,8 @@ class CastQueue:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(CHECK if self._deferred else None)
+            BEATS.beat("casts")
+            self._wake.wait(CHECK if self._deferred else IDLE)
             self._wake.clear()
             try:
                 self.process()

@@ -19,6 +19,7 @@ from worker.journal.entries.stored_operation import operation_of
 from worker.journal.errors import JournalError, UnreadableEntry
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import DRAIN, OperatorRequest, RequestResult
+from worker.metrics.beats import BEATS
 
 LOG = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class RequestPoller:
 
     def _loop(self) -> None:
         while not self._stopping.wait(PAUSE):
+            BEATS.beat("requests")
             try:
                 self._journal.remove_withdrawn()
                 for request in self._journal.requests.pending(self._slot):

@@ -30,6 +30,7 @@ class OutageRetry:
     :param errors: mean that the service is away.
     :param stopping: ends the pauses.
     :param outage: logs its outages, where others notice them as well.
+    :param system: its kind, for monitoring.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class OutageRetry:
         errors: type[Exception] | tuple[type[Exception], ...],
         stopping: threading.Event,
         outage: OutageLog | None = None,
+        *,
+        system: str = "locks",
     ) -> None:
         self.stopping = stopping
         self._errors = errors
-        self._outage = outage or OutageLog(service, LOG)
+        self._outage = outage or OutageLog(service, LOG, system)
 
     def until_available(self, ask: Callable[[], T]) -> T:
         """Return the result of a call. :raises ProcessStopping: the process is stopping."""
@@ -87,7 +90,7 @@ class JournalRetry(OutageRetry):
     """Repeat calls of the journal."""
 
     def __init__(self, stopping: threading.Event) -> None:
-        super().__init__("the journal", JournalUnavailable, stopping)
+        super().__init__("the journal", JournalUnavailable, stopping, system="journal")
 
     def until_available(self, ask: Callable[[], T]) -> T:
         """Return the result of a call; a conflict of two transactions is no outage."""

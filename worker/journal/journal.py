@@ -400,6 +400,15 @@ class Journal:
         with self._reading() as connection:
             return entry_list.read(self._statements, connection, wanted, limit)
 
+    def prove_writable(self) -> None:
+        """Write to the journal, and change nothing.
+
+        :raises JournalError: it cannot be written.
+        """
+        with self._writing(durably=True) as cursor:
+            if self._transactions.fence is None:  # which writes the row of the slot
+                journal_usage.touch(cursor)
+
     def usage(self) -> JournalUsage:
         """Return how much the journal holds, and how much was removed by its limit."""
         with self._reading() as connection:

@@ -28,7 +28,7 @@ class BusState(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._outage = OutageLog("the message bus", LOG)
+        self._outage = OutageLog("the message bus", LOG, "bus")
         self._lock = threading.Lock()
         # Start of each thread's attempts to connect; a sender may give up without a log line.
         self._connecting: dict[int, float] = {}

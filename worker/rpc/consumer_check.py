@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from worker.compat import oslo_messaging as compat
+from worker.metrics.beats import BEATS
 
 LOG = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class ConsumerCheck:
         self._servers: list[ConsumingServer] = []
         self._missing_since: dict[ConsumingServer, float] = {}
         self._answers_since: float | None = None
+        self._missing: Collection[str] = ()
         self._reported = False
 
     @property
@@ -70,6 +72,11 @@ class ConsumerCheck:
         now = time.monotonic()
         return any(now - since > MISSING_LIMIT for since in list(self._missing_since.values()))
 
+    @property
+    def missing(self) -> Collection[str]:
+        """The queues that had no consumers of ours at the last check; asks nothing."""
+        return self._missing
+
     def start(self, servers: Collection[ConsumingServer]) -> None:
         """Begin to check, on a thread of its own."""
         self._servers = list(servers)
@@ -77,8 +84,7 @@ class ConsumerCheck:
 
     def check(self) -> None:
         """Check each server once."""
-        for server in self._servers:
-            self._check(server)
+        self._missing = [queue for server in self._servers for queue in self._check(server)]
         if self.lacks_consumers and not self._reported:
             LOG.error(
                 "no messages have been received for %.0f s although the message bus is up;"
@@ -89,19 +95,21 @@ class ConsumerCheck:
 
     def _loop(self) -> None:
         while not self._stopping.wait(CHECK_PAUSE):
+            BEATS.beat("consumer-check")
             try:
                 self.check()
             except Exception:
                 LOG.exception("the consumers could not be checked")
 
-    def _check(self, server: ConsumingServer) -> None:
+    def _check(self, server: ConsumingServer) -> Collection[str]:
+        """Check a server; return the queues without consumers."""
         try:
             counts = self._counts(server.bindings())
         except Exception as error:  # noqa: BLE001 - the broker is away: reported elsewhere
             LOG.debug("the broker's consumers are unknown: %s", error)
             self._missing_since.pop(server, None)
             self._answers_since = None
-            return
+            return ()
         now = time.monotonic()
         if self._answers_since is None:
             self._answers_since = now
@@ -110,10 +118,11 @@ class ConsumerCheck:
         stalled = now - max(server.passed, self._answers_since) > STALLED
         if not missing and not stalled:
             self._missing_since.pop(server, None)
-            return
+            return ()
         self._missing_since.setdefault(server, now)
         gone = f"the broker has no consumer of, or no exchange for, {', '.join(missing)}"
         server.reconnect(gone if missing else "it hangs")
+        return missing or [queue for queue, _count in counts.items()]
 
 
 def counts_of(transport: Any) -> Callable[[Collection[compat.Binding]], Mapping[str, int]]:

@@ -50,6 +50,7 @@ from worker.execution.timeouts import ANY, OperationTimeouts
 from worker.journal.journal import Journal
 from worker.journal.sqlite_file import WatchedFile
 from worker.locks import Locks, LocksUnavailable, LocksUnusable
+from worker.metrics.outages import OUTAGES
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import QueueProof
 from worker.recovery.unserved_queues import UnservedQueues
@@ -136,6 +137,7 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
             clock.warn_of_skew(inputs.database)
         inputs.waits.watch("the database", lambda: inputs.database.is_away)
         inputs.waits.watch("the message bus", lambda: BUS_STATE.is_away)
+        inputs.waits.watch("the journal", lambda: "journal" in OUTAGES.lasting())
         opened.pop_all()
     return Infrastructure(
         conf=conf,

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from worker.journal.sqlite_file import WatchedFile
+from worker.metrics.beats import BEATS
 
 LOG = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class JournalWatch:
         assert self._file is not None
         next_content = time.monotonic() + CONTENT_PAUSE
         while not self._stopping.wait(PAUSE):
+            BEATS.beat("journal-watch")
             if not self._file.is_in_place():
                 text = (
                     "the journal %s was removed, replaced or cut in use: the service stops in order"

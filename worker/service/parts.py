@@ -37,6 +37,9 @@ class StartableBackend(ReportedBackend, Protocol):
     def attempt(self) -> bool:
         """Attempt the set-up of the driver once; return whether it succeeded."""
 
+    def require_driver(self) -> Any:
+        """Return the driver. :raises DriverNotInitialized: with the reason."""
+
     def check_directory(self) -> None:
         """Take the backend down while the directory of its driver is not there."""
 

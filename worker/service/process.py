@@ -28,6 +28,7 @@ from worker.compat import cotyledon as compat
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
 from worker.journal.errors import JournalError
 from worker.service import systemd
+from worker.service.monitoring.monitored import Monitored
 from worker.service.start_stop import Service
 from worker.service.startup import before_fork, bus_check, memory, start_refused
 from worker.service.startup.orphaned_programs import OrphanedPrograms
@@ -65,8 +66,10 @@ class ServiceProcess(cotyledon.Service):
         heartbeat: Callable[[int, str], None],
         refuse: Callable[[int, str], None],
         order: StartOrder | None = None,
+        monitored: Monitored | None = None,
     ) -> None:
         super().__init__(worker_id)
+        self._monitored = monitored or Monitored()
         self._turn = Turn(order)
         self._conf = conf
         self._stopped = threading.Event()
@@ -83,6 +86,7 @@ class ServiceProcess(cotyledon.Service):
 
     def run(self) -> None:
         """Serve until :meth:`terminate` is called."""
+        self._monitored.publish(self.worker_id, self._service)
         with self._started, self._turn.start():
             if not self._stopped.is_set():
                 self._start()
@@ -127,23 +131,29 @@ class ServiceProcess(cotyledon.Service):
         log_output.reread(self._conf)
 
 
-def serve(conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str) -> None:
+def serve(
+    conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], topic: str, name: str
+) -> None:
     """Run the processes of several services until SIGTERM.
 
     :param services: for each service, the function that makes it and its number of processes.
     :param topic: of the queue that they share.
+    :param name: of the service, for monitors.
     :raises ConfigError: the message bus refuses them.
     """
     bus_check.require_accepted(conf, topic)
     count = sum(processes for _make, processes in services)
     watchdog = systemd.Watchdog.from_environment(count, _STALL)
+    monitored = Monitored.from_conf(conf, name, count)
     if count == 1:
-        _serve_alone(conf, services[0][0], watchdog)
+        _serve_alone(conf, services[0][0], watchdog, monitored)
     else:
-        _serve_several(conf, services, watchdog)
+        _serve_several(conf, services, watchdog, monitored)
 
 
-def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -> None:
+def _serve_alone(
+    conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog, monitored: Monitored
+) -> None:
     """Run the only process of a service; its main thread only waits for signals."""
     memory.share(memory.ARENAS)
 
@@ -151,7 +161,9 @@ def _serve_alone(conf: cfg.ConfigOpts, make: Make, watchdog: systemd.Watchdog) -
         watchdog.record_refusal(number, text)
         watchdog.show_status()
 
-    process = ServiceProcess(WorkerId(0), conf, make, watchdog.record_heartbeat, refuse)
+    process = ServiceProcess(
+        WorkerId(0), conf, make, watchdog.record_heartbeat, refuse, monitored=monitored
+    )
     received, wakeup = socket.socketpair()
     wakeup.setblocking(False)
     # The interpreter writes the number there, whichever thread the signal interrupts. A handler
@@ -189,7 +201,10 @@ def _in_thread(work: Callable[[], None]) -> None:
 
 
 def _serve_several(
-    conf: cfg.ConfigOpts, services: Sequence[tuple[Make, int]], watchdog: systemd.Watchdog
+    conf: cfg.ConfigOpts,
+    services: Sequence[tuple[Make, int]],
+    watchdog: systemd.Watchdog,
+    monitored: Monitored,
 ) -> None:
     """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
@@ -217,7 +232,8 @@ def _serve_several(
         records = [
             _of_child(one, first) for one in (watchdog.record_heartbeat, watchdog.record_refusal)
         ]
-        manager.add(ServiceProcess, workers=processes, args=(conf, make, *records, order))
+        args = (conf, make, *records, order, monitored.of(first))
+        manager.add(ServiceProcess, workers=processes, args=args)
         first += processes
     watchdog.start()
     before_fork.prepare(conf)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from worker.compat import oslo_messaging as compat
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
+from worker.rpc.consumer_check import ConsumingServer
 from worker.rpc.server import Server
 from worker.service.inputs import Inputs
 from worker.service.parts import Parts
@@ -52,6 +53,37 @@ class Service:
         assert self._started is not None, "the service has not been started"
         return self._started
 
+    @property
+    def built(self) -> Parts | None:
+        """The parts of the service; None until they are built."""
+        return self._started
+
+    @property
+    def consumes(self) -> bool:
+        """Whether all its servers consume messages."""
+        parts = self._started
+        return parts is not None and len(self._servers) == len(parts.servers)
+
+    @property
+    def listeners(self) -> list[ConsumingServer]:
+        """The consumers that have been started."""
+        return [server.listening for server in list(self._servers)]
+
+    @property
+    def waits(self) -> str:
+        """Text with the systems that its start waits for; empty if there are none."""
+        return self._inputs.waits.shown
+
+    @property
+    def drains(self) -> bool:
+        """Whether an operator has asked it to take no operations any more."""
+        return self._drains
+
+    @property
+    def stops(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self._inputs.stopping.is_set()
+
     def start(self, turn: Turn | None = None) -> None:
         """Build the parts, resume operations and consume messages.
 
@@ -83,6 +115,7 @@ class Service:
         parts.intake.start()
         self._start_consuming(parts)
         if not self._inputs.stopping.is_set():
+            self._inputs.waits.watch("the driver", lambda: not parts.backend.initialized)
             parts.reporter.start()
             self._reports = True
 

@@ -101,7 +101,9 @@ def test_a_service_starts_without_these_features(
     written: Written, monkeypatch: pytest.MonkeyPatch, tool: str, program: object
 ) -> None:
     started: list[list[tuple[object, int]]] = []
-    monkeypatch.setattr(process, "serve", lambda conf, services, topic: started.append(services))
+    monkeypatch.setattr(
+        process, "serve", lambda conf, services, topic, name: started.append(services)
+    )
     monkeypatch.setattr(program.log_output, "set_up", lambda conf, prog: None)  # type: ignore[attr-defined]
     accepted = "backup_driver" if "backup_swift_auth" in REFUSED[tool] else REFUSED[tool]
     names = accepted if isinstance(accepted, str) else ", ".join(accepted)

@@ -19,7 +19,9 @@ BACKEND = "[b1]\nvolume_driver = noop\nprocesses = 3\n"
 def start(write, tmp_path, monkeypatch, caplog):
     """A function that starts a program up to where it would fork, and returns its warnings."""
     started = []
-    monkeypatch.setattr(process, "serve", lambda conf, services, topic: started.append(services))
+    monkeypatch.setattr(
+        process, "serve", lambda conf, services, topic, name: started.append(services)
+    )
     caplog.set_level(logging.WARNING)
 
     def start(program, text, *arguments):

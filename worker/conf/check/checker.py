@@ -23,6 +23,7 @@ from worker.conf.check import (
     cluster_needs,
     config_files,
     log_file,
+    monitoring,
     option_values,
     packages,
     places,
@@ -136,6 +137,7 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
     problems += urls.faults(conf, found)
     if not problems:
         problems += [*places.relative(conf, found), *urls.warnings(conf, found)]
+        problems += monitoring.faults(conf, found)
         problems += [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
     return [*problems, *_relations(conf, found), *_leases(conf, found)]
 

@@ -17,7 +17,9 @@ from worker.conf.check.problems import Problem
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|_key$|^key$|san_private_key$")
 _PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@")
-_KEY_FILE = re.compile(r"^(ssl_key_file|keyfile|key_file|san_private_key|\w*_ssl_key\w*)$")
+_KEY_FILE = re.compile(
+    r"^(ssl_key_file|tls_key_file|token_file|keyfile|key_file|san_private_key|\w*_ssl_key\w*)$"
+)
 _KEY_IN_URL = re.compile(r"[?&](?:ssl_key|sslkey|ssl-key)=([^&\s]+)")
 _NBD_TLS, _NBD_KEY = "local_nbd_tls", "server-key.pem"
 
@@ -32,7 +34,8 @@ def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
         if _has_password(entry, secrets):
             _warn(warned, entry, entry.file, "a password")
         for file in _key_files(entry):
-            _warn(warned, entry, file, "the private key")
+            kind = "the token" if entry.option == "token_file" else "the private key"
+            _warn(warned, entry, file, kind)
     return list(warned.values())
 
 

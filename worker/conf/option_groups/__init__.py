@@ -13,11 +13,14 @@ from worker.conf.option_groups import (
     image,
     journal,
     libraries,
+    monitoring,
     quota,
 )
 
 
 def register_all(conf: cfg.ConfigOpts) -> None:
     """Make the options of the service and of its libraries known; may be repeated."""
-    for group in (default, quota, image, compute, backup, coordination, journal, libraries):
+    for group in (
+        *(default, quota, image, compute, backup, coordination, journal, monitoring, libraries),
+    ):
         group.register_opts(conf)

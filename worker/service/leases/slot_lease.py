@@ -20,6 +20,7 @@ from worker.compat import libc
 from worker.journal.errors import JournalError, JournalUnavailable
 from worker.journal.slots.ownership import Holder, Ownership
 from worker.journal.slots.slot_rows import Slot, Slots
+from worker.metrics.beats import BEATS
 from worker.outage_log import OutageLog
 from worker.service.leases.lease_note import LeaseNote
 from worker.service.leases.times import LeaseTimes
@@ -80,7 +81,7 @@ class SlotLease:
         self._changed = threading.Condition()
         self._arming = threading.Lock()
         self._ended = threading.Event()
-        self._outage = OutageLog("the database of the leases", LOG)
+        self._outage = OutageLog("the database of the leases", LOG, "leases")
 
     @property
     def ownership(self) -> Ownership:
@@ -222,7 +223,9 @@ class SlotLease:
     def _renew_always(self) -> None:
         pause = 0.0
         while not self._ended.wait(pause):
+            BEATS.beat("lease")
             pause = self.renew()
+        BEATS.end("lease")
 
     def _set_timer(self, deadline: float, others: int) -> float:
         """Follow a renewal that succeeded; return the seconds until the next one."""

@@ -36,7 +36,7 @@ def when_available(
     :raises ProcessStopping: the process stops meanwhile.
     """
 
-    outage = OutageLog(system, LOG, lost=LOST, back=BACK)
+    outage = OutageLog(system, LOG, "start", lost=LOST, back=BACK)
 
     def failed(error: BaseException, _pause: float) -> None:
         if on is not Unavailable:  # worker.db.outage has a line of its own for it

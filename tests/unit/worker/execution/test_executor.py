@@ -327,7 +327,7 @@ def test_an_absence_is_told_once_by_many(
     now = 100.0
     monkeypatch.setattr(outage_log, "time", SimpleNamespace(monotonic=lambda: now))
     caplog.set_level(logging.INFO)
-    absence = OutageLog("the thing", logging.getLogger("x"))
+    absence = OutageLog("the thing", logging.getLogger("x"), "thing")
     for _ in range(5):
         absence.begin("no answer")
     now += 2.5

@@ -324,6 +324,7 @@ WRITES: dict[str, Callable[[Journal, str], object]] = {
     "reject": lambda j, _f: j.reject(uuid.uuid4().hex, "m", "reason"),
     "prune_rejected": lambda j, _f: j.prune_rejected(0),
     "suspend": lambda j, _f: j.suspend("h1@b/0"),
+    "prove_writable": lambda j, _f: j.prove_writable(),
     "finish": lambda j, f: _finish(j, f),
     "count_interruption": lambda j, f: j.count_interruption(j.load(f)),
     "prune_failures": lambda j, _f: j.prune_failures(),
