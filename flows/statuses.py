@@ -8,6 +8,7 @@ writes the status that its table gives (see :class:`flows.lifecycle.Statuses`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -135,6 +136,47 @@ class BackupStatus(StrEnum):
     DELETED = "deleted"
     ERROR = "error"
     ERROR_DELETING = "error_deleting"
+
+
+OF_KIND: Mapping[str, type[StrEnum]] = {
+    "volume": VolumeStatus,
+    "snapshot": SnapshotStatus,
+    "backup": BackupStatus,
+    "group": GroupStatus,
+    "consistencygroup": GroupStatus,
+    "group_snapshot": GroupSnapshotStatus,
+    "cgsnapshot": GroupSnapshotStatus,
+}
+"""Statuses by the kind of a resource."""
+
+_GROUPS = frozenset({GroupStatus.CREATING, GroupStatus.UPDATING, GroupStatus.DELETING})
+_GROUP_SNAPSHOTS = frozenset(
+    {GroupSnapshotStatus.CREATING, GroupSnapshotStatus.UPDATING, GroupSnapshotStatus.DELETING}
+)
+
+TRANSIENT: Mapping[str, frozenset[str]] = {
+    "volume": frozenset(
+        {
+            *(VolumeStatus.CREATING, VolumeStatus.DOWNLOADING, VolumeStatus.UPLOADING),
+            *(VolumeStatus.EXTENDING, VolumeStatus.RETYPING, VolumeStatus.REVERTING),
+            *(VolumeStatus.MANAGING, VolumeStatus.UNMANAGING, VolumeStatus.BACKING_UP),
+            *(VolumeStatus.RESTORING_BACKUP, VolumeStatus.DELETING),
+            VolumeStatus.ERROR_MANAGING_DELETING,
+        }
+    ),
+    "snapshot": frozenset(
+        {
+            *(SnapshotStatus.CREATING, SnapshotStatus.UPDATING, SnapshotStatus.BACKING_UP),
+            *(SnapshotStatus.RESTORING, SnapshotStatus.UNMANAGING, SnapshotStatus.DELETING),
+        }
+    ),
+    "backup": frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETING}),
+    "group": _GROUPS,
+    "consistencygroup": _GROUPS,
+    "group_snapshot": _GROUP_SNAPSHOTS,
+    "cgsnapshot": _GROUP_SNAPSHOTS,
+}
+"""Statuses in which an operation works on a resource."""
 
 
 _TARGET = "target:"

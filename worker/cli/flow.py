@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from worker.journal.entries.listed_entry import JournalEntry
     from worker.journal.entries.tasks import Task
 
-_UNDONE = ("REVERTED", "FAILURE")
-_UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
+UNDONE = ("REVERTED", "FAILURE")
+UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
 _PATIENCE = 10.0
 """Seconds to wait for the answer to a request."""
 
@@ -44,7 +44,7 @@ class List(Lister):
         """Read the journal."""
         chosen = parsed_args.failed or parsed_args.unfinished
         everything = parsed_args.all or (parsed_args.volume is not None and not chosen)
-        among = None if everything else _UNDONE if parsed_args.failed else _UNDER_WAY
+        among = None if everything else UNDONE if parsed_args.failed else UNDER_WAY
         if parsed_args.volume is None:
             entries = self.access.journal.entries(among=among, limit=parsed_args.limit)
         else:
@@ -55,7 +55,7 @@ class List(Lister):
 
     def _row(self, entry: JournalEntry) -> tuple[Any, ...]:
         age = int((timeutils.utcnow() - entry.accepted_at).total_seconds())
-        task = self._task(entry) if entry.state in (*_UNDER_WAY, *_UNDONE) else ""
+        task = self._task(entry) if entry.state in (*UNDER_WAY, *UNDONE) else ""
         return (
             entry.flow,
             entry.method,
@@ -71,7 +71,7 @@ class List(Lister):
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.journal.entries.tasks import current_task
 
-        return current_task(self.access.journal, entry, ended=entry.state in _UNDONE)
+        return current_task(self.access.journal, entry, ended=entry.state in UNDONE)
 
 
 class Show(ShowOne):

@@ -8,44 +8,10 @@ from typing import Any
 
 from taskflow import states
 
-from flows.statuses import (
-    BackupStatus,
-    GroupSnapshotStatus,
-    GroupStatus,
-    MigrationStatus,
-    SnapshotStatus,
-    VolumeStatus,
-)
-
-_V = VolumeStatus
-_GROUPS = frozenset({GroupStatus.CREATING, GroupStatus.UPDATING, GroupStatus.DELETING})
-_GROUP_SNAPSHOTS = frozenset(
-    {GroupSnapshotStatus.CREATING, GroupSnapshotStatus.UPDATING, GroupSnapshotStatus.DELETING}
-)
-
-TRANSIENT: Mapping[str, frozenset[str]] = {
-    "volume": frozenset(
-        {
-            *(_V.CREATING, _V.DOWNLOADING, _V.UPLOADING, _V.EXTENDING, _V.RETYPING, _V.REVERTING),
-            *(_V.MANAGING, _V.UNMANAGING, _V.BACKING_UP, _V.RESTORING_BACKUP, _V.DELETING),
-            _V.ERROR_MANAGING_DELETING,
-        }
-    ),
-    "snapshot": frozenset(
-        {
-            *(SnapshotStatus.CREATING, SnapshotStatus.UPDATING, SnapshotStatus.BACKING_UP),
-            *(SnapshotStatus.RESTORING, SnapshotStatus.UNMANAGING, SnapshotStatus.DELETING),
-        }
-    ),
-    "backup": frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETING}),
-    "group": _GROUPS,
-    "consistencygroup": _GROUPS,
-    "group_snapshot": _GROUP_SNAPSHOTS,
-    "cgsnapshot": _GROUP_SNAPSHOTS,
-}
-"""Statuses in which an operation works on a resource."""
+from flows.statuses import TRANSIENT, MigrationStatus
 
 _MIGRATES = (MigrationStatus.STARTING, MigrationStatus.MIGRATING, MigrationStatus.COMPLETING)
+_RESETTABLE = ("volume", "snapshot", "backup", "group")
 _REVERTS = (states.REVERTING,)
 
 
@@ -166,6 +132,9 @@ def _on_resource(
         yield f"holdfast cast delete_{kind} --{kind} {resource_id} --wait", "delete it"
     if is_in_error(status) and kind == "backup":
         yield f"holdfast backup delete {resource_id} --wait", "delete it"
+    if is_transient(resource) and kind in _RESETTABLE:
+        effect = "write another status, if no operation works on it"
+        yield f"holdfast {kind} reset-status {resource_id} --to error", effect
     service = resource["service"]
     if service and service["state"] in ("down", "missing"):
         yield "holdfast service list", "see which services are up"
