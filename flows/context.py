@@ -5,6 +5,7 @@ A task gets its context as ``ctx``, and never knows its caller. Each family of f
 typed with the narrowest context that has the fields it uses::
 
     OperationContext              both services
+    ├── RepairContext             repairs of rows after an audit
     ├── AttachContext             volumes of any service, opened on this host
     │   └── BackupContext         the backup service
     └── VolumeContext             the volume service: snapshots, volumes
@@ -59,6 +60,7 @@ from flows.protocols.request import Request
 from flows.protocols.service_records import (
     BackendRecords,
     InitiatorRecords,
+    RowRepairs,
     ServiceOperations,
     ServiceRecords,
     ServiceRow,
@@ -134,6 +136,13 @@ class OperationContext:
     def pace(self) -> Pace:
         """The progress and the limits of a data transfer."""
         return Pace(self.progress, self.waiting, self.key, saved=self.saved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairContext(OperationContext):
+    """The context of repairs of rows, which no service has to run for."""
+
+    repairs: RowRepairs
 
 
 @dataclass(frozen=True, kw_only=True)

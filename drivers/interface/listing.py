@@ -22,7 +22,8 @@ class BackendObject:
     """One object.
 
     :param kind: ``volume`` or ``snapshot``.
-    :param name: its name on the backend, as the ``name`` of a record.
+    :param name: the ``source-name`` by which it can be managed: the ``name`` of a record; that of
+        a snapshot may follow the name of its volume and an ``@``.
     :param size: GiB, rounded up; None where it is unknown.
     :param volume_name: the name of a snapshot's volume; None where it is unknown.
     :param owner: the id of its row, where the driver knows it by other means than the name.

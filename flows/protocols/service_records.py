@@ -126,6 +126,34 @@ class BackendRecords(Protocol):
         """Return whether a backup is being restored to a volume."""
 
 
+class RowRepairs(Protocol):
+    """Repairs of rows that an audit found; each returns whether it changed a row.
+
+    A row that is not as the audit saw it any more is left.
+    """
+
+    def settle_attachments(self, volume_id: str) -> bool:
+        """Set the statuses of a volume at rest by its attachments."""
+
+    def end_attachment(self, attachment_id: str) -> bool:
+        """Delete the attachment of a deleted volume."""
+
+    def sync_quota(self, project_id: str, resource: str) -> bool:
+        """Set the usage of a project to the sum of its rows and of its reservations."""
+
+    def expire_reservation(self, reservation_id: str) -> bool:
+        """Give the room of an expired reservation back."""
+
+    def drop_work_row(self, work_id: int, race_preventer: int) -> bool:
+        """Remove a work row that no service has claimed since."""
+
+    def count_dependants(self, backup_id: str) -> bool:
+        """Set the number of backups that build on one."""
+
+    def remove_cache_entry(self, entry_id: int) -> bool:
+        """Remove an entry of the cache of images whose volume is deleted."""
+
+
 class InitiatorRecords(Protocol):
     """Rows of driver data by initiator (spec/interfaces §2.2)."""
 

@@ -53,6 +53,7 @@ ALLOWED = {
 WITHOUT_TABLE = {
     "flows.backup.reset": "the caller names the status",
     "flows.host.freeze": "it disables the service, which is no status",
+    "flows.host.repair": "the rows decide which status is right",
     "flows.snapshot.connection": "calls that change no row",
     "flows.volume.connections.connection": "calls that change no status",
     "flows.volume.migration.update_migrated": "it writes the place of the data only",

@@ -10,10 +10,23 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from worker.audit.drift import Kind
-from worker.audit.kinds import volume_objects
+from worker.audit.kinds import (
+    attached_volumes,
+    backup_rows,
+    journal_entries,
+    key_rows,
+    owner_rows,
+    quota_usage,
+    snapshot_objects,
+    volume_objects,
+    work_rows,
+)
 from worker.audit.sources import Look
 
-_MODULES = (volume_objects,)
+_MODULES = (
+    *(volume_objects, snapshot_objects, attached_volumes, owner_rows, key_rows),
+    *(journal_entries, work_rows, quota_usage, backup_rows),
+)
 
 
 def _of_modules() -> Iterator[Kind[Look]]:

@@ -22,7 +22,7 @@ class LastRun:
     :param seconds: how long it took.
     :param counts: the number of drifts by kind; a kind that was not looked for is absent.
     :param unable: the places that could not be read, with the reasons.
-    :param repaired: drifts whose repair was requested, as kind and id.
+    :param repaired: the kind and the id of each drift that was repaired.
     """
 
     ended_at: float

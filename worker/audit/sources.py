@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Sources:
     :param volume_names: the template of the names of volumes on the backend.
     :param snapshot_names: the template of the names of snapshots.
     :param lock_files: the directory of lock files; None for locks on a server.
+    :param served: the hosts of the services of this configuration; empty where it is unknown.
     :param backup_host: the host whose backups are audited; None without a backup service.
     :param count_snapshots: whether snapshots count as gigabytes.
     """
@@ -72,6 +73,7 @@ class Sources:
     volume_names: str = "volume-%s"
     snapshot_names: str = "snapshot-%s"
     lock_files: Path | None = None
+    served: Collection[str] = ()
     backup_host: str | None = None
     count_snapshots: bool = True
 
@@ -84,13 +86,15 @@ class ObjectIndex:
     :param consumers: the hosts with access, of volumes that have some.
     :param exports_known: whether the backend lists consumers.
     :param snapshots: the ids of snapshots, each with the id of its volume.
-    :param temporary: names of temporary objects, with the name of a snapshot's volume.
+    :param qualified: whether names of snapshots follow the name of their volume and an ``@``.
+    :param temporary: the temporary objects.
     """
 
     sizes: dict[str, int | None] = field(default_factory=dict)
     consumers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     exports_known: bool = False
     snapshots: dict[str, str | None] = field(default_factory=dict)
+    qualified: bool = False
     temporary: list[BackendObject] = field(default_factory=list)
 
 
@@ -167,12 +171,14 @@ class Look:
     def _index(self, objects: Iterable[BackendObject]) -> ObjectIndex:
         found = ObjectIndex()
         for one in objects:
+            of_volume, _at, name = one.name.rpartition("@")
             if one.consumers is not None:
                 found.exports_known = True
-            if _TEMPORARY.fullmatch(one.name):
+            if _TEMPORARY.fullmatch(name):
                 found.temporary.append(one)
             elif one.kind == SNAPSHOT:
-                if (snapshot_id := one.owner or _id(self._snapshot, one.name)) is not None:
+                if (snapshot_id := one.owner or _id(self._snapshot, name)) is not None:
+                    found.qualified |= bool(of_volume)
                     found.snapshots[snapshot_id] = _id(self._volume, one.volume_name or "")
             elif (volume_id := one.owner or _id(self._volume, one.name)) is not None:
                 found.sizes[volume_id] = one.size

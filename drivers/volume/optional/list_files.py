@@ -25,10 +25,10 @@ class ListedFiles(Reporting):
     ) -> Iterator[BackendObject]:
         """List the files; one with an ``@`` is a snapshot."""
         for name, entry in self._files.entries().items():
-            volume, at, snapshot = name.partition("@")
+            volume, at, _snapshot = name.partition("@")
             size = -(-entry.st_size // units.Gi)
             if at:
-                yield BackendObject(SNAPSHOT, snapshot, size, volume_name=volume)
+                yield BackendObject(SNAPSHOT, name, size, volume_name=volume)
             else:
                 yield BackendObject(VOLUME, name, size, consumers=self._consumers(name))
 

@@ -66,6 +66,7 @@ def volume_size_differs(look: Look) -> Iterator[Drift]:
     subject="objects on the backend; rows of volumes",
     meaning="A deletion left data behind, or another database has the row.",
     remedy="Delete the object. Only objects of deleted rows are removed by --fix.",
+    repair="remove_volume_object",
 )
 def volume_object_unknown(look: Look) -> Iterator[Drift]:
     """Yield objects with the name of a volume that is no volume's object."""
@@ -103,5 +104,6 @@ def _unknown(backend: AuditedBackend, volume_id: str, row: Any) -> Drift:
         *("volume", volume_id, backend.host, text),
         concerns=() if row is None else (row._name_id,),
         changed_at=None if row is None else last_written(row),
+        facts={"host": backend.host if row is None else row.host},
         repairable=row is not None and bool(row.deleted),
     )

@@ -15,8 +15,8 @@ _NOTHING, _DRIFT, _UNABLE = 0, 1, 2
 """Exit status: nothing was found; drift was found; a place could not be read, or the command
 line is wrong."""
 
-_HEADS = ("Kind", "Type", "ID", "Host", "Repair", "Details")
-_KEYS = ("kind", "resource_type", "resource_id", "host", "repair", "details")
+_HEADS = ("Kind", "Type", "ID", "Host", "Repair", "Details", "Outcome")
+_KEYS = ("kind", "resource_type", "resource_id", "host", "repair", "details", "outcome")
 """Heads of a table, and keys of other formats."""
 
 
@@ -24,8 +24,9 @@ class Audit(Lister):
     """Find drift: differences between rows, backends, journal, locks, quota and backups.
 
     Backends are those of the configuration; their services list the objects. Nothing is
-    changed. Resources of unfinished operations, and rows that were just written, do not count.
-    Exit status 0: no drift; 1: drift; 2: a place could not be read.
+    changed, unless --fix names a kind. Resources of unfinished operations, and rows that were
+    just written, do not count. Exit status 0: no drift; 1: drift, repaired or not; 2: a place
+    could not be read.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -35,6 +36,8 @@ class Audit(Lister):
         repeated: dict[str, Any] = {"action": "append", "default": []}
         add("--kind", metavar="KIND", help="only this kind; may be repeated", **repeated)
         add("--backend", metavar="NAME", help="only this backend; may be repeated", **repeated)
+        fix = "repair this kind, as far as holdfast audit kinds has a repair; may be repeated"
+        add("--fix", metavar="KIND", help=fix, **repeated)
         recent = "seconds in which a written row counts as work in progress (default: 300)"
         add("--recent", type=_seconds, default=300.0, metavar="SECONDS", help=recent)
         pause = "seconds between the two looks (default: 5)"
@@ -53,10 +56,14 @@ class Audit(Lister):
         return _UNABLE if self._report.unable else _NOTHING
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        """Look, and write the figures for the metrics."""
-        self._report = _run(self.access).audited(self.access, parsed_args, self.warn)
+        """Look, repair, and write the figures for the metrics."""
+        run = _run(self.access)
+        self._report, outcomes = run.audited(self.access, parsed_args, self.warn)
         heads = _HEADS if parsed_args.formatter == "table" else _KEYS
-        return heads, [_row(one) for one in self._report.findings]
+        return heads, [
+            (*_row(one), outcome)
+            for one, outcome in zip(self._report.findings, outcomes, strict=True)
+        ]
 
 
 class Kinds(Lister):

@@ -14,25 +14,43 @@ from worker.audit.sources import Look
 from worker.audit.two_looks import Audit, Report
 from worker.cli.access import Access, CommandError
 from worker.cli.auditing import audited_places
+from worker.cli.auditing.repairs import REPAIRED, Repairs
 
 
-def audited(access: Access, options: argparse.Namespace, warn: Callable[[str], None]) -> Report:
-    """Audit, and write the figures of a whole audit for the metrics.
+def audited(
+    access: Access, options: argparse.Namespace, warn: Callable[[str], None]
+) -> tuple[Report, list[str]]:
+    """Audit, repair, and write the figures of a whole audit for the metrics.
 
     :param options: the command line.
     :param warn: takes a line for the operator.
+    :returns: the report, and the outcome of the repair of each finding.
     :raises CommandError: a name is unknown, or a file cannot be read.
     """
     began = time.time()
     kinds = _chosen(options.kind)
+    for kind in _chosen(options.fix) if options.fix else ():
+        if not kind.repair:
+            raise CommandError(f"{kind.name} has no repair: {kind.remedy}")
     sources = audited_places.sources_of(access, options.backend)
     report = Audit(sources, kinds, lambda: time.sleep(options.pause), options.recent).run()
     for place, reason in sorted(report.unable.items()):
         warn(f"{place} is not audited: {reason}")
+    repairs = Repairs(access, warn)
+    outcomes = [
+        repairs.apply(one) if one.kind.name in options.fix and one.can_be_repaired else ""
+        for one in report.findings
+    ]
     if not options.kind and not options.backend:
         ended = time.time()
-        _write(access, last_run.LastRun(ended, ended - began, report.counts(), report.unable), warn)
-    return report
+        repaired = [
+            (one.kind.name, one.drift.resource_id)
+            for one, outcome in zip(report.findings, outcomes, strict=True)
+            if outcome == REPAIRED
+        ]
+        figures = last_run.LastRun(ended, ended - began, report.counts(), report.unable, repaired)
+        _write(access, figures, warn)
+    return report, outcomes
 
 
 def _chosen(names: Sequence[str]) -> Sequence[Kind[Look]]:

@@ -33,6 +33,7 @@ def sources_of(access: Access, only: Sequence[str]) -> Sources:
         volume_names=conf.volume_name_template,
         snapshot_names=conf.snapshot_name_template,
         lock_files=_lock_files(conf),
+        served=[str(conf.host), *(one.rows.host for one in _backends(conf, client, ()))],
         backup_host=_backup_host(access),
         count_snapshots=not conf.no_snapshot_gb_quota,
     )

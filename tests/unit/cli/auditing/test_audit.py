@@ -15,6 +15,8 @@ from worker.service.start_stop import Service
 
 QUICK = ("--pause", "0", "--recent", "0")
 OWNER = "11111111-2222-3333-4444-555555555555"
+OTHER = "22222222-2222-3333-4444-555555555555"
+THIRD = "33333333-2222-3333-4444-555555555555"
 
 
 def test_what_is_not_there_is_found_with_exit_status_1(
@@ -34,6 +36,7 @@ def test_what_is_not_there_is_found_with_exit_status_1(
         "resource_id": volume.id,
         "host": "cli@local#local",
         "repair": "",
+        "outcome": "",
     }
     assert {name: count for name, count in figures.items() if count} == {row["kind"]: 1}
 
@@ -42,6 +45,38 @@ def test_what_is_not_there_is_found_with_exit_status_1(
     sound = holdfast("audit", *QUICK, "-f", "json")
     assert (sound.status, sound.rows) == (0, [])
     assert not any(last_run.counts_by_kind(holdfast.conf.state_path).values())
+
+
+def test_objects_of_deleted_rows_are_removed_on_request(
+    holdfast: Shell, service: Service, backend: Path
+) -> None:
+    columns = {"host": "cli@local#local", "size": 1, "status": "available", "project_id": "p"}
+    volume = holdfast.records.volumes.create(id=OTHER, **columns)
+    holdfast.records.volumes.destroy(volume.id)
+    (backend / volume.name).touch()
+    kind = "volume_object_unknown"
+    (shown,) = holdfast("audit", *QUICK, "-f", "json").rows
+    assert (shown["kind"], shown["repair"], shown["outcome"]) == (kind, "remove_volume_object", "")
+    assert (backend / volume.name).exists()
+    (fixed,) = holdfast("audit", *QUICK, "--fix", kind, "-f", "json").rows
+    record = Path(holdfast.conf.state_path, "audit-repairs.log").read_text().splitlines()
+
+    assert fixed["outcome"] == "repaired"
+    assert not (backend / volume.name).exists()
+    assert json.loads(record[-1])["resource_id"] == volume.id
+    assert last_run.read(holdfast.conf.state_path).repaired == [[kind, volume.id]]
+    assert holdfast("audit", *QUICK).status == 0
+
+
+def test_rows_are_repaired_by_a_flow_on_request(holdfast: Shell, service: Service) -> None:
+    work = holdfast.records.workers
+    work.offer("Volume", THIRD, "creating")
+    (fixed,) = holdfast(
+        *("audit", *QUICK, "--fix", "work_row_of_missing_resource", "-f", "json")
+    ).rows
+
+    assert fixed["outcome"] == "repaired"
+    assert holdfast("audit", *QUICK).status == 0
 
 
 def test_a_backend_that_does_not_answer_is_exit_status_2(
@@ -60,6 +95,7 @@ def test_a_backend_that_does_not_answer_is_exit_status_2(
     ("words", "text"),
     [
         (("--kind", "nothing"), "no kind nothing; see: holdfast audit kinds"),
+        (("--fix", "volume_of_missing_type"), "volume_of_missing_type has no repair: Retype"),
         (("--backend", "other"), "no backend other in enabled_backends: local"),
     ],
 )
@@ -68,7 +104,8 @@ def test_unknown_names_are_exit_status_2(
 ) -> None:
     ran = holdfast("audit", *words)
 
-    assert (ran.status, ran.errors) == (2, [text])
+    assert ran.status == 2
+    assert [error.startswith(text) for error in ran.errors] == [True]
 
 
 def test_kinds_are_listed(holdfast: Shell) -> None:

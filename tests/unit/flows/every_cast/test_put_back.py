@@ -39,6 +39,7 @@ WITHOUT = {
     "flows.host.freeze:freeze": "no data: the service's row is written again",
     "flows.host.freeze:thaw": "no data: the service's row is written again",
     "flows.host.orphaned:flow": "looks at each row before it touches its resource",
+    "flows.host.repair:flow": "never journalled: each repair is one transaction that compares rows",
     "flows.snapshot.connection:initialize": "no data: snapshots are connected for a backup only",
     "flows.snapshot.connection:remove_export": "no data: snapshots are connected for a backup only",
     "flows.snapshot.connection:terminate": "no data: snapshots are connected for a backup only",

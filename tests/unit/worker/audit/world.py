@@ -3,23 +3,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import datetime
 import shutil
+import sqlite3
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from oslo_utils import units
+import sqlalchemy as sa
+from oslo_utils import timeutils, units
+from taskflow.persistence.models import FlowDetail
 
+from drivers.interface.listing import BackendObject
 from drivers.volume.local import LocalDriver
+from flows.context import RepairContext
+from flows.engine import flow_run
+from flows.host import repair
 from flows.volume import delete
 from tests.unit.db.world import LONG_AGO, Tables
 from worker.audit.every_kind import KINDS
 from worker.audit.sources import AuditedBackend, Sources
-from worker.audit.two_looks import Audit, Report
+from worker.audit.two_looks import Audit, Finding, Report
+from worker.db import models
 from worker.db.criteria import BackendRows
 from worker.db.database import Database
 from worker.db.records import Records
+from worker.db.records.drift_repairs import DriftRepairs
 from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
 
@@ -27,6 +40,13 @@ HOST = "node@local"
 POOL = f"{HOST}#local"
 PROJECT = "p" * 32
 _OLD = {"created_at": LONG_AGO, "updated_at": LONG_AGO}
+_SERVICE = {
+    "host": HOST,
+    "binary": "cinder-volume",
+    "topic": "cinder-volume",
+    "report_count": 1,
+    "uuid": "99999999-0000-0000-0000-000000000000",
+}
 
 
 class Place:
@@ -38,12 +58,19 @@ class Place:
         self.database = Database(f"sqlite:///{folder / 'db.sqlite'}", sqlite_synchronous=False)
         self.records = Records(self.database)
         self.tables = Tables(self.database)
-        self.journal = Journal(f"sqlite:///{folder / 'journal.sqlite'}")
+        self._journal_file = folder / "journal.sqlite"
+        self.journal = Journal(f"sqlite:///{self._journal_file}")
         self.volumes = folder / "volumes"
         options = {"local_path": str(self.volumes), "local_export": "file"}
         self.driver = LocalDriver(SimpleNamespace(**options), host=HOST)
         self.driver.do_setup(None)
         self.type_id = self.tables.row("volume_types")["id"]
+        self.encrypted_id = self.tables.volume_type("luks")
+        self.tables.add("encryption", encryption_id="e", **self._of_type)
+        self.service_id: int = self.tables.add("services", **_SERVICE)
+        self.exports: dict[str, tuple[str, ...]] = {}
+        self.locks = folder / "locks"
+        self.locks.mkdir()
 
     def close(self) -> None:
         """Close the connections."""
@@ -51,10 +78,25 @@ class Place:
         self.journal.close()
 
     @property
+    def _of_type(self) -> dict[str, Any]:
+        return {"volume_type_id": self.encrypted_id, "provider": "luks", "control_location": "x"}
+
+    @property
     def sources(self) -> Sources:
         """The places as an audit gets them."""
-        backend = AuditedBackend(BackendRows(HOST), lambda: self.driver.list_objects((), ()))
-        return Sources(database=self.database, journal=self.journal, backends=[backend])
+        return Sources(
+            database=self.database,
+            journal=self.journal,
+            backends=[AuditedBackend(BackendRows(HOST), self._objects)],
+            lock_files=self.locks,
+            served=[HOST],
+            backup_host="node",
+        )
+
+    def _objects(self) -> Iterator[BackendObject]:
+        for one in self.driver.list_objects((), ()):
+            known = self.exports.get(one.name, ()) if one.kind == "volume" else None
+            yield dataclasses.replace(one, consumers=known)
 
     def audit(self, pause: Any = lambda: None, **options: Any) -> Report:
         """Audit all places."""
@@ -63,6 +105,25 @@ class Place:
     def found(self, **options: Any) -> list[tuple[str, str]]:
         """Return the kind and the resource of each drift that an audit finds."""
         return [(one.kind.name, one.drift.resource_id) for one in self.audit(**options).findings]
+
+    def repair(self, finding: Finding) -> bool:
+        """Repair a drift of rows."""
+        records, absent = self.records, None
+        ctx = RepairContext(
+            request=absent,
+            backend=absent,
+            volumes=records.volumes,
+            snapshots=records.snapshots,
+            backups=records.backups,
+            messages=records.messages,
+            notifier=absent,
+            workers=records.workers,
+            repairs=DriftRepairs(self.database, count_snapshots=True),
+        )
+        args = {"repair": finding.kind.repair, "arguments": dict(finding.drift.facts)}
+        outcome = flow_run.run_in_memory(repair.flow, args, ctx)
+        assert outcome.failure is None, outcome.failure
+        return bool(outcome.result)
 
     # -- resources as they should be -------------------------------------------------
 
@@ -84,6 +145,36 @@ class Place:
             self.file(f"volume-{volume_id}@snapshot-{snapshot_id}", 1)
         return snapshot_id
 
+    def attachment(self, volume_id: str, **columns: Any) -> str:
+        """Make an attachment of a host, with its export; return its id."""
+        given = {"volume_id": volume_id, "attach_status": "attached", "attached_host": "compute"}
+        given |= {"connector": '{"host": "compute"}'}
+        self.exports[f"volume-{volume_id}"] = ("compute",)
+        return str(self.tables.add("volume_attachment", **{**_OLD, **given, **columns}))
+
+    def backup(self, **columns: Any) -> str:
+        """Make a backup of a volume; return its id."""
+        given = {"volume_id": str(uuid.uuid4()), "host": "node", "status": "available", "size": 1}
+        return str(self.tables.add("backups", **{**_OLD, **given, **columns}))
+
+    def usage(self, project: str, resource: str, in_use: int, reserved: int = 0) -> int:
+        """Write a usage of quota; return its id."""
+        row = {"project_id": project, "resource": resource, "in_use": in_use, "reserved": reserved}
+        usage_id: int = self.tables.add("quota_usages", **{**_OLD, **row, "race_preventer": None})
+        return usage_id
+
+    def reservation(self, usage_id: int, project: str, expire: datetime.datetime) -> str:
+        """Reserve one volume; return the id."""
+        row = {"uuid": str(uuid.uuid4()), "usage_id": usage_id, "project_id": project, "delta": 1}
+        self.tables.add("reservations", **{**_OLD, **row, "resource": "volumes", "expire": expire})
+        return row["uuid"]  # type: ignore[return-value]
+
+    def work(self, resource_type: str, resource_id: str, status: str, **columns: Any) -> None:
+        """Make a work row."""
+        row = {"resource_type": resource_type, "resource_id": resource_id, "status": status}
+        given = {"service_id": self.service_id, "race_preventer": 0, **row, **columns}
+        self.tables.add("workers", **{**_OLD, **given})
+
     def file(self, name: str, gib: int) -> None:
         """Make an object."""
         with (self.volumes / name).open("wb") as file:
@@ -93,16 +184,68 @@ class Place:
         """Remove an object."""
         (self.volumes / name).unlink()
 
-    def operation(self, volume_id: str) -> None:
+    def operation(self, volume_id: str, slot: str = f"{HOST}/0") -> FlowDetail:
         """Have an unfinished operation on a volume in the journal."""
         args = {"volume_id": volume_id}
         operation = Operation(delete.flow, ("volume", volume_id), args, method="delete_volume")
-        self.journal.accept(str(uuid.uuid4()), f"{HOST}/0", operation)
+        found = self.journal.accept(str(uuid.uuid4()), slot, operation)
+        assert found is not None
+        return found
+
+    def since_long(self, detail: FlowDetail) -> str:
+        """Make an entry of the journal appear old; return its id."""
+        with contextlib.closing(sqlite3.connect(self._journal_file)) as opened, opened:
+            change = "UPDATE flowdetails SET created_at = ?, updated_at = ? WHERE uuid = ?"
+            opened.execute(change, (f"{LONG_AGO}", f"{LONG_AGO}", detail.uuid))
+        return str(detail.uuid)
 
     def healthy(self) -> None:
         """Make resources of every sort that agree with each other."""
-        volume_id = self.volume()
+        volume_id = self.volume(service_uuid=_SERVICE["uuid"])
         self.snapshot(volume_id)
         self.volume(status="error", data=False)
         self.volume(size=3, _name_id=str(uuid.uuid4()))
         self.file("found.img", 1)
+        self._in_use()
+        self._owned(volume_id)
+        self._at_work()
+        self._backed_up()
+        (self.locks / f"cinder-{volume_id}-delete_volume").touch()
+        (self.locks / "cinder-slot-0123").touch()
+
+    def _in_use(self) -> None:
+        used = self.volume(status="in-use", attach_status="attached")
+        self.attachment(used)
+        secret = self.volume(volume_type_id=self.encrypted_id, encryption_key_id="k")
+        self.snapshot(secret, encryption_key_id="k")
+
+    def _owned(self, volume_id: str) -> None:
+        group_id = self.tables.add("groups", host=POOL, status="available", project_id=PROJECT)
+        self.volume(group_id=group_id)
+        entry = {"host": HOST, "image_id": "i", "volume_id": volume_id, "size": 1}
+        self.cache_entry(**entry)
+        project = "q" * 32
+        self.volume(project_id=project, size=2)
+        self.usage(project, "gigabytes", 2)
+        usage_id = self.usage(project, "volumes", 1, reserved=1)
+        self.reservation(usage_id, project, timeutils.utcnow() + datetime.timedelta(days=1))
+
+    def cache_entry(self, **columns: Any) -> None:
+        """Make an entry of the cache of images."""
+        insert = sa.insert(models.image_volume_cache_entries)
+        values = {"last_used": LONG_AGO, **columns}
+        self.database.write(lambda connection: connection.execute(insert.values(values)))
+
+    def _at_work(self) -> None:
+        """Work that is under way, and some that has ended."""
+        made = self.volume(status="creating", data=False, updated_at=timeutils.utcnow())
+        self.work("Volume", made, "creating")
+        source = self.volume(status="maintenance", migration_status="migrating")
+        self.volume(data=False, use_quota=False, migration_status=f"target:{source}")
+        self.operation(self.volume(status="deleting"))
+
+    def _backed_up(self) -> None:
+        full = self.backup(num_dependent_backups=1)
+        self.backup(parent_id=full)
+        name = {"display_name": "backup-vol-x", "use_quota": False}
+        self.backup(status="creating", temp_volume_id=self.volume(**name))

@@ -71,7 +71,7 @@ class Usages:
         row = {
             "project_id": project_id,
             "resource": resource,
-            "in_use": self._count(connection, project_id, resource),
+            "in_use": self.count(connection, project_id, resource),
             "reserved": 0,
             "race_preventer": True,
             "created_at": now(),
@@ -84,7 +84,8 @@ class Usages:
             # Another reservation made it first: the transaction begins anew and waits for it.
             raise db_exception.DBDeadlock(error) from error
 
-    def _count(self, connection: sa.Connection, project_id: str, resource: str) -> int:
+    def count(self, connection: sa.Connection, project_id: str, resource: str) -> int:
+        """Return how much of a resource the rows of a project use."""
         name, type_name = _split(resource)
         used = 0
         for table, column in _COUNTED.get(name, ()):
