@@ -265,9 +265,9 @@ class Backend:
         secret = None if self._rows else secrets.PROVIDER_AUTH
         given = {"provider_auth": secret, **columns}
         volume = volume_record(f"{HOST}#conformance", size, **given)
-        self._volumes.append(volume)
         if self._rows:
-            self._rows.made(volume)
+            volume = self._rows.made(volume)
+        self._volumes.append(volume)
         return volume
 
     def created(self, size: int = 1) -> Record:
@@ -278,9 +278,9 @@ class Backend:
     def snapshot(self, volume: Record, **columns: Any) -> Record:
         """Return the record of a snapshot that is not made yet."""
         snapshot = snapshot_record(volume, **columns)
-        self._snapshots.append(snapshot)
         if self._rows:
-            self._rows.made(snapshot)
+            snapshot = self._rows.made(snapshot)
+        self._snapshots.append(snapshot)
         return snapshot
 
     def snapped(self, volume: Record) -> Record:

@@ -94,16 +94,20 @@ class Rows:
 
         self._records = Records(Database(_database()))
 
-    def made(self, record: Record) -> None:
-        """Insert a row; one that is there is left as it is."""
+    def made(self, record: Record) -> Record:
+        """Insert a row; one that is there is left as it is.
+
+        :return: the record, with the volume type of the row: without one there is no volume.
+        """
         names = ("id", "size", "host", "status", "user_id", "project_id", "volume_id")
         columns = {name: record[name] for name in (*names, "volume_size") if name in record}
         if record.kind == "snapshot":
             volume = self._records.volumes.get(record.volume_id)
             owned = {name: volume[name] for name in ("volume_type_id", "user_id", "project_id")}
             self._records.snapshots.create(**{**columns, **owned})
-        else:
-            self._records.volumes.create(**columns)
+            return record.replace(volume_type_id=volume.volume_type_id)
+        row = self._records.volumes.create(**columns)
+        return record.replace(volume_type_id=row.volume_type_id, volume_type=row.volume_type)
 
     def removed(self, record: Record) -> None:
         """Forget a row, as the worker does after its object."""

@@ -48,13 +48,14 @@ _API = "Cinder's API has checked it before"
 _SOURCE = "it stays as long as its source"
 _SHARE = "all its hosts have the share, with all volumes, as long as the server exports it"
 _NO_REVERT = "not implemented, though its class has the method"
+_STATUS = "it deletes a snapshot only while the status of its volume is one of a few"
 
 DEVIATIONS: Mapping[str, Mapping[str, str]] = {
     "nfs": {
         "TestCreateExport::test_absent_volume_is_an_error_of_the_driver": _NOT_CHECKED,
-        "TestCreateSnapshot::test_absent_volume_is_an_error_of_the_driver": (
-            "its snapshot cannot be deleted either, as the volume is not in a status for it"
-        ),
+        "TestCreateSnapshot::test_absent_volume_is_an_error_of_the_driver": _STATUS,
+        "TestUpdateProviderInfo::test_rows_without_objects_are_no_error": _STATUS,
+        "TestChangedRows::test_volume_is_found_after_a_change_of_its_row[in error]": _STATUS,
         "TestCreateSnapshot::test_what_an_interrupted_try_finished_is_left": _NOT_REPEATED,
         "TestCreateVolume::test_what_an_interrupted_try_wrote_is_gone": _NOT_REPEATED,
         "TestCreateVolumeFromSnapshot::test_larger_volume_has_its_size": _SOURCE,
@@ -142,24 +143,24 @@ def test_it_keeps_the_contract_but_for_what_is_known(place: places.Place, tmp_pa
         capture_output=True,
         text=True,
         check=False,
-        timeout=1400,
+        timeout=2700,
     )
 
     assert report.exists(), done.stdout + done.stderr
     known = DEVIATIONS[kind(place)]
-    failed, passed = results(report)
+    failed, passed = results(report, place.driver)
     unknown = {name for name in failed if not any(name.startswith(one) for one in known)}
     assert unknown == set(), done.stdout
     assert {one for one in known if not any(name.startswith(one) for name in failed)} == set()
     assert len(passed) > 60
 
 
-def results(report: Path) -> tuple[set[str], set[str]]:
-    """Return which tests failed, and which passed, as ``Class::test``."""
+def results(report: Path, driver: str) -> tuple[set[str], set[str]]:
+    """Return which tests failed, and which passed, as ``Class::test[example]``."""
     failed, passed = set(), set()
     for case in ET.parse(report).iter("testcase"):
         name = f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name')}"
-        name = name.partition("[")[0]
+        name = name.replace(f"[{driver}]", "").replace(f"[{driver}-", "[")
         if case.find("failure") is not None or case.find("error") is not None:
             failed.add(name)
         elif case.find("skipped") is None:
