@@ -116,6 +116,7 @@ def test_it_comes_as_far_as_in_cinders_own_service(
     def by_us() -> None:
         made.do_setup(None)
         made.check_for_setup_error()
+        made.init_capabilities()
 
     (theirs, place), (ours, our_place) = failure(by_cinder), failure(by_us)
     assert our_place == place
