@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from oslo_utils import timeutils
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
 from worker.cli.output.colour import Colour
+from worker.cli.upkeep import resume_query
 
 if TYPE_CHECKING:
     from worker.journal.entries.listed_entry import JournalEntry
@@ -22,6 +24,7 @@ UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESU
 _PATIENCE = 10.0
 """Seconds to wait for the answer to a request."""
 
+_ONE = "the beginning of a flow's id, or of a resource's, for its newest flow"
 _FORMATS = ("text", "dot", "mermaid")
 
 
@@ -127,11 +130,13 @@ class _Request(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        wanted = "the beginning of a flow's id, or of a resource's, for its newest flow"
-        parser.add_argument("id", metavar="ID", help=wanted)
+        self._add_id(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> None:
+    def _add_id(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("id", metavar="ID", help=_ONE)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Ask, and wait for the answer."""
         entry, requests = self.access.flow(parsed_args.id), self.access.journal.requests
         number = requests.ask(entry.slot, entry.flow, self.action)
@@ -145,12 +150,53 @@ class _Request(Command):
             raise CommandError(answer.text)
         label = f"{entry.method} of {entry.resource}"
         self.write(f"{label}: {answer.text}; see: holdfast flow show {entry.flow}")
+        return 0
 
 
 class Resume(_Request):
-    """Run a failed and reverted operation once more."""
+    """Run a failed and reverted operation once more, or all that match some conditions.
+
+    Examples:
+      holdfast flow resume ID
+      holdfast flow resume --failed --since 1h --error Timeout --dry-run
+      holdfast flow resume --failed --method create_volume -f json
+
+    Only the newest operation of each resource is resumed. The exit status is 1 where none matched,
+    or where one was refused or has no answer yet.
+    """
 
     action = "resume"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the conditions."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        resume_query.add_options(parser)
+        form = "of the list of --failed; default: text"
+        parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help=form)
+        return parser
+
+    def _add_id(self, parser: argparse.ArgumentParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("id", metavar="ID", nargs="?", help=_ONE)
+        which.add_argument("--failed", action="store_true", help="all failed ones that match")
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Ask for one, or for all that match."""
+        if parsed_args.id:
+            return super().take_action(parsed_args)
+        if parsed_args.limit < 1:
+            raise CommandError(f"--limit {parsed_args.limit} would resume nothing")
+        rows = resume_query.resume(self.access, parsed_args, UNDONE)
+        if parsed_args.format == "json":
+            self.write(*json.dumps(rows, indent=2).split("\n"))
+        else:
+            self.write(*map(_resumed, rows))
+        wanted = (resume_query.ACCEPTED, resume_query.PLANNED)
+        refused = [row for row in rows if row["outcome"] not in (*wanted, resume_query.SKIPPED)]
+        if not any(row["outcome"] in wanted for row in rows) and not refused:
+            raise CommandError("no failed operation that can be resumed matches")
+        return 1 if refused else 0
 
 
 class Revert(_Request):
@@ -202,6 +248,13 @@ def _path(which: str) -> str:
     module, _, name = which.partition(":")
     module = module if module.startswith("flows.") else f"flows.{module}"
     return f"{module}:{name or 'flow'}"
+
+
+def _resumed(row: Mapping[str, Any]) -> str:
+    """Return the line of an operation that was to be resumed."""
+    answer = f" ({row['answer']})" if row["answer"] else ""
+    label = f"{row['flow']}  {row['method']} of {row['resource']}"
+    return f"{label}: {row['outcome']}{answer}; it failed: {row['failure']}"
 
 
 def _state_and_times(task: Task) -> str:

@@ -25,8 +25,8 @@ _USED = (VolumeStatus.IN_USE, VolumeStatus.DETACHING, VolumeStatus.ATTACHING)
 class _Reset(Outcomes):
     """Write the status of a resource whose operation is gone.
 
-    It is refused while an operation works on the resource: cancel or revert that. It is refused, too,
-    where the operations are in the journal of another host. --force skips these checks. The status
+    It is refused while an operation works on the resource: cancel or revert that; and where the
+    operations are in the journal of another host. --force skips these checks. The status
     is written only if it is still the one that was read. Quota, attachments and the backend stay.
     """
 
