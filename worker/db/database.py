@@ -24,10 +24,12 @@ from oslo_db.sqlalchemy import enginefacade
 
 from worker import database_url
 from worker.compat.pymysql import share_tls_context
-from worker.db import packed_row, tuning
+from worker.db import tuning
 from worker.db.commit import Transaction
 from worker.db.error_kinds import ERRORS, kind_of
 from worker.db.outage import Outages
+from worker.db.row_statements import packed_row
+from worker.db.row_statements.prepared_statement import PreparedStatement
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
@@ -83,7 +85,7 @@ class Database:
 
     @property
     def packs_rows(self) -> bool:
-        """Whether single wide rows are better read through :mod:`worker.db.packed_row`."""
+        """Whether a single wide row is better read as one value (see ``packed_row``)."""
         return packed_row.is_worth_it(self._url)
 
     @property
@@ -120,13 +122,22 @@ class Database:
         return self._insist(functools.partial(self._reading, work), True)
 
     def rows(
-        self, statement: sa.Select[Any], parameters: Mapping[str, Any] | None = None
+        self,
+        statement: sa.Select[Any] | PreparedStatement,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Sequence[Any]:
-        """Return all rows of one query. :raises Unavailable: the database did not answer."""
-        return self.read(lambda connection: connection.execute(statement, parameters).all())
+        """Return all rows of one query; plain sequences of a prepared one.
+
+        :raises Unavailable: the database did not answer.
+        """
+        return self.read(functools.partial(_all, statement, parameters or {}))
 
     def change(
-        self, statement: sa.UpdateBase, parameters: Mapping[str, Any], *, patient: bool = True
+        self,
+        statement: sa.UpdateBase | PreparedStatement,
+        parameters: Mapping[str, Any],
+        *,
+        patient: bool = True,
     ) -> int:
         """Run one statement that is a transaction by itself and return how many rows it met.
 
@@ -191,9 +202,23 @@ class Database:
         return facade.writer.get_engine(), facade.reader.get_engine()
 
 
+def _all(
+    statement: sa.Select[Any] | PreparedStatement,
+    parameters: Mapping[str, Any],
+    connection: sa.Connection,
+) -> Sequence[Any]:
+    if isinstance(statement, PreparedStatement):
+        return statement.rows(connection, parameters)
+    return connection.execute(statement, parameters).all()
+
+
 def _count(
-    statement: sa.UpdateBase, parameters: Mapping[str, Any], connection: sa.Connection
+    statement: sa.UpdateBase | PreparedStatement,
+    parameters: Mapping[str, Any],
+    connection: sa.Connection,
 ) -> int:
+    if isinstance(statement, PreparedStatement):
+        return statement.count(connection, parameters)
     return connection.execute(statement, parameters).rowcount
 
 

@@ -40,7 +40,7 @@ class TestStatements:
     @pytest.mark.parametrize(
         ("method", "arguments", "expected"),
         [
-            ("get", {}, ["BEGIN", "SELECT", "ROLLBACK"]),
+            ("get", {}, ["SELECT"]),
             ("update", {"provider_id": "x"}, ["BEGIN", "UPDATE", "COMMIT"]),
             (
                 "transition",

@@ -17,7 +17,8 @@ from worker.db.column_values import checked, is_key, now
 from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.database import Database
-from worker.db.packed_row import Packed
+from worker.db.row_statements.packed_row import Packed
+from worker.db.row_statements.prepared_statement import PreparedStatement, Row
 
 _WHICH = "which"
 _WHEN = "when_status"
@@ -49,16 +50,16 @@ class ResourceRows:
         by_id = same(columns.id, _WHICH)
         live = sa.and_(by_id, columns.deleted == sa.false())
         self._any = sa.select(table).where(by_id)
-        self._live = sa.select(table).where(live)
-        self._unpack = self.named
+        self._live, self._unpack = PreparedStatement(sa.select(table).where(live)), self.named
         if database.packs_rows:
             packed = Packed(table)
-            self._live, self._unpack = packed.select(live), packed.unpack
-        self._update = sa.update(table).where(live)
+            self._live, self._unpack = PreparedStatement(packed.select(live)), packed.unpack
+        update = sa.update(table).where(live)
+        self._update = PreparedStatement(update)
         self._insert = sa.insert(table)
         if "status" in columns:
             when = columns.status.in_(sa.bindparam(_WHEN, expanding=True))
-            self._compare_and_set = self._update.where(when)
+            self._compare_and_set = PreparedStatement(update.where(when))
 
     def get(self, row_id: str) -> dict[str, Any]:
         """Return the live row. :raises NotFound: none, or a deleted one."""
@@ -68,18 +69,17 @@ class ResourceRows:
 
     def fetch(self, connection: sa.Connection, row_id: str) -> dict[str, Any]:
         """Return the live row, in the caller's transaction."""
-        row = connection.execute(self._live, {_WHICH: self._key(row_id)}).first()
-        if row is None:
-            stop_if_committed(connection)
-            raise self.missing(row_id)
-        return self._unpack(row)
+        for row in self._live.rows(connection, {_WHICH: self._key(row_id)}):
+            return self._unpack(row)
+        stop_if_committed(connection)
+        raise self.missing(row_id)
 
     def stored(self, connection: sa.Connection, row_id: str) -> dict[str, Any] | None:
         """Return a row, even a deleted one, in the caller's transaction."""
         row = connection.execute(self._any, {_WHICH: row_id}).first()
         return None if row is None else self.named(row)
 
-    def named(self, row: sa.Row[Any]) -> dict[str, Any]:
+    def named(self, row: Row) -> dict[str, Any]:
         """Return a row of the whole table as a dict."""
         return dict(zip(self._names, row, strict=True))
 
@@ -92,7 +92,7 @@ class ResourceRows:
         self, connection: sa.Connection, row_id: str, columns: Mapping[str, Any]
     ) -> None:
         """Update columns in the caller's transaction."""
-        if connection.execute(self._update, self._values(row_id, columns)).rowcount == 0:
+        if self._update.count(connection, self._values(row_id, columns)) == 0:
             stop_if_committed(connection)
             raise self.missing(row_id)
 
@@ -115,7 +115,7 @@ class ResourceRows:
         """
         values = self._values(row_id, {**columns, "status": to})
         values[_WHEN] = list(when)
-        changed = connection.execute(self._compare_and_set, values).rowcount > 0
+        changed = self._compare_and_set.count(connection, values) > 0
         if not changed:
             stop_if_committed(connection)
             found = self.fetch(connection, row_id)
@@ -138,14 +138,14 @@ class ResourceRows:
         """
         assert self._work is not None
         values = {"kind": self._work, _WHICH: row_id, "mark": mark}
-        if connection.execute(_DROP_MARK if done else _KEEP_MARK, values).rowcount == 0:
+        if (_DROP_MARK if done else _KEEP_MARK).count(connection, values) == 0:
             stop_if_committed(connection)
             raise StatusChanged(f"{self._kind} {row_id}", "claimed by another operation", ())
 
     def soft_delete(self, connection: sa.Connection, row_id: str, **columns: Any) -> bool:
         """Mark the row as deleted, keeping ``updated_at``; False when it was already."""
         values = {"deleted": True, "deleted_at": now(), **columns, _WHICH: row_id}
-        deleted = connection.execute(self._update, values).rowcount > 0
+        deleted = self._update.count(connection, values) > 0
         if not deleted:
             stop_if_committed(connection)
         if self._work:
@@ -181,24 +181,24 @@ class ResourceRows:
         return row_id
 
 
-_DROP_WORK = sa.delete(models.workers).where(
-    models.workers.c.resource_type == sa.bindparam("kind"),
-    models.workers.c.resource_id == sa.bindparam(_WHICH),
+_DROP_WORK = PreparedStatement(
+    sa.delete(models.workers).where(
+        models.workers.c.resource_type == sa.bindparam("kind"),
+        models.workers.c.resource_id == sa.bindparam(_WHICH),
+    )
 )
-
-
 _MARKED = (
     models.workers.c.resource_type == sa.bindparam("kind"),
     models.workers.c.resource_id == sa.bindparam(_WHICH),
     models.workers.c.race_preventer == sa.bindparam("mark"),
 )
-_DROP_MARK = sa.delete(models.workers).where(*_MARKED)
-_KEEP_MARK = sa.update(models.workers).where(*_MARKED).values(deleted=False)
+_DROP_MARK = PreparedStatement(sa.delete(models.workers).where(*_MARKED))
+_KEEP_MARK = PreparedStatement(sa.update(models.workers).where(*_MARKED).values(deleted=False))
 
 
 def drop_work(connection: sa.Connection, kind: str, resource_id: str) -> None:
     """Remove the work row of a resource (spec/volume-rpc §8)."""
-    connection.execute(_DROP_WORK, {"kind": kind, _WHICH: resource_id})
+    _DROP_WORK.count(connection, {"kind": kind, _WHICH: resource_id})
 
 
 def precise_now() -> datetime.datetime:

@@ -22,6 +22,7 @@ from worker.db.commit import CommittedBefore, perhaps_committed
 from worker.db.database import Database
 from worker.db.records.quotas.quota_limits import QuotaLimits
 from worker.db.records.quotas.usage import Usages
+from worker.db.row_statements.prepared_statement import PreparedStatement
 
 _T = models.quota_usages
 _R = models.reservations
@@ -44,7 +45,7 @@ def _less(column: sa.Column[int], amount: str) -> sa.Case[int]:
     return sa.case((column - by > 0, column - by), else_=0)
 
 
-_RELEASE = (
+_RELEASE = PreparedStatement(
     sa.update(_T)
     .where(
         _T.c.project_id == sa.bindparam("project"),
@@ -200,7 +201,7 @@ def release(
         if amount:
             names = [resource, *([f"{resource}_{type_name}"] if type_name else [])]
             parameters = {"project": project_id, "resources": names, "amount": amount}
-            connection.execute(_RELEASE, {**parameters, "at": now()})
+            _RELEASE.count(connection, {**parameters, "at": now()})
 
 
 def settle(connection: sa.Connection, reservation_ids: Iterable[str], *, used: bool) -> None:

@@ -24,6 +24,7 @@ from worker.db.column_values import checked
 from worker.db.commit import CommittedBefore, perhaps_committed
 from worker.db.database import Database
 from worker.db.records.base import drop_work, precise_now
+from worker.db.row_statements.prepared_statement import PreparedStatement
 
 _T = models.workers
 _OF = (_T.c.resource_type == sa.bindparam("kind"), _T.c.resource_id == sa.bindparam("which"))
@@ -38,7 +39,7 @@ _OTHERWISE = sa.or_(
     _T.c.service_id != sa.bindparam("owner"),
     _T.c.status != sa.bindparam("now_status"),
 )
-_CLAIM = sa.update(_T).where(*_OF, _OTHERWISE).values(_NEXT)
+_CLAIM = PreparedStatement(sa.update(_T).where(*_OF, _OTHERWISE).values(_NEXT))
 _MARK = sa.update(_T).where(*_OF).values({**_NEXT, "race_preventer": sa.bindparam("mark")})
 _MARK_UNLESS_MARKED = _MARK.where(
     sa.or_(

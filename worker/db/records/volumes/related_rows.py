@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from flows.statuses import AttachStatus
 from worker.db import models
 from worker.db.column_values import now
+from worker.db.row_statements.prepared_statement import PreparedStatement
 
 _VOLUMES = models.volumes
 _TYPES = models.volume_types
@@ -35,11 +36,13 @@ class Belongings:
     ) -> None:
         self._tables = tables
         type_name = sa.select(_TYPES.c.name).where(_TYPES.c.id == type_id).scalar_subquery()
-        self._find = sa.select(
-            owner.c.project_id,
-            type_name.label("type_name"),
-            *(_any(table, reference).label(table.name) for table in tables),
-        ).where(owner.c.id == sa.bindparam("which"))
+        self._find = PreparedStatement(
+            sa.select(
+                owner.c.project_id,
+                type_name.label("type_name"),
+                *(_any(table, reference).label(table.name) for table in tables),
+            ).where(owner.c.id == sa.bindparam("which"))
+        )
         self._delete = {
             table.name: sa.update(table).where(
                 table.c[reference] == sa.bindparam("which"), table.c.deleted == sa.false()
@@ -47,17 +50,17 @@ class Belongings:
             for table in tables
         }
 
-    def clear(self, connection: sa.Connection, owner_id: str) -> sa.Row[Any]:
-        """Soft-delete all; return the owner's ``project_id`` and ``type_name``."""
-        found = connection.execute(self._find, {"which": owner_id}).one()
+    def clear(self, connection: sa.Connection, owner_id: str) -> tuple[str | None, str | None]:
+        """Soft-delete all; return the owner's project and the name of its type."""
+        [(project_id, type_name, *found)] = self._find.rows(connection, {"which": owner_id})
         at = now()
-        for table in self._tables:
-            if found._mapping[table.name]:
+        for table, has_rows in zip(self._tables, found, strict=True):
+            if has_rows:
                 values: dict[str, Any] = {"which": owner_id, "deleted": True, "deleted_at": at}
                 if table is models.volume_attachment:
                     values |= {"attach_status": AttachStatus.DETACHED, "detach_time": at}
                 connection.execute(self._delete[table.name], values)
-        return found
+        return project_id, type_name
 
 
 def _any(table: sa.Table, reference: str) -> sa.Exists:

@@ -149,8 +149,8 @@ class Snapshots:
         def work(connection: sa.Connection) -> bool:
             if not self._rows.soft_delete(connection, snapshot_id, status=SnapshotStatus.DELETED):
                 return False
-            owner = SNAPSHOT.clear(connection, snapshot_id)
-            quota.release(connection, owner.project_id, owner.type_name, release or {})
+            project_id, type_name = SNAPSHOT.clear(connection, snapshot_id)
+            quota.release(connection, project_id, type_name, release or {})
             return True
 
         return self._db.write(work)

@@ -186,8 +186,8 @@ class Volumes(VolumeMoves, VolumeLists):
             # First of all, as it locks the row against new belongings.
             if not self._rows.soft_delete(connection, volume_id, **deletion):
                 return False
-            owner = VOLUME.clear(connection, volume_id)
-            quota.release(connection, owner.project_id, owner.type_name, release or {})
+            project_id, type_name = VOLUME.clear(connection, volume_id)
+            quota.release(connection, project_id, type_name, release or {})
             return True
 
         return self._db.write(work)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,7 +33,7 @@ class Packed:
         """Return the query for the rows that match."""
         return sa.select(self._array).where(*where)
 
-    def unpack(self, row: sa.Row[Any]) -> dict[str, Any]:
+    def unpack(self, row: Sequence[Any]) -> dict[str, Any]:
         """Return a row of such a query as a dict by column names."""
         values = dict(zip(self._names, json.loads(row[0]), strict=True))
         for name, convert in self._converted:
