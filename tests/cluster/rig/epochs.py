@@ -21,8 +21,13 @@ def install() -> None:
     hold = Journal.hold
 
     @functools.wraps(hold)
-    def noted(journal: Journal, ownership: Ownership, lost: Callable[[str], None]) -> Adoption:
+    def noted(
+        journal: Journal,
+        ownership: Ownership,
+        lost: Callable[[str], None],
+        idle: float | None = None,
+    ) -> Adoption:
         history.own(ownership.slot, ownership.epoch)
-        return hold(journal, ownership, lost)
+        return hold(journal, ownership, lost, idle)
 
     Journal.hold = noted  # type: ignore[method-assign]
