@@ -12,6 +12,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 
+from oslo_db.exception import DBError
+
+from drivers.interface.records import Record
+from flows.errors import Unavailable
 from worker.db.criteria import BackendRows
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
@@ -62,11 +66,23 @@ class UnservedQueues:
                 )
         self._logged = waiting
 
+    def another_serves(self) -> bool:
+        """Return whether another host of the cluster is up; one whose driver is down is not."""
+        if self._backend.cluster is None:
+            return False
+        try:
+            return any(is_up(row, self._down_after) for row in self._others())
+        except (Unavailable, DBError) as error:
+            LOG.debug("other hosts of %s are not known: %s", self._backend.cluster, error)
+            return True
+
     def _dead(self) -> list[str]:
         """Return the hosts of the cluster that are down."""
+        return [row.host for row in self._others() if not is_up(row, self._down_after)]
+
+    def _others(self) -> list[Record]:
         rows = self._records.services.list(binary=topics.TOPIC, cluster_name=self._backend.cluster)
-        others = (row for row in rows if row.host != self._backend.host)
-        return [row.host for row in others if not is_up(row, self._down_after)]
+        return [row for row in rows if row.host != self._backend.host]
 
 
 def _queues(host: str) -> list[str]:

@@ -82,9 +82,13 @@ class ConsumerCheck:
         self._servers = list(servers)
         threading.Thread(target=self._loop, name="consumer-check", daemon=True).start()
 
+    def add(self, server: ConsumingServer) -> None:
+        """Check one more server from now on."""
+        self._servers.append(server)
+
     def check(self) -> None:
         """Check each server once."""
-        self._missing = [queue for server in self._servers for queue in self._check(server)]
+        self._missing = [queue for server in [*self._servers] for queue in self._check(server)]
         if self.lacks_consumers and not self._reported:
             LOG.error(
                 "no messages have been received for %.0f s although the message bus is up;"

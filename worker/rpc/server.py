@@ -154,6 +154,8 @@ class Server(compat.RPCServer):
     ) -> None:
         listener = functools.partial(_Listener, intake, deliveries, arrivals, shared=shared)
         super().__init__(transport, target, listener, prefetch)
+        self.is_shared = shared
+        """Whether other hosts consume the queue as well."""
         self._refused: str | None = None
 
     def refused(self, error: Exception) -> None:

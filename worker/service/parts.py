@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -95,7 +95,10 @@ class Infrastructure:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """All parts of one process of a service."""
+    """All parts of one process of a service.
+
+    :param others_serve: returns whether another host consumes the shared queue with its driver up.
+    """
 
     base: Infrastructure
     backend: StartableBackend
@@ -106,3 +109,4 @@ class Parts:
     adopter: Adopter | None
     reporter: Reporter
     recovery: Recovery
+    others_serve: Callable[[], bool] = lambda: False

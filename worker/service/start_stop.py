@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from worker.compat import oslo_messaging as compat
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
@@ -23,6 +24,8 @@ LOG = logging.getLogger(__name__)
 BUS_WAIT = 15.0
 """Seconds that a start waits for the message bus before the service counts as ready."""
 
+LATE_PAUSE = 1.0
+"""Seconds between two looks at the driver of a host that leaves the work of its cluster."""
 
 DRAINED = "drained by an operator, takes no operations until a restart"
 """Status text of the service."""
@@ -199,20 +202,54 @@ class Service:
 
     def _consume(self, parts: Parts) -> None:
         """Start the servers, which waits for the message bus."""
-        identity = parts.base.identity
+        identity, is_up = parts.base.identity, parts.backend.initialized
+        first = [one for one in parts.servers if is_up or not one.is_shared]
+        if not self._listen(first):
+            return
+        parts.base.consumers.start([server.listening for server in first])
+        LOG.info("%s takes operations for %s", identity.binary, identity.slot)
+        if late := [one for one in parts.servers if one not in first]:
+            work = functools.partial(self._consume_late, parts, late)
+            threading.Thread(target=work, name="consuming-late", daemon=True).start()
+
+    def _consume_late(self, parts: Parts, servers: list[Server]) -> None:
+        """Start the servers of the queue that the hosts of a cluster share.
+
+        A host whose driver is down fails each message at once: it would take most of them from
+        the hosts that could do the work.
+        """
+        identity, logged = parts.base.identity, False
+        while self._leaves_work(parts):
+            if not logged:
+                text = "%s leaves the queue of %s to other hosts: its driver is down"
+                LOG.warning(text, identity.slot, identity.cluster)
+                logged = True
+            if self._inputs.stopping.wait(LATE_PAUSE):
+                return
+        if self._listen(servers):
+            for server in servers:
+                parts.base.consumers.add(server.listening)
+            LOG.info("%s consumes the queue of %s", identity.slot, identity.cluster)
+
+    @staticmethod
+    def _leaves_work(parts: Parts) -> bool:
+        """Return whether other hosts can do the work of a cluster, and this one cannot."""
+        return not parts.backend.initialized and parts.others_serve()
+
+    def _listen(self, servers: Iterable[Server]) -> bool:
+        """Start servers; return whether they receive messages."""
         try:
             with self._inputs.waits.on("the message bus"):
-                for server in parts.servers:
+                for server in servers:
                     server.start()
                     self._servers.append(server)
         except compat.DeclarationRefused as error:
             self._fail(bus_check.refused_declaration(self._inputs.conf, error))
-            return
+            return False
         except BaseException as error:  # noqa: BLE001 - raised by the start, or logged
             self._fail(error)
-            return
-        parts.base.consumers.start([server.listening for server in parts.servers])
-        LOG.info("%s takes operations for %s", identity.binary, identity.slot)
+            return False
+        return True
 
     def _fail(self, error: BaseException) -> None:
         """Have the start raise an error, or end the process if it has ended."""

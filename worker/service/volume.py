@@ -136,6 +136,7 @@ def build(name: str, inputs: Inputs) -> Parts:
             check_late=backend.timer.check,
         ),
         recovery=_recovery(common, targets, backend, contexts, operations),
+        others_serve=unserved.another_serves,
     )
 
 

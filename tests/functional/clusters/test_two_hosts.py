@@ -108,6 +108,23 @@ def test_a_host_that_is_killed_leaves_new_casts_to_the_other(hosts: TwoHosts) ->
     assert {hosts.host_of(volume) for volume in volumes} == {HOSTS[0]}
 
 
+def test_a_host_whose_driver_is_down_leaves_casts_to_the_other(hosts: TwoHosts) -> None:
+    """It would fail each of them at once, and so take most of them."""
+    hosts.other.stop()
+    hosts.other_script.plan(do_setup={"raise": "DriverError", "text": "no path to the storage"})
+    hosts.start_again(hosts.other)
+    volumes = [hosts.volume() for _ in range(10)]
+    for volume in volumes:
+        hosts.cast("create_volume", volume=volume)
+    for volume in volumes:
+        hosts.wait_status(volume, "available")
+    assert {hosts.host_of(volume) for volume in volumes} == {HOSTS[0]}
+
+    position = hosts.other.position()
+    hosts.other_script.plan()
+    hosts.other.wait_for_log(f"consumes the queue of {CLUSTER}", after=position)
+
+
 def test_freezing_and_thawing_reach_the_rows_of_all_hosts(hosts: TwoHosts) -> None:
     for method, state in (("freeze_host", (True, "frozen")), ("thaw_host", (False, ""))):
         assert hosts.call(method) is True

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 
 import pytest
 
+from flows.errors import Unavailable
 from tests.unit.flows.world.orphans import HOST, WHO, Left
 from worker.db.criteria import BackendRows
 from worker.recovery.unserved_queues import UnservedQueues
@@ -94,3 +95,25 @@ def test_nothing_is_asked_without_a_cluster(left: Left, broker: Broker) -> None:
     broker.error = AssertionError("asked")
 
     UnservedQueues(left.records, BackendRows(HOST), broker, 60.0).check()
+
+
+def test_another_host_serves_while_it_is_up(queues: UnservedQueues, left: Left) -> None:
+    assert queues.another_serves()
+
+    (alive,) = left.records.services.list(host="alive@backend")
+    left.records.services.update(alive.id, updated_at=LONG_AGO)
+    assert not queues.another_serves()
+
+
+def test_other_hosts_are_assumed_while_the_database_is_away(
+    queues: UnservedQueues, left: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_equal: object) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(left.records.services, "list", fails)
+    assert queues.another_serves()
+
+
+def test_a_host_without_a_cluster_serves_alone(left: Left, broker: Broker) -> None:
+    assert not UnservedQueues(left.records, BackendRows(HOST, None), broker, 60.0).another_serves()
