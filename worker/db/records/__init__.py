@@ -17,6 +17,7 @@ from worker.db.records.groups.group_snapshot import GroupSnapshots
 from worker.db.records.message import Messages
 from worker.db.records.quotas.quota import Quotas
 from worker.db.records.services.host import HostRecords
+from worker.db.records.services.host_names import HostNames
 from worker.db.records.services.membership import Membership
 from worker.db.records.services.service import Services
 from worker.db.records.services.work import Owner, WorkRows
@@ -102,6 +103,7 @@ class Records:
         self.initiators = Initiators(database)
         self.services = Services(database, enable_new=enable_new_services)
         self.membership = Membership(database)
+        self.host_names = HostNames(database)
         self.stored = StoredRows(database)
         self.volume_types = VolumeTypes(database)
         self.quotas = Quotas(
