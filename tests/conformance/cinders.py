@@ -97,7 +97,7 @@ class Rows:
     def made(self, record: Record) -> Record:
         """Insert a row; one that is there is left as it is.
 
-        :return: the record, with the volume type of the row: without one there is no volume.
+        :return: the record; one without a volume type has that of the row then.
         """
         names = ("id", "size", "host", "status", "user_id", "project_id", "volume_id")
         columns = {name: record[name] for name in (*names, "volume_size") if name in record}
@@ -107,6 +107,8 @@ class Rows:
             self._records.snapshots.create(**{**columns, **owned})
             return record.replace(volume_type_id=volume.volume_type_id)
         row = self._records.volumes.create(**columns)
+        if record.volume_type_id is not None:
+            return record
         return record.replace(volume_type_id=row.volume_type_id, volume_type=row.volume_type)
 
     def removed(self, record: Record) -> None:

@@ -47,6 +47,7 @@ _NOT_CHECKED = "it does not look whether the volume is there"
 _API = "Cinder's API has checked it before"
 _SOURCE = "it stays as long as its source"
 _SHARE = "all its hosts have the share, with all volumes, as long as the server exports it"
+_POOL = "every client has the pool, with all images"
 _NO_REVERT = "not implemented, though its class has the method"
 _STATUS = "it deletes a snapshot only while the status of its volume is one of a few"
 
@@ -84,6 +85,12 @@ DEVIATIONS: Mapping[str, Mapping[str, str]] = {
         "TestCreateVolumeFromSnapshot::test_a_repeated_call_leaves_the_data": _NOT_REPEATED,
         "TestCreateVolume::test_what_an_interrupted_try": _NOT_REPEATED,
         "TestRevertToSnapshot::test_volume_that_has_grown_keeps_its_size": _API,
+        "TestRemoveExport::test_access_ends": _POOL,
+        "TestTerminateConnection::test_access_ends": _POOL,
+        "TestTerminateConnection::test_no_connector_ends_the_access_of_all": _POOL,
+        "TestTerminateConnection::test_shared_connection_is_said_to_be_in_use": _POOL,
+        "TestDeletionInUse::test_attached_volume_is_busy_and_unchanged": _API,
+        "TestDeletionInUse::test_volume_of_another_connector_is_busy": _API,
         "TestExtendVolume::test_a_volume_never_shrinks": "the flow refuses what is not more",
         "test_old_data::test_a_new_volume_has_nothing_but_its_data": _NOT_REPEATED,
         "test_old_data::test_a_reverted_volume": _API,
