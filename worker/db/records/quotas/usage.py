@@ -97,6 +97,11 @@ class Usages:
         return used
 
 
+def is_counted(resource: str) -> bool:
+    """Return whether the rows of a resource can be counted."""
+    return _split(resource)[0] in _COUNTED
+
+
 def _split(resource: str) -> tuple[str, str | None]:
     """Return the resource and the name of the volume type, where it has one."""
     for name in _COUNTED:
