@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from worker.cli.access import Command, CommandError
-from worker.cli.slots.slot import table_of
+from worker.cli.slots.slot import note_of, table_of
 
 
 class Import(Command):
@@ -50,7 +50,8 @@ class Import(Command):
             if one.name in left:
                 slots.offer(one.name, pool, one.host)
             known = f", {one.known} were known" if one.known else ""
-            text = f"{one.slot}: {one.copied} operations wait for a process of pool {pool}{known}"
+            waits = f"a process of pool {pool}{note_of(slots, pool)}"
+            text = f"{one.slot}: {one.copied} operations wait for {waits}{known}"
             self.write(text)
 
 

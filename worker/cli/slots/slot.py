@@ -117,7 +117,8 @@ class Adopt(_Freeing):
             raise CommandError(f"slot {found.slot} has no unfinished operations")
         self._free(found, pool=parsed_args.pool, orphaned=True)
         pool = parsed_args.pool or found.pool
-        self.write(f"the {count} operations of {found.slot} wait for a process of pool {pool}")
+        waits = f"a process of pool {pool}{note_of(table_of(self.access), pool)}"
+        self.write(f"the {count} operations of {found.slot} wait for {waits}")
         if parsed_args.wait:
             self.write(wait_adopted(table_of(self.access), found.slot))
 
@@ -134,7 +135,7 @@ class Release(_Freeing):
         count, _oldest = self.access.journal.unfinished_by_slot().get(found.slot, (0, None))
         waits = f"its own host; see: holdfast slot adopt {found.slot}"
         if found.is_free and found.orphaned:
-            waits = f"a process of pool {found.pool}"
+            waits = f"a process of pool {found.pool}{note_of(table_of(self.access), found.pool)}"
         if not found.is_free:
             self._free(found, pool=None, orphaned=False)
         text = f"; its {count} operations wait for {waits}" if count else ""
@@ -149,6 +150,12 @@ def table_of(access: Access) -> Slots:
     found = access.journal.slot_table
     assert found is not None
     return found
+
+
+def note_of(slots: Slots, pool: str) -> str:
+    """Return what to add to the name of a pool that has no living process."""
+    alive = any(not one.is_free and one.expires_in > 0 for one in slots.of_pool(pool))
+    return "" if alive else ", which has no living process now"
 
 
 def wait_adopted(slots: Slots, name: str) -> str:

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from drivers.compat import oslo_config
 from worker import database_url
 from worker.conf import backends
+from worker.conf.check import places
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.option_groups import backend
@@ -51,6 +52,8 @@ def faults(
     if text := _locks_fault(conf):
         yield found.problem("coordination", options["coordination", "backend_url"], text)
     for name in conf.enabled_backends if served is None else served:
+        if text := places.too_long("cinder-volume", conf.cluster, name):
+            yield found.problem("DEFAULT", options["DEFAULT", "cluster"], text)
         yield from _backend_faults(conf, found, name)
 
 

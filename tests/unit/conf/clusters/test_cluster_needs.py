@@ -51,6 +51,13 @@ def found(load: Loaded, text: Callable[..., str]) -> Callable[..., list[str]]:
     return found
 
 
+def test_a_name_that_no_queue_can_have_is_refused(found: Callable[..., list[str]]) -> None:
+    (problem,) = found(name="c" * 120)
+
+    assert "cluster" in problem
+    assert "would have names of" in problem
+
+
 @pytest.mark.parametrize(
     "locks", ["redis://db:6379", "rediss://db:6379", "etcd3+http://db:2379", "zookeeper://db"]
 )
