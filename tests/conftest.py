@@ -23,6 +23,7 @@ from worker.compat import native_threads  # noqa: F401  # isort: skip
 
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers
+from tests.servers import forked as forked_programs
 
 pytest_plugins = ["tests.length", "tests.leftovers"]
 
@@ -37,6 +38,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed and (shown := str(report.longrepr)) != _encodable(shown):
         report.longrepr = _encodable(shown)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """End the fork server before processes that are left are looked for."""
+    forked_programs.end_fork_server()
 
 
 def _encodable(text: str) -> str:

@@ -195,6 +195,12 @@ def fork_server() -> ForkServer:
     return ForkServer()
 
 
+def end_fork_server() -> None:
+    """End the fork server of this process before the process ends, if there is one."""
+    if fork_server.cache_info().currsize:
+        fork_server().close()
+
+
 def serve(requests: socket.socket) -> dict[str, Any] | None:
     """Fork for each request; return it in the new program, None when the other end closed."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the parents
