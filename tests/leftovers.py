@@ -24,6 +24,8 @@ _TITLE = "[pytest-xdist"
 _SHARED = frozenset({"epmd"})
 """Programs of servers that serve other runs of this machine as well."""
 
+_OF_PYTHON = ("from multiprocessing.resource_tracker", "from multiprocessing.forkserver")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
@@ -58,9 +60,17 @@ def _belongs(process: psutil.Process, run: str) -> bool:
             return False
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return process.environ().get(MARK) == run or _is_orphaned_fork(process)
+        if process.environ().get(MARK) == run:
+            return not _ends_with_us(process)
+        return _is_orphaned_fork(process)
     except (psutil.Error, OSError):
         return False
+
+
+def _ends_with_us(process: psutil.Process) -> bool:
+    """Return whether a process is one of multiprocessing's servers, which end after their user."""
+    command = " ".join(process.cmdline())
+    return process.ppid() == os.getpid() and any(one in command for one in _OF_PYTHON)
 
 
 def _is_orphaned_fork(process: psutil.Process) -> bool:

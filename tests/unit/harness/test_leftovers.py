@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 
@@ -40,3 +41,17 @@ def test_what_a_run_has_left_is_found(orphan: int, run: str) -> None:
 @pytest.mark.parametrize("orphan", [PROGRAM], indirect=True, ids=["program"])
 def test_the_processes_of_another_run_are_not_ours(orphan: int) -> None:
     assert orphan not in [process.pid for process in leftovers._left("another run")]
+
+
+def test_a_server_of_multiprocessing_ends_after_the_run(run: str) -> None:
+    """It ends when its last user does, which is the run itself."""
+    program = "from multiprocessing.resource_tracker import main; input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=os.environ | {leftovers.MARK: run},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        found = [process.pid for process in leftovers._left(run)]
+
+    assert server.pid not in found
