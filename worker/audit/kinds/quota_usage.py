@@ -38,7 +38,7 @@ _NAMES = ("volumes", "snapshots", "gigabytes", "groups", "backups", "backup_giga
 @kind(
     subject="rows of volumes, snapshots, groups and backups; in_use of quota_usages",
     meaning="A project is refused resources, or gets more than its limit.",
-    remedy="Use --fix, or cinder-manage quota sync.",
+    remedy="Use --fix, or holdfast quota sync.",
     repair="sync_quota",
 )
 def quota_in_use_differs(look: Look) -> Iterator[Drift]:
@@ -56,7 +56,7 @@ def quota_in_use_differs(look: Look) -> Iterator[Drift]:
 @kind(
     subject="open reservations; reserved of quota_usages",
     meaning="Room is held for operations that do not exist.",
-    remedy="Use --fix, or cinder-manage quota sync.",
+    remedy="Use --fix, or holdfast quota sync.",
     repair="sync_quota",
 )
 def quota_reserved_differs(look: Look) -> Iterator[Drift]:
@@ -71,7 +71,7 @@ def quota_reserved_differs(look: Look) -> Iterator[Drift]:
 @kind(
     subject="rows of quota_usages of one project and resource",
     meaning="Two services made the row at once; each counts a part.",
-    remedy="cinder-manage quota sync merges the rows.",
+    remedy="holdfast quota sync merges the rows.",
 )
 def quota_usage_duplicated(look: Look) -> Iterator[Drift]:
     """Yield the second and further rows of a project and resource."""

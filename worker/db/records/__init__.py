@@ -15,6 +15,7 @@ from worker.db.records.backup import Backups
 from worker.db.records.groups.group import Groups
 from worker.db.records.groups.group_snapshot import GroupSnapshots
 from worker.db.records.message import Messages
+from worker.db.records.purged_rows import PurgedRows
 from worker.db.records.quotas.quota import Quotas
 from worker.db.records.quotas.usage_check import UsageChecks
 from worker.db.records.services.host import HostRecords
@@ -106,6 +107,7 @@ class Records:
         self.membership = Membership(database)
         self.host_names = HostNames(database)
         self.stored = StoredRows(database)
+        self.purged = PurgedRows(database)
         self.volume_types = VolumeTypes(database)
         self.usage_checks = UsageChecks(database, count_snapshots=not no_snapshot_gb_quota)
         self.quotas = Quotas(
