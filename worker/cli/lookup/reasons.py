@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from worker.cli.lookup.errors import NoJournal
 from worker.journal.entries.listed_entry import concerns
+from worker.journal.errors import JournalError
 from worker.printable import printable
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ def reason_of(access: Access, resource: Record) -> dict[str, str]:
     statuses = (resource.get("status"), resource.get("migration_status"))
     if not any("error" in str(status) for status in statuses):
         return {}
-    # Late: SQLAlchemy and taskflow take a second, which help does not need.
-    from worker.journal.errors import JournalError
-
     try:
         entries = access.journal.entries(limit=_SEARCHED)
     except (NoJournal, JournalError) as error:

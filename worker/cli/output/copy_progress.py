@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from oslo_utils import units
 
 from worker.cli.access import NoJournal
+from worker.journal.errors import JournalError
 
 if TYPE_CHECKING:
     from worker.cli.access import Access
@@ -89,7 +90,6 @@ def under_way(
     """
     # Late: SQLAlchemy and taskflow take a second, which help does not need.
     from worker.journal.entries.tasks import tasks_of
-    from worker.journal.errors import JournalError
 
     found: dict[str, TransferProgress] = {}
     try:
