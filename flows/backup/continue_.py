@@ -28,7 +28,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from oslo_utils import timeutils
+from oslo_utils import timeutils, units
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -38,6 +38,7 @@ from flows.backup import transfer_control
 from flows.claims import Claim
 from flows.context import BackupContext
 from flows.driver_calls import driver_contract
+from flows.engine import moved_data
 from flows.errors import (
     BackupNotFound,
     BackupUnwanted,
@@ -146,6 +147,7 @@ class StoreBackup(Step, task="keep"):
             return None
         backup, driver = ctx.backups.get(backup_id), ctx.driver
         read = source_of(ctx, backup, device)
+        moved_data.begin(backup.size * units.Gi)
         listeners = ProgressNotifications(ctx, backup)
         pace = transfer_control.cancellable(ctx, backup_id, STATUSES.during, listeners.report)
         pace = dataclasses.replace(pace, show=listeners.show)

@@ -31,7 +31,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from oslo_utils import timeutils
+from oslo_utils import timeutils, units
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
@@ -40,6 +40,7 @@ from flows import messages
 from flows.backup import transfer_control
 from flows.claims import Claim
 from flows.context import BackupContext
+from flows.engine import moved_data
 from flows.errors import (
     AttachFailed,
     BackupUnwanted,
@@ -198,6 +199,7 @@ class WriteVolume(Step, task="bring"):
         if backup.encryption_key_id:
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)
+        moved_data.begin(backup.size * units.Gi)
         pace = transfer_control.cancellable(ctx, backup_id, BACKUP.during)
         new = volume_is_new and ctx.volume_service.new_volumes_are_zero(ctx.request, volume)
         offered = {"volume_is_new": new, "pace": pace}

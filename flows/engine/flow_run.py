@@ -24,8 +24,10 @@ from flows import repeat
 from flows.claims import HeldClaim, claimed, held_by
 from flows.compat.taskflow import Engine
 from flows.context import OperationContext
+from flows.engine import moved_data
 from flows.engine.after_end import EndedOperation
 from flows.engine.compiled_flows import RESULT, Shape, compiled
+from flows.engine.moved_data import Transfer
 from flows.engine.no_persistence import NO_PERSISTENCE
 from flows.engine.undo import UNDONE, undo
 from flows.errors import (
@@ -105,8 +107,15 @@ class FlowRun:
         self._last_progress: tuple[str | None, float] | None = None
         self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
         self._add_to_meta: Callable[[str, dict[str, Any]], None] = lambda _step, _more: None
+        self.transfer = Transfer(continues=ctx.resumed)
+        """The data that it moves."""
         self.moved = time.monotonic()
         """Time of the last begin, end or progress of a step, in monotonic seconds."""
+
+    @property
+    def name(self) -> str:
+        """The name of the operation."""
+        return str(self._detail.name)
 
     @property
     def step(self) -> Step | None:
@@ -137,7 +146,7 @@ class FlowRun:
             done before; an outcome of its own where the resource is not as it was left.
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
-        with compiled(self._factory, self._args) as shape:
+        with compiled(self._factory, self._args) as shape, moved_data.of_thread(self.transfer):
             self._steps, self._bookkeeping = shape.steps, shape.bookkeeping
             self._make_claim(shape)
             self._backend.bookkeeping = shape.bookkeeping
@@ -268,6 +277,7 @@ class FlowRun:
         progress = (step.name if step is not None else None, fraction)
         if progress != self._last_progress:
             self._last_progress = progress
+            self.transfer.advance(fraction)
             self.moved = time.monotonic()
             if step is not None:
                 self._set_progress(step.name, fraction)

@@ -15,7 +15,7 @@ from worker.execution.concurrency import Limiter, blocking
 
 def make(conf: cfg.ConfigOpts, limiter: Limiter) -> ImageTransport:
     """Return the configured image service. :raises ConfigError: there is no such service."""
-    service = blocking(image.service_class(conf)(conf), limiter)
+    service = blocking(image.service_class(conf)(conf), limiter, measured=True)
     limits = ConversionLimits(
         conf.image_conversion_address_space_limit, conf.image_conversion_cpu_limit
     )

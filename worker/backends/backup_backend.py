@@ -118,6 +118,6 @@ class BackupStoreBackend:
                 exc_info=None if known or driver_setup.is_refusal(error) else error,
             )
             return False
-        self._driver = blocking(driver, self._limiter)
+        self._driver = blocking(driver, self._limiter, measured=True)
         LOG.info("the store of backups is up: %s", self.service)
         return True

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from worker.metrics.beats import BEATS
+from worker.metrics.definitions import HEARTBEATS, REPORTS
+from worker.metrics.measurements import MEASURED
 from worker.outage_log import OutageLog
 from worker.rpc.bus_state import BUS_STATE
 from worker.rpc.clients.sender import BusUnavailable
@@ -82,6 +84,8 @@ class Reporter:
         """Seconds between two capability reports."""
         self.sent: float | None = None
         """When the last capability report was sent, in monotonic seconds."""
+        self.beaten: float | None = None
+        """When the last heartbeat was written."""
         self._report_alive = report_alive
         self._check_late = check_late
         self._prune = prune
@@ -115,12 +119,14 @@ class Reporter:
         try:
             self._send()
         except Exception as error:  # noqa: BLE001 - the next report replaces it
+            MEASURED.count(REPORTS, "failed")
             if isinstance(error, BusUnavailable) and BUS_STATE.is_away:
                 LOG.debug(UNSENT, {"service": self._backend.name, "reason": error})
             else:  # a bus that is away has a line of its own
                 self._unsent.begin(error)
         else:
             self.sent = time.monotonic()
+            MEASURED.count(REPORTS, "sent")
             self._unsent.end()
 
     def _life_loop(self) -> None:
@@ -163,10 +169,13 @@ class Reporter:
         try:
             self._heartbeat()
         except Exception as error:  # noqa: BLE001 - the next heartbeat makes up for it
+            MEASURED.count(HEARTBEATS, "failed")
             if self._missed_since is None:
                 self._missed_since = time.monotonic()
                 LOG.warning("no heartbeat of %s: %s", self._backend.host, error)
             return
+        self.beaten = time.monotonic()
+        MEASURED.count(HEARTBEATS, "sent")
         if self._missed_since is not None:
             away = time.monotonic() - self._missed_since
             LOG.info("heartbeats of %s resume after %.0f s", self._backend.host, away)

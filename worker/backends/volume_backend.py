@@ -125,7 +125,7 @@ class VolumeBackend:
         :raises DriverNotInitialized: there is none.
         """
         if self._driver is None and self._latest:
-            return blocking(self._latest, self._limiter)
+            return blocking(self._latest, self._limiter, measured=True)
         return self.require_driver()
 
     def renew(self, stopping: threading.Event) -> None:
@@ -185,7 +185,7 @@ class VolumeBackend:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._not_up(error)
             return False
-        self._driver = blocking(driver, self._limiter)
+        self._driver = blocking(driver, self._limiter, measured=True)
         self._class_name = type(driver).__name__
         version = self._stats.get("driver_version", "?")
         LOG.info("backend %s is up: %s %s", self.name, type(driver).__name__, version)

@@ -21,6 +21,7 @@ from tenacity.wait import WaitBaseT
 from flows.errors import Unavailable
 from flows.repeat import beginning_with
 from worker.db.error_kinds import ERRORS, ErrorKind, kind_of, reason
+from worker.metrics.outages import OUTAGES
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
@@ -105,7 +106,10 @@ class Outages:
             sleep=tenacity.sleep_using_event(self._stopped),
             reraise=True,
         )
-        return retrying(beginning_with(error, attempt))
+        if kind_of(error) is ErrorKind.CONFLICT:
+            return retrying(beginning_with(error, attempt))
+        with OUTAGES.waiting("database"):
+            return retrying(beginning_with(error, attempt))
 
     def _stop(self) -> StopBaseT:
         stopped = tenacity.stop_when_event_set(self._stopped)

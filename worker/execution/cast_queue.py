@@ -92,6 +92,11 @@ class CastQueue:
         """Whether every cast that arrived was accepted."""
         return not self._arrived and not self._deferred
 
+    @property
+    def deferred(self) -> int:
+        """How many casts were deferred."""
+        return len(self._deferred)
+
     def start(self) -> None:
         """Begin to accept, on a thread of its own."""
         threading.Thread(target=self._loop, name="casts", daemon=True).start()

@@ -21,6 +21,8 @@ from drivers.interface.errors import VolumeBackendAPIException
 from flows.errors import RunInterrupted, ThreadAbandoned
 from flows.storable_errors import text_of
 from worker.call_log import logged_call
+from worker.metrics.definitions import DRIVER_ERRORS, DRIVER_SECONDS
+from worker.metrics.measurements import MEASURED
 
 THREADS = 4
 """Threads that run at once; more than one, because they wait for the database meanwhile."""
@@ -157,14 +159,16 @@ class Limiter:
 Client = TypeVar("Client")
 
 
-def blocking(client: Client, limiter: Limiter) -> Client:
+def blocking(client: Client, limiter: Limiter, *, measured: bool = False) -> Client:
     """Return a client of a foreign system whose calls are blocking calls for the limiter.
 
     No thread has a place while it waits for a driver, an image service or another service.
     The composition root wraps each of them, and no flow gets one that is not wrapped. So an
     attempt of a client to end the process, or its thread, becomes an error here as well.
+
+    :param measured: whether it is a driver, whose calls are measured.
     """
-    return cast(Client, BlockingClient(client, limiter))
+    return cast(Client, BlockingClient(client, limiter, measured=measured))
 
 
 @contextmanager
@@ -201,9 +205,10 @@ class BlockingClient:
     :param client: its attributes that are no methods are returned unchanged.
     """
 
-    def __init__(self, client: Any, limiter: Limiter) -> None:
+    def __init__(self, client: Any, limiter: Limiter, *, measured: bool = False) -> None:
         self._client = client
         self._limiter = limiter
+        self._measured = measured
 
     def __getattr__(self, name: str) -> Any:
         label = f"{type(self._client).__name__}.{name}"
@@ -212,6 +217,9 @@ class BlockingClient:
         if not callable(found):
             return found
         client, limiter = self._client, self._limiter
+        names = type(client).__name__, name
+        run = MEASURED.measured(found, DRIVER_SECONDS, DRIVER_ERRORS, *names)
+        work = run if self._measured else found
 
         @functools.wraps(found)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -220,7 +228,7 @@ class BlockingClient:
                 foreign_code(label),
                 logged_call(client, name, args, kwargs),
             ):
-                return _blocking_result(found(*args, **kwargs), limiter, label)
+                return _blocking_result(work(*args, **kwargs), limiter, label)
 
         self.__dict__[name] = call
         return call

@@ -42,6 +42,9 @@ from worker.journal.errors import JournalRefused, ProgressRefused
 from worker.journal.interruptions import Interruption
 from worker.journal.journal import Journal
 from worker.journal.progress import FlowProgress
+from worker.metrics import operation_counts
+from worker.metrics.definitions import RESUMED
+from worker.metrics.measurements import MEASURED
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
 
@@ -71,6 +74,9 @@ class OperationRun:
     :param group_size: how many operations are resumed together, this one included.
     :param locks: those that it holds; None where another process cannot take them.
     :param kept: whether the journal has all that a repetition of its reverts needs.
+    :param has_turn: whether it is let in on its resources.
+    :param has_begun: whether it has a thread, and its locks.
+    :param since: when it came to this process, in monotonic seconds.
     """
 
     operation: Operation
@@ -85,6 +91,9 @@ class OperationRun:
     group_size: int = 1
     kept: bool = False
     locks: HeldLocks | None = None
+    has_turn: bool = False
+    has_begun: bool = False
+    since: float = field(default_factory=time.monotonic)
     ended: threading.Event = field(default_factory=threading.Event)
     _packed: bytes | None = None
 
@@ -163,12 +172,20 @@ class Executor:
                 self._choose_direction(run)
             else:
                 run.revert = run.cancelled
+            if run.resumed and run.revert is None:
+                MEASURED.count(RESUMED, run.operation.method)
             outcome = self._run(run, on_late_return)
         finally:
             run.ended.set()
         seconds = time.monotonic() - started
         operation_log.log_end(run.operation, outcome, seconds, run.next_step)
+        operation_counts.count_end(run.operation.method, outcome, seconds, run.revert)
         return outcome
+
+    def flows(self) -> list[flow_run.FlowRun]:
+        """Return the flows that run."""
+        with self._changed:
+            return list(self._running.values())
 
     def cancel(self, run: OperationRun, cause: FlowError) -> None:
         """Revert an operation from its next task boundary on, or before its first task."""
@@ -313,6 +330,7 @@ class Executor:
                 if self._running.get(run.flow) is flow:
                     del self._running[run.flow]
                 self._changed.notify_all()
+            operation_counts.count_moved(flow)
 
     def _with_timeout(
         self,

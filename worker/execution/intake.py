@@ -27,6 +27,8 @@ from worker.execution.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
+from worker.metrics.definitions import CASTS_ACCEPTED, CASTS_REPEATED
+from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
 from worker.rpc.operation import Operation
 from worker.rpc.server import Call, Cast, Unreadable
@@ -74,6 +76,11 @@ class Intake:
         """Whether every cast that arrived was accepted."""
         return self._casts.is_empty
 
+    @property
+    def deferred(self) -> int:
+        """How many casts the limits of waiting operations keep back."""
+        return self._casts.deferred
+
     def start(self) -> None:
         """Begin to accept casts."""
         self._casts.start()
@@ -120,8 +127,10 @@ class Intake:
             self._reject_unstorable(cast, error)
             return
         if detail is None:
+            MEASURED.count(CASTS_REPEATED, operation.method)
             LOG.info("%s came twice, it is run once: message %.100s", operation.method, unique_id)
             return
+        MEASURED.count(CASTS_ACCEPTED, operation.method)
         self._operations.start(operation, detail)
 
     def _reject_unstorable(self, cast: Cast, refusal: JournalRefused) -> None:

@@ -13,6 +13,8 @@ from worker.execution.log_limit import LogLimit
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalRefused
 from worker.journal.journal import Journal
+from worker.metrics.definitions import REJECTED
+from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage
 
 LOG = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class RejectedMessages:
 
     def _write(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
         self._count += 1
+        MEASURED.count(REJECTED)
         if self._count % PRUNE_INTERVAL == 0:
             self._journal_retry.until_available(lambda: self._journal.prune_rejected(self._keep()))
         self._journal_retry.until_available(

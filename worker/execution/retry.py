@@ -12,6 +12,7 @@ from flows import repeat
 from flows.errors import ProcessStopping
 from worker.journal.errors import JournalUnavailable
 from worker.journal.slots.conflicts import repeated
+from worker.metrics.outages import OUTAGES
 from worker.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class OutageRetry:
         system: str = "locks",
     ) -> None:
         self.stopping = stopping
+        self._system = system
         self._errors = errors
         self._outage = outage or OutageLog(service, LOG, system)
 
@@ -55,13 +57,12 @@ class OutageRetry:
             waited = True
             self._outage.begin(error)
 
+        def wait(seconds: float) -> bool:
+            with OUTAGES.waiting(self._system):
+                return self.stopping.wait(seconds)
+
         answer = repeat.until_stopped(
-            ask,
-            self.stopping.wait,
-            on=self._errors,
-            first=RETRY_FIRST,
-            longest=RETRY_MAX,
-            failed=failed,
+            ask, wait, on=self._errors, first=RETRY_FIRST, longest=RETRY_MAX, failed=failed
         )
         # Another thread's success proves nothing: a journal on a full disk can be read.
         if waited:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -52,6 +53,8 @@ from worker.journal.slots.rescued_journal import Imported, import_file
 from worker.journal.slots.slot_rows import Slots
 from worker.journal.statements import Statements
 from worker.journal.transaction import Transactions, translated
+from worker.metrics.definitions import COMMIT_SECONDS
+from worker.metrics.measurements import MEASURED
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
@@ -471,10 +474,12 @@ class Journal:
 
         :param durably: whether to wait until it survives a power cut.
         """
+        began = time.monotonic()
         with self._transactions.writing() as cursor:
             yield cursor
         if durably:
             self._disk.wait()
+            MEASURED.observe(COMMIT_SECONDS, time.monotonic() - began)
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:
         return self._transactions.reading()

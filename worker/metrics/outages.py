@@ -6,6 +6,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from worker.metrics import definitions
+from worker.metrics.measurements import MEASURED
 
 
 class KnownOutages:
@@ -18,12 +23,14 @@ class KnownOutages:
         self._guard = threading.Lock()
         self._lasting: Counter[str] = Counter()
         self._since: dict[str, float] = {}
+        self._waiting: Counter[str] = Counter()
 
     def begin(self, system: str, since: float) -> None:
         """Note that an outage has begun.
 
         :param since: in monotonic seconds.
         """
+        MEASURED.count(definitions.OUTAGES, system)
         with self._guard:
             self._lasting[system] += 1
             self._since.setdefault(system, since)
@@ -35,6 +42,22 @@ class KnownOutages:
             if self._lasting[system] <= 0:
                 del self._lasting[system]
                 self._since.pop(system, None)
+
+    @contextmanager
+    def waiting(self, system: str) -> Iterator[None]:
+        """Wait for the end of an outage inside the block."""
+        with self._guard:
+            self._waiting[system] += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._waiting[system] -= 1
+
+    def waits(self) -> dict[str, int]:
+        """Return how many threads wait for each system; 0 for one that was waited for."""
+        with self._guard:
+            return dict(self._waiting)
 
     def lasting(self) -> dict[str, float]:
         """Return the seconds that each outage has lasted so far."""

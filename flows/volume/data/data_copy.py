@@ -11,6 +11,7 @@ from drivers.interface.errors import VolumeBackendAPIException
 from drivers.interface.records import Record
 from flows.context import DataContext
 from flows.driver_calls import driver_contract
+from flows.engine import moved_data
 from flows.volume.data import open_volume, temporary_objects
 
 
@@ -67,4 +68,5 @@ def _copy(ctx: DataContext, snapshot: Record, source: BlockFile, target: BlockFi
     if target.size < size:
         text = f"has {size} bytes, its volume has room for {target.size}"
         raise VolumeBackendAPIException(f"snapshot {snapshot.id} {text}")
+    moved_data.begin(size)
     block_copy.copy(source, target, size, ctx.pace)

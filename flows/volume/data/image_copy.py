@@ -21,6 +21,7 @@ from drivers.interface.records import Record
 from drivers.interface.volume import ZEROED
 from flows.context import ImageContext
 from flows.driver_calls import driver_contract
+from flows.engine import moved_data
 from flows.errors import (
     AttachFailed,
     DetachFailed,
@@ -109,6 +110,7 @@ def _store(ctx: ImageContext, volume: Record, image: Image) -> None:
     try:
         with open_volume.opened(ctx, volume, write=False) as file:
             placement = facts.placement(volume)
+            moved_data.begin(volume.size * units.Gi)
             ctx.images.store(ctx.request, image, file, volume.id, ctx.pace, placement)
             stored = True
     except Exception as error:
@@ -152,6 +154,7 @@ def _copied(ctx: ImageContext, volume: Record, image: Image, sparse: bool) -> An
         raise ImageUnacceptable(f"volume {volume.id} is encrypted: its driver has to write images")
     with _opened_for_image(ctx, volume) as file:
         size = volume.size * units.Gi
+        moved_data.begin(size)
         ctx.images.fetch(ctx.request, image, file, size, volume.id, ctx.pace)
     return None
 

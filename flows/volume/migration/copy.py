@@ -14,6 +14,7 @@ from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.interface.records import Record
 from flows.context import MigrationContext
+from flows.engine import moved_data
 from flows.errors import ProcessStopping, VolumeMigrationFailed
 from flows.lifecycle import Step, was_interrupted
 from flows.volume.data import open_volume
@@ -97,6 +98,7 @@ def _copy(ctx: MigrationContext, volume: Record, source: BlockFile, target: Bloc
         if ctx.stopping.is_set():
             raise ProcessStopping("the service stops: the copy resumes at its next start")
 
+    moved_data.begin(size)
     pace = dataclasses.replace(ctx.pace, tell=report)
     block_copy.copy(source, target, size, pace, skip_equal=ctx.resumed)
 

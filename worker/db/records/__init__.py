@@ -24,6 +24,7 @@ from worker.db.records.services.membership import Membership
 from worker.db.records.services.service import Services
 from worker.db.records.services.work import Owner, WorkRows
 from worker.db.records.stored_rows import StoredRows
+from worker.db.records.transient import TransientRows, of_service
 from worker.db.records.volume_types import VolumeTypes
 from worker.db.records.volumes.attachment import Attachments
 from worker.db.records.volumes.initiator import Initiators
@@ -120,6 +121,10 @@ class Records:
     def work_of(self, owner: Owner) -> WorkRows:
         """Return the work rows, claimed for a service."""
         return WorkRows(self._database, owner)
+
+    def transient(self, binary: str, place: BackendRows) -> list[TransientRows]:
+        """Return the transient statuses of the resources of a service."""
+        return [*of_service(self._database, binary, place)]
 
     def on_host(self, place: BackendRows | str) -> HostRecords:
         """Return the records of a backend's resources."""

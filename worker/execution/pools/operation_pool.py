@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from oslo_utils import units
 from taskflow.persistence.models import FlowDetail
 
-from flows.engine.flow_run import Outcome
+from flows.engine.flow_run import FlowRun, Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
 from flows.factories import NotOfThisVersion
 from worker.execution import orderly_stop
@@ -236,6 +236,15 @@ class OperationPool:
         """Start the scheduled operations: the driver is up."""
         self._resumed.start()
 
+    def runs(self) -> list[OperationRun]:
+        """Return the operations that have not ended."""
+        with self._guard:
+            return list(self._runs.values())
+
+    def flows(self) -> list[FlowRun]:
+        """Return the flows that run."""
+        return self._executor.flows()
+
     def find(self, flow: str) -> OperationRun | None:
         """Return an operation that has not ended."""
         return self._runs.get(flow)
@@ -309,11 +318,12 @@ class OperationPool:
         :param start: called with a function and its arguments when the turn has come.
         """
         operation = run.operation
-        ticket = Ticket(
-            operation.exclusive,
-            operation.shared,
-            lambda: start(self._run_and_leave, run, ticket),
-        )
+
+        def begin() -> None:
+            run.has_turn = True
+            start(self._run_and_leave, run, ticket)
+
+        ticket = Ticket(operation.exclusive, operation.shared, begin)
         self._register(run)
         self._queue.enter(ticket)
 
@@ -342,6 +352,7 @@ class OperationPool:
 
     def _execute(self, run: OperationRun) -> Outcome:
         """Run an operation that holds its locks."""
+        run.has_turn = run.has_begun = True
         return self._executor.run(run, self._revert_late)
 
     def _revert_late(self, run: OperationRun) -> None:

@@ -15,6 +15,8 @@ from flows.errors import ProcessStopping, Unavailable
 from worker.journal.errors import JournalError
 from worker.journal.slots.adoption import Adopted, Adoption
 from worker.journal.slots.slot_rows import Slot, Slots
+from worker.metrics.definitions import ADOPTED
+from worker.metrics.measurements import MEASURED
 from worker.service.leases.silence import Silences
 from worker.service.leases.times import LeaseTimes
 
@@ -160,6 +162,7 @@ class Adopter:
 
     def _log(self, adopted: Adopted) -> None:
         former, count = adopted.former, len(adopted.flows)
+        MEASURED.count(ADOPTED)
         how = f"lost its lease {-former.expires_in:.0f} s ago"
         if former.is_free and not former.armed:
             how = "has given it up"

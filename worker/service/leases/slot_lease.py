@@ -78,6 +78,8 @@ class SlotLease:
         self._others = 0
         self._armed = False
         self._deadline = float("inf")
+        self.until: float | None = None
+        """When the lease ends without a further renewal, by the clock of the kernel's timer."""
         self._changed = threading.Condition()
         self._arming = threading.Lock()
         self._ended = threading.Event()
@@ -130,6 +132,7 @@ class SlotLease:
             self._outage.begin(error)
             return min(PAUSE, self.times.renewal)
         self._outage.end()
+        self.until = sent + self.times.ttl
         if others is None:
             if self._ended.is_set():  # by this process itself, meanwhile
                 return self.times.renewal

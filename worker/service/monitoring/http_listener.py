@@ -118,8 +118,9 @@ def _gateway(pages: Pages) -> type[Gateway]:
             if request.method not in (b"GET", b"HEAD"):
                 answer = Answer("405 Method Not Allowed", b"GET only\n", "text/plain")
             else:
-                header = request.inheaders.get(b"Authorization", b"").decode("latin-1")
-                answer = pages.answer(request.path.decode("latin-1"), header)
+                names = (b"Authorization", b"Accept")
+                headers = (request.inheaders.get(name, b"").decode("latin-1") for name in names)
+                answer = pages.answer(request.path.decode("latin-1"), *headers)
             _send(request, answer)
 
     return Asked

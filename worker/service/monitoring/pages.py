@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from worker.service.monitoring import exposition
 from worker.service.monitoring import verdict as verdicts
 from worker.service.monitoring.shared_snapshot import SharedSnapshot
+
+_HIDDEN = ("at", "metrics")
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -30,6 +33,18 @@ class Answer:
     kind: str = JSON
 
 
+@dataclass(frozen=True)
+class Asking:
+    """The side that asks.
+
+    :param is_allowed: whether it has the token.
+    :param accept: the kinds of content that it understands.
+    """
+
+    is_allowed: bool
+    accept: str
+
+
 class Pages:
     """Answers requests of monitors.
 
@@ -44,22 +59,24 @@ class Pages:
         self._processes = processes
         self._token = token.encode()
         self._started = time.monotonic()
-        self._pages: Mapping[str, Callable[[bool], Answer]] = {
-            "/healthz": lambda knows: self._probe("alive", knows),
-            "/readyz": lambda knows: self._probe("ready", knows),
+        self._collector = exposition.Collector(self._written)
+        self._pages: Mapping[str, Callable[[Asking], Answer]] = {
+            "/healthz": lambda asking: self._probe("alive", asking),
+            "/readyz": lambda asking: self._probe("ready", asking),
             "/status": self._status,
+            "/metrics": self._metrics,
         }
 
-    def answer(self, path: str, authorization: str = "") -> Answer:
+    def answer(self, path: str, authorization: str = "", accept: str = "") -> Answer:
         """Answer a GET request.
 
-        :param authorization: the header of that name.
+        :param authorization: the header of that name; ``accept`` likewise.
         """
         page = self._pages.get(path)
         if page is None:
             known = " ".join(self._pages)
             return Answer("404 Not Found", f"there are: {known}\n".encode(), TEXT)
-        return page(self._is_allowed(authorization))
+        return page(Asking(self._is_allowed(authorization), accept))
 
     def _is_allowed(self, authorization: str) -> bool:
         if not self._token:
@@ -67,13 +84,22 @@ class Pages:
         scheme, _space, token = authorization.strip().partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), self._token)
 
-    def _probe(self, kind: verdicts.Kind, knows: bool) -> Answer:
+    def _probe(self, kind: verdicts.Kind, asking: Asking) -> Answer:
         verdict = self._verdict(kind, self._snapshots())
         status = "200 OK" if verdict.passed else "503 Service Unavailable"
-        return Answer(status, _json(verdict.shown(details=knows)))
+        return Answer(status, _json(verdict.shown(details=asking.is_allowed)))
 
-    def _status(self, knows: bool) -> Answer:
-        if not knows:
+    def _metrics(self, asking: Asking) -> Answer:
+        if not asking.is_allowed:
+            return _UNAUTHORIZED
+        content, kind = exposition.page(self._collector, asking.accept)
+        return Answer("200 OK", content, kind)
+
+    def _written(self) -> list[dict[str, Any]]:
+        return [one for one in self._snapshots() if one is not None]
+
+    def _status(self, asking: Asking) -> Answer:
+        if not asking.is_allowed:
             return _UNAUTHORIZED
         found = self._snapshots()
         shown: dict[str, Any] = {
@@ -102,7 +128,7 @@ def _process(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if snapshot is None:
         return {}
     age = round(verdicts.age(snapshot, time.monotonic()), 1)
-    return {**{name: value for name, value in snapshot.items() if name != "at"}, "age": age}
+    return {**{name: value for name, value in snapshot.items() if name not in _HIDDEN}, "age": age}
 
 
 def _json(value: Any) -> bytes:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from worker.service.monitoring import probes, process_checks
+from worker.metrics.measurements import MEASURED, Series
+from worker.service.monitoring import gauges, probes, process_checks
+from worker.service.monitoring.counted_rows import CountedRows
 from worker.service.monitoring.probes import Probe
 from worker.service.monitoring.shared_snapshot import SharedSnapshot
 from worker.service.parts import Parts
@@ -33,9 +35,15 @@ class Publisher:
         self._service = service
         self._failed = False
         self._probes: Mapping[str, Probe] = {}
+        self._rows: CountedRows | None = None
 
     def start(self) -> None:
-        """Start to write, on a thread of its own, until the process ends."""
+        """Start to write, on a thread of its own, until the process ends.
+
+        The counters continue from those of a former process of this number.
+        """
+        if (former := self._shared.read()) is not None:
+            MEASURED.restore(former["metrics"])
         threading.Thread(target=self._loop, name="monitoring", daemon=True).start()
 
     def publish(self) -> None:
@@ -57,15 +65,27 @@ class Publisher:
         if parts is not None and not self._probes:
             self._begin(parts)
         now = time.monotonic()
+        identity = parts.base.identity if parts is not None else None
         return {
             "at": now,
             "pid": os.getpid(),
-            "slot": parts.base.identity.slot if parts is not None else "",
+            "service": identity.binary if identity is not None else "",
+            "hostname": identity.host if identity is not None else "",
+            "slot": identity.slot if identity is not None else "",
             "alive": process_checks.alive(self._service, now),
             "ready": process_checks.ready(self._service, self._probes, now),
+            "metrics": self._metrics(parts, now),
         }
+
+    def _metrics(self, parts: Parts | None, now: float) -> dict[str, Series]:
+        values = [*gauges.of_outages(), *(gauges.of(parts, now) if parts is not None else ())]
+        rows = self._rows.series if self._rows is not None else {}
+        return {**gauges.series(values), **rows, **MEASURED.series()}
 
     def _begin(self, parts: Parts) -> None:
         self._probes = probes.of(parts)
         for probe in self._probes.values():
             probe.start(parts.base.stopping)
+        if parts.base.identity.first:
+            self._rows = CountedRows(parts)
+            self._rows.start()
