@@ -29,6 +29,7 @@ from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget
+from drivers.backup.stored_list import StoredList
 from drivers.backup.stores.object_store import Missing, ObjectStore, StoreError
 from drivers.backup.transfer import backup_run, stored_names
 from drivers.backup.transfer.backup_run import BackupRun
@@ -39,7 +40,7 @@ from drivers.backup.transfer.limits import TransferLimits
 from drivers.backup.transfer.restore_run import RestoreRun
 from drivers.backup.transfer.stored_checkpoint import CheckpointPlace, StoredCheckpoint
 from drivers.blockio import BlockFile
-from drivers.interface.backup import BackupDriver, Parts
+from drivers.interface.backup import Parts
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.optional import Update
 from drivers.interface.pace import Pace
@@ -54,7 +55,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Ids of backups and volumes, which are parts of the names of work files."""
 
 
-class ChunkedDriver(BackupDriver):
+class ChunkedDriver(StoredList):
     """Backups as objects in a store."""
 
     OPTS: ClassVar[list[cfg.Opt]] = options.CHUNKED

@@ -11,7 +11,7 @@ driver never names a status: it raises, and the operation derives the status.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar
 
 from oslo_config import cfg
@@ -177,6 +177,18 @@ class BackupDriver(abc.ABC):
         :raises BackupDriverException: it may be partly removed; the call can be
             repeated.
         """
+
+    def list_backups(self, containers: Iterable[str]) -> Iterable[str]:
+        """List the ids of the backups in the store; ``holdfast audit`` asks.
+
+        The list is complete: a backup that is missing in it counts as lost. It may be asked
+        for in a process without a service, and before :meth:`check_for_setup_error`.
+
+        :param containers: those that rows of backups name.
+        :raises NotImplementedError: this driver cannot.
+        :raises BackupDriverException: the store failed.
+        """
+        raise NotImplementedError
 
     def export_record(self, backup: Record) -> Mapping[str, Any]:
         """Return the data that this driver needs, besides the row, to import the backup elsewhere.

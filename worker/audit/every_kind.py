@@ -18,6 +18,7 @@ from worker.audit.kinds import (
     owner_rows,
     quota_usage,
     snapshot_objects,
+    stored_backups,
     volume_objects,
     work_rows,
 )
@@ -25,7 +26,7 @@ from worker.audit.sources import Look
 
 _MODULES = (
     *(volume_objects, snapshot_objects, attached_volumes, owner_rows, key_rows),
-    *(journal_entries, work_rows, quota_usage, backup_rows),
+    *(journal_entries, work_rows, quota_usage, backup_rows, stored_backups),
 )
 
 

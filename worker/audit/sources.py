@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.listing import SNAPSHOT, BackendObject
+from flows.statuses import BackupStatus
 from worker.db import models
 from worker.db.criteria import BackendRows, on_host
 from worker.db.database import Database
@@ -31,6 +32,20 @@ BATCH = 500
 
 _TEMPORARY = re.compile(r"(?:clone|revert)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Names of the objects of :mod:`flows.volume.data.temporary_objects`."""
+
+
+_B = models.backups
+_CONTAINERS = (
+    sa.select(_B.c.container)
+    .where(_B.c.deleted == sa.false(), _B.c.container.is_not(None))
+    .distinct()
+)
+_ANY_BACKUP = (
+    sa.select(_B.c.id)
+    .where(_B.c.deleted == sa.false(), _B.c.host == sa.bindparam("at"))
+    .where(_B.c.status == BackupStatus.AVAILABLE)
+    .limit(1)
+)
 
 
 class Unable(Exception):
@@ -64,6 +79,8 @@ class Sources:
     :param lock_files: the directory of lock files; None for locks on a server.
     :param served: the hosts of the services of this configuration; empty where it is unknown.
     :param backup_host: the host whose backups are audited; None without a backup service.
+    :param backup_services: the names of the store in rows of backups; empty for any.
+    :param stored_backups: lists the ids of backups in the store. :raises Unable: it cannot.
     :param count_snapshots: whether snapshots count as gigabytes.
     """
 
@@ -75,6 +92,8 @@ class Sources:
     lock_files: Path | None = None
     served: Collection[str] = ()
     backup_host: str | None = None
+    backup_services: Collection[str] = ()
+    stored_backups: Callable[[Iterable[str]], Iterable[str]] | None = None
     count_snapshots: bool = True
 
 
@@ -119,6 +138,24 @@ class Look:
             except Unable as error:
                 self._unable[backend.host] = str(error)
         return found
+
+    @functools.cached_property
+    def _stored(self) -> set[str] | None:
+        sources = self.sources
+        if sources.stored_backups is None or sources.backup_host is None:
+            return None
+        try:
+            found = set(sources.stored_backups([row.container for row in self.rows(_CONTAINERS)]))
+            if not found and self.rows(_ANY_BACKUP, {"at": sources.backup_host}):
+                raise Unable("it lists no backup at all: is it mounted, and the right one?")
+        except Unable as error:
+            self._unable["the store of backups"] = str(error)
+            return None
+        return found
+
+    def stored(self) -> set[str] | None:
+        """Return the ids of the backups in the store; None where it cannot be read."""
+        return self._stored
 
     def listed(self) -> Iterable[tuple[AuditedBackend, ObjectIndex]]:
         """Return the backends that could list their objects, with these."""
@@ -177,6 +214,8 @@ class Look:
             if _TEMPORARY.fullmatch(name):
                 found.temporary.append(one)
             elif one.kind == SNAPSHOT:
+                if of_volume and _id(self._volume, of_volume) is None:
+                    continue  # of another owner, or unmanaged
                 if (snapshot_id := one.owner or _id(self._snapshot, name)) is not None:
                     found.qualified |= bool(of_volume)
                     found.snapshots[snapshot_id] = _id(self._volume, one.volume_name or "")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from oslo_utils import timeutils
 
@@ -41,6 +41,10 @@ class BucketStore(ObjectStore):
         self.delete(self.bucket, name)
         if found != marker:
             raise StoreError(f"{self.bucket} does not keep written data")
+
+    def containers(self) -> Iterable[str]:
+        """Return the bucket of the options."""
+        return (self.bucket,)
 
     def prefix(self, backup: Record) -> str:
         """Return a name of volume, moment, zone and backup, as Cinder has it."""

@@ -83,6 +83,12 @@ class DirectoryStore(ObjectStore):
             raise BackupDriverException(f"the container {found!r:.80} {text}")
         return found
 
+    def containers(self) -> Iterator[str]:
+        """Yield all directories below the root, without following links."""
+        for place, names, _files in os.walk(self.root):
+            names[:] = [name for name in names if not name.startswith(".")]
+            yield from (str(Path(place, name).relative_to(self.root)) for name in names)
+
     def prefix(self, backup: Record) -> str:
         """Return a name of volume, moment and backup."""
         now = timeutils.utcnow()

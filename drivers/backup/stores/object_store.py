@@ -8,7 +8,7 @@ several threads at once, and may be repeated.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import ClassVar, Protocol
 
@@ -64,6 +64,10 @@ class ObjectStore(abc.ABC):
 
         :raises BackupDriverException: the row's place does not belong to this store.
         """
+
+    def containers(self) -> Iterable[str]:
+        """Return the containers that may hold backups which no row names."""
+        return ()
 
     @abc.abstractmethod
     def prefix(self, backup: Record) -> str:

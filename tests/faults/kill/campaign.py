@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.kill.cases.case import Asked, Case
+from tests.faults.kill.checks.drift_after import DriftCheck
 from tests.faults.kill.course import Course, Way, failing, insane, steps_of
 from tests.faults.kill.verdict import Strike, Tally, Verdict, kind_of
 from tests.faults.kill.world import World
@@ -79,6 +80,7 @@ class Campaign:
         self.chance = chance
         self.tally = Tally()
         self.known: dict[Way, Course] = {}
+        self.drift = DriftCheck(world)
         self._say = say
         self._batches = 0
 
@@ -98,7 +100,7 @@ class Campaign:
             ways = self.chance.sample(ways, min(most, len(ways)))
         self.learn(ways)
         for way, course in self.known.items():
-            for line in insane(way, course.facts):
+            for line in insane(way, course):
                 self.tally.verdicts.append(Verdict(Strike(way, "none#0"), "stuck", line))
 
     def learn(self, ways: Sequence[Way]) -> None:
@@ -106,12 +108,15 @@ class Campaign:
         world = self.world
         for start in range(0, len(ways), BATCH):
             some = ways[start : start + BATCH]
-            for way, one in zip(some, self.end(some), strict=True):
+            both = list(zip(some, self.end(some), strict=True))
+            self.drift.look()
+            for way, one in both:
                 self.known[way] = Course(
                     points=tuple(world.passed(one.resource)),
                     facts=world.facts(one.project, one.roles),
                     commits=tuple(world.commits(one.resource)),
                     states=len(world.states(one.resource)),
+                    drift=self.drift.of(one),
                 )
             world.clear()
             self._say(f"{len(some)} ways learnt")
@@ -200,6 +205,12 @@ class Campaign:
         world = self.world
         world.hear()
         verdicts = [self._judge(strike, one, batch, late) for strike, one in batch.both]
+        self.drift.look()
+        for number, (strike, one) in enumerate(batch.both):
+            more = self.drift.of(one) - self.known[strike.way].drift
+            if more and not verdicts[number].is_bad:
+                text = self.told(one, f"an audit finds {sorted(more)}")
+                verdicts[number] = Verdict(strike, "leaked", text)
         known = {name for _strike, one in batch.both for name in one.roles.values()}
         if strays := world.strays(known):
             verdicts.append(Verdict(batch.both[0][0], "leaked", f"files of nobody: {strays}"))

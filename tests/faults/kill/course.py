@@ -9,6 +9,7 @@ from typing import Any
 
 from flows import factories
 from tests.faults.kill.cases.case import Case
+from tests.faults.kill.checks.drift_after import ARRANGED
 from tests.faults.kill.plan import Plan
 
 _TRANSIENT = ("creating", "deleting", "extending", "reverting", "restoring", "unmanaging")
@@ -50,7 +51,8 @@ class Way:
 class Course:
     """What a way does undisturbed.
 
-    :param facts: what it leaves.
+    :param facts: the remains.
+    :param drift: kind and role of each drift that an audit finds in them.
     :param commits: its commits, in Cinder's database and in the journal.
     :param states: how many states its entry in the journal had.
     """
@@ -59,6 +61,7 @@ class Course:
     facts: dict[str, Any]
     commits: tuple[str, ...] = ()
     states: int = 0
+    drift: frozenset[str] = frozenset()
 
     @property
     def calls(self) -> set[str]:
@@ -87,13 +90,17 @@ def failing(way: Way, course: Course) -> list[Way]:
     return steps + [replace(way, broken_call=call) for call in sorted(course.calls)]
 
 
-def insane(way: Way, facts: dict[str, Any]) -> Iterator[str]:
+def insane(way: Way, course: Course) -> Iterator[str]:
     """Yield the remains that no end of an operation may leave."""
+    facts = course.facts
     if facts["reserved"]:
         yield f"{way.name}: {facts['reserved']} of quota stay reserved"
     handed_on = facts["scheduled"]
     if facts["work"] and not handed_on:
         yield f"{way.name}: a work row stays"
+    for one in course.drift:
+        if one.partition(" ")[0] not in ARRANGED:
+            yield f"{way.name}: an audit finds {one}"
     for name, found in facts.items():
         kind, _, role = name.partition(" ")
         status = found[0] if isinstance(found, tuple) else found

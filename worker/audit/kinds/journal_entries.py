@@ -51,10 +51,10 @@ def revert_incomplete(look: Look) -> Iterator[Drift]:
 )
 def operation_resource_missing(look: Look) -> Iterator[Drift]:
     """Yield unfinished operations on resources whose row is gone."""
-    for entry in _unfinished(look):
-        kind_name, _space, resource_id = entry.resource.partition(" ")
-        table = _TABLES.get(kind_name)
-        if table is not None and not _is_live(look, table, resource_id):
+    entries = [(entry, *entry.resource.partition(" ")[::2]) for entry in _unfinished(look)]
+    live = _live(look, {resource_id for _entry, _kind, resource_id in entries})
+    for entry, kind_name, resource_id in entries:
+        if kind_name in _TABLES and resource_id not in live:
             yield _drift(entry, f"{entry.method} of {entry.resource}, which has no live row")
 
 
@@ -81,16 +81,18 @@ def operation_without_service(look: Look) -> Iterator[Drift]:
 def lock_file_left(look: Look) -> Iterator[Drift]:
     """Yield lock files of resources that have no live row."""
     place = look.sources.lock_files
-    for path in sorted(place.glob("cinder-*")) if place is not None else ():
-        found = _LOCK.fullmatch(path.name)
-        if found is None or any(_is_live(look, one, found[1]) for one in _TABLES.values()):
+    files = {path: _LOCK.fullmatch(path.name) for path in place.glob("cinder-*")} if place else {}
+    ids = {path: found[1] for path, found in files.items() if found is not None}
+    live = _live(look, set(ids.values()))
+    for path, resource_id in sorted(ids.items()):
+        if resource_id in live:
             continue
         try:
             seconds = path.stat().st_mtime
         except FileNotFoundError:
             continue
         written = datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
-        yield Drift("lock", path.name, "", f"the lock file {path}", (found[1],), written)
+        yield Drift("lock", path.name, "", f"the lock file {path}", (resource_id,), written)
 
 
 @kind(
@@ -122,9 +124,15 @@ def _unfinished(look: Look) -> list[JournalEntry]:
     return look.sources.journal.entries(among=UNFINISHED, limit=MOST)
 
 
-def _is_live(look: Look, table: sa.Table, row_id: str) -> bool:
-    wanted = sa.select(table.c.id).where(table.c.id == row_id, table.c.deleted == sa.false())
-    return bool(look.rows(wanted))
+def _live(look: Look, ids: set[str]) -> set[str]:
+    """Return those of some ids that a live row of any sort has."""
+    return {
+        row.id
+        for table in _TABLES.values()
+        for row in look.by_ids(
+            sa.select(table.c.id).where(table.c.deleted == sa.false()), table.c.id, ids
+        )
+    }
 
 
 def _drift(entry: JournalEntry, text: str) -> Drift:

@@ -44,9 +44,9 @@ def snapshot_object_missing(look: Look) -> Iterator[Drift]:
 
 @kind(
     subject="objects on the backend; rows of snapshots",
-    meaning="A deletion left data behind, or another database has the row.",
-    remedy="Delete the object. --fix removes those of a deleted row with a live volume.",
-    repair="remove_snapshot_object",
+    meaning="A deletion left data behind, it was unmanaged, or another database has the row.",
+    remedy="Delete the object. --fix makes a snapshot of one whose volume is live.",
+    repair="manage_snapshot_object",
 )
 def snapshot_object_unknown(look: Look) -> Iterator[Drift]:
     """Yield objects with the name of a snapshot that has no live row."""

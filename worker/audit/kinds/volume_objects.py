@@ -9,12 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from flows.statuses import MigrationStatus, VolumeStatus
+from flows.volume.delete import UNMANAGED
 from worker.audit.drift import Drift, kind
 from worker.audit.moments import last_written
 from worker.audit.sources import AuditedBackend, Look, ObjectIndex
 from worker.db import models
 
-_V = models.volumes
+_V, _M = models.volumes, models.volume_admin_metadata
 _OBJECT = sa.func.coalesce(_V.c._name_id, _V.c.id)
 
 _WITH_OBJECT = (
@@ -33,7 +34,9 @@ _ROWS = sa.select(*_COLUMNS, *_TIMES).where(
     _V.c.deleted == sa.false(), _V.c.status.in_(_WITH_OBJECT), _AT_REST
 )
 _OWNERS = sa.select(_OBJECT.label("object_id")).where(_V.c.deleted == sa.false())
-_EVEN_DELETED = sa.select(*_COLUMNS, _V.c.deleted, *_TIMES)
+_EVEN_DELETED = sa.select(*_COLUMNS, _V.c.deleted, _AT_REST.label("at_rest"), *_TIMES)
+_LET_GO = sa.select(_M.c.volume_id).where(_M.c.key == UNMANAGED)
+"""Volumes, deleted ones too, whose object was let go by an operation of ours."""
 
 
 @kind(
@@ -64,9 +67,9 @@ def volume_size_differs(look: Look) -> Iterator[Drift]:
 
 @kind(
     subject="objects on the backend; rows of volumes",
-    meaning="A deletion left data behind, or another database has the row.",
-    remedy="Delete the object. Only objects of deleted rows are removed by --fix.",
-    repair="remove_volume_object",
+    meaning="A deletion left data behind, Cinder unmanaged it, or another database has the row.",
+    remedy="Delete the object. --fix makes a volume of one whose row is deleted.",
+    repair="manage_volume_object",
 )
 def volume_object_unknown(look: Look) -> Iterator[Drift]:
     """Yield objects with the name of a volume that is no volume's object."""
@@ -74,8 +77,11 @@ def volume_object_unknown(look: Look) -> Iterator[Drift]:
         owned = {row.object_id for row in look.by_ids(_OWNERS, _OBJECT, found.sizes)}
         unknown = sorted(found.sizes.keys() - owned)
         rows = {row.id: row for row in look.by_ids(_EVEN_DELETED, _V.c.id, unknown)}
+        let_go = {row.volume_id for row in look.by_ids(_LET_GO, _M.c.volume_id, unknown)}
         for volume_id in unknown:
-            yield _unknown(backend, volume_id, rows.get(volume_id))
+            row = rows.get(volume_id)
+            if volume_id not in let_go and (row is None or row.at_rest):
+                yield _unknown(backend, volume_id, row)
 
 
 def _rows(look: Look) -> Iterator[tuple[AuditedBackend, ObjectIndex, Any]]:

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from oslo_config import cfg
 
+from drivers.interface.errors import BackupDriverException
 from worker.audit.remote_objects import RemoteObjects
-from worker.audit.sources import AuditedBackend, Sources
+from worker.audit.sources import AuditedBackend, Sources, Unable
 from worker.cli.access import Access, CommandError
 from worker.conf import backends
+from worker.conf.option_groups import backup as options
 from worker.db.criteria import BackendRows
 from worker.rpc import topics
 from worker.rpc.clients.volume import VolumeClient
@@ -25,7 +27,7 @@ def sources_of(access: Access, only: Sequence[str]) -> Sources:
     :raises CommandError: a backend is not in the configuration, or there is no journal.
     """
     conf = access.conf
-    client = VolumeClient(access.bus, conf.rpc_response_timeout)
+    client, store = VolumeClient(access.bus, conf.rpc_response_timeout), Store(conf)
     return Sources(
         database=access.database,
         journal=access.journal,
@@ -35,8 +37,28 @@ def sources_of(access: Access, only: Sequence[str]) -> Sources:
         lock_files=_lock_files(conf),
         served=[str(conf.host), *(one.rows.host for one in _backends(conf, client, ()))],
         backup_host=_backup_host(access),
+        backup_services=store.services,
+        stored_backups=store.ids,
         count_snapshots=not conf.no_snapshot_gb_quota,
     )
+
+
+class Store:
+    """The store of backups, which this process reads itself, as ``holdfast backup verify``."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._class, self.services = options.driver_class(conf)
+
+    def ids(self, containers: Iterable[str]) -> Iterator[str]:
+        """Yield the ids of the backups in the store. :raises Unable: it cannot be read."""
+        try:
+            driver = self._class(options.Settings(self._conf))
+            yield from driver.list_backups(containers)
+        except (NotImplementedError, AttributeError) as error:
+            raise Unable("its driver does not list backups") from error
+        except BackupDriverException as error:
+            raise Unable(str(error)) from error
 
 
 def _backends(

@@ -46,8 +46,8 @@ class Repairs:
         self._access = access
         self._write = write
         self._by_name: Mapping[str, Callable[[Finding], str]] = {
-            "remove_volume_object": self._remove_volume_object,
-            "remove_snapshot_object": self._remove_snapshot_object,
+            "manage_volume_object": self._manage_volume_object,
+            "manage_snapshot_object": self._manage_snapshot_object,
             "delete_row": self._delete_row,
             "remove_export": self._remove_export,
             "revert_again": self._revert_again,
@@ -86,20 +86,21 @@ class Repairs:
             repairs=DriftRepairs(self._access.database, count_snapshots=counts),
         )
 
-    def _remove_volume_object(self, finding: Finding) -> str:
-        """Manage the object as a new volume, and delete that."""
+    def _manage_volume_object(self, finding: Finding) -> str:
+        """Manage the object as a new volume: its data may be the only copy."""
         drift = finding.drift
         name = self._access.conf.volume_name_template % drift.resource_id
-        made = self._cast("manage_existing", ref=[f"source-name={name}"], host=drift.facts["host"])
-        self._cast("delete_volume", volume=made)
+        ref, label = [f"source-name={name}"], f"audit: {drift.resource_id}"
+        made = self._cast("manage_existing", ref=ref, host=drift.facts["host"], name=label)
+        self._write(f"the object {name} is that of volume {made} now")
         return REPAIRED
 
-    def _remove_snapshot_object(self, finding: Finding) -> str:
-        """Manage the object as a new snapshot of its volume, and delete that."""
-        facts = finding.drift.facts
-        ref = [f"source-name={facts['name']}"]
-        made = self._cast("manage_existing_snapshot", volume=facts["volume_id"], ref=ref)
-        self._cast("delete_snapshot", snapshot=made)
+    def _manage_snapshot_object(self, finding: Finding) -> str:
+        """Manage the object as a new snapshot of its volume."""
+        facts, label = finding.drift.facts, f"audit: {finding.drift.resource_id}"
+        given = {"volume": facts["volume_id"], "ref": [f"source-name={facts['name']}"]}
+        made = self._cast("manage_existing_snapshot", **given, name=label)
+        self._write(f"the object {facts['name']} is that of snapshot {made} now")
         return REPAIRED
 
     def _delete_row(self, finding: Finding) -> str:

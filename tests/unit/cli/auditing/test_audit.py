@@ -47,22 +47,23 @@ def test_what_is_not_there_is_found_with_exit_status_1(
     assert not any(last_run.counts_by_kind(holdfast.conf.state_path).values())
 
 
-def test_objects_of_deleted_rows_are_removed_on_request(
+def test_objects_of_deleted_rows_become_volumes_on_request(
     holdfast: Shell, service: Service, backend: Path
 ) -> None:
     columns = {"host": "cli@local#local", "size": 1, "status": "available", "project_id": "p"}
     volume = holdfast.records.volumes.create(id=OTHER, **columns)
     holdfast.records.volumes.destroy(volume.id)
-    (backend / volume.name).touch()
+    (backend / volume.name).write_bytes(b"data")
     kind = "volume_object_unknown"
     (shown,) = holdfast("audit", *QUICK, "-f", "json").rows
-    assert (shown["kind"], shown["repair"], shown["outcome"]) == (kind, "remove_volume_object", "")
+    assert (shown["kind"], shown["repair"], shown["outcome"]) == (kind, "manage_volume_object", "")
     assert (backend / volume.name).exists()
     (fixed,) = holdfast("audit", *QUICK, "--fix", kind, "-f", "json").rows
     record = Path(holdfast.conf.state_path, "audit-repairs.log").read_text().splitlines()
 
     assert fixed["outcome"] == "repaired"
-    assert not (backend / volume.name).exists()
+    (made,) = holdfast.records.volumes.list(display_name=f"audit: {volume.id}")
+    assert (backend / made.name).read_bytes()[:4] == b"data"
     assert json.loads(record[-1])["resource_id"] == volume.id
     assert last_run.read(holdfast.conf.state_path).repaired == [[kind, volume.id]]
     assert holdfast("audit", *QUICK).status == 0

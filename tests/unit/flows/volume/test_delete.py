@@ -127,6 +127,14 @@ def test_a_driver_that_is_not_up(old: World) -> None:
     assert old.volume()["status"] == "error_deleting"
 
 
+def test_an_unmanaged_volume_is_marked_for_audits(world: World) -> None:
+    world.add_volume(status="unmanaging")
+
+    run(world, unmanage_only=True)
+
+    assert world.db.pairs["admin_metadata", "v1"] == {delete.UNMANAGED: "True"}
+
+
 @pytest.mark.parametrize(
     ("columns", "unmanage", "cascade", "error", "status"),
     [

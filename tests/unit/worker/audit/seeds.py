@@ -202,6 +202,16 @@ def backup_parent_missing(place: Place) -> str:
     return place.backup(parent_id=place.backup(**_GONE))
 
 
+def backup_objects_missing(place: Place) -> str:
+    return place.backup(data=False)
+
+
+def backup_objects_unknown(place: Place) -> str:
+    backup_id = place.backup(**_GONE)
+    place.stored(backup_id)
+    return backup_id
+
+
 def backup_names_temporary(place: Place) -> str:
     return place.backup(status="error", temp_volume_id=str(uuid.uuid4()))
 

@@ -8,6 +8,7 @@ import random
 from oslo_utils import timeutils
 
 from flows.host.repair import REPAIRS
+from flows.volume.delete import UNMANAGED
 from tests.unit.worker.audit.seeds import SEEDS, strange_object
 from tests.unit.worker.audit.world import Place
 from worker.audit.every_kind import KINDS
@@ -57,6 +58,16 @@ def test_only_objects_of_deleted_rows_can_be_repaired(place: Place) -> None:
     found = {one.drift.resource_id: one.drift.repairable for one in place.audit().findings}
 
     assert found == {ours: True, strange: False}
+
+
+def test_an_object_that_was_unmanaged_is_no_drift(place: Place) -> None:
+    volume_id = SEEDS["volume_object_unknown"](place)
+    known = {"volume_id": volume_id, "key": UNMANAGED, "value": "True", "deleted": True}
+    place.tables.add("volume_admin_metadata", **known)
+    snapshot = f"volume-{place.volume()}@snapshot-{volume_id}"
+    place.file(f"unmanaged-{snapshot}", 1)
+
+    assert place.found() == []
 
 
 def test_an_operation_in_the_journal_is_no_drift(place: Place) -> None:

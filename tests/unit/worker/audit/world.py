@@ -9,7 +9,7 @@ import datetime
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from oslo_utils import timeutils, units
 from taskflow.persistence.models import FlowDetail
 
+from drivers.backup.stored_list import StoredList
+from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.interface.listing import BackendObject
 from drivers.volume.local import LocalDriver
 from flows.context import RepairContext
@@ -49,6 +51,19 @@ _SERVICE = {
 }
 
 
+class _Store(StoredList):
+    """A store in a directory, of which only the list is used."""
+
+    def __init__(self, place: Path) -> None:
+        self._store = DirectoryStore(place)
+
+    def backup(self, *_args: Any, **_options: Any) -> None: ...
+
+    def restore(self, *_args: Any, **_options: Any) -> None: ...
+
+    def delete_backup(self, *_args: Any) -> None: ...
+
+
 class Place:
     """All places, with functions that make resources in them as they should be."""
 
@@ -69,6 +84,8 @@ class Place:
         self.tables.add("encryption", encryption_id="e", **self._of_type)
         self.service_id: int = self.tables.add("services", **_SERVICE)
         self.exports: dict[str, tuple[str, ...]] = {}
+        self.backups = folder / "backups"
+        self.store = _Store(self.backups)
         self.locks = folder / "locks"
         self.locks.mkdir()
 
@@ -91,7 +108,11 @@ class Place:
             lock_files=self.locks,
             served=[HOST],
             backup_host="node",
+            stored_backups=self._stored,
         )
+
+    def _stored(self, containers: Iterable[str]) -> Iterator[str]:
+        return self.store.list_backups(containers)
 
     def _objects(self) -> Iterator[BackendObject]:
         for one in self.driver.list_objects((), ()):
@@ -152,10 +173,20 @@ class Place:
         self.exports[f"volume-{volume_id}"] = ("compute",)
         return str(self.tables.add("volume_attachment", **{**_OLD, **given, **columns}))
 
-    def backup(self, **columns: Any) -> str:
-        """Make a backup of a volume; return its id."""
+    def backup(self, *, data: bool = True, **columns: Any) -> str:
+        """Make a backup of a volume, with its metadata in the store; return its id."""
         given = {"volume_id": str(uuid.uuid4()), "host": "node", "status": "available", "size": 1}
-        return str(self.tables.add("backups", **{**_OLD, **given, **columns}))
+        backup_id = str(self.tables.add("backups", **{**_OLD, **given, **columns}))
+        if data and columns.get("status", "available") == "available":
+            self.stored(backup_id)
+        return backup_id
+
+    def stored(self, backup_id: str) -> None:
+        """Put the metadata of a backup into the store."""
+        place = self.backups / backup_id[:2] / backup_id[2:4] / backup_id
+        place.mkdir(parents=True)
+        (place / f"volume_x_20260101_backup_{backup_id}_metadata").touch()
+        (place / f"volume_x_20260101_backup_{backup_id}-00001").touch()
 
     def usage(self, project: str, resource: str, in_use: int, reserved: int = 0) -> int:
         """Write a usage of quota; return its id."""

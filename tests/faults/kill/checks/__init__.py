@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Further checks of the remains of operations."""
