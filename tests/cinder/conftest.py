@@ -22,6 +22,10 @@ else:
     from tests.notifications import Notifications
 
 
+_WITH_GLANCE = {"cloud", "moving"}
+"""Fixtures that start it."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--reference", action="store_true", help="Run Cinder's own services, as the control."
@@ -35,6 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if "cloud" not in getattr(item, "fixturenames", ())]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install Glance before the time of a test runs: the first time it takes minutes."""
+    wanted = [item for item in session.items if _WITH_GLANCE & {*getattr(item, "fixturenames", ())}]
+    if wanted and not session.config.option.collectonly:
+        Glance.missing()
 
 
 @pytest.fixture(scope="session")

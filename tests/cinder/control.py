@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from tests.functional.service import render
 from tests.servers import Process, Servers, free_port, until
 from tests.servers.keystone import Keystone
@@ -27,6 +29,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 BACKENDS = ("one", "two")
 _PASSWORD = "of-the-service"
 START_TIMEOUT = 90.0  # seconds; Cinder's imports take some on a busy machine
+_REPORTS = "SELECT report_count FROM services WHERE topic = 'cinder-scheduler'"
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -104,12 +107,13 @@ class Control:
         self.config.write_text(render(content))
 
     def start(self) -> None:
-        """Make the tables, start both, and wait until the API answers."""
+        """Make the tables, start both, and wait until the API and the scheduler answer."""
         made = self.run("cinder-manage", "db", "sync")
         assert made.wait(START_TIMEOUT) == 0, made.tail()
         self._processes["api"] = self.run("cinder-api")
         self._processes["scheduler"] = self.run("cinder-scheduler")
         until(self._answers, START_TIMEOUT, "the API to answer")
+        self._wait_for_scheduler()
 
     def run(self, program: str, *arguments: str) -> Process:
         """Start a program of Cinder's with its configuration."""
@@ -128,6 +132,19 @@ class Control:
         self.nova.close()
         self._keystone.shutdown()
         self._keystone.server_close()
+
+    def _wait_for_scheduler(self) -> None:
+        """Wait for its first report: it takes calls then, and before they are lost."""
+        engine = sa.create_engine(self.database)
+
+        def reports() -> bool:
+            with engine.connect() as connection:
+                return self._answers() and bool(connection.scalar(sa.text(_REPORTS)))
+
+        try:
+            until(reports, START_TIMEOUT, "the scheduler to report")
+        finally:
+            engine.dispose()
 
     def _answers(self) -> bool:
         for name, process in self._processes.items():
