@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from worker.compat import oslo_messaging as compat
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
@@ -106,7 +107,7 @@ class Service:
 
     def _start(self, turn: Turn) -> None:
         parts = self._started = self._build(self._inputs)
-        self._recall(parts)
+        interrupted = self._recall(parts)
         parts.requests.start()
         parts.base.journal_watch.start()
         with turn.set_up():
@@ -114,6 +115,8 @@ class Service:
         if is_up:
             self._resume(parts)
         else:
+            if interrupted and parts.others_serve():
+                self._leave_operations(parts, interrupted)
             threading.Thread(target=self._set_up, args=(parts,), name="set-up", daemon=True).start()
         parts.intake.start()
         self._start_consuming(parts)
@@ -169,6 +172,19 @@ class Service:
             parts.base.slot.end(parts.base.journal.give_up, drained=ended)
         parts.base.close()
         LOG.info("%s stopped%s", slot, "" if ended else ", operations are left to resume")
+
+    def _leave_operations(self, parts: Parts, count: int) -> NoReturn:
+        """Give the slot up, for hosts whose driver is up, and end; a supervisor starts it again.
+
+        They would wait here for as long as the driver is down.
+        """
+        LOG.warning(
+            "%s leaves its %d interrupted operations to other hosts, since its driver is down, and"
+            " starts again without them",
+            *(parts.base.identity.slot, count),
+        )
+        self.stop(0)
+        raise SystemExit(1)
 
     def _drain(self) -> None:
         """Leave the work to other hosts when an operator asks; the process stays, and idles.
@@ -270,8 +286,11 @@ class Service:
                 self._inputs.alive()
 
     @staticmethod
-    def _recall(parts: Parts) -> None:
-        """Take over interrupted operations, which new ones on the same resources wait for."""
+    def _recall(parts: Parts) -> int:
+        """Take over interrupted operations, which new ones on the same resources wait for.
+
+        Returns how many there are.
+        """
         base, identity = parts.base, parts.base.identity
         if base.slot is not None and base.slot.lease.was_lost:
             LOG.warning(
@@ -285,6 +304,7 @@ class Service:
             slot_locks.adopt(base.journal, base.slot_locks, *names)
         if count := parts.operations.load_unfinished():
             LOG.info("%d interrupted operations resume", count)
+        return count
 
     @staticmethod
     def _resume(parts: Parts) -> None:

@@ -125,6 +125,33 @@ def test_a_host_whose_driver_is_down_leaves_casts_to_the_other(hosts: TwoHosts) 
     hosts.other.wait_for_log(f"consumes the queue of {CLUSTER}", after=position)
 
 
+def test_a_host_whose_driver_is_down_leaves_its_interrupted_operations(
+    hosts: TwoHosts, tmp_path: Path
+) -> None:
+    """It has its slot back before the other host can adopt it, and could resume nothing."""
+    release = tmp_path / "release"
+    hosts.other_script.plan(create_volume={"wait_for": str(release)})
+    volume = hosts.volume(host=f"{HOSTS[1]}#pool")
+    hosts.cast_to_host(HOSTS[1], "create_volume", volume=volume)
+    until(
+        lambda: volume.id in {one["id"] for one in hosts.other_script.calls("create_volume")},
+        30,
+        "the driver call",
+    )
+    hosts.other.kill()
+    hosts.other_script.plan(do_setup={"raise": "DriverError", "text": "no path to the storage"})
+    position = hosts.other.position()
+    process = hosts.other.launch()
+    hosts.wait_status(volume, "available")
+    until(lambda: process.returncode is not None, 30, "the end of the host")
+
+    assert process.returncode == 1
+    assert "leaves its 1 interrupted operations to other hosts" in hosts.other.text(position)
+    assert volume.id in {one["id"] for one in hosts.script.calls("create_volume")}
+    hosts.other_script.plan()
+    hosts.start_again(hosts.other)
+
+
 def test_freezing_and_thawing_reach_the_rows_of_all_hosts(hosts: TwoHosts) -> None:
     for method, state in (("freeze_host", (True, "frozen")), ("thaw_host", (False, ""))):
         assert hosts.call(method) is True
