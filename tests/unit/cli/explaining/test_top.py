@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast top: operations that run and wait, and the states of services."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from taskflow import states
+
+from tests.unit.cli.conftest import Shell
+from tests.unit.cli.explaining.test_explain import SLOT, running
+from worker.cli.explain import top_command
+from worker.cli.output.colour import Colour
+from worker.journal.journal import Journal
+
+
+@pytest.fixture
+def journal(conf: cfg.ConfigOpts) -> Iterator[Journal]:
+    """The journal of the commands."""
+    opened = Journal(conf.journal.connection)
+    opened.upgrade()
+    yield opened
+    opened.close()
+
+
+def operation(**more: Any) -> dict[str, Any]:
+    """Return an operation as ``activity`` reads it."""
+    found = {"flow": "f", "method": "m", "resource": "volume v", "state": "RUNNING", "slot": SLOT}
+    return {**found, "task": "copy", "progress": 0.5, "age_s": 90061, "interruptions": 2, **more}
+
+
+def screen(operations: list[dict[str, Any]], rows: int = 40) -> list[str]:
+    found = {"at": "2026-01-01 00:00:00", "running": 1, "waiting": 0, "failed_last_hour": 3}
+    services = [
+        {"binary": "cinder-volume", "host": "h@b", "state": "down", "disabled": True},
+        {"binary": "cinder-backup", "host": "h", "state": "up", "disabled": False},
+    ]
+    found |= {"services": services, "operations": operations}
+    return list(top_command.lines(found, Colour(io.StringIO()), 120, rows))
+
+
+def test_an_operation_that_runs_has_its_task(holdfast: Shell, journal: Journal) -> None:
+    flow = running(journal, str(uuid.uuid4()))
+    detail = journal.load(flow)
+    journal.count_interruption(detail)
+    found = holdfast("top", "-f", "json").rows
+    ours = next(one for one in found["operations"] if one["flow"] == flow)
+    page = holdfast("top").out
+
+    assert (ours["state"], ours["task"]) == (states.RUNNING, "allocate")
+    assert found["running"] >= 1
+    assert flow[:8] in page
+
+
+def test_a_screen_names_services_that_are_down() -> None:
+    head, services, _empty, columns, row = screen([operation()])
+
+    assert head == ("2026-01-01 00:00:00 UTC   1 running, 0 waiting, 3 failed in the last hour")
+    assert services == "services: 1 up, 1 of all disabled, 1 down: cinder-volume h@b"
+    assert columns.startswith("Flow      Method")
+    assert row.split() == ["f", "m", "volume", "v", "RUNNING", "copy", "50%", "1d", "01:01", "2"]
+
+
+def test_a_screen_is_as_large_as_the_terminal() -> None:
+    found = screen([operation(method="m" * 300) for _ in range(100)], rows=20)
+
+    assert len(found) == 19
+    assert found[-1] == "and 86 more"
+    assert max(map(len, found)) <= 120
+
+
+def test_nothing_to_do_is_said() -> None:
+    assert screen([])[-1] == "no operation runs or waits"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "1e9", "nan"])
+def test_an_interval_is_a_number_of_seconds(holdfast: Shell, text: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        holdfast("top", "--interval", text)
+
+    assert caught.value.code == 2

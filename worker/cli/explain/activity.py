@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read what the services do now: unfinished operations, recent failures, states of services."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from oslo_utils import timeutils
+
+from worker.cli.access import Access
+from worker.cli.flow import UNDER_WAY, UNDONE
+from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.entries.tasks import Task, read_tasks
+from worker.journal.errors import JournalError
+
+_MOST = 1000
+"""Operations that are read."""
+
+_WITH_TASKS = 100
+"""Operations whose tasks are read, the oldest ones."""
+
+_RECENT = datetime.timedelta(hours=1)
+
+_ACTIVE = ("RUNNING", "REVERTING")
+
+
+def read(access: Access) -> dict[str, Any]:
+    """Return the operations, the oldest first, with counts, and the services.
+
+    :raises JournalError: the journal cannot be read.
+    """
+    entries = access.journal.entries(among=UNDER_WAY, limit=_MOST)[::-1]
+    active = [one for one in entries if one.state in _ACTIVE]
+    with_tasks = {one.flow for one in active[:_WITH_TASKS]}
+    waiting = [one for one in entries if one.state not in _ACTIVE]
+    return {
+        "at": str(timeutils.utcnow()),
+        "running": len(active),
+        "waiting": len(waiting),
+        "failed_last_hour": _failed(access),
+        "services": _services(access),
+        "operations": [
+            _operation(access, one, tasks=one.flow in with_tasks) for one in (*active, *waiting)
+        ],
+    }
+
+
+def _operation(access: Access, entry: JournalEntry, *, tasks: bool) -> dict[str, Any]:
+    task = _current(access, entry) if tasks else None
+    return {
+        "flow": entry.flow,
+        "method": entry.method,
+        "resource": entry.resource,
+        "state": entry.state,
+        "slot": entry.slot,
+        "task": task.name if task else None,
+        "progress": task.progress if task else None,
+        "age_s": max(0, int((timeutils.utcnow() - entry.accepted_at).total_seconds())),
+        "interruptions": entry.resumes,
+    }
+
+
+def _current(access: Access, entry: JournalEntry) -> Task | None:
+    """Return the task that runs, or the one that begins."""
+    try:
+        tasks, _problem = read_tasks(access.journal, entry)
+    except JournalError:  # it was forgotten meanwhile
+        return None
+    going = [task for task in tasks if task.state in _ACTIVE]
+    return next(iter((*going, *(task for task in tasks if task.state == "PENDING"))), None)
+
+
+def _failed(access: Access) -> int:
+    since = timeutils.utcnow() - _RECENT
+    entries = access.journal.entries(among=UNDONE, limit=_MOST)
+    return sum(1 for one in entries if (one.updated_at or one.accepted_at) >= since)
+
+
+def _services(access: Access) -> list[dict[str, Any]]:
+    return [
+        {
+            "binary": row.binary,
+            "host": row.host,
+            "state": "up" if access.is_up(row) else "down",
+            "disabled": bool(row.disabled),
+            "frozen": bool(row.frozen),
+        }
+        for row in access.records.services.list()
+    ]
