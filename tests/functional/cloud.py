@@ -205,11 +205,15 @@ class Cloud:
 
     def entries(self, *, rejected: bool = False) -> list[JournalEntry]:
         """Return the entries of the journal."""
-        journal = self.journal()
         try:
-            return journal.entries(rejected=rejected)
+            return self._reader.entries(rejected=rejected)
         finally:
-            journal.close()
+            self._reader.close()
+
+    @functools.cached_property
+    def _reader(self) -> Journal:
+        """The journal for :meth:`entries`; to make its statements takes 17 ms of CPU time."""
+        return self.journal()
 
     def wait_refused(self, resource: Record) -> str:
         """Wait until an operation on a resource has failed, and return its error."""

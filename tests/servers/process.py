@@ -149,7 +149,7 @@ class Process:
 
 def alive(pids: Collection[int]) -> list[int]:
     """Return which of these processes are not yet dead."""
-    return sorted(_ancestry().keys() & set(pids))
+    return sorted(pid for pid in set(pids) if _living(Path(f"/proc/{pid}/stat")))
 
 
 def patient(seconds: float) -> float:
@@ -200,11 +200,8 @@ def _ancestry() -> dict[int, set[int]]:
     """Return each living process with itself, its group and all its ancestors."""
     parents: dict[int, tuple[int, int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # The name in the second field may hold blanks; the last ")" ends it.
-            state, parent, group = stat.read_text().rpartition(")")[2].split()[:3]
-            if state not in "ZX":
-                parents[int(stat.parent.name)] = (int(parent), int(group))
+        if (known := _living(stat)) is not None:
+            parents[int(stat.parent.name)] = known
     found = {}
     for pid in parents:
         line = {pid}
@@ -214,3 +211,14 @@ def _ancestry() -> dict[int, set[int]]:
             ancestor = parents[ancestor][0]
         found[pid] = line
     return found
+
+
+def _living(stat: Path) -> tuple[int, int] | None:
+    """Return the parent and the group of a process, None of one that is dead."""
+    try:
+        text = stat.read_text()
+    except OSError:
+        return None
+    # The name in the second field may hold blanks; the last ")" ends it.
+    state, parent, group = text.rpartition(")")[2].split()[:3]
+    return None if state in "ZX" else (int(parent), int(group))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -124,7 +125,7 @@ class BackupCloud(Cloud):
 
     def failure_of(self, backup: Record) -> str:
         """Return how the backup service's last operation on a backup failed."""
-        journal = Journal(f"sqlite:///{self.backup_service.directory}/state/journal.sqlite")
+        journal = self._backup_journal
         try:
             return next(
                 str(entry.failure)
@@ -133,6 +134,10 @@ class BackupCloud(Cloud):
             )
         finally:
             journal.close()
+
+    @functools.cached_property
+    def _backup_journal(self) -> Journal:
+        return Journal(f"sqlite:///{self.backup_service.directory}/state/journal.sqlite")
 
     def path(self, volume: Record) -> Path:
         """Return the file of a volume of the local backend."""
