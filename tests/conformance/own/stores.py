@@ -13,7 +13,7 @@ import pytest
 from drivers.backup.posix import PosixDriver
 from drivers.backup.s3 import S3Driver
 from drivers.backup.swift import SwiftDriver
-from tests.backups import Metadata, settings
+from tests.backups import BLOCK, Metadata, settings
 from tests.conftest import require
 from tests.servers import S3, Servers, Swift, swift
 
@@ -21,16 +21,16 @@ _OF_S3 = {
     "backup_s3_store_access_key": "S3RVER",
     "backup_s3_store_secret_key": "S3RVER",
     "backup_s3_store_bucket": "conformance",
-    "backup_s3_object_size": 64 * 4096,
-    "backup_s3_block_size": 4096,
+    "backup_s3_object_size": 64 * BLOCK,
+    "backup_s3_block_size": BLOCK,
 }
 
 _OF_SWIFT = {
     "backup_swift_auth": "single_user",
     "backup_swift_user": swift.USER,
     "backup_swift_key": swift.KEY,
-    "backup_swift_object_size": 64 * 4096,
-    "backup_swift_block_size": 4096,
+    "backup_swift_object_size": 64 * BLOCK,
+    "backup_swift_block_size": BLOCK,
     "backup_swift_retry_attempts": 1,
 }
 
@@ -53,12 +53,16 @@ def _swift(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class OwnStore:
-    """A driver, and the function that returns its options once its server runs."""
+    """A driver, and the function that returns its options once its server runs.
+
+    :param size: bytes of its volumes: six objects, since most of the time goes into requests.
+    """
 
     name: str
     driver: type
     login: Callable[[pytest.FixtureRequest], Mapping[str, Any]]
     points: int = 0
+    size: int = 6 * 64 * BLOCK
     ignored: tuple[str, ...] = ()
 
     def prepare(self, request: pytest.FixtureRequest, place: Path) -> Callable[[], Any]:

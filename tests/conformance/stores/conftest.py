@@ -23,6 +23,7 @@ from ..loading import load
 from .rows import MIB, Metadata, Rows, scribble
 
 SIZE = 6 * MIB
+"""Bytes of the volume, unless the case of the driver has a size."""
 
 
 def _prepared(case: Any, request: pytest.FixtureRequest, place: Path) -> Callable[[], Any]:
@@ -100,19 +101,25 @@ def rows() -> Rows:
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Path:
+def size(store_case: Any) -> int:
+    """Return the bytes of the volume: several objects of the driver."""
+    return getattr(store_case, "size", SIZE)
+
+
+@pytest.fixture
+def volume(tmp_path: Path, size: int) -> Path:
     path = tmp_path / "volume"
-    scribble(path, random.Random(7), SIZE, writes=20)
+    scribble(path, random.Random(7), size, writes=20)
     return path
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Path:
+def target(tmp_path: Path, size: int) -> Path:
     path = tmp_path / "target"
-    path.write_bytes(_noise())
+    path.write_bytes(_noise(size))
     return path
 
 
 @functools.cache
-def _noise() -> bytes:
-    return random.Random(8).randbytes(SIZE)
+def _noise(size: int) -> bytes:
+    return random.Random(8).randbytes(size)

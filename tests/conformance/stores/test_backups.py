@@ -15,7 +15,6 @@ from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
 
 from ..checks.contents import difference
-from .conftest import SIZE
 from .rows import scribble
 
 Make = Callable[[], Any]
@@ -56,12 +55,12 @@ class TestBackupAndRestore:
         assert difference(target.read_bytes(), volume.read_bytes()) is None
 
     def test_an_incremental_one_brings_all_of_its_moment(
-        self, driver, rows, volume, target
+        self, driver, rows, volume, target, size
     ) -> None:
         full = rows.new()
         rows.back_up(driver, full, volume)
         before = volume.read_bytes()
-        scribble(volume, random.Random(9), SIZE)
+        scribble(volume, random.Random(9), size)
         leaf = rows.new(full)
         rows.back_up(driver, leaf, volume)
         for row, wanted in ((leaf, volume.read_bytes()), (full, before)):
@@ -93,18 +92,22 @@ class TestBackupAndRestore:
             make().restore(rows.record(row), "v", file, pace=Pace(key="r"))
         assert difference(target.read_bytes(), volume.read_bytes()) is None
 
-    def test_zeros_may_be_left_out_of_a_new_volume(self, driver, rows, volume, target) -> None:
+    def test_zeros_may_be_left_out_of_a_new_volume(
+        self, driver, rows, volume, target, size
+    ) -> None:
         row = rows.new()
         rows.back_up(driver, row, volume)
         os.truncate(target, 0)
-        os.truncate(target, SIZE)
+        os.truncate(target, size)
         rows.restore(driver, row, target, new=True)
         assert difference(target.read_bytes(), volume.read_bytes()) is None
 
-    def test_a_volume_that_is_too_small_is_refused(self, driver, rows, volume, target) -> None:
+    def test_a_volume_that_is_too_small_is_refused(
+        self, driver, rows, volume, target, size
+    ) -> None:
         row = rows.new()
         rows.back_up(driver, row, volume)
-        os.truncate(target, SIZE - 4096)
+        os.truncate(target, size - 4096)
         with pytest.raises(BackupDriverException):
             rows.restore(driver, row, target)
 

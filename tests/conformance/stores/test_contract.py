@@ -16,7 +16,6 @@ from drivers.interface.pace import Pace
 
 from ..checks import answers, leaks, outside
 from ..checks.contents import difference
-from .conftest import SIZE
 from .rows import VOLUME_ID, Rows
 
 RUBBISH_INFO = [None, 7, "text", [], {"unknown": ["rubbish"], "version": 10**9}]
@@ -72,12 +71,12 @@ class TestData:
             assert difference(target.read_bytes(), wanted) is None
 
     def test_zeros_of_an_incremental_backup_are_restored(
-        self, driver, rows, volume, target
+        self, driver, rows, volume, target, size
     ) -> None:
         full = rows.new()
         rows.back_up(driver, full, volume)
         with volume.open("r+b") as file:
-            file.write(bytes(SIZE // 2))
+            file.write(bytes(size // 2))
         leaf = rows.new(full)
         rows.back_up(driver, leaf, volume)
         rows.restore(driver, leaf, target)
@@ -95,22 +94,22 @@ class TestData:
         rows.restore(driver, parent, target)
         assert difference(target.read_bytes(), volume.read_bytes()) is None
 
-    def test_an_odd_length_is_restored(self, driver, rows, volume, target) -> None:
-        os.truncate(volume, SIZE - 4096 * 3 - 512)
+    def test_an_odd_length_is_restored(self, driver, rows, volume, target, size) -> None:
+        os.truncate(volume, size - 4096 * 3 - 512)
         row = rows.new()
         rows.back_up(driver, row, volume)
         rows.restore(driver, row, target)
         length = volume.stat().st_size
         assert difference(target.read_bytes()[:length], volume.read_bytes()) is None
 
-    def test_a_larger_volume_keeps_its_size(self, driver, rows, volume, target) -> None:
+    def test_a_larger_volume_keeps_its_size(self, driver, rows, volume, target, size) -> None:
         row = rows.new()
         rows.back_up(driver, row, volume)
         with target.open("ab") as file:
             file.write(b"x" * 65536)
         rows.restore(driver, row, target)
-        assert target.stat().st_size == SIZE + 65536
-        assert difference(target.read_bytes()[:SIZE], volume.read_bytes()) is None
+        assert target.stat().st_size == size + 65536
+        assert difference(target.read_bytes()[:size], volume.read_bytes()) is None
 
     def test_a_repeated_backup_is_of_one_moment(self, driver, rows, volume, target) -> None:
         row = rows.new()
