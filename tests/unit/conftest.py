@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A rule of every unit test: no thread outlives it."""
+"""Rules of every unit test: no thread outlives it, and statements are compiled once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,17 @@ from pathlib import Path
 import pytest
 from futurist._thread import ThreadWorker
 
+from tests.unit import compiled_statements
+
 _DEATH = 30.0
 """Time for a thread to end after it was stopped, in seconds."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def statements_are_compiled_once() -> Iterator[None]:
+    """Compile each statement once in a run, not in each test."""
+    with compiled_statements.shared():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
