@@ -3,26 +3,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.db import template
 from tests.unit.db.world import Tables
 from worker.db.database import Database
 from worker.db.records import Records
-from worker.db.sync import sync
-
-
-@pytest.fixture(scope="session")
-def synced_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with our tables, to be copied."""
-    path = tmp_path_factory.mktemp("db") / "template.sqlite"
-    database = Database(f"sqlite:///{path}")
-    sync(database)
-    database.dispose()
-    return path
 
 
 @pytest.fixture
@@ -32,9 +21,9 @@ def database_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def database(database_url: str, synced_file: Path) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
     """A database with our tables."""
-    shutil.copyfile(synced_file, database_url.removeprefix("sqlite:///"))
+    template.copy_to(Path(database_url.removeprefix("sqlite:///")))
     database = Database(database_url, sqlite_synchronous=False)
     yield database
     database.dispose()

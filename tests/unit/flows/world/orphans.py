@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
 import datetime
-import functools
 import itertools
-import shutil
-import sqlite3
-import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +15,11 @@ from drivers.interface.records import Record
 from flows.context import VolumeServiceContext
 from flows.engine import flow_run
 from flows.host import cleanup, orphaned
+from tests.unit.db import template
 from tests.unit.flows.world.doubles import Watched
 from tests.unit.flows.world.world import World
 from worker.adapters.record_cache import RecordCache
-from worker.db import models, sync
+from worker.db import models
 from worker.db.database import Database
 from worker.db.records import Records
 
@@ -39,17 +34,6 @@ WHO = {
 }
 BEFORE = datetime.datetime(2026, 1, 1, 12, 0, 0)
 EVERYTHING = {"service_id": None, "resource_type": None, "resource_id": None, "until": None}
-
-
-@functools.cache
-def _synced() -> Path:
-    """Return a file with our tables, to be copied."""
-    path = Path(tempfile.mkdtemp(prefix="holdfast-left-"), "empty.sqlite")
-    atexit.register(shutil.rmtree, path.parent)
-    database = Database(f"sqlite:///{path}")
-    sync.sync(database)
-    database.dispose()
-    return path
 
 
 class Row:
@@ -89,10 +73,8 @@ class Left:
 
     def __init__(self, directory: Path) -> None:
         self.world = World(directory)
-        place = directory / "left.sqlite"
-        with closing(sqlite3.connect(_synced())) as empty, closing(sqlite3.connect(place)) as copy:
-            empty.backup(copy)
-        self.database = Database(f"sqlite:///{place}", sqlite_synchronous=False)
+        url = template.copy_to(directory / "left.sqlite")
+        self.database = Database(url, sqlite_synchronous=False)
         self.records = Records(self.database)
         row = self.records.services.ensure(**WHO)
         self.ours, self.world.backend.service_uuid = row.id, row.uuid

@@ -14,17 +14,16 @@ from drivers.interface.errors import (
     BackupMetadataUnsupportedVersion,
     EncryptedBackupOperationFailed,
 )
+from tests.unit.db import template
 from worker.adapters.backup_metadata import VolumeMetadata
-from worker.db import sync
 from worker.db.database import Database
 from worker.db.records import Records
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
-    database = Database(f"sqlite:///{tmp_path / 'rows.sqlite'}")
-    sync.sync(database)
-    return Records(database)
+    url = template.copy_to(tmp_path / "rows.sqlite")
+    return Records(Database(url, sqlite_synchronous=False))
 
 
 def volume(records: Records, **columns: Any) -> str:

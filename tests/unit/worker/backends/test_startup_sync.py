@@ -12,12 +12,12 @@ import pytest
 from oslo_utils import timeutils
 
 from drivers.interface.optional import Reporting
-from tests.unit.db.conftest import database, database_url, records, synced_file
+from tests.unit.db.conftest import database, database_url, records
 from worker.backends.startup_sync import AT_ONCE, StartupSync, correct, has_data
 from worker.db.criteria import BackendRows
 from worker.db.records import Records
 
-__all__ = ["database", "database_url", "records", "synced_file"]
+__all__ = ["database", "database_url", "records"]
 
 HOST = "h1@b1"
 POOL_HOST = f"{HOST}#p"

@@ -14,11 +14,10 @@ import pytest
 from oslo_config import cfg
 
 from flows.errors import ProcessStopping
+from tests.unit.db import template
 from worker import conf as config
 from worker.adapters.record_cache import _Observed
 from worker.conf import backends, state_path
-from worker.db import sync
-from worker.db.database import Database
 from worker.execution.concurrency import BlockingClient
 from worker.rpc.request_context import RequestContext
 from worker.service import backup, volume
@@ -60,10 +59,8 @@ def conf(tmp_path: Path) -> Iterator[cfg.ConfigOpts]:
 
 
 @pytest.fixture
-def synced(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
-    database = Database.from_conf(conf)
-    sync.sync(database)
-    database.dispose()
+def synced(conf: cfg.ConfigOpts, tmp_path: Path) -> cfg.ConfigOpts:
+    template.copy_to(tmp_path / "holdfast.sqlite")
     return conf
 
 
