@@ -47,6 +47,8 @@ def make_engine(
     :param silence: how long a server may take to reply, in seconds.
     :param causal: whether a query on Galera waits for the earlier commits of other nodes.
 
+    The pool rolls nothing back: each user of a connection ends its transaction.
+
     Commits to a server survive a power cut; those to a file in SQLite survive a kill, and wait
     for the disk by themselves (see group_commit.py).
     """
@@ -56,6 +58,7 @@ def make_engine(
         engine = sa.create_engine(
             url,
             pool_pre_ping=True,
+            pool_reset_on_return=None,
             isolation_level="READ COMMITTED",
             connect_args=_limits(url, silence),
         )
@@ -192,6 +195,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url,
         poolclass=sa.pool.QueuePool,
+        pool_reset_on_return=None,
         connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_TIMEOUT},
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -113,13 +113,16 @@ def translated(engine: sa.Engine) -> Iterator[None]:
 
 
 def _end(connection: sa.PoolProxiedConnection, error: BaseException) -> None:
-    """Roll back; a connection whose server is away is not used again."""
+    """Roll back; a connection that may still be in a transaction is not used again."""
     if isinstance(error, Exception) and kind_of(error) is ErrorKind.AWAY:
         connection.invalidate(error)
         return
-    with suppress(Exception):  # the first error is the one to raise
+    try:
         connection.rollback()
-    connection.close()
+    except Exception as failed:  # noqa: BLE001 - the first error is the one to raise
+        connection.invalidate(failed)
+    else:
+        connection.close()
 
 
 def _translate(error: Exception) -> JournalError:

@@ -26,8 +26,6 @@ NAMESPACE = "cinder"
 MAX_DEPTH = 100
 """Levels of dicts and lists in one value; deeper values cannot be written as JSON again."""
 
-_CONTAINERS = frozenset({dict, list})
-
 
 class MalformedObject(ValueError):
     """A primitive that is no versioned object; the text names the place."""
@@ -161,7 +159,7 @@ def _check(value: Any, name: str) -> None:
                 found = found.values()
             elif found.__class__ is not list:
                 continue
-            below += [child for child in found if child.__class__ in _CONTAINERS]
+            below += [child for child in found if (kind := type(child)) is dict or kind is list]
         if not below:
             return
         level = below

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from oslo_utils import timeutils
 
 from drivers.compat.oslo_context import bind
 
-_SECRET_WORDS = ("token", "catalog", "secret", "password", "credential", "auth")
+_SECRET = re.compile("token|catalog|secret|password|credential|auth")
 """Parts of the names of keys that are never stored, those of senders newer than us included."""
 
 _OF_THE_BUS = frozenset({"msg_id", "reply_q", "client_timeout"})
@@ -180,7 +181,7 @@ class ContextSerializer:
 
 
 def _is_secret(key: str) -> bool:
-    return any(word in key.lower() for word in _SECRET_WORDS)
+    return _SECRET.search(key.lower()) is not None
 
 
 _DEFAULTS: Mapping[str, Any] = {

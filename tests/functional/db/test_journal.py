@@ -144,3 +144,20 @@ def test_requests(journal: Journal) -> None:
 
     assert requests.answer_of(first) == RequestResult(False, "no")
     assert [r.id for r in requests.pending(SLOT)] == [second]
+
+
+@pytest.mark.parametrize("kind", ["mysql"])
+def test_a_server_is_not_told_to_roll_back_what_has_ended(new_database, kind) -> None:
+    journal = Journal(new_database(kind))
+    journal.upgrade()
+
+    def rollbacks() -> int:
+        with journal._reading() as connection:
+            found = connection.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Com_rollback'").one()
+        return int(found[1])
+
+    before = rollbacks()
+    detail = accept(journal)
+    journal.finish(detail, journal.progress(detail), None)
+    assert rollbacks() == before + 1  # of the query before
+    journal.close()

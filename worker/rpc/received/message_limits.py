@@ -34,8 +34,8 @@ class ExcessiveMessage(ValueError):
 def check_structure(body: object, most: int = STRUCTURE_MAX) -> None:
     """Refuse a body whose objects would need much memory. :raises ExcessiveMessage: they would."""
     raw = body.encode(errors="replace") if isinstance(body, str) else body
-    if not isinstance(raw, bytes | bytearray | memoryview):
-        return
+    if not isinstance(raw, bytes | bytearray | memoryview) or len(raw) <= most:
+        return  # a body has no more marks than bytes
     raw = bytes(raw)
     count = sum(raw.count(mark) for mark in _STRUCTURE)
     if count > most:
