@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers that take a query: entries of the journal, rows in transient statuses.
 
-The first process of a service asks once a minute, on a thread of its own.
+The first process of a service counts once a minute, on the threads of the probes.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from worker import database_url
@@ -24,45 +24,51 @@ PAUSE = 60.0
 """Seconds between two counts."""
 
 
-class CountedRows:
-    """The last numbers.
+class Counted:
+    """The last numbers of one system.
 
+    :param query: yields them.
     :ivar series: as a snapshot has them.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, query: Callable[[], Iterator[gauges.Value]]) -> None:
+        self._query = query
+        self._next = 0.0
         self.series: dict[str, Series] = {}
 
-    def start(self) -> None:
-        """Start to count, until the process stops."""
-        threading.Thread(target=self._loop, name="counted-rows", daemon=True).start()
-
-    def count(self) -> None:
-        """Count once; the last numbers stay while a database is away."""
+    def renew(self) -> None:
+        """Count if it is time; the last numbers stay while a database is away."""
+        if time.monotonic() < self._next:
+            return
         try:
-            self.series = gauges.series([*self._journal(), *self._rows()])
+            self.series = gauges.series(self._query())
         except Exception as error:  # noqa: BLE001 - the next count makes up for it
             LOG.debug("nothing was counted for monitors: %s", error)
+        self._next = time.monotonic() + PAUSE
 
-    def _loop(self) -> None:
-        stopping = self._parts.base.stopping
-        while not stopping.is_set():
-            self.count()
-            stopping.wait(PAUSE)
 
-    def _journal(self) -> Iterator[gauges.Value]:
-        usage = self._parts.base.journal.usage()
-        for state in ("unfinished", "finished", "failed", "rejected"):
-            yield d.JOURNAL_ENTRIES, (state,), getattr(usage, state)
-        yield d.JOURNAL_BYTES, ("failures",), usage.kept_bytes
-        if (path := database_url.file_of(self._parts.base.conf.journal.connection)) is not None:
-            yield d.JOURNAL_BYTES, ("file",), sqlite_file.size(Path(path))
+def of(parts: Parts) -> Mapping[str, Counted]:
+    """Return the numbers by their systems; none for a process that is not the first one."""
+    if not parts.base.identity.first:
+        return {}
+    return {
+        "journal": Counted(lambda: _journal(parts)),
+        "database": Counted(lambda: _rows(parts)),
+    }
 
-    def _rows(self) -> Iterator[gauges.Value]:
-        base = self._parts.base
-        found = base.records.transient(base.identity.binary, base.identity.backend_rows)
-        for one in found:
-            labels = (one.resource, one.status)
-            yield d.TRANSIENT, labels, one.count
-            yield d.TRANSIENT_AGE, labels, one.oldest
+
+def _journal(parts: Parts) -> Iterator[gauges.Value]:
+    usage = parts.base.journal.usage()
+    for state in ("unfinished", "finished", "failed", "rejected"):
+        yield d.JOURNAL_ENTRIES, (state,), getattr(usage, state)
+    yield d.JOURNAL_BYTES, ("failures",), usage.kept_bytes
+    if (path := database_url.file_of(parts.base.conf.journal.connection)) is not None:
+        yield d.JOURNAL_BYTES, ("file",), sqlite_file.size(Path(path))
+
+
+def _rows(parts: Parts) -> Iterator[gauges.Value]:
+    base = parts.base
+    for one in base.records.transient(base.identity.binary, base.identity.backend_rows):
+        labels = (one.resource, one.status)
+        yield d.TRANSIENT, labels, one.count
+        yield d.TRANSIENT_AGE, labels, one.oldest

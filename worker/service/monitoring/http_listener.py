@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 RETRY = 10.0
 """Seconds between two attempts to listen, as on a port that another program still has."""
 
-THREADS = 4
+THREADS = 2
 """Requests that are answered at once; a client that sends nothing blocks one for a second."""
 
 SOCKET_MODE = 0o660

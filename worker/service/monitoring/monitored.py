@@ -15,7 +15,7 @@ from worker.service.monitoring.shared_snapshot import SharedSnapshot
 from worker.service.start_stop import Service
 
 LISTENER = "worker.service.monitoring.http_listener"
-"""Its libraries take 2 MiB, so it is imported only where there is a listener."""
+"""Its libraries take 3 MiB, so it is imported only where there is a listener."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from oslo_db.exception import DBError
 from flows.errors import FlowError
 from flows.storable_errors import text_of
 from worker.journal.errors import JournalError
+from worker.service.monitoring.counted_rows import Counted
 from worker.service.parts import Parts
 
 LOG = logging.getLogger(__name__)
@@ -30,9 +31,16 @@ class Probe:
     """Uses one system again and again, on a thread of its own.
 
     :param use: uses it once; raises when that fails.
+    :param after: called after each probe, on its thread.
     """
 
-    def __init__(self, system: str, use: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        system: str,
+        use: Callable[[], object],
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._after = after
         self._system = system
         self._use = use
         self._fault = ""
@@ -67,13 +75,17 @@ class Probe:
     def _loop(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
             self.once()
+            self._after()
             stopping.wait(PAUSE)
 
 
-def of(parts: Parts) -> Mapping[str, Probe]:
-    """Return the probes of a process, by the systems."""
-    base = parts.base
+def of(parts: Parts, counted: Mapping[str, Counted]) -> Mapping[str, Probe]:
+    """Return the probes of a process, by the systems.
+
+    :param counted: numbers that take a query.
+    """
+    uses = {"journal": parts.base.journal.prove_writable, "database": parts.base.row.get}
     return {
-        "journal": Probe("journal", base.journal.prove_writable),
-        "database": Probe("database", base.row.get),
+        system: Probe(system, use, counted[system].renew) if counted else Probe(system, use)
+        for system, use in uses.items()
     }

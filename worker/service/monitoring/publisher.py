@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.metrics.measurements import MEASURED, Series
-from worker.service.monitoring import gauges, probes, process_checks
-from worker.service.monitoring.counted_rows import CountedRows
+from worker.service.monitoring import counted_rows, gauges, probes, process_checks
+from worker.service.monitoring.counted_rows import Counted
 from worker.service.monitoring.probes import Probe
 from worker.service.monitoring.shared_snapshot import SharedSnapshot
 from worker.service.parts import Parts
@@ -35,7 +35,7 @@ class Publisher:
         self._service = service
         self._failed = False
         self._probes: Mapping[str, Probe] = {}
-        self._rows: CountedRows | None = None
+        self._counted: Mapping[str, Counted] = {}
 
     def start(self) -> None:
         """Start to write, on a thread of its own, until the process ends.
@@ -79,13 +79,13 @@ class Publisher:
 
     def _metrics(self, parts: Parts | None, now: float) -> dict[str, Series]:
         values = [*gauges.of_outages(), *(gauges.of(parts, now) if parts is not None else ())]
-        rows = self._rows.series if self._rows is not None else {}
-        return {**gauges.series(values), **rows, **MEASURED.series()}
+        found = {**gauges.series(values), **MEASURED.series()}
+        for one in self._counted.values():
+            found |= one.series
+        return found
 
     def _begin(self, parts: Parts) -> None:
-        self._probes = probes.of(parts)
+        self._counted = counted_rows.of(parts)
+        self._probes = probes.of(parts, self._counted)
         for probe in self._probes.values():
             probe.start(parts.base.stopping)
-        if parts.base.identity.first:
-            self._rows = CountedRows(parts)
-            self._rows.start()
