@@ -39,6 +39,8 @@ def _required(parser: argparse.ArgumentParser, besides: argparse.Action) -> list
     for action in parser._actions:
         if action is not besides and action.required and not action.option_strings:
             words.append("create_volume" if action.dest == "method" else "12345")
+        if action.required and action.choices and action.option_strings:
+            words += [action.option_strings[0], next(iter(action.choices))]
     if besides.dest == "volume" and "create_volume" in words:
         words[words.index("create_volume")] = "delete_volume"
     if "create_volume" in words:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows.statuses import OF_KIND, TRANSIENT, AttachStatus, VolumeStatus
 from worker.cli.access import CommandError, NoJournal
 from worker.cli.flow import UNDER_WAY
-from worker.cli.upkeep.outcome import Outcomes, not_empty
+from worker.cli.upkeep.outcome import Outcomes
 from worker.journal.entries.listed_entry import concerns
 from worker.journal.errors import JournalError
 
@@ -37,7 +37,7 @@ class _Reset(Outcomes):
         """Add the id and the status."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add = parser.add_argument
-        add("id", metavar="ID", type=not_empty, help="its id, or the beginning of it")
+        add("id", metavar="ID", help="its id, or the beginning of it")
         choices = _at_rest(self.kind)
         to = f"one of {', '.join(choices)}"
         add("--to", metavar="STATUS", required=True, choices=choices, help=to)
