@@ -77,7 +77,7 @@ class TestEndpoints:
             Dispatcher([Queries(), Queries()], "3.20")
 
     def test_the_services_expose_each_method_once(self) -> None:
-        assert len(volume_dispatcher().methods) == 57
+        assert len(volume_dispatcher().methods) == 58
         assert len(backup_dispatcher().methods) == 11
 
 
