@@ -71,10 +71,8 @@ class List(Lister):
 
     def _task(self, entry: JournalEntry) -> str:
         """Return the task that runs, or the one that failed."""
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.journal.entries.tasks import current_task
-
-        return current_task(self.access.journal, entry, ended=entry.state in UNDONE)
+        journal, ended = self.access.journal, entry.state in UNDONE
+        return str(_task_module().current_task(journal, entry, ended=ended))
 
 
 class Show(ShowOne):
@@ -91,10 +89,7 @@ class Show(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
         entry = self.access.flow(parsed_args.id)
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.journal.entries.tasks import read_tasks
-
-        tasks, problem = read_tasks(self.access.journal, entry)
+        tasks, problem = _task_module().read_tasks(self.access.journal, entry)
         shown: dict[str, Any] = {
             "flow": entry.flow,
             "method": entry.method,
@@ -248,6 +243,13 @@ def _path(which: str) -> str:
     module, _, name = which.partition(":")
     module = module if module.startswith("flows.") else f"flows.{module}"
     return f"{module}:{name or 'flow'}"
+
+
+def _task_module() -> Any:
+    # Late: SQLAlchemy and taskflow take a second, which help does not need.
+    from worker.journal.entries import tasks
+
+    return tasks
 
 
 def _resumed(row: Mapping[str, Any]) -> str:

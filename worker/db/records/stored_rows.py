@@ -6,7 +6,8 @@ For people who look for the history of a resource: nothing here changes a row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,6 +44,9 @@ _RELATED: Mapping[str, Mapping[str, tuple[sa.Table, str]]] = {
     "group_snapshot": {"snapshot": (models.snapshots, "group_snapshot_id")},
 }
 """Rows that name a resource, by its kind and theirs."""
+
+_BATCH = 500
+"""Rows of one query."""
 
 _MOST = 100
 """Rows of each related kind, the newest ones."""
@@ -85,6 +89,21 @@ class StoredRows:
             newest = query.order_by(table.c.created_at.desc(), table.c.id).limit(_MOST)
             found += self._read(other, newest, {"which": resource_id})
         return found
+
+    def active(
+        self, kind: str, begin: datetime.datetime, end: datetime.datetime
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows that existed in a period, deleted ones too, by their ids."""
+        table, last = KINDS[kind], ""
+        wanted = [
+            table.c.created_at < end,
+            sa.or_(table.c.deleted == sa.false(), table.c.deleted_at > begin),
+        ]
+        wanted += [table.c.use_quota == sa.true()] if "use_quota" in table.c else []
+        query = sa.select(table).where(*wanted).order_by(table.c.id).limit(_BATCH)
+        while rows := self._db.rows(query.where(table.c.id > last)):
+            yield from (row._asdict() for row in rows)
+            last = rows[-1].id
 
     def work(self, kind: str, resource_id: str) -> Record | None:
         """Return the row of ``workers``: which service has begun to work on a resource."""

@@ -53,10 +53,19 @@ class Notifier:
 
     :param host: ``host@backend``, the publisher.
     :param transport: notifications have their own; it is not used.
+    :param row_hosts: whether the publisher of creations is the row's host, as a service has it.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, transport: Any = None, *, host: str) -> None:
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        transport: Any = None,
+        *,
+        host: str,
+        row_hosts: bool = True,
+    ) -> None:
         self._host = host
+        self._row_hosts = row_hosts
         self._transport: Any = None
         conf.register_opts(compat.NOTIFIER_OPTS, group=_GROUP)
         settings = conf[_GROUP]
@@ -88,7 +97,8 @@ class Notifier:
     def volume(self, request: Any, event: str, volume: Record, **extra: Any) -> None:
         """Send ``volume.<event>``."""
         if self.enabled:
-            whole = volume.get("host") if event.startswith(_WHOLE_HOST) else None
+            is_whole = self._row_hosts and event.startswith(_WHOLE_HOST)
+            whole = volume.get("host") if is_whole else None
             publisher = f"volume.{whole or self._host}"
             self._send(request, publisher, f"volume.{event}", _volume, volume, extra)
 
