@@ -16,7 +16,6 @@ from worker.audit.sources import AuditedBackend, Look, ObjectIndex
 from worker.db import models
 
 _V, _M = models.volumes, models.volume_admin_metadata
-_OBJECT = sa.func.coalesce(_V.c._name_id, _V.c.id)
 
 _WITH_OBJECT = (
     *(VolumeStatus.AVAILABLE, VolumeStatus.IN_USE, VolumeStatus.RESERVED),
@@ -33,7 +32,9 @@ _TIMES = (_V.c.created_at, _V.c.updated_at, _V.c.deleted_at)
 _ROWS = sa.select(*_COLUMNS, *_TIMES).where(
     _V.c.deleted == sa.false(), _V.c.status.in_(_WITH_OBJECT), _AT_REST
 )
-_OWNERS = sa.select(_OBJECT.label("object_id")).where(_V.c.deleted == sa.false())
+_OWNERS = sa.select(_V.c.id).where(_V.c.deleted == sa.false(), _V.c._name_id.is_(None))
+_RENAMED = sa.select(_V.c._name_id).where(_V.c.deleted == sa.false(), _V.c._name_id.is_not(None))
+"""Few rows of volumes that were migrated; the column has no index."""
 _EVEN_DELETED = sa.select(*_COLUMNS, _V.c.deleted, _AT_REST.label("at_rest"), *_TIMES)
 _LET_GO = sa.select(_M.c.volume_id).where(_M.c.key == UNMANAGED)
 """Volumes, deleted ones too, whose object was let go by an operation of ours."""
@@ -74,8 +75,9 @@ def volume_size_differs(look: Look) -> Iterator[Drift]:
 def volume_object_unknown(look: Look) -> Iterator[Drift]:
     """Yield objects with the name of a volume that is no volume's object."""
     for backend, found in look.listed():
-        owned = {row.object_id for row in look.by_ids(_OWNERS, _OBJECT, found.sizes)}
-        unknown = sorted(found.sizes.keys() - owned)
+        owned = {row.id for row in look.by_ids(_OWNERS, _V.c.id, found.sizes)}
+        renamed = {row._name_id for row in look.rows(_RENAMED)}
+        unknown = sorted(found.sizes.keys() - owned - renamed)
         rows = {row.id: row for row in look.by_ids(_EVEN_DELETED, _V.c.id, unknown)}
         let_go = {row.volume_id for row in look.by_ids(_LET_GO, _M.c.volume_id, unknown)}
         for volume_id in unknown:
