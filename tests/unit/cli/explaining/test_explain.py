@@ -291,6 +291,19 @@ def test_lines_of_the_log_and_calls_of_drivers_are_found(
     assert "raised after 0.500 s: OSError: gone" in page
 
 
+def test_a_secret_in_a_line_of_the_log_is_masked(holdfast: Shell, tmp_path: Path) -> None:
+    made = volume(holdfast, status="error")
+    (tmp_path / "worker.log").write_text(f"volume {made.id}: password=s3cret\n")
+    holdfast.conf.set_override("log_file", str(tmp_path / "worker.log"))
+    try:
+        ran = holdfast("explain", made.id, "-f", "json")
+    finally:
+        holdfast.conf.clear_override("log_file")
+
+    assert len(ran.rows["log"]) == 1
+    assert "s3cret" not in ran.out
+
+
 def test_the_database_alone_explains_something(holdfast: Shell, tmp_path: Path) -> None:
     made = volume(holdfast, status="available")
     place = f"sqlite:///{tmp_path}/no.sqlite"

@@ -62,7 +62,7 @@ def test_a_row_stays_while_another_one_refers_to_it(holdfast: Shell) -> None:
     volume_id = volume(holdfast, None)
     snapshot = holdfast.records.snapshots.create(volume_id=volume_id)
     delete(holdfast, "volume", volume_id, 40)
-    holdfast("db", "purge", "30")
+    first = holdfast("db", "purge", "30")
     before = is_there(holdfast, "volume", volume_id)
     delete(holdfast, "snapshot", snapshot.id, 40)
     with Database.from_conf(holdfast.conf).writer() as connection:
@@ -70,7 +70,7 @@ def test_a_row_stays_while_another_one_refers_to_it(holdfast: Shell) -> None:
         connection.execute(sa.delete(metadata).where(metadata.c.volume_id == volume_id))
     holdfast("db", "purge", "30")
 
-    assert before
+    assert (first.status, before) == (0, True), first.errors
     assert not is_there(holdfast, "volume", volume_id)
 
 
