@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
+import kombu
+from amqp.exceptions import NotFound
 
 from tests.functional.service import render
 from tests.servers import Process, Servers, free_port, until
@@ -29,7 +30,6 @@ PLUGINS = Path(__file__).parent / "plugins"
 BACKENDS = ("one", "two")
 _PASSWORD = "of-the-service"
 START_TIMEOUT = 90.0  # seconds; Cinder's imports take some on a busy machine
-_REPORTS = "SELECT report_count FROM services WHERE topic = 'cinder-scheduler'"
 
 Sections = Mapping[str, Mapping[str, Any]]
 
@@ -113,7 +113,7 @@ class Control:
         self._processes["api"] = self.run("cinder-api")
         self._processes["scheduler"] = self.run("cinder-scheduler")
         until(self._answers, START_TIMEOUT, "the API to answer")
-        self._wait_for_scheduler()
+        until(self._schedules, START_TIMEOUT, "the scheduler to take calls")
 
     def run(self, program: str, *arguments: str) -> Process:
         """Start a program of Cinder's with its configuration."""
@@ -133,22 +133,22 @@ class Control:
         self._keystone.shutdown()
         self._keystone.server_close()
 
-    def _wait_for_scheduler(self) -> None:
-        """Wait for its first report: it takes calls then, and before they are lost."""
-        engine = sa.create_engine(self.database)
+    def _schedules(self) -> bool:
+        """Check for a consumer of the scheduler's calls; they are lost before it is there."""
+        self._check()
+        with kombu.Connection(self.bus.replace("rabbit://", "amqp://", 1)) as connection:
+            try:
+                queue = connection.channel().queue_declare("cinder-scheduler", passive=True)
+            except NotFound:
+                return False
+            return bool(queue.consumer_count)
 
-        def reports() -> bool:
-            with engine.connect() as connection:
-                return self._answers() and bool(connection.scalar(sa.text(_REPORTS)))
-
-        try:
-            until(reports, START_TIMEOUT, "the scheduler to report")
-        finally:
-            engine.dispose()
-
-    def _answers(self) -> bool:
+    def _check(self) -> None:
         for name, process in self._processes.items():
             assert process.returncode is None, f"{name} ended:\n{process.tail()}"
+
+    def _answers(self) -> bool:
+        self._check()
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthcheck", timeout=5):
                 return True
