@@ -28,7 +28,10 @@ from worker.journal.journal import Journal
 LOG = logging.getLogger(__name__)
 
 BATCH = 500
-"""Rows of one query, and ids in one condition."""
+"""Ids in one condition."""
+
+PAGE = 5_000
+"""Rows of one page: a database may sort all rows of a backend for each page."""
 
 _TEMPORARY = re.compile(r"(?:clone|revert)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Names of the objects of :mod:`flows.volume.data.temporary_objects`."""
@@ -190,7 +193,7 @@ class Look:
     ) -> Iterator[Any]:
         """Yield the rows of a long query of volumes on a backend, some at a time."""
         condition = on_host(models.volumes.c[backend.rows.column])
-        wanted = statement.where(condition, key > sa.bindparam("after")).order_by(key).limit(BATCH)
+        wanted = statement.where(condition, key > sa.bindparam("after")).order_by(key).limit(PAGE)
         parameters = {**backend.rows.parameters, "after": ""}
         while found := self.rows(wanted, parameters):
             yield from found

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flows.statuses import BackupStatus
 from worker.audit.drift import Drift, kind
 from worker.audit.moments import last_written
-from worker.audit.sources import BATCH, Look
+from worker.audit.sources import PAGE, Look
 from worker.db import models
 
 _B = models.backups
@@ -29,7 +29,7 @@ _WHOLE = (
         _B.c.id > sa.bindparam("after"),
     )
     .order_by(_B.c.id)
-    .limit(BATCH)
+    .limit(PAGE)
 )
 
 
