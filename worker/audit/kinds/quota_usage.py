@@ -14,6 +14,7 @@ from worker.audit.drift import Drift, kind
 from worker.audit.moments import last_written
 from worker.audit.sources import Look
 from worker.db import models
+from worker.db.records.quotas.usage import is_counted
 
 _Q, _R, _T = models.quota_usages, models.reservations, models.volume_types
 
@@ -32,8 +33,6 @@ _COUNTED = (
 )
 """Tables of resources, the names of the number and the size, and the column of the size."""
 
-_NAMES = ("volumes", "snapshots", "gigabytes", "groups", "backups", "backup_gigabytes")
-
 
 @kind(
     subject="rows of volumes, snapshots, groups and backups; in_use of quota_usages",
@@ -47,7 +46,7 @@ def quota_in_use_differs(look: Look) -> Iterator[Drift]:
     counted = _count(look)
     for row in look.rows(_LIVE):
         project = (row.project_id, row.resource)
-        if project in changing or not _is_counted(row.resource):
+        if project in changing or not is_counted(row.resource):
             continue
         if row.in_use != counted[project]:
             yield _drift(row, f"{row.resource}: in_use is {row.in_use}, not {counted[project]}")
@@ -71,7 +70,8 @@ def quota_reserved_differs(look: Look) -> Iterator[Drift]:
 @kind(
     subject="rows of quota_usages of one project and resource",
     meaning="Two services made the row at once; each counts a part.",
-    remedy="holdfast quota sync merges the rows.",
+    remedy="Use --fix, or holdfast quota sync: the rows are merged.",
+    repair="sync_quota",
 )
 def quota_usage_duplicated(look: Look) -> Iterator[Drift]:
     """Yield the second and further rows of a project and resource."""
@@ -106,10 +106,6 @@ def _drift(row: Any, text: str) -> Drift:
         changed_at=last_written(row),
         facts={"project_id": row.project_id, "resource": row.resource},
     )
-
-
-def _is_counted(resource: str) -> bool:
-    return resource in _NAMES or any(resource.startswith(f"{name}_") for name in _NAMES)
 
 
 def _count(look: Look) -> Counter[tuple[str, str]]:

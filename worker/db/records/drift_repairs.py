@@ -13,7 +13,7 @@ from flows.statuses import AttachStatus, BackupStatus, VolumeStatus
 from worker.db import models
 from worker.db.column_values import now
 from worker.db.database import Database
-from worker.db.records.quotas.usage import Usages
+from worker.db.records.quotas.usage_check import UsageChecks
 
 _V, _A, _B, _W = models.volumes, models.volume_attachment, models.backups, models.workers
 _Q, _R, _E = models.quota_usages, models.reservations, models.image_volume_cache_entries
@@ -35,7 +35,7 @@ class DriftRepairs:
 
     def __init__(self, database: Database, *, count_snapshots: bool) -> None:
         self._db = database
-        self._usages = Usages(count_snapshots)
+        self._usages = UsageChecks(database, count_snapshots=count_snapshots)
 
     def settle_attachments(self, volume_id: str) -> bool:
         """Set the statuses of a volume at rest by its attachments."""
@@ -69,25 +69,8 @@ class DriftRepairs:
         )
 
     def sync_quota(self, project_id: str, resource: str) -> bool:
-        """Set the usage of a project to the sum of its rows and of its reservations.
-
-        While it has open reservations only the reserved amount is set.
-        """
-
-        def work(connection: sa.Connection) -> bool:
-            row = self._usages.locked(connection, project_id, {resource: 0})[resource]
-            reserved = sa.select(sa.func.coalesce(sa.func.sum(_R.c.delta), 0)).where(
-                _R.c.usage_id == row.id, _R.c.deleted == sa.false(), _R.c.delta > 0
-            )
-            held = int(connection.scalar(reserved) or 0)
-            used = row.in_use if held else self._usages.count(connection, project_id, resource)
-            if (used, held) == (row.in_use, row.reserved):
-                return False
-            values = {"in_use": used, "reserved": held, "updated_at": now()}
-            connection.execute(sa.update(_Q).where(_Q.c.id == row.id).values(values))
-            return True
-
-        return self._db.write(work)
+        """Correct the usage of a project; while it has open reservations, the reserved amount."""
+        return bool(self._usages.sync(project_id, resource))
 
     def drop_work_row(self, work_id: int, race_preventer: int) -> bool:
         """Remove a work row that no service has claimed since."""

@@ -68,16 +68,21 @@ class UsageChecks:
 
     def check(self, project_id: str) -> list[UsageDifference]:
         """Return the differences of a project, in one transaction that changes nothing."""
-        return self._db.read(lambda connection: self._compare(connection, project_id))
+        return self._db.read(lambda c: self._compare(c, project_id, _OF_PROJECT, correct=False))
 
-    def sync(self, project_id: str) -> list[UsageDifference]:
-        """Correct the usages of a project in one transaction; return the differences it had."""
-        return self._db.write(lambda c: self._compare(c, project_id, correct=True))
+    def sync(self, project_id: str, resource: str | None = None) -> list[UsageDifference]:
+        """Correct the usages of a project in one transaction; return the differences it had.
+
+        :param resource: its usage only; all by default.
+        """
+        query = _OF_PROJECT.with_for_update()
+        if resource is not None:
+            query = query.where(_Q.c.resource == resource)
+        return self._db.write(lambda c: self._compare(c, project_id, query, correct=True))
 
     def _compare(
-        self, connection: sa.Connection, project_id: str, *, correct: bool = False
+        self, connection: sa.Connection, project_id: str, query: sa.Select[Any], *, correct: bool
     ) -> list[UsageDifference]:
-        query = _OF_PROJECT.with_for_update() if correct else _OF_PROJECT
         by_resource: dict[str, list[Any]] = {}
         for row in connection.execute(query, {"project": project_id}).all():
             if is_counted(row.resource):
