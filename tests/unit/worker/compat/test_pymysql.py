@@ -14,6 +14,10 @@ from worker.compat import pymysql
 from worker.db.database import Database
 
 ADDRESS = "mysql+pymysql://root@127.0.0.1:1/none"
+ATTRIBUTES = (
+    *("options", "verify_flags", "verify_mode", "check_hostname", "protocol"),
+    *("minimum_version", "maximum_version", "security_level", "post_handshake_auth"),
+)
 UNVERIFIED = {"check_hostname": False, "verify_mode": ssl.CERT_NONE}
 
 
@@ -37,8 +41,10 @@ def test_connections_share_a_context_that_is_like_the_librarys_own() -> None:
 
     assert first.ctx is second.ctx is not None
     assert {name: getattr(first.ctx, name) for name in UNVERIFIED} == UNVERIFIED
-    for name in ("options", "verify_flags", "verify_mode", "check_hostname", "minimum_version"):
+    for name in ATTRIBUTES:
         assert getattr(first.ctx, name) == getattr(theirs, name)
+    assert first.ctx.get_ciphers() == theirs.get_ciphers()
+    assert first.ctx.cert_store_stats()["x509"] == 0  # reading those of the system takes long
     assert not first._ssl_required and first.ssl  # TLS where the server offers it
 
 
@@ -51,7 +57,7 @@ def test_options_of_the_user_make_a_context_of_their_own() -> None:
 
 def test_a_context_that_was_made_before_is_the_shared_one(monkeypatch: pytest.MonkeyPatch) -> None:
     pymysql.make_tls_context()
-    monkeypatch.setattr(ssl, "create_default_context", lambda **_: pytest.fail("a second one"))
+    monkeypatch.setattr(ssl, "SSLContext", lambda *_: pytest.fail("a second one"))
 
     assert connect(ADDRESS).ctx is not None
 
