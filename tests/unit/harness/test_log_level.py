@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A test that sets the level of the log leaves none to the next one."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+LEVELS: list[int] = []
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_the_level_is_as_it_was(turn: str) -> None:
+    LEVELS.append(logging.getLogger().level)
+    logging.getLogger().setLevel(logging.DEBUG)
+
+    assert LEVELS[0] == LEVELS[-1] != logging.DEBUG
