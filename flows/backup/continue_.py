@@ -147,7 +147,7 @@ class StoreBackup(Step, task="keep"):
             return None
         backup, driver = ctx.backups.get(backup_id), ctx.driver
         read = source_of(ctx, backup, device)
-        moved_data.begin(backup.size * units.Gi)
+        moved_data.begin((backup.size or 0) * units.Gi)
         listeners = ProgressNotifications(ctx, backup)
         pace = transfer_control.cancellable(ctx, backup_id, STATUSES.during, listeners.report)
         pace = dataclasses.replace(pace, show=listeners.show)

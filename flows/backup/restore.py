@@ -199,7 +199,7 @@ class WriteVolume(Step, task="bring"):
         if backup.encryption_key_id:
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)
-        moved_data.begin(backup.size * units.Gi)
+        moved_data.begin((backup.size or 0) * units.Gi)
         pace = transfer_control.cancellable(ctx, backup_id, BACKUP.during)
         new = volume_is_new and ctx.volume_service.new_volumes_are_zero(ctx.request, volume)
         offered = {"volume_is_new": new, "pace": pace}

@@ -27,7 +27,7 @@ def test_virtual_hosts_share_nothing(broker):
 def test_stopped_broker_refuses_and_keeps_durable_messages(broker):
     url = broker.vhost()
     with amqp(url) as connection:
-        connection.SimpleQueue("durable").put("cast")
+        connection.SimpleQueue("durable").put({"method": "cast"})
 
     broker.stop()
     refused = not listens(broker.port)
@@ -35,7 +35,7 @@ def test_stopped_broker_refuses_and_keeps_durable_messages(broker):
 
     assert refused
     with amqp(url) as connection:
-        assert connection.SimpleQueue("durable").get(timeout=5).payload == "cast"
+        assert connection.SimpleQueue("durable").get(timeout=5).payload == {"method": "cast"}
 
 
 def test_databases_are_empty(database_url):

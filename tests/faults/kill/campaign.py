@@ -207,9 +207,9 @@ class Campaign:
         verdicts = [self._judge(strike, one, batch, late) for strike, one in batch.both]
         self.drift.look()
         for number, (strike, one) in enumerate(batch.both):
-            more = self.drift.of(one) - self.known[strike.way].drift
+            more = self.drift.added(one, self.known[strike.way].drift)
             if more and not verdicts[number].is_bad:
-                text = self.told(one, f"an audit finds {sorted(more)}")
+                text = self.told(one, f"an audit finds {more}")
                 verdicts[number] = Verdict(strike, "leaked", text)
         known = {name for _strike, one in batch.both for name in one.roles.values()}
         if strays := world.strays(known):

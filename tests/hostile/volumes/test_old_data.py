@@ -197,11 +197,11 @@ class TestRestores:
         monkeypatch.setattr(
             "flows.backup.restore.open_on_host.opened", lambda *_, **__: io.BytesIO()
         )
-        one = SimpleNamespace(id="b", encryption_key_id=None)
+        one = SimpleNamespace(id="b", encryption_key_id=None, size=None)
         context: Any = SimpleNamespace(
             request=None,
             backups=SimpleNamespace(get=lambda _: one),
-            volumes=SimpleNamespace(get=lambda _: SimpleNamespace(id="v")),
+            volumes=SimpleNamespace(get=lambda _: SimpleNamespace(id="v", size=1)),
             driver=SimpleNamespace(restore=restore),
             volume_service=remote,
             progress=lambda _: None,

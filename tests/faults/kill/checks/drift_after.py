@@ -30,6 +30,9 @@ ARRANGED = {
 }
 """Kinds of drift that undisturbed operations may end with, and the reason."""
 
+_LEFT_BY_DEATH = "lock_file_left"
+"""The kind that a fault may add: a process killed after its last commit leaves an empty file."""
+
 
 class DriftCheck:
     """Audits one world; its rows are new, so that none counts as work in progress for that."""
@@ -50,6 +53,11 @@ class DriftCheck:
             for finding in self._findings
             if finding.drift.ids & ids.keys()
         )
+
+    def added(self, one: Asked, known: frozenset[str]) -> list[str]:
+        """Return the drift of an operation's resources that a fault has added."""
+        more = sorted(self.of(one) - known)
+        return [text for text in more if text.partition(" ")[0] != _LEFT_BY_DEATH]
 
     @functools.cached_property
     def _sources(self) -> Sources:
