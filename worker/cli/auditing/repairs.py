@@ -20,6 +20,7 @@ from worker.audit.two_looks import Finding
 from worker.cli.access import Access, CommandError
 from worker.cli.casting.requests import CastRequest
 from worker.cli.casting.waiting import CastWait
+from worker.db.records import Records
 from worker.db.records.drift_repairs import DriftRepairs
 from worker.locks import PREFIX, Locks
 from worker.rpc.request_context import RequestContext
@@ -34,6 +35,30 @@ _PATIENCE = 300.0
 
 _OPTIONS = ("snapshot", "volume", "source", "image", "size", "name", "host")
 """Options of a cast that are not given."""
+
+
+def repair_rows(finding: Finding, records: Records, repairs: DriftRepairs) -> bool:
+    """Run the flow that repairs a drift of rows; return whether it changed any.
+
+    :raises CommandError: the flow failed.
+    """
+    absent: Any = None
+    context = RepairContext(
+        request=RequestContext.admin(),
+        backend=absent,
+        volumes=records.volumes,
+        snapshots=records.snapshots,
+        backups=records.backups,
+        messages=records.messages,
+        notifier=absent,
+        workers=records.workers,
+        repairs=repairs,
+    )
+    args = {"repair": finding.kind.repair, "arguments": dict(finding.drift.facts)}
+    outcome = flow_run.run_in_memory(repair.flow, args, context)
+    if outcome.failure is not None:
+        raise CommandError(outcome.failure.exception_str)
+    return bool(outcome.result)
 
 
 class Repairs:
@@ -64,27 +89,10 @@ class Repairs:
         return outcome
 
     def _repair_rows(self, finding: Finding) -> str:
-        args = {"repair": finding.kind.repair, "arguments": dict(finding.drift.facts)}
-        outcome = flow_run.run_in_memory(repair.flow, args, self._context())
-        if outcome.failure is not None:
-            raise CommandError(outcome.failure.exception_str)
-        return REPAIRED if outcome.result else NOT_NEEDED
-
-    def _context(self) -> RepairContext:
-        records, nothing = self._access.records, None
-        counts = not self._access.conf.no_snapshot_gb_quota
-        absent: Any = nothing
-        return RepairContext(
-            request=RequestContext.admin(),
-            backend=absent,
-            volumes=records.volumes,
-            snapshots=records.snapshots,
-            backups=records.backups,
-            messages=records.messages,
-            notifier=absent,
-            workers=records.workers,
-            repairs=DriftRepairs(self._access.database, count_snapshots=counts),
-        )
+        access = self._access
+        counts = not access.conf.no_snapshot_gb_quota
+        repairs = DriftRepairs(access.database, count_snapshots=counts)
+        return REPAIRED if repair_rows(finding, access.records, repairs) else NOT_NEEDED
 
     def _manage_volume_object(self, finding: Finding) -> str:
         """Manage the object as a new volume: its data may be the only copy."""

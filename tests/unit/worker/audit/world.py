@@ -22,14 +22,12 @@ from drivers.backup.stored_list import StoredList
 from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.interface.listing import BackendObject
 from drivers.volume.local import LocalDriver
-from flows.context import RepairContext
-from flows.engine import flow_run
-from flows.host import repair
 from flows.volume import delete
 from tests.unit.db.world import LONG_AGO, Tables
 from worker.audit.every_kind import KINDS
 from worker.audit.sources import AuditedBackend, Sources
 from worker.audit.two_looks import Audit, Finding, Report
+from worker.cli.auditing.repairs import repair_rows
 from worker.db import models
 from worker.db.criteria import BackendRows
 from worker.db.database import Database
@@ -129,22 +127,7 @@ class Place:
 
     def repair(self, finding: Finding) -> bool:
         """Repair a drift of rows."""
-        records, absent = self.records, None
-        ctx = RepairContext(
-            request=absent,
-            backend=absent,
-            volumes=records.volumes,
-            snapshots=records.snapshots,
-            backups=records.backups,
-            messages=records.messages,
-            notifier=absent,
-            workers=records.workers,
-            repairs=DriftRepairs(self.database, count_snapshots=True),
-        )
-        args = {"repair": finding.kind.repair, "arguments": dict(finding.drift.facts)}
-        outcome = flow_run.run_in_memory(repair.flow, args, ctx)
-        assert outcome.failure is None, outcome.failure
-        return bool(outcome.result)
+        return repair_rows(finding, self.records, DriftRepairs(self.database, count_snapshots=True))
 
     # -- resources as they should be -------------------------------------------------
 
