@@ -22,6 +22,7 @@ import pytest
 
 from worker.compat import native_threads  # noqa: F401  # isort: skip
 
+from tests.faults.outages.proxy import Link
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers
 from tests.servers import forked as forked_programs
@@ -112,6 +113,14 @@ def broker(servers: Servers) -> Iterator[Broker]:
     """The running RabbitMQ; a test that stops it starts it again."""
     require(Broker)
     return servers.broker
+
+
+@pytest.fixture
+def link(broker: Broker) -> Iterator[Link]:
+    """The network between a service and RabbitMQ; those who cast go straight."""
+    made = Link(broker.port)
+    yield made
+    made.cut()
 
 
 @pytest.fixture

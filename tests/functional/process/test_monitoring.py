@@ -22,13 +22,6 @@ from worker.cli.main import main
 
 
 @pytest.fixture
-def link(broker: Broker) -> Iterator[Link]:
-    made = Link(broker.port)
-    yield made
-    made.cut()
-
-
-@pytest.fixture
 def cloud(
     volume_service: Callable[..., Service],
     rabbit_url: str,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from worker.conf import state_path
 from worker.db import sync
 from worker.db.database import Database
 from worker.db.records import Records
+from worker.journal.journal import Journal
 from worker.service import volume
 from worker.service.start_stop import Service
 
@@ -107,3 +109,18 @@ def holdfast(
 def backend(conf: cfg.ConfigOpts) -> Path:
     """Where the volumes are."""
     return Path(conf.state_path).parent / "volumes"
+
+
+@pytest.fixture
+def journal(conf: cfg.ConfigOpts) -> Iterator[Journal]:
+    """The journal of the commands."""
+    opened = Journal(conf.journal.connection)
+    opened.upgrade()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def b() -> str:
+    """The name of a backend that no other test has, as the database is theirs, too."""
+    return uuid.uuid4().hex[:8]

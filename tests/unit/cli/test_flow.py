@@ -7,10 +7,8 @@ import io
 import re
 import sqlite3
 import uuid
-from collections.abc import Iterator
 
 import pytest
-from oslo_config import cfg
 from taskflow import states
 from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
@@ -30,15 +28,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def journal(conf: cfg.ConfigOpts) -> Iterator[Journal]:
-    """The journal of the commands, empty."""
-    opened = Journal(conf.journal.connection)
-    opened.upgrade()
-    yield opened
-    opened.close()
 
 
 class Flows:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,14 +15,6 @@ from tests.functional.cloud import Cloud
 from tests.servers import Broker
 
 DATABASE = "sqlite"
-
-
-@pytest.fixture
-def link(broker: Broker) -> Iterator[Link]:
-    """The network between the service and RabbitMQ; those who cast go straight."""
-    made = Link(broker.port)
-    yield made
-    made.cut()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,14 +84,6 @@ class Seen:
         if one in self.queued:
             return "the consumer lost it: the broker had it after its restart"
         return "the broker lost it: confirmed, neither journalled nor there after its restart"
-
-
-@pytest.fixture
-def link(broker: Broker) -> Iterator[Link]:
-    """The network between the service and RabbitMQ."""
-    made = Link(broker.port)
-    yield made
-    made.cut()
 
 
 @pytest.fixture

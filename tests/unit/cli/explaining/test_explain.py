@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 from oslo_utils import timeutils
 from taskflow import states
 from taskflow.persistence.models import TaskDetail
@@ -32,15 +30,6 @@ SLOT = "cli@local/0"
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Print pages of full width, whichever terminal the tests have."""
     monkeypatch.setenv("COLUMNS", "120")
-
-
-@pytest.fixture
-def journal(conf: cfg.ConfigOpts) -> Iterator[Journal]:
-    """The journal of the commands."""
-    opened = Journal(conf.journal.connection)
-    opened.upgrade()
-    yield opened
-    opened.close()
 
 
 def volume(holdfast: Shell, **columns: object) -> Record:

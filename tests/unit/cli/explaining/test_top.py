@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from oslo_config import cfg
 from taskflow import states
 
 from tests.unit.cli.conftest import Shell
@@ -17,15 +15,6 @@ from tests.unit.cli.explaining.test_explain import SLOT, running
 from worker.cli.explain import top_command
 from worker.cli.output.colour import Colour
 from worker.journal.journal import Journal
-
-
-@pytest.fixture
-def journal(conf: cfg.ConfigOpts) -> Iterator[Journal]:
-    """The journal of the commands."""
-    opened = Journal(conf.journal.connection)
-    opened.upgrade()
-    yield opened
-    opened.close()
 
 
 def operation(**more: Any) -> dict[str, Any]:

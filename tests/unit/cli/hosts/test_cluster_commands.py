@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 
 import pytest
 
@@ -14,12 +13,6 @@ from worker.cli.hosts import clusters
 
 BINARY = "cinder-volume"
 LONG_AGO = datetime.datetime(2020, 1, 1)
-
-
-@pytest.fixture
-def b() -> str:
-    """The name of a backend that no other test has, as the database is theirs, too."""
-    return uuid.uuid4().hex[:8]
 
 
 def member(holdfast: Shell, host: str, cluster: str | None, *, runs: bool = False) -> int:

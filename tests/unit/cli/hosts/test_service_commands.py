@@ -7,9 +7,7 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
-from tests.unit.cli.hosts.test_cluster_commands import BINARY, LONG_AGO, b, member
-
-__all__ = ["b"]
+from tests.unit.cli.hosts.test_cluster_commands import BINARY, LONG_AGO, member
 
 
 def row(holdfast: Shell, host: str) -> Record:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from oslo_config import cfg
 from taskflow.types.failure import Failure
 
 from flows.volume import create
@@ -21,15 +20,6 @@ from worker.journal.operator_requests import RequestResult
 from worker.rpc.operation import Operation
 
 SLOT = "cli@local/0"
-
-
-@pytest.fixture
-def journal(conf: cfg.ConfigOpts) -> Iterator[Journal]:
-    """The journal of the commands."""
-    opened = Journal(conf.journal.connection)
-    opened.upgrade()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -13,12 +13,6 @@ from tests.unit.cli.conftest import Shell
 LONG_AGO = datetime.datetime(2020, 1, 1)
 
 
-@pytest.fixture
-def b() -> str:
-    """The name of a backend that no other test has, as the database is theirs, too."""
-    return uuid.uuid4().hex[:8]
-
-
 def service(holdfast: Shell, host: str, *, up: bool = False, binary: str = "cinder-volume") -> str:
     row = holdfast.records.services.ensure(
         host=host,
