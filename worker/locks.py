@@ -85,6 +85,7 @@ class Locks:
         place = urllib.parse.urlsplit(url)
         options = _options(place.query, lifetime)
         self._coordinator = coordination.get_coordinator(url, member.encode(), **options)
+        compat.fail_at_once(self._coordinator)
         self._directory = place.path if place.scheme == "file" else None
         self._holds: dict[str, _Hold] = {}
         self._for_life: list[Any] = []
@@ -111,8 +112,7 @@ class Locks:
         :raises LocksUnavailable: the server does not answer.
         """
         try:
-            with compat.without_retries(self._coordinator):
-                self._coordinator.start(start_heart=self._lifetime is None)
+            self._coordinator.start(start_heart=self._lifetime is None)
         except Exception as error:
             if not isinstance(error, compat.errors_of_a_start()):
                 raise

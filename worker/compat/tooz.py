@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from tooz import ToozError, coordination
@@ -56,31 +54,22 @@ def forget(coordinator: Any, lock: Any) -> None:
     coordinator._acquired_locks.discard(lock)
 
 
-@contextlib.contextmanager
-def without_retries(coordinator: Any) -> Iterator[None]:
-    """Have a client of Redis that is made in the block fail at its first error meanwhile.
+def fail_at_once(coordinator: Any) -> None:
+    """Have the client of Redis that a coordinator will make report its first errors.
 
-    It repeats a refused handshake for two minutes otherwise, before any line is logged.
+    It repeats a request ten times otherwise, for up to a minute, and tooz fifteen times: an
+    outage is known only then. tooz's own attempts follow each other at once, and the second one
+    repairs a connection that broke while it was idle.
     """
     make = getattr(coordinator, "_make_client", None)
     if make is None:
-        yield
         return
-    made = []
 
     def make_impatient(*args: Any, **how: Any) -> Any:
         client = make(*args, **how)
-        retry = client.get_retry()
-        impatient = copy.copy(retry)
-        impatient.update_retries(0)
-        client.set_retry(impatient)
-        made.append((client, retry))
+        retry = copy.copy(client.get_retry())
+        retry.update_retries(0)
+        client.set_retry(retry)
         return client
 
     coordinator._make_client = make_impatient
-    try:
-        yield
-    finally:
-        del coordinator._make_client
-        for client, retry in made:
-            client.set_retry(retry)

@@ -25,18 +25,22 @@ def test_the_descriptor_of_a_held_lock_is_that_of_its_file(tmp_path: Path) -> No
     coordinator.stop()
 
 
-def test_a_client_of_redis_is_patient_only_after_its_start() -> None:
+def test_a_client_of_redis_repeats_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only tooz repeats it, at once: its client waits for up to ten seconds before each."""
     redis = pytest.importorskip("redis")
     coordinator = coordination.get_coordinator("redis://127.0.0.1:1", b"member")
-    with compat.without_retries(coordinator):
-        client = coordinator._make_client(coordinator._parsed_url, {}, 1)
-        with pytest.raises(redis.exceptions.ConnectionError):
-            client.info()
-        impatient = client.get_retry()
-    fresh = coordinator._make_client(coordinator._parsed_url, {}, 1)
+    compat.fail_at_once(coordinator)
+    waits: list[float] = []
+    monkeypatch.setattr(redis.retry, "sleep", waits.append)
 
-    assert impatient.get_retries() == 0
-    assert client.get_retry().get_retries() == fresh.get_retry().get_retries() > 0
+    with pytest.raises(coordination.ToozConnectionError):
+        coordinator.start()
+    assert waits == []
+
+    plain = coordination.get_coordinator("redis://127.0.0.1:1", b"member")
+    with pytest.raises(redis.exceptions.ConnectionError):
+        plain._make_client(plain._parsed_url, {}, 1).info()
+    assert waits  # the library waits, unless it is prevented
 
 
 def test_an_error_of_etcd_is_one_of_a_start() -> None:
