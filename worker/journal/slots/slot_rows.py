@@ -48,6 +48,11 @@ class Slot:
         """Whether no process owns it."""
         return self.owner is None
 
+    @property
+    def length(self) -> float:
+        """Seconds of the lease from its last renewal to its end."""
+        return self.expires_in + self.renewed_before
+
     def is_expired(self, margin: float) -> bool:
         """Whether its owner has not renewed the lease, and cannot act any more if it is armed."""
         return self.owner is not None and self.expires_in < -margin

@@ -135,8 +135,8 @@ class Adopter:
 
     def _is_silent(self, slot: Slot, margin: float = 0.0) -> bool:
         """Return whether an owner has written nothing for so long that its timer killed it."""
-        lease = slot.expires_in + slot.renewed_before
-        return slot.armed and not slot.is_free and self._silences.of(slot) >= lease + margin
+        silent = self._silences.of(slot)
+        return slot.armed and not slot.is_free and silent >= slot.length + margin
 
     def _is_host_lost(self, slot: Slot) -> bool:
         """Return whether a lease ended because its host is away, dead or frozen.

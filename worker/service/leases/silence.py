@@ -20,11 +20,11 @@ _Row = tuple[str | None, int, int]
 class Silences:
     """Since when each slot has been unchanged.
 
-    :param clock: seconds, by a clock that is never set.
+    :param clock: seconds, by a clock that is never set; by default that of the kernel's timers.
     """
 
-    def __init__(self, clock: Callable[[], float] = libc.now) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or libc.now
         self._since: dict[str, tuple[_Row, float]] = {}
 
     def note(self, slots: Iterable[Slot]) -> None:

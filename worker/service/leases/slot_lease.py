@@ -23,6 +23,7 @@ from worker.journal.slots.slot_rows import Slot, Slots
 from worker.metrics.beats import BEATS
 from worker.outage_log import OutageLog
 from worker.service.leases.lease_note import LeaseNote
+from worker.service.leases.silence import Silences
 from worker.service.leases.times import LeaseTimes
 from worker.service.startup.database_wait import when_available
 from worker.service.startup.waits import Waits
@@ -72,6 +73,7 @@ class SlotLease:
         self.was_lost = False
         """Whether the former owner could not renew its lease, so that nothing was at fault."""
         self._slots = slots
+        self._silences = Silences()
         self._note = note
         self._timer = timer or libc.KillTimer()
         self._ownership: Ownership | None = None
@@ -172,12 +174,15 @@ class SlotLease:
         """Take the slot if that is allowed now."""
 
         def take() -> Ownership | None:
-            found = self._slots.find(self.slot)
+            found = self._find()
             if found is not None and found.owner == self.holder.owner:
                 return Ownership(self.slot, self.holder.owner, found.epoch)
-            expired = None if found is None else self._required(found)
-            if found is not None and expired is not None and not found.is_expired(expired):
-                return None
+            expired = None
+            if found is not None and not self._is_known_dead(found):
+                if not self._is_over(found):
+                    return None
+                wait = self._wait_after(found)
+                expired = wait if found.is_expired(wait) else None
             if found is not None and found.pool != self.pool:  # it has joined a cluster, or left
                 names = (self.host, found.pool, self.pool, self.holder.instance)
                 self._slots.bring_along(*names)
@@ -193,11 +198,33 @@ class SlotLease:
 
         return when_available(take, stopping, JournalUnavailable, "the journal's database")
 
-    def _required(self, found: Slot) -> float | None:
-        """Return for how long the lease of an owner has to be over; None if it is dead."""
-        if found.is_free or found.instance == self.holder.instance:
-            return None  # the lock file of the slot, which this process holds, proves the death
-        return self._wait_after(found)
+    def _find(self) -> Slot | None:
+        """Read the slot, and note since when its owner has been silent."""
+        try:
+            found = self._slots.find(self.slot)
+        except JournalUnavailable:
+            self._silences = Silences()  # its owner cannot write either
+            raise
+        self._silences.note([] if found is None else [found])
+        return found
+
+    def _is_known_dead(self, found: Slot) -> bool:
+        """Return whether the slot has no owner that lives, whatever its lease is.
+
+        The lock file, which this process holds, proves the death of an owner of its instance.
+        """
+        return found.is_free or found.instance == self.holder.instance
+
+    def _is_over(self, found: Slot) -> bool:
+        """Return whether the lease of an owner on another instance is over.
+
+        The clock of the database may have been set. So the owner has to be silent for the time of
+        its lease by the clock of this host as well; with a timer, that alone proves its death.
+        """
+        silent, wait = self._silences.of(found), self._wait_after(found)
+        if found.armed and silent >= found.length + wait:
+            return True
+        return found.is_expired(wait) and silent >= found.length
 
     def _wait_after(self, found: Slot) -> float:
         """Return for how long the lease of an owner on another instance has to be over."""
@@ -210,7 +237,7 @@ class SlotLease:
             " takes it when the lease has been over for %.0f s, in %.0f s if it is not renewed"
             " (holdfast slot release %s, if that process has ended)",
             *(self.slot, found.pid, found.node, found.renewed_before, wait),
-            *(max(0.0, found.expires_in + wait), self.slot),
+            *(max(found.length, found.expires_in + wait), self.slot),
         )
 
     def _log_taken(self, found: Slot, taken: Ownership) -> None:

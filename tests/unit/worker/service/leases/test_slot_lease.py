@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ class World:
         return self.others
 
     def find(self, _slot: str) -> Slot | None:
+        if self.away:
+            raise JournalUnavailable("away")
         return self.found
 
     def take(self, slot: str, _pool: str, _host: str, holder: Holder, **more: Any) -> Ownership:
@@ -218,20 +221,76 @@ def test_a_free_slot_and_one_of_this_instance_are_taken_at_once(
         assert world.drained() == [("taken", None)]
 
 
+def is_taken(world: World, lease: SlotLease, found: Slot) -> bool:
+    """Look at the slot once; return whether it is taken then."""
+    stopping = threading.Event()
+    stopping.set()
+    world.found = found
+    with contextlib.suppress(ProcessStopping):
+        take(lease, stopping)
+    return bool(world.drained())
+
+
 @pytest.mark.parametrize(("armed", "wait"), [(True, TIMES.margin), (False, slot_lease.UNARMED)])
 def test_the_slot_of_another_instance_is_waited_for(
     world: World, lease: SlotLease, armed: bool, wait: float
 ) -> None:
-    stopping = threading.Event()
-    stopping.set()
-    world.found = slot(armed=armed, expires_in=-wait)
-    with pytest.raises(ProcessStopping):
-        take(lease, stopping)
-    assert world.drained() == []
+    over = slot(armed=armed, expires_in=-wait, renewed_before=TIMES.ttl + wait)
+    assert not is_taken(world, lease, over)
+    world.now += TIMES.ttl + 0.5
+    assert not is_taken(world, lease, over)
 
-    world.found = slot(armed=armed, expires_in=-wait - 0.1)
+    past = wait + 0.1
+    world.found = slot(armed=armed, expires_in=-past, renewed_before=TIMES.ttl + past)
     assert take(lease).epoch == 5
     assert world.drained() == [("taken", wait)]
+
+
+def test_an_owner_that_still_writes_is_not_over_by_the_clock_of_the_database(
+    world: World, lease: SlotLease
+) -> None:
+    """The database's clock was set forward, or another server with another clock took over."""
+    for writes in range(5):
+        found = slot(writes=writes, expires_in=-100.0, renewed_before=100.0 + TIMES.ttl)
+        assert not is_taken(world, lease, found)
+        world.now += TIMES.ttl - 1.0
+
+
+def test_a_silent_owner_with_a_timer_is_over_when_the_clock_of_the_database_was_set_back(
+    world: World, lease: SlotLease
+) -> None:
+    assert not is_taken(world, lease, slot(expires_in=3600.0, renewed_before=TIMES.ttl - 3600.0))
+    world.now += TIMES.ttl + TIMES.margin
+
+    assert take(lease).epoch == 5
+    assert world.drained() == [("taken", None)]
+
+
+def test_a_silent_owner_without_a_timer_may_live_and_wait_for_the_database(
+    world: World, lease: SlotLease
+) -> None:
+    found = slot(armed=False, expires_in=3600.0, renewed_before=TIMES.ttl - 3600.0)
+    assert not is_taken(world, lease, found)
+    world.now += 1000.0
+
+    assert not is_taken(world, lease, found)
+
+
+def test_silence_counts_from_the_end_of_an_outage(
+    world: World, lease: SlotLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = slot(armed=False, expires_in=-100.0, renewed_before=TIMES.ttl + 100.0)
+    assert not is_taken(world, lease, over)
+    world.now += 1000.0
+    world.away = True
+    monkeypatch.setattr(slot_lease, "when_available", lambda work, *_: work())
+    with pytest.raises(JournalUnavailable):
+        is_taken(world, lease, over)
+    world.away = False
+
+    assert not is_taken(world, lease, over)
+    world.now += TIMES.ttl + 0.5
+    assert is_taken(world, lease, over)
 
 
 def test_other_slots_of_a_host_join_a_pool_with_it(world: World, lease: SlotLease) -> None:
