@@ -23,7 +23,7 @@ from worker.compat import native_threads  # noqa: E402, F401, I001 - first, befo
 import pymysql  # noqa: E402
 import sqlalchemy as sa  # noqa: E402
 from bench.measurements.machine import cpu  # noqa: E402
-from tests.cluster.rig.setting import Kinds  # noqa: E402
+from tests.cluster.rig.setting import Kinds, Setting  # noqa: E402
 from tests.cluster.rig.world import CLUSTER, Shape, World  # noqa: E402
 from tests.servers import until  # noqa: E402
 from tests.servers.several import network  # noqa: E402
@@ -58,7 +58,7 @@ def main() -> None:
 
 def _shared(hosts: int, options: argparse.Namespace) -> dict[str, float]:
     """Casts per second of some hosts of a cluster, and the statements of each while idle."""
-    with World(Kinds(), _shape(hosts, CLUSTER, {})) as world:
+    with Setting(Kinds()) as setting, World(setting, _shape(hosts, CLUSTER, {})) as world:
         world.start()
         idle = _statements(world, options.idle)
         _round(world, options.warm_up)
@@ -76,7 +76,7 @@ def _one_host(
 
     A host without a cluster; its leases are those of the shared journal, if it is shared.
     """
-    with World(Kinds(), _shape(1, "", journal)) as world:
+    with Setting(Kinds()) as setting, World(setting, _shape(1, "", journal)) as world:
         world.start()
         _round(world, options.warm_up)
         before = _counters(world)

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.__main__ import lease
 from tests.cluster.faults.campaign import Campaign, seen
 from tests.cluster.faults.plan import Fault, Plan
-from tests.cluster.rig.setting import Kinds
+from tests.cluster.rig.setting import Kinds, Setting
 from tests.cluster.rig.world import Shape, World
 from tests.conftest import missing
 
@@ -31,7 +31,7 @@ def world(rights: None) -> Iterator[World]:
     kinds = Kinds()
     if absent := kinds.missing():
         missing(f"not installed: {', '.join(absent)}: tox -e cluster")
-    with World(kinds, Shape(hosts=2, lease=lease(TTL))) as made:
+    with Setting(kinds) as setting, World(setting, Shape(hosts=2, lease=lease(TTL))) as made:
         made.start()
         yield made
 

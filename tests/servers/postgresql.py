@@ -54,6 +54,7 @@ class PostgreSQL(Server):
             "unix_socket_directories": "",
             "fsync": "on" if self._durable else "off",
             "deadlock_timeout": "200ms",
+            "max_connections": "500",
         }
         return Process(
             [

@@ -27,6 +27,8 @@ class Struck:
     """One fault, and the hosts that it struck.
 
     :param began: by the machine's monotonic clock.
+    :param counted: whether it was meant for these hosts; else it struck other hosts as well, and
+        counts there.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Struck:
     began: float
     ended: float = 0.0
     orderly: bool = False
+    counted: bool = True
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ SLACK = 0.5
 
 @dataclass(frozen=True)
 class Takeover:
-    """One operation that another host resumed."""
+    """One operation that another host resumed.
+
+    :param disturbed: whether a second fault struck one of the two hosts meanwhile.
+    """
 
     request: str
     fault: str
@@ -25,6 +28,7 @@ class Takeover:
     life: str
     before: str
     after: str
+    disturbed: bool = False
 
 
 def takeovers(evidence: Evidence) -> list[Takeover]:
@@ -34,16 +38,34 @@ def takeovers(evidence: Evidence) -> list[Takeover]:
         if call.first.request:
             calls[call.first.request, call.first.resource].append(call)
     found = []
-    for (request, _resource), tries in calls.items():
+    for tries in calls.values():
         for one, other in zip(tries, tries[1:], strict=False):
             if one.finished or one.first.host == other.first.host:
                 continue
             fault = _fault_of(one, other, evidence.faults)
             if fault is not None and not fault.orderly:
-                seconds = other.began - fault.began
-                both = (one.first.host, other.first.host)
-                found.append(Takeover(request, fault.kind, seconds, one.first.life, *both))
+                found.append(_takeover(one, other, fault, evidence.faults))
     return found
+
+
+def _takeover(one: Interval, other: Interval, fault: Struck, faults: Sequence[Struck]) -> Takeover:
+    both = (one.first.host, other.first.host)
+    second = [
+        more
+        for more in faults
+        if more is not fault
+        and not set(both).isdisjoint(more.hosts)
+        and more.began <= other.began
+        and more.ended >= fault.began
+    ]
+    return Takeover(
+        one.first.request,
+        fault.kind,
+        other.began - fault.began,
+        one.first.life,
+        *both,
+        disturbed=bool(second),
+    )
 
 
 def _fault_of(call: Interval, after: Interval, faults: Sequence[Struck]) -> Struck | None:
@@ -57,16 +79,35 @@ def _fault_of(call: Interval, after: Interval, faults: Sequence[Struck]) -> Stru
 
 
 def figures(found: Sequence[Takeover]) -> dict[str, float | None]:
-    """Return the median and the longest time, and the longest of any operation.
+    """Return the median, the 99th percentile and the longest time of takeovers.
 
     A takeover is the first operation that another host resumes after the end of a process. Its
-    other operations may wait for each other, as those on one volume do on any host.
+    other operations may wait for each other, as those on one volume do on any host. Takeovers
+    that a second fault has disturbed are shown apart: no host takes over in an outage of the
+    database.
     """
+    calm = _first([one for one in found if not one.disturbed])
+    disturbed = _first([one for one in found if one.disturbed])
+    return {
+        "takeover_p50_s": _share(calm, 0.5),
+        "takeover_p99_s": _share(calm, 0.99),
+        "takeover_max_s": _share(calm, 1.0),
+        "disturbed_p50_s": _share(disturbed, 0.5),
+        "disturbed_max_s": _share(disturbed, 1.0),
+        "resumed_max_s": _share([one.seconds for one in found], 1.0),
+    }
+
+
+def _first(found: Sequence[Takeover]) -> list[float]:
+    """Return the seconds of the first operation of each process that ended."""
     first: dict[str, float] = {}
     for one in found:
         first[one.life] = min(one.seconds, first.get(one.life, one.seconds))
-    return {
-        "takeover_p50_s": round(statistics.median(first.values()), 1) if first else None,
-        "takeover_max_s": round(max(first.values()), 1) if first else None,
-        "resumed_max_s": round(max(one.seconds for one in found), 1) if found else None,
-    }
+    return list(first.values())
+
+
+def _share(seconds: Sequence[float], part: float) -> float | None:
+    """Return the time within which a part of all took place."""
+    if not seconds:
+        return None
+    return round(sorted(seconds)[math.ceil(part * len(seconds)) - 1], 1)

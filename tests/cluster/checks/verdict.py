@@ -42,14 +42,14 @@ class Verdict:
     def of(cls, evidence: Evidence) -> Verdict:
         """Judge a run."""
         return cls(
-            faults=len(evidence.faults),
+            faults=sum(one.counted for one in evidence.faults),
             operations=len(evidence.entries),
             failed=sum(entry.failed for entry in evidence.entries),
             calls=len(calls.intervals(evidence.lines)),
             epochs=len(calls.epochs(evidence.lines)),
             findings=[finding for check in CHECKS for finding in check(evidence)],
             takeovers=takeovers(evidence),
-            kinds=Counter(one.kind for one in evidence.faults),
+            kinds=Counter(one.kind for one in evidence.faults if one.counted),
         )
 
     def __add__(self, other: Verdict) -> Verdict:

@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A campaign: rounds of faults under load, each judged at its end."""
+"""A campaign: rounds of faults under load on one world, each judged at its end."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.cluster.checks.collect import collect
 from tests.cluster.checks.evidence import Finding, Struck
 from tests.cluster.checks.verdict import Verdict
 from tests.cluster.faults.plan import Fault, Plan
+from tests.cluster.faults.shared import Allowance, ServerFaults
 from tests.cluster.faults.strike import Striker
 from tests.cluster.load.generator import Generator
 from tests.cluster.load.ledger import Ledger
 from tests.cluster.load.stock import Stock
 from tests.cluster.rig.world import World
+from tests.functional.service import Service
 
 WARM_UP = 3.0
 """Seconds of load before the first fault of a round."""
@@ -32,13 +37,14 @@ class Campaign:
     :param most: faults at the same time.
     :param keep: where the history and the logs of a round with findings or failures are left.
     :param keep_all: leave those of the other rounds as well.
+    :param servers: the faults of servers that campaigns on other worlds use as well.
     """
 
     def __init__(
         self,
         world: World,
         plan: Plan,
-        seed: int,
+        seed: int | str,
         *,
         ttl: float,
         most: int = 2,
@@ -47,6 +53,7 @@ class Campaign:
         keep: Path | None = None,
         keep_all: bool = False,
         say: Say = print,
+        servers: ServerFaults | None = None,
     ) -> None:
         self.world, self.plan = world, plan
         self.total = Verdict()
@@ -54,19 +61,24 @@ class Campaign:
         self._seed, self._ttl, self._most = seed, ttl, most
         self._rate, self._backups, self._keep, self._say = rate, backups, keep, say
         self._keep_all = keep_all
+        self._servers = servers or ServerFaults()
         self._stock = Stock(random.Random(f"{seed} stock"))
         self._known: set[str] = set()
 
-    def run(self, faults: int) -> Verdict:
-        """Play all rounds; return the result of all."""
-        for number, some in self.plan.rounds(faults):
-            self.round(number, some)
+    def run(self, allowance: Allowance) -> Verdict:
+        """Play rounds as long as faults are allowed; return the result of all."""
+        for number in itertools.count():
+            granted = allowance.take(self.plan.size)
+            if not granted:
+                break
+            self.round(number, self.plan.round(number)[:granted])
         return self.total
 
     def round(self, number: int, faults: Sequence[Fault]) -> Verdict:
         """Play a round; return its result."""
         began = time.monotonic()
-        ledger, striker = Ledger(), Striker(self.world)
+        logs = {service: service.position() for service in self._services()}
+        ledger, striker = Ledger(), Striker(self.world, self._servers)
         load = Generator(
             self.world.cloud,
             ledger,
@@ -82,10 +94,12 @@ class Campaign:
             self._strike(striker, faults)
             self._settle()
             load.halt(120)
-            load.drain(self.patience)
+            load.drain(self.patience, self._servers.last)
         finally:
             load.close()
-        verdict = self._judge(ledger, striker.struck)
+        struck = self._all_struck(striker.struck, began)
+        with self._servers.judging():
+            verdict = self._judge(ledger, struck)
         for entry in ledger.entries():
             if entry.failed:
                 self._say(f"  failed: {entry.shown()}")
@@ -95,9 +109,9 @@ class Campaign:
         self._say(f"round {number} in {took:.0f} s: {verdict.line()}")
         if verdict.findings:
             self._report(number, faults, verdict)
-        self._forget_history(
-            number, keep=bool(verdict.findings or verdict.failed) or self._keep_all
-        )
+        if self._keep is not None and (verdict.findings or verdict.failed or self._keep_all):
+            self._leave(self._keep / f"round-{number}", logs, struck)
+        self._forget_history()
         return verdict
 
     @property
@@ -129,10 +143,18 @@ class Campaign:
             self._say(f"the rig failed: {text[:2000]}")
 
     def _settle(self) -> None:
-        """Wait until each host runs again."""
-        for host in self.world:
-            for service in host.services.values():
-                service.wait_for_notice("READY=1")
+        """Wait until each host runs again; in an outage of a server they cannot start."""
+        for service in self._services():
+            service.wait_for_notice("READY=1", 2 * self.patience)
+
+    def _services(self) -> list[Service]:
+        return [service for host in self.world for service in host.services.values()]
+
+    def _all_struck(self, own: Sequence[Struck], began: float) -> list[Struck]:
+        """Return the faults of a round, with those of servers that other worlds have struck."""
+        known = {(one.kind, one.began) for one in own}
+        others = self._servers.since(began, tuple(self.world.hosts))
+        return [*own, *(one for one in others if (one.kind, one.began) not in known)]
 
     def _judge(self, ledger: Ledger, struck: Sequence[Struck]) -> Verdict:
         verdict = Verdict.of(collect(self.world, ledger, struck))
@@ -144,19 +166,23 @@ class Campaign:
     def _report(self, number: int, faults: Sequence[Fault], verdict: Verdict) -> None:
         for finding in verdict.findings[:20]:
             self._say(f"  {finding.kind}: {finding.text}")
-        self._say(f"  again: --seed {self._seed} --round {number}; faults of the round:")
+        seed, _, world = str(self._seed).partition(" ")
+        again = f"--seed {seed} --round {number}" + (f" --world {world}" if world else "")
+        self._say(f"  again: {again}; faults of the round:")
         for fault in faults:
             self._say(f"    {fault.shown()}, {fault.delay:.1f} s after the one before")
 
-    def _forget_history(self, number: int, *, keep: bool) -> None:
-        if keep and self._keep is not None:
-            self._keep.mkdir(parents=True, exist_ok=True)
-            place = self._keep / f"round-{number}"
-            place.mkdir(exist_ok=True)
-            (place / "history").write_text(self.world.history.read_text())
-            for host in self.world:
-                for kind, service in host.services.items():
-                    (place / f"{host.name}-{kind}.log").write_text(service.text())
+    def _leave(self, place: Path, logs: Mapping[Service, int], struck: Sequence[Struck]) -> None:
+        """Leave the history, the faults and the logs of a round."""
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "history").write_text(self.world.history.read_text())
+        (place / "faults").write_text("\n".join(json.dumps(asdict(one)) for one in struck))
+        for host in self.world:
+            for kind, service in host.services.items():
+                text = service.text(logs[service])
+                (place / f"{host.name}-{kind}.log").write_text(text)
+
+    def _forget_history(self) -> None:
         self.world.history.unlink(missing_ok=True)
         for path in (self.world.shared / "effects").iterdir():
             path.unlink()

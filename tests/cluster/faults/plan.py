@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,13 @@ LENGTHS = {"short": 0.3, "below": 0.7, "beyond": 1.5, "long": 3.0}
 """Lengths of faults, in lifetimes of a lease."""
 
 LONGEST = 6.0
-"""The same for a length at random: with 15 s, the 90 s of the promise."""
+"""The same for a length at random."""
+
+MINUTES = {"freeze": (90.0, 90.0), "pause": (90.0, 90.0), "cut": (60.0, 180.0)}
+"""Seconds of the rare faults that last minutes, whatever the lifetime of a lease is."""
+
+RARE = 0.02
+"""The part of the faults at random that last minutes, as far as their kinds can."""
 
 HOST_KINDS = ("kill", "child", "freeze", "pause", "stop", "flap", "clock")
 CUTS = ("broker", "database", "locks", "hosts", "all")
@@ -73,10 +79,10 @@ class Plan:
     """
 
     def __init__(
-        self, seed: int, kinds: Sequence[str], hosts: int, ttl: float, size: int = 20
+        self, seed: int | str, kinds: Sequence[str], hosts: int, ttl: float, size: int = 20
     ) -> None:
         self._seed, self._kinds, self._hosts, self._ttl = seed, list(kinds), hosts, ttl
-        self._size = size
+        self.size = size
         chance = random.Random(f"{seed} table")
         self._rows = pairwise.table(factors(self._kinds), chance)
         chance.shuffle(self._rows)
@@ -90,18 +96,13 @@ class Plan:
         """Return the faults of a round, the same for the same seed."""
         chance = random.Random(f"{self._seed} round {number}")
         found: list[Fault] = []
-        per_round = max(1, self._size // 2)
+        per_round = max(1, self.size // 2)
         rows = self._rows[number * per_round : (number + 1) * per_round]
         for row in rows:
             found += self._of_row(row, chance)
-        while len(found) < self._size:
+        while len(found) < self.size:
             found.append(self._random(chance))
-        return found[: self._size]
-
-    def rounds(self, faults: int) -> Iterator[tuple[int, list[Fault]]]:
-        """Yield the rounds that have so many faults together."""
-        for number in range(-(-faults // self._size)):
-            yield number, self.round(number)[: faults - number * self._size]
+        return found[: self.size]
 
     def _of_row(self, row: pairwise.Row, chance: random.Random) -> list[Fault]:
         seconds = LENGTHS[row["length"]] * self._ttl
@@ -118,8 +119,12 @@ class Plan:
     def _random(self, chance: random.Random) -> Fault:
         # Most faults are short: with long ones alone a campaign would not end.
         seconds = self._ttl * min(LONGEST, 0.2 + chance.expovariate(1.0))
+        kind = chance.choice(self._kinds)
+        minutes = MINUTES.get(kind.partition("-")[0])
+        if minutes is not None and chance.random() < RARE:
+            seconds = chance.uniform(*minutes)
         return Fault(
-            chance.choice(self._kinds),
+            kind,
             chance.randrange(self._hosts),
             seconds,
             chance.choice(DIRECTIONS),

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.cluster.checks.evidence import Struck
 from tests.cluster.faults.plan import Fault
+from tests.cluster.faults.shared import ServerFaults
 from tests.cluster.rig import freezer
 from tests.cluster.rig.host import Host
 from tests.cluster.rig.setting import nodes
@@ -26,12 +27,16 @@ FLAPS = 3
 
 
 class Striker:
-    """Strikes faults on a world; faults of one host, or of one server, wait for each other."""
+    """Strikes faults on a world; faults of one host, or of one server, wait for each other.
 
-    def __init__(self, world: World) -> None:
+    :param servers: the faults of servers that other worlds use as well.
+    """
+
+    def __init__(self, world: World, servers: ServerFaults) -> None:
         self.struck: list[Struck] = []
         self.skipped: dict[str, str] = {}
         self._world = world
+        self._servers = servers
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._guard = threading.Lock()
 
@@ -43,15 +48,15 @@ class Striker:
             return
         with self._guard:
             lock = self._locks[self._victim(fault)]
-        with lock:
+        among_all = contextlib.nullcontext() if fault.is_of_host else self._servers.striking()
+        with lock, among_all:
             began = time.monotonic()
             with self._begin(fault):
-                hosts = self._hosts(fault)
-                if hosts is not None:
-                    note = Struck(
-                        fault.kind, hosts, began, began + fault.seconds, self._orderly(fault)
-                    )
-                    self.struck.append(note)
+                ended = began + fault.seconds
+                note = Struck(fault.kind, self._hosts(fault), began, ended, self._orderly(fault))
+                self.struck.append(note)
+                if not fault.is_of_host:
+                    self._servers.note(note)
                 time.sleep(fault.seconds)
 
     def _missing(self, kind: str) -> str:
@@ -137,7 +142,7 @@ class Striker:
         """Cut one node of Galera from the others; its clients still reach it."""
         found = self._nodes("database")
         node = found[fault.host % len(found)]
-        spaces = {one.place.address: one for one in self._world.network.namespaces.values()}
+        spaces = {one.place.address: one for one in self._world.setting.network.namespaces.values()}
         others = [one.place.address for one in found if one is not node]
         namespace = spaces[node.place.address]
         namespace.cut(others)

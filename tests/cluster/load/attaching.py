@@ -20,8 +20,8 @@ from worker.rpc import objects
 TIMEOUT = 15.0
 """Seconds that the API waits for an answer."""
 
-TRIES = 20
-"""How often a user asks to delete an attachment."""
+PATIENCE = 300.0
+"""Seconds in which a user asks again: longer than the longest outage."""
 
 
 def attach_and_detach(cloud: ClusterCloud, volume_id: str, request: str) -> str:
@@ -40,8 +40,8 @@ def attach_and_detach(cloud: ClusterCloud, volume_id: str, request: str) -> str:
         cloud.ask(request, "attachment_update", "3.9", TIMEOUT, connector=CONNECTOR, **args)
     except oslo_messaging.MessagingTimeout:
         status = UNANSWERED
-    except oslo_messaging.RemoteError:
-        status = "error"
+    except oslo_messaging.RemoteError as error:
+        status = f"error: {error.exc_type}: {error.value}"
     # The API knows the connector, whether it was written or not.
     _again(attachments.update, attachment.id, connector=json.dumps(CONNECTOR))
     args["vref"] = objects.volume(_again(volumes.get, volume_id))
@@ -62,7 +62,7 @@ def _again(work: Callable[..., Any], *args: Any, **more: Any) -> Any:
         retry=tenacity.retry_if_exception_type(
             (oslo_messaging.MessagingException, Unavailable, DBError)
         ),
-        stop=tenacity.stop_after_attempt(TRIES),
+        stop=tenacity.stop_after_delay(PATIENCE),
         wait=tenacity.wait_fixed(1),
         reraise=True,
     )

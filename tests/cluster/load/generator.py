@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from tests.cluster.load.cloud import ClusterCloud
 from tests.cluster.load.ledger import Entry, Ledger
@@ -65,10 +66,14 @@ class Generator:
         self._sender.join(patience)
         assert not self._sender.is_alive(), "a cast waits for the broker"
 
-    def drain(self, patience: float) -> list[Entry]:
-        """Wait for all ends; return the operations that do not end."""
-        deadline = time.monotonic() + patience
-        while self.ledger.open() and time.monotonic() < deadline:
+    def drain(self, patience: float, away: Callable[[], float] = lambda: 0.0) -> list[Entry]:
+        """Wait for all ends; return the operations that do not end.
+
+        :param patience: seconds since the call, or since a server was last away.
+        :param away: returns when a server was last away, by the monotonic clock.
+        """
+        began = time.monotonic()
+        while self.ledger.open() and time.monotonic() < max(began, away()) + patience:
             time.sleep(POLL)
         return self.ledger.open()
 

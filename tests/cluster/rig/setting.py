@@ -20,6 +20,8 @@ from tests.servers.several.rabbitmq_cluster import BrokerCluster
 from tests.servers.several.redis import Redis
 
 NODES = 3
+CONNECTIONS = "--max-connections=1500"
+"""Option for as many connections as three clusters of three hosts have in the worst case."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Kinds:
 
 
 class Setting:
-    """Running servers."""
+    """Servers that run within ``with``, in a network of their own."""
 
-    def __init__(self, kinds: Kinds, network: Network) -> None:
+    def __init__(self, kinds: Kinds) -> None:
         self.kinds = kinds
-        self.network = network
+        self.network = Network()
         self.directory = Path(tempfile.mkdtemp(prefix="hfc-", dir="/tmp"))
         self.directory.chmod(0o755)  # PostgreSQL and Galera run as other users
         self.locks: Any = self._locks()
@@ -75,10 +77,22 @@ class Setting:
                 done.result()
 
     def close(self) -> None:
-        """End all, and remove their files."""
+        """End all, and remove their files and the network."""
         for server in (self.locks, self.database, self.broker):
             server.close()
+        self.network.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Setting:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _place(self, name: str) -> Place:
         return self.network.namespace(name).place
@@ -95,7 +109,7 @@ class Setting:
         if self.kinds.database == "galera":
             return Galera(directory, self._places("db"))
         if self.kinds.database == "mysql":
-            return MariaDB(directory, place=self._place("db"), options=[KEEP_COMMITS])
+            return MariaDB(directory, place=self._place("db"), options=[KEEP_COMMITS, CONNECTIONS])
         return PostgreSQL(directory, place=self._place("db"))
 
     def _broker(self) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts, the servers between them, the shared backend, and its clients."""
+"""Hosts of one cluster, the backend that they share, and its clients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any
 from tests.cluster.backend import volume_driver
 from tests.cluster.load.cloud import BACKEND, ClusterCloud
 from tests.cluster.rig.host import Host
-from tests.cluster.rig.setting import Kinds, Setting
-from tests.servers.several.network import Network
+from tests.cluster.rig.setting import Setting
 
 DRIVER = "tests.cluster.backend.volume_driver.SharedDriver"
 BACKUP_DRIVER = "tests.cluster.backend.backup_driver.SharedBackupDriver"
@@ -43,13 +42,18 @@ class Shape:
 
 
 class World:
-    """A run: ``start`` and ``close`` it, and strike it meanwhile."""
+    """Some hosts on running servers: ``start`` and ``close`` it, and strike it meanwhile.
 
-    def __init__(self, kinds: Kinds, shape: Shape) -> None:
+    :param setting: the servers, which other worlds may use as well.
+    :param name: of the world, for a prefix of its hosts and its cluster where there are several.
+    """
+
+    def __init__(self, setting: Setting, shape: Shape, name: str = "") -> None:
         self.shape = shape
-        self.network = Network()
-        self.setting = Setting(kinds, self.network)
-        self.directory: Path = self.setting.directory
+        self.setting = setting
+        self.name = name
+        self._prefix = f"{name}-" if name else ""
+        self.directory: Path = setting.directory / (name or "world")
         self.shared = self.directory / "shared"
         self.history = self.shared / "history"
         self.hosts: dict[str, Host] = {}
@@ -72,14 +76,13 @@ class World:
         return iter(self.hosts.values())
 
     def start(self) -> None:
-        """Start servers, make the tables, and start all hosts."""
+        """Make the tables, and start all hosts."""
         volume_driver.prepare(self.shared)
-        self.setting.start()
         bus, rows = self.setting.broker.vhost(), self.setting.database.database()
         journal = self.setting.database.database()
         quorum = self.setting.kinds.broker == "quorum"
-        names = [f"h{number}" for number in range(1, self.shape.hosts + 1)]
-        self._cloud = ClusterCloud(bus, rows, journal, names, self.shape.cluster, quorum=quorum)
+        names = [f"{self._prefix}h{number}" for number in range(1, self.shape.hosts + 1)]
+        self._cloud = ClusterCloud(bus, rows, journal, names, self._cluster, quorum=quorum)
         for number, name in enumerate(names, 1):
             self.hosts[name] = self._host(name, number, bus, rows, journal)
         with ThreadPoolExecutor(len(names)) as pool:
@@ -97,8 +100,6 @@ class World:
             host.close()
         if self._cloud is not None:
             self._cloud.close()
-        self.setting.close()
-        self.network.close()
 
     def __enter__(self) -> World:
         return self
@@ -109,6 +110,10 @@ class World:
     def tail(self, lines: int = 40) -> str:
         """Return the ends of all logs of hosts."""
         return "\n".join(host.tail(lines) for host in self)
+
+    @property
+    def _cluster(self) -> str:
+        return f"{self._prefix}{self.shape.cluster}" if self.shape.cluster else ""
 
     def _tend(self) -> None:
         while not self._ending.wait(TEND):
@@ -130,7 +135,7 @@ class World:
                 "backup_file_size": 32768 * 32,
                 "backup_bandwidth_limit": 2,
                 "backup_transfers": 1,
-                **({"cluster": shape.cluster} if shape.cluster else {}),
+                **({"cluster": self._cluster} if self._cluster else {}),
                 **shape.options,
             },
             "journal": {"connection": journal, **shape.lease},
@@ -153,7 +158,7 @@ class World:
         }
         return Host(
             name,
-            self.network.namespace(name),
+            self.setting.network.namespace(name),
             self.directory / "hosts" / name,
             sections,
             self.history,

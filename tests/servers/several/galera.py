@@ -48,6 +48,7 @@ class GaleraNode(MariaDB):
             "--innodb-autoinc-lock-mode=2",
             "--default-storage-engine=InnoDB",
             KEEP_COMMITS,
+            "--max-connections=1000",
         ]
         super().__init__(directory, place=place)
 

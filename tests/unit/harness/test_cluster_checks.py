@@ -254,6 +254,28 @@ class TestTakeovers:
 
         assert (figures["takeover_max_s"], figures["resumed_max_s"]) == (16.0, 28.0)
 
+    @pytest.mark.parametrize(
+        ("second", "disturbs"),
+        [
+            (Struck("database-server", ("h1", "h2"), 5.0, 14.0, counted=False), True),
+            (Struck("kill", ("h2",), 0.5, 2.5), True),
+            (Struck("kill", ("h2",), 0.5, 1.5), False),
+            (Struck("kill", ("h3",), 5.0, 14.0), False),
+        ],
+    )
+    def test_a_takeover_that_a_second_fault_disturbs_is_shown_apart(
+        self, second: Struck, disturbs: bool
+    ) -> None:
+        lines = history(call("h1-1", 1.0, None), call("h2-1", 18.0, 19.0))
+        faults = [Struck("kill", ("h1",), 2.0, 10.0), second]
+
+        verdict = Verdict.of(evidence(lines=lines, faults=faults))
+        figures = verdict.figures()
+
+        both = (figures["takeover_p99_s"], figures["disturbed_max_s"])
+        assert both == ((None, 16.0) if disturbs else (16.0, None))
+        assert verdict.faults == (1 if not second.counted else 2)
+
     def test_a_restart_on_the_same_host_is_none(self) -> None:
         lines = history(call("h1-1", 1.0, None), call("h1-2", 18.0, 19.0))
         faults = [Struck("kill", ("h1",), 2.0)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 
+from tests.cluster.checks.evidence import Struck
 from tests.cluster.faults import pairwise
-from tests.cluster.faults.plan import HOST_KINDS, KINDS, Plan, factors
+from tests.cluster.faults.plan import HOST_KINDS, KINDS, RARE, Plan, factors
+from tests.cluster.faults.shared import Allowance, ServerFaults
 
 
 def test_a_table_has_every_pair_of_values() -> None:
@@ -28,19 +31,85 @@ def test_the_same_seed_gives_the_same_round() -> None:
     assert one.round(3) != Plan(8, KINDS, 3, 6.0).round(3)
 
 
-def test_a_campaign_has_as_many_faults_as_were_asked_for() -> None:
+def test_a_round_has_as_many_faults_as_were_asked_for_of_the_kinds_that_were_chosen() -> None:
     plan = Plan(1, ["kill", "freeze"], 2, 6.0, size=20)
+    faults = [fault for number in range(3) for fault in plan.round(number)]
 
-    assert sum(len(faults) for _number, faults in plan.rounds(45)) == 45
-    assert {fault.kind for _number, some in plan.rounds(45) for fault in some} == {"kill", "freeze"}
+    assert len(faults) == 60
+    assert {fault.kind for fault in faults} == {"kill", "freeze"}
 
 
-def test_all_rows_of_the_table_are_played_within_a_full_campaign() -> None:
+def test_one_of_three_worlds_plays_the_whole_table_in_a_full_campaign() -> None:
     plan = Plan(1, KINDS, 3, 6.0)
-    kinds = {fault.kind for _number, some in plan.rounds(2000) for fault in some}
+    rounds = 2000 // 3 // plan.size
+    kinds = {fault.kind for number in range(rounds) for fault in plan.round(number)}
 
-    assert plan.rows <= 2000 // 2
+    assert plan.rows <= rounds * plan.size // 2
     assert kinds == set(KINDS)
+
+
+def test_a_few_freezes_and_cuts_last_minutes() -> None:
+    plan = Plan(1, ["freeze", "cut-all", "kill"], 3, 1.0, size=2000)
+    rows = plan.rows * 2
+    long = [fault for fault in plan.round(0)[rows:] if fault.seconds >= 60]
+
+    assert {fault.kind for fault in long} == {"freeze", "cut-all"}
+    assert {fault.seconds for fault in long if fault.kind == "freeze"} == {90.0}
+    assert 0 < len(long) < (2000 - rows) * RARE
+
+
+def test_an_allowance_is_shared_by_all_campaigns() -> None:
+    allowance = Allowance(45)
+
+    assert [allowance.take(20) for _ in range(4)] == [20, 20, 5, 0]
+
+
+def test_no_round_begins_after_the_time_or_the_end_of_an_allowance() -> None:
+    late, ended = Allowance(45, seconds=-1.0), Allowance(45)
+    ended.end()
+
+    assert (late.take(20), ended.take(20)) == (0, 0)
+
+
+def test_a_fault_of_a_server_waits_for_the_judge_and_strikes_the_hosts_of_all_worlds() -> None:
+    servers = ServerFaults()
+    order: list[str] = []
+
+    def strike() -> None:
+        with servers.striking():
+            order.append("struck")
+            servers.note(Struck("broker-server", ("a-h1",), 1.0, 2.0))
+
+    with servers.judging():
+        striker = threading.Thread(target=strike)
+        striker.start()
+        order.append("judged")
+    striker.join()
+
+    assert order == ["judged", "struck"]
+    assert servers.since(1.5, ("b-h1",)) == [
+        Struck("broker-server", ("b-h1",), 1.0, 2.0, counted=False)
+    ]
+    assert servers.since(2.5, ("b-h1",)) == []
+
+
+def test_no_world_is_judged_while_a_server_is_away() -> None:
+    servers = ServerFaults()
+    order: list[str] = []
+
+    def judge() -> None:
+        with servers.judging():
+            order.append("judged")
+
+    with servers.striking():
+        judging = threading.Thread(target=judge)
+        judging.start()
+        order.append("struck")
+        away = servers.last()
+    judging.join()
+
+    assert order == ["struck", "judged"]
+    assert servers.last() >= away
 
 
 def test_the_company_of_a_fault_is_one_of_the_kinds_that_were_chosen() -> None:
