@@ -97,7 +97,7 @@ class Infrastructure:
 class Parts:
     """All parts of one process of a service.
 
-    :param others_serve: returns whether another host consumes the shared queue with its driver up.
+    :param others_serve: returns whether another host can do the work of this one.
     """
 
     base: Infrastructure

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import NoReturn
 
 from worker.compat import oslo_messaging as compat
 from worker.conf.check.problems import EXIT_STATUS, ConfigError
@@ -17,7 +16,7 @@ from worker.rpc.consumer_check import ConsumingServer
 from worker.rpc.server import Server
 from worker.service.inputs import Inputs
 from worker.service.parts import Parts
-from worker.service.startup import bus_check, slot_locks
+from worker.service.startup import bus_check, late_driver, slot_locks
 from worker.service.startup.start_order import Turn
 
 LOG = logging.getLogger(__name__)
@@ -110,6 +109,13 @@ class Service:
         interrupted = self._recall(parts)
         parts.requests.start()
         parts.base.journal_watch.start()
+        if interrupted:
+            late_driver.watch(
+                lambda: parts.backend.initialized,
+                parts.others_serve,
+                functools.partial(self._leave_and_exit, parts, interrupted),
+                self._inputs.stopping,
+            )
         with turn.set_up():
             is_up = parts.backend.attempt()
         if is_up:
@@ -117,6 +123,7 @@ class Service:
         else:
             if interrupted and parts.others_serve():
                 self._leave_operations(parts, interrupted)
+                raise SystemExit(1)
             threading.Thread(target=self._set_up, args=(parts,), name="set-up", daemon=True).start()
         parts.intake.start()
         self._start_consuming(parts)
@@ -173,10 +180,11 @@ class Service:
         parts.base.close()
         LOG.info("%s stopped%s", slot, "" if ended else ", operations are left to resume")
 
-    def _leave_operations(self, parts: Parts, count: int) -> NoReturn:
-        """Give the slot up, for hosts whose driver is up, and end; a supervisor starts it again.
+    def _leave_operations(self, parts: Parts, count: int) -> None:
+        """Give the slot up, for hosts whose driver is up.
 
-        They would wait here for as long as the driver is down.
+        They would wait here for as long as the driver is down. The caller ends the process, and
+        a supervisor starts it again.
         """
         LOG.warning(
             "%s leaves its %d interrupted operations to other hosts, since its driver is down, and"
@@ -184,7 +192,12 @@ class Service:
             *(parts.base.identity.slot, count),
         )
         self.stop(0)
-        raise SystemExit(1)
+
+    def _leave_and_exit(self, parts: Parts, count: int) -> None:
+        """Give the slot up and end the process, while its main thread may hang in the driver."""
+        self._leave_operations(parts, count)
+        logging.shutdown()
+        os._exit(1)
 
     def _drain(self) -> None:
         """Leave the work to other hosts when an operator asks; the process stays, and idles.

@@ -9,11 +9,14 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+import pytest
+
 from tests.functional.cloud import heard
 from tests.functional.clusters.two_hosts import CLUSTER, HOSTS, THREADS, TwoHosts
 from tests.functional.operations.host.test_cleanup import ask, claimed, work
 from tests.servers import until
 from worker.rpc import objects
+from worker.service.startup.late_driver import PATIENCE
 
 MANY = 40
 
@@ -125,8 +128,15 @@ def test_a_host_whose_driver_is_down_leaves_casts_to_the_other(hosts: TwoHosts) 
     hosts.other.wait_for_log(f"consumes the queue of {CLUSTER}", after=position)
 
 
+@pytest.mark.parametrize(
+    "set_up",
+    [
+        pytest.param({"raise": "DriverError", "text": "no path to the storage"}, id="fails"),
+        pytest.param({"wait_for": "/nonexistent"}, id="hangs", marks=pytest.mark.full),
+    ],
+)
 def test_a_host_whose_driver_is_down_leaves_its_interrupted_operations(
-    hosts: TwoHosts, tmp_path: Path
+    hosts: TwoHosts, tmp_path: Path, set_up: dict[str, str]
 ) -> None:
     """It has its slot back before the other host can adopt it, and could resume nothing."""
     release = tmp_path / "release"
@@ -139,10 +149,10 @@ def test_a_host_whose_driver_is_down_leaves_its_interrupted_operations(
         "the driver call",
     )
     hosts.other.kill()
-    hosts.other_script.plan(do_setup={"raise": "DriverError", "text": "no path to the storage"})
+    hosts.other_script.plan(do_setup=set_up)
     position = hosts.other.position()
     process = hosts.other.launch()
-    hosts.wait_status(volume, "available")
+    until(lambda: hosts.status(volume) == "available", PATIENCE + 60, "the other host")
     until(lambda: process.returncode is not None, 30, "the end of the host")
 
     assert process.returncode == 1

@@ -94,6 +94,11 @@ class SlotLease:
         return self._ownership
 
     @property
+    def has_others(self) -> bool:
+        """Whether other instances of the pool held slots at the last renewal."""
+        return self._others > 0
+
+    @property
     def is_armed(self) -> bool:
         """Whether the timer kills the process if the lease is not renewed."""
         return self._armed
