@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from taskflow import storage
+from taskflow import states, storage
 from taskflow.engines.action_engine import compiler
 from taskflow.engines.action_engine.engine import SerialActionEngine
 from taskflow.flow import Flow
 from taskflow.persistence.models import FlowDetail
+
+_INSIDE = (states.RUNNING, states.REVERTING)
+"""States of a task that was interrupted."""
 
 
 class CompiledFlow:
@@ -46,6 +49,16 @@ class Engine(SerialActionEngine):  # type: ignore[misc]
     def storage(self) -> Storage:
         """The storage of this engine, in place of taskflow's."""
         return Storage(self._flow_detail, backend=self._backend, scope_fetcher=self._scopes)
+
+    def _change_state(self, state: str) -> None:
+        """Note a state of the flow; one with a task that is not at its end is not reverted.
+
+        taskflow takes a flow for reverted that is suspended before it has repeated the task in
+        which it was interrupted: it looks only for tasks that have not begun.
+        """
+        if state == states.REVERTED and any(one.state in _INSIDE for one in self._flow_detail):
+            state = states.SUSPENDED
+        super()._change_state(state)
 
     def _scopes(self, atom_name: str) -> Any:
         return self._runtime.fetch_scopes_for(atom_name) if self._compiled else None

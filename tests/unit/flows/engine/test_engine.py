@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from taskflow import states
 from taskflow.exceptions import StorageFailure
 
 from drivers.interface.errors import VolumeIsBusy
 from flows import errors, factories
 from flows.engine import flow_run
+from flows.engine.flow_run import FlowRun
 from flows.errors import ProcessStopping
 from tests.unit.flows.engine import recording_flows
 from tests.unit.flows.engine.recording_flows import (
@@ -163,6 +166,45 @@ class TestSuspend:
         assert outcome is not None and outcome.failure is not None
         assert outcome.failure.check(VolumeIsBusy)
         assert seen()[-2:] == ["undo two done: available", "undo one done: available"]
+
+    @pytest.mark.parametrize(
+        ("faults", "last"),
+        [
+            pytest.param({"in two": Killed()}, "three again", id="in a step"),
+            pytest.param({"in three": Killed()}, "three again", id="in the last step"),
+            pytest.param(
+                {"in three": VolumeIsBusy("busy"), "undoing two": Killed()},
+                "undo one done: available",
+                id="while undoing",
+            ),
+            pytest.param(
+                {"in three": VolumeIsBusy("busy"), "undoing one": Killed()},
+                "undo one done: available",
+                id="while undoing the first step",
+            ),
+        ],
+    )
+    def test_before_the_interrupted_step_runs_again(
+        self, world: World, faults: dict[str, Any], last: str
+    ) -> None:
+        """The service stops at the moment of its start."""
+        FAULTS.update(faults)
+        assert run(world) is None
+        NOTES.clear()
+        running = FlowRun(
+            flow, {}, world.context(resumed=True), world.journal.load(), world.journal
+        )
+        running.suspend()
+
+        assert running.run() == flow_run.Outcome("suspended")
+        world.journal.flush()
+        assert seen() == []
+        assert world.journal.load().state == states.SUSPENDED
+
+        outcome = run(world, resumed=True)
+
+        assert outcome is not None and outcome.state == ("done" if "again" in last else "failed")
+        assert seen()[-1] == last
 
 
 class TestOutages:
