@@ -77,8 +77,10 @@ class TestInitializeConnection:
         updates = backend.connect(backend.created()).get("initiator_updates", {})
 
         assert set(updates) <= {"set_values", "remove_values"}
-        assert isinstance(updates.get("set_values", {}), dict)
-        assert isinstance(updates.get("remove_values", []), list)
+        pairs, removed = updates.get("set_values", {}), updates.get("remove_values", [])
+        assert isinstance(pairs, dict)
+        assert isinstance(removed, list)
+        assert all(isinstance(one, str) for one in (*pairs, *pairs.values(), *removed))
 
     def test_what_is_written_is_read_after_another_connection(self, backend):
         volume = backend.created()

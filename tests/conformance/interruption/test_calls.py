@@ -26,6 +26,14 @@ MAKING = {
 }
 """Methods that make objects, which a deletion undoes."""
 
+REMOVING = {
+    "delete_volume": "create_volume",
+    "delete_snapshot": "create_snapshot",
+    "delete_consistencygroup": "create_volume",
+    "delete_cgsnapshot": "create_snapshot",
+}
+"""Methods that remove objects, each with the one that makes such objects."""
+
 
 @pytest.fixture
 def scenario(name, backend, driver):
@@ -123,6 +131,22 @@ def test_two_calls_at_once_do_not_disturb_each_other(backend, scenario, is_same)
 
         scenario.check(backend, one)
         scenario.check(backend, other)
+
+
+@pytest.mark.parametrize("name", REMOVING)
+def test_what_is_made_during_a_removal_stays(backend, scenario, name):
+    """A removal that compares lists from before and after itself would take it along."""
+    places = sources(type(backend.driver))
+    for at in spread(count(backend, scenario), backend.case.points):
+        one, made = scenario.prepare(backend), SCENARIOS[REMOVING[name]].prepare(backend)
+        first = backend.made_anew()
+
+        interleaved(
+            call(first, backend, one), noted(lambda first=first: first, backend, made), places, at
+        )
+
+        scenario.check(backend, one)
+        SCENARIOS[REMOVING[name]].check(backend, made)
 
 
 def noted(made, backend, one):
