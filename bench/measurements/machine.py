@@ -53,7 +53,10 @@ class Service:
     ) -> None:
         argv = [*program.argv, "--config-file", str(config)]
         start = log.stat().st_size if log.exists() else 0
-        self._process = Process(argv, log=log, env=program.env, cwd=ROOT)
+        env = {**(os.environ if program.env is None else program.env)}
+        # Without bytecode of its own a start would compile our modules, and none of the peer's.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._process = Process(argv, log=log, env=env, cwd=ROOT)
 
         def ready() -> bool:
             if self._process.returncode is not None:
