@@ -36,8 +36,8 @@ from tests.servers.place import enter
 from tests.servers.process import Launched, Process
 
 MODULES = (
-    # The first two keep eventlet, and most of networkx, out of the process.
-    *("worker.compat.native_threads", "worker.compat.networkx"),
+    # The first three keep eventlet, jsonschema, and most of networkx out of the process.
+    *("worker.compat.native_threads", "worker.compat.networkx", "worker.compat.jsonschema"),
     *("worker.service.volume", "worker.service.backup", "worker.service.process"),
     *("worker.service.fence", "worker.conf.backends", "worker.conf.state_path"),
     *("worker.cli.backup", "worker.cli.cast", "worker.cli.flow", "worker.cli.volume"),

@@ -92,6 +92,7 @@ class ServiceProcess(cotyledon.Service):
                 self._start()
         if not self._stopped.wait(_SETTLED):
             before_fork.prepare(self._conf)  # a process without a parent has not done so
+            before_fork.complete()
             memory.release()
             self._stopped.wait()
 
@@ -208,7 +209,7 @@ def _serve_several(
 ) -> None:
     """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
-    order = StartOrder()
+    order = StartOrder(_complete)
     manager = compat.ServiceManager(
         order.wait,
         graceful_shutdown_timeout=grace + int(SUPERVISOR_MARGIN) if grace else 0,
@@ -240,6 +241,11 @@ def _serve_several(
     memory.share(memory.ARENAS_OF_CHILDREN)
     with refusal.passed_on():
         manager.run()
+
+
+def _complete() -> None:
+    before_fork.complete()
+    memory.share(memory.ARENAS_OF_CHILDREN)
 
 
 class _Refusal:

@@ -16,9 +16,13 @@ from worker.conf.option_groups import image
 
 
 def prepare(conf: cfg.ConfigOpts) -> None:
-    """Prepare the modules and values that every process of a service uses."""
-    loading.before_fork()
+    """Prepare the modules and values with which each process of a service begins."""
     entry_points.of_group(image.SERVICES)
     for address in (conf.database.connection, conf.journal.connection):
         if database_url.parse(address).get_driver_name() == pymysql.DRIVER:
             pymysql.make_tls_context()
+
+
+def complete() -> None:
+    """Prepare what a process uses only later: the first one starts without it, meanwhile."""
+    loading.before_fork()

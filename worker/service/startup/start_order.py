@@ -13,7 +13,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 AT_ONCE = 4 * (os.cpu_count() or 1)
 """Processes that start at once, after the first one: each also waits for the bus and databases."""
@@ -33,9 +33,12 @@ class StartOrder:
 
     Each writes a byte to a pipe when it has started. It holds nothing that a process which is
     killed would keep.
+
+    :param meanwhile: work of the parent while the first process starts on another processor.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._meanwhile = meanwhile
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._forked = self._starting = 0
@@ -43,6 +46,8 @@ class StartOrder:
 
     def wait(self, stopping: threading.Event) -> None:
         """Wait in the parent until the next process may be forked, and count it."""
+        if self._forked == 1:
+            self._meanwhile()
         until = time.monotonic() + LONGEST
         limit = 1 if self._forked == 1 else AT_ONCE
         while self._in_order and self._starting >= limit and not stopping.is_set():

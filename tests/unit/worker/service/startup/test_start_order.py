@@ -70,6 +70,20 @@ def test_the_first_process_starts_alone_and_then_a_few_at_once(
         parent.has_forked(1 + AT_ONCE + number)
 
 
+def test_the_parent_works_once_while_the_first_process_starts() -> None:
+    worked = threading.Semaphore(0)
+    order = StartOrder(worked.release)
+    parent = Parent(order)
+
+    assert worked.acquire(timeout=10)
+    parent.has_forked(1)
+    order.started()
+    parent.has_forked(1 + AT_ONCE)
+    parent.stop()
+
+    assert not worked.acquire(blocking=False)
+
+
 @pytest.mark.parametrize("waiting", [1, 1 + AT_ONCE])
 def test_processes_that_do_not_start_hold_the_others_back_once(
     order: StartOrder, monkeypatch: pytest.MonkeyPatch, waiting: int
