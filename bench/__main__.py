@@ -12,6 +12,7 @@ BENCHMARKS = (
     "calls",
     "casts",
     "cluster",
+    "fairness",
     "journal",
     "outages",
     "peer",

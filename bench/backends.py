@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from worker.compat import native_threads  # noqa: E402, F401, I001 - first, before anything of oslo
 from bench.measurements.machine import Service  # noqa: E402
-from bench.sides import PEER, Cinder, Side  # noqa: E402
+from bench.workload.sides import PEER, Cinder, Side  # noqa: E402
 from bench.workload.load import BACKEND, OPERATIONS  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 

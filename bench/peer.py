@@ -33,7 +33,7 @@ from bench import backends  # noqa: E402
 from bench.workload.blocking import Gate  # noqa: E402
 from bench.workload.load import OPERATIONS, Stuck  # noqa: E402
 from bench.measurements.machine import Service  # noqa: E402
-from bench.sides import PEER, RELEASE, Cinder, Side  # noqa: E402
+from bench.workload.sides import PEER, RELEASE, Cinder, Side  # noqa: E402
 from tests.servers import Servers, until  # noqa: E402
 
 KEYS = (

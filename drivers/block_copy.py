@@ -48,6 +48,7 @@ def copy(
                 chunk = _read(source, at, min(_CHUNK, end - at))
                 _write(target, at, chunk, skip_equal, target_is_zero)
             at += len(chunk)
+            pace.moved(len(chunk))
             pace.tell(min(1.0, at / size))
     if not target_is_zero:
         clear_from(size, target, pace)

@@ -85,6 +85,18 @@ class Options:
     """Seconds in which the destination of a migration has to be created."""
 
 
+@dataclass(frozen=True)
+class CopyReports:
+    """Reports of a copy besides its progress, as :class:`~drivers.interface.pace.Pace` has them.
+
+    :param saved: called with the part that a later attempt does not repeat, from 0 to 1.
+    :param moved: given the bytes that were moved, on any thread; waits for bandwidth.
+    """
+
+    saved: Callable[[float], None] = lambda _fraction: None
+    moved: Callable[[int], None] = lambda _size: None
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperationContext:
     """The context of flows of both services.
@@ -95,7 +107,7 @@ class OperationContext:
         outage then stops waiting.
     :param progress: called by tasks that move data with the completed part, from 0 to 1;
         raises when the operation was cancelled, and when it is suspended.
-    :param saved: called with the part that a later attempt does not repeat, from 0 to 1.
+    :param copy_reports: called by the code that moves data.
     :param waiting: entered around long work that needs no processor, such as moving data.
     :param key: identifies the operation; the same for each attempt, until an operator has it run
         once more after its failure.
@@ -114,7 +126,7 @@ class OperationContext:
     resumed: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[float], None] = lambda _fraction: None
-    saved: Callable[[float], None] = lambda _fraction: None
+    copy_reports: CopyReports = CopyReports()
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
     key: str = ""
     abandoned: Callable[[], bool] = lambda: False
@@ -135,7 +147,7 @@ class OperationContext:
     @property
     def pace(self) -> Pace:
         """The progress and the limits of a data transfer."""
-        return Pace(self.progress, self.waiting, self.key, saved=self.saved)
+        return Pace(self.progress, self.waiting, self.key, **vars(self.copy_reports))
 
 
 @dataclass(frozen=True, kw_only=True)

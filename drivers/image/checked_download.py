@@ -42,6 +42,8 @@ def checked(
         if done > limit:
             raise ImageUnacceptable(f"image {image['id']} has more than {limit} bytes")
         yield chunk
+        if not isinstance(chunk, Hole):
+            pace.moved(len(chunk))
         pace.tell(done / limit)
     if expected is not None and done != expected:
         raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")

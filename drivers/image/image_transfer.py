@@ -14,6 +14,7 @@ this user cannot open by its path, is converted through a raw file in the same d
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 from collections.abc import Iterator
@@ -230,7 +231,9 @@ def _append(file: BinaryIO, piece: Piece) -> None:
 
 def _part(pace: Pace, begin: float, end: float) -> Pace:
     """Return a pace for a part of the whole."""
-    return Pace(lambda fraction: pace.tell(begin + (end - begin) * fraction), pace.waiting)
+    return dataclasses.replace(
+        pace, tell=lambda fraction: pace.tell(begin + (end - begin) * fraction)
+    )
 
 
 @contextlib.contextmanager

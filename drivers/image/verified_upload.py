@@ -14,7 +14,7 @@ from drivers.blockio import BlockFile
 from drivers.image.pieces import as_bytes, length_of, pieces
 from drivers.image.sparse_hash import SparseHash
 from drivers.interface.errors import ImageCopyFailure
-from drivers.interface.image import Image, ImageService, ImageStatus, Piece, Placement
+from drivers.interface.image import Hole, Image, ImageService, ImageStatus, Piece, Placement
 from drivers.interface.pace import Pace
 
 _AnyPiece = TypeVar("_AnyPiece", bytes, Piece)
@@ -88,4 +88,6 @@ class _Sent:
                 return
             self.size += length_of(piece)
             yield piece
+            if not isinstance(piece, Hole):
+                self._pace.moved(len(piece))
             self._pace.tell(min(1.0, self.size / max(1, self._source.size)))

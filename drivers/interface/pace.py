@@ -23,6 +23,8 @@ class Pace:
     :param saved: called after each checkpoint, on the thread of ``tell``, with the part that a
         later try does not repeat. A copy that is killed again and again is not given up while
         this part grows.
+    :param moved: called with the number of bytes that were read or written, without holes, by any
+        thread of the copy; it waits while the transfers exceed their bandwidth.
     """
 
     tell: Callable[[float], None] = lambda _fraction: None
@@ -30,3 +32,4 @@ class Pace:
     key: str = ""
     show: Callable[[Callable[[], Mapping[str, Any]]], None] = lambda _facts: None
     saved: Callable[[float], None] = lambda _fraction: None
+    moved: Callable[[int], None] = lambda _size: None

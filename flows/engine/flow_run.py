@@ -23,7 +23,7 @@ from taskflow.types.notifier import Notifier
 from flows import repeat
 from flows.claims import HeldClaim, claimed, held_by
 from flows.compat.taskflow import Engine
-from flows.context import OperationContext
+from flows.context import CopyReports, OperationContext
 from flows.engine import moved_data
 from flows.engine.after_end import EndedOperation
 from flows.engine.compiled_flows import RESULT, Shape, compiled
@@ -40,6 +40,9 @@ from flows.factories import Factory
 from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, UNDO_FAILED, Step
 
 LOG = logging.getLogger(__name__)
+
+THROTTLE_STEP = 0.5
+"""Seconds after which a copy that waits for bandwidth looks whether it is to end."""
 
 T = TypeVar("T")
 
@@ -72,6 +75,7 @@ class FlowRun:
     """A flow on its engine, from construction to outcome.
 
     :param require: called at each progress of a copy: returns while the operation has its locks.
+    :param bandwidth: given the bytes that a copy has moved; returns the seconds that it waits now.
     """
 
     def __init__(
@@ -83,15 +87,17 @@ class FlowRun:
         backend: Any,
         observer: Observer | None = None,
         require: Callable[[], None] = lambda: None,
+        bandwidth: Callable[[int], float] = lambda _moved: 0.0,
     ) -> None:
         self._observer = observer
         self._require = require
+        self._bandwidth = bandwidth
         self._factory = factory
         self._args = args
         self._ctx = replace(
             ctx,
             progress=self._advance,
-            saved=self._note_checkpoint,
+            copy_reports=CopyReports(self._note_checkpoint, self._wait_for_bandwidth),
             key=_key_of(detail),
             abandoned=lambda: self._is_abandoned,
         )
@@ -286,6 +292,15 @@ class FlowRun:
         self._require()
         if self._suspend.is_set():
             raise ProcessStopping("the service stops: the copy resumes at its next start")
+
+    def _wait_for_bandwidth(self, size: int) -> None:
+        """Wait until moved bytes are paid for, or the operation is to end; this is no stall."""
+        until = time.monotonic() + self._bandwidth(size)
+        while (left := until - time.monotonic()) > 0 and not self._cancelled:
+            with self._ctx.waiting():
+                if self._suspend.wait(min(left, THROTTLE_STEP)):
+                    return
+            self.moved = time.monotonic()
 
     def _note_checkpoint(self, fraction: float) -> None:
         """Note the checkpoint of a step: the next attempt continues there."""

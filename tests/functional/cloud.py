@@ -83,6 +83,10 @@ class Cloud:
         """Send a cast."""
         self.client(version).cast(dict(REQUEST), method, **encoded(args))
 
+    def cast_of(self, project: str, method: str, **args: Any) -> None:
+        """Send a cast of another project."""
+        self.client("3.0").cast({**REQUEST, "project_id": project}, method, **encoded(args))
+
     def call(self, method: str, version: str = "3.0", **args: Any) -> Any:
         """Send a call and return its answer."""
         return self.client(version).call(dict(REQUEST), method, **encoded(args))

@@ -31,7 +31,7 @@ from worker.endpoints.volume import RPC_VERSION as VOLUME_VERSION
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
-from worker.execution.pools.operation_pool import OperationPool
+from worker.execution.pools.operation_pool import OperationPool, PoolSize
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
@@ -184,7 +184,7 @@ class Service:
             retry,
             ResourceQueue(self.databases.locks, self.stopping),
             slot=self.slot,
-            size=1,
+            size=PoolSize(1),
             stopping=self.stopping,
         )
 

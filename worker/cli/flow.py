@@ -7,17 +7,11 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from oslo_utils import timeutils
-
-from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
+from worker.cli.access import Command, CommandError, Lister, ShowOne
 from worker.cli.output.colour import Colour
 from worker.cli.upkeep import resume_query
-
-if TYPE_CHECKING:
-    from worker.journal.entries.listed_entry import JournalEntry
-    from worker.journal.entries.tasks import Task
 
 UNDONE = ("REVERTED", "FAILURE")
 UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
@@ -53,26 +47,7 @@ class List(Lister):
         else:
             entries = self.access.flows_of_volume(parsed_args.volume, among)
             entries = entries[: parsed_args.limit]
-        heads = ("Flow", "Method", "Resource", "State", "Task", "Age (s)", "Resumes")
-        return heads, [self._row(entry) for entry in entries]
-
-    def _row(self, entry: JournalEntry) -> tuple[Any, ...]:
-        age = int((timeutils.utcnow() - entry.accepted_at).total_seconds())
-        task = self._task(entry) if entry.state in (*UNDER_WAY, *UNDONE) else ""
-        return (
-            entry.flow,
-            entry.method,
-            entry.resource,
-            entry.state,
-            task,
-            age,
-            entry.resumes,
-        )
-
-    def _task(self, entry: JournalEntry) -> str:
-        """Return the task that runs, or the one that failed."""
-        journal, ended = self.access.journal, entry.state in UNDONE
-        return str(_task_module().current_task(journal, entry, ended=ended))
+        return _flow_rows().HEADS, _flow_rows().rows(self.access, entries)
 
 
 class Show(ShowOne):
@@ -89,31 +64,9 @@ class Show(ShowOne):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the journal."""
         entry = self.access.flow(parsed_args.id)
-        tasks, problem = _task_module().read_tasks(self.access.journal, entry)
-        shown: dict[str, Any] = {
-            "flow": entry.flow,
-            "method": entry.method,
-            "resource": entry.resource,
-            "state": entry.state,
-            "slot": entry.slot,
-            "request": entry.request_id or "",
-            "accepted": plain(entry.accepted_at),
-            "updated": plain(entry.updated_at),
-            "resumes": entry.resumes,
-            "failure": entry.failure or "",
-        }
-        if problem:
-            shown["problem"] = problem
-        left = entry.meta.get("left")
-        if isinstance(left, Mapping):
-            shown |= {f"left by {step}": text for step, text in left.items()}
-        shown |= {f"task {task.name}": _state_and_times(task) for task in tasks}
         # -v is cliff's own; it means the same here.
-        if parsed_args.traceback or self.app.options.verbose_level > 1:
-            failed = [task for task in tasks if task.traceback]
-            shown |= {f"traceback of {task.name}": task.traceback for task in failed}
-            unreverted = [task for task in tasks if task.left]
-            shown |= {f"traceback of undoing {task.name}": task.left for task in unreverted}
+        traceback = parsed_args.traceback or self.app.options.verbose_level > 1
+        shown = _flow_rows().shown(self.access, entry, traceback=traceback)
         return list(shown), list(shown.values())
 
 
@@ -245,11 +198,11 @@ def _path(which: str) -> str:
     return f"{module}:{name or 'flow'}"
 
 
-def _task_module() -> Any:
+def _flow_rows() -> Any:
     # Late: SQLAlchemy and taskflow take a second, which help does not need.
-    from worker.journal.entries import tasks
+    from worker.cli.explain import flow_rows
 
-    return tasks
+    return flow_rows
 
 
 def _resumed(row: Mapping[str, Any]) -> str:
@@ -257,12 +210,3 @@ def _resumed(row: Mapping[str, Any]) -> str:
     answer = f" ({row['answer']})" if row["answer"] else ""
     label = f"{row['flow']}  {row['method']} of {row['resource']}"
     return f"{label}: {row['outcome']}{answer}; it failed: {row['failure']}"
-
-
-def _state_and_times(task: Task) -> str:
-    parts = [task.shown]
-    if task.began_text:
-        parts.append(f"began {task.began_text}")
-    if task.took_text:
-        parts.append(f"took {task.took_text}")
-    return ", ".join(parts)

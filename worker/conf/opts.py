@@ -24,6 +24,7 @@ from worker.conf.option_groups import (
     journal,
     libraries,
     monitoring,
+    project_shares,
     quota,
 )
 
@@ -41,6 +42,7 @@ def list_opts() -> Groups:
             "DEFAULT",
             [
                 *default.OPTS,
+                *project_shares.OPTS,
                 *quota.OPTS,
                 *image.OPTS,
                 *backup.OPTS,

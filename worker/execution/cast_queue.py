@@ -4,7 +4,9 @@
 The listeners' threads must not wait: while the journal is away, or a disk is slow, they read
 messages and send heartbeats. So they append casts to a queue in memory, and one thread
 journals them. The queue is short, because the broker delivers no more unacknowledged messages
-than the prefetch limit.
+than the prefetch limit. Casts that have arrived together are journalled together, as one
+wait for the disk takes longer than all the rest: so the cast of one project is soon accepted
+behind thousands of another.
 
 A cast that exceeds a limit of waiting operations stays in the queue, unacknowledged; of a
 cluster's queue, one that cannot begin soon, which another host may be able to. Later
@@ -18,7 +20,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flows.errors import ProcessStopping
@@ -42,6 +44,9 @@ IDLE = 10.0
 CHECK = 1.0
 """Seconds between two checks of the limits for deferred casts."""
 
+TOGETHER = 64
+"""Casts that are journalled in one transaction, at most."""
+
 Message = Cast | Unreadable
 
 
@@ -60,9 +65,9 @@ class CastQueue:
     """Casts that arrived and are not accepted yet.
 
     :param dispatch: returns the operation of a cast; None where there is none to accept.
-    :param admits: whether the limits admit one more operation, and whether other hosts could
-        take it instead.
-    :param accept: journals an operation and starts it; waits while the journal is away.
+    :param admits: whether the limits admit one more operation: given whether other hosts could
+        take it instead, and the operations that are about to be accepted before it.
+    :param accept: journals operations and starts them; waits while the journal is away.
     :param reject: stores an unreadable message.
     :param wake: set when a deferred cast may be admitted now.
     """
@@ -70,8 +75,8 @@ class CastQueue:
     def __init__(
         self,
         dispatch: Callable[[Cast], Operation | None],
-        admits: Callable[[Operation, bool], bool],
-        accept: Callable[[Cast, Operation], None],
+        admits: Callable[[Operation, bool, Sequence[Operation]], bool],
+        accept: Callable[[Sequence[tuple[Cast, Operation]]], None],
         reject: Callable[[Unreadable], None],
         wake: threading.Event,
         stopping: threading.Event,
@@ -86,11 +91,13 @@ class CastQueue:
         self._deferred: list[_DeferredCast] = []
         self._deferred_names: set[str] = set()
         """Names of the resources of deferred casts."""
+        self._admitted: list[tuple[Cast, Operation]] = []
+        """Casts that are journalled next, together."""
 
     @property
     def is_empty(self) -> bool:
         """Whether every cast that arrived was accepted."""
-        return not self._arrived and not self._deferred
+        return not self._arrived and not self._deferred and not self._admitted
 
     @property
     def deferred(self) -> int:
@@ -116,6 +123,7 @@ class CastQueue:
             _guarded(self._offer, one)
         while self._arrived:
             _guarded(self._take, self._arrived.popleft())
+        _guarded(self._accept_admitted)
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -150,16 +158,28 @@ class CastQueue:
             self._deferred.append(one)
             self._deferred_names |= one.names
             return
-        self._accept(one.cast, one.operation)
-        one.cast.acknowledge()
+        self._admitted.append((one.cast, one.operation))
+        # Whether a host of a cluster may take the next one depends on what it runs then.
+        if one.cast.shared or len(self._admitted) >= TOGETHER:
+            self._accept_admitted()
 
     def _is_admitted(self, one: _DeferredCast) -> bool:
-        return self._admits(one.operation, one.cast.shared)
+        ahead = [operation for _cast, operation in self._admitted]
+        return self._admits(one.operation, one.cast.shared, ahead)
+
+    def _accept_admitted(self) -> None:
+        """Journal and start the casts that were admitted; an error leaves them with the broker."""
+        admitted, self._admitted = self._admitted, []
+        if not admitted:
+            return
+        self._accept(admitted)
+        for cast, _operation in admitted:
+            cast.acknowledge()
 
 
-def _guarded(handle: Callable[[Any], None], message: Any) -> None:
-    """Handle one message; an error leaves it with the broker."""
+def _guarded(handle: Callable[..., None], *message: Any) -> None:
+    """Handle a message; an error leaves it with the broker."""
     try:
-        handle(message)
+        handle(*message)
     except Exception:
         LOG.exception("a message was not taken over and stays with the broker")

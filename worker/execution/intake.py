@@ -11,7 +11,7 @@ import functools
 import logging
 import reprlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskflow.persistence.models import FlowDetail
@@ -25,7 +25,7 @@ from worker.execution.log_limit import LogLimit
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
-from worker.journal.errors import JournalRefused, JournalUnavailable
+from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.metrics.definitions import CASTS_ACCEPTED, CASTS_REPEATED
 from worker.metrics.measurements import MEASURED
@@ -116,7 +116,33 @@ class Intake:
             return None
         return dispatched
 
-    def _accept(self, cast: Cast, operation: Operation) -> None:
+    def _accept(self, casts: Sequence[tuple[Cast, Operation]]) -> None:
+        """Journal casts and start them. :raises ProcessStopping: they are not in the journal."""
+        if len(casts) > 1 and (details := self._accept_together(casts)):
+            for (_cast, operation), detail in zip(casts, details, strict=True):
+                self._start(operation, detail)
+            return
+        for cast, operation in casts:
+            self._accept_one(cast, operation)
+
+    def _accept_together(self, casts: Sequence[tuple[Cast, Operation]]) -> list[FlowDetail]:
+        """Journal casts in one transaction; return none where that is impossible.
+
+        One of them may have come before, or not fit into the journal: each is accepted alone then,
+        as after an outage, in which nobody knows whether the transaction was committed.
+        """
+        messages = [(_unique_id(cast.message), operation) for cast, operation in casts]
+        try:
+            return self._journal.accept_together(messages, self._slot)
+        except JournalError as error:
+            LOG.debug("%d casts are accepted one by one: %s", len(casts), error)
+            return []
+
+    def _start(self, operation: Operation, detail: FlowDetail) -> None:
+        MEASURED.count(CASTS_ACCEPTED, operation.method)
+        self._operations.start(operation, detail)
+
+    def _accept_one(self, cast: Cast, operation: Operation) -> None:
         """Journal a cast and start it. :raises ProcessStopping: it is not in the journal."""
         unique_id = _unique_id(cast.message)
         try:
@@ -130,8 +156,7 @@ class Intake:
             MEASURED.count(CASTS_REPEATED, operation.method)
             LOG.info("%s came twice, it is run once: message %.100s", operation.method, unique_id)
             return
-        MEASURED.count(CASTS_ACCEPTED, operation.method)
-        self._operations.start(operation, detail)
+        self._start(operation, detail)
 
     def _reject_unstorable(self, cast: Cast, refusal: JournalRefused) -> None:
         """Reject a message that the journal refuses.

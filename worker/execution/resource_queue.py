@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -35,6 +35,8 @@ class Ticket:
     :param shared: names that other tickets may share at the same time.
     :param ready: called once, when it is this ticket's turn in all queues.
     """
+
+    __slots__ = ("names", "ready", "waits_for")
 
     def __init__(
         self, exclusive: Sequence[str], shared: Sequence[str], ready: Callable[[], None]
@@ -97,14 +99,15 @@ class ResourceQueue:
         outage = locks.outage if locks.on_server else None
         self._retry = OutageRetry("the directory of the locks", errors, stopping, outage)
         self._guard = threading.Lock()
-        self._queues: dict[str, deque[Ticket]] = {}
+        # A deque would need half a KiB for each resource, and thousands may wait.
+        self._queues: dict[str, list[Ticket]] = {}
         self._waiting: Counter[str] = Counter()
 
     def enter(self, ticket: Ticket) -> None:
         """Append a ticket to its queues; its turn may come at once."""
         with self._guard:
             for name in ticket.names:
-                self._queues.setdefault(name, deque()).append(ticket)
+                self._queues.setdefault(name, []).append(ticket)
                 self._waiting[name] += 1
             turn = self._let_in(ticket.names) if ticket.names else [ticket]
         _call(turn)

@@ -173,10 +173,27 @@ class Journal:
         :raises JournalUnavailable: perhaps written; nothing may be acknowledged.
         :raises JournalRefused: it cannot be written.
         """
-        detail = FlowDetail(operation.method, flow_id(unique_id))
-        detail.meta = operation.to_meta()
-        detail.state = states.PENDING
-        return self._insert(slot, detail)
+        return self._insert(slot, _ready_to_run(unique_id, operation))
+
+    def accept_together(
+        self, messages: Iterable[tuple[str, Operation]], slot: str
+    ) -> list[FlowDetail]:
+        """Write operations, ready to run, in one durable transaction; return their flows.
+
+        :param messages: the unique id of each message, with its operation.
+        :raises JournalUnavailable: perhaps written. :meth:`accept` of each message says.
+        :raises JournalRefused: none is written: one cannot be, or its message came before.
+        """
+        details = [_ready_to_run(unique_id, operation) for unique_id, operation in messages]
+        try:
+            with self._writing(durably=True) as cursor:
+                for detail in details:
+                    self._statements.insert(cursor, slot, detail)
+        except JournalUnavailable:
+            for detail in details:
+                self._unanswered.add(detail.uuid)
+            raise
+        return details
 
     def withdraw(self, unique_id: str) -> None:
         """Have an entry removed whose acceptance had no answer, and that is not to run."""
@@ -483,6 +500,13 @@ class Journal:
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:
         return self._transactions.reading()
+
+
+def _ready_to_run(unique_id: str, operation: Operation) -> FlowDetail:
+    detail = FlowDetail(operation.method, flow_id(unique_id))
+    detail.meta = operation.to_meta()
+    detail.state = states.PENDING
+    return detail
 
 
 def flow_id(unique_id: str) -> str:

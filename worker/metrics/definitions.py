@@ -74,8 +74,19 @@ LEFTOVERS = _counter("leftovers", "Operations with reverts that failed: somethin
 RUNNING = _gauge("operations_running", "Operations that run.", "method")
 WAITING = _gauge(
     "operations_waiting",
-    "Operations that wait for their turn on a resource, or for a thread.",
+    "Operations that wait: for their turn on a resource, a thread, or the limit of a project.",
     *("method", "reason"),
+)
+WAIT_SECONDS = _histogram(
+    "operation_wait_seconds",
+    "Time of casts from their acceptance to the begin on a thread.",
+)
+PROJECTS = _gauge("projects", "Projects with operations that run, or wait.", "state", merge="max")
+PROJECT_MOST = _gauge(
+    "project_operations_max",
+    "Most operations of one project that run, or wait.",
+    "state",
+    merge="max",
 )
 OLDEST = _gauge(
     "operation_oldest_seconds",
@@ -130,6 +141,9 @@ TRANSFERRED = _counter("transferred_bytes", "Bytes that data transfers have move
 TRANSFERS = _gauge("transfers_running", "Data transfers that run.", "method")
 TRANSFER_RATE = _gauge(
     "transfer_bytes_per_second", "Rate of the data transfers that run.", "method"
+)
+THROTTLED = _counter(
+    "transfer_throttled_seconds", "Time that data transfers waited for bandwidth.", "limit"
 )
 TRANSFER_LEFT = _gauge(
     "transfer_remaining_seconds",

@@ -40,9 +40,11 @@ from worker.db.records import Records
 from worker.db.tuning import is_sqlite
 from worker.execution.concurrency import Limiter, blocking
 from worker.execution.executor import Contexts, Executor
+from worker.execution.fairness.bandwidth import Bandwidth
+from worker.execution.fairness.project_limits import ProjectLimits
 from worker.execution.intake import Intake
 from worker.execution.operator_requests import RequestHandler, RequestPoller
-from worker.execution.pools.operation_pool import OperationPool, WaitingLimits
+from worker.execution.pools.operation_pool import OperationPool, PoolSize, WaitingLimits
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
@@ -174,8 +176,12 @@ def make_executor(
     *,
     timeouts: OperationTimeouts,
     observer: Observer | None,
+    bandwidth: Callable[[], int] = lambda: 0,
 ) -> Executor:
-    """Build the executor; log timeouts of operations that the dispatcher does not have."""
+    """Build the executor; log timeouts of operations that the dispatcher does not have.
+
+    :param bandwidth: returns the bytes in a second of all data transfers; 0 for no limit.
+    """
     for name in sorted(timeouts.by_method.keys() - {ANY, *dispatcher.journalled}):
         host = base.identity.host
         LOG.warning("operation_timeout of %s: there is no operation %s", host, name)
@@ -187,6 +193,7 @@ def make_executor(
         max_resumes=lambda: base.conf.journal.max_resumes,
         timeouts=timeouts,
         observer=observer,
+        bandwidth=Bandwidth(ProjectLimits.of(base.conf), bandwidth),
     )
 
 
@@ -196,11 +203,13 @@ def make_pool(
     *,
     submitted: SubmittedOperations | None = None,
     data_transfers: int = 0,
+    most: Callable[[], int] = lambda: 0,
 ) -> OperationPool:
     """Build the pool of the operations.
 
     :param submitted: the operations that flows start.
     :param data_transfers: how many data transfers run at once; 0 for no limit.
+    :param most: returns how many operations of each kind run at once; 0 for no limit.
     """
     return OperationPool(
         executor,
@@ -208,9 +217,9 @@ def make_pool(
         base.journal_retry,
         base.queue,
         slot=base.identity.slot,
-        size=base.conf.executor_thread_pool_size,
+        size=PoolSize(base.conf.executor_thread_pool_size, data_transfers, most),
         submitted=submitted,
-        data_transfers=data_transfers,
+        projects=ProjectLimits.of(base.conf),
         limits=WaitingLimits(
             base.conf.waiting_operations_max,
             base.conf.waiting_operations_per_resource,

@@ -10,6 +10,7 @@ from typing import Any
 
 import oslo_messaging
 from oslo_config import cfg
+from oslo_utils import units
 
 from drivers.compute.nova import Nova
 from drivers.interface.volume import VolumeDriver
@@ -112,9 +113,14 @@ def build(name: str, inputs: Inputs) -> Parts:
     contexts = VolumeContexts(_context(common, configuration, backend, scheduler, row, submitted))
     timeouts = OperationTimeouts.of(configuration)
     executor = base.make_executor(
-        common, contexts, dispatcher, timeouts=timeouts, observer=inputs.observer
+        *(common, contexts, dispatcher),
+        timeouts=timeouts,
+        observer=inputs.observer,
+        bandwidth=lambda: int(configuration.bandwidth_mib) * units.Mi,
     )
-    operations = base.make_pool(common, executor, submitted=submitted)
+    operations = base.make_pool(
+        common, executor, submitted=submitted, most=lambda: int(configuration.operations_max)
+    )
     intake = base.make_intake(common, dispatcher, operations)
     unserved = base.make_unserved_queues(common)
     report = functools.partial(

@@ -101,6 +101,7 @@ class BackupRun:
         :raises BackupDriverException: the backup is incomplete.
         :raises Exception: that ``pace`` raised; the backup is incomplete.
         """
+        self._reader.moved = pace.moved
         pace.show(self._payload)
         self._report_saved(pace)
         self._own.resize(-(-self._source.size // self._own.block_size))

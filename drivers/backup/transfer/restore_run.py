@@ -9,6 +9,7 @@ names and sizes of the objects, the size of the volume. The data is compared whi
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
@@ -57,6 +58,7 @@ class RestoreRun:
         entries = checkpoint.entries() if checkpoint else ()
         self._recorded = {name for entry in entries for name in entry}
         self._processed = 0
+        self._moved: Callable[[int], None] = lambda _size: None
         self._total = max(1, sum(link.manifest.size for link in chain.links))
         objects = (one for link in chain.links for one in link.manifest.objects)
         self._recorded_bytes = sum(one.length for one in objects if one.name in self._recorded)
@@ -67,6 +69,7 @@ class RestoreRun:
         :raises BackupDamaged: an object is not as it was stored; the text names it.
         :raises BackupDriverException: the target is too small, or cannot be written.
         """
+        self._moved = pace.moved
         self._report_saved(pace)
         self._chain.check()
         if self._target is not None and self._target.size < self._chain.end:
@@ -144,6 +147,8 @@ class RestoreRun:
                 is_again = offset < end  # over data that proved wrong
                 if self._target is not None:
                     _write(self._target, offset, data, length, target_is_zero and not is_again)
+                if data is not None:
+                    self._moved(length)
                 if not is_again:
                     self._count(length)
                     end = offset + length

@@ -52,6 +52,8 @@ class VolumeReader:
         self._lock = threading.Lock()
         self.processed = 0
         """Bytes whose hashes are known, or being computed."""
+        self.moved: Callable[[int], None] = lambda _size: None
+        """Called with the bytes that were read; it waits for bandwidth."""
 
     def segments(self, start: int, end: int, *, hole: bool = False) -> Iterator[Segment]:
         """Yield the segments of a range of the volume; holes are not read.
@@ -106,6 +108,7 @@ class VolumeReader:
         if not has_data:
             return None if is_whole else bytes(end - begin)
         found = self._volume.read(begin, end - begin)
+        self.moved(len(found))
         if len(found) != end - begin:
             text = f"ends at {begin + len(found)} bytes, where it had {end} and more before"
             raise BackupDriverException(f"the volume {text}")

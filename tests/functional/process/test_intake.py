@@ -20,6 +20,7 @@ from drivers.interface.records import Record
 from tests.functional.cloud import HOST, NODE, REQUEST, Cloud, encoded
 from tests.functional.service import Service
 from tests.servers import Broker, until
+from worker.execution.pools.resume_pool import THREADS as RESUME_THREADS
 
 QUEUE = f"cinder-volume.{HOST}.{NODE}"
 CONNECTOR = {"host": "compute1", "initiator": "iqn.2026-01.org.example:1"}
@@ -104,6 +105,52 @@ def test_a_hot_volume_does_not_stall_the_others(make_cloud: Clouds, gate: Path) 
         cloud.wait_status(snapshot, "available")
 
     assert taken == 103  # the extension, a hundred snapshots, the creation, the call
+
+
+class TestFlood:
+    """A project casts hundreds of creations, and another one a single creation after them."""
+
+    COUNT = 200
+
+    @pytest.fixture
+    def flooded(self, make_cloud: Clouds, gate: Path) -> tuple[Cloud, list[Record]]:
+        """A service with two threads, the first of which wait in the driver."""
+        cloud = make_cloud(DEFAULT={"executor_thread_pool_size": 2})
+        cloud.script.plan(create_volume={"wait_for": str(gate)})
+        cloud.service.start()
+        volumes = [*create(cloud, self.COUNT), cloud.volume(project_id="another")]
+        cloud.cast_of("another", "create_volume", volume=volumes[-1])
+        until(lambda: len(cloud.entries()) == len(volumes), 60, "all casts in the journal")
+        return cloud, volumes
+
+    def test_another_project_gets_the_next_thread(
+        self, flooded: tuple[Cloud, list[Record]], gate: Path
+    ) -> None:
+        cloud, volumes = flooded
+        self._check(cloud, volumes, gate, before=0)
+
+    def test_it_does_so_after_a_restart(
+        self, flooded: tuple[Cloud, list[Record]], gate: Path
+    ) -> None:
+        cloud, volumes = flooded
+        cloud.service.kill()
+        before = len(cloud.script.calls("create_volume"))
+        cloud.service.start()
+        self._check(cloud, volumes, gate, before)
+
+    def _check(self, cloud: Cloud, volumes: list[Record], gate: Path, before: int) -> None:
+        """Check the rank of the last creation, and that those of one project run in order."""
+        gate.touch()
+        for volume in volumes:
+            cloud.wait_status(volume, "available")
+        begun = [one["id"] for one in cloud.script.calls("create_volume")][before:]
+        rank = begun.index(volumes[-1].id)
+        flood = {volume.id: number for number, volume in enumerate(volumes[:-1])}
+        order = [flood[one] for one in dict.fromkeys(begun) if one in flood]
+
+        # Those that had a thread when it came, and the one that was next then.
+        assert rank <= RESUME_THREADS + 1
+        assert all(number - place <= RESUME_THREADS for place, number in enumerate(order))
 
 
 class TestFullThreads:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.backends import numbers
-from bench.sides import Cinder
 from bench.workload.blocking import Gate
 from bench.workload.load import HOST, NODE, OPERATIONS, Sample, sections
+from bench.workload.sides import Cinder
 
 VOLUME, SNAPSHOT = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 

@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from oslo_utils import timeutils
 
 from worker.cli.access import Access
+from worker.cli.explain import waiting_reasons
 from worker.cli.flow import UNDER_WAY, UNDONE
+from worker.execution.fairness.project_limits import ProjectLimits
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.tasks import Task, read_tasks
 from worker.journal.errors import JournalError
 
-_MOST = 1000
-"""Operations that are read."""
+_MOST = 20_000
+"""Operations that are read: as many as wait in one process by default."""
+
+_SHOWN = 1000
+"""Operations that are returned."""
 
 _WITH_TASKS = 100
 """Operations whose tasks are read, the oldest ones."""
@@ -30,23 +36,46 @@ def read(access: Access) -> dict[str, Any]:
 
     :raises JournalError: the journal cannot be read.
     """
-    entries = access.journal.entries(among=UNDER_WAY, limit=_MOST)[::-1]
+    entries = _unfinished(access)
     active = [one for one in entries if one.state in _ACTIVE]
     with_tasks = {one.flow for one in active[:_WITH_TASKS]}
+    reasons = _reasons(access, entries)
     waiting = [one for one in entries if one.state not in _ACTIVE]
     return {
         "at": str(timeutils.utcnow()),
         "running": len(active),
         "waiting": len(waiting),
+        "waiting_for": {
+            reason: sum(one == reason for one in reasons.values())
+            for reason in (waiting_reasons.TURN, waiting_reasons.PROJECT, waiting_reasons.THREAD)
+        },
         "failed_last_hour": _failed(access),
         "services": _services(access),
         "operations": [
-            _operation(access, one, tasks=one.flow in with_tasks) for one in (*active, *waiting)
+            _operation(access, one, tasks=one.flow in with_tasks, waits_for=reasons.get(one.flow))
+            for one in (*active, *waiting)[:_SHOWN]
         ],
     }
 
 
-def _operation(access: Access, entry: JournalEntry, *, tasks: bool) -> dict[str, Any]:
+def waiting(access: Access) -> dict[str, str]:
+    """Return why operations wait, by their ids."""
+    return _reasons(access, _unfinished(access))
+
+
+def _unfinished(access: Access) -> list[JournalEntry]:
+    """Return the operations that have not ended, the oldest first."""
+    return access.journal.entries(among=UNDER_WAY, limit=_MOST)[::-1]
+
+
+def _reasons(access: Access, entries: Sequence[JournalEntry]) -> dict[str, str]:
+    limits = ProjectLimits.of(access.conf)
+    return waiting_reasons.reasons(entries, access.conf.executor_thread_pool_size, limits.most)
+
+
+def _operation(
+    access: Access, entry: JournalEntry, *, tasks: bool, waits_for: str | None
+) -> dict[str, Any]:
     task = _current(access, entry) if tasks else None
     return {
         "flow": entry.flow,
@@ -54,6 +83,7 @@ def _operation(access: Access, entry: JournalEntry, *, tasks: bool) -> dict[str,
         "resource": entry.resource,
         "state": entry.state,
         "slot": entry.slot,
+        "waits_for": waits_for,
         "task": task.name if task else None,
         "progress": task.progress if task else None,
         "age_s": max(0, int((timeutils.utcnow() - entry.accepted_at).total_seconds())),

@@ -28,8 +28,10 @@ class Top(Command):
     """Watch the operations that run and wait, the oldest first, and the services.
 
     The screen is written anew every few seconds until Ctrl-C. Output that goes to no terminal, and
-    -f json, are written once. The column Int counts interruptions without progress. The journal is
-    that of this host, or the shared one of a cluster.
+    -f json, are written once. The column Int counts interruptions without progress. The column Task
+    has, in brackets, the reason why an operation waits, as the journal shows it: (turn) on its
+    resource, (project) for the limit of its project, (thread) for a thread. The journal is that of
+    this host, or the shared one of a cluster.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -86,12 +88,19 @@ def _summary(found: Mapping[str, Any]) -> Iterator[str]:
     down = [f"{one['binary']} {one['host']}" for one in services if one["state"] != "up"]
     disabled = sum(one["disabled"] for one in services)
     yield (
-        f"{found['at'][:19]} UTC   {found['running']} running, {found['waiting']} waiting, "
+        f"{found['at'][:19]} UTC   {found['running']} running, {found['waiting']} waiting"
+        f"{_reasons(found['waiting_for'])}, "
         f"{found['failed_last_hour']} failed in the last hour"
     )
     shown = f": {', '.join(down)}" if down else ""
     up = len(services) - len(down)
     yield f"services: {up} up, {disabled} of all disabled, {len(down)} down{shown}"
+
+
+def _reasons(waiting: Mapping[str, int]) -> str:
+    """Return for what operations wait."""
+    shown = ", ".join(f"{number} for {reason}" for reason, number in waiting.items() if number)
+    return f" ({shown})" if shown else ""
 
 
 def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -101,7 +110,7 @@ def _cells(one: Mapping[str, Any]) -> tuple[str, ...]:
         one["method"],
         one["resource"],
         one["state"],
-        one["task"] or "",
+        one["task"] or (f"({one['waits_for']})" if one["waits_for"] else ""),
         done,
         _age(one["age_s"]),
         str(one["interruptions"] or ""),

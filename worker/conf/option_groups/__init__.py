@@ -14,6 +14,7 @@ from worker.conf.option_groups import (
     journal,
     libraries,
     monitoring,
+    project_shares,
     quota,
 )
 
@@ -21,6 +22,17 @@ from worker.conf.option_groups import (
 def register_all(conf: cfg.ConfigOpts) -> None:
     """Make the options of the service and of its libraries known; may be repeated."""
     for group in (
-        *(default, quota, image, compute, backup, coordination, journal, monitoring, libraries),
+        *(
+            default,
+            project_shares,
+            quota,
+            image,
+            compute,
+            backup,
+            coordination,
+            journal,
+            monitoring,
+            libraries,
+        ),
     ):
         group.register_opts(conf)

@@ -40,6 +40,24 @@ OPTS = [
         help="Processes that serve this backend. They share its queue and its name; more "
         "than one helps where the processor is the limit.",
     ),
+    cfg.IntOpt(
+        "operations_max",
+        default=0,
+        min=0,
+        mutable=True,
+        help="How many operations of this backend run at once in each process, of each kind "
+        "(quick ones, data transfers, others), where that is fewer than executor_thread_pool_size. "
+        "0 means no such limit. Calls do not count.",
+    ),
+    cfg.IntOpt(
+        "bandwidth_mib",
+        default=0,
+        min=0,
+        mutable=True,
+        help="MiB in a second that the data transfers of this backend move together in each "
+        "process: images and copies. Backups are read by the backup service, which has "
+        "backup_bandwidth_limit. 0 means no limit.",
+    ),
     cfg.Opt(
         "operation_timeout",
         type=types.Dict(types.Integer(min=0)),

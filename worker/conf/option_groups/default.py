@@ -81,7 +81,7 @@ OPTS = [
     ),
     cfg.IntOpt(
         "waiting_operations_max",
-        default=1000,
+        default=20_000,
         min=1,
         help="How many accepted operations may wait, in each process, for their turn or for a "
         "thread; of operations that are done in a moment, others, and data transfers as many "
@@ -89,11 +89,11 @@ OPTS = [
     ),
     cfg.IntOpt(
         "waiting_operations_mib",
-        default=32,
+        default=64,
         min=1,
-        help="MiB of arguments of the operations that wait, in each process; of each kind, and "
-        "of calls, as many. A usual operation has some KiB, and a message up to 4 MiB. The "
-        "rest waits on the bus.",
+        help="MiB of arguments, compressed, of the operations that wait, in each process; of each "
+        "kind, and of calls, as many. A usual operation has 2 to 3 KiB, and a message up to 4 "
+        "MiB before the compression. The rest waits on the bus.",
     ),
     cfg.IntOpt(
         "waiting_operations_per_resource",

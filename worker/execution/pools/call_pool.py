@@ -117,7 +117,7 @@ class CallPool:
 
     def close(self) -> None:
         """Start no thread any more; calls that were submitted get their error."""
-        self._pool.close(cancel=False)
+        self._pool.close()
 
     def _fail(self, ticket: Ticket) -> None:
         """Reply to a call that came during the stop."""

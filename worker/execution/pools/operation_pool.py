@@ -4,7 +4,8 @@
 Operations on one resource run in the order of their acceptance. One that waits for its turn
 needs no thread and little memory. New casts that take long, casts that are done in a moment,
 data transfers, calls and resumed operations each have threads of their own, so that none
-waits behind another kind.
+waits behind another kind. Projects get the threads in fair turns: a project with thousands of casts
+does not keep the cast of another one from its thread.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,16 +28,20 @@ from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInte
 from flows.factories import NotOfThisVersion
 from worker.execution import orderly_stop
 from worker.execution.executor import Executor, OperationRun
+from worker.execution.fairness.fair_executor import FairExecutor
+from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
 from worker.execution.pools import resume_pool
 from worker.execution.pools.call_pool import NOT_BEGUN, Accept, CallPool
 from worker.execution.pools.resume_pool import ResumePool
-from worker.execution.pools.thread_pool import ThreadPool
+from worker.execution.pools.thread_pool import FairPool, ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
 from worker.journal import interruptions
 from worker.journal.entries.stored_operation import operation_of
 from worker.journal.errors import JournalError, UnreadableEntry
 from worker.journal.journal import Journal
+from worker.metrics.definitions import WAIT_SECONDS
+from worker.metrics.measurements import MEASURED
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
@@ -49,6 +55,9 @@ QUICK_THREADS = 16
 CALL_THREADS = 64
 """Threads for calls, at least."""
 
+RESERVED_PART = 8
+"""Part of the threads, as a divisor, that projects without a running operation have besides."""
+
 REPLY_TIME = 1.0
 """Seconds in which a stop sends errors to the callers whose turn has not come."""
 
@@ -61,6 +70,20 @@ class Submitted(Protocol):
 
 
 @dataclass(frozen=True)
+class PoolSize:
+    """How many operations run at once.
+
+    :param threads: those that take long and move no data; others have as many, or more.
+    :param data_transfers: 0 for no limit.
+    :param most: returns a limit for each kind below its threads; 0 for none.
+    """
+
+    threads: int
+    data_transfers: int = 0
+    most: Callable[[], int] = lambda: 0
+
+
+@dataclass(frozen=True)
 class WaitingLimits:
     """How many accepted operations may wait.
 
@@ -69,7 +92,7 @@ class WaitingLimits:
     :param most_bytes: their arguments in each pool; the last one that is accepted may exceed it.
     """
 
-    most: int = 1000
+    most: int = 20_000
     per_resource: int = 100
     most_bytes: int = 32 * units.Mi
 
@@ -79,9 +102,9 @@ class OperationPool:
 
     :param queue: orders operations on one resource, and holds their locks.
     :param slot: the owner of their flows in the journal.
-    :param size: how many operations that take long and move no data run at once; others have
-        as many threads, or more.
-    :param data_transfers: how many data transfers run at once; 0 for no limit.
+    :param size: how many operations run at once.
+    :param limits: how many wait.
+    :param projects: the shares of projects.
     :param submitted: the operations that flows start.
     :param stopping: set when the process stops.
     """
@@ -94,9 +117,9 @@ class OperationPool:
         queue: ResourceQueue,
         *,
         slot: str,
-        size: int,
-        data_transfers: int = 0,
+        size: PoolSize,
         limits: WaitingLimits = WaitingLimits(),
+        projects: ProjectLimits = UNLIMITED,
         submitted: Submitted | None = None,
         stopping: threading.Event,
     ) -> None:
@@ -109,12 +132,21 @@ class OperationPool:
         self._submitted = submitted
         self._stopping = stopping
         most = (limits.most, limits.most_bytes)
-        self._slow = ThreadPool("operation", size, *most)
-        self._quick = ThreadPool("quick", max(size, QUICK_THREADS), *most)
-        self._transfers = ThreadPool("transfer", data_transfers or _UNLIMITED, *most)
-        calls = ThreadPool("call", max(size, CALL_THREADS), *most)
-        self.calls = CallPool(calls, self, queue, stopping)
-        self._resumed = ResumePool()
+        threads = size.threads
+
+        def fair(name: str, number: int, reserved: int = 0) -> FairPool:
+            executor = FairExecutor(
+                name, number, reserved=reserved, limits=projects, most=size.most
+            )
+            return FairPool(executor, number, *most)
+
+        self._slow = fair("operation", threads, threads // RESERVED_PART)
+        self._quick = fair("quick", max(threads, QUICK_THREADS), threads // RESERVED_PART)
+        self._transfers = fair("transfer", size.data_transfers or _UNLIMITED)
+        self.calls = CallPool(
+            ThreadPool("call", max(threads, CALL_THREADS), *most), self, queue, stopping
+        )
+        self._resumed = ResumePool(projects)
         self._guard = threading.Lock()
         self._runs: dict[str, OperationRun] = {}
         self.capacity_freed = threading.Event()
@@ -126,22 +158,29 @@ class OperationPool:
         """Whether the next cast runs at once."""
         return not self._slow.is_busy
 
-    def admits(self, operation: Operation, others: bool = False) -> bool:
+    def admits(
+        self, operation: Operation, others: bool = False, ahead: Sequence[Operation] = ()
+    ) -> bool:
         """Return whether one more operation may be accepted.
 
         After a refusal, :attr:`capacity_freed` is set when an operation has ended.
 
         :param others: whether another host may take it instead: then it is accepted only where
             it runs at once, or waits for an operation of this process on the same resource.
+        :param ahead: operations that are about to be accepted before it.
         """
-        names = (*operation.exclusive, *operation.shared)
+        names = {*operation.exclusive, *operation.shared}
         self._refused = True  # first: an end from now on sets ``capacity_freed``
         pool = self._pool_of(operation)
-        if not pool.accepts_more:
+        if not pool.has_room(len(ahead)):
             return False
-        if others and pool.is_busy and not self._queue.is_taken(names):
-            return False
-        if self._queue.waiting(names) >= self._limits.per_resource:
+        if others and not self._queue.is_taken(names):
+            project = operation.request.project_id or ""
+            if pool.is_busy and not pool.executor.begins(project):
+                return False
+        waiting = self._queue.waiting(names)
+        waiting += sum(not names.isdisjoint((*one.exclusive, *one.shared)) for one in ahead)
+        if waiting >= self._limits.per_resource:
             return False
         self._refused = False
         return True
@@ -163,7 +202,7 @@ class OperationPool:
 
     def start_direct(self, work: Callable[[], None]) -> None:
         """Do work that starts no flow, on a thread for quick casts."""
-        self._quick.submit(work)
+        self._quick.submit("", work)
 
     def run_accepted(self, ticket: Ticket, operation: Operation, accept: Accept) -> Outcome | None:
         """Run the operation of a call whose turn has come, on this thread."""
@@ -229,6 +268,7 @@ class OperationPool:
             run, interruptions.of(detail), self._executor.max_resumes()
         )
         pool = self._transfers.executor if operation.moves_data else None
+        run.pack()
         self._enqueue(run, functools.partial(self._resumed.submit, candidate, pool=pool))
         return True
 
@@ -240,6 +280,11 @@ class OperationPool:
         """Return the operations that have not ended."""
         with self._guard:
             return list(self._runs.values())
+
+    def held(self) -> set[str]:
+        """Return the projects whose operations wait because of the limit of their project."""
+        pools = (self._slow, self._quick, self._transfers, self._resumed)
+        return set().union(*(one.executor.held() for one in pools))
 
     def flows(self) -> list[FlowRun]:
         """Return the flows that run."""
@@ -291,21 +336,23 @@ class OperationPool:
         wait(failed, REPLY_TIME)
         return drained
 
-    def _pool_of(self, operation: Operation) -> ThreadPool:
+    def _pool_of(self, operation: Operation) -> FairPool:
         if operation.moves_data:
             return self._transfers
         return self._quick if operation.quick else self._slow
 
-    def _run_in(self, pool: ThreadPool, size: int, work: Callable[..., None], *args: Any) -> None:
-        """Run work on a thread of a pool in which it has waited, with its bytes."""
+    def _run_in(
+        self, pool: FairPool, size: int, work: Callable[..., None], run: OperationRun, *args: Any
+    ) -> None:
+        """Run an operation on a thread of a pool in which it has waited, with its bytes."""
 
-        def run() -> None:
+        def begin() -> None:
             with pool.running(size):
                 self._notify_capacity()
-                work(*args)
+                work(run, *args)
             self._notify_capacity()  # the thread is free
 
-        pool.submit(run)
+        pool.submit(run.project, begin)
 
     def _notify_capacity(self) -> None:
         if self._refused:
@@ -329,6 +376,7 @@ class OperationPool:
 
     def _run_and_leave(self, run: OperationRun, ticket: Ticket) -> None:
         run.unpack()
+        MEASURED.observe(WAIT_SECONDS, time.monotonic() - run.since)
         try:
             with _bound(run), self._queue.held(ticket) as run.locks:
                 self._execute(run)

@@ -17,10 +17,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from worker.execution.fairness.fair_executor import FairExecutor
+from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
 from worker.journal.interruptions import Interruption
 
 LOG = logging.getLogger(__name__)
@@ -45,9 +47,11 @@ class Resumed(Protocol):
     """An operation that is to be resumed.
 
     :param group_size: is set to the number of operations that run together when it starts.
+    :param project: whose operation it is.
     """
 
     group_size: int
+    project: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class PendingWork:
     """Work that waits for the driver."""
 
     candidate: ResumeCandidate
-    pool: ThreadPoolExecutor
+    pool: FairExecutor
     work: Work
 
 
@@ -102,10 +106,13 @@ def groups(suspects: Iterable[PendingWork]) -> Iterator[list[PendingWork]]:
 
 
 class ResumePool:
-    """Runs resumed operations beside new ones."""
+    """Runs resumed operations beside new ones, those of each project in fair turns.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="resumed")
+    :param limits: of the projects.
+    """
+
+    def __init__(self, limits: ProjectLimits = UNLIMITED) -> None:
+        self.executor = FairExecutor("resumed", THREADS, limits=limits)
         self._guard = threading.Lock()
         self._waiting: list[PendingWork] | None = []
         self._closed = False
@@ -115,13 +122,13 @@ class ResumePool:
         candidate: ResumeCandidate,
         work: Callable[..., None],
         *args: Any,
-        pool: ThreadPoolExecutor | None = None,
+        pool: FairExecutor | None = None,
     ) -> None:
         """Run work on a thread, or keep it until :meth:`start`.
 
         :param pool: other threads for it, as data transfers have them.
         """
-        one = PendingWork(candidate, pool or self._pool, functools.partial(work, *args))
+        one = PendingWork(candidate, pool or self.executor, functools.partial(work, *args))
         with self._guard:
             if self._waiting is not None:
                 self._waiting.append(one)
@@ -154,7 +161,7 @@ class ResumePool:
     def close(self) -> None:
         """Start no work any more."""
         self._closed = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.executor.close()
 
     def _run_groups(self, running: set[Future[None]], suspects: list[list[PendingWork]]) -> None:
         for group in suspects:
@@ -173,7 +180,7 @@ class ResumePool:
 
     def _submit(self, one: PendingWork) -> Future[None] | None:
         try:
-            return one.pool.submit(one.work)
+            return one.pool.submit(one.candidate.run.project, one.work)
         except RuntimeError:
             LOG.debug("not started before the stop; it stays in the journal")
             return None

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from worker.execution.fairness.fair_executor import FairExecutor
+
 LOG = logging.getLogger(__name__)
 
 
-class ThreadPool:
-    """Threads that no other kind of operation uses, so that none waits behind another kind.
+class PoolCounts:
+    """Counts the operations of one kind: those that wait, with their bytes, and those that run.
 
     An operation waits in its pool from its acceptance on, first for its turn on its
     resource, which needs no thread, and then for a thread.
@@ -24,8 +26,7 @@ class ThreadPool:
     :param most_bytes: how many bytes of arguments those that wait may have.
     """
 
-    def __init__(self, name: str, threads: int, most: int, most_bytes: int) -> None:
-        self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    def __init__(self, threads: int, most: int, most_bytes: int) -> None:
         self._threads = threads
         self._most = most
         self._most_bytes = most_bytes
@@ -42,7 +43,11 @@ class ThreadPool:
     @property
     def accepts_more(self) -> bool:
         """Whether one more operation may wait."""
-        return self._waiting < self._most and self._waiting_bytes < self._most_bytes
+        return self.has_room(0)
+
+    def has_room(self, ahead: int) -> bool:
+        """Return whether one more operation may wait, beside some that are about to."""
+        return self._waiting + ahead < self._most and self._waiting_bytes < self._most_bytes
 
     @property
     def is_busy(self) -> bool:
@@ -71,16 +76,50 @@ class ThreadPool:
             with self._guard:
                 self._running -= 1
 
+
+class ThreadPool(PoolCounts):
+    """Threads for calls: first come, first served.
+
+    :param threads: how many run at once.
+    :param most: how many may wait.
+    :param most_bytes: how many bytes of arguments those that wait may have.
+    """
+
+    def __init__(self, name: str, threads: int, most: int, most_bytes: int) -> None:
+        super().__init__(threads, most, most_bytes)
+        self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
     def submit(self, work: Callable[..., None], *args: Any) -> None:
-        """Run work on a thread; after the stop, never: casts stay in the journal."""
+        """Run work on a thread; after the stop, never."""
         try:
             self.executor.submit(work, *args)
         except RuntimeError:
             LOG.debug("not started before the stop; it stays in the journal")
 
-    def close(self, *, cancel: bool = True) -> None:
-        """Start no thread any more.
+    def close(self) -> None:
+        """Start no thread any more; work that was submitted is done."""
+        self.executor.shutdown(wait=False)
 
-        :param cancel: whether work that was submitted is dropped.
-        """
-        self.executor.shutdown(wait=False, cancel_futures=cancel)
+
+class FairPool(PoolCounts):
+    """Threads for casts of one kind, which projects get in fair turns.
+
+    No other kind of operation uses them, so that none waits behind another kind.
+
+    :param executor: the threads.
+    """
+
+    def __init__(self, executor: FairExecutor, threads: int, most: int, most_bytes: int) -> None:
+        super().__init__(threads, most, most_bytes)
+        self.executor = executor
+
+    def submit(self, project: str, work: Callable[..., None], *args: Any) -> None:
+        """Run work of a project on a thread; after the stop, never: casts stay in the journal."""
+        try:
+            self.executor.start(project, work, *args)
+        except RuntimeError:
+            LOG.debug("not started before the stop; it stays in the journal")
+
+    def close(self) -> None:
+        """Start no work any more; what waits is dropped."""
+        self.executor.close()

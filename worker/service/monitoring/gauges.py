@@ -57,17 +57,25 @@ def series(values: Iterable[Value]) -> dict[str, Series]:
 def _operations(parts: Parts, now: float) -> Iterator[Value]:
     running: Counter[str] = Counter()
     waiting: Counter[tuple[str, str]] = Counter()
+    projects = {state: Counter[str]() for state in ("running", "waiting")}
     oldest: dict[str, float] = {}
+    held = parts.operations.held()
     for run in parts.operations.runs():
         method = run.operation.method
         oldest[method] = max(oldest.get(method, 0.0), now - run.since)
+        projects["running" if run.has_begun else "waiting"][run.project] += 1
         if run.has_begun:
             running[method] += 1
+        elif not run.has_turn:
+            waiting[method, "turn"] += 1
         else:
-            waiting[method, "thread" if run.has_turn else "turn"] += 1
+            waiting[method, "project" if run.project in held else "thread"] += 1
     yield from ((d.RUNNING, (method,), number) for method, number in running.items())
     yield from ((d.WAITING, labels, number) for labels, number in waiting.items())
     yield from ((d.OLDEST, (method,), age) for method, age in oldest.items())
+    for state, counts in projects.items():
+        yield d.PROJECTS, (state,), len(counts)
+        yield d.PROJECT_MOST, (state,), max(counts.values(), default=0)
 
 
 def _transfers(parts: Parts) -> Iterator[Value]:

@@ -20,16 +20,21 @@ from worker.journal.journal import Journal
 def operation(**more: Any) -> dict[str, Any]:
     """Return an operation as ``activity`` reads it."""
     found = {"flow": "f", "method": "m", "resource": "volume v", "state": "RUNNING", "slot": SLOT}
+    found["waits_for"] = None
     return {**found, "task": "copy", "progress": 0.5, "age_s": 90061, "interruptions": 2, **more}
 
 
-def screen(operations: list[dict[str, Any]], rows: int = 40) -> list[str]:
+def screen(
+    operations: list[dict[str, Any]],
+    rows: int = 40,
+    waiting_for: dict[str, int] | None = None,
+) -> list[str]:
     found = {"at": "2026-01-01 00:00:00", "running": 1, "waiting": 0, "failed_last_hour": 3}
     services = [
         {"binary": "cinder-volume", "host": "h@b", "state": "down", "disabled": True},
         {"binary": "cinder-backup", "host": "h", "state": "up", "disabled": False},
     ]
-    found |= {"services": services, "operations": operations}
+    found |= {"services": services, "operations": operations, "waiting_for": waiting_for or {}}
     return list(top_command.lines(found, Colour(io.StringIO()), 120, rows))
 
 
@@ -61,6 +66,14 @@ def test_a_screen_is_as_large_as_the_terminal() -> None:
     assert len(found) == 19
     assert found[-1] == "and 86 more"
     assert max(map(len, found)) <= 120
+
+
+def test_an_operation_that_waits_has_the_reason() -> None:
+    waits = operation(state="PENDING", task=None, progress=None, waits_for="project")
+    head, *_others, row = screen([waits], waiting_for={"turn": 0, "project": 4000, "thread": 2})
+
+    assert "0 waiting (4000 for project, 2 for thread), 3 failed" in head
+    assert "(project)" in row
 
 
 def test_nothing_to_do_is_said() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -17,7 +18,8 @@ import pytest
 
 from drivers.backup.transfer import limits
 from drivers.backup.transfer.limits import TransferEnded, TransferLimits
-from tests.backups import MIB, Rows, posix, scribble
+from drivers.interface.pace import Pace
+from tests.backups import MIB, VOLUME_ID, Rows, posix, scribble
 
 LIMIT = 8 * MIB
 
@@ -141,3 +143,23 @@ class TestTransfers:
 
         assert sum(row["object_count"] for row in made) > 8
         assert seen[0] <= 2
+
+
+def test_data_that_is_read_or_written_needs_bandwidth_and_holes_do_not(tmp_path: Path) -> None:
+    volume, target = tmp_path / "sparse", tmp_path / "blank"
+    for path in (volume, target):
+        path.touch()
+        os.truncate(path, 64 * MIB)
+    with volume.open("r+b") as file:
+        file.seek(8 * MIB)
+        file.write(random.Random(1).randbytes(2 * MIB))
+    (driver, moved), rows = (posix(tmp_path), list[int]()), Rows()
+    row, pace = rows.new(), Pace(moved=moved.append)
+    rows.back_up(driver, row, volume, pace=pace)
+    assert 2 * MIB <= sum(moved) <= 4 * MIB
+
+    moved.clear()
+    with target.open("r+b") as file:
+        driver.restore(rows.record(row), VOLUME_ID, file, True, pace=pace)
+    assert 2 * MIB <= sum(moved) <= 4 * MIB
+    assert target.read_bytes() == volume.read_bytes()

@@ -122,6 +122,23 @@ class TestCost:
 
         assert len(parts) >= 8 and parts == sorted(parts) and parts[-1] == 1.0
 
+    def test_holes_need_no_bandwidth(
+        self, images: DirectoryImages, transport: ImageTransport, tmp_path: Path
+    ) -> None:
+        moved: list[int] = []
+        pace = Pace(moved=moved.append)
+        volume = disk(tmp_path / "volume", 8 * GIB, {5 * GIB: bytes(range(256)) * 8192})
+        image = transport.service.create(None, {"disk_format": "raw"})
+        with volume.open("rb", buffering=0) as file:
+            transport.store(None, image, file, "v1", pace, {})
+        assert 2 * MIB <= sum(moved) <= 4 * MIB
+
+        moved.clear()
+        with disk(tmp_path / "copy", 8 * GIB, {}).open("r+b", buffering=0) as file:
+            described = transport.service.show(None, image["id"])
+            transport.fetch(None, described, file, 8 * GIB, "v1", pace)
+        assert 2 * MIB <= sum(moved) <= 4 * MIB
+
 
 class TestContent:
     @pytest.mark.parametrize("gives_space_back", [True, False])

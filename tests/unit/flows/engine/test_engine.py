@@ -14,7 +14,7 @@ from drivers.interface.errors import VolumeIsBusy
 from flows import errors, factories
 from flows.engine import flow_run
 from flows.engine.flow_run import FlowRun
-from flows.errors import ProcessStopping
+from flows.errors import OperationCancelled, ProcessStopping
 from tests.unit.flows.engine import recording_flows
 from tests.unit.flows.engine.recording_flows import (
     FAULTS,
@@ -132,6 +132,38 @@ class TestProgress:
             moved.append(running.moved)
 
         assert [later > sooner for sooner, later in pairwise(moved)] == [False, True, False, False]
+
+
+class TestBandwidth:
+    @staticmethod
+    def _running(world: World, seconds: float, asked: list[int]) -> flow_run.FlowRun:
+        def wait(size: int) -> float:
+            asked.append(size)
+            return seconds
+
+        detail, journal = world.journal.load(), world.journal
+        return flow_run.FlowRun(flow, {}, world.context(), detail, journal, bandwidth=wait)
+
+    def test_a_copy_waits_for_the_bytes_that_it_moved_and_this_is_no_stall(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(flow_run, "THROTTLE_STEP", 0.01)
+        asked: list[int] = []
+        running = self._running(world, 0.05, asked)
+        began = running.moved
+        running._ctx.pace.moved(4096)
+
+        assert asked == [4096] and running.moved >= began + 0.05
+
+    @pytest.mark.parametrize("end", ["suspend", "cancel"])
+    def test_one_that_is_to_end_does_not_wait(self, world: World, end: str) -> None:
+        running = self._running(world, 3600.0, [])
+        if end == "suspend":
+            running.suspend()
+        else:
+            running.cancel(OperationCancelled("no more"))
+
+        running._ctx.pace.moved(4096)  # returns
 
 
 class TestSuspend:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -25,6 +25,8 @@ class Parts:
         self.acknowledged: list[str] = []
         self.rejected: list[Any] = []
         self.asked: list[bool] = []
+        self.ahead: list[int] = []
+        self.together: list[int] = []
         self.lost: set[str] = set()
         self.fails: Exception | None = None
         self.stopping = threading.Event()
@@ -37,8 +39,9 @@ class Parts:
             self.stopping,
         )
 
-    def _admits(self, operation: Operation, others: bool) -> bool:
+    def _admits(self, operation: Operation, others: bool, ahead: Sequence[Operation] = ()) -> bool:
         self.asked.append(others)
+        self.ahead.append(len(ahead))
         return operation.resource[1] in self.admitted
 
     def put(
@@ -68,10 +71,32 @@ class Parts:
         factory: Any = None
         return Operation(factory, ("volume", volume), {}, exclusive=(volume,), shared=shared)
 
-    def _accept(self, cast: Cast, operation: Operation) -> None:
+    def _accept(self, casts: Sequence[tuple[Cast, Operation]]) -> None:
         if self.fails is not None:
             raise self.fails
-        self.accepted.append(cast.message["method"])
+        self.together.append(len(casts))
+        self.accepted.extend(cast.message["method"] for cast, _operation in casts)
+
+
+def test_those_that_came_together_are_accepted_together_up_to_a_number() -> None:
+    parts = Parts("v1", "v2")
+    for number in range(cast_queue.TOGETHER + 1):
+        parts.put(str(number))
+    parts.queue.process()
+
+    assert parts.together == [cast_queue.TOGETHER, 1]
+    assert parts.ahead == [*range(cast_queue.TOGETHER), 0]
+    assert parts.acknowledged == [str(number) for number in range(cast_queue.TOGETHER + 1)]
+
+
+def test_those_of_a_cluster_are_accepted_one_by_one() -> None:
+    """Whether this host may take the next one depends on the one before it."""
+    parts = Parts("v1")
+    for name in "abc":
+        parts.put(name, of_cluster=True)
+    parts.queue.process()
+
+    assert parts.together == [1, 1, 1] and parts.ahead == [0, 0, 0]
 
 
 def test_casts_are_accepted_and_acknowledged_in_order() -> None:

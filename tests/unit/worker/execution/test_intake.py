@@ -16,7 +16,7 @@ from taskflow.types.failure import Failure
 from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, InvalidVolume, ProcessStopping
 from worker.execution.intake import Intake
-from worker.journal.errors import JournalError
+from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.rpc.dispatch import BadMessage, DirectCall
 from worker.rpc.operation import Operation
 from worker.rpc.server import Call, Cast, Unreadable
@@ -42,12 +42,15 @@ class Parts:
         self.events: list[tuple[Any, ...]] = []
         self.replies: list[tuple[Any, BaseException | None]] = []
         self.admits = True
+        self.together: Any = ["first", "second"]
         self.intake = Intake(
             SimpleNamespace(dispatch=self._dispatch),  # type: ignore[arg-type]
-            SimpleNamespace(accept=self._accept),  # type: ignore[arg-type]
+            SimpleNamespace(  # type: ignore[arg-type]
+                accept=self._accept, accept_together=self._accept_together
+            ),
             SimpleNamespace(until_available=lambda work: work()),  # type: ignore[arg-type]
             SimpleNamespace(  # type: ignore[arg-type]
-                admits=lambda _operation, _others: self.admits,
+                admits=lambda _operation, _others, _ahead: self.admits,
                 capacity_freed=threading.Event(),
                 start=lambda *args: self.events.append(("start", *args)),
                 start_direct=self._start_direct,
@@ -74,6 +77,13 @@ class Parts:
             raise answer
         return answer
 
+    def _accept_together(self, messages: Any, slot: str) -> Any:
+        self.events.append(("accept_together", *(unique_id for unique_id, _ in messages)))
+        answer = self.together
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
     def _start_direct(self, work: Callable[[], None]) -> None:
         self.events.append(("start_direct",))
         work()
@@ -93,6 +103,12 @@ class Parts:
     def cast(self) -> None:
         acknowledge = functools.partial(self.events.append, ("acknowledge",))
         self.intake.cast(Cast(MESSAGE, {}, acknowledge))
+        self.intake._casts.process()
+
+    def casts(self, *names: str) -> None:
+        for name in names:
+            acknowledge = functools.partial(self.events.append, ("acknowledge", name))
+            self.intake.cast(Cast({**MESSAGE, "_unique_id": name}, {}, acknowledge))
         self.intake._casts.process()
 
     def call(self, patience: float | None = None, age: float = 0.0) -> Any:
@@ -127,6 +143,24 @@ class TestCast:
         parts.cast()
 
         assert parts.events == [("accept", "id-1"), ("start", OPERATION, "detail"), ACKNOWLEDGED]
+
+    def test_those_that_came_together_are_journalled_together(self, parts):
+        parts.casts("a", "b")
+
+        starts = [("start", OPERATION, "first"), ("start", OPERATION, "second")]
+        ends = [("acknowledge", "a"), ("acknowledge", "b")]
+        assert parts.events == [("accept_together", "a", "b"), *starts, *ends]
+
+    @pytest.mark.parametrize("error", [JournalRefused("twice"), JournalUnavailable("away")])
+    def test_each_is_accepted_alone_where_that_fails(self, parts, error):
+        parts.together = error
+        parts.accepted = ["detail", None]  # the second one has come before
+        parts.casts("a", "b")
+
+        assert parts.events == [
+            *(("accept_together", "a", "b"), ("accept", "a"), ("start", OPERATION, "detail")),
+            *(("accept", "b"), ("acknowledge", "a"), ("acknowledge", "b")),
+        ]
 
     def test_one_that_the_journal_has_is_not_started_again(self, parts):
         parts.accepted = [None]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import threading
 import time
 import uuid
@@ -28,7 +29,7 @@ from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
 from worker.execution.operator_requests import RequestHandler, RequestRefused
-from worker.execution.pools.operation_pool import OperationPool, WaitingLimits
+from worker.execution.pools.operation_pool import OperationPool, PoolSize, WaitingLimits
 from worker.execution.pools.thread_pool import ThreadPool
 from worker.execution.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
@@ -144,8 +145,7 @@ class Bench:
             retry,
             ResourceQueue(self.locks, self.stopping),
             slot=SLOT,
-            size=2,
-            data_transfers=1,
+            size=PoolSize(2, data_transfers=1),
             limits=WaitingLimits(most=4, per_resource=2, most_bytes=most_bytes),
             stopping=self.stopping,
         )
@@ -347,7 +347,7 @@ class TestLanes:
             bench.ended(flow)
 
     def test_no_more_bytes_wait_than_the_limit(self, bench_of: Callable[[int], Bench]) -> None:
-        bench, large = bench_of(100_000), "x" * 60_000
+        bench, large = bench_of(60_000), random.Random(1).randbytes(30_000).hex()
         gates = [GATE.hold(name) for name in ("a0", "a1")]
         running = [bench.cast("note", name=name, volume=name) for name in ("a0", "a1")]
         until(lambda: len(GATE.ran) == 2)

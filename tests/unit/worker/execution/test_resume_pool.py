@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from taskflow import states
 from taskflow.persistence.models import FlowDetail, TaskDetail
 
+from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.pools import resume_pool
 from worker.execution.pools.resume_pool import PendingWork, ResumeCandidate, ResumePool, groups
 from worker.journal import interruptions
@@ -26,6 +26,7 @@ class Run:
     """An operation that is resumed."""
 
     group_size: int = 1
+    project: str = ""
 
 
 class Runs:
@@ -142,7 +143,7 @@ def test_nothing_begins_after_the_end() -> None:
 
 @pytest.mark.parametrize("candidate", [ResumeCandidate(Run()), suspect(1)])
 def test_work_with_threads_of_its_kind_runs_there(candidate: ResumeCandidate) -> None:
-    resumes, ran, pool = ResumePool(), threading.Event(), ThreadPoolExecutor(1, "mine")
+    resumes, ran, pool = ResumePool(), threading.Event(), FairExecutor("mine", 1)
     names: list[str] = []
 
     def work() -> None:

@@ -162,7 +162,7 @@ RECORDS = {
 
 VALUES = {
     *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
-    *("progress_every", "saved", "abandoned"),
+    *("progress_every", "copy_reports", "abandoned"),
 }
 """Fields that are no clients."""
 

@@ -17,16 +17,19 @@ from worker.service.monitoring import gauges
 GIB = 2**30
 
 
-def run(method: str, since: float, *, turn: bool = False, begun: bool = False) -> Any:
+def run(
+    method: str, since: float, *, turn: bool = False, begun: bool = False, project: str = "p1"
+) -> Any:
     """Return an operation."""
     operation = SimpleNamespace(method=method)
-    return SimpleNamespace(operation=operation, since=since, has_turn=turn, has_begun=begun)
+    state = SimpleNamespace(has_turn=turn, has_begun=begun, project=project)
+    return SimpleNamespace(operation=operation, since=since, **vars(state))
 
 
 @pytest.fixture
 def parts() -> Any:
     """The parts of a process that has nothing to do."""
-    operations = SimpleNamespace(runs=list, flows=list)
+    operations = SimpleNamespace(runs=list, flows=list, held=set)
     identity = SimpleNamespace(first=True, number=3)
     return SimpleNamespace(
         base=SimpleNamespace(identity=identity, slot=None),
@@ -49,8 +52,13 @@ def test_operations_wait_for_a_turn_or_a_thread_or_run(parts: Any) -> None:
         run("delete_volume", 99.0),
     ]
     parts.operations.runs = lambda: runs
+    runs += [run("create_volume", 90.0, turn=True, project="p2") for _ in range(3)]
+    parts.operations.held = lambda: {"p2"}
     found = values(parts)
 
+    assert found[d.WAITING.name, "create_volume", "project"] == 3
+    assert found[d.PROJECTS.name, "running"] == 1 and found[d.PROJECTS.name, "waiting"] == 2
+    assert found[d.PROJECT_MOST.name, "waiting"] == 3
     assert found[d.RUNNING.name, "create_volume"] == 1
     assert found[d.WAITING.name, "create_volume", "thread"] == 1
     assert found[d.WAITING.name, "create_volume", "turn"] == 1
