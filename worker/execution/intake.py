@@ -18,7 +18,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.engine.flow_run import Outcome
-from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
+from flows.errors import DriverNotInitialized, FlowError, ProcessStopping, Unavailable
 from worker.call_log import MESSAGES, ShownMessage
 from worker.execution.cast_queue import CastQueue
 from worker.execution.log_limit import LogLimit
@@ -196,13 +196,17 @@ class Intake:
     def _accept_call(self, call: Call, operation: Operation) -> FlowDetail | None:
         """Journal a call; return None where its caller has given up meanwhile.
 
-        :raises JournalError: nothing was done; the caller may ask again.
+        :raises Unavailable: nothing was done; the caller may ask again.
+        :raises JournalError: the journal refuses it.
         """
         if _abandoned(call):
             return None
-        detail = self._journal_call(operation, _unique_id(call.message))
-        if detail is None:  # its first delivery runs, or has run; running it twice is harmless
-            detail = self._journal_call(operation, generated_id())
+        try:
+            detail = self._journal_call(operation, _unique_id(call.message))
+            if detail is None:  # its first delivery runs, or has run; running it twice is harmless
+                detail = self._journal_call(operation, generated_id())
+        except JournalUnavailable as error:
+            raise Unavailable(str(error)) from error
         return detail
 
     def _journal_call(self, operation: Operation, unique_id: str) -> FlowDetail | None:

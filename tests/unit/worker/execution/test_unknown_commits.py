@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from taskflow import states
 
+from flows.errors import Unavailable
 from tests.unit.flows.world.world import World
 from tests.unit.worker.execution.test_operation_pool import GATE, SLOT, Bench, note, until
 from tests.unit.worker.journal.lost_answers import LostAnswers
@@ -135,7 +136,7 @@ def test_a_call_that_could_not_be_journalled_does_not_run_later(
     answers.lose(2, takes_effect=takes_effect)
     with monkeypatch.context() as during:
         during.setattr(bench.journal, "_read_back", away)
-        with pytest.raises(JournalUnavailable):
+        with pytest.raises(Unavailable):
             bench.call("ask", name="a")
     answers.lose(0)
     assert len(bench.journal.unfinished(SLOT)) == int(takes_effect)
