@@ -95,7 +95,7 @@ class Journal:
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(JournalError),
-        wait=tenacity.wait_random(0.05, 0.3),
+        wait=tenacity.wait_random(0.05, 1.0),
         stop=tenacity.stop_after_attempt(UPGRADE_ATTEMPTS),
         reraise=True,
     )
