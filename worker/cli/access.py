@@ -55,12 +55,19 @@ _ADVICE = {
 
 
 class Access:
-    """Everything behind the configuration file."""
+    """Everything behind the configuration file.
 
-    def __init__(self, files: list[str]) -> None:
+    :param only_read: whether database and journal are to refuse changes.
+    """
+
+    def __init__(
+        self, files: list[str], directories: Sequence[str] = (), *, only_read: bool = False
+    ) -> None:
         from worker.compat import native_threads  # noqa: F401  before anything of oslo
 
-        self._files = files
+        self._argv = [f"--config-file={name}" for name in files]
+        self._argv += [f"--config-dir={name}" for name in directories]
+        self._only_read = only_read
 
     @functools.cached_property
     def conf(self) -> cfg.ConfigOpts:
@@ -68,8 +75,7 @@ class Access:
         # Late: help needs no configuration, which loads 50 modules.
         from worker import conf
 
-        argv = [f"--config-file={name}" for name in self._files]
-        loaded = conf.load(argv, prog="holdfast")
+        loaded = conf.load(self._argv, prog="holdfast")
         # A service waits for its database; a person at a terminal wants an error at once.
         loaded.set_override("db_max_retries", 1, group="database")
         # A service's error is shown in one line, whether its class is known here or not.
@@ -88,7 +94,10 @@ class Access:
         # Late: SQLAlchemy and taskflow take a second, which help does not need.
         from worker.db.database import Database
 
-        return Database.from_conf(self.conf)
+        opened = Database.from_conf(self.conf)
+        if self._only_read:
+            opened.only_read()
+        return opened
 
     @functools.cached_property
     def records(self) -> Records:
@@ -142,10 +151,13 @@ class Access:
         from worker.journal.journal import Journal
 
         try:
-            return Journal(self.conf.journal.connection)
+            opened = Journal(self.conf.journal.connection)
         except sqlite3.Error as error:
             text = f"the journal cannot be opened ({error}): run this as the service's user"
             raise NoJournal(text) from error
+        if self._only_read:
+            opened.only_read()
+        return opened
 
     @functools.cached_property
     def bus(self) -> Any:
@@ -249,7 +261,7 @@ class _WithAccess:
         except Exception as error:
             if self.app.options.debug:
                 raise
-            raise CommandError(_line(error)) from error
+            raise CommandError(line_of(error)) from error
         finally:
             self.access.close()
 
@@ -327,7 +339,8 @@ def _found(kind: str, wanted: str, rows: Any) -> Record:
     return cast("Record", found.only(f"{kind} list"))
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
+    """Return an error as one line in printable characters, with advice."""
     kind = type(error).__name__
     text = (str(error).strip().splitlines() or [kind])[0]
     return printable(masked_text(text)) + _ADVICE.get(kind, "")

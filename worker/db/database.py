@@ -22,7 +22,7 @@ from oslo_config import cfg
 from oslo_db import options as db_options
 from oslo_db.sqlalchemy import enginefacade
 
-from worker import database_url
+from worker import database_sessions, database_url
 from worker.compat.pymysql import share_tls_context
 from worker.db import tuning
 from worker.db.commit import Transaction
@@ -149,6 +149,12 @@ class Database:
         if self._url.get_backend_name() == "sqlite":
             return self.write(work, patient=patient)
         return self._insist(functools.partial(self._reading, work), patient)
+
+    def only_read(self) -> None:
+        """Have the database refuse to change anything from now on; before the first query."""
+        for engine in {id(one): one for one in self._engines or self._start()}.values():
+            database_sessions.only_read(engine)
+            engine.dispose()  # of the connection that was made to try it
 
     def give_up(self) -> None:
         """Stop waiting for a database that is away, because the process stops."""

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import CreateEnginePlugin
 
-from worker import idle_transactions
+from worker import database_sessions
 from worker.db.error_kinds import ErrorKind, kind_of
 
 SQLITE_BUSY_TIMEOUT = 30
@@ -64,7 +64,7 @@ class Writing(CreateEnginePlugin):
     def engine_created(self, engine: sa.Engine) -> None:
         """Take SQLite's write lock first: a read lock cannot always grow into one."""
         _drop_when_away(engine)
-        idle_transactions.limit(engine, IDLE_TIMEOUT)
+        database_sessions.limit_idle(engine, IDLE_TIMEOUT)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "begin", _begin_immediate)
 

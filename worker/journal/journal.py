@@ -27,7 +27,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.storable_errors import bounded
-from worker import idle_transactions
+from worker import database_sessions
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
 from worker.journal.entries import ended_operation, entry_list, journal_usage, listed_entry
@@ -95,7 +95,7 @@ class Journal:
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(JournalError),
-        wait=tenacity.wait_random(0.05, 1.0),
+        wait=tenacity.wait_random(0.05, 0.3),
         stop=tenacity.stop_after_attempt(UPGRADE_ATTEMPTS),
         reraise=True,
     )
@@ -116,6 +116,10 @@ class Journal:
             if self.slot_table is not None:
                 self.slot_table.upgrade()
 
+    def only_read(self) -> None:
+        """Have the database refuse to change anything from now on; before the first query."""
+        database_sessions.only_read(self._engine)
+
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""
         self._engine.dispose()
@@ -131,7 +135,7 @@ class Journal:
         url = self._engine.url.render_as_string(hide_password=False)
         # A renewal waits for no other node: its UPDATE decides, whatever it has read.
         engine = schema.make_engine(url, silence, causal=False)
-        idle_transactions.limit(engine, idle)
+        database_sessions.limit_idle(engine, idle)
         return Slots(Transactions(engine))
 
     def hold(
@@ -145,7 +149,7 @@ class Journal:
         """
         assert self.slot_table is not None, "a journal in SQLite has no leases"
         if idle is not None:
-            idle_transactions.limit(self._engine, idle)
+            database_sessions.limit_idle(self._engine, idle)
             self._engine.dispose()  # of the connections that were made without it
         self._transactions.fence = SlotFence(self._engine, ownership, lost)
         return Adoption(
@@ -409,16 +413,18 @@ class Journal:
         among: Sequence[str] | None = None,
         beginning: str = "",
         limit: int = 1000,
+        after: int = 0,
     ) -> list[JournalEntry]:
         """Return entries, the newest first.
 
         :param rejected: messages that are no operation, instead of flows.
         :param among: only these states.
         :param beginning: only flows whose id begins like this.
+        :param after: how many of the newest ones are left out.
         """
         wanted = self._statements.which(REJECTED, rejected, among, beginning)
         with self._reading() as connection:
-            return entry_list.read(self._statements, connection, wanted, limit)
+            return entry_list.read(self._statements, connection, wanted, limit, after)
 
     def prove_writable(self) -> None:
         """Write to the journal, and change nothing.

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 from worker import database_url
 from worker.compat.pymysql import share_tls_context
 from worker.journal.entries.stored_columns import LONGEST
-from worker.journal.errors import JournalConflict, JournalError
+from worker.journal.errors import JournalError
 
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
@@ -116,21 +116,14 @@ def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
 
     taskflow has no migrations for SQLite either; for the others they are its own,
     imported only then, as alembic costs a service 11 MiB and a tenth of a second.
-
-    :raises JournalConflict: another process migrates them through another node of Galera, whose
-        locks are its own.
     """
     if engine.dialect.name == "sqlite":
         metadata.create_all(engine)
         return
-    from alembic.util import CommandError
     from taskflow.persistence.backends.sqlalchemy import migration
 
     with engine.connect() as connection:
-        try:
-            migration.db_sync(connection)
-        except CommandError as error:
-            raise JournalConflict(f"journal: {error}") from error
+        migration.db_sync(connection)
         connection.commit()
 
 

@@ -303,22 +303,28 @@ class Statements:
         connection: sa.Connection,
         conditions: Sequence[sa.ColumnElement[bool]],
         limit: int,
+        after: int = 0,
     ) -> Sequence[Any]:
         """Return flows with their slots, the newest first."""
         wanted = self._listing.where(*conditions)
-        newest = wanted.order_by(self._flows.c.created_at.desc()).limit(limit)
-        return connection.execute(newest).all()
+        return connection.execute(self._newest(wanted, limit, after)).all()
 
     def heads(
         self,
         connection: sa.Connection,
         conditions: Sequence[sa.ColumnElement[bool]],
         limit: int,
+        after: int = 0,
     ) -> Sequence[Any]:
         """Return id, slot, name and state of flows, the newest first: columns without a format."""
         wanted = self._heads.where(*conditions)
-        newest = wanted.order_by(self._flows.c.created_at.desc()).limit(limit)
-        return connection.execute(newest).all()
+        return connection.execute(self._newest(wanted, limit, after)).all()
+
+    def _newest(self, wanted: sa.Select[Any], limit: int, after: int) -> sa.Select[Any]:
+        flows = self._flows.c
+        # Entries of one second have an order of their own, or pages of a list would overlap.
+        newest = wanted.order_by(flows.created_at.desc(), flows.uuid)
+        return newest.limit(limit).offset(after) if after else newest.limit(limit)
 
     def which_flow(self, flow: str) -> list[sa.ColumnElement[bool]]:
         """Return the conditions of a listing of one flow."""

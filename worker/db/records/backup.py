@@ -17,6 +17,8 @@ from worker.db import models
 from worker.db.column_values import is_key, now
 from worker.db.criteria import same
 from worker.db.database import Database
+from worker.db.records import backup_chains
+from worker.db.records.backup_chains import ChainMember
 from worker.db.records.base import ResourceRows
 from worker.db.records.key_value_tables import KeyValueTable
 from worker.db.records.quotas import quota
@@ -177,6 +179,10 @@ class Backups:
     def list(self, *, limit: int | None = None, **equal: Any) -> Sequence[Record]:
         """Return live backups by equal columns, the newest first."""
         return [self.record(row) for row in listed(self._db, _T, equal, limit)]
+
+    def chains(self, limit: int, after: int = 0) -> Sequence[Sequence[ChainMember]]:
+        """Return chains of live backups, those whose first one is the newest first."""
+        return backup_chains.newest(self._db, limit, after)
 
     def record(self, row: Mapping[str, Any]) -> Record:
         """Return a row as flows and drivers see it; ``parent`` is a record as well."""

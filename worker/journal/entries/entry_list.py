@@ -18,16 +18,17 @@ def read(
     connection: sa.Connection,
     wanted: Sequence[sa.ColumnElement[bool]],
     limit: int,
+    after: int = 0,
 ) -> list[JournalEntry]:
     """Return the entries that fulfil all conditions, the newest first.
 
     One that cannot be read is listed with the reason, and hides no other.
     """
     try:
-        rows = statements.listing(connection, wanted, limit)
+        rows = statements.listing(connection, wanted, limit, after)
         return [listed_entry.entry_of(row) for row in rows]
     except UNREADABLE:
-        return list(_one_by_one(statements, connection, wanted, limit))
+        return list(_one_by_one(statements, connection, wanted, limit, after))
 
 
 def _one_by_one(
@@ -35,8 +36,9 @@ def _one_by_one(
     connection: sa.Connection,
     wanted: Sequence[sa.ColumnElement[bool]],
     limit: int,
+    after: int,
 ) -> Iterator[JournalEntry]:
-    for flow, slot, name, state in statements.heads(connection, wanted, limit):
+    for flow, slot, name, state in statements.heads(connection, wanted, limit, after):
         try:
             for row in statements.listing(connection, statements.which_flow(flow), 1):
                 yield listed_entry.entry_of(row)

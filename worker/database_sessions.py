@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have a database server end transactions whose process does not continue them.
+"""Rules for the connections of an engine, which the database keeps.
 
 A host that loses its power or its network inside a transaction closes no connection. Its server
 would keep the locks of that transaction until it misses the host: two hours by the keepalive of
@@ -22,7 +22,28 @@ _MYSQL_AT_LEAST = 60
 connection; shorter ones would end those that wait in a pool."""
 
 
-def limit(engine: sa.Engine, seconds: float) -> None:
+_MYSQL_READS = "SET SESSION TRANSACTION READ ONLY"
+
+_READS = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": _MYSQL_READS,
+    "mariadb": _MYSQL_READS,
+}
+
+
+def only_read(engine: sa.Engine) -> None:
+    """Have the database refuse changes over each new connection."""
+
+    def apply(connection: Any, _record: Any) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(_READS[engine.dialect.name])
+        connection.commit()
+
+    sa.event.listen(engine, "connect", apply)
+
+
+def limit_idle(engine: sa.Engine, seconds: float) -> None:
     """Have each new connection ended that leaves a transaction idle for so long."""
     whole = max(1, math.ceil(seconds))
 
