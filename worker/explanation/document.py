@@ -49,7 +49,7 @@ def gather(stores: Stores, subject: Subject, *, log: bool = True) -> dict[str, A
         "actions": next_steps.actions(resource, described),
         "gaps": [*stores.gaps, *gaps],
     }
-    return _without_secrets(document)
+    return without_secrets(document)
 
 
 def _entries(stores: Stores, subject: Subject) -> tuple[list[JournalEntry], list[JournalEntry]]:
@@ -150,7 +150,8 @@ def _operation(operation: dict[str, Any]) -> str:
     return f"{name} was done in {operation['took_s']} s"
 
 
-def _without_secrets(document: dict[str, Any]) -> dict[str, Any]:
+def without_secrets(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document with secrets masked, by their names and in texts."""
     found: dict[str, Any] = _masked(masked_value(document))
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from oslo_utils import timeutils
 
+from drivers.interface.records import Record
 from worker.cli.access import Access
 from worker.cli.explain import waiting_reasons
 from worker.cli.flow import UNDER_WAY, UNDONE
@@ -36,13 +37,28 @@ def read(access: Access) -> dict[str, Any]:
 
     :raises JournalError: the journal cannot be read.
     """
+    return {
+        "at": str(timeutils.utcnow()),
+        **operations(access),
+        "services": [
+            {name: one[name] for name in ("binary", "host", "state", "disabled", "frozen")}
+            for one in services(access)
+        ],
+    }
+
+
+def operations(access: Access, most: int = _SHOWN) -> dict[str, Any]:
+    """Return the operations that have not ended, the oldest first, and counts.
+
+    :param most: operations that are described; running ones come before those that wait.
+    :raises JournalError: the journal cannot be read.
+    """
     entries = _unfinished(access)
     active = [one for one in entries if one.state in _ACTIVE]
     with_tasks = {one.flow for one in active[:_WITH_TASKS]}
     reasons = _reasons(access, entries)
     waiting = [one for one in entries if one.state not in _ACTIVE]
     return {
-        "at": str(timeutils.utcnow()),
         "running": len(active),
         "waiting": len(waiting),
         "waiting_for": {
@@ -50,10 +66,9 @@ def read(access: Access) -> dict[str, Any]:
             for reason in (waiting_reasons.TURN, waiting_reasons.PROJECT, waiting_reasons.THREAD)
         },
         "failed_last_hour": _failed(access),
-        "services": _services(access),
         "operations": [
             _operation(access, one, tasks=one.flow in with_tasks, waits_for=reasons.get(one.flow))
-            for one in (*active, *waiting)[:_SHOWN]
+            for one in (*active, *waiting)[:most]
         ],
     }
 
@@ -107,14 +122,21 @@ def _failed(access: Access) -> int:
     return sum(1 for one in entries if (one.updated_at or one.accepted_at) >= since)
 
 
-def _services(access: Access) -> list[dict[str, Any]]:
-    return [
-        {
-            "binary": row.binary,
-            "host": row.host,
-            "state": "up" if access.is_up(row) else "down",
-            "disabled": bool(row.disabled),
-            "frozen": bool(row.frozen),
-        }
-        for row in access.records.services.list()
-    ]
+def services(access: Access) -> list[dict[str, Any]]:
+    """Return the services of the database."""
+    return [_service(access, row) for row in access.records.services.list()]
+
+
+def _service(access: Access, row: Record) -> dict[str, Any]:
+    beat = row.updated_at or row.created_at
+    age = (timeutils.utcnow() - beat).total_seconds() if beat else None
+    return {
+        "binary": row.binary,
+        "host": row.host,
+        "state": "up" if access.is_up(row) else "down",
+        "disabled": bool(row.disabled),
+        "disabled_reason": row.disabled_reason,
+        "frozen": bool(row.frozen),
+        "cluster": row.cluster_name,
+        "heartbeat_age_s": None if age is None else max(0, int(age)),
+    }

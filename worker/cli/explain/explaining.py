@@ -17,11 +17,11 @@ def document_of(access: Access, wanted: str, *, log: bool) -> dict[str, Any]:
     :param log: whether to search the logs of this host.
     :raises CommandError: there is none, or there are several.
     """
-    stores = _sources(access)
+    stores = stores_of(access)
     return gather(stores, _subject(stores, wanted), log=log)
 
 
-def _sources(access: Access) -> Stores:
+def stores_of(access: Access) -> Stores:
     """Open what can be opened: one of journal and database explains something, too."""
     gaps: list[str] = []
     records = _opened(access, "records", gaps)

@@ -94,12 +94,12 @@ class _Page:
 
     def row(self, resource: Mapping[str, Any]) -> Iterator[str]:
         """Return the status, the facts of a row, and its service."""
-        facts = {"status": resource["status"], **_named(resource["row"])}
+        facts = {"status": resource["status"], **facts_of(resource["row"])}
         if work := resource["work"]:
             by = f" by {work['claimed_by']}" if work["claimed_by"] else ""
             facts["worked on"] = f"{work['status']}{by}, since {work['since']}"
         if resource["service"]:
-            facts["service"] = _service(resource["service"])
+            facts["service"] = service_text(resource["service"])
         yield from self._facts(facts)
         if resource["related"]:
             counted = Counted(resource["related"])
@@ -114,13 +114,13 @@ class _Page:
             "on": f"{operation['resource_kind']} {operation['resource_id']}",
             "slot": operation["slot"],
             "accepted": f"{operation['accepted_at']}{took}",
-            "attempts": _attempts(operation["attempts"]),
+            "attempts": attempts_text(operation["attempts"]),
         }
         if owner := operation["owner"]:
-            facts["owner"] = _owner(owner)
+            facts["owner"] = owner_text(owner)
         yield from self._facts({name: value for name, value in facts.items() if value})
         yield from self._tasks(operation["tasks"])
-        for label, text in _troubles(operation):
+        for label, text in troubles_of(operation):
             yield from self.wrapped(f"{label}: {text}", kind="bad")
         for asked in operation["operator_requests"]:
             answer = asked["answer"] or "not carried out yet"
@@ -214,11 +214,13 @@ def _heading(resource: Mapping[str, Any]) -> str:
     return f"Row of {resource['kind']} {resource['id']}"
 
 
-def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that a person looks for first."""
     return {name: row[name] for name in _FACTS if row.get(name) not in (None, "", False)}
 
 
-def _service(service: Mapping[str, Any]) -> str:
+def service_text(service: Mapping[str, Any]) -> str:
+    """Return a sentence about the service of a resource."""
     name = f"{service['binary']} {service['host']}"
     if service["state"] == "missing":
         return f"{name} has no row"
@@ -226,14 +228,16 @@ def _service(service: Mapping[str, Any]) -> str:
     return f"{name} is {', '.join(words)}; last heartbeat {service['heartbeat_age_s']} s ago"
 
 
-def _owner(owner: Mapping[str, Any]) -> str:
+def owner_text(owner: Mapping[str, Any]) -> str:
+    """Return the process that owns a slot, as text."""
     if owner["orphaned"] or owner["pid"] is None:
         return f"none; adopted by {owner['adopted_by']}" if owner["adopted_by"] else "none"
     lease = owner["lease_expires_in_s"]
     return f"process {owner['pid']} of {owner['node']}, lease ends in {lease} s"
 
 
-def _attempts(attempts: Mapping[str, Any]) -> str:
+def attempts_text(attempts: Mapping[str, Any]) -> str:
+    """Return the attempts at an operation, as text."""
     parts = []
     if count := attempts["interruptions"]:
         parts.append(f"its process died {count} times inside a step, without progress since")
@@ -250,7 +254,8 @@ def _attempts(attempts: Mapping[str, Any]) -> str:
     return "; ".join(parts) or "one, without interruption"
 
 
-def _troubles(operation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def troubles_of(operation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each failure of an operation, with a label."""
     if operation["failure"]:
         yield "failed", operation["failure"]
     for task in operation["tasks"]:

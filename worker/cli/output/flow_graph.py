@@ -40,7 +40,7 @@ def flow_of_entry(journal: Journal, entry: JournalEntry) -> tuple[Flow, Known]:
 
 def text(flow: Flow, known: Known, colour: Colour) -> list[str]:
     """Draw the tasks below each other, with a mark for each state."""
-    names = _names(flow)
+    names = names_of(flow)
     widest = max(map(len, names), default=0)
     lines = [colour(flow.name, "strong")]
     for name in names:
@@ -56,21 +56,21 @@ def text(flow: Flow, known: Known, colour: Colour) -> list[str]:
 def dot(flow: Flow, known: Known, colour: Colour) -> list[str]:
     """Draw for Graphviz: ``| dot -Tsvg``."""
     lines = [f'digraph "{flow.name}" {{', '  node [shape=box, style="rounded,filled"];']
-    for name in _names(flow):
+    for name in names_of(flow):
         fill = FILL.get(_meaning(name, known), "white")
         label = "\\n".join(_label(name, known))
         lines.append(f'  "{name}" [label="{label}", fillcolor={fill}];')
-    lines += [f'  "{one}" -> "{other}";' for one, other in _links(flow)]
+    lines += [f'  "{one}" -> "{other}";' for one, other in links_of(flow)]
     return [*lines, "}"]
 
 
 def mermaid(flow: Flow, known: Known, colour: Colour) -> list[str]:
     """Draw for Mermaid, which wikis and code hosts show."""
     lines = ["flowchart TD"]
-    for name in _names(flow):
+    for name in names_of(flow):
         lines.append(f'  {name}["{"<br/>".join(_label(name, known))}"]')
-    lines += [f"  {one} --> {other}" for one, other in _links(flow)]
-    for name in _names(flow):
+    lines += [f"  {one} --> {other}" for one, other in links_of(flow)]
+    for name in names_of(flow):
         if fill := FILL.get(_meaning(name, known)):
             lines.append(f"  style {name} fill:{fill}")
     return lines
@@ -79,11 +79,13 @@ def mermaid(flow: Flow, known: Known, colour: Colour) -> list[str]:
 FORMATS: Mapping[str, Draw] = {"text": text, "dot": dot, "mermaid": mermaid}
 
 
-def _names(flow: Flow) -> list[str]:
+def names_of(flow: Flow) -> list[str]:
+    """Return the names of the tasks, in their order."""
     return [node.name for node, _data in flow.iter_nodes()]
 
 
-def _links(flow: Flow) -> Sequence[tuple[str, str]]:
+def links_of(flow: Flow) -> Sequence[tuple[str, str]]:
+    """Return the pairs of tasks of which the second one follows the first."""
     return [(one.name, other.name) for one, other, _data in flow.iter_links()]
 
 

@@ -29,7 +29,7 @@ _COLUMNS = (
     "Oldest (s)",
     "Adopted by",
 )
-_KEYS = (
+KEYS = (
     "slot",
     "pool",
     "state",
@@ -53,10 +53,8 @@ class List(Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Read the slots."""
-        left = self.access.journal.unfinished_by_slot()
-        rows = [_row(slot, left) for slot in table_of(self.access).every()]
-        heads = _KEYS if parsed_args.formatter in ("json", "yaml") else _COLUMNS
-        return heads, rows
+        heads = KEYS if parsed_args.formatter in ("json", "yaml") else _COLUMNS
+        return heads, rows_of(self.access)
 
 
 class _Freeing(Command):
@@ -150,6 +148,12 @@ def table_of(access: Access) -> Slots:
     found = access.journal.slot_table
     assert found is not None
     return found
+
+
+def rows_of(access: Access) -> list[tuple[Any, ...]]:
+    """Return the slots, each with values for :data:`KEYS`. :raises CommandError: as above."""
+    left = access.journal.unfinished_by_slot()
+    return [_row(slot, left) for slot in table_of(access).every()]
 
 
 def note_of(slots: Slots, pool: str) -> str:
