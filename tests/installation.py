@@ -6,9 +6,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_INSTALL_TIMEOUT = 120.0  # seconds; it comes from the package index
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 _failed: set[Path] = set()
 
@@ -42,3 +47,18 @@ def installed(place: Path, install: Callable[[], object]) -> bool:
                 _failed.add(place)
                 return False
     return True
+
+
+def npm_package(name: str, version: str) -> Path | None:
+    """Return the folder of a package of npm; None where it cannot be installed."""
+    place = Path(sys.prefix) / name
+
+    def install() -> None:
+        npm = shutil.which("npm") or "npm"
+        command = [npm, "install", "--silent", "--prefix", str(place), f"{name}@{version}"]
+        # node does not use the system's certificates, such as those of a proxy.
+        trusted = {"NODE_EXTRA_CA_CERTS": _CERTIFICATES} if os.path.exists(_CERTIFICATES) else {}
+        env = {**trusted, **os.environ}
+        subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, capture_output=True, env=env)
+
+    return place / "node_modules" / name if installed(place, install) else None

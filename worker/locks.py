@@ -51,12 +51,6 @@ class LocksUnavailable(Exception):
 RENEWALS = 3
 """How often a lock is renewed in its lifetime."""
 
-DEFAULT_LIFETIME = 30
-"""Seconds for which a lock lasts where nothing else is configured: the default of tooz."""
-
-_WITH_LEASES = ("etcd3+http", "etcd3+https", "redis", "rediss")
-"""Servers that end a lock which is not renewed."""
-
 _AUTHORITY = "ca_cert (etcd) or ssl_ca_certs (Redis) in [coordination] backend_url"
 
 
@@ -89,7 +83,7 @@ class Locks:
 
     def __init__(self, url: str, member: str, lifetime: float | None = None) -> None:
         place = urllib.parse.urlsplit(url)
-        options = _options(place, lifetime)
+        options = _options(place.query, lifetime)
         self._coordinator = coordination.get_coordinator(url, member.encode(), **options)
         compat.fail_at_once(self._coordinator)
         self._directory = place.path if place.scheme == "file" else None
@@ -235,32 +229,22 @@ class Locks:
             self.outage.begin(_reason(error))
 
     def _renew_always(self) -> None:
+        """Renew the locks that are held, each by itself: one that is lost stops no other."""
         assert self._lifetime is not None
-        pause = regular = self._lifetime / RENEWALS
-        while not self._stopped.wait(pause):
-            pause = regular if self._renew_all() else regular / 2
-
-    def _renew_all(self) -> bool:
-        """Renew the locks that are held, those first that end first; return whether all could be.
-
-        Each is renewed by itself: one that is lost stops no other. One without an answer does, as
-        each would wait for it; the next attempt begins with the same one.
-        """
-        with self._guard:
-            holds = [*self._for_life, *self._holds.values()]
-        for hold in sorted(holds, key=lambda one: one.confirmed):
-            # One that is being taken or released is none of ours yet, or any more.
-            if hold.holders and not hold.lost and hold.taking.acquire(blocking=False):
-                try:
-                    self._renew(hold)
-                except LocksUnavailable as error:
-                    self.outage.begin(error)
-                    return False
-                except Exception:
-                    LOG.exception("lock %s was not renewed; tried again", _name(hold.lock))
-                finally:
-                    hold.taking.release()
-        return True
+        while not self._stopped.wait(self._lifetime / RENEWALS):
+            with self._guard:
+                holds = [*self._for_life, *self._holds.values()]
+            for hold in holds:
+                # One that is being taken or released is none of ours yet, or any more.
+                if hold.holders and not hold.lost and hold.taking.acquire(blocking=False):
+                    try:
+                        self._renew(hold)
+                    except LocksUnavailable as error:
+                        self.outage.begin(error)
+                    except Exception:
+                        LOG.exception("lock %s was not renewed; tried again", _name(hold.lock))
+                    finally:
+                        hold.taking.release()
 
     def _renew(self, hold: _Hold) -> None:
         """Renew one lock, or note that it is lost. :raises LocksUnavailable: no answer."""
@@ -304,22 +288,12 @@ def _name(lock: Any) -> str:
     return str(lock.name.decode(errors="replace"))
 
 
-def _options(place: urllib.parse.SplitResult, lifetime: float | None) -> dict[str, Any]:
-    """Return the options of tooz that a URL does not have itself.
-
-    The server's answer is waited for during a part of the lifetime, and not for as long as a lock
-    lasts, which is the default of tooz. A renewal that waits on a connection which an outage has
-    broken would let all other locks end.
-    """
-    given = urllib.parse.parse_qs(place.query)
-    if place.scheme not in _WITH_LEASES or "timeout" in given:
+def _options(query: str, lifetime: float | None) -> dict[str, Any]:
+    """Return the options of tooz that a URL does not have itself."""
+    given = urllib.parse.parse_qs(query)
+    if lifetime is None or "lock_timeout" in given or "timeout" in given:
         return {}
-    if "lock_timeout" in given:
-        lasts, options = float(given["lock_timeout"][-1]), {}
-    else:
-        lasts = max(1, int(lifetime or DEFAULT_LIFETIME))
-        options = {"lock_timeout": lasts}
-    return {**options, "timeout": max(1, int(lasts / RENEWALS / 2))}
+    return {"lock_timeout": max(1, int(lifetime))}
 
 
 def _reason(error: BaseException) -> str:

@@ -4,9 +4,7 @@
 A message waits for as long as the bus is away, as every operation waits for a database that is
 away. Every other failure becomes one of two errors: ``ServiceUnreachable`` or
 ``ServiceRefused``. A service that restarts replies to the calls that waited on the bus
-meanwhile; so a call without a reply is repeated a few times before it fails. A service that stops,
-or that is cut off from its database, replies at once that the call may be repeated: another host
-of its cluster may get it then.
+meanwhile; so a call without a reply is repeated a few times before it fails.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from typing import Any, TypeVar
 
 import oslo_messaging
 from oslo_config import cfg
-from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from drivers.interface.volume import ZEROED
@@ -31,17 +28,14 @@ from worker.rpc.clients.backup import BackupClient
 from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.sender import BusUnavailable
 from worker.rpc.clients.volume import VolumeClient
-from worker.rpc.failures import REPEATABLE
 
 LOG = logging.getLogger(__name__)
 
+STOPPING = ("CinderException", "the service stops")
+"""Class and text of the answer of a Holdfast service that stops: the call is repeated."""
+
 TRIES = 3
 """How often a call without a reply is made."""
-
-REFUSAL_PAUSE = 1.0
-REFUSAL_PAUSE_MAX = 5.0
-"""First and longest pause between two attempts that were answered by ``REPEATABLE``, in seconds.
-They end when attempts without a reply would."""
 
 SEND_PAUSE = 0.2
 SEND_PAUSE_MAX = 2.0
@@ -49,10 +43,6 @@ SEND_PAUSE_MAX = 2.0
 some seconds itself while the bus is away."""
 
 T = TypeVar("T")
-
-
-class _NotNow(ServiceUnreachable):
-    """It answered that the call may be repeated."""
 
 
 class RemoteVolumeServices:
@@ -64,7 +54,6 @@ class RemoteVolumeServices:
 
     def __init__(self, transport: Any, timeout: float, stopping: threading.Event) -> None:
         self._client = VolumeClient(transport, timeout)
-        self._patience = TRIES * timeout
         self._stopping = stopping
 
     def get_backup_device(self, request: Any, backup: Record, volume: Record) -> None:
@@ -155,7 +144,9 @@ class RemoteVolumeServices:
         host = _address(source)
         for left in reversed(range(TRIES)):
             try:
-                return self._answer(lambda: self._client.call(request, host, method, **args))
+                return _sent(
+                    lambda: self._client.call(request, host, method, **args), self._stopping
+                )
             except ServiceUnreachable as error:
                 if self._stopping.is_set():
                     raise ProcessStopping(str(error)) from error
@@ -163,32 +154,6 @@ class RemoteVolumeServices:
                     raise
                 LOG.warning("%s; the call is repeated", error)
         raise AssertionError("not reached")
-
-    def _answer(self, call: Callable[[], T]) -> T:
-        """Return the answer of a service that can carry the call out.
-
-        :raises ServiceRefused: none could in time.
-        """
-        watch = timeutils.StopWatch(self._patience).start()
-
-        def attempt() -> T:
-            try:
-                return _sent(call, self._stopping)
-            except _NotNow as error:
-                if watch.expired():
-                    raise ServiceRefused(str(error)) from error
-                raise
-
-        return repeat.until_stopped(
-            attempt,
-            self._stopping.wait,
-            on=_NotNow,
-            first=REFUSAL_PAUSE,
-            longest=REFUSAL_PAUSE_MAX,
-            failed=repeat.first_only(
-                lambda error, _pause: LOG.warning("a call is repeated: %s", error)
-            ),
-        )
 
 
 class RemoteBackupServices:
@@ -322,6 +287,6 @@ def _translated(work: Callable[[], T]) -> T:
     except InvalidVolume as error:
         raise ServiceUnreachable(str(error)) from error
     except oslo_messaging.RemoteError as error:
-        if REPEATABLE in str(error.value):
-            raise _NotNow(str(error.value)) from error
+        if error.exc_type == STOPPING[0] and STOPPING[1] in str(error.value):
+            raise ServiceUnreachable(str(error.value)) from error
         raise ServiceRefused(f"{error.exc_type}: {error.value}") from error

@@ -18,7 +18,7 @@ from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
 from flows.engine.flow_run import Outcome
-from flows.errors import DriverNotInitialized, FlowError, ProcessStopping, Unavailable
+from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
 from worker.call_log import MESSAGES, ShownMessage
 from worker.execution.cast_queue import CastQueue
 from worker.execution.log_limit import LogLimit
@@ -196,17 +196,13 @@ class Intake:
     def _accept_call(self, call: Call, operation: Operation) -> FlowDetail | None:
         """Journal a call; return None where its caller has given up meanwhile.
 
-        :raises Unavailable: nothing was done; the caller may ask again.
-        :raises JournalError: the journal refuses it.
+        :raises JournalError: nothing was done; the caller may ask again.
         """
         if _abandoned(call):
             return None
-        try:
-            detail = self._journal_call(operation, _unique_id(call.message))
-            if detail is None:  # its first delivery runs, or has run; running it twice is harmless
-                detail = self._journal_call(operation, generated_id())
-        except JournalUnavailable as error:
-            raise Unavailable(str(error)) from error
+        detail = self._journal_call(operation, _unique_id(call.message))
+        if detail is None:  # its first delivery runs, or has run; running it twice is harmless
+            detail = self._journal_call(operation, generated_id())
         return detail
 
     def _journal_call(self, operation: Operation, unique_id: str) -> FlowDetail | None:

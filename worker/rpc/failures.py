@@ -16,21 +16,17 @@ WIRE_MODULE = "cinder.exception"
 _SHOWN_AS = {
     flow_errors.StatusChanged: "InvalidVolume",
     flow_errors.DriverReturnedRubbish: "VolumeBackendAPIException",
+    flow_errors.Unavailable: "CinderException",
     flow_errors.OperationInterrupted: "CinderException",
     flow_errors.OperationCancelled: "CinderException",
     flow_errors.OperationTimedOut: "CinderException",
     flow_errors.FlowError: "CinderException",
+    flow_errors.ProcessStopping: "CinderException",
     driver_errors.DriverError: "VolumeDriverException",
 }
 """Classes of ours that callers do not have, and their replacements."""
 
-REPEATABLE = "the call may be repeated"
-"""Ends the text of an error that says nothing about the call: the process stops, or a system that
-it needs is away. A caller of ours repeats such a call."""
-
-_OUTAGES = (flow_errors.Unavailable, flow_errors.ProcessStopping)
-
-_OURS = (flow_errors.FlowError, driver_errors.DriverError)
+_OURS = (flow_errors.FlowError, flow_errors.ProcessStopping, driver_errors.DriverError)
 
 
 def on_wire(error: BaseException) -> BaseException:
@@ -47,8 +43,6 @@ def on_wire(error: BaseException) -> BaseException:
         return unknown
     if isinstance(error, BadMessage):
         return _class("Invalid")(str(error))
-    if isinstance(error, _OUTAGES):
-        return _class("CinderException")(f"{error}; {REPEATABLE}")
     if isinstance(error, _OURS):
         return _class(_SHOWN_AS.get(type(error), type(error).__name__))(str(error))
     return error

@@ -148,7 +148,7 @@ class Maker:
         entry = Entry("attach", "call", item.id, "waiting", "answered")
 
         def call() -> str:
-            return attach_and_detach(self._cloud, item.id, entry.request, self._longest)
+            return attach_and_detach(self._cloud, item.id, entry.request)
 
         return Planned(entry, (item.id,), call, waits=True)
 

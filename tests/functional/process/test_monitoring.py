@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.faults.outages.proxy import Link
 from tests.functional.cloud import Cloud
 from tests.functional.service import Service
-from tests.servers import Broker, free_port, until
+from tests.servers import Broker, free_port, patient, until
 from worker.cli.main import main
 
 
@@ -42,7 +42,7 @@ def cloud(
 
 def get(cloud: Cloud, path: str) -> tuple[int, Any]:
     """Return status and content of a page."""
-    connection = HTTPConnection("127.0.0.1", cloud.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", cloud.port, timeout=patient(60))
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -102,8 +102,13 @@ def test_probes_follow_the_bus_and_the_processes(
     assert value(cloud, "holdfast_journal_commit_seconds_count") > 0
     until(lambda: value(cloud, "holdfast_journal_entries", "finished") >= 0, 30, "its entries")
 
+    overview = get(cloud, "/")[1]
+    assert "h1@b1/0" in overview and "h1@b1/1" in overview, "one page for all processes"
+    assert f"volume/{volume.id}" in get(cloud, "/operations?state=done")[1]
+
     child = int(get(cloud, "/status")[1]["processes"][1]["pid"])
     os.kill(child, signal.SIGKILL)
     until(lambda: get(cloud, "/status")[1]["processes"][1]["pid"] != child, 30, "a new process")
     until(lambda: get(cloud, "/readyz")[0] == 200, 30, "the new process to be ready")
     assert value(cloud, *done) == 1, "a successor continues the counters"
+    assert get(cloud, f"/resources/volume/{volume.id}")[0] == 200

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP listener for monitors; section [monitoring]."""
+"""The HTTP listener for monitors and people; section [monitoring]."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ OPTS = [
     cfg.StrOpt(
         "listen",
         default="",
-        help="Address at which a service answers /healthz, /readyz, /status and /metrics: the "
-        "path of a Unix socket, in which {service} is replaced by holdfast-volume, "
-        "holdfast-volume-NAME with --backend NAME, or holdfast-backup, as in "
+        help="Address at which a service answers /healthz, /readyz, /status and /metrics, and "
+        "shows pages for people: the path of a Unix socket, in which {service} is replaced by "
+        "holdfast-volume, holdfast-volume-NAME with --backend NAME, or holdfast-backup, as in "
         "$state_path/{service}.sock; or ADDRESS:PORT. The option --listen of a service "
         "overrides it, as each service needs a port of its own. Empty: there is no listener.",
     ),
@@ -31,8 +31,16 @@ OPTS = [
     cfg.StrOpt(
         "token_file",
         default="",
-        help="File with the bearer token that /metrics and /status require. Without the token "
-        "/healthz and /readyz give their verdict, but no reasons.",
+        help="File with the bearer token that /metrics, /status and the pages for people require; "
+        "a browser gives it as the password of any user. Without the token /healthz and /readyz "
+        "give their verdict, but no reasons.",
+    ),
+    cfg.BoolOpt(
+        "page",
+        default=True,
+        help="Whether the listener also has pages for people: operations, backends, backups. They "
+        "show rows of the database. At a loopback address without token_file every user of this "
+        "host can see them.",
     ),
 ]
 

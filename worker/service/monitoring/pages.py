@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import time
@@ -26,11 +27,13 @@ class Answer:
     """An answer to one request.
 
     :param status: with its reason, as HTTP writes it.
+    :param headers: beside those that all answers have.
     """
 
     status: str
     content: bytes
     kind: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,32 @@ class Pages:
         if page is None:
             known = " ".join(self._pages)
             return Answer("404 Not Found", f"there are: {known}\n".encode(), TEXT)
-        return page(Asking(self._is_allowed(authorization), accept))
+        return page(Asking(self.is_allowed(authorization), accept))
 
-    def _is_allowed(self, authorization: str) -> bool:
+    @property
+    def has_token(self) -> bool:
+        """Whether requests have to carry a token."""
+        return bool(self._token)
+
+    def has(self, path: str) -> bool:
+        """Return whether a path is one of the pages for monitors."""
+        return path in self._pages
+
+    def is_allowed(self, authorization: str) -> bool:
+        """Return whether a request carries the token, as bearer or as the password of any user."""
         if not self._token:
             return True
-        scheme, _space, token = authorization.strip().partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), self._token)
+        scheme, _space, given = authorization.strip().partition(" ")
+        if scheme.lower() == "basic":
+            given = _password(given)
+        elif scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(given.encode(), self._token)
+
+    def state(self) -> dict[str, Any]:
+        """Return the verdicts, and the snapshots of all processes."""
+        found = self._snapshots()
+        return {**self._shown(found), "processes": [_aged(one) for one in found]}
 
     def _probe(self, kind: verdicts.Kind, asking: Asking) -> Answer:
         verdict = self._verdict(kind, self._snapshots())
@@ -91,7 +113,7 @@ class Pages:
 
     def _metrics(self, asking: Asking) -> Answer:
         if not asking.is_allowed:
-            return _UNAUTHORIZED
+            return UNAUTHORIZED
         content, kind = exposition.page(self._collector, asking.accept)
         return Answer("200 OK", content, kind)
 
@@ -100,20 +122,20 @@ class Pages:
 
     def _status(self, asking: Asking) -> Answer:
         if not asking.is_allowed:
-            return _UNAUTHORIZED
+            return UNAUTHORIZED
         found = self._snapshots()
-        shown: dict[str, Any] = {
+        shown = {**self._shown(found), "processes": [_process(one) for one in found]}
+        return Answer("200 OK", _json(shown))
+
+    def _shown(self, found: Sequence[verdicts.Snapshot | None]) -> dict[str, Any]:
+        alive, ready = self._verdict("alive", found), self._verdict("ready", found)
+        return {
             "service": self._name,
             "version": metadata.version("holdfast"),
-            "alive": self._verdict("alive", found).passed,
-            "ready": self._verdict("ready", found).passed,
-            "reasons": [
-                *self._verdict("alive", found).reasons,
-                *self._verdict("ready", found).reasons,
-            ],
-            "processes": [_process(one) for one in found],
+            "alive": alive.passed,
+            "ready": ready.passed,
+            "reasons": [*alive.reasons, *ready.reasons],
         }
-        return Answer("200 OK", _json(shown))
 
     def _snapshots(self) -> list[dict[str, Any] | None]:
         return [one.read() for one in self._processes]
@@ -125,14 +147,33 @@ class Pages:
 
 
 def _process(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {name: value for name, value in _aged(snapshot).items() if name not in _HIDDEN}
+
+
+def _aged(snapshot: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if snapshot is None:
         return {}
-    age = round(verdicts.age(snapshot, time.monotonic()), 1)
-    return {**{name: value for name, value in snapshot.items() if name not in _HIDDEN}, "age": age}
+    return {**snapshot, "age": round(verdicts.age(snapshot, time.monotonic()), 1)}
+
+
+def _password(encoded: str) -> str:
+    """Return the password of credentials of Basic authentication; "" where they are none."""
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, indent=2).encode() + b"\n"
 
 
-_UNAUTHORIZED = Answer("401 Unauthorized", b"a bearer token is required\n", TEXT)
+UNAUTHORIZED = Answer(
+    "401 Unauthorized",
+    b"a bearer token is required, or Basic authentication with the token as the password\n",
+    TEXT,
+    (
+        ("WWW-Authenticate", 'Basic realm="Holdfast: the token is the password", charset="UTF-8"'),
+        ("WWW-Authenticate", 'Bearer realm="Holdfast"'),
+    ),
+)

@@ -29,7 +29,6 @@ class Server:
         self.away = False
         self.owners: dict[bytes, object] = {}
         self.renewals: list[bytes] = []
-        self.asked: list[bytes] = []
 
     def ask(self) -> None:
         if self.away:
@@ -55,7 +54,6 @@ class Lock:
         return True
 
     def heartbeat(self) -> bool:
-        self._server.asked.append(self.name)
         self._server.ask()
         self._server.renewals.append(self.name)
         if self._server.owners.get(self.name) is self:
@@ -211,50 +209,6 @@ def test_a_release_that_fails_ends_no_operation(
     server.owners.clear()  # they expire
     with locks.held(["v1"]):
         pass
-
-
-@pytest.mark.parametrize(
-    ("url", "lifetime", "options"),
-    [
-        ("redis://db", 15.0, {"lock_timeout": 15, "timeout": 2}),
-        ("etcd3+http://db", 45.0, {"lock_timeout": 45, "timeout": 7}),
-        ("redis://db", None, {"lock_timeout": 30, "timeout": 5}),
-        ("redis://db", 2.0, {"lock_timeout": 2, "timeout": 1}),
-        ("redis://db?lock_timeout=60", 15.0, {"timeout": 10}),
-        ("redis://db?timeout=60", 15.0, {}),
-        ("zookeeper://db", 15.0, {}),  # there it is the lifetime of the session
-        ("file:///locks", None, {}),
-    ],
-)
-def test_an_answer_is_waited_for_during_a_part_of_the_lifetime(
-    monkeypatch: pytest.MonkeyPatch, url: str, lifetime: float | None, options: dict[str, int]
-) -> None:
-    given: list[dict[str, Any]] = []
-
-    def coordinator(*_: Any, **more: Any) -> Coordinator:
-        given.append(more)
-        return Coordinator(Server())
-
-    monkeypatch.setattr(coordination, "get_coordinator", coordinator)
-    Locks(url, "test", lifetime)
-
-    assert given == [options]
-
-
-def test_a_renewal_without_an_answer_is_the_first_of_the_next_attempt(
-    server: Server, locks: Locks
-) -> None:
-    with locks.held(["v1"]):
-        server.now += 1.0
-        with locks.held(["v2"]):
-            server.away = True
-            assert not locks._renew_all()
-            assert server.asked == [b"cinder-v1"]
-            server.away = False
-            server.now += 1.0
-            assert locks._renew_all()
-
-            assert server.asked == [b"cinder-v1", b"cinder-v1", b"cinder-v2"]
 
 
 def test_a_lost_lock_does_not_stop_the_renewal_of_others(

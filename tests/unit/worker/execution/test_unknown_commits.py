@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from taskflow import states
 
-from flows.errors import Unavailable
 from tests.unit.flows.world.world import World
 from tests.unit.worker.execution.test_operation_pool import GATE, SLOT, Bench, note, until
 from tests.unit.worker.journal.lost_answers import LostAnswers
@@ -136,7 +135,7 @@ def test_a_call_that_could_not_be_journalled_does_not_run_later(
     answers.lose(2, takes_effect=takes_effect)
     with monkeypatch.context() as during:
         during.setattr(bench.journal, "_read_back", away)
-        with pytest.raises(Unavailable):
+        with pytest.raises(JournalUnavailable):
             bench.call("ask", name="a")
     answers.lose(0)
     assert len(bench.journal.unfinished(SLOT)) == int(takes_effect)
