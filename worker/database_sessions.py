@@ -3,7 +3,7 @@
 
 A host that loses its power or its network inside a transaction closes no connection. Its server
 would keep the locks of that transaction until it misses the host: two hours by the keepalive of
-TCP, and eight by MySQL's ``wait_timeout``. Until then nobody could take the host's slot, or
+TCP, and eight by MySQL's ``wait_timeout``. Until then no other host could take its slot, or
 change the rows that it had changed.
 """
 

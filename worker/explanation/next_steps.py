@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens next to a resource and its operations, and the commands that change it."""
+"""The next events of a resource and its operations, and the commands that change them."""
 
 from __future__ import annotations
 

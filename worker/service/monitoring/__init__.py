@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What monitors ask of a service: is it alive, is it ready, and how is it."""
+"""Answers of a service to monitors and people: alive, ready, metrics, pages."""
