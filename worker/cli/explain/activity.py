@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the present activity of the services: unfinished operations, recent failures, states of services."""
+"""Read the present activity: unfinished operations, recent failures, states of services."""
 
 from __future__ import annotations
 

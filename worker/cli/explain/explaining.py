@@ -22,7 +22,7 @@ def document_of(access: Access, wanted: str, *, log: bool) -> dict[str, Any]:
 
 
 def stores_of(access: Access) -> Stores:
-    """Open journal and database, as far as that is possible: one of journal and database explains something, too."""
+    """Open journal and database as far as possible: one of them explains something, too."""
     gaps: list[str] = []
     records = _opened(access, "records", gaps)
     journal = _opened(access, "journal", gaps)
