@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limit the answers of a session: their heads, and bodies that are read as a whole.
 
+Requests carry the present trace.
+
 Keystone's answers, a token with the catalogue and documents of versions, are read so by
 keystoneauth. Imported only where a session is made: the libraries take memory.
 """
@@ -14,6 +16,7 @@ from requests import exceptions
 from urllib3.exceptions import HTTPError
 
 from drivers import answer_heads, http_answers
+from drivers.trace_headers import TRACE_HEADERS
 
 _SECONDS = 60.0
 """In which a body has to end where the session has no timeout."""
@@ -25,6 +28,7 @@ def limit(session: Any) -> None:
     :param session: of requests, before its first request.
     """
     answer_heads.limit(session)
+    TRACE_HEADERS.add_to(session)
     session.hooks["response"].append(_read_whole)
 
 

@@ -14,7 +14,7 @@ MASK = "***"
 _WORDS = ("password", "passwd", "secret", "token", "credential", "catalog", "private_key")
 """Parts of the names of fields whose values are secrets."""
 
-_KEY_NAMES = frozenset({"auth_key", "access_key", "encryption_key", "keyring"})
+_KEY_NAMES = frozenset({"auth_key", "access_key", "encryption_key", "hmac_key", "keyring"})
 
 _IN_JSON = re.compile(r'"([\w.-]*)(\\*"\s*:\s*\\*")[^"\\]+')
 """A field of JSON, also inside a text of JSON, and where its end is cut off.
@@ -31,7 +31,10 @@ _ASSIGNED = re.compile(
 )
 """Names and values that oslo.utils does not know: ``name=value``, a dict, and a header."""
 
-_KEYS = ("secret_key", "access_key", "auth_key", "api_key", "private_key", "passphrase")
+_KEYS = (
+    *("secret_key", "access_key", "auth_key", "api_key", "private_key", "hmac_key"),
+    "passphrase",
+)
 """Ends of names whose values are secrets."""
 
 _HEADERS = frozenset({"x_auth_token", "x_subject_token", "x_service_token", "x_storage_token"})

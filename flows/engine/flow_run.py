@@ -310,6 +310,11 @@ class FlowRun:
             self._add_to_meta(step.name, {"progress": fraction, "saved": fraction})
 
     def _run(self, engine: Engine) -> Exception | None:
+        if self._observer is not None and self._ctx.resumed:
+            # taskflow notifies of no task that it finds in the state that it gives it.
+            for atom in list(self._detail):
+                if atom.state in (states.RUNNING, states.REVERTING):
+                    self._observer(self._detail, atom.name, atom.state)
         try:
             for _state in engine.run_iter():
                 if self._suspend.is_set():

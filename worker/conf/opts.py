@@ -26,6 +26,7 @@ from worker.conf.option_groups import (
     monitoring,
     project_shares,
     quota,
+    tracing,
 )
 
 Groups = list[tuple[str | cfg.OptGroup, Sequence[cfg.Opt]]]
@@ -54,6 +55,7 @@ def list_opts() -> Groups:
         (coordination.GROUP, coordination.OPTS),
         (journal.GROUP, journal.OPTS),
         (monitoring.GROUP, monitoring.OPTS),
+        (tracing.GROUP, tracing.OPTS),
         (SHARED, [*backend.OPTS, *LocalDriver.OPTS]),
     ]
     return copy.deepcopy(groups)

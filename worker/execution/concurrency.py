@@ -23,6 +23,7 @@ from flows.storable_errors import text_of
 from worker.call_log import logged_call
 from worker.metrics.definitions import DRIVER_ERRORS, DRIVER_SECONDS
 from worker.metrics.measurements import MEASURED
+from worker.tracing.traces import TRACES
 
 THREADS = 4
 """Threads that run at once; more than one, because they wait for the database meanwhile."""
@@ -219,7 +220,7 @@ class BlockingClient:
         client, limiter = self._client, self._limiter
         names = type(client).__name__, name
         run = MEASURED.measured(found, DRIVER_SECONDS, DRIVER_ERRORS, *names)
-        work = run if self._measured else found
+        work = TRACES.traced(run if self._measured else found, label, name)
 
         @functools.wraps(found)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -50,6 +50,7 @@ from worker.metrics.definitions import RESUMED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
+from worker.tracing.traces import NO_SPANS, TRACES, Attempt, TracedOperation, sender_of
 
 LOG = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class OperationRun:
     :param since: when it came to this process, in monotonic seconds.
     :param ended: set at its end; made when it begins.
     :param project: whose operation it is; empty where the request names none.
+    :param spans: those of its present attempt, in a trace.
     """
 
     operation: Operation
@@ -106,6 +108,7 @@ class OperationRun:
     has_turn: bool = False
     has_begun: bool = False
     since: float = field(default_factory=time.monotonic)
+    spans: Attempt = NO_SPANS
     ended: threading.Event = field(init=False)
     project: str = field(init=False)
     _packed: bytes | None = None
@@ -186,6 +189,8 @@ class Executor:
         :raises ProcessStopping: the operation is resumed at the next start.
         """
         started = time.monotonic()
+        run.spans = TRACES.attempt(lambda: _traced(run))
+        outcome: flow_run.Outcome | None = None
         run.ended = threading.Event()  # not before: thousands of operations may wait
         try:
             if run.resumed:
@@ -197,6 +202,7 @@ class Executor:
             outcome = self._run(run, on_late_return)
         finally:
             run.ended.set()
+            run.spans.ended(outcome)
         seconds = time.monotonic() - started
         operation_log.log_end(run.operation, outcome, seconds, run.next_step)
         operation_counts.count_end(run.operation.method, outcome, seconds, run.revert)
@@ -334,7 +340,7 @@ class Executor:
             ctx,
             run.detail,
             progress if run.journalled else no_persistence.NO_PERSISTENCE,
-            self._observer,
+            run.spans.tasks(self._observer),
             require,
             functools.partial(self._bandwidth.wait, run.project),
         )
@@ -378,7 +384,7 @@ class Executor:
     def _carry_out(
         self, run: OperationRun, flow: flow_run.FlowRun, progress: FlowProgress
     ) -> flow_run.Outcome:
-        with self._limiter.running(call=run.is_call):
+        with self._limiter.running(call=run.is_call), run.spans.active():
             outcome = flow.run(revert=run.revert, reopen=run.reopen)
             if outcome.state == "suspended":
                 progress.flush()
@@ -420,6 +426,31 @@ def _reason_to_revert(
         text = f"{method} was interrupted {count} times: reverted instead of resumed"
         return OperationInterrupted(text)
     return None
+
+
+def _traced(run: OperationRun) -> TracedOperation:
+    """Return the facts that the spans of an operation show."""
+    operation, request = run.operation, run.operation.request
+    kind, resource_id = operation.resource
+    shown = {
+        "rpc.system": "oslo.messaging",
+        "rpc.method": operation.method,
+        "openstack.request_id": request.request_id,
+        "openstack.project_id": request.project_id,
+        "openstack.user_id": request.user_id,
+        "holdfast.flow": run.flow,
+        f"holdfast.{kind}.id": resource_id,
+        "holdfast.resource.type": kind,
+        "holdfast.resource.id": resource_id,
+    }
+    return TracedOperation(
+        detail=run.detail,
+        sender=sender_of(request.received),
+        resumed=run.resumed,
+        is_call=run.is_call,
+        waited=time.monotonic() - run.since,
+        attributes={name: str(value) for name, value in shown.items() if value},
+    )
 
 
 def _nothing() -> None:

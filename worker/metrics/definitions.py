@@ -174,6 +174,10 @@ TRANSIENT_AGE = _gauge(
     merge="max",
 )
 
+TRACE_SPANS = _counter(
+    "trace_spans", "Spans of traces that were sent, or lost on their way.", "result"
+)
+
 READY = _gauge("service_ready", "Whether all processes take operations.", merge="min")
 ALIVE = _gauge("service_alive", "Whether the loops of all processes pass.", merge="min")
 FAILED_CHECKS = _gauge("check_failed", "Processes that fail a check of /readyz.", "check")

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from flows.factories import Factory, factory_of, path_of
 from worker.rpc.request_context import RequestContext
+from worker.tracing.traces import ACCEPTED, TRACES
 
 WhenInterrupted = Literal["finish", "revert"]
 
@@ -68,6 +70,7 @@ class Operation:
             "moves_data": self.moves_data,
             "resumes": 0,
             "claims": True,
+            **({ACCEPTED: time.time()} if TRACES.are_on else {}),
         }
 
     @classmethod

@@ -12,9 +12,13 @@ from oslo_context import context as oslo_context
 from oslo_utils import timeutils
 
 from drivers.compat.oslo_context import bind
+from worker.tracing.traces import TRACES
 
-_SECRET = re.compile("token|catalog|secret|password|credential|auth")
-"""Parts of the names of keys that are never stored, those of senders newer than us included."""
+_SECRET = re.compile("token|catalog|secret|password|credential|auth|^trace_info$")
+"""Parts of the names of keys that are never stored, those of senders newer than us included.
+
+The last one is of osprofiler, and has the key with which its senders prove themselves.
+"""
 
 _OF_THE_BUS = frozenset({"msg_id", "reply_q", "client_timeout"})
 """Keys that oslo.messaging puts beside those of a request."""
@@ -69,8 +73,16 @@ class RequestContext(oslo_context.RequestContext):
         """Return the service's own context."""
         return cls({"is_admin": True, "roles": ["admin"]})
 
+    @property
+    def received(self) -> Mapping[str, Any]:
+        """The keys as they came."""
+        return self._wire
+
     def to_wire(self) -> dict[str, Any]:
-        """Return every received key, and those that Cinder's services expect besides."""
+        """Return every received key, and those that Cinder's services expect besides.
+
+        A trace that the receiver continues is the present one, where traces are on.
+        """
         now = timeutils.utcnow(with_timezone=True).isoformat(timespec="microseconds")
         ours = {
             "user_id": self.user_id,
@@ -80,7 +92,7 @@ class RequestContext(oslo_context.RequestContext):
             "request_id": self.request_id,
             "read_deleted": self.read_deleted,
         }
-        return {**_DEFAULTS, "timestamp": now, **self._wire, **ours}
+        return {**_DEFAULTS, "timestamp": now, **self._wire, **ours, **TRACES.outgoing()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same for libraries that serialize a context."""

@@ -33,11 +33,15 @@ from worker.service.start_stop import Service
 from worker.service.startup import before_fork, bus_check, memory, start_refused
 from worker.service.startup.orphaned_programs import OrphanedPrograms
 from worker.service.startup.start_order import StartOrder, Turn
+from worker.tracing.traces import TRACES
 
 LOG = logging.getLogger(__name__)
 
 START_GRACE = 60.0
 """Seconds that a stop waits, at most, for the end of a start: a driver may hang in its set-up."""
+
+SPANS_GRACE = 1.0
+"""Seconds that a stop waits, at most, for the collector of traces."""
 
 SUPERVISOR_MARGIN = 5.0
 """Seconds that a child has, after its grace period, before it is killed."""
@@ -125,6 +129,7 @@ class ServiceProcess(cotyledon.Service):
             self._service.stop(grace)
         else:
             LOG.warning("the start has not ended in its grace; the process ends without it")
+        TRACES.close(SPANS_GRACE)
         _end()
 
     def reload(self) -> None:

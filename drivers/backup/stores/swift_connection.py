@@ -13,6 +13,7 @@ from swiftclient.client import AUTH_VERSIONS_V1, ClientException
 
 from drivers import answer_heads
 from drivers.backup.stores import swift_login, whole_answers
+from drivers.trace_headers import TRACE_HEADERS
 
 
 class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library has no hints
@@ -25,6 +26,7 @@ class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library h
         """Return the parsed address, and a connection to it."""
         parsed, made = super().http_connection(url)
         answer_heads.limit(made.request_session)
+        TRACE_HEADERS.add_to(made.request_session)
         answer_of = made.getresponse
 
         def getresponse() -> Any:

@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from worker.conf import backends
 from worker.conf.check.config_files import ConfigFiles
-from worker.conf.option_groups import backup, compute
+from worker.conf.option_groups import backup, compute, tracing
 
 _DATABASES = {"mysql+pymysql": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
 """Extras of the schemes of databases, without their driver for PostgreSQL."""
@@ -31,6 +31,8 @@ _MODULES = {
     "cinder": "cinder",
     "glance": "keystoneauth1",
     "nova": "keystoneauth1",
+    "otel": "opentelemetry.exporter.otlp.proto.http",
+    "otel-grpc": "opentelemetry.exporter.otlp.proto.grpc",
     "s3": "boto3",
     "swift": "swiftclient",
     "mysql": "pymysql",
@@ -62,6 +64,8 @@ def _extras(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[str]:
         yield "glance"
     if compute.accounts(found):
         yield "nova"
+    if conf.tracing.enabled:
+        yield "otel-grpc" if conf.tracing.protocol == tracing.GRPC else "otel"
     store = backup.ours(conf.backup_driver)
     if store in ("s3", "swift"):
         yield store
@@ -78,4 +82,7 @@ def _packages(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 
 def _is_missing(name: str) -> bool:
-    return importlib.util.find_spec(_MODULES[name]) is None
+    try:
+        return importlib.util.find_spec(_MODULES[name]) is None
+    except ModuleNotFoundError:  # not even the package around the module is there
+        return True

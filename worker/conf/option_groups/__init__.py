@@ -16,6 +16,7 @@ from worker.conf.option_groups import (
     monitoring,
     project_shares,
     quota,
+    tracing,
 )
 
 
@@ -32,6 +33,7 @@ def register_all(conf: cfg.ConfigOpts) -> None:
             coordination,
             journal,
             monitoring,
+            tracing,
             libraries,
         ),
     ):

@@ -83,6 +83,12 @@ PANELS = (
     ),
     _one("Leases", "{LEASE_LEFT}#", "{{hostname}}/{{process}}", "s"),
     _one("Messages rejected", "sum by (hostname) (increase({REJECTED}#[1h]))", "{{hostname}}"),
+    _one(
+        "Spans of traces",
+        "sum by (hostname, result) (rate({TRACE_SPANS}#[5m]))",
+        "{{hostname}} {{result}}",
+        "ops",
+    ),
 )
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a service as monitors see them: their snapshots, and one listener."""
+"""The processes of a service as monitors see them: snapshots, one listener, and traces."""
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from oslo_config import cfg
 
@@ -17,16 +18,25 @@ from worker.service.start_stop import Service
 LISTENER = "worker.service.monitoring.http_listener"
 """Its libraries take 3 MiB, so it is imported only where there is a listener."""
 
+TRACER = "worker.tracing.tracer"
+"""Its libraries are an extra, and imported only where traces are on."""
+
+
+def _no_traces(_number: int) -> None:
+    return None
+
 
 @dataclass(frozen=True)
 class Monitored:
     """The places for the snapshots of some processes; none where nothing is monitored.
 
     :param first: the number of the first of these processes among all.
+    :param trace: starts the traces of a process, of its number among all.
     """
 
     places: Sequence[SharedSnapshot] = ()
     first: int = 0
+    trace: Callable[[int], None] = _no_traces
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts, name: str, count: int) -> Monitored:
@@ -34,17 +44,21 @@ class Monitored:
 
         :param name: of the service.
         """
+        trace = _no_traces
+        if conf.tracing.enabled:
+            trace = functools.partial(importlib.import_module(TRACER).start, conf, name)
         if not (address := monitoring.address(conf)):
-            return cls()
+            return cls(trace=trace)
         places = [SharedSnapshot() for _ in range(count)]
         importlib.import_module(LISTENER).start(conf, name, address, places)
-        return cls(places)
+        return cls(places, trace=trace)
 
     def of(self, first: int) -> Monitored:
         """Return the view of one of several services, by the number of its first process."""
-        return Monitored(self.places, first)
+        return replace(self, first=first)
 
     def publish(self, number: int, service: Service) -> None:
-        """Start to write the snapshots of a process, in this process."""
+        """Start to write the snapshots of a process, and its traces, in this process."""
+        self.trace(self.first + number)
         if self.places:
             Publisher(self.places[self.first + number], service).start()
