@@ -105,6 +105,12 @@ class Locks:
         """Whether the server releases locks that are not renewed."""
         return self._lifetime is not None
 
+    def held_names(self) -> dict[str, tuple[int, int]]:
+        """Return the locks of this process: how many threads hold each, and how many wait."""
+        with self._guard:
+            found = [(name, hold.holders, hold.users) for name, hold in self._holds.items()]
+        return {name: (holders, users - holders) for name, holders, users in found}
+
     def start(self) -> None:
         """Connect; needed before the first lock, in each process anew.
 

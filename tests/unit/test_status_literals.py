@@ -44,6 +44,8 @@ ALLOWED = {
     ("worker/cli/lookup/reasons.py", "error"): "a part of the names of statuses",
     ("worker/explanation/next_steps.py", "error"): "a part of the names of statuses",
     ("worker/conf/cinder/review.py", "enabled"): "an option of Cinder",
+    ("worker/conf/check/monitoring.py", "enabled"): "an option of traces",
+    ("worker/conf/option_groups/tracing.py", "enabled"): "the same",
     ("worker/conf/option_groups/image.py", "enabled"): "a value of verify_glance_signatures",
     ("worker/service/volume.py", "enabled"): "a value of verify_glance_signatures",
     ("worker/rpc/clients/volume.py", "error"): "an argument of migrate_volume_completion",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from drivers.interface.backup import BackupDriver
@@ -13,6 +14,7 @@ from worker.backends import driver_setup
 from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
 from worker.call_log import logged_call
 from worker.execution.concurrency import Limiter, blocking
+from worker.metrics.outages import OUTAGES
 
 LOG = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class BackupStoreBackend:
         self._reason = "it is still being set up"
         self._wanted = threading.Event()
         self._logged: str | None = None
+        self._away = False
 
     @property
     def initialized(self) -> bool:
@@ -77,6 +80,7 @@ class BackupStoreBackend:
         """Look for the directory of a driver that is up; operations fail without it."""
         if self._driver is not None:
             self._directory.check(self._latest)
+            self._note(self._directory.problem is not None)
 
     def supports_force_delete(self) -> bool:
         """Return whether the driver can delete a backup in progress.
@@ -108,6 +112,7 @@ class BackupStoreBackend:
             with logged_call(driver, "check_for_setup_error"):
                 driver.check_for_setup_error()
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
+            self._note(True)
             self._reason = f"{type(error).__name__}: {error}"
             known, self._logged = self._reason == self._logged, self._reason
             missing = isinstance(error, NotMounted)  # which is waited for: one line, once
@@ -119,5 +124,14 @@ class BackupStoreBackend:
             )
             return False
         self._driver = blocking(driver, self._limiter, measured=True)
+        self._note(False)
         LOG.info("the store of backups is up: %s", self.service)
         return True
+
+    def _note(self, away: bool) -> None:
+        """Have monitors see an outage of the store, which has log lines of its own."""
+        if away and not self._away:
+            OUTAGES.begin("store", time.monotonic())
+        elif self._away and not away:
+            OUTAGES.end("store")
+        self._away = away

@@ -132,7 +132,7 @@ class StartupSync:
             yield volume
 
     def _export(self, driver: VolumeDriver, volume_id: str) -> None:
-        with self._queue.turn([volume_id]):
+        with self._queue.turn([volume_id], owner="restore of exports at the start"):
             try:
                 volume = self._records.volumes.get(volume_id)
             except NotFound:

@@ -23,7 +23,7 @@ from flows.storable_errors import text_of
 from worker.call_log import logged_call
 from worker.metrics.definitions import DRIVER_ERRORS, DRIVER_SECONDS
 from worker.metrics.measurements import MEASURED
-from worker.tracing.traces import TRACES
+from worker.spans.traces import TRACES
 
 THREADS = 4
 """Threads that run at once; more than one, because they wait for the database meanwhile."""
@@ -104,6 +104,11 @@ class Limiter:
     def is_held(self) -> bool:
         """Whether this thread has a place now."""
         return bool(getattr(self._local, "counted", False))
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a place."""
+        return sum(map(len, self._waiting.values()))
 
     @contextmanager
     def released(self) -> Iterator[None]:

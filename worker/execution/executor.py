@@ -50,7 +50,7 @@ from worker.metrics.definitions import RESUMED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
-from worker.tracing.traces import NO_SPANS, TRACES, Attempt, TracedOperation, sender_of
+from worker.spans.traces import NO_SPANS, TRACES, Attempt, TracedOperation, sender_of
 
 LOG = logging.getLogger(__name__)
 
@@ -86,7 +86,8 @@ class OperationRun:
     :param locks: those that it holds; None where another process cannot take them.
     :param kept: whether the journal has all that a repetition of its reverts needs.
     :param has_turn: whether it is let in on its resources.
-    :param has_begun: whether it has a thread, and its locks.
+    :param has_thread: whether it has a thread.
+    :param has_begun: whether it has its locks as well.
     :param since: when it came to this process, in monotonic seconds.
     :param ended: set at its end; made when it begins.
     :param project: whose operation it is; empty where the request names none.
@@ -106,6 +107,7 @@ class OperationRun:
     kept: bool = False
     locks: HeldLocks | None = None
     has_turn: bool = False
+    has_thread: bool = False
     has_begun: bool = False
     since: float = field(default_factory=time.monotonic)
     spans: Attempt = NO_SPANS
@@ -116,10 +118,22 @@ class OperationRun:
     def __post_init__(self) -> None:
         self.project = self.operation.request.project_id or ""
 
+    def __str__(self) -> str:
+        return f"{self.operation}, flow {self.flow}"
+
     @property
     def flow(self) -> str:
         """The flow's id."""
         return str(self.detail.uuid)
+
+    @property
+    def waits_for(self) -> str:
+        """``turn``, ``thread`` or ``lock``; empty for an operation that runs."""
+        if self.has_begun:
+            return ""
+        if self.has_thread:
+            return "lock"
+        return "thread" if self.has_turn else "turn"
 
     @property
     def next_step(self) -> str:

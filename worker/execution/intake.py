@@ -97,7 +97,10 @@ class Intake:
     def call(self, call: Call) -> None:
         """Carry out a call on a thread for calls."""
         MESSAGES.debug("received the call %s", ShownMessage(call.message))
-        if not self._operations.calls.start(functools.partial(self._begin, call), call.size):
+        name = call.message.get("method")
+        method = name if isinstance(name, str) and self._dispatcher.has(name) else "unknown"
+        begin = functools.partial(self._begin, call)
+        if not self._operations.calls.start(begin, call.size, method):
             error = FlowError(f"{_method(call)} is refused: too many calls wait")
             LOG.warning("%s", error)
             self._operations.start_direct(lambda: call.reply(None, error))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,8 @@ from tooz import ToozError
 from flows.errors import ProcessStopping
 from worker.execution.retry import OutageRetry
 from worker.locks import Locks, LocksUnavailable
+from worker.metrics.definitions import LOCK_SECONDS
+from worker.metrics.measurements import MEASURED
 
 STOP_CHECK = 1.0
 """Seconds between two checks whether the process stops, while a thread waits for its turn."""
@@ -34,13 +37,19 @@ class Ticket:
     :param exclusive: names that no other ticket holds at the same time.
     :param shared: names that other tickets may share at the same time.
     :param ready: called once, when it is this ticket's turn in all queues.
+    :param owner: the operation, whose text is for reports.
     """
 
-    __slots__ = ("names", "ready", "waits_for")
+    __slots__ = ("names", "owner", "ready", "waits_for")
 
     def __init__(
-        self, exclusive: Sequence[str], shared: Sequence[str], ready: Callable[[], None]
+        self,
+        exclusive: Sequence[str],
+        shared: Sequence[str],
+        ready: Callable[[], None],
+        owner: object = "",
     ) -> None:
+        self.owner = owner
         self.names = dict.fromkeys(shared, False) | dict.fromkeys(exclusive, True)
         """Each name, and whether it is held exclusively."""
         self.ready = ready
@@ -122,6 +131,14 @@ class ResourceQueue:
         with self._guard:
             return not self._queues.keys().isdisjoint(names)
 
+    def places(self) -> dict[str, list[tuple[object, bool]]]:
+        """Return the tickets of each name in their order: their owners, and whether they wait."""
+        with self._guard:
+            return {
+                name: [(one.owner, name in one.waits_for) for one in queue]
+                for name, queue in self._queues.items()
+            }
+
     def leave(self, ticket: Ticket) -> None:
         """Remove a ticket from its queues, which lets others in."""
         with self._guard:
@@ -144,20 +161,25 @@ class ResourceQueue:
         :raises ProcessStopping: the locks are not held.
         """
         locks = HeldLocks(self._locks, ticket.names, self._retry)
+        began = time.monotonic()
         try:
             locks.take()
+            MEASURED.observe(LOCK_SECONDS, time.monotonic() - began)
             yield locks
         finally:
             locks.release()
 
     @contextmanager
-    def turn(self, exclusive: Sequence[str], shared: Sequence[str] = ()) -> Iterator[None]:
+    def turn(
+        self, exclusive: Sequence[str], shared: Sequence[str] = (), owner: str = ""
+    ) -> Iterator[None]:
         """Wait on this thread for a turn, and hold the locks.
 
+        :param owner: the work, for reports.
         :raises ProcessStopping: the turn did not come before the stop.
         """
         come = threading.Event()
-        ticket = Ticket(exclusive, shared, come.set)
+        ticket = Ticket(exclusive, shared, come.set, owner)
         self.enter(ticket)
         try:
             while not come.wait(STOP_CHECK):

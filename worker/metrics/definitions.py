@@ -14,8 +14,9 @@ from typing import Literal
 Kind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "max", "min"]
 
-SYSTEMS = ("bus", "database", "journal", "leases", "locks", "reports", "start")
-"""Systems whose outages are noticed; reports are those to the schedulers."""
+SYSTEMS = ("bus", "database", "journal", "leases", "locks", "reports", "start", "store")
+"""Systems whose outages are noticed; reports are those to the schedulers, and the store is that
+of backups."""
 
 LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0)
 """Bounds of operations and calls of drivers, in seconds."""
@@ -74,7 +75,7 @@ LEFTOVERS = _counter("leftovers", "Operations with reverts that failed: somethin
 RUNNING = _gauge("operations_running", "Operations that run.", "method")
 WAITING = _gauge(
     "operations_waiting",
-    "Operations that wait: for their turn on a resource, a thread, or the limit of a project.",
+    "Operations and calls that wait: for their turn, a thread, a lock, or their project's limit.",
     *("method", "reason"),
 )
 WAIT_SECONDS = _histogram(
@@ -88,6 +89,11 @@ PROJECT_MOST = _gauge(
     "state",
     merge="max",
 )
+THREADS_WAITING = _gauge(
+    "threads_waiting", "Threads of operations that wait for those that run Python code now."
+)
+LOCK_SECONDS = _histogram("lock_wait_seconds", "Time of waits for locks of other processes.")
+LOCKS_HELD = _gauge("locks_held", "Locks against other processes that are held.")
 OLDEST = _gauge(
     "operation_oldest_seconds",
     "Age of the oldest operation since its acceptance.",
@@ -173,6 +179,17 @@ TRANSIENT_AGE = _gauge(
     *("resource", "status"),
     merge="max",
 )
+
+AUDIT_DRIFTS = _gauge(
+    "audit_drifts", "Drifts that the last audit found.", "kind", merge="max", shared=True
+)
+AUDIT_UNABLE = _gauge(
+    "audit_unread", "Places that the last audit could not read.", merge="max", shared=True
+)
+AUDIT_AGE = _gauge(
+    "audit_age_seconds", "Time since the end of the last audit.", merge="max", shared=True
+)
+AUDIT_SECONDS = _gauge("audit_seconds", "Time that the last audit took.", merge="max", shared=True)
 
 TRACE_SPANS = _counter(
     "trace_spans", "Spans of traces that were sent, or lost on their way.", "result"

@@ -106,6 +106,10 @@ class Dispatcher:
         """The names of all methods that are callable over the bus."""
         return frozenset(self._targets)
 
+    def has(self, method: str) -> bool:
+        """Return whether a method is callable over the bus."""
+        return method in self._targets
+
     @property
     def quick(self) -> frozenset[str]:
         """The names of the methods whose operations are done in a moment."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from flows.factories import Factory, factory_of, path_of
 from worker.rpc.request_context import RequestContext
-from worker.tracing.traces import ACCEPTED, TRACES
+from worker.spans.traces import ACCEPTED, TRACES
 
 WhenInterrupted = Literal["finish", "revert"]
 

@@ -12,7 +12,7 @@ from oslo_context import context as oslo_context
 from oslo_utils import timeutils
 
 from drivers.compat.oslo_context import bind
-from worker.tracing.traces import TRACES
+from worker.spans.traces import TRACES
 
 _SECRET = re.compile("token|catalog|secret|password|credential|auth|^trace_info$")
 """Parts of the names of keys that are never stored, those of senders newer than us included.

@@ -33,7 +33,7 @@ from worker.service.start_stop import Service
 from worker.service.startup import before_fork, bus_check, memory, start_refused
 from worker.service.startup.orphaned_programs import OrphanedPrograms
 from worker.service.startup.start_order import StartOrder, Turn
-from worker.tracing.traces import TRACES
+from worker.spans.traces import TRACES
 
 LOG = logging.getLogger(__name__)
 

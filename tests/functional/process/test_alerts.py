@@ -110,6 +110,13 @@ CASES = {
         },
         *(20, 30, 45),
     ),
+    "HoldfastAuditDrift": Case({'audit_drifts|kind="k"': "0x4 2x4 0x20"}, 4, 6, 15),
+    "HoldfastAuditLate": Case(
+        {"audit_age_seconds": "0x4 200000x4 0x20", "audit_unread": "0x30"}, 4, 6, 15
+    ),
+    "HoldfastSpansLost": Case(
+        {'trace_spans_total|result="failed"': "0x9 0+5x30 150x60"}, 9, 40, 70
+    ),
 }
 
 

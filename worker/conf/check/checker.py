@@ -28,7 +28,6 @@ from worker.conf.check import (
     packages,
     places,
     readable_files,
-    tracing,
     urls,
 )
 from worker.conf.check.problems import ConfigError, Problem
@@ -138,7 +137,7 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
     problems += urls.faults(conf, found)
     if not problems:
         problems += [*places.relative(conf, found), *urls.warnings(conf, found)]
-        problems += [*monitoring.faults(conf, found), *tracing.faults(conf, found)]
+        problems += [*monitoring.faults(conf, found), *monitoring.collector_faults(conf, found)]
         problems += [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
     return [*problems, *_relations(conf, found), *_leases(conf, found)]
 

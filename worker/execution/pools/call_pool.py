@@ -8,6 +8,7 @@ stop replies to those whose turn has not.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
@@ -63,19 +64,46 @@ class CallPool:
         self._stopping = stopping
         self._guard = threading.Lock()
         self._waiting: dict[Ticket, Ended] = {}
+        self._arrived: Counter[str] = Counter()
+        self._begun: dict[Ticket, str] = {}
+        """Methods of those that have not their locks yet."""
 
-    def start(self, begin: Callable[[], None], size: int = 0) -> bool:
+    @property
+    def pool(self) -> ThreadPool:
+        """Its threads."""
+        return self._pool
+
+    def waiting(self) -> Counter[tuple[str, str]]:
+        """Return how many calls wait, by method and reason: ``turn``, ``thread`` or ``lock``."""
+        with self._guard:
+            found = Counter({(method, "thread"): n for method, n in self._arrived.items() if n})
+            for ticket, method in self._begun.items():
+                has_turn = "lock" if ticket not in self._waiting else "thread"
+                found[method, "turn" if ticket.waits_for else has_turn] += 1
+        return found
+
+    def locked(self, ticket: Ticket) -> None:
+        """Note that a call has its locks."""
+        with self._guard:
+            self._begun.pop(ticket, None)
+
+    def start(self, begin: Callable[[], None], size: int = 0, method: str = "") -> bool:
         """Begin a call on a thread; return False where too many wait.
 
         :param size: the bytes of its message.
+        :param method: of the call, for monitors.
         """
         if not self._pool.accepts_more:
             return False
 
         def work() -> None:
+            with self._guard:
+                self._arrived[method] -= 1
             with self._pool.running(size):
                 begin()
 
+        with self._guard:
+            self._arrived[method] += 1
         self._pool.add_waiting(size)
         self._pool.submit(work)
         return True
@@ -96,9 +124,10 @@ class CallPool:
             else:
                 self._pool.submit(self._run, ticket, operation, accept, size)
 
-        ticket = Ticket(operation.exclusive, operation.shared, ready)
+        ticket = Ticket(operation.exclusive, operation.shared, ready, operation)
         with self._guard:
             self._waiting[ticket] = ended
+            self._begun[ticket] = operation.method
         self._pool.add_waiting(size)
         self._queue.enter(ticket)
         entering = False
@@ -139,6 +168,7 @@ class CallPool:
         except BaseException as error:  # noqa: BLE001 - the caller gets it
             failed = error
         finally:
+            self.locked(ticket)
             self._queue.leave(ticket)
             self._runs.call_ended()
         if ended is not None and (outcome is not None or failed is not None):

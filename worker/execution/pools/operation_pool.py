@@ -14,7 +14,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
 from worker.execution.pools import resume_pool
 from worker.execution.pools.call_pool import NOT_BEGUN, Accept, CallPool
 from worker.execution.pools.resume_pool import ResumePool
-from worker.execution.pools.thread_pool import FairPool, ThreadPool
+from worker.execution.pools.thread_pool import FairPool, PoolCounts, ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
 from worker.journal import interruptions
@@ -210,6 +210,7 @@ class OperationPool:
             raise ProcessStopping(NOT_BEGUN)
         bound = operation.request.bound(resource_id=operation.resource[1])
         with bound, self._queue.held(ticket) as locks:
+            self.calls.locked(ticket)
             detail = accept()
             if detail is None:
                 return None
@@ -275,6 +276,13 @@ class OperationPool:
     def resume(self) -> None:
         """Start the scheduled operations: the driver is up."""
         self._resumed.start()
+
+    def threads(self) -> Iterator[tuple[str, PoolCounts]]:
+        """Yield the pools of threads for new operations, with their names."""
+        yield "casts", self._slow
+        yield "quick casts", self._quick
+        yield "data transfers", self._transfers
+        yield "calls", self.calls.pool
 
     def runs(self) -> list[OperationRun]:
         """Return the operations that have not ended."""
@@ -370,11 +378,12 @@ class OperationPool:
             run.has_turn = True
             start(self._run_and_leave, run, ticket)
 
-        ticket = Ticket(operation.exclusive, operation.shared, begin)
+        ticket = Ticket(operation.exclusive, operation.shared, begin, run)
         self._register(run)
         self._queue.enter(ticket)
 
     def _run_and_leave(self, run: OperationRun, ticket: Ticket) -> None:
+        run.has_thread = True
         run.unpack()
         MEASURED.observe(WAIT_SECONDS, time.monotonic() - run.since)
         try:
@@ -400,7 +409,7 @@ class OperationPool:
 
     def _execute(self, run: OperationRun) -> Outcome:
         """Run an operation that holds its locks."""
-        run.has_turn = run.has_begun = True
+        run.has_turn = run.has_thread = run.has_begun = True
         return self._executor.run(run, self._revert_late)
 
     def _revert_late(self, run: OperationRun) -> None:

@@ -41,6 +41,11 @@ class PoolCounts:
         return self._threads
 
     @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many operations run, how many wait, and the bytes of those."""
+        return self._running, self._waiting, self._waiting_bytes
+
+    @property
     def accepts_more(self) -> bool:
         """Whether one more operation may wait."""
         return self.has_room(0)

@@ -198,6 +198,30 @@ ALERTS = (
         "Pool {{ $labels.pool }} of {{ $labels.hostname }} has promised more than it may",
         "The scheduler sends it no volumes: see max_over_subscription_ratio.",
     ),
+    Alert(
+        "HoldfastAuditDrift",
+        "{AUDIT_DRIFTS} > 0",
+        "0s",
+        "warning",
+        "The audit found drift of the kind {{ $labels.kind }}",
+        "holdfast audit lists it, and says what mends it.",
+    ),
+    Alert(
+        "HoldfastAuditLate",
+        "{AUDIT_AGE} > 180000 or {AUDIT_UNABLE} > 0",
+        "0s",
+        "info",
+        "No whole audit has ended for two days",
+        "systemctl status holdfast-audit.timer, and the log of holdfast-audit.service.",
+    ),
+    Alert(
+        "HoldfastSpansLost",
+        'increase({TRACE_SPANS}{{result!="sent"}}[15m]) > 0',
+        "15m",
+        "info",
+        f"Spans of traces of {_HOST} are lost",
+        "The collector is away or slow; operations are not affected.",
+    ),
 )
 
 

@@ -83,6 +83,8 @@ PANELS = (
     ),
     _one("Leases", "{LEASE_LEFT}#", "{{hostname}}/{{process}}", "s"),
     _one("Messages rejected", "sum by (hostname) (increase({REJECTED}#[1h]))", "{{hostname}}"),
+    _one("Waits for locks, 95 %", _quantile("LOCK_SECONDS", "hostname"), "{{hostname}}", "s"),
+    _one("Drift of the last audit", "{AUDIT_DRIFTS} > 0", "{{instance}} {{kind}}"),
     _one(
         "Spans of traces",
         "sum by (hostname, result) (rate({TRACE_SPANS}#[5m]))",

@@ -6,12 +6,14 @@ The first process of a service counts once a minute, on the threads of the probe
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from worker import database_url
+from worker.audit import last_run
 from worker.journal import sqlite_file
 from worker.metrics import definitions as d
 from worker.metrics.measurements import Series
@@ -52,7 +54,7 @@ def of(parts: Parts) -> Mapping[str, Counted]:
     if not parts.base.identity.first:
         return {}
     return {
-        "journal": Counted(lambda: _journal(parts)),
+        "journal": Counted(lambda: itertools.chain(_journal(parts), _audit(parts))),
         "database": Counted(lambda: _rows(parts)),
     }
 
@@ -64,6 +66,17 @@ def _journal(parts: Parts) -> Iterator[gauges.Value]:
     yield d.JOURNAL_BYTES, ("failures",), usage.kept_bytes
     if (path := database_url.file_of(parts.base.conf.journal.connection)) is not None:
         yield d.JOURNAL_BYTES, ("file",), sqlite_file.size(Path(path))
+
+
+def _audit(parts: Parts) -> Iterator[gauges.Value]:
+    """Yield the figures of the last audit; none where there was none."""
+    if (last := last_run.read(parts.base.conf.state_path)) is None:
+        return
+    yield d.AUDIT_AGE, (), max(0.0, time.time() - last.ended_at)
+    yield d.AUDIT_SECONDS, (), last.seconds
+    yield d.AUDIT_UNABLE, (), len(last.unable)
+    for kind, count in last.counts.items():
+        yield d.AUDIT_DRIFTS, (kind,), count
 
 
 def _rows(parts: Parts) -> Iterator[gauges.Value]:

@@ -30,6 +30,8 @@ def of(parts: Parts, now: float) -> Iterator[Value]:
     """
     yield d.DRIVER_UP, (), float(parts.backend.initialized)
     yield d.CASTS_DEFERRED, (), parts.intake.deferred
+    yield d.THREADS_WAITING, (), parts.base.limiter.waiting
+    yield d.LOCKS_HELD, (), sum(held > 0 for held, _waits in parts.base.locks.held_names().values())
     yield from _operations(parts, now)
     yield from _transfers(parts)
     yield from _reports(parts, now)
@@ -56,20 +58,20 @@ def series(values: Iterable[Value]) -> dict[str, Series]:
 
 def _operations(parts: Parts, now: float) -> Iterator[Value]:
     running: Counter[str] = Counter()
-    waiting: Counter[tuple[str, str]] = Counter()
+    waiting: Counter[tuple[str, str]] = parts.operations.calls.waiting()
     projects = {state: Counter[str]() for state in ("running", "waiting")}
     oldest: dict[str, float] = {}
     held = parts.operations.held()
     for run in parts.operations.runs():
         method = run.operation.method
         oldest[method] = max(oldest.get(method, 0.0), now - run.since)
-        projects["running" if run.has_begun else "waiting"][run.project] += 1
-        if run.has_begun:
+        reason = run.waits_for
+        projects["waiting" if reason else "running"][run.project] += 1
+        if not reason:
             running[method] += 1
-        elif not run.has_turn:
-            waiting[method, "turn"] += 1
         else:
-            waiting[method, "project" if run.project in held else "thread"] += 1
+            held_back = reason == "thread" and run.project in held
+            waiting[method, "project" if held_back else reason] += 1
     yield from ((d.RUNNING, (method,), number) for method, number in running.items())
     yield from ((d.WAITING, labels, number) for labels, number in waiting.items())
     yield from ((d.OLDEST, (method,), age) for method, age in oldest.items())

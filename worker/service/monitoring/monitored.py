@@ -18,7 +18,7 @@ from worker.service.start_stop import Service
 LISTENER = "worker.service.monitoring.http_listener"
 """Its libraries take 3 MiB, so it is imported only where there is a listener."""
 
-TRACER = "worker.tracing.tracer"
+TRACER = "worker.spans.tracer"
 """Its libraries are an extra, and imported only where traces are on."""
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from drivers.interface.errors import BackupDriverException
 from flows.errors import DriverNotInitialized
+from worker.backends import backup_backend
 from worker.backends.backup_backend import BackupStoreBackend
 from worker.backends.directory_mark import DirectoryMark
 from worker.execution.concurrency import Limiter
+from worker.metrics.outages import KnownOutages
 
 CINDERS = "cinder.backup.drivers.posix.PosixBackupDriver"
 
@@ -24,6 +26,13 @@ class Driver:
     def check_for_setup_error(self) -> None:
         if self._failures:
             raise BackupDriverException(self._failures.pop(0))
+
+
+@pytest.fixture(autouse=True)
+def outages(monkeypatch: pytest.MonkeyPatch) -> KnownOutages:
+    made = KnownOutages()
+    monkeypatch.setattr(backup_backend, "OUTAGES", made)
+    return made
 
 
 def store(*failures: str, pause: float = 0.0) -> BackupStoreBackend:
@@ -55,6 +64,16 @@ def test_it_is_tried_again_until_it_is_up() -> None:
     made = store("one", "two")
     made.initialize(threading.Event())
     assert made.initialized and made.require_driver() is not None
+
+
+def test_monitors_see_its_outage(outages: KnownOutages) -> None:
+    made = store("one", "two")
+    seen = []
+    for _ in range(3):
+        made.attempt()
+        seen.append("store" in outages.lasting())
+
+    assert seen == [True, True, False]
 
 
 def test_a_stop_ends_the_tries() -> None:

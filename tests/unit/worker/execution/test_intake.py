@@ -44,7 +44,9 @@ class Parts:
         self.admits = True
         self.together: Any = ["first", "second"]
         self.intake = Intake(
-            SimpleNamespace(dispatch=self._dispatch),  # type: ignore[arg-type]
+            SimpleNamespace(  # type: ignore[arg-type]
+                dispatch=self._dispatch, has=lambda _method: True
+            ),
             SimpleNamespace(  # type: ignore[arg-type]
                 accept=self._accept, accept_together=self._accept_together
             ),
@@ -88,7 +90,7 @@ class Parts:
         self.events.append(("start_direct",))
         work()
 
-    def _start_call(self, begin: Callable[[], None], size: int) -> bool:
+    def _start_call(self, begin: Callable[[], None], size: int, _method: str) -> bool:
         if self.admits:
             begin()
         return self.admits

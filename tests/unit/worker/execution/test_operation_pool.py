@@ -373,6 +373,23 @@ class TestLanes:
         assert GATE.ran == ["a", "b"]
 
 
+def test_an_operation_on_whose_resource_another_process_works_waits_for_its_lock(
+    bench: Bench, tmp_path: Path
+) -> None:
+    other = Locks(f"file://{tmp_path}", "other")
+    other.start()
+    with other.held(["v1"]):
+        flow = bench.cast("note", name="v1")
+        until(lambda: [run.waits_for for run in bench.operations.runs()] == ["lock"])
+        assert bench.locks.held_names() == {"v1": (0, 1)}
+        call = bench.begin("ask", name="v2")
+        assert answer(call) == "V2"
+    bench.ended(flow)
+    other.stop()
+
+    assert bench.operations.runs() == []
+
+
 class TestCalls:
     def test_the_answer_is_made_of_the_result(self, bench: Bench) -> None:
         assert bench.call("ask", name="a") == "A"
@@ -417,6 +434,26 @@ class TestCalls:
 
         assert [answer(reply) for reply in waiting] == ["V1"] * 2
         assert bench.call("ask", name="v2") == "V2"
+
+    def test_they_are_counted_by_the_reason_for_which_they_wait(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls = bench.operations.calls
+        monkeypatch.setattr(calls, "_pool", ThreadPool("call", 1, 10, 10))
+        go, gone = GATE.hold("v1"), GATE.hold("v2")
+        bench.cast("note", name="v1")
+        until(lambda: GATE.ran == ["v1"])
+        replies = [bench.begin("ask", name="v1")]
+        until(lambda: calls.waiting() == {("ask", "turn"): 1})
+        replies.append(bench.begin("ask", name="v2"))
+        until(lambda: GATE.ran == ["v1", "v2"])
+        replies.append(bench.begin("ask", name="v3"))
+        assert calls.waiting() == {("ask", "turn"): 1, ("ask", "thread"): 1}
+        gone.set()
+        go.set()
+
+        assert [answer(reply) for reply in replies] == ["V1", "V2", "V3"]
+        assert +calls.waiting() == {}
 
     def test_one_that_was_not_begun_before_the_stop_is_an_error(self, bench: Bench) -> None:
         go = GATE.hold("v1")

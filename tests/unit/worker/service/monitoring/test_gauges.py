@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,22 +18,29 @@ from worker.service.monitoring import gauges
 GIB = 2**30
 
 
-def run(
-    method: str, since: float, *, turn: bool = False, begun: bool = False, project: str = "p1"
-) -> Any:
+def run(method: str, since: float, waits_for: str = "turn", *, project: str = "p1") -> Any:
     """Return an operation."""
     operation = SimpleNamespace(method=method)
-    state = SimpleNamespace(has_turn=turn, has_begun=begun, project=project)
+    state = SimpleNamespace(
+        waits_for=waits_for, has_begun=not waits_for, has_turn=waits_for != "turn", project=project
+    )
     return SimpleNamespace(operation=operation, since=since, **vars(state))
 
 
 @pytest.fixture
 def parts() -> Any:
     """The parts of a process that has nothing to do."""
-    operations = SimpleNamespace(runs=list, flows=list, held=set)
+    operations = SimpleNamespace(
+        runs=list, flows=list, held=set, calls=SimpleNamespace(waiting=lambda: Counter())
+    )
     identity = SimpleNamespace(first=True, number=3)
     return SimpleNamespace(
-        base=SimpleNamespace(identity=identity, slot=None),
+        base=SimpleNamespace(
+            identity=identity,
+            slot=None,
+            limiter=SimpleNamespace(waiting=5),
+            locks=SimpleNamespace(held_names=lambda: {"a": (1, 2), "b": (0, 1)}),
+        ),
         backend=SimpleNamespace(initialized=True),
         intake=SimpleNamespace(deferred=2),
         operations=operations,
@@ -44,21 +52,26 @@ def values(parts: Any) -> dict[tuple[str, ...], float]:
     return {(m.name, *labels): value for m, labels, value in gauges.of(parts, 100.0)}
 
 
-def test_operations_wait_for_a_turn_or_a_thread_or_run(parts: Any) -> None:
+def test_operations_wait_for_a_turn_a_thread_or_a_lock_or_run(parts: Any) -> None:
     runs = [
-        run("create_volume", 40.0, turn=True, begun=True),
-        run("create_volume", 70.0, turn=True),
+        run("create_volume", 40.0, ""),
+        run("create_volume", 70.0, "thread"),
         run("create_volume", 80.0),
         run("delete_volume", 99.0),
+        run("delete_volume", 99.0, "lock"),
     ]
     parts.operations.runs = lambda: runs
-    runs += [run("create_volume", 90.0, turn=True, project="p2") for _ in range(3)]
+    runs += [run("create_volume", 90.0, "thread", project="p2") for _ in range(3)]
     parts.operations.held = lambda: {"p2"}
+    parts.operations.calls.waiting = lambda: Counter({("detach", "thread"): 3})
     found = values(parts)
 
     assert found[d.WAITING.name, "create_volume", "project"] == 3
     assert found[d.PROJECTS.name, "running"] == 1 and found[d.PROJECTS.name, "waiting"] == 2
-    assert found[d.PROJECT_MOST.name, "waiting"] == 3
+    assert found[d.PROJECT_MOST.name, "waiting"] == 4
+    assert found[d.WAITING.name, "delete_volume", "lock"] == 1
+    assert found[d.WAITING.name, "detach", "thread"] == 3
+    assert (found[d.LOCKS_HELD.name,], found[d.THREADS_WAITING.name,]) == (1, 5)
     assert found[d.RUNNING.name, "create_volume"] == 1
     assert found[d.WAITING.name, "create_volume", "thread"] == 1
     assert found[d.WAITING.name, "create_volume", "turn"] == 1

@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from tests.servers import until
 from worker.metrics.definitions import TRACE_SPANS
 from worker.metrics.measurements import Measurements
-from worker.tracing import span_queue
-from worker.tracing.span_queue import SpanQueue
+from worker.spans import span_queue
+from worker.spans.span_queue import SpanQueue
 
 
 class Collector:

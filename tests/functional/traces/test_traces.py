@@ -14,8 +14,8 @@ import pytest
 
 from tests.functional.cloud import HOST, REQUEST, Cloud, encoded
 from tests.functional.service import Service
+from tests.functional.traces.collector import Collector, ReceivedSpan, collector
 from tests.servers import until
-from tests.servers.otlp import Collector, ReceivedSpan, collector
 from worker.rpc import objects
 
 CALLER = "00f067aa0ba902b7"

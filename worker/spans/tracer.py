@@ -37,8 +37,8 @@ from drivers.trace_headers import TRACE_HEADERS
 from flows.engine.flow_run import Observer, Outcome
 from flows.lifecycle import UNDO_FAILED, error_name
 from flows.storable_errors import LONGEST, text_of, traceback_of, without_secrets
-from worker.tracing.span_queue import SpanQueue
-from worker.tracing.traces import ACCEPTED, TRACES, Attempt, TracedOperation
+from worker.spans.span_queue import SpanQueue
+from worker.spans.traces import ACCEPTED, TRACES, Attempt, TracedOperation
 
 ATTEMPT = "attempt"
 """Key of the meta of a journal entry: the span of the last attempt, as ``traceparent``."""
@@ -62,7 +62,7 @@ class OtelTracer:
         self, options: Any, service: str, instance: str, exporter: SpanExporter | None = None
     ) -> None:
         self._queue = SpanQueue(exporter or _exporter(options), options.queue_size)
-        self._ids = _Ids()
+        self._ids = _ChosenIds()
         resource = {
             "service.name": options.service_name or service,
             "service.instance.id": instance,
@@ -230,7 +230,7 @@ class _Tasks:
         return span
 
 
-class _Ids(RandomIdGenerator):
+class _ChosenIds(RandomIdGenerator):
     """Random ids, and chosen ones for the span of an operation."""
 
     def __init__(self) -> None:

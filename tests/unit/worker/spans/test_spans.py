@@ -31,9 +31,9 @@ from worker.execution.timeouts import OperationTimeouts
 from worker.journal.journal import Journal, flow_id
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
-from worker.tracing import traces
-from worker.tracing.tracer import OtelTracer
-from worker.tracing.traces import TRACES, TracedOperation
+from worker.spans import traces
+from worker.spans.tracer import OtelTracer
+from worker.spans.traces import TRACES, TracedOperation
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SENT = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "a=b", "baggage": "k=v"}
