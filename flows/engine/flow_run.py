@@ -119,6 +119,11 @@ class FlowRun:
         """Time of the last begin, end or progress of a step, in monotonic seconds."""
 
     @property
+    def flow(self) -> str:
+        """The flow's id."""
+        return str(self._detail.uuid)
+
+    @property
     def name(self) -> str:
         """The name of the operation."""
         return str(self._detail.name)

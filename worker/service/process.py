@@ -33,6 +33,7 @@ from worker.service.start_stop import Service
 from worker.service.startup import before_fork, bus_check, memory, start_refused
 from worker.service.startup.orphaned_programs import OrphanedPrograms
 from worker.service.startup.start_order import StartOrder, Turn
+from worker.service.state_report.state_reporter import StateReporter
 from worker.spans.traces import TRACES
 
 LOG = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class ServiceProcess(cotyledon.Service):
         self._signals = 0
         self._refuse = functools.partial(refuse, worker_id)
         self._service = make(worker_id, functools.partial(heartbeat, worker_id))
+        self._reporter = StateReporter(conf, self._shown_name, self._service)
 
     def signalled(self) -> None:
         """Count a SIGTERM, in its handler; the second one ends the grace period."""
@@ -88,8 +90,13 @@ class ServiceProcess(cotyledon.Service):
         if self._signals > 1:
             self._service.make_urgent()
 
+    def report_state(self) -> None:
+        """Report the state of the process soon; callable from a signal handler."""
+        self._reporter.request()
+
     def run(self) -> None:
         """Serve until :meth:`terminate` is called."""
+        self._reporter.start()
         self._monitored.publish(self.worker_id, self._service)
         with self._started, self._turn.start():
             if not self._stopped.is_set():
@@ -132,6 +139,11 @@ class ServiceProcess(cotyledon.Service):
         TRACES.close(SPANS_GRACE)
         _end()
 
+    def _shown_name(self) -> str:
+        if (parts := self._service.built) is None:
+            return f"process {self.worker_id}, which starts"
+        return f"{parts.base.identity.binary} {parts.base.identity.slot}"
+
     def reload(self) -> None:
         """Read the mutable options again; running operations are not affected."""
         log_output.reread(self._conf)
@@ -154,7 +166,7 @@ def serve(
     if count == 1:
         _serve_alone(conf, services[0][0], watchdog, monitored)
     else:
-        _serve_several(conf, services, watchdog, monitored)
+        _serve_several(conf, services, watchdog, monitored, topic)
 
 
 def _serve_alone(
@@ -175,7 +187,7 @@ def _serve_alone(
     # The interpreter writes the number there, whichever thread the signal interrupts. A handler
     # alone runs only when this thread, which waits, wakes up.
     signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, lambda _number, _frame: None)
     watchdog.start()
     _in_thread(process.run)
@@ -184,6 +196,9 @@ def _serve_alone(
         for code in received.recv(64):
             if code == signal.SIGHUP:
                 process.reload()
+                continue
+            if code == signal.SIGUSR2:
+                process.report_state()
                 continue
             process.signalled()
             if not stopping:
@@ -211,6 +226,7 @@ def _serve_several(
     services: Sequence[tuple[Make, int]],
     watchdog: systemd.Watchdog,
     monitored: Monitored,
+    topic: str,
 ) -> None:
     """Supervise several processes."""
     grace = int(conf.graceful_shutdown_timeout)
@@ -241,6 +257,9 @@ def _serve_several(
         args = (conf, make, *records, order, monitored.of(first))
         manager.add(ServiceProcess, workers=processes, args=args)
         first += processes
+    reporter = StateReporter(conf, lambda: f"the supervisor of {topic}", before=_ask_children)
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: reporter.request())
+    reporter.start()
     watchdog.start()
     before_fork.prepare(conf)
     memory.share(memory.ARENAS_OF_CHILDREN)
@@ -286,9 +305,18 @@ class _Refusal:
 
 
 def _count_signals(_service: ServiceId, _worker: WorkerId, process: cotyledon.Service) -> None:
-    """Have a child process count the signals that it receives, in its main thread."""
+    """Have a child process handle the signals that it receives, in its main thread."""
     assert isinstance(process, ServiceProcess)
     signal.signal(signal.SIGTERM, lambda _number, _frame: process.signalled())
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: process.report_state())
+
+
+def _ask_children() -> None:
+    """Have each child process report its state."""
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGUSR2)
 
 
 def _pass_on_a_second_signal() -> None:

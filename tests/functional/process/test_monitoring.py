@@ -69,7 +69,7 @@ def health(cloud: Cloud, *options: str) -> int:
 
 
 def test_probes_follow_the_bus_and_the_processes(
-    cloud: Cloud, link: Link, capsys: pytest.CaptureFixture[str]
+    cloud: Cloud, link: Link, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloud.service.start()
     until(lambda: get(cloud, "/readyz")[0] == 200, 30, "the service to be ready")
@@ -112,3 +112,21 @@ def test_probes_follow_the_bus_and_the_processes(
     until(lambda: get(cloud, "/readyz")[0] == 200, 30, "the new process to be ready")
     assert value(cloud, *done) == 1, "a successor continues the counters"
     assert get(cloud, f"/resources/volume/{volume.id}")[0] == 200
+
+    one, go = cloud.volume(), tmp_path / "go"
+    cloud.script.plan(create_volume={"wait_for": str(go)})
+    position = cloud.service.position()
+    cloud.cast("create_volume", volume=one)
+    until(lambda: cloud.script.calls("create_volume")[-1]["id"] == one.id, 30, "the call")
+    assert cloud.service.process is not None
+    cloud.service.process.send(signal.SIGUSR2)
+    operation = f"create_volume of volume {one.id}, flow"
+    for line in (
+        "state of the supervisor of cinder-volume",
+        *("state of cinder-volume h1@b1/0", "state of cinder-volume h1@b1/1"),
+        *(f"{operation} .* runs, .* task ", rf"\] \S*{one.id}\S*: {operation}"),
+    ):
+        cloud.service.wait_for_log(line, after=position)
+    assert "secret@" not in cloud.service.text(position)
+    go.touch()
+    cloud.wait_status(one, "available")

@@ -42,6 +42,12 @@ OPTS = [
         "show rows of the database. At a loopback address without token_file every user of this "
         "host can see them.",
     ),
+    cfg.StrOpt(
+        "report_directory",
+        default="",
+        help="Directory for the reports of the state that SIGUSR2 requests, of which the last ten "
+        "of each process are kept. Empty: they are written to the log.",
+    ),
 ]
 
 CLI_OPTS = [
