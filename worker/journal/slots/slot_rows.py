@@ -19,6 +19,11 @@ from worker.journal.slots.ownership import OWNED, Holder, Ownership
 from worker.journal.slots.slot_table import METADATA, SECOND, SLOTS, clock_of
 from worker.journal.transaction import Transactions
 
+LATELY = 60.0
+"""Seconds for which an instance still counts after its lease has ended and before its slot is
+adopted. After an outage of the database all start again, one after the other, and the first one
+has to be killed in time if it is paused before the second one is there."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -125,7 +130,7 @@ class Slots:
 
     @repeated
     def renew(self, ownership: Ownership, pool: str, *, ttl: float, armed: bool) -> int | None:
-        """Extend a lease; return how many other instances of the pool hold slots.
+        """Extend a lease; return how many other instances of the pool hold slots, or did lately.
 
         None where the slot is lost.
         """
@@ -136,7 +141,7 @@ class Slots:
             SLOTS.c.pool == pool,
             SLOTS.c.owner.is_not(None),
             SLOTS.c.instance != own,
-            SLOTS.c.expires_at > self._now,
+            SLOTS.c.expires_at > self._now - int(LATELY * SECOND),
         )
         with self._transactions.changing(fenced=False) as connection:
             if not connection.execute(change.values(**values), ownership.values).rowcount:
