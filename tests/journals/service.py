@@ -32,7 +32,7 @@ from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
 from worker.execution.pools.operation_pool import OperationPool, PoolSize
-from worker.execution.rejected import RejectedMessages
+from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts

@@ -47,7 +47,8 @@ class List(Lister):
         else:
             entries = self.access.flows_of_volume(parsed_args.volume, among)
             entries = entries[: parsed_args.limit]
-        return _flow_rows().HEADS, _flow_rows().rows(self.access, entries)
+        _graph, flow_rows = _output()
+        return flow_rows.HEADS, flow_rows.rows(self.access, entries)
 
 
 class Show(ShowOne):
@@ -66,7 +67,8 @@ class Show(ShowOne):
         entry = self.access.flow(parsed_args.id)
         # -v is cliff's own; it means the same here.
         traceback = parsed_args.traceback or self.app.options.verbose_level > 1
-        shown = _flow_rows().shown(self.access, entry, traceback=traceback)
+        _graph, flow_rows = _output()
+        shown = flow_rows.shown(self.access, entry, traceback=traceback)
         return list(shown), list(shown.values())
 
 
@@ -180,9 +182,7 @@ class Graph(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Build the flow and draw it."""
         which, access = parsed_args.which, self.access
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.output import flow_graph
-
+        flow_graph, _rows = _output()
         draw, paint = flow_graph.FORMATS[parsed_args.format], Colour(self.app.stdout)
         if "." in which or ":" in which:
             self.write(*draw(flow_graph.flow_of_factory(_path(which)), {}, paint))
@@ -198,11 +198,12 @@ def _path(which: str) -> str:
     return f"{module}:{name or 'flow'}"
 
 
-def _flow_rows() -> Any:
+def _output() -> Any:
+    """Return the modules that make rows and drawings of flows."""
     # Late: SQLAlchemy and taskflow take a second, which help does not need.
-    from worker.cli.explain import flow_rows
+    from worker.cli.output import flow_graph, flow_rows
 
-    return flow_rows
+    return flow_graph, flow_rows
 
 
 def _resumed(row: Mapping[str, Any]) -> str:

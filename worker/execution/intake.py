@@ -23,7 +23,7 @@ from worker.call_log import MESSAGES, ShownMessage
 from worker.execution.cast_queue import CastQueue
 from worker.execution.log_limit import LogLimit
 from worker.execution.pools.operation_pool import OperationPool
-from worker.execution.rejected import RejectedMessages, generated_id
+from worker.execution.rejections.rejected import RejectedMessages, generated_id
 from worker.execution.retry import JournalRetry
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal

@@ -13,6 +13,7 @@ from taskflow.persistence.models import FlowDetail
 from flows.errors import OperationCancelled, ProcessStopping
 from flows.factories import NotOfThisVersion
 from worker.execution.pools.operation_pool import OperationPool
+from worker.execution.rejections.retried import MessageRetry, RetryRefused
 from worker.execution.retry import JournalRetry
 from worker.journal.entries.ended_operation import MASKED
 from worker.journal.entries.stored_operation import operation_of
@@ -117,6 +118,7 @@ class RequestPoller:
 
     :param slot: the owner of this process's flows.
     :param draining: set when an operator asks the process to stop its work.
+    :param messages: turns rejected messages into operations.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class RequestPoller:
         handler: RequestHandler,
         stopping: threading.Event,
         draining: threading.Event,
+        messages: MessageRetry,
     ) -> None:
         self._journal = journal
         self._slot = slot
@@ -135,6 +138,8 @@ class RequestPoller:
             "cancel": handler.cancel,
             "revert": handler.revert,
             "resume": handler.resume,
+            "retry": messages.retry,
+            "check": messages.check,
         }
         self._results: dict[int, RequestResult] = {}  # that are not written yet
 
@@ -169,12 +174,12 @@ class RequestPoller:
         if request.action == DRAIN:
             LOG.info("an operator asks to drain this process")
             return RequestResult(True, f"{self._slot} stops its work")
-        LOG.info("an operator asks: %s flow %s", request.action, request.flow)
+        LOG.info("an operator asks: %s %s", request.action, request.flow)
         action = self._actions.get(request.action)
         if action is None:
             return RequestResult(False, f"this version does not know the request {request.action}")
         try:
             return RequestResult(True, action(request.flow))
-        except (RequestRefused, JournalError) as error:
+        except (RequestRefused, RetryRefused, JournalError) as error:
             LOG.info("refused: %s", error)
             return RequestResult(False, str(error))

@@ -37,7 +37,8 @@ def expected(
     running = [one for one in operations if not one["ended"]]
     found = [_of_operation(one, resource) for one in running]
     if rejected:
-        found.append("A message that was put aside does not run. Its sender has to send another.")
+        text = "A message that was put aside does not run. holdfast message retry has it accepted"
+        found.append(f"{text} if its contents were kept; otherwise its sender has to send another.")
     if resource is None:
         return found or ["Nothing runs here: all operations of this journal have ended."]
     if is_transient(resource) and not running:

@@ -35,6 +35,7 @@ from worker.journal.entries.ended_operation import SHOWN, reopened, shown, unmas
 from worker.journal.entries.journal_usage import JournalUsage
 from worker.journal.entries.kept_failures import FAILED, KeptFailures
 from worker.journal.entries.listed_entry import JournalEntry
+from worker.journal.entries.rejected_messages import REJECTED, RejectedEntries
 from worker.journal.entries.stored_operation import UNREADABLE, reason_of
 from worker.journal.entries.unanswered import UnansweredInsertions
 from worker.journal.errors import (
@@ -58,9 +59,6 @@ from worker.metrics.measurements import MEASURED
 from worker.rpc.operation import Operation
 
 LOG = logging.getLogger(__name__)
-
-REJECTED = "rejected"
-"""Logbook name of messages that are no operation; no slot is called so."""
 
 UPGRADE_ATTEMPTS = 8
 
@@ -89,6 +87,7 @@ class Journal:
         self.failures = KeptFailures(self._tables)
         self.requests = OperatorRequests(self._transactions, self._tables)
         self.consumers = Consumers(self._transactions)
+        self.rejected = RejectedEntries(self._transactions, self._tables, self._statements)
         self.slot_table = None if schema.is_file(self._engine) else Slots(self._transactions)
         """The slots and their leases; None for a journal in SQLite, which has none."""
         self._unanswered = UnansweredInsertions()
@@ -210,12 +209,28 @@ class Journal:
                 self._statements.remove_pending(connection, flow, states.PENDING)
             self._unanswered.settle(flow)
 
-    def reject(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
-        """Keep a message that is no operation, to be listed for an operator."""
+    def reject(
+        self,
+        unique_id: str,
+        method: str,
+        reason: str,
+        contents: Mapping[str, Any] | None = None,
+        **ids: Any,
+    ) -> None:
+        """Keep a message that is no operation, to be listed for an operator.
+
+        :param contents: more fields of the entry, from which it can become an operation later.
+        """
         name = bounded(method, _NAME)
         detail = FlowDetail(name or "?", flow_id(unique_id))
         named = {k: shown(v) if k == "body" else bounded(v, _NAME) for k, v in ids.items()}
-        detail.meta = {"method": name, "reason": shown(reason), "resumes": 0, **named}
+        detail.meta = {
+            "method": name,
+            "reason": shown(reason),
+            "resumes": 0,
+            **named,
+            **(contents or {}),
+        }
         detail.state = states.FAILURE
         self._insert(REJECTED, detail)
 

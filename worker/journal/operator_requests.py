@@ -16,10 +16,11 @@ from oslo_utils import timeutils
 from taskflow.persistence.backends.sqlalchemy.tables import Tables
 
 from flows.storable_errors import bounded
+from worker.journal.entries.rejected_messages import REJECTED
 from worker.journal.entries.stored_columns import bounded_columns
 from worker.journal.transaction import Transactions
 
-ACTIONS = ("resume", "revert", "cancel", "drain")
+ACTIONS = ("resume", "revert", "cancel", "retry", "check", "drain")
 
 DRAIN = "drain"
 """The request to a process to stop its work: others adopt it. It names no flow."""
@@ -93,7 +94,9 @@ class OperatorRequests:
         joined = _T.outerjoin(flows, flows.c.uuid == _T.c.flow).outerjoin(
             books, books.c.uuid == flows.c.parent_uuid
         )
-        owner = sa.func.coalesce(books.c.name, _T.c.slot)
+        # A rejected message belongs to no slot: the request names one of its service.
+        of_slot = sa.case((books.c.name != REJECTED, books.c.name))
+        owner = sa.func.coalesce(of_slot, _T.c.slot)
         self._columns = bounded_columns(_T, transactions.engine.dialect)
         self._open = (
             sa.select(*self._columns)

@@ -92,7 +92,7 @@ def build(inputs: Inputs) -> Parts:
         operations=operations,
         intake=intake,
         servers=base.make_servers(common, targets, intake),
-        requests=base.make_requests(common, operations),
+        requests=base.make_requests(common, operations, dispatcher),
         adopter=base.make_adopter(common, operations, adopted.take),
         reporter=base.make_reporter(
             common, backend, report, interval=interval, heartbeat=inputs.alive

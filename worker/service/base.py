@@ -45,7 +45,8 @@ from worker.execution.fairness.project_limits import ProjectLimits
 from worker.execution.intake import Intake
 from worker.execution.operator_requests import RequestHandler, RequestPoller
 from worker.execution.pools.operation_pool import OperationPool, PoolSize, WaitingLimits
-from worker.execution.rejected import RejectedMessages
+from worker.execution.rejections.rejected import RejectedMessages
+from worker.execution.rejections.retried import MessageRetry
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import ANY, OperationTimeouts
@@ -232,7 +233,12 @@ def make_pool(
 def make_intake(base: Infrastructure, dispatcher: Dispatcher, operations: OperationPool) -> Intake:
     """Build the intake of messages."""
     options = base.conf.journal
-    rejected = RejectedMessages(base.journal, base.journal_retry, lambda: options.keep_rejected)
+    rejected = RejectedMessages(
+        base.journal,
+        base.journal_retry,
+        lambda: options.keep_rejected,
+        slot=base.identity.slot,
+    )
     return Intake(
         dispatcher,
         base.journal,
@@ -289,10 +295,14 @@ def make_unserved_queues(base: Infrastructure) -> UnservedQueues:
     return UnservedQueues(base.records, base.identity.backend_rows, depths, down_after)
 
 
-def make_requests(base: Infrastructure, operations: OperationPool) -> RequestPoller:
+def make_requests(
+    base: Infrastructure, operations: OperationPool, dispatcher: Dispatcher
+) -> RequestPoller:
     """Build the poller of operators' requests."""
-    handler = RequestHandler(base.journal, base.journal_retry, operations)
-    return RequestPoller(*(base.journal, base.identity.slot, handler), base.stopping, base.draining)
+    journal, slot, retry = base.journal, base.identity.slot, base.journal_retry
+    handler = RequestHandler(journal, retry, operations)
+    messages = MessageRetry(journal, retry, operations, dispatcher, slot)
+    return RequestPoller(journal, slot, handler, base.stopping, base.draining, messages)
 
 
 def make_adopter(

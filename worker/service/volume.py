@@ -133,7 +133,7 @@ def build(name: str, inputs: Inputs) -> Parts:
         operations=operations,
         intake=intake,
         servers=base.make_servers(common, targets, intake),
-        requests=base.make_requests(common, operations),
+        requests=base.make_requests(common, operations, dispatcher),
         adopter=base.make_adopter(common, operations),
         reporter=base.make_reporter(
             *(common, backend, report),

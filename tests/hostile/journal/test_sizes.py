@@ -19,7 +19,7 @@ from tests import messages
 from tests.unit.worker.execution.test_operation_pool import SLOT, Bench, note
 from worker.execution import log_limit
 from worker.execution.log_limit import LogLimit
-from worker.execution.rejected import RejectedMessages
+from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.retry import JournalRetry
 from worker.journal.entries import kept_failures
 from worker.journal.journal import Journal

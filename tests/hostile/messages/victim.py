@@ -21,7 +21,7 @@ from oslo_config import cfg
 
 from flows.host import freeze
 from worker.execution.intake import Intake
-from worker.execution.rejected import RejectedMessages
+from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.retry import JournalRetry
 from worker.journal.journal import Journal
 from worker.rpc import server, transport

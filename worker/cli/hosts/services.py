@@ -59,7 +59,7 @@ class _OnService(Outcomes):
 class Enable(_OnService):
     """Let schedulers choose a service for new resources again.
 
-    A service that was frozen is thawed with holdfast cast thaw_host instead, which asks its driver.
+    A service that was frozen is thawed with holdfast host thaw instead, which asks its driver.
     A service of a cluster is chosen by the row of its cluster: enable that with --cluster.
     """
 
@@ -67,7 +67,7 @@ class Enable(_OnService):
         """Write the rows."""
         found = self.services(parsed_args)
         if frozen := [row.host for row in found if row.frozen]:
-            advice = f"thaw it: holdfast cast thaw_host --host {frozen[0]}"
+            advice = f"thaw it: holdfast host thaw {frozen[0]}"
             raise CommandError(f"{frozen[0]} is frozen, which its driver knows; {advice}")
         self._change(parsed_args, found, disabled=False, disabled_reason=None)
         return self.table(parsed_args, [_row(one, "enabled", "") for one in found])

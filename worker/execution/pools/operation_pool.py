@@ -185,11 +185,15 @@ class OperationPool:
         self._refused = False
         return True
 
+    def is_busy(self, operation: Operation) -> bool:
+        """Return whether an operation works on a resource of another one, or waits for it."""
+        return self._queue.is_taken((*operation.exclusive, *operation.shared))
+
     def start(self, operation: Operation, detail: FlowDetail) -> None:
         """Run a new operation on a thread when its turn comes."""
         run, pool = OperationRun(operation, detail), self._pool_of(operation)
         size = 0
-        if pool.is_busy or self._queue.is_taken((*operation.exclusive, *operation.shared)):
+        if pool.is_busy or self.is_busy(operation):
             size = run.pack()
         pool.add_waiting(size)
         self._enqueue(run, functools.partial(self._run_in, pool, size))

@@ -126,5 +126,5 @@ class FairPool(PoolCounts):
             LOG.debug("not started before the stop; it stays in the journal")
 
     def close(self) -> None:
-        """Start no work any more; what waits is dropped."""
+        """Start no work any more; work that waits is dropped."""
         self.executor.close()

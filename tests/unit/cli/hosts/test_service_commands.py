@@ -53,7 +53,7 @@ def test_a_frozen_service_is_thawed_by_its_driver(holdfast: Shell, b: str) -> No
     done = holdfast("service", "enable", f"h1@{b}")
 
     assert done.status == 1
-    assert f"holdfast cast thaw_host --host h1@{b}" in done.errors[0]
+    assert f"holdfast host thaw h1@{b}" in done.errors[0]
     assert row(holdfast, f"h1@{b}").disabled is True
 
 

@@ -31,7 +31,8 @@ from worker.execution.intake import Intake
 from worker.execution.operator_requests import RequestHandler, RequestRefused
 from worker.execution.pools.operation_pool import OperationPool, PoolSize, WaitingLimits
 from worker.execution.pools.thread_pool import ThreadPool
-from worker.execution.rejected import RejectedMessages
+from worker.execution.rejections.rejected import RejectedMessages
+from worker.execution.rejections.retried import MessageRetry
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
@@ -149,7 +150,7 @@ class Bench:
             limits=WaitingLimits(most=4, per_resource=2, most_bytes=most_bytes),
             stopping=self.stopping,
         )
-        rejected = RejectedMessages(self.journal, retry, lambda: 100)
+        rejected = RejectedMessages(self.journal, retry, lambda: 100, SLOT)
         dispatcher = Dispatcher([Endpoint()], "3.0")
         self.intake = Intake(
             dispatcher,
@@ -161,6 +162,7 @@ class Bench:
             stopping=self.stopping,
         )
         self.requests = RequestHandler(self.journal, retry, self.operations)
+        self.messages = MessageRetry(self.journal, retry, self.operations, dispatcher, SLOT)
         self.taken: list[str] = []
         """The casts that were acknowledged."""
 
@@ -171,6 +173,10 @@ class Bench:
         taken = functools.partial(self.taken.append, unique_id)
         messages.cast(self.intake, message, {"request_id": "req-1"}, taken)
         return unique_id
+
+    def reject(self, message: dict[str, Any], context: dict[str, Any]) -> None:
+        """Cast a message that is no operation."""
+        messages.cast(self.intake, message, context, lambda: None)
 
     def begin(self, method: str, size: int = 0, **args: Any) -> SimpleQueue[Any]:
         """Begin a call and return the queue in which its reply will be."""

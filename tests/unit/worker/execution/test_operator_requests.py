@@ -24,6 +24,7 @@ from worker.rpc.operation import Operation
 
 SLOT = "h1@b1/0"
 FLOW = "00000000-0000-4000-8000-000000000001"
+NO_MESSAGES: Any = SimpleNamespace(retry=None, check=None)
 
 
 class Flows:
@@ -181,7 +182,7 @@ class TestPoller:
     def planned(self, journal: Journal) -> Iterator[Handler]:
         """The handler of a poller that runs."""
         stopping, handler = threading.Event(), Handler()
-        RequestPoller(journal, SLOT, handler, stopping, threading.Event()).start()  # type: ignore[arg-type]
+        RequestPoller(journal, SLOT, handler, stopping, threading.Event(), NO_MESSAGES).start()  # type: ignore[arg-type]
         yield handler
         stopping.set()
         for thread in threading.enumerate():

@@ -182,7 +182,9 @@ def test_a_request_of_an_operator_is_carried_out_once(
     request = bench.journal.requests.ask(SLOT, flow, "resume")
     answers.lose_number(number, takes_effect=takes_effect)
     never = threading.Event()
-    RequestPoller(bench.journal, SLOT, bench.requests, bench.stopping, never).start()
+    RequestPoller(
+        bench.journal, SLOT, bench.requests, bench.stopping, never, bench.messages
+    ).start()
     until(lambda: bench.journal.requests.answer_of(request) is not None)
     until(lambda: bench.operations.find(flow) is None)
 

@@ -324,6 +324,9 @@ def test_requests_follow_their_flow_to_the_adopter(
 
 WRITES: dict[str, Callable[[Journal, str], object]] = {
     "accept": lambda j, _f: j.accept(uuid.uuid4().hex, "h1@b/0", cast()),
+    "accept_together": lambda j, _f: j.accept_together(
+        [(uuid.uuid4().hex, cast()) for _ in range(2)], "h1@b/0"
+    ),
     "reject": lambda j, _f: j.reject(uuid.uuid4().hex, "m", "reason"),
     "prune_rejected": lambda j, _f: j.prune_rejected(0),
     "suspend": lambda j, _f: j.suspend("h1@b/0"),

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep rejected messages in the journal, with the reason, up to a limited number."""
+"""Keep rejected messages in the journal, with the reason, up to a limited number.
+
+Their contents are kept as those of operations are, without the secrets of the request, so that an
+operator can have them accepted after all.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import reprlib
 import uuid
@@ -16,11 +21,18 @@ from worker.journal.journal import Journal
 from worker.metrics.definitions import REJECTED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage
+from worker.rpc.request_context import RequestContext
 
 LOG = logging.getLogger(__name__)
 
 PRUNE_INTERVAL = 256
 """Rejected messages after which the oldest are removed."""
+
+CONTENTS_MAX = 32_768
+"""Characters of a message, as JSON, that are kept; of a longer one only the reason."""
+
+_PARTS = ("method", "version", "namespace", "args")
+"""Parts of a message that make an operation."""
 
 _BODY = 2000
 """Bytes of an unreadable message that are kept."""
@@ -30,14 +42,20 @@ class RejectedMessages:
     """Writes rejected messages to the journal.
 
     :param keep: how many are kept, the newest ones.
+    :param slot: of this process, to which an operator's request goes.
     """
 
     def __init__(
-        self, journal: Journal, journal_retry: JournalRetry, keep: Callable[[], int]
+        self,
+        journal: Journal,
+        journal_retry: JournalRetry,
+        keep: Callable[[], int],
+        slot: str = "",
     ) -> None:
         self._journal = journal
         self._journal_retry = journal_retry
         self._keep = keep
+        self._slot = slot
         self._count = 0
         self._log = LogLimit(LOG)
 
@@ -60,12 +78,22 @@ class RejectedMessages:
         shown = (reprlib.repr(unique_id), reprlib.repr(request_id))
         self._log.error("cast put aside: %.500s (message %s, request %s)", error, *shown)
         reason = f"{type(error).__name__}: {error}"
+        ids = {"request_id": request_id, "slot": self._slot}
         try:
-            self._write(unique_id, method, reason, request_id=request_id)
+            self._write(unique_id, method, reason, {} if must else _contents(message, context), ids)
         except JournalRefused as refusal:
             if must:
                 raise
-            LOG.error("the message %s is not kept: %s", shown[0], refusal)
+            LOG.error("the contents of message %s are not kept: %s", shown[0], refusal)
+            self._without_contents(unique_id, method, reason, ids)
+
+    def _without_contents(
+        self, unique_id: str, method: str, reason: str, ids: Mapping[str, Any]
+    ) -> None:
+        try:
+            self._write(unique_id, method, reason, {}, ids)
+        except JournalRefused as refusal:
+            LOG.error("the message %.100r is not kept: %s", unique_id, refusal)
 
     def unreadable(self, body: Any, error: Exception) -> None:
         """Keep a message that cannot be read."""
@@ -73,18 +101,41 @@ class RejectedMessages:
         some = bytes(body[:_BODY]).decode(errors="replace") if isinstance(body, bytes) else body
         reason = f"not a message: {type(error).__name__}: {error}"
         try:
-            self._write(generated_id(), "", reason, body=some)
+            self._write(generated_id(), "", reason, {}, {"body": some, "slot": self._slot})
         except JournalRefused as refusal:
             LOG.error("the message is not kept: %s", refusal)
 
-    def _write(self, unique_id: str, method: str, reason: str, **ids: Any) -> None:
+    def _write(
+        self,
+        unique_id: str,
+        method: str,
+        reason: str,
+        contents: Mapping[str, Any],
+        ids: Mapping[str, Any],
+    ) -> None:
         self._count += 1
         MEASURED.count(REJECTED)
         if self._count % PRUNE_INTERVAL == 0:
             self._journal_retry.until_available(lambda: self._journal.prune_rejected(self._keep()))
         self._journal_retry.until_available(
-            lambda: self._journal.reject(unique_id, method, reason, **ids)
+            lambda: self._journal.reject(unique_id, method, reason, contents, **ids)
         )
+
+
+def _contents(message: Mapping[str, Any], context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message and its request as the journal keeps them; nothing of a long one."""
+    try:
+        request = RequestContext.from_wire(dict(context)).to_journal()
+        if not context.get("request_id"):
+            del request["request_id"]  # one that was made up here
+        kept = {
+            "message": {name: message[name] for name in _PARTS if name in message},
+            "request": request,
+        }
+        return kept if len(json.dumps(kept)) <= CONTENTS_MAX else {}
+    except Exception as error:  # noqa: BLE001 - the message may hold anything at all
+        LOG.debug("the contents of a message are not kept: %s", error)
+        return {}
 
 
 def generated_id() -> str:
