@@ -45,9 +45,14 @@ _MYSQL_AWAY = {
 _MYSQL_CONFLICT = {1205, 1206, 1213, 1317, 1613, 1614, 1969, 3024, 3058, 3101, 3572}
 _MYSQL_REFUSED = {1044, 1045, 1049, 1130, 1251, 1524, 1698, 1820, 1862, 3118, 3159}
 _MYSQL_SYSTEM = {3, 1026, 1030, 1180}
-"""Errors of the server that name one of its system, as Galera's COMMIT without a quorum (1180)."""
+"""Errors of the server that name one of its system, as Galera's COMMIT without a quorum (1180),
+which may also name the status of its provider."""
 _SYSTEM_AWAY = re.compile(r"(?i)\b(?:error|errcode:|errno:)\s*(?:5|6|28|122|107|110|111)\b")
 """Input or output, no device, no space, no quota, a lost connection."""
+_GALERA_AWAY = re.compile(r"(?i)provider status: (?:not connected|failure|fatal)")
+_GALERA_CONFLICT = re.compile(r"(?i)provider status: (?:certification failed|.*bf abort)")
+"""Texts of Galera for transactions that it could not replicate; others are of the transaction, as
+that of one which is too large."""
 _MYSQL_CLIENT = range(2000, 3000)
 """Numbers that the client library gives: none of them is about a statement but these."""
 _MYSQL_CLIENT_STATEMENT = {2014, 2020, 2027, 2029, 2030, 2031, 2032, 2033, 2034, 2035, 2036}
@@ -123,7 +128,7 @@ def _judge(cause: BaseException) -> ErrorKind | None:
         return _by_text(str(cause))
     if module in _MYSQL_MODULES and (number := _number(cause)):
         if number in _MYSQL_SYSTEM:
-            return ErrorKind.AWAY if _SYSTEM_AWAY.search(str(cause)) else None
+            return _by_system(str(cause))
         return _by_number(number)
     if (state := _state(cause)) is not None:
         return _by_state(state, cause)
@@ -147,6 +152,12 @@ def _state(cause: BaseException) -> str | None:
             return str(state)
     details = cause.args[0] if cause.args else None  # pg8000
     return str(details["C"]) if isinstance(details, dict) and "C" in details else None
+
+
+def _by_system(text: str) -> ErrorKind | None:
+    if _SYSTEM_AWAY.search(text) or _GALERA_AWAY.search(text):
+        return ErrorKind.AWAY
+    return ErrorKind.CONFLICT if _GALERA_CONFLICT.search(text) else None
 
 
 def _by_number(number: int) -> ErrorKind | None:

@@ -56,12 +56,19 @@ def test_numbers_of_mysql(number, meaning):
         assert kind_of(error) is meaning
 
 
+FRAGMENT = "Error while appending streaming replication fragment(provider status: "
+
+
 @pytest.mark.parametrize(
     ("number", "text", "meaning"),
     [
         (1180, 'Got error 6 "No such device or address" during COMMIT', AWAY),
         (1180, "Got error 5 during COMMIT", AWAY),
         (1180, 'Got error 90 "Message too long" during COMMIT', None),
+        (1180, f"{FRAGMENT}Not connected to Primary Component)", AWAY),
+        (1180, f"{FRAGMENT}Certification failed)", CONFLICT),
+        (1180, f"{FRAGMENT}Transaction was BF aborted)", CONFLICT),
+        (1180, f"{FRAGMENT}Transaction size exceeded)", None),
         (1030, 'Got error 28 "No space left on device" from storage engine InnoDB', AWAY),
         (1030, "Got error 139 from storage engine", None),
         (1026, "Error writing file '/tmp/x' (errno: 28 \"No space left on device\")", AWAY),
