@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import http.client
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
+from tests.hostile.tls.certificates import Certificates
 from tests.servers import until
 from worker.listen_address import Address
 from worker.service.monitoring.http_listener import MonitorListener
@@ -67,12 +69,13 @@ def serve(process: Scripted) -> Iterator[Serve]:
     """Listen, in the background; return the server."""
     servers = []
 
-    def begin(token: str = "") -> Any:
+    def begin(token: str = "", certificate: tuple[str, str] | None = None) -> Any:
         place = SharedSnapshot()
         place.write({"at": time.monotonic(), "slot": "h@b/0", "alive": {}, "ready": {}})
         pages = Pages("holdfast-volume", [place], token)
         people = Visitors(pages, process)  # type: ignore[arg-type]
-        server = MonitorListener(Address(("127.0.0.1", 0)), pages, None, people).prepare()
+        address = Address(("127.0.0.1", 0))
+        server = MonitorListener(address, pages, certificate, people).prepare()
         servers.append(server)
         threading.Thread(target=server.serve, daemon=True).start()
         return server
@@ -239,6 +242,26 @@ def test_streams_end_when_the_service_stops(serve: Serve) -> None:
     server.stop()
 
     assert followed.read() == b""
+
+
+def test_a_stream_over_tls_ends_with_the_service(
+    serve: Serve, process: Scripted, tmp_path: Path
+) -> None:
+    made = Certificates(tmp_path)
+    server = serve("secret", (str(made.certificate("right")), str(made.key("right"))))
+    context = ssl.create_default_context(cafile=str(made.ca))
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", server.bind_addr[1], timeout=30, context=context
+    )
+    connection.request("GET", "/events?page=/", headers={"Authorization": basic("secret")})
+    followed = connection.getresponse()
+
+    assert event(followed)[1] == "event: page"
+    process.content = "<p>two</p>"
+    assert event(followed)[2:] == ["data: <p>two</p>"], "a quiet client is no closed one"
+    server.stop()
+    assert followed.read() == b""
+    connection.close()
 
 
 @pytest.fixture
