@@ -50,7 +50,7 @@ class MessageRetry:
         self._slot = slot
 
     def check(self, message: str) -> str:
-        """Return the answer that :meth:`retry` would give now. :raises RetryRefused: it would refuse."""
+        """Return the answer that :meth:`retry` would give. :raises RetryRefused: it refuses."""
         return f"{self._operation(self._find(message))} would be accepted"
 
     def retry(self, message: str) -> str:
