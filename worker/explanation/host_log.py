@@ -99,7 +99,8 @@ def _of_systemd(ids: Sequence[str]) -> tuple[list[str], str]:
     program = shutil.which("journalctl")
     if program is None:
         return [], "there is no log file in the configuration, and no systemd here"
-    words = ["--no-pager", "--quiet", "--output=short-iso-precise", f"--lines={LINES}"]
+    # With --grep and --lines it begins with the newest line, in some versions only if it has to.
+    words = ["--no-pager", "--quiet", "--reverse", "--output=short-iso-precise", f"--lines={LINES}"]
     words += [f"--unit={name}*" for name in _PROGRAMS]
     words.append(f"--grep={'|'.join(map(re.escape, ids))}")
     try:
@@ -109,4 +110,5 @@ def _of_systemd(ids: Sequence[str]) -> tuple[list[str], str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return [], f"systemd's journal cannot be searched: {error}"
     lines = [line[:_LONGEST] for line in done.stdout.splitlines() if not line.startswith("-- ")]
+    lines.reverse()
     return lines, "" if lines else "systemd's journal has no line about it that can be read here"

@@ -161,6 +161,20 @@ class TestVolumeClient:
         assert first.topic == second.topic == "cinder-volume"
         assert service.next().topic == f"cinder-volume.{node}@one"
 
+    def test_a_method_of_one_process_can_be_sent_to_all_of_a_backend(
+        self, bus, service, node, request_context
+    ):
+        for server in ("first", "second"):
+            service.listen(f"cinder-volume.{node}@one", server)
+        service.listen(f"cinder-volume.{node}@two", node)
+
+        VolumeClient(bus).cast_to_all(
+            request_context, f"{node}@one", "set_log_levels", log_request={}
+        )
+
+        seen = [service.next(), service.next()]
+        assert {one.topic for one in seen} == {f"cinder-volume.{node}@one"}
+
     def test_snapshots_and_decoded_objects_are_encoded(self, bus, service, host, request_context):
         volume = codec.decode(of("create_volume").message["args"]["volume"])
 

@@ -44,6 +44,12 @@ class LevelRequests:
         return {str(one["prefix"]): str(one["level"]) for one in answer}
 
     def set_levels(self, prefix: str, level: str) -> None:
-        """Set the level of loggers, without waiting for it."""
+        """Set the level of loggers, without waiting for it.
+
+        All processes of a backend get the message. A fanout to backup services would reach those
+        of other hosts as well, so one of their processes gets it.
+        """
         request = objects.log_level(prefix, level)
-        self._client.cast(RequestContext.admin(), self._host, "set_log_levels", log_request=request)
+        client = self._client
+        send = client.cast if isinstance(client, BackupClient) else client.cast_to_all
+        send(RequestContext.admin(), self._host, "set_log_levels", log_request=request)

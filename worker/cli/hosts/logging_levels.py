@@ -18,8 +18,8 @@ _TAKES_EFFECT = 5.0
 class LogLevels(Outcomes):
     """Show the log levels of a running service, or set those of some loggers until its next start.
 
-    The message goes to one process: with several processes per backend, and in a cluster, it is
-    another one each time. The option debug, with a SIGHUP, changes all of them.
+    All processes of a backend get new levels; those that are shown are of one process. Of a backup
+    service with several workers one gets them: the option debug, with a SIGHUP, changes all.
 
     Examples:
       holdfast service log-levels node@local --prefix worker

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import re
 from typing import Any
 
 from oslo_utils import timeutils
 
 from worker.cli.access import CommandError
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
+from worker.conf.option_groups.default import PERIOD
 
 _FORMAT = "%Y-%m-%d %H:%M:%S"
-_PERIODS = ("hour", "day", "month", "year")
 
 
 class Audit(Outcomes):
@@ -29,8 +30,8 @@ class Audit(Outcomes):
         """Add the period."""
         parser = with_dry_run(super().get_parser(prog_name))
         add = parser.add_argument
-        period = "the last complete one (default: month)"
-        add("--period", choices=_PERIODS, default="month", help=period)
+        period = "the last complete hour, day@H, month@D or year@M (default: as configured)"
+        add("--period", type=_period, help=period)
         add("--start", type=_moment, metavar="TIME", help='as "2026-01-31 00:00:00"')
         add("--end", type=_moment, metavar="TIME", help="likewise")
         actions = "create.start, create.end, delete.start and delete.end as well"
@@ -39,7 +40,8 @@ class Audit(Outcomes):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Send, or count."""
-        begin, end = last(parsed_args.period, timeutils.utcnow())
+        configured = self.access.conf.volume_usage_audit_period
+        begin, end = last(parsed_args.period or configured, timeutils.utcnow())
         begin, end = parsed_args.start or begin, parsed_args.end or end
         if end <= begin:
             raise CommandError(f"the period ends at {end}, before its start at {begin}")
@@ -55,18 +57,39 @@ class Audit(Outcomes):
 
 
 def last(period: str, at: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime]:
-    """Return begin and end of the last complete period before a time."""
-    if period == "hour":
-        end = at.replace(minute=0, second=0, microsecond=0)
-        return end - datetime.timedelta(hours=1), end
-    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    if period == "day":
-        return midnight - datetime.timedelta(days=1), midnight
-    if period == "month":
-        end = midnight.replace(day=1)
-        return (end - datetime.timedelta(days=1)).replace(day=1), end
-    end = midnight.replace(month=1, day=1)
-    return end.replace(year=end.year - 1), end
+    """Return begin and end of the last complete period before a time.
+
+    :param period: as ``volume_usage_audit_period`` has it.
+    """
+    unit, _at, offset = period.partition("@")
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    if unit == "hour":
+        return hour - datetime.timedelta(hours=1), hour
+    if unit == "day":
+        end = hour.replace(hour=int(offset or 0))
+    elif unit == "month":
+        end = hour.replace(hour=0, day=int(offset or 1))
+    else:
+        end = hour.replace(hour=0, day=1, month=int(offset or 1))
+    if end > at:
+        end = _before(unit, end)
+    return _before(unit, end), end
+
+
+def _before(unit: str, end: datetime.datetime) -> datetime.datetime:
+    """Return the begin of the period that ends at a time."""
+    if unit == "day":
+        return end - datetime.timedelta(days=1)
+    if unit == "month":
+        return (end.replace(day=1) - datetime.timedelta(days=1)).replace(day=end.day)
+    return end.replace(year=end.year - 1)
+
+
+def _period(text: str) -> str:
+    """Return a period. :raises ArgumentTypeError: it is none."""
+    if re.fullmatch(PERIOD, text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no period as hour, day@6, month or year@4")
+    return text
 
 
 def _moment(text: str) -> datetime.datetime:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 API = "cinder-api"
 SCHEDULER = "cinder-scheduler"
-COMMANDS = "Cinder's commands"
 STORES = "backup drivers that are not used"
 DRIVERS = "Cinder's drivers"
 FOREIGN = "drivers of other projects"
@@ -33,8 +32,6 @@ _SCHEDULER = """
     scheduler_json_config_location scheduler_manager scheduler_max_attempts
     scheduler_weight_handler volume_number_multiplier
     """
-
-_COMMANDS = "volume_usage_audit_period"
 
 # backup_driver itself is looked at: one of these stores is an error.
 _STORES = """
@@ -76,7 +73,6 @@ SERVICE: dict[str, str] = {
     for reader, names in (
         (API, _API),
         (SCHEDULER, _SCHEDULER),
-        (COMMANDS, _COMMANDS),
         (STORES, _STORES),
         (DRIVERS, _DRIVERS),
     )

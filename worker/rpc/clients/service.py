@@ -106,6 +106,17 @@ class ServiceClient(abc.ABC):
         target, encoded = self._prepared(host, method, args)
         self._sender.cast(request, target, method, encoded, retry=_RETRIES)
 
+    def cast_to_all(self, request: RequestContext, host: str, method: str, /, **args: Any) -> None:
+        """Send a method that one process gets to all processes of a topic instead.
+
+        :raises BusUnavailable: it was not sent.
+        """
+        target, encoded = self._prepared(host, method, args)
+        every = oslo_messaging.Target(
+            topic=self.fanout_topic(host), fanout=True, version=target.version
+        )
+        self._sender.cast(request, every, method, encoded, retry=_RETRIES)
+
     def call(self, request: RequestContext, host: str, method: str, /, **args: Any) -> Any:
         """Send a method and return its answer, with its objects readable.
 

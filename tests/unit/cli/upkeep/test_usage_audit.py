@@ -105,6 +105,24 @@ def test_events_that_are_not_sent_are_an_error(
     assert holdfast("usage", "audit", *WINDOW).status == 1
 
 
+def test_the_period_is_that_of_the_configuration(
+    holdfast: Shell, bus: type[Bus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    complete = usage_audit.last
+    monkeypatch.setattr(
+        usage_audit, "last", lambda period, at: seen.append(period) or complete(period, at)
+    )
+    holdfast.conf.set_override("volume_usage_audit_period", "year@4")
+    for words in ((), ("--period", "day@6")):
+        holdfast("usage", "audit", "--dry-run", *words)
+    with pytest.raises(SystemExit):
+        holdfast("usage", "audit", "--dry-run", "--period", "day@24")
+    holdfast.conf.clear_override("volume_usage_audit_period")
+
+    assert seen == ["year@4", "day@6"]
+
+
 def test_a_period_ends_after_its_start(holdfast: Shell, bus: type[Bus]) -> None:
     ran = holdfast("usage", "audit", "--start", END, "--end", BEGIN)
 
@@ -118,6 +136,10 @@ def test_a_period_ends_after_its_start(holdfast: Shell, bus: type[Bus]) -> None:
         ("day", "2026-02-28 00:00:00", "2026-03-01 00:00:00"),
         ("month", "2026-02-01 00:00:00", "2026-03-01 00:00:00"),
         ("year", "2025-01-01 00:00:00", "2026-01-01 00:00:00"),
+        ("day@13", "2026-02-27 13:00:00", "2026-02-28 13:00:00"),
+        ("day@12", "2026-02-28 12:00:00", "2026-03-01 12:00:00"),
+        ("month@15", "2026-01-15 00:00:00", "2026-02-15 00:00:00"),
+        ("year@4", "2024-04-01 00:00:00", "2025-04-01 00:00:00"),
     ],
 )
 def test_the_last_complete_period(period: str, begin: str, end: str) -> None:
