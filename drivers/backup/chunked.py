@@ -12,7 +12,7 @@ import datetime
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -26,17 +26,16 @@ from drivers.backup import options
 from drivers.backup.format import block_hashes, compression, layout
 from drivers.backup.format import manifest as manifests
 from drivers.backup.format.block_hashes import BlockHashes
-from drivers.backup.format.bounds import Bounds
-from drivers.backup.format.layout import StoredObject
 from drivers.backup.format.object_writer import ObjectTarget
 from drivers.backup.stored_list import StoredList
-from drivers.backup.stores.object_store import Missing, ObjectStore, StoreError
+from drivers.backup.stores.object_store import ObjectStore, StoreError
 from drivers.backup.transfer import backup_run, stored_names
 from drivers.backup.transfer.backup_run import BackupRun
 from drivers.backup.transfer.chain import Chain, ChainLink, require_stored
 from drivers.backup.transfer.changed_blocks import Parent
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.limits import TransferLimits
+from drivers.backup.transfer.recorded_backups import RecordedBackups, parent_of, require_own
 from drivers.backup.transfer.restore_run import RestoreRun
 from drivers.backup.transfer.stored_checkpoint import CheckpointPlace, StoredCheckpoint
 from drivers.blockio import BlockFile
@@ -118,14 +117,14 @@ class ChunkedDriver(StoredList):
         changed: Parts | None = None,
     ) -> Update:
         """Store the objects that are not stored yet; the metadata is written last."""
-        container, prefix = self._location(backup)
+        container, prefix = self._recorded.location(backup)
         device = _device(volume_file, f"backup {backup.id}")
         if device.size <= 0 or (backup.size or 0) <= 0:
             raise BackupDriverException(f"backup {backup.id}: the volume has no size")
-        self._require_own(backup, prefix)
-        parent = self._parent(backup)
+        require_own(backup, prefix)
+        parent = parent_of(backup)
         update = {"parent_id": None} if backup.parent_id and parent is None else {}
-        if (found := self._finished(backup, container, prefix)) is not None:
+        if (found := self._recorded.finished(backup, container, prefix)) is not None:
             pace.show(lambda: backup_run.notification_payload(prefix, found))
             return {**update, "object_count": len(found)}
         volume_meta = self.get_metadata(backup.volume_id) if backup_metadata else None
@@ -177,7 +176,7 @@ class ChunkedDriver(StoredList):
     ) -> None:
         """Bring data back, then the volume's metadata."""
         device = _device(volume_file, f"volume {volume_id}")
-        chain = self._chain(backup)
+        chain = self._recorded.chain(backup)
         volume_meta = chain.links[-1].manifest.volume_meta
         if volume_meta is not None and (check := getattr(self.metadata, "check", None)) is not None:
             check(volume_id, volume_meta)
@@ -208,14 +207,14 @@ class ChunkedDriver(StoredList):
 
     def verify(self, backup: Record, *, pace: Pace = Pace()) -> None:  # noqa: B008
         """Read everything, and compare it with the metadata and the hashes."""
-        RestoreRun(self._limits, self._store, self._chain(backup)).run(pace)
+        RestoreRun(self._limits, self._store, self._recorded.chain(backup)).run(pace)
 
     def delete_backup(self, backup: Record) -> None:
         """Remove the objects, the metadata first: without it the rest is not a backup."""
         self._remove_work_files(backup.id)
         if not backup.container or not backup.service_metadata:
             return
-        container, prefix = self._location(backup)
+        container, prefix = self._recorded.location(backup)
         if not layout.is_own_prefix(prefix, str(backup.id)):
             text = "the objects %s* in %s are not deleted with backup %s: they do not name it"
             LOG.warning(text, prefix, container, backup.id)
@@ -231,8 +230,12 @@ class ChunkedDriver(StoredList):
 
     def import_record(self, backup: Record, driver_info: Mapping[str, Any]) -> None:
         """Refuse a place that is not this backup's; whether it is there, a restore sees."""
-        _container, prefix = self._location(backup)
-        self._require_own(backup, prefix)
+        _container, prefix = self._recorded.location(backup)
+        require_own(backup, prefix)
+
+    @property
+    def _recorded(self) -> RecordedBackups:
+        return RecordedBackups(self._store, self._work)
 
     def _begun(
         self, stack: ExitStack, backup: Record, container: str, transfer: dict[str, Any]
@@ -250,20 +253,6 @@ class ChunkedDriver(StoredList):
             file.unlink(missing_ok=True)
         return checkpoint, stack.enter_context(BlockHashes.in_file(file, self._block_size))
 
-    def _location(self, backup: Record) -> tuple[str, str]:
-        container, prefix = self._store.container(backup), backup.service_metadata
-        if not prefix:
-            raise BackupDriverException(f"backup {backup.id} has no service_metadata: not placed")
-        if ".." in prefix or prefix.startswith("/"):
-            raise BackupDriverException(f"backup {backup.id}: {prefix!r:.120} is no prefix")
-        return container, str(prefix)
-
-    def _require_own(self, backup: Record, prefix: str) -> None:
-        """:raises BackupDriverException: the objects of that prefix are not this backup's."""
-        if not layout.is_own_prefix(prefix, str(backup.id)):
-            text = f"the objects {prefix!r:.120} do not name it"
-            raise BackupDriverException(f"backup {backup.id}: {text}")
-
     def _work_file(self, key: str, kind: str) -> Path:
         """:raises BackupDriverException: the key is no part of a file's name."""
         if not _KEY.fullmatch(key):
@@ -274,35 +263,6 @@ class ChunkedDriver(StoredList):
         for kind in (_CHECKPOINT, _HASHES):
             self._work_file(str(backup_id), kind).unlink(missing_ok=True)
 
-    def _parent(self, backup: Record) -> Record | None:
-        """Return the parent of an incremental backup; None where all data has to be stored."""
-        if not backup.parent_id:
-            return None
-        parent: Record | None = backup.parent
-        if parent is None:
-            text = f"its parent {backup.parent_id} does not exist any more"
-            raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
-        if parent.volume_id != backup.volume_id:
-            text = f"its parent {parent.id} is of volume {parent.volume_id}"
-            raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
-        if parent.size != backup.size:
-            sizes = f"{parent.size} GiB, not the {backup.size} of backup {backup.id}"
-            LOG.warning("backup %s has %s, which becomes a full one", parent.id, sizes)
-            return None
-        return parent
-
-    def _finished(
-        self, backup: Record, container: str, prefix: str
-    ) -> Sequence[StoredObject] | None:
-        """Return the objects of a backup that an earlier try has finished."""
-        try:
-            return self._manifest(backup, container, prefix).objects
-        except Missing:
-            return None
-        except BackupDriverException as error:
-            LOG.warning("backup %s is made anew: %s", backup.id, error)
-            return None
-
     @contextmanager
     def _parent_hashes(
         self, backup: Record, parent: Record | None, changed: Parts | None
@@ -311,7 +271,7 @@ class ChunkedDriver(StoredList):
         if parent is None:
             yield None
             return
-        link = self._link(parent)
+        link = self._recorded.link(parent)
         chain = Chain(self._store, [link], self._work)
         try:
             with chain.block_hashes(link, always=True) as hashes:
@@ -334,43 +294,6 @@ class ChunkedDriver(StoredList):
                 sink.write(part)
                 size, crc = size + len(part), isal_zlib.crc32(part, crc)
         return size, crc
-
-    def _chain(self, backup: Record) -> Chain:
-        """Return a backup and all that it builds on.
-
-        :raises BackupDamaged: one of them is missing, or the two disagree.
-        """
-        links = [self._link(backup)]
-        one = backup
-        while (wanted := links[0].manifest.parent_id) is not None:
-            parent: Record | None = one.parent if one.parent_id else None
-            if parent is None or parent.id != wanted:
-                text = f"builds on backup {wanted}, which its row does not name"
-                if one.parent_id == wanted:
-                    text = f"builds on backup {wanted}, which does not exist any more"
-                raise BackupDamaged(f"backup {one.id} {text}")
-            if any(link.manifest.backup_id == parent.id for link in links):
-                raise BackupDamaged(f"backup {backup.id} builds on itself")
-            links.insert(0, self._link(parent))
-            one = parent
-        return Chain(self._store, links, self._work)
-
-    def _link(self, backup: Record) -> ChainLink:
-        container, prefix = self._location(backup)
-        manifest = self._manifest(backup, container, prefix)
-        count = backup.object_count
-        if count is not None and backup.status != "creating" and count != len(manifest.objects):
-            text = f"its metadata lists {len(manifest.objects)} objects, its row {count}"
-            raise BackupDamaged(f"backup {backup.id} is damaged: {text}")
-        return ChainLink(manifest, container, prefix, _bounds(backup))
-
-    def _manifest(self, backup: Record, container: str, prefix: str) -> manifests.Manifest:
-        parts = self._store.reading(container, f"{prefix}{layout.METADATA}")
-        return manifests.read(parts, prefix, str(backup.id), _bounds(backup), self._work)
-
-
-def _bounds(backup: Record) -> Bounds:
-    return Bounds.of(backup, is_made=backup.status != "creating")
 
 
 def _facts(backup: Record) -> dict[str, Any]:

@@ -34,7 +34,10 @@ COLUMNS = {"deleted", "disabled", "reserved"}
 """Words that are names of columns as well: they count where a status is expected."""
 
 ALLOWED = {
-    ("drivers/backup/chunked.py", "creating"): "the row of such a backup has no object count yet",
+    (
+        "drivers/backup/transfer/recorded_backups.py",
+        "creating",
+    ): "such a row has no count yet",
     ("drivers/volume/consumer_host.py", "attached"): "an attachment is only read",
     ("flows/statuses.py", "target:"): "where the row of a target begins its status",
     ("worker/cli/config.py", "error"): "how grave a problem of the configuration is",

@@ -11,23 +11,18 @@ from __future__ import annotations
 
 import functools
 import logging
-import pickle
 import threading
 import time
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, cast
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
 from taskflow import states
 from taskflow.exceptions import StorageFailure
-from taskflow.persistence.models import FlowDetail
 
 from flows.context import OperationContext
 from flows.engine import flow_run, no_persistence
 from flows.errors import (
-    DriverNotInitialized,
     FlowError,
     LocksLost,
     OperationInterrupted,
@@ -37,8 +32,9 @@ from flows.protocols.backends import Backend
 from worker.execution import operation_log
 from worker.execution.concurrency import Limiter
 from worker.execution.fairness.bandwidth import Bandwidth
-from worker.execution.resource_queue import HeldLocks
 from worker.execution.retry import GrowingPauses, JournalRetry
+from worker.execution.runs.guarded_backend import BackendWithLocks, BackendWithoutDriver
+from worker.execution.runs.operation_run import OperationRun
 from worker.execution.timeouts import OperationHung, OperationTimeouts, WatchedOperation
 from worker.journal import interruptions
 from worker.journal.errors import JournalRefused, ProgressRefused
@@ -48,115 +44,16 @@ from worker.journal.progress import FlowProgress
 from worker.metrics import operation_counts
 from worker.metrics.definitions import RESUMED
 from worker.metrics.measurements import MEASURED
-from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
-from worker.spans.traces import NO_SPANS, TRACES, Attempt, TracedOperation, sender_of
+from worker.spans.traces import TRACES, TracedOperation, sender_of
 
 LOG = logging.getLogger(__name__)
 
 URGENT_CHECK_PAUSE = 0.2
 """Seconds between two checks whether a stop has become urgent."""
 
-_PACKING = threading.Lock()
-
-_PACKED: Mapping[str, Any] = MappingProxyType({})
-_PACKED_REQUEST = RequestContext({})
-"""Arguments and request of operations that are packed."""
-
-_FAST = 1
-"""Level of the compression of arguments: the fastest, 40 us for those of a creation."""
-
 Contexts = Callable[[RequestContext, bool], OperationContext]
 """Makes the context of a flow: of a request, and whether an earlier attempt was interrupted."""
-
-
-@dataclass(eq=False, slots=True)
-class OperationRun:
-    """An operation in this process, from its acceptance to its end, over all attempts.
-
-    :param detail: its entry in the journal, with the states of its tasks.
-    :param resumed: whether an earlier attempt was interrupted.
-    :param cancelled: why it is to be reverted, if an operator asked for that.
-    :param revert: why this attempt reverts the flow; None for one that runs it.
-    :param calls_driver: whether this attempt may call the driver; if not, it writes rows only.
-    :param reopen: whether it had failed, and an operator asked to run it again.
-    :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
-    :param is_call: whether a caller waits for it.
-    :param group_size: how many operations are resumed together, this one included.
-    :param locks: those that it holds; None where another process cannot take them.
-    :param kept: whether the journal has all that a repetition of its reverts needs.
-    :param has_turn: whether it is let in on its resources.
-    :param has_thread: whether it has a thread.
-    :param has_begun: whether it has its locks as well.
-    :param since: when it came to this process, in monotonic seconds.
-    :param ended: set at its end; made when it begins.
-    :param project: whose operation it is; empty where the request names none.
-    :param spans: those of its present attempt, in a trace.
-    """
-
-    operation: Operation
-    detail: FlowDetail
-    resumed: bool = False
-    cancelled: FlowError | None = None
-    revert: FlowError | None = None
-    calls_driver: bool = True
-    reopen: bool = False
-    journalled: bool = True
-    is_call: bool = False
-    group_size: int = 1
-    kept: bool = False
-    locks: HeldLocks | None = None
-    has_turn: bool = False
-    has_thread: bool = False
-    has_begun: bool = False
-    since: float = field(default_factory=time.monotonic)
-    spans: Attempt = NO_SPANS
-    ended: threading.Event = field(init=False)
-    project: str = field(init=False)
-    _packed: bytes | None = None
-
-    def __post_init__(self) -> None:
-        self.project = self.operation.request.project_id or ""
-
-    def __str__(self) -> str:
-        return f"{self.operation}, flow {self.flow}"
-
-    @property
-    def flow(self) -> str:
-        """The flow's id."""
-        return str(self.detail.uuid)
-
-    @property
-    def waits_for(self) -> str:
-        """``turn``, ``thread`` or ``lock``; empty for an operation that runs."""
-        if self.has_begun:
-            return ""
-        if self.has_thread:
-            return "lock"
-        return "thread" if self.has_turn else "turn"
-
-    @property
-    def next_step(self) -> str:
-        """The advice to an operator where effects of the operation may be left."""
-        return operation_log.next_step(self.flow, has_all=self.kept)
-
-    def pack(self) -> int:
-        """Reduce arguments and request to a tenth of their memory, while it waits.
-
-        :returns: the bytes that they need now.
-        """
-        self._packed = zlib.compress(pickle.dumps((self.operation, self.detail)), _FAST)
-        self.operation = replace(self.operation, args=_PACKED, request=_PACKED_REQUEST)
-        self.detail = FlowDetail(self.detail.name, self.detail.uuid)
-        return len(self._packed)
-
-    def unpack(self) -> None:
-        """Restore arguments and request before they are used."""
-        with _PACKING:
-            if self._packed is not None:
-                self.operation, self.detail = pickle.loads(zlib.decompress(self._packed))
-                self._packed = None
-
 
 LateReturn = Callable[[OperationRun], None]
 """Called on a thread that returned from the driver after its operation had ended without it."""
@@ -343,11 +240,11 @@ class Executor:
         progress = self._journal.progress(run.detail)
         ctx = self._contexts(operation.request, run.resumed)
         if not run.calls_driver:
-            ctx = replace(ctx, backend=cast(Backend, _WithoutDriver(ctx.backend, run.revert)))
+            ctx = replace(ctx, backend=cast(Backend, BackendWithoutDriver(ctx.backend, run.revert)))
         require = _nothing
         if run.locks is not None and run.locks.expire:
             require = run.locks.require
-            ctx = replace(ctx, backend=cast(Backend, _WithLocks(ctx.backend, require)))
+            ctx = replace(ctx, backend=cast(Backend, BackendWithLocks(ctx.backend, require)))
         flow = flow_run.FlowRun(
             operation.factory,
             operation.args,
@@ -469,60 +366,3 @@ def _traced(run: OperationRun) -> TracedOperation:
 
 def _nothing() -> None:
     return None
-
-
-class _WithLocks:
-    """A backend whose driver is called only while the locks of the operation are held.
-
-    :param require: returns when they are. :raises LocksLost: they were given up.
-    """
-
-    def __init__(self, backend: Any, require: Callable[[], None]) -> None:
-        self._backend = backend
-        self._require = require
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def require_driver(self) -> Any:
-        """Return the driver. :raises DriverNotInitialized: it is not up."""
-        return _DriverWithLocks(self._backend.require_driver(), self._require)
-
-    def any_driver(self) -> Any:
-        """Return the driver, even if it is not up."""
-        return _DriverWithLocks(self._backend.any_driver(), self._require)
-
-
-class _DriverWithLocks:
-    """A driver each of whose calls begins while the locks of the operation are held."""
-
-    def __init__(self, driver: Any, require: Callable[[], None]) -> None:
-        self._driver = driver
-        self._require = require
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._driver, name)
-        if not callable(found):
-            return found
-
-        @functools.wraps(found)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._require()
-            return found(*args, **kwargs)
-
-        return call
-
-
-class _WithoutDriver:
-    """A backend whose driver is not called any more."""
-
-    def __init__(self, backend: Backend, reason: FlowError | None) -> None:
-        self._backend = backend
-        self._reason = reason
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    def require_driver(self) -> Any:
-        """Refuse. :raises DriverNotInitialized: always."""
-        raise DriverNotInitialized(str(self._reason))

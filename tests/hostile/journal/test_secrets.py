@@ -25,9 +25,9 @@ from flows.secret_texts import masked_text, masked_value
 from tests import messages
 from tests.servers import until
 from tests.unit.worker.execution.test_operation_pool import Bench
-from worker.execution.executor import OperationRun
 from worker.execution.operator_requests import RequestHandler, RequestRefused
 from worker.execution.retry import JournalRetry
+from worker.execution.runs.operation_run import OperationRun
 from worker.rpc.dispatch import Dispatcher, exposed
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext

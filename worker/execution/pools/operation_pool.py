@@ -27,7 +27,7 @@ from flows.engine.flow_run import FlowRun, Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
 from flows.factories import NotOfThisVersion
 from worker.execution import orderly_stop
-from worker.execution.executor import Executor, OperationRun
+from worker.execution.executor import Executor
 from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
 from worker.execution.pools import resume_pool
@@ -36,6 +36,7 @@ from worker.execution.pools.resume_pool import ResumePool
 from worker.execution.pools.thread_pool import FairPool, PoolCounts, ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
+from worker.execution.runs.operation_run import OperationRun
 from worker.journal import interruptions
 from worker.journal.entries.stored_operation import operation_of
 from worker.journal.errors import JournalError, UnreadableEntry

@@ -25,8 +25,9 @@ from tests.unit.flows.world.world import World
 from worker import outage_log
 from worker.execution import retry
 from worker.execution.concurrency import Limiter
-from worker.execution.executor import Executor, OperationRun
+from worker.execution.executor import Executor
 from worker.execution.retry import JournalRetry
+from worker.execution.runs.operation_run import OperationRun
 from worker.execution.timeouts import OperationTimeouts
 from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stored backups as their rows record them: the place, the metadata, the parents."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.backup.format import layout
+from drivers.backup.format import manifest as manifests
+from drivers.backup.format.bounds import Bounds
+from drivers.backup.format.layout import StoredObject
+from drivers.backup.stores.object_store import Missing, ObjectStore
+from drivers.backup.transfer.chain import Chain, ChainLink
+from drivers.interface.errors import BackupDamaged, BackupDriverException
+from drivers.interface.records import Record
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecordedBackups:
+    """The backups of a store.
+
+    :param directory: for temporary files.
+    """
+
+    store: ObjectStore
+    directory: Path
+
+    def location(self, backup: Record) -> tuple[str, str]:
+        """Return the container and the prefix of a backup, which its row names."""
+        container, prefix = self.store.container(backup), backup.service_metadata
+        if not prefix:
+            raise BackupDriverException(f"backup {backup.id} has no service_metadata: not placed")
+        if ".." in prefix or prefix.startswith("/"):
+            raise BackupDriverException(f"backup {backup.id}: {prefix!r:.120} is no prefix")
+        return container, str(prefix)
+
+    def finished(
+        self, backup: Record, container: str, prefix: str
+    ) -> Sequence[StoredObject] | None:
+        """Return the objects of a backup that an earlier try has finished."""
+        try:
+            return self._manifest(backup, container, prefix).objects
+        except Missing:
+            return None
+        except BackupDriverException as error:
+            LOG.warning("backup %s is made anew: %s", backup.id, error)
+            return None
+
+    def chain(self, backup: Record) -> Chain:
+        """Return a backup and all that it builds on.
+
+        :raises BackupDamaged: one of them is missing, or the two disagree.
+        """
+        links = [self.link(backup)]
+        one = backup
+        while (wanted := links[0].manifest.parent_id) is not None:
+            parent: Record | None = one.parent if one.parent_id else None
+            if parent is None or parent.id != wanted:
+                text = f"builds on backup {wanted}, which its row does not name"
+                if one.parent_id == wanted:
+                    text = f"builds on backup {wanted}, which does not exist any more"
+                raise BackupDamaged(f"backup {one.id} {text}")
+            if any(link.manifest.backup_id == parent.id for link in links):
+                raise BackupDamaged(f"backup {backup.id} builds on itself")
+            links.insert(0, self.link(parent))
+            one = parent
+        return Chain(self.store, links, self.directory)
+
+    def link(self, backup: Record) -> ChainLink:
+        """Return a backup without those that it builds on."""
+        container, prefix = self.location(backup)
+        manifest = self._manifest(backup, container, prefix)
+        count = backup.object_count
+        if count is not None and backup.status != "creating" and count != len(manifest.objects):
+            text = f"its metadata lists {len(manifest.objects)} objects, its row {count}"
+            raise BackupDamaged(f"backup {backup.id} is damaged: {text}")
+        return ChainLink(manifest, container, prefix, _bounds(backup))
+
+    def _manifest(self, backup: Record, container: str, prefix: str) -> manifests.Manifest:
+        parts = self.store.reading(container, f"{prefix}{layout.METADATA}")
+        return manifests.read(parts, prefix, str(backup.id), _bounds(backup), self.directory)
+
+
+def parent_of(backup: Record) -> Record | None:
+    """Return the parent of an incremental backup; None where all data has to be stored."""
+    if not backup.parent_id:
+        return None
+    parent: Record | None = backup.parent
+    if parent is None:
+        text = f"its parent {backup.parent_id} does not exist any more"
+        raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
+    if parent.volume_id != backup.volume_id:
+        text = f"its parent {parent.id} is of volume {parent.volume_id}"
+        raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
+    if parent.size != backup.size:
+        sizes = f"{parent.size} GiB, not the {backup.size} of backup {backup.id}"
+        LOG.warning("backup %s has %s, which becomes a full one", parent.id, sizes)
+        return None
+    return parent
+
+
+def require_own(backup: Record, prefix: str) -> None:
+    """:raises BackupDriverException: the objects of that prefix are not this backup's."""
+    if not layout.is_own_prefix(prefix, str(backup.id)):
+        text = f"the objects {prefix!r:.120} do not name it"
+        raise BackupDriverException(f"backup {backup.id}: {text}")
+
+
+def _bounds(backup: Record) -> Bounds:
+    return Bounds.of(backup, is_made=backup.status != "creating")
