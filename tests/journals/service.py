@@ -194,14 +194,10 @@ class Service:
         ctx = VolumeServiceContext(
             request=request,
             backend=Backend(self, self.driver),
-            volumes=records.volumes,
-            snapshots=records.snapshots,
+            **records.of_flows(self.row),
             groups=records.by_group_kind,
             attachments=records.attachments,
-            backups=records.backups,
             quotas=records.quotas,
-            workers=records.work_of(self.row),
-            messages=records.messages,
             initiators=records.initiators,
             notifier=others,
             scheduler=self.scheduler,  # type: ignore[arg-type]
@@ -227,12 +223,8 @@ class Service:
         return BackupContext(
             request=request,
             backend=Backend(self, self.store),  # type: ignore[arg-type]
-            volumes=records.volumes,
-            snapshots=records.snapshots,
-            backups=records.backups,
-            messages=records.messages,
+            **records.of_flows(self.row),
             notifier=others,
-            workers=records.work_of(self.row),
             volume_service=self._volume_services(),
             peers=others,
             attacher=Attacher(),

@@ -38,6 +38,7 @@ from worker.rpc.clients.backup import BackupClient
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.request_context import RequestContext
 from worker.service import base, log_levels
+from worker.service.contexts import common_fields
 from worker.service.fence import HostFence
 from worker.service.inputs import Identity, Inputs
 from worker.service.parts import Infrastructure, Parts
@@ -217,27 +218,18 @@ def _has_objects(backup: Record) -> bool:
 
 
 def _context(common: Infrastructure, backend: BackupStoreBackend) -> BackupContext:
-    conf, records = common.conf, common.records
-    limiter = common.limiter
+    conf, limiter = common.conf, common.limiter
     remote_volumes = RemoteVolumeServices(
         common.transport, conf.rpc_response_timeout, common.stopping
     )
     timer = float(conf.backup_timer_interval) if conf.backup_enable_progress_timer else 0.0
     return BackupContext(
-        request=RequestContext.admin(),
+        **common_fields(common),
         backend=backend,
-        volumes=records.volumes,
-        snapshots=records.snapshots,
-        backups=records.backups,
-        messages=records.messages,
-        workers=records.work_of(common.row),
-        notifier=base.limited_notifier(common),
         volume_service=blocking(remote_volumes, limiter),
         peers=blocking(RemoteBackupPeers(common.transport, common.stopping), limiter),
         attacher=blocking(HostAttacher.from_conf(conf), limiter),
         progress_every=timer,
-        stopping=common.stopping,
-        waiting=limiter.released,
     )
 
 

@@ -38,7 +38,7 @@ from worker.conf.option_groups import coordination
 from worker.db import clock
 from worker.db.records import Records
 from worker.db.tuning import is_sqlite
-from worker.execution.concurrency import Limiter, blocking
+from worker.execution.concurrency import Limiter
 from worker.execution.executor import Contexts, Executor
 from worker.execution.fairness.bandwidth import Bandwidth
 from worker.execution.fairness.project_limits import ProjectLimits
@@ -162,12 +162,6 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
         row=row,
         consumers=ConsumerCheck(counts_of(transport), stopping),
     )
-
-
-def limited_notifier(base: Infrastructure) -> Notifier:
-    """Return the notifier for flows; one that sends nothing does not block."""
-    notifier = base.notifier
-    return blocking(notifier, base.limiter) if notifier.enabled else notifier
 
 
 def make_executor(

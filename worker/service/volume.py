@@ -66,6 +66,7 @@ from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.request_context import RequestContext
 from worker.service import base, log_levels
+from worker.service.contexts import common_fields
 from worker.service.fence import HostFence
 from worker.service.inputs import Identity, Inputs
 from worker.service.parts import Infrastructure, Parts
@@ -318,23 +319,17 @@ def _context(
     remote_volumes = RemoteVolumeServices(transport, conf.rpc_response_timeout, common.stopping)
     remote_backups = RemoteBackupServices(transport, records, conf, common.stopping)
     return VolumeServiceContext(
-        request=RequestContext.admin(),
+        **common_fields(common),
         backend=backend,
-        volumes=records.volumes,
-        snapshots=records.snapshots,
         groups=records.by_group_kind,
         attachments=records.attachments,
-        backups=records.backups,
         quotas=records.quotas,
-        workers=records.work_of(common.row),
-        messages=records.messages,
         initiators=records.initiators,
         types=records.volume_types,
         services=records.services,
         host=records.on_host(common.identity.backend_rows),
         service=blocking(row, limiter),
         operations=blocking(submitted, limiter),
-        notifier=base.limited_notifier(common),
         scheduler=blocking(RemoteScheduler(scheduler, common.stopping), limiter),
         volume_service=blocking(remote_volumes, limiter),
         backup_service=blocking(remote_backups, limiter),
@@ -342,8 +337,6 @@ def _context(
         attacher=blocking(HostAttacher.from_conf(conf), limiter),
         compute=blocking(Nova(conf), limiter),
         options=flow_options(conf, configuration),
-        stopping=common.stopping,
-        waiting=limiter.released,
     )
 
 

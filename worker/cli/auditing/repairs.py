@@ -46,13 +46,9 @@ def repair_rows(finding: Finding, records: Records, repairs: DriftRepairs) -> bo
     context = RepairContext(
         request=RequestContext.admin(),
         backend=absent,
-        volumes=records.volumes,
-        snapshots=records.snapshots,
-        backups=records.backups,
-        messages=records.messages,
         notifier=absent,
-        workers=records.workers,
         repairs=repairs,
+        **records.of_flows(),
     )
     args = {"repair": finding.kind.repair, "arguments": dict(finding.drift.facts)}
     outcome = flow_run.run_in_memory(repair.flow, args, context)

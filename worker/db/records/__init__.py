@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from oslo_config import cfg
 
@@ -43,6 +43,16 @@ LIMITS = {
     "per_volume_gigabytes": "per_volume_size_limit",
 }
 """Resources and the options that limit them."""
+
+
+class CommonRecords(TypedDict):
+    """Rows that flows of every kind use: fields of ``flows.context.OperationContext``."""
+
+    volumes: Volumes
+    snapshots: Snapshots
+    backups: Backups
+    messages: Messages
+    workers: WorkRows
 
 
 class Records:
@@ -121,6 +131,19 @@ class Records:
     def work_of(self, owner: Owner) -> WorkRows:
         """Return the work rows, claimed for a service."""
         return WorkRows(self._database, owner)
+
+    def of_flows(self, owner: Owner | None = None) -> CommonRecords:
+        """Return the records of every context of flows.
+
+        :param owner: the service that claims work rows; None for flows that claim none.
+        """
+        return {
+            "volumes": self.volumes,
+            "snapshots": self.snapshots,
+            "backups": self.backups,
+            "messages": self.messages,
+            "workers": self.workers if owner is None else self.work_of(owner),
+        }
 
     def transient(self, binary: str, place: BackendRows) -> list[TransientRows]:
         """Return the transient statuses of the resources of a service."""
