@@ -29,13 +29,24 @@ from tests.servers import forked as forked_programs
 
 pytest_plugins = ["tests.length", "tests.leftovers"]
 
+_HAS_FAILED = pytest.StashKey[bool]()
+
 DATABASES = ("sqlite", "mysql", "postgresql")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Escape lone surrogates in a report, with which pytest-xdist ends the whole run."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape lone surrogates in a report, with which pytest-xdist ends the whole run.
+
+    A worker of pytest-xdist sends the output of a test only if it failed: it is shown then alone.
+    """
     report = yield
+    if report.failed:
+        item.stash[_HAS_FAILED] = True
+    if hasattr(item.config, "workerinput") and not item.stash.get(_HAS_FAILED, False):
+        report.sections = []
     report.sections = [(name, _encodable(text)) for name, text in report.sections]
     if report.failed and (shown := str(report.longrepr)) != _encodable(shown):
         report.longrepr = _encodable(shown)
