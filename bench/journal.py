@@ -198,11 +198,11 @@ def _compare(ours: str, theirs: str, options: argparse.Namespace) -> dict[str, A
             "stock_memory": measure(stock(None), options.count, options.rounds),
             "stock": measure(stock(backend), max(1, options.count // 20), options.rounds),
         }
-        if (slots := journal.slot_table) is not None:
+        if (slots := journal.slots.table) is not None:
             holder = Holder(_uuid(), "boot/path", "node", 1)
             taken = slots.take(SLOT, "pool", "host@backend", holder, ttl=3600, former=None)
             assert taken is not None
-            journal.hold(taken, sys.exit)
+            journal.slots.hold(taken, sys.exit)
             found["fenced"] = measure(journalled(journal), options.count, options.rounds)
         return found
     finally:

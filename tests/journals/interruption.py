@@ -21,7 +21,7 @@ from tests.faults.kill.cases.case import Case
 from tests.journals import recording
 from tests.journals.cases import CaseWorld
 from tests.journals.service import Databases, Service
-from worker.journal.journal import flow_id
+from worker.journal.entries.insertions import flow_id
 
 
 class Killed(errors.RunInterrupted):

@@ -219,7 +219,7 @@ class Intake:
             try:
                 return self._journal.accept(unique_id, self._slot, operation)
             except JournalUnavailable:
-                self._journal.withdraw(unique_id)
+                self._journal.insertions.withdraw(unique_id)
                 raise
 
 

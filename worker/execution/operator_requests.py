@@ -151,7 +151,7 @@ class RequestPoller:
         while not self._stopping.wait(PAUSE):
             BEATS.beat("requests")
             try:
-                self._journal.remove_withdrawn()
+                self._journal.insertions.remove_withdrawn()
                 for request in self._journal.requests.pending(self._slot):
                     self._answer(request)
             except (sa.exc.SQLAlchemyError, JournalError) as error:

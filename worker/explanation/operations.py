@@ -133,7 +133,7 @@ def _requests(journal: Journal, flow: str) -> list[dict[str, Any]]:
 
 def _owner(journal: Journal, slot: str) -> dict[str, Any] | None:
     """Return the process that owns a slot; None for a journal in a file of one host."""
-    found = journal.slot_table.find(slot) if journal.slot_table is not None else None
+    found = journal.slots.table.find(slot) if journal.slots.table is not None else None
     if found is None:
         return None
     return {

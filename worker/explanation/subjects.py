@@ -11,8 +11,9 @@ from oslo_config import cfg
 
 from worker.db.records import Records
 from worker.db.records.stored_rows import KINDS
+from worker.journal.entries.insertions import flow_id
 from worker.journal.entries.listed_entry import JournalEntry
-from worker.journal.journal import Journal, flow_id
+from worker.journal.journal import Journal
 
 FLOW, REQUEST = "flow", "request"
 

@@ -14,9 +14,8 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,26 +31,22 @@ from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
 from worker.journal.entries import ended_operation, entry_list, journal_usage, listed_entry
 from worker.journal.entries.ended_operation import SHOWN, reopened, shown, unmask
+from worker.journal.entries.insertions import Insertions, flow_id
 from worker.journal.entries.journal_usage import JournalUsage
 from worker.journal.entries.kept_failures import FAILED, KeptFailures
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.rejected_messages import REJECTED, RejectedEntries
 from worker.journal.entries.stored_operation import UNREADABLE, reason_of
-from worker.journal.entries.unanswered import UnansweredInsertions
 from worker.journal.errors import (
     JournalError,
     JournalRefused,
-    JournalUnavailable,
     UnreadableEntry,
 )
 from worker.journal.group_commit import GroupCommit
 from worker.journal.interruptions import Interruption
 from worker.journal.operator_requests import OperatorRequests
 from worker.journal.progress import FlowProgress
-from worker.journal.slots.adoption import Adoption, has_unfinished
-from worker.journal.slots.ownership import Ownership, SlotFence
-from worker.journal.slots.rescued_journal import Imported, import_file
-from worker.journal.slots.slot_rows import Slots
+from worker.journal.slots.journal_slots import JournalSlots
 from worker.journal.statements import Statements
 from worker.journal.transaction import Transactions, translated
 from worker.metrics.definitions import COMMIT_SECONDS
@@ -88,9 +83,13 @@ class Journal:
         self.requests = OperatorRequests(self._transactions, self._tables)
         self.consumers = Consumers(self._transactions)
         self.rejected = RejectedEntries(self._transactions, self._tables, self._statements)
-        self.slot_table = None if schema.is_file(self._engine) else Slots(self._transactions)
-        """The slots and their leases; None for a journal in SQLite, which has none."""
-        self._unanswered = UnansweredInsertions()
+        self.slots = JournalSlots(
+            *(self._engine, self._transactions, self._statements, self._tables),
+            *(self.consumers, ENDED),
+        )
+        self.insertions = Insertions(
+            *(self._engine, self._transactions, self._statements, self._disk, self._writing)
+        )
 
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(JournalError),
@@ -112,8 +111,8 @@ class Journal:
             self.requests.upgrade()
             self.consumers.upgrade()
             journal_usage.upgrade(self._engine)
-            if self.slot_table is not None:
-                self.slot_table.upgrade()
+            if self.slots.table is not None:
+                self.slots.table.upgrade()
 
     def only_read(self) -> None:
         """Have the database refuse to change anything from now on; before the first query."""
@@ -122,50 +121,6 @@ class Journal:
     def close(self) -> None:
         """Drop the connections; called before a fork as well."""
         self._engine.dispose()
-
-    def slots_apart(self, silence: int, idle: float) -> Slots | None:
-        """Return the slots by connections of their own; None for a journal in SQLite.
-
-        :param silence: how long the server may take to reply, in seconds.
-        :param idle: after which the server ends a transaction that is not continued, in seconds.
-        """
-        if self.slot_table is None:
-            return None
-        url = self._engine.url.render_as_string(hide_password=False)
-        # A renewal waits for no other node: its UPDATE decides, whatever it has read.
-        engine = schema.make_engine(url, silence, causal=False)
-        database_sessions.limit_idle(engine, idle)
-        return Slots(Transactions(engine))
-
-    def hold(
-        self, ownership: Ownership, lost: Callable[[str], None], idle: float | None = None
-    ) -> Adoption:
-        """Write as the owner of a slot from now on; return how to adopt other slots.
-
-        :param lost: called when a transaction finds the slot lost, with the reason.
-        :param idle: seconds after which the server ends a transaction that is not continued: it
-            keeps others from taking the slot.
-        """
-        assert self.slot_table is not None, "a journal in SQLite has no leases"
-        if idle is not None:
-            database_sessions.limit_idle(self._engine, idle)
-            self._engine.dispose()  # of the connections that were made without it
-        self._transactions.fence = SlotFence(self._engine, ownership, lost)
-        return Adoption(
-            *(self._transactions, self._statements, self.slot_table, self.consumers),
-            *(ENDED, ownership.slot),
-        )
-
-    def give_up(self) -> bool:
-        """Give the slot up, and write nothing any more; return whether it has operations left."""
-        fence = self._transactions.fence
-        if self.slot_table is None or not isinstance(fence, SlotFence):
-            return False
-        fence.release()
-        return self.slot_table.release(
-            fence.ownership,
-            functools.partial(has_unfinished, self._statements, fence.ownership.slot, ENDED),
-        )
 
     def accept(self, unique_id: str, slot: str, operation: Operation) -> FlowDetail | None:
         """Write an operation, ready to run, in one durable transaction.
@@ -176,7 +131,7 @@ class Journal:
         :raises JournalUnavailable: perhaps written; nothing may be acknowledged.
         :raises JournalRefused: it cannot be written.
         """
-        return self._insert(slot, _ready_to_run(unique_id, operation))
+        return self.insertions.insert(slot, _ready_to_run(unique_id, operation))
 
     def accept_together(
         self, messages: Iterable[tuple[str, Operation]], slot: str
@@ -188,26 +143,8 @@ class Journal:
         :raises JournalRefused: none is written: one cannot be, or its message came before.
         """
         details = [_ready_to_run(unique_id, operation) for unique_id, operation in messages]
-        try:
-            with self._writing(durably=True) as cursor:
-                for detail in details:
-                    self._statements.insert(cursor, slot, detail)
-        except JournalUnavailable:
-            for detail in details:
-                self._unanswered.add(detail.uuid)
-            raise
+        self.insertions.insert_all(slot, details)
         return details
-
-    def withdraw(self, unique_id: str) -> None:
-        """Have an entry removed whose acceptance had no answer, and that is not to run."""
-        self._unanswered.withdraw(flow_id(unique_id))
-
-    def remove_withdrawn(self) -> None:
-        """Remove the entries that were withdrawn, if they are there and have not begun."""
-        for flow in self._unanswered.withdrawn():
-            with self._transactions.changing() as connection:
-                self._statements.remove_pending(connection, flow, states.PENDING)
-            self._unanswered.settle(flow)
 
     def reject(
         self,
@@ -232,7 +169,7 @@ class Journal:
             **(contents or {}),
         }
         detail.state = states.FAILURE
-        self._insert(REJECTED, detail)
+        self.insertions.insert(REJECTED, detail)
 
     def prune_rejected(self, keep: int) -> None:
         """Forget all but so many of the messages that were rejected last."""
@@ -383,28 +320,6 @@ class Journal:
         with self._writing(durably=True) as cursor:
             self._statements.set_flow(cursor, flow, states.FAILURE, meta)
 
-    def slots(self, beginning: str) -> list[str]:
-        """Return the slots whose names begin like this and that have unfinished flows."""
-        with self._reading() as connection:
-            return self._statements.slots(connection, beginning, ENDED)
-
-    def unfinished_by_slot(self) -> dict[str, tuple[int, datetime.datetime]]:
-        """Return how many flows of each slot have not ended, and when the oldest was accepted."""
-        with self._reading() as connection:
-            return self._statements.unfinished_by_slot(connection, ENDED)
-
-    def import_file(self, path: Path) -> list[Imported]:
-        """Copy the unfinished operations of a journal in SQLite into this one.
-
-        :raises JournalError: the file cannot be read, or this journal cannot be written.
-        """
-        return import_file(path, self._transactions, self._tables, ENDED)
-
-    def adopt(self, slot: str, by: str) -> None:
-        """Give the flows of a slot without an owner to another slot."""
-        with self._transactions.changing() as connection:
-            self._statements.rename(connection, slot, by)
-
     def load(self, flow: str) -> FlowDetail:
         """Read a flow with its tasks.
 
@@ -474,38 +389,6 @@ class Journal:
                 removed += self._statements.prune(connection, state, before)
         return removed
 
-    def _insert(self, slot: str, detail: FlowDetail) -> FlowDetail | None:
-        """Write a new entry and return it; None where its message came before."""
-        try:
-            with self._writing(durably=True) as cursor:
-                self._statements.insert(cursor, slot, detail)
-        except JournalUnavailable:
-            self._unanswered.add(detail.uuid)
-            raise
-        except JournalRefused as error:
-            if not isinstance(error.__cause__, self._engine.dialect.loaded_dbapi.IntegrityError):
-                raise
-            return self._read_back(slot, detail, error)
-        self._unanswered.settle(detail.uuid)
-        return detail
-
-    def _read_back(
-        self, slot: str, detail: FlowDetail, refusal: JournalRefused
-    ) -> FlowDetail | None:
-        """Return an entry that this process wrote without an answer, to one caller.
-
-        None where its message came before: the call that wrote the entry runs it.
-        """
-        flow = detail.uuid
-        self._disk.wait()  # the entry was committed, perhaps by a call that still waits
-        with self._reading() as connection:
-            owner = self._statements.slot_of(connection, flow)
-            found = self._statements.load(connection, flow)
-        if owner is None or found is None:
-            raise refusal
-        as_accepted = owner == slot and found.state == states.PENDING and not list(found)
-        return found if self._unanswered.settle(flow) and as_accepted else None
-
     @contextmanager
     def _writing(self, *, durably: bool = False) -> Iterator[Any]:
         """Return a cursor whose transaction ends with the block.
@@ -528,12 +411,3 @@ def _ready_to_run(unique_id: str, operation: Operation) -> FlowDetail:
     detail.meta = operation.to_meta()
     detail.state = states.PENDING
     return detail
-
-
-def flow_id(unique_id: str) -> str:
-    """Return the flow's uuid for a message: the same for the same message."""
-    try:
-        return str(uuid.UUID(hex=unique_id))
-    except ValueError:
-        named = unique_id.encode(errors="backslashreplace").decode().replace("\x00", "\\x00")
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, named))

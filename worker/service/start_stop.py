@@ -176,7 +176,7 @@ class Service:
         for server in serving:
             server.listener.cleanup()
         if parts.base.slot is not None:
-            parts.base.slot.end(parts.base.journal.give_up, drained=ended)
+            parts.base.slot.end(parts.base.journal.slots.give_up, drained=ended)
         parts.base.close()
         LOG.info("%s stopped%s", slot, "" if ended else ", operations are left to resume")
 

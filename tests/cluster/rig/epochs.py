@@ -11,23 +11,23 @@ import functools
 from collections.abc import Callable
 
 from tests.cluster.backend import history
-from worker.journal.journal import Journal
 from worker.journal.slots.adoption import Adoption
+from worker.journal.slots.journal_slots import JournalSlots
 from worker.journal.slots.ownership import Ownership
 
 
 def install() -> None:
     """Note the slot that this process takes."""
-    hold = Journal.hold
+    hold = JournalSlots.hold
 
     @functools.wraps(hold)
     def noted(
-        journal: Journal,
+        slots: JournalSlots,
         ownership: Ownership,
         lost: Callable[[str], None],
         idle: float | None = None,
     ) -> Adoption:
         history.own(ownership.slot, ownership.epoch)
-        return hold(journal, ownership, lost, idle)
+        return hold(slots, ownership, lost, idle)
 
-    Journal.hold = noted  # type: ignore[method-assign]
+    JournalSlots.hold = noted  # type: ignore[method-assign]

@@ -123,8 +123,8 @@ def test_what_failed_is_ready_to_be_undone_again(journal: Journal) -> None:
 def test_the_flows_of_a_slot_are_given_to_another(journal: Journal) -> None:
     mine, theirs = accept(journal), accept(journal, "h1@b1/2")
     accept(journal, "h1@b10/2")
-    assert sorted(journal.slots("h1@b1/")) == ["h1@b1/0", "h1@b1/2"]
-    journal.adopt("h1@b1/2", SLOT)
+    assert sorted(journal.slots.with_unfinished("h1@b1/")) == ["h1@b1/0", "h1@b1/2"]
+    journal.slots.adopt("h1@b1/2", SLOT)
 
     assert {f.uuid for f in journal.unfinished(SLOT)} == {mine.uuid, theirs.uuid}
 

@@ -69,7 +69,7 @@ class BackupHosts(BackupCloud):
 
     def wait_armed(self) -> None:
         """Wait until the hosts may adopt each other's operations."""
-        table = self._journal.slot_table
+        table = self._journal.slots.table
         assert table is not None
 
         def armed() -> bool:

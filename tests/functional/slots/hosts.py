@@ -101,8 +101,8 @@ class Hosts:
 
     def slot(self, name: str) -> Slot:
         """Return the slot of a host."""
-        assert self.journal.slot_table is not None
-        found = self.journal.slot_table.find(f"{name}@{BACKEND}/0")
+        assert self.journal.slots.table is not None
+        found = self.journal.slots.table.find(f"{name}@{BACKEND}/0")
         assert found is not None
         return found
 

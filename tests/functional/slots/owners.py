@@ -22,16 +22,16 @@ TTL = 600.0
 
 def take(journal: Journal, name: str) -> Ownership:
     """Become the owner of a slot, in place of its present owner."""
-    assert journal.slot_table is not None
+    assert journal.slots.table is not None
     slot, holder = f"{name}@b1/0", Holder(uuid.uuid4().hex, f"boot/{name}", name, 1)
-    found = journal.slot_table.find(slot)
-    taken = journal.slot_table.take(slot, POOL, f"{name}@b1", holder, ttl=TTL, former=found)
+    found = journal.slots.table.find(slot)
+    taken = journal.slots.table.take(slot, POOL, f"{name}@b1", holder, ttl=TTL, former=found)
     assert taken is not None
     return taken
 
 
 def hold(journal: Journal, name: str, idle: float | None = None) -> Adoption:
-    return journal.hold(take(journal, name), lambda _reason: None, idle)
+    return journal.slots.hold(take(journal, name), lambda _reason: None, idle)
 
 
 def adopted(adoption: Adoption, former: Slot) -> bool:
@@ -47,7 +47,7 @@ def take_over_busy(victim: Journal, adopter: Journal, rounds: int, writers: int 
 
     A stale commit would leave an operation in the slot, which nothing resumes.
     """
-    assert adopter.slot_table is not None
+    assert adopter.slots.table is not None
     adoption = hold(adopter, "h2")
     accepted = 0
     for _ in range(rounds):
@@ -69,7 +69,7 @@ def take_over_busy(victim: Journal, adopter: Journal, rounds: int, writers: int 
         with ThreadPoolExecutor(writers) as pool:
             writing = [pool.submit(write) for _ in range(writers)]
             some.wait(30)
-            former = adopter.slot_table.find("h1@b1/0")
+            former = adopter.slots.table.find("h1@b1/0")
             assert former is not None
             attempt = functools.partial(adopted, adoption, former)
             until(attempt, 60, "a takeover from a busy owner")
@@ -77,5 +77,5 @@ def take_over_busy(victim: Journal, adopter: Journal, rounds: int, writers: int 
                 one.result(30)
         accepted += len(flows)
 
-        assert victim.unfinished_by_slot().keys() == {"h2@b1/0"}
-        assert victim.unfinished_by_slot()["h2@b1/0"][0] == accepted
+        assert victim.slots.unfinished().keys() == {"h2@b1/0"}
+        assert victim.slots.unfinished()["h2@b1/0"][0] == accepted

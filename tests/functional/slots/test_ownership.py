@@ -52,7 +52,7 @@ def test_nothing_of_a_busy_owner_is_committed_after_the_takeover(
 def test_one_of_several_takers_gets_all_operations(open_journal: Callable[[], Journal]) -> None:
     journals = [open_journal() for _ in range(4)]
     adoptions = [hold(journal, f"t{number}") for number, journal in enumerate(journals)]
-    table = journals[0].slot_table
+    table = journals[0].slots.table
     assert table is not None
     victim = open_journal()
     for turn in range(1, ROUNDS):
@@ -71,7 +71,7 @@ def test_one_of_several_takers_gets_all_operations(open_journal: Callable[[], Jo
             taken = list(pool.map(adopt, adoptions))
 
         assert sorted(taken) == [0, 0, 0, 1]
-        assert sum(count for count, _age in victim.unfinished_by_slot().values()) == turn
+        assert sum(count for count, _age in victim.slots.unfinished().values()) == turn
 
 
 def test_a_host_that_lost_its_power_inside_a_transaction_keeps_no_slot(
@@ -82,8 +82,8 @@ def test_a_host_that_lost_its_power_inside_a_transaction_keeps_no_slot(
     hold(victim, "h1", idle=1.0)
     flow = accept(victim, "h1@b1/0").uuid
     adoption = hold(open_journal(), "h2")
-    assert victim.slot_table is not None
-    former = victim.slot_table.find("h1@b1/0")
+    assert victim.slots.table is not None
+    former = victim.slots.table.find("h1@b1/0")
     assert former is not None
     with pytest.raises(JournalUnavailable), victim._transactions.changing():
         adopted = adoption.adopt(former, None)
@@ -112,7 +112,7 @@ def test_operators_have_slots_adopted_and_released(
     open_journal: Callable[[], Journal], holdfast: Callable[..., tuple[int, str]]
 ) -> None:
     journal = open_journal()
-    assert (table := journal.slot_table) is not None
+    assert (table := journal.slots.table) is not None
     hold(journal, "h1")
     accept(journal, "h1@b1/0")
     holder = Holder("dead", "boot/h3", "h3", 1)
@@ -164,7 +164,7 @@ def test_a_rescued_file_is_imported_for_a_pool_and_adopted(
     lost.upgrade()
     flow = accept(lost, "h1@b1/0").uuid
     journal = open_journal()
-    assert (table := journal.slot_table) is not None
+    assert (table := journal.slots.table) is not None
 
     in_use = holdfast("journal", "import", f"{tmp_path}/lost.sqlite")
     lost.close()

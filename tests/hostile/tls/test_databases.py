@@ -147,7 +147,7 @@ def of_journal(url: str) -> str:
     journal = Journal(url)
     try:
         with pytest.raises(JournalUnavailable) as caught:
-            journal.slots("h1@b1/")
+            journal.slots.with_unfinished("h1@b1/")
     finally:
         journal.close()
     return str(caught.value)

@@ -65,7 +65,7 @@ def operation_resource_missing(look: Look) -> Iterator[Drift]:
 )
 def operation_without_service(look: Look) -> Iterator[Drift]:
     """Yield unfinished operations that no process of this host will resume."""
-    if look.sources.journal.slot_table is not None:
+    if look.sources.journal.slots.table is not None:
         return  # other hosts have operations in it
     for entry in _unfinished(look):
         if look.sources.served and entry.slot.rpartition("/")[0] not in look.sources.served:

@@ -41,10 +41,10 @@ class Import(Command):
         if users := sqlite_file.users(path):
             shown = ", ".join(map(str, users))
             raise CommandError(f"the journal {path} is in use by process {shown}: stop it first")
-        imported = self.access.journal.import_file(path)
+        imported = self.access.journal.slots.import_file(path)
         if not imported:
             self.write(f"the journal {path} has no unfinished operations")
-        left = self.access.journal.unfinished_by_slot()
+        left = self.access.journal.slots.unfinished()
         for one in imported:
             pool = parsed_args.pool or _pool(one.host, parsed_args.cluster)
             if one.name in left:

@@ -110,7 +110,7 @@ class Adopt(_Freeing):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Free the slot for others."""
         found = self._find(parsed_args.slot, parsed_args.force)
-        count, _oldest = self.access.journal.unfinished_by_slot().get(found.slot, (0, None))
+        count, _oldest = self.access.journal.slots.unfinished().get(found.slot, (0, None))
         if not count:
             raise CommandError(f"slot {found.slot} has no unfinished operations")
         self._free(found, pool=parsed_args.pool, orphaned=True)
@@ -130,7 +130,7 @@ class Release(_Freeing):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Free the slot."""
         found = self._find(parsed_args.slot, parsed_args.force)
-        count, _oldest = self.access.journal.unfinished_by_slot().get(found.slot, (0, None))
+        count, _oldest = self.access.journal.slots.unfinished().get(found.slot, (0, None))
         waits = f"its own host; see: holdfast slot adopt {found.slot}"
         if found.is_free and found.orphaned:
             waits = f"a process of pool {found.pool}{note_of(table_of(self.access), found.pool)}"
@@ -145,14 +145,14 @@ def table_of(access: Access) -> Slots:
     if access.journal_file is not None:
         text = f"the journal {access.journal_file} is a file of this host"
         raise CommandError(f"{text}: slots with leases are in a journal on a database server")
-    found = access.journal.slot_table
+    found = access.journal.slots.table
     assert found is not None
     return found
 
 
 def rows_of(access: Access) -> list[tuple[Any, ...]]:
     """Return the slots, each with values for :data:`KEYS`. :raises CommandError: as above."""
-    left = access.journal.unfinished_by_slot()
+    left = access.journal.slots.unfinished()
     return [_row(slot, left) for slot in table_of(access).every()]
 
 

@@ -69,7 +69,7 @@ class _UpdateHost(Outcomes):
             text = f"the service {up[0]} is up: stop it"
             raise CommandError(f"{text}, and wait {self.access.conf.service_down_time} s")
         try:
-            slots = self.access.journal.unfinished_by_slot()
+            slots = self.access.journal.slots.unfinished()
         except NoJournal:
             return
         backend = former.partition("#")[0]

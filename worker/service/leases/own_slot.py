@@ -44,7 +44,7 @@ def take(inputs: Inputs, identity: Identity, journal: Journal) -> OwnSlot | None
     :raises ProcessStopping: the process stops before the slot is free.
     """
     state_path, times = inputs.conf.state_path, LeaseTimes.from_conf(inputs.conf)
-    apart = journal.slots_apart(times.silence, times.kill_after)
+    apart = journal.slots.apart(times.silence, times.kill_after)
     if apart is None:
         return None
     holder = instance.holder_of(state_path)
@@ -55,6 +55,6 @@ def take(inputs: Inputs, identity: Identity, journal: Journal) -> OwnSlot | None
     except BaseException:
         apart.close()
         raise
-    adoption = journal.hold(ownership, lease.lost, times.kill_after)
+    adoption = journal.slots.hold(ownership, lease.lost, times.kill_after)
     lease.start()
     return OwnSlot(lease, adoption, apart)

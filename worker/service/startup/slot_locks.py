@@ -47,9 +47,9 @@ def adopt(journal: Journal, locks: Locks, host: str, slot: str, served: Collecti
     :param slot: the new owner.
     :param served: the slots of the configured processes.
     """
-    unfinished = set(journal.slots(f"{host}/"))
+    unfinished = set(journal.slots.with_unfinished(f"{host}/"))
     consuming = set(journal.consumers.slots(f"{host}/"))
-    if (table := journal.slot_table) is not None:
+    if (table := journal.slots.table) is not None:
         # Their leases, or the end of their owners, decide: see worker.service.leases.
         served = {*served, *(one.slot for one in table.every())}
     for orphaned in sorted((unfinished | consuming) - set(served)):
@@ -57,7 +57,7 @@ def adopt(journal: Journal, locks: Locks, host: str, slot: str, served: Collecti
             continue
         journal.consumers.forget(orphaned)
         if orphaned in unfinished:
-            journal.adopt(orphaned, slot)
+            journal.slots.adopt(orphaned, slot)
             LOG.info("%s takes over the operations of %s", slot, orphaned)
 
 

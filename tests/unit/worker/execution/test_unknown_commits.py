@@ -61,7 +61,7 @@ def test_an_entry_of_another_slot_is_not_run(bench, answers) -> None:
     answers.lose()
     with pytest.raises(JournalUnavailable):
         bench.journal.accept(unique_id, SLOT, operation)
-    bench.journal.adopt(SLOT, "another")
+    bench.journal.slots.adopt(SLOT, "another")
 
     assert bench.journal.accept(unique_id, SLOT, operation) is None
 
@@ -134,12 +134,12 @@ def test_a_call_that_could_not_be_journalled_does_not_run_later(
 
     answers.lose(2, takes_effect=takes_effect)
     with monkeypatch.context() as during:
-        during.setattr(bench.journal, "_read_back", away)
+        during.setattr(bench.journal.insertions, "_read_back", away)
         with pytest.raises(JournalUnavailable):
             bench.call("ask", name="a")
     answers.lose(0)
     assert len(bench.journal.unfinished(SLOT)) == int(takes_effect)
-    bench.journal.remove_withdrawn()
+    bench.journal.insertions.remove_withdrawn()
 
     assert bench.journal.unfinished(SLOT) == []
     assert bench.call("ask", name="b") == "B"
@@ -214,13 +214,13 @@ def test_no_message_is_acknowledged_while_the_journal_refuses_everything(
         if len(refusals) < 4:
             raise JournalRefused("there is no such table")
 
-    plain = bench.journal._insert
+    plain = bench.journal.insertions.insert
 
     def insert(*args: object) -> object:
         refuse()
         return plain(*args)
 
-    monkeypatch.setattr(bench.journal, "_insert", insert)
+    monkeypatch.setattr(bench.journal.insertions, "insert", insert)
     bench.cast("note", name="a")
 
     assert len(refusals) == 4

@@ -15,8 +15,9 @@ from taskflow.persistence.models import TaskDetail
 from taskflow.types.failure import Failure
 
 from flows.volume import create
+from worker.journal.entries.insertions import flow_id
 from worker.journal.errors import JournalError
-from worker.journal.journal import Journal, flow_id
+from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
 

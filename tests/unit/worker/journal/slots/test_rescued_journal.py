@@ -51,7 +51,7 @@ def journal(tmp_path: Path) -> Journal:
 def test_unfinished_operations_are_imported_with_their_progress(
     rescued: Path, journal: Journal
 ) -> None:
-    assert journal.import_file(rescued) == [Imported("h1@b/0", 2, 0)]
+    assert journal.slots.import_file(rescued) == [Imported("h1@b/0", 2, 0)]
 
     pending, begun = journal.unfinished("h1@b/0 (imported)")
     assert pending.state == states.PENDING
@@ -63,10 +63,10 @@ def test_unfinished_operations_are_imported_with_their_progress(
 
 
 def test_a_second_import_copies_nothing(rescued: Path, journal: Journal) -> None:
-    journal.import_file(rescued)
-    journal.adopt("h1@b/0 (imported)", "h2@b/0")
+    journal.slots.import_file(rescued)
+    journal.slots.adopt("h1@b/0 (imported)", "h2@b/0")
 
-    assert journal.import_file(rescued) == [Imported("h1@b/0", 0, 2)]
+    assert journal.slots.import_file(rescued) == [Imported("h1@b/0", 0, 2)]
     assert len(journal.unfinished("h2@b/0")) == 2
     assert journal.unfinished("h1@b/0 (imported)") == []
 
@@ -76,4 +76,4 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, journal: Journal) 
     path.write_text("not a database" * 100)
 
     with pytest.raises(JournalError, match="notes cannot be read"):
-        journal.import_file(path)
+        journal.slots.import_file(path)

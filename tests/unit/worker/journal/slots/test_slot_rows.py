@@ -15,10 +15,12 @@ import sqlalchemy as sa
 
 from tests.unit.worker.journal.test_journal import cast
 from worker.journal import journal as journal_module
+from worker.journal.entries import insertions
 from worker.journal.errors import JournalConflict, JournalFenced
 from worker.journal.interruptions import LOST
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import RequestResult
+from worker.journal.slots import journal_slots
 from worker.journal.slots.adoption import Adoption
 from worker.journal.slots.ownership import Holder, Ownership
 from worker.journal.slots.slot_rows import LATELY, Slots
@@ -53,15 +55,15 @@ def host(name: str, instance: str = "") -> Holder:
 def journal(tmp_path: Path) -> Journal:
     """A journal whose file has leases, as one on a server has."""
     made = Journal(f"sqlite:///{tmp_path}/journal.sqlite")
-    made.slot_table = Slots(made._transactions)
+    made.slots.table = Slots(made._transactions)
     made.upgrade()
     return made
 
 
 @pytest.fixture
 def slots(journal: Journal) -> Slots:
-    assert journal.slot_table is not None
-    return journal.slot_table
+    assert journal.slots.table is not None
+    return journal.slots.table
 
 
 @pytest.fixture
@@ -164,10 +166,10 @@ def test_a_slot_that_is_given_up_is_orphaned_only_with_operations(
     journal: Journal, slots: Slots, clock: Clock
 ) -> None:
     for name in ("h1", "h2"):
-        journal.hold(owned(slots, name), no_loss)
+        journal.slots.hold(owned(slots, name), no_loss)
         if name == "h1":
             accept(journal, "h1@b/0")
-        assert journal.give_up() is (name == "h1")
+        assert journal.slots.give_up() is (name == "h1")
         journal._transactions.fence = None
 
     found = {one.slot: (one.is_free, one.is_adoptable(MARGIN)) for one in slots.every()}
@@ -181,7 +183,7 @@ def test_operations_move_to_the_adopter_in_order_of_acceptance(
     flows = [accept(journal, "h1@b/0") for _ in range(3)]
     journal.consumers.register("h1@b/0", [("queue", "consumer")])
     slots.renew(first, POOL, ttl=TTL, armed=True)
-    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    adoption = journal.slots.hold(owned(slots, "h2"), no_loss)
     clock.advance(TTL + MARGIN + 1)
     former = slots.find("h1@b/0")
     assert former is not None
@@ -206,7 +208,7 @@ def test_the_loss_of_a_host_is_noted_with_the_adoption(
     journal.count_interruption(journal.load(flows["runs"]))
     with journal._transactions.writing() as cursor:
         journal._statements.set_flow(cursor, flows["suspended"], "SUSPENDED")
-    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    adoption = journal.slots.hold(owned(slots, "h2"), no_loss)
     clock.advance(600)
     former = slots.find("h1@b/0")
     assert former is not None
@@ -225,7 +227,7 @@ def test_only_an_armed_lease_is_adopted(
     journal: Journal, slots: Slots, clock: Clock, armed: bool
 ) -> None:
     slots.renew(owned(slots, "h1"), POOL, ttl=TTL, armed=armed)
-    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    adoption = journal.slots.hold(owned(slots, "h2"), no_loss)
     clock.advance(600)
     former = slots.find("h1@b/0")
     assert former is not None
@@ -255,7 +257,7 @@ def test_a_contested_slot_is_freed_before_its_adoption(
     first = owned(slots, "h1")
     slots.renew(first, POOL, ttl=TTL, armed=True)
     flow = accept(journal, "h1@b/0")
-    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    adoption = journal.slots.hold(owned(slots, "h2"), no_loss)
     clock.advance(600)
     former = slots.find("h1@b/0")
     assert former is not None
@@ -276,7 +278,7 @@ def test_an_adopter_that_dies_after_it_has_freed_a_slot_leaves_it_to_others(
     first = owned(slots, "h1")
     slots.renew(first, POOL, ttl=TTL, armed=True)
     accept(journal, "h1@b/0")
-    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    adoption = journal.slots.hold(owned(slots, "h2"), no_loss)
     clock.advance(600)
     former = slots.find("h1@b/0")
     assert former is not None
@@ -296,7 +298,7 @@ def test_a_lease_that_is_renewed_meanwhile_is_not_adopted(
 ) -> None:
     first = owned(slots, "h1")
     slots.renew(first, POOL, ttl=TTL, armed=True)
-    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    adoption = journal.slots.hold(owned(slots, "h2"), no_loss)
     clock.advance(600)
     former = slots.find("h1@b/0")
     slots.renew(first, POOL, ttl=TTL, armed=True)
@@ -311,7 +313,7 @@ def test_requests_follow_their_flow_to_the_adopter(
     slots.renew(owned(slots, "h1"), POOL, ttl=TTL, armed=True)
     flow = accept(journal, "h1@b/0")
     journal.requests.ask("h1@b/0", flow, "cancel")
-    adoption = journal.hold(owned(slots, "h2"), no_loss)
+    adoption = journal.slots.hold(owned(slots, "h2"), no_loss)
     clock.advance(600)
     former = slots.find("h1@b/0")
     assert former is not None
@@ -338,7 +340,7 @@ WRITES: dict[str, Callable[[Journal, str], object]] = {
     "reopen": lambda j, f: j.reopen(f),
     "revert_again": lambda j, f: j.revert_again(f),
     "set_aside": lambda j, f: j.set_aside(f, "reason"),
-    "adopt": lambda j, _f: j.adopt("h9@b/0", "h1@b/0"),
+    "adopt": lambda j, _f: j.slots.adopt("h9@b/0", "h1@b/0"),
     "prune": lambda j, _f: j.prune(*_times()),
     "answer": lambda j, _f: j.requests.answer(1, RequestResult(True, "done")),
     "prune requests": lambda j, _f: j.requests.prune(_times()[0]),
@@ -365,7 +367,7 @@ def test_an_old_epoch_writes_nothing(
     lost: list[str] = []
     flow = accept(journal, "h1@b/0")
     journal.requests.ask("h1@b/0", flow, "cancel")
-    journal.hold(owned(slots, "h1"), lost.append)
+    journal.slots.hold(owned(slots, "h1"), lost.append)
     clock.advance(600)
     take(slots, "h1", host("h2"), expired=MARGIN)
     before = _content(journal)
@@ -379,15 +381,19 @@ def test_an_old_epoch_writes_nothing(
 
 def test_every_writing_method_is_in_the_table() -> None:
     """A method that is added and writes has to be fenced, and tried above."""
-    source = Path(journal_module.__file__).read_text()
-    bodies = re.split(r"\n    def ", source)
+    sources = [
+        Path(one.__file__).read_text() for one in (journal_module, insertions, journal_slots)
+    ]
     writing = {
         body.split("(", 1)[0]
-        for body in bodies[1:]
+        for source in sources
+        for body in re.split(r"\n    def ", source)[1:]
         if "self._writing(" in body or ".changing()" in body
     }
 
-    assert writing - {"_fail", "_insert", "_writing", "remove_withdrawn"} <= set(WRITES)
+    assert writing - {"_fail", "insert", "insert_all", "_writing", "remove_withdrawn"} <= set(
+        WRITES
+    )
 
 
 def test_transactions_are_opened_in_one_place() -> None:
@@ -405,8 +411,8 @@ def test_transactions_are_opened_in_one_place() -> None:
 def test_nothing_is_written_after_the_slot_was_given_up(
     journal: Journal, slots: Slots, clock: Clock
 ) -> None:
-    journal.hold(owned(slots, "h1"), no_loss)
-    journal.give_up()
+    journal.slots.hold(owned(slots, "h1"), no_loss)
+    journal.slots.give_up()
 
     with pytest.raises(JournalFenced):
         accept(journal, "h1@b/0")
