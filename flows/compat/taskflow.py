@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -24,6 +24,8 @@ class CompiledFlow:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.compiler = compiler.PatternCompiler(flow)
+        self.validated: set[frozenset[str]] = set()
+        """Sets of arguments that were found to be complete."""
 
     def tasks(self) -> Iterator[Any]:
         """Yield the tasks in the order of their execution."""
@@ -39,6 +41,7 @@ class Engine(SerialActionEngine):  # type: ignore[misc]
     def __init__(self, compiled: CompiledFlow, detail: FlowDetail, backend: Any) -> None:
         super().__init__(compiled.flow, detail, backend, {"gather_statistics": False})
         self._compiler = compiled.compiler
+        self._validated_with = compiled.validated
 
     @property
     def detail(self) -> FlowDetail:
@@ -60,6 +63,15 @@ class Engine(SerialActionEngine):  # type: ignore[misc]
             state = states.SUSPENDED
         super()._change_state(state)
 
+    def validate(self) -> None:
+        """Check that each task gets its arguments, once for each set of their names."""
+        given = frozenset(self.storage.transients)
+        if given in self._validated_with:
+            self._validated = True
+            return
+        super().validate()
+        self._validated_with.add(given)
+
     def _scopes(self, atom_name: str) -> Any:
         return self._runtime.fetch_scopes_for(atom_name) if self._compiled else None
 
@@ -75,6 +87,11 @@ class Storage(storage.Storage):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lock = _NO_LOCK
+
+    @property
+    def transients(self) -> Collection[str]:
+        """The names of the arguments that were injected."""
+        return self._transients.keys()  # type: ignore[no-any-return]
 
     def _with_connection(self, functor: Any, source: Any, clone: Any) -> Any:
         if isinstance(clone, FlowDetail):
@@ -97,6 +114,17 @@ class _NoLock:
 
 
 _NO_LOCK = _NoLock()
+
+
+def _leave_out_locks() -> None:
+    """Let the methods of the storage not even enter the lock: it is a tenth of a flow's time."""
+    for name, method in vars(storage.Storage).items():
+        takes_lock = getattr(method, "__globals__", {}).get("__name__") == "fasteners.lock"
+        if takes_lock and name not in vars(Storage):
+            setattr(Storage, name, method.__wrapped__)
+
+
+_leave_out_locks()
 
 
 def upgrade_lock(backend: Any) -> Any:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from taskflow import states, storage, task
+from taskflow import exceptions, states, storage, task
 from taskflow.patterns import linear_flow
 from taskflow.persistence.backends import impl_sqlalchemy
 from taskflow.persistence.models import FlowDetail
@@ -103,6 +103,39 @@ def test_an_engine_takes_no_lock(
     monkeypatch.setattr("fasteners.ReaderWriterLock.write_lock", None)
 
     run(compiled, Backend())
+
+
+@pytest.mark.parametrize("name", ["get_atom_state", "set_atom_state", "fetch_mapped_args"])
+def test_methods_of_the_storage_do_not_enter_its_lock(name: str) -> None:
+    assert getattr(compat.Storage, name) is getattr(storage.Storage, name).__wrapped__
+
+
+class Needing(task.Task):  # type: ignore[misc]
+    """A task that needs an argument."""
+
+    def execute(self, name: str) -> None: ...
+
+
+def test_arguments_are_checked_once_for_each_set_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    whole = storage.Storage.fetch_unsatisfied_args
+    monkeypatch.setattr(
+        compat.Storage,
+        "fetch_unsatisfied_args",
+        lambda *given, **named: checked.append(given[1]) or whole(*given, **named),
+    )
+    compiled = compat.CompiledFlow(linear_flow.Flow("one").add(Needing("needing")))
+
+    for args in ({"name": "a"}, {"name": "b"}, {}, {"name": "c"}, {}):
+        engine = compat.Engine(compiled, FlowDetail("one", "00000000-0000"), Backend())
+        engine.storage.inject(args, transient=True)
+        before = len(checked)
+        if args:
+            engine.run()
+        else:
+            with pytest.raises(exceptions.MissingDependencies):
+                engine.run()
+        assert (len(checked) > before) is (args.get("name") in (None, "a"))
 
 
 def test_every_save_passes_a_source_and_a_clone() -> None:
