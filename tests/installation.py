@@ -15,7 +15,20 @@ from pathlib import Path
 _INSTALL_TIMEOUT = 120.0  # seconds; it comes from the package index
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
+PROGRAMS = "HOLDFAST_PROGRAMS"
+"""The variable with the directory of programs that several Python environments share."""
+
 _failed: set[Path] = set()
+
+
+def place_of(program: str) -> Path:
+    """Return the directory of a program: a shared one, or else of this Python environment."""
+    return Path(os.environ.get(PROGRAMS) or sys.prefix) / program
+
+
+def python_place_of(program: str) -> Path:
+    """Return the directory of a program in a Python environment of this version."""
+    return place_of(f"{program}-{sys.implementation.cache_tag}")
 
 
 @contextlib.contextmanager
@@ -38,7 +51,8 @@ def installed(place: Path, install: Callable[[], object]) -> bool:
     complete = place / "complete"
     if place in _failed:
         return False
-    with exclusively(place.with_suffix(".lock")):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with exclusively(place.with_name(f"{place.name}.lock")):
         if not complete.exists():
             try:
                 install()
@@ -51,7 +65,7 @@ def installed(place: Path, install: Callable[[], object]) -> bool:
 
 def npm_package(name: str, version: str) -> Path | None:
     """Return the folder of a package of npm; None where it cannot be installed."""
-    place = Path(sys.prefix) / name
+    place = place_of(f"{name}-{version}")
 
     def install() -> None:
         npm = shutil.which("npm") or "npm"

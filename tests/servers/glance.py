@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import venv
 from pathlib import Path
 from typing import ClassVar
 
-from tests.installation import installed
+from tests.installation import installed, python_place_of
 from tests.servers.process import Process
 from tests.servers.server import Server
 
@@ -107,7 +106,7 @@ class Glance(Server):
 
     @staticmethod
     def _place() -> Path:
-        return Path(sys.prefix) / "glance"
+        return python_place_of(f"glance-{VERSION}")
 
     @classmethod
     def _program(cls, name: str) -> Path:
