@@ -3,13 +3,16 @@
 
 With ``HOLDFAST_FULL=1`` property tests try every example and every pair, else a part. ``--full``
 runs each kind of fault and attack at length; without it, a quick selection. ``tests/conftest.py``
-loads this module as a plugin, so that every folder has its options and fixtures.
+loads this module as a plugin, so that every folder has its options and fixtures. Tests that are
+marked ``lasts`` run first.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+from collections.abc import Sequence
 
 import hypothesis
 import pytest
@@ -45,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     hypothesis.settings.load_profile("length of the run")
     config.addinivalue_line("markers", "full: takes minutes; only with --full")
+    config.addinivalue_line("markers", "lasts(seconds): is long, so that a worker begins with it")
     if config.getoption("seed") is None:
         config.option.seed = random.SystemRandom().randrange(2**31)
 
@@ -54,14 +58,44 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"faults: --seed {config.getoption('seed')}"
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that are marked ``full``, unless it was asked for."""
-    if config.getoption("full"):
-        return
-    long = pytest.mark.skip(reason="takes minutes: --full")
-    for item in items:
-        if item.get_closest_marker("full"):
-            item.add_marker(long)
+    """Leave out tests that are marked ``full``, unless it was asked for; begin with the longest."""
+    if not config.getoption("full"):
+        long = pytest.mark.skip(reason="takes minutes: --full")
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(long)
+    if (worker := getattr(config, "workerinput", None)) is not None:
+        seconds = [_seconds(item) for item in items]
+        items[:] = [items[number] for number in order(seconds, worker["workercount"])]
+
+
+def _seconds(item: pytest.Item) -> float:
+    """Return how long a test lasts by its marker, 0 without one."""
+    marker = item.get_closest_marker("lasts")
+    return float(marker.args[0]) if marker is not None else 0.0
+
+
+def order(seconds: Sequence[float], workers: int) -> list[int]:
+    """Return the numbers of tests such that each worker begins with some of the longest ones.
+
+    pytest-xdist gives each worker a part of the list, and later moves tests from the end of the
+    longest part to a worker without any: a long test at the end of the run is waited for alone.
+
+    :param seconds: how long each test lasts, 0 for one that is not long.
+    """
+    first: list[list[int]] = [[] for _ in range(workers)]
+    for number in sorted(range(len(seconds)), key=lambda n: -seconds[n]):
+        if seconds[number]:
+            min(first, key=lambda part: sum(seconds[n] for n in part)).append(number)
+    others = iter([number for number, length in enumerate(seconds) if not length])
+    ordered: list[int] = []
+    for turn, part in enumerate(first):
+        size = (len(seconds) - len(ordered)) // (workers - turn)
+        ordered += part
+        ordered += itertools.islice(others, max(size - len(part), 0))
+    return ordered
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,7 @@ def test_every_operation_that_changes_something_has_a_case(name: str) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.lasts(110)
 def test_each_axis_at_random_points(campaign: Campaign) -> None:
     # One test for all axes: to learn the ways takes as long as several axes.
     for name in AXES:

@@ -101,6 +101,7 @@ class TestWords:
 
 
 class TestCancel:
+    @pytest.mark.lasts(50)
     def test_a_restore_ends_and_the_backup_is_as_before(self, slow_cloud: BackupCloud) -> None:
         cloud = slow_cloud
         volume = cloud.filled(56)

@@ -304,6 +304,7 @@ class TestInterruption:
         cloud.wait_status(backup, "available")
         cloud.wait_status(volume, "available")
 
+    @pytest.mark.lasts(60)
     def test_a_killed_backup_goes_on(self, slow_cloud: BackupCloud) -> None:
         cloud = slow_cloud
         volume = cloud.filled(31)
