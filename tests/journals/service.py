@@ -31,7 +31,8 @@ from worker.endpoints.volume import RPC_VERSION as VOLUME_VERSION
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
-from worker.execution.pools.operation_pool import OperationPool, PoolSize
+from worker.execution.pools.operation_pool import OperationPool
+from worker.execution.pools.pool_limits import PoolSize
 from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry

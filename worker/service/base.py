@@ -44,7 +44,8 @@ from worker.execution.fairness.bandwidth import Bandwidth
 from worker.execution.fairness.project_limits import ProjectLimits
 from worker.execution.intake import Intake
 from worker.execution.operator_requests import RequestHandler, RequestPoller
-from worker.execution.pools.operation_pool import OperationPool, PoolSize, WaitingLimits
+from worker.execution.pools.operation_pool import OperationPool
+from worker.execution.pools.pool_limits import PoolSize, WaitingLimits
 from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.rejections.retried import MessageRetry
 from worker.execution.resource_queue import ResourceQueue

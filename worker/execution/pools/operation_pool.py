@@ -17,10 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from oslo_utils import units
 from taskflow.persistence.models import FlowDetail
 
 from flows.engine.flow_run import FlowRun, Outcome
@@ -32,6 +30,7 @@ from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
 from worker.execution.pools import resume_pool
 from worker.execution.pools.call_pool import NOT_BEGUN, Accept, CallPool
+from worker.execution.pools.pool_limits import DEFAULT_LIMITS, PoolSize, WaitingLimits
 from worker.execution.pools.resume_pool import ResumePool
 from worker.execution.pools.thread_pool import FairPool, PoolCounts, ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
@@ -70,34 +69,6 @@ class Submitted(Protocol):
         """Return the operations that were submitted and not taken yet."""
 
 
-@dataclass(frozen=True)
-class PoolSize:
-    """How many operations run at once.
-
-    :param threads: those that take long and move no data; others have as many, or more.
-    :param data_transfers: 0 for no limit.
-    :param most: returns a limit for each kind below its threads; 0 for none.
-    """
-
-    threads: int
-    data_transfers: int = 0
-    most: Callable[[], int] = lambda: 0
-
-
-@dataclass(frozen=True)
-class WaitingLimits:
-    """How many accepted operations may wait.
-
-    :param most: in each pool, for their turn or for a thread.
-    :param per_resource: for their turn on one resource.
-    :param most_bytes: their arguments in each pool; the last one that is accepted may exceed it.
-    """
-
-    most: int = 20_000
-    per_resource: int = 100
-    most_bytes: int = 32 * units.Mi
-
-
 class OperationPool:
     """Runs the operations of one process.
 
@@ -119,7 +90,7 @@ class OperationPool:
         *,
         slot: str,
         size: PoolSize,
-        limits: WaitingLimits = WaitingLimits(),
+        limits: WaitingLimits = DEFAULT_LIMITS,
         projects: ProjectLimits = UNLIMITED,
         submitted: Submitted | None = None,
         stopping: threading.Event,

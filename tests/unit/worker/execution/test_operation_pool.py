@@ -29,7 +29,8 @@ from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
 from worker.execution.operator_requests import RequestHandler, RequestRefused
-from worker.execution.pools.operation_pool import OperationPool, PoolSize, WaitingLimits
+from worker.execution.pools.operation_pool import OperationPool
+from worker.execution.pools.pool_limits import PoolSize, WaitingLimits
 from worker.execution.pools.thread_pool import ThreadPool
 from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.rejections.retried import MessageRetry
