@@ -25,7 +25,8 @@ from worker.conf import state_path
 from worker.db import sync
 from worker.db.database import Database
 from worker.db.records import Records
-from worker.journal.journal import Journal, flow_id
+from worker.journal.entries.insertions import flow_id
+from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
 from worker.service import volume
 

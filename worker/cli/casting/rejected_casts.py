@@ -156,7 +156,7 @@ def _slot(access: Access, entry: JournalEntry) -> str:
     That is the process which rejected it; where this has ended, and the journal is on a server,
     another one of its pool.
     """
-    slot, table = entry.meta.get("slot"), access.journal.slot_table
+    slot, table = entry.meta.get("slot"), access.journal.slots.table
     if not isinstance(slot, str) or not slot:
         raise CommandError(f"message {entry.flow} was rejected by an older version: send it again")
     recorded = table.find(slot) if table is not None else None

@@ -30,7 +30,14 @@ from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
 from worker.execution.pools import resume_pool
 from worker.execution.pools.call_pool import NOT_BEGUN, Accept, CallPool
-from worker.execution.pools.pool_limits import DEFAULT_LIMITS, PoolSize, WaitingLimits
+from worker.execution.pools.pool_limits import (
+    CALL_THREADS,
+    DEFAULT_LIMITS,
+    QUICK_THREADS,
+    RESERVED_PART,
+    PoolSize,
+    WaitingLimits,
+)
 from worker.execution.pools.resume_pool import ResumePool
 from worker.execution.pools.thread_pool import FairPool, PoolCounts, ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
@@ -48,15 +55,6 @@ LOG = logging.getLogger(__name__)
 
 _UNLIMITED = 256
 """Threads for data transfers where their number has no limit."""
-
-QUICK_THREADS = 16
-"""Threads for casts that are done in a moment, at least."""
-
-CALL_THREADS = 64
-"""Threads for calls, at least."""
-
-RESERVED_PART = 8
-"""Part of the threads, as a divisor, that projects without a running operation have besides."""
 
 REPLY_TIME = 1.0
 """Seconds in which a stop sends errors to the callers whose turn has not come."""

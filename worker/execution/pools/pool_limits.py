@@ -8,6 +8,15 @@ from dataclasses import dataclass
 
 from oslo_utils import units
 
+QUICK_THREADS = 16
+"""Threads for casts that are done in a moment, at least."""
+
+CALL_THREADS = 64
+"""Threads for calls, at least."""
+
+RESERVED_PART = 8
+"""Part of the threads, as a divisor, that projects without a running operation have besides."""
+
 
 @dataclass(frozen=True)
 class PoolSize:

@@ -18,7 +18,7 @@ from oslo_config import cfg
 from drivers.compat import oslo_config
 from flows.engine.flow_run import FlowRun
 from flows.secret_texts import masked_text
-from worker.execution.executor import OperationRun
+from worker.execution.runs.operation_run import OperationRun
 from worker.metrics.beats import BEATS
 from worker.metrics.outages import OUTAGES
 from worker.service.monitoring import process_checks

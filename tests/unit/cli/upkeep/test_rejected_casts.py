@@ -10,7 +10,8 @@ import pytest
 
 from tests.servers import until
 from tests.unit.cli.conftest import Shell
-from worker.journal.journal import Journal, flow_id
+from worker.journal.entries.insertions import flow_id
+from worker.journal.journal import Journal
 from worker.rpc import objects
 from worker.service.start_stop import Service
 

@@ -25,10 +25,12 @@ from flows.factories import registered
 from flows.lifecycle import Step
 from tests.unit.flows.world.world import World
 from worker.execution.concurrency import Limiter, blocking
-from worker.execution.executor import Executor, OperationRun
+from worker.execution.executor import Executor
 from worker.execution.retry import JournalRetry
+from worker.execution.runs.operation_run import OperationRun
 from worker.execution.timeouts import OperationTimeouts
-from worker.journal.journal import Journal, flow_id
+from worker.journal.entries.insertions import flow_id
+from worker.journal.journal import Journal
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
 from worker.spans import traces
