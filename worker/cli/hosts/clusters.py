@@ -40,8 +40,11 @@ class Rename(Command):
         if slots is not None:
             slots.of_pool(name)  # an error before anything is written
         count = self.access.records.membership.rename(name, to)
+        moved = 0 if slots is None else slots.rename_pool(name, to)
+        if not (services or count or moved):
+            raise CommandError(f"there is no cluster {name}; see: holdfast cluster list")
         self.write(f"{len(services)} services and {count} resources belong to cluster {to} now")
-        if slots is not None and (moved := slots.rename_pool(name, to)):
+        if moved:
             self.write(f"{moved} slots of the journal belong to its pool")
 
 

@@ -137,3 +137,10 @@ def test_a_host_without_a_service_is_named(holdfast: Shell, b: str) -> None:
     done = holdfast("cluster", "leave", f"h9@{b}")
 
     assert done.errors == [f"there is no volume service h9@{b}"]
+
+
+def test_an_unknown_cluster_is_not_renamed(holdfast: Shell, b: str) -> None:
+    done = holdfast("cluster", "rename", f"none@{b}", f"d@{b}")
+
+    assert done.status == 1
+    assert f"there is no cluster none@{b}" in done.errors[0]
