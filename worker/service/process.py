@@ -268,7 +268,8 @@ def _serve_several(
 
 
 def _complete() -> None:
-    before_fork.complete()
+    with memory.loading():
+        before_fork.complete()
     memory.share(memory.ARENAS_OF_CHILDREN)
 
 
