@@ -45,6 +45,26 @@ def test_good_file_has_no_problem(write):
     assert check([write(GOOD)]) == []
 
 
+def test_an_address_that_cannot_be_read_hides_no_problem_of_other_options(write):
+    path = write("""
+        [DEFAULT]
+        enabled_backends = b1
+        state_path = relative
+        executor_thread_pool_size = 0
+        [database]
+        connection = mysql+pymysql://user:pass@word@host/cinder
+        [b1]
+        volume_driver = noop
+        """)
+    pathlib.Path(path).chmod(0o600)
+
+    assert [one.partition(":")[2].partition(":")[0].strip() for one in told(path)] == [
+        "3",
+        "4",
+        "6",
+    ]
+
+
 @pytest.mark.parametrize("host", ["a@b", "a#b", "my host"])
 def test_a_wrong_host_has_its_place_and_hides_no_other_problem(write, host):
     path = write(f"""

@@ -134,10 +134,12 @@ def _service(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Prob
     except ConfigError as error:
         problems.append(error.problem)
     problems += compute.faults(conf, found)
-    problems += urls.faults(conf, found)
-    if not problems:
-        problems += [*places.relative(conf, found), *urls.warnings(conf, found)]
-        problems += [*monitoring.faults(conf, found), *monitoring.collector_faults(conf, found)]
+    unreadable = urls.faults(conf, found)
+    databases = {"database", "journal"} - {one.section for one in unreadable}
+    problems += [*unreadable, *places.relative(conf, found, databases)]
+    problems += urls.warnings(conf, found, databases)
+    problems += [*monitoring.faults(conf, found), *monitoring.collector_faults(conf, found)]
+    if all(one.option != "transport_url" for one in unreadable):
         problems += [*bus.faults(conf, found)] or [*bus.warnings(conf, found)]
     return [*problems, *_relations(conf, found), *_leases(conf, found)]
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from oslo_config import cfg
 
@@ -19,14 +19,16 @@ _LONGEST = 255
 _UNIQUE = "_fanout_" + 32 * "0"
 
 
-def relative(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
-    """Return places whose meaning depends on the directory in which a service is started."""
+def relative(conf: cfg.ConfigOpts, found: ConfigFiles, databases: Collection[str]) -> list[Problem]:
+    """Return places whose meaning depends on the directory in which a service is started.
+
+    :param databases: sections of databases whose addresses can be read.
+    """
     options = {(section, one.dest): one for section, one in oslo_config.registered(conf)}
     problems = []
     for section, name in (
         ("DEFAULT", "state_path"),
-        ("journal", "connection"),
-        ("database", "connection"),
+        *((section, "connection") for section in sorted(databases, reverse=True)),
     ):
         value = conf[name] if section == "DEFAULT" else conf[section][name]
         path = value if section == "DEFAULT" else database_url.file_of(value)

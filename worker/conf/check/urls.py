@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy
@@ -35,10 +35,15 @@ def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     return problems
 
 
-def warnings(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
-    """Yield parts of addresses of databases that have no effect."""
+def warnings(
+    conf: cfg.ConfigOpts, found: ConfigFiles, databases: Collection[str]
+) -> Iterator[Problem]:
+    """Yield parts of addresses of databases that have no effect.
+
+    :param databases: sections of databases whose addresses can be read.
+    """
     options = {(section, option.dest): option for section, option in oslo_config.registered(conf)}
-    for section in ("database", "journal"):
+    for section in sorted(databases):
         for name in database_url.missing_plugins(conf[section].connection):
             text = f"the plugin {name} is not installed, so it has no effect"
             place = section, options[section, "connection"]
