@@ -326,7 +326,8 @@ def _require_ids(parsed_args: argparse.Namespace) -> None:
     for name in _IDS:
         value = getattr(parsed_args, name, None)
         if isinstance(value, str) and not value.strip():
-            raise CommandError(f"the id of a {'flow' if name == 'which' else name} is missing")
+            of = {"id": "", "which": " of the flow"}.get(name, f" of the {name}")
+            raise CommandError(f"the id{of} is missing")
 
 
 def _found(kind: str, wanted: str, rows: Any) -> Record:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,7 +68,8 @@ def test_an_empty_id_is_refused(holdfast: Shell, words: list[str], wanted: str) 
     ran = holdfast(*words, wanted)
 
     assert ran.status == 1
-    assert ran.errors[-1].endswith(" is missing")
+    kinds = "flow|volume|snapshot|source|image"
+    assert re.search(rf"the id( of the ({kinds}))? is missing$", ran.errors[-1])
 
 
 @pytest.fixture
