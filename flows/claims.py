@@ -64,6 +64,7 @@ class Claim:
         then deleted at its end only.
     :param on_backend: whether the row has to name this backend as well.
     :param unset: columns that are empty until the operation ends.
+    :param makes_row: whether the first step makes the row, so that there is none before it.
     :param status_stays: whether the status may stay after the end of the operation: then only the
         journal has that end, so it has to be on the disk.
     """
@@ -78,6 +79,7 @@ class Claim:
     until_end: bool = False
     on_backend: bool = False
     unset: tuple[str, ...] = ()
+    makes_row: bool = False
     status_stays: bool = False
 
     def __str__(self) -> str:
@@ -152,7 +154,7 @@ class HeldClaim:
         self.maybe_taken = self.number is not None
         record = self.claim.find(ctx)
         if record is None:
-            return "gone"
+            return None if self.claim.makes_row and not begun else "gone"
         status = str(record[self.claim.column])
         if not self.claim.shown_by(ctx, record):
             return status

@@ -39,6 +39,7 @@ from drivers.interface.compute import ComputeService
 from drivers.interface.pace import Pace
 from drivers.interface.volume import VolumeDriver
 from flows.protocols.backends import Attacher, Backend, BackupBackend, Images
+from flows.protocols.image_cache import ImageCacheRecords, ResourceLocks
 from flows.protocols.records import (
     AttachmentRecords,
     BackupRecords,
@@ -72,6 +73,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ImageCacheOptions:
+    """The image-volume cache of a backend.
+
+    :param project_id: the project of its volumes, the internal tenant.
+    :param user_id: their user.
+    :param max_gib: the sum of their sizes in one pool; 0 for no limit.
+    :param max_count: their number in one pool; 0 for no limit.
+    """
+
+    project_id: str
+    user_id: str
+    max_gib: int = 0
+    max_count: int = 0
+
+
+@dataclass(frozen=True)
 class Options:
     """Options that change the behaviour of flows."""
 
@@ -83,6 +100,8 @@ class Options:
     """Whether images that are signed may not be used unverified."""
     migration_create_timeout: float = 300.0
     """Seconds in which the destination of a migration has to be created."""
+    image_cache: ImageCacheOptions | None = None
+    """None: there is none."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +132,7 @@ class OperationContext:
         once more after its failure.
     :param abandoned: whether the process stops without waiting for the end of this run.
     :param claim: the operation's claim on its resource, where it makes one.
+    :param waits: how often the operation was deferred and has waited for another one.
     """
 
     request: Request
@@ -131,6 +151,7 @@ class OperationContext:
     key: str = ""
     abandoned: Callable[[], bool] = lambda: False
     claim: HeldClaim | None = None
+    waits: int = 0
 
     def pause(self, seconds: float) -> bool:
         """Wait outside the limit of running threads; return whether the process stops."""
@@ -236,9 +257,16 @@ class ImageContext(DataContext):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateContext(ImageContext, BackupSourceContext):
-    """The context of flows that create volumes, from images and backups too."""
+    """The context of flows that create volumes, from images and backups too.
+
+    :param operations: the operations of this service.
+    :param locks: those that a step takes beside the operation's.
+    """
 
     scheduler: Scheduler
+    operations: ServiceOperations
+    image_cache: ImageCacheRecords
+    locks: ResourceLocks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ FlowError
 └── Unavailable                    the database did not answer: nothing is decided, wait
 
 RunInterrupted                     no error, and no Exception: the flow stays as it is
+├── OperationDeferred              the flow continues when another operation has ended
 ├── ProcessStopping                the flow, or the message, is taken up after a restart
 ├── LocksLost                      the flow continues when its locks are taken again
 └── ThreadAbandoned                the operation ended without this thread
@@ -248,6 +249,19 @@ class ProcessStopping(RunInterrupted):
     A message is not acknowledged and stays with the broker; a flow is resumed at the
     next start; the caller of a call gets an error.
     """
+
+
+class OperationDeferred(RunInterrupted):
+    """The flow continues when another operation has ended; it holds no thread until then.
+
+    The step that raises it has changed nothing, and is run again.
+
+    :param lock: name of a lock that the other operation holds exclusively.
+    """
+
+    def __init__(self, lock: str) -> None:
+        super().__init__(f"it waits for the operation that holds {lock}")
+        self.lock = lock
 
 
 class LocksLost(RunInterrupted):

@@ -13,7 +13,7 @@ from worker.service import backup, volume
 _NOTHING: Any = None
 
 
-def volume_dispatcher(host: str = "h1@b1") -> Dispatcher:
+def volume_dispatcher(host: str = "h1@b1", *, image_cache: bool = False) -> Dispatcher:
     """Return the methods of the volume service of a backend."""
     endpoints = volume.endpoints(
         host,
@@ -24,6 +24,7 @@ def volume_dispatcher(host: str = "h1@b1") -> Dispatcher:
         objects=_NOTHING,
         targets=_NOTHING,
         follower=_NOTHING,
+        image_cache=image_cache,
     )
     return Dispatcher(endpoints, volume_endpoint.RPC_VERSION)
 

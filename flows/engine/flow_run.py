@@ -32,6 +32,7 @@ from flows.engine.no_persistence import NO_PERSISTENCE
 from flows.engine.undo import UNDONE, undo
 from flows.errors import (
     FlowError,
+    OperationDeferred,
     OperationInterrupted,
     ProcessStopping,
     Unavailable,
@@ -60,6 +61,8 @@ class Outcome:
     """How a run ended.
 
     :param state: ``done``; ``failed`` (reverted); ``suspended`` (resumes later).
+    :param waits_for: the lock of the operation whose end resumes a suspended one; None where
+        the next start does.
     :param failure: the cause of the reverts.
     :param result: the flow's result ``result``, for calls.
     :param revert_failures: steps that could not be reverted: class and text of each error.
@@ -69,6 +72,7 @@ class Outcome:
     failure: Failure | None = None
     result: Any = None
     revert_failures: Mapping[str, str] = field(default_factory=dict)
+    waits_for: str | None = None
 
 
 class FlowRun:
@@ -173,7 +177,12 @@ class FlowRun:
                 return self._finish_ended(shape)
             if self._ctx.resumed or revert:
                 undo(engine, shape, revert)
-            error = self._run(engine)
+            try:
+                error = self._run(engine)
+            except OperationDeferred as deferred:
+                # The state of a flow that an orderly stop suspends: no interruption is counted.
+                engine.storage.set_flow_state(states.SUSPENDED)
+                return Outcome("suspended", waits_for=deferred.lock)
             if self._cancelled and engine.storage.get_flow_state() == states.SUSPENDED:
                 self._suspend.clear()
                 undo(engine, shape, self._cancelled)

@@ -68,6 +68,14 @@ def require_fits(image: Image, volume: Record) -> None:
             raise ImageUnacceptable(f"{label} {text}")
 
 
+def disk_gib(image: Image) -> int | None:
+    """Return the size of the disk in an image, in GiB; None where the service does not know it."""
+    size = _whole(image, "virtual_size")
+    if not size and image.get("disk_format") == "raw":
+        size = _whole(image, "size")
+    return -(-size // units.Gi) or None
+
+
 def require_image(image_meta: Any) -> Image:
     """Return the image of a request. :raises InvalidInput: it has no id."""
     if not isinstance(image_meta, Mapping) or not isinstance(image_meta.get("id"), str):

@@ -23,6 +23,9 @@ class Notifications(Protocol):
     def snapshot(self, request: Request, event: str, snapshot: Record, **extra: Any) -> None:
         """Send ``snapshot.<event>``."""
 
+    def image_cache(self, request: Request, event: str, image_id: str, host: str | None) -> None:
+        """Send ``image_volume_cache.<event>``: ``hit``, ``miss`` or ``evict``."""
+
     def group(self, request: Request, event: str, group: Record, **extra: Any) -> None:
         """Send ``<kind>.<event>`` of a group or a group snapshot."""
 

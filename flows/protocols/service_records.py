@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from drivers.interface.records import Record
+from flows.protocols.image_cache import CacheOperations
 
 
 class ServiceRecords(Protocol):
@@ -85,7 +86,7 @@ class ServiceRow(Protocol):
         """
 
 
-class ServiceOperations(Protocol):
+class ServiceOperations(CacheOperations, Protocol):
     """The operations of the service that runs the flow, as its journal has them."""
 
     def in_progress(self) -> Collection[str]:

@@ -28,6 +28,7 @@ from typing import Any
 
 from taskflow.patterns import linear_flow
 
+from drivers.interface.image import Image
 from flows import errors, messages
 from flows.context import CreateContext
 from flows.driver_calls import driver_contract
@@ -78,15 +79,8 @@ class DownloadImage(Step, task="download"):
     moves_data = True
 
     def execute(self, ctx: CreateContext, volume_id: str, image_id: str, cloned: bool) -> None:
-        volume = ctx.volumes.get(volume_id)
-        image, verified = facts.show(ctx, image_id), None
-        if not cloned:
-            verified = signatures.metadata(ctx, image)
-            ctx.volumes.transition(volume_id, DOWNLOADING, when=STATUSES.during)
-            ctx.workers.claim("Volume", volume_id, DOWNLOADING)
-            if ctx.resumed:
-                ctx.driver.clear_download(ctx.request, volume)
-            image_copy.from_image(ctx, volume, image)
+        image = facts.show(ctx, image_id)
+        verified = None if cloned else download(ctx, volume_id, image)
         image_copy.record(ctx, volume_id, image, verified)
 
     def revert(self, ctx: CreateContext, volume_id: str, result: Any) -> None:
@@ -95,6 +89,17 @@ class DownloadImage(Step, task="download"):
             ctx.volumes.replace_image_metadata(volume_id, {})
         except errors.VolumeNotFound:
             return
+
+
+def download(ctx: CreateContext, volume_id: str, image: Image) -> dict[str, str]:
+    """Write an image into a new volume; return the metadata about its signature."""
+    volume, verified = ctx.volumes.get(volume_id), signatures.metadata(ctx, image)
+    ctx.volumes.transition(volume_id, DOWNLOADING, when=STATUSES.during)
+    ctx.workers.claim("Volume", volume_id, DOWNLOADING)
+    if ctx.resumed:
+        ctx.driver.clear_download(ctx.request, volume)
+    image_copy.from_image(ctx, volume, image)
+    return verified
 
 
 @registered

@@ -15,11 +15,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from drivers.interface.records import Record
+from flows.context import ImageCacheOptions, Options
 from flows.errors import RunInterrupted
 from flows.host import cleanup, failover, freeze
 from flows.volume import create_from_backup, revert
+from flows.volume.image_cache import create as create_from_cache
 from flows.volume.migration import complete, migrate, retype
 from tests import messages
+from tests.dispatchers import volume_dispatcher
 from tests.faults.kill import backup_world
 from tests.faults.kill.cases import every_case as campaign
 from tests.faults.kill.cases import moves
@@ -108,6 +111,18 @@ def _from_backup(world: CaseWorld, project: str) -> Asked:
     return _on(volume, volume=volume, request_spec=spec)
 
 
+def _from_cache(world: CaseWorld, project: str) -> Asked:
+    """Have a volume of an image made while the cache has one."""
+    service = world.service
+    service.intake._dispatcher = volume_dispatcher(service.host, image_cache=True)
+    service.options = Options(image_cache=ImageCacheOptions("internal", "internal"))
+    source, image = world.volume("internal"), world.image("raw")
+    world.records.image_cache.add(source.id, image["id"], None)
+    volume = world.volume(project, "creating", made=False)
+    spec = {"image_id": image["id"], "volume_properties": {"size": 1}}
+    return _on(volume, volume=volume, request_spec=spec)
+
+
 def _revert_by_copy(world: CaseWorld, project: str) -> Asked:
     world.service.driver.missing.add("revert_to_snapshot")
     asked: Asked = campaign._revert(world, project)  # type: ignore[arg-type]
@@ -165,6 +180,7 @@ def _cleanup(world: CaseWorld, project: str) -> Asked:
 
 _MORE: tuple[Any, ...] = (
     ("create from backup", "create_volume", create_from_backup.flow, _from_backup, "3.0"),
+    ("create from the cache", "create_volume", create_from_cache.flow, _from_cache, "3.0"),
     ("revert by copy", "revert_to_snapshot", revert.flow, _revert_by_copy, "3.15"),
     ("migrate elsewhere", "migrate_volume", migrate.flow, _migrate, "3.5"),
     ("retype by migration", "retype", retype.flow, _retype, "3.5"),

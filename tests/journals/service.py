@@ -20,6 +20,7 @@ from drivers.interface.records import Record
 from flows.context import BackupContext, Options, VolumeServiceContext
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from tests.journals.doubles import Attacher, BackupServices, BackupStore, Driver, VolumeServices
+from tests.unit.flows import cached_images
 from tests.unit.flows.world.doubles import Noted
 from tests.unit.flows.world.images import Images
 from worker.adapters.record_cache import RecordCache
@@ -102,6 +103,7 @@ class Service:
         )
         self.driver, self.store = Driver(databases.volumes), BackupStore()
         self.images, self.scheduler = Images(), Noted()
+        self.options = Options()
         self.stopping = threading.Event()
         retry = JournalRetry(self.stopping)
         self.executor = self._executor(retry)
@@ -206,13 +208,15 @@ class Service:
             backup_service=BackupServices(),  # type: ignore[arg-type]
             service=ServiceRow(self),
             operations=Operations(self),
+            image_cache=records.image_cache,
+            locks=cached_images.Locks(),
             host=records.on_host(self.host),
             volume_service=self._volume_services(),
             attacher=Attacher(),
             compute=others,
             types=records.volume_types,
             services=records.services,
-            options=Options(),
+            options=self.options,
             resumed=resumed,
             stopping=self.stopping,
         )

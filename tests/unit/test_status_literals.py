@@ -61,6 +61,8 @@ WITHOUT_TABLE = {
     "flows.host.repair": "the rows decide which status is right",
     "flows.snapshot.connection": "calls that change no row",
     "flows.volume.connections.connection": "calls that change no status",
+    "flows.volume.image_cache.create": "the statuses are those of flows.volume.create",
+    "flows.volume.image_cache.evict": "the statuses are those of flows.volume.delete",
     "flows.volume.migration.update_migrated": "it writes the place of the data only",
 }
 """Modules of flows that write no status of their own, with the reason."""

@@ -19,6 +19,7 @@ from flows.volume import (
     revert,
     upload,
 )
+from flows.volume.image_cache import create as create_from_cache
 from worker.endpoints.arguments import (
     as_list,
     check_id,
@@ -38,7 +39,13 @@ RPC_VERSION = "3.20"
 
 
 class VolumeEndpoint:
-    """Create, change and delete volumes; copy them to images and from images."""
+    """Create, change and delete volumes; copy them to images and from images.
+
+    :param image_cache: whether volumes of images are cloned from the cache.
+    """
+
+    def __init__(self, *, image_cache: bool = False) -> None:
+        self._image_cache = image_cache
 
     @exposed("3.0")
     def create_volume(
@@ -52,6 +59,8 @@ class VolumeEndpoint:
         """Create a volume, empty or from the source that its row names."""
         volume_id = id_of(volume, "volume")
         factory, source = _source_of(volume, request_spec)
+        if self._image_cache and factory is create_from_image.flow:
+            factory = create_from_cache.flow
         shared = [snapshot_lock(s) for s in ids_of(volume, "snapshot_id")]
         shared += [volume_lock(s) for s in ids_of(volume, "source_volid")]
         return Operation(

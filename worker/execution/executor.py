@@ -108,7 +108,7 @@ class Executor:
                 self._choose_direction(run)
             else:
                 run.revert = run.cancelled
-            if run.resumed and run.revert is None:
+            if run.resumed and run.revert is None and not run.waits:
                 MEASURED.count(RESUMED, run.operation.method)
             outcome = self._run(run, on_late_return)
         finally:
@@ -239,6 +239,7 @@ class Executor:
         operation = run.operation
         progress = self._journal.progress(run.detail)
         ctx = self._contexts(operation.request, run.resumed)
+        ctx = replace(ctx, waits=run.waits)
         if not run.calls_driver:
             ctx = replace(ctx, backend=cast(Backend, BackendWithoutDriver(ctx.backend, run.revert)))
         require = _nothing

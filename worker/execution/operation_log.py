@@ -28,7 +28,9 @@ def log_end(operation: Operation, outcome: Outcome, seconds: float, next_step: s
     :param next_step: of an operator, where a revert failed.
     """
     failure = outcome.failure
-    if outcome.state == "suspended":
+    if outcome.waits_for is not None:
+        LOG.info("%s waits for the operation that holds %s", operation, outcome.waits_for)
+    elif outcome.state == "suspended":
         LOG.warning("%s suspended after %.3f s; it resumes at the next start", operation, seconds)
     elif failure is None:
         LOG.info("%s done in %.3f s", operation, seconds)

@@ -126,6 +126,11 @@ class ResourceQueue:
         with self._guard:
             return max((self._waiting[name] for name in names), default=0)
 
+    def is_exclusive(self, name: str) -> bool:
+        """Return whether a ticket waits for a name to hold it exclusively, or holds it so."""
+        with self._guard:
+            return any(ticket.names[name] for ticket in self._queues.get(name, ()))
+
     def is_taken(self, names: Iterable[str]) -> bool:
         """Return whether any ticket waits for one of these names, or holds it."""
         with self._guard:

@@ -67,7 +67,10 @@ def _of_operation(operation: Mapping[str, Any], resource: Mapping[str, Any] | No
     if state == states.PENDING:
         return f"{label} waits for its turn in {slot}."
     if state == states.SUSPENDED:
-        return f"{label} was suspended by an orderly stop, and resumes at the start of {slot}."
+        return (
+            f"{label} is suspended: until the operation that it waits for has ended, or after an "
+            f"orderly stop until the start of {slot}."
+        )
     if state in _REVERTS or operation["attempts"]["reverted_because"]:
         return f"{label} is being reverted by {slot}."
     running = [task for task in operation["tasks"] if task["state"].startswith("RUNNING")]

@@ -18,10 +18,12 @@ RESULTS = ("done", "failed", "suspended")
 
 
 def count_end(method: str, outcome: Outcome, seconds: float, revert: FlowError | None) -> None:
-    """Count an operation that has ended, or was suspended.
+    """Count an operation that has ended, or was suspended; not one that waits for another.
 
     :param revert: why it was reverted in place of being continued.
     """
+    if outcome.waits_for is not None:
+        return
     for result in RESULTS:  # a series that begins at 1 has no increase
         MEASURED.count(OPERATIONS, method, result, by=int(result == outcome.state))
     if outcome.state == "suspended":

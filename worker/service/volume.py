@@ -25,6 +25,7 @@ from worker.adapters.remote_services import (
     RemoteScheduler,
     RemoteVolumeServices,
 )
+from worker.adapters.resource_locks import QueueLocks
 from worker.adapters.service_row import BackendServiceRow, RemoteFailovers
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends import replication_status, startup_sync
@@ -36,7 +37,7 @@ from worker.backends.replication_status import ReplicationTargets
 from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
-from worker.conf import backends
+from worker.conf import backends, image_cache
 from worker.endpoints.audit import AuditEndpoint, BackendObjects
 from worker.endpoints.backup_source import BackendQueries, BackupSourceEndpoint
 from worker.endpoints.connection import ConnectionEndpoint
@@ -101,6 +102,8 @@ def build(name: str, inputs: Inputs) -> Parts:
     node, cluster = _node(configuration, inputs.conf), inputs.conf.cluster
     targets = topics.volume_targets(node, name, cluster)
 
+    if common.identity.first:
+        image_cache.warn_of_missing_tenant(inputs.conf, configuration, name)
     scheduler = SchedulerClient(common.transport)
     client = VolumeClient(common.transport)
     row = BackendServiceRow(common.records, common.row, client, common.identity.processes)
@@ -109,7 +112,7 @@ def build(name: str, inputs: Inputs) -> Parts:
     failovers = RemoteFailovers(row, backend, common.stopping)
     dispatcher = _dispatcher(common, configuration, backend, failovers, capabilities)
     submitted = SubmittedOperations(
-        dispatcher, common.journal, common.journal_retry, common.identity.slot
+        dispatcher, common.journal, common.journal_retry, common.queue, common.identity.slot
     )
     contexts = VolumeContexts(_context(common, configuration, backend, scheduler, row, submitted))
     timeouts = OperationTimeouts.of(configuration)
@@ -157,13 +160,15 @@ def endpoints(
     objects: BackendObjects,
     targets: GroupReplicationTargets,
     follower: FailoverFollower,
+    image_cache: bool = False,
 ) -> list[object]:
     """Return the RPC methods of the volume service (spec/volume-rpc §2).
 
     :param address: ``cluster@backend``, or ``host@backend``.
+    :param image_cache: whether the backend has an image-volume cache.
     """
     return [
-        VolumeEndpoint(),
+        VolumeEndpoint(image_cache=image_cache),
         SnapshotEndpoint(),
         ConnectionEndpoint(),
         MigrationEndpoint(),
@@ -302,6 +307,7 @@ def _dispatcher(
         objects=ObjectPages(records, backend, identity.backend_rows),
         targets=ReplicationTargets(records, configuration.replication_device),
         follower=failovers,
+        image_cache=image_cache.options(common.conf, configuration) is not None,
     )
     return Dispatcher(methods, RPC_VERSION)
 
@@ -330,6 +336,8 @@ def _context(
         host=records.on_host(common.identity.backend_rows),
         service=blocking(row, limiter),
         operations=blocking(submitted, limiter),
+        image_cache=records.image_cache,
+        locks=QueueLocks(common.queue, limiter),
         scheduler=blocking(RemoteScheduler(scheduler, common.stopping), limiter),
         volume_service=blocking(remote_volumes, limiter),
         backup_service=blocking(remote_backups, limiter),
@@ -351,6 +359,7 @@ def flow_options(conf: cfg.ConfigOpts, configuration: Any) -> Options:
         verify_signatures=conf.verify_glance_signatures == "enabled",
         disk_geometry=configuration.safe_get("disk_geometry"),
         migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
+        image_cache=image_cache.options(conf, configuration),
     )
 
 

@@ -101,7 +101,6 @@ def test_backends_and_what_serves_them_come_first(check, served):
             "devstack.conf",
             [
                 (7, "[DEFAULT]", "backup_driver"),
-                (61, "[lvmdriver-1]", "image_volume_cache_enabled"),
                 (73, "[key_manager]", "backend"),
                 (74, "[key_manager]", "fixed_key"),
             ],

@@ -22,13 +22,12 @@ REFUSED = {
     "charm": {},
     "devstack": {
         "backup_driver",
-        "image_volume_cache_enabled",
         "key_manager.backend",
         "key_manager.fixed_key",
     },
     "kolla": {"backup_driver", "image_upload_use_cinder_backend"},
     "openstack-ansible": {"backup_swift_auth"},
-    "openstack-helm": {"image_volume_cache_enabled"},
+    "openstack-helm": set(),
     "tripleo": set(),
 }
 """Options of each tool's file whose features do not exist here, as accept_unsupported has them."""

@@ -24,7 +24,6 @@ UNSUPPORTED = {
 }
 UNSUPPORTED_OF_BACKENDS = {
     "image_upload_use_cinder_backend": "1",
-    "image_volume_cache_enabled": "on",
     "volume_copy_bps_limit": "1",
 }
 UNSUPPORTED_KEYS = {"backend": "vault", "fixed_key": "00"}
@@ -104,18 +103,19 @@ def test_barbican_is_not_refused(review):
 
 def test_what_is_accepted_is_told_but_not_refused(review):
     found = review(
-        "accept_unsupported = image_volume_cache_enabled, key_manager.fixed_key",
-        section="image_volume_cache_enabled = true\n[key_manager]\nfixed_key = 00",
+        "accept_unsupported = image_upload_use_cinder_backend, key_manager.fixed_key",
+        section="image_upload_use_cinder_backend = true\n[key_manager]\nfixed_key = 00",
     )
 
     assert found.refused() == []
-    assert only(found, "image_volume_cache_enabled").kind is AssignmentKind.OTHERWISE
+    assert only(found, "image_upload_use_cinder_backend").kind is AssignmentKind.OTHERWISE
     assert only(found, "fixed_key").text.endswith("this is not done, as accept_unsupported says")
 
 
 def test_accepting_one_does_not_accept_another(review):
     found = review(
-        "accept_unsupported = volume_copy_bps_limit", section="image_volume_cache_enabled = 1"
+        "accept_unsupported = volume_copy_bps_limit",
+        section="image_upload_use_cinder_backend = 1",
     )
 
     assert len(found.refused()) == 1

@@ -17,7 +17,7 @@ from functools import partial
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backends, option_groups
+from worker.conf import backends, image_cache, option_groups
 from worker.conf.check import (
     bus,
     cluster_needs,
@@ -161,6 +161,7 @@ def _further(
         partial(_drivers, conf, found),
         partial(backends.directory_faults, conf, found),
         partial(cluster_needs.faults, conf, found),
+        partial(image_cache.warnings, conf, found),
         partial(_idle, conf, found),
         partial(_store, conf),
         partial(readable_files.faults, conf, found),

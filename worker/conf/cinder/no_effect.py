@@ -10,7 +10,6 @@ _KEYS = (
     "only Cinder's drivers look at keys: without one, encrypted volumes are not made of images; "
     "none is backed up"
 )
-_CACHE = "only has a meaning with image_volume_cache_enabled"
 _PARSER = "headers are read by a parser of our own, in bounded memory"
 _PROGRESS = "backup_enable_progress_timer is for every store here"
 _POOL = "threads are those of executor_thread_pool_size here"
@@ -52,8 +51,6 @@ BACKEND: dict[str, str] = {
     "backend_native_threads_pool_size": _POOL,
     "enforce_multipath_for_image_xfer": "whether multipathd runs is not looked at",
     "image_upload_use_internal_tenant": "only has a meaning with image_upload_use_cinder_backend",
-    "image_volume_cache_max_count": _CACHE,
-    "image_volume_cache_max_size_gb": _CACHE,
     "num_volume_device_scan_tries": "os-brick looks three times",
     "suppress_requests_ssl_warnings": "these warnings are shown",
     "use_multipath_for_image_xfer": "the one in [DEFAULT] is for all backends",

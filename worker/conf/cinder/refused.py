@@ -67,10 +67,6 @@ BACKEND: dict[str, RefusedOption] = {
         "makes an image of a volume by cloning it and registering the clone's location in Glance",
         "remove it, and the data is sent to Glance",
     ),
-    "image_volume_cache_enabled": RefusedOption(
-        "keeps a volume of each image, and clones the next ones from it",
-        "remove it, and each volume is made of the image itself",
-    ),
     "volume_copy_bps_limit": RefusedOption(
         "bounds the bandwidth of copies by a control group",
         "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",

@@ -45,10 +45,9 @@ _STORES = """
     restore_discard_excess_bytes
     """
 
-# The internal tenant is used by drivers that have an image cache of their own; the rest it
-# serves besides is refused by the options that ask for it.
+# Only drivers use them.
 _DRIVERS = """
-    cinder_internal_tenant_project_id cinder_internal_tenant_user_id rootwrap_config
+    rootwrap_config
     ssh_hosts_key_file strict_ssh_host_key_policy zoning_mode
     """
 

@@ -111,6 +111,25 @@ OPTS = [
         "unless the driver gives one.",
     ),
     cfg.BoolOpt(
+        "image_volume_cache_enabled",
+        default=False,
+        help="Keep a volume of each image, and clone further volumes of that image from it. Needs "
+        "cinder_internal_tenant_project_id and cinder_internal_tenant_user_id.",
+    ),
+    cfg.IntOpt(
+        "image_volume_cache_max_size_gb",
+        default=0,
+        min=0,
+        help="Sum of the sizes of the volumes of the image-volume cache, in each pool, in GiB; "
+        "0: no limit. The one that was used least recently is deleted for another.",
+    ),
+    cfg.IntOpt(
+        "image_volume_cache_max_count",
+        default=0,
+        min=0,
+        help="Number of the volumes of the image-volume cache, in each pool; 0: no limit.",
+    ),
+    cfg.BoolOpt(
         "report_discard_supported",
         default=False,
         help="Report in connection info that freed blocks can be discarded.",

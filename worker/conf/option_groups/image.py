@@ -58,6 +58,14 @@ OPTS = [
         ],
         help="Whether the signatures of images matter.",
     ),
+    cfg.StrOpt(
+        "cinder_internal_tenant_project_id",
+        help="Project of the volumes of the image-volume cache. Their quota is this project's.",
+    ),
+    cfg.StrOpt(
+        "cinder_internal_tenant_user_id",
+        help="User of the volumes of the image-volume cache.",
+    ),
     *DirectoryImages.OPTS,
     *GlanceImages.OPTS,
 ]

@@ -27,6 +27,7 @@ from worker.db.records.stored_rows import StoredRows
 from worker.db.records.transient import TransientRows, of_service
 from worker.db.records.volume_types import VolumeTypes
 from worker.db.records.volumes.attachment import Attachments
+from worker.db.records.volumes.image_cache import ImageCacheEntries
 from worker.db.records.volumes.initiator import Initiators
 from worker.db.records.volumes.snapshot import Snapshots
 from worker.db.records.volumes.volume import Volumes
@@ -111,6 +112,7 @@ class Records:
         }
         self.backups = Backups(database)
         self.attachments = Attachments(database)
+        self.image_cache = ImageCacheEntries(database)
         self.workers = WorkRows(database)
         self.messages = Messages(database, ttl=message_ttl)
         self.initiators = Initiators(database)

@@ -30,6 +30,7 @@ from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
 from worker.execution.pools import resume_pool
 from worker.execution.pools.call_pool import NOT_BEGUN, Accept, CallPool
+from worker.execution.pools.deferred_runs import DeferredRuns
 from worker.execution.pools.pool_limits import (
     CALL_THREADS,
     DEFAULT_LIMITS,
@@ -119,6 +120,7 @@ class OperationPool:
         self._resumed = ResumePool(projects)
         self._guard = threading.Lock()
         self._runs: dict[str, OperationRun] = {}
+        self._deferred = DeferredRuns(journal, journal_retry, queue, limits.most)
         self.capacity_freed = threading.Event()
         """Set when an operation that was not admitted may be admitted now."""
         self._refused = False
@@ -360,18 +362,42 @@ class OperationPool:
         run.has_thread = True
         run.unpack()
         MEASURED.observe(WAIT_SECONDS, time.monotonic() - run.since)
+        waits_for = None
         try:
             with _bound(run), self._queue.held(ticket) as run.locks:
-                self._execute(run)
+                waits_for = self._execute(run).waits_for
         except RunInterrupted as error:
             LOG.warning("an operation waits for the next start: %s", error)
         except BaseException:
             LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
         finally:
+            if waits_for is None:
+                self._queue.leave(ticket)
+                self._forget(run)
+            self._notify_capacity()
+            self.start_submitted()  # first: the operation that is waited for may be one of them
+        if waits_for is not None:
+            self._defer(run, ticket, waits_for)
+
+    def _defer(self, run: OperationRun, ticket: Ticket, lock: str) -> None:
+        """Run an operation again when the one that holds a lock has ended.
+
+        It keeps its place in the queues of its resources.
+        """
+        try:
+            following = self._deferred.next_attempt(run)
+        except RunInterrupted as error:
+            LOG.warning("an operation waits for the next start: %s", error)
             self._queue.leave(ticket)
             self._forget(run)
-            self._notify_capacity()
-            self.start_submitted()
+            return
+        pool = self._pool_of(run.operation)
+
+        def start(size: int) -> None:
+            self._run_in(pool, size, self._run_and_leave, following, ticket)
+
+        self._register(following)
+        self._deferred.wait(following, lock, pool, start)
 
     def _register(self, run: OperationRun) -> None:
         with self._guard:

@@ -108,6 +108,14 @@ class Notifier:
             publisher = f"snapshot.{self._host}"
             self._send(request, publisher, f"snapshot.{event}", _snapshot, snapshot, extra)
 
+    def image_cache(self, request: Any, event: str, image_id: str, host: str | None) -> None:
+        """Send ``image_volume_cache.<event>``."""
+        if self.enabled:
+            publisher = f"volume.{self._host.partition('@')[0]}"
+            entry = Record("image", {"id": image_id})
+            payload = {"image_id": image_id, "host": host}
+            self._send(request, publisher, f"image_volume_cache.{event}", _nothing, entry, payload)
+
     def group(self, request: Any, event: str, group: Record, **extra: Any) -> None:
         """Send ``<kind>.<event>`` of a group, or of a snapshot of one."""
         if self.enabled:
@@ -164,6 +172,10 @@ class Notifier:
     def _release(self) -> None:
         if self._transport is not None:
             self._transport.cleanup()
+
+
+def _nothing(_record: Record) -> dict[str, Any]:
+    return {}
 
 
 _SHOWN = {VolumeStatus.ERROR_MANAGING_DELETING: VolumeStatus.DELETING}

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.context import ImageCacheOptions
 from flows.factories import Factory
 from flows.group import create as group_create
 from flows.group import create_from, create_snapshot, delete_snapshot, replicate
@@ -18,10 +20,12 @@ from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
 from flows.volume import create, create_from_image, delete, extend, manage, reimage, revert, upload
+from flows.volume.image_cache import create as cached
+from flows.volume.image_cache import evict, fill
 from flows.volume.migration import complete, migrate, retype
 from tests.unit.flows.every_cast import group_cases as groups
 from tests.unit.flows.world import migrations
-from tests.unit.flows.world.world import World
+from tests.unit.flows.world.world import HOST, World
 
 TERMINAL = {
     *("available", "in-use", "error", "error_deleting", "error_unmanaging"),
@@ -32,6 +36,12 @@ LUN = "lun-1"
 """An object on the backend that is to be taken over; it must never be lost."""
 REF = {"ref": {"source-name": LUN}}
 DELETE = {"unmanage_only": False, "cascade": False}
+CACHE = ImageCacheOptions("internal", "internal", max_count=1)
+FILL = {
+    "place": {"host": HOST, "cluster_name": None, "size": 1, "volume_type_id": "t1"},
+    "pool": {"column": "host", "name": HOST},
+}
+CACHED = {"project_id": "internal", "host": HOST, "status": "available"}
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,23 @@ def _cloned_image(world: World) -> None:
     world.driver.plan["clone_image"] = clone
 
 
+def _in_cache(world: World) -> None:
+    _from_image(world)
+    world.options = dataclasses.replace(world.options, image_cache=CACHE)
+    world.add_volume("v0", **CACHED)
+    world.cache("v0")
+
+
+def _full_cache(world: World) -> None:
+    world.options = dataclasses.replace(world.options, image_cache=CACHE)
+    world.add_volume("v0", **CACHED)
+    world.cache("v0", image_id="i0")
+
+
+def _evicted(world: World) -> None:
+    world.add_volume(**CACHED)
+
+
 def _upload(world: World) -> None:
     world.add_volume(status="uploading")
     world.images.service.images["i2"] = {"id": "i2", "status": "queued", "disk_format": "raw"}
@@ -223,6 +250,9 @@ CASES = [
     Case("manage-snapshot", snapshot_manage.flow, _manage_snapshot, {**_S, **REF}),
     Case("image-create", create_from_image.flow, _from_image, {**_V, **CREATE, "image_id": "i1"}),
     Case("image-clone", create_from_image.flow, _cloned_image, {**_V, **CREATE, "image_id": "i1"}),
+    Case("image-cached", cached.flow, _in_cache, {**_V, **CREATE, "image_id": "i1"}),
+    Case("image-fill", fill.flow, _full_cache, {**_V, **FILL, "image_id": "i1"}),
+    Case("image-evict", evict.flow, _evicted, {**_V, **DELETE, "image_id": "i1"}),
     Case("upload", upload.flow, _upload, {**_V, "image_meta": {"id": "i2"}}),
     Case(
         "reimage", reimage.flow, _reimage, {**_V, "image_meta": {"id": "i1"}, "snapshot_id": None}
@@ -394,7 +424,7 @@ def _is_kept(case: Case, row: Mapping[str, Any]) -> bool:
     return row["status"] != "error" or case.factory in (snapshot_manage.flow, failover.flow)
 
 
-_CREATES = (create.flow, create_from.flow, create_from_image.flow)
+_CREATES = (create.flow, create_from.flow, create_from_image.flow, cached.flow, fill.flow)
 
 
 def _has_object(case: Case, row: Mapping[str, Any]) -> bool:

@@ -27,6 +27,10 @@ _READS = (
     "called",
     "volumes",
     "replicated_groups",
+    "of_image",
+    "every",
+    "run",
+    "fills_image_cache",
 )
 
 

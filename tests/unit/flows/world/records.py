@@ -124,6 +124,8 @@ class Volumes:
         if row["deleted"]:
             return False
         row.update(deleted=True, status="deleted", migration_status=None)
+        cache = self._db.image_cache
+        cache[:] = [entry for entry in cache if entry["volume_id"] != volume_id]
         for snapshot in self._db.snapshots.of(volume_id=volume_id):
             snapshot["deleted"] = True
         for attachment in self._db.attachments.of(volume_id=volume_id):

@@ -51,13 +51,13 @@ class Quota:
 
     def __init__(self) -> None:
         self.used = {"volumes": 0, "gigabytes": 0, "snapshots": 0}
-        self.open: dict[str, tuple[str, int]] = {}
+        self.open: dict[str, dict[str, int]] = {}
 
         self.largest = -1
 
     def reserve(self, resource: str, delta: int) -> str:
         reservation = str(uuid.uuid4())
-        self.open[reservation] = (resource, delta)
+        self.open[reservation] = {resource: delta}
         return reservation
 
     def require_volume_size(self, project_id: str, gib: int) -> None:
@@ -65,11 +65,11 @@ class Quota:
             raise errors.OverQuota(f"{gib} GiB are too many")
 
     def reserve_for(self, resource: Record, amounts: Mapping[str, int]) -> None:
-        ((name, delta),) = amounts.items()
-        if resource.id not in self.open and delta:
+        wanted = {name: delta for name, delta in amounts.items() if delta}
+        if resource.id not in self.open and wanted:
             if resource.project_id == "poor":
                 raise errors.OverQuota("nothing is left")
-            self.open[resource.id] = (name, delta)
+            self.open[resource.id] = wanted
 
     def commit(self, ids: Sequence[str]) -> None:
         self.settle(ids, used=True)
@@ -79,9 +79,8 @@ class Quota:
 
     def settle(self, ids: Sequence[str], *, used: bool) -> None:
         for reservation in ids:
-            resource, delta = self.open.pop(reservation, ("", 0))
-            if resource and used:
-                self.used[resource] += delta
+            for resource, delta in self.open.pop(reservation, {}).items():
+                self.used[resource] += delta if used else 0
 
     def release(self, amounts: Mapping[str, int] | None) -> None:
         for resource, amount in (amounts or {}).items():
@@ -164,6 +163,7 @@ class Database:
         self.types: dict[str, dict[str, Any]] = {}
         self.qos: dict[str, dict[str, Any]] = {}
         self.image_metadata_fails = False
+        self.image_cache: list[dict[str, Any]] = []
 
     def volume(self, row: Mapping[str, Any]) -> Record:
         name_id = row["_name_id"] or row["id"]

@@ -17,6 +17,7 @@ from drivers.interface.records import Record
 from flows import errors, factories
 from flows.context import Options, VolumeServiceContext
 from flows.engine import flow_run
+from tests.unit.flows.cached_images import ImageCache, Locks, Operations
 from tests.unit.flows.world import records
 from tests.unit.flows.world.backend import RecordingDriver
 from tests.unit.flows.world.doubles import Killed, Noted, Patient, Request, Watched
@@ -28,7 +29,7 @@ from worker.adapters.host_attach import HostAttacher
 from worker.adapters.record_cache import RecordCache
 
 HOST = "node@backend#pool"
-_DATABASE = ("volumes", "snapshots", "attachments", "quotas", "workers", "service")
+_DATABASE = ("volumes", "snapshots", "attachments", "quotas", "workers", "service", "image_cache")
 NAMESPACE = "backend"
 
 
@@ -89,8 +90,9 @@ class World:
         self.dead = False
         self.blow: tuple[int, str, type[BaseException]] | None = None
         self.journal = JsonJournal(gathers)
+        self.operations = Operations(self)
 
-    def context(self, resumed: bool = False) -> VolumeServiceContext:
+    def context(self, resumed: bool = False, waits: int = 0) -> VolumeServiceContext:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self)
 
@@ -111,7 +113,9 @@ class World:
             scheduler=watch(self.scheduler, "scheduler"),
             images=watch(self.images, "images"),
             service=watch(self.service, "service"),
-            operations=Noted(),
+            operations=watch(self.operations, "operations"),
+            image_cache=watch(ImageCache(self.db), "image_cache"),
+            locks=Locks(),
             host=watch(records.Host(self.db), "host"),
             volume_service=watch(self.elsewhere, "elsewhere"),
             attacher=watch(self.attacher, "attacher"),
@@ -120,6 +124,7 @@ class World:
             services=records.Services(),
             options=self.options,
             resumed=resumed,
+            waits=waits,
             stopping=self.stopping,
         )
         return RecordCache().around(ctx)
@@ -132,11 +137,35 @@ class World:
         revert: bool = False,
         **args: Any,
     ) -> flow_run.Outcome:
-        """Run a cast, from its start or from the journal."""
-        detail = self.journal.load()
-        running = flow_run.FlowRun(factory, args, self.context(resumed), detail, self.journal)
+        """Run a cast, from its start or from the journal, and the operations that it starts."""
+        if resumed:
+            self.operations.run(resumed=True)
+        outcome = self.run_in(self.journal, factory, args, resumed=resumed, revert=revert)
+        if outcome.waits_for is not None:
+            self.operations.run(resumed=False)
+            context = self.context(resumed=True, waits=1)
+            outcome = self.run_in(self.journal, factory, args, context=context)
+        self.operations.run(resumed=False)
+        return outcome
+
+    def run_in(
+        self,
+        journal: JsonJournal,
+        factory: factories.Factory,
+        args: Mapping[str, Any],
+        *,
+        resumed: bool = False,
+        revert: bool = False,
+        context: VolumeServiceContext | None = None,
+    ) -> flow_run.Outcome:
+        """Run one operation, from its start or from its journal."""
+        ctx = context or self.context(resumed)
+        running = flow_run.FlowRun(factory, args, ctx, journal.load(), journal)
         cause = errors.OperationInterrupted("cut short too often") if revert else None
-        return running.run(revert=cause)
+        outcome = running.run(revert=cause)
+        if outcome.waits_for is not None:
+            journal.flush()
+        return outcome
 
     def call(self, factory: factories.Factory, **args: Any) -> Any:
         """Run a call; return its answer or raise the caller's error."""
@@ -204,6 +233,13 @@ class World:
         if made:
             self.driver.objects.add(f"snapshot-{snapshot_id}")
         return snapshot_id
+
+    def cache(self, volume_id: str, image_id: str = "i1", **columns: Any) -> None:
+        """Add an entry of a volume to the image-volume cache."""
+        row = self.volume(volume_id)
+        place = {name: row[name] for name in ("host", "cluster_name", "size")}
+        given = {"id": 100 + len(self.db.image_cache), "image_id": image_id, "volume_id": volume_id}
+        self.db.image_cache.append({**given, "image_updated_at": None, **place, **columns})
 
     def add_attachment(
         self, attachment_id: str = "a1", volume_id: str = "v1", **columns: Any

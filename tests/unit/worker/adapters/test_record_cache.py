@@ -178,7 +178,7 @@ def test_reads_write_nothing(run: Run) -> None:
     assert set(run.statements) <= {"SELECT", "BEGIN", "PRAGMA", "COMMIT"}
 
 
-UNRELATED = {"workers", "messages", "initiators", "types", "services"}
+UNRELATED = {"workers", "messages", "initiators", "types", "services", "image_cache"}
 """Records that have no columns of volumes or snapshots, or that are only read."""
 
 

@@ -12,10 +12,13 @@ import pytest
 
 from drivers.interface.records import Record
 from flows.volume import create, delete
+from flows.volume.image_cache import evict, fill
 from tests.dispatchers import volume_dispatcher
 from worker.adapters.submitted_operations import SubmittedOperations
+from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
 from worker.journal.journal import Journal
+from worker.locks import Locks
 from worker.rpc.operation import Operation
 
 VOLUME = "11111111-1111-1111-1111-111111111111"
@@ -30,9 +33,14 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def submitted(journal: Journal) -> SubmittedOperations:
+def resources() -> ResourceQueue:
+    return ResourceQueue(Locks("file:///nowhere", "h1"), threading.Event())
+
+
+@pytest.fixture
+def submitted(journal: Journal, resources: ResourceQueue) -> SubmittedOperations:
     retry = JournalRetry(threading.Event())
-    return SubmittedOperations(volume_dispatcher(), journal, retry, "h1@b1/0")
+    return SubmittedOperations(volume_dispatcher(), journal, retry, resources, "h1@b1/0")
 
 
 def accept(journal: Journal, method: str, kind: str, row_id: str, **args: Any) -> Any:
@@ -84,3 +92,50 @@ class TestDeletion:
         assert operation.resource == ("volume", VOLUME)
         assert [str(one.uuid) for one in journal.unfinished("h1@b1/0")] == [str(detail.uuid)]
         assert list(submitted.take()) == []
+
+
+class TestImageCache:
+    def test_an_image_is_read_once_at_a_time(
+        self, journal: Journal, submitted: SubmittedOperations, resources: ResourceQueue
+    ) -> None:
+        def ask() -> None:
+            submitted.fill_image_cache("lock", "i1", {"size": 1}, {"column": "host", "name": "h"})
+
+        def wait() -> bool:
+            """Wait behind the operation; return whether that is over at once."""
+            come = threading.Event()
+            ticket = Ticket((), ("lock",), come.set)
+            resources.enter(ticket)
+            resources.leave(ticket)
+            return come.is_set()
+
+        ask()
+        ask()
+        assert not wait()  # it is journalled, and has no ticket yet
+        tickets = []
+        for operation, _detail in submitted.take():
+            assert (operation.factory, operation.moves_data) == (fill.flow, True)
+            assert operation.exclusive == ("lock", f"{operation.args['volume_id']}-delete_volume")
+            tickets.append(Ticket(operation.exclusive, (), lambda: None))
+            resources.enter(tickets[0])
+        ask()
+
+        assert not wait()
+        assert submitted.fills_image_cache("lock")
+        assert len(journal.unfinished("h1@b1/0")) == 1
+        resources.leave(tickets[0])
+        assert wait()
+        assert not submitted.fills_image_cache("lock")
+        ask()
+        assert len(list(submitted.take())) == 1
+
+    def test_a_volume_is_evicted_once(
+        self, journal: Journal, submitted: SubmittedOperations
+    ) -> None:
+        submitted.evict_image_volume(VOLUME, "i1")
+        submitted.evict_image_volume(VOLUME, "i1")
+
+        ((operation, _detail),) = submitted.take()
+        assert operation.factory is evict.flow
+        assert operation.exclusive == (f"{VOLUME}-delete_volume",)
+        assert len(journal.unfinished("h1@b1/0")) == 1

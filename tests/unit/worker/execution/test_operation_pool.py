@@ -19,7 +19,13 @@ from taskflow import states
 from taskflow.flow import Flow
 from taskflow.patterns import linear_flow
 
-from flows.errors import FlowError, InvalidVolume, OperationCancelled, ProcessStopping
+from flows.errors import (
+    FlowError,
+    InvalidVolume,
+    OperationCancelled,
+    OperationDeferred,
+    ProcessStopping,
+)
 from flows.factories import registered
 from flows.lifecycle import Step
 from tests import messages
@@ -95,6 +101,21 @@ class Last(Step):
     def execute(self, ctx: Any) -> None: ...
 
 
+class Wait(Step):
+    """Waits for the operation on a volume. Idempotent: it changes nothing."""
+
+    bookkeeping = True
+
+    def execute(self, ctx: Any, other: str) -> None:
+        if not ctx.waits:
+            raise OperationDeferred(other)
+
+
+@registered
+def wait_for() -> Flow:
+    return linear_flow.Flow("wait_for").add(Last("first"), Wait("wait"), Note("note"), Last("last"))
+
+
 @registered
 def note() -> Flow:
     return linear_flow.Flow("note").add(Note("note"), Last("last"))
@@ -104,6 +125,11 @@ class Endpoint:
     @exposed("3.0")
     def note(self, request: RequestContext, name: str, volume: str = "v1") -> Operation:
         return Operation(note, ("volume", volume), {"name": name}, exclusive=(volume,))
+
+    @exposed("3.0")
+    def wait_for(self, request: RequestContext, name: str, other: str) -> Operation:
+        args = {"name": name, "other": other}
+        return Operation(wait_for, ("volume", name), args, exclusive=(name,))
 
     @exposed("3.0")
     def transfer(self, request: RequestContext, name: str) -> Operation:
@@ -295,6 +321,52 @@ class TestCasts:
         go.set()
 
         assert bench.journal.entries() == []
+
+
+class TestDeferredOperations:
+    def waiting(self, bench: Bench) -> tuple[threading.Event, str, list[str]]:
+        """Have three operations wait for one, whose gate is returned, beside their flows."""
+        go = GATE.hold("a")
+        first = bench.cast("note", name="a")
+        until(lambda: GATE.ran == ["a"])
+        flows = [bench.cast("wait_for", name=name, other="v1") for name in ("w1", "w2", "w3")]
+        for flow in flows:
+            bench.ended(flow, states.SUSPENDED)
+        return go, first, flows
+
+    def test_they_hold_no_thread_and_keep_their_turn(self, bench: Bench) -> None:
+        go, _first, flows = self.waiting(bench)
+        behind = bench.cast("note", name="behind", volume="w1")
+        bench.ended(bench.cast("note", name="other", volume="v2"))
+        assert GATE.ran == ["a", "other"]
+        go.set()
+
+        for flow in (*flows, behind):
+            bench.ended(flow)
+        assert sorted(GATE.ran[2:]) == ["behind", "w1", "w2", "w3"]
+        assert GATE.ran.index("w1") < GATE.ran.index("behind")
+        assert [bench.journal.load(flow).meta["resumes"] for flow in flows] == [0, 0, 0]
+
+    def test_one_that_is_cancelled_meanwhile_is_reverted(self, bench: Bench) -> None:
+        go, _first, flows = self.waiting(bench)
+        bench.requests.cancel(flows[0])
+        go.set()
+
+        bench.ended(flows[0], states.REVERTED)
+        bench.ended(flows[1])
+
+    def test_they_resume_after_a_restart(self, bench: Bench, tmp_path: Path) -> None:
+        go, first, flows = self.waiting(bench)
+        bench.operations.suspend()
+        go.set()
+        until(lambda: bench.operations.find(first) is None)
+        following = Bench(World(tmp_path), tmp_path)
+        following.operations.load_unfinished()
+        following.operations.resume()
+
+        for flow in (first, *flows):
+            following.ended(flow)
+        following.close()
 
 
 class TestLanes:

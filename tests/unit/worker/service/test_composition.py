@@ -156,15 +156,15 @@ class TestBackupService:
 
 RECORDS = {
     *("volumes", "snapshots", "groups", "attachments", "backups", "quotas", "workers"),
-    *("messages", "initiators", "types", "services", "host"),
+    *("messages", "initiators", "types", "services", "host", "image_cache"),
 }
 """Fields of contexts that read and write the database."""
 
 VALUES = {
     *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
-    *("progress_every", "copy_reports", "abandoned"),
+    *("progress_every", "copy_reports", "abandoned", "waits", "locks"),
 }
-"""Fields that are no clients."""
+"""Fields that are no clients; ``locks`` leave the limiter by themselves."""
 
 
 class TestForeignSystems:

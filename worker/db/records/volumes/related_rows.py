@@ -25,6 +25,7 @@ class Belongings:
     :param owner: the owner's table.
     :param reference: the column that names the owner.
     :param type_id: a query for the volume type under which the quota is kept.
+    :param removed: tables whose rows go for good.
     """
 
     def __init__(
@@ -33,14 +34,15 @@ class Belongings:
         reference: str,
         tables: Sequence[sa.Table],
         type_id: sa.ColumnElement[Any],
+        removed: Sequence[sa.Table] = (),
     ) -> None:
-        self._tables = tables
+        self._tables = (*tables, *removed)
         type_name = sa.select(_TYPES.c.name).where(_TYPES.c.id == type_id).scalar_subquery()
         self._find = PreparedStatement(
             sa.select(
                 owner.c.project_id,
                 type_name.label("type_name"),
-                *(_any(table, reference).label(table.name) for table in tables),
+                *(_any(table, reference).label(table.name) for table in self._tables),
             ).where(owner.c.id == sa.bindparam("which"))
         )
         self._delete = {
@@ -49,13 +51,19 @@ class Belongings:
             )
             for table in tables
         }
+        self._remove = {
+            table.name: sa.delete(table).where(table.c[reference] == sa.bindparam("which"))
+            for table in removed
+        }
 
     def clear(self, connection: sa.Connection, owner_id: str) -> tuple[str | None, str | None]:
         """Soft-delete all; return the owner's project and the name of its type."""
         [(project_id, type_name, *found)] = self._find.rows(connection, {"which": owner_id})
         at = now()
         for table, has_rows in zip(self._tables, found, strict=True):
-            if has_rows:
+            if has_rows and table.name in self._remove:
+                connection.execute(self._remove[table.name], {"which": owner_id})
+            elif has_rows:
                 values: dict[str, Any] = {"which": owner_id, "deleted": True, "deleted_at": at}
                 if table is models.volume_attachment:
                     values |= {"attach_status": AttachStatus.DETACHED, "detach_time": at}
@@ -64,9 +72,8 @@ class Belongings:
 
 
 def _any(table: sa.Table, reference: str) -> sa.Exists:
-    return sa.exists().where(
-        table.c[reference] == sa.bindparam("which"), table.c.deleted == sa.false()
-    )
+    found = sa.exists().where(table.c[reference] == sa.bindparam("which"))
+    return found.where(table.c.deleted == sa.false()) if "deleted" in table.c else found
 
 
 VOLUME = Belongings(
@@ -81,6 +88,7 @@ VOLUME = Belongings(
         models.snapshots,
     ),
     _VOLUMES.c.volume_type_id,
+    removed=(models.image_volume_cache_entries,),
 )
 SNAPSHOT = Belongings(
     models.snapshots,
