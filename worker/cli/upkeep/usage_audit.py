@@ -12,9 +12,12 @@ from oslo_utils import timeutils
 
 from worker.cli.access import CommandError
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
-from worker.conf.option_groups.default import PERIOD
 
 _FORMAT = "%Y-%m-%d %H:%M:%S"
+
+_PERIOD = re.compile(
+    r"hour|day(?:@(?:1?\d|2[0-3]))?|month(?:@(?:[1-9]|1\d|2[0-8]))?|year(?:@(?:[1-9]|1[0-2]))?"
+)
 
 
 class Audit(Outcomes):
@@ -40,8 +43,8 @@ class Audit(Outcomes):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Send, or count."""
-        configured = self.access.conf.volume_usage_audit_period
-        begin, end = last(parsed_args.period or configured, timeutils.utcnow())
+        period = parsed_args.period or self._configured()
+        begin, end = last(period, timeutils.utcnow())
         begin, end = parsed_args.start or begin, parsed_args.end or end
         if end <= begin:
             raise CommandError(f"the period ends at {end}, before its start at {begin}")
@@ -54,6 +57,13 @@ class Audit(Outcomes):
         times = {"period_start": str(begin), "period_end": str(end), "outcome": outcome}
         rows = [{"kind": kind, "events": count, **times} for kind, count in found.items()]
         return self.table(parsed_args, rows)
+
+    def _configured(self) -> str:
+        """Return the period of the configuration, which no service reads."""
+        try:
+            return _period(self.access.conf.volume_usage_audit_period)
+        except argparse.ArgumentTypeError as error:
+            raise CommandError(f"volume_usage_audit_period: {error}") from None
 
 
 def last(period: str, at: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime]:
@@ -87,7 +97,7 @@ def _before(unit: str, end: datetime.datetime) -> datetime.datetime:
 
 def _period(text: str) -> str:
     """Return a period. :raises ArgumentTypeError: it is none."""
-    if re.fullmatch(PERIOD, text) is None:
+    if _PERIOD.fullmatch(text) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no period as hour, day@6, month or year@4")
     return text
 

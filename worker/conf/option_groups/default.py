@@ -25,9 +25,6 @@ class Names(types.List):
         return [name for name in super().__call__(value) if name]
 
 
-PERIOD = r"hour|day(?:@(?:1?\d|2[0-3]))?|month(?:@(?:[1-9]|1\d|2[0-8]))?|year(?:@(?:[1-9]|1[0-2]))?"
-"""Periods of the usage audit, with the beginnings of those that do not begin at their start."""
-
 OPTS = [
     cfg.Opt(
         "host",
@@ -163,7 +160,6 @@ OPTS = [
     cfg.StrOpt(
         "volume_usage_audit_period",
         default="month",
-        regex=rf"^(?:{PERIOD})$",
         help="Period of holdfast usage audit: hour, day, month or year; day@6 begins at 6 o'clock "
         "UTC, month@15 on the 15th, year@4 in April.",
     ),

@@ -123,6 +123,16 @@ def test_the_period_is_that_of_the_configuration(
     assert seen == ["year@4", "day@6"]
 
 
+def test_a_wrong_period_of_the_configuration_is_an_error(holdfast: Shell, bus: type[Bus]) -> None:
+    """A charm writes ``daily``, with which services start all the same."""
+    holdfast.conf.set_override("volume_usage_audit_period", "daily")
+    ran = holdfast("usage", "audit")
+    holdfast.conf.clear_override("volume_usage_audit_period")
+
+    assert ran.status == 1
+    assert "volume_usage_audit_period: 'daily' is no period as" in str(ran.errors)
+
+
 def test_a_period_ends_after_its_start(holdfast: Shell, bus: type[Bus]) -> None:
     ran = holdfast("usage", "audit", "--start", END, "--end", BEGIN)
 
