@@ -36,17 +36,17 @@ class SharedBackupDriver(PosixDriver):
 
     def backup(self, backup: Record, volume_file: Any, *args: Any, **more: Any) -> Any:
         """Write the backup, with a history of its objects."""
-        with self._recorded("backup", backup.id) as call:
+        with self._in_history("backup", backup.id) as call:
             return super().backup(backup, volume_file, *args, **_noting(call, more))
 
     def restore(self, backup: Record, volume_id: str, volume_file: Any, **more: Any) -> None:
         """Restore the backup into a volume."""
-        with self._recorded("restore", volume_id, (backup.id,)) as call:
+        with self._in_history("restore", volume_id, (backup.id,)) as call:
             super().restore(backup, volume_id, volume_file, **_noting(call, more))
 
     def delete_backup(self, backup: Record) -> None:
         """Delete the backup."""
-        with self._recorded("delete_backup", backup.id):
+        with self._in_history("delete_backup", backup.id):
             super().delete_backup(backup)
 
     def make_store(self) -> ObjectStore:
@@ -66,7 +66,9 @@ class SharedBackupDriver(PosixDriver):
         return store
 
     @contextlib.contextmanager
-    def _recorded(self, method: str, resource: str, reads: tuple[str, ...] = ()) -> Iterator[Call]:
+    def _in_history(
+        self, method: str, resource: str, reads: tuple[str, ...] = ()
+    ) -> Iterator[Call]:
         with self._history.call(method, resource, reads, request_id()) as call:
             call.note(EFFECT)
             self._calls[resource] = call
