@@ -147,6 +147,8 @@ class ServiceProcess(cotyledon.Service):
     def reload(self) -> None:
         """Read the mutable options again; running operations are not affected."""
         log_output.reread(self._conf)
+        if (parts := self._service.built) is not None:
+            parts.operations.limits_changed()
 
 
 def serve(

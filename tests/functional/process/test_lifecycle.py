@@ -287,15 +287,25 @@ def test_queues_that_outlive_the_broker_pass_through(
     assert "NOT DURABLE" not in cloud.service.text()
 
 
-def test_a_reload_reads_options_and_drops_nothing(make_cloud: Callable[..., Cloud]) -> None:
-    cloud = make_cloud()
+def test_a_reload_reads_limits_and_drops_nothing(
+    make_cloud: Callable[..., Cloud], tmp_path: Path
+) -> None:
+    cloud, gate = make_cloud(DEFAULT={"project_operations_max": "*:1"}), tmp_path / "gate"
     cloud.service.start()
+    held, volume = cloud.volume(), cloud.volume()
+    cloud.script.plan(create_volume={"wait_for": str(gate), "only": held.id})
+    for one in (held, volume):
+        cloud.cast("create_volume", volume=one)
+    until(lambda: cloud.script.calls("create_volume"), 60, "the first creation")
+    config = cloud.service.config
+    config.write_text(config.read_text().replace("*:1", "*:2"))
     cloud.service.reload()
     cloud.service.wait_for_log("configuration read anew", 60)
-    volume = cloud.volume()
-    cloud.cast("create_volume", volume=volume)
 
     cloud.wait_status(volume, "available")
+    assert cloud.records.volumes.get(held.id).status == "creating"
+    gate.touch()
+    cloud.wait_status(held, "available")
 
 
 def test_the_schedulers_hear_of_us(make_cloud: Callable[..., Cloud]) -> None:

@@ -41,12 +41,10 @@ class FairExecutor:
         most: Callable[[], int] = _unlimited,
     ) -> None:
         self._executor = ThreadPoolExecutor(threads + reserved, thread_name_prefix=name)
-
-        def places() -> int:
-            limit = most()
-            return min(limit, threads) if limit else threads
-
-        self._queue: FairQueue[_Work] = FairQueue(places, lambda: 0 if most() else reserved, limits)
+        self._threads, self._most = threads, most
+        self._queue: FairQueue[_Work] = FairQueue(
+            self.places, lambda: 0 if most() else reserved, limits
+        )
         self._guard = threading.Lock()
         self._closed = False
 
@@ -73,10 +71,22 @@ class FairExecutor:
             self._queue.push(project, item)
             self._start()
 
+    def places(self) -> int:
+        """Return how much work runs at once, without the further threads."""
+        limit = self._most()
+        return min(limit, self._threads) if limit else self._threads
+
     def begins(self, project: str) -> bool:
         """Return whether further work of a project would begin at once."""
         with self._guard:
             return self._queue.begins(project)
+
+    def limits_changed(self) -> None:
+        """Begin work that waits only because of limits that are higher by now."""
+        with self._guard:
+            self._queue.limits_changed()
+            if not self._closed:
+                self._start()
 
     def held(self) -> set[str]:
         """Return the projects whose work waits because of the limit of their project."""

@@ -128,6 +128,12 @@ class FairQueue(Generic[T]):
         may = found is None or (not found.items and self._may_run(found))
         return may and self._running < places
 
+    def limits_changed(self) -> None:
+        """Let items run which a limit has kept back that is higher by now."""
+        for one in self._projects.values():
+            if one.items and not one.entry:
+                self._list(one)
+
     def held(self) -> set[str]:
         """Return the projects whose items wait only because of the limit of their project."""
         return {

@@ -22,7 +22,7 @@ def _none() -> Mapping[str, int]:
 
 @dataclass(frozen=True)
 class ProjectLimits:
-    """The options of projects.
+    """The options of projects. Operations of no project, the service's own ones, have no limit.
 
     :param weights: their shares, relative to each other.
     :param operations: how many operations run at once, of each kind in each process; 0 for any.
@@ -48,11 +48,11 @@ class ProjectLimits:
 
     def most(self, project: str) -> int:
         """Return how many operations of a project run at once; 0 for no limit."""
-        return _of(self.operations(), project, 0)
+        return _of(self.operations(), project, 0) if project else 0
 
     def bytes_per_second(self, project: str) -> int:
         """Return the bandwidth of a project's data transfers; 0 for no limit."""
-        return _of(self.bandwidth(), project, 0) * units.Mi
+        return _of(self.bandwidth(), project, 0) * units.Mi if project else 0
 
 
 UNLIMITED = ProjectLimits()

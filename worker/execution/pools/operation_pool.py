@@ -267,8 +267,13 @@ class OperationPool:
 
     def held(self) -> set[str]:
         """Return the projects whose operations wait because of the limit of their project."""
-        pools = (self._slow, self._quick, self._transfers, self._resumed)
-        return set().union(*(one.executor.held() for one in pools))
+        return set().union(*(one.held() for one in self._fair()))
+
+    def limits_changed(self) -> None:
+        """Begin operations that wait only because of limits which a reload has raised."""
+        for one in self._fair():
+            one.limits_changed()
+        self._notify_capacity()
 
     def flows(self) -> list[FlowRun]:
         """Return the flows that run."""
@@ -319,6 +324,11 @@ class OperationPool:
             orderly_stop.record(self._journal, self._slot)
         wait(failed, REPLY_TIME)
         return drained
+
+    def _fair(self) -> Iterator[FairExecutor]:
+        """Yield all threads that projects share."""
+        for pool in (self._slow, self._quick, self._transfers, self._resumed):
+            yield pool.executor
 
     def _pool_of(self, operation: Operation) -> FairPool:
         if operation.moves_data:

@@ -118,6 +118,12 @@ class FairPool(PoolCounts):
         super().__init__(threads, most, most_bytes)
         self.executor = executor
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next operation waits for a thread, or for the limit of the backend."""
+        running, waiting, _size = self.counts
+        return waiting + running >= self.executor.places()
+
     def submit(self, project: str, work: Callable[..., None], *args: Any) -> None:
         """Run work of a project on a thread; after the stop, never: casts stay in the journal."""
         try:

@@ -100,6 +100,25 @@ def test_a_limit_that_is_lowered_and_raised_applies_to_the_next_decision() -> No
     assert [queue.pop(), queue.pop(), queue.pop()] == [("a", 1), ("a", 2), None]
 
 
+def test_a_limit_that_is_raised_lets_items_run_before_another_one_ends() -> None:
+    most = {"*": 1}
+    queue: FairQueue[int] = FairQueue(lambda: 10, limits=ProjectLimits(operations=lambda: most))
+    for number in range(4):
+        queue.push("a", number)
+    assert [queue.pop(), queue.pop()] == [("a", 0), None]
+    most["*"] = 3
+    queue.limits_changed()
+
+    assert [queue.pop(), queue.pop(), queue.pop()] == [("a", 1), ("a", 2), None]
+
+
+def test_operations_of_no_project_have_no_limit() -> None:
+    limits = ProjectLimits(operations=lambda: {"*": 1}, bandwidth=lambda: {"*": 1})
+
+    assert (limits.most("a"), limits.most("")) == (1, 0)
+    assert (limits.bytes_per_second("a"), limits.bytes_per_second("")) == (1 << 20, 0)
+
+
 def test_reserved_places_are_for_projects_of_which_nothing_runs() -> None:
     queue = fair_queue(2, reserved=1)
     for number in range(5):
