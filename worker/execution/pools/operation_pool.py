@@ -396,8 +396,11 @@ class OperationPool:
         """
         try:
             following = self._deferred.next_attempt(run)
-        except RunInterrupted as error:
-            LOG.warning("an operation waits for the next start: %s", error)
+        except BaseException as error:
+            if isinstance(error, RunInterrupted):
+                LOG.warning("an operation waits for the next start: %s", error)
+            else:
+                LOG.exception("%s cannot wait for another one; it is resumed at a start", run)
             self._queue.leave(ticket)
             self._forget(run)
             return

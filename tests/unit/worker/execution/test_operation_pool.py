@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from taskflow import states
@@ -43,7 +44,7 @@ from worker.execution.rejections.retried import MessageRetry
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
 from worker.execution.timeouts import OperationTimeouts
-from worker.journal.errors import JournalUnavailable
+from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc.dispatch import Dispatcher, exposed
@@ -333,6 +334,16 @@ class TestDeferredOperations:
         for flow in flows:
             bench.ended(flow, states.SUSPENDED)
         return go, first, flows
+
+    def test_one_that_cannot_wait_for_another_leaves_its_resource_to_others(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bench.journal, "load", Mock(side_effect=JournalRefused("torn")))
+        bench.cast("wait_for", name="w1", other="v1")
+        until(lambda: not bench.operations.runs())
+        monkeypatch.undo()
+
+        bench.ended(bench.cast("note", name="after", volume="w1"))
 
     def test_they_hold_no_thread_and_keep_their_turn(self, bench: Bench) -> None:
         go, _first, flows = self.waiting(bench)
