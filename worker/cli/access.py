@@ -325,7 +325,8 @@ def _require_ids(parsed_args: argparse.Namespace) -> None:
     """Refuse an empty id, as of a shell variable without a value, instead of ignoring it."""
     for name in _IDS:
         value = getattr(parsed_args, name, None)
-        if isinstance(value, str) and not value.strip():
+        values = value if isinstance(value, list) else [value]
+        if any(isinstance(one, str) and not one.strip() for one in values):
             of = {"id": "", "which": " of the flow"}.get(name, f" of the {name}")
             raise CommandError(f"the id{of} is missing")
 

@@ -123,6 +123,7 @@ class ServiceProcess(cotyledon.Service):
     def _end_start(self, text: str, error: BaseException) -> NoReturn:
         """End the process with one line, which is also the status text of the supervisor."""
         LOG.error("%s", text)
+        self._reporter.stop()
         self._refuse(text)
         status = EXIT_STATUS if isinstance(error, ConfigError) else start_refused.EXIT_STATUS
         raise SystemExit(status) from error

@@ -18,8 +18,8 @@ from worker.cli.lookup.errors import CommandError
 from worker.cli.main import Holdfast
 from worker.journal.journal import Journal
 
-_NO_IDS = {"image", "project"}
-"""Ids of other services, which are not looked up here."""
+_NO_IDS = {"image", "project", "to"}
+"""Ids of other services and of arrays, which are not looked up here."""
 
 
 def taking_ids() -> Iterator[Any]:

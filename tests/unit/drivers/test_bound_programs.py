@@ -125,6 +125,7 @@ STARTS = {
     "drivers/export/launcher.py": "serves a volume beyond the life of the worker",
     "drivers/export/unit.py": "continues a server that is paused, also after a death",
     "worker/adapters/privileged_open.py": "a helper with more rights, done in a moment",
+    "worker/service/monitoring/people/page_process.py": "ends as the worker's end of a pipe closes",
     "worker/explanation/host_log.py": "reads systemd's journal, within seconds",
     "worker/cli/driver.py": "a command of an operator",
 }

@@ -23,7 +23,7 @@ FAMILIES = [
     context.GroupContext,
     context.HostContext,
 ]
-MOST = 25
+MOST = 29
 """Fields of the widest context of a family."""
 
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flows.secret_texts import masked_value
 from worker.cli.access import Access, Command, CommandError
-from worker.cli.upkeep.outcome import Outcomes, not_empty, with_dry_run
+from worker.cli.lookup.candidates import SHOWN, Candidates
+from worker.cli.upkeep.outcome import Outcomes, with_dry_run
 
 if TYPE_CHECKING:
     from worker.journal.entries.listed_entry import JournalEntry
@@ -51,7 +52,7 @@ class Show(Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", metavar="ID", type=not_empty, help=_ID)
+        parser.add_argument("id", metavar="ID", help=_ID)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -71,7 +72,7 @@ class _Change(Outcomes):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the ids."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("id", metavar="ID", nargs="+", type=not_empty, help=_ID)
+        parser.add_argument("id", metavar="ID", nargs="+", help=_ID)
         return with_dry_run(parser)
 
 
@@ -139,15 +140,13 @@ def _listed(entry: JournalEntry) -> dict[str, Any]:
 
 def _find(access: Access, beginning: str) -> JournalEntry:
     """Return the message of an id. :raises CommandError: none, or several begin like this."""
-    found = access.journal.entries(rejected=True, beginning=beginning, limit=2)
-    if not found:
-        if access.journal.entries(beginning=beginning, limit=1):
-            text = f"{beginning} is an operation, see: holdfast flow show {beginning}"
-            raise CommandError(f"message {text}")
-        raise CommandError(f"no message begins with {beginning}; see: holdfast message list")
-    if len(found) > 1:
-        raise CommandError(f"several messages begin with {beginning}: give more of the id")
-    return found[0]
+    found = Candidates("message", beginning)
+    for entry in access.journal.entries(rejected=True, beginning=beginning, limit=SHOWN + 1):
+        found.add(entry.flow, entry)
+    if not found.any and access.journal.entries(beginning=beginning, limit=1):
+        text = f"{beginning} is an operation, see: holdfast flow show {beginning}"
+        raise CommandError(f"message {text}")
+    return cast("JournalEntry", found.only("message list"))
 
 
 def _slot(access: Access, entry: JournalEntry) -> str:

@@ -59,7 +59,7 @@ class StateReporter:
         self._service = service
         self._before = before
         # The only primitive whose put() may interrupt itself, as a handler of a signal may.
-        self._requests: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def start(self) -> None:
         """Start to wait for requests."""
@@ -67,7 +67,11 @@ class StateReporter:
 
     def request(self) -> None:
         """Request a report; returns at once."""
-        self._requests.put(None)
+        self._requests.put(True)
+
+    def stop(self) -> None:
+        """End the thread, after the reports that were requested."""
+        self._requests.put(False)
 
     def write(self) -> None:
         """Write a report to a file, or to the log."""
@@ -93,20 +97,25 @@ class StateReporter:
                 yield line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
     def _loop(self) -> None:
-        while True:
-            self.answer()
+        while self.answer():
             time.sleep(PAUSE)
 
-    def answer(self) -> None:
-        """Wait for a request, and answer all that are there by one report."""
-        self._requests.get()
-        while not self._requests.empty():
-            self._requests.get()
+    def answer(self) -> bool:
+        """Wait for a request, and answer all that are there by one report.
+
+        :returns: False after a stop.
+        """
+        if not self._requests.get():
+            return False
+        goes_on = True
+        while goes_on and not self._requests.empty():
+            goes_on = self._requests.get()
         try:
             self._before()
             self.write()
         except Exception:
             LOG.exception("the state could not be reported")
+        return goes_on
 
 
 def _within(seconds: float, section: sections.Section) -> Iterable[str]:

@@ -49,7 +49,7 @@ def test_a_message_is_listed_and_shown_without_secrets(holdfast: Shell, rejected
 def test_an_unknown_message_is_an_error(holdfast: Shell, journal: Journal, verb: str) -> None:
     ran = holdfast("message", verb, "0000")
 
-    assert ran.status == 1 and "no message begins with 0000" in ran.errors[0]
+    assert ran.status == 1 and "message 0000 does not exist" in ran.errors[0]
 
 
 def test_a_message_is_dropped_and_the_dry_run_drops_none(holdfast: Shell, rejected: Any) -> None:

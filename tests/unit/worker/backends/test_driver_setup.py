@@ -107,7 +107,7 @@ def test_a_store_that_refuses_its_options_is_one_line(caplog: pytest.LogCaptureF
         raise BackupDriverException("backup_share names no share")
 
     store: Any = BackupStoreBackend.__new__(BackupStoreBackend)
-    store._make, store._logged = refuse, None
+    store._make, store._logged, store._away = refuse, None, False
     assert store.attempt() is False
 
     (record,) = caplog.records

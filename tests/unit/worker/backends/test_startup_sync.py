@@ -59,7 +59,7 @@ class Queue:
         self.before = lambda _name: None
 
     @contextmanager
-    def turn(self, names: list[str]) -> Iterator[None]:
+    def turn(self, names: list[str], *, owner: str) -> Iterator[None]:
         [name] = names
         self.before(name)
         self.held_names.append(name)
