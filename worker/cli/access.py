@@ -10,6 +10,7 @@ import argparse
 import datetime
 import functools
 import logging
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 _LONG_AGO = 10_000
 """How many of the newest flows are searched for a resource."""
+
+KEYED = ("json", "yaml")
+"""Formats for programs that name the columns in each row."""
 
 _IDS = ("id", "volume", "snapshot", "source", "image", "which")
 """Names of the arguments that are ids."""
@@ -283,13 +287,15 @@ class Command(_WithAccess, CliffCommand):
 class _Printed:
     """A command whose texts of others are shown in printable characters to a person.
 
-    Formats for programs get them as they are, unless they go to a terminal.
+    Formats for programs get them as they are, unless they go to a terminal, and columns as keys.
     """
 
     app: Any
 
     def produce_output(self, parsed_args: argparse.Namespace, columns: Any, data: Any) -> int:
         """Print columns and data."""
+        if parsed_args.formatter in KEYED:
+            columns = [key_of(name) for name in columns]
         if parsed_args.formatter == "table" or self.app.stdout.isatty():
             columns, data = _printable(list(columns)), _printable(list(data))
         return int(super().produce_output(parsed_args, columns, data))  # type: ignore[misc]
@@ -312,6 +318,11 @@ def _printable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_printable(key): _printable(one) for key, one in value.items()}
     return value
+
+
+def key_of(column: str) -> str:
+    """Return the name of a column in snake_case, as ``size_gib`` for ``Size (GiB)``."""
+    return re.sub(r"[^0-9a-z]+", "_", column.lower()).strip("_")
 
 
 def plain(value: Any) -> Any:

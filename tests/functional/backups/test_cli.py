@@ -43,7 +43,7 @@ class TestWords:
         cloud.scribble(volume, 43)
         leaf = made(cloud, volume.id, "--incremental")
         listed = json.loads(done(cloud, "backup", "list", "--volume", volume.id, "-f", "json"))
-        assert [(one["ID"], one["Kind"], one["Status"]) for one in listed] == [
+        assert [(one["id"], one["kind"], one["status"]) for one in listed] == [
             (leaf, "incremental", "available"),
             (full, "full", "available"),
         ]
@@ -141,8 +141,8 @@ class TestProgress:
 
         until(told, PATIENCE, "the progress to be told")
         [line] = json.loads(done(cloud, "backup", "list", "-f", "json"))
-        assert line["Done"].endswith(" %") and line["Speed"].endswith(" MB/s")
-        assert re.fullmatch(r"\d+ B|[\d.]+ [KMG]iB", line["Copied"])
+        assert line["done"].endswith(" %") and line["speed"].endswith(" MB/s")
+        assert re.fullmatch(r"\d+ B|[\d.]+ [KMG]iB", line["copied"])
         assert "is reverted" in done(cloud, "backup", "cancel", backup_id)
         row = cloud.wait_status(cloud.records.backups.get(backup_id), "error")
         assert row is not None and row.fail_reason

@@ -68,7 +68,7 @@ def test_a_database_fits_after_its_sync_and_not_before(holdfast: Shell) -> None:
 
     assert before.returncode == 1
     assert after.returncode == 0
-    assert {row["Finding"] for row in json.loads(after.stdout)} == {"fits"}
+    assert {row["finding"] for row in json.loads(after.stdout)} == {"fits"}
 
 
 def test_lists_of_an_empty_installation(synced: Shell) -> None:
@@ -157,13 +157,13 @@ def test_an_accepted_cast_is_listed_and_shown(synced: Shell) -> None:
     shown = json.loads(synced("flow", "show", "v1", "-f", "json").stdout)
     (rejected,) = json.loads(synced("cast", "list", "--rejected", "-f", "json").stdout)
 
-    assert (listed["Method"], listed["Resource"], listed["State"]) == (
+    assert (listed["method"], listed["resource"], listed["state"]) == (
         "create_volume",
         "volume v1",
         "PENDING",
     )
     assert (shown["request"], shown["slot"]) == ("req-1", "node@local/0")
-    assert rejected["Reason"] == "UnknownMethod: unknown method nonsense"
+    assert rejected["reason"] == "UnknownMethod: unknown method nonsense"
 
 
 def test_every_command_of_the_readme_exists() -> None:

@@ -144,11 +144,11 @@ def test_what_was_left_is_shown_with_both_tracebacks_and_undone_later(cloud: Clo
     wait_ended(cloud, "FAILURE")
 
     listed = holdfast(cloud, "flow", "list", "--failed", "-f", "json")
-    assert [row["State"] for row in json.loads(listed.stdout)] == ["FAILURE"]
+    assert [row["state"] for row in json.loads(listed.stdout)] == ["FAILURE"]
     found = shown(cloud, volume)
-    assert "array is down" in found["traceback of allocate"]
-    assert "still down" in found["traceback of undoing allocate"]
-    assert found["task allocate"].startswith("NOT UNDONE")
+    assert "array is down" in found["traceback_of_allocate"]
+    assert "still down" in found["traceback_of_undoing_allocate"]
+    assert found["task_allocate"].startswith("NOT UNDONE")
     assert cloud.script.objects() == {volume.name}
 
     cloud.script.plan()

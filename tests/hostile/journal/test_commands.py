@@ -20,7 +20,7 @@ def test_a_foreign_factory_is_shown_as_unknown(
 ) -> None:
     flow = forged_for_commands.entry("bad", factory=path)
     good = forged_for_commands.entry()
-    listed = {row["Flow"]: row["Task"] for row in holdfast("flow", "list", "-f", "json").rows}
+    listed = {row["flow"]: row["task"] for row in holdfast("flow", "list", "-f", "json").rows}
     shown = holdfast("flow", "show", flow, "-f", "json").rows
     drawn = holdfast("flow", "graph", flow)
 
@@ -41,7 +41,7 @@ def test_fields_of_wrong_kinds_are_listed_and_shown(
     for flow in flows:
         forged_for_commands.column(flow, "state", state)
         forged_for_commands.task(flow, meta='{"began": "x", "ended": 1e308, "progress": []}')
-    listed = {row["Flow"] for row in holdfast("flow", "list", "--all", "-f", "json").rows}
+    listed = {row["flow"] for row in holdfast("flow", "list", "--all", "-f", "json").rows}
     holdfast("cast", "list", "-f", "json")
     for flow in flows:
         assert holdfast("flow", "show", flow, "--traceback", "-f", "json").status == 0
@@ -57,8 +57,8 @@ def test_columns_that_cannot_be_decoded_are_listed(
 ) -> None:
     flow, good = forged_for_commands.entry("bad"), forged_for_commands.entry()
     forged_for_commands.column(flow, column, value)
-    rows = {row["Flow"]: row for row in holdfast("flow", "list", "-f", "json").rows}
+    rows = {row["flow"]: row for row in holdfast("flow", "list", "-f", "json").rows}
     shown = holdfast("flow", "show", flow, "-f", "json").rows
 
-    assert rows[good]["Task"] == "note"
+    assert rows[good]["task"] == "note"
     assert "cannot be read" in shown["failure"]

@@ -86,7 +86,7 @@ def test_commands_take_little_memory(
 
     def commands() -> None:
         listed = holdfast("flow", "list", "-f", "json").rows
-        assert {row["Flow"] for row in listed} == {*flows, good}
+        assert {row["flow"] for row in listed} == {*flows, good}
         for flow in flows:
             assert holdfast("flow", "show", flow, "-f", "json").status in (0, 1)
         assert holdfast("journal", "status").status == 0

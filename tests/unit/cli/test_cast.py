@@ -216,7 +216,7 @@ def test_a_cast_that_the_service_puts_aside_is_told(holdfast: Shell) -> None:
     (rejected,) = holdfast("cast", "list", "--rejected", "-f", "json").rows
 
     assert ran.errors == [f"the service put it aside: {reason}"]
-    assert (rejected["Method"], rejected["Reason"]) == ("enable_replication", reason)
+    assert (rejected["method"], rejected["reason"]) == ("enable_replication", reason)
 
 
 def test_a_cast_without_a_flow_is_not_waited_for(holdfast: Shell) -> None:

@@ -44,8 +44,8 @@ def test_a_list_has_them_for_what_is_under_way_alone(
             one: TransferProgress(0.37, units.Gi * gib[one], 38.6) for one in gib
         },
     )
-    told = {one["ID"]: one for one in holdfast("backup", "list", "-f", "json").rows}
-    columns = ("Done", "Copied", "Speed", "Left")
+    told = {one["id"]: one for one in holdfast("backup", "list", "-f", "json").rows}
+    columns = ("done", "copied", "speed", "left")
 
     assert [told[moving.id][name] for name in columns] == [
         "37 %",
@@ -68,5 +68,5 @@ def test_a_journal_that_cannot_be_read_is_a_warning_beside_the_list(
     monkeypatch.setattr(Access, "journal", property(refused))
     shown = holdfast("backup", "list", "-f", "json")
 
-    assert shown.rows[0]["Done"] == ""
+    assert shown.rows[0]["done"] == ""
     assert any("no progress is shown: may not be read" in line for line in shown.errors)

@@ -76,8 +76,8 @@ def test_a_success_shows_its_tasks_and_times(holdfast: Shell, flows: Flows) -> N
     shown = holdfast("flow", "show", flow[:13], "-f", "json").rows
 
     assert (shown["state"], shown["request"]) == ("SUCCESS", "req-done-1")
-    assert re.fullmatch(r"SUCCESS, began [\d:]+\.\d{3}, took 0\.250 s", shown["task begin"])
-    assert "task finish" in shown
+    assert re.fullmatch(r"SUCCESS, began [\d:]+\.\d{3}, took 0\.250 s", shown["task_begin"])
+    assert "task_finish" in shown
 
 
 def test_a_failure_shows_which_task_failed_and_where(holdfast: Shell, flows: Flows) -> None:
@@ -86,23 +86,23 @@ def test_a_failure_shows_which_task_failed_and_where(holdfast: Shell, flows: Flo
     told = holdfast("flow", "show", flow, "--traceback", "-f", "json").rows
     listed = holdfast("flow", "list", "--failed", "-f", "json").rows
 
-    assert plain["task begin"].startswith("REVERTED, ")
-    assert plain["task allocate"].startswith("FAILED, ")
-    assert plain["task finish"] == "PENDING"
+    assert plain["task_begin"].startswith("REVERTED, ")
+    assert plain["task_allocate"].startswith("FAILED, ")
+    assert plain["task_finish"] == "PENDING"
     assert plain["failure"] == "ValueError: the shelf is gone"
     assert not any(name.startswith("traceback") for name in plain)
-    assert "_failure" in told["traceback of allocate"]
-    assert [(row["Flow"], row["Task"]) for row in listed] == [(flow, "allocate")]
+    assert "_failure" in told["traceback_of_allocate"]
+    assert [(row["flow"], row["task"]) for row in listed] == [(flow, "allocate")]
 
 
 def test_what_is_under_way_is_listed_by_itself(holdfast: Shell, flows: Flows) -> None:
     fresh = flows.make("fresh-1")
     running = flows.make("running-1", begin="SUCCESS", allocate="RUNNING")
     ended = flows.make("done-2", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
-    listed = {row["Flow"]: row for row in holdfast("flow", "list", "-f", "json").rows}
-    every = {row["Flow"] for row in holdfast("flow", "list", "--all", "-f", "json").rows}
+    listed = {row["flow"]: row for row in holdfast("flow", "list", "-f", "json").rows}
+    every = {row["flow"] for row in holdfast("flow", "list", "--all", "-f", "json").rows}
 
-    assert (listed[fresh]["Task"], listed[running]["Task"]) == ("begin", "allocate")
+    assert (listed[fresh]["task"], listed[running]["task"]) == ("begin", "allocate")
     assert ended not in listed
     assert {fresh, running, ended} <= every
 
@@ -113,7 +113,7 @@ def test_an_old_flow_is_not_hidden_by_newer_ones(holdfast: Shell, flows: Flows) 
         flows.make(f"new-{number}", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
     rows = holdfast("flow", "list", "--limit", "2", "-f", "json").rows
 
-    assert stuck in {row["Flow"] for row in rows}
+    assert stuck in {row["flow"] for row in rows}
 
 
 def test_a_beginning_that_fits_several_is_refused(holdfast: Shell, flows: Flows) -> None:
@@ -134,7 +134,7 @@ def test_the_flows_of_a_volume_are_listed(holdfast: Shell, flows: Flows) -> None
 
     def listed(*words: str) -> list[str]:
         ran = holdfast("flow", "list", "--volume", *words, "-f", "json")
-        return [row["Flow"] for row in ran.rows]
+        return [row["flow"] for row in ran.rows]
 
     assert listed("mine") == [running, failed, first]
     assert listed("mine-1", "--unfinished") == [running]
@@ -223,10 +223,10 @@ def test_the_status_counts_entries_of_each_kind(
     kinds = ("unfinished", "finished", "failed", "rejected")
 
     assert {name: now[name] - before[name] for name in kinds} == dict.fromkeys(kinds, 1)
-    assert now["failed bytes"] > before["failed bytes"]
-    assert now["failed bytes limit"] == 256 * 2**20
+    assert now["failed_bytes"] > before["failed_bytes"]
+    assert now["failed_bytes_limit"] == 256 * 2**20
     assert now["file"] == str(holdfast.conf.journal.connection).removeprefix("sqlite:///")
-    assert now["file bytes"] > 0
+    assert now["file_bytes"] > 0
 
 
 def test_the_status_counts_failures_that_were_removed(
@@ -239,10 +239,10 @@ def test_the_status_counts_failures_that_were_removed(
     journal.prune_failures()
     now = holdfast("journal", "status", "-f", "json").rows
 
-    assert now["failed bytes"] == 0
-    assert now["removed failures"] - before["removed failures"] >= 3
-    assert now["removed bytes"] - before["removed bytes"] > 3 * 100
-    assert now["last removal"] > before["last removal"]
+    assert now["failed_bytes"] == 0
+    assert now["removed_failures"] - before["removed_failures"] >= 3
+    assert now["removed_bytes"] - before["removed_bytes"] > 3 * 100
+    assert now["last_removal"] > before["last_removal"]
 
 
 def test_a_journal_of_an_earlier_version_has_a_status(holdfast: Shell, journal: Journal) -> None:
@@ -251,5 +251,5 @@ def test_a_journal_of_an_earlier_version_has_a_status(holdfast: Shell, journal: 
         connection.execute("DROP TABLE holdfast_removed_failures")
     ran = holdfast("journal", "status", "-f", "json")
 
-    assert ran.rows["removed failures"] == 0
-    assert ran.rows["last removal"] == ""
+    assert ran.rows["removed_failures"] == 0
+    assert ran.rows["last_removal"] == ""

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
+from worker.cli.access import key_of
 from worker.cli.main import Holdfast
 from worker.cli.volume import VolumeList
 
@@ -32,7 +34,7 @@ def test_volumes_are_listed_by_what_is_asked_for(holdfast: Shell) -> None:
     broken = holdfast("volume", "list", "--status", "error", "-f", "json").rows
     newest = holdfast("volume", "list", "--limit", "1", "-f", "json").rows
 
-    assert [(row["ID"], row["Name"], row["Status"]) for row in broken] == [("aa-1", "one", "error")]
+    assert [(row["id"], row["name"], row["status"]) for row in broken] == [("aa-1", "one", "error")]
     assert len(newest) == 1
     assert holdfast("volume", "list", "--project", "nobody", "-f", "json").rows == []
 
@@ -67,7 +69,7 @@ def test_snapshots_are_listed_by_volume(holdfast: Shell) -> None:
     holdfast.records.snapshots.create(volume_id="dd-2", project_id="p")
     (row,) = holdfast("snapshot", "list", "--volume", "dd-1", "-f", "json").rows
 
-    assert (row["ID"], row["Status"]) == (snapshot.id, "creating")
+    assert (row["id"], row["status"]) == (snapshot.id, "creating")
     assert holdfast("snapshot", "show", snapshot.id[:8], "-f", "json").rows["volume_id"] == "dd-1"
 
 
@@ -80,8 +82,8 @@ def test_services_are_up_or_down(holdfast: Shell, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(timeutils, "utcnow", lambda: later)
     (down,) = holdfast("service", "list", "-f", "json").rows
 
-    assert (up["Host"], up["Status"], up["State"]) == ("cli@local", "enabled", "up")
-    assert (down["Host"], down["State"]) == ("cli@local", "down")
+    assert (up["host"], up["status"], up["state"]) == ("cli@local", "enabled", "up")
+    assert (down["host"], down["state"]) == ("cli@local", "down")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_services_are_disabled_frozen_or_failed_over(
     fresh |= {"replication_status": "not-capable", "active_backend_id": None}
     services.update(row.id, **fresh)
 
-    names = ("Status", "Reason", "Frozen", "Replication")
+    names = ("status", "reason", "frozen", "replication")
     assert tuple(found[name] for name in names) == shown
 
 
@@ -168,7 +170,24 @@ def test_a_group_is_shown_with_what_is_in_it(holdfast: Shell) -> None:
     (listed,) = holdfast("group", "list", "--status", "available", "-f", "json").rows
     shown = holdfast("group", "show", "gg-1", "-f", "json").rows
 
-    assert (listed["ID"], listed["Name"], listed["Host"]) == ("gg-1", "pair", HOST)
+    assert (listed["id"], listed["name"], listed["host"]) == ("gg-1", "pair", HOST)
     assert shown["volumes"] == ["gv-1 available"]
     assert shown["group_snapshots"] == ["gs-1 error"]
     assert "group xxxx does not exist" in holdfast("group", "show", "xxxx").errors[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [("ID", "id"), ("Size (GiB)", "size_gib"), ("Last heartbeat", "last_heartbeat")],
+)
+def test_columns_for_people_are_keys_for_programs(column: str, key: str) -> None:
+    assert key_of(column) == key
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_the_keys_of_lists_are_in_snake_case(holdfast: Shell, form: str) -> None:
+    volume(holdfast, f"keys-{form}")
+    rows = yaml.safe_load(holdfast("volume", "list", "-f", form).out)
+
+    assert set(rows[0]) == {"id", "name", "size_gib", "status", "attached", "host"}
+    assert "Size (GiB)" in holdfast("volume", "list").out

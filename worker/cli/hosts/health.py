@@ -9,6 +9,7 @@ import http.client
 import json
 import socket
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,30 +36,44 @@ class Health(Command):
         parser.add_argument("service", nargs="?", default="", metavar="SERVICE", help=which)
         alive = "ask whether it is alive: a restart mends a service that is not"
         parser.add_argument("--alive", action="store_true", help=alive)
+        form = "text, or one JSON list for programs"
+        parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help=form)
         listen = "address in place of [monitoring] listen"
         parser.add_argument("--listen", metavar="ADDRESS", default="", help=listen)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        """Print a line for each service, and each reason."""
+        """Print the state of each service, and each reason."""
         conf = self.access.conf
         text = parsed_args.listen or conf.monitoring.listen
         if not text:
             raise CommandError("[monitoring] listen is not set: services answer no probes")
         kind = "alive" if parsed_args.alive else "ready"
-        results = [self._ask(conf, one, kind) for one in _addresses(text, parsed_args.service)]
-        return int(not all(results))
+        found = [_asked(conf, one, kind) for one in _addresses(text, parsed_args.service)]
+        if parsed_args.format == "json":
+            self.write(*json.dumps(found, indent=2).splitlines())
+        else:
+            for one in found:
+                self._show(one, kind)
+        return int(not all(one[kind] for one in found))
 
-    def _ask(self, conf: cfg.ConfigOpts, address: Address, kind: str) -> bool:
-        try:
-            answer = probe(conf, address, "/healthz" if kind == "alive" else "/readyz")
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            self.write(f"{address}: not {kind}: it does not answer: {error}")
-            return False
-        passed = answer.get(kind) is True
-        self.write(f"{address}: {kind}" if passed else f"{address}: not {kind}")
-        self.write(*(f"  {reason}" for reason in answer.get("reasons", ())))
-        return passed
+    def _show(self, found: Mapping[str, Any], kind: str) -> None:
+        state = kind if found[kind] else f"not {kind}"
+        if not found["answers"]:
+            self.write(f"{found['address']}: {state}: {found['reasons'][0]}")
+            return
+        self.write(f"{found['address']}: {state}", *(f"  {one}" for one in found["reasons"]))
+
+
+def _asked(conf: cfg.ConfigOpts, address: Address, kind: str) -> dict[str, Any]:
+    """Return the state of the service at an address."""
+    try:
+        answer = probe(conf, address, "/healthz" if kind == "alive" else "/readyz")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reasons = [f"it does not answer: {error}"]
+        return {"address": str(address), "answers": False, kind: False, "reasons": reasons}
+    passed, reasons = answer.get(kind) is True, list(answer.get("reasons", ()))
+    return {"address": str(address), "answers": True, kind: passed, "reasons": reasons}
 
 
 def probe(conf: cfg.ConfigOpts, address: Address, path: str) -> dict[str, Any]:

@@ -7,12 +7,10 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worker.cli.access import CommandError, Lister, plain
+from worker.cli.access import KEYED, CommandError, Lister, plain
 
 REFUSED = 1
 """The exit status where nothing matched, or a change was refused."""
-
-_FOR_PROGRAMS = ("json", "yaml")
 
 
 class Outcomes(Lister):
@@ -37,7 +35,7 @@ class Outcomes(Lister):
     def table(self, parsed_args: argparse.Namespace, rows: Sequence[Mapping[str, Any]]) -> Any:
         """Return rows as cliff prints them."""
         heads: Sequence[str] = self.keys
-        if parsed_args.formatter not in _FOR_PROGRAMS:
+        if parsed_args.formatter not in KEYED:
             heads = [name.replace("_", " ").capitalize() for name in self.keys]
             return heads, [tuple(plain(row[name]) for name in self.keys) for row in rows]
         return heads, [tuple(row[name] for name in self.keys) for row in rows]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -86,3 +87,20 @@ def test_without_a_listener_the_option_is_named(
 
     assert health() == 1
     assert "[monitoring] listen is not set" in capsys.readouterr().err
+
+
+def test_programs_get_the_state_of_each_service(
+    health: Callable[..., int],
+    serve: Serve,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    serve("holdfast-backup", driver="")
+    serve("holdfast-volume", driver="no array")
+    os.mkfifo(tmp_path / "holdfast-volume-b.sock")
+
+    assert health("-f", "json") == 1
+    fine, silent, refused = json.loads(capsys.readouterr().out)
+    assert fine["ready"] and fine["answers"] and fine["reasons"] == []
+    assert not refused["ready"] and refused["reasons"] == ["h@b/0: driver: no array"]
+    assert not silent["answers"] and "it does not answer" in silent["reasons"][0]
