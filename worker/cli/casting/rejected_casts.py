@@ -58,7 +58,8 @@ class Show(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Read the journal."""
         entry = _find(self.access, parsed_args.id)
-        kept = {name: entry.meta.get(name) for name in ("message", "request", "body")}
+        names = {"contents": "message", "request": "request", "body": "body"}
+        kept = {key: entry.meta.get(name) for key, name in names.items()}
         found = {**_listed(entry), **masked_value(kept)}
         self.write(*json.dumps(found, indent=2, default=str).split("\n"))
         return 0

@@ -42,7 +42,8 @@ def test_a_message_is_listed_and_shown_without_secrets(holdfast: Shell, rejected
     assert ran.status == 0 and listed["can_retry"] is True and listed["slot"] == SLOT
     assert listed["reason"] == "UnknownMethod: unknown method new_method"
     assert shown.status == 0 and "hidden" not in shown.out
-    assert shown.rows["message"]["args"]["connector"]["host"] == "h1"
+    assert shown.rows["message"] == message
+    assert shown.rows["contents"]["args"]["connector"]["host"] == "h1"
 
 
 @pytest.mark.parametrize("verb", ["show", "retry", "drop"])
