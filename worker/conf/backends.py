@@ -130,6 +130,12 @@ def driver_name(conf: cfg.ConfigOpts, name: str) -> str:
     return wanted
 
 
+def operations_max(conf: cfg.ConfigOpts, name: str) -> int:
+    """Return how many operations of a backend run at once, of each kind; 0 for no limit."""
+    _register(conf, name, backend.OPTS)
+    return int(BackendConfiguration(conf, name, ()).operations_max)
+
+
 def all_options(driver_opts: Iterable[cfg.Opt]) -> list[cfg.Opt]:
     """Return a backend's options with its driver's; a name that both have is ours."""
     ours = {option.dest for option in backend.OPTS}

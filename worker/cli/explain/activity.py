@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+from oslo_config import cfg
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
 from worker.cli.access import Access
 from worker.cli.explain import waiting_reasons
 from worker.cli.flow import UNDER_WAY, UNDONE
+from worker.conf import ConfigError, backends
 from worker.execution.fairness.project_limits import ProjectLimits
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.tasks import Task, read_tasks
@@ -85,7 +88,18 @@ def _unfinished(access: Access) -> list[JournalEntry]:
 
 def _reasons(access: Access, entries: Sequence[JournalEntry]) -> dict[str, str]:
     limits = ProjectLimits.of(access.conf)
-    return waiting_reasons.reasons(entries, access.conf.executor_thread_pool_size, limits.most)
+    return waiting_reasons.reasons(entries, functools.partial(places, access.conf), limits.most)
+
+
+def places(conf: cfg.ConfigOpts, slot: str) -> int:
+    """Return how many operations of each kind the process of a slot runs at once."""
+    threads = int(conf.executor_thread_pool_size)
+    name = slot.rpartition("/")[0].partition("@")[2]
+    try:
+        most = backends.operations_max(conf, name) if name in (conf.enabled_backends or ()) else 0
+    except ConfigError:
+        most = 0  # the service runs with values from before they were made wrong
+    return min(most, threads) if most else threads
 
 
 def _operation(

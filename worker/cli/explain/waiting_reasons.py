@@ -2,12 +2,13 @@
 """The reasons why operations wait, as far as the journal shows them.
 
 A first step that runs is not in the journal. So operations that could run count as running, the
-oldest first, until as many run as the process has threads.
+oldest first, until as many run as the process runs at once. Data transfers, which have threads and
+limits of their own, are counted apart; quick operations count as others.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,24 +21,26 @@ PROJECT = "project"
 """As many operations of its project run as ``project_operations_max`` allows."""
 
 THREAD = "thread"
-"""All threads are in use."""
+"""All threads are in use, or as many as ``operations_max`` of the backend allows."""
 
 _RUN = ("RUNNING", "REVERTING")
 
 
 def reasons(
-    entries: Iterable[JournalEntry], threads: int, most: Callable[[str], int]
+    entries: Iterable[JournalEntry], threads: Callable[[str], int], most: Callable[[str], int]
 ) -> dict[str, str]:
     """Return the reason of each operation that waits.
 
     :param entries: all that have not ended, the oldest first.
-    :param threads: how many operations a process runs at once.
+    :param threads: returns how many operations of a kind the process of a slot runs at once.
     :param most: returns how many operations of a project a process runs at once; 0 for any.
     """
     found: dict[str, str] = {}
-    slots: dict[str, _Slot] = defaultdict(_Slot)
+    slots: dict[str, _Slot] = {}
     for entry in entries:
-        reason = slots[entry.slot].add(entry, threads, most)
+        if entry.slot not in slots:
+            slots[entry.slot] = _Slot(threads(entry.slot))
+        reason = slots[entry.slot].add(entry, most)
         if reason is not None:
             found[entry.flow] = reason
     return found
@@ -46,12 +49,14 @@ def reasons(
 class _Slot:
     """The operations of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
         self._taken: dict[str, bool] = {}
         """Names of locks, and whether one is taken exclusively."""
-        self._running: Counter[str] = Counter()
+        self._running: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        """How many operations of each project run: data transfers, and others."""
 
-    def add(self, entry: JournalEntry, threads: int, most: Callable[[str], int]) -> str | None:
+    def add(self, entry: JournalEntry, most: Callable[[str], int]) -> str | None:
         """Add the next operation; return the reason why it waits."""
         exclusive, shared = _names(entry.meta, "locks"), _names(entry.meta, "shared")
         behind = any(name in self._taken for name in exclusive)
@@ -59,15 +64,15 @@ class _Slot:
         for name in shared:
             self._taken.setdefault(name, False)
         self._taken |= dict.fromkeys(exclusive, True)
-        project = _project(entry.meta)
+        project, running = _project(entry.meta), self._running[entry.meta.get("moves_data") is True]
         if entry.state not in _RUN:
             if behind:
                 return TURN
-            if (limit := most(project)) and self._running[project] >= limit:
+            if (limit := most(project)) and running[project] >= limit:
                 return PROJECT
-            if self._running.total() >= threads:
+            if running.total() >= self._threads:
                 return THREAD
-        self._running[project] += 1
+        running[project] += 1
         return None
 
 

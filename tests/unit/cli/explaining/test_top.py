@@ -12,8 +12,9 @@ from taskflow import states
 
 from tests.unit.cli.conftest import Shell
 from tests.unit.cli.explaining.test_explain import SLOT, running
-from worker.cli.explain import top_command
+from worker.cli.explain import activity, top_command
 from worker.cli.output.colour import Colour
+from worker.conf import backends
 from worker.journal.journal import Journal
 
 
@@ -49,6 +50,16 @@ def test_an_operation_that_runs_has_its_task(holdfast: Shell, journal: Journal) 
     assert (ours["state"], ours["task"]) == (states.RUNNING, "allocate")
     assert found["running"] >= 1
     assert flow[:8] in page
+
+
+def test_the_limit_of_a_backend_is_that_of_its_slots(holdfast: Shell) -> None:
+    assert backends.operations_max(holdfast.conf, "local") == 0
+    threads = holdfast.conf.executor_thread_pool_size
+    holdfast.conf.set_override("operations_max", 3, group="local")
+    found = [activity.places(holdfast.conf, slot) for slot in ("cli@local/0", "cli/0", "x@y/0")]
+    holdfast.conf.clear_override("operations_max", group="local")
+
+    assert found == [3, threads, threads]
 
 
 def test_a_screen_names_services_that_are_down() -> None:

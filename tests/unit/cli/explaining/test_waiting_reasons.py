@@ -19,15 +19,16 @@ def entry(
     shared: tuple[str, ...] = (),
     project: str = "p1",
     slot: str = "h@b/0",
+    moves_data: bool = False,
 ) -> JournalEntry:
     meta: dict[str, Any] = {"locks": list(locks), "shared": list(shared)}
-    meta["request"] = {"project_id": project}
+    meta |= {"request": {"project_id": project}, "moves_data": moves_data}
     now = timeutils.utcnow()
     return JournalEntry(flow, slot, "m", "volume v", state, now, None, 0, None, None, meta)
 
 
 def waiting(*entries: JournalEntry, threads: int = 64, most: int = 0) -> dict[str, str]:
-    return reasons(entries, threads, lambda _project: most)
+    return reasons(entries, lambda _slot: threads, lambda _project: most)
 
 
 def test_one_that_may_run_has_no_reason() -> None:
@@ -53,6 +54,13 @@ def test_one_waits_for_a_thread() -> None:
     found = waiting(entry("a", "RUNNING"), entry("b"), entry("c"), threads=2)
 
     assert found == {"c": "thread"}
+
+
+def test_data_transfers_have_limits_of_their_own() -> None:
+    transfers = entry("a", "RUNNING", moves_data=True), entry("b", moves_data=True)
+
+    assert waiting(*transfers, entry("c"), threads=1) == {"b": "thread"}
+    assert waiting(*transfers, entry("c"), most=1) == {"b": "project"}
 
 
 def test_an_entry_that_holds_no_operation_has_no_reason() -> None:
