@@ -168,13 +168,26 @@ class CastQueue:
         return self._admits(one.operation, one.cast.shared, ahead)
 
     def _accept_admitted(self) -> None:
-        """Journal and start the casts that were admitted; an error leaves them with the broker."""
+        """Journal and start the casts that were admitted.
+
+        An error leaves a cast with the broker, and no other one: each is accepted alone then.
+        """
         admitted, self._admitted = self._admitted, []
-        if not admitted:
-            return
-        self._accept(admitted)
-        for cast, _operation in admitted:
-            cast.acknowledge()
+        if len(admitted) > 1:
+            try:
+                self._accept(admitted)
+            except Exception:
+                LOG.exception("%d casts are accepted one by one after an error", len(admitted))
+            else:
+                for cast, _operation in admitted:
+                    cast.acknowledge()
+                return
+        for cast, operation in admitted:
+            _guarded(self._accept_alone, cast, operation)
+
+    def _accept_alone(self, cast: Cast, operation: Operation) -> None:
+        self._accept([(cast, operation)])
+        cast.acknowledge()
 
 
 def _guarded(handle: Callable[..., None], *message: Any) -> None:

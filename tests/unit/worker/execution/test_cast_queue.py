@@ -29,6 +29,7 @@ class Parts:
         self.together: list[int] = []
         self.lost: set[str] = set()
         self.fails: Exception | None = None
+        self.bad = ""
         self.stopping = threading.Event()
         self.queue = CastQueue(
             self._dispatch,
@@ -74,6 +75,8 @@ class Parts:
     def _accept(self, casts: Sequence[tuple[Cast, Operation]]) -> None:
         if self.fails is not None:
             raise self.fails
+        if self.bad in [cast.message["method"] for cast, _operation in casts]:
+            raise ValueError(self.bad)
         self.together.append(len(casts))
         self.accepted.extend(cast.message["method"] for cast, _operation in casts)
 
@@ -87,6 +90,17 @@ def test_those_that_came_together_are_accepted_together_up_to_a_number() -> None
     assert parts.together == [cast_queue.TOGETHER, 1]
     assert parts.ahead == [*range(cast_queue.TOGETHER), 0]
     assert parts.acknowledged == [str(number) for number in range(cast_queue.TOGETHER + 1)]
+
+
+def test_an_error_with_one_cast_keeps_no_other_one_back() -> None:
+    parts = Parts("v1", "v2")
+    parts.bad = "b"
+    for name in "abc":
+        parts.put(name)
+    parts.queue.process()
+
+    assert parts.accepted == parts.acknowledged == ["a", "c"]
+    assert parts.queue.is_empty
 
 
 def test_those_of_a_cluster_are_accepted_one_by_one() -> None:
