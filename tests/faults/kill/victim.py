@@ -44,6 +44,7 @@ from tests.faults.kill import entries  # isort: skip
 from tests.faults.kill.lost_commits import LostCommits, wrap  # isort: skip
 from tests.faults.kill.plan import Plan  # isort: skip
 from worker.db.database import Database  # isort: skip
+from worker.journal.errors import JournalError  # isort: skip
 from worker.journal.journal import Journal  # isort: skip
 from worker.journal.progress import FlowProgress  # isort: skip
 from worker.rpc.operation import Operation  # isort: skip
@@ -160,12 +161,16 @@ def watch_message_and_journal() -> None:
         POINTS.passed("journalled", resource)
         return detail
 
-    def take(original: Any, self: Any, cast: Any, operation: Operation) -> None:
-        acknowledge = cast.acknowledge
-        while not hasattr(acknowledge, "__self__"):  # the markers have wrapped the message
-            acknowledge = inspect.getclosurevars(acknowledge).nonlocals["message"].acknowledge
-        taken[acknowledge.__self__] = operation.resource[1]
-        original(self, cast, operation)
+    def together(*_args: Any) -> Any:
+        raise JournalError("they are accepted one by one, so that each passes its points")
+
+    def take(original: Any, self: Any, casts: Any) -> None:
+        for cast, operation in casts:
+            acknowledge = cast.acknowledge
+            while not hasattr(acknowledge, "__self__"):  # the markers have wrapped the message
+                acknowledge = inspect.getclosurevars(acknowledge).nonlocals["message"].acknowledge
+            taken[acknowledge.__self__] = operation.resource[1]
+        original(self, casts)
 
     def acknowledge(original: Any, self: compat.Delivery) -> None:
         original(self)
@@ -183,6 +188,7 @@ def watch_message_and_journal() -> None:
             return original(self, run, *args)
 
     wrap(Journal, "accept", accept)
+    wrap(Journal, "accept_together", together)
     wrap(Intake, "_accept", take)
     wrap(compat.Delivery, "_acknowledge", acknowledge)
     wrap(Journal, "finish", finish)

@@ -51,7 +51,7 @@ class Operations(SimpleNamespace):
 
     capacity_freed = threading.Event()
 
-    def admits(self, operation: Operation, others: bool = False) -> bool:
+    def admits(self, operation: Operation, others: bool = False, ahead: Any = ()) -> bool:
         return True
 
     def start(self, operation: Operation, detail: Any) -> None: ...

@@ -17,7 +17,7 @@ from oslo_config import cfg
 from oslo_log import formatters
 
 from tests.length import examples
-from worker.cli.access import CommandError, Lister, ShowOne, _line
+from worker.cli.access import CommandError, Lister, ShowOne, line_of
 from worker.cli.main import Holdfast
 from worker.conf import option_groups  # noqa: F401  (registers options of oslo.log)
 from worker.log_output import LineFormatter, protect_handlers
@@ -195,4 +195,4 @@ def test_a_program_gets_the_text_as_it_is() -> None:
 
 @TEXTS
 def test_an_error_is_one_printable_line(text: str) -> None:
-    assert _line(CommandError(f"volume {text} does not exist")).isprintable()
+    assert line_of(CommandError(f"volume {text} does not exist")).isprintable()
