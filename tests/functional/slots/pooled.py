@@ -24,10 +24,8 @@ def _pooled(*args: Any) -> Any:
     return dataclasses.replace(_identity(*args), cluster=POOL)
 
 
-volume._identity = _pooled  # type: ignore[assignment]
-
-if os.environ.get(WITHOUT_TIMER):
-    libc.KillTimer.arm = lambda _timer, _deadline: None  # type: ignore[method-assign]
-
 if __name__ == "__main__":
+    volume._identity = _pooled  # type: ignore[assignment]
+    if os.environ.get(WITHOUT_TIMER):
+        libc.KillTimer.arm = lambda _timer, _deadline: None  # type: ignore[method-assign]
     command.main(sys.argv[1:])

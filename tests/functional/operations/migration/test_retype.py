@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drivers.interface.records import Record
-from tests.functional.cloud import POOL_HOST, Cloud
+from tests.functional.cloud import PATIENCE, POOL_HOST, Cloud
 from tests.functional.operations.migration.pair import (
     THERE,
     Pair,
@@ -18,6 +18,7 @@ from tests.functional.operations.migration.pair import (
     volume_type,
 )
 from tests.functional.operations.test_delete_and_extend import reserve, usage, use
+from tests.servers import until
 
 FAILS = {"raise": "VolumeBackendAPIException"}
 AFTER = {"volumes___OLD__": (0, 0), "volumes___NEW__": (1, 0)}
@@ -64,6 +65,11 @@ class Retyping:
             host=host(to),
             migration_policy=policy,
             **self.reservations,
+        )
+        until(
+            lambda: any(self.volume.id in one.resource for one in self.cloud.entries()),
+            PATIENCE,
+            "the acceptance",
         )
         wanted = self.volume.previous_status
         self.cloud.wait_status(self.volume, wanted)
