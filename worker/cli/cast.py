@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.cli.access import Command, CommandError, Lister, plain
+from worker.cli.lookup.row_limit import add_row_limit
 
 _WAIT = 300.0
 
@@ -89,7 +90,7 @@ class List(Lister):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         rejected = "messages that were no operation, with the reason"
         parser.add_argument("--rejected", action="store_true", help=rejected)
-        parser.add_argument("--limit", type=int, default=1000, help="the newest N (default: 1000)")
+        add_row_limit(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.cli.access import Command, CommandError, Lister, ShowOne
+from worker.cli.lookup.row_limit import add_row_limit
 from worker.cli.output.colour import Colour
 from worker.cli.upkeep import resume_query
 
@@ -34,7 +35,7 @@ class List(Lister):
         which.add_argument("--all", action="store_true", help="ended ones as well")
         volume = "only those of this volume, ended ones as well unless others are chosen"
         parser.add_argument("--volume", metavar="ID", help=volume)
-        parser.add_argument("--limit", type=int, default=1000, help="the newest N (default: 1000)")
+        add_row_limit(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:

@@ -7,8 +7,9 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from worker.cli.access import CommandError, Lister, ShowOne, plain
+from worker.cli.access import Lister, ShowOne, plain
 from worker.cli.lookup.reasons import reason_of
+from worker.cli.lookup.row_limit import number_of_rows
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
@@ -123,14 +124,12 @@ def with_choice(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the filters of a list."""
     parser.add_argument("--status", help="only those in this status")
     parser.add_argument("--project", metavar="ID", help="only those of this project")
-    parser.add_argument("--limit", type=int, metavar="N", help="the newest N")
+    parser.add_argument("--limit", type=number_of_rows(), metavar="N", help="the newest N")
     return parser
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Any]:
     """Return the filters of a list, as records take them."""
-    if options.limit is not None and options.limit < 1:
-        raise CommandError(f"--limit {options.limit} would show nothing")
     wanted = {"status": options.status, "project_id": options.project, "limit": options.limit}
     return {name: value for name, value in wanted.items() if value is not None}
 

@@ -191,3 +191,27 @@ def test_the_keys_of_lists_are_in_snake_case(holdfast: Shell, form: str) -> None
 
     assert set(rows[0]) == {"id", "name", "size_gib", "status", "attached", "host"}
     assert "Size (GiB)" in holdfast("volume", "list").out
+
+
+LIMITED = [
+    "backup list",
+    "cast list",
+    "flow list",
+    "flow resume --failed",
+    "group list",
+    "message list",
+    "snapshot list",
+    "volume list",
+]
+
+
+@pytest.mark.parametrize("words", LIMITED)
+@pytest.mark.parametrize("limit", ["-1", "9" * 30, "few"])
+def test_a_limit_that_is_no_number_of_rows_is_wrong_usage(
+    holdfast: Shell, capsys: pytest.CaptureFixture[str], words: str, limit: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        holdfast(*words.split(), f"--limit={limit}")
+
+    assert ended.value.code == 2
+    assert f"'{limit}' is no number of rows from " in capsys.readouterr().err

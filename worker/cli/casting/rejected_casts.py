@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flows.secret_texts import masked_value
 from worker.cli.access import Access, Command, CommandError
 from worker.cli.lookup.candidates import SHOWN, Candidates
+from worker.cli.lookup.row_limit import add_row_limit
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class List(Outcomes):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the number."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        parser.add_argument("--limit", type=int, default=1000, help="the newest N (default: 1000)")
+        add_row_limit(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:

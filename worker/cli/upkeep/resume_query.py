@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_utils import timeutils
 
 from worker.cli.access import Access
+from worker.cli.lookup.row_limit import number_of_rows
 
 if TYPE_CHECKING:
     from worker.journal.entries.listed_entry import JournalEntry
@@ -49,7 +50,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--since", type=duration, metavar="TIME", help="only failures since 90s, 30m, 1h, 2d")
     add("--error", metavar="TEXT", help="only failures with this text in their error")
     add("--method", metavar="NAME", help="only of this method, as create_volume")
-    add("--limit", type=int, default=LIMIT, metavar="N", help=f"the oldest N (default: {LIMIT})")
+    add(
+        "--limit",
+        type=number_of_rows(0),
+        default=LIMIT,
+        metavar="N",
+        help=f"the oldest N (default: {LIMIT})",
+    )
     add("--dry-run", action="store_true", help="print the operations, resume none")
 
 
