@@ -23,6 +23,10 @@ PROGRAM = "qemu-img"
 _ROUND = 0.2
 """Seconds between two checks whether the copy is to end."""
 
+_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
+"""glibc reserves 64 MiB of address space for each of up to eight arenas for a processor, and QEMU
+has dozens of threads: without this a correct image exceeds the limit of it at times."""
+
 _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
 _OUTPUT_MAX = 4096
 
@@ -88,6 +92,7 @@ def _run(command: list[str], label: str, limits: ConversionLimits, pace: Pace) -
         process = subprocess.Popen(
             command,
             cwd="/",
+            env={**os.environ, **_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
