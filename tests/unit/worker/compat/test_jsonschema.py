@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
+from tests.unit.worker.compat import fresh_process
 
 START = """
 import sys
@@ -16,14 +14,7 @@ from taskflow.types.failure import Failure
 
 
 def run(script: str) -> None:
-    """Run a script in a process of its own, because loaded modules stay loaded."""
-    done = subprocess.run(
-        [sys.executable, "-c", START + textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    fresh_process.run(START, script)
 
 
 def test_jsonschema_is_loaded_for_the_first_validation() -> None:

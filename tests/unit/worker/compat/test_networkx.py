@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
+
+from tests.unit.worker.compat import fresh_process
 
 START = """
 import sys
@@ -20,14 +18,7 @@ def loaded():
 
 
 def run(script: str) -> None:
-    """Run a script in a process of its own, because loaded modules stay loaded."""
-    done = subprocess.run(
-        [sys.executable, "-c", START + textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    fresh_process.run(START, script)
 
 
 def test_a_flow_runs_without_most_of_networkx() -> None:
