@@ -11,16 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
+from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits, no_limit
 from worker.metrics.definitions import THROTTLED
 from worker.metrics.measurements import MEASURED
 
 _MANY = 1000
 """Limits that are remembered, before those that are paid for are forgotten."""
-
-
-def _unlimited() -> int:
-    return 0
 
 
 class Bandwidth:
@@ -31,7 +27,7 @@ class Bandwidth:
     """
 
     def __init__(
-        self, limits: ProjectLimits = UNLIMITED, backend: Callable[[], int] = _unlimited
+        self, limits: ProjectLimits = UNLIMITED, backend: Callable[[], int] = no_limit
     ) -> None:
         self._limits = limits
         self._backend = backend

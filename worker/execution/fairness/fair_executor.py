@@ -10,15 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from worker.execution.fairness.fair_queue import FairQueue
-from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
+from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits, no_limit
 
 LOG = logging.getLogger(__name__)
 
 _Work = tuple["Future[None] | None", Callable[..., None], tuple[Any, ...]]
-
-
-def _unlimited() -> int:
-    return 0
 
 
 class FairExecutor:
@@ -38,7 +34,7 @@ class FairExecutor:
         *,
         reserved: int = 0,
         limits: ProjectLimits = UNLIMITED,
-        most: Callable[[], int] = _unlimited,
+        most: Callable[[], int] = no_limit,
     ) -> None:
         self._executor = ThreadPoolExecutor(threads + reserved, thread_name_prefix=name)
         self._threads, self._most = threads, most

@@ -16,6 +16,11 @@ Values = Callable[[], Mapping[str, int]]
 """Returns an option, by project; a reload may change it."""
 
 
+def no_limit() -> int:
+    """Return the value of a limit that is not set."""
+    return 0
+
+
 def _none() -> Mapping[str, int]:
     return {}
 
