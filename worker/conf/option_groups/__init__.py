@@ -23,18 +23,16 @@ from worker.conf.option_groups import (
 def register_all(conf: cfg.ConfigOpts) -> None:
     """Make the options of the service and of its libraries known; may be repeated."""
     for group in (
-        *(
-            default,
-            project_shares,
-            quota,
-            image,
-            compute,
-            backup,
-            coordination,
-            journal,
-            monitoring,
-            tracing,
-            libraries,
-        ),
+        default,
+        project_shares,
+        quota,
+        image,
+        compute,
+        backup,
+        coordination,
+        journal,
+        monitoring,
+        tracing,
+        libraries,
     ):
         group.register_opts(conf)
