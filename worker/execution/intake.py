@@ -108,7 +108,7 @@ class Intake:
     def _dispatch(self, cast: Cast) -> Operation | None:
         """Return the operation of a cast; None where there is none to be journalled."""
         try:
-            with cast.noting():
+            with cast.note.dispatching():
                 dispatched = self._dispatcher.dispatch(cast.message, cast.context)
         except Exception as error:  # noqa: BLE001 - the message may hold anything at all
             bad = error if isinstance(error, BadMessage) else BadMessage(_described(error))

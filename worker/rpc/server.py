@@ -25,7 +25,7 @@ from worker.compat.kombu import MESSAGE_MAX
 from worker.conf.check import bus, config_files
 from worker.rpc import failures
 from worker.rpc.received import message_limits
-from worker.rpc.received.deliveries import UNNOTED, Deliveries, Noting
+from worker.rpc.received.deliveries import UNNOTED, Deliveries, Note
 
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Cast:
         again, and it must not be taken over from here.
     :param generation: the number of its channel among those of its listener.
     :param returns: how often it was delivered and went back to its queue, as far as is known.
-    :param noting: notes that the message is being handled, in case that ends the process.
+    :param note: notes that the message is being handled, in case that ends the process.
     :param shared: whether other hosts consume its queue as well.
     """
 
@@ -54,7 +54,7 @@ class Cast:
     is_lost: Callable[[], bool] = lambda: False
     generation: int = 0
     returns: int = 0
-    noting: Noting = UNNOTED
+    note: Note = UNNOTED
     shared: bool = False
 
 
@@ -197,8 +197,8 @@ class _Listener(compat.Listener):
         settle = (delivery.acknowledge, lambda: delivery.lost)
         try:
             body = getattr(message, "body", None)
-            noting = self._deliveries.noting(body, delivery.redelivered)
-            with noting():
+            note = self._deliveries.note(body, delivery.redelivered)
+            with note.decoding():
                 parsed = _decoded(message)
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises
             body = getattr(message, "body", None)
@@ -208,7 +208,7 @@ class _Listener(compat.Listener):
         if not parsed.get("_msg_id"):
             which = (delivery.generation, delivery.returns)
             context = self.context_of(parsed)
-            cast = Cast(parsed, context, *settle, *which, noting=noting, shared=self._shared)
+            cast = Cast(parsed, context, *settle, *which, note=note, shared=self._shared)
             if not self._arrivals.took(cast):
                 self._intake.cast(self._arrivals.followed(cast))
             return

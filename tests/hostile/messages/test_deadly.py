@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,44 +105,87 @@ HELD: list[object] = []
 """Blocks that are never left, as those of a process that died."""
 
 
-def die_with(deliveries: Deliveries, body: bytes) -> None:
-    """Begin to handle a message, and never end."""
-    HELD.append(deliveries.noting(body, True)())
+def die_with(directory: Path, body: bytes) -> None:
+    """Begin to handle a message in a process of its own, and never end."""
+    HELD.append(Deliveries(directory).note(body, True).dispatching())
     HELD[-1].__enter__()  # type: ignore[attr-defined]
+
+
+def notes(directory: Path) -> list[str]:
+    return [path.read_text() for path in directory.iterdir()]
 
 
 class TestCount:
     def test_a_first_delivery_is_not_noted(self, tmp_path: Path) -> None:
-        with Deliveries(tmp_path / "d").noting(b"body", False)():
+        note = Deliveries(tmp_path / "d").note(b"body", False)
+        with note.decoding(), note.dispatching():
             assert not (tmp_path / "d").exists()
 
     def test_one_that_is_handled_leaves_no_note(self, tmp_path: Path) -> None:
-        deliveries = Deliveries(tmp_path / "d")
+        deliveries = Deliveries(tmp_path)
         for _ in range(2 * DEATHS_MAX):
-            with deliveries.noting(b"body", True)():
-                assert len(list((tmp_path / "d").iterdir())) == 1
-        assert list((tmp_path / "d").iterdir()) == []
+            note = deliveries.note(b"body", True)
+            with note.decoding():
+                assert notes(tmp_path) == ["1"]
+            with note.dispatching():
+                assert notes(tmp_path) == ["1"]
+        assert notes(tmp_path) == []
+
+    def test_one_that_is_handled_after_a_death_leaves_no_note(self, tmp_path: Path) -> None:
+        die_with(tmp_path, b"body")
+        note = Deliveries(tmp_path).note(b"body", True)
+        with note.decoding():
+            assert notes(tmp_path) == ["2"]
+        assert notes(tmp_path) == ["1"], "it is not handled yet"
+        with note.dispatching():
+            assert notes(tmp_path) == ["2"]
+        assert notes(tmp_path) == []
+
+    @pytest.mark.parametrize("step", ["decoding", "dispatching"])
+    def test_one_that_is_refused_leaves_no_note(self, tmp_path: Path, step: str) -> None:
+        die_with(tmp_path, b"body")
+        note = Deliveries(tmp_path).note(b"body", True)
+        with pytest.raises(ZeroDivisionError), getattr(note, step)():
+            raise ZeroDivisionError
+        assert notes(tmp_path) == []
+
+    def test_one_is_noted_at_a_time(self, tmp_path: Path) -> None:
+        """The death that one causes would count for the other one as well."""
+        deliveries = Deliveries(tmp_path)
+        first = deliveries.note(b"first", True).dispatching()
+        entered = threading.Event()
+
+        def decode_second() -> None:
+            with deliveries.note(b"second", True).decoding():
+                entered.set()
+
+        thread = threading.Thread(target=decode_second)
+        with first:
+            thread.start()
+            assert not entered.wait(0.2)
+            assert notes(tmp_path) == ["1"]
+        thread.join(10)
+        assert entered.is_set()
 
     def test_deaths_are_counted_for_each_message_by_itself(self, tmp_path: Path) -> None:
-        deliveries = Deliveries(tmp_path / "d")
         for _ in range(DEATHS_MAX):
-            die_with(deliveries, b"deadly")
-        deliveries.noting(b"other", True)
+            die_with(tmp_path, b"deadly")
+        deliveries = Deliveries(tmp_path)
+        deliveries.note(b"other", True)
 
         with pytest.raises(DeadlyMessage):
-            deliveries.noting(b"deadly", True)
-        deliveries.noting(b"deadly", True)  # it is put aside by now: the count begins anew
+            deliveries.note(b"deadly", True)
+        deliveries.note(b"deadly", True)  # it is put aside by now: the count begins anew
 
     @pytest.mark.parametrize("kept", ["", "x", "9" * 5000, "-1"])
     def test_a_damaged_note_counts_as_none(self, tmp_path: Path, kept: str) -> None:
-        deliveries = Deliveries(tmp_path)
-        die_with(deliveries, b"body")
+        die_with(tmp_path, b"body")
         [note] = tmp_path.iterdir()
         note.write_text(kept)
 
-        deliveries.noting(b"body", True)
+        Deliveries(tmp_path).note(b"body", True)
 
     def test_a_directory_that_cannot_be_written_is_no_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with Deliveries(tmp_path / "file").noting(b"body", True)():
+        with Deliveries(tmp_path / "file").note(b"body", True).decoding():
             pass

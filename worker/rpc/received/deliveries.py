@@ -4,7 +4,9 @@
 A message that ends its process goes back to its queue and ends the next one. The broker's own
 count cannot tell it from the messages that only waited in the same process, so a file notes the
 message that is being handled. A death leaves the file, and the next delivery of that message
-finds it. Only messages that come again are noted: others cost nothing.
+finds it. Only messages that come again are noted: others cost nothing. One of them is handled at
+a time, whichever thread does it, so that a death counts for the message that caused it and not
+for the one that was read beside it.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 LOG = logging.getLogger(__name__)
 
@@ -26,14 +30,63 @@ the first delivery is not noted."""
 _FORGET = 7 * 86400.0
 """Seconds after which the note of a message that did not come again is removed."""
 
-Noting = Callable[[], AbstractContextManager[None]]
-"""Gives a block in which the message is noted as being handled."""
-
-UNNOTED: Noting = nullcontext
-
 
 class DeadlyMessage(ValueError):
     """A message whose handling has ended the process several times."""
+
+
+class Note(Protocol):
+    """Notes one message while it is handled, in case that ends the process."""
+
+    def decoding(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which the message is decoded; earlier deaths stay noted."""
+
+    def dispatching(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block in which its method is found: the last step, which removes the note."""
+
+
+class _NoNote:
+    """Stands for a message that is delivered for the first time."""
+
+    def decoding(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def dispatching(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+UNNOTED: Note = _NoNote()
+
+
+class _Noted:
+    """The file of a message that came again.
+
+    :param deaths: how many are noted when the message arrives.
+    :param alone: held while any message that is noted is handled.
+    """
+
+    def __init__(self, path: Path, deaths: int, alone: threading.Lock) -> None:
+        self._path = path
+        self._deaths = deaths
+        self._alone = alone
+
+    def decoding(self) -> contextlib.AbstractContextManager[None]:
+        return self._handling(self._deaths)
+
+    def dispatching(self) -> contextlib.AbstractContextManager[None]:
+        return self._handling(0)
+
+    @contextmanager
+    def _handling(self, deaths_after: int) -> Iterator[None]:
+        with self._alone:
+            _write(self._path, self._deaths + 1)
+            try:
+                yield
+            except Exception:  # it is put aside: nothing follows
+                deaths_after = 0
+                raise
+            finally:
+                _write(self._path, deaths_after)
 
 
 class Deliveries:
@@ -44,6 +97,7 @@ class Deliveries:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
+        self._alone = threading.Lock()
 
     def prepare(self) -> None:
         """Remove the notes of messages that did not come again."""
@@ -53,8 +107,8 @@ class Deliveries:
                 if path.stat().st_mtime < before:
                     path.unlink()
 
-    def noting(self, body: object, redelivered: bool) -> Noting:
-        """Return how to note the handling of a message.
+    def note(self, body: object, redelivered: bool) -> Note:
+        """Return the note of a message, which is written while it is handled.
 
         :raises DeadlyMessage: it has ended the process too often; its note is removed.
         """
@@ -66,22 +120,13 @@ class Deliveries:
         if deaths >= DEATHS_MAX:
             _write(path, 0)
             raise DeadlyMessage(f"the process ended in {deaths + 1} deliveries of it")
-        return lambda: _noted(path, deaths)
+        return _Noted(path, deaths, self._alone)
 
     def _notes(self) -> list[Path]:
         try:
             return list(self._directory.iterdir()) if self._directory is not None else []
         except OSError:
             return []
-
-
-@contextmanager
-def _noted(path: Path, deaths: int) -> Iterator[None]:
-    _write(path, deaths + 1)
-    try:
-        yield
-    finally:
-        _write(path, deaths)
 
 
 def _read(path: Path) -> int:
