@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from drivers.interface.backup import BackupDriver
 from drivers.interface.compute import ComputeService
 from drivers.interface.pace import Pace
+from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.protocols.backends import Attacher, Backend, BackupBackend, Images
 from flows.protocols.image_cache import ImageCacheRecords, ResourceLocks
@@ -202,6 +203,14 @@ class BackupContext(AttachContext):
     def driver(self) -> BackupDriver:
         """The driver. :raises DriverNotInitialized: the store is not usable."""
         return self.backend.require_driver()
+
+    def driver_for(self, backup: Record) -> BackupDriver:
+        """Return the driver that works on a backup for this request.
+
+        :raises DriverNotInitialized: the store is not usable.
+        :raises BackupDriverException: the request lacks something that the driver needs.
+        """
+        return self.backend.driver_for(self.request, backup)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,8 +174,26 @@ SWIFT: list[cfg.Opt] = [
         "backup_swift_auth",
         default="per_user",
         choices=["per_user", "single_user"],
-        help="Only single_user works here: a caller's token is never written down, and a "
-        "backup outlives it.",
+        help="Whose account backups lie in: single_user, that of backup_swift_user; per_user, that "
+        "of the backup's project, with the token of the user who asks. Tokens are not stored: a "
+        "restart of the service ends running backups and restores of per_user with an error.",
+    ),
+    cfg.StrOpt(
+        "backup_swift_url",
+        help="With per_user: address of Swift to which the id of the project is added, such as "
+        "https://swift.example.org/v1/AUTH_ ; without it, each request's catalogue of services "
+        "has the address. With single_user the login says it.",
+    ),
+    cfg.StrOpt(
+        "swift_catalog_info",
+        default="object-store:swift:publicURL",
+        help="Entry of that catalogue, as type:name:endpoint. Names are not compared.",
+    ),
+    cfg.BoolOpt(
+        "backup_swift_service_auth",
+        default=False,
+        help="Whether a token of [service_user] goes with the user's, so that Swift accepts this "
+        "one after its end; also needs [service_user] send_service_user_token = true.",
     ),
     cfg.StrOpt("backup_swift_auth_url", help="Where one logs in."),
     cfg.StrOpt(

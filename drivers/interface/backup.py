@@ -65,12 +65,32 @@ class BackupDriver(abc.ABC):
         """
         return None
 
+    @classmethod
+    def limits(cls, configuration: Any) -> str | None:
+        """Return the promises that this driver cannot keep with these options; None: it keeps all.
+
+        It is logged when the service starts, and listed by ``holdfast config check``.
+        """
+        return None
+
     def check_for_setup_error(self) -> None:
         """Return whether the store can be used.
 
         :raises BackupDriverException: backups on this host fail until it can.
         """
         return
+
+    def for_request(self, request: Any, backup: Record) -> BackupDriver:
+        """Return the driver that works on a backup for one request.
+
+        Called for each step of an operation, in each attempt at it. Only an operation that runs
+        since its request came knows the token and the catalogue: after a restart they are gone.
+
+        :param request: has ``user_id``, ``project_id``, ``auth_token`` and ``service_catalog``.
+        :returns: this driver, unless it acts in the name of users.
+        :raises BackupDriverException: the request lacks something that the driver needs.
+        """
+        return self
 
     def files_directory(self) -> str | None:
         """Return the directory that holds all backups, where it is one.

@@ -125,6 +125,7 @@ class CheckDeleteStore(Step, task="check_store"):
         if backup is not None and not backup.deleted and backup.service:
             _ = ctx.driver
             require_in_this_store(ctx, backup)
+            _ = ctx.driver_for(backup)
 
 
 class RemoveBackup(Step, task="remove"):
@@ -134,7 +135,7 @@ class RemoveBackup(Step, task="remove"):
         backup = ctx.backups.find(backup_id)
         if backup is not None and not backup.deleted and backup.service:
             with ctx.waiting():
-                ctx.driver.delete_backup(backup)
+                ctx.driver_for(backup).delete_backup(backup)
 
 
 class FinishDeleteBackup(Step, task="finish"):

@@ -195,7 +195,8 @@ class WriteVolume(Step, task="bring"):
     def execute(
         self, ctx: BackupContext, backup_id: str, volume_id: str, volume_is_new: bool
     ) -> bool:
-        backup, volume, driver = ctx.backups.get(backup_id), ctx.volumes.get(volume_id), ctx.driver
+        backup, volume = ctx.backups.get(backup_id), ctx.volumes.get(volume_id)
+        driver = ctx.driver_for(backup)
         if backup.encryption_key_id:
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)

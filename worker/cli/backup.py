@@ -265,7 +265,8 @@ class Verify(Command):
         except BackupDriverException as error:
             raise CommandError(f"backup {backup.id} cannot be restored: {error}") from error
         except NotImplementedError as error:
-            raise CommandError(f"{backup.service} cannot verify backups") from error
+            reason = str(error) or f"{backup.service} cannot verify backups"
+            raise CommandError(reason) from error
         finally:
             line.end()
         self.write(f"backup {backup.id} is whole: {line.summary}")

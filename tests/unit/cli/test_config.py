@@ -100,7 +100,6 @@ def test_backends_and_what_serves_them_come_first(check, served):
         (
             "devstack.conf",
             [
-                (7, "[DEFAULT]", "backup_driver"),
                 (73, "[key_manager]", "backend"),
                 (74, "[key_manager]", "fixed_key"),
             ],
@@ -188,7 +187,7 @@ def test_lines_fit_a_terminal_and_commands_stay_together(check):
     lines = check("devstack.conf", "--cinder").out.splitlines()
 
     assert [line for line in lines if len(line) > 88] == []
-    assert any("accept_unsupported = backup_driver" in line for line in lines)
+    assert any("accept_unsupported = key_manager.backend" in line for line in lines)
 
 
 def test_passwords_are_not_shown(check):
@@ -264,9 +263,12 @@ def test_a_store_is_known_by_its_module_and_by_its_class(check, served, driver):
 
 
 def test_a_backup_service_that_does_not_start_is_no_step(check, served):
-    found = parts(check("packaged.conf", "--cinder"))
+    path = "cinder.backup.drivers.tsm.TSMBackupDriver"
+    own = f"accept_unsupported = backup_driver\nbackup_driver = {path}"
+    change = {"change": lambda text: text.replace("verbose = True", own)}
+    found = parts(check("packaged.conf", "--cinder", **change))
 
-    assert found["Backups"] == ["swift, a driver of Holdfast; does not start with these options"]
+    assert found["Backups"] == [f"{path}: no driver for it"]
     steps = " ".join(found["Next"])
     assert "holdfast-backup --config-file" not in steps and "Stop cinder-volume:" in steps
 

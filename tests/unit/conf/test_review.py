@@ -8,7 +8,7 @@ from oslo_config import cfg
 
 from worker import conf as config
 from worker.conf import ConfigError, backends
-from worker.conf.check import config_files
+from worker.conf.check import checker, config_files
 from worker.conf.cinder import defaults, no_effect, refused, unrelated
 from worker.conf.cinder.review import AssignmentKind, Review
 from worker.conf.cinder.table import BACKEND, Table
@@ -45,7 +45,7 @@ def review(load):
 
 def only(found, option):
     """Return the one finding about an option."""
-    [finding] = [f for f in found.findings if f.entry and f.entry.option == option]
+    [finding] = [f for f in found.findings if f.entry.option == option]
     return finding
 
 
@@ -299,28 +299,28 @@ def test_backends_that_are_not_served_are_passed_over(review):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "is_noted"),
     [
-        ("backup_driver = swift", AssignmentKind.REFUSED),
-        ("backup_driver = swift\nbackup_swift_auth = single_user", None),
-        ("backup_driver = swift\naccept_unsupported = backup_driver", AssignmentKind.OTHERWISE),
-        ("backup_driver = posix", None),
+        ("backup_driver = swift", True),
+        ("backup_driver = swift\nbackup_swift_auth = single_user", False),
+        ("backup_driver = posix", False),
     ],
 )
-def test_backups_in_the_name_of_others_are_refused(review, text, kind):
-    found = [f for f in review(text).findings if "per_user" in f.text]
+def test_the_limits_of_backups_in_the_accounts_of_users_are_noted(write, text, is_noted):
+    problems = checker.check([write(f"[DEFAULT]\n{text}\n")])
+    found = [problem for problem in problems if "per_user" in problem.text]
 
-    assert [finding.kind for finding in found] == ([kind] if kind else [])
+    assert [problem.fatal for problem in found] == [False] * is_noted
+    assert all("a restart ends running operations" in problem.text for problem in found)
 
 
-@pytest.mark.parametrize("text", ["", "accept_unsupported = backup_driver"])
-def test_the_backup_service_itself_is_refused_all_the_same(write, text):
-    path = write(f"[DEFAULT]\n{text}\n", "cinder.conf")
-    loaded = config.load(["--config-file", path], prog="holdfast-backup")
+@pytest.mark.parametrize("service", ["backup", "volume"])
+def test_cinders_defaults_start_both_services(write, service):
+    loaded = config.load(
+        ["--config-file", write("[DEFAULT]\n", "cinder.conf")], prog=f"holdfast-{service}"
+    )
 
-    with pytest.raises(ConfigError, match="per_user"):
-        config.reviewed(loaded, "backup")
-    assert config.reviewed(loaded, "volume") == []
+    assert config.reviewed(loaded, service) == []
     cfg.CONF.reset()
 
 

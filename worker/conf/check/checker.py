@@ -219,13 +219,12 @@ def _leases(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Probl
 
 
 def _store(conf: cfg.ConfigOpts) -> list[Problem]:
-    """Return the errors that forbid a start of the backup service only."""
+    """Return the errors that forbid a start of the backup service only, and limits of its store."""
     try:
-        backup.driver_class(conf)
+        return backup.limits(conf)
     except ConfigError as error:
         accepted = "backup_driver" in conf.accept_unsupported
         return [dataclasses.replace(error.problem, fatal=not accepted)]
-    return []
 
 
 def _drivers(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:

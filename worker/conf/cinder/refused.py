@@ -91,13 +91,6 @@ KEYS: dict[str, RefusedOption] = {
 }
 """Options of [key_manager]; its others do not matter without these."""
 
-PER_USER = RefusedOption(
-    "keeps backups in the name of the user who asks (backup_swift_auth = per_user)",
-    "set backup_swift_auth = single_user, with an account in backup_swift_user, or leave backups "
-    "to cinder-backup (accept_unsupported = backup_driver)",
-    services=BACKUP,
-)
-
 STORES: dict[str, RefusedOption] = {
     f"cinder.backup.drivers.{module}": RefusedOption(
         f"keeps backups in {store}",

@@ -11,7 +11,7 @@ from drivers.backup import options
 from drivers.interface.backup import BackupDriver
 from worker.conf import plugins
 from worker.conf.check import config_files
-from worker.conf.check.problems import ConfigError
+from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import refused
 
 DRIVERS = "holdfast.backup_drivers"
@@ -112,6 +112,11 @@ class Settings:
             raise AttributeError(name)
         return getattr(self._conf, name)
 
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        """All options, for drivers that need an account of the service."""
+        return self._conf
+
     def safe_get(self, name: str) -> Any:
         """Return the value, None where there is no such option."""
         try:
@@ -134,6 +139,18 @@ def ours(wanted: str) -> str:
 
 def _class_path(wanted: str) -> str:
     return _MODULES.get(wanted, wanted)
+
+
+def limits(conf: cfg.ConfigOpts) -> list[Problem]:
+    """Return the promises that the configured driver cannot keep, as a problem that is not fatal.
+
+    :raises ConfigError: there is no such driver.
+    """
+    found, _services = driver_class(conf)
+    text = found.limits(Settings(conf))
+    if not text:
+        return []
+    return [config_files.of(conf).problem("DEFAULT", _DRIVER, text, fatal=False)]
 
 
 def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, ...]]:
