@@ -20,6 +20,23 @@ COMPRESSIONS = {
 }
 """Values of ``backup_compression_algorithm``, each with its one name in the format."""
 
+TRANSFERS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "backup_transfers",
+        default=4,
+        min=1,
+        max=64,
+        help="Objects that are on their way at once in each process, whichever backups they "
+        "belong to. Each takes up to 12 MiB of memory.",
+    ),
+    cfg.IntOpt(
+        "backup_bandwidth_limit",
+        default=0,
+        min=0,
+        help="MiB of volumes that each process reads or writes in a second; 0: no limit.",
+    ),
+]
+
 CHUNKED: list[cfg.Opt] = [
     cfg.BoolOpt(
         "backup_create_containers",
@@ -41,25 +58,12 @@ CHUNKED: list[cfg.Opt] = [
         help="Directory for the checkpoints of running transfers: 32 bytes for each block "
         "of a volume that is not a hole, twice that while an incremental backup is made.",
     ),
-    cfg.IntOpt(
-        "backup_transfers",
-        default=4,
-        min=1,
-        max=64,
-        help="Objects that are on their way at once in each process, whichever backups they "
-        "belong to. Each takes up to 12 MiB of memory.",
-    ),
+    *TRANSFERS,
     cfg.IntOpt(
         "backup_threads",
         default=0,
         min=0,
         help="Threads that hash and compress in each process; 0: as many as it has processors.",
-    ),
-    cfg.IntOpt(
-        "backup_bandwidth_limit",
-        default=0,
-        min=0,
-        help="MiB of volumes that each process reads or writes in a second; 0: no limit.",
     ),
 ]
 
@@ -248,4 +252,60 @@ SWIFT: list[cfg.Opt] = [
     ),
 ]
 
-ALL = (CHUNKED, POSIX, NFS, S3, SWIFT)
+CEPH: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backup_ceph_conf",
+        default="/etc/ceph/ceph.conf",
+        help="Configuration file of the cluster of the backups; it may be another one than the "
+        "volumes'.",
+    ),
+    cfg.StrOpt(
+        "backup_ceph_user", default="cinder", help="User of that cluster, without 'client.'."
+    ),
+    cfg.StrOpt("backup_ceph_pool", default="backups", help="Pool of the backups."),
+    cfg.IntOpt(
+        "backup_ceph_chunk_size",
+        default=134217728,
+        min=65536,
+        help="Largest part of a volume that is in memory at once, in bytes. More than 4 MiB, the "
+        "size of an object, has no effect.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_stripe_unit",
+        default=0,
+        min=0,
+        help="Stripe unit of new base images in bytes; 0: not striped.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_stripe_count",
+        default=0,
+        min=0,
+        help="Stripe count of new base images; 0: not striped.",
+    ),
+    cfg.BoolOpt(
+        "backup_ceph_image_journals",
+        default=False,
+        help="Whether new base images have a journal, for mirroring.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_max_snapshots",
+        default=0,
+        min=0,
+        help="Snapshots of backups that stay on the image of a volume; 0: all. Where that of the "
+        "parent is gone, an incremental backup compares all data.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_timeout",
+        default=60,
+        min=0,
+        help="Seconds for a request to the cluster; 0: it may wait for ever.",
+    ),
+    cfg.BoolOpt(
+        "restore_discard_excess_bytes",
+        default=True,
+        help="Whether a volume that is larger than the restored backup reads as zeros behind its "
+        "data.",
+    ),
+]
+
+ALL = (CHUNKED, POSIX, NFS, S3, SWIFT, CEPH)

@@ -50,6 +50,9 @@ class BackupDriver(abc.ABC):
     support_force_delete: bool = False
     """Whether a backup can be deleted while it is still being made or restored."""
 
+    needs_parents: bool = True
+    """Whether an incremental backup is lost with a backup that it builds on."""
+
     def __init__(self, configuration: Any, *, metadata: Any = None, **_: Any) -> None:
         self.configuration = configuration
         self.metadata = metadata

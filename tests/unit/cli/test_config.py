@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
+from drivers.backup.ceph import binding
 from tests.servers import until
 from tests.unit.cli.conftest import Ran
 from worker.cli.main import Holdfast
@@ -84,7 +85,7 @@ def test_backends_and_what_serves_them_come_first(check, served):
         "lvm-1  LVMVolumeDriver  Cinder's driver, through the adapter",
         "rbd-1  RBDDriver        Cinder's driver, through the adapter",
     ]
-    assert found["Backups"] == ["cinder.backup.drivers.ceph.CephBackupDriver: no driver for it"]
+    assert found["Backups"] == ["ceph, a driver of Holdfast"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,6 @@ def test_backends_and_what_serves_them_come_first(check, served):
         (
             "kolla.conf",
             [
-                (22, "[DEFAULT]", "backup_driver"),
                 (108, "[rbd-1]", "image_upload_use_cinder_backend"),
             ],
         ),
@@ -245,6 +245,16 @@ def test_all_missing_packages_are_one_command(check, monkeypatch):
     )
 
     assert "pip install 'holdfast[cinder,glance,nova,swift,mysql]' etcd3gw" in steps
+
+
+def test_missing_bindings_of_ceph_are_packages_of_the_distribution(check, monkeypatch, served):
+    text = binding.MISSING.format(reason="no module rbd")
+    monkeypatch.setattr(binding, "missing", lambda: text)
+
+    found = parts(check("kolla.conf", "--cinder"))
+
+    shown = " ".join(found["Done otherwise, or without effect"])
+    assert "no module rbd): install the packages python3-rados and python3-rbd" in shown
 
 
 def test_nothing_is_to_be_installed_where_nothing_is_missing(check, monkeypatch, served):

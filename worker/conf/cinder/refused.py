@@ -99,7 +99,6 @@ STORES: dict[str, RefusedOption] = {
         services=BACKUP,
     )
     for module, store in (
-        ("ceph", "Ceph"),
         ("gcs", "Google Cloud Storage"),
         ("glusterfs", "GlusterFS"),
         ("tsm", "IBM Spectrum Protect"),

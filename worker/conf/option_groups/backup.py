@@ -18,6 +18,7 @@ DRIVERS = "holdfast.backup_drivers"
 """Entry points of stores."""
 
 CINDER = {
+    "cinder.backup.drivers.ceph.CephBackupDriver": "ceph",
     "cinder.backup.drivers.nfs.NFSBackupDriver": "nfs",
     "cinder.backup.drivers.posix.PosixBackupDriver": "posix",
     "cinder.backup.drivers.s3.S3BackupDriver": "s3",
@@ -33,7 +34,8 @@ _DRIVER = cfg.StrOpt(
     default="posix",
     help="Where backups are kept: 'posix' in a directory, 'nfs' in a mounted share, 's3' in a "
     "bucket (pip install 'holdfast[s3]'), 'swift' in OpenStack's object store (pip install "
-    "'holdfast[swift]'), or the full path of a class. Cinder's own paths of these drivers mean "
+    "'holdfast[swift]'), 'ceph' in a pool of a Ceph cluster (packages python3-rados and "
+    "python3-rbd), or the full path of a class. Cinder's own paths of these drivers mean "
     "ours.",
 )
 
