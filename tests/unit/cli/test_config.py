@@ -91,12 +91,7 @@ def test_backends_and_what_serves_them_come_first(check, served):
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        (
-            "kolla.conf",
-            [
-                (108, "[rbd-1]", "image_upload_use_cinder_backend"),
-            ],
-        ),
+        ("kolla.conf", []),
         (
             "devstack.conf",
             [
@@ -157,14 +152,14 @@ def test_what_is_ready_ends_in_0_with_the_steps(check, served, tmp_path):
 
 def test_what_is_accepted_does_not_prevent_the_move(check, served):
     def accept(text):
-        names = "backup_driver, image_upload_use_cinder_backend"
-        return text.replace("debug = False", f"accept_unsupported = {names}")
+        accepted = "[DEFAULT]\naccept_unsupported = volume_copy_bps_limit"
+        return text.replace("[DEFAULT]", accepted, 1)
 
-    ran = check("kolla.conf", "--cinder", change=accept)
+    ran = check("old.conf", "--cinder", change=accept)
 
     assert ran.status == 0
     assert "To change before the move" not in parts(ran)
-    assert (22, "[DEFAULT]", "backup_driver") in places(
+    assert (41, "[array]", "volume_copy_bps_limit") in places(
         parts(ran)["Done otherwise, or without effect"]
     )
 

@@ -21,7 +21,7 @@ FILES = Path(__file__).parent / "cinder"
 REFUSED = {
     "charm": {},
     "devstack": {"key_manager.backend", "key_manager.fixed_key"},
-    "kolla": {"image_upload_use_cinder_backend"},
+    "kolla": set(),
     "openstack-ansible": set(),
     "openstack-helm": set(),
     "tripleo": set(),

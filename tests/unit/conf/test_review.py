@@ -16,14 +16,12 @@ from worker.conf.cinder.table import BACKEND, Table
 TABLE = Table()
 
 UNSUPPORTED = {
-    "allowed_direct_url_schemes": "file, cinder",
     "backup_manager": "ours.BackupManager",
     "quota_driver": "ours.Quota",
     "volume_copy_bps_limit": "1048576",
     "volume_manager": "ours.VolumeManager",
 }
 UNSUPPORTED_OF_BACKENDS = {
-    "image_upload_use_cinder_backend": "1",
     "volume_copy_bps_limit": "1",
 }
 UNSUPPORTED_KEYS = {"backend": "vault", "fixed_key": "00"}
@@ -103,19 +101,19 @@ def test_barbican_is_not_refused(review):
 
 def test_what_is_accepted_is_told_but_not_refused(review):
     found = review(
-        "accept_unsupported = image_upload_use_cinder_backend, key_manager.fixed_key",
-        section="image_upload_use_cinder_backend = true\n[key_manager]\nfixed_key = 00",
+        "accept_unsupported = volume_copy_bps_limit, key_manager.fixed_key",
+        section="volume_copy_bps_limit = 1\n[key_manager]\nfixed_key = 00",
     )
 
     assert found.refused() == []
-    assert only(found, "image_upload_use_cinder_backend").kind is AssignmentKind.OTHERWISE
+    assert only(found, "volume_copy_bps_limit").kind is AssignmentKind.OTHERWISE
     assert only(found, "fixed_key").text.endswith("this is not done, as accept_unsupported says")
 
 
 def test_accepting_one_does_not_accept_another(review):
     found = review(
-        "accept_unsupported = volume_copy_bps_limit",
-        section="image_upload_use_cinder_backend = 1",
+        "accept_unsupported = key_manager.fixed_key",
+        section="volume_copy_bps_limit = 1",
     )
 
     assert len(found.refused()) == 1

@@ -17,7 +17,7 @@ from functools import partial
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backends, image_cache, option_groups
+from worker.conf import backends, clone_uploads, image_cache, image_locations, option_groups
 from worker.conf.check import (
     bus,
     cluster_needs,
@@ -162,6 +162,8 @@ def _further(
         partial(backends.directory_faults, conf, found),
         partial(cluster_needs.faults, conf, found),
         partial(image_cache.warnings, conf, found),
+        partial(image_locations.warnings, conf, found),
+        partial(clone_uploads.warnings, conf, found),
         partial(_idle, conf, found),
         partial(_store, conf),
         partial(readable_files.faults, conf, found),

@@ -45,7 +45,6 @@ SERVICE: dict[str, str] = {
 BACKEND: dict[str, str] = {
     "backend_native_threads_pool_size": _POOL,
     "enforce_multipath_for_image_xfer": "whether multipathd runs is not looked at",
-    "image_upload_use_internal_tenant": "only has a meaning with image_upload_use_cinder_backend",
     "num_volume_device_scan_tries": "os-brick looks three times",
     "suppress_requests_ssl_warnings": "these warnings are shown",
     "use_multipath_for_image_xfer": "the one in [DEFAULT] is for all backends",

@@ -38,20 +38,11 @@ _OWN_CLASS = "loads a class of your own in the place of Cinder's"
 _REMOVE = "remove it"
 
 
-def _names(*wanted: str) -> Callable[[str], bool]:
-    return lambda text: bool({word.strip().lower() for word in text.split(",")} & set(wanted))
-
-
 def _other_than(*known: str) -> Callable[[str], bool]:
     return lambda text: text.strip() not in ("", *known)
 
 
 SERVICE: dict[str, RefusedOption] = {
-    "allowed_direct_url_schemes": RefusedOption(
-        "clones volumes from the volumes in which Glance keeps its images",
-        "remove 'cinder', and images are copied through Glance",
-        when=_names("cinder"),
-    ),
     "backup_manager": RefusedOption(_OWN_CLASS, _REMOVE, services=BACKUP),
     "quota_driver": RefusedOption("counts quota by a class of your own", _REMOVE, services=BOTH),
     "volume_copy_bps_limit": RefusedOption(
@@ -63,10 +54,6 @@ SERVICE: dict[str, RefusedOption] = {
 """Options of [DEFAULT]."""
 
 BACKEND: dict[str, RefusedOption] = {
-    "image_upload_use_cinder_backend": RefusedOption(
-        "makes an image of a volume by cloning it and registering the clone's location in Glance",
-        "remove it, and the data is sent to Glance",
-    ),
     "volume_copy_bps_limit": RefusedOption(
         "bounds the bandwidth of copies by a control group",
         "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",

@@ -27,14 +27,31 @@ class Service:
 
     def __init__(self) -> None:
         self.images: dict[str, dict[str, Any]] = {"i1": dict(IMAGE)}
+        self.locations: Any = "file:///i1", None
+        self.looks = 0
+        self.refusal: Exception | None = None
+        self.added: list[tuple[str, str, dict[str, str]]] = []
 
     def show(self, context: Any, image_id: str) -> dict[str, Any]:
         if image_id not in self.images:
             raise ImageNotFound(f"no image {image_id}")
-        return dict(self.images[image_id])
+        image = self.images[image_id]
+        if image["status"] == "importing":
+            self.looks -= 1
+            if self.looks < 0:
+                image["status"] = "active"
+        return dict(image)
 
     def get_location(self, context: Any, image_id: str) -> Any:
-        return "file:///i1", None
+        return self.locations
+
+    def add_location(self, context: Any, image_id: str, url: str, metadata: Any) -> None:
+        """Take a location, unless there is a refusal; the image is active after some looks."""
+        self.added.append((image_id, url, dict(metadata)))
+        if self.refusal is not None:
+            raise self.refusal
+        self.images[image_id]["status"] = "importing" if self.looks else "active"
+        self.locations = None, [{"url": url}]
 
     def delete(self, context: Any, image_id: str) -> None:
         self.images.pop(image_id, None)
