@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from oslo_config import cfg
 
+from drivers.cinder import loading
 from worker import conf as config
 from worker.conf import ConfigError, backends
 from worker.conf.check import checker, config_files
@@ -320,6 +321,53 @@ def test_cinders_defaults_start_both_services(write, service):
 
     assert config.reviewed(loaded, service) == []
     cfg.CONF.reset()
+
+
+GCS = "cinder.backup.drivers.gcs.GoogleBackupDriver"
+
+
+@pytest.mark.parametrize("path", [GCS, "cinder.backup.drivers.google.GoogleBackupDriver"])
+def test_a_store_of_cinders_says_what_it_needs_where_cinder_is_missing(load, monkeypatch, path):
+    from worker.conf.option_groups import backup
+
+    monkeypatch.setattr(loading, "installed", lambda: False)
+    with pytest.raises(ConfigError) as caught:
+        backup.driver_class(load(f"[DEFAULT]\nbackup_driver = {path}\n"))
+
+    assert ":2: [DEFAULT] backup_driver: Cinder is not installed" in str(caught.value)
+    assert "pip install 'holdfast[cinder]'" in str(caught.value)
+
+
+def test_a_former_path_of_cinders_is_the_present_one():
+    from worker.conf.option_groups import backup
+
+    assert backup.ours("cinder.backup.drivers.google.GoogleBackupDriver") == GCS
+    assert backup.is_adapted(GCS)
+    assert not backup.is_adapted("cinder.backup.drivers.posix")
+
+
+@pytest.mark.parametrize(
+    ("driver", "reader"), [(GCS, unrelated.DRIVERS), ("posix", unrelated.STORES)]
+)
+def test_options_of_a_store_of_cinders_are_its_own(review, driver, reader):
+    found = only(review(f"backup_driver = {driver}\nbackup_gcs_bucket = b"), "backup_gcs_bucket")
+
+    assert (found.kind, found.reader) == (AssignmentKind.ELSEWHERE, reader)
+
+
+def test_options_that_a_foreign_store_has_registered_are_its_own(write):
+    path = write("[DEFAULT]\nbackup_driver = maker.Store\nmaker_bucket = b\nmakr = b\n")
+    option = cfg.StrOpt("maker_bucket")
+    cfg.CONF.reset()
+    cfg.CONF.register_opt(option)
+    try:
+        judged = checker.examine([path]).review
+        found, other = only(judged, "maker_bucket"), only(judged, "makr")
+    finally:
+        cfg.CONF.unregister_opt(option)
+
+    assert (found.kind, found.reader) == (AssignmentKind.ELSEWHERE, unrelated.FOREIGN)
+    assert other.kind == AssignmentKind.UNKNOWN
 
 
 @pytest.mark.parametrize("store", sorted(refused.STORES))

@@ -85,11 +85,7 @@ STORES: dict[str, RefusedOption] = {
         "accept_unsupported = backup_driver",
         services=BACKUP,
     )
-    for module, store in (
-        ("gcs", "Google Cloud Storage"),
-        ("glusterfs", "GlusterFS"),
-        ("tsm", "IBM Spectrum Protect"),
-    )
+    for module, store in (("tsm", "IBM Spectrum Protect"),)
 }
 """Modules of which backup_driver names a class."""
 

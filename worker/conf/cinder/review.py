@@ -14,7 +14,7 @@ from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.check.problems import Problem
 from worker.conf.cinder import names, no_effect, refused, table, unrelated
 from worker.conf.cinder.refused import BACKUP, BOTH, RefusedOption
-from worker.conf.option_groups import backend
+from worker.conf.option_groups import backend, backup
 
 _SWITCHES = {"profiler": "enabled"}
 """Sections that mean something only if this option of them is true."""
@@ -153,12 +153,15 @@ class Review:
         if name in no_effect.SERVICE:
             return _otherwise(entry, no_effect.SERVICE[name], option)
         if name in unrelated.SERVICE:
-            return AssignmentFinding(
-                AssignmentKind.ELSEWHERE, entry, reader=unrelated.SERVICE[name]
-            )
+            reader = unrelated.SERVICE[name]
+            if reader == unrelated.STORES and backup.is_adapted(self._conf.backup_driver):
+                reader = unrelated.DRIVERS
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=reader)
         if self._table.find(table.BACKEND, name) or name in self._known[names.OF_BACKENDS]:
             text = "has no effect, nor has it in Cinder: backends read it from [backend_defaults]"
             return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
+        if self._is_of_a_foreign_store(entry.option):
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.FOREIGN)
         return self._unknown(entry, name, "default")
 
     def _of_a_backend(self, entry: ConfigEntry, name: str) -> AssignmentFinding:
@@ -264,6 +267,12 @@ class Review:
         if section == "default":
             return unrelated.SERVICE
         return self._table.sections[table.BACKEND] if section in self._backends else ()
+
+    def _is_of_a_foreign_store(self, name: str | None) -> bool:
+        """Return whether a store of another project has registered an option as it was loaded."""
+        wanted = backup.ours(self._conf.backup_driver)
+        is_foreign = "." in wanted and not wanted.startswith(_KNOWN_PACKAGES)
+        return is_foreign and name is not None and name in cfg.CONF
 
     def _is_cinders(self, section: str) -> bool:
         """Return whether a driver of Cinder reads this section."""

@@ -8,6 +8,8 @@ from typing import Any
 from oslo_config import cfg
 
 from drivers.backup import options
+from drivers.cinder.backup_drivers import backup_loading
+from drivers.cinder.loading import PACKAGE, Unsuitable
 from drivers.interface.backup import BackupDriver
 from worker.conf import plugins
 from worker.conf.check import config_files
@@ -16,6 +18,13 @@ from worker.conf.cinder import refused
 
 DRIVERS = "holdfast.backup_drivers"
 """Entry points of stores."""
+
+_FORMER = {
+    "cinder.backup.drivers.google.GoogleBackupDriver": (
+        "cinder.backup.drivers.gcs.GoogleBackupDriver"
+    ),
+}
+"""Former class paths of Cinder's drivers, which rows and files still name."""
 
 CINDER = {
     "cinder.backup.drivers.ceph.CephBackupDriver": "ceph",
@@ -139,8 +148,13 @@ def ours(wanted: str) -> str:
     return CINDER.get(path, path)
 
 
+def is_adapted(wanted: str) -> bool:
+    """Return whether a value of ``backup_driver`` is a driver of Cinder without one of ours."""
+    return ours(wanted).startswith(f"{PACKAGE}.")
+
+
 def _class_path(wanted: str) -> str:
-    return _MODULES.get(wanted, wanted)
+    return _MODULES.get(wanted) or _FORMER.get(wanted, wanted)
 
 
 def limits(conf: cfg.ConfigOpts) -> list[Problem]:
@@ -166,14 +180,42 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
     if (refusal := refused.store(wanted)) is not None:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
     try:
-        found = plugins.load(CINDER.get(wanted, wanted), DRIVERS, "backup driver")
+        found = _load(CINDER.get(wanted, wanted))
     except plugins.LoadError as error:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, BackupDriver)):
         text = f"{wanted} is not a backup driver (drivers.interface.backup.BackupDriver)"
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, text))
     conf.register_opts(found.OPTS)
-    own = f"{found.__module__}.{found.__qualname__}"
+    wrapped = getattr(found, "cinders", found)
+    own = f"{wrapped.__module__}.{wrapped.__qualname__}"
     cinders = [path for path in CINDER if CINDER[path] == wanted or path == wanted]
     said = [wanted] if "." in wanted else []
-    return found, tuple(dict.fromkeys((*cinders, *said, own)))
+    former = [path for path, new in _FORMER.items() if new == wanted]
+    return found, tuple(dict.fromkeys((*cinders, *said, own, *former)))
+
+
+def _load(wanted: str) -> object:
+    """Return the class that an option names, a driver of Cinder's within an adapter."""
+    if wanted.startswith(f"{PACKAGE}."):
+        return _cinders(wanted)
+    try:
+        found = plugins.load(wanted, DRIVERS, "backup driver")
+    except plugins.LoadError as error:
+        if getattr(error.__cause__, "name", None) != "eventlet":
+            raise
+        return _cinders(wanted)  # a third-party driver for Cinder imports Cinder
+    if not backup_loading.is_cinders(found):
+        return found
+    with plugins.explained(wanted):
+        return backup_loading.adapted(found)
+
+
+def _cinders(wanted: str) -> object:
+    try:
+        with plugins.explained(wanted):
+            return backup_loading.load(wanted)
+    except plugins.LoadError as error:
+        if isinstance(error.__cause__, Unsuitable):
+            raise plugins.LoadError(str(error.__cause__)) from error
+        raise
