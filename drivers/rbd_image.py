@@ -61,7 +61,8 @@ class RbdImage:
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all data; it is durable after :meth:`flush`."""
         if len(data):
-            self._image.write(bytes(data), offset)
+            whole = data if isinstance(data, bytes) else bytes(data)  # bytes are not copied
+            self._image.write(whole, offset)
 
     def zero(self, offset: int, length: int) -> None:
         """Make a range read as zeros, without using space where the binding can do that.

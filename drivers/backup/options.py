@@ -267,8 +267,8 @@ CEPH: list[cfg.Opt] = [
         "backup_ceph_chunk_size",
         default=134217728,
         min=65536,
-        help="Largest part of a volume that is in memory at once, in bytes. More than 4 MiB, the "
-        "size of an object, has no effect.",
+        help="Largest part of a volume that is in memory at once, in bytes. More than 2 MiB has "
+        "no effect.",
     ),
     cfg.IntOpt(
         "backup_ceph_stripe_unit",

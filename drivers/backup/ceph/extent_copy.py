@@ -23,8 +23,8 @@ from drivers.interface.errors import BackupDriverException
 from drivers.interface.pace import Pace
 from drivers.rbd_image import Change
 
-PIECE = 4 * units.Mi
-"""Bytes of an extent that are in memory together: one object of an image."""
+PIECE = 2 * units.Mi
+"""Bytes of an extent that are in memory together; the client of the cluster has copies of them."""
 
 BLOCK = 64 * units.Ki
 """Bytes that are compared together, with zeros or with the target."""
@@ -173,7 +173,8 @@ class ExtentCopy:
             if is_zero:
                 self._zero(offset + start, end - start)
             else:
-                self._target.write(offset + start, view[start:end])
+                part = data if end - start == len(data) else view[start:end]
+                self._target.write(offset + start, part)
 
     def _zero(self, offset: int, length: int) -> None:
         if not self._target_is_zero:
