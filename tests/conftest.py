@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from oslo_context import context as oslo_context
 
 from worker.compat import native_threads  # noqa: F401  # isort: skip
 
+from drivers.compat.oslo_context import bind
 from tests.faults.outages.proxy import Link
 from tests.functional.service import Service
 from tests.servers import Broker, MariaDB, PostgreSQL, Server, Servers
@@ -107,6 +109,14 @@ def log_level() -> Iterator[None]:
     before = root.level
     yield
     root.setLevel(before)
+
+
+@pytest.fixture(autouse=True)
+def request_of_thread() -> Iterator[None]:
+    """Keep the request of this thread: a context of oslo.context binds itself when it is made."""
+    before = oslo_context.get_current()
+    yield
+    bind(before)
 
 
 @pytest.fixture(scope="session")
