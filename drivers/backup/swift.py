@@ -37,6 +37,9 @@ _AHEAD = 8
 _PAGE = 1000
 """Names that are asked for at a time."""
 
+_NO_COPY = (405, 413, 501)
+"""Answers of a store without the method, or for an object of more than it copies."""
+
 _END = b""
 
 _PER_USER_LIMITS = (
@@ -221,6 +224,16 @@ class SwiftStore(BucketStore):
         with _explained("read", container, name), self._connected() as connection:
             _headers, body = connection.get_object(container, name, resp_chunk_size=PART)
             yield from (part for part in body if part)
+
+    def copy(self, container: str, name: str, into: str, to: str) -> None:
+        """Have the store copy an object; one that it cannot copy is read and written."""
+        try:
+            with _explained("copy", container, name), self._connected() as connection:
+                connection.copy_object(container, name, destination=f"/{into}/{to}")
+        except StoreError as error:
+            if _status(error.__cause__ or error) not in _NO_COPY:
+                raise
+            super().copy(container, name, into, to)
 
     def delete(self, container: str, name: str) -> None:
         """Remove an object; absence is success."""

@@ -157,8 +157,9 @@ class StoreBackup(Step, task="keep"):
         try:
             remote, secure = RemoteConnections(ctx), device["secure"]
             with open_on_host.opened(ctx, remote, read, write=False, secure=secure) as file:
-                answer = driver.backup(
-                    backup, file, True, **transfer_control.accepted(driver.backup, offered)
+                taken = transfer_control.accepted(driver.backup, offered)
+                answer = transfer_control.while_places_stay(
+                    ctx, backup_id, lambda one, _again: driver.backup(one, file, True, **taken)
                 )
                 listeners.end()
         except BackupUnwanted as ending:

@@ -45,10 +45,16 @@ STATUSES = Statuses(
         DriverNotInitialized: BackupStatus.ERROR_DELETING,
         Exception: BackupStatus.ERROR,
     },
-    by_task={"check_alone": BackupStatus.AVAILABLE},
+    by_task={
+        step: BackupStatus.AVAILABLE
+        for step in ("check_alone", "plan", "rewrite", "switch", "clear")
+    },
 )
 
 _DETAILS = {"check_status": messages.BACKUP_STATE, "remove": messages.BACKUP_DELETE}
+_SILENT = ("check_alone", "plan")
+"""Steps that refuse a deletion before anything is done: without a message for the user."""
+
 _BUSY = frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETED})
 """Statuses in which another operation is running: it writes its own end."""
 
@@ -80,7 +86,7 @@ class BeginDeleteBackup(Step, task="begin"):
         when: tuple[str, ...] = STATUSES.during
         if "check_status" in flow_failures:
             when = tuple({backup.status} - _BUSY)
-        if "check_alone" not in flow_failures:
+        if not any(step in flow_failures for step in _SILENT):
             backup_source.write_message(ctx, backup, messages.DELETE_BACKUP, failure, detail)
         backup_source.set_failed(ctx, backup, failure, STATUSES, when, tasks=flow_failures)
 
