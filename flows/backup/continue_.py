@@ -159,7 +159,10 @@ class StoreBackup(Step, task="keep"):
             with open_on_host.opened(ctx, remote, read, write=False, secure=secure) as file:
                 taken = transfer_control.accepted(driver.backup, offered)
                 answer = transfer_control.while_places_stay(
-                    ctx, backup_id, lambda one, _again: driver.backup(one, file, True, **taken)
+                    ctx,
+                    backup_id,
+                    lambda one, _again: driver.backup(one, file, True, **taken),
+                    own=False,
                 )
                 listeners.end()
         except BackupUnwanted as ending:

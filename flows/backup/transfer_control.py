@@ -64,29 +64,38 @@ def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) 
         raise BackupUnwanted(f"backup {backup_id} is {status}: its copy is ended")
 
 
-def while_places_stay(ctx: BackupContext, backup_id: str, read: Callable[[Record, bool], T]) -> T:
+def while_places_stay(
+    ctx: BackupContext, backup_id: str, read: Callable[[Record, bool], T], *, own: bool = True
+) -> T:
     """Read a backup again if its chain was changed meanwhile: its objects are elsewhere then.
 
     :param read: called with the backup, and whether an earlier call has failed.
+    :param own: whether the objects of the backup itself are read. Those of one that is being made
+        are not, and a driver may record a new place for them at each call.
     """
     backup, again = ctx.backups.get(backup_id), False
     while True:
-        places = _places(backup)
+        places = _places(backup, own=own)
         try:
             return read(backup, again)
         except BackupDriverException as error:
             backup, again = ctx.backups.get(backup_id), True
-            if _places(backup) == places:
+            if _places(backup, own=own) == places:
                 raise
             LOG.info("backup %s is read again, as its chain was changed: %s", backup_id, error)
 
 
-def _places(backup: Record) -> Sequence[tuple[str, str | None]]:
+def _places(backup: Record, *, own: bool) -> Sequence[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
-    one: Record | None = backup
+    one = backup if own else _parent(backup)
     while one is not None and (one.id, one.service_metadata) not in found:
         found.append((one.id, one.service_metadata))
-        one = one.parent if one.parent_id else None
+        one = _parent(one)
+    return found
+
+
+def _parent(backup: Record) -> Record | None:
+    found: Record | None = backup.parent if backup.parent_id else None
     return found
 
 

@@ -241,6 +241,22 @@ class TestReaders:
         assert found == store.data[chain[3]]
         assert tries == [False, True]
 
+    def test_a_driver_that_records_a_new_place_at_each_call_fails_once(
+        self, store: Store, chain: list[str]
+    ) -> None:
+        tries: list[bool] = []
+
+        def make(backup: Record, again: bool) -> None:
+            tries.append(again)
+            if len(tries) < 4:
+                place = {"service_metadata": f"prefix-{len(tries)}"}
+                store.context().backups.update(backup.id, **place)
+            raise BackupDriverException("quota exceeded")
+
+        with pytest.raises(BackupDriverException, match="quota"):
+            transfer_control.while_places_stay(store.context(), chain[3], make, own=False)
+        assert tries == [False]
+
     def test_a_damaged_chain_is_read_once(self, store: Store, chain: list[str]) -> None:
         tries: list[bool] = []
 
