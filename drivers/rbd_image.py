@@ -86,13 +86,19 @@ class RbdImage:
             if one.has_data:
                 yield one.start, one.end
 
-    def changes(self, since: str | None, start: int, end: int) -> Iterator[Change]:
+    def changes(
+        self, since: str | None, start: int, end: int, *, never_reverted: bool = False
+    ) -> Iterator[Change]:
         """Yield the differences from a snapshot, in order; all data, where it is None.
 
         Two steps: first which objects changed, which images with ``fast-diff`` know without
         asking for each object; then which parts of these.
+
+        :param never_reverted: nobody sets the image back to a snapshot of its own. After that
+            librbd takes objects that were set back for unchanged, so ``fast-diff`` is not asked
+            for the differences from a snapshot of other images.
         """
-        if not self._knows_objects(since):
+        if (since is not None and not never_reverted) or not self._knows_objects(since):
             yield from self._parts(since, start, end)
             return
         for at in range(start, end, _WIDE):

@@ -137,6 +137,7 @@ class Image:
             if any(one["name"] == name for one in index["snaps"]):
                 raise ImageExists(name)
             point = {"name": name, "size": index["size"], "objects": dict(index["objects"])}
+            point["unseen"] = set(index.get("unseen", ()))
             index["snaps"].append(point)
 
     def remove_snap(self, name: str) -> None:
@@ -145,6 +146,13 @@ class Image:
             if len(rest) == len(index["snaps"]):
                 raise ImageNotFound(name)
             index["snaps"] = rest
+
+    def rollback_to_snap(self, name: str) -> None:
+        """Set the image back; like librbd's, its object map then says that nothing changed."""
+        with self._changed() as index:
+            point = _named(index, name)
+            index["size"], index["objects"] = point["size"], dict(point["objects"])
+            index["unseen"] = set(index["objects"])
 
     def metadata_get(self, key: str) -> str:
         return str(self._index()["metadata"][key])
@@ -186,6 +194,7 @@ class Image:
         with self._changed() as index:  # whole objects vanish
             for number in range(head // OBJECT, tail // OBJECT):
                 index["objects"].pop(number, None)
+                index.get("unseen", set()).discard(number)
         for start, stop in ((offset, head), (max(head, tail), end)):
             if start < stop and self.read(start, stop - start).strip(b"\0"):
                 self.write(bytes(stop - start), start)
@@ -214,6 +223,8 @@ class Image:
             if not changed:
                 continue
             base = number * OBJECT
+            if whole_object and before and after and number in end.get("unseen", ()):
+                continue
             if whole_object:
                 _report(callback, base, min(base + OBJECT, end["size"]), bool(after))
                 continue
@@ -239,6 +250,7 @@ class Image:
                 name = f"{os.getpid()}-{next(_COUNTER)}"
                 replace(self._path / "data" / name, pickle.dumps(blocks))
                 index["objects"][number] = name
+                index.get("unseen", set()).discard(number)
 
     def _blocks(self, point: dict[str, Any], number: int) -> Blocks:
         name = point["objects"].get(number)

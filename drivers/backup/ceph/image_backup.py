@@ -137,10 +137,15 @@ class ImageBackup:
             head, old = RbdImage(image), RbdImage(before)
             if head.size != old.size:
                 image.resize(old.size)
-            changes = head.changes(parent, 0, old.size)
-            self._copied(old, head, size=size).run(changes, quiet, lambda _end: None)
+            found = head.changes(parent, 0, old.size, never_reverted=True)
+            # A hole of the image may be data of the snapshot.
+            changes = (Change(one.start, one.end) for one in found)
+            self._copied(old, head, size=size).run(changes, quiet, self._still_preparing)
             if head.size != size:
                 image.resize(size)
+
+    def _still_preparing(self, _end: int) -> None:
+        self._progress.save(0, ready=False)
 
     def _copy(self, source: BackupSource, base: RbdImage, parent: str | None, pace: Pace) -> None:
         begin = self._progress.offset

@@ -39,7 +39,7 @@ class BackupSource(Protocol):
     def changes(self, since: str | None, start: int) -> Iterator[Change]:
         """Yield the changes since a snapshot, or all data, from an offset on.
 
-        Where the snapshot is not known, the extents that the caller has named, else all of it.
+        Where the snapshot is not known, all of it, or what is certain to hold all differences.
         """
 
     def release(self) -> None:
@@ -85,18 +85,17 @@ class FileSource:
 class ImageSource:
     """An image of Ceph, by a connection with the user of the volumes.
 
+    Changes that a caller has asked for are not used: the volume may have been written between
+    their question and the snapshot of the moment.
+
     :param images: of the pool of the volume.
     :param image: its snapshot of the moment, open.
-    :param changed: ranges that may differ from the parent; None where they are unknown.
     """
 
     is_fixed = True
 
-    def __init__(
-        self, images: BaseImages, name: str, moment: str, image: Any, changed: Parts | None
-    ) -> None:
+    def __init__(self, images: BaseImages, name: str, moment: str, image: Any) -> None:
         self.moment = moment
-        self._changed = changed
         self.reader = RbdImage(image)
         self.size = self.reader.size
         self._images = images
@@ -110,8 +109,6 @@ class ImageSource:
         """Yield the extents that the cluster knows."""
         if since is None or self.knows(since):
             return self.reader.changes(since, start, self.size)
-        if self._changed is not None:
-            return _within(self._changed, start, self.size)
         return with_holes(self.reader.changes(None, start, self.size), start, self.size)
 
     def release(self) -> None:
@@ -149,6 +146,8 @@ def opened(
 ) -> Iterator[BackupSource]:
     """Give the source of a backup.
 
+    :param changed: ranges that may differ from the parent, of a source that nobody writes.
+
     The image is opened by a connection of its own: the snapshot of the moment beside the handle
     that was given, with the same configuration, user and pool. A temporary volume, which nobody
     writes, gets no snapshot.
@@ -164,7 +163,7 @@ def opened(
         with binding.explained(pool.binding, f"image {pool.name}/{name}"):
             moment = _frozen(backup, images, name)
             image = stack.enter_context(images.opened(name, moment))
-            source = ImageSource(images, name, moment, image, changed)
+            source = ImageSource(images, name, moment, image)
         yield source
 
 

@@ -3,9 +3,11 @@
 
 That of a backup has the name of its base image, so that it also keeps a second backup from
 writing there: two of them with one parent would mix on the image. It exists while a backup is
-being made, and stays after a kill. The same backup continues by it; another one waits, and takes
-over an object that has not changed for :data:`STALE` seconds. A service that has lost its object
-notices that at its next checkpoint, and gives up.
+being made, and stays after a kill. The same backup continues by it; another one waits, and fails
+when the object has not changed for :data:`STALE` seconds. It never takes over: the first writer
+may be alive, and would go on writing into the image of the second. The deletion of a backup
+removes its object. A service that has lost its object notices that at its next checkpoint, and
+gives up.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from drivers.interface.pace import Pace
 LOG = logging.getLogger(__name__)
 
 STALE = 600.0
-"""Seconds after which another backup takes over. A running one writes at least each minute."""
+"""Seconds without a checkpoint of the owner after which another backup fails."""
 
 POLL_INTERVAL = 2.0
 
@@ -51,6 +53,7 @@ class WriteProgress:
     def take(self, pace: Pace) -> None:
         """Become the only transfer with that object, after the end of any other.
 
+        :raises BackupDriverException: the other one does not move.
         :raises Exception: that ``pace`` raised.
         """
         seen, since, is_logged = b"", time.monotonic(), False
@@ -69,9 +72,7 @@ class WriteProgress:
             if found != seen:
                 seen, since = found, time.monotonic()
             elif time.monotonic() - since > STALE:
-                LOG.warning("%s is taken over: %s has not changed", self._name, _shown(found))
-                self._steal(found)
-                continue
+                raise BackupDriverException(self._advice(found))
             if not is_logged:
                 LOG.info("%s: waits for the end of %s", _shown(self._text()), _shown(found))
                 is_logged = True
@@ -91,14 +92,14 @@ class WriteProgress:
     def save(self, offset: int, *, ready: bool = True) -> None:
         """Write a checkpoint.
 
-        :raises BackupDriverException: another backup has taken over.
+        :raises BackupDriverException: the object was removed, or is another backup's.
         """
         self.offset, self.ready = offset, ready
         data = self._text()
         try:
             self._pool.replace(self._name, self._data, data)
         except Conflict as error:
-            text = f"{self._name} was taken over or removed meanwhile: this transfer ends"
+            text = f"{self._name} was removed or replaced meanwhile: this transfer ends"
             raise BackupDriverException(text) from error
         self._data = data
 
@@ -118,12 +119,13 @@ class WriteProgress:
         self.offset, self.ready = int(known.get("offset", 0)), bool(known.get("ready"))
         self.moment = str(known.get("moment", ""))
 
-    def _steal(self, found: bytes) -> None:
-        try:
-            self._pool.replace(self._name, found, b"{}")
-            self._pool.remove(self._name)
-        except Conflict:
-            LOG.info("%s is in use after all", self._name)
+    def _advice(self, found: bytes) -> str:
+        owner = ceph_cluster.json_of(found).get("backup")
+        state = f"backup {owner} writes to the same image and has not moved for {STALE:.0f} s"
+        advice = "let its service resume it, or delete it, and repeat this backup"
+        remove = f"rados -p {self._pool.name} rm {self._name}"
+        rest = f"if no service runs it and it has no row any more: '{remove}'"
+        return f"{state}: {advice}; {rest}"
 
     def _is_own(self, found: bytes) -> bool:
         known = ceph_cluster.json_of(found)

@@ -179,6 +179,24 @@ class TestSequencesInWhichCinderLosesData:
 
         assert cloud.restored(row) == cloud.data() == bytes(SIZE)
 
+    def test_a_hole_that_another_attempt_left_gets_the_data_of_the_parent(self, cloud):
+        cloud.write(5 * OBJECT, b"x" * OBJECT)
+        before, of = cloud.data(), {"temp_volume_id": "t"}
+        full = cloud.new(snapshot_id="s1", **of)
+        cloud.back_up(full)
+        with cloud.image() as file:
+            file.rbd_image.write_zeroes(5 * OBJECT, OBJECT)
+        lost = cloud.new(full, snapshot_id="s2", **of)
+        cloud.back_up(lost, changed=[(5 * OBJECT, 6 * OBJECT)])
+        delete(cloud, lost)
+        cloud.write(5 * OBJECT, b"x" * OBJECT)
+        row = cloud.new(full, snapshot_id="s3", **of)
+
+        cloud.back_up(row, changed=[])  # as the snapshot of the parent
+
+        assert row["parent_id"] == full["id"]
+        assert cloud.restored(row) == cloud.data() == before
+
     def is_dirty(self, cloud: Cloud) -> bool:
         with cloud.image(cloud.images()[0], "backups") as file:
             return b"secret" in file.rbd_image.read(0, SIZE)

@@ -162,6 +162,31 @@ class TestData:
         assert row["parent_id"] == full["id"]
         assert cloud.restored(row) == cloud.data()
 
+    def test_writes_between_a_question_and_the_snapshot_are_in_the_backup(self, cloud):
+        full = cloud.new(snapshot_id="s", temp_volume_id="t")
+        cloud.back_up(full)
+        cloud.write(3 * OBJECT, b"new" * 1000)  # after the caller has asked for the changes
+        row = cloud.new(full)
+
+        cloud.back_up(row, changed=[])
+
+        assert row["parent_id"] == full["id"]
+        assert cloud.restored(row) == cloud.data()
+
+    def test_a_volume_that_was_reverted_to_a_snapshot(self, cloud):
+        first = cloud.made()
+        before = cloud.data()
+        cloud.write(0, cloud.dice.randbytes(SIZE))
+        second = cloud.made(first)
+        with cloud.image() as file:
+            [name] = [one for one in cloud.snapshots() if first["id"] in one]
+            file.rbd_image.rollback_to_snap(name)
+
+        row = cloud.made(second)
+
+        assert row["parent_id"] == second["id"]
+        assert cloud.restored(row) == cloud.data() == before
+
 
 class TestSourceSnapshots:
     def test_so_many_stay_as_the_operator_wants(self, cloud):

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
 
 from drivers.backup.ceph import write_progress
+from drivers.backup.transfer.checkpoint import Interval
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.pace import Pace
 
-from .conftest import Cloud
+from .conftest import SIZE, Cloud
 
 
 class Stopped(BaseException):
@@ -98,20 +100,58 @@ def test_a_deletion_of_the_first_lets_the_second_begin(cloud):
     assert cloud.restored(cloud.made(full)) == cloud.data()
 
 
-def test_one_that_does_not_move_is_taken_over_and_notices_it(cloud, monkeypatch, caplog):
+def test_one_that_does_not_move_is_not_taken_over(cloud, monkeypatch):
     monkeypatch.setattr(write_progress, "STALE", 0.0)
     full = cloud.made()
     cloud.scribble(8)
     first, second = cloud.new(full), cloud.new(full)
+    refused: list[str] = []
 
     def tell(part: float) -> None:
-        if part and second["status"] == "creating":
-            cloud.back_up(second)
+        if part and not refused:
+            with pytest.raises(BackupDriverException) as caught:
+                cloud.back_up(second)
+            refused.append(str(caught.value))
 
-    with pytest.raises(BackupDriverException, match="taken over"):
+    cloud.back_up(first, pace=Pace(tell=tell))
+
+    [text] = refused
+    assert f"backup {first['id']} writes to the same image" in text
+    assert f"rados -p backups rm holdfast.{cloud.images()[0]}.progress" in text
+    assert cloud.restored(first) == cloud.data()
+    assert cloud.restored(cloud.made(full)) == cloud.data()
+
+
+def test_one_whose_object_was_removed_notices_it(cloud):
+    full = cloud.made()
+    cloud.scribble(8)
+    first = cloud.new(full)
+
+    def tell(part: float) -> None:
+        if part:
+            cloud.driver().delete_backup(cloud.rows.record(first))
+
+    with pytest.raises(BackupDriverException, match="removed or replaced"):
         cloud.back_up(first, pace=Pace(tell=tell))
 
-    assert "is taken over" in caplog.text
-    assert cloud.restored(second) == cloud.data()
-    third = cloud.made(second)
-    assert cloud.restored(third) == cloud.data()
+    assert cloud.restored(cloud.made(full)) == cloud.data()
+
+
+def test_a_set_back_shows_that_it_moves(cloud, monkeypatch):
+    monkeypatch.setattr(Interval, "expired", lambda _self: True)
+    full = cloud.made()
+    cloud.write(0, cloud.dice.randbytes(SIZE))
+    lost = cloud.made(full)
+    cloud.driver().delete_backup(cloud.rows.record(lost))
+    seen: list[bytes] = []
+
+    def tell(_part: float) -> None:
+        found = cloud.backups.path / "objects" / f"holdfast.{cloud.images()[0]}.progress"
+        if not json.loads(state := found.read_bytes())["ready"]:
+            seen.append(state)
+
+    row = cloud.new(full)
+    cloud.back_up(row, pace=Pace(tell=tell))
+
+    assert len(set(seen)) > 3
+    assert cloud.restored(row) == cloud.data()
