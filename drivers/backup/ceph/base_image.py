@@ -83,15 +83,22 @@ class BaseImages:
         for name in image_names.bases(backup):
             if (found := self.snapshot_of(backup, name)) is not None:
                 return name, found
-        if image_names.recorded_base(backup) is None and not backup.parent_id:
+        if image_names.recorded_base(backup) is None:
             for name in image_names.bases(backup):
                 if self.is_copy(backup, name):
                     return name, None
         raise LookupError(f"backup {backup.id} is not in pool {self.pool.name}")
 
     def is_copy(self, backup: Record, name: str) -> bool:
-        """Return whether an image without snapshots of backups is all of a finished backup."""
-        if name == image_names.shared_base(backup) and not backup.snapshot_id:
+        """Return whether an image without snapshots of backups is all of a finished backup.
+
+        Cinder copies each backup of a snapshot whole into the image of several backups, also one
+        that is to be incremental: its row has a parent, whose image is never this backup's.
+        """
+        is_shared = name == image_names.shared_base(backup)
+        if is_shared and not backup.snapshot_id:
+            return False
+        if backup.parent_id and (not is_shared or image_names.recorded_base(backup)):
             return False
         found = self.snapshots(name)
         if found is None or any(image_names.backup_of(one) for one in found):

@@ -60,7 +60,7 @@ def _is_last(images: BaseImages, backup: Record, name: str) -> bool:
         return False
     found = [one for one in images.snapshots(name) or () if image_names.backup_of(one)]
     if not found:
-        alone = not backup.parent_id and images.is_copy(backup, name)
+        alone = images.is_copy(backup, name)
         alone = alone and images.snapshots(image_names.own_base(backup)) is None
         return alone or images.mark(name, _MARK) == str(backup.id)
     if [image_names.backup_of(one) for one in found] != [str(backup.id)]:

@@ -16,9 +16,9 @@ from .conftest import SIZE, Cloud
 SHARED = f"volume-{VOLUME_ID}.backup.base"
 
 
-def of_snapshot(cloud: Cloud) -> tuple[dict[str, object], bytes]:
+def of_snapshot(cloud: Cloud, parent=None) -> tuple[dict[str, object], bytes]:
     """Make a backup of a snapshot as Cinder does: a copy, in the image of all of them."""
-    row = cloud.new(snapshot_id="s1", container="backups", status="available")
+    row = cloud.new(parent, snapshot_id="s1", container="backups", status="available")
     data = cloud.dice.randbytes(SIZE)
     make_image(cloud.conf, "backups", SHARED, SIZE)
     with cloud.image(SHARED, "backups") as file:
@@ -91,6 +91,28 @@ class TestCopies:
         delete(cloud, row)
 
         assert (cloud.images(), cloud.objects()) == ([], [])
+
+    def test_one_that_was_to_be_incremental(self, cloud):
+        full = cloud.made()
+        before, base = cloud.data(), cloud.images()
+        row, data = of_snapshot(cloud, full)
+        assert cloud.restored(row) == data
+
+        delete(cloud, row)
+
+        assert cloud.images() == base
+        assert cloud.restored(full) == before
+
+    def test_an_unfinished_incremental_one_is_neither_restored_nor_its_image_removed(self, cloud):
+        full = cloud.made()
+        kept, data = of_snapshot(cloud)
+        row = cloud.new(full, snapshot_id="s2", container="backups", status="error")
+        with pytest.raises(BackupDriverException, match="is not in pool"):
+            cloud.restored(row)
+
+        delete(cloud, row)
+
+        assert cloud.restored(kept) == data
 
     def test_one_of_another_volume_than_cephs(self, cloud):
         row = cloud.new(container="backups", status="available")
