@@ -30,8 +30,8 @@ from flows.engine.compiled_flows import RESULT, Shape, compiled
 from flows.engine.forward_run import ForwardRun, HandedOver
 from flows.engine.moved_data import Transfer
 from flows.engine.no_persistence import NO_PERSISTENCE
-from flows.engine.outcome import Outcome as Outcome  # others look for it here
-from flows.engine.outcome import outcome_of
+from flows.engine.run_outcome import Outcome as Outcome  # others look for it here
+from flows.engine.run_outcome import outcome_of
 from flows.engine.undo import UNDONE, undo
 from flows.errors import (
     FlowError,

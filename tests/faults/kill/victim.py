@@ -283,13 +283,17 @@ class Driver(Choosing):
     """The local driver, with a point before and after each call, and calls that fail."""
 
 
+_ASKED_OF_NO_STORE = ("for_request", "limits")
+"""Methods that neither read nor change data: they may be called for an operation that has ended."""
+
+
 def watch_driver(driver: type, base: type, error: type[Exception]) -> None:
     """Give a driver's class points around each public method, which may fail.
 
     :param error: the exception of a broken method.
     """
     for name in (name for name in dir(base) if not name.startswith("_")):
-        if inspect.isfunction(getattr(base, name)):
+        if inspect.isfunction(getattr(base, name)) and name not in _ASKED_OF_NO_STORE:
             setattr(driver, name, _watched(getattr(base, name), error))
 
 
