@@ -101,9 +101,14 @@ class RbdImage:
         if (since is not None and not never_reverted) or not self._knows_objects(since):
             yield from self._parts(since, start, end)
             return
-        for at in range(start, end, _WIDE):
+        # Before 16.2.8 librbd gives wrong offsets where a question begins inside an object.
+        for at in range(start - start % _NARROW, end, _WIDE):
             for one in self._asked(since, at, min(at + _WIDE, end), whole=True):
-                yield from self._parts(since, one.start, one.end) if one.has_data else (one,)
+                if one.end > start:
+                    found = dataclasses.replace(one, start=max(start, one.start))
+                    yield from (
+                        self._parts(since, found.start, found.end) if found.has_data else (found,)
+                    )
 
     def _parts(self, since: str | None, start: int, end: int) -> Iterator[Change]:
         for at in range(start, end, _NARROW):

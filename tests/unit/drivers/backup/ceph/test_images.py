@@ -11,6 +11,7 @@ import pytest
 
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
+from drivers.rbd_image import RbdImage
 from tests.backups import VOLUME_ID, Metadata
 from tests.ceph import MODULES, Handle, make_image
 from tests.ceph.images import OBJECT, Image
@@ -227,6 +228,23 @@ class TestSourceSnapshots:
             file.rbd_image.create_snap(f"backup.{row['id']}.snap.1.5")
         with pytest.raises(BackupDriverException, match=r"2 snapshots of backup .* remove"):
             cloud.restored(row)
+
+
+def test_questions_for_whole_objects_begin_with_an_object(cloud, monkeypatch):
+    asked: list[int] = []
+    original = Image.diff_iterate
+
+    def noted(self, offset, length, since, call, parent=True, whole=False):
+        asked.extend([offset] if whole else [])
+        return original(self, offset, length, since, call, parent, whole)
+
+    monkeypatch.setattr(Image, "diff_iterate", noted)
+    cloud.write(0, cloud.dice.randbytes(SIZE))
+    with cloud.image() as file:
+        found = list(RbdImage(file.rbd_image).changes(None, OBJECT + 4096, SIZE))
+
+    assert asked == [0]
+    assert (found[0].start, found[-1].end) == (OBJECT + 4096, SIZE)
 
 
 class TestMetadata:
