@@ -184,7 +184,12 @@ class ChunkedDriver(ChainChanges, Scrubbing, StoredList):
         if volume_meta is not None and (check := getattr(self.metadata, "check", None)) is not None:
             check(volume_id, volume_meta)
         path = self._work_file(volume_id, _RESTORE)
-        transfer = {"key": pace.key, "backup": str(backup.id)}
+        transfer = {
+            "key": pace.key,
+            "backup": str(backup.id),
+            "links": [link.prefix for link in chain.links],  # the chain may change meanwhile
+            "past_damage": damage is not None,
+        }
         if not pace.key:
             path.unlink(missing_ok=True)
         place = None

@@ -45,14 +45,11 @@ STATUSES = Statuses(
         DriverNotInitialized: BackupStatus.ERROR_DELETING,
         Exception: BackupStatus.ERROR,
     },
-    by_task={
-        step: BackupStatus.AVAILABLE
-        for step in ("check_alone", "plan", "rewrite", "switch", "clear")
-    },
+    by_task={"check_alone": BackupStatus.AVAILABLE},
 )
 
 _DETAILS = {"check_status": messages.BACKUP_STATE, "remove": messages.BACKUP_DELETE}
-_SILENT = ("check_alone", "plan")
+_SILENT = ("check_alone",)
 """Steps that refuse a deletion before anything is done: without a message for the user."""
 
 _BUSY = frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETED})
@@ -116,9 +113,7 @@ class CheckNoDependents(Step, task="check_alone"):
     bookkeeping = True
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
-        if found := ctx.backups.dependants(backup_id):
-            text = f"{len(found)} others build on it: {', '.join(found[:3])}"
-            raise InvalidBackup(f"backup {backup_id} cannot be deleted: {text}")
+        require_no_dependents(ctx, backup_id)
 
 
 class CheckDeleteStore(Step, task="check_store"):
@@ -157,6 +152,13 @@ class FinishDeleteBackup(Step, task="finish"):
         if ctx.backups.destroy(backup_id, release=release):
             shown = backup.replace(status=STATUSES.done, deleted=True)
             ctx.notifier.backup(ctx.request, "delete.end", shown)
+
+
+def require_no_dependents(ctx: BackupContext, backup_id: str) -> None:
+    """:raises InvalidBackup: other backups build on it."""
+    if found := ctx.backups.dependants(backup_id):
+        text = f"{len(found)} others build on it: {', '.join(found[:3])}"
+        raise InvalidBackup(f"backup {backup_id} cannot be deleted: {text}")
 
 
 @registered

@@ -208,7 +208,9 @@ class WriteVolume(Step, task="bring"):
         secure = _is_secure(ctx, volume)
         moved_data.begin((backup.size or 0) * units.Gi)
         pace = transfer_control.cancellable(ctx, backup_id, BACKUP.during)
-        new = volume_is_new and ctx.volume_service.new_volumes_are_zero(ctx.request, volume)
+        # An interrupted attempt may have written data of a chain that was changed since.
+        new = volume_is_new and not ctx.resumed
+        new = new and ctx.volume_service.new_volumes_are_zero(ctx.request, volume)
         damage: list[Damage] = []
         try:
             remote = RemoteConnections(ctx)
@@ -222,7 +224,9 @@ class WriteVolume(Step, task="bring"):
                     taken = transfer_control.accepted(driver.restore, offered)
                     driver.restore(backup, volume_id, file, **taken)
 
-                transfer_control.while_places_stay(ctx, backup_id, write)
+                transfer_control.while_places_stay(
+                    ctx, backup_id, write, doubtful=lambda: bool(damage)
+                )
         except BackupUnwanted as ending:
             LOG.info("%s", ending)
             return False

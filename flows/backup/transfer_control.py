@@ -65,19 +65,31 @@ def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) 
 
 
 def while_places_stay(
-    ctx: BackupContext, backup_id: str, read: Callable[[Record, bool], T], *, own: bool = True
+    ctx: BackupContext,
+    backup_id: str,
+    read: Callable[[Record, bool], T],
+    *,
+    own: bool = True,
+    doubtful: Callable[[], bool] = lambda: False,
 ) -> T:
     """Read a backup again if its chain was changed meanwhile: its objects are elsewhere then.
 
-    :param read: called with the backup, and whether an earlier call has failed.
+    :param read: called with the backup, and whether an earlier call was in vain.
     :param own: whether the objects of the backup itself are read. Those of one that is being made
         are not, and a driver may record a new place for them at each call.
+    :param doubtful: returns whether a call that ended may have missed objects that were moved.
     """
     backup, again = ctx.backups.get(backup_id), False
     while True:
         places = _places(backup, own=own)
         try:
-            return read(backup, again)
+            found = read(backup, again)
+            if not doubtful():
+                return found
+            backup, again = ctx.backups.get(backup_id), True
+            if _places(backup, own=own) == places:
+                return found
+            LOG.info("backup %s is read again, as its chain was changed", backup_id)
         except BackupDriverException as error:
             backup, again = ctx.backups.get(backup_id), True
             if _places(backup, own=own) == places:

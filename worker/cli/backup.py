@@ -196,7 +196,7 @@ class Delete(_Asking):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Set the status, and send."""
+        """Send, as the API does; one that is handed on keeps its status for now."""
         backup = self.access.backup(parsed_args.id)
         kind = {"force": parsed_args.force, "hand_on": parsed_args.hand_on}
         self.sent(self.requests(parsed_args).delete(backup, **kind), parsed_args)

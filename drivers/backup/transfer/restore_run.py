@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
+from typing import Any
 
 from drivers import block_copy, blockio
 from drivers.backup.format.block_hashes import BlockHashes
@@ -59,13 +60,22 @@ class RestoreRun:
         self._lock = threading.Lock()
         self._until_checkpoint = Interval()
         self._unrecorded: list[StoredObject] = []
-        entries = checkpoint.entries() if checkpoint else ()
-        self._recorded = {name for entry in entries for name in entry}
+        self._unrecorded_damage: list[Damage] = []
+        self._recorded: set[str] = set()
+        for entry in checkpoint.entries() if checkpoint else ():
+            self._recall(entry)
         self._processed = 0
         self._moved: Callable[[int], None] = lambda _size: None
         self._total = max(1, sum(link.manifest.size for link in chain.links))
         objects = (one for link in chain.links for one in link.manifest.objects)
         self._recorded_bytes = sum(one.length for one in objects if one.name in self._recorded)
+
+    def _recall(self, entry: Any) -> None:
+        """Take over an entry of the checkpoint: the names of objects, and the damage of some."""
+        found = {"objects": entry} if isinstance(entry, list) else entry
+        self._recorded.update(found["objects"])
+        if self._damage is not None:
+            self._damage += [Damage(*one) for one in found.get("damage", ())]
 
     def run(self, pace: Pace) -> None:
         """Restore, or compare, everything.
@@ -102,12 +112,14 @@ class RestoreRun:
             self._note(f"{link.prefix}{BLOCK_HASHES}", 0, 0, error)
             return None
 
-    def _note(self, name: str, start: int, end: int, error: BackupDamaged) -> None:
+    def _note(self, name: str, start: int, end: int, error: BackupDamaged) -> Damage:
         """Note a damaged object. :raises BackupDamaged: damage is not to be noted."""
         if self._damage is None:
             raise error
+        found = Damage(name, start, end, str(error))
         with self._lock:
-            self._damage.append(Damage(name, start, end, str(error)))
+            self._damage.append(found)
+        return found
 
     def _check_count(self, link: ChainLink, expected: BlockHashes) -> None:
         end = max((one.end for one in link.manifest.objects), default=0)
@@ -165,15 +177,18 @@ class RestoreRun:
         self, reader: VerifyingReader, one: StoredObject, target_is_zero: bool
     ) -> None:
         end = [one.offset]
+        noted: list[Damage] = []
         with self._limits.slot(self._stop):
             try:
                 self._restore_data(reader, one, target_is_zero, end)
             except BackupDamaged as error:
-                self._note(one.name, one.offset, one.end, error)
+                noted.append(self._note(one.name, one.offset, one.end, error))
                 if self._target is not None and self._is_of_first(one) and not target_is_zero:
                     self._target.zero(end[0], one.end - end[0])
         with self._lock:
             self._unrecorded.append(one)
+            # Once newer objects are written over it, it must not be read again.
+            self._unrecorded_damage += noted
 
     def _restore_data(
         self, reader: VerifyingReader, one: StoredObject, target_is_zero: bool, end: list[int]
@@ -204,10 +219,13 @@ class RestoreRun:
         """Make the written data durable, and write a checkpoint."""
         with self._lock:
             objects, self._unrecorded = self._unrecorded, []
+            damage, self._unrecorded_damage = self._unrecorded_damage, []
         self._until_checkpoint.restart()
         if objects and self._target is not None and self._checkpoint is not None:
             self._target.flush()
-            self._checkpoint.append([one.name for one in objects])
+            names = [one.name for one in objects]
+            entry = {"objects": names, "damage": damage} if damage else names
+            self._checkpoint.append(entry)
             self._recorded_bytes += sum(one.length for one in objects)
             self._report_saved(pace)
 

@@ -210,9 +210,8 @@ def _in_chain(world: BackupWorld, project: str, *, deleted: int | None = None) -
         with open(world.volumes / volume.name, "r+b") as file:
             file.seek(number * 100_000)
             file.write(b"changed" * (number + 1))
-        status = "deleting" if number == deleted else "available"
         parent = {"parent_id": made[-1].id} if made else {}
-        made.append(world.kept(project, volume, status, **parent))
+        made.append(world.kept(project, volume, "available", **parent))
         roles[f"backup {number}"] = made[-1].id
         if parent:
             world.records.backups.update(made[-2].id, num_dependent_backups=1)

@@ -102,17 +102,19 @@ class BackupRequests:
 
         :param hand_on: whether its data is handed on to backups that build on it.
         """
-        children, method = self._records.backups.dependants(backup.id), "delete_backup"
-        if children:
+        if children := self._records.backups.dependants(backup.id):
             self._require_handed_on(backup, children, hand_on)
-            method = "delete_from_chain"
+            # It stays available until none builds on it: a cinder-backup of the same host
+            # deletes each backup that is deleting when it starts.
+            request_id = self._cast("delete_from_chain", backup)
+            return Sent("delete_from_chain", True, request_id, backup)
         when = (*_DELETABLE, *_UNDER_WAY) if force else _DELETABLE
         require(backup, when, "its deletion" if force else "its deletion (or --force)")
         with self._rows() as rows:
             rows.move(backup, BackupStatus.DELETING, when)
-            request_id = self._cast(method, self._records.backups.get(backup.id))
+            request_id = self._cast("delete_backup", self._records.backups.get(backup.id))
             rows.keep()
-        return Sent(method, True, request_id, backup, *_DELETION)
+        return Sent("delete_backup", True, request_id, backup, *_DELETION)
 
     def consolidate(self, backup: Record) -> Sent:
         """Make a full backup of one. :raises CommandError: it is a full one, or in use."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _LISTS = ("volumes", "volume_types", "projects")
 _KEPT = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly")
 _TIMES = ("every", "full_every", "window", "jitter")
 _KNOWN = {"name", "all_backups", "force", "host", *_LISTS, *_KEPT, *_TIMES}
+
+_MOMENT = r"-[0-9]{4}(-[0-9]{2}){4}"
+"""The end of the name of a backup, see :meth:`Policy.name_at`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,12 @@ class Policy:
 
     def is_own(self, backup: Record) -> bool:
         """Return whether the policy may delete a backup."""
-        return self.all_backups or str(backup.display_name or "").startswith(f"{self.name}-")
+        return self.all_backups or self.has_named(backup)
+
+    def has_named(self, backup: Record) -> bool:
+        """Return whether a backup has a name as :meth:`name_at` gives it."""
+        name = str(backup.display_name or "")
+        return bool(re.fullmatch(re.escape(self.name) + _MOMENT, name))
 
     def name_at(self, now: datetime.datetime) -> str:
         """Return the name of a new backup."""

@@ -99,6 +99,7 @@ class TestVolumes:
     def test_only_its_own_backups_are_deleted(self, tmp_path: Path) -> None:
         [policy] = read(tmp_path, NIGHTLY)
         names = {"nightly-2026-03-10-22-05": True, "nightlyx": False, "mine": False}
+        names |= {"nightly-before the upgrade": False, "nightly-2026-03-10-22-05-mine": False}
         assert {n: policy.is_own(Record("backup", {"display_name": n})) for n in names} == names
         [greedy] = read(tmp_path, NIGHTLY + "all_backups = true")
         assert greedy.is_own(Record("backup", {"display_name": None}))

@@ -199,7 +199,7 @@ class TestPolicies:
     ) -> None:
         project = uuid.uuid4().hex
         one = volume(holdfast, project_id=project)
-        backup(holdfast, one, days, status=status, display_name="n-before")
+        backup(holdfast, one, days, status=status, display_name="n-2026-03-01-00-00")
         file = policy(tmp_path, f'every = "1d"\nfull_every = "7d"\nprojects = ["{project}"]')
         ran = holdfast("backup", "apply-policies", "--file", file, "--dry-run", "-f", "json")
         assert [row["action"] for row in ran.rows] == wanted
@@ -209,9 +209,16 @@ class TestPolicies:
     ) -> None:
         project = uuid.uuid4().hex
         one = volume(holdfast, project_id=project)
-        backup(holdfast, one, 5, display_name="by a user")
-        old = backup(holdfast, one, 4, display_name="n-1")
-        backup(holdfast, one, 3, display_name="n-2")
+        backup(holdfast, one, 5, display_name="n-by a user")
+        old = backup(holdfast, one, 4, display_name="n-2026-03-06-23-00")
+        backup(holdfast, one, 3, display_name="n-2026-03-07-23-00")
         file = policy(tmp_path, f'keep_last = 1\nprojects = ["{project}"]')
         ran = holdfast("backup", "apply-policies", "--file", file, "--dry-run", "-f", "json")
         assert [row["backup_id"] for row in ran.rows] == [old]
+
+    def test_one_that_is_handed_on_stays_available(self, holdfast: Shell, driver: Driver) -> None:
+        full = backup(holdfast, "v1", 3)
+        backup(holdfast, "v1", 2, parent_id=full)
+        ran = holdfast("backup", "delete", full, "--hand-on")
+        assert ran.status == 0, ran.errors
+        assert holdfast.records.backups.get(full).status == "available"

@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ import pytest
 from drivers.backup.posix import PosixDriver
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
-from flows.backup import consolidate, delete_from_chain, transfer_control
+from flows.backup import consolidate, delete_from_chain, restore, transfer_control
+from flows.backup.delete import CheckNoDependents
 from flows.context import BackupContext
 from flows.engine import flow_run
 from flows.errors import BackupUnwanted
@@ -112,7 +115,6 @@ def chain(store: Store) -> list[str]:
 
 
 def deleted(store: Store, backup: str) -> flow_run.Outcome:
-    store.records.backups.transition(backup, "deleting", when=("available",))
     return store.run(delete_from_chain.flow, backup_id=backup)
 
 
@@ -218,6 +220,56 @@ class TestDeletion:
         assert deleted(store, chain[1]).failure is None
         assert store.restored(chain[3]) == store.data[chain[3]]
 
+    def test_it_is_available_until_none_builds_on_it(
+        self, store: Store, chain: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[str] = []
+        store.during = lambda: seen.append(store.found(chain[1]).status)
+        real = PosixDriver.delete_backup
+
+        def remove(driver: PosixDriver, backup: Record) -> None:
+            seen.append(store.found(chain[1]).status)
+            assert store.records.backups.dependants(chain[1]) == []
+            real(driver, backup)
+
+        monkeypatch.setattr(PosixDriver, "delete_backup", remove)
+        assert deleted(store, chain[1]).failure is None
+        assert seen == ["available", "deleting"]
+
+    def test_one_that_is_made_on_it_at_the_last_moment_keeps_it(
+        self, store: Store, chain: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[str] = []
+        real = CheckNoDependents.execute
+
+        def check(step: CheckNoDependents, ctx: BackupContext, backup_id: str) -> None:
+            real(step, ctx, backup_id)
+            made.append(store.make(chain[1]))
+
+        monkeypatch.setattr(CheckNoDependents, "execute", check)
+        assert deleted(store, chain[1]).failure is not None
+        assert store.found(chain[1]).status == "available"
+        store.require_intact(*chain, *made)
+
+    def test_one_that_is_restored_meanwhile_stays(self, store: Store, chain: list[str]) -> None:
+        store.during = lambda: store.records.backups.update(chain[1], status="restoring")
+        assert deleted(store, chain[1]).failure is not None
+        assert store.found(chain[1]).status == "restoring"
+        store.records.backups.update(chain[1], status="available")
+        store.require_intact(*chain)
+
+    def test_a_removal_that_failed_is_an_error(
+        self, store: Store, chain: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_args: Any) -> None:
+            raise BackupDriverException("the store is away")
+
+        monkeypatch.setattr(PosixDriver, "delete_backup", fail)
+        assert deleted(store, chain[1]).failure is not None
+        row = store.found(chain[1])
+        assert (row.status, row.fail_reason) == ("error", "the store is away")
+        store.require_intact(chain[0], chain[2], chain[3])
+
     def test_an_unwanted_copy_is_ended(self, store: Store, chain: list[str]) -> None:
         context = store.context()
         pace = transfer_control.cancellable(context, chain[1], ("restoring",))
@@ -257,6 +309,22 @@ class TestReaders:
             transfer_control.while_places_stay(store.context(), chain[3], make, own=False)
         assert tries == [False]
 
+    def test_damage_of_a_chain_that_moved_is_read_again(
+        self, store: Store, chain: list[str]
+    ) -> None:
+        tries: list[bool] = []
+
+        def read(_backup: Record, again: bool) -> int:
+            tries.append(again)
+            if not again:
+                assert deleted(store, chain[1]).failure is None
+            return len(tries)
+
+        found = transfer_control.while_places_stay(
+            store.context(), chain[3], read, doubtful=lambda: True
+        )
+        assert (found, tries) == (2, [False, True])
+
     def test_a_damaged_chain_is_read_once(self, store: Store, chain: list[str]) -> None:
         tries: list[bool] = []
 
@@ -267,3 +335,23 @@ class TestReaders:
         with pytest.raises(BackupDriverException, match="damaged"):
             transfer_control.while_places_stay(store.context(), chain[3], read)
         assert tries == [False]
+
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_a_volume_is_new_to_the_first_attempt_only(
+        self, store: Store, chain: list[str], monkeypatch: pytest.MonkeyPatch, resumed: bool
+    ) -> None:
+        """An earlier attempt may have written data of a chain that was changed since."""
+        told: list[bool] = []
+
+        def restored(*_args: Any, volume_is_new: bool = False) -> None:
+            told.append(volume_is_new)
+
+        monkeypatch.setattr(PosixDriver, "restore", restored)
+        monkeypatch.setattr(restore.open_on_host, "opened", lambda *_a, **_n: nullcontext())
+        zero: Any = SimpleNamespace(
+            new_volumes_are_zero=lambda *_args: True,
+            secure_file_operations_enabled=lambda *_args: True,
+        )
+        context = dataclasses.replace(store.context(), volume_service=zero, resumed=resumed)
+        restore.WriteVolume().execute(context, chain[0], store.volume_id, volume_is_new=True)
+        assert told == [not resumed]
