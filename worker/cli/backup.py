@@ -15,6 +15,7 @@ from drivers.interface.errors import BackupDriverException
 from drivers.interface.pace import Pace
 from flows.statuses import BackupStatus
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
+from worker.cli.casting import on_demand
 from worker.cli.chains.own_store import OwnStore
 from worker.cli.flow import Cancel as FlowCancel
 from worker.cli.output import copy_progress
@@ -90,20 +91,15 @@ class _Asking(Command):
         access = self.access
         host, project = getattr(options, "host", None), getattr(options, "project", "admin")
         _ = access.conf  # before the modules that it configures are imported
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.backup_requests import BackupRequests
-
-        return BackupRequests(access, project, host)
+        return on_demand.backup_requests(access, project, host)
 
     def sent(self, sent: Sent, options: argparse.Namespace) -> None:
         """Print the request, and wait for its end if asked."""
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.waiting import CastWait
-
         if sent.resource is not None:
             self.write(f"{sent.resource.kind} {sent.resource.id}")
         if options.wait is not None:
-            self.write(CastWait(self.access, sent, self.write).until_end(options.wait))
+            ended = on_demand.wait_for_end(self.access, sent, self.write, options.wait)
+            self.write(ended)
 
 
 class Create(_Asking):

@@ -13,6 +13,7 @@ from oslo_utils import timeutils
 from flows.errors import FlowError
 from flows.statuses import BackupStatus, VolumeStatus
 from worker.cli.access import CommandError
+from worker.cli.casting import on_demand
 from worker.cli.chains import policies
 from worker.cli.chains.policies import Policy
 from worker.cli.chains.prune import KEYS, Pruning
@@ -128,10 +129,7 @@ class ApplyPolicies(Outcomes):
     def _request(
         self, policy: Policy, volume: Record, now: datetime.datetime, *, incremental: bool
     ) -> dict[str, str]:
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.backup_requests import BackupRequests
-
-        requests = BackupRequests(self.access, str(volume.project_id), policy.host)
+        requests = on_demand.backup_requests(self.access, str(volume.project_id), policy.host)
         try:
             sent = requests.create(
                 volume,

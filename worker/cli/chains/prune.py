@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.errors import FlowError
 from worker.cli.access import Access, CommandError
+from worker.cli.casting import on_demand
 from worker.cli.chains.retention import Retention, moment_of
 from worker.cli.upkeep.outcome import Outcomes, require_any, with_dry_run
 
@@ -92,17 +93,14 @@ class Pruning:
             yield {**found, **self._delete(backup)}
 
     def _delete(self, backup: Record) -> dict[str, str]:
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.backup_requests import BackupRequests
-        from worker.cli.casting.waiting import CastWait
-
         try:
             row = self._access.records.backups.get(backup.id)
-            sent = BackupRequests(self._access).delete(row, force=False, hand_on=True)
+            requests = on_demand.backup_requests(self._access)
+            sent = requests.delete(row, force=False, hand_on=True)
         except (CommandError, FlowError) as error:
             return {"outcome": "refused", "reason": str(error)}
         try:
-            CastWait(self._access, sent, lambda _line: None).until_end(_WAIT)
+            on_demand.wait_for_end(self._access, sent, lambda _line: None, _WAIT)
         except CommandError as error:
             return {"outcome": "failed", "reason": str(error)}
         return {"outcome": "deleted"}
