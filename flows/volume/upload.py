@@ -44,7 +44,7 @@ from flows.volume.lifecycle import LOG, idle_status, set_failed, set_finished
 STATUSES = Statuses(during=(VolumeStatus.UPLOADING,))
 """Success and failure give the status of :data:`flows.volume.lifecycle.IDLE`."""
 
-_INCOMPLETE = (ImageStatus.QUEUED, ImageStatus.SAVING, ImageStatus.IMPORTING)
+INCOMPLETE = (ImageStatus.QUEUED, ImageStatus.SAVING, ImageStatus.IMPORTING)
 _FORMATS = ("disk_format", "container_format")
 
 
@@ -134,12 +134,14 @@ def drop(ctx: ImageContext, volume_id: str, image_meta: Any) -> None:
     try:
         image_id, service = require_image(image_meta)["id"], ctx.images.service
         image = service.show(ctx.request, image_id)
-        if image["status"] in _INCOMPLETE and _is_own(ctx, ctx.volumes.get(volume_id), image):
+        volume = lifecycle.find(ctx, volume_id)
+        if image["status"] in INCOMPLETE and _is_own(ctx, volume, image):
             service.delete(ctx.request, image_id)
     except (ImageError, InvalidInput, NotFound) as error:
         LOG.warning("an image may be left without data: %s", error)
 
 
-def _is_own(ctx: ImageContext, volume: Record, image: Mapping[str, Any]) -> bool:
+def _is_own(ctx: ImageContext, volume: Record | None, image: Mapping[str, Any]) -> bool:
     """Return whether an image is of the caller's project, or the service knows no owners."""
-    return image.get("owner") in (None, ctx.request.project_id, volume.project_id)
+    projects = {ctx.request.project_id, volume.project_id if volume is not None else None}
+    return image.get("owner") in (None, *projects)

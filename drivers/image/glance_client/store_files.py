@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from oslo_config import cfg
 
+from drivers.interface.errors import ImageError
 from drivers.interface.image import Image, Locations
 
 LOG = logging.getLogger(__name__)
@@ -66,11 +67,14 @@ def opened(
     if SCHEME not in schemes(conf) or not conf.glance_file_directory:
         return None
     wanted = Path(conf.glance_file_directory) / image_id
-    if wanted.name != image_id or wanted not in _files(locations(None, image_id)):
-        LOG.info("image %s is read from Glance: it has no location %s", image_id, wanted)
-        return None
     try:
+        if wanted.name != image_id or wanted not in _files(locations(None, image_id)):
+            LOG.info("image %s is read from Glance: it has no location %s", image_id, wanted)
+            return None
         return _open(wanted, show(None, image_id).get("size"))
+    except ImageError as error:
+        LOG.warning("image %s is read from Glance: its file is not known: %s", image_id, error)
+        return None
     except OSError as error:
         LOG.warning("image %s is read from Glance: %s: %s", image_id, wanted, error.strerror)
         return None

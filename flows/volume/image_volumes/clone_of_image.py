@@ -105,19 +105,36 @@ def _from_image_volume(
             reasons.append(f"the disk format of the image is {image.get('disk_format')}, not raw")
             found = []
     for source_id in found:
-        with ctx.locks.volume(source_id):
-            source, obstacle = _source(ctx, source_id, volume, image)
-            if source is not None:
-                try:
-                    return ctx.driver.create_cloned_volume(volume, source), ""
-                except Unavailable:
-                    raise
-                except Exception as error:  # noqa: BLE001 - whatever it is, the image can be read
-                    text = f"{type(error).__name__}: {driver_contract.masked(error)}"
-                    obstacle = f"could not be cloned: {text}"
-                    ctx.driver.delete_volume(volume)
-            reasons.append(f"volume {source_id} of the image {obstacle}")
+        answer, obstacle = _of_volume(ctx, source_id, volume, image)
+        if not obstacle:
+            return answer, ""
+        reasons.append(f"volume {source_id} of the image {obstacle}")
     return None, "; ".join(reasons)
+
+
+def _of_volume(ctx: CreateContext, source_id: str, volume: Record, image: Image) -> tuple[Any, str]:
+    """Clone a volume that keeps the image; return the driver's answer, or the reason why not.
+
+    Only a volume that may be cloned is locked: users choose which volume a location names, and
+    could have the operation wait for itself, or for a volume of another project.
+    """
+    source, obstacle = _source(ctx, source_id, volume, image)
+    if source is None:
+        return None, obstacle
+    with ctx.locks.volume(source.id):
+        source, obstacle = _source(
+            ctx, source.id, volume, image
+        )  # its deletion may have come first
+        if source is None:
+            return None, obstacle
+        try:
+            return ctx.driver.create_cloned_volume(volume, source), ""
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the image can be read
+            text = f"{type(error).__name__}: {driver_contract.masked(error)}"
+            ctx.driver.delete_volume(volume)
+            return None, f"could not be cloned: {text}"
 
 
 def _source(
@@ -130,6 +147,7 @@ def _source(
         return None, "does not exist here"
     owner, consent = image.get("owner"), (source.metadata or {}).get(IMAGE_OWNER)
     obstacles = {
+        "is the new volume itself": source.id == volume.id,
         "is of another project than the image": not owner
         or owner not in (source.project_id, consent),
         f"is on {source.host}": not CachePool.of(ctx, volume).has(source),

@@ -13,16 +13,18 @@ reserve   the row of the clone, and quota of its      the row goes, and its quot
 clone     driver.create_cloned_volume; the clone is   the image is deleted, unless it
           ``available``                               is whole; driver.delete_volume
 register  gives the image service the location of
-          the clone, and waits until the image is
-          ``active``
+          the clone, and waits until the image
+          has its data
 upload    sends the data, unless the image has it     temporary files go
 finish    ``in-use`` with attachments, else           (point of no return)
           ``available``
 ========  ==========================================  ===============================
 
 A failure of the clone, or of its registration, removes the clone, and the data is sent: the user
-sees no difference. An image that is whole keeps its clone, whatever happens afterwards. The clone
-is locked as long as the operation lasts, except for connections: the image service may read it.
+sees no difference. The clone goes only where the image service says that the image can do without
+it; otherwise the upload fails. An image that is whole keeps its clone, whatever happens afterwards,
+also where it is deactivated. The clone is locked as long as the operation lasts, except for
+connections: the image service may read it.
 
 Source: seeds, VolumeDriverCore.copy_volume_to_image; spec/volume-rpc,
 copy_volume_to_image.
@@ -31,14 +33,11 @@ copy_volume_to_image.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from taskflow.patterns import linear_flow
 
-from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
-from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
 from flows.context import CloneUploads, CreateContext
 from flows.driver_calls import driver_contract
@@ -49,7 +48,7 @@ from flows.lifecycle import Statuses, Step
 from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume import create, delete, upload
 from flows.volume.data import temporary_objects
-from flows.volume.image_volumes import clone_of_image
+from flows.volume.image_volumes import clone_of_image, registration
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
@@ -72,14 +71,8 @@ _MAKING, _REMOVING = STATUSES.during
 _READY = STATUSES.done
 _REMOVABLE = (*STATUSES.during, _READY)
 _GOING = (_REMOVING, STATUSES.failed)
-_IMPORT = "os_glance_import_task"
-"""Property of an image that Glance looks at before it takes a location."""
-
 _IMAGE_SIZE = "image_size"
 """Metadata of a volume: the size of the image in it for Glance. A user's is not copied."""
-
-_PAUSE_FIRST, _PAUSE_MAX = 0.2, 3.0
-"""Seconds between two looks at an image that the image service looks at."""
 
 
 class ReserveImageVolume(Step, task="reserve"):
@@ -100,6 +93,7 @@ class ReserveImageVolume(Step, task="reserve"):
         if options is None or volume.encryption_key_id:
             reason = "its clone would be encrypted" if options else "this is not enabled any more"
             LOG.info("volume %s is sent to image %s: %s", volume_id, image["id"], reason)
+            self.revert(ctx=ctx, image_volume_id=image_volume_id)  # an interrupted try's row
             return False
         assert ctx.driver is not None  # raises where it is not up, before there is a row
         made = _make_row(ctx, volume, image["id"], image_volume_id, options)
@@ -131,7 +125,7 @@ class ReserveImageVolume(Step, task="reserve"):
 class CloneVolume(Step, task="clone"):
     """Clone the volume; provide whether that was possible.
 
-    Idempotent: a clone that is ``available`` is whole; another one is made anew.
+    Idempotent: a clone that is ``creating`` is made anew; another one is whole, or goes.
     """
 
     default_provides = "cloned"
@@ -144,11 +138,11 @@ class CloneVolume(Step, task="clone"):
         volume, made = ctx.volumes.get(volume_id), find(ctx, image_volume_id)
         if made is None:
             return False  # an interrupted try has removed it
-        if ctx.resumed:
-            if made.status == _READY:
-                return True
-            _clear(ctx, volume, made)
+        if ctx.resumed and made.status != _MAKING:
+            return made.status not in _GOING  # it may be in use: the image service reads it
         try:
+            if ctx.resumed:
+                _clear(ctx, volume, made)
             call, answer = create.clone(ctx, made, volume)
             create.store(ctx, made, call, answer)
             columns = {**create.launched(ctx), "use_quota": True}
@@ -172,8 +166,11 @@ class CloneVolume(Step, task="clone"):
         if made is None:
             return
         upload.drop(ctx, volume_id, image_meta)
-        if made.status != _READY or _may_go(ctx, made, facts.require_image(image_meta)["id"]):
-            _remove(ctx, ctx.volumes.get(volume_id), image_volume_id)
+        if made.status != _MAKING:
+            image_id = facts.require_image(image_meta)["id"]
+            if not registration.may_go(ctx, made, image_id):
+                return
+        _remove(ctx, find(ctx, volume_id), image_volume_id)
 
     def remove_temporary(
         self, ctx: CreateContext, known: Mapping[str, Any], begun: Collection[str]
@@ -210,10 +207,12 @@ class RegisterImageVolume(Step, task="register"):
             _remove(ctx, volume, image_volume_id)  # an interrupted try has begun it
             return False
         try:
-            _register(ctx, volume, image_id, image_volume_id)
+            registration.register(ctx, volume, image_id, image_volume_id)
         except (Unavailable, OperationInterrupted):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the data can be sent
+        except Exception as error:
+            if not registration.may_go(ctx, made, image_id):
+                raise  # the revert deletes the image first, where it has no data
             reason = "it takes no locations" if isinstance(error, NotImplementedError) else error
             text = "volume %s is sent to image %s, the image service did not take its clone: %s"
             LOG.warning(text, volume_id, image_id, reason)
@@ -282,74 +281,18 @@ def _make_row(
     )
 
 
-def _register(ctx: CreateContext, volume: Record, image_id: str, made_id: str) -> None:
-    """Give an image the location of a volume, and wait until it is active.
+def _clear(ctx: CreateContext, volume: Record | None, made: Record) -> None:
+    """Remove the object of a clone, and the moment in which the volume was cloned.
 
-    :raises ImageError: the image service did not take it in time.
+    :param volume: None where it has been deleted, and with it its moments.
     """
-    refusal: ImageError | None = None
-    image = facts.show(ctx, image_id)
-    if not (ctx.resumed and (image.get("status") == ImageStatus.ACTIVE or _is_looked_at(image))):
-        store = facts.placement(volume).get("store_id")
-        url = f"{clone_of_image.SCHEME}://{f'{store}/' if store else ''}{made_id}"
-        try:
-            metadata = {"store": store} if store else {}
-            ctx.images.service.add_location(ctx.request, image_id, url, metadata)
-        except ImageError as error:
-            refusal = error  # its answer may have been lost
-        image = facts.show(ctx, image_id)
-    options = ctx.options.clone_uploads or CloneUploads()
-    deadline, pause = time.monotonic() + options.timeout, _PAUSE_FIRST
-    while image.get("status") != ImageStatus.ACTIVE:
-        if not _is_looked_at(image):
-            text = f"it is {image.get('status')} again, the log of the image service has the reason"
-            raise refusal or ImageCopyFailure(text)
-        if time.monotonic() > deadline:
-            raise ImageCopyFailure(f"it is not active after {options.timeout:.0f} s")
-        ctx.progress(0.5)  # ends the wait where the operation is to end
-        ctx.pause(pause)
-        pause = min(2 * pause, _PAUSE_MAX)
-        image = facts.show(ctx, image_id)
-    if refusal is not None and not _names(ctx, image_id, made_id):
-        raise refusal
-
-
-def _is_looked_at(image: Image) -> bool:
-    """Return whether the image service has been given a location, and looks at the data."""
-    waiting = image.get("status") == ImageStatus.QUEUED and _IMPORT in (
-        image.get("properties") or {}
-    )
-    return image.get("status") == ImageStatus.IMPORTING or waiting
-
-
-def _names(ctx: CreateContext, image_id: str, made_id: str) -> bool:
-    """Return whether a location of an image names a volume."""
-    direct, further = ctx.images.service.get_location(ctx.request, image_id)
-    return any(made_id in str(one) for one in (direct, *(further or ())))
-
-
-def _may_go(ctx: CreateContext, made: Record, image_id: str) -> bool:
-    """Return whether no image needs a clone that was available."""
-    try:
-        status = ctx.images.service.show(ctx.request, image_id).get("status")
-    except ImageNotFound:
-        return True
-    except ImageError as error:
-        text = "volume %s stays, as it may keep the data of image %s: %s"
-        LOG.error(text, made.id, image_id, driver_contract.masked(error))
-        return False
-    if status == ImageStatus.ACTIVE:
-        LOG.info("volume %s stays, as it keeps the data of image %s", made.id, image_id)
-    return bool(status != ImageStatus.ACTIVE)
-
-
-def _clear(ctx: CreateContext, volume: Record, made: Record) -> None:
-    """Remove the object of a clone, and the moment in which the volume was cloned."""
     ctx.driver.delete_volume(made)
+    if volume is None:
+        return
     ctx.driver.delete_snapshot(temporary_objects.temporary_snapshot(volume, made.id))
 
 
-def _remove(ctx: CreateContext, volume: Record, made_id: str) -> None:
+def _remove(ctx: CreateContext, volume: Record | None, made_id: str) -> None:
     """Remove a clone with its row and quota; one that cannot be removed stays in an error."""
     try:
         made = ctx.volumes.current(made_id)

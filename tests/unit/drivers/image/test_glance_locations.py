@@ -14,6 +14,7 @@ import pytest
 
 from drivers.image import glance
 from drivers.image.glance import GlanceImages
+from drivers.image.glance_client import store_files
 from drivers.interface.errors import ImageCopyFailure, ImageError
 from tests.scripted.glance_server import Answer, GlanceStandIn, serving
 
@@ -209,3 +210,22 @@ class TestFiles:
 
         assert self.data(made) == "glance"
         assert f"image i1 is read from Glance: {path}: " in caplog.text
+
+    @pytest.mark.parametrize("unknown", ["get_list", "get_record"])
+    def test_an_image_without_known_locations_or_size_comes_from_glance(
+        self,
+        client: Callable[..., GlanceImages],
+        server: GlanceStandIn,
+        caplog: pytest.LogCaptureFixture,
+        unknown: str,
+        tmp_path: Path,
+    ) -> None:
+        made = client()
+        shown = [{"url": f"file://{tmp_path}/i1", "metadata": {}}]
+        known = {"get_list": shown, "get_record": record(), "get_data": DATA}
+        self.came = answers(server, **{**known, unknown: 400})
+
+        file = store_files.opened(made.conf, "i1", made.show, made.get_location)
+
+        assert file is None
+        assert "image i1 is read from Glance: its file is not known" in caplog.text

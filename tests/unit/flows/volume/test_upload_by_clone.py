@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import types
 from typing import Any
 
 import pytest
@@ -11,11 +13,12 @@ import pytest
 from drivers.interface.errors import ImageCopyFailure, VolumeBackendAPIException
 from flows.context import CloneUploads
 from flows.errors import OperationCancelled
-from flows.volume.image_volumes import upload_by_clone
+from flows.volume.image_volumes import registration, upload_by_clone
 from tests.unit.flows.world.images import IMAGE
 from tests.unit.flows.world.world import HOST, World
 
 ARGS = {"volume_id": "v1", "image_meta": {"id": "i2"}, "image_volume_id": "c1"}
+WHOLE = ["active", "deactivated", "pending_delete"]
 USED = {"volumes": 1, "gigabytes": 2, "snapshots": 0}
 
 
@@ -36,11 +39,11 @@ def allow(world: World, **options: Any) -> None:
     world.options = dataclasses.replace(world.options, clone_uploads=uploads)
 
 
-def run(world: World, **args: Any) -> None:
-    outcome = world.run(upload_by_clone.flow, **{**ARGS, **args})
+def run(world: World, status: str = "active", resumed: bool = False) -> None:
+    outcome = world.run(upload_by_clone.flow, resumed=resumed, **ARGS)
     assert outcome.state == "done", outcome.failure
     assert world.volume()["status"] == "available"
-    assert world.images.service.images["i2"]["status"] == "active"
+    assert world.images.service.images["i2"]["status"] == status
     assert not world.db.quota.open
 
 
@@ -53,6 +56,13 @@ def sent(world: World) -> bool:
     assert world.driver.objects == {"volume-v1"}
     assert world.db.quota.used == USED
     return True
+
+
+def kept(world: World, status: str = "active") -> None:
+    """Check that an image has its clone still."""
+    assert world.images.service.images["i2"]["status"] == status
+    assert world.volume("c1")["status"] == "available"
+    assert world.driver.objects == {"volume-v1", "volume-c1"}
 
 
 class TestTheClone:
@@ -113,6 +123,34 @@ class TestTheClone:
 
         assert not sent(cloud)
 
+    @pytest.mark.parametrize("status", WHOLE)
+    def test_is_kept_through_an_outage_of_glance(self, cloud: World, status: str) -> None:
+        cloud.images.service.added_status = status
+        taken = cloud.images.service.add_location
+
+        def out(*args: Any) -> None:
+            taken(*args)
+            cloud.images.service.outage = 3
+
+        cloud.images.service.add_location = out  # type: ignore[method-assign]
+
+        run(cloud, status=status)
+
+        assert not sent(cloud)
+        assert cloud.volume("c1")["status"] == "available"
+
+    def test_shows_that_its_wait_goes_on(self, cloud: World, monkeypatch: Any) -> None:
+        clock = types.SimpleNamespace(monotonic=itertools.count(step=10.0).__next__)
+        monkeypatch.setattr(registration, "time", clock)
+        cloud.images.service.looks = 5
+        shown: list[float] = []
+        ctx = dataclasses.replace(cloud.context(), progress=shown.append)
+
+        registration.register(ctx, ctx.volumes.get("v1"), "i2", "c1")
+
+        assert len(shown) >= 3
+        assert shown == sorted(set(shown))
+
 
 class TestTheDataIsSent:
     def test_of_an_encrypted_volume(self, cloud: World) -> None:
@@ -160,20 +198,65 @@ class TestTheDataIsSent:
 
         assert sent(cloud)
 
-    def test_where_glance_takes_too_long(self, cloud: World) -> None:
-        allow(cloud, timeout=-1.0)
-        cloud.images.service.looks = 3
-
-        run(cloud)
-
-        assert sent(cloud)
-
     def test_where_it_is_not_enabled_any_more(self, cloud: World) -> None:
         cloud.options = dataclasses.replace(cloud.options, clone_uploads=None)
 
         run(cloud)
 
         assert sent(cloud)
+
+
+class TestAResumedStep:
+    def reserve(self, cloud: World, resumed: bool = False) -> Any:
+        step = upload_by_clone.ReserveImageVolume()
+        return step.execute(ctx=cloud.context(resumed), **ARGS)
+
+    def clone(self, cloud: World) -> Any:
+        named = {"volume_id": "v1", "image_volume_id": "c1", "reserved": True}
+        return upload_by_clone.CloneVolume().execute(ctx=cloud.context(resumed=True), **named)
+
+    @pytest.mark.parametrize("status", ["in-use", "reserved", "attaching"])
+    def test_keeps_a_clone_that_is_read(self, cloud: World, status: str) -> None:
+        run(cloud)
+        cloud.volume("c1")["status"] = status
+
+        assert self.clone(cloud) is True
+        assert cloud.driver.called("delete_volume") == []
+
+    def test_does_not_use_a_clone_that_goes(self, cloud: World) -> None:
+        run(cloud)
+        cloud.volume("c1")["status"] = "deleting"
+
+        assert self.clone(cloud) is False
+
+    def test_has_the_data_sent_where_remains_cannot_be_removed(self, cloud: World) -> None:
+        self.reserve(cloud)
+        cloud.driver.plan["delete_volume"] = VolumeBackendAPIException("stuck")
+
+        assert self.clone(cloud) is False
+        assert cloud.volume("c1")["status"] == "error_deleting"
+
+    def test_gives_row_and_quota_back_where_it_is_not_enabled_any_more(self, cloud: World) -> None:
+        assert self.reserve(cloud) is True
+        assert cloud.db.quota.open
+        cloud.options = dataclasses.replace(cloud.options, clone_uploads=None)
+
+        assert self.reserve(cloud, resumed=True) is False
+        assert cloud.volume("c1")["deleted"]
+        assert not cloud.db.quota.open
+        assert cloud.db.quota.used == USED
+
+    def test_removes_the_clone_of_a_volume_that_has_gone(self, cloud: World) -> None:
+        self.reserve(cloud)
+        assert self.clone(cloud) is True
+        cloud.volume("v1")["deleted"] = True
+
+        begun = ["reserve", "clone"]
+        upload_by_clone.CloneVolume().remove_temporary(cloud.context(), ARGS, begun)
+
+        assert "i2" not in cloud.images.service.images
+        assert cloud.volume("c1")["deleted"]
+        assert "volume-c1" not in cloud.driver.objects
 
 
 def test_a_lost_answer_is_no_refusal(cloud: World) -> None:
@@ -244,6 +327,75 @@ class TestAnEndInBetween:
         assert cloud.images.service.images["i2"]["status"] == "active"
         assert cloud.volume("c1")["status"] == "available"
         assert cloud.driver.objects == {"volume-v1", "volume-c1"}
+
+    def test_keeps_the_clone_as_long_as_glance_has_not_said_no(self, cloud: World) -> None:
+        allow(cloud, timeout=-1.0)
+        taken = cloud.images.service.add_location
+
+        def lost(*args: Any) -> None:
+            taken(*args)
+            cloud.images.service.outage = 1000
+            raise ImageCopyFailure("the connection was reset")
+
+        cloud.images.service.add_location = lost  # type: ignore[method-assign]
+        assert cloud.run(upload_by_clone.flow, **ARGS).state == "failed"
+
+        kept(cloud)
+
+    def test_keeps_the_clone_where_locations_cannot_be_read(self, cloud: World) -> None:
+        taken = cloud.images.service.add_location
+
+        def lost(*args: Any) -> None:
+            taken(*args)
+            raise ImageCopyFailure("the connection was reset")
+
+        def hidden(*_: Any) -> Any:
+            raise ImageCopyFailure("Glance does not answer")
+
+        cloud.images.service.add_location = lost  # type: ignore[method-assign]
+        cloud.images.service.get_location = hidden  # type: ignore[method-assign]
+        assert cloud.run(upload_by_clone.flow, **ARGS).state == "failed"
+
+        kept(cloud)
+
+    def test_removes_the_clone_of_an_image_that_got_its_data_elsewhere(self, cloud: World) -> None:
+        def refused(*_: Any) -> None:
+            cloud.images.service.images["i2"]["status"] = "active"
+            cloud.images.service.locations = None, [{"url": "file:///i2"}]
+            raise ImageCopyFailure("409")
+
+        cloud.images.service.add_location = refused  # type: ignore[method-assign]
+        assert cloud.run(upload_by_clone.flow, **ARGS).state == "failed"
+
+        assert cloud.volume("c1")["deleted"]
+        assert cloud.images.service.images["i2"]["status"] == "active"
+
+    @pytest.mark.parametrize("deletable", [True, False])
+    def test_where_glance_takes_too_long(self, cloud: World, deletable: bool) -> None:
+        """Glance takes no data meanwhile: the image goes, and then its clone."""
+        allow(cloud, timeout=-1.0)
+        cloud.images.service.looks = 1000
+        if not deletable:
+            cloud.images.service.delete = lambda *_: None  # type: ignore[method-assign]
+
+        assert cloud.run(upload_by_clone.flow, **ARGS).state == "failed"
+
+        assert ("i2" in cloud.images.service.images) != deletable
+        assert bool(cloud.volume("c1")["deleted"]) == deletable
+        assert cloud.volume()["status"] == "available"
+
+    @pytest.mark.parametrize("status", WHOLE)
+    def test_keeps_the_clone_of_a_whole_image(
+        self, cloud: World, monkeypatch: pytest.MonkeyPatch, status: str
+    ) -> None:
+        def broken(self: Any, ctx: Any, volume_id: str) -> None:
+            cloud.images.service.images["i2"]["status"] = status
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(upload_by_clone.upload.FinishUpload, "execute", broken)
+        assert cloud.run(upload_by_clone.flow, **ARGS).state == "failed"
+
+        kept(cloud, status)
 
     def test_a_clone_that_cannot_be_removed_stays_in_an_error(self, cloud: World) -> None:
         cloud.images.service.refusal = ImageCopyFailure("no")

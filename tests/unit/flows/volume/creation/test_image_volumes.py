@@ -223,3 +223,49 @@ def test_a_volume_that_is_deleted_meanwhile_is_not_cloned(cloud: World) -> None:
     assert cloud.run_in(cloud.journal, create_from_image.flow, ARGS, context=ctx).state == "done"
     assert cloud.driver.called("create_volume")
     assert cloud.volume("v1")["host"] == HOST
+
+
+class TestTheLock:
+    @pytest.fixture
+    def locked(self, cloud: World) -> list[str]:
+        """Run the creation; return the volumes that were locked."""
+        found: list[str] = []
+        locks = cloud.context().locks
+
+        class Noting:
+            def volume(self, volume_id: str) -> Any:
+                found.append(volume_id)
+                return locks.volume(volume_id)
+
+        self.locks = Noting()
+        return found
+
+    def run(self, cloud: World, **args: Any) -> bool:
+        """Create the volume; return whether it was copied."""
+        ctx = dataclasses.replace(cloud.context(), locks=self.locks)  # type: ignore[arg-type]
+        asked = {**ARGS, **args}
+        outcome = cloud.run_in(cloud.journal, create_from_image.flow, asked, context=ctx)
+        assert outcome.state == "done", outcome.failure
+        return not cloud.driver.called("create_cloned_volume")
+
+    @pytest.mark.parametrize("columns", [{"consent": "another"}, {"status": "deleting"}])
+    def test_is_not_waited_for_where_the_volume_is_not_cloned(
+        self, cloud: World, locked: list[str], columns: dict[str, Any]
+    ) -> None:
+        kept(cloud, **columns)
+
+        assert self.run(cloud)
+        assert locked == []
+
+    def test_is_not_that_of_the_new_volume(self, cloud: World, locked: list[str]) -> None:
+        cloud.db.pairs["metadata", SOURCE] = {"image_owner": OWNER}
+        cloud.add_volume(SOURCE, status="creating", made=False, size=2)
+
+        assert self.run(cloud, volume_id=SOURCE)
+        assert locked == []
+
+    def test_is_held_for_a_clone(self, cloud: World, locked: list[str]) -> None:
+        kept(cloud)
+
+        assert not self.run(cloud)
+        assert locked == [SOURCE]
