@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ DEFAULT_FILE = "/etc/holdfast/backups.toml"
 _FAILED = (BackupStatus.ERROR, BackupStatus.ERROR_DELETING)
 _AFTER_FAILURE = datetime.timedelta(hours=1)
 """Time after a failed backup in which none is requested."""
+
+_PRUNED_FOR = 600.0
+"""Seconds after which a run begins with no other deletion: the next run has to request in time."""
 
 _MADE_FROM = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
 
@@ -79,15 +83,20 @@ class ApplyPolicies(Outcomes):
     ) -> Iterator[dict[str, Any]]:
         records, now = self.access.records, timeutils.utcnow()
         names = {one.id: str(one.name) for one in records.volume_types.list()}
-        pruning = Pruning(self.access, dry_run=options.dry_run)
+        until = time.monotonic() + _PRUNED_FOR
+        chosen: list[tuple[Policy, Record]] = []
         for volume in sorted(records.volumes.list(), key=lambda one: str(one.id)):
             type_name = names.get(volume.volume_type_id)
             policy = next((one for one in found if one.applies_to(volume, type_name)), None)
             if policy is None or options.policy not in (None, policy.name):
                 continue
-            backups = records.backups.list(volume_id=volume.id)
+            chosen.append((policy, volume))
             if volume.use_quota is not False:  # a temporary volume has no backups of its own
+                backups = records.backups.list(volume_id=volume.id)
                 yield from self._made(policy, volume, backups, now, options)
+        pruning = Pruning(self.access, dry_run=options.dry_run, until=until)
+        for policy, volume in chosen:
+            backups = records.backups.list(volume_id=volume.id)
             own = [one for one in backups if policy.is_own(one)]
             yield from pruning.delete(policy.retention.surplus(own), policy.name)
 

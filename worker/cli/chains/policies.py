@@ -131,8 +131,9 @@ def _schedule(entry: Mapping[str, Any]) -> Schedule | None:
         raise ValueError("jitter needs a window, from the begin of which it spreads the volumes")
     window = schedule.window(entry["window"]) if "window" in entry else None
     jitter = schedule.span(entry["jitter"]) if "jitter" in entry else datetime.timedelta()
-    if window is not None and jitter >= window.length:
-        raise ValueError("jitter is as long as the window, or longer")
+    if window is not None and jitter + schedule.LEFT > window.length:
+        text = "the timer might miss the window: it has to be 20 minutes longer than jitter"
+        raise ValueError(text)
     return Schedule(
         every=schedule.span(entry["every"]),
         full_every=schedule.span(entry["full_every"]) if "full_every" in entry else None,

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,16 +68,22 @@ class Prune(Outcomes):
 
 
 class Pruning:
-    """Deletes backups in order, and waits for the end of each."""
+    """Deletes backups in order, and waits for the end of each.
 
-    def __init__(self, access: Access, *, dry_run: bool) -> None:
+    :param until: in monotonic seconds; no deletion begins later.
+    """
+
+    def __init__(self, access: Access, *, dry_run: bool, until: float = math.inf) -> None:
         self._access = access
+        self._until = until
         self._dry_run = dry_run
 
     def delete(self, surplus: Sequence[Record], policy: str = "") -> Iterator[dict[str, Any]]:
         """Delete backups, the newest first, and yield a row for each."""
         gone: set[str] = set()
         for backup in surplus:
+            if time.monotonic() > self._until:
+                return
             children = self._access.records.backups.dependants(backup.id)
             action = "hand on" if set(children) - gone else "delete"
             gone.add(backup.id)

@@ -12,6 +12,9 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"([0-9]{1,5})([mhdw])")
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
 _DAY = datetime.timedelta(days=1)
+_SLACK = datetime.timedelta(minutes=30)
+LEFT = datetime.timedelta(minutes=20)
+"""Time of a window behind its jitter, at least: the timer runs every quarter of an hour."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Schedule:
 
         :param newest: begin of the newest one that was made or is being made.
         """
-        if newest is not None and now - newest < self.every:
+        if newest is not None and now - newest < self.every - self._slack:
             return False
         if self.window is None:
             return True
@@ -69,6 +72,13 @@ class Schedule:
         if self.full_every is None or newest_full is None:
             return True
         return now - newest_full >= self.full_every
+
+    @property
+    def _slack(self) -> datetime.timedelta:
+        """How much earlier a backup is due, so that each delay does not move all later ones."""
+        if self.window is None:
+            return datetime.timedelta()
+        return min(self.every / 10, _SLACK)
 
     def _offset(self, volume_id: str) -> datetime.timedelta:
         """Return the place of a volume in the spread: the same each day."""

@@ -62,7 +62,15 @@ class TestFile:
             ('[[policy]]\nname = "a"\nevery = "1d"\njitter = "1h"', "jitter needs a window"),
             (
                 '[[policy]]\nname = "a"\nevery = "1d"\nwindow = "01:00-02:00"\njitter = "1h"',
-                "as long as the window",
+                "20 minutes longer than jitter",
+            ),
+            (
+                '[[policy]]\nname = "a"\nevery = "1d"\nwindow = "01:00-02:00"\njitter = "50m"',
+                "20 minutes longer than jitter",
+            ),
+            (
+                '[[policy]]\nname = "a"\nevery = "1d"\nwindow = "01:00-01:10"',
+                "20 minutes longer than jitter",
             ),
             ('[[policy]]\nname = "a"\nvolumes = "v"', "no list of texts"),
             ('[[policy]]\nname = "a"\nforce = 1', "neither true nor false"),
@@ -121,6 +129,14 @@ class TestSchedule:
     def test_the_time_between_two(self, hours: int, wanted: bool) -> None:
         newest = at(23) - datetime.timedelta(hours=hours)
         assert Schedule(schedule.span("1d")).is_due("v", newest, at(23)) is wanted
+
+    @pytest.mark.parametrize(("minutes", "wanted"), [(31, False), (30, True), (-15, True)])
+    def test_a_late_one_does_not_move_those_of_later_nights(
+        self, minutes: int, wanted: bool
+    ) -> None:
+        newest = at(22) + datetime.timedelta(minutes=minutes)
+        found = Schedule(schedule.span("1d"), window=self.NIGHT)
+        assert found.is_due("v", newest, at(22, day=11)) is wanted
 
     def test_volumes_are_spread_over_the_jitter(self) -> None:
         found = Schedule(schedule.span("1d"), window=self.NIGHT, jitter=schedule.span("3h"))
