@@ -60,6 +60,8 @@ STATUSES = Statuses(
 )
 """Until the removal begins; then :data:`flows.backup.delete.STATUSES` count."""
 
+(_DELETING,) = delete.STATUSES.during
+
 
 class BeginDeleteFromChain(Step, task="begin"):
     """Check the backup, and notify of the start. Idempotent: it only reads."""
@@ -98,7 +100,7 @@ class BeginDeleteFromChain(Step, task="begin"):
         """Set the status back to that of a deletion, where the removal had begun."""
         failed = tuple(delete.STATUSES.failure.values())
         if ctx.backups.get(args["backup_id"]).status in failed:
-            ctx.backups.transition(args["backup_id"], BackupStatus.DELETING, when=failed)
+            ctx.backups.transition(args["backup_id"], _DELETING, when=failed)
 
 
 class PlanHandOn(Step, task="plan"):
@@ -126,7 +128,7 @@ class MarkDeleting(Step, task="mark"):
         backup = ctx.backups.find(backup_id)
         if backup is None or backup.deleted:
             return
-        ctx.backups.transition(backup_id, BackupStatus.DELETING, when=STATUSES.during)
+        ctx.backups.transition(backup_id, _DELETING, when=STATUSES.during)
         delete.require_no_dependents(ctx, backup_id)
 
 

@@ -48,7 +48,7 @@ from flows.lifecycle import Statuses, Step
 from flows.statuses import AttachStatus, VolumeStatus
 from flows.volume import create, delete, upload
 from flows.volume.data import temporary_objects
-from flows.volume.image_volumes import clone_of_image, registration
+from flows.volume.image_volumes import clone_of_image, clone_registration
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ class CloneVolume(Step, task="clone"):
         upload.drop(ctx, volume_id, image_meta)
         if made.status != _MAKING:
             image_id = facts.require_image(image_meta)["id"]
-            if not registration.may_go(ctx, made, image_id):
+            if not clone_registration.may_go(ctx, made, image_id):
                 return
         _remove(ctx, find(ctx, volume_id), image_volume_id)
 
@@ -207,11 +207,11 @@ class RegisterImageVolume(Step, task="register"):
             _remove(ctx, volume, image_volume_id)  # an interrupted try has begun it
             return False
         try:
-            registration.register(ctx, volume, image_id, image_volume_id)
+            clone_registration.register(ctx, volume, image_id, image_volume_id)
         except (Unavailable, OperationInterrupted):
             raise
         except Exception as error:
-            if not registration.may_go(ctx, made, image_id):
+            if not clone_registration.may_go(ctx, made, image_id):
                 raise  # the revert deletes the image first, where it has no data
             reason = "it takes no locations" if isinstance(error, NotImplementedError) else error
             text = "volume %s is sent to image %s, the image service did not take its clone: %s"

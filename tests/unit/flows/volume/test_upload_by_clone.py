@@ -13,7 +13,7 @@ import pytest
 from drivers.interface.errors import ImageCopyFailure, VolumeBackendAPIException
 from flows.context import CloneUploads
 from flows.errors import OperationCancelled
-from flows.volume.image_volumes import registration, upload_by_clone
+from flows.volume.image_volumes import clone_registration, upload_by_clone
 from tests.unit.flows.world.images import IMAGE
 from tests.unit.flows.world.world import HOST, World
 
@@ -141,12 +141,12 @@ class TestTheClone:
 
     def test_shows_that_its_wait_goes_on(self, cloud: World, monkeypatch: Any) -> None:
         clock = types.SimpleNamespace(monotonic=itertools.count(step=10.0).__next__)
-        monkeypatch.setattr(registration, "time", clock)
+        monkeypatch.setattr(clone_registration, "time", clock)
         cloud.images.service.looks = 5
         shown: list[float] = []
         ctx = dataclasses.replace(cloud.context(), progress=shown.append)
 
-        registration.register(ctx, ctx.volumes.get("v1"), "i2", "c1")
+        clone_registration.register(ctx, ctx.volumes.get("v1"), "i2", "c1")
 
         assert len(shown) >= 3
         assert shown == sorted(set(shown))
