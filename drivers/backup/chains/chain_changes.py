@@ -135,6 +135,7 @@ class ChainChanges(BackupDriver):
             "size": self._max_object_size,
         }
         chain = Chain(self._store, links, self._work)
+        _require_one_length(chain, links)
         with ExitStack() as stack:
             read: list[tuple[ChainLink, BlockHashes | None]] = []
             for link in reversed(links):
@@ -143,6 +144,19 @@ class ChainChanges(BackupDriver):
                 read.append((link, hashes))
             checkpoint = stack.enter_context(Checkpoint(path, transfer))
             return RewriteRun(self._limits, read, target, checkpoint).run(pace)
+
+
+def _require_one_length(chain: Chain, links: list[ChainLink]) -> None:
+    """Refuse a chain of devices whose lengths differ: the hashes of the newest would not fit.
+
+    :raises BackupDriverException: nothing was stored.
+    """
+    own = links[-1]
+    end = max((one.end for link in links for one in link.manifest.objects), default=0)
+    with chain.block_hashes(own, always=True) as hashes:
+        if hashes is not None and -(-end // hashes.block_size) > hashes.count:
+            text = "builds on one of a longer volume: its chain stays as it is"
+            raise BackupDriverException(f"{own.label} {text}")
 
 
 def _update(prefix: str, base_id: str | None, count: int) -> dict[str, Any]:

@@ -180,6 +180,18 @@ class TestCopies:
         with pytest.raises(BackupDamaged, match="-00001 is damaged"):
             driver.rewrite(leaf, None, driver.other_place(leaf))
 
+    def test_one_of_a_shorter_device_stays_as_it_is(self, tmp_path, rows, chain, volume):
+        os.truncate(volume, volume.stat().st_size - 4 * BLOCK)
+        leaf = rows.new(chain[2])
+        driver = driver_of(tmp_path)
+        rows.back_up(driver, leaf, volume)
+        record = rows.record(leaf)
+        place = driver.other_place(record)
+        with pytest.raises(BackupDriverException, match="builds on one of a longer volume"):
+            driver.rewrite(record, None, place)
+        assert objects(tmp_path, {**leaf, "service_metadata": place}) == []
+        driver.verify(record)
+
     def test_the_copy_of_a_row_is_not_removed(self, tmp_path, rows, chain):
         driver, leaf = driver_of(tmp_path), rows.record(chain[2])
         for place in (leaf.service_metadata, chain[1]["service_metadata"]):
