@@ -18,6 +18,7 @@ from worker.cli.casting import on_demand
 from worker.cli.chains import policies
 from worker.cli.chains.policies import Policy
 from worker.cli.chains.prune import KEYS, Pruning
+from worker.cli.chains.retention import moment_of
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
 
 if TYPE_CHECKING:
@@ -97,6 +98,11 @@ class ApplyPolicies(Outcomes):
         pruning = Pruning(self.access, dry_run=options.dry_run, until=until)
         for policy, volume in chosen:
             backups = records.backups.list(volume_id=volume.id)
+            failed = [
+                one for one in backups if policy.has_named(one) and one.status == BackupStatus.ERROR
+            ]
+            newest_first = sorted(failed, key=moment_of, reverse=True)
+            yield from pruning.delete(newest_first[1:], policy.name)
             own = [one for one in backups if policy.is_own(one)]
             yield from pruning.delete(policy.retention.surplus(own), policy.name)
 
@@ -120,8 +126,8 @@ class ApplyPolicies(Outcomes):
         ):
             return  # it is asked for again at the next run
         usable = [one for one in own if one.status == BackupStatus.AVAILABLE]
-        fulls = [one for one in usable if not one.parent_id]
-        full = schedule.wants_full(_newest(fulls), now)
+        read_fully = max(filter(None, map(policy.read_fully, usable)), default=None)
+        full = schedule.wants_full(read_fully, now)
         found = {
             "volume_id": volume.id,
             "policy": policy.name,
@@ -133,19 +139,21 @@ class ApplyPolicies(Outcomes):
         if options.dry_run:
             yield {**found, "outcome": "would be made"}
             return
-        yield {**found, **self._request(policy, volume, now, incremental=not full)}
+        since = now if full or read_fully is None else read_fully
+        yield {**found, **self._request(policy, volume, now, since)}
 
     def _request(
-        self, policy: Policy, volume: Record, now: datetime.datetime, *, incremental: bool
+        self, policy: Policy, volume: Record, now: datetime.datetime, read_fully: datetime.datetime
     ) -> dict[str, str]:
         requests = on_demand.backup_requests(self.access, str(volume.project_id), policy.host)
         try:
             sent = requests.create(
                 volume,
                 None,
-                incremental=incremental,
+                incremental=read_fully != now,
                 force=policy.force,
                 display_name=policy.name_at(now),
+                display_description=policy.described(read_fully),
             )
         except (CommandError, FlowError) as error:
             return {"outcome": "refused", "reason": str(error)}

@@ -24,8 +24,12 @@ _KEPT = ("keep_last", "keep_daily", "keep_weekly", "keep_monthly")
 _TIMES = ("every", "full_every", "window", "jitter")
 _KNOWN = {"name", "all_backups", "force", "host", *_LISTS, *_KEPT, *_TIMES}
 
+_FORM = "%Y-%m-%d-%H-%M"
 _MOMENT = r"-[0-9]{4}(-[0-9]{2}){4}"
 """The end of the name of a backup, see :meth:`Policy.name_at`."""
+
+_READ_FULLY = "volume read fully at "
+"""The begin of the description of a backup: a full one may be made of incremental ones later."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,26 @@ class Policy:
         name = str(backup.display_name or "")
         return bool(re.fullmatch(re.escape(self.name) + _MOMENT, name))
 
+    def described(self, read_fully: datetime.datetime) -> str:
+        """Return the description of a new backup.
+
+        :param read_fully: when the newest backup began for which the whole volume was read.
+        """
+        return f"{_READ_FULLY}{read_fully:{_FORM}}"
+
+    def read_fully(self, backup: Record) -> datetime.datetime | None:
+        """Return the moment in a description; without one, the begin of a full backup."""
+        begin, found, moment = str(backup.display_description or "").partition(_READ_FULLY)
+        try:
+            if found and not begin:
+                return datetime.datetime.strptime(moment, _FORM)  # noqa: DTZ007 - in UTC, as rows
+        except ValueError:
+            pass  # of a user
+        return None if backup.parent_id else backup.created_at
+
     def name_at(self, now: datetime.datetime) -> str:
         """Return the name of a new backup."""
-        return f"{self.name}-{now:%Y-%m-%d-%H-%M}"
+        return f"{self.name}-{now:{_FORM}}"
 
 
 def read(path: str) -> list[Policy]:

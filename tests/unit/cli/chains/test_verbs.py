@@ -216,6 +216,42 @@ class TestPolicies:
         ran = holdfast("backup", "apply-policies", "--file", file, "--dry-run", "-f", "json")
         assert [row["backup_id"] for row in ran.rows] == [old]
 
+    def test_the_volume_is_read_fully_in_time_whatever_became_of_older_backups(
+        self, holdfast: Shell, driver: Driver, tmp_path: Path
+    ) -> None:
+        project = uuid.uuid4().hex
+        one = volume(holdfast, project_id=project)
+        columns = {"display_name": "n-2026-03-09-22-00", "project_id": project}
+        was_read = "volume read fully at 2026-03-0"
+        made = backup(holdfast, one, 1, display_description=f"{was_read}4-22-00", **columns)
+        file = policy(tmp_path, f'every = "1d"\nfull_every = "7d"\nprojects = ["{project}"]')
+        asked = ("backup", "apply-policies", "--file", file, "-f", "json")
+        [row] = holdfast(*asked).rows
+        assert row["action"] == "back up incrementally", row  # the chain became a full backup
+        asked_for = holdfast.records.backups.get(row["backup_id"])
+        assert (asked_for.display_description, asked_for.parent_id) == (f"{was_read}4-22-00", made)
+        holdfast.records.backups.destroy(row["backup_id"])
+        holdfast.records.volumes.update(one, status="available")
+        holdfast.records.backups.update(made, display_description=f"{was_read}3-22-00")
+        [row] = holdfast(*asked).rows
+        assert row["action"] == "back up", row
+        asked_for = holdfast.records.backups.get(row["backup_id"])
+        assert asked_for.display_description == "volume read fully at 2026-03-10-23-00"
+
+    def test_failed_backups_of_a_policy_do_not_use_up_the_quota(
+        self, holdfast: Shell, driver: Driver, tmp_path: Path
+    ) -> None:
+        project = uuid.uuid4().hex
+        one = volume(holdfast, project_id=project)
+        backup(holdfast, one, 4, status="error", display_name="of a user")
+        failed = [
+            backup(holdfast, one, days, status="error", display_name=f"n-2026-03-0{days}-22-00")
+            for days in (3, 2, 1)
+        ]
+        file = policy(tmp_path, f'keep_last = 1\nprojects = ["{project}"]')
+        ran = holdfast("backup", "apply-policies", "--file", file, "--dry-run", "-f", "json")
+        assert [row["backup_id"] for row in ran.rows] == [failed[1], failed[0]]
+
     def test_one_that_is_handed_on_stays_available(self, holdfast: Shell, driver: Driver) -> None:
         full = backup(holdfast, "v1", 3)
         backup(holdfast, "v1", 2, parent_id=full)
