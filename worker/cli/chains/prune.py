@@ -13,7 +13,8 @@ from flows.errors import FlowError
 from worker.cli.access import Access, CommandError
 from worker.cli.casting import on_demand
 from worker.cli.chains.retention import Retention, moment_of
-from worker.cli.upkeep.outcome import Outcomes, require_any, with_dry_run
+from worker.cli.lookup.candidates import Candidates
+from worker.cli.upkeep.outcome import Outcomes, with_dry_run
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
@@ -53,18 +54,25 @@ class Prune(Outcomes):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Delete, or print the deletions."""
         options = parsed_args
+        volume_id = self._volume_of_backups(options.volume)
         retention = Retention(
             options.keep_last, options.keep_daily, options.keep_weekly, options.keep_monthly
         )
         if not retention.is_set:
             raise CommandError("say which are kept: --keep-last, -daily, -weekly or -monthly")
-        backups = self.access.records.backups.list(volume_id=options.volume)
-        require_any(backups, f"backup of volume {options.volume}; its whole id is needed")
+        backups = self.access.records.backups.list(volume_id=volume_id)
         pruning = Pruning(self.access, dry_run=options.dry_run)
         rows = list(pruning.delete(retention.surplus(backups)))
         if any(row["outcome"] in ("refused", "failed") for row in rows):
             self.refuse()
         return self.table(options, rows)
+
+    def _volume_of_backups(self, wanted: str) -> str:
+        """Return the whole id of a volume with backups, which may be deleted itself."""
+        found = Candidates("volume", wanted)
+        for backup in self.access.records.backups.list():
+            found.add(str(backup.volume_id), str(backup.volume_id))
+        return str(found.only("backup list"))
 
 
 class Pruning:
