@@ -29,8 +29,9 @@ class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library h
     """
 
     def __init__(self, *, account: tuple[str, str] | None = None, **how: Any) -> None:
-        url, token = account or (None, None)
-        super().__init__(preauthurl=url, preauthtoken=token, **how)
+        if account is not None:
+            how["preauthurl"], how["preauthtoken"] = account
+        super().__init__(**how)
         self._account = account
 
     def http_connection(self, url: str | None = None) -> tuple[Any, Any]:

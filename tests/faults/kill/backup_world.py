@@ -258,10 +258,18 @@ CASES = (
             delete_from_chain.flow,
             functools.partial(_in_chain, deleted=deleted),
             "2.0",
+            repeated=True,
         )
         for deleted, name in ((0, "full"), (1, "middle"))
     ),
-    Case("consolidate backup", "consolidate_backup", consolidate.flow, _in_chain, "2.0"),
+    Case(
+        "consolidate backup",
+        "consolidate_backup",
+        consolidate.flow,
+        _in_chain,
+        "2.0",
+        repeated=True,
+    ),
     Case(
         "reset backup",
         "reset_status",
