@@ -16,7 +16,9 @@ from oslo_utils import units
 from drivers.disk_formats import HEAD, recognised
 from drivers.interface.errors import ImageUnacceptable
 
-__all__ = ["HEAD", "Qcow2", "qcow2", "recognised", "require"]
+__all__ = ["HEAD", "SUPPORTED", "Qcow2", "qcow2", "recognised", "require"]
+
+SUPPORTED = ("raw", "qcow2")
 
 _V2 = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3 = struct.Struct(">QQQII")

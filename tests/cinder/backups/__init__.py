@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Backup drivers of Cinder's through the adapter."""
