@@ -30,6 +30,11 @@ ARRANGED = {
 }
 """Kinds of drift that undisturbed operations may end with, and the reason."""
 
+KEPT = {
+    ("complete a migration", "migration_target_left"): "an instance may use the copy already",
+}
+"""Cases, and kinds of drift with which they end where they fail, and the reason."""
+
 _LEFT_BY_DEATH = "lock_file_left"
 """The kind that a fault may add: a process killed after its last commit leaves an empty file."""
 
