@@ -17,9 +17,8 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 LOG = logging.getLogger(__name__)
 
@@ -35,49 +34,34 @@ class DeadlyMessage(ValueError):
     """A message whose handling has ended the process several times."""
 
 
-class Note(Protocol):
-    """Notes one message while it is handled, in case that ends the process."""
+class Note:
+    """The file of one message, which is there while the message is handled.
 
-    def decoding(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block in which the message is decoded; earlier deaths stay noted."""
-
-    def dispatching(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block in which its method is found: the last step, which removes the note."""
-
-
-class _NoNote:
-    """Stands for a message that is delivered for the first time."""
-
-    def decoding(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def dispatching(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-
-UNNOTED: Note = _NoNote()
-
-
-class _Noted:
-    """The file of a message that came again.
-
+    :param path: None for a message that is delivered for the first time: it is not noted.
     :param deaths: how many are noted when the message arrives.
     :param alone: held while any message that is noted is handled.
     """
 
-    def __init__(self, path: Path, deaths: int, alone: threading.Lock) -> None:
+    def __init__(
+        self, path: Path | None = None, deaths: int = 0, alone: threading.Lock | None = None
+    ) -> None:
         self._path = path
         self._deaths = deaths
-        self._alone = alone
+        self._alone = alone or threading.Lock()
 
-    def decoding(self) -> contextlib.AbstractContextManager[None]:
+    def decoding(self) -> AbstractContextManager[None]:
+        """Return a block in which the message is decoded; earlier deaths stay noted."""
         return self._handling(self._deaths)
 
-    def dispatching(self) -> contextlib.AbstractContextManager[None]:
+    def dispatching(self) -> AbstractContextManager[None]:
+        """Return a block in which its method is found: the last step, which removes the note."""
         return self._handling(0)
 
     @contextmanager
     def _handling(self, deaths_after: int) -> Iterator[None]:
+        if self._path is None:
+            yield
+            return
         with self._alone:
             _write(self._path, self._deaths + 1)
             try:
@@ -87,6 +71,9 @@ class _Noted:
                 raise
             finally:
                 _write(self._path, deaths_after)
+
+
+UNNOTED = Note()
 
 
 class Deliveries:
@@ -120,7 +107,7 @@ class Deliveries:
         if deaths >= DEATHS_MAX:
             _write(path, 0)
             raise DeadlyMessage(f"the process ended in {deaths + 1} deliveries of it")
-        return _Noted(path, deaths, self._alone)
+        return Note(path, deaths, self._alone)
 
     def _notes(self) -> list[Path]:
         try:
